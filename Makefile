@@ -8,7 +8,7 @@ CC          ?= cc
 CFLAGS      ?= -O2 -g
 LIBFLAG     ?= -shared
 LUA         ?= lua5.4
-LUA_INCDIR  ?= $(shell pkg-config --variable=includedir lua5.4 2>/dev/null || echo /usr/include/lua5.4)
+LUA_INCDIR  ?= $(or $(patsubst -I%,%,$(firstword $(shell pkg-config --cflags-only-I lua5.4 2>/dev/null))),/usr/include/lua5.4)
 LUA_LIBDIR  ?= $(shell pkg-config --variable=libdir lua5.4 2>/dev/null || echo /usr/lib)
 LUA_STATIC  ?= $(firstword $(wildcard $(LUA_LIBDIR)/liblua5.4.a $(LUA_LIBDIR)/liblua.a))
 CURL_INCDIR ?=
@@ -25,8 +25,8 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR))
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core system readiness exchange client task process
-LISTENER := listener
+CORE     := core system readiness download exchange pool client task process spawn output
+LISTENER := listener listener_intake listener_request
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
 .PHONY: all deps test asan memcheck fuzz lint check demo bench install clean help
@@ -39,6 +39,7 @@ build: $(B)/omni $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
+# Everything but `deps` itself may be asked for on a machine that has nothing yet, hence the recursion in `all`.
 # --- what a machine must have; on Debian it is installed when missing
 deps:
 	@.ci/deps build
@@ -50,7 +51,7 @@ $(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) Makefile
 
 $(B)/lib/omni/core.so: $(CORE:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ -lcurl -lpthread
+	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ -lcurl -lpthread
 
 $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// The service's codes, one row each (docs/service.md, "Codes"):
+// X(number, name, may be asked again, as the answer to a submit: refused and so not charged, meaning, what the user can do)
+#ifndef OMNI_API_CODES_H
+#define OMNI_API_CODES_H
+
+#define API_CODES(X)                                                                                                   \
+  X(401, "unauthorized", false, true, "the key is missing or not valid",                                               \
+    "set CRUN_API_KEY, or write CRUN_API_KEY=... into ~/.crun/.env (mode 600)")                                        \
+  X(402, "insufficient_credits", false, true, "not enough credits", "add credits to the account, or make the film cheaper") \
+  X(404, "not_found", false, true, "no such task or endpoint", "check the task id and the base URL")                   \
+  X(422, "invalid_request", false, true, "the service doesn't accept the request", "correct the field that the message names") \
+  X(429, "rate_limited", true, true, "too many requests", "wait and try again, or run fewer tasks at a time")          \
+  X(455, "maintenance", true, true, "the service is under maintenance", "try again later")                             \
+  X(500, "server_error", true, false, "the service failed unexpectedly", NULL)                                         \
+  X(501, "generation_failed", false, false, "the generation failed", "change the prompt or the references, then submit again") \
+  X(505, "feature_disabled", false, true, "the feature is disabled", "ask the service's support, or use another model")
+
+#endif

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// The parts of omni.core. Each adds its functions to the table on top of the stack; none raises but for lack of memory.
+#ifndef OMNI_CORE_PARTS_H
+#define OMNI_CORE_PARTS_H
+
+#include <lua.h>
+
+void system_open(lua_State *L);
+void readiness_open(lua_State *L);
+void client_open(lua_State *L);
+void task_open(lua_State *L); // raises when lua-cjson can't be loaded
+void process_open(lua_State *L);
+
+#endif

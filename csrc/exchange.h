@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// One HTTP exchange: what is asked, what came back, and what is known about whether it was sent.
+#ifndef OMNI_EXCHANGE_H
+#define OMNI_EXCHANGE_H
+
+#include <curl/curl.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "download.h"
+
+#define EXCHANGE "omni.exchange"
+
+typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD } exchange_kind;
+// FINISHING: the bytes are there, the file is being synced. TOLD: Lua knows of the end. CLOSED: the client has let go of it.
+typedef enum { QUEUED, RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
+
+// What all exchanges of a client share; owned by the client, which outlives its exchanges' running.
+typedef struct {
+  char *base_url; // without a slash at its end
+  char *user_agent, *proxy, *ca_file;
+  struct curl_slist *key_headers; // with the key; wiped by the client
+  struct curl_slist *post_headers;
+  long connect_timeout_ms, timeout_ms, http_version;
+  size_t max_bytes;
+  int64_t max_download_bytes;
+  bool direct; // the service is on this machine: no proxy out of the environment
+} exchange_settings;
+
+// An easy handle with its buffer: taken for a running exchange, given back for the next one of the same kind.
+typedef struct easy_slot {
+  struct easy_slot *next;
+  CURL *easy;
+  exchange_kind kind;
+  char *answer;
+  size_t length, room;
+  char trouble[CURL_ERROR_SIZE];
+} easy_slot;
+
+typedef struct exchange {
+  struct exchange *next, *previous; // in the one list of the client that its state names
+  exchange_kind kind;
+  exchange_state state;
+  const exchange_settings *settings; // NULL once the client is closed
+  easy_slot *slot;                   // while it runs, and until its answer is taken
+  char *url, *body;
+  const char *method;
+  size_t body_length;
+  char *task_id;
+
+  unsigned sends; // calls of the prereq function: 0 = certainly not sent
+  size_t header_bytes;
+  bool too_large;
+  CURLcode outcome;
+  long status;
+  double retry_after; // seconds; negative when it wasn't said
+
+  download *file;
+  struct curl_slist *range_headers; // of a resumed download
+  int64_t asked_from, total;        // -1 when the total isn't known
+  int file_error;
+  bool body_seen, wrong_range, discarded;
+} exchange;
+
+// Sets the slot's easy handle up for the exchange; false when libcurl refuses (no memory).
+bool exchange_prepare(exchange *x, easy_slot *slot);
+// Takes down what the transfer gave. Called once, before the slot's handle is used again.
+void exchange_finished(exchange *x, CURLcode outcome);
+// Frees what the exchange owns but the slot. Idempotent.
+void exchange_release(exchange *x);
+// result(exchange) → value | nil, failure; the exchange must be DONE or TOLD.
+int exchange_push_result(lua_State *L, exchange *x);
+
+void slot_free(easy_slot *slot);
+
+#endif

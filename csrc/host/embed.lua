@@ -1,0 +1,52 @@
+-- SPDX-License-Identifier: MIT
+-- Writes to stdout a C file that holds omni's Lua files and its two built C modules as data, for csrc/host/main.c.
+-- Usage: lua5.4 embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/run.lua, ...)
+
+local modules = { "omni.core", "omni.listener" }
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return assert(file:read("a"))
+end
+
+-- lua/omni/cli/run.lua → omni/cli/run.lua
+local function below_lua(path)
+  return path:match("^lua/(.+)$") or path:match("/lua/(.+)$") or error("not below lua/: " .. path)
+end
+
+-- One line of a string literal: these compile many times faster than lists of numbers. `?` because of trigraphs.
+local function escape(data)
+  return (data:gsub('[%c"\\?\x7F-\xFF]', function(byte) return ("\\%03o"):format(byte:byte()) end))
+end
+
+local entries = {}
+
+local function add(name, chunk, data)
+  local index = #entries
+  io.write(("static const unsigned char data_%d[] ="):format(index))
+  for from = 1, #data, 64 do io.write('\n  "', escape(data:sub(from, from + 63)), '"') end
+  io.write(data == "" and ' "";\n' or ";\n")
+  entries[index + 1] = ('  {"%s", "%s", data_%d, sizeof data_%d - 1},\n'):format(name, chunk, index, index)
+end
+
+local directory = assert(arg[1], "usage: embed.lua DIRECTORY LUA_FILE...")
+io.write("#include <stddef.h>\n\n")
+for index = 2, #arg do
+  local file = below_lua(arg[index])
+  local name = file:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+  add(name, "@" .. file, read(arg[index]))
+end
+for _, name in ipairs(modules) do
+  add(name, "", read(directory .. "/" .. name:gsub("%.", "/") .. ".so"))
+end
+io.write([[
+
+// The same as in csrc/host/main.c.
+struct embedded {
+  const char *name, *chunk;
+  const unsigned char *data;
+  size_t size;
+};
+extern const struct embedded embedded[];
+const struct embedded embedded[] = {
+]], table.concat(entries), "  {0, 0, 0, 0},\n};\n")

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+// A request in Lua's hands: what it says, and its answer.
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "listener.h"
+
+#define REQUEST "omni.request"
+
+enum {
+  BLOCK = 65536,             // bytes that are read from a file and sent at a time
+  MOST_ANSWER_HEADERS = 8192 // bytes; more might not fit beside the request's in a connection's memory
+};
+
+// --- a request's life
+
+void request_free(request *r) {
+  if (r->response) MHD_destroy_response(r->response);
+  free(r->method);
+  free(r->target);
+  free(r->headers.data);
+  free(r->body.data);
+  free(r);
+}
+
+int request_socket(const request *r) {
+  return MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+void request_wake(request *r, request_state state) {
+  r->state = state;
+  r->listener->again = true;
+  MHD_resume_connection(r->connection);
+}
+
+void request_push(lua_State *L, listener *l) {
+  request **box = lua_newuserdatauv(L, sizeof *box, 1);
+  *box = NULL;
+  luaL_setmetatable(L, REQUEST);
+  request *r = l->queue;
+  l->queue = r->after;
+  if (!l->queue) l->queue_end = &l->queue;
+  r->after = NULL;
+  r->state = REQUEST_HELD;
+  r->held = true;
+  *box = r;
+}
+
+static request *check(lua_State *L) {
+  request **box = luaL_checkudata(L, 1, REQUEST);
+  if (!*box) luaL_error(L, "this request was collected");
+  return *box;
+}
+
+static int drop_unanswered(lua_State *L) {
+  request *r = *(request **)luaL_checkudata(L, 1, REQUEST);
+  if (r && r->state == REQUEST_HELD) request_wake(r, REQUEST_DROPPED);
+  return 0;
+}
+
+static int collect(lua_State *L) {
+  request **box = luaL_checkudata(L, 1, REQUEST);
+  request *r = *box;
+  drop_unanswered(L);
+  *box = NULL;
+  if (r) r->held = false;
+  if (r && !r->connection) request_free(r);
+  return 0;
+}
+
+// --- what it says
+
+static int method(lua_State *L) {
+  lua_pushstring(L, check(L)->method);
+  return 1;
+}
+
+static int path(lua_State *L) {
+  lua_pushstring(L, check(L)->target);
+  return 1;
+}
+
+static int query(lua_State *L) {
+  lua_pushstring(L, check(L)->query); // nil for NULL
+  return 1;
+}
+
+static int address(lua_State *L) {
+  lua_pushstring(L, check(L)->address);
+  return 1;
+}
+
+static void push_lower(lua_State *L, const char *name, size_t length) {
+  luaL_Buffer b;
+  char *lower = luaL_buffinitsize(L, &b, length);
+  for (size_t i = 0; i < length; i++) lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
+  luaL_pushresultsize(&b, length);
+}
+
+static int headers(lua_State *L) {
+  const request *r = check(L);
+  lua_newtable(L);
+  for (const char *at = r->headers.data, *end = at + r->headers.length; at < end;) {
+    size_t name_length = strlen(at);
+    const char *value = at + name_length + 1;
+    push_lower(L, at, name_length);
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, -3) == LUA_TSTRING) {
+      lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), value);
+      lua_remove(L, -2);
+    } else {
+      lua_pop(L, 1);
+      lua_pushstring(L, value);
+    }
+    lua_rawset(L, -3);
+    at = value + strlen(value) + 1;
+  }
+  return 1;
+}
+
+// The first call moves the body over to Lua.
+static int body(lua_State *L) {
+  request *r = check(L);
+  if (lua_getiuservalue(L, 1, 1) == LUA_TSTRING) return 1;
+  lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.length);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, 1);
+  free(r->body.data);
+  r->body = (bytes){.data = NULL};
+  return 1;
+}
+
+// --- where an answer's body comes from, when it isn't simply a copy of a string
+
+typedef struct {
+  int fd; // -1: `data`
+  uint64_t offset, most;
+  char data[];
+} source;
+
+static source *source_new(int fd, uint64_t offset, uint64_t most, const char *data, size_t length) {
+  source *s = malloc(sizeof *s + length);
+  if (!s) return NULL;
+  *s = (source){.fd = fd, .offset = offset, .most = most};
+  if (length > 0) memcpy(s->data, data, length);
+  return s;
+}
+
+static void source_free(void *of) {
+  source *s = of;
+  if (s->fd >= 0) close(s->fd);
+  free(s);
+}
+
+// Fails, and thereby closes the connection, where the answer is to be cut, and where a file got shorter.
+static ssize_t source_read(void *of, uint64_t position, char *buffer, size_t room) {
+  const source *s = of;
+  if (position >= s->most) return MHD_CONTENT_READER_END_WITH_ERROR;
+  if (room > s->most - position) room = (size_t)(s->most - position);
+  if (s->fd < 0) {
+    memcpy(buffer, s->data + position, room);
+    return (ssize_t)room;
+  }
+  ssize_t got;
+  do got = pread(s->fd, buffer, room, (off_t)(s->offset + position));
+  while (got < 0 && errno == EINTR);
+  return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *response_from(source *s, uint64_t length) {
+  if (!s) return NULL;
+  struct MHD_Response *response = MHD_create_response_from_callback(length, BLOCK, source_read, s, source_free);
+  if (!response) source_free(s);
+  return response;
+}
+
+// --- the answer
+
+typedef struct {
+  lua_Integer cut; // -1: the whole body is sent
+  request_end end;
+} fault;
+
+// An option that is a whole number, 0 or more; `absent` when it is nil.
+static lua_Integer count_field(lua_State *L, int index, const char *name, lua_Integer absent) {
+  int good = 1;
+  lua_Integer n = absent;
+  if (lua_getfield(L, index, name) != LUA_TNIL) {
+    n = lua_tointegerx(L, -1, &good);
+    if (!good || n < 0) luaL_error(L, "request: '%s' must be a whole number, 0 or more", name);
+  }
+  lua_pop(L, 1);
+  return n;
+}
+
+static fault check_fault(lua_State *L, int index) {
+  static const char *const known[] = {"cut", "reset", NULL};
+  fault f = {.cut = -1};
+  if (lua_isnoneornil(L, index)) return f;
+  luaL_checktype(L, index, LUA_TTABLE);
+  listener_check_keys(L, index, known, "request");
+  f.cut = count_field(L, index, "cut", -1);
+  if (f.cut >= 0) f.end = END_CUT;
+  lua_getfield(L, index, "reset");
+  if (lua_toboolean(L, -1)) f.end = END_RESET;
+  lua_pop(L, 1);
+  return f;
+}
+
+static const char *check_header(lua_State *L, const char *name, size_t length, int value) {
+  if (!intake_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
+  if (!strcasecmp(name, "content-length") || !strcasecmp(name, "transfer-encoding"))
+    luaL_error(L, "request: the header '%s' is set by the listener", name);
+  if (lua_type(L, value) != LUA_TSTRING && lua_type(L, value) != LUA_TNUMBER)
+    luaL_error(L, "request: the header '%s' must be a string or a number", name);
+  size_t size;
+  const char *text = luaL_tolstring(L, value, &size);
+  if (size == 0) luaL_error(L, "request: the header '%s' is empty", name);
+  for (size_t i = 0; i < size; i++)
+    if (((unsigned char)text[i] < 32 && text[i] != '\t') || text[i] == 127)
+      luaL_error(L, "request: the header '%s' holds a control character", name);
+  return text;
+}
+
+// Checks the headers at `index`, and adds them to `response` unless that is NULL.
+static void each_header(lua_State *L, int index, struct MHD_Response *response) {
+  size_t all = 0;
+  if (lua_isnoneornil(L, index)) return;
+  luaL_checktype(L, index, LUA_TTABLE);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 2)) {
+    size_t length;
+    if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "request: the names of an answer's headers must be strings");
+    const char *name = lua_tolstring(L, -2, &length);
+    const char *value = check_header(L, name, length, lua_absindex(L, -1)); // pushes it
+    all += length + strlen(value) + 4;
+    if (all > MOST_ANSWER_HEADERS) luaL_error(L, "request: an answer's headers must not exceed %d bytes", MOST_ANSWER_HEADERS);
+    if (response && MHD_add_response_header(response, name, value) != MHD_YES)
+      luaL_error(L, "request: the header '%s' can't be sent", name);
+  }
+}
+
+static struct MHD_Response *string_response(lua_State *L, int index, fault f) {
+  size_t length = 0;
+  const char *text = lua_isnoneornil(L, index) ? "" : luaL_checklstring(L, index, &length);
+  if (f.cut < 0 || (size_t)f.cut >= length) // libmicrohttpd only reads it, and copies it
+    return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+  return response_from(source_new(-1, 0, (uint64_t)f.cut, text, (size_t)f.cut), length);
+}
+
+// NULL with `*why` when the file can't be sent.
+static struct MHD_Response *file_response(const char *file, uint64_t offset, lua_Integer length, fault f, const char **why) {
+  struct stat s;
+  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); // a pipe must not block
+  if (fd < 0 || fstat(fd, &s) != 0) *why = strerror(errno);
+  else if (!S_ISREG(s.st_mode)) *why = "not a file";
+  else if (offset > (uint64_t)s.st_size || (length >= 0 && (uint64_t)length > (uint64_t)s.st_size - offset)) *why = "the file is shorter";
+  if (*why) {
+    if (fd >= 0) close(fd);
+    return NULL;
+  }
+  uint64_t size = length >= 0 ? (uint64_t)length : (uint64_t)s.st_size - offset;
+  source *from = source_new(fd, offset, f.cut >= 0 ? (uint64_t)f.cut : size, NULL, 0);
+  if (!from) close(fd);
+  return response_from(from, size);
+}
+
+// A connection whose peer has reset it; one that only finished its sending may still wait for the answer.
+static bool peer_gone(const request *r) {
+  struct pollfd p = {.fd = request_socket(r)};
+  return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+}
+
+static int answer(lua_State *L) {
+  static const char *const known[] = {"file", "offset", "length", NULL};
+  request *r = check(L);
+  lua_settop(L, 5);
+  lua_Integer status = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, status >= 200 && status <= 999, 2, "an HTTP status from 200 to 999 expected");
+  each_header(L, 3, NULL);
+  fault f = check_fault(L, 5);
+  const char *file = NULL, *why = NULL;
+  lua_Integer offset = 0, length = -1;
+  if (lua_istable(L, 4)) {
+    listener_check_keys(L, 4, known, "request");
+    offset = count_field(L, 4, "offset", 0);
+    length = count_field(L, 4, "length", -1);
+    lua_getfield(L, 4, "file"); // stays on the stack: anchored
+    file = luaL_checkstring(L, -1);
+  } else if (!lua_isnil(L, 4)) {
+    luaL_checkstring(L, 4);
+  }
+  if (r->state == REQUEST_HELD && peer_gone(r)) request_wake(r, REQUEST_DROPPED);
+  lua_pushboolean(L, false);
+  if (r->state != REQUEST_HELD) return 1;
+
+  // Kept with the request at once: what raises below leaks nothing. One is left from an earlier call that raised.
+  if (r->response) MHD_destroy_response(r->response);
+  r->response = file ? file_response(file, (uint64_t)offset, length, f, &why) : string_response(L, 4, f);
+  if (why) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", file, why);
+    return 2;
+  }
+  if (!r->response) return luaL_error(L, "not enough memory");
+  each_header(L, 3, r->response);
+  r->status = (unsigned)status;
+  r->end = f.end;
+  request_wake(r, REQUEST_ANSWERED);
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+static int drop(lua_State *L) {
+  request *r = check(L);
+  fault f = check_fault(L, 2);
+  bool can = r->state == REQUEST_HELD;
+  if (can) {
+    r->end = f.end;
+    request_wake(r, REQUEST_DROPPED);
+  }
+  lua_pushboolean(L, can);
+  return 1;
+}
+
+void request_open(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"method", method}, {"path", path},     {"query", query}, {"headers", headers}, {"body", body},
+      {"address", address}, {"answer", answer}, {"drop", drop},   {NULL, NULL},
+  };
+  static const luaL_Reg metamethods[] = {{"__gc", collect}, {"__close", drop_unanswered}, {NULL, NULL}};
+  luaL_newmetatable(L, REQUEST);
+  luaL_setfuncs(L, metamethods, 0);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// The exchanges of one client on one libcurl multi handle: queued, running, done. Knows nothing of Lua.
+#ifndef OMNI_POOL_H
+#define OMNI_POOL_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "exchange.h"
+
+typedef struct {
+  exchange *first, *last;
+} exchange_list;
+
+typedef struct {
+  CURLM *multi;
+  int readiness, wake; // what the loop polls; an eventfd that finished downloads write
+  struct watched_fd *watched;
+  int watched_room;
+  double due; // when libcurl wants to be called, in seconds of the monotonic clock; negative: not
+  int running, max_connections;
+  easy_slot *idle;
+  exchange_list lists[CLOSED]; // by state
+} pool;
+
+// Makes an empty pool in zeroed memory. False (and errno) on failure; pool_close is due in either case.
+bool pool_open(pool *p, int max_connections);
+// Drops every exchange and frees what the pool owns. Idempotent.
+void pool_close(pool *p);
+// Queues a new exchange, and starts it when there is room.
+void pool_queue(pool *p, exchange *x);
+// Does what is due; never blocks.
+void pool_step(pool *p);
+// Seconds until the next step is due; negative when only the descriptor tells.
+double pool_timeout(const pool *p);
+// Takes the oldest exchange that is done and not yet told of, or NULL.
+exchange *pool_next_done(pool *p);
+// Takes an exchange away from the pool, whatever it was doing, and releases it.
+void pool_drop(pool *p, exchange *x);
+
+#endif

@@ -1,0 +1,118 @@
+-- SPDX-License-Identifier: MIT
+-- What the commands share: the sandbox's options, the client, the loop with Ctrl-C, and how errors are told.
+
+local common = {}
+
+-- --- values of options
+
+---Gives an option of argparse's a number as its value.
+---@param option table
+---@param what string  "a whole number, 1 or more"
+---@param fits fun(number: number): boolean
+local function number(option, what, fits)
+  return option:convert(function(given)
+    local value = tonumber(given)
+    value = value and (math.tointeger(value) or value)
+    if value and value == value and fits(value) then return value end
+    return nil, ("%s: '%s' should be %s"):format(option._name, given, what)
+  end)
+end
+
+function common.count(option)
+  return number(option, "a whole number, 1 or more", function(n) return math.type(n) == "integer" and n >= 1 end)
+end
+
+function common.amount(option)
+  return number(option, "a number, 0 or more", function(n) return n >= 0 and n < math.huge end)
+end
+
+function common.port(option)
+  return number(option, "a port, 0 to 65535", function(n) return math.type(n) == "integer" and n >= 0 and n <= 65535 end)
+end
+
+---Adds the options of a sandbox to a command.
+---@param command table  argparse's
+function common.add_sandbox_options(command)
+  common.amount(command:option("--seconds", "The sandbox's tasks take about S seconds (default: 3)."):argname("S"))
+  number(command:option("--seed", "Decides the sandbox's ids, durations and chances (default: 1)."):argname("N"),
+    "a whole number", function(n) return math.type(n) == "integer" end)
+  common.amount(command:option("--credits", "The sandbox's account begins with N credits (default: 10000)."):argname("N"))
+  command:option("--fault", "Makes the sandbox misbehave: NAME or NAME:key=value,... May be given several times (docs/sandbox.md).")
+    :argname("SPEC"):count("*")
+end
+
+---Says what is wrong with the given options that speak of a sandbox, or nil.
+---@param given table
+---@return string|nil
+function common.sandbox_misuse(given)
+  if given.sandbox and given.base_url then return "--sandbox and --base-url exclude each other" end
+  if given.sandbox then return nil end
+  for _, name in ipairs { "seconds", "seed", "credits", "fault" } do
+    local value = given[name]
+    if value and not (type(value) == "table" and #value == 0) then
+      return ("--%s is for the sandbox; add --sandbox"):format(name)
+    end
+  end
+end
+
+---Starts a sandbox as the options say.
+---@param given table
+---@param directory? string  for its clips
+---@return omni.Sandbox|nil, omni.Error|nil
+function common.open_sandbox(given, directory)
+  return require("omni").sandbox {
+    host = given.host, port = given.port, seconds = given.seconds, seed = given.seed, credits = given.credits,
+    faults = given.fault, directory = directory,
+  }
+end
+
+---The sandbox that `--sandbox` asks for; nothing without it.
+---@param given table
+---@return omni.Sandbox|nil, omni.Error|nil
+function common.rehearsal(given)
+  if given.sandbox then return common.open_sandbox(given) end
+end
+
+-- --- telling
+
+---Writes lines to stderr, the first after "omni: ".
+---@param message string
+---@param ... string
+function common.say(message, ...)
+  io.stderr:write("omni: ", message, "\n")
+  for _, line in ipairs { ... } do io.stderr:write("  ", line, "\n") end
+end
+
+---Tells of an error value, or of the several that a board has.
+---@param bad omni.Error
+function common.tell(bad)
+  local text = require "omni.cli.text"
+  for _, problem in ipairs(bad.problems or { bad }) do
+    common.say(text.problem(problem), problem.hint and text.clean(problem.hint))
+  end
+end
+
+-- --- running
+
+---Runs `body(on_interrupt)` in the loop. At the first Ctrl-C what `on_interrupt` was last given is called; the body is cancelled when
+---that is nothing.
+---@param body fun(on_interrupt: fun(act: fun())): integer|nil  answers the exit code
+---@return integer|nil code        nil: interrupted
+---@return omni.Error|nil failure  what the body raised
+function common.in_loop(body)
+  local loop = require "omni.loop"
+  local signals = require "omni.cli.signals"
+  local fine, result = pcall(loop.run, function()
+    local act
+    local main = loop.current()
+    local watch <close> = signals.watch(function() -- luacheck: ignore 211
+      if act then act() else main:cancel() end
+    end)
+    return body(function(new_act) act = new_act end)
+  end)
+  if fine then return result end
+  if signals.interrupted() then return nil end
+  return 1, result
+end
+
+return common

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+-- `omni lua SCRIPT [ARGS...]`: runs a Lua program with omni at hand and the loop running.
+
+local common = require "omni.cli.common"
+
+local command = { summary = "Run a Lua program with omni at hand and the loop running." }
+
+function command.define(parser)
+  parser:argument("script", "A Lua file; - for stdin. What follows it are its arguments."):argname("SCRIPT")
+  parser:flag("--sandbox", "Starts a sandbox, and makes it the default of omni.client{}.")
+  parser:option("--base-url", "The default base URL of omni.client{}."):argname("URL")
+  common.add_sandbox_options(parser)
+  parser:usage_margin(7)
+end
+
+-- What a script sees besides Lua's own globals.
+local function set_globals(given, arguments)
+  local omni = require "omni"
+  _G.omni, _G.storyboard, _G.scene = omni, omni.storyboard, omni.scene -- luacheck: ignore 122
+  _G.arg = table.move(arguments, 1, #arguments, 1, { [0] = given.script }) -- luacheck: ignore 122
+end
+
+---@param given table
+---@param arguments string[]  the script's
+---@return integer exit code
+function command.run(given, arguments)
+  local misuse = common.sandbox_misuse(given)
+  if misuse then return common.say(misuse) or 2 end
+  local host = require "omni.host"
+  local chunk, syntax = loadfile(given.script ~= "-" and given.script or nil, "t")
+  if not chunk then return common.say(syntax) or 2 end
+
+  -- The library reads these; so do programs that the script starts. The sandbox's key opens nothing else.
+  local sandbox <close>, problem = common.rehearsal(given)
+  if problem then return common.tell(problem) or 2 end
+  if sandbox then
+    host.setenv("CRUN_BASE_URL", sandbox.url)
+    host.setenv("CRUN_API_KEY", sandbox.key)
+  elseif given.base_url then
+    host.setenv("CRUN_BASE_URL", given.base_url)
+  end
+  set_globals(given, arguments)
+
+  local code, failure = common.in_loop(function()
+    chunk(table.unpack(arguments))
+    return 0
+  end)
+  if failure then
+    local cause = failure.code == "coroutine_failed" and failure.message or tostring(failure)
+    common.say(cause)
+    if failure.code == "coroutine_failed" then io.stderr:write(failure.traceback, "\n") end
+    return 1
+  end
+  if code then return code end
+  common.say("interrupted", "tasks that were submitted go on at the service")
+  return 130
+end
+
+return command

@@ -1,0 +1,73 @@
+-- SPDX-License-Identifier: MIT
+-- What is said at the end of a run: what each scene cost, where its file is, and what to do about those that have none.
+
+local text = require "omni.cli.text"
+
+-- The exit codes, each for what it says (docs/cli.md).
+local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
+
+local function count(summary, status)
+  local n = 0
+  for _, scene in ipairs(summary.scenes) do
+    if scene.status == status then n = n + 1 end
+  end
+  return n
+end
+
+---The exit code of a run: what needs a person most comes first.
+---@param summary omni.RunSummary
+---@return integer
+local function exit_code(summary)
+  if summary.interrupted then return exit_codes.interrupted end
+  for _, status in ipairs { "unknown", "failed", "refused" } do
+    if count(summary, status) > 0 then return exit_codes[status] end
+  end
+  return exit_codes.done
+end
+
+local UNKNOWN = "It may have been accepted, and charged. Look at the account's balance before you shoot this scene again."
+local GOES_ON = 'It goes on at the service and is charged. Fetch it later: omni.client{}:task("%s"):await()'
+
+-- What stands behind a scene's name: the first line, and lines below it.
+local function lines_of(scene, sandbox)
+  local cost = scene.credits and text.credits(scene.credits, sandbox)
+  if scene.status == "fetched" then
+    local lines = {}
+    for index, file in ipairs(scene.files) do lines[index] = text.clean(file) end
+    lines[1] = ("%s  %s"):format(cost or "cost unknown", lines[1])
+    return lines
+  elseif scene.status == "interrupted" then
+    return { ("interrupted  task %s"):format(text.clean(scene.task_id)), GOES_ON:format(text.clean(scene.task_id)) }
+  elseif scene.status == "waiting" then
+    return { "not submitted" }
+  end
+  local lines = { ("%s  %s"):format(scene.status, text.problem(scene.error)) }
+  if cost then lines[1] = ("%s, %s"):format(lines[1], cost) end
+  if scene.error.hint then lines[#lines + 1] = text.clean(scene.error.hint) end
+  if scene.status == "unknown" then lines[#lines + 1] = UNKNOWN end
+  return lines
+end
+
+---Writes the summary as text.
+---@param out file*
+---@param summary omni.RunSummary
+---@param options { sandbox?: boolean, colour?: boolean }
+local function write(out, summary, options)
+  local paint = text.painter(options.colour)
+  local name_width = 0
+  for _, scene in ipairs(summary.scenes) do name_width = math.max(name_width, text.columns(text.clean(scene.scene))) end
+  name_width = math.min(name_width, 32)
+
+  local title = summary.title and text.clean(summary.title) .. ": " or ""
+  out:write(("%s%d of %d scenes done, %s\n"):format(paint("title", title), count(summary, "fetched"), #summary.scenes,
+    text.credits(summary.credits, options.sandbox)))
+  for _, scene in ipairs(summary.scenes) do
+    local lines = lines_of(scene, options.sandbox)
+    local name = text.fit(text.clean(scene.scene), name_width)
+    out:write(("  %s  %s\n"):format(paint(scene.status, name), lines[1]))
+    for index = 2, #lines do out:write((" "):rep(name_width + 4), lines[index], "\n") end
+  end
+  out:flush()
+end
+
+return { exit_code = exit_code, exit_codes = exit_codes, write = write }

@@ -1,0 +1,274 @@
+-- SPDX-License-Identifier: MIT
+-- The client: one account at the service. Submits at most once, repeats what may be repeated, hands out tasks.
+
+local core = require "omni.core"
+local credentials = require "omni.credentials"
+local err = require "omni.error"
+local exchange = require "omni.exchange"
+local input_rules = require "omni.input"
+local json = require "omni.json"
+local loop = require "omni.loop"
+local options = require "omni.options"
+local polling = require "omni.polling"
+local task = require "omni.task"
+
+local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
+
+---@class omni.Client
+---@field base_url string
+local Client_methods = {}
+local Client_mt = { __name = "omni.client", __index = Client_methods }
+
+-- --- requests
+
+-- Tries until it works, until it is of no use, or until `self.retry_for` seconds have passed.
+-- `try(self, ...)` returns a value, or nil and a failure.
+local function persist(self, try, ...)
+  local deadline, attempt = core.now() + self.retry_for, 0
+  while true do
+    local value, failure = try(self, ...)
+    if not failure then return value end
+    attempt = attempt + 1
+    local wait = self:pause_after(failure, attempt)
+    if not wait or core.now() + wait > deadline then
+      failure.retry = nil
+      return nil, err.new(failure)
+    end
+    loop.sleep(wait)
+  end
+end
+
+---Seconds to wait before a failed try is repeated, or nil when it must not be. For omni's own modules.
+function Client_methods:pause_after(failure, attempt)
+  if not failure.retry then return nil end
+  -- Maintenance takes longer than a burst of requests does.
+  local longer = failure.code == "maintenance" and 10 or 1
+  return polling.next_try(attempt, failure.retry_after, self.retry_min * longer, self.retry_max * longer, math.random())
+end
+
+local function check_open(self)
+  if not self.http then error("the client is closed", 3) end
+end
+
+local function try_submit(self, body)
+  return exchange.perform(self, self.http:submit(body))
+end
+
+local function try_call(self, method, path, body, repeatable)
+  local value, failure = exchange.perform(self, self.http:call(method, path, body))
+  if failure and not repeatable then failure.retry = false end
+  return value, failure
+end
+
+local submit_options = { model = "string", callback_url = "string" }
+
+-- Input and options, checked and as JSON; or nil, err.
+local function request_body(given, opts)
+  local model = opts.model or input_rules.default_model
+  if model == "" or not utf8.len(model) then
+    return nil, err.new { code = "invalid_input", field = "model", message = "model: must be the name of a model" }
+  end
+  local input, problem = input_rules.check(model, given)
+  if not input then return nil, problem end
+  if opts.callback_url and not core.is_usable_url(opts.callback_url) then
+    return nil, err.new {
+      code = "invalid_input", field = "callback_url",
+      message = "callback_url: must be an http(s) URL without a user or password",
+    }
+  end
+  return json.encode({ model = model, input = input, callback_url = opts.callback_url }, "input")
+end
+
+---Submits a task. This costs credits. It is sent at most once; what was certainly not sent, or refused for the moment
+---(429, 455), is tried again for `retry_for` seconds.
+---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution)
+---@param opts? { model?: string, callback_url?: string }  model: "google/gemini-omni" by default
+---@return omni.Task|nil
+---@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent` tells "no", "maybe" or "answered"
+function Client_methods:submit(input, opts)
+  check_open(self)
+  opts = options.check(opts, submit_options, "client:submit")
+  if not loop.current() then return loop.drive(self.submit, self, input, opts) end
+  local body, problem = request_body(input, opts)
+  if not body then return nil, problem end
+  local id, failure = persist(self, try_submit, body)
+  if not id then return nil, failure end
+  return task.new(self, { id = id, status = "pending", model = opts.model or input_rules.default_model, since = core.now(), submitted = true })
+end
+
+local function checked_id(id)
+  if core.is_task_id(id) then return id end
+  return nil, err.new {
+    code = "invalid_input", field = "task_id",
+    message = "task_id: must be a string of 1 to 256 printable ASCII characters without spaces",
+  }
+end
+
+---Takes up a task known from elsewhere. Sends nothing.
+---@param id string
+---@return omni.Task|nil
+---@return omni.Error|nil  code "invalid_input"
+function Client_methods:task(id)
+  check_open(self)
+  local checked, problem = checked_id(id)
+  if not checked then return nil, problem end
+  return task.new(self, { id = checked, since = core.now() })
+end
+
+---Asks for a task's state.
+---@param id string
+---@return omni.Task|nil
+---@return omni.Error|nil  codes: not_found, bad_answer, network, ...
+function Client_methods:query(id)
+  local known, problem = self:task(id)
+  if not known then return nil, problem end
+  return known:refresh()
+end
+
+-- The service's submit, however its path is written.
+local function is_submit(path)
+  local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  return plain:lower():find("createtask", 1, true) ~= nil
+end
+
+---Any other call of the API. A GET is repeated when it fails for the moment; nothing else is.
+---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
+---@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
+---@param body? table       sent as JSON
+---@return any data         the answer's `data` (json null: omni.null)
+---@return omni.Error|nil
+function Client_methods:call(method, path, body)
+  check_open(self)
+  if type(path) ~= "string" or path:sub(1, 1) ~= "/" then error("client:call: a path that begins with '/' is due", 2) end
+  if is_submit(path) then error("client:call: a submit must go through client:submit, which sends it at most once", 2) end
+  if not loop.current() then return loop.drive(self.call, self, method, path, body) end
+  local text, problem
+  if body ~= nil then
+    text, problem = json.encode(body, "body")
+    if not text then return nil, problem end
+  end
+  return persist(self, try_call, method, path, text, method == "GET")
+end
+
+local function broken(what)
+  return nil, err.new { code = "bad_answer", message = ("the answer holds no valid %s"):format(what) }
+end
+
+local function number_in(data, name)
+  local value = type(data) == "table" and data[name]
+  if type(value) ~= "number" or value ~= value then return nil end
+  return math.tointeger(value) or value
+end
+
+---The account's credits.
+---@return number|nil
+---@return omni.Error|nil
+function Client_methods:balance()
+  local data, problem = self:call("GET", "/api/v1/client/account/balance")
+  if problem then return nil, problem end
+  local balance = number_in(data, "balance")
+  if not balance then return broken("balance") end
+  return balance
+end
+
+---What a submit would cost. Costs nothing.
+---@param input table  as for submit
+---@param opts? { model?: string }
+---@return { credits: number, balance?: number, affordable?: boolean }|nil
+---@return omni.Error|nil
+function Client_methods:estimate(input, opts)
+  check_open(self)
+  opts = options.check(opts, { model = "string" }, "client:estimate")
+  if not loop.current() then return loop.drive(self.estimate, self, input, opts) end
+  local body, problem = request_body(input, opts)
+  if not body then return nil, problem end
+  local data, failure = persist(self, try_call, "POST", "/api/v1/client/job/EstimateTask", body, true)
+  if failure and failure.code == "not_found" then -- an older form of the same call
+    data, failure = persist(self, try_call, "POST", "/api/v1/client/job/estimate-credits", body, true)
+  end
+  if failure then return nil, failure end
+  local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
+  if not credits or credits < 0 then return broken("estimate") end
+  local affordable = data.affordable
+  return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
+end
+
+---Says something to the owner of the client once (option on_warning). For omni's own modules.
+function Client_methods:warn(text)
+  if self.on_warning and not self.warned[text] then
+    self.warned[text] = true
+    self.on_warning(text)
+  end
+end
+
+---Closes the connections and wipes the key. Requests in flight are given up; their tasks go on at the service.
+function Client_methods:close()
+  if not self.http then return end
+  exchange.detach(self)
+  self.http:close()
+  self.http = nil
+end
+
+Client_mt.__close = Client_methods.close
+
+-- --- opening
+
+local client_options = {
+  api_key = "any", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
+  connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
+  http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds",
+  poll_min = "seconds", poll_max = "seconds", on_warning = "function",
+}
+
+local function loopback(base_url)
+  return base_url:find("^https?://127%.") or base_url:find("^https?://localhost[:/]?") or base_url:find("^https?://%[::1%]")
+end
+
+---Opens a client.
+---@param opts? table
+---  api_key: the key; by default CRUN_API_KEY, else out of ~/.crun/.env.
+---  base_url: by default CRUN_BASE_URL, else https://api.crun.ai.
+---  connect_timeout (10), timeout (60): seconds for a connection, for a whole call. proxy: a URL, "" for none; by default what
+---  the environment says. ca_file: certificates to trust instead of the system's. user_agent. http_version: "auto", "1.1",
+---  "2-prior-knowledge". max_connections (64). max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
+---  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; retry_min (1), retry_max (60):
+---  the first and the longest wait between tries. poll_min (2), poll_max (30): seconds between two queries of a waiting task.
+---  on_warning: function(text), told once of each thing that is odd but no error.
+---@return omni.Client|nil
+---@return omni.Error|nil  code "no_key" or "invalid_input"
+local function open(opts)
+  opts = options.check(opts, client_options, "omni.client")
+  local key = opts.api_key
+  local problem
+  if key == nil then
+    key, problem = credentials.find()
+    if not key then return nil, problem end
+  end
+  problem = credentials.trouble(key)
+  if problem then return nil, problem end
+  local base_url = opts.base_url or os.getenv("CRUN_BASE_URL") or default_base_url
+  if base_url == "" then base_url = default_base_url end
+  local fine, http = pcall(core.client, {
+    api_key = key, base_url = base_url, user_agent = opts.user_agent, proxy = opts.proxy, ca_file = opts.ca_file,
+    connect_timeout = opts.connect_timeout, timeout = opts.timeout, max_connections = opts.max_connections,
+    max_bytes = opts.max_bytes, max_download_bytes = opts.max_download_bytes, http_version = opts.http_version,
+  })
+  if not fine then
+    return nil, err.new { code = "invalid_input", field = http:match("option '([%w_]+)'"), message = "omni.client: " .. http }
+  end
+  local self = setmetatable({
+    http = http, base_url = base_url, warned = {}, on_warning = opts.on_warning,
+    retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
+    poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30,
+  }, Client_mt)
+  exchange.attach(self)
+  if not credentials.looks_right(key) then
+    self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
+  end
+  if base_url:find("^[hH][tT][tT][pP]://") and not loopback(base_url:lower()) then
+    self:warn("the base URL is plain http: the API key crosses the network unencrypted")
+  end
+  return self
+end
+
+return { open = open }

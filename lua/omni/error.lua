@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: MIT
+-- One kind of error value: what can go wrong at run time is returned as `nil, err`, and `err` is one of these.
+
+---@class omni.Error
+---@field code string          a short name out of the documented set (docs/errors.md)
+---@field message string       what happened, fit for a person; never holds a key
+---@field status? integer      the service's number (envelope code, else HTTP status), if it answered
+---@field sent? "no"|"maybe"|"answered"  how far a request got
+---@field task_id? string      the task that it is about
+---@field field? string        the input's field that it is about
+---@field retry_after? number  seconds that the service asked us to wait
+---@field hint? string         what the user can do
+---@field cause? any           the error value underneath
+---@field traceback? string    where a coroutine failed
+local Error_mt = { __name = "omni.error" }
+Error_mt.__index = Error_mt
+
+function Error_mt:__tostring()
+  local about = {}
+  if self.status then about[#about + 1] = "status " .. self.status end
+  if self.task_id then about[#about + 1] = "task " .. self.task_id end
+  local text = self.message or self.code
+  if #about > 0 then text = text .. " (" .. table.concat(about, ", ") .. ")" end
+  if self.hint then text = text .. "\n  " .. self.hint end
+  if self.traceback then text = text .. "\n" .. self.traceback end
+  return text
+end
+
+---Makes an error value out of a table of its fields (the table itself is used).
+---@param fields table
+---@return omni.Error
+local function new(fields)
+  return setmetatable(fields, Error_mt)
+end
+
+---Tells whether a value is one of omni's error values.
+---@param value any
+---@return boolean
+local function is(value)
+  return getmetatable(value) == Error_mt
+end
+
+return { new = new, is = is }

@@ -1,0 +1,393 @@
+-- SPDX-License-Identifier: MIT
+-- The loop: coroutines ("fibers"), timers on the monotonic clock, and pollables. One loop a Lua state; it is a pollable itself.
+
+local core = require "omni.core"
+local err = require "omni.error"
+
+local now, yield, resume = core.now, coroutine.yield, coroutine.resume
+
+---@class omni.Pollable
+---@field pollfd fun(self): integer       a descriptor that is readable when there is something to do
+---@field events fun(self): string        "r"
+---@field timeout fun(self): number|nil   seconds until `step` is due anyway; 0 at once, nil never
+---@field step fun(self)                  does what is due; never blocks
+
+---@class omni.Fiber
+local Fiber_methods = {}
+local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
+
+local readiness = core.readiness()
+local pollables, pollable_count = {}, 0 -- pollable → its descriptor
+local ready, ready_count = {}, 0        -- fibers to run at the next turn
+local current                           -- the fiber that runs, if any
+local live = 0                          -- fibers that haven't ended and aren't in the background
+local unheard = {}                      -- fibers that failed and that nobody joined: fiber → its place in time
+local failures = 0
+
+-- --- timers: a binary heap of fibers, by the time at which they wake
+
+local heap, heap_size = {}, 0
+
+local function place(fiber, slot)
+  heap[slot], fiber.slot = fiber, slot
+end
+
+local function rise(fiber, slot)
+  while slot > 1 do
+    local parent = slot // 2
+    if heap[parent].at <= fiber.at then break end
+    place(heap[parent], slot)
+    slot = parent
+  end
+  place(fiber, slot)
+end
+
+local function sink(fiber, slot)
+  while true do
+    local child = slot * 2
+    if child > heap_size then break end
+    if child < heap_size and heap[child + 1].at < heap[child].at then child = child + 1 end
+    if fiber.at <= heap[child].at then break end
+    place(heap[child], slot)
+    slot = child
+  end
+  place(fiber, slot)
+end
+
+local function set_timer(fiber, seconds)
+  fiber.at = now() + seconds
+  heap_size = heap_size + 1
+  rise(fiber, heap_size)
+end
+
+local function clear_timer(fiber)
+  local slot = fiber.slot
+  if not slot then return end
+  local last = heap[heap_size]
+  heap[heap_size] = nil
+  heap_size = heap_size - 1
+  fiber.slot = nil
+  if last ~= fiber then
+    if slot > 1 and heap[slot // 2].at > last.at then rise(last, slot) else sink(last, slot) end
+  end
+end
+
+-- --- fibers
+
+local function make_ready(fiber, value)
+  ready_count = ready_count + 1
+  ready[ready_count] = fiber
+  fiber.value = value
+end
+
+---Wakes a parked fiber; `park` returns the value there. Nothing happens when it isn't parked.
+---@param fiber omni.Fiber
+---@param value any
+local function wake(fiber, value)
+  if not fiber.parked then return end
+  fiber.parked = nil
+  if fiber.slot then clear_timer(fiber) end
+  make_ready(fiber, value)
+end
+
+---Parks the running fiber until `wake`, at most for `timeout` seconds.
+---@param timeout? number  seconds; nil: without end
+---@return any value       what `wake` was given; nothing at the time-out
+local function park(timeout)
+  local fiber = current
+  if not fiber then error("there is no fiber to park; call this inside omni.run or omni.spawn", 2) end
+  if coroutine.running() ~= fiber.co then
+    error("a coroutine that omni doesn't run can't wait here; use omni.spawn instead of coroutine.create", 2)
+  end
+  fiber.parked = true
+  if timeout then set_timer(fiber, timeout) end
+  return yield()
+end
+
+-- Keeps the error's identity when it is one of ours; wraps everything else, so that its traceback goes with it.
+local function failure_of(co, problem)
+  local traceback = debug.traceback(co)
+  if err.is(problem) then
+    problem.traceback = problem.traceback or traceback
+    return problem
+  end
+  return err.new { code = "coroutine_failed", message = tostring(problem), cause = problem, traceback = traceback }
+end
+
+local function finish(fiber, failure, results)
+  fiber.co, fiber.failure, fiber.results, fiber.ended = nil, failure, results, true
+  if not fiber.background then live = live - 1 end
+  local joiners = fiber.joiners
+  if joiners then
+    fiber.joiners = nil
+    for _, joiner in ipairs(joiners) do wake(joiner, fiber) end
+  elseif failure and failure.code ~= "cancelled" then
+    failures = failures + 1
+    unheard[fiber] = failures
+  end
+end
+
+local function after_resume(fiber, fine, ...)
+  if coroutine.status(fiber.co) == "suspended" then
+    if not fiber.parked then
+      coroutine.close(fiber.co)
+      finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
+    end
+  elseif fine then
+    finish(fiber, nil, select("#", ...) > 0 and table.pack(...) or nil)
+  else
+    local failure = failure_of(fiber.co, (...))
+    coroutine.close(fiber.co) -- releases what the fiber held
+    finish(fiber, failure)
+  end
+end
+
+local function run_fiber(fiber)
+  local before = current
+  current = fiber
+  local first = fiber.first
+  if first then
+    fiber.first = nil
+    after_resume(fiber, resume(fiber.co, table.unpack(first, 1, first.n)))
+  else
+    local value = fiber.value
+    fiber.value = nil
+    after_resume(fiber, resume(fiber.co, value))
+  end
+  current = before
+end
+
+local function start(background, fn, ...)
+  local fiber = setmetatable({ co = coroutine.create(fn) }, Fiber_mt)
+  if background then fiber.background = true else live = live + 1 end
+  if select("#", ...) > 0 then fiber.first = table.pack(...) end
+  make_ready(fiber)
+  return fiber
+end
+
+---Starts `fn(...)` in a coroutine of its own, at the loop's next turn.
+---@param fn function
+---@return omni.Fiber
+local function spawn(fn, ...)
+  if type(fn) ~= "function" then error("omni.spawn: a function is due, not a " .. type(fn), 2) end
+  return start(false, fn, ...)
+end
+
+---As `spawn`, for work that `omni.run` doesn't wait for (a server's requests).
+local function background(fn, ...)
+  return start(true, fn, ...)
+end
+
+-- --- turning
+
+local ready_fds, due = {}, {}
+
+-- Steps the pollables that are ready or due. A step may add or remove pollables, hence first the list, then the steps.
+local function step_pollables()
+  local count = 0
+  for pollable, fd in pairs(pollables) do
+    local left = not ready_fds[fd] and pollable:timeout()
+    if ready_fds[fd] or left and left <= 0 then
+      count = count + 1
+      due[count] = pollable
+    end
+  end
+  for fd in pairs(ready_fds) do ready_fds[fd] = nil end
+  for i = 1, count do
+    local pollable = due[i]
+    due[i] = nil
+    if pollables[pollable] then pollable:step() end
+  end
+end
+
+-- One turn: waits at most `timeout` seconds (nil: without end) for something to do, then does it.
+local function turn(timeout)
+  readiness:wait(timeout, ready_fds)
+  if pollable_count > 0 then step_pollables() end
+  if heap_size > 0 then
+    local time = now()
+    while heap_size > 0 and heap[1].at <= time do wake(heap[1]) end
+  end
+  local batch, count = ready, ready_count
+  ready, ready_count = {}, 0
+  for i = 1, count do
+    local fiber = batch[i]
+    if not fiber.ended then run_fiber(fiber) end
+  end
+end
+
+local function time_left()
+  if ready_count > 0 then return 0 end
+  local least
+  if heap_size > 0 then least = math.max(0, heap[1].at - now()) end
+  for pollable in pairs(pollables) do
+    local left = pollable:timeout()
+    if left and (not least or left < least) then least = left end
+  end
+  return least
+end
+
+local function turn_until(done)
+  while not done() do
+    local left = time_left()
+    if not left and pollable_count == 0 then
+      error("every fiber waits and nothing can wake one", 0)
+    end
+    turn(left)
+  end
+end
+
+local function results_of(fiber, level)
+  unheard[fiber] = nil
+  if fiber.failure then error(fiber.failure, level) end
+  local results = fiber.results
+  if results then return table.unpack(results, 1, results.n) end
+end
+
+---Runs `fn(...)`: directly inside of a fiber; outside of one it turns the loop until the function has ended.
+---@param fn function
+---@return any ...  what fn returned
+local function drive(fn, ...)
+  if current then return fn(...) end
+  local fiber = spawn(fn, ...)
+  turn_until(function() return fiber.ended end)
+  return results_of(fiber, 0)
+end
+
+-- The first failure in time that nobody joined.
+local function take_unheard()
+  local first
+  for fiber, time in pairs(unheard) do
+    if not first or time < unheard[first] then first = fiber end
+  end
+  unheard = {}
+  return first and first.failure
+end
+
+---Runs `fn(...)` in a fiber and turns the loop until it, and every fiber that was spawned, has ended.
+---Raises its error, or that of a fiber that nobody joined; an error of `fn` cancels the others.
+---@param fn function
+---@return any ...  what fn returned
+local function run(fn, ...)
+  if type(fn) ~= "function" then error("omni.run: a function is due, not a " .. type(fn), 2) end
+  if current then error("omni.run inside of omni.run: use omni.spawn", 2) end
+  local fiber = spawn(fn, ...)
+  turn_until(function() return fiber.ended and (live == 0 or fiber.failure) end)
+  unheard[fiber] = nil
+  local failure = fiber.failure or take_unheard()
+  if failure then error(failure, 0) end
+  return results_of(fiber, 0)
+end
+
+---Waits. Other fibers go on meanwhile.
+---@param seconds number
+local function sleep(seconds)
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
+    error("omni.sleep: a number of seconds is due, 0 or more", 2)
+  end
+  if not current then return drive(park, seconds) end
+  park(seconds)
+end
+
+local function wait_for(fiber)
+  if fiber.ended then return end
+  if not current then return turn_until(function() return fiber.ended end) end
+  if fiber == current then error("a fiber can't join itself", 3) end
+  local joiners = fiber.joiners
+  if joiners then joiners[#joiners + 1] = current else fiber.joiners = { current } end
+  repeat park() until fiber.ended
+end
+
+---Waits until the fiber has ended. Raises its error, with its traceback, when it failed.
+---@return any ...  what its function returned
+function Fiber_methods:join()
+  wait_for(self)
+  return results_of(self, 0)
+end
+
+---Ends the fiber where it waits: its to-be-closed variables are closed, which takes back its requests. Who joins it gets an
+---error with the code "cancelled". Nothing happens when it has ended.
+function Fiber_methods:cancel()
+  if self.ended then return end
+  if self == current or coroutine.status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
+  self.parked = nil
+  clear_timer(self)
+  local fine, problem = coroutine.close(self.co)
+  finish(self, fine and err.new { code = "cancelled", message = "the fiber was cancelled" } or failure_of(self.co, problem))
+end
+
+Fiber_mt.__close = Fiber_methods.cancel
+
+---Whether the fiber has ended.
+---@return boolean
+function Fiber_methods:done()
+  return self.ended == true
+end
+
+---Waits until all of the fibers have ended, then returns the first result of each, in order.
+---Raises the error of the first of them (in the order given) that failed.
+---@param ... omni.Fiber
+---@return any ...
+local function join(...)
+  local fibers = table.pack(...)
+  for i = 1, fibers.n do
+    if getmetatable(fibers[i]) ~= Fiber_mt then
+      error(("omni.join: argument %d isn't a fiber (omni.spawn returns one)"):format(i), 2)
+    end
+  end
+  for i = 1, fibers.n do wait_for(fibers[i]) end
+  local results = {}
+  for i = 1, fibers.n do results[i] = (results_of(fibers[i], 0)) end
+  return table.unpack(results, 1, fibers.n)
+end
+
+-- --- pollables, and the loop as one
+
+---Makes the loop drive a pollable.
+---@param pollable omni.Pollable
+local function add(pollable)
+  local fd = pollable:pollfd()
+  readiness:add(fd)
+  pollables[pollable] = fd
+  pollable_count = pollable_count + 1
+end
+
+---@param pollable omni.Pollable
+local function remove(pollable)
+  local fd = pollables[pollable]
+  if not fd then return end
+  readiness:remove(fd)
+  pollables[pollable] = nil
+  pollable_count = pollable_count - 1
+end
+
+local loop = {
+  run = run, spawn = spawn, background = background, sleep = sleep, join = join, drive = drive,
+  park = park, wake = wake, add = add, remove = remove,
+}
+
+---The running fiber, or nil.
+---@return omni.Fiber|nil
+function loop.current() return current end
+
+---A descriptor for another loop (poll, epoll, cqueues, luv): readable when `step` has something to do.
+function loop:pollfd() return readiness:pollfd() end -- luacheck: ignore self
+
+function loop:events() return "r" end -- luacheck: ignore self
+
+---Seconds until `step` is due anyway, or nil.
+function loop:timeout() return time_left() end -- luacheck: ignore self
+
+---One turn that never waits. Raises the error of a fiber that nobody joined, once nothing else is left to do.
+function loop:step() -- luacheck: ignore self
+  if current then error("the loop is turning already", 2) end
+  turn(0)
+  local failure = live == 0 and next(unheard) and take_unheard()
+  if failure then error(failure, 0) end
+end
+
+---Whether every fiber has ended.
+---@return boolean
+function loop:empty() return live == 0 end -- luacheck: ignore self
+
+return loop

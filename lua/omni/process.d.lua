@@ -1,0 +1,54 @@
+---@meta omni.core
+-- SPDX-License-Identifier: MIT
+-- Types of csrc/process.c.
+
+---@class omni.core
+local core = {}
+
+---@class omni.process.Options
+---@field directory? string                       where it runs; default: where we do
+---@field stdout? "pipe"|"null"|"inherit"         default "null"
+---@field stderr? "pipe"|"null"|"inherit"         default "pipe"
+---@field max_output? integer                     bytes kept of each pipe, the last ones; default 1048576
+---@field environment? table<string, string>      added to the inherited one
+
+---A running program: a pollable. It is killed, with all of its group, and reaped when it is closed or collected.
+---@class omni.Process: omni.Pollable
+local Process = {}
+
+---Starts a program without a shell. stdin is /dev/null; it has a process group of its own, so that Ctrl-C in the
+---terminal doesn't reach it, and it dies with us.
+---@param argv string[]  argv[1] is looked up in PATH (that of `environment`, if it names one)
+---@param options? omni.process.Options
+---@return omni.Process|nil
+---@return string|nil message  why it could not be started
+function core.process(argv, options) end
+
+---A descriptor that is readable when `step` has something to do.
+---@return integer
+function Process:pollfd() end
+
+---@return "r"
+function Process:events() end
+
+---Seconds until `step` is due anyway, or nil.
+---@return number|nil
+function Process:timeout() end
+
+---Reads what is there; never blocks.
+---@return boolean ended  true when the program has ended and what it wrote was read
+function Process:step() end
+
+---What came on stdout since the last call, "" if nothing; at most the last max_output bytes.
+---@return string
+function Process:read() end
+
+---nil while it runs.
+---@return omni.process.Result|nil
+function Process:result() end
+
+---Kills it and all of its group; `step` then tells of its end.
+function Process:kill() end
+
+---Kills what still runs, reaps it and frees all. May be called again.
+function Process:close() end

@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: MIT
+-- Runs a program, without a shell, while other fibers go on.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local options = require "omni.options"
+
+local known = {
+  directory = "string", stdout = "string", stderr = "string", max_output = "integer", environment = "table",
+  on_output = "function",
+}
+
+-- The process as the loop drives it. Closing it takes it out of the loop and kills what still runs.
+local Watch_methods = {}
+local Watch_mt = { __name = "omni.process.watch", __index = Watch_methods }
+
+function Watch_methods:pollfd() return self.process:pollfd() end
+
+function Watch_methods:events() return self.process:events() end
+
+function Watch_methods:timeout() return self.process:timeout() end
+
+function Watch_methods:step()
+  if self.process:step() or self.on_output then loop.wake(self.fiber) end
+end
+
+function Watch_mt:__close()
+  loop.remove(self)
+  self.process:close()
+end
+
+local function await(process, on_output)
+  local watch <close> = setmetatable({ process = process, on_output = on_output, fiber = loop.current() }, Watch_mt)
+  loop.add(watch)
+  repeat
+    local ended = process:step()
+    if on_output then
+      local text = process:read()
+      if text ~= "" then on_output(text) end
+    end
+    if not ended then loop.park() end
+  until ended
+  return process:result()
+end
+
+---@class omni.process.Result
+---@field exit? integer    the program's exit code
+---@field signal? integer  the signal that ended it; neither is there when another part of this program reaped it
+---@field stdout string    "" unless stdout is "pipe"
+---@field stderr string
+
+---@class omni.process.RunOptions: omni.process.Options
+---@field on_output? fun(text: string)  given what came on stdout since the last call; stdout is "pipe" then
+
+---Runs a program and waits until it has ended. An exit code other than 0 is a result, too. When the fiber is cancelled
+---or `on_output` raises, the program is killed.
+---@param argv string[]  the program, looked up in PATH, and its arguments; no shell sees them
+---@param given? omni.process.RunOptions
+---@return omni.process.Result|nil
+---@return omni.Error|nil  code "process" when the program can't be started
+local function run(argv, given)
+  given = options.check(given, known, "process.run")
+  local settings = {}
+  for name, value in pairs(given) do settings[name] = value end
+  settings.on_output = nil
+  if given.on_output then
+    if given.stdout and given.stdout ~= "pipe" then
+      error('process.run: on_output needs stdout = "pipe"', 2)
+    end
+    settings.stdout = "pipe"
+  end
+  local fine, process, message = pcall(core.process, argv, settings)
+  if not fine then error(process, 2) end
+  if not process then return nil, err.new { code = "process", message = message } end
+  return loop.drive(await, process, given.on_output)
+end
+
+return { run = run }

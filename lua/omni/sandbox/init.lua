@@ -1,0 +1,118 @@
+-- SPDX-License-Identifier: MIT
+-- omni.sandbox: a local stand-in for the service, in this process (docs/sandbox.md).
+--
+-- omni's init.lua loads this file, so it takes what it needs by name: core (files, the clock), loop, server, and the rest of sandbox/.
+
+local clips = require "omni.sandbox.clips"
+local core = require "omni.core"
+local err = require "omni.error"
+local faults = require "omni.sandbox.faults"
+local loop = require "omni.loop"
+local media = require "omni.sandbox.media"
+local options = require "omni.options"
+local server = require "omni.server"
+local service = require "omni.sandbox.service"
+
+-- The key that a sandbox wants when it isn't told another: 35 characters, as real ones have. It opens nothing else.
+local play_key = "ak_sandboxsandboxsandboxsandboxplay"
+
+local known = {
+  host = "string", port = "integer", seconds = "seconds", seed = "integer", key = "string", credits = "number",
+  faults = "table", directory = "string", clips = "string",
+}
+
+---@class omni.Sandbox
+---@field url string        the base URL for a client
+---@field key string        the key that it demands
+---@field directory string  where the clips are
+local Sandbox_methods = {}
+local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
+
+---What was accepted and charged: the same as `GET /sandbox/ledger`, as a table (null is nil).
+---@return { submits: integer, charged: number, tasks: table[] }
+function Sandbox_methods:ledger()
+  return self.service:ledger()
+end
+
+---Ends it: nothing is answered any more; clips in a temporary directory are removed. Can be called again.
+function Sandbox_methods:close()
+  if self.closed then return end
+  self.closed = true
+  self.server:close()
+  self.clips:close(self.temporary)
+end
+
+Sandbox_mt.__close = Sandbox_methods.close
+
+-- What the server's handler returns for a response of the service.
+local function outcome(request, response)
+  if response.delay then loop.park(response.delay) end
+  if response.drop then
+    request:drop { reset = response.reset or false }
+    return nil
+  end
+  local fault = response.cut and { cut = response.cut, reset = response.reset or false } or nil
+  return response.status, response.headers, response.body, fault
+end
+
+-- The directory for clips, made when it isn't there.
+local function directory_of(given)
+  if not given then return core.make_temporary_directory("omni-sandbox-") end
+  local made, message = core.make_directory(given)
+  if not made then return nil, message end
+  return given
+end
+
+---Starts a sandbox; the loop drives it.
+---
+---Options: `host` ("127.0.0.1"), `port` (0: any free one), `seconds` (about how long a task takes; 3), `seed` (1: decides ids, durations
+---and chances), `key` (a play key), `credits` (the balance to begin with; 10000), `faults` (an array of fault specs), `directory` (for
+---clips; a temporary one, removed on close), `clips` ("ffmpeg" or "builtin"; what is there).
+---@param given? table
+---@return omni.Sandbox|nil
+---@return omni.Error|nil
+local function open(given)
+  local o = options.check(given, known, "omni.sandbox")
+  local key, seed = o.key or play_key, o.seed or 1
+  if key == "" or key:find "[%c ]" then error("omni.sandbox: option 'key' must be a text without spaces", 2) end
+  if (o.credits or 0) < 0 then error("omni.sandbox: option 'credits' must be 0 or more", 2) end
+  if o.clips and o.clips ~= "ffmpeg" and o.clips ~= "builtin" then
+    error("omni.sandbox: option 'clips' must be 'ffmpeg' or 'builtin'", 2)
+  elseif o.clips == "ffmpeg" and media.available() ~= "ffmpeg" then
+    return nil, err.new { code = "program_missing", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
+      hint = "install ffmpeg, or use the built-in clip: clips = \"builtin\"" }
+  end
+  local wrong, failure = faults.open(o.faults, seed)
+  if not wrong then return nil, failure end
+  local directory, message = directory_of(o.directory)
+  if not directory then
+    return nil, err.new { code = "file_failed", message = "the sandbox has no directory for its clips: " .. tostring(message) }
+  end
+
+  local store = clips.open { directory = directory, seed = seed, clip = media.clip }
+  local served = service.open {
+    key = key, seconds = o.seconds or 3, seed = seed, credits = o.credits or 10000, faults = wrong,
+    now = core.now, wall = os.time, stat = core.stat, draw = function(spec, done)
+      spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
+      store:want(spec, done)
+    end,
+  }
+  local web
+  local address = { host = o.host or "127.0.0.1", port = o.port or 0, max_connections_per_address = 1000 } -- all of them are local
+  web, failure = server.serve(address, function(request)
+    return outcome(request, served:handle {
+      method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), body = request:body(),
+    })
+  end)
+  if not web then
+    store:close(not o.directory)
+    return nil, failure
+  end
+  served.url = web.url
+  return setmetatable({
+    url = web.url, key = key, directory = directory,
+    server = web, service = served, clips = store, temporary = not o.directory,
+  }, Sandbox_mt)
+end
+
+return { open = open, faults = faults.rows }

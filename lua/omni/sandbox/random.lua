@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: MIT
+-- Random numbers that a seed decides: one stream a purpose, so that how often one is asked never moves another.
+
+local function mix(z)
+  z = (z ~ (z >> 30)) * 0xbf58476d1ce4e5b9
+  z = (z ~ (z >> 27)) * 0x94d049bb133111eb
+  return z ~ (z >> 31)
+end
+
+---A hash of 64 bits (FNV-1a, mixed once more); not for secrets.
+---@param text string
+---@param seed? integer
+---@return integer
+local function hash(text, seed)
+  local h = 0xcbf29ce484222325 ~ mix(seed or 0)
+  for i = 1, #text do h = (h ~ text:byte(i)) * 0x100000001b3 end
+  return mix(h)
+end
+
+---A stream of 64-bit integers (splitmix64): no value comes twice.
+---@param seed integer
+---@param purpose string
+---@return fun(): integer
+local function stream(seed, purpose)
+  local state = hash(purpose, seed)
+  return function()
+    state = state + 0x9e3779b97f4a7c15
+    return mix(state)
+  end
+end
+
+---The next number of a stream as a fraction, 0 <= f < 1.
+---@param next_integer fun(): integer
+---@return number
+local function fraction(next_integer)
+  return (next_integer() >> 11) * 2.0 ^ -53
+end
+
+---The next two numbers of a stream as a UUID (version 4).
+---@param next_integer fun(): integer
+---@return string
+local function uuid(next_integer)
+  local a, b = next_integer(), next_integer()
+  return ("%08x-%04x-4%03x-%04x-%012x"):format(
+    a >> 32, a >> 16 & 0xffff, a & 0xfff, b >> 48 & 0x3fff | 0x8000, b & 0xffffffffffff)
+end
+
+return { hash = hash, stream = stream, fraction = fraction, uuid = uuid }

@@ -1,0 +1,200 @@
+-- SPDX-License-Identifier: MIT
+-- What a clip of the sandbox looks like: a slate with the scene's prompt, as a filter graph for ffmpeg and the texts in it.
+
+local core = require "omni.core"
+local random = require "omni.sandbox.random"
+
+local rate = 24 -- frames a second
+local sizes = { ["720p"] = { 1280, 720 }, ["1080p"] = { 1920, 1080 }, ["4k"] = { 3840, 2160 } }
+
+-- Advances of DejaVu Sans from space to tilde, rounded up: a letter's place in the alphabet is twentieths of the font size.
+local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
+local other = 0.72 -- of the font size, for a column of any other script
+
+-- --- words into lines
+
+local function width(text)
+  local sum = 0
+  for _, code in utf8.codes(text) do
+    if code >= 32 and code < 127 then
+      sum = sum + (advances:byte(code - 31) - 96) / 20
+    else
+      sum = sum + core.columns(utf8.char(code)) * other
+    end
+  end
+  return sum
+end
+
+-- The bytes of the longest beginning that is at most `room` wide, but at least one code point.
+local function fitting(text, room)
+  local sum, bytes = 0, 0
+  for at, code in utf8.codes(text) do
+    local character = utf8.char(code)
+    sum = sum + width(character)
+    if sum > room and at > 1 then break end
+    bytes = at + #character - 1
+  end
+  return bytes
+end
+
+-- Shortens to the room, with an ellipsis when something had to go.
+local function shorten(text, room)
+  if width(text) <= room then return text end
+  return text:sub(1, fitting(text, room - 1)) .. "…"
+end
+
+-- Lines at most `room` wide (in font sizes); a word that is longer than a line is broken.
+local function wrap(text, room, max_lines)
+  local lines, line, length = {}, "", 0
+  local function flush()
+    lines[#lines + 1], line, length = line, "", 0
+  end
+  for word in text:gmatch "[^ ]+" do
+    if #lines > max_lines then break end
+    local long = width(word)
+    if length > 0 and length + 0.35 + long > room then flush() end
+    while long > room and #lines <= max_lines do
+      local bytes = fitting(word, room)
+      lines[#lines + 1], word = word:sub(1, bytes), word:sub(bytes + 1)
+      long = width(word)
+    end
+    line = length > 0 and line .. " " .. word or word
+    length = length > 0 and length + 0.35 + long or long
+  end
+  if length > 0 then flush() end
+  return lines
+end
+
+-- The prompt in the largest of some font sizes at which all of it fits the box (pixels); cut at the smallest.
+local function fit(text, box_width, box_height, unit)
+  local lines, size
+  for _, points in ipairs { 62, 54, 47, 41, 36, 32, 28 } do
+    size = math.floor(points * unit)
+    local max_lines = math.max(1, math.floor(box_height / (size * 1.42)))
+    lines = wrap(text, box_width / size, max_lines)
+    if #lines <= max_lines then return table.concat(lines, "\n"), size end
+    lines = table.move(lines, 1, max_lines, 1, {})
+  end
+  lines[#lines] = shorten(lines[#lines] .. " …", box_width / size)
+  return table.concat(lines, "\n"), size
+end
+
+-- --- colours and light
+
+-- Hue, saturation and lightness (0 to 1) as ffmpeg writes a colour.
+local function colour(hue, saturation, lightness)
+  local function channel(n)
+    local k = (n + hue * 12) % 12
+    local part = lightness - saturation * math.min(lightness, 1 - lightness) * math.max(-1, math.min(k - 3, 9 - k, 1))
+    return math.floor(255 * part + 0.5)
+  end
+  return ("0x%02x%02x%02x"):format(channel(0), channel(8), channel(4))
+end
+
+local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- near the ground's: what lies opposite mixes to grey
+
+-- A dark ground and a light that wanders over it, drawn small (light has no edges) and scaled up.
+local function background(draw, seconds, w, h)
+  local small_w, small_h = w > h and 256 or 144, w > h and 144 or 256
+  local function between(least, most) return math.floor(least + (most - least) * draw()) end
+  local hue = draw()
+  local glow_hue = hue + glow_hues[between(1, #glow_hues + 1)]
+  local ground = ("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=0:x1=%d:y1=%d:speed=0.006,format=gbrp"):format(
+    small_w, small_h, rate, seconds, colour(hue, 0.6, 0.06), colour(hue + 0.04, 0.5, 0.25),
+    between(0, small_w // 3), between(2 * small_w // 3, small_w), small_h)
+  local glow = ("gradients=s=%dx%d:r=%d:d=%.6f:n=2:type=radial:c0=%s:c1=black:x0=%d:y0=%d:x1=%d:y1=%d:speed=0.012,format=gbrp"):format(
+    small_w, small_h, rate, seconds, colour(glow_hue, 0.62, 0.36),
+    between(small_w // 2, small_w), between(0, small_h), between(0, small_w // 4), between(0, small_h))
+  local graph = ("%s[ground];%s[glow];[ground][glow]blend=all_mode=screen,vignette=PI/5,format=yuv420p,scale=%d:%d:flags=bicubic")
+    :format(ground, glow, w, h)
+  return graph, colour(glow_hue, 0.75, 0.72)
+end
+
+-- --- the graph
+
+-- A value in a filter graph: quoted for the option, then for the graph.
+local function quote(value)
+  return (value:gsub("[\\':]", "\\%0"):gsub("[\\'%[%],;]", "\\%0"))
+end
+
+local function text_filter(file, font, size, tint, x, y, more)
+  return (",drawtext=fontfile=%s:textfile=%s:expansion=none:fontsize=%d:fontcolor=%s:x=%s:y=%s%s"):format(
+    quote(font), quote(file), size, tint, x, y, more or "")
+end
+
+local function said(count, one)
+  return count == 1 and "1 " .. one or ("%d %ss"):format(count, one)
+end
+
+-- As many of the facts, the most telling first, as fit.
+local function facts(spec, seconds, w, h, room)
+  local images = type(spec.images) == "table" and #spec.images or spec.images or 0
+  local parts = { ("%g s"):format(seconds), ("%d × %d"):format(w, h) }
+  if images > 0 then parts[#parts + 1] = said(images, "image") end
+  if spec.video then parts[#parts + 1] = "video" end
+  parts[#parts + 1] = ("seed %d"):format(spec.seed or 0)
+  local text = parts[1]
+  for i = 2, #parts do
+    local longer = text .. "  ·  " .. parts[i]
+    if width(longer) > room then break end
+    text = longer
+  end
+  return text
+end
+
+---@class omni.sandbox.Slate
+---@field graph string               for -filter_complex; its ends are [v] and [a]
+---@field frames integer
+---@field seconds number             of exactly so many frames
+---@field texts table<string, string>  file name → text; empty without a font
+
+---What to draw for a spec. The texts have to lie in `directory` when ffmpeg runs.
+---@param spec omni.sandbox.ClipSpec
+---@param directory string
+---@param can { font: string|nil, gradients: boolean }
+---@return omni.sandbox.Slate
+local function compose(spec, directory, can)
+  local size = sizes[spec.resolution or "720p"]
+  local w, h = size[1], size[2]
+  if spec.aspect_ratio == "9:16" then w, h = h, w end
+  local unit = math.min(w, h) / 720
+  local frames = math.max(1, math.floor(spec.seconds * rate + 0.5))
+  local seconds = frames / rate
+  local next_number = random.stream(spec.seed or 0, spec.prompt)
+  local function draw() return random.fraction(next_number) end
+
+  local ground, accent = background(draw, seconds, w, h)
+  if not can.gradients then ground = ("color=c=%s:s=%dx%d:r=%d:d=%.6f"):format(colour(draw(), 0.5, 0.2), w, h, rate, seconds) end
+  local bar = math.floor(4 * unit) * 2
+  local graph = { ("%s[ground_up];color=c=%s:s=%dx%d:r=%d:d=%.6f[bar];[ground_up][bar]overlay=x=%s:y=H-h"):format(
+    ground, accent, w, bar, rate, seconds, quote(("-w+w*(n+1)/%d"):format(frames))) }
+
+  local texts = {}
+  local font = can.font
+  if font then
+    local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
+    local shadow = (":shadowx=%d:shadowy=%d:shadowcolor=black@0.45"):format(math.ceil(2 * unit), math.ceil(2 * unit))
+    local function write(name, text, ...)
+      if text == "" then return end
+      texts[name] = text
+      graph[#graph + 1] = text_filter(directory .. "/" .. name, font, ...)
+    end
+    local prompt, points = fit(core.clean(spec.prompt, 4000), w - 2 * side, h - math.floor(310 * unit), unit)
+    write("prompt", prompt, points, "white", side, "(h-th)/2", shadow .. (":line_spacing=%d"):format(points * 0.36 // 1))
+    local label = core.clean(spec.label or "omni sandbox", 400)
+    local room = (w - 2 * side) / small
+    write("label", shorten(label, room - 8.5), small, accent, side, ("%d-ascent"):format(top))
+    write("meta", facts(spec, seconds, w, h, room), small, "white@0.75", side, ("h-%d-ascent"):format(top))
+    graph[#graph + 1] = (",drawtext=fontfile=%s:timecode=%s:r=%d:fontsize=%d:fontcolor=white@0.75:x=w-tw-%d:y=%d-ascent"):format(
+      quote(font), quote "00:00:00:00", rate, small, side, top)
+  end
+
+  -- A quiet fifth, its pitch out of the same seed.
+  local pitch = 82.4 * 2 ^ (math.floor(12 * draw()) / 12)
+  local tone = ("0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t)"):format(pitch, pitch * 1.5)
+  graph[#graph + 1] = ("[v];aevalsrc=exprs=%s:s=48000:c=stereo:d=%.6f,afade=d=0.2,afade=t=out:d=0.2:st=%.6f[a]"):format(
+    tone, seconds, math.max(0, seconds - 0.2))
+  return { graph = table.concat(graph), frames = frames, seconds = seconds, texts = texts }
+end
+
+return { compose = compose }

@@ -1,0 +1,148 @@
+-- SPDX-License-Identifier: MIT
+-- The sandbox's tasks and its charge ledger. A task's state is worked out from the clock when it is asked for: nothing runs meanwhile.
+
+local json = require "omni.sandbox.json"
+local random = require "omni.sandbox.random"
+
+local task_object = json.shape {
+  "task_id", "provider", "model_version", "status", "param", "create_at", "complete_at", "duration_s", "credits", "result", "source",
+}
+local param_object = json.shape { "model", "callback_url", "input" }
+local result_object = json.shape { "code", "message", "media_urls", "media_info", "usage" }
+local media_object = json.shape { "type", "format", "duration", "aspect_ratio", "resolution" }
+local usage_object = json.shape { "credits" }
+local ledger_object = json.shape { "submits", "charged", "tasks" }
+local entry_object = json.shape { "task_id", "model", "input", "credits", "status", "create_at", "complete_at" }
+
+---@class omni.sandbox.Task
+---@field id string
+---@field model string
+---@field input string          JSON text, as it was sent
+---@field prompt string|nil
+---@field callback_url string|nil
+---@field credits number
+---@field clip table            what its clip shows: prompt, seconds, aspect_ratio, resolution, ...
+---@field fate table            ends ("success" or "failed"), reason, no_media, never
+---@field status string         as it was when last asked for
+---@field created integer       Unix seconds
+---@field began number          monotonic seconds, as are runs_at and ends_at
+---@field path string|nil       the clip's file, once it is drawn
+---@field drawn_at number|nil
+---@field completed integer|nil Unix seconds
+---@field took integer|nil      seconds
+
+local Tasks_methods = {}
+local Tasks_mt = { __name = "omni.sandbox.tasks", __index = Tasks_methods }
+
+---Accepts a task: charges it, gives it an id, and has its clip drawn.
+---@param wanted { model: string, input: string, prompt: string|nil, callback_url: string|nil, credits: number, clip: table, fate: table }
+---@return omni.sandbox.Task|nil  nil when the balance is too low
+function Tasks_methods:accept(wanted)
+  if wanted.credits > self.balance then return nil end
+  local id = random.uuid(self.ids)
+  local lasts = self.seconds * (0.8 + 0.4 * random.fraction(self.jitter))
+  local now = self.now()
+  local task = wanted --[[@as omni.sandbox.Task]]
+  task.id, task.status, task.created = id, "pending", self.wall()
+  task.began, task.runs_at, task.ends_at = now, now + lasts / 10, now + lasts
+  self.balance, self.charged = self.balance - task.credits, self.charged + task.credits
+  self.by_id[id] = task
+  self.in_order[#self.in_order + 1] = task
+  local fate = task.fate
+  task.draws = fate.ends == "success" and not fate.no_media and not fate.never
+  if task.draws then
+    self.draw(task.clip, function(path, message)
+      task.path, task.drawn_at = path, self.now()
+      if not path then fate.ends, fate.reason = "failed", "no clip could be drawn: " .. tostring(message) end
+    end)
+  end
+  return task
+end
+
+---@param id string
+---@return omni.sandbox.Task|nil
+function Tasks_methods:find(id)
+  return self.by_id[id]
+end
+
+---Brings a task's status up to now.
+---@param task omni.sandbox.Task
+---@return string status
+function Tasks_methods:settle(task)
+  if task.completed then return task.status end
+  local now = self.now()
+  if now < task.runs_at then
+    task.status = "pending"
+  elseif now < task.ends_at or task.fate.never or task.draws and not task.drawn_at then
+    task.status = "running"
+  else
+    local lasted = math.max(task.ends_at, task.drawn_at or 0) - task.began
+    task.took = math.floor(lasted + 0.5)
+    task.completed = math.min(self.wall(), task.created + math.ceil(lasted))
+    task.status = task.fate.ends
+  end
+  return task.status
+end
+
+-- The result of a final task.
+local function result(task, media_url)
+  if task.status == "failed" then
+    return result_object { code = 501, message = task.fate.reason, media_urls = {} }
+  end
+  local clip = task.clip
+  return result_object {
+    code = 200, message = "success",
+    media_urls = task.fate.no_media and {} or { media_url },
+    media_info = media_object {
+      type = "video", format = "mp4", duration = clip.seconds, aspect_ratio = clip.aspect_ratio, resolution = clip.resolution,
+    },
+    usage = usage_object { credits = task.credits },
+  }
+end
+
+---The task object of the contract (also what a callback would carry).
+---@param task omni.sandbox.Task
+---@param media_url string  where its clip can be had
+---@return table
+function Tasks_methods:describe(task, media_url)
+  local status = self:settle(task)
+  local vendor, version = task.model:match "^([^/]+)/(.+)$"
+  local provider = (vendor or "sandbox"):gsub("^%l", string.upper)
+  return task_object {
+    task_id = task.id,
+    provider = provider,
+    model_version = version or task.model,
+    status = status,
+    param = param_object { model = task.model, callback_url = task.callback_url, input = json.raw(task.input) },
+    create_at = task.created, complete_at = task.completed, duration_s = task.took, credits = task.credits,
+    result = task.completed and result(task, media_url) or nil,
+    source = "api",
+  }
+end
+
+---The charge ledger. The inputs are the clients' own texts (`json.raw`), or tables when `decoded`.
+---@param decoded? boolean
+---@return { submits: integer, charged: number, tasks: table[] }
+function Tasks_methods:ledger(decoded)
+  local entries = {}
+  for i, task in ipairs(self.in_order) do
+    local input = decoded and json.decode(task.input) or json.raw(task.input)
+    entries[i] = entry_object {
+      task_id = task.id, model = task.model, input = input, credits = task.credits, status = self:settle(task),
+      create_at = task.created, complete_at = task.completed,
+    }
+  end
+  return ledger_object { submits = #entries, charged = self.charged, tasks = entries }
+end
+
+---@param settings omni.sandbox.Settings  seconds, seed, credits, now, wall, draw
+local function open(settings)
+  return setmetatable({
+    seconds = settings.seconds, balance = settings.credits, charged = 0,
+    now = settings.now, wall = settings.wall, draw = settings.draw,
+    ids = random.stream(settings.seed, "ids"), jitter = random.stream(settings.seed, "jitter"),
+    by_id = {}, in_order = {},
+  }, Tasks_mt)
+end
+
+return { open = open }

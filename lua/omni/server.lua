@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+-- An HTTP server on omni.listener: the loop drives it, and each request runs a handler in a fiber of its own.
+
+local err = require "omni.error"
+local listener = require "omni.listener"
+local loop = require "omni.loop"
+local options = require "omni.options"
+
+local known = {
+  host = "string", port = "integer", max_body = "integer", max_header = "integer", max_connections = "count",
+  max_connections_per_address = "count", idle_timeout = "seconds", on_error = "function",
+}
+
+-- What the peer learns of an error of ours.
+local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
+local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
+
+---@class omni.ServerOptions: omni.ListenerOptions
+---@field on_error? fun(failure: omni.Error, request: omni.Request)  told of each error in the handler
+
+---Answers a request: by `request:answer`, now or later, or by what it returns, which are that method's arguments.
+---Runs in a fiber: it may wait. A request that nobody answers is dropped when nobody holds it any more.
+---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
+
+---@class omni.Server
+---@field url string           where it listens, as a URL without a path: "http://127.0.0.1:8080"
+---@field host string
+---@field port integer
+---@field failure? omni.Error  the last error in the handler
+local Server_methods = {}
+local Server_mt = { __name = "omni.server", __index = Server_methods }
+
+local function failure_of(problem)
+  local traceback = debug.traceback(nil, 2)
+  if err.is(problem) then
+    problem.traceback = problem.traceback or traceback
+    return problem
+  end
+  return err.new { code = "handler_failed", message = tostring(problem), cause = problem, traceback = traceback }
+end
+
+local function reply(request, status, ...)
+  if status == nil then return end
+  local sent, why = request:answer(status, ...)
+  if sent == nil then error(why, 0) end
+end
+
+local function handle(server, request)
+  local fine, failure = xpcall(function() reply(request, server.handler(request)) end, failure_of)
+  server.fibers[loop.current()] = nil
+  if fine then return end
+  request:answer(500, FAILED_HEADERS, FAILED_BODY)
+  server.failure = failure
+  if server.on_error then server.on_error(failure, request) end
+end
+
+-- The C listener with its queue drained, as the loop knows nothing of requests.
+local function pollable_of(server)
+  local source = server.listener
+  return {
+    pollfd = function() return source:pollfd() end,
+    events = function() return source:events() end,
+    timeout = function() return source:timeout() end,
+    step = function()
+      source:step()
+      for request in source.next, source do
+        server.fibers[loop.background(handle, server, request)] = true
+      end
+    end,
+  }
+end
+
+local function url_of(host, port)
+  if host == "0.0.0.0" then host = "127.0.0.1" elseif host == "::" then host = "::1" end
+  return ("http://%s:%d"):format(host:find(":", 1, true) and "[" .. host .. "]" or host, port)
+end
+
+---Stops listening: handlers that still run are cancelled, unanswered requests dropped. May be called again.
+function Server_methods:close()
+  if self.closed then return end
+  self.closed = true
+  loop.remove(self.pollable)
+  local fibers = self.fibers
+  self.fibers = {}
+  for fiber in pairs(fibers) do
+    if fiber ~= loop.current() then fiber:cancel() end
+  end
+  self.listener:close()
+end
+
+Server_mt.__close = Server_methods.close
+
+---Opens an HTTP server; on the loopback address and any free port by default. It alone keeps no `omni.run` going.
+---An error in the handler is answered 500 without its text; the owner finds it in `on_error` and `server.failure`.
+---@param given? omni.ServerOptions
+---@param handler omni.Handler
+---@return omni.Server|nil
+---@return omni.Error|nil  code `listen_failed`
+local function serve(given, handler)
+  given = options.check(given, known, "omni.serve", 2)
+  if type(handler) ~= "function" then error("omni.serve: a handler function is due, not a " .. type(handler), 2) end
+  local wanted = {}
+  for name, value in pairs(given) do
+    if name ~= "on_error" then wanted[name] = value end
+  end
+  local fine, source, message = pcall(listener.open, wanted)
+  if not fine then error("omni.serve: " .. source, 2) end
+  if not source then return nil, err.new { code = "listen_failed", message = message } end
+  local host, port = source:host(), source:port()
+  local server = setmetatable({
+    url = url_of(host, port), host = host, port = port,
+    listener = source, fibers = {}, handler = handler, on_error = given.on_error,
+  }, Server_mt)
+  server.pollable = pollable_of(server)
+  loop.add(server.pollable)
+  return server
+end
+
+return { serve = serve }

@@ -1,0 +1,275 @@
+-- SPDX-License-Identifier: MIT
+-- Shoots a board: each scene is submitted once, waited for and fetched; a few at a time, within a budget. Prints nothing.
+--
+-- A scene's status: waiting → submitting → pending → running → fetching → fetched; or it ends as
+-- failed · refused (not submitted, by our own decision) · unknown (maybe submitted) · interrupted (goes on at the service).
+
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local names = require "omni.storyboard.names"
+local options = require "omni.options"
+
+local known = {
+  client = "any", directory = "string", jobs = "count", budget = "number", prices = "table", keep_older = "boolean",
+  on_event = "function", interrupted = "function",
+}
+
+-- A refusal of this kind would meet every other scene, too.
+local ends_the_run = { unauthorized = true, insufficient_credits = true, feature_disabled = true }
+
+---@class omni.Run
+local Run_methods = {}
+local Run_mt = { __name = "omni.run", __index = Run_methods }
+
+-- Sets a scene's status and tells of it.
+local function set(run, record, status, problem)
+  record.status, record.error = status, problem
+  if not run.on_event then return end
+  run.on_event {
+    event = status, scene = record.scene, index = record.index, task_id = record.task_id, estimate = record.estimate,
+    credits = record.credits, file = record.file, files = record.files, error = problem,
+  }
+end
+
+local function is_stopped(run)
+  if not run.stopped and run.interrupted and run.interrupted() then run:interrupt() end
+  return run.stopped
+end
+
+-- --- money
+
+-- What the run has cost so far and may still cost through what it has submitted.
+local function committed(run)
+  local sum = 0
+  for _, record in ipairs(run.records) do
+    if record.reserved then sum = sum + (record.credits or record.estimate or 0) end
+  end
+  return sum
+end
+
+-- The reason why this scene is not to be submitted, or nil. Asks for its price when it isn't known yet.
+local function refusal(run, record, scene)
+  local problem
+  if not record.estimate then
+    local price
+    price, problem = run.client:estimate(scene.input, { model = scene.model })
+    record.estimate = price and price.credits
+  end
+  if run.halted then
+    return err.new { code = run.halted.error.code, cause = run.halted.error,
+      message = ('not submitted, because of what the service said to scene "%s"'):format(run.halted.scene) }
+  end
+  if not run.budget then return nil end
+  if not record.estimate then
+    return err.new { code = "price_unknown", cause = problem,
+      message = "not submitted: there is a budget, and the price is not known"
+        .. (problem and " (" .. problem.message .. ")" or "") }
+  end
+  local before = committed(run)
+  if before + record.estimate > run.budget + 1e-9 then
+    return err.new { code = "over_budget", hint = "raise the budget, or make the film cheaper",
+      message = ("not submitted: it costs about %.14g credits, and %.14g of the budget of %.14g are spent or promised")
+        :format(record.estimate, before, run.budget) }
+  end
+end
+
+-- --- one scene
+
+-- A file that an earlier run left is somebody's money: it steps aside instead of being replaced.
+local function set_aside(path)
+  if not core.stat(path) then return true end
+  local stem, extension = path:match("^(.*)(%.%w+)$")
+  local n, older = 0, nil
+  repeat
+    n = n + 1
+    older = ("%s (older %d)%s"):format(stem, n, extension)
+  until not core.stat(older)
+  return os.rename(path, older)
+end
+
+local function fetch(run, record, task)
+  local files = {}
+  for index, url in ipairs(task.media) do
+    local stem = names.numbered(run.stems, record.stem, index)
+    local path = ("%s/%s.%s"):format(run.media, stem, names.extension(url))
+    if run.keep_older then
+      local fine, why = set_aside(path)
+      if not fine then return nil, err.new { code = "file_failed", message = why, task_id = task.id } end
+    end
+    local saved, problem = task:save(path, { index = index })
+    if not saved then return nil, problem end
+    files[index] = saved
+    record.file, record.files = files[1], files
+  end
+  return files
+end
+
+-- After a refusal for want of credits: what the account has.
+local function with_balance(run, record, problem)
+  local balance = run.client:balance()
+  if balance and record.estimate then
+    problem.hint = ("the scene costs about %.14g credits; the account has %.14g"):format(record.estimate, balance)
+  end
+  return problem
+end
+
+local function shoot(run, record)
+  local scene = run.board.scenes[record.index]
+  local refused = refusal(run, record, scene)
+  if is_stopped(run) then return end
+  if refused then return set(run, record, "refused", refused) end
+
+  record.reserved = true -- between the check of the budget and this, nothing may wait
+  set(run, record, "submitting")
+  local task, problem = run.client:submit(scene.input, { model = scene.model })
+  if not task then
+    if problem.code == "submit_unknown" then return set(run, record, "unknown", problem) end
+    record.reserved = false
+    if ends_the_run[problem.code] then
+      run.halted = run.halted or { scene = record.scene, error = problem }
+      if problem.code == "insufficient_credits" then problem = with_balance(run, record, problem) end
+    end
+    if problem.code == "cancelled" then return set(run, record, "waiting") end
+    return set(run, record, "failed", problem)
+  end
+
+  record.task_id = task.id
+  if is_stopped(run) then return set(run, record, "interrupted") end
+  set(run, record, "pending")
+  local ended
+  ended, problem = task:await {
+    on_status = function(seen)
+      local status = seen.status == "pending" and "pending" or "running"
+      if seen.status ~= "success" and seen.status ~= "failed" and status ~= record.status then set(run, record, status) end
+    end,
+  }
+  if not ended then return set(run, record, "failed", problem) end
+  record.credits = task.credits
+  if task.error then return set(run, record, "failed", task.error) end -- failed, or a success without media
+
+  set(run, record, "fetching")
+  local files
+  files, problem = fetch(run, record, task)
+  if not files then return set(run, record, "failed", problem) end
+  set(run, record, "fetched")
+end
+
+-- --- the whole
+
+local function work(run, worker)
+  while not is_stopped(run) do
+    local record = run.records[run.next]
+    if not record then return end
+    run.next = run.next + 1
+    worker.record = record
+    shoot(run, record)
+    worker.record = nil
+  end
+end
+
+---Submits nothing more and stops waiting; submits on their way are heard out, as their answers hold the task ids.
+function Run_methods:interrupt()
+  if self.stopped then return end
+  self.stopped = true
+  for _, worker in ipairs(self.workers) do
+    local record, fiber = worker.record, worker.fiber
+    if record and record.status ~= "submitting" and fiber ~= loop.current() and not fiber:done() then
+      fiber:cancel()
+      if record.task_id then set(self, record, "interrupted") end
+    end
+  end
+end
+
+---Waits until all is done (or interrupted).
+---@return omni.RunSummary  `{ scenes = { { scene, index, status, task_id, estimate, credits, file, files, error }, ... }, credits, interrupted }`
+function Run_methods:join()
+  local bug
+  for _, worker in ipairs(self.workers) do
+    local fine, problem = pcall(worker.fiber.join, worker.fiber)
+    if not fine and not (err.is(problem) and problem.code == "cancelled") then
+      bug = bug or problem
+      self:interrupt()
+    end
+  end
+  if bug then error(bug, 0) end
+  local summary = { title = self.board.title, scenes = {}, credits = 0, interrupted = self.stopped or false }
+  for index, record in ipairs(self.records) do
+    summary.credits = summary.credits + (record.credits or 0)
+    summary.scenes[index] = {
+      scene = record.scene, index = index, status = record.status, task_id = record.task_id, estimate = record.estimate,
+      credits = record.credits, file = record.file, files = record.files, error = record.error,
+    }
+  end
+  return summary
+end
+
+Run_mt.__close = function(run) run:interrupt() end
+
+-- Makes a directory and those above it.
+local function make_directories(path)
+  local parent = path:match("^(.*[^/])/+[^/]+/*$")
+  if parent and not core.stat(parent) then
+    local fine, why = make_directories(parent)
+    if not fine then return nil, why end
+  end
+  return core.make_directory(path)
+end
+
+-- Whether files can be written there: to be known before anything is spent.
+local function prepare(directory)
+  local fine, why = make_directories(directory)
+  if not fine then return nil, why end
+  local probe = directory .. "/.omni-" .. tostring({}):match("%x+$")
+  local file
+  file, why = io.open(probe, "wb")
+  if not file then return nil, why end
+  file:close()
+  return os.remove(probe)
+end
+
+---Starts shooting a board.
+---@param board omni.Storyboard
+---@param given { client: omni.Client, directory: string, jobs?: integer, budget?: number, prices?: table<string, number>, keep_older?: boolean, on_event?: fun(event: table), interrupted?: fun(): boolean }
+---`directory`: files go to DIRECTORY/media · `jobs`: scenes in flight at most (4) · `budget`: credits ·
+---`prices`: estimates known already, by scene · `keep_older`: rename files of an earlier run instead of replacing them (true) ·
+---`interrupted`: asked before each submit; true stops the run
+---@return omni.Run|nil run  `run:join()`, `run:interrupt()`
+---@return omni.Error|nil    when the directory can't be used
+local function start(board, given)
+  given = options.check(given, known, "run", 3)
+  local media = (given.directory or error("run: option 'directory' is missing", 3)) .. "/media"
+  if not given.client then error("run: option 'client' is missing", 3) end
+  local fine, why = prepare(media)
+  if not fine then return nil, err.new { code = "file_failed", message = "can't write to " .. why } end
+
+  local run = setmetatable({
+    board = board, client = given.client, media = media, budget = given.budget, on_event = given.on_event,
+    interrupted = given.interrupted, keep_older = given.keep_older ~= false, records = {}, workers = {}, next = 1,
+  }, Run_mt)
+  local scenes = {}
+  for index, scene in ipairs(board.scenes) do scenes[index] = scene.name end
+  run.stems = names.stems(scenes)
+  for index, name in ipairs(scenes) do
+    run.records[index] = { scene = name, index = index, status = "waiting", stem = run.stems[index],
+      estimate = given.prices and given.prices[name] }
+  end
+  for index = 1, math.min(given.jobs or 4, #scenes) do
+    local worker = {}
+    worker.fiber = loop.spawn(work, run, worker)
+    run.workers[index] = worker
+  end
+  return run
+end
+
+---Shoots a board; options as for `start`. A scene that fails doesn't stop the others.
+---@return omni.RunSummary|nil summary, omni.Error|nil
+local function run_board(board, given)
+  return loop.drive(function()
+    local run <close>, problem = start(board, given)
+    if not run then return nil, problem end
+    return run:join()
+  end)
+end
+
+return { run = run_board, start = start }

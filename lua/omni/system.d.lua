@@ -1,0 +1,56 @@
+---@meta omni.core
+-- SPDX-License-Identifier: MIT
+-- Types of csrc/system.c.
+
+---@class omni.core
+local core = {}
+
+---Seconds on a clock that never jumps; only differences mean something.
+---@return number
+function core.now() end
+
+---How many columns the terminal has, or nil when it is none.
+---@param fd 0|1|2
+---@return integer|nil
+function core.terminal(fd) end
+
+---How many columns of a terminal a UTF-8 text takes. A byte that isn't UTF-8 counts 1, a control character 0.
+---@param text string
+---@return integer
+function core.columns(text) end
+
+---Valid UTF-8 without control characters and bidi overrides: line breaks and tabs become a space, all else "?".
+---@param text string
+---@param max_bytes? integer  cut between code points, with "…" as the end, when there is more
+---@return string
+function core.clean(text, max_bytes) end
+
+---@class omni.core.Stat
+---@field kind "file"|"directory"|"other"
+---@field mode integer  permission bits
+---@field size integer  bytes
+---@field mtime number  seconds since 1970
+
+---Follows links.
+---@param path string
+---@return omni.core.Stat|nil
+---@return string|nil message
+function core.stat(path) end
+
+---Makes one level; a directory that exists is fine.
+---@param path string
+---@return true|nil
+---@return string|nil message
+function core.make_directory(path) end
+
+---A new directory, for us only, in TMPDIR or /tmp.
+---@param prefix string  what its name begins with; no slash
+---@return string|nil path
+---@return string|nil message
+function core.make_temporary_directory(prefix) end
+
+---Removes a file or an empty directory.
+---@param path string
+---@return true|nil
+---@return string|nil message
+function core.remove(path) end

@@ -1,0 +1,189 @@
+-- SPDX-License-Identifier: MIT
+-- A task: one generation job at the service. A handle that can be refreshed, awaited and saved.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local exchange = require "omni.exchange"
+local loop = require "omni.loop"
+local options = require "omni.options"
+local polling = require "omni.polling"
+
+local default_timeout <const> = 1800 -- seconds; tasks take from half a minute to many minutes
+local settling <const> = 60          -- seconds in which a task that was just created may still be unknown (404)
+
+---@class omni.Task
+---@field id string
+---@field status? string         "pending", "running", "success", "failed", or a word of the service's that we don't know; lower case
+---@field model? string
+---@field created_at? integer    Unix seconds
+---@field completed_at? integer  Unix seconds
+---@field duration? number       seconds that the generation took
+---@field credits? number        what it cost
+---@field media? string[]        http(s) URLs; they expire after about 14 days
+---@field error? omni.Error      "generation_failed", or "broken_result" for a success without media
+---@field raw? table             the last answer's data as it came, unknown fields too
+local Task_methods = {}
+local Task_mt = { __name = "omni.task" }
+
+-- `raw` is decoded when it is asked for: a hundred thousand waiting tasks hold texts, not tables.
+function Task_mt.__index(self, name)
+  local method = Task_methods[name]
+  if method or name ~= "raw" then return method end
+  local answer = rawget(self, "answer")
+  if not answer then return nil end
+  local whole = core.decode(answer)
+  rawset(self, "raw", whole and whole.data)
+  return rawget(self, "raw")
+end
+
+local known_status = { pending = true, running = true, success = true, failed = true }
+
+---Whether the task is over: "success" or "failed".
+---@return boolean
+function Task_methods:done()
+  return self.status == "success" or self.status == "failed"
+end
+
+-- One query; true, or nil and a failure.
+local function query(self)
+  local client = self.client
+  if not client.http then
+    return nil, { code = "closed", message = "the client was closed", task_id = self.id, retry = false }
+  end
+  self.raw = nil
+  local state, failure = exchange.perform(client, client.http:query(self.id), self)
+  if not state then return nil, failure end
+  if self.error then
+    self.error.task_id, self.error.retry = self.id, nil
+    err.new(self.error)
+  end
+  if not known_status[self.status] then
+    client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(self.status))
+  end
+  return true
+end
+
+-- A task that we created ourselves a moment ago may not be known everywhere yet.
+local function settles(self, failure)
+  return failure.code == "not_found" and self.submitted and core.now() - self.since < settling
+end
+
+local function give_up(self, failure)
+  failure.retry, failure.task_id = nil, self.id
+  return nil, err.new(failure)
+end
+
+---Asks for the task's state now. What fails for the moment is tried again for the client's retry_for seconds.
+---@return omni.Task|nil self
+---@return omni.Error|nil
+function Task_methods:refresh()
+  if not loop.current() then return loop.drive(self.refresh, self) end
+  local client, attempt = self.client, 0
+  local deadline = core.now() + client.retry_for
+  while true do
+    local fine, failure = query(self)
+    if fine then return self end
+    attempt = attempt + 1
+    failure.retry = failure.retry or settles(self, failure)
+    local wait = client:pause_after(failure, attempt)
+    if not wait or core.now() + wait > deadline then return give_up(self, failure) end
+    loop.sleep(wait)
+  end
+end
+
+local function deadline_error(self, timeout, failure)
+  return nil, err.new {
+    code = "timeout", task_id = self.id, cause = failure and err.new(failure),
+    message = ("the task wasn't done within %g seconds%s"):format(timeout, failure and "; the last query failed: " .. failure.message or ""),
+    hint = ("it goes on at the service; take it up again with client:task(%q)"):format(self.id),
+  }
+end
+
+local await_options = { timeout = "seconds", on_status = "function" }
+
+---Waits until the task is over. Outside of omni.run this turns the loop.
+---A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
+---@param opts? { timeout?: number, on_status?: fun(task: omni.Task) }  timeout: seconds, 1800 by default; on_status: at each change
+---@return omni.Task|nil self  its status is "success" or "failed"; then see `error`
+---@return omni.Error|nil      code "timeout", or what makes asking useless (unauthorized, not_found, ...); with task_id
+function Task_methods:await(opts)
+  opts = options.check(opts, await_options, "task:await")
+  if not loop.current() then return loop.drive(self.await, self, opts) end
+  local timeout, on_status = opts.timeout or default_timeout, opts.on_status
+  local client, deadline = self.client, core.now() + timeout
+  local told, attempt, last_failure = nil, 0, nil
+  if on_status and self.status then told = self.status on_status(self) end
+  if self:done() then return self end
+  -- Of our own submit we know that it has only begun; of any other task nothing.
+  local wait = self.submitted and polling.next_query(core.now() - self.since, client.poll_min, client.poll_max, math.random()) or 0
+  while true do
+    local left = deadline - core.now()
+    if left <= 0 then return deadline_error(self, timeout, last_failure) end
+    if wait > 0 then loop.sleep(math.min(wait, left)) end
+    local fine, failure = query(self)
+    if fine then
+      attempt, last_failure = 0, nil
+      if on_status and self.status ~= told then
+        told = self.status
+        on_status(self)
+      end
+      if self:done() then return self end
+      wait = polling.next_query(core.now() - self.since, client.poll_min, client.poll_max, math.random())
+    else
+      attempt = attempt + 1
+      failure.retry = failure.retry or settles(self, failure)
+      wait = client:pause_after(failure, attempt)
+      if not wait then return give_up(self, failure) end
+      last_failure = failure
+    end
+  end
+end
+
+-- Why there is nothing to save, or nil.
+local function save_trouble(self, index)
+  if self.error then return self.error end
+  if not self:done() then
+    return err.new { code = "not_done", task_id = self.id, message = ("the task is not over (%s)"):format(self.status or "not asked yet"),
+      hint = "task:await() first" }
+  end
+  if not self.media[index] then
+    return err.new { code = "invalid_input", field = "index", task_id = self.id,
+      message = ("the task has %d file(s), there is no number %d"):format(#self.media, index) }
+  end
+end
+
+local save_options = { index = "count", on_progress = "function" }
+
+---Downloads a file of the task's result. It is on disk under its name only when it is whole.
+---@param path string
+---@param opts? { index?: integer, on_progress?: fun(bytes: integer, total: integer|nil) }  index: which file, 1 by default
+---@return string|nil path
+---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result, media_gone, download_failed, io, ...
+function Task_methods:save(path, opts)
+  if type(path) ~= "string" or path == "" or path:find("\0") then error("task:save: a path is due", 2) end
+  opts = options.check(opts, save_options, "task:save")
+  if not loop.current() then return loop.drive(self.save, self, path, opts) end
+  local index = opts.index or 1
+  local trouble = save_trouble(self, index)
+  if trouble then return nil, trouble end
+  local url = self.media[index]
+  local bytes, problem = exchange.download(self.client, url, path, opts.on_progress)
+  if not bytes and problem.code == "media_gone" and self:refresh() and self.media and self.media[index] ~= url then
+    bytes, problem = exchange.download(self.client, self.media[index], path, opts.on_progress) -- the service signed it anew
+  end
+  if bytes then return path, bytes end
+  problem.task_id = self.id
+  if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
+  return nil, problem
+end
+
+---Makes a task handle. For omni's own modules; users have client:submit, client:task and client:query.
+---@param client omni.Client
+---@param fields table  id, status, model, since (monotonic seconds), submitted
+---@return omni.Task
+local function new(client, fields)
+  fields.client = client
+  return setmetatable(fields, Task_mt)
+end
+
+return { new = new }

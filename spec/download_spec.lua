@@ -1,0 +1,384 @@
+-- SPDX-License-Identifier: MIT
+-- task:save(path): the file is there when it is whole and what was paid for, and not before.
+local answers = require "helper.answers"
+local env = require "helper.env"
+local hostile = require "helper.hostile"
+local omni = require "omni"
+local tls = require "helper.tls"
+
+local SIZE <const> = 100000
+local function pattern(word)
+  local parts = {}
+  for i = 1, SIZE // 10 do parts[i] = ("%s%09d"):format(word, i) end
+  return table.concat(parts)
+end
+local BODY, OTHER = pattern "a", pattern "b"
+
+local server, directory, path
+
+-- What a task says whose clip is at `url`, and how the server behaves when it is fetched.
+local function script(turns, url)
+  server:script{
+    { target = "TaskInfo", turns = { { answers.success(url or server.url .. "/clip.mp4") } } },
+    { target = "/", turns = turns },
+  }
+end
+
+local function save(turns, options, url)
+  script(turns, url)
+  local task, err = answers.client(server.url, options):query(answers.ID)
+  return assert(task, err):save(path)
+end
+
+local function fetches()
+  local list = {}
+  for _, request in ipairs(server:requests "GET") do
+    if not request.target:find("TaskInfo", 1, true) then list[#list + 1] = request end
+  end
+  return list
+end
+
+local function file(fields)
+  local all = { body = BODY, etag = '"v1"' }
+  for name, value in pairs(fields or {}) do all[name] = value or nil end
+  return { hostile.file(all) }
+end
+
+-- A part of a file, as the server says it.
+local function part(range, body, headers)
+  return { hostile.answer("206 Partial Content", body, { "Content-Range: " .. range, table.unpack(headers or {}) }) }
+end
+
+local function redirect(location) return { hostile.answer("302 Found", "", { "Location: " .. location }) } end
+
+local patient = { retry_for = 120 }
+
+local function assert_saved(body, ...)
+  assert(...)
+  assert.is_true(env.read(path) == body, "the file isn't what was sent")
+  assert.is_nil(env.read(path .. ".part"))
+end
+
+local function assert_failed(code, saved, err)
+  assert.is_nil(saved)
+  answers.text_of(err)
+  assert.equal(code, err.code)
+  assert.equal(answers.ID, err.task_id)
+  assert.is_nil(env.read(path))
+end
+
+describe("a download", function()
+  setup(function() server = hostile.start() end)
+  teardown(function() server:close() end)
+  before_each(function()
+    directory = env.directory()
+    path = directory:file "clip.mp4"
+  end)
+  after_each(function() directory:close() end)
+
+  it("brings the whole file, and sends no key for it", function()
+    assert_saved(BODY, save{ file() })
+    assert.equal(1, #fetches())
+    assert.is_nil(fetches()[1].headers["x-api-key"])
+    assert.is_nil(fetches()[1].headers.range)
+    assert.same({ "clip.mp4" }, directory:names())
+  end)
+
+  it("replaces an older file only once it is whole", function()
+    env.write(path, "older")
+    local saved = save{ file{ cut = 500 } }
+    assert.is_nil(saved)
+    assert.equal("older", env.read(path))
+    assert_saved(BODY, save{ file() })
+  end)
+
+  it("goes on where the connection broke", function()
+    assert_saved(BODY, save({ file{ cut = 40000 }, file() }, patient))
+    local again = fetches()[2]
+    assert.equal("bytes=40000-", again.headers.range)
+    assert.equal('"v1"', again.headers["if-range"])
+    assert.is_nil(again.headers["x-api-key"])
+  end)
+
+  it("goes on as often as it breaks", function()
+    assert_saved(BODY, save({ file{ cut = 40000 }, file{ cut = 1 }, file{ cut = 0 }, file{ cut = 30000 }, file() }, patient))
+    assert.equal(5, #fetches())
+    assert.equal("bytes=70001-", fetches()[5].headers.range)
+  end)
+
+  it("goes on by the date when there is no tag", function()
+    local modified = "Tue, 20 Jan 2026 09:26:18 GMT"
+    local first = file{ etag = false, modified = modified, cut = 40000 }
+    assert_saved(BODY, save({ first, file{ etag = false, modified = modified } }, patient))
+    assert.equal("bytes=40000-", fetches()[2].headers.range)
+    assert.equal(modified, fetches()[2].headers["if-range"])
+  end)
+
+  it("goes on after a reset", function()
+    local head = ('HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: %d\r\n\r\n'):format(SIZE)
+    assert_saved(BODY, save({ { hostile.send(head .. BODY:sub(1, 40000)), hostile.reset() }, file() }, patient))
+  end)
+
+  it("goes on after a silence", function()
+    local head = ('HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: %d\r\n\r\n'):format(SIZE)
+    local silent = { hostile.send(head .. BODY:sub(1, 40000)), hostile.hang() }
+    assert_saved(BODY, save({ silent, file() }, { retry_for = 120, timeout = env.seconds(0.5) }))
+    assert.equal(2, #fetches())
+  end)
+
+  it("starts anew when the server knows no parts", function()
+    assert_saved(BODY, save({ file{ cut = 40000 }, { hostile.answer("200 OK", BODY) } }, patient))
+    assert.equal(2, #fetches())
+  end)
+
+  describe("never mixes two files", function()
+    it("when the tag has changed", function()
+      assert_saved(OTHER, save({ file{ cut = 40000 }, file{ body = OTHER, etag = '"v2"' } }, patient))
+    end)
+
+    it("when the tag has changed and the server sends the rest all the same", function()
+      local rest = part("bytes 40000-99999/100000", OTHER:sub(40001), { 'ETag: "v2"' })
+      assert_saved(OTHER, save({ file{ cut = 40000 }, rest, file{ body = OTHER, etag = '"v2"' } }, patient))
+    end)
+
+    it("when nothing says whether it is still the same", function()
+      assert_saved(OTHER, save({ file{ etag = false, cut = 40000 }, file{ body = OTHER, etag = false } }, patient))
+    end)
+
+    it("when the tag is a weak one", function()
+      local weak = { body = OTHER, etag = 'W/"v1"' }
+      assert_saved(OTHER, save({ file{ etag = 'W/"v1"', cut = 40000 }, file(weak) }, patient))
+    end)
+
+    it("when the total has changed", function()
+      local rest = part("bytes 40000-99998/99999", BODY:sub(40001, 99999), { 'ETag: "v1"' })
+      assert_saved(BODY, save({ file{ cut = 40000 }, rest, file() }, patient))
+    end)
+  end)
+
+  describe("takes no part but the one it asked for, when the server sends", function()
+    local parts = {
+      ["an earlier one"] = part("bytes 0-99999/100000", BODY),
+      ["a later one"] = part("bytes 50000-99999/100000", BODY:sub(50001)),
+      ["one without its place"] = { hostile.answer("206 Partial Content", BODY:sub(40001), {}) },
+      ["one in other units"] = part("lines 40000-99999/100000", BODY:sub(40001)),
+      ["one with a place of nonsense"] = part("bytes 40000-", BODY:sub(40001)),
+      ["one with a negative place"] = part("bytes -40000-99999/100000", BODY:sub(40001)),
+      ["more than it said"] = part("bytes 40000-99999/100000", BODY:sub(40001) .. "more"),
+      ["several"] = { hostile.answer("206 Partial Content", "--x\r\n\r\n" .. BODY .. "--x--",
+        { "Content-Type: multipart/byteranges; boundary=x" }) },
+    }
+    for name, turn in pairs(parts) do
+      it(name, function()
+        assert_saved(BODY, save({ file{ cut = 40000 }, turn, file() }, patient))
+      end)
+    end
+
+    it("one though none was asked for", function()
+      local unasked = part("bytes 40000-99999/100000", BODY:sub(40001))
+      assert_failed("bad_answer", save{ unasked })
+    end)
+  end)
+
+  it("starts anew when the server says that the part is out of range", function()
+    local refusal = { hostile.answer("416 Range Not Satisfiable", "", { "Content-Range: bytes */100000" }) }
+    assert_saved(BODY, save({ file{ cut = 40000 }, refusal, file() }, patient))
+    assert.is_nil(fetches()[3].headers.range)
+  end)
+
+  describe("is not whole, and leaves no file, when", function()
+    it("it is shorter than was said", function()
+      assert_failed("network", save{ file{ cut = 99999 } })
+    end)
+
+    it("a chunk breaks off", function()
+      assert_failed("network", save{ { hostile.send "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        hostile.send("ffff\r\n" .. BODY:sub(1, 500)), hostile.close() } })
+    end)
+
+    it("the server hangs", function()
+      assert_failed("network", save({ { hostile.hang() } }, { timeout = env.seconds(0.5) }))
+    end)
+  end)
+
+  it("takes no more than was said", function()
+    local head = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(SIZE)
+    assert_saved(BODY, save{ { hostile.send(head .. BODY .. "and more"), hostile.close() } })
+  end)
+
+  it("takes a file whose length isn't said", function()
+    assert_saved(BODY, save{ { hostile.send "HTTP/1.1 200 OK\r\n\r\n", hostile.send(BODY), hostile.close() } })
+  end)
+
+  describe("never takes what lies at .part for its own", function()
+    for name, left in pairs{ ["which is as long"] = ("x"):rep(SIZE), ["which is shorter"] = "xyz",
+      ["which is longer"] = ("x"):rep(SIZE + 1), ["which is empty"] = "" } do
+      it(name, function()
+        env.write(path .. ".part", left)
+        assert_saved(BODY, save{ file() })
+      end)
+    end
+
+    it("and follows no link there", function()
+      local precious = env.write(directory:file "precious", "precious")
+      assert(os.execute(("ln -s %s %s.part"):format(env.quote(precious), env.quote(path))))
+      assert_failed("io", save{ file() })
+      assert.equal("precious", env.read(precious))
+    end)
+  end)
+
+  for _, status in ipairs{ 403, 404, 410 } do
+    it(("is over at once when the file is gone (%d)"):format(status), function()
+      assert_failed("media_gone", save({ { hostile.answer(status .. " Gone", "no") } }, patient))
+      assert.equal(1, #fetches())
+      assert.same({}, directory:names())
+    end)
+  end
+
+  for _, status in ipairs{ 408, 429, 500, 502, 503 } do
+    it(("is tried again after a %d"):format(status), function()
+      assert_saved(BODY, save({ { hostile.answer(status .. " Later", "later") }, file() }, patient))
+      assert.equal(2, #fetches())
+    end)
+  end
+
+  it("writes nothing of an error page into the file", function()
+    assert_failed("download_failed", save({ { hostile.answer("400 Bad Request", "no") } }, patient))
+    assert.same({}, directory:names())
+  end)
+
+  describe("follows redirects", function()
+    it("five times", function()
+      local turns = {}
+      for i = 1, 5 do turns[i] = redirect("/" .. i .. ".mp4") end
+      turns[6] = file()
+      assert_saved(BODY, save(turns))
+      assert.equal("/5.mp4", fetches()[6].target)
+    end)
+
+    it("but not six times", function()
+      local turns = {}
+      for i = 1, 6 do turns[i] = redirect("/" .. i .. ".mp4") end
+      turns[7] = file()
+      assert_failed("download_failed", save(turns, patient))
+      assert.equal(6, #fetches())
+    end)
+
+    it("but not in a circle", function()
+      assert_failed("download_failed", save({ redirect "/clip.mp4" }, patient))
+      assert.equal(6, #fetches())
+    end)
+
+    it("to another host, without the key", function()
+      local other <close> = hostile.start()
+      other:script{ GET = { file() } }
+      assert_saved(BODY, save{ redirect(other.url .. "/x.mp4") })
+      local request = other:requests()[1]
+      assert.is_nil(request.headers["x-api-key"])
+      assert.is_nil(request.headers.authorization)
+    end)
+
+    it("and goes on behind them when the connection breaks", function()
+      assert_saved(BODY, save({ redirect "/a.mp4", file{ cut = 40000 }, redirect "/b.mp4", file() }, patient))
+      assert.equal("bytes=40000-", fetches()[4].headers.range)
+    end)
+
+    for _, location in ipairs{ "file:///etc/hostname", "ftp://127.0.0.1/x", "gopher://127.0.0.1/x", "javascript:1",
+      "http://user:password@127.0.0.1/x", "http://", "//" } do
+      it("but never to " .. location, function()
+        local saved, err = save({ redirect(location) }, patient)
+        assert.is_nil(saved)
+        assert.truthy(err.code == "download_failed" or err.code == "bad_answer")
+        assert.is_nil(err.message:find("password", 1, true))
+        assert.same({}, directory:names())
+        assert.equal(1, #fetches())
+      end)
+    end
+
+    it("but not without a place to go to", function()
+      assert_failed("download_failed", save({ { hostile.answer("302 Found", "") } }, patient))
+    end)
+
+    it("but never from https down to http", function()
+      local folder <close> = env.directory()
+      local certificate, key = tls.certificate(folder, "good", "IP:127.0.0.1")
+      local secure <close> = tls.serve(folder, certificate, key)
+      env.write(folder:file "down.mp4", ("HTTP/1.1 302 Found\r\nLocation: %s/clip.mp4\r\nContent-Length: 0\r\n\r\n")
+        :format(server.url))
+      env.write(folder:file "clip.mp4", ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(SIZE) .. BODY)
+      env.write(folder:file "side.mp4", "HTTP/1.1 302 Found\r\nLocation: /clip.mp4\r\nContent-Length: 0\r\n\r\n")
+      local options = { ca_file = certificate, retry_for = 120 }
+      assert_failed("download_failed", save({ file() }, options, secure.url .. "/down.mp4"))
+      assert.equal(0, #fetches())
+      assert_saved(BODY, save({ file() }, options, secure.url .. "/side.mp4"))
+    end)
+  end)
+
+  describe("says why it can't write, when", function()
+    it("the folder isn't there", function()
+      path = directory:file "none/clip.mp4"
+      assert_failed("io", save{ file() })
+    end)
+
+    it("the path is a folder", function()
+      path = directory.path
+      local saved, err = save{ file() }
+      assert.is_nil(saved)
+      assert.equal("io", err.code)
+    end)
+
+    it(".part is a folder", function()
+      assert(os.execute("mkdir " .. env.quote(path .. ".part")))
+      local saved, err = save{ file() }
+      assert.is_nil(saved)
+      assert.equal("io", err.code)
+    end)
+
+    it("the folder may not be written to", function()
+      if env.output("id -u") == "0\n" then return end -- nothing is forbidden to root
+      assert(os.execute("chmod 555 " .. env.quote(directory.path)))
+      assert_failed("io", save{ file() })
+    end)
+
+    it("the disk is full", function()
+      if not io.open("/dev/full") then return end
+      path = "/dev/full" -- a device: no .part can stand beside it, or nothing can be written
+      local saved, err = save{ file() }
+      assert.is_nil(saved)
+      assert.equal("io", err.code)
+    end)
+  end)
+
+  it("doesn't disturb another one to the same path", function()
+    script{ { hostile.until_requests(2), hostile.file{ body = BODY } } }
+    local client = answers.client(server.url)
+    local task = assert(client:query(answers.ID)) -- the first request; the first download is the second
+    local outcomes = {}
+    omni.run(function()
+      local function one()
+        local saved, err = task:save(path)
+        outcomes[#outcomes + 1] = saved and "saved" or err.code
+      end
+      local first, second = omni.spawn(one), omni.spawn(one)
+      omni.join(first, second)
+    end)
+    table.sort(outcomes)
+    assert.equal("saved", outcomes[2])
+    assert.is_true(outcomes[1] == "io" or outcomes[1] == "saved")
+    assert_saved(BODY, true)
+  end)
+
+  it("can run beside many others", function()
+    script{ file() }
+    local client = answers.client(server.url, { max_connections = 8 })
+    local task = assert(client:query(answers.ID))
+    omni.run(function()
+      local fibers = {}
+      for i = 1, 30 do
+        fibers[i] = omni.spawn(function() assert(task:save(path .. i)) end)
+      end
+      omni.join(table.unpack(fibers))
+    end)
+    for i = 1, 30 do assert.is_true(env.read(path .. i) == BODY) end
+  end)
+end)

@@ -1,0 +1,80 @@
+-- SPDX-License-Identifier: MIT
+-- What specs need of the machine: the interpreter, temporary directories, files, patience.
+
+local env = {}
+
+env.lua = os.getenv("LUA") or "lua5.4"
+
+-- Slower runs (valgrind, sanitizers) multiply every time limit of a spec.
+local slowness = tonumber(os.getenv("OMNI_TEST_SLOWNESS") or "1")
+
+---Seconds, stretched on a slow run.
+function env.seconds(value) return value * slowness end
+
+---A word as the shell takes it literally.
+function env.quote(word) return "'" .. tostring(word):gsub("'", [['\'']]) .. "'" end
+
+---What a shell command prints; raises when it fails.
+function env.output(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read("a")
+  assert(pipe:close(), "failed: " .. command)
+  return text
+end
+
+local Directory_methods = {}
+local Directory_mt = { __name = "spec.directory", __index = Directory_methods }
+
+---The path of a file in it.
+function Directory_methods:file(name) return self.path .. "/" .. name end
+
+---Removes it with all that is in it.
+function Directory_methods:close()
+  if self.path then os.execute("rm -rf " .. env.quote(self.path)) end
+  self.path = nil
+end
+
+---The names in it, sorted.
+function Directory_methods:names()
+  local names = {}
+  for name in env.output("ls -A " .. env.quote(self.path)):gmatch("[^\n]+") do names[#names + 1] = name end
+  return names
+end
+
+Directory_mt.__close = Directory_methods.close
+Directory_mt.__gc = Directory_methods.close
+
+---A new temporary directory, removed when closed.
+function env.directory()
+  local path = env.output("mktemp -d"):gsub("\n$", "")
+  return setmetatable({ path = path }, Directory_mt)
+end
+
+---The bytes of a file, or nil.
+function env.read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read("a")
+  file:close()
+  return text
+end
+
+function env.write(path, text)
+  local file = assert(io.open(path, "wb"))
+  assert(file:write(text))
+  assert(file:close())
+  return path
+end
+
+---`text` compressed by the gzip program, `times` times over; or `size` zero bytes, when text is nil.
+function env.gzip(text, size)
+  local directory <close> = env.directory()
+  local path = directory:file("plain")
+  if text then
+    env.write(path, text)
+    return env.output("gzip -9 -c < " .. env.quote(path))
+  end
+  return env.output(("head -c %d /dev/zero | gzip -9 -c"):format(size))
+end
+
+return env

@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: MIT
+-- A listener and its peers in one process: raw sockets that never block, and the listener stepped by hand in between.
+
+local env = require "helper.env"
+local socket = require "socket"
+
+local Peer_methods = {}
+local Peer_mt = { __name = "spec.peer", __index = Peer_methods }
+
+---Steps the listener until the condition holds; raises when that takes too long.
+---@param listener omni.Listener
+---@param condition fun(): any
+---@param seconds? number  patience (default 5)
+---@return any  what the condition returned
+local function drive(listener, condition, seconds)
+  local watched = { getfd = function() return listener:pollfd() end, dirty = function() return false end }
+  local deadline = socket.gettime() + env.seconds(seconds or 5)
+  while true do
+    listener:step()
+    local value = condition()
+    if value then return value end
+    if socket.gettime() > deadline then error("the condition never came to hold", 2) end
+    -- A short wait, as the peers' own sockets aren't watched.
+    socket.select({ watched }, nil, math.min(listener:timeout() or 0.01, 0.01))
+  end
+end
+
+---A connection to the listener that has sent `text`.
+---@param listener omni.Listener
+---@param text? string
+local function connect(listener, text)
+  local raw = assert(socket.connect(listener:host(), listener:port()))
+  raw:settimeout(0)
+  local peer = setmetatable({ listener = listener, socket = raw, got = "" }, Peer_mt)
+  if text then peer:send(text) end
+  return peer
+end
+
+---Sends as much as the other side takes; what it refuses because it has closed is forgotten.
+function Peer_methods:send(text)
+  local at = 1
+  drive(self.listener, function()
+    local last, why, sent = self.socket:send(text, at)
+    at = (last or sent) + 1
+    return at > #text or why == "closed"
+  end)
+  return self
+end
+
+-- Takes what is there; true when the connection is over.
+function Peer_methods:take()
+  local data, why, rest = self.socket:receive(1 << 20)
+  self.got = self.got .. (data or rest)
+  self.over = self.over or why == "closed"
+  return self.over
+end
+
+---The next answer on this connection: status, headers (names in lower case), body. Nil when it ended without one.
+---@param no_body? boolean  an answer to HEAD
+function Peer_methods:answer(no_body)
+  local head, body
+  drive(self.listener, function()
+    local over = self:take()
+    local found, rest = self.got:match("^(.-\r\n)\r\n(.*)$")
+    local length = found and not no_body and tonumber(found:lower():match("\ncontent%-length: (%d+)")) or 0
+    if not found or #rest < length then return over end
+    head, body, self.got = found, rest:sub(1, length), rest:sub(length + 1)
+    return true
+  end)
+  if not head then return nil end
+  local headers = {}
+  for name, value in head:gmatch("\n([^:\r\n]+):%s*([^\r\n]*)") do headers[name:lower()] = value end
+  return tonumber(head:match("^HTTP/1.1 (%d+)")), headers, body
+end
+
+---Waits until the connection is closed; returns the bytes that came before.
+function Peer_methods:rest(seconds)
+  drive(self.listener, function() return self:take() end, seconds)
+  return self.got
+end
+
+---Whether the connection is open still.
+function Peer_methods:open()
+  self.listener:step()
+  return not self:take()
+end
+
+function Peer_methods:close() self.socket:close() end
+
+---Closes by RST.
+function Peer_methods:reset()
+  assert(self.socket:setoption("linger", { on = true, timeout = 0 }))
+  self.socket:close()
+end
+
+---The listener's next request.
+---@return omni.Request
+local function take(listener)
+  return drive(listener, function() return listener:next() end)
+end
+
+return { connect = connect, drive = drive, take = take }

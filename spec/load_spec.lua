@@ -1,0 +1,95 @@
+-- SPDX-License-Identifier: MIT
+local err = require "omni.error"
+local load_board = require("omni.storyboard.load").load
+
+describe("a board's file", function()
+  local path
+
+  before_each(function() path = os.tmpname() end)
+  after_each(function() os.remove(path) end)
+
+  local function board_of(text)
+    local file <close> = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+    return load_board(path)
+  end
+
+  local function wrong(text)
+    local board, bad = board_of(text)
+    assert.is_nil(board)
+    assert.is_true(err.is(bad))
+    assert.equal("invalid_board", bad.code)
+    return bad
+  end
+
+  it("has the words at hand without a require", function()
+    local board = assert(board_of 'return storyboard { title = "T", scene "a" { prompt = "x" } }')
+    assert.equal("T", board.title)
+    assert.equal(path .. ":1", board.scenes[1].where)
+  end)
+
+  it("is ordinary Lua: loops, locals, the standard library, a first line for the shell", function()
+    local board = assert(board_of [[
+#!/usr/bin/env -S omni run
+local shots = {}
+for i, place in ipairs { "pier", "tower" } do
+  shots[#shots + 1] = scene(("%d %s"):format(i, place)) { prompt = place:upper() }
+end
+return storyboard { shots }
+]])
+    assert.equal("2 tower", board.scenes[2].name)
+    assert.equal("TOWER", board.scenes[2].input.prompt)
+    assert.equal(path .. ":4", board.scenes[2].where)
+  end)
+
+  it("keeps its globals to itself", function()
+    assert(board_of 'leaked = 1; string_was = string; return storyboard { scene "a" { prompt = "x" } }')
+    assert.is_nil(rawget(_G, "leaked"))
+    assert.is_nil(rawget(_G, "storyboard"))
+  end)
+
+  it("with a syntax error is refused, with file and line", function()
+    assert.equal(1, (wrong("x = 1\nreturn storyboard {").message:find(path .. ":2: ", 1, true)))
+  end)
+
+  it("that fails while it runs is refused, with file and line", function()
+    assert.equal(1, (wrong("\n\nlocal x = nil .. 'a'").message:find(path .. ":3: ", 1, true)))
+    os.remove(path)
+    path = path .. ("x"):rep(80)
+    assert.equal(1, (wrong("x = = 1").message:find(path .. ":1: ", 1, true)))
+    assert.equal(1, (wrong("\n\nlocal x = nil .. 'a'").message:find(path .. ":3: ", 1, true)))
+    assert.equal(path .. ": no place", wrong("error('no place', 0)").message)
+    assert.equal(path .. ": raised a table", wrong("error({})").message)
+  end)
+
+  it("with a bad scene is refused, with the scene's line; without a scene, with its name", function()
+    local bad = wrong('return storyboard {\n scene "a" { prompt = "x" },\n scene "b" { prompt = "x", duration = 5 } }')
+    assert.equal(1, (bad.message:find(path .. ':3: scene "b": ', 1, true)))
+    assert.equal("duration", bad.field)
+    assert.equal(1, (wrong('return storyboard {}').message:find(path .. ": ", 1, true)))
+  end)
+
+  it("that returns something else is refused, with what to write", function()
+    for _, text in ipairs { "", "return 5", "return {}", 'return scene "a" { prompt = "x" }' } do
+      local bad = wrong(text)
+      assert.matches("instead of a storyboard", bad.message)
+      assert.matches("return storyboard", bad.hint)
+    end
+  end)
+
+  it("can't be compiled code", function()
+    assert.matches(": .*binary chunk", wrong(string.dump(load "return 1")).message)
+  end)
+
+  it("that isn't there, or is a directory, is refused", function()
+    local _, bad = load_board(path .. ".missing")
+    assert.matches("No such file", bad.message)
+    _, bad = load_board("/")
+    assert.matches("^/: ", bad.message)
+  end)
+
+  it("must be named by a string", function()
+    assert.has_error(function() load_board(nil) end, "load_storyboard: the path must be a string, not nothing")
+  end)
+end)

@@ -1,0 +1,478 @@
+-- SPDX-License-Identifier: MIT
+local cjson = require("cjson").new()
+local faults = require "omni.sandbox.faults"
+local json = require "omni.sandbox.json"
+local service = require "omni.sandbox.service"
+
+local key = "ak_" .. ("0"):rep(32)
+local job, account = "/api/v1/client/job/", "/api/v1/client/account/"
+local null = cjson.null
+
+-- A service whose clock is ours: `clock.time` moves only when a test moves it, and clips are drawn when it says so.
+local function rehearse(given)
+  given = given or {}
+  local clock, waiting = { time = 100 }, {}
+  local served = service.open {
+    url = "http://127.0.0.1:1", key = key, seconds = given.seconds or 10, seed = given.seed or 1,
+    credits = given.credits or 10000, faults = assert(faults.open(given.faults, 1)),
+    now = function() return clock.time end, wall = function() return 1700000000 + math.floor(clock.time) end,
+    draw = function(spec, done)
+      waiting[#waiting + 1] = { spec = spec, done = done }
+      if not given.slow_drawing then done "/clips/1.mp4" end
+    end,
+    stat = function(path) if path == "/clips/1.mp4" then return { size = 1000, mtime = 1700000000 } end end,
+  }
+  local r = { service = served, clock = clock, waiting = waiting }
+  function r.ask(method, path, query, body, headers)
+    headers = headers or { ["x-api-key"] = key }
+    local response = served:handle { method = method, path = path, query = query, headers = headers, body = body or "" }
+    local fine, decoded = pcall(cjson.decode, response.body)
+    return response, fine and decoded or nil
+  end
+  function r.post(body) return r.ask("POST", job .. "CreateTask", nil, body) end
+  function r.submit(input) return r.post(cjson.encode { model = "google/gemini-omni", input = input or { prompt = "a boat" } }) end
+  function r.query(id) return r.ask("GET", job .. "TaskInfo", "task_id=" .. id) end
+  function r.made(input)
+    local _, answer = r.submit(input)
+    return answer.data.task_id
+  end
+  return r
+end
+
+describe("the sandbox, as the service", function()
+  it("answers a submit with an envelope and a task id like a UUID, another one each time", function()
+    local r, seen = rehearse(), {}
+    for _ = 1, 100 do
+      local response, answer = r.submit()
+      assert.same({ 200, 200, "success" }, { response.status, answer.code, answer.message })
+      local id = answer.data.task_id
+      assert.matches("^%x+%-%x%x%x%x%-4%x%x%x%-[89ab]%x%x%x%-%x+$", id)
+      assert.equal(36, #id)
+      assert.is_nil(seen[id])
+      seen[id] = true
+    end
+    assert.equal(rehearse({ seed = 5 }).made(), rehearse({ seed = 5 }).made())
+    assert.not_equal(rehearse({ seed = 5 }).made(), rehearse({ seed = 6 }).made())
+  end)
+
+  it("takes a task from pending through running to success, and tells all fields of the contract", function()
+    local r = rehearse()
+    local body = '{"model":"google/gemini-omni","input":{"prompt":"a boat","duration":6,"img_urls":[]},"callback_url":"https://example.com/cb"}'
+    local _, made = r.post(body)
+    local id = made.data.task_id
+    local response, answer = r.query(id)
+    local data = answer.data
+    assert.same({ id, "Google", "gemini-omni", "pending", "api" },
+      { data.task_id, data.provider, data.model_version, data.status, data.source })
+    assert.matches('"create_at":1700000100,"complete_at":null,"duration_s":null,"credits":60,"result":null', response.body)
+    assert.matches('"param":{"model":"google\\/gemini%-omni","callback_url":"https:\\/\\/example.com\\/cb",' ..
+      '"input":{"prompt":"a boat","duration":6,"img_urls":%[%]}}', response.body)
+    r.clock.time = 104
+    _, answer = r.query(id)
+    assert.equal("running", answer.data.status)
+    r.clock.time = 112.5
+    response, answer = r.query(id)
+    data = answer.data
+    assert.equal("success", data.status)
+    assert.matches('"complete_at":17000001%d%d,"duration_s":%d+,', response.body)
+    assert.is_true(data.complete_at >= 1700000108 and data.complete_at <= 1700000112)
+    assert.is_true(data.duration_s >= 8 and data.duration_s <= 12)
+    assert.same({ 200, "success", { "http://127.0.0.1:1/media/" .. id .. ".mp4" } },
+      { data.result.code, data.result.message, data.result.media_urls })
+    assert.same({ 6, 60 }, { data.result.media_info.duration, data.result.usage.credits })
+  end)
+
+  it("lets a task last as long as asked for, give or take a fifth, pending for the first tenth", function()
+    local r, shortest, longest = rehearse(), 99, 0
+    for _ = 1, 40 do
+      local id, states = r.made(), {}
+      local began = r.clock.time
+      for tenth = 0, 130 do
+        r.clock.time = began + tenth / 10
+        local _, answer = r.query(id)
+        states[answer.data.status] = states[answer.data.status] or tenth / 10
+      end
+      assert.is_true(states.pending == 0 and states.running >= 0.8 and states.running <= 1.3)
+      shortest, longest = math.min(shortest, states.success), math.max(longest, states.success)
+    end
+    assert.is_true(shortest >= 8 and shortest < 8.6 and longest > 11.4 and longest <= 12.1)
+  end)
+
+  it("ends a task only when its clip is drawn, and fails it when none can be", function()
+    local r = rehearse { slow_drawing = true }
+    local one, two = r.made { prompt = "one", duration = 8, aspect_ratio = "9:16", resolution = "1080p" }, r.made()
+    local spec = r.waiting[1].spec
+    assert.same({ "one", 8, "9:16", "1080p" }, { spec.prompt, spec.seconds, spec.aspect_ratio, spec.resolution })
+    r.clock.time = 150
+    local _, answer = r.query(one)
+    assert.equal("running", answer.data.status)
+    r.waiting[1].done "/clips/1.mp4"
+    r.waiting[2].done(nil, "no disk")
+    _, answer = r.query(one)
+    assert.same({ "success", 50 }, { answer.data.status, answer.data.duration_s })
+    _, answer = r.query(two)
+    assert.equal("failed", answer.data.status)
+    assert.same({ 501, "no clip could be drawn: no disk" }, { answer.data.result.code, answer.data.result.message })
+  end)
+
+  it("demands the key on every call of the API, and says nothing of it", function()
+    local r = rehearse()
+    for _, call in ipairs { { "POST", job .. "CreateTask" }, { "POST", job .. "EstimateTask" }, { "GET", job .. "TaskInfo" }, { "GET", account .. "balance" } } do
+      local response, answer = r.ask(call[1], call[2], nil, nil, {})
+      assert.same({ 401, 401, null }, { response.status, answer.code, answer.data })
+      response = r.ask(call[1], call[2], nil, nil, { ["x-api-key"] = key .. "x" })
+      assert.equal(401, response.status)
+      assert.is_nil(response.body:find("ak_", 1, true))
+    end
+    assert.equal(0, r.service:ledger().submits)
+  end)
+
+  it("charges at acceptance, more for longer and larger clips, and refuses with 402 what the balance can't pay", function()
+    local r = rehearse { credits = 500 }
+    local function balance()
+      local _, answer = r.ask("GET", account .. "balance")
+      return answer.data.balance
+    end
+    local left = { balance() }
+    for _, input in ipairs { {}, { duration = 8 }, { resolution = "1080p" }, { resolution = "4k" } } do
+      input.prompt = "a boat"
+      assert.equal(200, r.submit(input).status)
+      left[#left + 1] = balance()
+    end
+    assert.same({ 500, 460, 380, 316, 156 }, left)
+    local response, answer = r.submit { prompt = "a boat", resolution = "4k" }
+    assert.same({ 402, 402, "not enough credits: this task costs 160, the balance is 156" }, { response.status, answer.code, answer.message })
+    assert.same({ 4, 344 }, { r.service:ledger().submits, r.service:ledger().charged })
+  end)
+
+  it("estimates a price without charging it", function()
+    local r = rehearse { credits = 100 }
+    local function estimate(input)
+      local response, answer = r.ask("POST", job .. "EstimateTask", nil, cjson.encode { model = "google/gemini-omni", input = input })
+      return answer.data, response
+    end
+    local data = estimate { prompt = "a boat", duration = 10 }
+    assert.same({ 100, 100, true }, { data.estimated_credits, data.balance, data.affordable })
+    assert.is_false(estimate({ prompt = "a boat", resolution = "4k" }).affordable)
+    local _, response = estimate { prompt = "" }
+    assert.equal(422, response.status)
+    assert.equal(0, r.service:ledger().submits)
+  end)
+
+  it("refuses what the service would refuse with 422 that names the field, and charges nothing", function()
+    local r = rehearse()
+    local function wrong(body, expected)
+      local response, answer = r.post(body)
+      assert.same({ 422, 422, null }, { response.status, answer.code, answer.data })
+      assert.matches(expected, answer.message)
+    end
+    wrong("", "the body isn't JSON")
+    wrong("{", "the body isn't JSON")
+    wrong("<html>", "the body isn't JSON")
+    wrong('{"model":NaN}', "the body isn't JSON")
+    wrong('{"model":"\xff"}', "isn't UTF%-8")
+    wrong('{"model":"x","input":{}}\0', "zero byte")
+    wrong(("["):rep(100000), "the body isn't JSON")
+    wrong('[{"model":"x"}]', "must be a JSON object")
+    wrong('"model"', "must be a JSON object")
+    wrong("null", "must be a JSON object")
+    wrong('{"input":{}}', "^model: ")
+    wrong('{"model":7,"input":{}}', "^model: ")
+    wrong('{"model":"x"}', "^input: ")
+    wrong('{"model":"x","input":[]}', "^input: ")
+    wrong('{"model":"x","input":"y"}', "^input: ")
+    wrong('{"model":"x","input":null}', "^input: ")
+    wrong('{"model":"google/gemini-omni","input":{}}', "^input%.prompt: ")
+    wrong('{"model":"google/gemini-omni","input":{"prompt":""}}', "^input%.prompt: ")
+    wrong('{"model":"google/gemini-omni","input":{"prompt":null}}', "^input%.prompt: ")
+    wrong('{"model":"google/gemini-omni","input":{"prompt":"a","duration":5}}', "^input%.duration: ")
+    wrong('{"model":"google/gemini-omni","input":{"prompt":"a","duration":4.5}}', "^input%.duration: ")
+    for _, url in ipairs { '"file:///etc/passwd"', '"ftp://a"', '"http://"', '"http://a b"', "7", "{}" } do
+      wrong('{"model":"x","input":{},"callback_url":' .. url .. "}", "^callback_url: ")
+    end
+    assert.equal(0, r.service:ledger().submits)
+    assert.same({}, r.waiting)
+  end)
+
+  it("takes null for what isn't given, and any object for models whose input it doesn't know", function()
+    local r = rehearse()
+    assert.equal(200, r.post('{"model":"google/gemini-omni","input":{"prompt":"a","duration":null},"callback_url":null}').status)
+    local _, made = r.post('{"model":"kling/v2","input":{"x":[],"y":{},"n":12345678901234567890,"z":null}}')
+    local response, answer = r.query(made.data.task_id)
+    assert.same({ "Kling", "v2", 50 }, { answer.data.provider, answer.data.model_version, answer.data.credits })
+    assert.matches('"input":{"x":%[%],"y":{},"n":12345678901234567890,"z":null}', response.body)
+  end)
+
+  it("answers 404 for an unknown task and an unknown path, 405 for a wrong method, 422 without a task id", function()
+    local r = rehearse()
+    local function codes(...)
+      local response, answer = r.ask(...)
+      assert.equal(response.status, answer.code)
+      return response.status, response.headers
+    end
+    assert.equal(404, codes("GET", job .. "TaskInfo", "task_id=d6956973-2f17-43d4-8514-af6cc3a2f55d"))
+    assert.equal(404, codes("GET", job .. "TaskInfo/"))
+    assert.equal(404, codes("GET", "/"))
+    assert.equal(422, codes("GET", job .. "TaskInfo"))
+    assert.equal(422, codes("GET", job .. "TaskInfo", "task_id="))
+    local status, headers = codes("GET", job .. "CreateTask")
+    assert.same({ 405, "POST" }, { status, headers.Allow })
+    assert.equal(405, codes("POST", job .. "TaskInfo", "task_id=x"))
+    assert.equal(405, codes("DELETE", "/sandbox/ledger"))
+  end)
+
+  it("finds a task by a percent-encoded id, among other parameters", function()
+    local r = rehearse()
+    local id = r.made()
+    assert.equal(200, r.ask("GET", job .. "TaskInfo", "a=1&task_id=" .. id:gsub("%-", "%%2d") .. "&b").status)
+  end)
+
+  it("tells the charge ledger, whole numbers as integers and an empty list as a list", function()
+    local r = rehearse()
+    local response = r.ask("GET", "/sandbox/ledger", nil, nil, {})
+    assert.equal('{"submits":0,"charged":0,"tasks":[]}', response.body)
+    local id = r.made { prompt = "a boat" }
+    r.submit { prompt = "" }
+    response = r.ask("GET", "/sandbox/ledger", nil, nil, {})
+    assert.equal('{"submits":1,"charged":40,"tasks":[{"task_id":"' .. id .. '","model":"google\\/gemini-omni",' ..
+      '"input":{"prompt":"a boat"},"credits":40,"status":"pending","create_at":1700000100,"complete_at":null}]}', response.body)
+    local ledger = r.service:ledger()
+    assert.same({ 1, 40, "a boat", id }, { ledger.submits, ledger.charged, ledger.tasks[1].input.prompt, ledger.tasks[1].task_id })
+    assert.is_nil(ledger.tasks[1].complete_at)
+  end)
+
+  it("gives a clip's bytes whole or in part, and only for tasks that succeeded", function()
+    local r = rehearse()
+    local id = r.made()
+    local path = "/media/" .. id .. ".mp4"
+    assert.equal(404, r.ask("GET", path, nil, nil, {}).status)
+    r.clock.time = 200
+    local function part(headers)
+      local response = r.ask("GET", path, nil, nil, headers)
+      local body = response.body
+      return response.status, type(body) == "table" and { body.offset, body.length } or body, response.headers["Content-Range"], response.headers
+    end
+    local status, body, range, headers = part {}
+    assert.same({ 200, { 0, 1000 }, "bytes", "video/mp4" }, { status, body, headers["Accept-Ranges"], headers["Content-Type"] })
+    assert.is_nil(range)
+    status, body, range = part { range = "bytes=10-" }
+    assert.same({ 206, { 10, 990 }, "bytes 10-999/1000" }, { status, body, range })
+    local cases = {
+      ["bytes=0-0"] = { 0, 1 }, ["bytes=990-5000"] = { 990, 10 }, ["bytes=-5"] = { 995, 5 }, ["bytes=-5000"] = { 0, 1000 },
+    }
+    for asked, expected in pairs(cases) do
+      status, body = part { range = asked }
+      assert.same({ 206, expected }, { status, body })
+    end
+    for _, asked in ipairs { "bytes=1000-", "bytes=99999999999999999999-", "bytes=-0" } do
+      status, body, range = part { range = asked }
+      assert.same({ 416, "", "bytes */1000" }, { status, body, range })
+    end
+    for _, asked in ipairs { "bytes=5-2", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6" } do
+      assert.equal(200, (part { range = asked }))
+    end
+    assert.equal(206, (part { range = "bytes=1-", ["if-range"] = headers.ETag }))
+    assert.equal(206, (part { range = "bytes=1-", ["if-range"] = headers["Last-Modified"] }))
+    assert.equal(200, (part { range = "bytes=1-", ["if-range"] = '"other"' }))
+  end)
+
+  it("never lets a path out of its table", function()
+    local r = rehearse()
+    for _, path in ipairs { "/media/../../etc/passwd", "/media/..%2f..%2fetc%2fpasswd.mp4", "/media//etc/passwd.mp4", "/media/.mp4", "/media/x.mp4" } do
+      assert.equal(404, r.ask("GET", path).status)
+    end
+  end)
+end)
+
+describe("the sandbox's JSON", function()
+  it("is the same out of every lua-cjson: integers, long numbers, empty lists", function()
+    local object = json.shape { "a", "b?", "c" }
+    assert.equal('[1,2,0.1,1700000000,0.30000000000000004,[],{"a":1,"c":null},{}]',
+      json.encode { 1, 2.0, 0.1, 1700000000.0, 0.1 + 0.2, {}, object { a = 1 }, json.shape {} {} })
+    assert.equal("integer", math.type(json.decode("[[4.0]]")[1][1]))
+  end)
+
+  it("finds the members' own texts", function()
+    assert.same({ a = "[{}]", b = [[{"x":"}\"\\"}]], input = "[ ]", c = [["\\\""]], n = "-1e5" },
+      json.members [[ { "a" : 1 ,"b":{"x":"}\"\\"},"in\u0070ut":[ ],"c":"\\\"","n":-1e5,"a":[{}] } ]])
+    assert.same({}, json.members " { } ")
+  end)
+end)
+
+describe("a sandbox on a socket", function()
+  local loop = require "omni.loop"
+  local core = require "omni.core"
+  local sandbox = require "omni.sandbox"
+  local wire = require "helper.wire"
+
+  -- Runs fn(box, ask) with a sandbox whose tasks end at once and whose clips are the built-in one.
+  local function with(given, fn)
+    given.seconds, given.clips = given.seconds or 0, given.clips or "builtin"
+    return loop.run(function()
+      local box <close> = assert(sandbox.open(given))
+      local function ask(method, target, body, headers)
+        headers = headers or {}
+        headers["X-API-Key"] = headers["X-API-Key"] or box.key
+        return wire.request(box.url, method, target, headers, body)
+      end
+      local function submit(prompt)
+        return ask("POST", job .. "CreateTask", cjson.encode { model = "google/gemini-omni", input = { prompt = prompt or "a boat" } })
+      end
+      -- Asks until the task is final, and gives the answer's data.
+      local function final(id)
+        while true do
+          local _, _, body = ask("GET", job .. "TaskInfo?task_id=" .. id)
+          local data = cjson.decode(body).data
+          if data.result ~= null then return data end
+          loop.sleep(0.01)
+        end
+      end
+      local function clip()
+        local _, _, body = submit()
+        return final(cjson.decode(body).data.task_id).result.media_urls[1]:match "^http://[^/]+(/.*)$"
+      end
+      return fn(box, ask, submit, final, clip)
+    end)
+  end
+
+  it("has a url, a play key like a real one, and a ledger that is the one that it serves", function()
+    with({}, function(box, ask, submit)
+      assert.matches("^http://127%.0%.0%.1:%d+$", box.url)
+      assert.matches("^ak_%w+$", box.key)
+      assert.equal(35, #box.key)
+      assert.equal(200, (submit()))
+      local _, _, body = ask("GET", "/sandbox/ledger")
+      local served, held = cjson.decode(body), box:ledger()
+      assert.same({ 1, 40, served.tasks[1].task_id }, { held.submits, held.charged, held.tasks[1].task_id })
+      assert.same({ 1, 40 }, { served.submits, served.charged })
+    end)
+  end)
+
+  it("serves a clip that is an MP4 file, whole and in parts that fit together", function()
+    with({}, function(_, ask, _, _, clip)
+      local path = clip()
+      local status, headers, whole = ask("GET", path)
+      assert.equal(200, status)
+      assert.equal(tostring(#whole), headers["content-length"])
+      assert.equal("ftyp", whole:sub(5, 8))
+      assert.truthy(headers.etag and headers["last-modified"])
+      local middle = #whole // 2
+      local first_status, first_headers, first = ask("GET", path, nil, { Range = "bytes=0-" .. middle - 1 })
+      local rest_status, _, rest = ask("GET", path, nil, { Range = "bytes=" .. middle .. "-", ["If-Range"] = headers.etag })
+      assert.same({ 206, 206 }, { first_status, rest_status })
+      assert.equal(("bytes 0-%d/%d"):format(middle - 1, #whole), first_headers["content-range"])
+      assert.is_true(first .. rest == whole)
+      local head_status, head, nothing = ask("HEAD", path)
+      assert.same({ 200, tostring(#whole), "" }, { head_status, head["content-length"], nothing })
+      assert.equal(416, (ask("GET", path, nil, { Range = "bytes=" .. #whole .. "-" })))
+    end)
+  end)
+
+  it("breaks a download in its middle with media-cut, and lets it continue", function()
+    with({ faults = { "media-cut" } }, function(_, ask, _, _, clip)
+      local path = clip()
+      local _, headers, part = ask("GET", path)
+      local size = math.tointeger(tonumber(headers["content-length"]))
+      assert.equal(size // 2, #part)
+      local status, _, rest = ask("GET", path, nil, { Range = ("bytes=%d-"):format(#part), ["If-Range"] = headers.etag })
+      assert.same({ 206, size - #part }, { status, #rest })
+    end)
+  end)
+
+  it("closes the connection without a byte, and charges as documented", function()
+    for spec, submits in pairs { ["drop-before"] = 0, ["drop-after"] = 1 } do
+      with({ faults = { spec .. ":first=1" } }, function(box, _, submit)
+        local status, _, _, ended, bytes = submit()
+        assert.same({ nil, "closed", "" }, { status, ended, bytes })
+        assert.equal(submits, box:ledger().submits)
+        assert.equal(200, (submit()))
+        assert.equal(submits + 1, box:ledger().submits)
+      end)
+    end
+  end)
+
+  it("cuts an answer: its length is declared, half of it comes", function()
+    with({ faults = { "cut" } }, function(box, _, submit)
+      local status, headers, body = submit()
+      assert.equal(200, status)
+      assert.equal(tonumber(headers["content-length"]) // 2, #body)
+      assert.equal(1, box:ledger().submits)
+    end)
+  end)
+
+  it("answers late, while other requests are answered", function()
+    with({ faults = { "slow:delay=0.2,first=1" } }, function(_, _, submit)
+      local began, order = core.now(), {}
+      local late = loop.spawn(function()
+        submit()
+        order[#order + 1] = "late"
+      end)
+      loop.sleep(0.02) -- the first one is there before the second is sent
+      submit()
+      order[#order + 1] = "prompt"
+      late:join()
+      assert.same({ "prompt", "late" }, order)
+      assert.is_true(core.now() - began >= 0.2)
+    end)
+  end)
+
+  it("draws one spec once, however many tasks want it", function()
+    with({}, function(box, ask, submit, final)
+      local tags = {}
+      for i = 1, 6 do
+        local _, _, body = submit(i % 2 == 0 and "a boat" or "a kite")
+        local data = final(cjson.decode(body).data.task_id)
+        local _, headers = ask("HEAD", data.result.media_urls[1]:match "^http://[^/]+(/.*)$")
+        tags[headers.etag] = true
+      end
+      local files = io.popen("ls '" .. box.directory .. "' | wc -l"):read "n"
+      assert.equal(2, files)
+    end)
+  end)
+
+  it("removes its temporary directory when it is closed, also while clips are drawn; one that was given stays", function()
+    local temporary
+    with({}, function(box, _, _, _, clip)
+      clip()
+      temporary = box.directory
+      assert.equal("directory", core.stat(temporary).kind)
+    end)
+    assert.is_nil(core.stat(temporary))
+
+    with({ clips = "ffmpeg" }, function(box, _, submit)
+      submit()
+      temporary = box.directory
+    end)
+    assert.is_nil(core.stat(temporary))
+
+    local own = core.make_temporary_directory "omni-spec-"
+    with({ directory = own }, function(_, _, _, _, clip) clip() end)
+    local name = io.popen("ls " .. own):read "l"
+    assert.matches("^%x+%.mp4$", name)
+    core.remove(own .. "/" .. name)
+    core.remove(own)
+  end)
+
+  it("can be closed twice, and answers nothing afterwards", function()
+    loop.run(function()
+      local box = assert(sandbox.open {})
+      box:close()
+      box:close()
+      assert.has_error(function() wire.request(box.url, "GET", "/") end)
+    end)
+  end)
+
+  it("refuses unknown options with the nearest known one, and a fault or an address that isn't there with an error", function()
+    assert.error_matches(function() sandbox.open { secnds = 1 } end, "unknown option 'secnds'; did you mean 'seconds'?")
+    assert.error_matches(function() sandbox.open { seconds = -1 } end, "seconds")
+    assert.error_matches(function() sandbox.open { credits = -1 } end, "credits")
+    assert.error_matches(function() sandbox.open { clips = "gif" } end, "clips")
+    assert.error_matches(function() sandbox.open { key = "a\nb" } end, "key")
+    local box, failure = sandbox.open { faults = { "fial" } }
+    assert.is_nil(box)
+    assert.matches("did you mean 'fail'", failure.message)
+    box, failure = sandbox.open { host = "192.0.2.1" }
+    assert.is_nil(box)
+    assert.equal("listen_failed", failure.code)
+  end)
+end)
