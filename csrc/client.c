@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The HTTP client as Lua sees it: options in, verbs that queue an exchange each, and a pollable. Nothing in it blocks.
+#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <lauxlib.h>
@@ -39,6 +40,7 @@ static void close_client(client *c) {
   free_list(c->settings.key_headers);
   free_list(c->settings.post_headers);
   free(c->settings.base_url);
+  free(c->settings.server_url);
   free(c->settings.user_agent);
   free(c->settings.proxy);
   free(c->settings.ca_file);
@@ -103,6 +105,15 @@ static const char *take_base_url(client *c, char *text) {
   return why;
 }
 
+// Splits base_url into server_url and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
+static bool split_base_url(exchange_settings *s) {
+  char *host = strstr(s->base_url, "://") + 3;
+  size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
+  s->base_path = s->base_url + length;
+  bool plain_proxy = tolower((unsigned char)s->base_url[4]) != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
+  return plain_proxy || (s->server_url = strndup(s->base_url, length));
+}
+
 static bool add_header(struct curl_slist **list, const char *line) {
   struct curl_slist *longer = curl_slist_append(*list, line);
   if (longer) *list = longer;
@@ -121,14 +132,22 @@ static const char *take_key(client *c, lua_State *L) {
   char line[sizeof "x-api-key: " + MAX_KEY];
   strcpy(line, "x-api-key: ");
   memcpy(line + strlen(line), key, length + 1);
-  bool fine = add_header(&c->settings.key_headers, line) && add_header(&c->settings.post_headers, line) &&
-              add_header(&c->settings.key_headers, "Accept: application/json") &&
-              add_header(&c->settings.post_headers, "Accept: application/json") &&
-              add_header(&c->settings.post_headers, "Content-Type: application/json") &&
-              add_header(&c->settings.post_headers, "Expect:"); // a 417 to an explicit one is answered by sending again
+  bool fine = add_header(&c->settings.key_headers, line) && add_header(&c->settings.post_headers, line);
   explicit_bzero(line, sizeof line);
+  if (fine) c->settings.key = c->settings.key_headers->data + strlen("x-api-key: ");
   lua_pop(L, 1);
   return fine ? NULL : "not enough memory";
+}
+
+// As lines of our own: what libcurl makes of its options for them it prints twice.
+static bool add_common_headers(lua_State *L, exchange_settings *s) {
+  const char *agent = lua_pushfstring(L, "User-Agent: %s", s->user_agent);
+  bool fine = add_header(&s->key_headers, agent) && add_header(&s->post_headers, agent) &&
+              add_header(&s->key_headers, "Accept-Encoding: gzip") && add_header(&s->post_headers, "Accept-Encoding: gzip") &&
+              add_header(&s->post_headers, "Content-Type: application/json") &&
+              add_header(&s->post_headers, "Expect:"); // a 417 to an explicit one is answered by sending again
+  lua_pop(L, 1);
+  return fine;
 }
 
 static long version_option(lua_State *L) {
@@ -162,8 +181,10 @@ static int open_client(lua_State *L) {
   if ((why = take_key(c, L))) return luaL_error(L, "option 'api_key' can't be used: %s", why);
   s->user_agent = string_option(L, "user_agent");
   if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) return luaL_error(L, "not enough memory");
+  if (!add_common_headers(L, s)) return luaL_error(L, "not enough memory");
   s->proxy = string_option(L, "proxy");
   s->ca_file = string_option(L, "ca_file");
+  if (!split_base_url(s)) return luaL_error(L, "not enough memory");
   s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
   s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
   s->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);
@@ -187,19 +208,19 @@ static int client_close(lua_State *L) {
 
 // --- verbs: each pushes a new exchange, queued
 
-static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
+// owner: the index of what `finished` is to return for it; the exchange itself when there is none.
+static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind, int owner) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
   x->kind = kind;
   x->state = CLOSED;
-  x->retry_after = -1;
   x->total = -1;
+  x->settings = &c->settings;
   luaL_setmetatable(L, EXCHANGE);
   lua_pushvalue(L, 1); // the client lives at least as long as its exchanges
   lua_setiuservalue(L, -2, CLIENT_VALUE);
-  lua_pushvalue(L, -1);
+  lua_pushvalue(L, lua_gettop(L) > owner && !lua_isnil(L, owner) ? owner : -1);
   lua_setiuservalue(L, -2, OWNER);
-  x->settings = &c->settings;
   return x;
 }
 
@@ -212,67 +233,85 @@ static int queue(lua_State *L, client *c, exchange *x) {
   return 1;
 }
 
+// An exchange that isn't queued yet has no finalizer to free what it owns.
+static int no_memory(lua_State *L, exchange *x) {
+  exchange_release(x);
+  return luaL_error(L, "not enough memory");
+}
+
 static void set_url(lua_State *L, exchange *x, const char *base, const char *path) {
   size_t base_length = strlen(base), path_length = strlen(path);
-  if (!(x->url = malloc(base_length + path_length + 1))) luaL_error(L, "not enough memory");
+  if (!(x->url = malloc(base_length + path_length + 1))) no_memory(L, x);
   memcpy(x->url, base, base_length);
   memcpy(x->url + base_length, path, path_length + 1);
 }
 
+// The body is the string at `index`; its type has been checked.
 static void set_body(lua_State *L, exchange *x, int index) {
-  const char *body = luaL_checklstring(L, index, &x->body_length);
-  if (!(x->body = malloc(x->body_length + 1))) luaL_error(L, "not enough memory");
+  const char *body = lua_tolstring(L, index, &x->body_length);
+  if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
   memcpy(x->body, body, x->body_length + 1);
 }
 
-// submit(client, body) → exchange, whose result is the task id
+// submit(client, body, owner) → exchange, whose result is the task id
 static int client_submit(lua_State *L) {
   client *c = check_client(L);
   luaL_checkstring(L, 2);
-  exchange *x = new_exchange(L, c, SUBMIT);
+  exchange *x = new_exchange(L, c, SUBMIT, 3);
   set_url(L, x, c->settings.base_url, API "CreateTask");
   set_body(L, x, 2);
   return queue(L, c, x);
 }
 
-// query(client, task_id) → exchange, whose result is the task table
+// Writes at most three bytes for each of text's, and a NUL.
+static void percent_encode(char *out, const char *text, size_t length) {
+  static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  for (size_t i = 0; i < length; i++) {
+    unsigned char byte = (unsigned char)text[i];
+    if (strchr(plain, byte))
+      *out++ = (char)byte;
+    else
+      *out++ = '%', *out++ = "0123456789ABCDEF"[byte >> 4], *out++ = "0123456789ABCDEF"[byte & 15];
+  }
+  *out = '\0';
+}
+
+// query(client, task_id, owner) → exchange, whose result is the task table
 static int client_query(lua_State *L) {
   client *c = check_client(L);
   size_t length;
   const char *id = luaL_checklstring(L, 2, &length);
   luaL_argcheck(L, task_id_valid(id, length), 2, "not a task id (1 to 256 printable ASCII characters without spaces)");
-  exchange *x = new_exchange(L, c, QUERY);
+  exchange *x = new_exchange(L, c, QUERY, 3);
   static const char path[] = API "TaskInfo?task_id=";
-  size_t base = strlen(c->settings.base_url);
-  if (!(x->task_id = strdup(id)) || !(x->url = malloc(base + sizeof path + length * 3))) return luaL_error(L, "not enough memory");
-  memcpy(x->url, c->settings.base_url, base);
-  memcpy(x->url + base, path, sizeof path);
-  char *at = x->url + base + sizeof path - 1;
-  for (size_t i = 0; i < length; i++) {
-    unsigned char byte = (unsigned char)id[i];
-    if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~", byte)) {
-      *at++ = (char)byte;
-    } else {
-      *at++ = '%', *at++ = "0123456789ABCDEF"[byte >> 4], *at++ = "0123456789ABCDEF"[byte & 15];
-    }
+  const char *base = c->settings.server_url ? c->settings.base_path : c->settings.base_url;
+  size_t base_length = strlen(base);
+  char *target = malloc(base_length + sizeof path + length * 3);
+  if (!target || !(x->task_id = strdup(id))) {
+    free(target);
+    return no_memory(L, x);
   }
-  *at = '\0';
+  *(c->settings.server_url ? &x->target : &x->url) = target;
+  memcpy(target, base, base_length);
+  memcpy(target + base_length, path, sizeof path);
+  percent_encode(target + base_length + sizeof path - 1, id, length);
   return queue(L, c, x);
 }
 
-// call(client, method, path, body|nil) → exchange, whose result is the answer's `data`
+// call(client, method, path, body|nil, owner) → exchange, whose result is the answer's `data`
 static int client_call(lua_State *L) {
   client *c = check_client(L);
   static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
   const char *method = methods[luaL_checkoption(L, 2, NULL, methods)];
   const char *path = luaL_checkstring(L, 3);
+  const char *body = luaL_optstring(L, 4, NULL);
   bool fine = path[0] == '/';
   for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
   luaL_argcheck(L, fine, 3, "a path begins with '/' and holds printable ASCII characters without spaces");
-  exchange *x = new_exchange(L, c, CALL);
+  exchange *x = new_exchange(L, c, CALL, 5);
   x->method = method;
   set_url(L, x, c->settings.base_url, path);
-  if (!lua_isnoneornil(L, 4)) set_body(L, x, 4);
+  if (body) set_body(L, x, 4);
   return queue(L, c, x);
 }
 
@@ -281,24 +320,25 @@ static void add_range(lua_State *L, exchange *x, int validator) {
   snprintf(line, sizeof line, "Range: bytes=%lld-", (long long)x->asked_from);
   bool fine = add_header(&x->range_headers, line);
   size_t length = 0;
-  const char *text = luaL_optlstring(L, validator, NULL, &length);
+  const char *text = lua_tolstring(L, validator, &length);
   if (text && length < 1000 && !strpbrk(text, "\r\n") && strlen(text) == length) {
     snprintf(line, sizeof line, "If-Range: %s", text);
     fine = fine && add_header(&x->range_headers, line);
   }
-  if (!fine) luaL_error(L, "not enough memory");
+  if (!fine) no_memory(L, x);
 }
 
-// download(client, url, path, offset, validator|nil) → exchange, whose result is the file's size; or nil, failure at once
+// download(client, url, path, offset, validator|nil, owner) → exchange, whose result is the file's size; or nil, failure at once
 static int client_download(lua_State *L) {
   client *c = check_client(L);
   size_t length;
   const char *url = luaL_checklstring(L, 2, &length);
   const char *path = luaL_checkstring(L, 3);
   lua_Integer offset = luaL_optinteger(L, 4, 0);
+  luaL_optstring(L, 5, NULL);
   luaL_argcheck(L, offset >= 0, 4, "an offset is 0 or more");
   luaL_argcheck(L, strlen(url) == length, 2, "a URL holds no NUL");
-  exchange *x = new_exchange(L, c, DOWNLOAD);
+  exchange *x = new_exchange(L, c, DOWNLOAD, 6);
   x->asked_from = offset;
   set_url(L, x, url, "");
   if (offset > 0) add_range(L, x, 5);
@@ -341,7 +381,7 @@ static int client_step(lua_State *L) {
   return 0;
 }
 
-// Takes the exchange at the top of the stack out of the client's anchors.
+// An exchange is anchored from its start until it is closed, so it needs no finalizer; those cost more than all the rest of it.
 static void unanchor(lua_State *L, int client_index, exchange *x) {
   lua_getiuservalue(L, client_index, 1);
   lua_pushnil(L);
@@ -356,7 +396,6 @@ static int client_finished(lua_State *L) {
   if (!x) return 0;
   lua_getiuservalue(L, 1, 1);
   lua_rawgetp(L, -1, x);
-  unanchor(L, 1, x);
   lua_getiuservalue(L, -1, OWNER);
   return 1;
 }
@@ -374,15 +413,6 @@ static int exchange_result(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if (x->state != DONE && x->state != TOLD) return luaL_error(L, x->state == CLOSED ? "the exchange is closed" : "the exchange still runs");
   return exchange_push_result(L, x);
-}
-
-// own(exchange, owner): what `finished` returns for it; the exchange itself by default
-static int exchange_own(lua_State *L) {
-  luaL_checkudata(L, 1, EXCHANGE);
-  luaL_checkany(L, 2);
-  lua_settop(L, 2);
-  lua_setiuservalue(L, 1, OWNER);
-  return 0;
 }
 
 static int exchange_done(lua_State *L) {
@@ -413,7 +443,7 @@ static int exchange_close(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if (x->state != CLOSED && lua_getiuservalue(L, 1, CLIENT_VALUE) == LUA_TUSERDATA) {
     client *c = lua_touserdata(L, -1);
-    if (x->state != TOLD) unanchor(L, lua_gettop(L), x);
+    unanchor(L, lua_gettop(L), x);
     pool_drop(&c->pool, x);
   }
   exchange_release(x);
@@ -426,9 +456,9 @@ static const luaL_Reg client_methods[] = {{"submit", client_submit},   {"query",
                                           {"busy", client_busy},       {"close", client_close},     {"__gc", client_close},
                                           {"__close", client_close},   {NULL, NULL}};
 
-static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"own", exchange_own}, {"done", exchange_done}, {"progress", exchange_progress}, {"sends", exchange_sends},
-                                            {"close", exchange_close},   {"cancel", exchange_close},      {"__gc", exchange_close},
-                                            {"__close", exchange_close}, {NULL, NULL}};
+static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done}, {"progress", exchange_progress}, {"sends", exchange_sends},
+                                            {"close", exchange_close},   {"__close", exchange_close},
+                                            {NULL, NULL}};
 
 static void make_class(lua_State *L, const char *name, const luaL_Reg *methods) {
   luaL_newmetatable(L, name);

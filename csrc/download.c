@@ -41,8 +41,8 @@ download *download_open(const char *path, int64_t offset) {
   if (!file->path || asprintf(&file->part, "%s.part", path) < 0) {
     file->part = NULL;
     errno = ENOMEM;
-  } else if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-    errno = EISDIR;
+  } else if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+    errno = S_ISDIR(info.st_mode) ? EISDIR : EEXIST; // never a device or a socket replaced by a film
   } else if ((file->fd = open(file->part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)) >= 0 &&
              flock(file->fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->fd, &info) == 0) {
     struct stat now; // another download may have finished, and renamed the file, between open and lock
@@ -136,5 +136,6 @@ bool download_finished(download *file, int *error) {
 void download_close(download *file) {
   int expected = FINISHING;
   if (!file || atomic_compare_exchange_strong(&file->state, &expected, ABANDONED)) return;
+  if (atomic_load(&file->state) == IDLE && file->offset == 0) unlink(file->part); // nothing that could be gone on from
   release(file);
 }

@@ -32,14 +32,14 @@ static bool append(easy_slot *slot, const char *bytes, size_t length) {
 
 // Bytes are counted as they arrive, after decompression: neither a missing Content-Length nor a compressed bomb passes.
 static size_t on_answer(char *bytes, size_t one, size_t length, void *argument) {
-  exchange *x = argument;
+  exchange *x = ((easy_slot *)argument)->exchange;
   (void)one;
   x->too_large = length > x->settings->max_bytes - x->slot->length;
   return !x->too_large && append(x->slot, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 static size_t on_header(char *line, size_t one, size_t length, void *argument) {
-  exchange *x = argument;
+  exchange *x = ((easy_slot *)argument)->exchange;
   (void)line, (void)one;
   x->header_bytes += length;
   x->too_large = x->header_bytes > MAX_HEADER_BYTES;
@@ -49,7 +49,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
 // Called each time that libcurl is about to send a request with a body. It sends a POST again by itself when a connection
 // dies unanswered; a submit must not be (docs/architecture.md, "At most once"), nor any other call that may cost something.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
-  exchange *x = argument;
+  exchange *x = ((easy_slot *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;
   return ++x->sends == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
@@ -98,7 +98,7 @@ static bool place_body(exchange *x) {
 }
 
 static size_t on_media(char *bytes, size_t one, size_t length, void *argument) {
-  exchange *x = argument;
+  exchange *x = ((easy_slot *)argument)->exchange;
   (void)one;
   if (!x->body_seen && !place_body(x)) return CURL_WRITEFUNC_ERROR;
   if (x->discarded) { // an error's or a redirect's page; libcurl tells where a redirect leads only after its whole
@@ -125,7 +125,6 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   SET(CURLOPT_PROTOCOLS_STR, "http,https");
   SET(CURLOPT_FOLLOWLOCATION, 0L);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  SET(CURLOPT_USERAGENT, s->user_agent);
   SET(CURLOPT_CONNECTTIMEOUT_MS, s->connect_timeout_ms);
   SET(CURLOPT_HTTP_VERSION, s->http_version);
   SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -134,7 +133,9 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   else if (s->direct)
     SET(CURLOPT_PROXY, "");
   if (s->ca_file) SET(CURLOPT_CAINFO, s->ca_file);
+  if (kind == QUERY && s->server_url) SET(CURLOPT_URL, s->server_url);
   if (kind == DOWNLOAD) {
+    SET(CURLOPT_USERAGENT, s->user_agent);
     SET(CURLOPT_WRITEFUNCTION, on_media);
     SET(CURLOPT_LOW_SPEED_LIMIT, 1L); // no time-out for the whole, however large it is: only for silence
     SET(CURLOPT_LOW_SPEED_TIME, s->timeout_ms / 1000 + 1);
@@ -142,33 +143,37 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   } else {
     SET(CURLOPT_WRITEFUNCTION, on_answer);
     SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
-    SET(CURLOPT_ACCEPT_ENCODING, "");
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line of that name is among ours
+    SET(CURLOPT_BUFFERSIZE, 4096L); // allocated anew for each transfer; answers are small
     SET(CURLOPT_HTTPHEADER, kind == QUERY ? s->key_headers : s->post_headers);
   }
 #undef SET
   return fine;
 }
 
-bool exchange_prepare(exchange *x, easy_slot *slot) {
+bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, void *argument), void *argument) {
   const exchange_settings *s = x->settings;
   bool fine = true;
 #define SET(option, value) fine = fine && curl_easy_setopt(slot->easy, option, value) == CURLE_OK
   if (slot->kind != x->kind || x->kind == CALL) { // calls differ in method and body: always from the beginning
     curl_easy_reset(slot->easy);
-    fine = set_common(slot->easy, x->kind, s);
+    fine = set_common(slot->easy, x->kind, s) && fresh(slot->easy, argument);
     SET(CURLOPT_ERRORBUFFER, slot->trouble);
+    SET(CURLOPT_PRIVATE, slot);
+    SET(CURLOPT_WRITEDATA, slot);
+    SET(CURLOPT_HEADERDATA, slot);
     slot->kind = x->kind;
   }
-  SET(CURLOPT_URL, x->url);
-  SET(CURLOPT_PRIVATE, x);
-  SET(CURLOPT_WRITEDATA, x);
-  SET(CURLOPT_HEADERDATA, x);
+  if (x->target)
+    SET(CURLOPT_REQUEST_TARGET, x->target);
+  else
+    SET(CURLOPT_URL, x->url);
   if (x->body) {
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
     SET(CURLOPT_POSTFIELDS, x->body); // not copied: it lives as long as the exchange
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
-    SET(CURLOPT_PREREQDATA, x);
+    SET(CURLOPT_PREREQDATA, slot);
   }
   if (x->kind == CALL) {
     if (!x->body) SET(CURLOPT_HTTPHEADER, s->key_headers);
@@ -179,6 +184,7 @@ bool exchange_prepare(exchange *x, easy_slot *slot) {
   slot->length = 0;
   slot->trouble[0] = '\0';
   x->slot = slot;
+  slot->exchange = x;
   return fine;
 }
 
@@ -188,8 +194,6 @@ void exchange_finished(exchange *x, CURLcode outcome) {
   CURL *easy = x->slot->easy;
   x->outcome = outcome;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &x->status);
-  curl_off_t wait = 0; // also under HTTP 200, where the envelope can say 429
-  if (header(easy, "Retry-After") && curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK) x->retry_after = (double)wait;
   if (x->kind == DOWNLOAD && !x->body_seen && outcome == CURLE_OK && x->status == 200) place_body(x); // an empty file
 }
 
@@ -201,11 +205,12 @@ void slot_free(easy_slot *slot) {
 
 void exchange_release(exchange *x) {
   free(x->url);
+  free(x->target);
   free(x->body);
   free(x->task_id);
   download_close(x->file);
   curl_slist_free_all(x->range_headers);
-  x->url = x->body = x->task_id = NULL;
+  x->url = x->target = x->body = x->task_id = NULL;
   x->file = NULL;
   x->range_headers = NULL;
   x->settings = NULL;
@@ -252,8 +257,10 @@ static void set_failure(lua_State *L, exchange *x) {
   }
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  if (x->retry_after >= 0) {
-    lua_pushnumber(L, x->retry_after);
+  curl_off_t wait = 0; // also under HTTP 200, where the envelope can say 429
+  if (x->slot && header(x->slot->easy, "Retry-After") &&
+      curl_easy_getinfo(x->slot->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK) {
+    lua_pushinteger(L, wait);
     lua_setfield(L, -2, "retry_after");
   }
   if (x->task_id) {
@@ -262,7 +269,17 @@ static void set_failure(lua_State *L, exchange *x) {
   }
 }
 
+// A service that repeats the key must not bring it into an error, a log or a file. A very short key is no secret, and
+// would spoil the answer.
+static void blot_out_key(exchange *x) {
+  size_t length = strlen(x->settings->key);
+  if (length < 8) return;
+  char *at = x->slot->answer, *end = at + x->slot->length;
+  while (at && (at = memmem(at, (size_t)(end - at), x->settings->key, length))) memset(at, '*', length);
+}
+
 static bool push_answer(lua_State *L, exchange *x) {
+  blot_out_key(x);
   lua_pushlstring(L, x->slot->answer ? x->slot->answer : "", x->slot->length);
   int body = lua_gettop(L);
   if (!answer_push(L, x->status, body)) return false;
@@ -284,7 +301,7 @@ static bool push_answer(lua_State *L, exchange *x) {
       return false;
     }
     lua_pushvalue(L, body);
-    lua_setfield(L, into, "answer");
+    lua_setfield(L, into, "answer"); // a task handle has no __newindex
     lua_pushvalue(L, into);
   }
   return true;

@@ -20,7 +20,12 @@ typedef enum { QUEUED, RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
 // What all exchanges of a client share; owned by the client, which outlives its exchanges' running.
 typedef struct {
   char *base_url; // without a slash at its end
+  // A query's URL is mostly the same: libcurl parses and prints URLs letter by letter, which costs more than sending them.
+  // So it is given the server's URL once, and each query's target. NULL where a proxy needs to see the whole URL.
+  char *server_url;
+  const char *base_path; // the path within base_url
   char *user_agent, *proxy, *ca_file;
+  const char *key; // within the key's header line
   struct curl_slist *key_headers; // with the key; wiped by the client
   struct curl_slist *post_headers;
   long connect_timeout_ms, timeout_ms, http_version;
@@ -34,6 +39,7 @@ typedef struct easy_slot {
   struct easy_slot *next;
   CURL *easy;
   exchange_kind kind;
+  struct exchange *exchange; // the one that runs on it
   char *answer;
   size_t length, room;
   char trouble[CURL_ERROR_SIZE];
@@ -46,6 +52,7 @@ typedef struct exchange {
   const exchange_settings *settings; // NULL once the client is closed
   easy_slot *slot;                   // while it runs, and until its answer is taken
   char *url, *body;
+  char *target; // of a query, instead of url: what to ask settings->server_url for
   const char *method;
   size_t body_length;
   char *task_id;
@@ -55,7 +62,6 @@ typedef struct exchange {
   bool too_large;
   CURLcode outcome;
   long status;
-  double retry_after; // seconds; negative when it wasn't said
 
   download *file;
   struct curl_slist *range_headers; // of a resumed download
@@ -65,7 +71,8 @@ typedef struct exchange {
 } exchange;
 
 // Sets the slot's easy handle up for the exchange; false when libcurl refuses (no memory).
-bool exchange_prepare(exchange *x, easy_slot *slot);
+// `fresh` is told of a handle that was reset, for options of the caller's own.
+bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, void *argument), void *argument);
 // Takes down what the transfer gave. Called once, before the slot's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
 // Frees what the exchange owns but the slot. Idempotent.

@@ -132,13 +132,16 @@ static void give_back(pool *p, exchange *x, bool reusable) {
   p->idle = slot;
 }
 
+static bool own_sockets(CURL *easy, void *argument) {
+  return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, argument) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, argument) == CURLE_OK;
+}
+
 static void start(pool *p, exchange *x) {
   easy_slot *slot = take_slot(p, x->kind);
-  if (slot && exchange_prepare(x, slot) &&
-      curl_easy_setopt(slot->easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-      curl_easy_setopt(slot->easy, CURLOPT_OPENSOCKETDATA, p) == CURLE_OK &&
-      curl_easy_setopt(slot->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-      curl_easy_setopt(slot->easy, CURLOPT_CLOSESOCKETDATA, p) == CURLE_OK && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
+  if (slot && exchange_prepare(x, slot, own_sockets, p) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
     move(p, x, RUNNING);
     p->running++;
     return;
@@ -202,10 +205,10 @@ void pool_step(pool *p) {
   int left;
   for (CURLMsg *message; (message = curl_multi_info_read(p->multi, &left));) {
     if (message->msg != CURLMSG_DONE) continue;
-    exchange *x = NULL;
+    easy_slot *slot = NULL;
     CURLcode outcome = message->data.result;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
-    finish(p, x, outcome);
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
+    finish(p, slot->exchange, outcome);
   }
   start_queued(p);
 }

@@ -2,7 +2,7 @@
 // Programs started without a shell, pollable until they end and all that they said was read.
 //
 // The end is told by a pidfd: a life pipe that the child holds would be held, too, by whatever it leaves behind.
-// Where there is no pidfd (another system, a kernel before 5.3) `timeout` asks for many looks a second instead.
+// Where there is no pidfd (another system, a kernel before 5.3) `timeout` asks for a look many times a second.
 // `step` asks the system with waitpid in either case, so nothing else differs.
 #include <errno.h>
 #include <lauxlib.h>
@@ -34,6 +34,7 @@ extern char **environ;
 typedef struct {
   pid_t pid; // 0: not started, or reaped
   int pidfd, readiness;
+  double look_at; // without a pidfd: when to step next
   bool closed, ended;
   int exit, signal; // one is >= 0 at the end, unless another part of this program reaped it
   output out, err;
@@ -278,8 +279,9 @@ static int events(lua_State *L) {
 
 static int timeout(lua_State *L) {
   process *p = check(L);
+  double left = p->look_at - system_now();
   if (p->ended || p->pidfd >= 0) lua_pushnil(L);
-  else lua_pushnumber(L, BETWEEN_LOOKS);
+  else lua_pushnumber(L, left > 0 ? left : 0);
   return 1;
 }
 
@@ -292,6 +294,7 @@ static int step(lua_State *L) {
     bool read_err = end ? output_read_rest(&p->err, p->readiness) : output_read(&p->err, p->readiness, AT_ONCE);
     if (!read_out || !read_err) return luaL_error(L, "not enough memory");
     p->ended = end;
+    p->look_at = system_now() + BETWEEN_LOOKS;
   }
   lua_pushboolean(L, p->ended);
   return 1;

@@ -139,10 +139,14 @@ static int columns(lua_State *L) {
 
 // --- clock and terminal
 
-static int now(lua_State *L) {
+double system_now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
-  lua_pushnumber(L, (lua_Number)time.tv_sec + (lua_Number)time.tv_nsec / 1e9);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static int now(lua_State *L) {
+  lua_pushnumber(L, system_now());
   return 1;
 }
 

@@ -29,7 +29,7 @@ typedef struct {
   const char *meaning, *hint;
 } api_code;
 
-#define ROW(number, name, retry, refused, meaning, hint) {number, #name, retry, refused, meaning, hint},
+#define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
 static const api_code api_codes[] = {API_CODES(ROW)};
 #undef ROW
 
@@ -42,8 +42,13 @@ static const api_code *find_code(long number) {
 }
 
 static void push_clean(lua_State *L, int index, size_t max_bytes) {
-  size_t length;
+  size_t length, plain = 0;
   const char *text = lua_tolstring(L, index, &length);
+  while (plain < length && text[plain] >= ' ' && text[plain] <= '~') plain++;
+  if (plain == length && length <= max_bytes) { // as nearly always
+    lua_pushvalue(L, index);
+    return;
+  }
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   system_clean(&buffer, text, length, max_bytes);
@@ -236,6 +241,13 @@ static bool push_media(lua_State *L, int object) {
   return count > 0;
 }
 
+// Sets a field of the table at index `into` to the value at the top, past any metatable.
+static void set(lua_State *L, int into, const char *name) {
+  lua_pushstring(L, name);
+  lua_insert(L, -2);
+  lua_rawset(L, into);
+}
+
 static void fill_number(lua_State *L, int object, const char *name, int into, const char *as, bool whole) {
   if (!push_field(L, object, name, LUA_TNUMBER)) {
     lua_pushnil(L);
@@ -251,7 +263,7 @@ static void fill_number(lua_State *L, int object, const char *name, int into, co
     else
       lua_pushnumber(L, number);
   }
-  lua_setfield(L, into, as);
+  set(L, into, as);
 }
 
 static void push_task_error(lua_State *L, const char *code, const char *meaning, int result) {
@@ -284,6 +296,25 @@ bool task_id_push(lua_State *L, int data) {
   return false;
 }
 
+// Pushes the status at the top of the stack in lower case.
+static void push_status(lua_State *L) {
+  static const char *const known[] = {"pending", "running", "success", "failed"};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (strcasecmp(lua_tostring(L, -1), known[i]) == 0) {
+      lua_pushstring(L, known[i]);
+      return;
+    }
+  }
+  push_clean(L, -1, MAX_WORD);
+  size_t length;
+  const char *word = lua_tolstring(L, -1, &length);
+  luaL_Buffer buffer;
+  char *lower = luaL_buffinitsize(L, &buffer, length);
+  for (size_t i = 0; i < length; i++) lower[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] + 32) : word[i];
+  luaL_pushresultsize(&buffer, length);
+  lua_remove(L, -2);
+}
+
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length) {
   data = lua_absindex(L, data), into = lua_absindex(L, into);
   int top = lua_gettop(L);
@@ -303,21 +334,17 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
     push_bad_answer(L, 0, "there is no status in it");
     return false;
   }
-  push_clean(L, -1, MAX_WORD);
-  size_t word_length;
-  const char *word = lua_tolstring(L, -1, &word_length);
-  char status[MAX_WORD * 2 + 8]; // cleaning may add an ellipsis
-  if (word_length >= sizeof status) word_length = sizeof status - 1;
-  for (size_t i = 0; i < word_length; i++) status[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] + 32) : word[i];
-  lua_pop(L, 2);
-  lua_setfield(L, into, "id");
-  lua_pushlstring(L, status, word_length);
-  lua_setfield(L, into, "status");
+  push_status(L);
+  lua_remove(L, -2);
+  const char *status = lua_tostring(L, -1);
+  bool success = strcmp(status, "success") == 0, failed = strcmp(status, "failed") == 0;
+  set(L, into, "status");
+  set(L, into, "id");
 
   if (push_field(L, data, "param", LUA_TTABLE)) {
     if (push_field(L, -1, "model", LUA_TSTRING)) {
       push_clean(L, -1, MAX_ID);
-      lua_setfield(L, into, "model");
+      set(L, into, "model");
       lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -329,18 +356,16 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
 
   if (!push_field(L, data, "result", LUA_TTABLE)) lua_pushnil(L);
   int result = lua_gettop(L);
-  bool success = word_length == 7 && memcmp(status, "success", 7) == 0;
-  bool failed = word_length == 6 && memcmp(status, "failed", 6) == 0;
   bool media = push_media(L, result) || push_media(L, data);
   if (!media) lua_pushnil(L);
-  lua_setfield(L, into, "media");
+  set(L, into, "media");
   if (failed)
     push_task_error(L, "generation_failed", find_code(501)->meaning, result);
   else if (success && !media)
     push_task_error(L, "broken_result", "the task succeeded without a media URL that can be fetched", result);
   else
     lua_pushnil(L);
-  lua_setfield(L, into, "error");
+  set(L, into, "error");
   lua_settop(L, top);
   return true;
 }

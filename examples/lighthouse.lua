@@ -2,7 +2,7 @@
 -- One night of a lighthouse keeper, in six scenes.
 --
 --   omni run examples/lighthouse.lua --sandbox        a rehearsal: no key, no network, no cost
---   omni run examples/lighthouse.lua --budget 200     the real thing, for 200 credits at most
+--   omni run examples/lighthouse.lua --budget 500     the real thing, for 500 credits at most
 --
 -- The films go to examples/lighthouse.omni, those of a rehearsal to its folder sandbox.
 

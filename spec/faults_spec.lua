@@ -42,6 +42,15 @@ describe("asking for a fault", function()
     end
   end)
 
+  it("is documented: each fault and each of its keys", function()
+    local file <close> = assert(io.open "docs/sandbox.md")
+    local page = file:read "a"
+    for _, row in ipairs(faults.rows) do
+      assert.is_truthy(page:find("`" .. row.name .. "`", 1, true), row.name)
+      for name in pairs(row.known) do assert.is_truthy(page:find("`" .. name .. "[=`]"), name) end
+    end
+  end)
+
   it("names the nearest fault when one isn't known", function()
     assert.matches("there is no fault 'stauts%-429'; did you mean 'status%-429'?", refused "stauts-429")
   end)

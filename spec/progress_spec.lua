@@ -193,16 +193,31 @@ describe("the summary", function()
       record { scene = "a", status = "fetched", credits = 6, files = { "m/a.mp4", "m/a-2.mp4" }, file = "m/a.mp4" },
       record { scene = "b", status = "failed", credits = 4,
         error = err.new { code = "generation_failed", message = "bad luck", hint = "change the prompt", task_id = "t2" } },
-      record { scene = "c", status = "unknown", error = err.new { code = "submit_unknown", message = "no answer" } },
+      record { scene = "c", status = "unknown", estimate = 4,
+        error = err.new { code = "submit_unknown", message = "no answer", hint = "look" } },
       record { scene = "d", status = "interrupted", task_id = "t4" },
       record { scene = "e", status = "waiting" },
     } }, { sandbox = true })
     local text = out.take()
     for _, wanted in ipairs { "Night: 1 of 5 scenes done, 10 sandbox credits", "a  6 sandbox credits  m/a.mp4\n", "m/a-2.mp4",
-      "bad luck (task t2), 4 sandbox credits", "change the prompt", "unknown  no answer", "balance before you shoot",
-      'task("t4")', "e  not submitted" } do
+      "bad luck (task t2), 4 sandbox credits", "change the prompt", "unknown  no answer", "look\n", "about 4 sandbox credits may have been charged",
+      "d  interrupted  task t4\n", "e  not submitted" } do
       assert.is_truthy(text:find(wanted, 1, true), wanted .. " is missing in\n" .. text)
     end
+  end)
+
+  it("says how to come back to what goes on at the service", function()
+    local out = sink()
+    local scenes = { record { scene = "d", status = "interrupted", task_id = "t4" } }
+    summary.write(out, { credits = 0, interrupted = true, scenes = scenes }, {})
+    assert.matches('client:task%("t4"%)', out.take())
+  end)
+
+  it("puts paths on lines of their own in a narrow terminal", function()
+    local out = sink()
+    local scenes = { record { scene = "a", status = "fetched", credits = 6, files = { "some/path/a.mp4" } } }
+    summary.write(out, { credits = 6, scenes = scenes }, { columns = 20 })
+    assert.matches("\n  a  6 credits\n    some/path/a.mp4\n$", out.take())
   end)
 
   it("has the exit code of what needs a person most", function()

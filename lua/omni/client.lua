@@ -51,11 +51,11 @@ local function check_open(self)
 end
 
 local function try_submit(self, body)
-  return exchange.perform(self, self.http:submit(body))
+  return exchange.perform(self, self.http:submit(body, loop.current()))
 end
 
 local function try_call(self, method, path, body, repeatable)
-  local value, failure = exchange.perform(self, self.http:call(method, path, body))
+  local value, failure = exchange.perform(self, self.http:call(method, path, body, loop.current()))
   if failure and not repeatable then failure.retry = false end
   return value, failure
 end
@@ -93,7 +93,7 @@ function Client_methods:submit(input, opts)
   if not body then return nil, problem end
   local id, failure = persist(self, try_submit, body)
   if not id then return nil, failure end
-  return task.new(self, { id = id, status = "pending", model = opts.model or input_rules.default_model, since = core.now(), submitted = true })
+  return task.new(self, id, opts.model or input_rules.default_model)
 end
 
 local function checked_id(id)
@@ -112,7 +112,7 @@ function Client_methods:task(id)
   check_open(self)
   local checked, problem = checked_id(id)
   if not checked then return nil, problem end
-  return task.new(self, { id = checked, since = core.now() })
+  return task.new(self, checked)
 end
 
 ---Asks for a task's state.

@@ -48,23 +48,23 @@ local function drive(client)
   end
 end
 
----Parks the fiber until the exchange is done. A fiber that is cancelled meanwhile takes the exchange back.
+---Parks the fiber, which owns the exchange, until it is done. A fiber that is cancelled meanwhile takes the exchange back.
 ---@param client omni.Client
 ---@param exchange userdata
----@param into? table  for a query: where the state goes
+---@param into? table      for a query: where the state goes
+---@param timeout? number  seconds after which it is taken back
 ---@return any value
 ---@return table|nil failure
-local function perform(client, exchange, into)
+local function perform(client, exchange, into, timeout)
   local x <close> = exchange
-  x:own(loop.current())
   drive(client)
-  loop.park()
+  loop.park(timeout)
+  if not x:done() then return nil, { code = "network", message = "no answer came in time", retry = true } end
   return x:result(into)
 end
 
 local function perform_download(client, exchange, on_progress)
   local x <close> = exchange
-  x:own(loop.current())
   drive(client)
   while not x:done() do
     loop.park(on_progress and progress_every)
@@ -90,7 +90,7 @@ end
 local function try_download(client, first_url, path, offset, validator, on_progress)
   local url, hops = first_url, 0
   while true do
-    local x, problem = client.http:download(url, path, offset, validator)
+    local x, problem = client.http:download(url, path, offset, validator, loop.current())
     if not x then return nil, problem end
     local bytes, failure = perform_download(client, x, on_progress)
     if not failure then return bytes end

@@ -44,14 +44,14 @@ function Task_methods:done()
   return self.status == "success" or self.status == "failed"
 end
 
--- One query; true, or nil and a failure.
-local function query(self)
+-- One query, of at most `timeout` seconds; true, or nil and a failure.
+local function query(self, timeout)
   local client = self.client
   if not client.http then
     return nil, { code = "closed", message = "the client was closed", task_id = self.id, retry = false }
   end
   self.raw = nil
-  local state, failure = exchange.perform(client, client.http:query(self.id), self)
+  local state, failure = exchange.perform(client, client.http:query(self.id, loop.current()), self, timeout)
   if not state then return nil, failure end
   if self.error then
     self.error.task_id, self.error.retry = self.id, nil
@@ -118,9 +118,12 @@ function Task_methods:await(opts)
   local wait = self.submitted and polling.next_query(core.now() - self.since, client.poll_min, client.poll_max, math.random()) or 0
   while true do
     local left = deadline - core.now()
-    if left <= 0 then return deadline_error(self, timeout, last_failure) end
-    if wait > 0 then loop.sleep(math.min(wait, left)) end
-    local fine, failure = query(self)
+    if wait >= left then
+      if left > 0 then loop.sleep(left) end
+      return deadline_error(self, timeout, last_failure)
+    end
+    if wait > 0 then loop.sleep(wait) end
+    local fine, failure = query(self, deadline - core.now())
     if fine then
       attempt, last_failure = 0, nil
       if on_status and self.status ~= told then
@@ -179,11 +182,14 @@ end
 
 ---Makes a task handle. For omni's own modules; users have client:submit, client:task and client:query.
 ---@param client omni.Client
----@param fields table  id, status, model, since (monotonic seconds), submitted
+---@param id string
+---@param model? string     of a task that was submitted just now
 ---@return omni.Task
-local function new(client, fields)
-  fields.client = client
-  return setmetatable(fields, Task_mt)
+local function new(client, id, model)
+  return setmetatable({
+    client = client, id = id, since = core.now(), submitted = model ~= nil,
+    status = model and "pending", model = model, created_at = nil, answer = nil, -- named so that the table has its size at once
+  }, Task_mt)
 end
 
 return { new = new }

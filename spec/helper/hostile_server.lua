@@ -293,7 +293,7 @@ function commands.report()
 end
 
 forget()
-listener = assert(socket.bind("127.0.0.1", 0, 128))
+listener = assert(socket.bind("127.0.0.1", tonumber(arg[1]) or 0, 128))
 listener:settimeout(0)
 local door = assert(socket.bind("127.0.0.1", 0, 1))
 door:settimeout(10)

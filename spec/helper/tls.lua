@@ -25,6 +25,12 @@ end
 Server_mt.__close = Server_methods.close
 Server_mt.__gc = Server_methods.close
 
+---A whole answer to be put into a file. It ends the connection: s_server has time for one at a time.
+function tls.answer(status, body, header)
+  return ("HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n%s\r\n%s"):format(
+    status, #body, header and header .. "\r\n" or "", body)
+end
+
 ---Serves the files of `directory`; a request for /a/b?c gets the bytes of the file "a/b?c".
 function tls.serve(directory, certificate, key)
   local pipe = assert(io.popen(("cd %s && echo $$ && exec timeout 300 openssl s_server -accept 127.0.0.1:0 -HTTP"

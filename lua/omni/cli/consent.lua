@@ -36,6 +36,13 @@ local function ask(board, plan)
   return answer ~= nil and answer:lower():match("^%s*y[es]*%s*$") ~= nil
 end
 
+-- Says that it takes a moment, where that can be taken back; answers the function that does.
+local function announce(message)
+  if not core.terminal(2) or os.getenv("TERM") == "dumb" then return function() end end
+  io.stderr:write(message)
+  return function() io.stderr:write("\r\27[K") end
+end
+
 ---Decides; asks a person where that is due and possible.
 ---@param board omni.Storyboard
 ---@param plan table  what `omni.storyboard.price` gave
@@ -43,15 +50,14 @@ end
 ---@return omni.Error|nil refusal  nil: go on
 local function refusal(board, plan, options)
   local budget = options.budget
-  local denied = plan.error and plan.error.code == "unauthorized" and not options.sandbox
-  if denied then return refuse(plan.error.code, text.problem(plan.error), plan.error.hint) end
+  if plan.unavailable then return refuse(plan.unavailable.code, text.problem(plan.unavailable), plan.unavailable.hint) end
   if budget and not plan.complete then
     return refuse("price_unknown", ("there is a budget of %s, but not every price is known%s")
       :format(text.credits(budget), plan.error and ": " .. text.problem(plan.error) or ""),
       "run it without --budget to go on all the same")
   end
   if budget and plan.credits > budget + 1e-9 then
-    return refuse("over_budget", ("the plan costs %s, the budget is %s"):format(said(plan), text.credits(budget)),
+    return refuse("over_budget", ("the plan costs about %s, the budget is %s"):format(text.credits(plan.credits), text.credits(budget)),
       "raise --budget, or make the film cheaper (shorter scenes, a lower resolution)")
   end
   if options.sandbox then return nil end
@@ -66,4 +72,4 @@ local function refusal(board, plan, options)
   if not ask(board, plan) then return refuse("no_consent", "you didn't say yes") end
 end
 
-return { refusal = refusal, said = said }
+return { announce = announce, refusal = refusal }

@@ -38,18 +38,16 @@ local function scene_line(live, scene, name_width, width)
 end
 
 local function total_line(live, width)
-  local fetched, other, sum, promised = 0, {}, 0, 0
-  local counts = {}
+  local counts, other, sum, promised = {}, {}, 0, 0
   for _, scene in ipairs(live.scenes) do
     counts[scene.status] = (counts[scene.status] or 0) + 1
     sum = sum + (scene.credits or 0)
     promised = promised + (scene.credits or scene.estimate or 0)
   end
-  fetched = counts.fetched or 0
   for _, status in ipairs { "failed", "refused", "unknown", "interrupted" } do
     if counts[status] then other[#other + 1] = ("%d %s"):format(counts[status], status) end
   end
-  local parts = { ("%d of %d fetched"):format(fetched, #live.scenes) }
+  local parts = { ("%d of %d fetched"):format(counts.fetched or 0, #live.scenes) }
   if #other > 0 then parts[#parts + 1] = table.concat(other, ", ") end
   local cost = text.credits(sum, live.sandbox)
   if promised > sum then cost = ("%s of about %s"):format(cost, text.credits(promised):match("^%S+")) end
@@ -113,7 +111,7 @@ function Live_methods:finish()
   draw(self, {}, math.max(1, self.columns() or 80))
 end
 
----@param options { board: omni.Storyboard, prices?: table<string, number>, sandbox?: boolean, out: file*, colour: boolean, columns: fun(): integer|nil, rows: fun(): integer|nil, now: fun(): number }
+---@param options omni.cli.ProgressOptions
 local function open(options)
   local live = setmetatable({
     title = options.board.title and text.clean(options.board.title), sandbox = options.sandbox, out = options.out,

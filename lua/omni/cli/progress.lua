@@ -12,6 +12,7 @@
 --   refused      scene, index, error: not submitted, and nothing spent
 --   unknown      scene, index, error: maybe submitted, maybe charged
 --   interrupted  scene, index, task_id: goes on at the service
+--   waiting      scene, index: was refused for the moment, and not tried again because of an interruption
 --   done         title, sandbox, credits (sum of what was reported), exit (the exit code), error (why nothing was submitted),
 --                scenes: [{scene, index, status, task_id, estimate, credits, file, files, error}]; always the last
 -- `error` is {code, message, status, task_id, field, hint}; the codes stand in docs/errors.md.
@@ -54,7 +55,7 @@ local function write_json(out, event)
     object.scenes = {}
     for index, scene in ipairs(event.scenes) do object.scenes[index] = copy(scene, scene_shape) end
   end
-  out:write(json.encode(object), "\n")
+  out:write((json.encode(object):gsub("\\/", "/")), "\n") -- lua-cjson writes each slash as \/
   out:flush()
 end
 
@@ -87,9 +88,19 @@ end
 function Plain_methods:tick() end -- luacheck: ignore self
 function Plain_methods:finish() end -- luacheck: ignore self
 
+---@class omni.cli.ProgressOptions
+---@field board omni.Storyboard
+---@field out file*
+---@field columns fun(): integer|nil      nil: `out` isn't a terminal that can be drawn on
+---@field rows fun(): integer|nil
+---@field now fun(): number               seconds
+---@field json? boolean
+---@field sandbox? boolean
+---@field colour? boolean
+---@field prices? table<string, number>   by scene
+
 ---Opens what fits: JSON if asked for, a drawing on a terminal, plain lines elsewhere.
----@param options { json?: boolean, board: omni.Storyboard, prices?: table<string, number>, sandbox?: boolean, out: file*, colour?: boolean, columns: fun(): integer|nil, rows: fun(): integer|nil, now: fun(): number }
----`columns` gives nil when `out` isn't a terminal that can be drawn on
+---@param options omni.cli.ProgressOptions
 ---@return { event: fun(self, event: table), tick: fun(self), finish: fun(self) }
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end

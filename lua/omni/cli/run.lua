@@ -50,12 +50,14 @@ end
 -- From the plan to the end of the shooting; in the loop. Answers the summary, or nil and why nothing was submitted.
 local function shoot(board, client, given, directory, on_interrupt)
   local host, loop = require "omni.host", require "omni.loop"
-  local progress = require "omni.cli.progress"
+  local consent, progress = require "omni.cli.consent", require "omni.cli.progress"
   local signals = require "omni.cli.signals"
 
+  local asked = consent.announce("asking what it costs ...")
   local plan = require("omni.storyboard.price").price(board, client, given.jobs)
+  asked()
   if given.json then progress.write_json(io.stdout, plan_event(board, plan, given, directory)) end
-  local refused = require("omni.cli.consent").refusal(board, plan, given)
+  local refused = consent.refusal(board, plan, given)
   if refused then return nil, refused end
 
   local shown = progress.open {
@@ -89,7 +91,7 @@ local function finish(summary, refused, board, given)
       exit = code, error = refused, scenes = summary and summary.scenes,
     })
   elseif summary then
-    result.write(io.stdout, summary, { sandbox = given.sandbox, colour = wants_colour() })
+    result.write(io.stdout, summary, { sandbox = given.sandbox, colour = wants_colour(), columns = drawing_columns() })
   end
   if refused then common.tell(refused) end
   return code

@@ -25,8 +25,7 @@ local function exit_code(summary)
   return exit_codes.done
 end
 
-local UNKNOWN = "It may have been accepted, and charged. Look at the account's balance before you shoot this scene again."
-local GOES_ON = 'It goes on at the service and is charged. Fetch it later: omni.client{}:task("%s"):await()'
+local GOES_ON = 'It goes on at the service, and is charged. To fetch it later: client:task("%s"):await()'
 
 -- What stands behind a scene's name: the first line, and lines below it.
 local function lines_of(scene, sandbox)
@@ -37,21 +36,25 @@ local function lines_of(scene, sandbox)
     lines[1] = ("%s  %s"):format(cost or "cost unknown", lines[1])
     return lines
   elseif scene.status == "interrupted" then
-    return { ("interrupted  task %s"):format(text.clean(scene.task_id)), GOES_ON:format(text.clean(scene.task_id)) }
+    local task = text.clean(scene.task_id)
+    return { "interrupted  task " .. task, not sandbox and GOES_ON:format(task) or nil }
   elseif scene.status == "waiting" then
     return { "not submitted" }
   end
   local lines = { ("%s  %s"):format(scene.status, text.problem(scene.error)) }
   if cost then lines[1] = ("%s, %s"):format(lines[1], cost) end
   if scene.error.hint then lines[#lines + 1] = text.clean(scene.error.hint) end
-  if scene.status == "unknown" then lines[#lines + 1] = UNKNOWN end
+  if scene.status == "unknown" and scene.estimate then
+    lines[#lines + 1] = ("about %s may have been charged; it will not be submitted again by itself")
+      :format(text.credits(scene.estimate, sandbox))
+  end
   return lines
 end
 
 ---Writes the summary as text.
 ---@param out file*
 ---@param summary omni.RunSummary
----@param options { sandbox?: boolean, colour?: boolean }
+---@param options { sandbox?: boolean, colour?: boolean, columns?: integer }  columns: of the terminal, if it is one
 local function write(out, summary, options)
   local paint = text.painter(options.colour)
   local name_width = 0
@@ -64,8 +67,17 @@ local function write(out, summary, options)
   for _, scene in ipairs(summary.scenes) do
     local lines = lines_of(scene, options.sandbox)
     local name = text.fit(text.clean(scene.scene), name_width)
+    local indent = (" "):rep(name_width + 4)
+    if options.columns and text.columns(lines[1]) + #indent > options.columns then
+      local first, rest = lines[1]:match("^(.-)  (.*)$") -- a path or a reason gets a line of its own
+      if first then
+        lines[1] = first
+        table.insert(lines, 2, rest)
+        indent = "    "
+      end
+    end
     out:write(("  %s  %s\n"):format(paint(scene.status, name), lines[1]))
-    for index = 2, #lines do out:write((" "):rep(name_width + 4), lines[index], "\n") end
+    for index = 2, #lines do out:write(indent, lines[index], "\n") end
   end
   out:flush()
 end

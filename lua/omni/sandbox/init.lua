@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- omni.sandbox: a local stand-in for the service, in this process (docs/sandbox.md).
 --
--- omni's init.lua loads this file, so it takes what it needs by name: core (files, the clock), loop, server, and the rest of sandbox/.
+-- Takes omni.core by name: files and the clock, which omni's init.lua doesn't offer; and loop and server by theirs, so that the
+-- sandbox can be had without the client.
 
 local clips = require "omni.sandbox.clips"
 local core = require "omni.core"
@@ -75,11 +76,12 @@ local function open(given)
   local o = options.check(given, known, "omni.sandbox")
   local key, seed = o.key or play_key, o.seed or 1
   if key == "" or key:find "[%c ]" then error("omni.sandbox: option 'key' must be a text without spaces", 2) end
-  if (o.credits or 0) < 0 then error("omni.sandbox: option 'credits' must be 0 or more", 2) end
+  local credits = o.credits or 10000
+  if not (credits >= 0 and credits < math.huge) then error("omni.sandbox: option 'credits' must be 0 or more", 2) end
   if o.clips and o.clips ~= "ffmpeg" and o.clips ~= "builtin" then
     error("omni.sandbox: option 'clips' must be 'ffmpeg' or 'builtin'", 2)
   elseif o.clips == "ffmpeg" and media.available() ~= "ffmpeg" then
-    return nil, err.new { code = "program_missing", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
+    return nil, err.new { code = "process", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
       hint = "install ffmpeg, or use the built-in clip: clips = \"builtin\"" }
   end
   local wrong, failure = faults.open(o.faults, seed)
@@ -91,7 +93,7 @@ local function open(given)
 
   local store = clips.open { directory = directory, seed = seed, clip = media.clip }
   local served = service.open {
-    key = key, seconds = o.seconds or 3, seed = seed, credits = o.credits or 10000, faults = wrong,
+    key = key, seconds = o.seconds or 3, seed = seed, credits = credits, faults = wrong,
     now = core.now, wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
       store:want(spec, done)

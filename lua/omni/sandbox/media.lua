@@ -135,7 +135,7 @@ local function draw(spec, path)
     "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y",
     "-filter_complex_threads", "1", "-filter_complex", plan.graph, "-map", "[v]", "-map", "[a]",
     "-frames:v", tostring(plan.frames), "-t", ("%.6f"):format(plan.seconds),
-    "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", spec.resolution == "4k" and "2" or "1",
+    "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", "1",
     "-c:a", "aac", "-b:a", "64k", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact",
     "-movflags", "+faststart", "-f", "mp4", "file:" .. scratch.part,
   }, { max_output = 4096 })

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What a clip of the sandbox looks like: a slate with the scene's prompt, as a filter graph for ffmpeg and the texts in it.
+-- What a clip of the sandbox looks like: a slate with the scene's prompt, as a filter graph for ffmpeg and its texts.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -7,7 +7,7 @@ local random = require "omni.sandbox.random"
 local rate = 24 -- frames a second
 local sizes = { ["720p"] = { 1280, 720 }, ["1080p"] = { 1920, 1080 }, ["4k"] = { 3840, 2160 } }
 
--- Advances of DejaVu Sans from space to tilde, rounded up: a letter's place in the alphabet is twentieths of the font size.
+-- Advances of DejaVu Sans, space to tilde, rounded up: a letter's place in the alphabet is twentieths of the font size.
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
 local other = 0.72 -- of the font size, for a column of any other script
 
@@ -93,21 +93,26 @@ end
 
 local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- near the ground's: what lies opposite mixes to grey
 
--- A dark ground and a light that wanders over it, drawn small (light has no edges) and scaled up.
+-- One of ffmpeg's gradients, from colour to colour between two points, slowly turning; small, as light has no edges.
+-- A point outside of the picture would be replaced by a random one.
+local function gradient(name, seconds, small, colours, points, more)
+  return ("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];"):format(
+    small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)
+end
+
+-- A dark ground over which a light wanders; and the light's colour, for what is to stand out.
 local function background(draw, seconds, w, h)
-  local small_w, small_h = w > h and 256 or 144, w > h and 144 or 256
+  local small = w > h and { w = 256, h = 144 } or { w = 144, h = 256 }
   local function between(least, most) return math.floor(least + (most - least) * draw()) end
   local hue = draw()
   local glow_hue = hue + glow_hues[between(1, #glow_hues + 1)]
-  local ground = ("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=0:x1=%d:y1=%d:speed=0.006,format=gbrp"):format(
-    small_w, small_h, rate, seconds, colour(hue, 0.6, 0.06), colour(hue + 0.04, 0.5, 0.25),
-    between(0, small_w // 3), between(2 * small_w // 3, small_w), small_h)
-  local glow = ("gradients=s=%dx%d:r=%d:d=%.6f:n=2:type=radial:c0=%s:c1=black:x0=%d:y0=%d:x1=%d:y1=%d:speed=0.012,format=gbrp"):format(
-    small_w, small_h, rate, seconds, colour(glow_hue, 0.62, 0.36),
-    between(small_w // 2, small_w), between(0, small_h), between(0, small_w // 4), between(0, small_h))
-  local graph = ("%s[ground];%s[glow];[ground][glow]blend=all_mode=screen,vignette=PI/5,format=yuv420p,scale=%d:%d:flags=bicubic")
-    :format(ground, glow, w, h)
-  return graph, colour(glow_hue, 0.75, 0.72)
+  local ground = gradient("ground", seconds, small, { colour(hue, 0.6, 0.06), colour(hue + 0.04, 0.5, 0.25) },
+    { between(0, small.w // 3), 0, between(2 * small.w // 3, small.w), small.h - 1 }, "speed=0.006")
+  local glow = gradient("glow", seconds, small, { colour(glow_hue, 0.62, 0.36), "black" },
+    { between(small.w // 2, small.w), between(0, small.h), between(0, small.w // 4), between(0, small.h) },
+    "speed=0.012:type=radial")
+  local lit = "[ground][glow]blend=all_mode=screen,vignette=PI/5,format=yuv420p"
+  return ("%s%s%s,scale=%d:%d:flags=bicubic"):format(ground, glow, lit, w, h), colour(glow_hue, 0.75, 0.72)
 end
 
 -- --- the graph
@@ -115,11 +120,6 @@ end
 -- A value in a filter graph: quoted for the option, then for the graph.
 local function quote(value)
   return (value:gsub("[\\':]", "\\%0"):gsub("[\\'%[%],;]", "\\%0"))
-end
-
-local function text_filter(file, font, size, tint, x, y, more)
-  return (",drawtext=fontfile=%s:textfile=%s:expansion=none:fontsize=%d:fontcolor=%s:x=%s:y=%s%s"):format(
-    quote(font), quote(file), size, tint, x, y, more or "")
 end
 
 local function said(count, one)
@@ -142,6 +142,39 @@ local function facts(spec, seconds, w, h, room)
   return text
 end
 
+-- Filters that write on the picture, and the texts that they take from files in `directory`.
+local function writing(spec, directory, font, accent, seconds, w, h)
+  local unit = math.min(w, h) / 720
+  local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
+  local room, grey = (w - 2 * side) / small, "white@0.75"
+  local filters, texts = {}, {}
+  local function write(source, size, tint, x, y, more)
+    filters[#filters + 1] = (",drawtext=fontfile=%s:%s:fontsize=%d:fontcolor=%s:x=%s:y=%s%s"):format(
+      quote(font), source, size, tint, x, y, more or "")
+  end
+  local function write_text(name, text, ...)
+    if not text:find "[^ ]" then return end
+    texts[name] = text
+    write(("textfile=%s:expansion=none"):format(quote(directory .. "/" .. name)), ...)
+  end
+
+  local prompt, points = fit(core.clean(spec.prompt, 4000), w - 2 * side, h - math.floor(310 * unit), unit)
+  write_text("prompt", prompt, points, "white", side, "(h-th)/2",
+    (":line_spacing=%d:shadowx=%d:shadowy=%d:shadowcolor=black@0.45"):format(points * 0.36 // 1, 2 * unit, 2 * unit))
+  local label = shorten(core.clean(spec.label or "omni sandbox", 400), room - 8.5)
+  write_text("label", label, small, accent, side, ("%d-ascent"):format(top))
+  write_text("facts", facts(spec, seconds, w, h, room), small, grey, side, ("h-%d-ascent"):format(top))
+  write(("timecode=%s:r=%d"):format(quote "00:00:00:00", rate), small, grey, ("w-tw-%d"):format(side),
+    ("%d-ascent"):format(top))
+  return table.concat(filters), texts
+end
+
+-- A quiet fifth.
+local function tone(pitch, seconds)
+  return ("aevalsrc=exprs=0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t):s=48000:c=stereo:d=%.6f"):format(
+    pitch, pitch * 1.5, seconds) .. (",afade=d=0.2,afade=t=out:d=0.2:st=%.6f"):format(math.max(0, seconds - 0.2))
+end
+
 ---@class omni.sandbox.Slate
 ---@field graph string               for -filter_complex; its ends are [v] and [a]
 ---@field frames integer
@@ -157,44 +190,22 @@ local function compose(spec, directory, can)
   local size = sizes[spec.resolution or "720p"]
   local w, h = size[1], size[2]
   if spec.aspect_ratio == "9:16" then w, h = h, w end
-  local unit = math.min(w, h) / 720
   local frames = math.max(1, math.floor(spec.seconds * rate + 0.5))
   local seconds = frames / rate
   local next_number = random.stream(spec.seed or 0, spec.prompt)
   local function draw() return random.fraction(next_number) end
 
   local ground, accent = background(draw, seconds, w, h)
-  if not can.gradients then ground = ("color=c=%s:s=%dx%d:r=%d:d=%.6f"):format(colour(draw(), 0.5, 0.2), w, h, rate, seconds) end
-  local bar = math.floor(4 * unit) * 2
-  local graph = { ("%s[ground_up];color=c=%s:s=%dx%d:r=%d:d=%.6f[bar];[ground_up][bar]overlay=x=%s:y=H-h"):format(
-    ground, accent, w, bar, rate, seconds, quote(("-w+w*(n+1)/%d"):format(frames))) }
-
-  local texts = {}
-  local font = can.font
-  if font then
-    local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
-    local shadow = (":shadowx=%d:shadowy=%d:shadowcolor=black@0.45"):format(math.ceil(2 * unit), math.ceil(2 * unit))
-    local function write(name, text, ...)
-      if text == "" then return end
-      texts[name] = text
-      graph[#graph + 1] = text_filter(directory .. "/" .. name, font, ...)
-    end
-    local prompt, points = fit(core.clean(spec.prompt, 4000), w - 2 * side, h - math.floor(310 * unit), unit)
-    write("prompt", prompt, points, "white", side, "(h-th)/2", shadow .. (":line_spacing=%d"):format(points * 0.36 // 1))
-    local label = core.clean(spec.label or "omni sandbox", 400)
-    local room = (w - 2 * side) / small
-    write("label", shorten(label, room - 8.5), small, accent, side, ("%d-ascent"):format(top))
-    write("meta", facts(spec, seconds, w, h, room), small, "white@0.75", side, ("h-%d-ascent"):format(top))
-    graph[#graph + 1] = (",drawtext=fontfile=%s:timecode=%s:r=%d:fontsize=%d:fontcolor=white@0.75:x=w-tw-%d:y=%d-ascent"):format(
-      quote(font), quote "00:00:00:00", rate, small, side, top)
+  if not can.gradients then
+    ground = ("color=c=%s:s=%dx%d:r=%d:d=%.6f"):format(colour(draw(), 0.5, 0.2), w, h, rate, seconds)
   end
-
-  -- A quiet fifth, its pitch out of the same seed.
-  local pitch = 82.4 * 2 ^ (math.floor(12 * draw()) / 12)
-  local tone = ("0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t)"):format(pitch, pitch * 1.5)
-  graph[#graph + 1] = ("[v];aevalsrc=exprs=%s:s=48000:c=stereo:d=%.6f,afade=d=0.2,afade=t=out:d=0.2:st=%.6f[a]"):format(
-    tone, seconds, math.max(0, seconds - 0.2))
-  return { graph = table.concat(graph), frames = frames, seconds = seconds, texts = texts }
+  local bar = ("color=c=%s:s=%dx%d:r=%d:d=%.6f"):format(accent, w, math.min(w, h) // 180 * 2, rate, seconds)
+  local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- it grows from the left edge to the right one
+  local filters, texts = "", {}
+  if can.font then filters, texts = writing(spec, directory, can.font, accent, seconds, w, h) end
+  local graph = ("%s[back];%s[bar];[back][bar]overlay=x=%s:y=H-h%s[v];%s[a]"):format(
+    ground, bar, moving, filters, tone(82.4 * 2 ^ (math.floor(12 * draw()) / 12), seconds))
+  return { graph = graph, frames = frames, seconds = seconds, texts = texts }
 end
 
 return { compose = compose }

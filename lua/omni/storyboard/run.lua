@@ -80,12 +80,10 @@ end
 local function set_aside(path)
   if not core.stat(path) then return true end
   local stem, extension = path:match("^(.*)(%.%w+)$")
-  local n, older = 0, nil
-  repeat
-    n = n + 1
-    older = ("%s (older %d)%s"):format(stem, n, extension)
-  until not core.stat(older)
-  return os.rename(path, older)
+  local n = 1
+  local function older() return ("%s (older %d)%s"):format(stem, n, extension) end
+  while core.stat(older()) do n = n + 1 end
+  return os.rename(path, older())
 end
 
 local function fetch(run, record, task)
@@ -114,7 +112,25 @@ local function with_balance(run, record, problem)
   return problem
 end
 
-local function shoot(run, record)
+-- Submits as the client does, but tells when it waits between two tries (429 and the like), and ends that when the run is
+-- stopped: then nothing may be submitted any more.
+local function submit(run, worker, scene)
+  local client = run.client
+  local view = setmetatable({
+    pause_after = function(_, failure, attempt)
+      local wait = not run.stopped and client:pause_after(failure, attempt) or nil
+      worker.pauses_until = wait and core.now() + wait
+      worker.dropped = run.stopped and failure.retry
+      return wait
+    end,
+  }, { __index = client })
+  worker.pauses_until, worker.dropped = nil, nil
+  local task, problem = client.submit(view, scene.input, { model = scene.model })
+  if task then task.client = client end
+  return task, problem
+end
+
+local function shoot(run, worker, record)
   local scene = run.board.scenes[record.index]
   local refused = refusal(run, record, scene)
   if is_stopped(run) then return end
@@ -122,7 +138,7 @@ local function shoot(run, record)
 
   record.reserved = true -- between the check of the budget and this, nothing may wait
   set(run, record, "submitting")
-  local task, problem = run.client:submit(scene.input, { model = scene.model })
+  local task, problem = submit(run, worker, scene)
   if not task then
     if problem.code == "submit_unknown" then return set(run, record, "unknown", problem) end
     record.reserved = false
@@ -130,7 +146,7 @@ local function shoot(run, record)
       run.halted = run.halted or { scene = record.scene, error = problem }
       if problem.code == "insufficient_credits" then problem = with_balance(run, record, problem) end
     end
-    if problem.code == "cancelled" then return set(run, record, "waiting") end
+    if worker.dropped then return set(run, record, "waiting") end
     return set(run, record, "failed", problem)
   end
 
@@ -163,9 +179,15 @@ local function work(run, worker)
     if not record then return end
     run.next = run.next + 1
     worker.record = record
-    shoot(run, record)
+    shoot(run, worker, record)
     worker.record = nil
   end
+end
+
+-- Whether a submit of this worker may be on its way.
+local function is_sending(worker)
+  if worker.record.status ~= "submitting" then return false end
+  return not (worker.pauses_until and core.now() < worker.pauses_until)
 end
 
 ---Submits nothing more and stops waiting; submits on their way are heard out, as their answers hold the task ids.
@@ -174,15 +196,27 @@ function Run_methods:interrupt()
   self.stopped = true
   for _, worker in ipairs(self.workers) do
     local record, fiber = worker.record, worker.fiber
-    if record and record.status ~= "submitting" and fiber ~= loop.current() and not fiber:done() then
+    if record and fiber ~= loop.current() and not fiber:done() and not is_sending(worker) then
       fiber:cancel()
-      if record.task_id then set(self, record, "interrupted") end
+      if record.task_id then
+        set(self, record, "interrupted")
+      elseif record.status == "submitting" then
+        record.reserved = false
+        set(self, record, "waiting")
+      end
     end
   end
 end
 
+---@class omni.RunSummary
+---@field title? string
+---@field credits number       the sum of what the tasks reported
+---@field interrupted boolean
+---@field scenes { scene: string, index: integer, status: string, task_id?: string, estimate?: number, credits?: number,
+---  file?: string, files?: string[], error?: omni.Error }[]
+
 ---Waits until all is done (or interrupted).
----@return omni.RunSummary  `{ scenes = { { scene, index, status, task_id, estimate, credits, file, files, error }, ... }, credits, interrupted }`
+---@return omni.RunSummary
 function Run_methods:join()
   local bug
   for _, worker in ipairs(self.workers) do
@@ -228,12 +262,19 @@ local function prepare(directory)
   return os.remove(probe)
 end
 
+---@class omni.RunOptions
+---@field client omni.Client
+---@field directory string                 files go to DIRECTORY/media
+---@field jobs? integer                    scenes in flight at most (4)
+---@field budget? number                   credits that may be spent at most
+---@field prices? table<string, number>    estimates known already, by scene
+---@field keep_older? boolean              rename files of an earlier run instead of replacing them (true)
+---@field on_event? fun(event: table)      told of each change of a scene's status
+---@field interrupted? fun(): boolean      asked before each submit; true stops the run
+
 ---Starts shooting a board.
 ---@param board omni.Storyboard
----@param given { client: omni.Client, directory: string, jobs?: integer, budget?: number, prices?: table<string, number>, keep_older?: boolean, on_event?: fun(event: table), interrupted?: fun(): boolean }
----`directory`: files go to DIRECTORY/media · `jobs`: scenes in flight at most (4) · `budget`: credits ·
----`prices`: estimates known already, by scene · `keep_older`: rename files of an earlier run instead of replacing them (true) ·
----`interrupted`: asked before each submit; true stops the run
+---@param given omni.RunOptions
 ---@return omni.Run|nil run  `run:join()`, `run:interrupt()`
 ---@return omni.Error|nil    when the directory can't be used
 local function start(board, given)
