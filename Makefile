@@ -66,5 +66,80 @@ $(B)/obj/embedded.o: $(B)/obj/embedded.c
 $(B)/omni: $(B)/obj/host/main.o $(B)/obj/embedded.o csrc/host/exports
 	$(CC) $(LDFLAGS) $(SANITIZE) $(filter %.o,$^) -o $@ -Wl,--dynamic-list=csrc/host/exports $(LUA_STATIC) -lm -ldl
 
+# --- what is checked
+export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
+export LUA_CPATH := $(B)/lib/?.so;;
+export OMNI      := $(CURDIR)/$(B)/omni
+SPECS ?= spec
+BUSTED = -e 'require "busted.runner" { standalone = false }' $(SPECS) -o spec/helper/summary.lua
+
+## make test: builds and tests; SPECS=spec/loop_spec.lua for one of them
+test: deps
+	@.ci/deps test
+	@$(MAKE) --no-print-directory build
+	@$(LUA) $(BUSTED)
+
+## make asan: all tests under the address and undefined behaviour sanitizers, with an eager garbage collector
+asan: deps
+	@.ci/deps test
+	@$(MAKE) --no-print-directory build B=build/asan \
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+	@LUA_CPATH="build/asan/lib/?.so;;" OMNI=$(CURDIR)/build/asan/omni OMNI_TEST_SLOWNESS=4 \
+	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	  $(LUA) -e 'collectgarbage("setpause", 50) collectgarbage("setstepmul", 1000)' $(BUSTED)
+
+## make memcheck: the tests of the C modules under valgrind, leaks included
+MEMCHECKED ?= $(filter-out %/media_spec.lua,$(wildcard spec/*_spec.lua))
+memcheck: deps
+	@.ci/deps test memcheck
+	@$(MAKE) --no-print-directory build
+	@for spec in $(MEMCHECKED); do echo "== $$spec"; \
+	  OMNI_TEST_SLOWNESS=20 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+	    --suppressions=spec/helper/valgrind.supp --trace-children=no \
+	    $(LUA) -e 'require "busted.runner" { standalone = false }' $$spec -o spec/helper/summary.lua || exit 1; done
+
+## make fuzz: a minute of hostile bytes for the parser (FUZZ_SECONDS)
+FUZZ_SECONDS ?= 60
+FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz: deps
+	@.ci/deps fuzz
+	@mkdir -p build/fuzz/corpus
+	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/system.c \
+	  -o build/fuzz/task $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
+	build/fuzz/task -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus spec/fuzz/seeds
+
+## make lint: luacheck, cppcheck and the compilers' warnings as errors
+lint: deps
+	@.ci/deps lint
+	luacheck -q lua spec examples bench csrc/host
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	  --suppress=missingIncludeSystem -I$(LUA_INCDIR) csrc
+	@$(MAKE) --no-print-directory build B=build/lint STRICT=-Werror
+	sh -n .ci/run .ci/deps
+	luarocks --lua-version=5.4 lint rockspec/*.rockspec
+
+## make check: all that CI runs
+check: lint test fuzz
+
+## make demo: a film of six scenes, in the sandbox
+demo: deps
+	@.ci/deps demo
+	@$(MAKE) --no-print-directory build
+	build/omni run examples/lighthouse.lua --sandbox
+
+## make bench: the figures of docs/performance.md
+bench: deps
+	@.ci/deps bench
+	@$(MAKE) --no-print-directory build
+	@bench/run
+
+## make install: the binary, the modules and the Lua files, below PREFIX (LuaRocks' INST_* override)
+install: build
+	install -d $(INST_BINDIR) $(INST_LIBDIR)/omni $(INST_LUADIR)
+	install -m 755 $(B)/omni $(INST_BINDIR)/omni
+	install -m 755 $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(INST_LIBDIR)/omni
+	for file in $(LUA_FILES) $(wildcard lua/omni/*.d.lua); do install -D -m 644 $$file $(INST_LUADIR)/$${file#lua/}; done
+
 clean:
 	rm -rf build

@@ -271,7 +271,8 @@ describe("when ffmpeg", function()
       local core, loop = require "omni.core", require "omni.loop"
       loop.run(function()
         local fiber = loop.spawn(require "omni.sandbox.media".clip, { prompt = "x", seconds = 4 }, os.getenv "CLIP")
-        repeat loop.sleep(0.001) until (core.stat(os.getenv "TMPDIR" .. "/../ffmpeg.pid") or {}).size or 0 > 0
+        local pid_file = os.getenv "TMPDIR" .. "/../ffmpeg.pid"
+        repeat loop.sleep(0.001) until (core.stat(pid_file) or { size = 0 }).size > 0
         fiber:cancel()
       end)
     ]], environment)

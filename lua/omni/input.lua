@@ -118,13 +118,18 @@ end
 
 -- --- the models whose rules we know
 
-local gemini_omni = {
-  prompt = { check = text, required = true, least = 1, most = 20000 },
-  img_urls = { check = urls, most = 7, most_with_video = 5 },
-  video_list = { check = videos, most = 1 },
-  duration = { check = choice, choices = { 4, 6, 8, 10 } },
-  aspect_ratio = { check = choice, choices = { "16:9", "9:16" } },
-  resolution = { check = choice, choices = { "720p", "1080p", "4k" } },
+local function by_name(rules)
+  for _, rule in ipairs(rules) do rules[rule.name] = rule end
+  return rules
+end
+
+local gemini_omni = by_name {
+  { name = "prompt", check = text, required = true, least = 1, most = 20000 },
+  { name = "img_urls", check = urls, most = 7, most_with_video = 5 },
+  { name = "video_list", check = videos, most = 1 },
+  { name = "duration", check = choice, choices = { 4, 6, 8, 10 } },
+  { name = "aspect_ratio", check = choice, choices = { "16:9", "9:16" } },
+  { name = "resolution", check = choice, choices = { "720p", "1080p", "4k" } },
 }
 
 local models = { [default_model] = gemini_omni }
@@ -136,8 +141,8 @@ local function check_known(rules, input)
       return invalid(core.clean(tostring(name), 60), "unknown field; " .. options.unknown(name, rules))
     end
   end
-  for name, rule in pairs(rules) do
-    local value = input[name]
+  for _, rule in ipairs(rules) do -- in order: of several wrong fields always the same one is named
+    local name, value = rule.name, input[rule.name]
     if value == nil then
       if rule.required then return invalid(name, "is required") end
     else

@@ -21,7 +21,9 @@ end
 
 local function sorted_names(known)
   local names = {}
-  for name in pairs(known) do names[#names + 1] = name end
+  for name in pairs(known) do
+    if type(name) == "string" then names[#names + 1] = name end
+  end
   table.sort(names)
   return names
 end

@@ -1,0 +1,40 @@
+rockspec_format = "3.0"
+package = "omni"
+version = "0.1.0-1"
+source = {
+  url = "git+https://github.com/omni-film/omni.git",
+  tag = "v0.1.0",
+}
+description = {
+  summary = "Make films from scripts: an asynchronous video-generation client for Lua",
+  detailed = [[
+    A Lua program or a declarative storyboard describes scenes; omni submits each to an asynchronous
+    video-generation service, waits for it without wasting requests or money, and fetches the results.
+    With a host program, and a sandbox in which everything can be rehearsed offline.
+  ]],
+  license = "MIT",
+}
+supported_platforms = { "linux" }
+dependencies = {
+  "lua >= 5.4, < 5.5",
+  "lua-cjson >= 2.1.0",
+  "argparse >= 0.7.1",
+}
+external_dependencies = {
+  CURL = { library = "curl" },
+  MICROHTTPD = { library = "microhttpd" },
+}
+build = {
+  type = "make",
+  build_target = "build",
+  build_variables = {
+    CFLAGS = "$(CFLAGS)",
+    LIBFLAG = "$(LIBFLAG)",
+    LUA_INCDIR = "$(LUA_INCDIR)",
+  },
+  install_variables = {
+    INST_BINDIR = "$(BINDIR)",
+    INST_LIBDIR = "$(LIBDIR)",
+    INST_LUADIR = "$(LUADIR)",
+  },
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Any bytes as an answer, as a task's state and as a callback: no crash, no leak, no Lua error, and what comes out keeps its promises.
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../csrc/core_parts.h"
+#include "../../csrc/task.h"
+
+int luaopen_cjson(lua_State *L);
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+static lua_State *open_state(void) {
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  luaL_requiref(L, "cjson", luaopen_cjson, 0);
+  lua_newtable(L);
+  task_open(L);
+  lua_setglobal(L, "core");
+  lua_settop(L, 0);
+  return L;
+}
+
+static void require_that(int fine) {
+  if (!fine) abort();
+}
+
+// What every task table promises, whatever the bytes were.
+static void check_task(lua_State *L, int task) {
+  require_that(lua_getfield(L, task, "id") == LUA_TSTRING && task_id_valid(lua_tostring(L, -1), lua_rawlen(L, -1)));
+  require_that(lua_getfield(L, task, "status") == LUA_TSTRING);
+  const char *status = lua_tostring(L, -1);
+  for (const char *at = status; *at; at++) require_that((unsigned char)*at >= ' ' && *at != 0x7f && !(*at >= 'A' && *at <= 'Z'));
+  bool media = lua_getfield(L, task, "media") == LUA_TTABLE, error = lua_getfield(L, task, "error") == LUA_TTABLE;
+  if (strcmp(status, "success") == 0) require_that(media != error);
+  if (strcmp(status, "failed") == 0) require_that(error);
+  lua_pop(L, 4);
+}
+
+// One of the parser's functions on the bytes; a Lua error ends the fuzzing.
+static void call(lua_State *L, const char *name, const uint8_t *bytes, size_t length, lua_Integer status) {
+  lua_getglobal(L, "core");
+  lua_getfield(L, -1, name);
+  int count = 1;
+  if (status) lua_pushinteger(L, status), count++;
+  lua_pushlstring(L, (const char *)bytes, length);
+  require_that(lua_pcall(L, count, 2, 0) == LUA_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  static lua_State *L;
+  static unsigned turns;
+  if (!L) L = open_state();
+  static const int statuses[] = {200, 429, 500, 302, 404};
+  call(L, "parse_answer", bytes, length, statuses[turns++ % 5]);
+  if (lua_istable(L, -2)) {
+    lua_newtable(L);
+    if (task_fill(L, -3, lua_gettop(L), NULL, 0)) check_task(L, lua_gettop(L));
+  } else if (lua_istable(L, -1)) {
+    require_that(lua_getfield(L, -1, "code") == LUA_TSTRING && lua_getfield(L, -2, "message") == LUA_TSTRING);
+  }
+  lua_settop(L, 0);
+  call(L, "parse_callback", bytes, length, 0);
+  if (lua_istable(L, -2)) check_task(L, lua_absindex(L, -2));
+  lua_settop(L, 0);
+  return 0;
+}

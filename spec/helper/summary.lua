@@ -1,0 +1,16 @@
+-- SPDX-License-Identifier: MIT
+-- busted's plain output, and as its very last line what a script can read: "N passed, N failed" (", N skipped").
+
+local busted = require "busted"
+local plain = require "busted.outputHandlers.plainTerminal"
+
+return function(options)
+  local handler = plain(options)
+  busted.subscribe({ "suite", "end" }, function()
+    local skipped = handler.pendingsCount
+    print(("\n%d passed, %d failed%s"):format(
+      handler.successesCount, handler.failuresCount + handler.errorsCount, skipped > 0 and (", %d skipped"):format(skipped) or ""))
+    return nil, true
+  end)
+  return handler
+end
