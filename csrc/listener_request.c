@@ -261,7 +261,8 @@ static struct MHD_Response *file_response(const char *file, uint64_t offset, lua
   int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); // a pipe must not block
   if (fd < 0 || fstat(fd, &s) != 0) *why = strerror(errno);
   else if (!S_ISREG(s.st_mode)) *why = "not a file";
-  else if (offset > (uint64_t)s.st_size || (length >= 0 && (uint64_t)length > (uint64_t)s.st_size - offset)) *why = "the file is shorter";
+  else if (offset > (uint64_t)s.st_size) *why = "the file is shorter";
+  else if (length >= 0 && (uint64_t)length > (uint64_t)s.st_size - offset) *why = "the file is shorter";
   if (*why) {
     if (fd >= 0) close(fd);
     return NULL;
@@ -292,8 +293,10 @@ static int answer(lua_State *L) {
     listener_check_keys(L, 4, known, "request");
     offset = count_field(L, 4, "offset", 0);
     length = count_field(L, 4, "length", -1);
+    size_t size;
     lua_getfield(L, 4, "file"); // stays on the stack: anchored
-    file = luaL_checkstring(L, -1);
+    file = luaL_checklstring(L, -1, &size);
+    luaL_argcheck(L, strlen(file) == size, 4, "'file' holds a NUL");
   } else if (!lua_isnil(L, 4)) {
     luaL_checkstring(L, 4);
   }

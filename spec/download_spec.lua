@@ -198,7 +198,7 @@ describe("a download", function()
     end)
 
     it("the server hangs", function()
-      assert_failed("network", save({ { hostile.hang() } }, { timeout = env.seconds(0.5) }))
+      assert_failed("network", save({ { hostile.hang() } }, { timeout = 0.5 }))
     end)
   end)
 

@@ -121,7 +121,7 @@ describe("a query", function()
     end
 
     it("a hang", function()
-      local task, err = query({ hostile.hang() }, { timeout = env.seconds(0.2) })
+      local task, err = query({ hostile.hang() }, { timeout = 0.2 })
       assert.is_nil(task)
       assert.equal("network", err.code)
       assert.equal(ID, err.task_id)
@@ -129,7 +129,7 @@ describe("a query", function()
 
     it("a trickle that never ends", function()
       local turn = { hostile.send "HTTP/1.1 200 OK\r\n\r\n{", hostile.hang() }
-      local task, err = query(turn, { timeout = env.seconds(0.2) })
+      local task, err = query(turn, { timeout = 0.2 })
       assert.is_nil(task)
       assert.equal("network", err.code)
     end)
@@ -316,7 +316,7 @@ describe("a wait", function()
     it("ends at its deadline, with the task's id, when every answer is " .. case[1], function()
       server:script{ GET = { case[2] } }
       local client = answers.client(server.url, { retry_for = 120 })
-      local task, err = client:task(ID):await{ timeout = env.seconds(0.05) }
+      local task, err = client:task(ID):await{ timeout = 0.05 }
       assert.is_nil(task)
       assert.equal("timeout", err.code)
       assert.equal(ID, err.task_id)
@@ -327,7 +327,7 @@ describe("a wait", function()
   it("ends at its deadline when the server hangs", function()
     server:script{ GET = { { hostile.hang() } } }
     local client, start = answers.client(server.url, { retry_for = 120, timeout = env.seconds(20) }), os.time()
-    local task, err = client:task(ID):await{ timeout = env.seconds(0.1) }
+    local task, err = client:task(ID):await{ timeout = 0.1 }
     assert.is_nil(task)
     assert.equal("timeout", err.code)
     assert.equal(ID, err.task_id)
@@ -336,7 +336,7 @@ describe("a wait", function()
 
   it("ends at its deadline when there is no server", function()
     local client = answers.client("http://127.0.0.1:" .. hostile.dead_port(), { retry_for = 120 })
-    local task, err = client:task(ID):await{ timeout = env.seconds(0.1) }
+    local task, err = client:task(ID):await{ timeout = 0.1 }
     assert.is_nil(task)
     assert.equal("timeout", err.code)
     assert.equal(ID, err.task_id)
@@ -365,7 +365,7 @@ describe("a wait", function()
     local slow = hostile.answer("200 OK", answers.envelope("null", 429, "slow"), { "Retry-After: 3600" })
     server:script{ GET = { { slow }, { hostile.json(good) } } }
     local client = answers.client(server.url, { retry_for = 120 })
-    local task, err = client:task(ID):await{ timeout = env.seconds(0.1) }
+    local task, err = client:task(ID):await{ timeout = 0.1 }
     assert.is_nil(task)
     assert.equal("timeout", err.code)
     assert.equal(1, #server:requests())

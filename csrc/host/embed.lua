@@ -34,7 +34,9 @@ io.write("#include <stddef.h>\n\n")
 for index = 2, #arg do
   local file = below_lua(arg[index])
   local name = file:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
-  add(name, "@" .. file, read(arg[index]))
+  local source = read(arg[index])
+  assert(load(source, "@" .. arg[index], "t")) -- a syntax error stops the build, not the program
+  add(name, "@" .. file, source)
 end
 for _, name in ipairs(modules) do
   add(name, "", read(directory .. "/" .. name:gsub("%.", "/") .. ".so"))

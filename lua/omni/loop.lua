@@ -20,7 +20,7 @@ local readiness = core.readiness()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
 local ready, ready_count = {}, 0        -- fibers to run at the next turn
 local current                           -- the fiber that runs, if any
-local live = 0                          -- fibers that haven't ended and aren't in the background
+local alive, live = {}, 0               -- fibers that haven't ended and aren't in the background, and how many
 local unheard = {}                      -- fibers that failed and that nobody joined: fiber → its place in time
 local failures = 0
 
@@ -116,7 +116,10 @@ end
 
 local function finish(fiber, failure, results)
   fiber.co, fiber.failure, fiber.results, fiber.ended = nil, failure, results, true
-  if not fiber.background then live = live - 1 end
+  if alive[fiber] then
+    alive[fiber] = nil
+    live = live - 1
+  end
   local joiners = fiber.joiners
   if joiners then
     fiber.joiners = nil
@@ -159,7 +162,10 @@ end
 
 local function start(background, fn, ...)
   local fiber = setmetatable({ co = coroutine.create(fn) }, Fiber_mt)
-  if background then fiber.background = true else live = live + 1 end
+  if not background then
+    alive[fiber] = true
+    live = live + 1
+  end
   if select("#", ...) > 0 then fiber.first = table.pack(...) end
   make_ready(fiber)
   return fiber
@@ -227,10 +233,15 @@ local function time_left()
   return least
 end
 
+local function cancel_all()
+  while next(alive) do next(alive):cancel() end
+end
+
 local function turn_until(done)
   while not done() do
     local left = time_left()
     if not left and pollable_count == 0 then
+      cancel_all()
       error("every fiber waits and nothing can wake one", 0)
     end
     turn(left)
@@ -273,8 +284,10 @@ local function run(fn, ...)
   if current then error("omni.run inside of omni.run: use omni.spawn", 2) end
   local fiber = spawn(fn, ...)
   turn_until(function() return fiber.ended and (live == 0 or fiber.failure) end)
+  if fiber.failure then cancel_all() end
   unheard[fiber] = nil
-  local failure = fiber.failure or take_unheard()
+  local others = take_unheard()
+  local failure = fiber.failure or others
   if failure then error(failure, 0) end
   return results_of(fiber, 0)
 end

@@ -104,7 +104,7 @@ local function serve(given, handler)
     if name ~= "on_error" then wanted[name] = value end
   end
   local fine, source, message = pcall(listener.open, wanted)
-  if not fine then error("omni.serve: " .. source, 2) end
+  if not fine then error("omni.serve: " .. source:gsub("^listener.open: ", ""), 2) end
   if not source then return nil, err.new { code = "listen_failed", message = message } end
   local host, port = source:host(), source:port()
   local server = setmetatable({

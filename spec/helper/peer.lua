@@ -4,6 +4,20 @@
 local env = require "helper.env"
 local socket = require "socket"
 
+local GET <const> = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+---A request with a body.
+local function post(body)
+  return ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"):format(#body, body)
+end
+
+---A request whose body comes in these pieces.
+local function chunked(...)
+  local parts = { "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" }
+  for _, piece in ipairs { ... } do parts[#parts + 1] = ("%x\r\n%s\r\n"):format(#piece, piece) end
+  return table.concat(parts) .. "0\r\n\r\n"
+end
+
 local Peer_methods = {}
 local Peer_mt = { __name = "spec.peer", __index = Peer_methods }
 
@@ -11,8 +25,9 @@ local Peer_mt = { __name = "spec.peer", __index = Peer_methods }
 ---@param listener omni.Listener
 ---@param condition fun(): any
 ---@param seconds? number  patience (default 5)
+---@param strict? boolean  the listener alone says when it is stepped, by its descriptor and its time-out
 ---@return any  what the condition returned
-local function drive(listener, condition, seconds)
+local function drive(listener, condition, seconds, strict)
   local watched = { getfd = function() return listener:pollfd() end, dirty = function() return false end }
   local deadline = socket.gettime() + env.seconds(seconds or 5)
   while true do
@@ -20,8 +35,9 @@ local function drive(listener, condition, seconds)
     local value = condition()
     if value then return value end
     if socket.gettime() > deadline then error("the condition never came to hold", 2) end
-    -- A short wait, as the peers' own sockets aren't watched.
-    socket.select({ watched }, nil, math.min(listener:timeout() or 0.01, 0.01))
+    -- The peers' own sockets aren't watched: hence the short wait.
+    local longest = strict and math.max(deadline - socket.gettime(), 0) or 0.01
+    socket.select({ watched }, nil, math.min(listener:timeout() or longest, longest))
   end
 end
 
@@ -94,9 +110,18 @@ function Peer_methods:reset()
 end
 
 ---The listener's next request.
+---@param strict? boolean  as for `drive`
 ---@return omni.Request
-local function take(listener)
-  return drive(listener, function() return listener:next() end)
+local function take(listener, strict)
+  return drive(listener, function() return listener:next() end, nil, strict)
 end
 
-return { connect = connect, drive = drive, take = take }
+---Raises unless the listener answers a request on a new connection.
+local function serves(listener)
+  local one = connect(listener, GET)
+  take(listener):answer(204)
+  assert(one:answer() == 204, "the listener doesn't serve any more")
+  one:close()
+end
+
+return { GET = GET, chunked = chunked, connect = connect, drive = drive, post = post, serves = serves, take = take }

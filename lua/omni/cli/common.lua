@@ -94,24 +94,21 @@ end
 
 -- --- running
 
----Runs `body(on_interrupt)` in the loop. At the first Ctrl-C what `on_interrupt` was last given is called; the body is cancelled when
----that is nothing.
----@param body fun(on_interrupt: fun(act: fun())): integer|nil  answers the exit code
----@return integer|nil code        nil: interrupted
+---Runs `body(on_interrupt)` in the loop. At the first Ctrl-C calls what `on_interrupt` was last given, with a function that leaves
+---the loop at once; leaves it at once when it was given nothing.
+---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  answers the exit code
+---@return integer|nil code        nil: left
 ---@return omni.Error|nil failure  what the body raised
 function common.in_loop(body)
   local loop = require "omni.loop"
   local signals = require "omni.cli.signals"
-  local fine, result = pcall(loop.run, function()
-    local act
-    local main = loop.current()
-    local watch <close> = signals.watch(function() -- luacheck: ignore 211
-      if act then act() else main:cancel() end
-    end)
-    return body(function(new_act) act = new_act end)
+  local act
+  local watch <close> = signals.watch(function(leave) -- luacheck: ignore 211
+    if act then act(leave) else leave() end
   end)
+  local fine, result = pcall(loop.run, body, function(new_act) act = new_act end)
   if fine then return result end
-  if signals.interrupted() then return nil end
+  if result == signals.LEFT then return nil end
   return 1, result
 end
 

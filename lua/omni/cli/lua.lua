@@ -41,7 +41,15 @@ function command.run(given, arguments)
   end
   set_globals(given, arguments)
 
-  local code, failure = common.in_loop(function()
+  local in_flight, loop = require "omni.cli.in_flight", require "omni.loop"
+  in_flight.watch_all(_G.omni)
+  local code, failure = common.in_loop(function(on_interrupt)
+    on_interrupt(function(leave)
+      loop.background(function()
+        in_flight.settle()
+        leave()
+      end)
+    end)
     chunk(table.unpack(arguments))
     return 0
   end)
@@ -52,7 +60,9 @@ function command.run(given, arguments)
     return 1
   end
   if code then return code end
-  common.say("interrupted", "tasks that were submitted go on at the service")
+  local ids = in_flight.task_ids()
+  common.say(#ids == 0 and "interrupted; no task is in flight" or "interrupted; in flight, and charged, at the service:")
+  for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end
   return 130
 end
 

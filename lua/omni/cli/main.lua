@@ -11,11 +11,18 @@ local function say(message)
   io.stderr:write("omni: ", message, "\n")
 end
 
--- argparse is Debian's lua-argparse; everything else of omni does without it.
 local function load_argparse()
   local found, argparse = pcall(require, "argparse")
   if found then return argparse end
   say("the command line needs the Lua module argparse; install lua-argparse (Debian) or the rock argparse")
+end
+
+-- The library behind libcurl and lua-cjson: what is missing there is the machine's fault and not a bug.
+local function can_start()
+  local found, why = pcall(require, "omni.core")
+  if found then return true end
+  say("can't start: " .. tostring(why):match("^[^\n]*"))
+  io.stderr:write("  omni needs libcurl and the Lua module cjson; install libcurl4 and lua-cjson (Debian)\n")
 end
 
 local function new_parser(argparse, commands)
@@ -78,5 +85,5 @@ return function(arguments)
     say((given:gsub("\n", ". ")) .. ("\n  try: omni help%s"):format(known[first] and " " .. first or ""))
     return 2
   end
-  return commands[first].run(given, rest)
+  return can_start() and commands[first].run(given, rest) or 1
 end

@@ -13,21 +13,29 @@ end
 
 Watch_mt.__close = Watch_methods.close
 
----Calls `act()` once a signal has come, at the loop's next turn; also when it came before.
----@param act fun()
+-- What `omni.run` raises when it was left.
+local LEFT = "omni: left because of a signal"
+
+---Calls `act(leave)` once a signal has come, at the loop's next turn; also when it came before. `leave()` ends `omni.run`, with all that
+---still waits in it, at the next turn.
+---@param act fun(leave: fun())
 ---@return { close: fun(self) }
 local function watch(act)
+  local told, left = false, false
   local pollable = {
     pollfd = host.wakefd,
     events = function() return "r" end,
-    timeout = function() return nil end,
+    timeout = function() return left and 0 or nil end,
     step = function()
       host.drain()
-      if host.interrupted() then act() end
+      if left then error(LEFT, 0) end
+      if told or not host.interrupted() then return end
+      told = true
+      act(function() left = true end)
     end,
   }
   loop.add(pollable)
   return setmetatable({ pollable = pollable }, Watch_mt)
 end
 
-return { watch = watch, interrupted = host.interrupted }
+return { LEFT = LEFT, watch = watch, interrupted = host.interrupted }

@@ -6,6 +6,7 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 local names = require "omni.storyboard.names"
 local options = require "omni.options"
+local on_its_way = require("omni.storyboard.submit").on_its_way
 local shooting = require "omni.storyboard.shoot"
 
 local is_stopped, set = shooting.is_stopped, shooting.set
@@ -36,7 +37,7 @@ function Run_methods:interrupt()
   self.stopped = true
   for _, worker in ipairs(self.workers) do
     local record, fiber = worker.record, worker.fiber
-    if record and fiber ~= loop.current() and not fiber:done() and not shooting.is_sending(worker) then
+    if record and fiber ~= loop.current() and not fiber:done() and not on_its_way(worker) then
       fiber:cancel()
       if record.task_id then
         set(self, record, "interrupted")
@@ -137,7 +138,7 @@ local function start(board, given)
       estimate = given.prices and given.prices[name] }
   end
   for index = 1, math.min(given.jobs or 4, #scenes) do
-    local worker = {}
+    local worker = { is_stopped = function() return run.stopped end }
     worker.fiber = loop.spawn(work, run, worker)
     run.workers[index] = worker
   end

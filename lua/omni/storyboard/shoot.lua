@@ -7,6 +7,7 @@
 local core = require "omni.core"
 local err = require "omni.error"
 local names = require "omni.storyboard.names"
+local submit = require("omni.storyboard.submit").submit
 
 -- A refusal of this kind would meet every other scene, too.
 local ends_the_run = { unauthorized = true, insufficient_credits = true, feature_disabled = true }
@@ -101,27 +102,9 @@ local function with_balance(run, record, problem)
   return problem
 end
 
--- Submits as the client does, but tells when it waits between two tries (429 and the like), and ends that when the run is
--- stopped: then nothing may be submitted any more.
-local function submit(run, worker, scene)
-  local client = run.client
-  local view = setmetatable({
-    pause_after = function(_, failure, attempt)
-      local wait = not run.stopped and client:pause_after(failure, attempt) or nil
-      worker.pauses_until = wait and core.now() + wait
-      worker.dropped = run.stopped and failure.retry
-      return wait
-    end,
-  }, { __index = client })
-  worker.pauses_until, worker.dropped = nil, nil
-  local task, problem = client.submit(view, scene.input, { model = scene.model })
-  if task then task.client = client end
-  return task, problem
-end
-
 ---From a waiting record to one that has ended. Runs in a fiber; sends at most one submit.
 ---@param run omni.Run
----@param worker table  whose fiber this is; learns when its submit pauses between two tries
+---@param worker omni.Sending  whose fiber this is
 ---@param record table
 local function shoot(run, worker, record)
   local scene = run.board.scenes[record.index]
@@ -131,7 +114,7 @@ local function shoot(run, worker, record)
 
   record.reserved = true -- between the check of the budget and this, nothing may wait
   set(run, record, "submitting")
-  local task, problem = submit(run, worker, scene)
+  local task, problem = submit(worker, run.client.submit, run.client, scene.input, { model = scene.model })
   if not task then
     if problem.code == "submit_unknown" then return set(run, record, "unknown", problem) end
     record.reserved = false
@@ -164,10 +147,4 @@ local function shoot(run, worker, record)
   set(run, record, "fetched")
 end
 
--- Whether a submit of this worker may be on its way.
-local function is_sending(worker)
-  if worker.record.status ~= "submitting" then return false end
-  return not (worker.pauses_until and core.now() < worker.pauses_until)
-end
-
-return { is_sending = is_sending, is_stopped = is_stopped, set = set, shoot = shoot }
+return { is_stopped = is_stopped, set = set, shoot = shoot }

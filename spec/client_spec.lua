@@ -1,0 +1,233 @@
+-- SPDX-License-Identifier: MIT
+-- The client and its tasks against the sandbox, over a real socket.
+local core = require "omni.core"
+local env = require "helper.env"
+local omni = require "omni"
+
+local sandbox, client
+local INPUT <const> = { prompt = "A lighthouse at dusk.", duration = 4 }
+
+local function open(faults, options)
+  sandbox = assert(omni.sandbox { seconds = 0.2, clips = "builtin", faults = faults })
+  options = options or {}
+  options.base_url, options.api_key = sandbox.url, sandbox.key
+  options.poll_min, options.retry_min = options.poll_min or 0.02, options.retry_min or 0.01
+  client = assert(omni.client(options))
+end
+
+after_each(function()
+  if client then client:close() end
+  if sandbox then sandbox:close() end
+  client, sandbox = nil, nil
+end)
+
+describe("a submitted task", function()
+  it("is awaited outside of omni.run as inside of it, and has all its fields", function()
+    open()
+    local task = assert(client:submit(INPUT))
+    assert.equal("pending", task.status)
+    assert.equal("google/gemini-omni", task.model)
+    local seen = {}
+    assert.equal(task, assert(task:await { on_status = function(t) seen[#seen + 1] = t.status end }))
+    assert.equal("pending", seen[1])
+    assert.equal("success", seen[#seen])
+    assert.is_true(task:done())
+    assert.equal("integer", math.type(task.created_at))
+    assert.is_true(task.completed_at >= task.created_at)
+    assert.is_number(task.duration)
+    assert.equal(sandbox:ledger().tasks[1].credits, task.credits)
+    assert.equal(1, #task.media)
+    assert.is_nil(task.error)
+    assert.equal("Google", task.raw.provider)
+    assert.equal(INPUT.prompt, task.raw.param.input.prompt)
+  end)
+
+  it("is told of each status once", function()
+    open()
+    local task, seen = assert(client:submit(INPUT)), {}
+    task:await { on_status = function(t) seen[t.status] = (seen[t.status] or 0) + 1 end }
+    for status, count in pairs(seen) do assert.equal(1, count, status) end
+  end)
+
+  it("is saved whole, under its name and no other", function()
+    open()
+    local directory <close> = env.directory()
+    local task = assert(assert(client:submit(INPUT)):await())
+    local path, bytes = assert(task:save(directory:file "dawn.mp4"))
+    assert.equal(directory:file "dawn.mp4", path)
+    assert.equal(bytes, #env.read(path))
+    assert.equal("ftyp", env.read(path):sub(5, 8))
+    assert.same({ "dawn.mp4" }, directory:names())
+  end)
+
+  it("is not saved before it is over, nor by a number that it doesn't have", function()
+    open()
+    local task = assert(client:submit(INPUT))
+    local _, early = task:save("/tmp/never.mp4")
+    assert.equal("not_done", early.code)
+    task:await()
+    local _, wrong = task:save("/tmp/never.mp4", { index = 2 })
+    assert.equal("invalid_input", wrong.code)
+    assert.is_nil(core.stat("/tmp/never.mp4"))
+  end)
+
+  it("that fails says why, costs what it cost, and is no error of the wait", function()
+    open { "fail" }
+    local task = assert(assert(client:submit(INPUT)):await())
+    assert.equal("failed", task.status)
+    assert.equal("generation_failed", task.error.code)
+    assert.equal(task.id, task.error.task_id)
+    assert.is_number(task.credits)
+    local _, problem = task:save("/tmp/never.mp4")
+    assert.equal("generation_failed", problem.code)
+  end)
+
+  it("that never ends is left at the deadline: the error carries its id, and it can be taken up again", function()
+    open({ "never:first=1" }, { poll_min = 0.01 })
+    local task = assert(client:submit(INPUT))
+    local started = core.now()
+    local none, problem = task:await { timeout = 0.1 }
+    assert.is_nil(none)
+    assert.is_true(core.now() - started >= 0.1)
+    assert.equal("timeout", problem.code)
+    assert.equal(task.id, problem.task_id)
+    assert.truthy(tostring(problem):find(task.id, 1, true))
+    local again = assert(assert(client:task(task.id)):refresh())
+    assert.equal("running", again.status)
+    assert.equal(1, sandbox:ledger().submits)
+  end)
+
+  it("is charged once, however often it is asked for", function()
+    open()
+    omni.run(function()
+      local task = assert(client:submit(INPUT))
+      for _ = 1, 10 do omni.spawn(function() assert(task:await()) end) end
+    end)
+    assert.equal(1, sandbox:ledger().submits)
+  end)
+end)
+
+describe("many tasks", function()
+  it("are waited for side by side", function()
+    open(nil, { max_connections = 4 })
+    local started = core.now()
+    omni.run(function()
+      for _ = 1, 20 do
+        omni.spawn(function() assert.equal("success", assert(assert(client:submit(INPUT)):await()).status) end)
+      end
+    end)
+    assert.equal(20, sandbox:ledger().submits)
+    assert.is_true(core.now() - started < env.seconds(4)) -- one after the other would take 20 times 0.2 s and the polls
+  end)
+end)
+
+describe("a fiber that is cancelled", function()
+  it("takes its request back", function()
+    open { "slow:on=query,delay=3600" }
+    omni.run(function()
+      local task = assert(client:submit(INPUT))
+      local fiber = omni.spawn(function() task:refresh() end)
+      omni.sleep(0.05)
+      assert.is_true(client.http:busy())
+      fiber:cancel()
+      assert.is_false(client.http:busy())
+    end)
+  end)
+end)
+
+describe("what fails for the moment", function()
+  it("is repeated: a query after 429, 455, 500, garbage and cut connections", function()
+    open({ "status-429:on=query,first=1", "envelope-429:on=query,first=1", "envelope-500:on=query,first=1",
+      "garbage:on=query,first=1", "drop-before:on=query,first=1", "cut:on=query,first=1" }, { retry_max = 0.05 })
+    assert.equal("success", assert(assert(client:submit(INPUT)):await { timeout = env.seconds(20) }).status)
+  end)
+
+  it("is repeated: a submit that was refused for the moment, and it is charged once", function()
+    open({ "status-429:on=submit,first=2", "envelope-429:on=submit,first=3" }, { retry_max = 0.05 })
+    assert(client:submit(INPUT))
+    assert.equal(1, sandbox:ledger().submits)
+  end)
+
+  it("is given back after retry_for seconds, with what the service asked for", function()
+    open({ "status-429:on=submit,retry_after=7" }, { retry_for = 0 })
+    local task, problem = client:submit(INPUT)
+    assert.is_nil(task)
+    assert.equal("rate_limited", problem.code)
+    assert.equal(429, problem.status)
+    assert.equal(7, problem.retry_after)
+    assert.equal("answered", problem.sent)
+    assert.equal(0, sandbox:ledger().submits)
+  end)
+
+  it("understands a Retry-After that is a date", function()
+    open({ "status-429:on=balance,retry_after=date" }, { retry_for = 0 })
+    local _, problem = client:balance()
+    assert.is_true(problem.retry_after >= 0 and problem.retry_after < 60)
+  end)
+
+  it("waits no less than the service asks", function()
+    open { "status-429:on=balance,first=1,retry_after=1" }
+    local started = core.now()
+    assert(client:balance())
+    assert.is_true(core.now() - started >= 1)
+  end)
+
+  it("never repeats a submit whose outcome is unknown, though it was charged", function()
+    open { "drop-after:on=submit" }
+    local task, problem = client:submit(INPUT)
+    assert.is_nil(task)
+    assert.equal("submit_unknown", problem.code)
+    assert.equal("maybe", problem.sent)
+    assert.equal(1, sandbox:ledger().submits)
+  end)
+end)
+
+describe("a client", function()
+  it("tells the balance and the price, and neither costs anything", function()
+    open()
+    local balance = assert(client:balance())
+    local price = assert(client:estimate(INPUT))
+    assert.equal(balance, price.balance)
+    assert.is_true(price.affordable)
+    assert.equal(balance, client:balance())
+    assert(client:submit(INPUT))
+    assert.equal(balance - price.credits, client:balance())
+  end)
+
+  it("makes any other call, but a submit only through submit, however its path is written", function()
+    open()
+    assert.is_number(assert(client:call("GET", "/api/v1/client/account/balance")).balance)
+    local _, problem = client:call("GET", "/api/v1/client/no/such/thing")
+    assert.equal("not_found", problem.code)
+    for _, path in ipairs { "CreateTask", "createtask", "./CreateTask", "%43reateTask", "Create%54ask?x=1" } do
+      assert.has_error(function() client:call("POST", "/api/v1/client/job/" .. path, {}) end)
+    end
+    assert.equal(0, sandbox:ledger().submits)
+  end)
+
+  it("finds no task that isn't there, and says so", function()
+    open()
+    local _, problem = client:query("nobody")
+    assert.equal("not_found", problem.code)
+    assert.equal("nobody", problem.task_id)
+  end)
+
+  it("that is closed says so instead of hanging", function()
+    open { "slow:on=query,delay=3600" }
+    local task = assert(client:submit(INPUT))
+    client:close()
+    local _, problem = task:refresh()
+    assert.equal("closed", problem.code)
+    assert.has_error(function() client:submit(INPUT) end, "the client is closed")
+    client:close()
+  end)
+
+  it("can be collected when nothing is in flight", function()
+    open()
+    local weak = setmetatable({ assert(omni.client { base_url = sandbox.url, api_key = sandbox.key }) }, { __mode = "v" })
+    weak[1]:balance()
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(weak[1])
+  end)
+end)

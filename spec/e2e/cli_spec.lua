@@ -1,0 +1,94 @@
+-- SPDX-License-Identifier: MIT
+local env = require "helper.env"
+local program = require "helper.program"
+
+describe("the command line", function()
+  it("says its version, from anywhere, alone in one file", function()
+    local directory <close> = env.directory()
+    local result = program.run({ "--version" }, { directory = directory.path, environment = { LUA_PATH = "", LUA_CPATH = "" } })
+    assert.same({ 0, "omni " .. require "omni.version", "" }, { result.code, result.out, result.err })
+    assert.equal(result.out, program.run({ "--version", "run" }).out)
+  end)
+
+  it("explains itself and each command", function()
+    local help = program.run { "help" }
+    assert.equal(0, help.code)
+    for _, command in ipairs { "run", "lua", "sandbox" } do
+      assert.matches("\n +" .. command .. " ", help.out)
+      local one = program.run { "help", command }
+      assert.equal(0, one.code)
+      assert.matches("^Usage: omni " .. command, one.out)
+      assert.equal(one.out, program.run({ command, "--help" }).out)
+    end
+    assert.equal(help.out, program.run({ "--help" }).out)
+    for _, code in ipairs { "0 all done", "130%s+interrupted" } do assert.matches(code, help.out) end
+  end)
+
+  it("answers misuse with one clear line, what to do, and exit code 2", function()
+    for message, arguments in pairs {
+      ["unknown command 'rnu'; did you mean 'run'%?"] = { "rnu", "board.lua" },
+      ["no help for 'sandbx'; did you mean 'sandbox'%?"] = { "help", "sandbx" },
+      ["unknown option '%-%-jbos'.*'%-%-jobs'"] = { "run", "--jbos", "3", "board.lua" },
+      ["missing argument 'board'"] = { "run" },
+      ["missing argument 'script'"] = { "lua", "--seed", "3" },
+      ["too many arguments"] = { "run", "a.lua", "b.lua" },
+      ["%-%-jobs: '0' should be a whole number, 1 or more"] = { "run", "--jobs", "0", "a.lua" },
+      ["%-%-budget: 'much' should be a number"] = { "run", "--budget", "much", "a.lua" },
+      ["%-%-budget: 'nan' should be a number"] = { "run", "--budget", "nan", "a.lua" },
+      ["%-%-port: '70000' should be a port"] = { "sandbox", "--port", "70000" },
+      ["%-%-seed is for the sandbox; add %-%-sandbox"] = { "run", "--seed", "3", "a.lua" },
+      ["%-%-fault is for the sandbox"] = { "lua", "--fault", "never", "a.lua" },
+      ["%-%-sandbox and %-%-base%-url exclude each other"] = { "run", "--sandbox", "--base-url", "http://127.0.0.1:1", "a.lua" },
+      ["there is no fault 'nevr'; did you mean 'never'"] = { "sandbox", "--fault", "nevr" },
+      ["unknown option '%-%-key'"] = { "run", "--key", "ak_x", "a.lua" },
+    } do
+      local result = program.run(arguments)
+      assert.equal(2, result.code, message)
+      assert.equal("", result.out)
+      assert.matches("^omni: [^\n]*" .. message, result.err)
+      assert.is_true(select(2, result.err:gsub("\n", "")) <= 2, result.err)
+    end
+  end)
+
+  it("without a command shows the help on stderr, as a misuse", function()
+    local result = program.run {}
+    assert.same({ 2, "" }, { result.code, result.out })
+    assert.matches("Usage: omni", result.err)
+  end)
+
+  it("says what to install when a module is missing", function()
+    local result = program.run({ "help" }, { environment = { LUA_PATH = "/nonexistent/?.lua" } })
+    assert.equal(1, result.code)
+    assert.matches("^omni: .*lua%-argparse", result.err)
+    result = program.run({ "sandbox" }, { environment = { LUA_CPATH = "/nonexistent/?.so" } })
+    assert.equal(1, result.code)
+    assert.matches("^omni: can't start: .*cjson.*\n.*install.*lua%-cjson", result.err)
+  end)
+end)
+
+describe("omni sandbox", function()
+  it("prints what to export, serves until it is told to end, and leaves nothing behind", function()
+    local files <close> = env.directory()
+    local child = program.start({ "sandbox", "--seed", "7" }, { environment = { TMPDIR = files.path } })
+    local url = child:wait_for("^export CRUN_BASE_URL="):match("=(http://127%.0%.0%.1:%d+)$")
+    local key = child:wait_for("^export CRUN_API_KEY="):match("=(ak_%w+)$")
+    assert.matches('"balance":10000', env.output(("curl -s -H 'x-api-key: %s' %s/api/v1/client/account/balance"):format(key, url)))
+    child:signal("INT")
+    local result = child:finish()
+    assert.same({ 0, "" }, { result.code, result.err })
+    assert.same({}, files:names())
+  end)
+
+  it("listens at the port that it is given, and says when it can't", function()
+    local service = program.service { "--credits", "5" }
+    local port = service.url:match("%d+$")
+    local second = program.run { "sandbox", "--port", port }
+    assert.equal(1, second.code)
+    assert.matches("^omni: ", second.err)
+    assert.equal(0, service.stop().code)
+    local third = program.start { "sandbox", "--port", port }
+    assert.matches(":" .. port .. "$", third:wait_for("CRUN_BASE_URL"))
+    third:signal("TERM")
+    assert.equal(0, third:finish().code)
+  end)
+end)
