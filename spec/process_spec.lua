@@ -340,7 +340,7 @@ describe("process.run", function()
     local result, failure = process.run { "no such program" }
     assert.is_nil(result)
     assert.is_true(err.is(failure))
-    assert.same({ "process", "can't start 'no such program': no such program" }, { failure.code, failure.message })
+    assert.same({ "process_failed", "can't start 'no such program': no such program" }, { failure.code, failure.message })
   end)
 
   it("gives what comes on stdout as it comes", function()

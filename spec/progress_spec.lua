@@ -200,8 +200,8 @@ describe("the summary", function()
     } }, { sandbox = true })
     local text = out.take()
     for _, wanted in ipairs { "Night: 1 of 5 scenes done, 10 sandbox credits", "a  6 sandbox credits  m/a.mp4\n", "m/a-2.mp4",
-      "bad luck (task t2), 4 sandbox credits", "change the prompt", "unknown  no answer", "look\n", "about 4 sandbox credits may have been charged",
-      "d  interrupted  task t4\n", "e  not submitted" } do
+      "bad luck (task t2), 4 sandbox credits", "change the prompt", "unknown  no answer", "look\n",
+      "about 4 sandbox credits may have been charged", "d  interrupted  task t4\n", "e  not submitted" } do
       assert.is_truthy(text:find(wanted, 1, true), wanted .. " is missing in\n" .. text)
     end
   end)

@@ -22,7 +22,7 @@ end
 local function next_try(attempt, asked, least, most, jitter)
   local wait = math.min(least * 2 ^ math.min(attempt - 1, 30), most)
   wait = wait * (0.5 + 0.5 * jitter)
-  return asked and asked + wait * 0.1 > wait and asked + wait * 0.1 or wait
+  return math.max(wait, asked and asked + wait * 0.1 or 0)
 end
 
 return { next_query = next_query, next_try = next_try }

@@ -58,7 +58,7 @@ end
 ---@param argv string[]  the program, looked up in PATH, and its arguments; no shell sees them
 ---@param given? omni.process.RunOptions
 ---@return omni.process.Result|nil
----@return omni.Error|nil  code "process" when the program can't be started
+---@return omni.Error|nil  code "process_failed" when the program can't be started
 local function run(argv, given)
   given = options.check(given, known, "process.run")
   local settings = {}
@@ -72,7 +72,7 @@ local function run(argv, given)
   end
   local fine, process, message = pcall(core.process, argv, settings)
   if not fine then error(process, 2) end
-  if not process then return nil, err.new { code = "process", message = message } end
+  if not process then return nil, err.new { code = "process_failed", message = message } end
   return loop.drive(await, process, given.on_output)
 end
 

@@ -97,7 +97,8 @@ describe("omni run", function()
       [":2: "] = "\nreturn storyboard {{",
       ["at least one scene"] = "return storyboard {}",
       ["instead of a storyboard"] = "return 1",
-      [':1: scene "a": this name is taken already, at .*:1'] = 'return storyboard { scene "a" { prompt = "x" }, scene "a" { prompt = "x" } }',
+      [':2: scene "a": this name is taken already, at .*:1'] = 'return storyboard { scene "a" { prompt = "x" },\n'
+        .. 'scene "a" { prompt = "x" } }',
       ["did you mean 'duration'"] = 'return storyboard { scene "a" { prompt = "x", durtion = 4 } }',
       [':2: scene "b": duration.*\nomni: .*:3: scene "c": aspect_ratio'] = 'return storyboard { scene "a" { prompt = "x" },\n'
         .. 'scene "b" { prompt = "x", duration = 5 },\nscene "c" { prompt = "x", aspect_ratio = "4:3" } }',

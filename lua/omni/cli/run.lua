@@ -47,7 +47,8 @@ local function wants_colour()
   return drawing_columns() ~= nil and not (no_color and no_color ~= "")
 end
 
--- From the plan to the end of the shooting; in the loop. Answers the summary, or nil and why nothing was submitted.
+-- From the plan to the end of the shooting; in the loop. Answers the summary, or nil and why nothing was submitted; or nothing
+-- when it was interrupted before.
 local function shoot(board, client, given, directory, on_interrupt)
   local host, loop = require "omni.host", require "omni.loop"
   local consent, progress = require "omni.cli.consent", require "omni.cli.progress"
@@ -58,6 +59,7 @@ local function shoot(board, client, given, directory, on_interrupt)
   asked()
   if given.json then progress.write_json(io.stdout, plan_event(board, plan, given, directory)) end
   local refused = consent.refusal(board, plan, given)
+  if signals.interrupted() then return nil, nil end -- while it was asked
   if refused then return nil, refused end
 
   local shown = progress.open {
@@ -119,6 +121,7 @@ function command.run(given)
 
   local code, failure = common.in_loop(function(on_interrupt)
     local summary, refused = shoot(board, client, given, directory, on_interrupt)
+    if not summary and not refused then return nil end
     for _, warning in ipairs(warnings) do common.say(require("omni.core").clean(warning)) end -- not into the drawing
     return finish(summary, refused, board, given)
   end)

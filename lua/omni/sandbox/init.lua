@@ -81,14 +81,14 @@ local function open(given)
   if o.clips and o.clips ~= "ffmpeg" and o.clips ~= "builtin" then
     error("omni.sandbox: option 'clips' must be 'ffmpeg' or 'builtin'", 2)
   elseif o.clips == "ffmpeg" and media.available() ~= "ffmpeg" then
-    return nil, err.new { code = "process", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
+    return nil, err.new { code = "process_failed", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
       hint = "install ffmpeg, or use the built-in clip: clips = \"builtin\"" }
   end
   local wrong, failure = faults.open(o.faults, seed)
   if not wrong then return nil, failure end
   local directory, message = directory_of(o.directory)
   if not directory then
-    return nil, err.new { code = "file_failed", message = "the sandbox has no directory for its clips: " .. tostring(message) }
+    return nil, err.new { code = "io", message = "the sandbox has no directory for its clips: " .. tostring(message) }
   end
 
   local store = clips.open { directory = directory, seed = seed, clip = media.clip }

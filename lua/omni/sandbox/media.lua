@@ -74,7 +74,7 @@ local function write_file(path, text)
 end
 
 local function file_failed(message)
-  return nil, err.new { code = "file_failed", message = "a clip can't be written: " .. core.clean(message, 400) }
+  return nil, err.new { code = "io", message = "a clip can't be written: " .. core.clean(message, 400) }
 end
 
 -- A directory for the texts, and a name for the unfinished clip; what lies there goes when it is closed.
@@ -143,7 +143,7 @@ local function draw(spec, path)
   if result.exit ~= 0 then
     local how = result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
     return nil, err.new {
-      code = "process",
+      code = "process_failed",
       message = ("ffmpeg could not draw a clip (%s): %s"):format(how, core.clean(result.stderr:sub(-600), 600)),
     }
   end

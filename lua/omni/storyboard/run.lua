@@ -124,7 +124,7 @@ local function start(board, given)
   local media = (given.directory or error("run: option 'directory' is missing", 3)) .. "/media"
   if not given.client then error("run: option 'client' is missing", 3) end
   local fine, why = prepare(media)
-  if not fine then return nil, err.new { code = "file_failed", message = "can't write to " .. why } end
+  if not fine then return nil, err.new { code = "io", message = "can't write to " .. why } end
 
   local run = setmetatable({
     board = board, client = given.client, media = media, budget = given.budget, on_event = given.on_event,

@@ -83,7 +83,7 @@ local function fetch(run, record, task)
     local path = ("%s/%s.%s"):format(run.media, stem, names.extension(url))
     if run.keep_older then
       local fine, why = set_aside(path)
-      if not fine then return nil, err.new { code = "file_failed", message = why, task_id = task.id } end
+      if not fine then return nil, err.new { code = "io", message = why, task_id = task.id } end
     end
     local saved, problem = task:save(path, { index = index })
     if not saved then return nil, problem end

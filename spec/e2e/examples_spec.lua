@@ -1,0 +1,61 @@
+-- SPDX-License-Identifier: MIT
+-- Every example, and the README's, run as a reader would run them.
+local env = require "helper.env"
+
+local root = env.output("pwd"):gsub("\n", "")
+local paths = ('LUA_PATH="%s/lua/?.lua;%s/lua/?/init.lua;;" LUA_CPATH="%s"'):format(root, root,
+  (os.getenv("LUA_CPATH") or "build/lib/?.so;;"):gsub("^build", root .. "/build"))
+local omni = os.getenv("OMNI") or root .. "/build/omni"
+
+local function run_in(directory, command)
+  return env.output(("cd %s && env -u CRUN_API_KEY HOME=/nonexistent %s 2>&1"):format(env.quote(directory.path), command))
+end
+
+describe("the README", function()
+  local readme = env.read("README.md")
+
+  it("shows the example that lies in examples/dawn.lua", function()
+    local shown = readme:match("```lua\n(.-)```")
+    local file = env.read("examples/dawn.lua")
+    assert.truthy(file:find(shown, 1, true))
+  end)
+
+  it("shows a storyboard that can be shot", function()
+    local directory <close> = env.directory()
+    local blocks = {}
+    for block in readme:gmatch("```lua\n(.-)```") do blocks[#blocks + 1] = block end
+    env.write(directory:file "board.lua", blocks[2])
+    local said = run_in(directory, omni .. " run board.lua --sandbox --seconds 0.1")
+    assert.truthy(said:find("2 of 2 scenes done", 1, true), said)
+  end)
+
+  it("names only files that are there", function()
+    for path in readme:gmatch("%]%(([^)]+)%)") do assert.truthy(env.read(path), path) end
+    for path in readme:gmatch("examples/[%w_]+%.lua") do assert.truthy(env.read(path), path) end
+  end)
+
+  it("names only targets that make knows", function()
+    local makefile = env.read("Makefile")
+    for target in readme:gmatch("make ([%l]+)") do
+      assert.truthy(makefile:find("\n" .. target .. ":", 1, true), target)
+    end
+  end)
+end)
+
+describe("the example", function()
+  for _, name in ipairs { "dawn", "cqueues", "luv" } do
+    it(name .. ".lua runs in plain Lua", function()
+      local directory <close> = env.directory()
+      local said = run_in(directory, ("%s %s %s/examples/%s.lua"):format(paths, env.lua, root, name))
+      assert.truthy(said:find("success", 1, true), said)
+    end)
+  end
+
+  it("dawn.lua runs in the program, and its clip is a film of four seconds", function()
+    local directory <close> = env.directory()
+    local said = run_in(directory, ("%s lua %s/examples/dawn.lua"):format(omni, root))
+    assert.truthy(said:find("saved", 1, true), said)
+    local length = tonumber(env.output("ffprobe -v error -show_entries format=duration -of csv=p=0 " .. env.quote(directory:file "dawn.mp4")))
+    assert.is_true(math.abs(length - 4) < 0.05)
+  end)
+end)
