@@ -1,0 +1,37 @@
+-- SPDX-License-Identifier: MIT
+-- What waiting costs. waiting.lua BASE_URL COUNT SECONDS → bytes of resident memory a waiting task, and CPU seconds that
+-- COUNT waiting tasks with nothing due take in SECONDS. Each task has had one query, and holds its answer.
+
+local omni = require "omni"
+
+local base_url, count, seconds = arg[1], tonumber(arg[2]), tonumber(arg[3])
+local client = assert(omni.client { base_url = base_url, api_key = "ak_" .. ("0"):rep(32), poll_min = 3600, poll_max = 3600 })
+
+local function resident()
+  collectgarbage()
+  collectgarbage()
+  for line in io.lines("/proc/self/status") do
+    local kilobytes = line:match("^VmRSS:%s*(%d+)")
+    if kilobytes then return tonumber(kilobytes) * 1024 end
+  end
+end
+
+local function wait(i)
+  assert(client:task(("d6956973-2f17-43d4-8514-%012d"):format(i)):await { timeout = 86400 })
+end
+
+omni.run(function()
+  assert(client:query "warm-up")
+  local before = resident()
+  local fibers = {}
+  for i = 1, count do fibers[i] = omni.spawn(wait, i) end
+  while client.http:busy() or not client.asked do
+    client.asked = true
+    omni.sleep(0.1)
+  end
+  print(("%.0f bytes"):format((resident() - before) / count))
+  local cpu = os.clock()
+  omni.sleep(seconds)
+  print(("%.4f CPU seconds in %g s"):format(os.clock() - cpu, seconds))
+  for i = 1, count do fibers[i]:cancel() end
+end)
