@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What waiting costs. waiting.lua BASE_URL COUNT SECONDS → bytes of resident memory a waiting task, and CPU seconds that
--- COUNT waiting tasks with nothing due take in SECONDS. Each task has had one query, and holds its answer.
+-- COUNT waiting tasks with nothing due take in SECONDS. Each task has had one query.
 
 local omni = require "omni"
 
@@ -25,10 +25,8 @@ omni.run(function()
   local before = resident()
   local fibers = {}
   for i = 1, count do fibers[i] = omni.spawn(wait, i) end
-  while client.http:busy() or not client.asked do
-    client.asked = true
-    omni.sleep(0.1)
-  end
+  local watch = client.watch
+  repeat omni.sleep(0.1) until watch.size == count and watch.working == 0 -- each has had its answer
   print(("%.0f bytes"):format((resident() - before) / count))
   local cpu = os.clock()
   omni.sleep(seconds)

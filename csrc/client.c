@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client as Lua sees it: options in, verbs that queue an exchange each, and a pollable. Nothing in it blocks.
+// The HTTP client as Lua sees it: options in, verbs that start an exchange each, and a pollable. Nothing in it blocks.
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
@@ -206,10 +206,10 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-// --- verbs: each pushes a new exchange, queued
+// --- verbs: each pushes a new exchange, which the next step starts to send
 
-// owner: the index of what `finished` is to return for it; the exchange itself when there is none.
-static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind, int owner) {
+// Every verb's first argument is the owner: what `finished` returns when the exchange is done.
+static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
   x->kind = kind;
@@ -219,17 +219,17 @@ static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind, int o
   luaL_setmetatable(L, EXCHANGE);
   lua_pushvalue(L, 1); // the client lives at least as long as its exchanges
   lua_setiuservalue(L, -2, CLIENT_VALUE);
-  lua_pushvalue(L, lua_gettop(L) > owner && !lua_isnil(L, owner) ? owner : -1);
+  lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, OWNER);
   return x;
 }
 
-static int queue(lua_State *L, client *c, exchange *x) {
+static int start(lua_State *L, client *c, exchange *x) {
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, -2);
   lua_rawsetp(L, -2, x);
   lua_pop(L, 1);
-  pool_queue(&c->pool, x);
+  pool_start(&c->pool, x);
   return 1;
 }
 
@@ -253,14 +253,14 @@ static void set_body(lua_State *L, exchange *x, int index) {
   memcpy(x->body, body, x->body_length + 1);
 }
 
-// submit(client, body, owner) → exchange, whose result is the task id
+// submit(client, owner, body) → exchange, whose result is the task id
 static int client_submit(lua_State *L) {
   client *c = check_client(L);
-  luaL_checkstring(L, 2);
-  exchange *x = new_exchange(L, c, SUBMIT, 3);
+  luaL_checkstring(L, 3);
+  exchange *x = new_exchange(L, c, SUBMIT);
   set_url(L, x, c->settings.base_url, API "CreateTask");
-  set_body(L, x, 2);
-  return queue(L, c, x);
+  set_body(L, x, 3);
+  return start(L, c, x);
 }
 
 // Writes at most three bytes for each of text's, and a NUL.
@@ -276,13 +276,13 @@ static void percent_encode(char *out, const char *text, size_t length) {
   *out = '\0';
 }
 
-// query(client, task_id, owner) → exchange, whose result is the task table
+// query(client, owner, task_id) → exchange, whose result is the task table
 static int client_query(lua_State *L) {
   client *c = check_client(L);
   size_t length;
-  const char *id = luaL_checklstring(L, 2, &length);
-  luaL_argcheck(L, task_id_valid(id, length), 2, "not a task id (1 to 256 printable ASCII characters without spaces)");
-  exchange *x = new_exchange(L, c, QUERY, 3);
+  const char *id = luaL_checklstring(L, 3, &length);
+  luaL_argcheck(L, task_id_valid(id, length), 3, "not a task id (1 to 256 printable ASCII characters without spaces)");
+  exchange *x = new_exchange(L, c, QUERY);
   static const char path[] = API "TaskInfo?task_id=";
   const char *base = c->settings.server_url ? c->settings.base_path : c->settings.base_url;
   size_t base_length = strlen(base);
@@ -295,24 +295,24 @@ static int client_query(lua_State *L) {
   memcpy(target, base, base_length);
   memcpy(target + base_length, path, sizeof path);
   percent_encode(target + base_length + sizeof path - 1, id, length);
-  return queue(L, c, x);
+  return start(L, c, x);
 }
 
-// call(client, method, path, body|nil, owner) → exchange, whose result is the answer's `data`
+// call(client, owner, method, path, body|nil) → exchange, whose result is the answer's `data`
 static int client_call(lua_State *L) {
   client *c = check_client(L);
   static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
-  const char *method = methods[luaL_checkoption(L, 2, NULL, methods)];
-  const char *path = luaL_checkstring(L, 3);
-  const char *body = luaL_optstring(L, 4, NULL);
+  const char *method = methods[luaL_checkoption(L, 3, NULL, methods)];
+  const char *path = luaL_checkstring(L, 4);
+  const char *body = luaL_optstring(L, 5, NULL);
   bool fine = path[0] == '/';
   for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
-  luaL_argcheck(L, fine, 3, "a path begins with '/' and holds printable ASCII characters without spaces");
-  exchange *x = new_exchange(L, c, CALL, 5);
+  luaL_argcheck(L, fine, 4, "a path begins with '/' and holds printable ASCII characters without spaces");
+  exchange *x = new_exchange(L, c, CALL);
   x->method = method;
   set_url(L, x, c->settings.base_url, path);
-  if (body) set_body(L, x, 4);
-  return queue(L, c, x);
+  if (body) set_body(L, x, 5);
+  return start(L, c, x);
 }
 
 static void add_range(lua_State *L, exchange *x, int validator) {
@@ -328,21 +328,21 @@ static void add_range(lua_State *L, exchange *x, int validator) {
   if (!fine) no_memory(L, x);
 }
 
-// download(client, url, path, offset, validator|nil, owner) → exchange, whose result is the file's size; or nil, failure at once
+// download(client, owner, url, path, offset, validator|nil) → exchange, whose result is the file's size; or nil, failure at once
 static int client_download(lua_State *L) {
   client *c = check_client(L);
   size_t length;
-  const char *url = luaL_checklstring(L, 2, &length);
-  const char *path = luaL_checkstring(L, 3);
-  lua_Integer offset = luaL_optinteger(L, 4, 0);
-  luaL_optstring(L, 5, NULL);
-  luaL_argcheck(L, offset >= 0, 4, "an offset is 0 or more");
-  luaL_argcheck(L, strlen(url) == length, 2, "a URL holds no NUL");
-  exchange *x = new_exchange(L, c, DOWNLOAD, 6);
+  const char *url = luaL_checklstring(L, 3, &length);
+  const char *path = luaL_checkstring(L, 4);
+  lua_Integer offset = luaL_optinteger(L, 5, 0);
+  luaL_optstring(L, 6, NULL);
+  luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
+  luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
+  exchange *x = new_exchange(L, c, DOWNLOAD);
   x->asked_from = offset;
   set_url(L, x, url, "");
-  if (offset > 0) add_range(L, x, 5);
-  if ((x->file = download_open(path, offset))) return queue(L, c, x);
+  if (offset > 0) add_range(L, x, 6);
+  if ((x->file = download_open(path, offset))) return start(L, c, x);
   int error = errno;
   exchange_release(x);
   lua_pushnil(L);
@@ -400,10 +400,28 @@ static int client_finished(lua_State *L) {
   return 1;
 }
 
-// busy(client) → whether anything is queued, running or not yet told
+// owners(client) → array of the owners of all exchanges that haven't been told of
+static int client_owners(lua_State *L) {
+  client *c = check_client(L);
+  int count = 0;
+  lua_newtable(L);
+  lua_getiuservalue(L, 1, 1);
+  for (exchange_state state = RUNNING; state <= DONE; state++) {
+    for (exchange *x = c->pool.lists[state].first; x; x = x->next) {
+      lua_rawgetp(L, -1, x);
+      lua_getiuservalue(L, -1, OWNER);
+      lua_rawseti(L, -4, ++count);
+      lua_pop(L, 1);
+    }
+  }
+  lua_pop(L, 1);
+  return 1;
+}
+
+// busy(client) → whether anything is running or not yet told
 static int client_busy(lua_State *L) {
   const exchange_list *l = check_client(L)->pool.lists;
-  lua_pushboolean(L, l[QUEUED].first || l[RUNNING].first || l[FINISHING].first || l[DONE].first);
+  lua_pushboolean(L, l[RUNNING].first || l[FINISHING].first || l[DONE].first);
   return 1;
 }
 
@@ -453,7 +471,7 @@ static int exchange_close(lua_State *L) {
 static const luaL_Reg client_methods[] = {{"submit", client_submit},   {"query", client_query},     {"call", client_call},
                                           {"download", client_download}, {"pollfd", client_pollfd},   {"events", client_events},
                                           {"timeout", client_timeout}, {"step", client_step},       {"finished", client_finished},
-                                          {"busy", client_busy},       {"close", client_close},     {"__gc", client_close},
+                                          {"busy", client_busy},       {"owners", client_owners},       {"close", client_close},     {"__gc", client_close},
                                           {"__close", client_close},   {NULL, NULL}};
 
 static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done}, {"progress", exchange_progress}, {"sends", exchange_sends},

@@ -15,7 +15,7 @@
 
 typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD } exchange_kind;
 // FINISHING: the bytes are there, the file is being synced. TOLD: Lua knows of the end. CLOSED: the client has let go of it.
-typedef enum { QUEUED, RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
+typedef enum { RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
 
 // What all exchanges of a client share; owned by the client, which outlives its exchanges' running.
 typedef struct {

@@ -139,26 +139,20 @@ static bool own_sockets(CURL *easy, void *argument) {
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, argument) == CURLE_OK;
 }
 
-static void start(pool *p, exchange *x) {
+void pool_start(pool *p, exchange *x) {
   easy_slot *slot = take_slot(p, x->kind);
   if (slot && exchange_prepare(x, slot, own_sockets, p) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
-    move(p, x, RUNNING);
-    p->running++;
+    enter(p, x, RUNNING);
     return;
   }
   x->slot = slot;
   give_back(p, x, false);
   x->outcome = CURLE_OUT_OF_MEMORY;
-  move(p, x, DONE);
-}
-
-static void start_queued(pool *p) {
-  while (p->running < p->max_connections && p->lists[QUEUED].first) start(p, p->lists[QUEUED].first);
+  enter(p, x, DONE);
 }
 
 static void finish(pool *p, exchange *x, CURLcode outcome) {
   curl_multi_remove_handle(p->multi, x->slot->easy);
-  p->running--;
   exchange_finished(x, outcome);
   bool whole = x->kind == DOWNLOAD && outcome == CURLE_OK && !x->discarded && !x->too_large && !x->file_error &&
                (x->status == 200 || x->status == 206) && (x->total < 0 || download_offset(x->file) == x->total);
@@ -210,15 +204,13 @@ void pool_step(pool *p) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
     finish(p, slot->exchange, outcome);
   }
-  start_queued(p);
 }
 
 void pool_drop(pool *p, exchange *x) {
   if (x->state == CLOSED) return;
   if (x->state == RUNNING) {
     curl_multi_remove_handle(p->multi, x->slot->easy);
-    p->running--;
-  }
+    }
   give_back(p, x, x->state == DONE);
   leave(p, x);
   x->state = CLOSED;
@@ -230,7 +222,6 @@ void pool_drop(pool *p, exchange *x) {
 
 bool pool_open(pool *p, int max_connections) {
   p->due = -1;
-  p->max_connections = max_connections;
   p->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   p->readiness = readiness_make();
   if (p->wake < 0 || p->readiness < 0 || !readiness_watch(p->readiness, p->wake, READ_READY, false)) return false;
@@ -261,11 +252,6 @@ void pool_close(pool *p) {
   p->readiness = p->wake = -1;
   free(p->watched);
   p->watched = NULL;
-}
-
-void pool_queue(pool *p, exchange *x) {
-  enter(p, x, QUEUED);
-  start_queued(p);
 }
 
 double pool_timeout(const pool *p) {

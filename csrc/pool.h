@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The exchanges of one client on one libcurl multi handle: queued, running, done. Knows nothing of Lua.
+// The exchanges of one client on one libcurl multi handle: running, done. Knows nothing of Lua.
 #ifndef OMNI_POOL_H
 #define OMNI_POOL_H
 
@@ -18,17 +18,16 @@ typedef struct {
   struct watched_fd *watched;
   int watched_room;
   double due; // when libcurl wants to be called, in seconds of the monotonic clock; negative: not
-  int running, max_connections;
   easy_slot *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;
 
 // Makes an empty pool in zeroed memory. False (and errno) on failure; pool_close is due in either case.
-bool pool_open(pool *p, int max_connections);
+bool pool_open(pool *p, int max_connections); // how many connections are kept when they idle
 // Drops every exchange and frees what the pool owns. Idempotent.
 void pool_close(pool *p);
-// Queues a new exchange, and starts it when there is room.
-void pool_queue(pool *p, exchange *x);
+// Starts a new exchange; one that can't be started is done at once.
+void pool_start(pool *p, exchange *x);
 // Does what is due; never blocks.
 void pool_step(pool *p);
 // Seconds until the next step is due; negative when only the descriptor tells.

@@ -11,6 +11,7 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 local polling = require "omni.polling"
 local task = require "omni.task"
+local watch = require "omni.watch"
 
 local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
 
@@ -51,11 +52,11 @@ local function check_open(self)
 end
 
 local function try_submit(self, body)
-  return exchange.perform(self, self.http:submit(body, loop.current()))
+  return exchange.perform(self, nil, nil, "submit", body)
 end
 
 local function try_call(self, method, path, body, repeatable)
-  local value, failure = exchange.perform(self, self.http:call(method, path, body, loop.current()))
+  local value, failure = exchange.perform(self, nil, nil, "call", method, path, body)
   if failure and not repeatable then failure.retry = false end
   return value, failure
 end
@@ -204,9 +205,8 @@ end
 ---Closes the connections and wipes the key. Requests in flight are given up; their tasks go on at the service.
 function Client_methods:close()
   if not self.http then return end
-  exchange.detach(self)
-  self.http:close()
-  self.http = nil
+  exchange.close(self)
+  self.watch:close { code = "closed", message = "the client was closed", retry = false }
 end
 
 Client_mt.__close = Client_methods.close
@@ -261,7 +261,8 @@ local function open(opts)
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30,
   }, Client_mt)
-  exchange.attach(self)
+  exchange.attach(self, opts.max_connections or 64)
+  self.watch = watch.new(self, opts.max_connections or 64)
   if not credentials.looks_right(key) then
     self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
   end

@@ -28,16 +28,60 @@ function Driver_methods:step()
   end
 end
 
----Gives a client its driver.
----@param client omni.Client
-local function attach(client)
-  client.driver = setmetatable({ http = client.http, driven = false }, Driver_mt)
+-- The places of a client's connections. Who finds none waits in line, as a fiber only: what it wants to send is made when it
+-- is its turn, so that a hundred thousand waiting queries cost no more than their fibers.
+local Gate_methods = {}
+local Gate_mt = { __name = "omni.gate", __index = Gate_methods }
+
+-- Takes a place, at the latest after `timeout` seconds; false when the time is over. Given back by `<close>`.
+function Gate_methods:enter(timeout)
+  if self.free > 0 then
+    self.free = self.free - 1
+    return true
+  end
+  local fiber = loop.current()
+  self.last = self.last + 1
+  self.line[self.last] = fiber
+  fiber.in_line = self -- who gives up, or is cancelled, leaves it
+  local turn = loop.park(timeout)
+  fiber.in_line = nil
+  return turn == self
 end
 
+function Gate_mt:__close()
+  while self.first <= self.last do
+    local fiber = self.line[self.first]
+    self.line[self.first] = nil
+    self.first = self.first + 1
+    if fiber.in_line == self and not fiber:done() then
+      fiber.in_line = nil
+      return loop.wake(fiber, self) -- the place goes over to it
+    end
+  end
+  self.free = self.free + 1
+end
+
+---Gives a client its driver and its gate.
 ---@param client omni.Client
-local function detach(client)
+---@param connections integer
+local function attach(client, connections)
+  client.driver = setmetatable({ http = client.http, driven = false }, Driver_mt)
+  client.gate = setmetatable({ free = connections, line = {}, first = 1, last = 0 }, Gate_mt)
+end
+
+---Closes the C client; who waits for it, in line or for an answer, is told.
+---@param client omni.Client
+local function close(client)
+  local http, gate = client.http, client.gate
   loop.remove(client.driver)
-  client.driver.driven = false
+  client.http = nil
+  for _, owner in ipairs(http:owners()) do loop.wake(owner) end
+  http:close()
+  for i = gate.first, gate.last do
+    local fiber = gate.line[i]
+    if fiber.in_line == gate then loop.wake(fiber, gate) end
+  end
+  gate.first, gate.last, gate.line = 1, 0, {}
 end
 
 local function drive(client)
@@ -48,26 +92,47 @@ local function drive(client)
   end
 end
 
----Parks the fiber, which owns the exchange, until it is done. A fiber that is cancelled meanwhile takes the exchange back.
+local function closed()
+  return nil, { code = "closed", message = "the client was closed", retry = false }
+end
+
+local function too_late()
+  return nil, { code = "network", message = "no answer came in time", retry = true }
+end
+
+---Makes an exchange and parks the fiber until it is done. A fiber that is cancelled meanwhile takes the exchange back.
 ---@param client omni.Client
----@param exchange userdata
----@param into? table      for a query: where the state goes
----@param timeout? number  seconds after which it is taken back
+---@param into table|nil      for a query: where the state goes
+---@param timeout number|nil  seconds after which it is given up
+---@param verb string         of the C client
+---@param ... any             the verb's arguments, all of them but the owner
 ---@return any value
 ---@return table|nil failure
-local function perform(client, exchange, into, timeout)
-  local x <close> = exchange
+local function perform(client, into, timeout, verb, ...)
+  local gate = client.gate
+  if not gate:enter(timeout) then return too_late() end
+  local _ <close> = gate
+  local http = client.http
+  if not http then return closed() end
+  local x <close> = http[verb](http, loop.current(), ...)
   drive(client)
   loop.park(timeout)
-  if not x:done() then return nil, { code = "network", message = "no answer came in time", retry = true } end
+  if not client.http then return closed() end
+  if not x:done() then return too_late() end
   return x:result(into)
 end
 
-local function perform_download(client, exchange, on_progress)
-  local x <close> = exchange
+local function perform_download(client, on_progress, ...)
+  local gate = client.gate
+  gate:enter()
+  local _ <close> = gate
+  if not client.http then return closed() end
+  local x <close>, problem = client.http:download(loop.current(), ...)
+  if not x then return nil, problem end
   drive(client)
   while not x:done() do
     loop.park(on_progress and progress_every)
+    if not client.http then return closed() end
     if on_progress then on_progress(x:progress()) end
   end
   return x:result()
@@ -90,9 +155,7 @@ end
 local function try_download(client, first_url, path, offset, validator, on_progress)
   local url, hops = first_url, 0
   while true do
-    local x, problem = client.http:download(url, path, offset, validator, loop.current())
-    if not x then return nil, problem end
-    local bytes, failure = perform_download(client, x, on_progress)
+    local bytes, failure = perform_download(client, on_progress, url, path, offset, validator)
     if not failure then return bytes end
     if not failure.redirect then return nil, failure end
     hops = hops + 1
@@ -130,4 +193,4 @@ local function download(client, url, path, on_progress)
   end
 end
 
-return { attach = attach, detach = detach, perform = perform, download = download }
+return { attach = attach, close = close, perform = perform, download = download }

@@ -6,10 +6,10 @@ local err = require "omni.error"
 local exchange = require "omni.exchange"
 local loop = require "omni.loop"
 local options = require "omni.options"
-local polling = require "omni.polling"
+local watch = require "omni.watch"
 
+local await_options = { timeout = "seconds", on_status = "function" }
 local default_timeout <const> = 1800 -- seconds; tasks take from half a minute to many minutes
-local settling <const> = 60          -- seconds in which a task that was just created may still be unknown (404)
 
 ---@class omni.Task
 ---@field id string
@@ -21,7 +21,8 @@ local settling <const> = 60          -- seconds in which a task that was just cr
 ---@field credits? number        what it cost
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", or "broken_result" for a success without media
----@field raw? table             the last answer's data as it came, unknown fields too
+---@field raw? table             the last answer's data as it came, unknown fields too (while the task is waited for: only within
+---                              on_status, and when it is over)
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
@@ -36,36 +37,10 @@ function Task_mt.__index(self, name)
   return rawget(self, "raw")
 end
 
-local known_status = { pending = true, running = true, success = true, failed = true }
-
 ---Whether the task is over: "success" or "failed".
 ---@return boolean
 function Task_methods:done()
   return self.status == "success" or self.status == "failed"
-end
-
--- One query, of at most `timeout` seconds; true, or nil and a failure.
-local function query(self, timeout)
-  local client = self.client
-  if not client.http then
-    return nil, { code = "closed", message = "the client was closed", task_id = self.id, retry = false }
-  end
-  self.raw = nil
-  local state, failure = exchange.perform(client, client.http:query(self.id, loop.current()), self, timeout)
-  if not state then return nil, failure end
-  if self.error then
-    self.error.task_id, self.error.retry = self.id, nil
-    err.new(self.error)
-  end
-  if not known_status[self.status] then
-    client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(self.status))
-  end
-  return true
-end
-
--- A task that we created ourselves a moment ago may not be known everywhere yet.
-local function settles(self, failure)
-  return failure.code == "not_found" and self.submitted and core.now() - self.since < settling
 end
 
 local function give_up(self, failure)
@@ -81,17 +56,21 @@ function Task_methods:refresh()
   local client, attempt = self.client, 0
   local deadline = core.now() + client.retry_for
   while true do
-    local fine, failure = query(self)
+    local fine, failure = watch.query(self)
     if fine then return self end
     attempt = attempt + 1
-    failure.retry = failure.retry or settles(self, failure)
     local wait = client:pause_after(failure, attempt)
     if not wait or core.now() + wait > deadline then return give_up(self, failure) end
     loop.sleep(wait)
   end
 end
 
-local function deadline_error(self, timeout, failure)
+local function closed(self)
+  return give_up(self, { code = "closed", message = "the client was closed" })
+end
+
+local function deadline_error(self, timeout)
+  local failure = self.client.watch:last_failure(self)
   return nil, err.new {
     code = "timeout", task_id = self.id, cause = failure and err.new(failure),
     message = ("the task wasn't done within %g seconds%s"):format(timeout, failure and "; the last query failed: " .. failure.message or ""),
@@ -99,46 +78,28 @@ local function deadline_error(self, timeout, failure)
   }
 end
 
-local await_options = { timeout = "seconds", on_status = "function" }
-
 ---Waits until the task is over. Outside of omni.run this turns the loop.
 ---A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
 ---@param opts? { timeout?: number, on_status?: fun(task: omni.Task) }  timeout: seconds, 1800 by default; on_status: at each change
 ---@return omni.Task|nil self  its status is "success" or "failed"; then see `error`
 ---@return omni.Error|nil      code "timeout", or what makes asking useless (unauthorized, not_found, ...); with task_id
 function Task_methods:await(opts)
-  opts = options.check(opts, await_options, "task:await")
+  if opts then options.check(opts, await_options, "task:await") end
   if not loop.current() then return loop.drive(self.await, self, opts) end
-  local timeout, on_status = opts.timeout or default_timeout, opts.on_status
-  local client, deadline = self.client, core.now() + timeout
-  local told, attempt, last_failure = nil, 0, nil
-  if on_status and self.status then told = self.status on_status(self) end
-  if self:done() then return self end
-  -- Of our own submit we know that it has only begun; of any other task nothing.
-  local wait = self.submitted and polling.next_query(core.now() - self.since, client.poll_min, client.poll_max, math.random()) or 0
+  local timeout, on_status = opts and opts.timeout or default_timeout, opts and opts.on_status
+  local deadline, told = core.now() + timeout, nil
   while true do
+    if on_status and self.status and self.status ~= told then
+      told = self.status
+      on_status(self)
+    end
+    if self:done() then return self end
+    self.answer = nil -- who waits for long needs no text to look at
+    if not self.client.http then return closed(self) end
     local left = deadline - core.now()
-    if wait >= left then
-      if left > 0 then loop.sleep(left) end
-      return deadline_error(self, timeout, last_failure)
-    end
-    if wait > 0 then loop.sleep(wait) end
-    local fine, failure = query(self, deadline - core.now())
-    if fine then
-      attempt, last_failure = 0, nil
-      if on_status and self.status ~= told then
-        told = self.status
-        on_status(self)
-      end
-      if self:done() then return self end
-      wait = polling.next_query(core.now() - self.since, client.poll_min, client.poll_max, math.random())
-    else
-      attempt = attempt + 1
-      failure.retry = failure.retry or settles(self, failure)
-      wait = client:pause_after(failure, attempt)
-      if not wait then return give_up(self, failure) end
-      last_failure = failure
-    end
+    local woken = left > 0 and self.client.watch:wait(self, left)
+    if not woken then return deadline_error(self, timeout) end
+    if woken ~= true then return give_up(self, woken) end
   end
 end
 

@@ -1,0 +1,224 @@
+-- SPDX-License-Identifier: MIT
+-- Asks for the state of the tasks that are waited for: one query at a time a task, however many wait for it, and a few
+-- fibers that ask for all of them. Who waits only parks: that is what makes a hundred thousand waiting tasks cheap.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local exchange = require "omni.exchange"
+local loop = require "omni.loop"
+local polling = require "omni.polling"
+
+local settling <const> = 60 -- seconds in which a task that was just created may still be unknown (404)
+
+local known_status = { pending = true, running = true, success = true, failed = true }
+
+---One query of a task, whose fields then are the answer's.
+---@param task omni.Task
+---@return true|nil
+---@return table|nil failure
+local function query(task)
+  local client = task.client
+  task.raw = nil
+  local state, failure = exchange.perform(client, task, nil, "query", task.id)
+  if not state then
+    -- A task that we created ourselves a moment ago may not be known everywhere yet.
+    if failure.code == "not_found" and task.submitted and core.now() - task.since < settling then failure.retry = true end
+    return nil, failure
+  end
+  if task.error then
+    task.error.task_id, task.error.retry = task.id, nil
+    err.new(task.error)
+  end
+  if not known_status[task.status] then
+    client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(task.status))
+  end
+  return true
+end
+
+---@class omni.Watch
+local Watch_methods = {}
+local Watch_mt = { __name = "omni.watch", __index = Watch_methods }
+
+-- --- what is due when: a binary heap in two arrays. A task has at most one entry; its field `waiter` tells:
+-- nil: no entry; false: an entry, but nobody waits any more; else the fiber that waits, or an array of them.
+
+local function push(self, due, task)
+  local times, tasks = self.times, self.tasks
+  local slot = self.size + 1
+  self.size = slot
+  while slot > 1 and times[slot // 2] > due do
+    times[slot], tasks[slot] = times[slot // 2], tasks[slot // 2]
+    slot = slot // 2
+  end
+  times[slot], tasks[slot] = due, task
+  return slot == 1
+end
+
+local function pop(self)
+  local times, tasks, size = self.times, self.tasks, self.size
+  local first, due, task = tasks[1], times[size], tasks[size]
+  times[size], tasks[size] = nil, nil
+  size = size - 1
+  self.size = size
+  local slot = 1
+  while size > 0 do
+    local child = slot * 2
+    if child < size and times[child + 1] < times[child] then child = child + 1 end
+    if child > size or due <= times[child] then
+      times[slot], tasks[slot] = due, task
+      break
+    end
+    times[slot], tasks[slot] = times[child], tasks[child]
+    slot = child
+  end
+  return first
+end
+
+-- --- who waits
+
+local function wake_all(waiter, value)
+  if not waiter then return end
+  if #waiter == 0 then return loop.wake(waiter, value) end
+  for _, fiber in ipairs(waiter) do loop.wake(fiber, value) end
+end
+
+-- Whether anybody still waits; a fiber that was cancelled doesn't.
+local function is_waited_for(waiter)
+  if not waiter then return false end
+  if #waiter == 0 then return not waiter:done() end
+  for _, fiber in ipairs(waiter) do
+    if not fiber:done() then return true end
+  end
+  return false
+end
+
+local function join(task)
+  local fiber, waiter = loop.current(), task.waiter
+  if not waiter then
+    task.waiter = fiber
+  elseif #waiter > 0 then
+    waiter[#waiter + 1] = fiber
+  elseif waiter ~= fiber then
+    task.waiter = { waiter, fiber }
+  end
+end
+
+local function leave(task)
+  local fiber, waiter = loop.current(), task.waiter
+  if waiter == fiber then
+    task.waiter = false
+  elseif waiter and #waiter > 0 then
+    for i = #waiter, 1, -1 do
+      if waiter[i] == fiber then table.remove(waiter, i) end
+    end
+    if #waiter == 0 then task.waiter = false end
+  end
+end
+
+-- --- who asks
+
+local keep
+
+local function schedule(self, task, wait)
+  local first = push(self, core.now() + wait, task)
+  if not self.keeper then
+    self.keeper = loop.background(keep, self)
+  elseif first then
+    loop.wake(self.keeper)
+  end
+end
+
+local function settle(task, value)
+  local waiter = task.waiter
+  task.waiter = nil
+  wake_all(waiter, value)
+end
+
+local function ask(self, task)
+  if not is_waited_for(task.waiter) then
+    task.waiter = nil
+    return
+  end
+  local client, before = self.client, task.status
+  local fine, failure = query(task)
+  if fine then
+    self.attempts[task], self.failures[task] = nil, nil
+    if task:done() then return settle(task, true) end
+    if task.status ~= before then wake_all(task.waiter, true) else task.answer = nil end
+    schedule(self, task, polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random()))
+  else
+    local attempt = (self.attempts[task] or 0) + 1
+    local wait = client:pause_after(failure, attempt)
+    if not wait then return settle(task, failure) end
+    self.attempts[task], self.failures[task] = attempt, failure
+    schedule(self, task, wait)
+  end
+end
+
+-- A fiber that asks for one task after the other, as long as any is due.
+local function work(self, task)
+  repeat
+    ask(self, task)
+    task = self.size > 0 and self.times[1] <= core.now() and pop(self)
+  until not task
+  self.working = self.working - 1
+  if self.keeper then loop.wake(self.keeper) end
+end
+
+-- The fiber that starts those; it is there while anything is scheduled.
+function keep(self)
+  while self.size > 0 do
+    local wait = self.times[1] - core.now()
+    if wait > 0 then
+      loop.park(wait)
+    elseif self.working < self.most then
+      self.working = self.working + 1
+      loop.background(work, self, pop(self))
+    else
+      loop.park()
+    end
+  end
+  self.keeper = nil
+end
+
+---Parks the fiber until the task's status has changed, or asking for it has become useless.
+---@param task omni.Task
+---@param timeout number  seconds
+---@return true|table|nil  true: it changed; a failure: asking is of no use; nil: the time is over
+function Watch_methods:wait(task, timeout)
+  local scheduled = task.waiter ~= nil
+  join(task)
+  if not scheduled then
+    local client = self.client
+    -- Of our own submit we know that it has only begun; of any other task nothing.
+    schedule(self, task, task.submitted and polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random()) or 0)
+  end
+  local woken = loop.park(timeout)
+  if not woken then leave(task) end
+  return woken
+end
+
+---What went wrong last with asking for a task, or nil when the last query was answered.
+---@param task omni.Task
+---@return table|nil failure
+function Watch_methods:last_failure(task)
+  return self.failures[task]
+end
+
+---Tells all who wait that the client was closed.
+---@param failure table
+function Watch_methods:close(failure)
+  while self.size > 0 do settle(pop(self), failure) end
+end
+
+---@param client omni.Client
+---@param most integer  queries at the same time
+---@return omni.Watch
+local function new(client, most)
+  return setmetatable({
+    client = client, most = most, working = 0, size = 0, times = {}, tasks = {},
+    attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }), -- of tasks whose last query failed
+  }, Watch_mt)
+end
+
+return { new = new, query = query }
