@@ -71,7 +71,7 @@ export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
 export LUA_CPATH := $(B)/lib/?.so;;
 export OMNI      := $(CURDIR)/$(B)/omni
 SPECS ?= spec
-BUSTED = -e 'require "busted.runner" { standalone = false }' $(SPECS) -o spec/helper/summary.lua
+BUSTED = spec/helper/busted.lua $(SPECS) -o spec/helper/summary.lua
 
 ## make test: builds and tests; SPECS=spec/loop_spec.lua for one of them
 test: deps
@@ -97,7 +97,7 @@ memcheck: deps
 	@for spec in $(MEMCHECKED); do echo "== $$spec"; \
 	  OMNI_TEST_SLOWNESS=20 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
 	    --suppressions=spec/helper/valgrind.supp --trace-children=no \
-	    $(LUA) -e 'require "busted.runner" { standalone = false }' $$spec -o spec/helper/summary.lua || exit 1; done
+	    $(LUA) spec/helper/busted.lua $$spec -o spec/helper/summary.lua || exit 1; done
 
 ## make fuzz: a minute of hostile bytes for the parser (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60

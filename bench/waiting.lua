@@ -16,15 +16,14 @@ local function resident()
   end
 end
 
-local function wait(i)
-  assert(client:task(("d6956973-2f17-43d4-8514-%012d"):format(i)):await { timeout = 86400 })
-end
-
 omni.run(function()
   assert(client:query "warm-up")
   local before = resident()
   local fibers = {}
-  for i = 1, count do fibers[i] = omni.spawn(wait, i) end
+  for i = 1, count do
+    local task = assert(client:task(("d6956973-2f17-43d4-8514-%012d"):format(i)))
+    fibers[i] = omni.spawn(task.await, task)
+  end
   local watch = client.watch
   repeat omni.sleep(0.1) until watch.size == count and watch.working == 0 -- each has had its answer
   print(("%.0f bytes"):format((resident() - before) / count))

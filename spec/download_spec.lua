@@ -335,8 +335,7 @@ describe("a download", function()
     end)
 
     it("the folder may not be written to", function()
-      if env.output("id -u") == "0\n" then return end -- nothing is forbidden to root
-      assert(os.execute("chmod 555 " .. env.quote(directory.path)))
+      path = "/sys/kernel/clip.mp4" -- nobody can make a file there, not even root
       assert_failed("io", save{ file() })
     end)
 

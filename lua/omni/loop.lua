@@ -54,12 +54,6 @@ local function sink(fiber, slot)
   place(fiber, slot)
 end
 
-local function set_timer(fiber, seconds)
-  fiber.at = now() + seconds
-  heap_size = heap_size + 1
-  rise(fiber, heap_size)
-end
-
 local function clear_timer(fiber)
   local slot = fiber.slot
   if not slot then return end
@@ -100,7 +94,11 @@ local function park(timeout)
     error("a coroutine that omni doesn't run can't wait here; use omni.spawn instead of coroutine.create", 2)
   end
   fiber.parked = true
-  if timeout then set_timer(fiber, timeout) end
+  if timeout then
+    fiber.at = now() + timeout
+    heap_size = heap_size + 1
+    rise(fiber, heap_size)
+  end
   return yield()
 end
 

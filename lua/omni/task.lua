@@ -94,10 +94,8 @@ function Task_methods:await(opts)
       on_status(self)
     end
     if self:done() then return self end
-    self.answer = nil -- who waits for long needs no text to look at
     if not self.client.http then return closed(self) end
-    local left = deadline - core.now()
-    local woken = left > 0 and self.client.watch:wait(self, left)
+    local woken = self.client.watch:wait(self, deadline - core.now())
     if not woken then return deadline_error(self, timeout) end
     if woken ~= true then return give_up(self, woken) end
   end
@@ -148,7 +146,7 @@ end
 ---@return omni.Task
 local function new(client, id, model)
   return setmetatable({
-    client = client, id = id, since = core.now(), submitted = model ~= nil,
+    client = client, id = id, since = core.now(), submitted = model and true,
     status = model and "pending", model = model, created_at = nil, answer = nil, -- named so that the table has its size at once
   }, Task_mt)
 end

@@ -117,15 +117,8 @@ end
 
 -- --- who asks
 
-local keep
-
 local function schedule(self, task, wait)
-  local first = push(self, core.now() + wait, task)
-  if not self.keeper then
-    self.keeper = loop.background(keep, self)
-  elseif first then
-    loop.wake(self.keeper)
-  end
+  if push(self, core.now() + wait, task) and self.keeper then loop.wake(self.keeper) end
 end
 
 local function settle(task, value)
@@ -165,11 +158,25 @@ local function work(self, task)
   if self.keeper then loop.wake(self.keeper) end
 end
 
--- The fiber that starts those; it is there while anything is scheduled.
-function keep(self)
-  while self.size > 0 do
-    local wait = self.times[1] - core.now()
-    if wait > 0 then
+-- When to ask first: of our own submit we know that it has only begun, of any other task nothing.
+local function first_wait(self, task)
+  local client = self.client
+  if not task.submitted then return 0 end
+  return polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random())
+end
+
+-- The fiber that starts those; it is there while anybody waits.
+local function keep(self)
+  while self.size > 0 or self.new > 0 or self.working > 0 do
+    for i = 1, self.new do
+      schedule(self, self.fresh[i], first_wait(self, self.fresh[i]))
+      self.fresh[i] = nil
+    end
+    self.new = 0
+    local wait = self.size > 0 and self.times[1] - core.now()
+    if not wait then
+      loop.park()
+    elseif wait > 0 then
       loop.park(wait)
     elseif self.working < self.most then
       self.working = self.working + 1
@@ -186,12 +193,18 @@ end
 ---@param timeout number  seconds
 ---@return true|table|nil  true: it changed; a failure: asking is of no use; nil: the time is over
 function Watch_methods:wait(task, timeout)
-  local scheduled = task.waiter ~= nil
+  if timeout <= 0 then return nil end
+  task.answer = nil -- who waits for long needs no text to look at
+  -- As little as can be is done on the stack of who waits: it would keep its size for as long as the wait lasts.
+  if task.waiter == nil then
+    self.new = self.new + 1
+    self.fresh[self.new] = task
+  end
   join(task)
-  if not scheduled then
-    local client = self.client
-    -- Of our own submit we know that it has only begun; of any other task nothing.
-    schedule(self, task, task.submitted and polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random()) or 0)
+  if not self.keeper then
+    self.keeper = loop.background(keep, self)
+  elseif self.new == 1 then
+    loop.wake(self.keeper)
   end
   local woken = loop.park(timeout)
   if not woken then leave(task) end
@@ -209,6 +222,8 @@ end
 ---@param failure table
 function Watch_methods:close(failure)
   while self.size > 0 do settle(pop(self), failure) end
+  for i = 1, self.new do settle(self.fresh[i], failure) end
+  self.new, self.fresh = 0, {}
 end
 
 ---@param client omni.Client
@@ -216,7 +231,7 @@ end
 ---@return omni.Watch
 local function new(client, most)
   return setmetatable({
-    client = client, most = most, working = 0, size = 0, times = {}, tasks = {},
+    client = client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }), -- of tasks whose last query failed
   }, Watch_mt)
 end
