@@ -315,33 +315,35 @@ static int client_call(lua_State *L) {
   return start(L, c, x);
 }
 
-static void add_range(lua_State *L, exchange *x, int validator) {
+static void add_range(lua_State *L, exchange *x) {
   char line[1100];
   snprintf(line, sizeof line, "Range: bytes=%lld-", (long long)x->asked_from);
   bool fine = add_header(&x->range_headers, line);
-  size_t length = 0;
-  const char *text = lua_tolstring(L, validator, &length);
-  if (text && length < 1000 && !strpbrk(text, "\r\n") && strlen(text) == length) {
-    snprintf(line, sizeof line, "If-Range: %s", text);
+  if (x->validator && strlen(x->validator) < 1000 && !strpbrk(x->validator, "\r\n")) {
+    snprintf(line, sizeof line, "If-Range: %s", x->validator);
     fine = fine && add_header(&x->range_headers, line);
   }
   if (!fine) no_memory(L, x);
 }
 
-// download(client, owner, url, path, offset, validator|nil) → exchange, whose result is the file's size; or nil, failure at once
+// download(client, owner, url, path, offset, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
+// failure at once. validator and total: what the server said of the file whose beginning PATH.part holds.
 static int client_download(lua_State *L) {
   client *c = check_client(L);
   size_t length;
   const char *url = luaL_checklstring(L, 3, &length);
   const char *path = luaL_checkstring(L, 4);
   lua_Integer offset = luaL_optinteger(L, 5, 0);
-  luaL_optstring(L, 6, NULL);
+  const char *validator = luaL_optstring(L, 6, NULL);
+  lua_Integer total = luaL_optinteger(L, 7, -1);
   luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
   luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
   exchange *x = new_exchange(L, c, DOWNLOAD);
   x->asked_from = offset;
   set_url(L, x, url, "");
-  if (offset > 0) add_range(L, x, 6);
+  x->expected_total = offset > 0 ? total : -1;
+  if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
+  if (offset > 0) add_range(L, x);
   if ((x->file = download_open(path, offset))) return start(L, c, x);
   int error = errno;
   exchange_release(x);
@@ -439,7 +441,7 @@ static int exchange_done(lua_State *L) {
   return 1;
 }
 
-// progress(exchange) → bytes of the file so far, total | nil
+// progress(exchange) → bytes of the file so far, total | nil, validator | nil
 static int exchange_progress(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   lua_pushinteger(L, x->file ? download_offset(x->file) : 0);
@@ -447,7 +449,8 @@ static int exchange_progress(lua_State *L) {
     lua_pushinteger(L, x->total);
   else
     lua_pushnil(L);
-  return 2;
+  lua_pushstring(L, exchange_validator(x));
+  return 3;
 }
 
 // sends(exchange) → how often libcurl was about to send a submit (more than once: it was stopped)

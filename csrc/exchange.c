@@ -73,6 +73,23 @@ static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   return !errno && *end == '\0' && *total >= 0 && *first >= 0;
 }
 
+// The strong ETag, else the date; what a resumed download is compared with.
+static const char *validator(CURL *easy) {
+  const char *tag = header(easy, "ETag");
+  return tag && strncmp(tag, "W/", 2) != 0 ? tag : header(easy, "Last-Modified");
+}
+
+const char *exchange_validator(const exchange *x) {
+  return x->slot && x->body_seen && !x->wrong_range ? validator(x->slot->easy) : NULL;
+}
+
+// Whether a 206 continues the very file that we have the beginning of; a server may forget about If-Range.
+static bool continues(exchange *x, int64_t first) {
+  const char *now = validator(x->slot->easy);
+  return first == x->asked_from && (!x->validator || !now || strcmp(x->validator, now) == 0) &&
+         (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
+}
+
 // The first byte of a body tells where the rest belongs. False when it doesn't belong into the file.
 static bool place_body(exchange *x) {
   CURL *easy = x->slot->easy;
@@ -82,7 +99,7 @@ static bool place_body(exchange *x) {
   x->body_seen = true;
   if (x->status == 206) {
     int64_t first;
-    x->wrong_range = !parse_range(header(easy, "Content-Range"), &first, &x->total) || first != x->asked_from;
+    x->wrong_range = !parse_range(header(easy, "Content-Range"), &first, &x->total) || !continues(x, first);
     if (x->wrong_range) return false;
   } else if (x->status == 200) {
     x->total = length;
@@ -137,8 +154,7 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   if (kind == DOWNLOAD) {
     SET(CURLOPT_USERAGENT, s->user_agent);
     SET(CURLOPT_WRITEFUNCTION, on_media);
-    SET(CURLOPT_LOW_SPEED_LIMIT, 1L); // no time-out for the whole, however large it is: only for silence
-    SET(CURLOPT_LOW_SPEED_TIME, s->timeout_ms / 1000 + 1);
+    // No time-out for the whole, however large it is; silence is noticed in lua/omni/exchange.lua.
     SET(CURLOPT_BUFFERSIZE, 256L * 1024);
   } else {
     SET(CURLOPT_WRITEFUNCTION, on_answer);
@@ -147,6 +163,8 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
     SET(CURLOPT_BUFFERSIZE, 4096L); // allocated anew for each transfer; answers are small
     SET(CURLOPT_HTTPHEADER, kind == QUERY ? s->key_headers : s->post_headers);
   }
+  // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).
+  if (s->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
 #undef SET
   return fine;
 }
@@ -208,9 +226,10 @@ void exchange_release(exchange *x) {
   free(x->target);
   free(x->body);
   free(x->task_id);
+  free(x->validator);
   download_close(x->file);
   curl_slist_free_all(x->range_headers);
-  x->url = x->target = x->body = x->task_id = NULL;
+  x->url = x->target = x->body = x->task_id = x->validator = NULL;
   x->file = NULL;
   x->range_headers = NULL;
   x->settings = NULL;
@@ -340,11 +359,13 @@ static bool push_download(lua_State *L, exchange *x) {
   }
   lua_pushinteger(L, x->wrong_range || x->status == 416 ? 0 : x->file ? download_offset(x->file) : 0);
   lua_setfield(L, -2, "offset");
-  const char *tag = header(easy, "ETag"), *date = header(easy, "Last-Modified");
-  const char *validator = tag && strncmp(tag, "W/", 2) != 0 ? tag : date;
-  if (whole && validator) {
-    lua_pushstring(L, validator);
+  if (whole && exchange_validator(x)) {
+    lua_pushstring(L, exchange_validator(x));
     lua_setfield(L, -2, "validator");
+  }
+  if (whole && !x->wrong_range && x->total >= 0) {
+    lua_pushinteger(L, x->total);
+    lua_setfield(L, -2, "total");
   }
   return false;
 }

@@ -65,6 +65,8 @@ typedef struct exchange {
 
   download *file;
   struct curl_slist *range_headers; // of a resumed download
+  char *validator;                  // ETag or Last-Modified of what the file holds already, or NULL
+  int64_t expected_total;           // what the server said before; -1 when it didn't
   int64_t asked_from, total;        // -1 when the total isn't known
   int file_error;
   bool body_seen, wrong_range, discarded;
@@ -79,6 +81,9 @@ void exchange_finished(exchange *x, CURLcode outcome);
 void exchange_release(exchange *x);
 // result(exchange) → value | nil, failure; the exchange must be DONE or TOLD.
 int exchange_push_result(lua_State *L, exchange *x);
+
+// By what a download's file can be told from another one under its URL; NULL when the server doesn't say.
+const char *exchange_validator(const exchange *x);
 
 void slot_free(easy_slot *slot);
 

@@ -257,7 +257,7 @@ local function open(opts)
     return nil, err.new { code = "invalid_input", field = http:match("option '([%w_]+)'"), message = "omni.client: " .. http }
   end
   local self = setmetatable({
-    http = http, base_url = base_url, warned = {}, on_warning = opts.on_warning,
+    http = http, base_url = base_url, timeout = opts.timeout or 60, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30,
   }, Client_mt)

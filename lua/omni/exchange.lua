@@ -6,7 +6,7 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 
 local max_redirects <const> = 5
-local progress_every <const> = 0.25 -- seconds
+local progress_every <const> = 0.25 -- seconds between two looks at a download
 
 -- The pollable of a client. The loop knows it only while something is in flight, so that an idle client can be collected.
 local Driver_methods = {}
@@ -130,10 +130,18 @@ local function perform_download(client, on_progress, ...)
   local x <close>, problem = client.http:download(loop.current(), ...)
   if not x then return nil, problem end
   drive(client)
+  local seen, since = -1, core.now()
   while not x:done() do
-    loop.park(on_progress and progress_every)
+    loop.park(math.min(progress_every, client.timeout / 2))
     if not client.http then return closed() end
-    if on_progress then on_progress(x:progress()) end
+    local bytes, total, validator = x:progress()
+    if bytes ~= seen or bytes == total then
+      if on_progress then on_progress(bytes, total) end
+      seen, since = bytes, core.now()
+    elseif core.now() - since > client.timeout and not x:done() then
+      local message = ("nothing came for %g seconds"):format(client.timeout)
+      return nil, { code = "network", message = message, retry = true, offset = bytes, total = total, validator = validator }
+    end
   end
   return x:result()
 end
@@ -152,10 +160,10 @@ local function redirect_trouble(from, to, hops)
 end
 
 -- One try: follows redirects; returns the file's size, or nil and a failure with the `offset` from which to go on.
-local function try_download(client, first_url, path, offset, validator, on_progress)
+local function try_download(client, on_progress, first_url, path, offset, ...)
   local url, hops = first_url, 0
   while true do
-    local bytes, failure = perform_download(client, on_progress, url, path, offset, validator)
+    local bytes, failure = perform_download(client, on_progress, url, path, offset, ...)
     if not failure then return bytes end
     if not failure.redirect then return nil, failure end
     hops = hops + 1
@@ -174,19 +182,19 @@ end
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, on_progress)
-  local offset, validator, attempt = 0, nil, 0
+  local offset, validator, total, attempt = 0, nil, nil, 0
   local deadline = core.now() + client.retry_for
   while true do
-    local bytes, failure = try_download(client, url, path, offset, validator, on_progress)
+    local bytes, failure = try_download(client, on_progress, url, path, offset, validator, total)
     if not failure then return bytes end
     local reached = failure.offset or offset
     if reached > offset then deadline, attempt = core.now() + client.retry_for, 0 end
-    validator = failure.validator or validator
+    validator, total = failure.validator or validator, failure.total or total
     offset = validator and reached or 0 -- without a validator the rest could be another file's
     attempt = attempt + 1
     local wait = client:pause_after(failure, attempt)
     if not wait or core.now() + wait > deadline then
-      failure.retry, failure.offset, failure.validator, failure.redirect = nil, nil, nil, nil
+      failure.retry, failure.offset, failure.validator, failure.total, failure.redirect = nil, nil, nil, nil, nil
       return nil, err.new(failure)
     end
     loop.sleep(wait)
