@@ -29,23 +29,23 @@ CORE     := core system readiness download exchange pool client task process spa
 LISTENER := listener listener_intake listener_request
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
-.PHONY: all deps test asan memcheck fuzz lint check demo bench install clean help
-all: deps
+.PHONY: all test asan memcheck fuzz lint check demo bench install clean help
+all:
+	@.ci/deps build
 	@$(MAKE) --no-print-directory build
 
 .PHONY: build
 build: $(B)/omni $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
+	@:
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-# Everything but `deps` itself may be asked for on a machine that has nothing yet, hence the recursion in `all`.
-# --- what a machine must have; on Debian it is installed when missing
-deps:
-	@.ci/deps build
+# What a machine must have is installed by .ci/deps, on Debian, when it is missing. It may be all that this Makefile asks
+# the machine about (pkg-config, Lua's library), hence the recursions below. `build` and `install` install no packages.
 
 # --- building
-$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) Makefile
+$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) lua/omni/version.lua Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
@@ -74,25 +74,25 @@ SPECS ?= spec
 BUSTED = spec/helper/busted.lua $(SPECS) -o spec/helper/summary.lua
 
 ## make test: builds and tests; SPECS=spec/loop_spec.lua for one of them
-test: deps
-	@.ci/deps test
+test:
+	@.ci/deps build test
 	@$(MAKE) --no-print-directory build
 	@$(LUA) $(BUSTED)
 
 ## make asan: all tests under the address and undefined behaviour sanitizers, with an eager garbage collector
-asan: deps
-	@.ci/deps test
+asan:
+	@.ci/deps build test
 	@$(MAKE) --no-print-directory build B=build/asan \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
-	@LUA_CPATH="build/asan/lib/?.so;;" OMNI=$(CURDIR)/build/asan/omni OMNI_TEST_SLOWNESS=4 \
+	@LUA_CPATH="build/asan/lib/?.so;;" OMNI="$(CURDIR)/build/asan/omni" OMNI_TEST_SLOWNESS=4 \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	  $(LUA) -e 'collectgarbage("setpause", 50) collectgarbage("setstepmul", 1000)' $(BUSTED)
 
 ## make memcheck: the tests of the C modules under valgrind, leaks included
 MEMCHECKED ?= $(filter-out %/media_spec.lua,$(wildcard spec/*_spec.lua))
-memcheck: deps
-	@.ci/deps test memcheck
+memcheck:
+	@.ci/deps build test memcheck
 	@$(MAKE) --no-print-directory build
 	@for spec in $(MEMCHECKED); do echo "== $$spec"; \
 	  OMNI_TEST_SLOWNESS=20 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
@@ -102,16 +102,16 @@ memcheck: deps
 ## make fuzz: a minute of hostile bytes for the parser (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-fuzz: deps
-	@.ci/deps fuzz
+fuzz:
+	@.ci/deps build fuzz
 	@mkdir -p build/fuzz/corpus
 	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/system.c \
 	  -o build/fuzz/task $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 	build/fuzz/task -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus spec/fuzz/seeds
 
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
-lint: deps
-	@.ci/deps lint
+lint:
+	@.ci/deps build lint
 	luacheck -q lua spec examples bench csrc/host
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem -I$(LUA_INCDIR) csrc
@@ -123,23 +123,24 @@ lint: deps
 check: lint test fuzz
 
 ## make demo: a film of six scenes, in the sandbox
-demo: deps
-	@.ci/deps demo
+demo:
+	@.ci/deps build demo
 	@$(MAKE) --no-print-directory build
 	build/omni run examples/lighthouse.lua --sandbox
 
 ## make bench: the figures of docs/performance.md
-bench: deps
-	@.ci/deps bench
+bench:
+	@.ci/deps build bench
 	@$(MAKE) --no-print-directory build
-	@bench/run
+	@LUA=$(LUA) bench/run
 
-## make install: the binary, the modules and the Lua files, below PREFIX (LuaRocks' INST_* override)
+## make install: the binary, the modules and the Lua files, below PREFIX (LuaRocks' INST_* override; DESTDIR goes before)
 install: build
-	install -d $(INST_BINDIR) $(INST_LIBDIR)/omni $(INST_LUADIR)
-	install -m 755 $(B)/omni $(INST_BINDIR)/omni
-	install -m 755 $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(INST_LIBDIR)/omni
-	for file in $(LUA_FILES) $(wildcard lua/omni/*.d.lua); do install -D -m 644 $$file $(INST_LUADIR)/$${file#lua/}; done
+	install -d "$(DESTDIR)$(INST_BINDIR)" "$(DESTDIR)$(INST_LIBDIR)/omni" "$(DESTDIR)$(INST_LUADIR)"
+	install -m 755 $(B)/omni "$(DESTDIR)$(INST_BINDIR)/omni"
+	install -m 644 $(B)/lib/omni/core.so $(B)/lib/omni/listener.so "$(DESTDIR)$(INST_LIBDIR)/omni"
+	for file in $(LUA_FILES) $(wildcard lua/omni/*.d.lua); do \
+	  install -D -m 644 $$file "$(DESTDIR)$(INST_LUADIR)/$${file#lua/}" || exit 1; done
 
 clean:
 	rm -rf build

@@ -402,6 +402,12 @@ static int client_finished(lua_State *L) {
   return 1;
 }
 
+// running(client) → how many exchanges hold a connection
+static int client_running(lua_State *L) {
+  lua_pushinteger(L, check_client(L)->pool.running);
+  return 1;
+}
+
 // owners(client) → array of the owners of all exchanges that haven't been told of
 static int client_owners(lua_State *L) {
   client *c = check_client(L);
@@ -474,7 +480,7 @@ static int exchange_close(lua_State *L) {
 static const luaL_Reg client_methods[] = {{"submit", client_submit},   {"query", client_query},     {"call", client_call},
                                           {"download", client_download}, {"pollfd", client_pollfd},   {"events", client_events},
                                           {"timeout", client_timeout}, {"step", client_step},       {"finished", client_finished},
-                                          {"busy", client_busy},       {"owners", client_owners},       {"close", client_close},     {"__gc", client_close},
+                                          {"busy", client_busy},       {"running", client_running},        {"owners", client_owners},       {"close", client_close},     {"__gc", client_close},
                                           {"__close", client_close},   {NULL, NULL}};
 
 static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done}, {"progress", exchange_progress}, {"sends", exchange_sends},

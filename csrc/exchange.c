@@ -145,10 +145,8 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   SET(CURLOPT_CONNECTTIMEOUT_MS, s->connect_timeout_ms);
   SET(CURLOPT_HTTP_VERSION, s->http_version);
   SET(CURLOPT_HEADERFUNCTION, on_header);
-  if (s->proxy)
-    SET(CURLOPT_PROXY, s->proxy);
-  else if (s->direct)
-    SET(CURLOPT_PROXY, "");
+  if (s->proxy) SET(CURLOPT_PROXY, s->proxy);
+  if (s->proxy || s->direct) SET(CURLOPT_NOPROXY, s->proxy ? "" : "*"); // nothing out of the environment
   if (s->ca_file) SET(CURLOPT_CAINFO, s->ca_file);
   if (kind == QUERY && s->server_url) SET(CURLOPT_URL, s->server_url);
   if (kind == DOWNLOAD) {

@@ -143,6 +143,7 @@ void pool_start(pool *p, exchange *x) {
   easy_slot *slot = take_slot(p, x->kind);
   if (slot && exchange_prepare(x, slot, own_sockets, p) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
     enter(p, x, RUNNING);
+    p->running++;
     return;
   }
   x->slot = slot;
@@ -153,6 +154,7 @@ void pool_start(pool *p, exchange *x) {
 
 static void finish(pool *p, exchange *x, CURLcode outcome) {
   curl_multi_remove_handle(p->multi, x->slot->easy);
+  p->running--;
   exchange_finished(x, outcome);
   bool whole = x->kind == DOWNLOAD && outcome == CURLE_OK && !x->discarded && !x->too_large && !x->file_error &&
                (x->status == 200 || x->status == 206) && (x->total < 0 || download_offset(x->file) == x->total);
@@ -210,8 +212,10 @@ void pool_drop(pool *p, exchange *x) {
   if (x->state == CLOSED) return;
   if (x->state == RUNNING) {
     curl_multi_remove_handle(p->multi, x->slot->easy);
-    }
-  give_back(p, x, x->state == DONE);
+    p->running--;
+    p->due = 0; // a step, so that somebody notices the room
+  }
+  give_back(p, x, x->state >= DONE);
   leave(p, x);
   x->state = CLOSED;
   exchange_release(x);

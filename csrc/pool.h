@@ -16,7 +16,7 @@ typedef struct {
   CURLM *multi;
   int readiness, wake; // what the loop polls; an eventfd that finished downloads write
   struct watched_fd *watched;
-  int watched_room;
+  int watched_room, running;
   double due; // when libcurl wants to be called, in seconds of the monotonic clock; negative: not
   easy_slot *idle;
   exchange_list lists[CLOSED]; // by state

@@ -8,6 +8,49 @@ local loop = require "omni.loop"
 local max_redirects <const> = 5
 local progress_every <const> = 0.25 -- seconds between two looks at a download
 
+-- --- places among a client's connections. Who finds none stands in line, before anything of its request is made. How many are
+-- taken the C client knows; here is only who comes next.
+
+local Place_mt = { __name = "omni.place" }
+
+-- Wakes as many of the first in line as there is room for.
+local function advance(client)
+  local line = client.line
+  while line.first <= line.last and not line[line.first].fiber do -- those who left
+    line[line.first] = nil
+    line.first = line.first + 1
+  end
+  local room = client.http and client.connections - client.http:running() or 0
+  for i = line.first, math.min(line.last, line.first + room - 1) do
+    if line[i].fiber then loop.wake(line[i].fiber, true) end
+  end
+end
+
+function Place_mt:__close()
+  self.fiber = nil
+  advance(self.client)
+end
+
+-- False when the time is over before it is our turn.
+local function stand_in_line(client, timeout)
+  local line, deadline = client.line, timeout and core.now() + timeout
+  local place <close> = setmetatable({ fiber = loop.current(), client = client }, Place_mt)
+  line.last = line.last + 1
+  line[line.last] = place
+  repeat
+    local left = deadline and deadline - core.now()
+    if left and left <= 0 then return false end
+    loop.park(left)
+  until not client.http or line[line.first] == place and client.http:running() < client.connections
+  return true
+end
+
+local function is_free(client)
+  return client.line.first > client.line.last and client.http:running() < client.connections
+end
+
+-- --- the loop
+
 -- The pollable of a client. The loop knows it only while something is in flight, so that an idle client can be collected.
 local Driver_methods = {}
 local Driver_mt = { __name = "omni.driver", __index = Driver_methods }
@@ -22,66 +65,34 @@ function Driver_methods:step()
   local http, wake = self.http, loop.wake
   http:step()
   for owner in http.finished, http do wake(owner) end
-  if not http:busy() then
+  local client = self.client
+  if client.line.first <= client.line.last then
+    advance(client)
+  elseif not http:busy() then
     loop.remove(self)
     self.driven = false
   end
 end
 
--- The places of a client's connections. Who finds none waits in line, as a fiber only: what it wants to send is made when it
--- is its turn, so that a hundred thousand waiting queries cost no more than their fibers.
-local Gate_methods = {}
-local Gate_mt = { __name = "omni.gate", __index = Gate_methods }
-
--- Takes a place, at the latest after `timeout` seconds; false when the time is over. Given back by `<close>`.
-function Gate_methods:enter(timeout)
-  if self.free > 0 then
-    self.free = self.free - 1
-    return true
-  end
-  local fiber = loop.current()
-  self.last = self.last + 1
-  self.line[self.last] = fiber
-  fiber.in_line = self -- who gives up, or is cancelled, leaves it
-  local turn = loop.park(timeout)
-  fiber.in_line = nil
-  return turn == self
-end
-
-function Gate_mt:__close()
-  while self.first <= self.last do
-    local fiber = self.line[self.first]
-    self.line[self.first] = nil
-    self.first = self.first + 1
-    if fiber.in_line == self and not fiber:done() then
-      fiber.in_line = nil
-      return loop.wake(fiber, self) -- the place goes over to it
-    end
-  end
-  self.free = self.free + 1
-end
-
----Gives a client its driver and its gate.
+---Gives a client its driver and its line.
 ---@param client omni.Client
 ---@param connections integer
 local function attach(client, connections)
-  client.driver = setmetatable({ http = client.http, driven = false }, Driver_mt)
-  client.gate = setmetatable({ free = connections, line = {}, first = 1, last = 0 }, Gate_mt)
+  client.driver = setmetatable({ http = client.http, client = client, driven = false }, Driver_mt)
+  client.connections, client.line = connections, { first = 1, last = 0 }
 end
 
 ---Closes the C client; who waits for it, in line or for an answer, is told.
 ---@param client omni.Client
 local function close(client)
-  local http, gate = client.http, client.gate
+  local http, line = client.http, client.line
   loop.remove(client.driver)
   client.http = nil
   for _, owner in ipairs(http:owners()) do loop.wake(owner) end
   http:close()
-  for i = gate.first, gate.last do
-    local fiber = gate.line[i]
-    if fiber.in_line == gate then loop.wake(fiber, gate) end
+  for i = line.first, line.last do
+    if line[i].fiber then loop.wake(line[i].fiber, true) end
   end
-  gate.first, gate.last, gate.line = 1, 0, {}
 end
 
 local function drive(client)
@@ -109,9 +120,7 @@ end
 ---@return any value
 ---@return table|nil failure
 local function perform(client, into, timeout, verb, ...)
-  local gate = client.gate
-  if not gate:enter(timeout) then return too_late() end
-  local _ <close> = gate
+  if client.http and not is_free(client) and not stand_in_line(client, timeout) then return too_late() end
   local http = client.http
   if not http then return closed() end
   local x <close> = http[verb](http, loop.current(), ...)
@@ -123,9 +132,7 @@ local function perform(client, into, timeout, verb, ...)
 end
 
 local function perform_download(client, on_progress, ...)
-  local gate = client.gate
-  gate:enter()
-  local _ <close> = gate
+  if client.http and not is_free(client) then stand_in_line(client) end
   if not client.http then return closed() end
   local x <close>, problem = client.http:download(loop.current(), ...)
   if not x then return nil, problem end

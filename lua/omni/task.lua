@@ -53,16 +53,18 @@ end
 ---@return omni.Error|nil
 function Task_methods:refresh()
   if not loop.current() then return loop.drive(self.refresh, self) end
-  local client, attempt = self.client, 0
+  local fine, failure = watch.query(self)
+  if fine then return self end
+  local client, attempt = self.client, 1
   local deadline = core.now() + client.retry_for
-  while true do
-    local fine, failure = watch.query(self)
-    if fine then return self end
-    attempt = attempt + 1
+  repeat
     local wait = client:pause_after(failure, attempt)
     if not wait or core.now() + wait > deadline then return give_up(self, failure) end
     loop.sleep(wait)
-  end
+    attempt = attempt + 1
+    fine, failure = watch.query(self)
+  until fine
+  return self
 end
 
 local function closed(self)
@@ -73,7 +75,8 @@ local function deadline_error(self, timeout)
   local failure = self.client.watch:last_failure(self)
   return nil, err.new {
     code = "timeout", task_id = self.id, cause = failure and err.new(failure),
-    message = ("the task wasn't done within %g seconds%s"):format(timeout, failure and "; the last query failed: " .. failure.message or ""),
+    message = ("the task wasn't done within %g seconds%s"):format(timeout,
+      failure and "; the last query failed: " .. failure.message or ""),
     hint = ("it goes on at the service; take it up again with client:task(%q)"):format(self.id),
   }
 end

@@ -3,7 +3,9 @@
 
 local env = {}
 
-env.lua = os.getenv("LUA") or "lua5.4"
+-- An interpreter for helpers of their own, and the one under test, which may run slowly and watched (checked.sh).
+env.plain_lua = os.getenv("LUA") or "lua5.4"
+env.lua = os.getenv("OMNI_TEST_LUA") or env.plain_lua
 
 -- Slower runs (valgrind, sanitizers) multiply every time limit of a spec.
 local slowness = tonumber(os.getenv("OMNI_TEST_SLOWNESS") or "1")

@@ -103,8 +103,8 @@ Server_mt.__gc = Server_methods.close
 ---@param wanted? integer  its port; any free one by default
 function hostile.start(wanted)
   local folder = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$")
-  local pipe = assert(io.popen(("exec env -u LD_PRELOAD %s %s %d"):format(
-    env.lua, env.quote(folder .. "/hostile_server.lua"), wanted or 0), "r"))
+  local pipe = assert(io.popen(("exec %s %s %d"):format(
+    env.plain_lua, env.quote(folder .. "/hostile_server.lua"), wanted or 0), "r"))
   local port, door = pipe:read("n", "n")
   assert(port and door, "the hostile server did not start")
   local control = assert(socket.connect("127.0.0.1", door))
