@@ -171,7 +171,7 @@ static int open_client(lua_State *L) {
   memset(c, 0, sizeof *c);
   c->pool.readiness = c->pool.wake = -1;
   luaL_setmetatable(L, CLIENT);
-  lua_newtable(L); // anchors the exchanges in flight: pointer → userdata
+  lua_newtable(L); // anchors the exchanges that aren't closed: reference → userdata
   lua_setiuservalue(L, 2, 1);
   exchange_settings *s = &c->settings;
 
@@ -227,7 +227,7 @@ static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
 static int start(lua_State *L, client *c, exchange *x) {
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, -2);
-  lua_rawsetp(L, -2, x);
+  x->anchor = luaL_ref(L, -2);
   lua_pop(L, 1);
   pool_start(&c->pool, x);
   return 1;
@@ -386,8 +386,7 @@ static int client_step(lua_State *L) {
 // An exchange is anchored from its start until it is closed, so it needs no finalizer; those cost more than all the rest of it.
 static void unanchor(lua_State *L, int client_index, exchange *x) {
   lua_getiuservalue(L, client_index, 1);
-  lua_pushnil(L);
-  lua_rawsetp(L, -2, x);
+  luaL_unref(L, -1, x->anchor);
   lua_pop(L, 1);
 }
 
@@ -397,7 +396,7 @@ static int client_finished(lua_State *L) {
   exchange *x = pool_next_done(&c->pool);
   if (!x) return 0;
   lua_getiuservalue(L, 1, 1);
-  lua_rawgetp(L, -1, x);
+  lua_rawgeti(L, -1, x->anchor);
   lua_getiuservalue(L, -1, OWNER);
   return 1;
 }
@@ -416,7 +415,7 @@ static int client_owners(lua_State *L) {
   lua_getiuservalue(L, 1, 1);
   for (exchange_state state = RUNNING; state <= DONE; state++) {
     for (exchange *x = c->pool.lists[state].first; x; x = x->next) {
-      lua_rawgetp(L, -1, x);
+      lua_rawgeti(L, -1, x->anchor);
       lua_getiuservalue(L, -1, OWNER);
       lua_rawseti(L, -4, ++count);
       lua_pop(L, 1);

@@ -158,7 +158,7 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
     SET(CURLOPT_WRITEFUNCTION, on_answer);
     SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line of that name is among ours
-    SET(CURLOPT_BUFFERSIZE, 4096L); // allocated anew for each transfer; answers are small
+    SET(CURLOPT_BUFFERSIZE, 1024L); // allocated anew for each transfer; answers are small
     SET(CURLOPT_HTTPHEADER, kind == QUERY ? s->key_headers : s->post_headers);
   }
   // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).

@@ -49,6 +49,7 @@ typedef struct exchange {
   struct exchange *next, *previous; // in the one list of the client that its state names
   exchange_kind kind;
   exchange_state state;
+  int anchor; // where the client holds its userdata
   const exchange_settings *settings; // NULL once the client is closed
   easy_slot *slot;                   // while it runs, and until its answer is taken
   char *url, *body;

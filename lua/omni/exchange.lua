@@ -103,8 +103,14 @@ local function drive(client)
   end
 end
 
-local function closed()
-  return nil, { code = "closed", message = "the client was closed", retry = false }
+-- `sent`: a submit was on its way; what became of it nobody will know.
+local function closed(sent)
+  if not sent then return nil, { code = "closed", message = "the client was closed", retry = false } end
+  return nil, {
+    code = "submit_unknown", sent = "maybe", retry = false,
+    message = "the outcome of this submit is unknown: the client was closed before the answer came",
+    hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
+  }
 end
 
 local function too_late()
@@ -125,9 +131,13 @@ local function perform(client, into, timeout, verb, ...)
   if not http then return closed() end
   local x <close> = http[verb](http, loop.current(), ...)
   drive(client)
-  loop.park(timeout)
-  if not client.http then return closed() end
-  if not x:done() then return too_late() end
+  local deadline = timeout and core.now() + timeout
+  repeat -- whoever else wakes this fiber: what is on its way isn't given up for that
+    local left = deadline and deadline - core.now()
+    if left and left <= 0 then return too_late() end
+    loop.park(left)
+    if not client.http then return closed(verb == "submit" and x:sends() > 0) end
+  until x:done()
   return x:result(into)
 end
 

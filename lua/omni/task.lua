@@ -99,8 +99,8 @@ function Task_methods:await(opts)
     if self:done() then return self end
     if not self.client.http then return closed(self) end
     local woken = self.client.watch:wait(self, deadline - core.now())
-    if not woken then return deadline_error(self, timeout) end
-    if woken ~= true then return give_up(self, woken) end
+    if not woken and not self:done() then return deadline_error(self, timeout) end
+    if woken and woken ~= true then return give_up(self, woken) end
   end
 end
 

@@ -76,8 +76,12 @@ end
 
 -- --- who waits
 
-local function wake_all(waiter, value)
+-- Wakes those who wait, and forgets them: whoever isn't satisfied waits anew. Until then its fiber may wait for something else,
+-- which must not be taken for over.
+local function wake_all(task, value)
+  local waiter = task.waiter
   if not waiter then return end
+  task.waiter = false
   if #waiter == 0 then return loop.wake(waiter, value) end
   for _, fiber in ipairs(waiter) do loop.wake(fiber, value) end
 end
@@ -122,9 +126,8 @@ local function schedule(self, task, wait)
 end
 
 local function settle(task, value)
-  local waiter = task.waiter
+  wake_all(task, value)
   task.waiter = nil
-  wake_all(waiter, value)
 end
 
 local function ask(self, task)
@@ -137,7 +140,7 @@ local function ask(self, task)
   if fine then
     self.attempts[task], self.failures[task] = nil, nil
     if task:done() then return settle(task, true) end
-    if task.status ~= before then wake_all(task.waiter, true) else task.answer = nil end
+    if task.status ~= before then wake_all(task, true) else task.answer = nil end
     schedule(self, task, polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random()))
   else
     local attempt = (self.attempts[task] or 0) + 1
