@@ -43,6 +43,14 @@ function Task_methods:done()
   return self.status == "success" or self.status == "failed"
 end
 
+local known_status = { pending = true, running = true, success = true, failed = true }
+
+-- In the fiber of whoever asks or waits: what on_warning raises is raised there.
+local function heed_status(self)
+  if not self.status or known_status[self.status] then return end
+  self.client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(self.status))
+end
+
 local function give_up(self, failure)
   failure.retry, failure.task_id = nil, self.id
   return nil, err.new(failure)

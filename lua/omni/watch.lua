@@ -10,8 +10,6 @@ local polling = require "omni.polling"
 
 local settling <const> = 60 -- seconds in which a task that was just created may still be unknown (404)
 
-local known_status = { pending = true, running = true, success = true, failed = true }
-
 ---One query of a task, whose fields then are the answer's.
 ---@param task omni.Task
 ---@return true|nil
@@ -28,9 +26,6 @@ local function query(task)
   if task.error then
     task.error.task_id, task.error.retry = task.id, nil
     err.new(task.error)
-  end
-  if not known_status[task.status] then
-    client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(task.status))
   end
   return true
 end

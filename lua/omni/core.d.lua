@@ -1,0 +1,122 @@
+---@meta omni.core
+-- SPDX-License-Identifier: MIT
+-- Types of csrc/client.c, csrc/task.c and csrc/readiness.c; the rest of omni.core is in system.d.lua and process.d.lua.
+
+---@class omni.core
+---@field json table   our own instance of lua-cjson: encode, decode, null
+---@field codes table<integer, { name: string, meaning: string, hint?: string, retry: boolean, refused: boolean }>  csrc/api_codes.h
+local core = {}
+
+---What an exchange that failed is told by.
+---@class omni.Failure
+---@field code string
+---@field message string
+---@field status? integer
+---@field sent? "no"|"maybe"|"answered"  of a submit
+---@field retry boolean                   whether it may be tried again
+---@field retry_after? number             seconds
+---@field redirect? string                of a download: where it leads
+---@field offset? integer                 of a download: bytes that PATH.part holds
+---@field validator? string               of a download: ETag or Last-Modified
+---@field total? integer                  of a download: bytes of the whole file
+
+---@class omni.Exchange
+local Exchange = {}
+---@return boolean
+function Exchange:done() end
+---@param into? table  for a query: the table to fill
+---@return any value   submit: the task id; query: the table; call: the answer's data; download: bytes
+---@return omni.Failure|nil
+function Exchange:result(into) end
+---@return integer bytes, integer|nil total, string|nil validator
+function Exchange:progress() end
+---How often libcurl was about to send a request with a body; more than once: it was stopped.
+---@return integer
+function Exchange:sends() end
+---Takes it back if it runs. Idempotent; also `<close>`.
+function Exchange:close() end
+
+---@class omni.Http : omni.Pollable
+local Http = {}
+---Sent at most once.
+---@param owner any  what `finished` returns when it is done
+---@param body string
+---@return omni.Exchange
+function Http:submit(owner, body) end
+---@param owner any
+---@param task_id string
+---@return omni.Exchange
+function Http:query(owner, task_id) end
+---@param owner any
+---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
+---@param path string
+---@param body? string  sent at most once
+---@return omni.Exchange
+function Http:call(owner, method, path, body) end
+---@param owner any
+---@param url string
+---@param path string        PATH.part is written, then PATH
+---@param offset integer     bytes of PATH.part that are good
+---@param validator? string
+---@param total? integer
+---@return omni.Exchange|nil
+---@return omni.Failure|nil  "io": the file can't be written
+function Http:download(owner, url, path, offset, validator, total) end
+---@return any owner  of the next exchange that is done, each once; nil: none
+function Http:finished() end
+---@return integer
+function Http:running() end
+---@return boolean
+function Http:busy() end
+---@return any[]
+function Http:owners() end
+function Http:close() end
+
+---Opens the HTTP client. Raises for an option that can't be used, without showing its value.
+---@param options table
+---@return omni.Http
+function core.client(options) end
+
+---@class omni.Readiness
+local Readiness = {}
+---@param fd integer
+function Readiness:add(fd) end
+---@param fd integer
+function Readiness:remove(fd) end
+---@param timeout number|nil  seconds; nil: without end
+---@param ready table<integer, true>  filled with the descriptors that are ready
+---@return integer count  0 also when a signal came
+function Readiness:wait(timeout, ready) end
+---@return integer
+function Readiness:pollfd() end
+function Readiness:close() end
+
+---@return omni.Readiness
+function core.readiness() end
+
+---@param http_status integer
+---@param body string
+---@return any data
+---@return omni.Failure|nil
+function core.parse_answer(http_status, body) end
+
+---A callback's payload, bare or in the envelope: a hint, as anybody can send it; confirm it with a query.
+---@param body string
+---@return omni.Task|nil task  its fields, without methods
+---@return omni.Failure|nil
+function core.parse_callback(body) end
+
+---@param text string
+---@return any value
+---@return string|nil message  why it isn't JSON
+function core.decode(text) end
+
+---@param value any
+---@return boolean
+function core.is_task_id(value) end
+
+---@param value any
+---@return boolean  http(s), with a host, without user, password, white space
+function core.is_usable_url(value) end
+
+return core
