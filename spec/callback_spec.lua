@@ -26,16 +26,19 @@ describe("parse_callback", function()
 
   it("gives an error, and never raises, for anything else", function()
     for _, body in ipairs { "", "null", "[]", "1", '"x"', "{}", "<html>", '{"data":[]}', '{"task_id":7,"status":"success"}',
-      ('{"task_id":"%s"}'):format(ID), '{"task_id":"a b","status":"running"}', ('{"task_id":"%s","status":"running"}'):format(("x"):rep(257)),
+      ('{"task_id":"%s"}'):format(ID), '{"task_id":"a b","status":"running"}',
+      ('{"task_id":"%s","status":"running"}'):format(("x"):rep(257)),
       bare .. "\0", ("["):rep(100000) } do
       local task, problem = omni.parse_callback(body)
       assert.is_nil(task)
       assert.equal("bad_answer", problem.code)
+      assert.truthy(tostring(problem):find("can't be used", 1, true))
     end
   end)
 
   it("believes the status, not the result's code", function()
-    local task = assert(omni.parse_callback(('{"task_id":"%s","status":"failed","result":{"code":200,"message":"nobody knows"}}'):format(ID)))
+    local failed <const> = '{"task_id":"%s","status":"failed","result":{"code":200,"message":"nobody knows"}}'
+    local task = assert(omni.parse_callback(failed:format(ID)))
     assert.equal("failed", task.status)
     assert.equal("generation_failed", task.error.code)
     assert.truthy(task.error.message:find("nobody knows", 1, true))

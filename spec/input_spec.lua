@@ -37,7 +37,8 @@ local bad = {
   ["aspect ratio 4:3"] = { { prompt = "a", aspect_ratio = "4:3" }, "aspect_ratio", "16:9 or 9:16, not '4:3'" },
   ["resolution 8k"] = { { prompt = "a", resolution = "8k" }, "resolution", "720p, 1080p or 4k" },
   ["eight images"] = { { prompt = "a", img_urls = images(8) }, "img_urls", "at most 7 images, not 8" },
-  ["six images with a video"] = { { prompt = "a", img_urls = images(6), video_list = { video } }, "img_urls", "at most 5 images when a video" },
+  ["six images with a video"] = {
+    { prompt = "a", img_urls = images(6), video_list = { video } }, "img_urls", "at most 5 images when a video" },
   ["images that are no array"] = { { prompt = "a", img_urls = image(1) }, "img_urls", "array" },
   ["images with a hole"] = { { prompt = "a", img_urls = { image(1), nil, image(3) } }, "img_urls", "array" },
   ["an image that is a number"] = { { prompt = "a", img_urls = { 3 } }, "img_urls[1]", "URL" },
@@ -121,7 +122,8 @@ describe("misuse raises where it happens", function()
   end)
 
   it("with an option of the wrong type", function()
-    for _, options in ipairs { { timeout = "soon" }, { timeout = -1 }, { max_connections = 0 }, { max_connections = 1.5 }, { on_warning = 1 } } do
+    for _, options in ipairs { { timeout = "soon" }, { timeout = -1 }, { max_connections = 0 }, { max_connections = 1.5 },
+      { on_warning = 1 } } do
       options.base_url, options.api_key = sandbox.url, sandbox.key
       assert.has_error(function() omni.client(options) end)
     end
@@ -144,7 +146,8 @@ describe("the key", function()
   it("comes from ~/.crun/.env, in any of its forms, if nobody else may read it", function()
     local home <close> = env.directory()
     os.execute("mkdir " .. env.quote(home:file ".crun"))
-    for _, line in ipairs { "CRUN_API_KEY=" .. key, "export CRUN_API_KEY=" .. key, ('CRUN_API_KEY="%s"'):format(key), ("CRUN_API_KEY='%s'\r"):format(key) } do
+    for _, line in ipairs { "CRUN_API_KEY=" .. key, "export CRUN_API_KEY=" .. key, ('CRUN_API_KEY="%s"'):format(key),
+      ("CRUN_API_KEY='%s'\r"):format(key) } do
       env.write(home:file ".crun/.env", "# mine\nOTHER=1\n" .. line .. "\n")
       os.execute("chmod 600 " .. env.quote(home:file ".crun/.env"))
       assert.truthy(run("HOME=" .. env.quote(home.path), say):find("^fine"), line)
@@ -172,7 +175,8 @@ describe("the key", function()
 
   it("that looks unlike the service's is used, with a warning that doesn't show it", function()
     local warnings = {}
-    assert(omni.client { api_key = "another-kind-of-key", base_url = "http://127.0.0.1:1", on_warning = function(text) warnings[#warnings + 1] = text end })
+    assert(omni.client { api_key = "another-kind-of-key", base_url = "http://127.0.0.1:1",
+      on_warning = function(text) warnings[#warnings + 1] = text end })
     assert.equal(1, #warnings)
     assert.is_nil(warnings[1]:find("another-kind-of-key", 1, true))
   end)

@@ -4,7 +4,8 @@ local options = require "omni.options"
 describe("options", function()
   it("that are misspelt are named with the nearest known one", function()
     local known = { timeout = "seconds", retry_for = "seconds", on_status = "function" }
-    for wrong, right in pairs { timout = "timeout", tiemout = "timeout", onstatus = "on_status", retryfor = "retry_for", TIMEOUT = "timeout" } do
+    for wrong, right in pairs { timout = "timeout", tiemout = "timeout", onstatus = "on_status", retryfor = "retry_for",
+      TIMEOUT = "timeout" } do
       local _, problem = pcall(options.check, { [wrong] = 1 }, known, "f")
       assert.truthy(problem:find(("did you mean '%s'"):format(right), 1, true), problem)
     end

@@ -2,12 +2,31 @@
 -- The public face: everything that a user may call, and nothing else. Each function is described where it is written.
 
 local core = require "omni.core"
+local err = require "omni.error"
 local loop = require "omni.loop"
 local words = require "omni.storyboard"
 
 -- Loaded when it is first called: the server side needs libmicrohttpd, which a client doesn't.
 local function later(module, name)
   return function(...) return require(module)[name](...) end
+end
+
+---What the service POSTs to a callback URL, bare or in its envelope. A hint and no more, as anybody can send it: confirm it with
+---client:query(task.id).
+---@param body string
+---@return omni.Task|nil task  a table with a task's fields, `raw` among them, and no methods
+---@return omni.Error|nil      code "bad_answer"
+local function parse_callback(body)
+  local task, failure = core.parse_callback(body)
+  if not task then
+    failure.retry = nil
+    return nil, err.new(failure)
+  end
+  if task.error then
+    task.error.task_id, task.error.retry = task.id, nil
+    err.new(task.error)
+  end
+  return task
 end
 
 return {
@@ -17,7 +36,7 @@ return {
 
   client = require("omni.client").open,
   check_input = require("omni.input").check,
-  parse_callback = core.parse_callback,
+  parse_callback = parse_callback,
   null = core.json.null,
 
   storyboard = words.storyboard, scene = words.scene,

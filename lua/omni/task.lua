@@ -46,9 +46,11 @@ end
 local known_status = { pending = true, running = true, success = true, failed = true }
 
 -- In the fiber of whoever asks or waits: what on_warning raises is raised there.
-local function heed_status(self)
-  if not self.status or known_status[self.status] then return end
-  self.client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(self.status))
+local function heeded(self)
+  if self.status and not known_status[self.status] then
+    self.client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(self.status))
+  end
+  return self
 end
 
 local function give_up(self, failure)
@@ -62,7 +64,7 @@ end
 function Task_methods:refresh()
   if not loop.current() then return loop.drive(self.refresh, self) end
   local fine, failure = watch.query(self)
-  if fine then return self end
+  if fine then return heeded(self) end
   local client, attempt = self.client, 1
   local deadline = core.now() + client.retry_for
   repeat
@@ -72,7 +74,7 @@ function Task_methods:refresh()
     attempt = attempt + 1
     fine, failure = watch.query(self)
   until fine
-  return self
+  return heeded(self)
 end
 
 local function closed(self)
@@ -100,6 +102,7 @@ function Task_methods:await(opts)
   local timeout, on_status = opts and opts.timeout or default_timeout, opts and opts.on_status
   local deadline, told = core.now() + timeout, nil
   while true do
+    heeded(self)
     if on_status and self.status and self.status ~= told then
       told = self.status
       on_status(self)
