@@ -299,7 +299,8 @@ static bool push_answer(lua_State *L, exchange *x) {
   blot_out_key(x);
   lua_pushlstring(L, x->slot->answer ? x->slot->answer : "", x->slot->length);
   int body = lua_gettop(L);
-  if (!answer_push(L, x->status, body)) return false;
+  bool fine = x->kind == QUERY ? answer_push_without_echo(L, x->status, body) : answer_push(L, x->status, body);
+  if (!fine) return false;
   if (x->kind == SUBMIT && !task_id_push(L, -1)) {
     failure_push(L, "bad_answer", "the service said success and gave no valid task id", false);
     return false;

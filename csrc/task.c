@@ -11,6 +11,7 @@
 
 #include "api_codes.h"
 #include "core_parts.h"
+#include "echo.h"
 #include "system.h"
 
 enum {
@@ -197,6 +198,21 @@ bool answer_push(lua_State *L, long http_status, int body) {
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
   return false;
+}
+
+bool answer_push_without_echo(lua_State *L, long http_status, int body) {
+  size_t length, start, end;
+  const char *text = lua_tolstring(L, body, &length);
+  if (!echo_find(text, length, &start, &end) || end - start < 32) return answer_push(L, http_status, body);
+  luaL_Buffer shorter;
+  luaL_buffinitsize(L, &shorter, length);
+  luaL_addlstring(&shorter, text, start);
+  luaL_addlstring(&shorter, "null", 4);
+  luaL_addlstring(&shorter, text + end, length - end);
+  luaL_pushresult(&shorter);
+  bool fine = answer_push(L, http_status, lua_gettop(L));
+  lua_remove(L, -2);
+  return fine;
 }
 
 // --- the task object

@@ -14,6 +14,9 @@ void failure_push(lua_State *L, const char *code, const char *message, bool retr
 // or pushes a failure (code, message, status, retry, hint, refused) and returns false.
 bool answer_push(lua_State *L, long http_status, int body);
 
+// The same for a query's answer, whose echo of the task's input is stepped over: data.param.input is then null.
+bool answer_push_without_echo(lua_State *L, long http_status, int body);
+
 // Turns the task object at index `data` into fields of the table at index `into`. True, or false with a failure pushed.
 // expected: the task id asked for, or NULL.
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length);

@@ -63,6 +63,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     require_that(lua_getfield(L, -1, "code") == LUA_TSTRING && lua_getfield(L, -2, "message") == LUA_TSTRING);
   }
   lua_settop(L, 0);
+  // With the echo stepped over, a good answer says the same.
+  lua_pushlstring(L, (const char *)bytes, length);
+  bool whole = answer_push(L, 200, 1), lean = answer_push_without_echo(L, 200, 1);
+  require_that(lua_gettop(L) == 3);
+  if (whole) require_that(lean && lua_type(L, 2) == lua_type(L, 3));
+  lua_newtable(L);
+  lua_newtable(L);
+  if (whole && task_fill(L, 2, 4, NULL, 0)) {
+    require_that(task_fill(L, 3, 5, NULL, 0));
+    lua_getfield(L, 4, "id"), lua_getfield(L, 5, "id");
+    lua_getfield(L, 4, "status"), lua_getfield(L, 5, "status");
+    require_that(lua_compare(L, -1, -2, LUA_OPEQ) && lua_compare(L, -3, -4, LUA_OPEQ));
+  }
+  lua_settop(L, 0);
   call(L, "parse_callback", bytes, length, 0);
   if (lua_istable(L, -2)) check_task(L, lua_absindex(L, -2));
   lua_settop(L, 0);
