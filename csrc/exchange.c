@@ -158,7 +158,9 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
     SET(CURLOPT_WRITEFUNCTION, on_answer);
     SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line of that name is among ours
-    SET(CURLOPT_BUFFERSIZE, 1024L); // allocated anew for each transfer; answers are small
+    // Allocated anew for each transfer; answers are small. Refused while a handle has one left (of this size), as it has
+    // after a look-up that failed.
+    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     SET(CURLOPT_HTTPHEADER, kind == QUERY ? s->key_headers : s->post_headers);
   }
   // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).

@@ -1,0 +1,87 @@
+-- SPDX-License-Identifier: MIT
+-- Through a real web server: HTTP/2 where it is offered, compressed answers, and which requests share a connection.
+local env = require "helper.env"
+local omni = require "omni"
+local tls = require "helper.tls"
+
+local config <const> = [[
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit;
+events { worker_connections 64; }
+http {
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  log_format seen '$connection $server_protocol $request_method $sent_http_content_encoding';
+  access_log seen.log seen;
+  gzip on; gzip_types application/json; gzip_min_length 1;
+  server {
+    listen 127.0.0.1:%d ssl http2;
+    ssl_certificate %s; ssl_certificate_key %s;
+    default_type application/json;
+    location /api/v1/client/job/CreateTask { proxy_pass http://127.0.0.1:INNER; }
+    location / { return 200 '{"code":200,"message":"success","data":{"task_id":"$arg_task_id","status":"running"}}'; }
+  }
+  server {
+    listen 127.0.0.1:INNER;
+    access_log off;
+    location / { default_type application/json; return 200 '{"code":200,"message":"success","data":{"task_id":"new"}}'; }
+  }
+}
+]]
+
+local directory, server, client
+
+setup(function()
+  directory = env.directory()
+  local certificate, key = tls.certificate(directory, "good", "IP:127.0.0.1")
+  local port = 20000 + math.random(20000)
+  env.write(directory:file "nginx.conf", (config:format(port, certificate, key):gsub("INNER", port + 1)))
+  server = io.popen(("exec nginx -p %s -c nginx.conf 2>&1"):format(env.quote(directory.path)))
+  client = assert(omni.client { base_url = ("https://127.0.0.1:%d"):format(port), api_key = "ak_" .. ("n"):rep(32), ca_file = certificate })
+  assert(client:query "is-it-up") -- tried again until it is
+end)
+
+teardown(function()
+  client:close()
+  os.execute(("kill -TERM $(cat %s)"):format(env.quote(directory:file "nginx.pid")))
+  server:close()
+  directory:close()
+end)
+
+-- What nginx has seen since the last look: { connection, protocol, method, encoding } for each request.
+local seen_before = 0
+local function seen()
+  local rows, count = {}, 0
+  for line in (env.read(directory:file "seen.log") or ""):gmatch("[^\n]+") do
+    count = count + 1
+    if count > seen_before then
+      local connection, protocol, method, encoding = line:match("^(%S+) (%S+) (%S+) (%S+)")
+      rows[#rows + 1] = { connection = connection, protocol = protocol, method = method, encoding = encoding }
+    end
+  end
+  seen_before = count
+  return rows
+end
+
+describe("behind a real web server", function()
+  it("HTTP/2 is spoken, answers come compressed, and queries share a connection", function()
+    seen()
+    for _ = 1, 5 do assert.equal("running", assert(client:query "a").status) end
+    local rows = seen()
+    assert.equal(5, #rows)
+    for _, row in ipairs(rows) do
+      assert.equal("HTTP/2.0", row.protocol)
+      assert.equal("gzip", row.encoding)
+      assert.equal(rows[1].connection, row.connection)
+    end
+  end)
+
+  it("each submit has a connection of its own", function()
+    seen()
+    for _ = 1, 3 do assert.equal("new", assert(client:submit { prompt = "a" }).id) end
+    local known = {}
+    for _, row in ipairs(seen()) do
+      assert.equal("POST", row.method)
+      assert.is_nil(known[row.connection])
+      known[row.connection] = true
+    end
+  end)
+end)
