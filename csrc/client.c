@@ -40,7 +40,7 @@ static void close_client(client *c) {
   free_list(c->settings.key_headers);
   free_list(c->settings.post_headers);
   free(c->settings.base_url);
-  free(c->settings.server_url);
+  curl_url_cleanup(c->settings.server);
   free(c->settings.user_agent);
   free(c->settings.proxy);
   free(c->settings.ca_file);
@@ -58,7 +58,7 @@ static char *string_option(lua_State *L, const char *name) {
     lua_pop(L, 1);
     return NULL;
   }
-  size_t length;
+  size_t length = 0;
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
   if (!text) luaL_error(L, "option '%s' must be a string", name);
   for (size_t i = 0; i < length; i++)
@@ -105,13 +105,18 @@ static const char *take_base_url(client *c, char *text) {
   return why;
 }
 
-// Splits base_url into server_url and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
+// Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
 static bool split_base_url(exchange_settings *s) {
   char *host = strstr(s->base_url, "://") + 3;
   size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
   s->base_path = s->base_url + length;
   bool plain_proxy = tolower((unsigned char)s->base_url[4]) != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
-  return plain_proxy || (s->server_url = strndup(s->base_url, length));
+  if (plain_proxy) return true;
+  char *server = strndup(s->base_url, length);
+  s->server = curl_url();
+  bool fine = server && s->server && curl_url_set(s->server, CURLUPART_URL, server, 0) == CURLUE_OK;
+  free(server);
+  return fine;
 }
 
 static bool add_header(struct curl_slist **list, const char *line) {
@@ -284,14 +289,14 @@ static int client_query(lua_State *L) {
   luaL_argcheck(L, task_id_valid(id, length), 3, "not a task id (1 to 256 printable ASCII characters without spaces)");
   exchange *x = new_exchange(L, c, QUERY);
   static const char path[] = API "TaskInfo?task_id=";
-  const char *base = c->settings.server_url ? c->settings.base_path : c->settings.base_url;
+  const char *base = c->settings.server ? c->settings.base_path : c->settings.base_url;
   size_t base_length = strlen(base);
   char *target = malloc(base_length + sizeof path + length * 3);
   if (!target || !(x->task_id = strdup(id))) {
     free(target);
     return no_memory(L, x);
   }
-  *(c->settings.server_url ? &x->target : &x->url) = target;
+  *(c->settings.server ? &x->target : &x->url) = target;
   memcpy(target, base, base_length);
   memcpy(target + base_length, path, sizeof path);
   percent_encode(target + base_length + sizeof path - 1, id, length);

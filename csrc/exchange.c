@@ -148,7 +148,7 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   if (s->proxy) SET(CURLOPT_PROXY, s->proxy);
   if (s->proxy || s->direct) SET(CURLOPT_NOPROXY, s->proxy ? "" : "*"); // nothing out of the environment
   if (s->ca_file) SET(CURLOPT_CAINFO, s->ca_file);
-  if (kind == QUERY && s->server_url) SET(CURLOPT_URL, s->server_url);
+  if (kind == QUERY && s->server) SET(CURLOPT_CURLU, s->server);
   if (kind == DOWNLOAD) {
     SET(CURLOPT_USERAGENT, s->user_agent);
     SET(CURLOPT_WRITEFUNCTION, on_media);

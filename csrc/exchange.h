@@ -21,8 +21,8 @@ typedef enum { RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
 typedef struct {
   char *base_url; // without a slash at its end
   // A query's URL is mostly the same: libcurl parses and prints URLs letter by letter, which costs more than sending them.
-  // So it is given the server's URL once, and each query's target. NULL where a proxy needs to see the whole URL.
-  char *server_url;
+  // So it is given the server's URL once, in parts, and each query's target. NULL where a proxy needs to see the whole URL.
+  CURLU *server;
   const char *base_path; // the path within base_url
   char *user_agent, *proxy, *ca_file;
   const char *key; // within the key's header line
@@ -53,7 +53,7 @@ typedef struct exchange {
   const exchange_settings *settings; // NULL once the client is closed
   easy_slot *slot;                   // while it runs, and until its answer is taken
   char *url, *body;
-  char *target; // of a query, instead of url: what to ask settings->server_url for
+  char *target; // of a query, instead of url: what to ask settings->server for
   const char *method;
   size_t body_length;
   char *task_id;

@@ -4,6 +4,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <locale.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -214,6 +216,30 @@ static int remove_path(lua_State *L) {
   return luaL_fileresult(L, remove(path) == 0, path);
 }
 
+// A file that is locked for as long as this lives, or until it is closed.
+#define LOCK "omni.lock"
+
+static int lock_release(lua_State *L) {
+  int *fd = luaL_checkudata(L, 1, LOCK);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+  return 0;
+}
+
+// lock(path) → lock | nil, message. The file is made when it isn't there, and stays.
+static int lock(lua_State *L) {
+  const char *path = check_path(L, 1);
+  int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
+  *fd = -1;
+  luaL_setmetatable(L, LOCK);
+  if ((*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666)) < 0) return luaL_fileresult(L, 0, path);
+  // A file system that knows no locks is used without.
+  if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: another run holds it", path);
+  return 2;
+}
+
 static const luaL_Reg functions[] = {{"now", now},
                                      {"terminal", terminal},
                                      {"clean", clean},
@@ -221,6 +247,7 @@ static const luaL_Reg functions[] = {{"now", now},
                                      {"make_directory", make_directory},
                                      {"make_temporary_directory", make_temporary_directory},
                                      {"remove", remove_path},
+                                     {"lock", lock},
                                      {NULL, NULL}};
 
 void system_open(lua_State *L) {
@@ -234,4 +261,11 @@ void system_open(lua_State *L) {
   lua_setmetatable(L, -2);
   lua_pushcclosure(L, columns, 1);
   lua_setfield(L, -2, "columns");
+
+  static const luaL_Reg methods[] = {{"close", lock_release}, {"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
+  luaL_newmetatable(L, LOCK);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
 }

@@ -129,11 +129,10 @@ local function finish(fiber, failure, results)
 end
 
 local function after_resume(fiber, fine, ...)
+  if fiber.parked then return end
   if coroutine.status(fiber.co) == "suspended" then
-    if not fiber.parked then
-      coroutine.close(fiber.co)
-      finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
-    end
+    coroutine.close(fiber.co)
+    finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
   elseif fine then
     finish(fiber, nil, select("#", ...) > 0 and table.pack(...) or nil)
   else
