@@ -12,7 +12,9 @@ LUA_INCDIR  ?= $(or $(patsubst -I%,%,$(firstword $(shell pkg-config --cflags-onl
 LUA_LIBDIR  ?= $(shell pkg-config --variable=libdir lua5.4 2>/dev/null || echo /usr/lib)
 LUA_STATIC  ?= $(firstword $(wildcard $(LUA_LIBDIR)/liblua5.4.a $(LUA_LIBDIR)/liblua.a))
 CURL_INCDIR ?=
+CURL_LIBDIR ?=
 MHD_INCDIR  ?=
+MHD_LIBDIR  ?=
 PREFIX      ?= /usr/local
 INST_BINDIR ?= $(PREFIX)/bin
 INST_LUADIR ?= $(PREFIX)/share/lua/5.4
@@ -51,11 +53,11 @@ $(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) lua/omni/version.lua Makefile
 
 $(B)/lib/omni/core.so: $(CORE:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ -lcurl -lpthread
+	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ $(addprefix -L,$(CURL_LIBDIR)) -lcurl -lpthread
 
 $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ -lmicrohttpd
+	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR)) -lmicrohttpd
 
 $(B)/obj/embedded.c: csrc/host/embed.lua $(LUA_FILES) $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
 	$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) > $@.new && mv $@.new $@
@@ -79,25 +81,18 @@ test:
 	@$(MAKE) --no-print-directory build
 	@$(LUA) $(BUSTED)
 
-## make asan: all tests under the address and undefined behaviour sanitizers, with an eager garbage collector
+## make asan: all tests under the address and undefined behaviour sanitizers, leaks included, with an eager garbage collector
 asan:
 	@.ci/deps build test
-	@$(MAKE) --no-print-directory build B=build/asan \
+	@$(MAKE) --no-print-directory build B=build/asan CPPFLAGS="-include spec/helper/eager.h" \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
-	@LUA_CPATH="build/asan/lib/?.so;;" OMNI="$(CURDIR)/build/asan/omni" OMNI_TEST_SLOWNESS=4 \
-	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	  $(LUA) -e 'collectgarbage("setpause", 50) collectgarbage("setstepmul", 1000)' $(BUSTED)
+	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh asan build/asan $(SPECS)
 
-## make memcheck: the tests of the C modules under valgrind, leaks included
-MEMCHECKED ?= $(filter-out %/media_spec.lua,$(wildcard spec/*_spec.lua))
+## make memcheck: all tests under valgrind, leaks included
 memcheck:
 	@.ci/deps build test memcheck
 	@$(MAKE) --no-print-directory build
-	@for spec in $(MEMCHECKED); do echo "== $$spec"; \
-	  OMNI_TEST_SLOWNESS=20 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
-	    --suppressions=spec/helper/valgrind.supp --trace-children=no \
-	    $(LUA) spec/helper/busted.lua $$spec -o spec/helper/summary.lua || exit 1; done
+	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh memcheck $(B) $(SPECS)
 
 ## make fuzz: a minute of hostile bytes for the parser (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60
@@ -114,7 +109,7 @@ lint:
 	@.ci/deps build lint
 	luacheck -q lua spec examples bench csrc/host
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  --suppress=missingIncludeSystem -I$(LUA_INCDIR) csrc
+	  --suppress=missingIncludeSystem --suppress=toomanyconfigs -I$(LUA_INCDIR) csrc
 	@$(MAKE) --no-print-directory build B=build/lint STRICT=-Werror
 	sh -n .ci/run .ci/deps
 	luarocks --lua-version=5.4 lint rockspec/*.rockspec

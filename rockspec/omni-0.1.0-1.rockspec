@@ -30,11 +30,17 @@ build = {
   build_variables = {
     CFLAGS = "$(CFLAGS)",
     LIBFLAG = "$(LIBFLAG)",
+    LUA = "$(LUA)",
     LUA_INCDIR = "$(LUA_INCDIR)",
+    CURL_INCDIR = "$(CURL_INCDIR)",
+    CURL_LIBDIR = "$(CURL_LIBDIR)",
+    MHD_INCDIR = "$(MICROHTTPD_INCDIR)",
+    MHD_LIBDIR = "$(MICROHTTPD_LIBDIR)",
   },
   install_variables = {
     INST_BINDIR = "$(BINDIR)",
     INST_LIBDIR = "$(LIBDIR)",
     INST_LUADIR = "$(LUADIR)",
   },
+  copy_directories = { "docs" },
 }

@@ -19,7 +19,8 @@ local function used()
     local patterns = path:find("%.lua$") and { '[%s{]code = "([%l_]+)"', 'refuse%("([%l_]+)"' }
       or { 'failure_push%(L, "([%l_]+)"', 'failure_push%(L, gone %? "([%l_]+)"', 'gone %? "[%l_]+" : "([%l_]+)"',
         'X%(%d+, "([%l_]+)"',
-        'push_task_error%(L, "([%l_]+)"', 'lua_pushliteral%(L, "(submit_unknown)"%)', 'row%->name : .- "([%l_]+)" : "', '" : "(unexpected_code)"' }
+        'push_task_error%(L, "([%l_]+)"', 'lua_pushliteral%(L, "(submit_unknown)"%)',
+        'row%->name : .- "([%l_]+)" : "', '" : "(unexpected_code)"' }
     for _, pattern in ipairs(patterns) do
       for code in text:gmatch(pattern) do codes[code] = path end
     end

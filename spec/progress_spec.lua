@@ -61,7 +61,7 @@ describe("progress on a terminal", function()
     p.event("running", 1, { task_id = "t" })
     term:feed(p.out.take())
     assert.matches("^Night", term:line(1))
-    assert.matches("^  dusk +running +1:05", term:line(2))
+    assert.matches("^  dusk +running +1:05  t$", term:line(2)) -- the task id, until it is over
     assert.matches("^  dawn +waiting", term:line(3))
     assert.matches("0 of 2 fetched · 0 sandbox credits of about 8 · 1:05", term:line(4))
     p.at(70)
@@ -210,7 +210,7 @@ describe("the summary", function()
     local out = sink()
     local scenes = { record { scene = "d", status = "interrupted", task_id = "t4" } }
     summary.write(out, { credits = 0, interrupted = true, scenes = scenes }, {})
-    assert.matches('client:task%("t4"%)', out.take())
+    assert.matches('omni.client{}:task%("t4"%):await%(%):save%(', out.take())
   end)
 
   it("puts paths on lines of their own in a narrow terminal", function()

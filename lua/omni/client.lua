@@ -246,8 +246,9 @@ local function open(opts)
   end
   problem = credentials.trouble(key)
   if problem then return nil, problem end
-  local base_url = opts.base_url or os.getenv("CRUN_BASE_URL") or default_base_url
-  if base_url == "" then base_url = default_base_url end
+  local from_environment = os.getenv("CRUN_BASE_URL")
+  if from_environment == "" then from_environment = nil end -- an empty option is a mistake, though: it must not lead to the real service
+  local base_url = opts.base_url or from_environment or default_base_url
   local fine, http = pcall(core.client, {
     api_key = key, base_url = base_url, user_agent = opts.user_agent, proxy = opts.proxy, ca_file = opts.ca_file,
     connect_timeout = opts.connect_timeout, timeout = opts.timeout, max_connections = opts.max_connections,

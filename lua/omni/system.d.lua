@@ -54,3 +54,16 @@ function core.make_temporary_directory(prefix) end
 ---@return true|nil
 ---@return string|nil message
 function core.remove(path) end
+
+---@class omni.core.Lock
+local Lock = {}
+
+---Lets go of the lock; also `<close>` and collection.
+function Lock:close() end
+
+---Locks a file, which is made when it isn't there and stays: for whoever else asks, in any program, it is taken. On a file system that
+---knows no locks it always succeeds.
+---@param path string
+---@return omni.core.Lock|nil
+---@return string|nil message
+function core.lock(path) end

@@ -5,7 +5,7 @@ local env = require "helper.env"
 local root = env.output("pwd"):gsub("\n", "")
 local paths = ('LUA_PATH="%s/lua/?.lua;%s/lua/?/init.lua;;" LUA_CPATH="%s"'):format(root, root,
   (os.getenv("LUA_CPATH") or "build/lib/?.so;;"):gsub("^build", root .. "/build"))
-local omni = os.getenv("OMNI") or root .. "/build/omni"
+local omni = env.quote(os.getenv("OMNI") or root .. "/build/omni")
 
 local function run_in(directory, command)
   return env.output(("cd %s && env -u CRUN_API_KEY HOME=/nonexistent %s 2>&1"):format(env.quote(directory.path), command))
@@ -46,14 +46,14 @@ describe("the example", function()
   for _, name in ipairs { "dawn", "cqueues", "luv" } do
     it(name .. ".lua runs in plain Lua", function()
       local directory <close> = env.directory()
-      local said = run_in(directory, ("%s %s %s/examples/%s.lua"):format(paths, env.lua, root, name))
+      local said = run_in(directory, ("%s %s %s"):format(paths, env.lua, env.quote(root .. "/examples/" .. name .. ".lua")))
       assert.truthy(said:find("success", 1, true), said)
     end)
   end
 
   it("dawn.lua runs in the program, and its clip is a film of four seconds", function()
     local directory <close> = env.directory()
-    local said = run_in(directory, ("%s lua %s/examples/dawn.lua"):format(omni, root))
+    local said = run_in(directory, ("%s lua %s"):format(omni, env.quote(root .. "/examples/dawn.lua")))
     assert.truthy(said:find("saved", 1, true), said)
     local ask <const> = "ffprobe -v error -show_entries format=duration -of csv=p=0 "
     local length = tonumber(env.output(ask .. env.quote(directory:file "dawn.mp4")))

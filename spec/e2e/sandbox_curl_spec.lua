@@ -127,7 +127,7 @@ describe("the sandbox, driven by curl", function()
       local told, reader = "", loop.current()
       local directory <close> = env.directory()
       local server <close> = loop.spawn(function()
-        process.run({ (os.getenv "B" or "build") .. "/omni", "sandbox", "--seconds", "0", "--out", directory.path }, {
+        process.run({ os.getenv "OMNI" or "build/omni", "sandbox", "--seconds", "0", "--out", directory.path }, {
           on_output = function(text)
             told = told .. text
             loop.wake(reader)

@@ -63,7 +63,7 @@ describe("the key is nowhere to be seen", function()
   end)
 
   it("in the program's arguments and its children's: there is no option for it", function()
-    local help = env.output(binary .. " help run; " .. binary .. " --help")
+    local help = env.output(("%s help run; %s --help"):format(env.quote(binary), env.quote(binary)))
     assert.is_nil(help:find("--key", 1, true))
     assert.is_nil(help:find("--api-key", 1, true))
   end)

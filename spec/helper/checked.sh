@@ -26,9 +26,9 @@ case $how in
     runtime="$($CC -print-file-name=libasan.so) $($CC -print-file-name=libubsan.so)"
     wrapper "$work/lua" "$loader --preload '$runtime' $lua"
     export OMNI="$build/omni" OMNI_TEST_SLOWNESS=4
-    export ASAN_OPTIONS="log_path=$work/report/asan:detect_stack_use_after_return=1:strict_string_checks=1"
-    export UBSAN_OPTIONS="log_path=$work/report/ubsan:print_stacktrace=1"
-    export LSAN_OPTIONS="suppressions=$(pwd)/spec/helper/lsan.supp:print_suppressions=0"
+    export ASAN_OPTIONS="log_path='$work/report/asan':detect_stack_use_after_return=1:strict_string_checks=1"
+    export UBSAN_OPTIONS="log_path='$work/report/ubsan':print_stacktrace=1"
+    export LSAN_OPTIONS="suppressions='$(pwd)/spec/helper/lsan.supp':print_suppressions=0"
     ;;
   memcheck)
     valgrind="$(command -v valgrind) -q --vgdb=no --child-silent-after-fork=yes --keep-debuginfo=yes --num-callers=25"

@@ -5,8 +5,19 @@ local loop = require "omni.loop"
 local sendings = require "omni.storyboard.submit"
 
 local sending = {}                                  -- omni.Sending → its fiber, while in a submit
-local tasks = setmetatable({}, { __mode = "v" })    -- task id → task
+local tasks, count, sweep_at = {}, 0, 64             -- task id → task, whether or not the script still holds it
 local stopped, waiter = false, nil
+
+-- Those that are over are forgotten, now and then.
+local function keep(task)
+  tasks[task.id], count = task, count + 1
+  if count < sweep_at then return end
+  count = 0
+  for id, known in pairs(tasks) do
+    if known:done() then tasks[id] = nil else count = count + 1 end
+  end
+  sweep_at = math.max(64, 2 * count)
+end
 
 local function is_stopped() return stopped end
 
@@ -30,7 +41,7 @@ local function watch(client)
       local entry <close> = setmetatable({ sending = mine }, Entry_mt) -- luacheck: ignore 211
       task, problem = sendings.submit(mine, method, self, input, options)
     end
-    if task then tasks[task.id] = task end
+    if task then keep(task) end
     if stopped then loop.park() end
     return task, problem
   end

@@ -27,10 +27,11 @@ end
 
 local function scene_line(live, scene, name_width, width)
   local time = scene.began and text.elapsed((scene.ended or live.now()) - scene.began) or ""
-  local cost = scene.credits and text.credits(scene.credits) or ""
+  -- Until it is over the task id: who pulls the plug now needs it.
+  local last = scene.credits and text.credits(scene.credits) or scene.task_id or ""
   local left = "  " .. text.fit(scene.name, name_width) .. "  "
   local state = text.fit(scene.status, STATE)
-  local line = text.cut(("%s%s%7s  %s"):format(left, state, time, cost):gsub("%s+$", ""), width)
+  local line = text.cut(("%s%s%7s  %s"):format(left, state, time, last):gsub("%s+$", ""), width)
   local paint_from = #left + 1 -- the colour goes in after the cut, so that no escape sequence is cut
   if #line < paint_from then return line end
   local painted = line:sub(paint_from, #left + #state)
@@ -89,7 +90,8 @@ function Live_methods:tick()
   end
   local name_width = 0
   for _, scene in ipairs(self.scenes) do name_width = math.max(name_width, text.columns(scene.name)) end
-  name_width = math.min(name_width, math.max(6, width - STATE - 24))
+  -- A task id takes 36 columns; where there is no room for it anyway, the names have it.
+  name_width = math.min(name_width, math.max(6, math.min(width - STATE - 24, math.max(12, width - STATE - 49))))
   for _, scene in ipairs(choose(self.scenes, room)) do
     lines[#lines + 1] = scene_line(self, scene, name_width, width)
   end
@@ -101,6 +103,7 @@ end
 function Live_methods:event(event)
   local scene = self.scenes[event.index]
   scene.status, scene.credits, scene.estimate = event.event, event.credits, event.estimate or scene.estimate
+  scene.task_id = event.task_id and text.clean(event.task_id)
   scene.began = scene.began or event.event == "submitting" and self.now() or nil
   if not in_flight[event.event] then scene.ended = self.now() end
   self:tick()

@@ -13,6 +13,29 @@ function command.define(parser)
   parser:usage_margin(7)
 end
 
+local Scope_mt = {}
+
+-- A script that brings its own `omni.run` runs here, too, though the loop is turning already: it waits for what was spawned
+-- meanwhile.
+local function allow_run(omni)
+  local run, spawn, loop = omni.run, omni.spawn, require "omni.loop"
+  local scopes = {}
+  function Scope_mt.__close(scope) scopes[scope] = nil end
+  omni.spawn = function(...)
+    local fiber = spawn(...)
+    for scope in pairs(scopes) do scope[#scope + 1] = fiber end
+    return fiber
+  end
+  omni.run = function(fn, ...)
+    if type(fn) ~= "function" or not loop.current() then return run(fn, ...) end
+    local scope <close> = setmetatable({}, Scope_mt)
+    scopes[scope] = true
+    local results = table.pack(fn(...))
+    for _, fiber in ipairs(scope) do fiber:join() end -- it grows meanwhile
+    return table.unpack(results, 1, results.n)
+  end
+end
+
 -- What a script sees besides Lua's own globals.
 local function set_globals(given, arguments)
   local omni = require "omni"
@@ -40,6 +63,7 @@ function command.run(given, arguments)
     host.setenv("CRUN_BASE_URL", given.base_url)
   end
   set_globals(given, arguments)
+  allow_run(_G.omni)
 
   local in_flight, loop = require "omni.cli.in_flight", require "omni.loop"
   in_flight.watch_all(_G.omni)
@@ -53,17 +77,18 @@ function command.run(given, arguments)
     chunk(table.unpack(arguments))
     return 0
   end)
-  if failure then
-    local cause = failure.code == "coroutine_failed" and failure.message or tostring(failure)
-    common.say(cause)
-    if failure.code == "coroutine_failed" then io.stderr:write(failure.traceback, "\n") end
-    return 1
-  end
-  if code then return code end
+  if code and not failure then return code end
   local ids = in_flight.task_ids()
-  common.say(#ids == 0 and "interrupted; no task is in flight" or "interrupted; in flight, and charged, at the service:")
+  local they = "in flight, and charged, at the service:"
+  if not failure then
+    common.say("interrupted; " .. (#ids == 0 and "no task is in flight" or they))
+  else
+    common.say(failure.code == "coroutine_failed" and failure.message or tostring(failure))
+    if failure.code == "coroutine_failed" then io.stderr:write(failure.traceback, "\n") end
+    if #ids > 0 then common.say(they) end
+  end
   for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end
-  return 130
+  return failure and 1 or 130
 end
 
 return command

@@ -55,7 +55,13 @@ local function shoot(board, client, given, directory, on_interrupt)
   local signals = require "omni.cli.signals"
 
   local asked = consent.announce("asking what it costs ...")
-  local plan = require("omni.storyboard.price").price(board, client, given.jobs)
+  local told = {}
+  local plan = require("omni.storyboard.price").price(board, client, given.jobs, function(failure)
+    if told[failure.message] then return end
+    told[failure.message] = true
+    asked()
+    common.say(require("omni.cli.text").problem(failure) .. "; trying again")
+  end)
   asked()
   if given.json then progress.write_json(io.stdout, plan_event(board, plan, given, directory)) end
   local refused = consent.refusal(board, plan, given)

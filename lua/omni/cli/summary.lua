@@ -25,7 +25,8 @@ local function exit_code(summary)
   return exit_codes.done
 end
 
-local GOES_ON = 'It goes on at the service, and is charged. To fetch it later: client:task("%s"):await()'
+local GOES_ON = "What was interrupted goes on at the service, and is charged. To fetch it, in Lua:\n"
+  .. '  omni.client{}:task("%s"):await():save("%d.mp4")\n'
 
 -- What stands behind a scene's name: the first line, and lines below it.
 local function lines_of(scene, sandbox)
@@ -36,8 +37,7 @@ local function lines_of(scene, sandbox)
     lines[1] = ("%s  %s"):format(cost or "cost unknown", lines[1])
     return lines
   elseif scene.status == "interrupted" then
-    local task = text.clean(scene.task_id)
-    return { "interrupted  task " .. task, not sandbox and GOES_ON:format(task) or nil }
+    return { "interrupted  task " .. text.clean(scene.task_id) }
   elseif scene.status == "waiting" then
     return { "not submitted" }
   end
@@ -62,8 +62,13 @@ local function write(out, summary, options)
   name_width = math.min(name_width, 32)
 
   local title = summary.title and text.clean(summary.title) .. ": " or ""
-  out:write(("%s%d of %d scenes done, %s\n"):format(paint("title", title), count(summary, "fetched"), #summary.scenes,
-    text.credits(summary.credits, options.sandbox)))
+  local more = 0 -- what is, or may be, charged without having been reported
+  for _, scene in ipairs(summary.scenes) do
+    local charged = scene.task_id or scene.status == "unknown"
+    if charged and not scene.credits then more = more + (scene.estimate or 0) end
+  end
+  out:write(("%s%d of %d scenes done, %s%s\n"):format(paint("title", title), count(summary, "fetched"), #summary.scenes,
+    text.credits(summary.credits, options.sandbox), more > 0 and (", about %.14g more not yet reported"):format(more) or ""))
   for _, scene in ipairs(summary.scenes) do
     local lines = lines_of(scene, options.sandbox)
     local name = text.fit(text.clean(scene.scene), name_width)
@@ -78,6 +83,12 @@ local function write(out, summary, options)
     end
     out:write(("  %s  %s\n"):format(paint(scene.status, name), lines[1]))
     for index = 2, #lines do out:write(indent, lines[index], "\n") end
+  end
+  for _, scene in ipairs(summary.scenes) do
+    if scene.status == "interrupted" and not options.sandbox then -- said once, about the first of them
+      out:write(GOES_ON:format(text.clean(scene.task_id), scene.index))
+      break
+    end
   end
   out:flush()
 end

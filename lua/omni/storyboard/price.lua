@@ -18,9 +18,17 @@ local unavailable = { unauthorized = true, network = true, rate_limited = true, 
 ---@param board omni.Storyboard
 ---@param client omni.Client
 ---@param jobs? integer  questions at a time (4)
+---@param on_retry? fun(failure: table)  told of each try that failed and is made again
 ---@return omni.Plan
-local function price(board, client, jobs)
+local function price(board, client, jobs, on_retry)
   return loop.drive(function()
+    local asking = setmetatable({
+      pause_after = function(_, failure, attempt)
+        local wait = client:pause_after(failure, attempt)
+        if wait and on_retry then on_retry(failure) end
+        return wait
+      end,
+    }, { __index = client })
     local result = { scenes = {}, by_scene = {}, credits = 0, complete = true }
     local next_index = 1
     local function ask()
@@ -28,7 +36,7 @@ local function price(board, client, jobs)
         local index = next_index
         local scene = board.scenes[index]
         next_index = index + 1
-        local estimate, problem = client:estimate(scene.input, { model = scene.model })
+        local estimate, problem = asking:estimate(scene.input, { model = scene.model })
         result.scenes[index] = { scene = scene.name, credits = estimate and estimate.credits, error = problem }
         if estimate and estimate.balance then result.balance = estimate.balance end
         if problem and unavailable[problem.code] then result.unavailable = problem end
@@ -49,7 +57,7 @@ local function price(board, client, jobs)
         result.error = result.error or scene.error
       end
     end
-    if not result.balance and not result.unavailable then result.balance = client:balance() end
+    if not result.balance and not result.unavailable then result.balance = asking:balance() end
     return result
   end)
 end

@@ -67,6 +67,7 @@ function Run_methods:join()
       self:interrupt()
     end
   end
+  self.lock:close()
   if bug then error(bug, 0) end
   local summary = { title = self.board.title, scenes = {}, credits = 0, interrupted = false }
   for index, record in ipairs(self.records) do
@@ -92,7 +93,8 @@ local function make_directories(path)
   return core.make_directory(path)
 end
 
--- Whether files can be written there: to be known before anything is spent.
+-- Whether files can be written there: to be known before anything is spent. Answers a lock that keeps every other run out, as two
+-- at once would take each other's unfinished files.
 local function prepare(directory)
   local fine, why = make_directories(directory)
   if not fine then return nil, why end
@@ -101,7 +103,8 @@ local function prepare(directory)
   file, why = io.open(probe, "wb")
   if not file then return nil, why end
   file:close()
-  return os.remove(probe)
+  os.remove(probe)
+  return core.lock(directory .. "/.lock")
 end
 
 ---@class omni.RunOptions
@@ -123,12 +126,12 @@ local function start(board, given)
   given = options.check(given, known, "run", 3)
   local media = (given.directory or error("run: option 'directory' is missing", 3)) .. "/media"
   if not given.client then error("run: option 'client' is missing", 3) end
-  local fine, why = prepare(media)
-  if not fine then return nil, err.new { code = "io", message = "can't write to " .. why } end
+  local lock, why = prepare(media)
+  if not lock then return nil, err.new { code = "io", message = "can't write to " .. why } end
 
   local run = setmetatable({
     board = board, client = given.client, media = media, budget = given.budget, on_event = given.on_event,
-    interrupted = given.interrupted, keep_older = given.keep_older ~= false, records = {}, workers = {}, next = 1,
+    interrupted = given.interrupted, keep_older = given.keep_older ~= false, records = {}, workers = {}, next = 1, lock = lock,
   }, Run_mt)
   local scenes = {}
   for index, scene in ipairs(board.scenes) do scenes[index] = scene.name end

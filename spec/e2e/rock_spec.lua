@@ -1,0 +1,113 @@
+-- SPDX-License-Identifier: MIT
+-- Installed, by LuaRocks and by make: built in a copy of this tree, into trees of its own, with no rocks server to ask.
+local env = require "helper.env"
+local version = require "omni.version"
+
+local rockspec <const> = ("rockspec/omni-%s-1.rockspec"):format(version)
+
+describe("the version", function()
+  it("is the same in the rockspec and in the changelog's first entry", function()
+    assert.equal(rockspec .. "\n", env.output("ls rockspec/*.rockspec"))
+    local fields = {}
+    assert(loadfile(rockspec, "t", fields))()
+    assert.equal(version .. "-1", fields.version)
+    assert.equal("v" .. version, fields.source.tag)
+    assert.equal(version, env.read("CHANGELOG.md"):match("\n## ([%w.]+)"))
+  end)
+end)
+
+if not os.execute("command -v luarocks >/dev/null") then
+  it("the rock", function() pending("luarocks isn't installed: nothing about the rock was tried") end)
+  return
+end
+
+local directory, source, tree, said
+
+-- A shell command with nothing of this run's environment but PATH and what is given as words NAME=value.
+local function clean(words, command, from)
+  return env.output(("cd %s && env -i PATH=%s HOME=%s %s %s 2>&1"):format(env.quote(from or directory.path),
+    env.quote(os.getenv("PATH")), env.quote(directory.path), words, command))
+end
+
+-- Speaks as the README tells a user of Debian to, but knows no server.
+local function luarocks(into, command, from)
+  return clean("LUAROCKS_CONFIG=" .. env.quote(directory:file "config.lua"),
+    ("luarocks --lua-version=5.4 --tree=%s %s"):format(env.quote(into), command), from)
+end
+
+-- Plain Lua that finds omni's modules in that tree and nowhere else.
+local function plain(into, arguments)
+  local share, lib = into .. "/share/lua/5.4/?", into .. "/lib/lua/5.4/?.so;;"
+  return clean(("LUA_PATH=%s LUA_CPATH=%s"):format(env.quote(("%s.lua;%s/init.lua;;"):format(share, share)), env.quote(lib)),
+    env.plain_lua .. " " .. arguments)
+end
+
+-- What lies below a directory, sorted; "" when there is no such directory.
+local function files(path, below)
+  return env.output(("cd %s 2>/dev/null && find %s -type f | LC_ALL=C sort || true"):format(env.quote(path), below))
+end
+
+setup(function()
+  directory = env.directory()
+  source, tree = directory:file "source", directory:file "tree"
+  env.output(("mkdir %s && tar c --exclude='*.omni' Makefile LICENSE *.md csrc docs examples lua rockspec | tar x -C %s")
+    :format(env.quote(source), env.quote(source)))
+  env.write(directory:file "config.lua", env.read("rockspec/debian.lua") .. "rocks_servers = {}\n")
+  said = luarocks(tree, "make", source)
+end)
+
+teardown(function() directory:close() end)
+
+describe("the rock", function()
+  it("has a rockspec without faults", function()
+    luarocks(tree, "lint source/" .. rockspec)
+  end)
+
+  it("is built and installed offline by luarocks make: the program, both C modules, every Lua file", function()
+    assert.truthy(said:find(("omni %s-1 is now installed"):format(version), 1, true), said)
+    assert.equal(files(source .. "/lua", "omni"), files(tree .. "/share/lua/5.4", "omni"))
+    assert.equal("omni/core.so\nomni/listener.so\n", files(tree .. "/lib/lua/5.4", "omni"))
+    assert.equal("./omni\n", files(tree .. "/bin", "."))
+    assert.equal(files(source, "docs"), files(("%s/lib/luarocks/rocks-5.4/omni/%s-1"):format(tree, version), "docs"))
+  end)
+
+  it("gives plain Lua all that the README's example needs", function()
+    local found = plain(tree, [[-e 'require "omni" print(package.searchpath("omni.core", package.cpath))']])
+    assert.equal(tree .. "/lib/lua/5.4/omni/core.so\n", found)
+    local shot = plain(tree, env.quote(source .. "/examples/dawn.lua"))
+    assert.truthy(shot:find("saved\tdawn.mp4", 1, true), shot)
+    assert.equal("ftyp", env.read(directory:file "dawn.mp4"):sub(5, 8))
+  end)
+
+  it("brings a program that runs a storyboard by itself", function()
+    env.write(directory:file "board.lua", 'return storyboard { title = "One", scene "a" { prompt = "A boat." } }')
+    assert.equal("omni " .. version .. "\n", clean("", "tree/bin/omni --version"))
+    local shot = clean("PATH=/nonexistent", env.quote(tree .. "/bin/omni") .. " run board.lua --sandbox --seconds 0.1")
+    assert.truthy(shot:find("1 of 1 scenes done", 1, true), shot)
+  end)
+
+  it("can be packed, installed from that pack elsewhere, and removed from there without a trace", function()
+    luarocks(tree, "pack omni")
+    local other = directory:file "other tree"
+    luarocks(other, "install ./omni-*.rock")
+    assert.equal(version .. "\n", plain(other, [[-e 'print(require "omni".version)']]))
+    assert.equal("omni " .. version .. "\n", clean("", "'other tree/bin/omni' --version"))
+    luarocks(other, "remove omni")
+    assert.equal("./lib/luarocks/rocks-5.4/manifest\n", files(other, "."))
+  end)
+end)
+
+describe("make", function()
+  it("has nothing to do and to say the second time", function()
+    assert.equal("", clean("", "make -C source --no-print-directory build"))
+  end)
+
+  it("installs below DESTDIR and PREFIX what a rock has", function()
+    clean("", "make -C source install DESTDIR=" .. env.quote(directory:file "a package") .. " PREFIX=/usr")
+    local usr = directory:file "a package/usr"
+    assert.equal(files(tree .. "/share/lua/5.4", "omni"), files(usr .. "/share/lua/5.4", "omni"))
+    assert.equal("omni/core.so\nomni/listener.so\n", files(usr .. "/lib/lua/5.4", "omni"))
+    assert.equal(version .. "\n", plain(usr, [[-e 'print(require "omni".version)']]))
+    assert.equal("omni " .. version .. "\n", clean("", "'a package/usr/bin/omni' --version"))
+  end)
+end)
