@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The HTTP client as Lua sees it: options in, verbs that start an exchange each, and a pollable. Nothing in it blocks.
-#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core_parts.h"
 #include "pool.h"
@@ -17,7 +14,6 @@
 #define CLIENT "omni.http"
 #define API "/api/v1/client/job/"
 
-enum { MAX_KEY = 512 };
 enum { CLIENT_VALUE = 1, OWNER = 2 }; // an exchange's user values
 
 typedef struct {
@@ -28,145 +24,17 @@ typedef struct {
 
 // --- opening and closing
 
-static void free_list(struct curl_slist *list) {
-  for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
-  curl_slist_free_all(list);
-}
-
 static void close_client(client *c) {
   if (c->closed) return;
   c->closed = true;
   pool_close(&c->pool);
-  free_list(c->settings.key_headers);
-  free_list(c->settings.post_headers);
-  free(c->settings.base_url);
-  curl_url_cleanup(c->settings.server);
-  free(c->settings.user_agent);
-  free(c->settings.proxy);
-  free(c->settings.ca_file);
+  settings_free(&c->settings);
 }
 
 static client *check_client(lua_State *L) {
   client *c = luaL_checkudata(L, 1, CLIENT);
   if (c->closed) luaL_error(L, "the client is closed");
   return c;
-}
-
-// An option that is a string without control characters; NULL when it isn't there. The string is the caller's to free.
-static char *string_option(lua_State *L, const char *name) {
-  if (lua_getfield(L, 1, name) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return NULL;
-  }
-  size_t length = 0;
-  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
-  if (!text) luaL_error(L, "option '%s' must be a string", name);
-  for (size_t i = 0; i < length; i++)
-    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) luaL_error(L, "option '%s' holds a control character", name);
-  char *copy = strdup(text);
-  if (!copy) luaL_error(L, "not enough memory");
-  lua_pop(L, 1);
-  return copy;
-}
-
-static double number_option(lua_State *L, const char *name, double standard, double least, double most) {
-  double value = standard;
-  if (lua_getfield(L, 1, name) != LUA_TNIL) {
-    if (lua_type(L, -1) != LUA_TNUMBER) luaL_error(L, "option '%s' must be a number", name);
-    value = lua_tonumber(L, -1);
-    if (!(value >= least && value <= most)) luaL_error(L, "option '%s' must be a number from %f to %f", name, least, most);
-  }
-  lua_pop(L, 1);
-  return value;
-}
-
-static bool is_loopback(const char *host) {
-  return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
-}
-
-// Reads base_url; returns why it can't be used, or NULL.
-static const char *take_base_url(client *c, char *text) {
-  c->settings.base_url = text;
-  CURLU *parts = curl_url();
-  char *host = NULL, *part = NULL;
-  const char *why = NULL;
-  if (!parts || curl_url_set(parts, CURLUPART_URL, text, 0) != CURLUE_OK ||
-      (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0))
-    why = "it must be an http or https URL";
-  else if (curl_url_get(parts, CURLUPART_USER, &part, 0) == CURLUE_OK || curl_url_get(parts, CURLUPART_PASSWORD, &part, 0) == CURLUE_OK)
-    why = "it must not hold a user or a password";
-  else if (strpbrk(text, "?# \\"))
-    why = "it must not hold a query, a fragment, a space or a backslash";
-  else if (curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK)
-    c->settings.direct = is_loopback(host);
-  curl_free(host), curl_free(part);
-  curl_url_cleanup(parts);
-  for (size_t length = strlen(text); length && text[length - 1] == '/';) text[--length] = '\0';
-  return why;
-}
-
-// Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
-static bool split_base_url(exchange_settings *s) {
-  char *host = strstr(s->base_url, "://") + 3;
-  size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
-  s->base_path = s->base_url + length;
-  bool plain_proxy = tolower((unsigned char)s->base_url[4]) != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
-  if (plain_proxy) return true;
-  char *server = strndup(s->base_url, length);
-  s->server = curl_url();
-  bool fine = server && s->server && curl_url_set(s->server, CURLUPART_URL, server, 0) == CURLUE_OK;
-  free(server);
-  return fine;
-}
-
-static bool add_header(struct curl_slist **list, const char *line) {
-  struct curl_slist *longer = curl_slist_append(*list, line);
-  if (longer) *list = longer;
-  return longer != NULL;
-}
-
-// The key goes from Lua into the header lines and nowhere else. Returns why it can't be used, or NULL.
-static const char *take_key(client *c, lua_State *L) {
-  size_t length;
-  lua_getfield(L, 1, "api_key");
-  const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
-  if (!key) return "it must be a string";
-  if (length < 1 || length > MAX_KEY) return "it must be of 1 to 512 characters";
-  for (size_t i = 0; i < length; i++)
-    if (key[i] <= ' ' || key[i] > '~') return "it must be of printable ASCII characters, without spaces or line breaks";
-  char line[sizeof "x-api-key: " + MAX_KEY];
-  strcpy(line, "x-api-key: ");
-  memcpy(line + strlen(line), key, length + 1);
-  bool fine = add_header(&c->settings.key_headers, line) && add_header(&c->settings.post_headers, line);
-  explicit_bzero(line, sizeof line);
-  if (fine) c->settings.key = c->settings.key_headers->data + strlen("x-api-key: ");
-  lua_pop(L, 1);
-  return fine ? NULL : "not enough memory";
-}
-
-// As lines of our own: what libcurl makes of its options for them it prints twice.
-static bool add_common_headers(lua_State *L, exchange_settings *s) {
-  const char *agent = lua_pushfstring(L, "User-Agent: %s", s->user_agent);
-  bool fine = add_header(&s->key_headers, agent) && add_header(&s->post_headers, agent) &&
-              add_header(&s->key_headers, "Accept-Encoding: gzip") && add_header(&s->post_headers, "Accept-Encoding: gzip") &&
-              add_header(&s->post_headers, "Content-Type: application/json") &&
-              add_header(&s->post_headers, "Expect:"); // a 417 to an explicit one is answered by sending again
-  lua_pop(L, 1);
-  return fine;
-}
-
-static long version_option(lua_State *L) {
-  static const char *const names[] = {"auto", "1.1", "2-prior-knowledge", NULL};
-  static const long versions[] = {CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_1_1, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE};
-  lua_getfield(L, 1, "http_version");
-  const char *wanted = luaL_optstring(L, -1, "auto");
-  for (int i = 0; names[i]; i++) {
-    if (strcmp(names[i], wanted) == 0) {
-      lua_pop(L, 1);
-      return versions[i];
-    }
-  }
-  return luaL_error(L, "option 'http_version' must be 'auto', '1.1' or '2-prior-knowledge'");
 }
 
 static int open_client(lua_State *L) {
@@ -178,26 +46,8 @@ static int open_client(lua_State *L) {
   luaL_setmetatable(L, CLIENT);
   lua_newtable(L); // anchors the exchanges that aren't closed: reference → userdata
   lua_setiuservalue(L, 2, 1);
-  exchange_settings *s = &c->settings;
-
-  const char *why = "it must be a string";
-  char *base_url = string_option(L, "base_url");
-  if (!base_url || (why = take_base_url(c, base_url))) return luaL_error(L, "option 'base_url' can't be used: %s", why);
-  if ((why = take_key(c, L))) return luaL_error(L, "option 'api_key' can't be used: %s", why);
-  s->user_agent = string_option(L, "user_agent");
-  if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) return luaL_error(L, "not enough memory");
-  if (!add_common_headers(L, s)) return luaL_error(L, "not enough memory");
-  s->proxy = string_option(L, "proxy");
-  s->ca_file = string_option(L, "ca_file");
-  if (!split_base_url(s)) return luaL_error(L, "not enough memory");
-  s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
-  s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
-  s->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);
-  s->max_download_bytes = (int64_t)number_option(L, "max_download_bytes", 16.0 * (1 << 30), 1024, 1e15);
-  int max_connections = (int)number_option(L, "max_connections", 64, 1, 10000);
-  s->http_version = version_option(L);
-
-  if (!pool_open(&c->pool, max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
+  settings_take(L, &c->settings);
+  if (!pool_open(&c->pool, (int)c->settings.max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
   return 1;
 }
 
@@ -323,10 +173,10 @@ static int client_call(lua_State *L) {
 static void add_range(lua_State *L, exchange *x) {
   char line[1100];
   snprintf(line, sizeof line, "Range: bytes=%lld-", (long long)x->asked_from);
-  bool fine = add_header(&x->range_headers, line);
+  bool fine = header_add(&x->range_headers, line);
   if (x->validator && strlen(x->validator) < 1000 && !strpbrk(x->validator, "\r\n")) {
     snprintf(line, sizeof line, "If-Range: %s", x->validator);
-    fine = fine && add_header(&x->range_headers, line);
+    fine = fine && header_add(&x->range_headers, line);
   }
   if (!fine) no_memory(L, x);
 }

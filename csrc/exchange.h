@@ -10,29 +10,13 @@
 #include <stdint.h>
 
 #include "download.h"
+#include "settings.h"
 
 #define EXCHANGE "omni.exchange"
 
 typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD } exchange_kind;
 // FINISHING: the bytes are there, the file is being synced. TOLD: Lua knows of the end. CLOSED: the client has let go of it.
 typedef enum { RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
-
-// What all exchanges of a client share; owned by the client, which outlives its exchanges' running.
-typedef struct {
-  char *base_url; // without a slash at its end
-  // A query's URL is mostly the same: libcurl parses and prints URLs letter by letter, which costs more than sending them.
-  // So it is given the server's URL once, in parts, and each query's target. NULL where a proxy needs to see the whole URL.
-  CURLU *server;
-  const char *base_path; // the path within base_url
-  char *user_agent, *proxy, *ca_file;
-  const char *key; // within the key's header line
-  struct curl_slist *key_headers; // with the key; wiped by the client
-  struct curl_slist *post_headers;
-  long connect_timeout_ms, timeout_ms, http_version;
-  size_t max_bytes;
-  int64_t max_download_bytes;
-  bool direct; // the service is on this machine: no proxy out of the environment
-} exchange_settings;
 
 // An easy handle with its buffer: taken for a running exchange, given back for the next one of the same kind.
 typedef struct easy_slot {

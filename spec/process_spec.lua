@@ -219,9 +219,9 @@ describe("output", function()
   end)
 
   it("without end of what the program leaves behind doesn't hold us", function()
-    local result = sh("yes & sleep 0.01; echo done >&2", { stdout = "pipe" }) -- yes ends by SIGPIPE
+    local result = sh("echo y; yes & sleep 0.01; echo done >&2", { stdout = "pipe" }) -- yes ends by SIGPIPE
     assert.same({ 0, "done\n" }, { result.exit, result.stderr })
-    assert.equal("y\ny\n", result.stdout:sub(1, 4))
+    assert.equal("y\n", result.stdout:sub(1, 2)) -- a busy machine may not come to more
   end)
 end)
 

@@ -221,7 +221,7 @@ local client_options = {
 }
 
 local function loopback(base_url)
-  return base_url:find("^https?://127%.") or base_url:find("^https?://localhost[:/]?") or base_url:find("^https?://%[::1%]")
+  return base_url:find("^https?://127%.[%d.]+%f[:/\0]") or base_url:find("^https?://localhost[:/]?") or base_url:find("^https?://%[::1%]")
 end
 
 ---Opens a client.

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// A client's settings, out of the table of options that Lua gives. The key goes through here into libcurl's header lines.
+#include "settings.h"
+
+#include <ctype.h>
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { MAX_KEY = 512 };
+
+// An option that is a string without control characters; NULL when it isn't there. The string is the caller's to free.
+static char *string_option(lua_State *L, const char *name) {
+  if (lua_getfield(L, 1, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  size_t length = 0;
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+  if (!text) luaL_error(L, "option '%s' must be a string", name);
+  for (size_t i = 0; i < length; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) luaL_error(L, "option '%s' holds a control character", name);
+  char *copy = strdup(text);
+  if (!copy) luaL_error(L, "not enough memory");
+  lua_pop(L, 1);
+  return copy;
+}
+
+static double number_option(lua_State *L, const char *name, double standard, double least, double most) {
+  double value = standard;
+  if (lua_getfield(L, 1, name) != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TNUMBER) luaL_error(L, "option '%s' must be a number", name);
+    value = lua_tonumber(L, -1);
+    if (!(value >= least && value <= most)) luaL_error(L, "option '%s' must be a number from %f to %f", name, least, most);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
+static bool is_loopback(const char *host) {
+  bool numeric = strspn(host, "0123456789.") == strlen(host); // not 127.example.com
+  return strcasecmp(host, "localhost") == 0 || (numeric && strncmp(host, "127.", 4) == 0) || strcmp(host, "[::1]") == 0;
+}
+
+// Reads base_url; returns why it can't be used, or NULL.
+static const char *take_base_url(exchange_settings *s, char *text) {
+  s->base_url = text;
+  CURLU *parts = curl_url();
+  char *host = NULL, *part = NULL;
+  const char *why = NULL;
+  if (!parts || curl_url_set(parts, CURLUPART_URL, text, 0) != CURLUE_OK ||
+      (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0))
+    why = "it must be an http or https URL";
+  else if (curl_url_get(parts, CURLUPART_USER, &part, 0) == CURLUE_OK || curl_url_get(parts, CURLUPART_PASSWORD, &part, 0) == CURLUE_OK)
+    why = "it must not hold a user or a password";
+  else if (strpbrk(text, "?# \\"))
+    why = "it must not hold a query, a fragment, a space or a backslash";
+  else if (curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+    s->direct = is_loopback(host);
+  curl_free(host), curl_free(part);
+  curl_url_cleanup(parts);
+  for (size_t length = strlen(text); length && text[length - 1] == '/';) text[--length] = '\0';
+  return why;
+}
+
+// Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
+static bool split_base_url(exchange_settings *s) {
+  char *host = strstr(s->base_url, "://") + 3;
+  size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
+  s->base_path = s->base_url + length;
+  bool plain_proxy = tolower((unsigned char)s->base_url[4]) != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
+  if (plain_proxy) return true;
+  char *server = strndup(s->base_url, length);
+  s->server = curl_url();
+  bool fine = server && s->server && curl_url_set(s->server, CURLUPART_URL, server, 0) == CURLUE_OK;
+  free(server);
+  return fine;
+}
+
+bool header_add(struct curl_slist **list, const char *line) {
+  struct curl_slist *longer = curl_slist_append(*list, line);
+  if (longer) *list = longer;
+  return longer != NULL;
+}
+
+// The key goes from Lua into the header lines and nowhere else. Returns why it can't be used, or NULL.
+static const char *take_key(exchange_settings *s, lua_State *L) {
+  size_t length;
+  lua_getfield(L, 1, "api_key");
+  const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+  if (!key) return "it must be a string";
+  if (length < 1 || length > MAX_KEY) return "it must be of 1 to 512 characters";
+  for (size_t i = 0; i < length; i++)
+    if (key[i] <= ' ' || key[i] > '~') return "it must be of printable ASCII characters, without spaces or line breaks";
+  char line[sizeof "x-api-key: " + MAX_KEY];
+  strcpy(line, "x-api-key: ");
+  memcpy(line + strlen(line), key, length + 1);
+  bool fine = header_add(&s->key_headers, line) && header_add(&s->post_headers, line);
+  explicit_bzero(line, sizeof line);
+  if (fine) s->key = s->key_headers->data + strlen("x-api-key: ");
+  lua_pop(L, 1);
+  return fine ? NULL : "not enough memory";
+}
+
+// As lines of our own: what libcurl makes of its options for them it prints twice.
+static bool add_common_headers(lua_State *L, exchange_settings *s) {
+  const char *agent = lua_pushfstring(L, "User-Agent: %s", s->user_agent);
+  bool fine = header_add(&s->key_headers, agent) && header_add(&s->post_headers, agent) &&
+              header_add(&s->key_headers, "Accept-Encoding: gzip") && header_add(&s->post_headers, "Accept-Encoding: gzip") &&
+              header_add(&s->post_headers, "Content-Type: application/json") &&
+              header_add(&s->post_headers, "Expect:"); // a 417 to an explicit one is answered by sending again
+  lua_pop(L, 1);
+  return fine;
+}
+
+static long version_option(lua_State *L) {
+  static const char *const names[] = {"auto", "1.1", "2-prior-knowledge", NULL};
+  static const long versions[] = {CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_1_1, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE};
+  lua_getfield(L, 1, "http_version");
+  const char *wanted = luaL_optstring(L, -1, "auto");
+  for (int i = 0; names[i]; i++) {
+    if (strcmp(names[i], wanted) == 0) {
+      lua_pop(L, 1);
+      return versions[i];
+    }
+  }
+  return luaL_error(L, "option 'http_version' must be 'auto', '1.1' or '2-prior-knowledge'");
+}
+
+void settings_take(lua_State *L, exchange_settings *s) {
+  const char *why = "it must be a string";
+  char *base_url = string_option(L, "base_url");
+  if (!base_url || (why = take_base_url(s, base_url))) luaL_error(L, "option 'base_url' can't be used: %s", why);
+  if ((why = take_key(s, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
+  s->user_agent = string_option(L, "user_agent");
+  if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
+  if (!add_common_headers(L, s)) luaL_error(L, "not enough memory");
+  s->proxy = string_option(L, "proxy");
+  s->ca_file = string_option(L, "ca_file");
+  if (!split_base_url(s)) luaL_error(L, "not enough memory");
+  s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
+  s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
+  s->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);
+  s->max_download_bytes = (int64_t)number_option(L, "max_download_bytes", 16.0 * (1 << 30), 1024, 1e15);
+  s->max_connections = (long)number_option(L, "max_connections", 64, 1, 10000);
+  s->http_version = version_option(L);
+}
+
+// Wiped before it is freed: the key is in it.
+static void free_list(struct curl_slist *list) {
+  for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
+  curl_slist_free_all(list);
+}
+
+void settings_free(exchange_settings *s) {
+  free_list(s->key_headers);
+  free_list(s->post_headers);
+  free(s->base_url);
+  curl_url_cleanup(s->server);
+  free(s->user_agent);
+  free(s->proxy);
+  free(s->ca_file);
+  memset(s, 0, sizeof *s);
+}
