@@ -27,7 +27,7 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR))
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core system readiness download settings exchange pool client task echo process spawn output
+CORE     := core system readiness download settings exchange pool client answer echo task process spawn output
 LISTENER := listener listener_intake listener_request
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
@@ -100,7 +100,7 @@ FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undef
 fuzz:
 	@.ci/deps build fuzz
 	@mkdir -p build/fuzz/corpus
-	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/echo.c csrc/system.c \
+	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c \
 	  -o build/fuzz/task $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 	build/fuzz/task -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus spec/fuzz/seeds
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
 #include "core_parts.h"
 #include "pool.h"
 #include "task.h"

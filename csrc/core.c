@@ -15,6 +15,7 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   lua_newtable(L);
   system_open(L);
   readiness_open(L);
+  answer_open(L);
   task_open(L);
   client_open(L);
   process_open(L);

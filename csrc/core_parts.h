@@ -8,7 +8,8 @@
 void system_open(lua_State *L);
 void readiness_open(lua_State *L);
 void client_open(lua_State *L);
-void task_open(lua_State *L); // raises when lua-cjson can't be loaded
+void answer_open(lua_State *L); // raises when lua-cjson can't be loaded
+void task_open(lua_State *L);
 void process_open(lua_State *L);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "answer.h"
 #include "task.h"
 
 enum {

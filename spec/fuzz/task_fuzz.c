@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../csrc/answer.h"
 #include "../../csrc/core_parts.h"
 #include "../../csrc/task.h"
 
@@ -18,6 +19,7 @@ static lua_State *open_state(void) {
   luaL_openlibs(L);
   luaL_requiref(L, "cjson", luaopen_cjson, 0);
   lua_newtable(L);
+  answer_open(L);
   task_open(L);
   lua_setglobal(L, "core");
   lua_settop(L, 0);
