@@ -46,27 +46,36 @@ help:
 # What a machine must have is installed by .ci/deps, on Debian, when it is missing. It may be all that this Makefile asks
 # the machine about (pkg-config, Lua's library), hence the recursions below. `build` and `install` install no packages.
 
-# --- building
+# --- building (V=1 shows the commands)
+Q   := $(if $(V),,@)
+say  = $(if $(V),:,echo '  $(1)  $(2)')
+
 $(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) lua/omni/version.lua Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+	@$(call say,cc,$<)
+	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
 $(B)/lib/omni/core.so: $(CORE:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ $(addprefix -L,$(CURL_LIBDIR)) -lcurl -lpthread
+	@$(call say,link,$@)
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ $(addprefix -L,$(CURL_LIBDIR)) -lcurl -lpthread
 
 $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR)) -lmicrohttpd
+	@$(call say,link,$@)
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR)) -lmicrohttpd
 
 $(B)/obj/embedded.c: csrc/host/embed.lua $(LUA_FILES) $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
-	$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) > $@.new && mv $@.new $@
+	@$(call say,embed,$@)
+	$(Q)$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) > $@.new && mv $@.new $@
 
 $(B)/obj/embedded.o: $(B)/obj/embedded.c
-	$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
+	@$(call say,cc,$<)
+	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
 $(B)/omni: $(B)/obj/host/main.o $(B)/obj/embedded.o csrc/host/exports
-	$(CC) $(LDFLAGS) $(SANITIZE) $(filter %.o,$^) -o $@ -Wl,--dynamic-list=csrc/host/exports $(LUA_STATIC) -lm -ldl
+	@$(call say,link,$@)
+	$(Q)$(CC) $(LDFLAGS) $(SANITIZE) $(filter %.o,$^) -o $@ -Wl,--dynamic-list=csrc/host/exports $(LUA_STATIC) -lm -ldl
 
 # --- what is checked
 export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
