@@ -31,9 +31,9 @@ CORE     := core system readiness download settings exchange pool client answer 
 LISTENER := listener listener_intake listener_request
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
-.PHONY: all test asan memcheck fuzz lint check demo bench install clean help
+.PHONY: all deps test asan memcheck fuzz lint check demo bench install clean help
 all:
-	@.ci/deps build
+	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
 
 .PHONY: build
@@ -44,7 +44,11 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 # What a machine must have is installed by .ci/deps, on Debian, when it is missing. It may be all that this Makefile asks
-# the machine about (pkg-config, Lua's library), hence the recursions below. `build` and `install` install no packages.
+# the machine about (pkg-config, Lua's library), hence the recursions. `build` and `install` install no packages.
+## make deps: installs what is missing; the targets below call it. FOR="build test lint" says for what
+FOR ?= build test
+deps:
+	@.ci/deps $(FOR)
 
 # --- building (V=1 shows the commands)
 Q   := $(if $(V),,@)
@@ -65,7 +69,13 @@ $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR)) -lmicrohttpd
 
-$(B)/obj/embedded.c: csrc/host/embed.lua $(LUA_FILES) $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
+# The list of Lua files, changed only when one comes or goes.
+.PHONY: look
+$(B)/obj/lua_files: look
+	@mkdir -p $(@D)
+	@echo $(LUA_FILES) | cmp -s - $@ || echo $(LUA_FILES) > $@
+
+$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/lua_files $(LUA_FILES) $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
 	@$(call say,embed,$@)
 	$(Q)$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) > $@.new && mv $@.new $@
 
@@ -86,20 +96,20 @@ BUSTED = spec/helper/busted.lua $(SPECS) -o spec/helper/summary.lua
 
 ## make test: builds and tests; SPECS=spec/loop_spec.lua for one of them
 test:
-	@.ci/deps build test
+	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
 	@$(LUA) $(BUSTED)
 
 ## make asan: all tests under the address and undefined behaviour sanitizers, leaks included, with an eager garbage collector
 asan:
-	@.ci/deps build test
+	@$(MAKE) --no-print-directory deps FOR="build test asan"
 	@$(MAKE) --no-print-directory build B=build/asan CPPFLAGS="-include spec/helper/eager.h" \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh asan build/asan $(SPECS)
 
 ## make memcheck: all tests under valgrind, leaks included
 memcheck:
-	@.ci/deps build test memcheck
+	@$(MAKE) --no-print-directory deps FOR="build test memcheck"
 	@$(MAKE) --no-print-directory build
 	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh memcheck $(B) $(SPECS)
 
@@ -107,7 +117,7 @@ memcheck:
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 fuzz:
-	@.ci/deps build fuzz
+	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus
 	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c \
 	  -o build/fuzz/task $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
@@ -115,7 +125,7 @@ fuzz:
 
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
 lint:
-	@.ci/deps build lint
+	@$(MAKE) --no-print-directory deps FOR="build lint"
 	luacheck -q lua spec examples bench csrc/host
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem --suppress=toomanyconfigs -I$(LUA_INCDIR) csrc
@@ -128,13 +138,13 @@ check: lint test fuzz
 
 ## make demo: a film of six scenes, in the sandbox
 demo:
-	@.ci/deps build demo
+	@$(MAKE) --no-print-directory deps FOR="build demo"
 	@$(MAKE) --no-print-directory build
 	build/omni run examples/lighthouse.lua --sandbox
 
 ## make bench: the figures of docs/performance.md
 bench:
-	@.ci/deps build bench
+	@$(MAKE) --no-print-directory deps FOR="build bench"
 	@$(MAKE) --no-print-directory build
 	@LUA=$(LUA) bench/run
 

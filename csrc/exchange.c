@@ -47,7 +47,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
   return x->too_large ? CURL_WRITEFUNC_ERROR : length;
 }
 
-// Called each time that libcurl is about to send a request with a body. It sends a POST again by itself when a connection
+// Called each time that libcurl is about to send a request that isn't a GET. It sends a POST again by itself when a connection
 // dies unanswered; a submit must not be (docs/architecture.md, "At most once"), nor any other call that may cost something.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((easy_slot *)argument)->exchange;
@@ -190,6 +190,8 @@ bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, vo
   if (x->body) {
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
     SET(CURLOPT_POSTFIELDS, x->body); // not copied: it lives as long as the exchange
+  }
+  if (x->body || (x->kind == CALL && strcmp(x->method, "GET") != 0)) { // libcurl must not send it again by itself
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
     SET(CURLOPT_PREREQDATA, slot);

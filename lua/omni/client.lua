@@ -36,6 +36,7 @@ local function persist(self, try, ...)
       return nil, err.new(failure)
     end
     loop.sleep(wait)
+    if self.given_up and self.given_up() then return nil, err.new(failure) end -- storyboard/submit.lua
   end
 end
 

@@ -4,12 +4,10 @@
 -- `client:submit` tries again what was refused for the moment (429, 455) or certainly not sent. Between two tries nothing is
 -- on its way, so that the fiber may be cancelled then; while one is, cancelling it would lose the task id of something paid.
 
-local core = require "omni.core"
-
 ---@class omni.Sending
 ---@field is_stopped fun(): boolean   asked before each further try
 ---@field busy? boolean               in `submit` now
----@field pauses_until? number        monotonic seconds: until then nothing is on its way
+---@field pausing? boolean            between two tries: nothing is on its way
 ---@field dropped? boolean            a further try was due, and not made
 
 local Busy_mt = { __close = function(busy) busy.sending.busy = false end }
@@ -25,12 +23,17 @@ local function submit(sending, method, client, input, options)
   local view = setmetatable({
     pause_after = function(_, failure, attempt)
       local wait = not sending.is_stopped() and client:pause_after(failure, attempt) or nil
-      sending.pauses_until = wait and core.now() + wait
+      sending.pausing = wait ~= nil
       sending.dropped = sending.is_stopped() and failure.retry
       return wait
     end,
+    given_up = function() -- asked right before a further try
+      local outer = client.given_up and client.given_up() -- `client` may be such a view itself
+      sending.pausing, sending.dropped = false, outer or sending.is_stopped()
+      return sending.dropped
+    end,
   }, { __index = client })
-  sending.busy, sending.pauses_until, sending.dropped = true, nil, nil
+  sending.busy, sending.pausing, sending.dropped = true, false, nil
   local busy <close> = setmetatable({ sending = sending }, Busy_mt) -- luacheck: ignore 211
   local task, problem = method(view, input, options)
   if task then task.client = client end
@@ -41,7 +44,7 @@ end
 ---@param sending omni.Sending
 ---@return boolean
 local function on_its_way(sending)
-  return sending.busy and not (sending.pauses_until and core.now() < sending.pauses_until) or false
+  return sending.busy == true and not sending.pausing
 end
 
 return { on_its_way = on_its_way, submit = submit }
