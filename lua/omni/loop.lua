@@ -295,8 +295,12 @@ local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("omni.sleep: a number of seconds is due, 0 or more", 2)
   end
-  if not current then return drive(park, seconds) end
-  park(seconds)
+  if not current then return drive(sleep, seconds) end
+  local deadline = now() + seconds
+  repeat -- whoever else wakes this fiber
+    park(seconds)
+    seconds = deadline - now()
+  until seconds <= 0
 end
 
 local function wait_for(fiber)

@@ -109,7 +109,7 @@ function Task_methods:await(opts)
     end
     if self:done() then return self end
     if not self.client.http then return closed(self) end
-    local woken = self.client.watch:wait(self, deadline - core.now())
+    local woken = self.client.watch:wait(self, deadline)
     if not woken and not self:done() then return deadline_error(self, timeout) end
     if woken and woken ~= true then return give_up(self, woken) end
   end

@@ -188,10 +188,10 @@ end
 
 ---Parks the fiber until the task's status has changed, or asking for it has become useless.
 ---@param task omni.Task
----@param timeout number  seconds
+---@param deadline number  monotonic seconds
 ---@return true|table|nil  true: it changed; a failure: asking is of no use; nil: the time is over
-function Watch_methods:wait(task, timeout)
-  if timeout <= 0 then return nil end
+function Watch_methods:wait(task, deadline)
+  if deadline <= core.now() then return nil end
   task.answer = nil -- who waits for long needs no text to look at
   -- As little as can be is done on the stack of who waits: it would keep its size for as long as the wait lasts.
   if task.waiter == nil then
@@ -204,7 +204,10 @@ function Watch_methods:wait(task, timeout)
   elseif self.new == 1 then
     loop.wake(self.keeper)
   end
-  local woken = loop.park(timeout)
+  local woken
+  repeat -- a fiber that waits within a callback is woken by what it called from, too
+    woken = loop.park(deadline - core.now())
+  until woken or deadline <= core.now()
   if not woken then leave(task) end
   return woken
 end

@@ -55,7 +55,13 @@ local function write_json(out, event)
     object.scenes = {}
     for index, scene in ipairs(event.scenes) do object.scenes[index] = copy(scene, scene_shape) end
   end
-  out:write((json.encode(object):gsub("\\/", "/")), "\n") -- lua-cjson writes each slash as \/
+  local line = json.encode(object):gsub("\\/", "/") -- lua-cjson writes each slash as \/
+  local _, bad = utf8.len(line)
+  while bad do -- a path can be any bytes, JSON can't
+    line = line:sub(1, bad - 1) .. "\u{FFFD}" .. line:sub(bad + 1)
+    _, bad = utf8.len(line)
+  end
+  out:write(line, "\n")
   out:flush()
 end
 

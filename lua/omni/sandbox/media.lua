@@ -30,9 +30,11 @@ local fonts = {
 
 -- --- what this machine can
 
+local keyless = { CRUN_API_KEY = "" } -- a real key in our environment is none of ffmpeg's business
+
 -- Whether what ffmpeg tells of a part of it holds a text.
 local function offers(part, text)
-  local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe" })
+  local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe", environment = keyless })
   return result ~= nil and (result.stdout:find(text, 1, true) ~= nil)
 end
 
@@ -138,7 +140,7 @@ local function draw(spec, path)
     "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", "1",
     "-c:a", "aac", "-b:a", "64k", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact",
     "-movflags", "+faststart", "-f", "mp4", "file:" .. scratch.part,
-  }, { max_output = 4096 })
+  }, { max_output = 4096, environment = keyless })
   if not result then return nil, failure end
   if result.exit ~= 0 then
     local how = result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
