@@ -35,8 +35,8 @@ local function colour(path)
 end
 
 -- Runs Lua code in a process of its own; `$lua` is looked up before the environment changes.
-local function in_lua(code, environment)
-  local lua = env.output("command -v " .. env.lua):gsub("\n", "")
+local function in_lua(code, environment, interpreter)
+  local lua = env.output("command -v " .. (interpreter or env.lua)):gsub("\n", "")
   local result = assert(process.run({ lua, "-e", code }, { stdout = "pipe", environment = environment }))
   assert(result.exit == 0, result.stderr)
   return result.stdout
@@ -198,7 +198,7 @@ describe("where things are", function()
     assert.same({}, directory:names())
     told = in_lua(code, { TMPDIR = directory.path, CLIP = "/nowhere/clip.mp4", BUILTIN = "1" })
     assert.is_truthy(told:find "^ffmpeg\tnil\tio\t.*No such file or directory", told)
-    told = in_lua(code, { TMPDIR = "/nowhere", CLIP = directory:file "clip.mp4" })
+    told = in_lua(code, { TMPDIR = "/nowhere", CLIP = directory:file "clip.mp4" }, env.lua_without_tmpdir)
     assert.is_truthy(told:find "^ffmpeg\tnil\tio\t.*No such file or directory", told)
     assert.same({}, directory:names())
   end)

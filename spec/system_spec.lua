@@ -151,7 +151,7 @@ describe("directories", function()
   it("for a while lie in TMPDIR", function()
     local directory <close> = env.directory()
     local code = "io.write(tostring(require 'omni.core'.make_temporary_directory 'x-'))"
-    local command = "TMPDIR=%s " .. env.lua .. " -e " .. env.quote(code)
+    local command = "TMPDIR=%s " .. env.lua_without_tmpdir .. " -e " .. env.quote(code)
     local path = env.output(command:format(env.quote(directory.path)))
     assert.equal(directory.path .. "/x-", path:sub(1, -7))
     assert.equal("nil", env.output(command:format "/nowhere"))

@@ -122,6 +122,7 @@ end
 ---@return omni.Task|nil
 ---@return omni.Error|nil  codes: not_found, bad_answer, network, ...
 function Client_methods:query(id)
+  check_open(self)
   local known, problem = self:task(id)
   if not known then return nil, problem end
   return known:refresh()
@@ -133,6 +134,8 @@ local function is_submit(path)
   return plain:lower():find("createtask", 1, true) ~= nil
 end
 
+local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
+
 ---Any other call of the API. A GET is repeated when it fails for the moment; nothing else is.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
@@ -141,7 +144,10 @@ end
 ---@return omni.Error|nil
 function Client_methods:call(method, path, body)
   check_open(self)
-  if type(path) ~= "string" or path:sub(1, 1) ~= "/" then error("client:call: a path that begins with '/' is due", 2) end
+  if not methods[method] then error("client:call: the method must be GET, POST, PUT, DELETE or PATCH", 2) end
+  if type(path) ~= "string" or not path:find("^/[!-~]*$") or path:find("[#\\]") then
+    error("client:call: a path that begins with '/' is due, of printable ASCII characters without spaces", 2)
+  end
   if is_submit(path) then error("client:call: a submit must go through client:submit, which sends it at most once", 2) end
   if not loop.current() then return loop.drive(self.call, self, method, path, body) end
   local text, problem
@@ -166,6 +172,7 @@ end
 ---@return number|nil
 ---@return omni.Error|nil
 function Client_methods:balance()
+  check_open(self)
   local data, problem = self:call("GET", "/api/v1/client/account/balance")
   if problem then return nil, problem end
   local balance = number_in(data, "balance")

@@ -154,6 +154,7 @@ local function perform_download(client, on_progress, ...)
     local bytes, total, validator = x:progress()
     if bytes ~= seen or bytes == total then
       if on_progress then on_progress(bytes, total) end
+      if not client.http then return closed() end
       seen, since = bytes, core.now()
     elseif core.now() - since > client.timeout and not x:done() then
       local message = ("nothing came for %g seconds"):format(client.timeout)

@@ -20,14 +20,17 @@ local function trouble(value, field, depth)
     end
   elseif kind == "table" then
     if depth > 90 then return refuse(field, "is nested too deeply") end
-    local array = #value > 0
+    local array, count = #value > 0, 0
     for key, item in pairs(value) do
+      count = count + 1
       if array and (math.type(key) ~= "integer" or key < 1 or key > #value) or not array and type(key) ~= "string" then
         return refuse(field, "must be an array (1 to n, without holes) or an object (names only)")
       end
+      if not array and not utf8.len(key) then return refuse(field, "the name of a field must be valid UTF-8") end
       local problem = trouble(item, array and ("%s[%d]"):format(field, key) or field .. "." .. core.clean(key, 60), depth + 1)
       if problem then return problem end
     end
+    if array and count < #value then return refuse(field, "must be an array without holes") end
   elseif kind ~= "boolean" and value ~= core.json.null then
     return refuse(field, "can't be sent: it is a " .. kind)
   end

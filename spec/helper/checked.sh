@@ -26,7 +26,7 @@ case $how in
     runtime="$($CC -print-file-name=libasan.so) $($CC -print-file-name=libubsan.so)"
     wrapper "$work/lua" "$loader --preload '$runtime' $lua"
     export OMNI="$build/omni" OMNI_TEST_SLOWNESS=4
-    export ASAN_OPTIONS="log_path='$work/report/asan':detect_stack_use_after_return=1:strict_string_checks=1"
+    export ASAN_OPTIONS="log_path='$work/report/asan':detect_stack_use_after_return=1:strict_string_checks=1:print_legend=0"
     export UBSAN_OPTIONS="log_path='$work/report/ubsan':print_stacktrace=1"
     export LSAN_OPTIONS="suppressions='$(pwd)/spec/helper/lsan.supp':print_suppressions=0"
     ;;

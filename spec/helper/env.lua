@@ -7,6 +7,9 @@ local env = {}
 env.plain_lua = os.getenv("LUA") or "lua5.4"
 env.lua = os.getenv("OMNI_TEST_LUA") or env.plain_lua
 
+---For a child whose TMPDIR isn't there: valgrind itself could not start in it.
+env.lua_without_tmpdir = env.lua:find("memcheck", 1, true) and env.plain_lua or env.lua
+
 -- Slower runs (valgrind, sanitizers) multiply every time limit of a spec.
 local slowness = tonumber(os.getenv("OMNI_TEST_SLOWNESS") or "1")
 

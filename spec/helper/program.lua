@@ -30,11 +30,14 @@ function Child_methods.start(arguments, options)
   options = options or {}
   local files = env.directory()
   env.write(files:file "in", options.input or "")
-  local child = setmetatable({ files = files, lines = {} }, Child_mt)
-  child.pipe = assert(io.popen(("cd %s && echo $$ && exec %s <%s 2>%s"):format(env.quote(options.directory or here),
+  local pipe = assert(io.popen(("cd %s && echo $$ && exec %s <%s 2>%s"):format(env.quote(options.directory or here),
     command_of(arguments, options), env.quote(files:file "in"), env.quote(files:file "err"))))
-  child.pid = assert(child.pipe:read("l"))
-  return child
+  return setmetatable({ files = files, lines = {}, pipe = pipe, pid = assert(pipe:read("l")) }, Child_mt)
+end
+
+-- After a test that failed nobody stops it, and the pipe's end waits for its end. The pipe, which is older, is collected later.
+function Child_mt:__gc()
+  if io.type(self.pipe) == "file" then os.execute("kill -9 " .. self.pid) end
 end
 
 ---Reads stdout until a line matches; returns that line.

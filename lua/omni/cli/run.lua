@@ -8,7 +8,7 @@ local common = require "omni.cli.common"
 local command = { summary = "Shoot a storyboard: submit its scenes, wait, fetch the films." }
 
 function command.define(parser)
-  parser:argument("board", "A Lua file that returns a storyboard (docs/storyboards.md)."):argname("BOARD")
+  parser:argument("board", "A Lua file that returns a storyboard (README.md)."):argname("BOARD")
   parser:flag("--sandbox", "Against a sandbox of its own: no key, no network, no cost.")
   parser:option("--out", "Where the files go (default: BOARD.omni beside the board; its folder sandbox with --sandbox)."):argname("DIR")
   common.count(parser:option("--jobs", "Scenes in flight at most (default: 4)."):argname("N"))

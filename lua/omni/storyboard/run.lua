@@ -6,6 +6,7 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 local names = require "omni.storyboard.names"
 local options = require "omni.options"
+local is_board = require("omni.storyboard").is_board
 local on_its_way = require("omni.storyboard.submit").on_its_way
 local shooting = require "omni.storyboard.shoot"
 
@@ -117,15 +118,29 @@ end
 ---@field on_event? fun(event: table)      told of each change of a scene's status
 ---@field interrupted? fun(): boolean      asked before each submit; true stops the run
 
+-- A price that was given; one that can't be is asked for.
+local function usable_price(credits)
+  return type(credits) == "number" and credits >= 0 and credits or nil
+end
+
+-- Raises at the level of the caller's caller.
+local function check(board, given, what)
+  if not is_board(board) then error(("%s: a storyboard is due, not a %s"):format(what, type(board)), 3) end
+  options.check(given, known, what, 3)
+  if not given or not given.directory or given.directory == "" then error(what .. ": option 'directory' is missing", 3) end
+  if not given.client then error(what .. ": option 'client' is missing", 3) end
+  local budget = given.budget or 0
+  if budget ~= budget or budget < 0 then error(what .. ": option 'budget' must be a number, 0 or more", 3) end
+end
+
 ---Starts shooting a board.
 ---@param board omni.Storyboard
 ---@param given omni.RunOptions
 ---@return omni.Run|nil run  `run:join()`, `run:interrupt()`
 ---@return omni.Error|nil    when the directory can't be used
 local function start(board, given)
-  given = options.check(given, known, "run", 3)
-  local media = (given.directory or error("run: option 'directory' is missing", 3)) .. "/media"
-  if not given.client then error("run: option 'client' is missing", 3) end
+  check(board, given, "run.start")
+  local media = given.directory .. "/media"
   local lock, why = prepare(media)
   if not lock then return nil, err.new { code = "io", message = "can't write to " .. why } end
 
@@ -138,7 +153,7 @@ local function start(board, given)
   run.stems = names.stems(scenes)
   for index, name in ipairs(scenes) do
     run.records[index] = { scene = name, index = index, status = "waiting", stem = run.stems[index],
-      estimate = given.prices and given.prices[name] }
+      estimate = given.prices and usable_price(given.prices[name]) }
   end
   for index = 1, math.min(given.jobs or 4, #scenes) do
     local worker = { is_stopped = function() return run.stopped end }
@@ -151,6 +166,7 @@ end
 ---Shoots a board; options as for `start`. A scene that fails doesn't stop the others.
 ---@return omni.RunSummary|nil summary, omni.Error|nil
 local function run_board(board, given)
+  check(board, given, "omni.run_storyboard")
   return loop.drive(function()
     local run <close>, problem = start(board, given)
     if not run then return nil, problem end
