@@ -103,9 +103,12 @@ local function drive(client)
   end
 end
 
--- `sent`: a submit was on its way; what became of it nobody will know.
-local function closed(sent)
-  if not sent then return nil, { code = "closed", message = "the client was closed", retry = false } end
+-- Of a submit that was on its way nobody will know what became of it.
+local function closed(verb, x)
+  local submit = verb == "submit"
+  if not submit or not x or x:sends() == 0 then
+    return nil, { code = "closed", message = "the client was closed", retry = false, sent = submit and "no" or nil }
+  end
   return nil, {
     code = "submit_unknown", sent = "maybe", retry = false,
     message = "the outcome of this submit is unknown: the client was closed before the answer came",
@@ -128,7 +131,7 @@ end
 local function perform(client, into, timeout, verb, ...)
   if client.http and not is_free(client) and not stand_in_line(client, timeout) then return too_late() end
   local http = client.http
-  if not http then return closed() end
+  if not http then return closed(verb) end
   local x <close> = http[verb](http, loop.current(), ...)
   drive(client)
   local deadline = timeout and core.now() + timeout
@@ -136,7 +139,7 @@ local function perform(client, into, timeout, verb, ...)
     local left = deadline and deadline - core.now()
     if left and left <= 0 then return too_late() end
     loop.park(left)
-    if not client.http then return closed(verb == "submit" and x:sends() > 0) end
+    if not client.http then return closed(verb, x) end
   until x:done()
   return x:result(into)
 end

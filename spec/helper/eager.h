@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Included before all else by `make asan`: every call by which our C code may set the garbage collector off does so, every
-// EAGER-th time with a whole collection, and between them it never rests. What isn't anchored is gone at once.
+// Included before all else by `make asan`: every call by which our C code may set the garbage collector off makes a whole
+// collection first, and between them the collector never rests. What isn't anchored is gone at once.
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>
 
-#ifndef EAGER
-#define EAGER 1
-#endif
-
 static inline lua_State *eager(lua_State *L) {
-  static unsigned turns;
-  if (turns == 0) lua_gc(L, LUA_GCSETPAUSE, 0), lua_gc(L, LUA_GCSETSTEPMUL, 1000);
-  if (turns++ % EAGER == 0) lua_gc(L, LUA_GCCOLLECT);
+  lua_gc(L, LUA_GCSETPAUSE, 0);
+  lua_gc(L, LUA_GCSETSTEPMUL, 1000);
+  lua_gc(L, LUA_GCCOLLECT);
   return L;
 }
 

@@ -21,9 +21,13 @@ end
 
 local function is_stopped() return stopped end
 
+local lost = 0 -- submits that were given up on their way: the script failed elsewhere, or cancelled them
+
 local Entry_mt = {
   __close = function(entry)
-    sending[entry.sending] = nil
+    local mine = entry.sending
+    sending[mine] = nil
+    if not mine.heard and not mine.pausing then lost = lost + 1 end
     if waiter then loop.wake(waiter) end
   end,
 }
@@ -40,6 +44,7 @@ local function watch(client)
       sending[mine] = loop.current()
       local entry <close> = setmetatable({ sending = mine }, Entry_mt) -- luacheck: ignore 211
       task, problem = sendings.submit(mine, method, self, input, options)
+      mine.heard = true
     end
     if task then keep(task) end
     if stopped then loop.park() end
@@ -81,4 +86,4 @@ local function task_ids()
   return ids
 end
 
-return { settle = settle, task_ids = task_ids, watch_all = watch_all }
+return { lost = function() return lost end, settle = settle, task_ids = task_ids, watch_all = watch_all }

@@ -88,6 +88,8 @@ function command.run(given, arguments)
     if #ids > 0 then common.say(they) end
   end
   for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end
+  local lost = in_flight.lost()
+  if lost > 0 then common.say(("%d submit(s) given up on their way: they may have been accepted and charged"):format(lost)) end
   return failure and 1 or 130
 end
 

@@ -1,0 +1,15 @@
+-- SPDX-License-Identifier: MIT
+-- An array with a hole was sent with a null in it, and a name that isn't UTF-8 was sent as it is.
+local json = require "omni.json"
+
+describe("a body that JSON can't hold", function()
+  it("is refused: an array with a hole, a name that isn't UTF-8", function()
+    for _, value in ipairs { { 1, 2, nil, 4 }, { ["\xff"] = 1 }, { a = { { ["\xc3"] = 1 } } } } do
+      local text, err = json.encode({ value = value }, "body")
+      assert.is_nil(text)
+      assert.equal("invalid_input", err.code)
+      assert.matches("^body%.value", err.field)
+    end
+    assert.equal('{"a":[1,2,3]}', json.encode({ a = { 1, 2, 3 } }, "body"))
+  end)
+end)
