@@ -15,6 +15,10 @@ CURL_INCDIR ?=
 CURL_LIBDIR ?=
 MHD_INCDIR  ?=
 MHD_LIBDIR  ?=
+SQLITE_INCDIR ?=
+SQLITE_LIBDIR ?=
+CRYPTO_INCDIR ?=
+CRYPTO_LIBDIR ?=
 PREFIX      ?= /usr/local
 INST_BINDIR ?= $(PREFIX)/bin
 INST_LUADIR ?= $(PREFIX)/share/lua/5.4
@@ -23,12 +27,14 @@ INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
 B ?= build
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
 STRICT   ?= $(if $(CI),-Werror)
-INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR))
+INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(SQLITE_INCDIR) $(CRYPTO_INCDIR))
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core system readiness download settings exchange pool client answer echo task process spawn output
+CORE     := core system readiness download settings exchange exchange_result upload pool client answer echo task process spawn output digest
 LISTENER := listener listener_intake listener_request
+LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker
+MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
 .PHONY: all deps test asan memcheck fuzz lint check demo bench install clean help
@@ -37,7 +43,7 @@ all:
 	@$(MAKE) --no-print-directory build
 
 .PHONY: build
-build: $(B)/omni $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
+build: $(B)/omni $(MODULES)
 	@:
 
 help:
@@ -62,12 +68,17 @@ $(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) lua/omni/version.lua Makefile
 $(B)/lib/omni/core.so: $(CORE:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
 	@$(call say,link,$@)
-	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ $(addprefix -L,$(CURL_LIBDIR)) -lcurl -lpthread
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) -Wl,-z,nodelete $^ -o $@ $(addprefix -L,$(CURL_LIBDIR) $(CRYPTO_LIBDIR)) -lcurl -lcrypto -lpthread
 
 $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR)) -lmicrohttpd
+
+$(B)/lib/omni/ledger.so: $(LEDGER:%=$(B)/obj/%.o)
+	@mkdir -p $(@D)
+	@$(call say,link,$@)
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(SQLITE_LIBDIR)) -lsqlite3 -lpthread
 
 # The list of Lua files, changed only when one comes or goes.
 .PHONY: look
@@ -75,7 +86,7 @@ $(B)/obj/lua_files: look
 	@mkdir -p $(@D)
 	@echo $(LUA_FILES) | cmp -s - $@ || echo $(LUA_FILES) > $@
 
-$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/lua_files $(LUA_FILES) $(B)/lib/omni/core.so $(B)/lib/omni/listener.so
+$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/lua_files $(LUA_FILES) $(MODULES)
 	@$(call say,embed,$@)
 	$(Q)$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) > $@.new && mv $@.new $@
 
@@ -91,6 +102,8 @@ $(B)/omni: $(B)/obj/host/main.o $(B)/obj/embedded.o csrc/host/exports
 export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
 export LUA_CPATH := $(B)/lib/?.so;;
 export OMNI      := $(CURDIR)/$(B)/omni
+export XDG_STATE_HOME := $(CURDIR)/$(B)/state# no test writes into the user's ledger
+export OMNI_LEDGER :=
 SPECS ?= spec
 BUSTED = spec/helper/busted.lua $(SPECS) -o spec/helper/summary.lua
 
@@ -152,7 +165,7 @@ bench:
 install: build
 	install -d "$(DESTDIR)$(INST_BINDIR)" "$(DESTDIR)$(INST_LIBDIR)/omni" "$(DESTDIR)$(INST_LUADIR)"
 	install -m 755 $(B)/omni "$(DESTDIR)$(INST_BINDIR)/omni"
-	install -m 644 $(B)/lib/omni/core.so $(B)/lib/omni/listener.so "$(DESTDIR)$(INST_LIBDIR)/omni"
+	install -m 644 $(MODULES) "$(DESTDIR)$(INST_LIBDIR)/omni"
 	for file in $(LUA_FILES) $(wildcard lua/omni/*.d.lua); do \
 	  install -D -m 644 $$file "$(DESTDIR)$(INST_LUADIR)/$${file#lua/}" || exit 1; done
 

@@ -174,10 +174,10 @@ static int client_call(lua_State *L) {
 static void add_range(lua_State *L, exchange *x) {
   char line[1100];
   snprintf(line, sizeof line, "Range: bytes=%lld-", (long long)x->asked_from);
-  bool fine = header_add(&x->range_headers, line);
+  bool fine = header_add(&x->own_headers, line);
   if (x->validator && strlen(x->validator) < 1000 && !strpbrk(x->validator, "\r\n")) {
     snprintf(line, sizeof line, "If-Range: %s", x->validator);
-    fine = fine && header_add(&x->range_headers, line);
+    fine = fine && header_add(&x->own_headers, line);
   }
   if (!fine) no_memory(L, x);
 }
@@ -208,6 +208,40 @@ static int client_download(lua_State *L) {
                   error == EWOULDBLOCK ? "another download is writing to it"
                   : error == ELOOP     ? "its .part is a symbolic link"
                                        : strerror(error));
+  failure_push(L, "io", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  return 2;
+}
+
+static bool is_media_type(const char *text) {
+  size_t length = strlen(text);
+  for (size_t i = 0; i < length; i++)
+    if (text[i] < ' ' || text[i] > '~') return false;
+  return length > 0 && length < 256;
+}
+
+// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once.
+// The file is PUT to the URL, without the key; a redirect isn't followed. Safe to repeat.
+static int client_upload(lua_State *L) {
+  client *c = check_client(L);
+  size_t url_length, path_length;
+  const char *url = luaL_checklstring(L, 3, &url_length), *path = luaL_checklstring(L, 4, &path_length);
+  const char *type = luaL_checkstring(L, 5);
+  luaL_argcheck(L, strlen(url) == url_length, 3, "a URL holds no NUL");
+  luaL_argcheck(L, strlen(path) == path_length, 4, "a path holds no NUL");
+  luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
+  exchange *x = new_exchange(L, c, UPLOAD);
+  set_url(L, x, url, "");
+  if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
+  if ((x->source = upload_open(path))) {
+    x->total = upload_size(x->source);
+    return start(L, c, x);
+  }
+  int error = errno;
+  exchange_release(x);
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s can't be read: %s", path, error == EINVAL ? "it isn't a file" : strerror(error));
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
   return 2;
@@ -302,10 +336,10 @@ static int exchange_done(lua_State *L) {
   return 1;
 }
 
-// progress(exchange) → bytes of the file so far, total | nil, validator | nil
+// progress(exchange) → bytes of the file so far (got, or given to the connection), total | nil, validator | nil
 static int exchange_progress(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  lua_pushinteger(L, x->file ? download_offset(x->file) : 0);
+  lua_pushinteger(L, x->file ? download_offset(x->file) : x->source ? upload_offset(x->source) : 0);
   if (x->total >= 0)
     lua_pushinteger(L, x->total);
   else
@@ -332,14 +366,15 @@ static int exchange_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg client_methods[] = {{"submit", client_submit},   {"query", client_query},     {"call", client_call},
-                                          {"download", client_download}, {"pollfd", client_pollfd},   {"events", client_events},
-                                          {"timeout", client_timeout}, {"step", client_step},       {"finished", client_finished},
-                                          {"busy", client_busy},       {"running", client_running},        {"owners", client_owners},       {"close", client_close},     {"__gc", client_close},
-                                          {"__close", client_close},   {NULL, NULL}};
+static const luaL_Reg client_methods[] = {{"submit", client_submit},     {"query", client_query},       {"call", client_call},
+                                          {"download", client_download}, {"upload", client_upload},     {"pollfd", client_pollfd},
+                                          {"events", client_events},     {"timeout", client_timeout},   {"step", client_step},
+                                          {"finished", client_finished}, {"busy", client_busy},         {"running", client_running},
+                                          {"owners", client_owners},     {"close", client_close},       {"__gc", client_close},
+                                          {"__close", client_close},     {NULL, NULL}};
 
-static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done}, {"progress", exchange_progress}, {"sends", exchange_sends},
-                                            {"close", exchange_close},   {"__close", exchange_close},
+static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done},   {"progress", exchange_progress},
+                                            {"sends", exchange_sends},   {"close", exchange_close}, {"__close", exchange_close},
                                             {NULL, NULL}};
 
 static void make_class(lua_State *L, const char *name, const luaL_Reg *methods) {

@@ -19,5 +19,6 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   task_open(L);
   client_open(L);
   process_open(L);
+  digest_open(L);
   return 1;
 }

@@ -11,10 +11,13 @@
 
 #include "download.h"
 #include "settings.h"
+#include "upload.h"
 
 #define EXCHANGE "omni.exchange"
 
-typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD } exchange_kind;
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes: of one answer, all its header lines together; also of a page that nobody needs
+
+typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD, UPLOAD } exchange_kind;
 // FINISHING: the bytes are there, the file is being synced. TOLD: Lua knows of the end. CLOSED: the client has let go of it.
 typedef enum { RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
 
@@ -49,7 +52,8 @@ typedef struct exchange {
   long status;
 
   download *file;
-  struct curl_slist *range_headers; // of a resumed download
+  upload *source;
+  struct curl_slist *own_headers;   // of a download that goes on, or of an upload
   char *validator;                  // ETag or Last-Modified of what the file holds already, or NULL
   int64_t expected_total;           // what the server said before; -1 when it didn't
   int64_t asked_from, total;        // -1 when the total isn't known
@@ -67,6 +71,8 @@ void exchange_release(exchange *x);
 // result(exchange) → value | nil, failure; the exchange must be DONE or TOLD.
 int exchange_push_result(lua_State *L, exchange *x);
 
+// A header of the answer, its last value; NULL when there is none. Valid until the exchange's slot runs again.
+const char *exchange_header(const exchange *x, const char *name);
 // By what a download's file can be told from another one under its URL; NULL when the server doesn't say.
 const char *exchange_validator(const exchange *x);
 

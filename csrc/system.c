@@ -171,11 +171,18 @@ static const char *check_path(lua_State *L, int argument) {
   return path;
 }
 
+void system_stamp(const struct stat *status, char stamp[STAMP_SIZE]) {
+  snprintf(stamp, STAMP_SIZE, "%jx:%jx:%jx:%jx.%lx:%jx.%lx", (uintmax_t)status->st_dev, (uintmax_t)status->st_ino,
+           (uintmax_t)status->st_size, (uintmax_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec, (uintmax_t)status->st_ctim.tv_sec,
+           status->st_ctim.tv_nsec);
+}
+
 static int file_status(lua_State *L) {
   const char *path = check_path(L, 1);
   struct stat status;
+  char stamp[STAMP_SIZE];
   if (stat(path, &status) != 0) return luaL_fileresult(L, 0, path);
-  lua_createtable(L, 0, 4);
+  lua_createtable(L, 0, 5);
   lua_pushstring(L, S_ISREG(status.st_mode) ? "file" : S_ISDIR(status.st_mode) ? "directory" : "other");
   lua_setfield(L, -2, "kind");
   lua_pushinteger(L, status.st_mode & 07777);
@@ -184,18 +191,38 @@ static int file_status(lua_State *L) {
   lua_setfield(L, -2, "size");
   lua_pushnumber(L, (lua_Number)status.st_mtim.tv_sec + (lua_Number)status.st_mtim.tv_nsec / 1e9);
   lua_setfield(L, -2, "mtime");
+  system_stamp(&status, stamp);
+  lua_pushstring(L, stamp);
+  lua_setfield(L, -2, "stamp");
   return 1;
 }
 
 static int make_directory(lua_State *L) {
   const char *path = check_path(L, 1);
-  bool made = mkdir(path, 0777) == 0;
+  lua_Integer mode = luaL_optinteger(L, 2, 0777);
+  luaL_argcheck(L, mode >= 0 && mode <= 07777, 2, "must be permissions");
+  bool made = mkdir(path, (mode_t)mode) == 0;
   if (!made && errno == EEXIST) {
     struct stat status;
     made = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
     if (!made) errno = EEXIST;
   }
   return luaL_fileresult(L, made, path);
+}
+
+// The absolute path of a file that is there, without links in it.
+static int real_path(lua_State *L) {
+  const char *path = check_path(L, 1);
+  char found[PATH_MAX];
+  if (!realpath(path, found)) return luaL_fileresult(L, 0, path);
+  lua_pushstring(L, found);
+  return 1;
+}
+
+// Gives a file a second name; never replaces what is there.
+static int link_file(lua_State *L) {
+  const char *from = check_path(L, 1), *to = check_path(L, 2);
+  return luaL_fileresult(L, link(from, to) == 0, to);
 }
 
 static int make_temporary_directory(lua_State *L) {
@@ -226,7 +253,7 @@ static int lock_release(lua_State *L) {
   return 0;
 }
 
-// lock(path) → lock | nil, message. The file is made when it isn't there, and stays.
+// lock(path) → lock | nil, message, errno. The file is made when it isn't there, and stays.
 static int lock(lua_State *L) {
   const char *path = check_path(L, 1);
   int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
@@ -237,7 +264,8 @@ static int lock(lua_State *L) {
   if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
   lua_pushnil(L);
   lua_pushfstring(L, "%s: another run holds it", path);
-  return 2;
+  lua_pushinteger(L, EWOULDBLOCK);
+  return 3;
 }
 
 static const luaL_Reg functions[] = {{"now", now},
@@ -245,6 +273,8 @@ static const luaL_Reg functions[] = {{"now", now},
                                      {"clean", clean},
                                      {"stat", file_status},
                                      {"make_directory", make_directory},
+                                     {"real_path", real_path},
+                                     {"link", link_file},
                                      {"make_temporary_directory", make_temporary_directory},
                                      {"remove", remove_path},
                                      {"lock", lock},

@@ -23,6 +23,8 @@ dependencies = {
 external_dependencies = {
   CURL = { library = "curl" },
   MICROHTTPD = { library = "microhttpd" },
+  SQLITE = { library = "sqlite3" },
+  CRYPTO = { library = "crypto" },
 }
 build = {
   type = "make",
@@ -36,6 +38,10 @@ build = {
     CURL_LIBDIR = "$(CURL_LIBDIR)",
     MHD_INCDIR = "$(MICROHTTPD_INCDIR)",
     MHD_LIBDIR = "$(MICROHTTPD_LIBDIR)",
+    SQLITE_INCDIR = "$(SQLITE_INCDIR)",
+    SQLITE_LIBDIR = "$(SQLITE_LIBDIR)",
+    CRYPTO_INCDIR = "$(CRYPTO_INCDIR)",
+    CRYPTO_LIBDIR = "$(CRYPTO_LIBDIR)",
   },
   install_variables = {
     INST_BINDIR = "$(BINDIR)",

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Writes to stdout a C file that holds omni's Lua files and its two built C modules as data, for csrc/host/main.c.
+-- Writes to stdout a C file that holds omni's Lua files and its built C modules as data, for csrc/host/main.c.
 -- Usage: lua5.4 embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/run.lua, ...)
 
-local modules = { "omni.core", "omni.listener" }
+local modules = { "omni.core", "omni.listener", "omni.ledger" }
 
 local function read(path)
   local file <close> = assert(io.open(path, "rb"))

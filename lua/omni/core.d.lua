@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Types of csrc/client.c, csrc/task.c and csrc/readiness.c; the rest of omni.core is in system.d.lua and process.d.lua.
+-- Types of csrc/client.c, csrc/task.c, csrc/readiness.c and csrc/digest.c; the rest of omni.core is in system.d.lua and process.d.lua.
 
 ---@class omni.core
 ---@field json table   our own instance of lua-cjson: encode, decode, null
@@ -25,7 +25,7 @@ local Exchange = {}
 ---@return boolean
 function Exchange:done() end
 ---@param into? table  for a query: the table to fill
----@return any value   submit: the task id; query: the table; call: the answer's data; download: bytes
+---@return any value   submit: the task id; query: the table; call: the answer's data; download, upload: bytes
 ---@return omni.Failure|nil
 function Exchange:result(into) end
 ---@return integer bytes, integer|nil total, string|nil validator
@@ -62,6 +62,14 @@ function Http:call(owner, method, path, body) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil  "io": the file can't be written
 function Http:download(owner, url, path, offset, validator, total) end
+---PUTs a file to a URL, without the key. A redirect isn't followed.
+---@param owner any
+---@param url string
+---@param path string          a regular file; its size now is how much is sent
+---@param content_type string
+---@return omni.Exchange|nil
+---@return omni.Failure|nil    "io": the file can't be read
+function Http:upload(owner, url, path, content_type) end
 ---@return any owner  of the next exchange that is done, each once; nil: none
 function Http:finished() end
 ---@return integer
@@ -118,5 +126,34 @@ function core.is_task_id(value) end
 ---@param value any
 ---@return boolean  http(s), with a host, without user, password, white space
 function core.is_usable_url(value) end
+
+---The SHA-256 of a text.
+---@param text string
+---@return string  64 hexadecimal digits, in lower case
+function core.sha256(text) end
+
+---A file whose SHA-256 is found in a thread of its own: a pollable. lua/omni/digest.lua waits for one.
+---@class omni.DigestJob: omni.Pollable
+local DigestJob = {}
+---A descriptor that is readable once it is done.
+---@return integer
+function DigestJob:pollfd() end
+---@return "r"
+function DigestJob:events() end
+---@return nil
+function DigestJob:timeout() end
+---@return boolean done
+function DigestJob:step() end
+---nil, without a message, while it is read.
+---@return omni.Digest|nil
+---@return string|nil message  why there is none: it can't be read, or it changed meanwhile
+function DigestJob:result() end
+---Stops it where it is. May be called again; also `<close>` and collection.
+function DigestJob:close() end
+
+---@param path string  a regular file; links are followed
+---@return omni.DigestJob|nil
+---@return string|nil message  why it can't be read
+function core.digest(path) end
 
 return core

@@ -30,6 +30,8 @@ function core.clean(text, max_bytes) end
 ---@field mode integer  permission bits
 ---@field size integer  bytes
 ---@field mtime number  seconds since 1970
+---@field stamp string  another one when the file was changed or replaced; but a change within a tick of the file system's clock (a few
+---  milliseconds, on some systems 2 seconds) after the last one may leave it as it was
 
 ---Follows links.
 ---@param path string
@@ -39,9 +41,23 @@ function core.stat(path) end
 
 ---Makes one level; a directory that exists is fine.
 ---@param path string
+---@param mode? integer  permissions of a new one (0777), less the process's umask
 ---@return true|nil
 ---@return string|nil message
-function core.make_directory(path) end
+function core.make_directory(path, mode) end
+
+---The absolute path of a file that is there, without links in it.
+---@param path string
+---@return string|nil path
+---@return string|nil message
+function core.real_path(path) end
+
+---Gives a file a second name (a hard link); never replaces what is there.
+---@param from string
+---@param to string
+---@return true|nil
+---@return string|nil message
+function core.link(from, to) end
 
 ---A new directory, for us only, in TMPDIR or /tmp.
 ---@param prefix string  what its name begins with; no slash
@@ -66,4 +82,5 @@ function Lock:close() end
 ---@param path string
 ---@return omni.core.Lock|nil
 ---@return string|nil message
+---@return integer|nil errno  11 (EWOULDBLOCK) when it is taken
 function core.lock(path) end

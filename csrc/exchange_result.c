@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+// What an exchange came to, as Lua gets it: a value, or nil and a failure.
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "exchange.h"
+#include "task.h"
+
+static void push_network_failure(lua_State *L, exchange *x) {
+  const char *trouble = x->slot && x->slot->trouble[0] ? x->slot->trouble : curl_easy_strerror(x->outcome);
+  // What time doesn't heal.
+  bool final = x->outcome == CURLE_PEER_FAILED_VERIFICATION || x->outcome == CURLE_SSL_CACERT_BADFILE ||
+               x->outcome == CURLE_OUT_OF_MEMORY || x->outcome == CURLE_FAILED_INIT;
+  if (x->too_large) {
+    lua_pushfstring(L, "the answer is larger than %d bytes",
+                    (int)(x->header_bytes > EXCHANGE_MAX_HEADERS ? EXCHANGE_MAX_HEADERS : x->settings ? x->settings->max_bytes : 0));
+    failure_push(L, "too_large", lua_tostring(L, -1), x->kind != DOWNLOAD);
+  } else if (x->outcome == CURLE_ABORTED_BY_CALLBACK && x->sends > 1) {
+    failure_push(L, "network", "the connection broke before an answer came", true);
+  } else {
+    failure_push(L, "network", trouble, !final);
+  }
+}
+
+static void set_failure(lua_State *L, exchange *x) {
+  bool refused = false;
+  if (x->kind == SUBMIT) {
+    refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    bool sent = x->sends > 0;
+    lua_pushstring(L, !sent ? "no" : x->outcome == CURLE_OK ? "answered" : "maybe");
+    lua_setfield(L, -2, "sent");
+    if (sent && !refused) { // nobody knows whether it was charged: never again by itself
+      lua_getfield(L, -1, "message");
+      lua_pushfstring(L, "the outcome of this submit is unknown: %s", lua_tostring(L, -1));
+      lua_setfield(L, -3, "message");
+      lua_pop(L, 1);
+      lua_pushliteral(L, "submit_unknown");
+      lua_setfield(L, -2, "code");
+      lua_pushboolean(L, 0);
+      lua_setfield(L, -2, "retry");
+      lua_pushliteral(L, "it may have been accepted and charged; look at the account's balance before you submit it again");
+      lua_setfield(L, -2, "hint");
+    }
+  }
+  lua_pushnil(L);
+  lua_setfield(L, -2, "refused");
+  curl_off_t wait = 0; // also under HTTP 200, where the envelope can say 429
+  if (exchange_header(x, "Retry-After") &&
+      curl_easy_getinfo(x->slot->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK) {
+    lua_pushinteger(L, wait);
+    lua_setfield(L, -2, "retry_after");
+  }
+  if (x->task_id) {
+    lua_pushstring(L, x->task_id);
+    lua_setfield(L, -2, "task_id");
+  }
+}
+
+// A service that repeats the key must not bring it into an error, a log or a file. A very short key is no secret, and
+// would spoil the answer.
+static void blot_out_key(exchange *x) {
+  size_t length = strlen(x->settings->key);
+  if (length < 8) return;
+  char *at = x->slot->answer, *end = at + x->slot->length;
+  while (at && (at = memmem(at, (size_t)(end - at), x->settings->key, length))) memset(at, '*', length);
+}
+
+static bool push_answer(lua_State *L, exchange *x) {
+  blot_out_key(x);
+  lua_pushlstring(L, x->slot->answer ? x->slot->answer : "", x->slot->length);
+  int body = lua_gettop(L);
+  bool fine = x->kind == QUERY ? answer_push_without_echo(L, x->status, body) : answer_push(L, x->status, body);
+  if (!fine) return false;
+  if (x->kind == SUBMIT && !task_id_push(L, -1)) {
+    failure_push(L, "bad_answer", "the service said success and gave no valid task id", false);
+    return false;
+  }
+  if (x->kind == QUERY) {
+    // Into the table that the caller gave, or a new one; the text stays with it, for `raw`.
+    int into = 2;
+    if (!lua_istable(L, into)) {
+      lua_createtable(L, 0, 8);
+      into = lua_gettop(L);
+      lua_insert(L, -2);
+    }
+    if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) {
+      lua_pushinteger(L, x->status);
+      lua_setfield(L, -2, "status");
+      return false;
+    }
+    lua_pushvalue(L, body);
+    lua_setfield(L, into, "answer"); // a task handle has no __newindex
+    lua_pushvalue(L, into);
+  }
+  return true;
+}
+
+static bool push_download(lua_State *L, exchange *x) {
+  CURL *easy = x->slot->easy;
+  bool whole = x->status == 200 || x->status == 206;
+  if (x->file_error) {
+    lua_pushfstring(L, "the file can't be written: %s", strerror(x->file_error));
+    failure_push(L, "io", lua_tostring(L, -1), false);
+  } else if (x->too_large) {
+    failure_push(L, "too_large", "the file is larger than max_download_bytes allows", false);
+  } else if (x->wrong_range) {
+    failure_push(L, "bad_answer", "the server sent another part of the file than was asked for", true);
+  } else if ((x->outcome == CURLE_OK || x->discarded) && !whole) {
+    char *redirect = NULL;
+    curl_easy_getinfo(easy, CURLINFO_REDIRECT_URL, &redirect);
+    bool gone = x->status == 403 || x->status == 404 || x->status == 410;
+    lua_pushfstring(L, gone ? "the file is not there any more (HTTP %d)" : "the server answered HTTP %d", (int)x->status);
+    failure_push(L, gone ? "media_gone" : "download_failed", lua_tostring(L, -1),
+                 x->status >= 500 || x->status == 429 || x->status == 408 || x->status == 416);
+    lua_pushinteger(L, x->status);
+    lua_setfield(L, -2, "status");
+    if (redirect && x->status >= 300 && x->status < 400) {
+      lua_pushstring(L, redirect);
+      lua_setfield(L, -2, "redirect");
+    }
+  } else if (x->outcome == CURLE_OK && x->total >= 0 && download_offset(x->file) != x->total) {
+    failure_push(L, "network", "the file is shorter than was said", true);
+  } else if (x->outcome != CURLE_OK) {
+    push_network_failure(L, x);
+  } else {
+    lua_pushinteger(L, download_offset(x->file));
+    return true;
+  }
+  lua_pushinteger(L, x->wrong_range || x->status == 416 ? 0 : x->file ? download_offset(x->file) : 0);
+  lua_setfield(L, -2, "offset");
+  if (whole && exchange_validator(x)) {
+    lua_pushstring(L, exchange_validator(x));
+    lua_setfield(L, -2, "validator");
+  }
+  if (whole && !x->wrong_range && x->total >= 0) {
+    lua_pushinteger(L, x->total);
+    lua_setfield(L, -2, "total");
+  }
+  return false;
+}
+
+// What the storage said, after a colon; an empty string when it said nothing. failure_push cleans it.
+static void push_said(lua_State *L, const easy_slot *slot) {
+  if (slot->length == 0) {
+    lua_pushliteral(L, "");
+    return;
+  }
+  lua_pushliteral(L, ": ");
+  lua_pushlstring(L, slot->answer, slot->length);
+  lua_concat(L, 2);
+}
+
+// A storage may answer before it has read all, and close: its refusal counts whatever the connection came to.
+static bool push_upload(lua_State *L, exchange *x) {
+  bool whole = upload_offset(x->source) == upload_size(x->source), gone = x->status == 403 || x->status == 404 || x->status == 410;
+  if (x->file_error == ESTALE) {
+    failure_push(L, "file_changed", "the file changed while it was uploaded", false);
+  } else if (x->file_error) {
+    lua_pushfstring(L, "the file can't be read: %s", strerror(x->file_error));
+    failure_push(L, "io", lua_tostring(L, -1), false);
+  } else if (x->status >= 300) {
+    lua_pushfstring(L, "the upload was refused (HTTP %d)", (int)x->status);
+    push_said(L, x->slot);
+    lua_concat(L, 2);
+    failure_push(L, gone ? "upload_expired" : "upload_failed", lua_tostring(L, -1),
+                 gone || x->status >= 500 || x->status == 429 || x->status == 408);
+    lua_pushinteger(L, x->status);
+    lua_setfield(L, -2, "status");
+  } else if (x->outcome != CURLE_OK) {
+    push_network_failure(L, x);
+  } else if (!whole) {
+    failure_push(L, "network", "the upload was answered before all of the file was sent", true);
+  } else {
+    lua_pushinteger(L, upload_size(x->source));
+    return true;
+  }
+  return false;
+}
+
+int exchange_push_result(lua_State *L, exchange *x) {
+  bool fine;
+  if (x->kind == DOWNLOAD && x->slot) {
+    fine = push_download(L, x);
+  } else if (x->kind == UPLOAD && x->slot) {
+    fine = push_upload(L, x);
+  } else if (x->outcome == CURLE_OK && x->slot) {
+    fine = push_answer(L, x);
+  } else {
+    push_network_failure(L, x);
+    fine = false;
+  }
+  if (fine) return 1;
+  set_failure(L, x);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}

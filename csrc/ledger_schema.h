@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// The ledger's schema, step by step: the Nth row brings version N-1 to N. A row that was released never changes; what must change
+// is a further row. Each is any number of statements; all that a file needs are run in one transaction.
+// Times are seconds since 1970; `created_at`, `completed_at` and `seconds` are the service's, all others ours.
+#define LEDGER_STEPS(X)                                                                                                                    \
+  X("CREATE TABLE submit ("                                                                                                                \
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"                                                                                              \
+    "  account TEXT NOT NULL,"    /* a fingerprint of the key, never the key */                                                            \
+    "  play INTEGER NOT NULL DEFAULT 0," /* 1: a rehearsal, in a sandbox */                                                                \
+    "  board TEXT, scene TEXT,"   /* NULL: not a storyboard's */                                                                           \
+    "  identity TEXT,"            /* what makes two scenes the same, take included; NULL: never the same */                                \
+    "  base TEXT, take INTEGER,"  /* the identity without its take */                                                                      \
+    "  form TEXT,"                /* the canonical form that identity is the digest of */                                                  \
+    "  model TEXT NOT NULL, input TEXT NOT NULL,"                                                                                          \
+    "  state TEXT NOT NULL CHECK (state IN"                                                                                                \
+    "    ('intended', 'refused', 'unknown', 'accepted', 'success', 'failed', 'gone', 'forgotten')),"                                       \
+    "  session INTEGER NOT NULL," /* whose it is, while it is intended */                                                                  \
+    "  task_id TEXT, status TEXT,"                                                                                                         \
+    "  estimate REAL, credits REAL, balance_before REAL, balance_after REAL,"                                                              \
+    "  error TEXT, message TEXT,"                                                                                                          \
+    "  intended_at REAL NOT NULL, answered_at REAL, ended_at REAL,"                                                                        \
+    "  created_at INTEGER, completed_at INTEGER, seconds REAL, media INTEGER"                                                              \
+    ") STRICT;"                                                                                                                            \
+    "CREATE INDEX submit_identity ON submit (identity);"                                                                                   \
+    "CREATE INDEX submit_base ON submit (base);"                                                                                           \
+    "CREATE INDEX submit_scene ON submit (board, scene);"                                                                                  \
+    "CREATE INDEX submit_task_id ON submit (task_id);"                                                                                     \
+    "CREATE INDEX submit_state ON submit (state);"                                                                                         \
+    "CREATE INDEX submit_play ON submit (play);"                                                                                            \
+    "CREATE TABLE file ("         /* what a submit's task gave */                                                                          \
+    "  submit INTEGER NOT NULL REFERENCES submit (id), number INTEGER NOT NULL,"                                                           \
+    "  path TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL,"                                                 \
+    "  PRIMARY KEY (submit, number)"                                                                                                       \
+    ") STRICT;"                                                                                                                            \
+    "CREATE TABLE digest ("       /* of a local file, while its stamp stays */                                                             \
+    "  path TEXT PRIMARY KEY NOT NULL, stamp TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL"                 \
+    ") STRICT;"                                                                                                                            \
+    "CREATE TABLE upload ("       /* where an account has these bytes at the service */                                                    \
+    "  account TEXT NOT NULL, sha256 TEXT NOT NULL, url TEXT NOT NULL, at REAL NOT NULL,"                                                  \
+    "  PRIMARY KEY (account, sha256)"                                                                                                      \
+    ") STRICT;"                                                                                                                            \
+    "CREATE TABLE film ("         /* a cut, and what it was cut from */                                                                    \
+    "  path TEXT PRIMARY KEY NOT NULL, identity TEXT NOT NULL, sha256 TEXT NOT NULL, at REAL NOT NULL"                                     \
+    ") STRICT;")

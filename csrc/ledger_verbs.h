@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// What can be asked of the ledger. A row: name, money (1: its commit waits for the disk, as a lost one could cost credits), SQL.
+// The SQL is exactly one statement and a transaction of its own; `:name` is a parameter, NULL when it isn't given. Of the database's
+// own there are session() and alive(session) (ledger_session.h).
+
+#define NOW "((julianday('now') - 2440587.5) * 86400.0)"
+
+// Where a task's row is, by its id, or by the service's.
+#define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE account = :account AND task_id = :task_id)))"
+
+// States in which an equal submit must not be made; and those in which a row costs nothing, as far as is known.
+#define LIVE "('intended', 'unknown', 'accepted', 'success')"
+#define FREE "('refused', 'forgotten')"
+
+#define NOT_LIVE_TWICE "(:identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE identity = :identity AND state IN " LIVE "))"
+#define IN_BUDGET                                                                                                                          \
+  "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + (SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit"    \
+  " WHERE board = :board AND state NOT IN " FREE "))"
+
+// A submit as others see it: who died between the intent and the answer leaves its outcome unknown.
+#define SUBMIT                                                                                                                             \
+  "SELECT id, account, play, board, scene, identity, base, take, form, model, input,"                                                      \
+  " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state,"                                           \
+  " task_id, status, estimate, credits, balance_before, balance_after, error, message,"                                                    \
+  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media FROM submit"
+
+#define LEDGER_VERBS(X)                                                                                                                    \
+  /* No row comes back when an equal one is under way, unknown or done. */                                                                 \
+  X(intend, 1,                                                                                                                             \
+    "INSERT INTO submit (account, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"                 \
+    " balance_before, intended_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model,"           \
+    " :input, 'intended', session(), :estimate, :balance_before, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET                          \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
+  /* A further try of what was refused for the moment, or certainly not sent. */                                                           \
+  X(again, 1,                                                                                                                              \
+    "UPDATE submit SET state = 'intended', session = session(), error = NULL, message = NULL, answered_at = NULL, intended_at = " NOW      \
+    " WHERE id = :id AND state = 'refused' AND (identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit AS other"                             \
+    " WHERE other.identity = submit.identity AND other.state IN " LIVE ")) RETURNING id")                                                  \
+  /* Those that move a submit give its id; no row when it isn't in a state that allows it. */                                              \
+  X(accept, 1,                                                                                                                             \
+    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id"                                       \
+    " AND state IN ('intended', 'unknown') RETURNING id")                                                                                  \
+  X(refuse, 1,                                                                                                                             \
+    "UPDATE submit SET state = 'refused', error = :error, message = :message, answered_at = " NOW " WHERE id = :id"                        \
+    " AND state = 'intended' RETURNING id")                                                                                                \
+  X(doubt, 1,                                                                                                                              \
+    "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW          \
+    " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id")                                                                   \
+  X(finish, 1,                                                                                                                             \
+    "UPDATE submit SET state = :state, status = :status, credits = :credits, error = :error, message = :message, ended_at = " NOW ","      \
+    " created_at = :created_at, completed_at = :completed_at, seconds = :seconds, media = :media WHERE id = " THIS                         \
+    " AND state IN ('accepted', 'success') AND :state IN ('success', 'failed', 'gone') RETURNING id")                                      \
+  X(status, 0,                                                                                                                             \
+    "UPDATE submit SET status = :status WHERE id = " THIS " AND state = 'accepted' RETURNING id")                                          \
+  X(row, 0, SUBMIT " WHERE id = :id")                                                                                                      \
+  X(by_identity, 0, SUBMIT " WHERE identity = :identity ORDER BY id DESC")                                                                 \
+  X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id")                                                     \
+  /* What a person decides. */                                                                                                             \
+  X(forget, 1,                                                                                                                             \
+    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id AND (state IN ('unknown', 'accepted')"                       \
+    " OR state = 'intended' AND NOT alive(session)) RETURNING id")                                                                         \
+  X(adopt, 1,                                                                                                                              \
+    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND (state = 'unknown'"                \
+    " OR state = 'intended' AND NOT alive(session)) RETURNING id")                                                                         \
+  /* A result that is nowhere any more; and what a sandbox took with it when it ended. */                                                  \
+  X(retire, 1,                                                                                                                             \
+    "UPDATE submit SET state = 'gone' WHERE id = :id AND state IN ('success', 'accepted') RETURNING id")                                   \
+  X(abandon, 0,                                                                                                                            \
+    "UPDATE submit SET state = 'gone' WHERE play = 1 AND account <> :account AND (state IN ('unknown', 'accepted')"                        \
+    " OR state = 'intended' AND NOT alive(session))")                                                                                      \
+  /* What was there before. */                                                                                                             \
+  X(mixed, 0,                                                                                                                              \
+    "SELECT id FROM submit WHERE play <> :play LIMIT 1")                                                                                   \
+  X(latest_take, 0,                                                                                                                        \
+    "SELECT max(take) AS take FROM submit WHERE base = :base AND state NOT IN " FREE)                                                      \
+  X(last_of_scene, 0,                                                                                                                      \
+    SUBMIT " WHERE board = :board AND scene = :scene AND state <> 'refused' ORDER BY id DESC LIMIT 1")                                     \
+  X(by_task, 0,                                                                                                                            \
+    SUBMIT " WHERE account = :account AND task_id = :task_id ORDER BY id DESC")                                                            \
+  X(spent, 0,                                                                                                                              \
+    "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits,"                                                         \
+    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised FROM submit WHERE state NOT IN " FREE                    \
+    " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account")             \
+  /* How long the last such tasks took, the quickest first. */                                                                             \
+  X(typical, 0,                                                                                                                            \
+    "SELECT took FROM (SELECT coalesce(seconds, completed_at - created_at) AS took FROM submit WHERE model = :model"                       \
+    " AND state = 'success' AND json_extract(input, '$.duration') IS :duration AND json_extract(input, '$.resolution') IS :resolution"     \
+    " ORDER BY id DESC LIMIT 50) WHERE took IS NOT NULL ORDER BY took")                                                                    \
+  X(remember_file, 1,                                                                                                                      \
+    "INSERT INTO file (submit, number, path, sha256, size, at) SELECT id, :number, :path, :sha256, :size, " NOW " FROM submit"             \
+    " WHERE id = " THIS " ON CONFLICT DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size,"                 \
+    " at = excluded.at")                                                                                                                   \
+  X(move_file, 0,                                                                                                                          \
+    "UPDATE file SET path = :path WHERE submit = :id AND number = :number")                                                                \
+  X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number")                                    \
+  X(digest, 0, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path")                                                            \
+  X(remember_digest, 0,                                                                                                                    \
+    "INSERT INTO digest (path, stamp, sha256, size, at) VALUES (:path, :stamp, :sha256, :size, " NOW ")"                                   \
+    " ON CONFLICT DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256, size = excluded.size, at = excluded.at")                 \
+  X(upload, 0, "SELECT url, at FROM upload WHERE account = :account AND sha256 = :sha256")                                                 \
+  X(remember_upload, 0,                                                                                                                    \
+    "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, " NOW ")"                                              \
+    " ON CONFLICT DO UPDATE SET url = excluded.url, at = excluded.at")                                                                     \
+  X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path")                                                                   \
+  X(remember_film, 0,                                                                                                                      \
+    "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")"                                            \
+    " ON CONFLICT DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at")                                 \
+  X(version, 0, "SELECT user_version AS version FROM pragma_user_version")

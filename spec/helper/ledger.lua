@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+-- A ledger's handle asked without the loop, and programs of their own that ask one.
+
+local core = require "omni.core"
+local env = require "helper.env"
+local ledger = require "omni.ledger"
+
+local asked = {}
+
+---Takes the next result, waiting by nothing but what a pollable offers: owner, rows, failure.
+function asked.take(handle)
+  local ready <const> = core.readiness()
+  ready:add(handle:pollfd())
+  local deadline = core.now() + env.seconds(30)
+  while true do
+    handle:step()
+    local owner, rows, failure = handle:finished()
+    if owner ~= nil then
+      ready:close()
+      return owner, rows, failure
+    end
+    assert(core.now() < deadline, "the ledger doesn't answer")
+    ready:wait(handle:timeout() or env.seconds(30), {})
+  end
+end
+
+---Carries out one verb: rows, or nil and the failure.
+function asked.ask(handle, verb, params)
+  handle:start(verb, verb, params)
+  local owner, rows, failure = asked.take(handle)
+  assert(owner == verb, "another verb's answer came first")
+  return rows, failure
+end
+
+---Opens a ledger for one verb: its rows, or nil and the failure's message.
+function asked.once(path, verb, params)
+  local handle <close> = ledger.open(path)
+  local rows, failure = asked.ask(handle, verb or "version", params)
+  return rows, failure and failure.message
+end
+
+---An intended submit's id, or nil when there is one like it.
+function asked.intend(handle, identity, more)
+  local params = { account = "a", model = "m", input = "{}", identity = identity }
+  for name, value in pairs(more or {}) do params[name] = value end
+  local rows = assert(asked.ask(handle, "intend", params))
+  return rows[1] and rows[1].id
+end
+
+---The shell command that runs Lua code in a program of its own; `asked`, `ledger` and `core` are known to it, its arguments are `...`.
+---@param code string
+---@param arguments? string[]
+---@param cpath? string  where it finds another ledger.so
+function asked.command(code, arguments, cpath)
+  local given = {}
+  for i, argument in ipairs(arguments or {}) do given[i] = ("%q"):format(argument) end
+  local whole = ([[
+    local asked, ledger, core = require "helper.ledger", require "omni.ledger", require "omni.core"
+    local function main(...) %s end
+    main(%s)]]):format(code, table.concat(given, ","))
+  local modules = (cpath and cpath .. "/?.so;" or "") .. os.getenv("LUA_CPATH")
+  return ("env LUA_CPATH=%s %s -e %s"):format(env.quote(modules), env.lua, env.quote(whole))
+end
+
+local Child_methods = {}
+local Child_mt = { __name = "spec.ledger.child", __index = Child_methods }
+
+function Child_methods:line() return self.pipe:read("l") end
+
+function Child_methods:kill()
+  assert(os.execute("kill -9 " .. self.pid))
+  self:finish()
+end
+
+---All that it still says, once it has ended.
+function Child_methods:finish()
+  local rest = self.pipe:read("a")
+  self.pipe:close()
+  return rest
+end
+
+function Child_mt:__gc()
+  if io.type(self.pipe) == "file" then os.execute("kill -9 " .. self.pid) end
+end
+
+---Starts Lua code in a program of its own, as `command` does.
+function asked.start(code, arguments, cpath)
+  local before = 'io.stdout:setvbuf("line") print(io.open("/proc/self/stat"):read("n")) '
+  local pipe = assert(io.popen("exec " .. asked.command(before .. code, arguments, cpath)))
+  return setmetatable({ pipe = pipe, pid = assert(pipe:read("l")) }, Child_mt)
+end
+
+---Runs Lua code to its end: what it wrote.
+function asked.run(...) return env.output(asked.command(...)) end
+
+---Programs that run the same code, let go at the same moment, once all of them got as far as calling `go()`.
+---@param count integer
+---@param code string
+---@param arguments string[]
+---@return string[] said  by each
+function asked.race(count, code, arguments, cpath)
+  local directory <close> = env.directory()
+  local gate = directory:file "gate"
+  env.output("mkfifo " .. env.quote(gate))
+  code = ('local function go() print "here" io.open(%q):close() end '):format(gate) .. code
+  local children, said = {}, {}
+  for i = 1, count do children[i] = asked.start(code, arguments, cpath) end
+  for _, child in ipairs(children) do assert(child:line() == "here") end
+  local opened <close> = assert(io.open(gate, "w")) -- luacheck: ignore
+  for i, child in ipairs(children) do said[i] = child:finish() end
+  return said
+end
+
+---What the program sqlite3 says to SQL.
+function asked.sqlite3(path, sql)
+  return (env.output(("sqlite3 -batch -bail %s %s"):format(env.quote(path), env.quote(sql))):gsub("\n$", ""))
+end
+
+return asked
