@@ -1,77 +1,57 @@
 -- SPDX-License-Identifier: MIT
--- Boards against a sandbox in this process: over real sockets, into real files.
+-- Boards against a sandbox in this process: over real sockets, into real files, with a ledger on disk.
 
 local core = require "omni.core"
+local env = require "helper.env"
 local omni = require "omni"
-local start = require("omni.storyboard.run").start
+local studio = require "helper.studio"
 
-local function board_of(...)
-  local board = { defaults = { duration = 4 } }
-  for i, name in ipairs { ... } do board[i] = omni.scene(name) { prompt = name } end
-  return omni.storyboard(board)
-end
+local board_of, statuses = studio.board, studio.statuses
 
--- Runs `body(run, sandbox, events)`; `run(board, options)` shoots into a directory of its own.
-local function with_sandbox(given, body)
-  given.seconds, given.clips = given.seconds or 0.05, "builtin"
-  local directory = core.make_temporary_directory("omni-spec-")
-  finally(function() os.execute("rm -r '" .. directory .. "'") end)
-  omni.run(function()
-    local sandbox <close> = assert(omni.sandbox(given))
-    local client <close> = assert(omni.client {
-      base_url = sandbox.url, api_key = sandbox.key, poll_min = 0.02, poll_max = 0.05, retry_for = 2, retry_min = 0.02,
-    })
-    local events = {}
-    local function options(more)
-      local all = { client = client, directory = directory, on_event = function(e) events[#events + 1] = e end }
-      for name, value in pairs(more or {}) do all[name] = value end
-      return all
-    end
-    body(function(board, more) return omni.run_storyboard(board, options(more)) end, sandbox, events, options, directory)
-  end)
-end
-
-local function statuses(summary)
-  local list = {}
-  for i, scene in ipairs(summary.scenes) do list[i] = scene.status end
-  return list
+local function of_scenes(events)
+  local seen = {}
+  for _, event in ipairs(events) do
+    if event.scene then seen[#seen + 1] = event.event end
+  end
+  return seen
 end
 
 describe("running a board", function()
-  it("fetches each scene's film, submits each once, and tells what it cost", function()
-    with_sandbox({}, function(run, sandbox, _, _, directory)
-      local summary = assert(run(board_of("dusk", "a/b")))
+  it("fetches each scene's clip, submits each once, tells what it cost, and cuts the film", function()
+    studio.open({}, function(s)
+      local summary = assert(s:run(board_of("dusk", "a/b")))
       assert.same({ "fetched", "fetched" }, statuses(summary))
-      assert.equal(directory .. "/media/a-b.mp4", summary.scenes[2].file)
+      assert.matches("^" .. s.directory:gsub("%p", "%%%0") .. "/media/a%-b%-%x+%.mp4$", summary.scenes[2].file)
       assert.is_true(core.stat(summary.scenes[1].file).size > 0)
-      local ledger = sandbox:ledger()
+      local ledger = s.sandbox:ledger()
       assert.equal(2, ledger.submits)
       assert.equal(ledger.charged, summary.credits)
       assert.equal(ledger.tasks[1].credits, summary.scenes[1].credits)
       assert.is_false(summary.interrupted)
+      assert.equal(s.directory .. "/film.mp4", summary.film.path)
+      assert.is_true(core.stat(summary.film.path).size > 0)
+      assert.is_true(core.stat(s.directory .. "/report.html").size > 0)
     end)
   end)
 
   it("tells of each change of a scene's state, in order, with its task", function()
-    with_sandbox({ seconds = 0.3 }, function(run, _, events)
-      assert(run(board_of "dusk"))
-      local seen = {}
-      for i, event in ipairs(events) do seen[i] = event.event end
-      assert.same({ "submitting", "pending", "running", "fetching", "fetched" }, seen)
-      assert.is_nil(events[1].task_id)
-      for i = 2, 5 do assert.is_string(events[i].task_id) end
-      assert.equal("dusk", events[5].scene)
-      assert.equal(1, #events[5].files)
+    studio.open({ seconds = 0.3 }, function(s)
+      assert(s:run(board_of "dusk"))
+      assert.same({ "submitting", "pending", "running", "fetching", "fetched" }, of_scenes(s.events))
+      assert.is_nil(s.events[1].task_id)
+      for i = 2, 5 do assert.is_string(s.events[i].task_id) end
+      assert.equal("dusk", s.events[5].scene)
+      assert.equal(1, #s.events[5].files)
     end)
   end)
 
   it("has no more scenes in flight than jobs", function()
-    with_sandbox({}, function(run, _, events)
-      assert(run(board_of("a", "b", "c", "d", "e"), { jobs = 2 }))
+    studio.open({}, function(s)
+      assert(s:run(board_of("a", "b", "c", "d", "e"), { jobs = 2 }))
       local flying, most = 0, 0
-      for _, event in ipairs(events) do
+      for _, event in ipairs(s.events) do
         if event.event == "submitting" then flying = flying + 1 end
-        if event.event == "fetched" then flying = flying - 1 end
+        if event.event == "fetching" then flying = flying - 1 end
         most = math.max(most, flying)
       end
       assert.equal(2, most)
@@ -79,123 +59,174 @@ describe("running a board", function()
   end)
 
   it("goes on with the others when a scene fails, and says why it failed", function()
-    with_sandbox({ faults = { 'fail:match=bad,reason="too dark"', "no-media:match=empty" } }, function(run)
-      local summary = assert(run(board_of("bad", "good", "empty")))
+    studio.open({ faults = { 'fail:match=bad,reason="too dark"', "no-media:match=empty" } }, function(s)
+      local summary = assert(s:run(board_of("bad", "good", "empty")))
       assert.same({ "failed", "fetched", "failed" }, statuses(summary))
       assert.equal("generation_failed", summary.scenes[1].error.code)
       assert.matches("too dark", summary.scenes[1].error.message)
       assert.equal("broken_result", summary.scenes[3].error.code)
       assert.is_string(summary.scenes[1].task_id)
+      assert.is_nil(summary.film)
+      assert.equal("film_incomplete", summary.film_error.code)
+      assert.matches('"bad", "empty"', summary.film_error.message)
     end)
   end)
 
-  it("never submits a scene again whose submit has an unknown outcome", function()
-    with_sandbox({ faults = { "drop-after:on=submit,match=lost" } }, function(run, sandbox)
-      local summary = assert(run(board_of("lost", "good")))
+  it("submits nothing more once a scene has failed, when told so", function()
+    studio.open({ faults = { "fail:match=bad" } }, function(s)
+      local summary = assert(s:run(board_of("bad", "b"), { fail_fast = true, jobs = 1 }))
+      assert.same({ "failed", "refused" }, statuses(summary))
+      assert.matches('scene "bad"', summary.scenes[2].error.message)
+      assert.equal(1, s:submits())
+    end)
+  end)
+
+  it("never submits a scene again whose submit has an unknown outcome, nor in a later run", function()
+    studio.open({ faults = { "drop-after:on=submit,match=lost" } }, function(s)
+      local summary = assert(s:run(board_of("lost", "good")))
       assert.same({ "unknown", "fetched" }, statuses(summary))
       assert.equal("submit_unknown", summary.scenes[1].error.code)
-      assert.equal(2, sandbox:ledger().submits)
+      assert.equal(2, s:submits())
+      summary = assert(s:run(board_of("lost", "good")))
+      assert.same({ "unknown", "reused" }, statuses(summary))
+      assert.matches("it may have cost 40 credits; balance 10000 before", summary.scenes[1].error.message)
+      assert.equal(2, s:submits())
+    end)
+  end)
+
+  it("submits an unknown one once more when a person says so", function()
+    studio.open({ faults = { "drop-after:on=submit,first=1" } }, function(s)
+      assert.same({ "unknown" }, statuses(assert(s:run(board_of "lost"))))
+      assert.same({ "fetched" }, statuses(assert(s:run(board_of "lost", { resubmit = { "lost" } }))))
+      assert.equal(2, s:submits())
     end)
   end)
 
   it("submits nothing that doesn't fit into the budget any more", function()
-    with_sandbox({}, function(run, sandbox)
-      local summary = assert(run(board_of("a", "b", "c"), { budget = 80 }))
+    studio.open({}, function(s)
+      local summary = s:begin(board_of("a", "b", "c"), { budget = 80 }):join()
       assert.same({ "fetched", "fetched", "refused" }, statuses(summary))
       assert.equal("over_budget", summary.scenes[3].error.code)
-      assert.equal(80, sandbox:ledger().charged)
+      assert.equal(80, s.sandbox:ledger().charged)
+    end)
+  end)
+
+  it("submits nothing at all when the plan doesn't fit into the budget, the board's account or the board's own budget", function()
+    studio.open({ credits = 100 }, function(s)
+      assert.equal("over_budget", select(2, s:run(board_of("a", "b"), { budget = 79 })).code)
+      assert.equal("insufficient_credits", select(2, s:run(board_of("a", "b", "c"))).code)
+      local board = omni.storyboard { budget = 79, omni.scene "a" { prompt = "a" }, omni.scene "b" { prompt = "b" } }
+      assert.equal("over_budget", select(2, s:run(board)).code)
+      assert.equal(0, s:submits())
+    end)
+  end)
+
+  it("counts what the board has cost before against its own budget", function()
+    studio.open({}, function(s)
+      local function board(...)
+        local fields = { budget = 100 }
+        for i, name in ipairs { ... } do fields[i] = omni.scene(name) { prompt = name, duration = 4 } end
+        return omni.storyboard(fields)
+      end
+      assert(s:run(board("a", "b")))
+      local _, err = s:run(board("a", "c"))
+      assert.equal("over_budget", err.code)
+      assert.matches("80 are spent", err.message)
+      assert.equal(80, s.sandbox:ledger().charged)
     end)
   end)
 
   it("counts an unknown outcome as spent", function()
-    with_sandbox({ faults = { "drop-after:on=submit,match=lost" } }, function(run, sandbox)
-      assert.same({ "unknown", "refused" }, statuses(assert(run(board_of("lost", "b"), { budget = 79, jobs = 1 }))))
-      assert.equal(40, sandbox:ledger().charged)
+    studio.open({ faults = { "drop-after:on=submit,match=lost" } }, function(s)
+      assert.same({ "unknown", "refused" }, statuses(s:begin(board_of("lost", "b"), { budget = 79, jobs = 1 }):join()))
+      assert.equal(40, s.sandbox:ledger().charged)
     end)
   end)
 
   it("submits nothing of unknown price when there is a budget", function()
-    with_sandbox({ faults = { "status-505:on=estimate" } }, function(run, sandbox)
-      local summary = assert(run(board_of "a", { budget = 1000 }))
-      assert.equal("price_unknown", summary.scenes[1].error.code)
-      assert.equal(0, sandbox:ledger().submits)
-      assert.same({ "fetched" }, statuses(assert(run(board_of "a"))))
+    studio.open({ faults = { "status-505:on=estimate" } }, function(s)
+      assert.equal("price_unknown", select(2, s:run(board_of "a", { budget = 1000 })).code)
+      assert.equal(0, s:submits())
+      assert.same({ "fetched" }, statuses(assert(s:run(board_of "a"))))
     end)
   end)
 
   it("stops submitting when the account is empty, and says what it has", function()
-    with_sandbox({ credits = 50 }, function(run, sandbox)
-      local summary = assert(run(board_of("a", "b", "c"), { jobs = 1 }))
+    studio.open({ credits = 50 }, function(s)
+      local summary = s:begin(board_of("a", "b", "c"), { jobs = 1 }):join()
       assert.same({ "fetched", "failed", "refused" }, statuses(summary))
       assert.equal("insufficient_credits", summary.scenes[2].error.code)
       assert.matches("the account has 10", summary.scenes[2].error.hint)
       assert.matches('scene "b"', summary.scenes[3].error.message)
-      assert.equal(1, sandbox:ledger().submits)
+      assert.equal(1, s:submits())
     end)
   end)
 
-  it("keeps the films of an earlier run", function()
-    with_sandbox({}, function(run)
-      local path = assert(run(board_of "a")).scenes[1].file
-      local file = assert(io.open(path, "wb"))
-      file:write("paid for")
-      file:close()
-      assert.equal(path, assert(run(board_of "a")).scenes[1].file)
-      local older <close> = assert(io.open((path:gsub("%.mp4$", " (older 1).mp4"))))
-      assert.equal("paid for", older:read("a"))
-      assert.is_true(core.stat(path).size > 8)
+  it("never overwrites a file that it doesn't know", function()
+    studio.open({}, function(s)
+      local path = assert(s:run(board_of "a")).scenes[1].file
+      env.write(path, "mine")
+      local summary = assert(s:run(board_of "a"))
+      assert.same({ "fetched" }, statuses(summary))
+      assert.equal("mine", env.read((path:gsub("%.mp4$", " (older 1).mp4"))))
+      assert.equal("ftyp", env.read(path):sub(5, 8))
     end)
   end)
 
   it("submits nothing when its files can't be written", function()
-    with_sandbox({}, function(run, sandbox)
-      local summary, problem = run(board_of "a", { directory = "/proc/nowhere" })
+    studio.open({}, function(s)
+      local summary, problem = s:run(board_of "a", { directory = "/proc/nowhere" })
       assert.is_nil(summary)
       assert.equal("io", problem.code)
-      assert.equal(0, sandbox:ledger().submits)
+      assert.equal(0, s:submits())
     end)
   end)
 
-  it("that is interrupted names what is in flight and submits nothing more", function()
-    with_sandbox({ seconds = 60 }, function(_, sandbox, events, options)
-      local run
+  it("that is interrupted names what is in flight and submits nothing more; the next one takes it up", function()
+    studio.open({ seconds = 1 }, function(s)
+      local run, folder
       local pending = 0
-      run = assert(start(board_of("a", "b", "c"), options {
+      run, folder = s:begin(board_of("a", "b", "c"), {
         jobs = 2,
         on_event = function(event)
-          events[#events + 1] = event
+          s.events[#s.events + 1] = event
           if event.event == "pending" then pending = pending + 1 end
           if pending == 2 then omni.spawn(function() run:interrupt() end) end
         end,
-      }))
+      })
       local summary = run:join()
+      folder:close()
       assert.is_true(summary.interrupted)
       assert.same({ "interrupted", "interrupted", "waiting" }, statuses(summary))
-      assert.equal(sandbox:ledger().tasks[1].task_id, summary.scenes[1].task_id)
-      assert.equal(2, sandbox:ledger().submits)
+      assert.equal(s.sandbox:ledger().tasks[1].task_id, summary.scenes[1].task_id)
+      assert.equal(2, s:submits())
+      summary = assert(s:run(board_of("a", "b", "c")))
+      assert.same({ "fetched", "fetched", "fetched" }, statuses(summary))
+      assert.equal("resume", summary.scenes[1].action)
+      assert.equal(3, s:submits())
     end)
   end)
 
   it("that is interrupted hears a submit out, whose answer holds the task id", function()
-    with_sandbox({ seconds = 60, faults = { "slow:on=submit,delay=0.2" } }, function(_, sandbox, _, options)
+    studio.open({ seconds = 60, faults = { "slow:on=submit,delay=0.2" } }, function(s)
       local run
-      run = assert(start(board_of "a", options {
+      run = s:begin(board_of "a", {
         on_event = function(event)
           if event.event == "submitting" then omni.spawn(function() run:interrupt() end) end
         end,
-      }))
+      })
       local summary = run:join()
       assert.same({ "interrupted" }, statuses(summary))
-      assert.equal(sandbox:ledger().tasks[1].task_id, summary.scenes[1].task_id)
+      assert.equal(s.sandbox:ledger().tasks[1].task_id, summary.scenes[1].task_id)
     end)
   end)
 
   it("that is interrupted doesn't try a submit again that was refused for the moment", function()
     for _, when in ipairs { "while the answer comes", "while it waits" } do
-      with_sandbox({ faults = { "slow:on=submit,delay=0.1", "status-429:on=submit,first=1,retry_after=1" } },
-        function(_, sandbox, _, options)
+      studio.open({ faults = { "slow:on=submit,delay=0.1", "status-429:on=submit,first=1,retry_after=1" } },
+        function(s)
           local run
-          run = assert(start(board_of "a", options {
+          run = s:begin(board_of "a", {
             on_event = function(event)
               if event.event ~= "submitting" then return end
               omni.spawn(function()
@@ -203,31 +234,47 @@ describe("running a board", function()
                 run:interrupt()
               end)
             end,
-          }))
+          })
           assert.same({ "waiting" }, statuses(run:join()), when)
-          assert.equal(0, sandbox:ledger().submits)
+          assert.equal(0, s:submits())
         end)
     end
   end)
 
   it("asks before each submit whether it is interrupted", function()
-    with_sandbox({}, function(run, sandbox)
-      local summary = assert(run(board_of("a", "b"), { interrupted = function() return true end }))
+    studio.open({}, function(s)
+      local summary = assert(s:run(board_of("a", "b"), { interrupted = function() return true end }))
       assert.same({ "waiting", "waiting" }, statuses(summary))
-      assert.equal(0, sandbox:ledger().submits)
+      assert.equal(0, s:submits())
     end)
   end)
 
   it("raises what an event's function raises, after the submits on their way were heard", function()
-    with_sandbox({}, function(run)
-      local fine, problem = pcall(run, board_of("a", "b"), { on_event = function() error("mine") end })
+    studio.open({}, function(s)
+      local fine, problem = pcall(s.run, s, board_of("a", "b"), { on_event = function() error("mine") end })
       assert.is_false(fine)
       assert.matches("mine", tostring(problem))
     end)
   end)
 
-  it("refuses options that it doesn't know", function()
-    assert.has_error(function() start(board_of "a", { client = {}, directory = "x", job = 1 }) end)
-    assert.has_error(function() start(board_of "a", { directory = "x" }) end)
+  it("refuses options that it doesn't know, and to spend without a word", function()
+    assert.has_error(function() omni.run_storyboard(board_of "a", { client = {}, directory = "x", job = 1 }) end)
+    assert.has_error(function() omni.run_storyboard(board_of "a", { directory = "x" }) end)
+    assert.has_error(function() omni.run_storyboard(board_of "a", { client = {}, directory = "x", budget = -1 }) end)
+  end)
+
+  it("spends nothing of a real account without a budget or a yes", function()
+    studio.open({ key = "ak_" .. ("r"):rep(32) }, function(s)
+      local client <close> = assert(omni.client {
+        base_url = s.sandbox.url, api_key = s.sandbox.key, poll_min = 0.02, ledger = s.directory .. "/real.db",
+      })
+      local given, yes = { client = client, directory = s.directory }, { client = client, directory = s.directory, yes = true }
+      local _, err = omni.run_storyboard(board_of "a", given)
+      assert.equal("no_consent", err.code)
+      assert.matches("about 40 credits", err.message)
+      assert.equal(0, s:submits())
+      assert.same({ "fetched" }, statuses(assert(omni.run_storyboard(board_of "a", yes))))
+      assert.same({ "reused" }, statuses(assert(omni.run_storyboard(board_of "a", given)))) -- costs nothing: nothing to ask
+    end)
   end)
 end)

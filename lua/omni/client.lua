@@ -3,6 +3,7 @@
 
 local core = require "omni.core"
 local credentials = require "omni.credentials"
+local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
 local input_rules = require "omni.input"
@@ -10,7 +11,9 @@ local json = require "omni.json"
 local loop = require "omni.loop"
 local options = require "omni.options"
 local polling = require "omni.polling"
+local records = require "omni.records"
 local task = require "omni.task"
+local upload = require "omni.upload"
 local watch = require "omni.watch"
 
 local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
@@ -52,8 +55,8 @@ local function check_open(self)
   if not self.http then error("the client is closed", 3) end
 end
 
-local function try_submit(self, body)
-  return exchange.perform(self, nil, nil, "submit", body)
+local function try_submit(_, submit)
+  return submit:try()
 end
 
 local function try_call(self, method, path, body, repeatable)
@@ -62,9 +65,9 @@ local function try_call(self, method, path, body, repeatable)
   return value, failure
 end
 
-local submit_options = { model = "string", callback_url = "string" }
+local submit_options = { model = "string", callback_url = "string", about = "table" }
 
--- Input and options, checked and as JSON; or nil, err.
+-- Input and options, checked and as JSON, and the checked input; or nil, err.
 local function request_body(given, opts)
   local model = opts.model or input_rules.default_model
   if model == "" or not utf8.len(model) then
@@ -78,24 +81,31 @@ local function request_body(given, opts)
       message = "callback_url: must be an http(s) URL without a user or password",
     }
   end
-  return json.encode({ model = model, input = input, callback_url = opts.callback_url }, "input")
+  local text
+  text, problem = json.encode({ model = model, input = input, callback_url = opts.callback_url }, "input")
+  return text, problem or input
 end
 
 ---Submits a task. This costs credits. It is sent at most once; what was certainly not sent, or refused for the moment
----(429, 455), is tried again for `retry_for` seconds.
+---(429, 455), is tried again for `retry_for` seconds. It stands in the client's ledger before the first byte leaves, and its task id
+---before this returns; what can't be written there isn't sent.
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution)
----@param opts? { model?: string, callback_url?: string }  model: "google/gemini-omni" by default
+---@param opts? { model?: string, callback_url?: string, about?: table }  model: "google/gemini-omni" by default; about: what the
+---  ledger notes beside it, for omni's own modules (lua/omni/entry.lua)
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent` tells "no", "maybe" or "answered"
 function Client_methods:submit(input, opts)
   check_open(self)
   opts = options.check(opts, submit_options, "client:submit")
   if not loop.current() then return loop.drive(self.submit, self, input, opts) end
-  local body, problem = request_body(input, opts)
-  if not body then return nil, problem end
-  local id, failure = persist(self, try_submit, body)
+  local body, checked = request_body(input, opts)
+  if not body then return nil, checked end
+  local model = opts.model or input_rules.default_model
+  local submit <close>, problem = entry.open(self, model, checked, body, opts.about)
+  if not submit then return nil, problem end
+  local id, failure = persist(self, try_submit, submit)
   if not id then return nil, failure end
-  return task.new(self, id, opts.model or input_rules.default_model)
+  return task.new(self, id, model)
 end
 
 local function checked_id(id)
@@ -202,6 +212,24 @@ function Client_methods:estimate(input, opts)
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
 
+local upload_options = { on_progress = "function", content_type = "string" }
+
+---Uploads a file, so that the service can fetch it: what it returns as `url` goes into `img_urls` or `video_list`. Costs nothing.
+---@param path string  an image (PNG, JPEG, WebP, GIF), a film (MP4, MOV, WebM, Matroska, OGG) or sound (MP3, WAV, OGG, M4A)
+---@param opts? { on_progress?: fun(bytes: integer, total: integer), content_type?: string }  on_progress: begins again when it is
+---  tried again; content_type: what it is, instead of what its first bytes say (where these say nothing, its ending)
+---@return { url: string, bytes: integer, content_type: string, sha256: string }|nil
+---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
+function Client_methods:upload(path, opts)
+  check_open(self)
+  if type(path) ~= "string" or path == "" or path:find("\0") then error("client:upload: a path is due", 2) end
+  opts = options.check(opts, upload_options, "client:upload")
+  if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
+    error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
+  end
+  return loop.drive(upload.send, self, path, opts.content_type, opts.on_progress)
+end
+
 ---Says something to the owner of the client once (option on_warning). For omni's own modules.
 function Client_methods:warn(text)
   if self.on_warning and not self.warned[text] then
@@ -210,11 +238,36 @@ function Client_methods:warn(text)
   end
 end
 
+---The client's ledger, opened when it is first needed; nil when it has none. For omni's own modules.
+---@return omni.Records|nil
+---@return omni.Error|nil
+function Client_methods:ledger()
+  if self.ledger_problem then return nil, self.ledger_problem end
+  if not self.records and self.ledger_path then
+    local problem
+    self.records, problem = records.open(self.ledger_path)
+    if not self.records then return nil, problem end
+    self.records.on_failure = function(failure) self:warn(failure.message) end
+  end
+  return self.records
+end
+
+---The ledger for a board's run: the client's own, or, when it has none (a rehearsal), one beside the run's output.
+---@param directory string
+---@return omni.Records|nil
+---@return omni.Error|nil
+function Client_methods:board_ledger(directory)
+  if not self.ledger_path and not self.ledger_problem then self.ledger_path = directory .. "/ledger.db" end
+  return self:ledger()
+end
+
 ---Closes the connections and wipes the key. Requests in flight are given up; their tasks go on at the service.
 function Client_methods:close()
   if not self.http then return end
   exchange.close(self)
   self.watch:close { code = "closed", message = "the client was closed", retry = false }
+  if self.records then self.records:close() end
+  self.records, self.ledger_path = nil, nil
 end
 
 Client_mt.__close = Client_methods.close
@@ -225,7 +278,7 @@ local client_options = {
   api_key = "any", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
   connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
   http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds",
-  poll_min = "seconds", poll_max = "seconds", on_warning = "function",
+  poll_min = "seconds", poll_max = "seconds", on_warning = "function", ledger = "any",
 }
 
 local function loopback(base_url)
@@ -242,10 +295,15 @@ end
 ---  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; retry_min (1), retry_max (60):
 ---  the first and the longest wait between tries. poll_min (2), poll_max (30): seconds between two queries of a waiting task.
 ---  on_warning: function(text), told once of each thing that is odd but no error.
+---  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
+---  none with a sandbox's own key: play and money never mix.
 ---@return omni.Client|nil
 ---@return omni.Error|nil  code "no_key" or "invalid_input"
 local function open(opts)
   opts = options.check(opts, client_options, "omni.client")
+  if opts.ledger and (type(opts.ledger) ~= "string" or opts.ledger == "") then
+    error("omni.client: option 'ledger' must be a path, or false for none", 2)
+  end
   local key = opts.api_key
   local problem
   if key == nil then
@@ -272,6 +330,13 @@ local function open(opts)
   }, Client_mt)
   exchange.attach(self, opts.max_connections or 64)
   self.watch = watch.new(self, opts.max_connections or 64)
+  self.account = base_url .. " " .. credentials.fingerprint(key)
+  self.play = credentials.is_play(key)
+  if opts.ledger then
+    self.ledger_path = opts.ledger
+  elseif opts.ledger == nil and not self.play then
+    self.ledger_path, self.ledger_problem = records.default_path()
+  end
   if not credentials.looks_right(key) then
     self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
   end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The public face: everything that a user may call, and nothing else. Each function is described where it is written.
 
+local asset = require "omni.asset"
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
@@ -39,9 +40,12 @@ return {
   parse_callback = parse_callback,
   null = core.json.null,
 
-  storyboard = words.storyboard, scene = words.scene,
+  storyboard = words.storyboard, scene = words.scene, windows = words.windows,
+  file = asset.file, url = asset.url, last_frame = asset.last_frame, clip = asset.clip,
   load_storyboard = require("omni.storyboard.load").load,
-  run_storyboard = require("omni.storyboard.run").run,
+  plan_storyboard = later("omni.storyboard.plan", "make"),
+  run_storyboard = later("omni.storyboard.run", "run"),
+  adopt_task = later("omni.storyboard.adopt", "adopt"),
 
   process = later("omni.process", "run"),
   serve = later("omni.server", "serve"),

@@ -2,13 +2,17 @@
 -- What a model accepts, checked before anything is sent. The rules of google/gemini-omni stand in docs/service.md,
 -- "The input of google/gemini-omni"; the input of any other model is taken as it is.
 
+local asset = require "omni.asset"
 local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 
 local default_model <const> = "google/gemini-omni"
 
+local said = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" } -- of assets
+
 local function shown(value)
+  if asset.is(value) then return said[value.kind] end
   if type(value) == "string" then
     local text = core.clean(value, 60)
     return ("'%s'"):format(text)
@@ -25,7 +29,7 @@ end
 
 -- The length of an array, or nil when the value isn't one.
 local function array_length(value)
-  if type(value) ~= "table" then return nil end
+  if type(value) ~= "table" or asset.is(value) then return nil end
   local count = 0
   for key in pairs(value) do
     if math.type(key) ~= "integer" then return nil end
@@ -56,14 +60,16 @@ local function choice(value, field, rule)
   return invalid(field, "must be " .. table.concat(names, ", ") .. " or " .. last, value)
 end
 
-local function url(value, field)
-  if type(value) ~= "string" then return invalid(field, "must be a URL (http or https)", value) end
-  if value:match("^%s*[dD][aA][tT][aA]:") then
-    return invalid(field, "must be a public http(s) URL; the service takes no data: URIs")
+-- `unfit` is the kind of asset that can't be one here.
+local function url(value, field, unfit)
+  if asset.is(value) then
+    if value.kind == unfit then
+      return invalid(field, unfit == "clip" and "must be an image; write last_frame for a clip's last picture" or "must be a video", value)
+    end
+    return value
   end
-  if not core.is_usable_url(value) then
-    return invalid(field, "must be a public http(s) URL without a user or password", value)
-  end
+  local wrong = asset.wrong_url(value)
+  if wrong then return invalid(field, wrong, not wrong:find("data:", 1, true) and value or nil) end
   return value
 end
 
@@ -72,7 +78,7 @@ local function urls(value, field)
   if not count then return invalid(field, "must be an array of URLs", value) end
   local copy = {}
   for i = 1, count do
-    local checked, problem = url(value[i], ("%s[%d]"):format(field, i))
+    local checked, problem = url(value[i], ("%s[%d]"):format(field, i), "clip")
     if not checked then return nil, problem end
     copy[i] = checked
   end
@@ -86,7 +92,9 @@ local function seconds(value, field)
   return value
 end
 
-local video_fields = { url = url, start = seconds, ends = seconds }
+local function video_url(value, field) return url(value, field, "frame") end
+
+local video_fields = { url = video_url, start = seconds, ends = seconds }
 
 local function videos(value, field, rule)
   local count = array_length(value)
@@ -97,7 +105,7 @@ local function videos(value, field, rule)
   local copy = {}
   for i = 1, count do
     local place, video = ("%s[%d]"):format(field, i), {}
-    if type(value[i]) ~= "table" then return invalid(place, "must be a table { url, start, ends }", value[i]) end
+    if type(value[i]) ~= "table" or asset.is(value[i]) then return invalid(place, "must be a table { url, start, ends }", value[i]) end
     for name, given in pairs(value[i]) do
       local check = video_fields[name]
       if not check then
@@ -166,10 +174,15 @@ end
 ---Checks an input against what the model accepts.
 ---@param model string   the model's name, "google/gemini-omni" when nil
 ---@param input table    fields as the service names them
+---@param with_assets? boolean  assets may stand where URLs are due; the copy isn't ready to be sent then
 ---@return table|nil     a copy, ready to be sent
 ---@return omni.Error|nil  code "invalid_input", with `field`
-local function check(model, input)
-  if type(input) ~= "table" then return invalid("input", "must be a table", input) end
+local function check(model, input, with_assets)
+  if type(input) ~= "table" or asset.is(input) then return invalid("input", "must be a table", input) end
+  if not with_assets then
+    local found, place = asset.each(input)()
+    if found then return invalid(place, ("has no URL yet (%s)"):format(tostring(found))) end
+  end
   local rules = models[model or default_model]
   if rules then return check_known(rules, input) end
   return input
@@ -182,4 +195,4 @@ local function fields(model)
   return models[model]
 end
 
-return { check = check, fields = fields, url = url, default_model = default_model }
+return { array_length = array_length, check = check, fields = fields, url = url, default_model = default_model }

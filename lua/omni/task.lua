@@ -2,6 +2,7 @@
 -- A task: one generation job at the service. A handle that can be refreshed, awaited and saved.
 
 local core = require "omni.core"
+local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
 local loop = require "omni.loop"
@@ -147,7 +148,12 @@ function Task_methods:save(path, opts)
   if not bytes and problem.code == "media_gone" and self:refresh() and self.media and self.media[index] ~= url then
     bytes, problem = exchange.download(self.client, self.media[index], path, opts.on_progress) -- the service signed it anew
   end
-  if bytes then return path, bytes end
+  if bytes then
+    local noted
+    noted, problem = entry.note_file(self.client, self, index, path)
+    if noted then return path, bytes end
+    return nil, problem
+  end
   problem.task_id = self.id
   if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
   return nil, problem

@@ -3,6 +3,7 @@
 -- fibers that ask for all of them. Who waits only parks: that is what makes a hundred thousand waiting tasks cheap.
 
 local core = require "omni.core"
+local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
 local loop = require "omni.loop"
@@ -15,7 +16,7 @@ local settling <const> = 60 -- seconds in which a task that was just created may
 ---@return true|nil
 ---@return table|nil failure
 local function query(task)
-  local client = task.client
+  local client, before = task.client, task.status
   task.raw = nil
   local state, failure = exchange.perform(client, task, nil, "query", task.id)
   if not state then
@@ -27,6 +28,7 @@ local function query(task)
     task.error.task_id, task.error.retry = task.id, nil
     err.new(task.error)
   end
+  if task.status ~= before then entry.note_state(client, task) end
   return true
 end
 

@@ -1,17 +1,32 @@
 -- SPDX-License-Identifier: MIT
--- The storyboard language: `storyboard { title = ..., style = ..., defaults = {...}, scene "name" {...}, ... }`.
---
--- A board is a plain value: { title, scenes = { { name, model, input, where }, ... } }. Nothing that runs it changes it.
+-- The storyboard language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name" {...}, ... }`
+-- (docs/storyboards.md). A board is a plain value. Nothing that runs it changes it.
 
+local cut_words = require "omni.storyboard.cut_words"
+local fields_of = require "omni.storyboard.fields"
+local graph = require "omni.storyboard.graph"
 local input = require "omni.input"
 local options = require "omni.options"
-local words = require "omni.storyboard.scene"
+local problems_of = require "omni.storyboard.problem"
+local references = require "omni.storyboard.references"
+local resolve = require("omni.storyboard.resolve").resolve
+local scenes_of = require "omni.storyboard.scene"
+local windows_of = require "omni.storyboard.windows"
 
-local problem = words.problem
+local a, problem, quoted = problems_of.a, problems_of.problem, problems_of.quoted
 
+---@class omni.Storyboard
+---@field title? string
+---@field path? string      its file, absolute, when it was loaded from one
+---@field style? string
+---@field budget? number     credits
+---@field scenes omni.ResolvedScene[]  as declared
+---@field order integer[]   indexes of the scenes, each after those that it builds on
+---@field cut omni.Cut
 local Board_mt = { __name = "omni.storyboard" }
 
-local known = { title = true, style = true, defaults = true }
+-- The board's fields → their types.
+local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
 
 -- Puts the scenes of an array, and of the arrays within it, into `found` in their order; holes and `false` stand for no scene.
 local function flatten(list, found, fail, depth)
@@ -28,14 +43,16 @@ local function flatten(list, found, fail, depth)
   table.sort(indexes)
   for _, index in ipairs(indexes) do
     local value = list[index]
-    if words.is_scene(value) then
+    if scenes_of.is_scene(value) then
       found[#found + 1] = value
-    elseif words.is_unfinished(value) then
-      fail(words.quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name))
+    elseif scenes_of.is_unfinished(value) then
+      fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name))
+    elseif windows_of.is_windows(value) then
+      flatten(windows_of.scenes(value), found, fail, depth + 1)
     elseif type(value) == "table" and getmetatable(value) == nil then
       flatten(value, found, fail, depth + 1)
     elseif value ~= false then
-      fail(("expected a scene at place %d, found %s"):format(index, words.a(value)), nil, 'write scene "name" { ... }')
+      fail(("expected a scene at place %d, found %s"):format(index, a(value)), nil, 'write scene "name" { ... }')
     end
   end
 end
@@ -44,33 +61,53 @@ end
 local function check_fields(fields, fail)
   for name in pairs(fields) do
     if type(name) == "string" and not known[name] then
-      local of_scene = input.fields(input.default_model)[name] or name == "model"
+      local of_scene = input.fields(input.default_model)[name] or fields_of.words[name]
       fail(("unknown field '%s'; %s"):format(name,
         of_scene and ("for all scenes write defaults = { %s = ... }"):format(name) or options.unknown(name, known)), name)
     elseif type(name) ~= "string" and math.type(name) ~= "integer" then
-      fail("a field's name can't be " .. words.a(name))
+      fail("a field's name can't be " .. a(name))
     end
   end
-  for name, kind in pairs { title = "string", style = "string", defaults = "table" } do
+  for _, name in ipairs { "title", "style", "defaults" } do -- references, budget and cut are looked at where they are used
     local value = fields[name]
-    if value ~= nil and type(value) ~= kind and not (name == "style" and value == false) then
-      fail(("field '%s' must be a %s, not %s"):format(name, kind, words.a(value)), name)
+    if value ~= nil and type(value) ~= known[name] and not (name == "style" and value == false) then
+      fail(("field '%s' must be a %s, not %s"):format(name, known[name], a(value)), name)
     end
+  end
+  local budget = fields.budget
+  if budget ~= nil and not (type(budget) == "number" and budget >= 0 and budget < math.huge) then
+    fail("field 'budget' must be a number of credits, 0 or more, not " .. (type(budget) == "number" and tostring(budget) or a(budget)),
+      "budget")
   end
   local defaults = type(fields.defaults) == "table" and fields.defaults or {}
   if defaults.style ~= nil then
     fail("defaults: the style stands on the board itself: storyboard { style = ... }", "style")
   end
-  local message, field = words.wrong_field(defaults, defaults.model or input.default_model)
+  local message, field = fields_of.wrong_field(defaults, defaults.model or input.default_model)
   if message then fail("defaults: " .. message, field) end
   return defaults
+end
+
+-- The declared scenes by their names; each name that is there twice is told of.
+local function by_name(declared, problems)
+  local first = {}
+  for _, scene in ipairs(declared) do
+    local twin = first[scene.name]
+    if twin then
+      problems[#problems + 1] = problem(scene.where, quoted(scene.name),
+        ("this name is taken already, at %s"):format(twin.where or "an earlier place"), "name")
+    end
+    first[scene.name] = twin or scene
+  end
+  return first
 end
 
 ---Builds a board out of what the word `storyboard` was given.
 ---@param fields table
 ---@param where string|nil  the place for errors about the board as a whole
+---@param path string|nil   the board's file, absolute
 ---@return omni.Storyboard|nil board, omni.Error|nil  with `problems`: everything that was found wrong
-local function build(fields, where)
+local function build(fields, where, path)
   local problems = {}
   local function fail(message, field, hint)
     problems[#problems + 1] = problem(where, nil, message, field, hint)
@@ -82,10 +119,11 @@ local function build(fields, where)
   end
 
   if type(fields) ~= "table" then
-    fail("a storyboard must be a table, not " .. words.a(fields))
+    fail("a storyboard must be a table, not " .. a(fields))
     return result()
   end
   local defaults = check_fields(fields, fail)
+  local named = references.declared(fields.references, fail)
   local declared = {}
   flatten(fields, declared, fail, 0)
   if #declared == 0 and #problems == 0 then
@@ -93,17 +131,22 @@ local function build(fields, where)
   end
   if #problems > 0 then return result() end
 
-  local board = setmetatable({ title = fields.title, scenes = {} }, Board_mt)
-  local first = {} -- name → the first scene of that name
+  local style = fields.style or nil
+  local board = setmetatable({ title = fields.title, path = path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
+  local names = by_name(declared, problems)
+  local context = { defaults = defaults, style = style, references = named, names = names }
   for index, scene in ipairs(declared) do
-    local twin = first[scene.name]
-    if twin then
-      problems[#problems + 1] = problem(scene.where, words.quoted(scene.name),
-        ("this name is taken already, at %s"):format(twin.where or "an earlier place"), "name")
-    end
-    first[scene.name] = twin or scene
-    local resolved, bad = words.resolve(scene, defaults, fields.style or nil)
+    local resolved, bad = resolve(scene, context)
     if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end
+  end
+  board.cut = cut_words.cut(fields.cut, declared, names, fail)
+  if #problems > 0 then return result() end
+
+  local circles
+  board.order, circles = graph.order(board.scenes)
+  for _, circle in ipairs(circles) do
+    local scene = board.scenes[circle.index]
+    problems[#problems + 1] = problem(scene.where, quoted(scene.name), "scenes build on one another in a circle: " .. circle.names)
   end
   return result(board)
 end
@@ -113,10 +156,11 @@ end
 ---
 ---A scene inherits each field of `defaults` that it doesn't set itself. `style` is a text added to every prompt after an
 ---empty line; a scene's own `style` stands in its place, and `style = false` switches it off.
----@param fields { title?: string, style?: string, defaults?: table, [integer]: omni.Scene|omni.Scene[] }
+---@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table,
+---  [integer]: omni.Scene|omni.Scene[]|omni.Windows }
 ---@return omni.Storyboard
 local function storyboard(fields)
-  local where = words.place()
+  local where = problems_of.place()
   local board, bad = build(fields, where)
   if not board then error(bad, 0) end
   return board
@@ -124,7 +168,9 @@ end
 
 return {
   build = build,
+  fields = known,
   is_board = function(value) return getmetatable(value) == Board_mt end,
-  scene = words.scene,
+  scene = scenes_of.scene,
   storyboard = storyboard,
+  windows = windows_of.windows,
 }

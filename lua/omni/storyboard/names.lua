@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Names of files for scenes: never a path, never hidden, never two alike on a file system that ignores case.
+-- Names of files for scenes: never a path, never hidden.
 
 local MAX_BYTES = 120 -- leaves room for a number, an extension and ".part" within the usual 255
 
@@ -14,38 +14,26 @@ local function safe(name)
   return text ~= "" and text or "scene"
 end
 
----Gives each scene the stem of its files.
----@param names string[]  the scenes' names
----@return string[] stems  at the same places
-local function stems(names)
-  local taken, result = {}, {}
-  for index, name in ipairs(names) do
-    local stem, n = safe(name), 1
-    while taken[(n == 1 and stem or stem .. "~" .. n):lower()] do n = n + 1 end
-    if n > 1 then stem = stem .. "~" .. n end
-    taken[stem:lower()] = true
-    result[index] = stem
+---Gives each scene the stem of its files: its name, and the beginning of its identity. So a scene that changes gets files of its own,
+---and what was paid for before stays.
+---@param scenes { name: string }[]
+---@param planned { identity?: string }[]  at the same places
+---@return string[] stems
+local function stems(scenes, planned)
+  local result = {}
+  for index, scene in ipairs(scenes) do
+    local identity = planned[index].identity
+    result[index] = safe(scene.name) .. (identity and "-" .. identity:sub(1, 8) or "")
   end
   return result
 end
 
----The stem for a scene's further media: NAME, NAME-2, NAME-3, ...; passes over names that are another scene's.
----@param all string[]  what `stems` gave
----@param stem string   this scene's
----@param index integer which of its media, from 1
+---The stem for a scene's further media: NAME, NAME-2, NAME-3, ...
+---@param stem string
+---@param index integer  which of its media, from 1
 ---@return string
-local function numbered(all, stem, index)
-  if index == 1 then return stem end
-  local taken = {}
-  for _, other in ipairs(all) do taken[other:lower()] = true end
-  local n, count = 1, 1
-  local name
-  repeat
-    n = n + 1
-    name = stem .. "-" .. n
-    if not taken[name:lower()] then count = count + 1 end
-  until count == index
-  return name
+local function numbered(stem, index)
+  return index == 1 and stem or ("%s-%d"):format(stem, index)
 end
 
 local known_extensions = {}

@@ -1,65 +1,61 @@
 -- SPDX-License-Identifier: MIT
--- What a board would cost, asked of the service scene by scene. Costs nothing, submits nothing.
+-- What a plan would cost, asked of the service scene by scene. Costs nothing, submits nothing.
 
+local asset = require "omni.asset"
+local core = require "omni.core"
 local loop = require "omni.loop"
 
 -- Failures that would meet every other question, and every submit, too.
 local unavailable = { unauthorized = true, network = true, rate_limited = true, maintenance = true }
 
----@class omni.Plan
----@field scenes { scene: string, credits?: number, error?: omni.Error }[]
----@field by_scene table<string, number>
----@field credits number            the sum of what is known
----@field complete boolean          every price is known
----@field balance? number           what the account has
----@field error? omni.Error         why the first unknown price isn't known
----@field unavailable? omni.Error   the service can't be used now at all
+-- The input as it will be sent, with stand-ins for what has no URL yet.
+local function stand_in(value)
+  return "https://omni.invalid/" .. value.kind .. "/" .. core.sha256(value.path or value.scene)
+end
 
----@param board omni.Storyboard
+---Fills in the prices of what the plan submits: `credits` or `price_error` of its scenes, and `plan.credits` (the sum of what is known),
+---`plan.complete`, `plan.balance`, `plan.error` (why the first unknown price isn't known), `plan.unavailable` (the service can't be used
+---at all).
+---@param plan omni.Plan
 ---@param client omni.Client
----@param jobs? integer  questions at a time (4)
 ---@param on_retry? fun(failure: table)  told of each try that failed and is made again
----@return omni.Plan
-local function price(board, client, jobs, on_retry)
-  return loop.drive(function()
-    local asking = setmetatable({
-      pause_after = function(_, failure, attempt)
-        local wait = client:pause_after(failure, attempt)
-        if wait and on_retry then on_retry(failure) end
-        return wait
-      end,
-    }, { __index = client })
-    local result = { scenes = {}, by_scene = {}, credits = 0, complete = true }
-    local next_index = 1
-    local function ask()
-      while board.scenes[next_index] and not result.unavailable do
-        local index = next_index
-        local scene = board.scenes[index]
-        next_index = index + 1
-        local estimate, problem = asking:estimate(scene.input, { model = scene.model })
-        result.scenes[index] = { scene = scene.name, credits = estimate and estimate.credits, error = problem }
-        if estimate and estimate.balance then result.balance = estimate.balance end
-        if problem and unavailable[problem.code] then result.unavailable = problem end
-      end
+local function price(plan, client, on_retry)
+  local asking = setmetatable({
+    pause_after = function(_, failure, attempt)
+      local wait = client:pause_after(failure, attempt)
+      if wait and on_retry then on_retry(failure) end
+      return wait
+    end,
+  }, { __index = client })
+  local paid = {}
+  for _, scene in ipairs(plan.scenes) do
+    if scene.pays then paid[#paid + 1] = scene end
+  end
+  local next_index = 1
+  local function ask()
+    while paid[next_index] and not plan.unavailable do
+      local scene = paid[next_index]
+      next_index = next_index + 1
+      local declared = plan.board.scenes[scene.index]
+      local estimate, problem = asking:estimate(asset.map(declared.input, stand_in), { model = declared.model })
+      scene.credits, scene.price_error = estimate and estimate.credits, problem
+      if estimate and estimate.balance then plan.balance = estimate.balance end
+      if problem and unavailable[problem.code] then plan.unavailable = problem end
     end
-    local fibers = {}
-    for index = 1, math.min(jobs or 4, #board.scenes) do fibers[index] = loop.spawn(ask) end
-    loop.join(table.unpack(fibers))
+  end
+  local fibers = {}
+  for index = 1, math.min(8, #paid) do fibers[index] = loop.spawn(ask) end
+  loop.join(table.unpack(fibers))
 
-    for index, declared in ipairs(board.scenes) do
-      local scene = result.scenes[index] or { scene = declared.name, error = result.unavailable }
-      result.scenes[index] = scene
-      if scene.credits then
-        result.credits = result.credits + scene.credits
-        result.by_scene[scene.scene] = scene.credits
-      else
-        result.complete = false
-        result.error = result.error or scene.error
-      end
+  plan.credits, plan.complete = 0, true
+  for _, scene in ipairs(paid) do
+    if scene.credits then
+      plan.credits = plan.credits + scene.credits
+    else
+      plan.complete, plan.error = false, plan.error or scene.price_error or plan.unavailable
     end
-    if not result.balance and not result.unavailable then result.balance = asking:balance() end
-    return result
-  end)
+  end
+  if #paid > 0 and not plan.balance and not plan.unavailable then plan.balance = asking:balance() end
 end
 
 return { price = price }

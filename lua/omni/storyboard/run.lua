@@ -1,177 +1,263 @@
 -- SPDX-License-Identifier: MIT
--- Shoots a board: each scene is submitted once, waited for and fetched; a few at a time, within a budget. Prints nothing.
+-- Carries out a plan: scenes that build on nothing side by side, at most `jobs` in flight, within a budget; then the film and the
+-- report. Prints nothing.
 
-local core = require "omni.core"
+local directories = require "omni.storyboard.directory"
 local err = require "omni.error"
+local finish = require "omni.storyboard.finish"
 local loop = require "omni.loop"
 local names = require "omni.storyboard.names"
 local options = require "omni.options"
-local is_board = require("omni.storyboard").is_board
 local on_its_way = require("omni.storyboard.submit").on_its_way
+local plans = require "omni.storyboard.plan"
 local shooting = require "omni.storyboard.shoot"
 
-local is_stopped, set = shooting.is_stopped, shooting.set
+local set = shooting.set
 
-local known = {
-  client = "any", directory = "string", jobs = "count", budget = "number", prices = "table", keep_older = "boolean",
-  on_event = "function", interrupted = "function",
-}
+---@class omni.RunRecord
+---@field scene string
+---@field index integer
+---@field status string
+---@field entry omni.PlanScene
+---@field stem string         of its files' names
+---@field reserved? boolean   its price counts against the budget
+---@field estimate? number    credits
+---@field credits? number     what it cost in this run
+---@field task_id? string
+---@field task? omni.Task
+---@field file? string        the first of `files`
+---@field files? string[]
+---@field error? omni.Error
+---@field sending omni.Sending
+---@field fiber? omni.Fiber
 
 ---@class omni.Run
 local Run_methods = {}
 local Run_mt = { __name = "omni.run", __index = Run_methods }
 
-local function work(run, worker)
-  while not is_stopped(run) do
-    local record = run.records[run.next]
-    if not record then return end
-    run.next = run.next + 1
-    worker.record = record
-    shooting.shoot(run, worker, record)
-    worker.record = nil
+-- --- places among those in flight
+
+local Slot_methods = {}
+local Slot_mt = { __index = Slot_methods }
+
+function Slot_methods:close()
+  local run = self.run
+  if not run then return end
+  self.run = nil
+  run.free = run.free + 1
+  local next_in_line = run.free > 0 and table.remove(run.line, 1)
+  if next_in_line then
+    run.free = run.free - 1
+    loop.wake(next_in_line, true)
   end
 end
+
+Slot_mt.__close = Slot_methods.close
+
+---Waits for a place among those in flight; what is in flight already takes one without waiting.
+---@param at_once boolean
+function Run_methods:take_slot(at_once)
+  if at_once or self.free > 0 then
+    self.free = self.free - 1
+  else
+    table.insert(self.line, loop.current())
+    repeat until loop.park() == true
+  end
+  return setmetatable({ run = self }, Slot_mt)
+end
+
+-- --- its course
 
 ---Submits nothing more and stops waiting; submits on their way are heard out, as their answers hold the task ids.
 function Run_methods:interrupt()
   if self.stopped then return end
-  self.stopped = true
-  for _, worker in ipairs(self.workers) do
-    local record, fiber = worker.record, worker.fiber
-    if record and fiber ~= loop.current() and not fiber:done() and not on_its_way(worker) then
+  self.stopped, self.line = true, {}
+  for _, record in ipairs(self.records) do
+    local fiber = record.fiber
+    if fiber and fiber ~= loop.current() and not fiber:done() and not on_its_way(record.sending) then
       fiber:cancel()
       if record.task_id then
         set(self, record, "interrupted")
-      elseif record.status == "submitting" then
+      elseif record.status ~= "waiting" then
         record.reserved = false
         set(self, record, "waiting")
       end
     end
   end
+  for _, fiber in pairs(self.making) do
+    if not fiber:done() then fiber:cancel() end
+  end
+  if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
 ---@class omni.RunSummary
 ---@field title? string
----@field credits number       the sum of what the tasks reported
+---@field credits number       the sum of what the tasks of this run reported
 ---@field interrupted boolean  and so some scene wasn't shot to its end
----@field scenes { scene: string, index: integer, status: string, task_id?: string, estimate?: number, credits?: number,
----  file?: string, files?: string[], error?: omni.Error }[]
+---@field film? { path: string, seconds: number, made: boolean }  made: false when it was there already
+---@field film_error? omni.Error
+---@field report? string       its path
+---@field scenes { scene: string, index: integer, action: string, status: string, task_id?: string, estimate?: number,
+---  credits?: number, file?: string, files?: string[], error?: omni.Error }[]
 
----Waits until all is done (or interrupted).
----@return omni.RunSummary
-function Run_methods:join()
+-- Waits for every scene. Answers the first bug, if any: what isn't an error value of a cancelled fiber.
+local function join_scenes(run)
   local bug
-  for _, worker in ipairs(self.workers) do
-    local fine, problem = pcall(worker.fiber.join, worker.fiber)
+  for _, record in ipairs(run.records) do
+    local fine, problem = true, nil
+    if record.fiber then fine, problem = pcall(record.fiber.join, record.fiber) end
     if not fine and not (err.is(problem) and problem.code == "cancelled") then
       bug = bug or problem
-      self:interrupt()
+      run:interrupt()
     end
   end
-  self.lock:close()
-  if bug then error(bug, 0) end
-  local summary = { title = self.board.title, scenes = {}, credits = 0, interrupted = false }
-  for index, record in ipairs(self.records) do
+  return bug
+end
+
+local function summarize(run)
+  local summary = { title = run.plan.board.title, scenes = {}, credits = 0, interrupted = run.stopped == true }
+  for index, record in ipairs(run.records) do
     summary.credits = summary.credits + (record.credits or 0)
-    if record.status == "interrupted" or record.status == "waiting" then summary.interrupted = true end
     summary.scenes[index] = {
-      scene = record.scene, index = index, status = record.status, task_id = record.task_id, estimate = record.estimate,
-      credits = record.credits, file = record.file, files = record.files, error = record.error,
+      scene = record.scene, index = index, action = record.entry.action, status = record.status, task_id = record.task_id,
+      estimate = record.estimate, credits = record.credits, file = record.file, files = record.files, error = record.error,
     }
   end
   return summary
 end
 
+-- The film and the report; a fiber of its own, so that it can be interrupted.
+local function complete(run, summary)
+  run.finishing = loop.spawn(finish.finish, run, summary)
+  local fine, problem = pcall(run.finishing.join, run.finishing)
+  if fine then return end
+  if not (err.is(problem) and problem.code == "cancelled") then error(problem, 0) end
+  summary.interrupted = true
+end
+
+---Waits until all is done (or interrupted).
+---@return omni.RunSummary
+function Run_methods:join()
+  local bug = join_scenes(self)
+  if bug then error(bug, 0) end
+  local summary = summarize(self)
+  if not self.stopped then complete(self, summary) end
+  return summary
+end
+
 Run_mt.__close = function(run) run:interrupt() end
-
--- Makes a directory and those above it.
-local function make_directories(path)
-  local parent = path:match("^(.*[^/])/+[^/]+/*$")
-  if parent and not core.stat(parent) then
-    local fine, why = make_directories(parent)
-    if not fine then return nil, why end
-  end
-  return core.make_directory(path)
-end
-
--- Whether files can be written there: to be known before anything is spent. Answers a lock that keeps every other run out, as two
--- at once would take each other's unfinished files.
-local function prepare(directory)
-  local fine, why = make_directories(directory)
-  if not fine then return nil, why end
-  local probe = directory .. "/.omni-" .. tostring({}):match("%x+$")
-  local file
-  file, why = io.open(probe, "wb")
-  if not file then return nil, why end
-  file:close()
-  os.remove(probe)
-  return core.lock(directory .. "/.lock")
-end
 
 ---@class omni.RunOptions
 ---@field client omni.Client
----@field directory string                 files go to DIRECTORY/media
----@field jobs? integer                    scenes in flight at most (4)
----@field budget? number                   credits that may be spent at most
----@field prices? table<string, number>    estimates known already, by scene
----@field keep_older? boolean              rename files of an earlier run instead of replacing them (true)
----@field on_event? fun(event: table)      told of each change of a scene's status
----@field interrupted? fun(): boolean      asked before each submit; true stops the run
+---@field directory omni.Directory        from omni.storyboard.directory
+---@field jobs? integer                   scenes in flight at most (4)
+---@field budget? number                  credits that this run may spend at most
+---@field fail_fast? boolean              submit nothing more once a scene has failed
+---@field on_event? fun(event: table)     told of each change of a scene's status, and of the film
+---@field interrupted? fun(): boolean     asked before each submit; true stops the run
 
--- A price that was given; one that can't be is asked for.
-local function usable_price(credits)
-  return type(credits) == "number" and credits >= 0 and credits or nil
-end
-
--- Raises at the level of the caller's caller.
-local function check(board, given, what)
-  if not is_board(board) then error(("%s: a storyboard is due, not a %s"):format(what, type(board)), 3) end
-  options.check(given, known, what, 3)
-  if not given or not given.directory or given.directory == "" then error(what .. ": option 'directory' is missing", 3) end
-  if not given.client then error(what .. ": option 'client' is missing", 3) end
-  local budget = given.budget or 0
-  if budget ~= budget or budget < 0 then error(what .. ": option 'budget' must be a number, 0 or more", 3) end
-end
-
----Starts shooting a board.
----@param board omni.Storyboard
+---Starts carrying out a plan. Whoever calls this has consent to spend what the plan says.
+---@param plan omni.Plan
 ---@param given omni.RunOptions
----@return omni.Run|nil run  `run:join()`, `run:interrupt()`
----@return omni.Error|nil    when the directory can't be used
-local function start(board, given)
-  check(board, given, "run.start")
-  local media = given.directory .. "/media"
-  local lock, why = prepare(media)
-  if not lock then return nil, err.new { code = "io", message = "can't write to " .. why } end
-
+---@return omni.Run  `run:join()`, `run:interrupt()`
+local function start(plan, given)
+  local jobs = given.jobs or 4
   local run = setmetatable({
-    board = board, client = given.client, media = media, budget = given.budget, on_event = given.on_event,
-    interrupted = given.interrupted, keep_older = given.keep_older ~= false, records = {}, workers = {}, next = 1, lock = lock,
+    plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
+    fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free = jobs, line = {}, making = {},
   }, Run_mt)
-  local scenes = {}
-  for index, scene in ipairs(board.scenes) do scenes[index] = scene.name end
-  run.stems = names.stems(scenes)
-  for index, name in ipairs(scenes) do
-    run.records[index] = { scene = name, index = index, status = "waiting", stem = run.stems[index],
-      estimate = given.prices and usable_price(given.prices[name]) }
+  run.ledger = given.client:ledger()
+  if given.client.play then run.ledger:note("abandon", { account = given.client.account }) end
+  local stems = names.stems(plan.board.scenes, plan.scenes)
+  for index, entry in ipairs(plan.scenes) do
+    local record = {
+      scene = entry.scene, index = index, status = "waiting", entry = entry, stem = stems[index], estimate = entry.credits,
+      sending = { is_stopped = function() return run.stopped end },
+    }
+    run.records[index], run.by_name[entry.scene] = record, record
+    record.selected = entry.selected or entry.action == "reuse"
   end
-  for index = 1, math.min(given.jobs or 4, #scenes) do
-    local worker = { is_stopped = function() return run.stopped end }
-    worker.fiber = loop.spawn(work, run, worker)
-    run.workers[index] = worker
+  for _, order in ipairs { "resume", "any" } do -- what is in flight already comes first
+    for _, index in ipairs(plan.board.order) do
+      local record = run.records[index]
+      if record.selected and not record.fiber and (order == "any" or record.entry.action == "resume") then
+        record.fiber = loop.spawn(shooting.shoot, run, record)
+      end
+    end
   end
   return run
 end
 
----Shoots a board; options as for `start`. A scene that fails doesn't stop the others.
----@return omni.RunSummary|nil summary, omni.Error|nil
+local known = {
+  client = "any", directory = "string", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
+  resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function",
+}
+
+---Why a plan may not be carried out, or nil.
+---@param plan omni.Plan
+---@param budget? number  credits
+---@return omni.Error|nil
+local function refusal(plan, budget)
+  local function refuse(code, message, hint)
+    return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
+  end
+  for _, entry in ipairs(plan.scenes) do
+    if entry.selected and entry.action == "invalid" then
+      return refuse(entry.error.code, ('scene "%s": %s'):format(entry.scene, entry.error.message), entry.error.hint)
+    end
+  end
+  if plan.unavailable then return refuse(plan.unavailable.code, plan.unavailable.message, plan.unavailable.hint) end
+  local of_board = plan.board.budget
+  if (budget or of_board) and not plan.complete then
+    return refuse("price_unknown", ("there is a budget, but not every price is known%s")
+      :format(plan.error and " (" .. plan.error.message .. ")" or ""), "run it without a budget to go on all the same")
+  elseif budget and plan.credits > budget + 1e-9 then
+    return refuse("over_budget", ("the plan costs about %.14g credits, the budget is %.14g"):format(plan.credits, budget),
+      "raise the budget, or make the film cheaper (shorter scenes, a lower resolution)")
+  elseif of_board and plan.credits > 0 and plan.spent + plan.credits > of_board + 1e-9 then
+    return refuse("over_budget", ("the plan costs about %.14g credits, %.14g are spent, and the board's budget is %.14g")
+      :format(plan.credits, plan.spent, of_board), "raise the board's budget, or make the film cheaper")
+  elseif plan.balance and plan.credits > plan.balance then
+    return refuse("insufficient_credits", ("the plan costs about %.14g credits; the account has %.14g")
+      :format(plan.credits, plan.balance), "add credits to the account, or make the film cheaper")
+  end
+end
+
+---Makes a board's film: plans, and carries the plan out. Spends only within a `budget` (or the board's own), or with `yes`.
+---A scene that fails doesn't stop those that don't build on it, unless `fail_fast` is set.
+---@param board omni.Storyboard
+---@param given { client: omni.Client, directory: string, jobs?: integer, budget?: number, yes?: boolean, only?: string[],
+---  redo?: string[], resubmit?: string[], fail_fast?: boolean, on_event?: fun(event: table), interrupted?: fun(): boolean }
+---@return omni.RunSummary|nil summary
+---@return omni.Error|nil err  codes: no_consent, over_budget, price_unknown, insufficient_credits, io, ledger_failed, ...
 local function run_board(board, given)
-  check(board, given, "omni.run_storyboard")
+  options.check(given, known, "omni.run_storyboard")
+  local budget = given and given.budget or 0
+  if budget ~= budget or budget < 0 then error("omni.run_storyboard: option 'budget' must be a number, 0 or more", 2) end
+  if not given or not given.client then error("omni.run_storyboard: option 'client' is missing", 2) end
+  if not given.directory or given.directory == "" then error("omni.run_storyboard: option 'directory' is missing", 2) end
   return loop.drive(function()
-    local run <close>, problem = start(board, given)
-    if not run then return nil, problem end
+    local directory <close>, problem = directories.open(given.directory)
+    if not directory then return nil, problem end
+    local plan
+    plan, problem = plans.make(board, {
+      client = given.client, directory = given.directory, only = given.only, redo = given.redo, resubmit = given.resubmit,
+    })
+    if not plan then return nil, problem end
+    problem = refusal(plan, given.budget)
+    local asked = given.yes or given.budget or board.budget or given.client.play
+    local pays = plan.credits > 0 or not plan.complete
+    if not problem and pays and not asked then
+      problem = err.new { code = "no_consent", hint = "give a budget, or yes = true",
+        message = ("nothing was submitted: the plan costs about %.14g credits, and nobody said yes"):format(plan.credits) }
+    end
+    if problem then return nil, problem end
+    local run <close> = start(plan, {
+      client = given.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
+      on_event = given.on_event, interrupted = given.interrupted,
+    })
     return run:join()
   end)
 end
 
-return { run = run_board, start = start }
+return { refusal = refusal, run = run_board, start = start }

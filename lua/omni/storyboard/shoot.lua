@@ -1,20 +1,21 @@
 -- SPDX-License-Identifier: MIT
--- Shoots one scene of a run: its price, the budget, one submit, the wait, the files. Part of run.lua, which keeps the records.
---
--- A scene's status: waiting → submitting → pending → running → fetching → fetched; or it ends as
--- failed · refused (not submitted, by our own decision) · unknown (maybe submitted) · interrupted (goes on at the service).
+-- One scene of a run: from what the plan says of it to its files.
 
 local core = require "omni.core"
 local err = require "omni.error"
+local loop = require "omni.loop"
+local materials = require "omni.storyboard.materials"
+local money = require "omni.storyboard.money"
 local names = require "omni.storyboard.names"
+local paths = require "omni.paths"
 local submit = require("omni.storyboard.submit").submit
 
--- A refusal of this kind would meet every other scene, too.
-local ends_the_run = { unauthorized = true, insufficient_credits = true, feature_disabled = true }
+local look_every <const> = 0.5 -- seconds between two looks at a submit that another run makes
 
 -- Sets a scene's status and tells of it.
 local function set(run, record, status, problem)
   record.status, record.error = status, problem
+  if status == "failed" and problem then money.heed(run, record, problem) end
   if not run.on_event then return end
   run.on_event {
     event = status, scene = record.scene, index = record.index, task_id = record.task_id, estimate = record.estimate,
@@ -27,124 +28,241 @@ local function is_stopped(run)
   return run.stopped
 end
 
--- --- money
+-- --- files
 
--- What the run has cost so far and may still cost through what it has submitted.
-local function committed(run)
-  local sum = 0
-  for _, record in ipairs(run.records) do
-    if record.reserved then sum = sum + (record.credits or record.estimate or 0) end
-  end
-  return sum
-end
-
--- The reason why this scene is not to be submitted, or nil. Asks for its price when it isn't known yet.
-local function refusal(run, record, scene)
-  local problem
-  if not record.estimate then
-    local price
-    price, problem = run.client:estimate(scene.input, { model = scene.model })
-    record.estimate = price and price.credits
-  end
-  if run.halted then
-    return err.new { code = run.halted.error.code, cause = run.halted.error,
-      message = ('not submitted, because of what the service said to scene "%s"'):format(run.halted.scene) }
-  end
-  if not run.budget then return nil end
-  if not record.estimate then
-    return err.new { code = "price_unknown", cause = problem,
-      message = "not submitted: there is a budget, and the price is not known"
-        .. (problem and " (" .. problem.message .. ")" or "") }
-  end
-  local before = committed(run)
-  if before + record.estimate > run.budget + 1e-9 then
-    return err.new { code = "over_budget", hint = "raise the budget, or make the film cheaper",
-      message = ("not submitted: it costs about %.14g credits, and %.14g of the budget of %.14g are spent or promised")
-        :format(record.estimate, before, run.budget) }
-  end
-end
-
--- --- one scene
-
--- A file that an earlier run left is somebody's money: it steps aside instead of being replaced.
+-- A file of that name that isn't known is somebody's: it steps aside instead of being replaced. Answers its new path.
 local function set_aside(path)
-  if not core.stat(path) then return true end
   local stem, extension = path:match("^(.*)(%.%w+)$")
   local n = 1
   local function older() return ("%s (older %d)%s"):format(stem, n, extension) end
   while core.stat(older()) do n = n + 1 end
-  return os.rename(path, older())
+  local fine, why = os.rename(path, older())
+  if fine then return older() end
+  return nil, err.new { code = "io", message = why }
+end
+
+-- One of a task's files, under its name; one that is there already with its bytes right isn't fetched again.
+local function fetch_one(run, task, index, path, known)
+  local older, problem
+  if core.stat(path) then
+    if known and run.ledger:digest(path) == known.sha256 then return path end
+    older, problem = set_aside(path)
+    if not older then return nil, problem end
+  end
+  local saved
+  saved, problem = task:save(path, { index = index })
+  if not saved then return nil, problem end
+  if older and run.ledger:digest(older) == run.ledger:digest(path) then core.remove(older) end -- it was ours, of a run that was killed
+  return path
 end
 
 local function fetch(run, record, task)
-  local files = {}
+  local files, known = {}, {}
+  local row = run.ledger:row("by_task", { account = run.client.account, task_id = task.id })
+  for _, file in ipairs(row and run.ledger:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
   for index, url in ipairs(task.media) do
-    local stem = names.numbered(run.stems, record.stem, index)
-    local path = ("%s/%s.%s"):format(run.media, stem, names.extension(url))
-    if run.keep_older then
-      local fine, why = set_aside(path)
-      if not fine then return nil, err.new { code = "io", message = why, task_id = task.id } end
-    end
-    local saved, problem = task:save(path, { index = index })
-    if not saved then return nil, problem end
-    files[index] = saved
-    record.file, record.files = files[1], files
+    local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), names.extension(url))
+    local problem
+    files[index], problem = fetch_one(run, task, index, path, known[index])
+    if problem then return nil, problem end
   end
+  record.file, record.files = files[1], files
   return files
 end
 
--- After a refusal for want of credits: what the account has.
-local function with_balance(run, record, problem)
-  local balance = run.client:balance()
-  if balance and record.estimate then
-    problem.hint = ("the scene costs about %.14g credits; the account has %.14g"):format(record.estimate, balance)
+-- Files of another board with the same scene, or of this one before it moved: here under their own names, too.
+local function bring(run, record)
+  local files = {}
+  for index, path in ipairs(record.entry.files) do
+    local here = run.directory.media .. "/" .. paths.name(path)
+    if path ~= here then
+      local there = core.stat(here)
+      if not there or run.ledger:digest(here) ~= run.ledger:digest(path) then
+        local fine, problem = true, nil
+        if there then fine, problem = set_aside(here) end
+        if fine then fine, problem = paths.duplicate(path, here) end
+        if not fine then return nil, problem end
+      end
+      run.ledger:note("move_file", { id = record.entry.row.id, number = index, path = here })
+    end
+    files[index] = here
+  end
+  record.file, record.files = files[1], files
+  return files
+end
+
+-- --- a task that is at the service
+
+local function lost(record, problem)
+  if problem.code == "not_found" then
+    problem.hint = ("the service doesn't know this task, or not with this key; `omni forget %d` gives it up"):format(record.entry.row.id)
   end
   return problem
 end
 
----From a waiting record to one that has ended. Runs in a fiber; sends at most one submit.
----@param run omni.Run
----@param worker omni.Sending  whose fiber this is
----@param record table
-local function shoot(run, worker, record)
-  local scene = run.board.scenes[record.index]
-  local refused = refusal(run, record, scene)
-  if is_stopped(run) then return end
-  if refused then return set(run, record, "refused", refused) end
-
-  record.reserved = true -- between the check of the budget and this, nothing may wait
-  set(run, record, "submitting")
-  local task, problem = submit(worker, run.client.submit, run.client, scene.input, { model = scene.model })
-  if not task then
-    if problem.code == "submit_unknown" then return set(run, record, "unknown", problem) end
-    record.reserved = false
-    if ends_the_run[problem.code] then
-      run.halted = run.halted or { scene = record.scene, error = problem }
-      if problem.code == "insufficient_credits" then problem = with_balance(run, record, problem) end
-    end
-    if worker.dropped then return set(run, record, "waiting") end
-    return set(run, record, "failed", problem)
-  end
-
-  record.task_id = task.id
-  if is_stopped(run) then return set(run, record, "interrupted") end
+local function follow(run, record, task)
+  record.task, record.task_id = task, task.id
   set(run, record, "pending")
-  local ended
-  ended, problem = task:await {
+  local ended, problem = task:await {
     on_status = function(seen)
       local status = seen.status == "pending" and "pending" or "running"
-      if seen.status ~= "success" and seen.status ~= "failed" and status ~= record.status then set(run, record, status) end
+      if not seen:done() and status ~= record.status then set(run, record, status) end
     end,
   }
-  if not ended then return set(run, record, "failed", problem) end
+  if not ended then return set(run, record, "failed", record.entry.row and lost(record, problem) or problem) end
+  record.slot:close() -- it is over: the next one may be submitted while this one is fetched
   record.credits = task.credits
   if task.error then return set(run, record, "failed", task.error) end -- failed, or a success without media
 
   set(run, record, "fetching")
   local files
   files, problem = fetch(run, record, task)
-  if not files then return set(run, record, "failed", problem) end
-  set(run, record, "fetched")
+  if files then return set(run, record, "fetched") end
+  if problem.code == "media_gone" and record.entry.row then
+    run.ledger:note("retire", { id = record.entry.row.id })
+    problem.hint = "it is gone at the service, too; the next run will submit the scene again, and ask before that"
+  end
+  set(run, record, "failed", problem)
+end
+
+-- Waits until the run that submits it has an answer. Answers the row then.
+local function other_run(run, row)
+  while row.state == "intended" do
+    loop.sleep(look_every)
+    local problem
+    row, problem = run.ledger:row("row", { id = row.id })
+    if problem then return nil, problem end
+  end
+  return row
+end
+
+-- Takes up what stands in the ledger.
+local function resume(run, record, row)
+  local problem
+  record.entry.row = row
+  set(run, record, "pending")
+  row, problem = other_run(run, row)
+  if not row then return set(run, record, "failed", problem) end
+  record.entry.row = row
+  if row.state == "unknown" then
+    return set(run, record, "unknown", err.new { code = "submit_unknown", message = row.message or "the outcome of this submit is unknown" })
+  elseif not row.task_id then
+    return set(run, record, "failed", err.new { code = row.error or "already_submitted", message = row.message or "another run was refused it" })
+  end
+  local task
+  task, problem = run.client:task(row.task_id)
+  if not task then return set(run, record, "failed", problem) end
+  follow(run, record, task)
+end
+
+-- --- a submit
+
+local function about(run, record)
+  local entry = record.entry
+  return {
+    board = run.plan.board_key, scene = entry.scene, identity = entry.identity, base = entry.base, take = entry.take, form = entry.form,
+    estimate = record.estimate, budget = run.plan.board.budget,
+  }
+end
+
+-- What a person has decided, or time: the row that stood in the way doesn't count any more.
+local function clear_the_way(run, entry)
+  local verb = entry.forget and "forget" or entry.retire and "retire"
+  if not verb then return end
+  local _, problem = run.ledger:ask(verb, { id = entry.forget or entry.retire })
+  return problem
+end
+
+local function submit_scene(run, record, input)
+  local entry, sending = record.entry, record.sending
+  local problem = clear_the_way(run, entry)
+  if problem then return nil, problem end
+  set(run, record, "submitting")
+  return submit(sending, run.client.submit, run.client, input, { model = entry.model, about = about(run, record) })
+end
+
+local function shoot_new(run, record)
+  local scene = run.plan.board.scenes[record.index]
+  local input, problem = materials.prepare(run, scene)
+  if not input then return set(run, record, "failed", problem) end
+  local refused = money.reserve(run, record, input)
+  if is_stopped(run) then return end
+  if refused then return set(run, record, "refused", refused) end
+
+  local task
+  task, problem = submit_scene(run, record, input)
+  if task then
+    record.task, record.task_id = task, task.id
+    if is_stopped(run) then return set(run, record, "interrupted") end
+    return follow(run, record, task)
+  end
+  if problem.code == "submit_unknown" then
+    record.entry.row = run.ledger:row("by_identity", { identity = record.entry.identity })
+    return set(run, record, "unknown", problem)
+  end
+  record.reserved = problem.task_id ~= nil -- accepted, but not written down
+  record.task_id = problem.task_id
+  if problem.code == "already_submitted" then
+    local row = run.ledger:row("by_identity", { identity = record.entry.identity })
+    if row then return resume(run, record, row) end
+  end
+  money.explain(run, record, problem)
+  if record.sending.dropped then return set(run, record, "waiting") end
+  set(run, record, problem.code == "over_budget" and "refused" or "failed", problem)
+end
+
+-- --- the whole of it
+
+local function is_there(record) return record.files ~= nil end
+
+-- The clip of an equal scene is this one's, too.
+local function share(run, record)
+  local twin = run.by_name[record.entry.twin]
+  if twin.fiber and not twin.fiber:done() then twin.fiber:join() end
+  record.task_id, record.file, record.files, record.task = twin.task_id, twin.file, twin.files, twin.task
+  if record.files then return set(run, record, "reused") end
+  set(run, record, "blocked", err.new { code = "builds_on_missing",
+    message = ('it is equal to scene "%s", which is %s'):format(twin.scene, twin.status == "waiting" and "not there" or twin.status) })
+end
+
+-- Waits for what the scene builds on. False when something of it will not be there.
+local function wait_for_others(run, record)
+  for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
+    local other = run.by_name[name]
+    if other.fiber and not other.fiber:done() then other.fiber:join() end
+    if not is_there(other) and record.entry.action ~= "resume" then
+      return false, err.new { code = "builds_on_missing", message = ('not submitted: it builds on scene "%s", which is %s')
+        :format(name, other.status == "waiting" and "not there" or other.status) }
+    end
+  end
+  return true
+end
+
+---From what is planned to a record that has ended. Runs in a fiber; sends at most one submit.
+---@param run omni.Run
+---@param record omni.RunRecord
+local function shoot(run, record)
+  local entry = record.entry
+  if entry.action == "unknown" then
+    return set(run, record, "unknown", err.new { code = "submit_unknown", message = entry.why })
+  elseif entry.action == "invalid" then
+    return set(run, record, "refused", entry.error)
+  elseif entry.action == "reuse" then
+    local files, problem = bring(run, record)
+    if files then return set(run, record, "reused") end
+    return set(run, record, "failed", problem)
+  end
+  if entry.twin then return share(run, record) end
+  local resumed = entry.action == "resume"
+  if not resumed then
+    local fine, problem = wait_for_others(run, record)
+    if not fine then return set(run, record, "blocked", problem) end
+  end
+  local slot <close> = run:take_slot(resumed)
+  record.slot = slot
+  if is_stopped(run) then return end
+  if resumed then return resume(run, record, entry.row) end
+  shoot_new(run, record)
 end
 
 return { is_stopped = is_stopped, set = set, shoot = shoot }

@@ -1,0 +1,168 @@
+-- SPDX-License-Identifier: MIT
+-- A submit and its row in the ledger: intended before the first byte leaves, then accepted, refused or unknown; later its states,
+-- its cost, its files. A client without a ledger goes through the same steps and writes nothing.
+
+local core = require "omni.core"
+local digest = require "omni.digest"
+local exchange = require "omni.exchange"
+
+-- What a row is made of beside what every submit has (csrc/ledger_schema.h, table submit).
+local notes = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget" }
+
+---@class omni.Entry
+local Entry_methods = {}
+local Entry_mt = { __name = "omni.entry", __index = Entry_methods }
+
+-- Why no row was made: the same scene is under way or done already, the board's budget doesn't allow it, or the ledger is of the other kind.
+local function refusal(self)
+  local records, params = self.records, self.params
+  local mixed, problem = records:row("mixed", { play = params.play })
+  if problem then return problem end
+  if mixed then
+    return { code = "ledger_failed", message = ("the ledger %s holds %s submits, and this is a %s one; the two are never mixed")
+      :format(records.path, params.play and "real" or "rehearsal", params.play and "rehearsal" or "real"),
+      hint = "choose another ledger" }
+  end
+  local row = params.identity and records:row("by_identity", { identity = params.identity })
+  if row then
+    return { code = "already_submitted", task_id = row.task_id,
+      message = "not submitted: the same scene was submitted meanwhile, by another run" }
+  end
+  return { code = "over_budget", message = ("not submitted: with it this board would have cost more than its budget of %.14g credits")
+    :format(params.budget or 0), hint = "raise the board's budget, or make the film cheaper" }
+end
+
+local patience <const> = 10 -- seconds for a balance, which is good to know and no more
+
+-- The account's credits, asked once; nil when that fails.
+local function balance(client)
+  local data = client.http and exchange.perform(client, nil, patience, "call", "GET", "/api/v1/client/account/balance")
+  local value = type(data) == "table" and data.balance
+  return type(value) == "number" and value == value and value or nil
+end
+
+local function intend(self)
+  local verb, params = "again", { id = self.id }
+  if not self.id then verb, params = "intend", self.params end
+  local rows, problem = self.records:ask(verb, params, function(late) -- the fiber was cancelled before it was told
+    if late and late[1] then
+      self.records:note("refuse", { id = late[1].id, error = "cancelled", message = "given up before it was sent" })
+    end
+  end)
+  if not rows then return nil, problem end
+  if not rows[1] then return nil, refusal(self) end
+  self.id = rows[1].id
+  return true
+end
+
+-- Of what came back: the row, then the answer.
+local function settle(self, id, failure)
+  local records = self.records
+  if id then
+    local _, problem = records:ask("accept", { id = self.id, task_id = id })
+    if not problem then return id end
+    return nil, { code = "ledger_failed", task_id = id, sent = "answered",
+      message = "the task was accepted, but its id could not be written down: " .. problem.message,
+      hint = "keep the task id, it is nowhere else; it can be given to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
+  end
+  local verb = failure.code == "submit_unknown" and "doubt" or "refuse"
+  local params = { id = self.id, error = failure.code, message = core.clean(failure.message or "", 500) }
+  local _, problem = records:ask(verb, params)
+  if verb == "doubt" and not problem then
+    params.balance_after = balance(self.client)
+    records:note(verb, params)
+  end
+  return nil, failure
+end
+
+---One try: the row, the POST, the row.
+---@return string|nil task_id
+---@return table|nil failure
+function Entry_methods:try()
+  local client = self.client
+  if not self.records then return exchange.perform(client, nil, nil, "submit", self.body) end
+  if self.params.identity and not self.params.balance_before then self.params.balance_before = balance(client) end
+  local fine, problem = intend(self)
+  if not fine then
+    problem.retry, problem.sent = false, "no"
+    return nil, problem
+  end
+  self.on_its_way = true
+  local id, failure = exchange.perform(client, nil, nil, "submit", self.body)
+  self.on_its_way = false
+  return settle(self, id, failure)
+end
+
+-- A fiber that is cancelled while its submit is on its way will never know.
+function Entry_mt:__close()
+  if not self.on_its_way then return end
+  self.records:note("doubt", { id = self.id, error = "cancelled", message = "the submit was given up on its way" })
+end
+
+---Begins a submit of this body. Nothing is written yet.
+---@param client omni.Client
+---@param model string
+---@param input table     checked
+---@param body string     JSON
+---@param about? table    what a storyboard knows of it: board, scene, identity, base, take, form, estimate, budget
+---@return omni.Entry|nil  to be closed
+---@return omni.Error|nil  the ledger can't be opened
+local function open(client, model, input, body, about)
+  local records, problem = client:ledger()
+  if problem then return nil, problem end
+  local self = setmetatable({ client = client, body = body, records = records }, Entry_mt)
+  if records then
+    local params = { account = client.account, play = client.play, model = model, input = core.json.encode(input) }
+    for _, name in ipairs(notes) do params[name] = about and about[name] end
+    self.params = params
+  end
+  return self
+end
+
+-- --- what becomes of a task
+
+-- The ledger, for news of a task that may not be in it: an open one, or one that is there.
+local function existing(client)
+  return client.records or client.ledger_path and core.stat(client.ledger_path) and client:ledger() or nil
+end
+
+---Notes a task's state, without waiting for the disk: should it get lost, it is asked for again.
+---@param client omni.Client
+---@param task omni.Task
+local function note_state(client, task)
+  local records = existing(client)
+  if not records then return end
+  local params = { account = client.account, task_id = task.id, status = task.status }
+  if not task:done() then return records:note("status", params) end
+  local problem = task.error
+  params.state = problem and "failed" or "success"
+  params.media = task.media and #task.media or 0
+  params.credits, params.created_at, params.completed_at, params.seconds =
+    task.credits, task.created_at, task.completed_at, task.duration
+  params.error, params.message = problem and problem.code, problem and core.clean(problem.message or "", 500)
+  records:note("finish", params)
+end
+
+---Notes a file of a task's result, with its SHA-256; waits until that is on disk.
+---@param client omni.Client
+---@param task omni.Task
+---@param number integer  which of its media, from 1
+---@param path string
+---@return true|nil
+---@return omni.Error|nil
+local function note_file(client, task, number, path)
+  local records = existing(client)
+  if not records then return true end
+  local found, problem = digest.file(path)
+  if not found then return nil, problem end
+  local rows
+  rows, problem = records:ask("remember_file", {
+    account = client.account, task_id = task.id, number = number, path = core.real_path(path) or path,
+    sha256 = found.sha256, size = found.size,
+  })
+  if rows then return true end
+  problem.task_id, problem.message = task.id, ("%s is there, but could not be written down: %s"):format(path, problem.message)
+  return nil, problem
+end
+
+return { open = open, note_file = note_file, note_state = note_state }

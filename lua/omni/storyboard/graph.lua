@@ -1,0 +1,52 @@
+-- SPDX-License-Identifier: MIT
+-- The order in which scenes can be made: each after those that it builds on, otherwise as they are declared.
+
+-- The names along a circle that ends where `path` comes back to `name`: 'dawn → storm → dawn'.
+local function circle_of(scenes, path, index)
+  local names, inside = {}, false
+  for _, step in ipairs(path) do
+    inside = inside or step == index
+    if inside then names[#names + 1] = scenes[step].name end
+  end
+  names[#names + 1] = scenes[index].name
+  return table.concat(names, " → ")
+end
+
+---@param scenes omni.ResolvedScene[]  every scene that one of them builds on is among them
+---@return integer[] order                            indexes of scenes
+---@return { index: integer, names: string }[] circles  each circle: a scene on it, and the names of all, in order; empty when all is well
+local function order(scenes)
+  local indexes = {}
+  for index, scene in ipairs(scenes) do indexes[scene.name] = index end
+
+  local result, circles = {}, {}
+  local state = {} -- index → "open" while what it builds on is looked at, then "done"
+  local path = {}
+  -- Its own stack instead of recursion: a chain of scenes may be longer than Lua's.
+  for start in ipairs(scenes) do
+    local stack = state[start] == nil and { { index = start, next = 1 } } or {}
+    while #stack > 0 do
+      local frame = stack[#stack]
+      local index = frame.index
+      if not state[index] then
+        state[index] = "open"
+        path[#path + 1] = index
+      end
+      local name = scenes[index].builds_on[frame.next]
+      frame.next = frame.next + 1
+      local below = name and indexes[name]
+      if not name then
+        state[index] = "done"
+        path[#path], stack[#stack] = nil, nil
+        result[#result + 1] = index
+      elseif state[below] == "open" then
+        circles[#circles + 1] = { index = below, names = circle_of(scenes, path, below) }
+      elseif not state[below] then
+        stack[#stack + 1] = { index = below, next = 1 }
+      end
+    end
+  end
+  return result, circles
+end
+
+return { order = order }

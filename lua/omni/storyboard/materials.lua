@@ -1,0 +1,92 @@
+-- SPDX-License-Identifier: MIT
+-- Turns what stands for a URL in a scene's input (files, clips and frames of other scenes) into URLs that the service can fetch.
+
+local asset = require "omni.asset"
+local core = require "omni.core"
+local err = require "omni.error"
+local film = require "omni.film"
+local loop = require "omni.loop"
+
+local upload_days <const> = 7  -- how long an upload is taken for there; the service doesn't say
+local media_days <const> = 12  -- a clip's own URL expires after about 14 days (docs/service.md)
+local day <const> = 86400
+
+-- What several scenes want is made once; who comes second waits for it.
+local function once(run, key, make, ...)
+  local fiber = run.making[key]
+  if not fiber then
+    fiber = loop.spawn(make, ...)
+    run.making[key] = fiber
+  end
+  local url, problem = fiber:join()
+  if not url then run.making[key] = nil end -- may be tried again
+  return url, problem
+end
+
+-- An upload of these bytes that is still there, or a new one.
+local function upload(run, path, sha256)
+  local records, account = run.ledger, run.client.account
+  local known = records:row("upload", { account = account, sha256 = sha256 })
+  if known and os.time() - known.at < upload_days * day then return known.url end
+  local sent, problem = run.client:upload(path)
+  if not sent then return nil, problem end
+  if sent.sha256 ~= sha256 then
+    return nil, err.new { code = "file_changed", message = path .. " was changed since the run was planned",
+      hint = "run it again: what was planned isn't what would be sent" }
+  end
+  records:note("remember_upload", { account = account, sha256 = sha256, url = sent.url })
+  return sent.url
+end
+
+local function upload_once(run, path, sha256)
+  return once(run, "upload " .. sha256, upload, run, path, sha256)
+end
+
+-- The clip's own URL, while it can be had.
+local function remote(run, record)
+  local task = record.task
+  if not task then
+    local row = record.entry.row
+    if not row or not row.task_id or row.account ~= run.client.account then return nil end
+    if os.time() - (row.completed_at or row.intended_at) > media_days * day then return nil end
+    task = run.client:query(row.task_id)
+  end
+  return task and task.media and task.media[1]
+end
+
+local function clip(run, record)
+  local url = remote(run, record)
+  if url then return url end
+  local sha256, problem = run.ledger:digest(record.file)
+  if not sha256 then return nil, problem end
+  return upload_once(run, record.file, sha256)
+end
+
+local function frame(run, record)
+  local png = record.file:gsub("%.%w+$", "") .. ".last.png"
+  local clip_info, info = core.stat(record.file), core.stat(png)
+  if not info or not clip_info or info.mtime < clip_info.mtime then
+    local made, problem = film.last_frame(record.file, png)
+    if not made then return nil, problem end
+  end
+  local sha256, problem = run.ledger:digest(png)
+  if not sha256 then return nil, problem end
+  return upload_once(run, png, sha256)
+end
+
+local makers = {
+  file = function(run, value) return upload_once(run, value.path, run.plan.digests[value.path]) end,
+  clip = function(run, value) return once(run, "clip " .. value.scene, clip, run, run.by_name[value.scene]) end,
+  frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
+}
+
+---A scene's input with URLs in it. What it builds on must be there.
+---@param run omni.Run
+---@param scene omni.ResolvedScene
+---@return table|nil input
+---@return omni.Error|nil err
+local function prepare(run, scene)
+  return asset.map(scene.input, function(value) return makers[value.kind](run, value) end)
+end
+
+return { prepare = prepare }

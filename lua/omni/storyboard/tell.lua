@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: MIT
+-- What the report is told of a run: the plan, what came of it, and what the ledger knows of each scene.
+
+local asset = require "omni.asset"
+local core = require "omni.core"
+local json = require "omni.sandbox.json"
+local paths = require "omni.paths"
+
+-- A path as seen from the report, which lies beside `media`.
+local function relative(run, path)
+  local folder = run.directory.path .. "/"
+  return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
+end
+
+-- The input's fields but the prompt, as texts.
+local function input_fields(scene)
+  local names, fields = {}, {}
+  for name in pairs(scene.input) do
+    if name ~= "prompt" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for index, name in ipairs(names) do
+    local shown = asset.map(scene.input[name], function(value) return tostring(value) end)
+    local text = type(shown) == "table" and json.encode(shown):gsub("\\/", "/") or tostring(shown)
+    fields[index] = { name, core.clean(text, 2000) }
+  end
+  return fields
+end
+
+local function references(scene)
+  local list = {}
+  for index, reference in ipairs(scene.references or {}) do
+    list[index] = { label = reference.label, path = reference.path, url = reference.url, scene = reference.scene }
+  end
+  return list
+end
+
+local function scene_data(run, record)
+  local entry, scene = record.entry, run.plan.board.scenes[record.index]
+  local row = entry.identity and run.ledger:row("by_identity", { identity = entry.identity }) or {}
+  if row.state == "refused" or row.state == "forgotten" then row = {} end
+  local fetched = row.id and run.ledger:ask("files", { submit = row.id })
+  local files = {}
+  for index, path in ipairs(record.files or {}) do files[index] = relative(run, path) end
+  return {
+    name = record.scene, action = entry.action, status = record.status, take = entry.take, model = entry.model,
+    prompt = scene.input.prompt, input = input_fields(scene), references = references(scene), builds_on = scene.builds_on,
+    files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
+    task_id = record.task_id or row.task_id, seconds = row.seconds, why = entry.why, error = record.error,
+    times = {
+      intended = row.intended_at, accepted = row.answered_at, completed = row.completed_at or row.ended_at,
+      fetched = fetched and fetched[1] and fetched[1].at,
+    },
+  }
+end
+
+---@param run omni.Run
+---@param summary omni.RunSummary
+---@return table data  for omni.report
+local function data(run, summary)
+  local spent = 0
+  for _, row in ipairs(run.ledger:ask("spent", { board = run.plan.board_key }) or {}) do spent = spent + row.credits end
+  local scenes = {}
+  for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record) end
+  local film = summary.film
+  return {
+    title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
+    sandbox = run.client.play, film = film and { path = relative(run, film.path), seconds = film.seconds },
+    film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
+    balance = run.plan.balance, scenes = scenes,
+  }
+end
+
+return { data = data }
