@@ -3,11 +3,17 @@
 #include "exchange.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
-enum { MAX_SAID = 1024 }; // bytes that are kept of what a storage says of an upload
+enum {
+  MAX_SAID = 1024,        // bytes that are kept of what a storage says of an upload
+  MAX_UNSENT = 64 * 1024, // bytes of an upload that the system holds and hasn't sent
+};
 
 // --- called by libcurl
 
@@ -146,6 +152,14 @@ static int on_seek(void *argument, curl_off_t offset, int origin) {
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
+// Without it megabytes are said to be on their way that a slow line hasn't sent, and it looks silent while it sends them.
+static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
+  int most = MAX_UNSENT;
+  (void)argument, (void)purpose;
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // a system that can't: only less exact
+  return CURL_SOCKOPT_OK;
+}
+
 // --- setting up
 
 // What all exchanges of a kind have in common; set once for a slot.
@@ -182,6 +196,7 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
     SET(CURLOPT_UPLOAD, 1L);
     SET(CURLOPT_READFUNCTION, on_read);
     SET(CURLOPT_SEEKFUNCTION, on_seek);
+    SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
   }
   // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).
   if (s->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);

@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Between the C client and the loop: a fiber parks until its exchange is done; a file is downloaded in as many as it takes.
+-- Between the C client and the loop: a fiber parks until its exchange is done. A file is downloaded in as many
+-- exchanges as it takes, and uploaded in one.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
 
 local max_redirects <const> = 5
-local progress_every <const> = 0.25 -- seconds between two looks at a download
+local progress_every <const> = 0.25 -- seconds between two looks at a file on its way
 
 -- --- places among a client's connections. Who finds none stands in line, before anything of its request is made. How many are
 -- taken the C client knows; here is only who comes next.
@@ -144,10 +145,12 @@ local function perform(client, into, timeout, verb, ...)
   return x:result(into)
 end
 
-local function perform_download(client, on_progress, ...)
+-- The same for a file, however long it takes: it is given up only when nothing of it moves.
+local function perform_file(client, on_progress, verb, ...)
   if client.http and not is_free(client) then stand_in_line(client) end
-  if not client.http then return closed() end
-  local x <close>, problem = client.http:download(loop.current(), ...)
+  local http = client.http
+  if not http then return closed() end
+  local x <close>, problem = http[verb](http, loop.current(), ...)
   if not x then return nil, problem end
   drive(client)
   local seen, since = -1, core.now()
@@ -155,16 +158,29 @@ local function perform_download(client, on_progress, ...)
     loop.park(math.min(progress_every, client.timeout / 2))
     if not client.http then return closed() end
     local bytes, total, validator = x:progress()
-    if bytes ~= seen or bytes == total then
+    local syncing = verb == "download" and bytes == total
+    if bytes ~= seen or syncing then
       if on_progress then on_progress(bytes, total) end
       if not client.http then return closed() end
       seen, since = bytes, core.now()
     elseif core.now() - since > client.timeout and not x:done() then
-      local message = ("nothing came for %g seconds"):format(client.timeout)
+      local message = ("nothing %s for %g seconds"):format(verb == "download" and "came" or "went", client.timeout)
       return nil, { code = "network", message = message, retry = true, offset = bytes, total = total, validator = validator }
     end
   end
   return x:result()
+end
+
+---Sends a file's bytes to where the service said, in one try.
+---@param client omni.Client
+---@param url string
+---@param path string
+---@param content_type string
+---@param on_progress? fun(bytes: integer, total: integer)
+---@return integer|nil bytes
+---@return table|nil failure
+local function upload(client, url, path, content_type, on_progress)
+  return perform_file(client, on_progress, "upload", url, path, content_type)
 end
 
 -- Where a redirect may lead: http(s), never from https down to http. Returns an error when it may not.
@@ -184,7 +200,7 @@ end
 local function try_download(client, on_progress, first_url, path, offset, ...)
   local url, hops = first_url, 0
   while true do
-    local bytes, failure = perform_download(client, on_progress, url, path, offset, ...)
+    local bytes, failure = perform_file(client, on_progress, "download", url, path, offset, ...)
     if not failure then return bytes end
     if not failure.redirect then return nil, failure end
     hops = hops + 1
@@ -222,4 +238,4 @@ local function download(client, url, path, on_progress)
   end
 end
 
-return { attach = attach, close = close, perform = perform, download = download }
+return { attach = attach, close = close, perform = perform, download = download, upload = upload }

@@ -5,8 +5,10 @@ local err = require "omni.error"
 local options = require "omni.options"
 local random = require "omni.sandbox.random"
 
-local kinds = { submit = true, query = true, estimate = true, balance = true, media = true }
-local api = { submit = true, query = true, estimate = true, balance = true }
+-- What a request can be: calls of the API; a clip, an uploaded file, the bytes of one on their way here.
+local api = { submit = true, query = true, estimate = true, balance = true, upload_url = true }
+local kinds = { media = true, file = true, upload = true }
+for kind in pairs(api) do kinds[kind] = true end
 
 -- What a key's value may be: a function from text to a value, or to nil and what is allowed.
 local keys = {}
@@ -15,7 +17,9 @@ function keys.on(text)
   if text == "any" then return api end
   local set = {}
   for kind in (text .. "+"):gmatch "([^+]*)%+" do
-    if not kinds[kind] then return nil, "any, submit, query, estimate, balance or media (several joined with +)" end
+    if not kinds[kind] then
+      return nil, "any, submit, query, estimate, balance, upload_url, upload, file or media (several joined with +)"
+    end
     set[kind] = true
   end
   return set
@@ -127,6 +131,10 @@ local rows = {
     effect = function(response, fault) response.delay = (response.delay or 0) + (fault.delay or 2) end },
   { name = "media-cut", when = "after", on = { media = true }, keys = { "reset" }, effect = cut, only = from_start,
     about = "a download from a clip's beginning breaks off in its middle; one that continues (Range) does not" },
+  { name = "media-expired", when = "before", on = { media = true }, about = "a clip isn't there any more: HTTP status 403",
+    effect = answering(403, 403, "this file has expired") },
+  { name = "upload-expired", when = "before", on = { upload = true }, about = "the presigned URL of an upload has expired: HTTP status 403",
+    effect = answering(403, 403, "the presigned URL has expired") },
 }
 
 local codes = {
@@ -195,7 +203,7 @@ local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
 ---The faults that strike now, in the order in which they were asked for. Asked once for each request and each task.
----@param kind "submit"|"query"|"estimate"|"balance"|"media"|"task"
+---@param kind "submit"|"query"|"estimate"|"balance"|"upload_url"|"upload"|"file"|"media"|"task"
 ---@param context { prompt?: string, method?: string, range?: string }
 ---@return table[]
 function Faults_methods:strike(kind, context)

@@ -6,6 +6,7 @@
 
 local clips = require "omni.sandbox.clips"
 local core = require "omni.core"
+local credentials = require "omni.credentials"
 local err = require "omni.error"
 local faults = require "omni.sandbox.faults"
 local loop = require "omni.loop"
@@ -13,19 +14,20 @@ local media = require "omni.sandbox.media"
 local options = require "omni.options"
 local server = require "omni.server"
 local service = require "omni.sandbox.service"
+local uploads = require "omni.sandbox.uploads"
 
--- The key that a sandbox wants when it isn't told another: 35 characters, as real ones have. It opens nothing else.
-local play_key = "ak_sandboxsandboxsandboxsandboxplay"
+-- Bytes of an uploaded file. It comes as one body, which is kept in memory until all of it is there.
+local most_upload <const> = 64 * 1024 * 1024
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer", key = "string", credits = "number",
-  faults = "table", directory = "string", clips = "string",
+  faults = "table", directory = "string", clips = "string", upload_seconds = "seconds", media_seconds = "seconds",
 }
 
 ---@class omni.Sandbox
 ---@field url string        the base URL for a client
 ---@field key string        the key that it demands
----@field directory string  where the clips are
+---@field directory string  where the clips are, and below it what was uploaded
 local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
@@ -35,11 +37,12 @@ function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
----Ends it: nothing is answered any more; clips in a temporary directory are removed. Can be called again.
+---Ends it: nothing is answered any more; what is in a temporary directory is removed. Can be called again.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true
   self.server:close()
+  if self.temporary then self.uploads:remove() end
   self.clips:close(self.temporary)
 end
 
@@ -68,13 +71,14 @@ end
 ---
 ---Options: `host` ("127.0.0.1"), `port` (0: any free one), `seconds` (about how long a task takes; 3), `seed` (1: decides ids, durations
 ---and chances), `key` (a play key), `credits` (the balance to begin with; 10000), `faults` (an array of fault specs), `directory` (for
----clips; a temporary one, removed on close), `clips` ("ffmpeg" or "builtin"; what is there).
+---clips and uploads; a temporary one, removed on close), `clips` ("ffmpeg" or "builtin"; what is there), `upload_seconds` (how long a
+---presigned URL is good; 900), `media_seconds` (how long a clip can be had, from its task's end; without end).
 ---@param given? table
 ---@return omni.Sandbox|nil
 ---@return omni.Error|nil
 local function open(given)
   local o = options.check(given, known, "omni.sandbox")
-  local key, seed = o.key or play_key, o.seed or 1
+  local key, seed = o.key or credentials.play, o.seed or 1
   if key == "" or key:find "[%c ]" then error("omni.sandbox: option 'key' must be a text without spaces", 2) end
   local credits = o.credits or 10000
   if not (credits >= 0 and credits < math.huge) then error("omni.sandbox: option 'credits' must be 0 or more", 2) end
@@ -91,16 +95,21 @@ local function open(given)
     return nil, err.new { code = "io", message = "the sandbox has no directory for its clips: " .. tostring(message) }
   end
 
+  local kept = uploads.store(directory .. "/uploads")
   local store = clips.open { directory = directory, seed = seed, clip = media.clip }
   local served = service.open {
     key = key, seconds = o.seconds or 3, seed = seed, credits = credits, faults = wrong,
+    upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, bytes) return kept:keep(name, bytes) end,
     now = core.now, wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
       store:want(spec, done)
     end,
   }
   local web
-  local address = { host = o.host or "127.0.0.1", port = o.port or 0, max_connections_per_address = 1000 } -- all of them are local
+  local address = {
+    host = o.host or "127.0.0.1", port = o.port or 0, max_body = most_upload,
+    max_connections_per_address = 1000, -- all of them are local
+  }
   web, failure = server.serve(address, function(request)
     return outcome(request, served:handle {
       method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), body = request:body(),
@@ -113,7 +122,7 @@ local function open(given)
   served.url = web.url
   return setmetatable({
     url = web.url, key = key, directory = directory,
-    server = web, service = served, clips = store, temporary = not o.directory,
+    server = web, service = served, clips = store, uploads = kept, temporary = not o.directory,
   }, Sandbox_mt)
 end
 

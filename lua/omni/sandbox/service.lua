@@ -8,12 +8,17 @@ local files = require "omni.sandbox.files"
 local inputs = require "omni.input"
 local json = require "omni.sandbox.json"
 local price = require "omni.sandbox.price"
+local stored = require "omni.sandbox.stored"
 local tasks = require "omni.sandbox.tasks"
+local uploads = require "omni.sandbox.uploads"
+
+local most_body <const> = 1024 * 1024 -- bytes of a request that brings no file
 
 local envelope = json.shape { "code", "message", "data" }
 local accepted_object = json.shape { "task_id" }
 local balance_object = json.shape { "balance" }
 local estimate_object = json.shape { "estimated_credits", "balance", "affordable" }
+local place_object = json.shape { "presigned_url", "file_url" }
 
 local function refuse(code, message, headers)
   return { status = code, code = code, message = message, headers = headers }
@@ -21,6 +26,16 @@ end
 
 local function success(data)
   return { status = 200, code = 200, message = "success", data = data }
+end
+
+local function parameter(query_string, name)
+  for pair in (query_string or ""):gmatch "[^&]+" do
+    local key, value = pair:match "^([^=]*)=?(.*)$"
+    if key == name then
+      return (value:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+    end
+  end
+  return nil
 end
 
 -- The body of a submit or an estimate: its members decoded, and their texts. What is wrong with it is kept for later.
@@ -66,6 +81,8 @@ end
 local function create(self, request)
   local wanted, wrong = check(request.read)
   if not wanted then return refuse(422, wrong) end
+  wrong = stored.lost_reference(self, wanted.clip)
+  if wrong then return refuse(422, wrong) end
   if wanted.credits > self.tasks.balance then
     return refuse(402, ("not enough credits: this task costs %s, the balance is %s"):format(
       json.encode(wanted.credits), json.encode(self.tasks.balance)))
@@ -103,14 +120,31 @@ local function ledger(self)
   return { status = 200, body = json.encode(self.tasks:ledger()) }
 end
 
-local function media(self, request)
-  local task = request.task
-  if not task or self.tasks:settle(task) ~= "success" or not task.path then return refuse(404, "no such file") end
-  local file, message = self.stat(task.path)
-  if not file then return refuse(404, "this file is gone: " .. tostring(message)) end
-  return files.answer({
-    path = task.path, size = file.size, modified = file.mtime, tag = ("%s-%x"):format(task.id:sub(1, 8), file.size), kind = "video/mp4",
-  }, request.headers)
+local function serve(self, request)
+  local file, status, message = request.route.find(self, request.name)
+  if not file then return refuse(status, message) end
+  return files.answer(file, request.headers)
+end
+
+local media_kinds = { image = true, video = true, audio = true }
+
+local function upload_url(self, request)
+  local content_type, ending = parameter(request.query, "content_type"), parameter(request.query, "ext")
+  if not (content_type or ""):find "^%l+/[%w.+-]+$" or not media_kinds[content_type:match "^%l+"] then
+    return refuse(422, "content_type: the media type of an image, a video or a sound is required")
+  end
+  if not (ending or ""):find "^%.%w+$" or #ending > 11 then return refuse(422, "ext: an ending is required, as .png is") end
+  local place = self.uploads:offer(content_type, ending)
+  return success(place_object {
+    presigned_url = ("%s/upload/%s?signature=%s"):format(self.url, place.name, place.signature),
+    file_url = ("%s/files/%s"):format(self.url, place.name),
+  })
+end
+
+local function upload(self, request)
+  local place, status, message = self.uploads:take(request.name, request, parameter(request.query, "signature"), self.key)
+  if not place then return refuse(status, message) end
+  return { status = 200, body = "" }
 end
 
 -- kind: what faults can be told to strike; key: whether the API key is demanded.
@@ -119,18 +153,22 @@ local routes = {
   ["/api/v1/client/job/EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = estimate },
   ["/api/v1/client/job/TaskInfo"] = { kind = "query", method = "GET", key = true, run = query },
   ["/api/v1/client/account/balance"] = { kind = "balance", method = "GET", key = true, run = balance },
+  ["/api/v1/client/files/upload-url"] = { kind = "upload_url", method = "GET", key = true, run = upload_url },
   ["/sandbox/ledger"] = { kind = "ledger", method = "GET", run = ledger },
 }
-local media_route = { kind = "media", method = "GET", run = media }
 
-local function parameter(query_string, name)
-  for pair in (query_string or ""):gmatch "[^&]+" do
-    local key, value = pair:match "^([^=]*)=?(.*)$"
-    if key == name then
-      return (value:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
-    end
+-- Those whose paths end in a name.
+local named_routes = { { path = "^/upload/([^/]+)$", kind = "upload", method = "PUT", run = upload } }
+for _, row in ipairs(stored.kinds) do
+  named_routes[#named_routes + 1] = { path = row.path, find = row.find, kind = row.kind, method = "GET", run = serve }
+end
+
+local function route_of(path)
+  if routes[path] then return routes[path] end
+  for _, route in ipairs(named_routes) do
+    local name = path:match(route.path)
+    if name then return route, name end
   end
-  return nil
 end
 
 -- Turns what a handler and the faults made into what goes out.
@@ -154,13 +192,14 @@ local Service_mt = { __name = "omni.sandbox.service", __index = Service_methods 
 ---@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string }
 ---@return { status: integer, headers: table, body: string|table, delay?: number, drop?: boolean, reset?: boolean, cut?: integer }
 function Service_methods:handle(request)
-  local media_id = request.path:match "^/media/([^/]+)%.mp4$"
-  local route = routes[request.path] or media_id and media_route
+  local route, name = route_of(request.path)
   if not route then return finish(refuse(404, "no such endpoint")) end
   if request.method ~= route.method and not (request.method == "HEAD" and route.method == "GET") then
     return finish(refuse(405, "this endpoint takes " .. route.method, { Allow = route.method }))
   end
-  request.task_id = media_id or route.kind == "query" and parameter(request.query, "task_id") or nil
+  if route.kind ~= "upload" and #(request.body or "") > most_body then return finish(refuse(413, "the body is too large")) end
+  request.route, request.name = route, name
+  request.task_id = route.kind == "media" and name or route.kind == "query" and parameter(request.query, "task_id") or nil
   request.task = request.task_id and self.tasks:find(request.task_id)
   request.read = route.method == "POST" and read_body(request.body or "") or nil
 
@@ -196,13 +235,17 @@ end
 ---@field faults table     from faults.open
 ---@field now fun(): number      monotonic seconds
 ---@field wall fun(): integer    Unix seconds
+---@field upload_seconds? number  how long a place for an upload is offered (900)
+---@field media_seconds? number   how long a task's clip can be had, from its end; without end when nil
+---@field keep? fun(name: string, bytes: string): string|nil, any  keeps an uploaded file; answers its path
 ---@field draw fun(clip: table, done: fun(path: string|nil, message: any))  has a clip drawn; calls `done` once
 ---@field stat fun(path: string): { size: integer, mtime: integer }|nil, string|nil
 
 ---@param settings omni.sandbox.Settings
 local function open(settings)
   return setmetatable({
-    url = settings.url, key = settings.key, faults = settings.faults, stat = settings.stat, tasks = tasks.open(settings),
+    url = settings.url, key = settings.key, faults = settings.faults, stat = settings.stat, now = settings.now,
+    media_seconds = settings.media_seconds, tasks = tasks.open(settings), uploads = uploads.open(settings),
   }, Service_mt)
 end
 

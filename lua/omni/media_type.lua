@@ -1,0 +1,118 @@
+-- SPDX-License-Identifier: MIT
+-- What kind of picture, film or sound a file holds: its first bytes tell; where they say nothing, the ending of its name does.
+
+---@class omni.MediaType
+---@field name string       for people
+---@field type string       "image/png"
+---@field endings string[]  in lower case, with the dot; the first one is the usual one
+
+---How many of a file's first bytes `of` looks at.
+local enough <const> = 4096
+
+-- --- ways to know one: functions of the first bytes
+
+local function begins(with, at)
+  at = at or 1
+  return function(bytes) return bytes:sub(at, at + #with - 1) == with end
+end
+
+-- A Lua pattern within the first `most` bytes.
+local function holds(pattern, most)
+  return function(bytes) return bytes:sub(1, most):find(pattern) ~= nil end
+end
+
+local function both(one, other)
+  return function(bytes) return one(bytes) and other(bytes) end
+end
+
+local function either(one, other)
+  return function(bytes) return one(bytes) or other(bytes) end
+end
+
+local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
+
+-- The family of MPEG-4: a file names its brand, and then those that it can be read as.
+local function brand(names)
+  local known = {}
+  for _, name in ipairs(names) do known[name] = true end
+  return function(bytes) return family(bytes) and known[bytes:sub(9, 12)] == true end, known
+end
+
+local named_film, films = brand {
+  "isom", "iso2", "iso3", "iso4", "iso5", "iso6", "iso7", "iso8", "iso9", "mp41", "mp42", "mp71", "avc1", "M4V ", "M4VH", "M4VP",
+  "MSNV", "dash", "f4v ", "3gp4", "3gp5", "3gp6",
+}
+
+local function reads_as_film(bytes)
+  if not family(bytes) then return false end
+  local last = math.min(string.unpack(">I4", bytes), #bytes)
+  for at = 17, last - 3, 4 do
+    if films[bytes:sub(at, at + 3)] then return true end
+  end
+  return false
+end
+
+-- A frame of layer III: eleven bits of synchronisation, and neither a bit rate nor a sample rate that there isn't.
+local function mp3_frame(bytes)
+  local first, second, third = bytes:byte(1, 3)
+  return third ~= nil and first == 0xFF and second & 0xE6 == 0xE2 and third & 0xF0 ~= 0xF0 and third & 0x0C ~= 0x0C
+end
+
+-- --- the kinds; the first row that fits counts. Those without a type are known well enough to be refused by their name.
+
+local rows = {
+  { name = "PNG", type = "image/png", endings = { ".png" }, fits = begins "\x89PNG\r\n\x1A\n" },
+  { name = "JPEG", type = "image/jpeg", endings = { ".jpg", ".jpeg" }, fits = begins "\xFF\xD8\xFF" },
+  { name = "WebP", type = "image/webp", endings = { ".webp" }, fits = both(riff, begins("WEBP", 9)) },
+  { name = "GIF", type = "image/gif", endings = { ".gif" }, fits = holds("^GIF8[79]a", 6) },
+  { name = "an HEIC or AVIF image",
+    fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
+  { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = brand { "qt  " } },
+  -- Some write sound alone under a film's brand: there the ending tells.
+  { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
+  { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
+  { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },
+  { name = "Matroska", type = "video/x-matroska", endings = { ".mkv" }, fits = both(matroska, holds("\x42\x82.matroska", 128)) },
+  { name = "MP3", type = "audio/mpeg", endings = { ".mp3" }, fits = either(begins "ID3", mp3_frame) },
+  { name = "WAV", type = "audio/wav", endings = { ".wav" }, fits = both(riff, begins("WAVE", 9)) },
+  { name = "OGG video", type = "video/ogg", endings = { ".ogv" }, fits = both(ogg, holds("\x80theora", 128)) },
+  { name = "OGG", type = "audio/ogg", endings = { ".ogg", ".oga", ".opus" }, fits = ogg },
+  { name = "a TIFF image", fits = either(begins "II*\0", begins "MM\0*") },
+  { name = "a PDF document", fits = begins "%PDF-" },
+  { name = "a page of HTML, SVG or XML", fits = holds("^[\xEF\xBB\xBF%s]*<[%a!?]", 64) },
+}
+
+local by_ending, names = {}, {}
+for _, row in ipairs(rows) do
+  for _, ending in ipairs(row.endings or {}) do by_ending[ending] = row end
+  if row.type then names[#names + 1] = row.name end
+end
+
+---The kinds that are known, for people.
+local all <const> = table.concat(names, ", ")
+
+---The ending of a file's name, in lower case: ".png"; nil when it has none.
+---@param path string
+---@return string|nil
+local function ending(path)
+  local found = path:match "[^/](%.%w+)$"
+  return found and found:lower()
+end
+
+---What a file is.
+---@param bytes string  its first bytes (`enough` of them)
+---@param path string   for its ending
+---@return omni.MediaType|nil
+---@return string|nil what  what it is known to be instead: "a PDF document"
+local function of(bytes, path)
+  local named = by_ending[ending(path)]
+  for _, row in ipairs(rows) do
+    if row.fits(bytes) then
+      if named and named.within == row.name then return named end
+      return row.type and row, not row.type and row.name or nil
+    end
+  end
+  return named
+end
+
+return { all = all, ending = ending, enough = enough, of = of }

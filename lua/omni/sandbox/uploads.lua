@@ -1,0 +1,126 @@
+-- SPDX-License-Identifier: MIT
+-- Files that clients bring: a place is named, with a signature that is good for a while; what is PUT there is kept on disk.
+
+local core = require "omni.core"
+local random = require "omni.sandbox.random"
+
+---@class omni.sandbox.Place
+---@field name string           a UUID and an ending: "1c9f...-....png"
+---@field signature string      who knows it may put a file here
+---@field content_type string   what the file must be
+---@field ends number           monotonic seconds: until when the signature is good
+---@field path string|nil       the file, once it is there
+---@field version integer       how often it was put
+
+local Uploads_methods = {}
+local Uploads_mt = { __name = "omni.sandbox.uploads", __index = Uploads_methods }
+
+---Names a new place.
+---@param content_type string
+---@param ending string  a dot, letters and digits
+---@return omni.sandbox.Place
+function Uploads_methods:offer(content_type, ending)
+  local name = random.uuid(self.names) .. ending
+  local place = {
+    name = name, content_type = content_type, signature = ("%016x%016x"):format(self.signatures(), self.signatures()),
+    ends = self.now() + self.seconds, version = 0,
+  }
+  self.by_name[name] = place
+  return place
+end
+
+---@param name string
+---@return omni.sandbox.Place|nil
+function Uploads_methods:find(name)
+  return self.by_name[name]
+end
+
+-- Why a request may not put its body there: a status and a message; or nothing when it may.
+local function objection(self, place, request, signature, key)
+  local headers = request.headers
+  for name, value in pairs(headers) do
+    if name == "x-api-key" or value:find(key, 1, true) then
+      return 400, ("the API key came with an upload (header %s); it is for the service's own calls only"):format(name)
+    end
+  end
+  if not place or signature ~= place.signature then return 403, "the signature isn't valid" end
+  if self.now() >= place.ends then return 403, "the presigned URL has expired" end
+  if not headers["content-length"] then return 411, "the header Content-Length is required" end
+  if headers["content-type"] ~= place.content_type then
+    return 422, ("the header Content-Type must be %s, as was asked for"):format(place.content_type)
+  end
+  if request.body == "" then return 422, "the file is empty" end
+end
+
+---Takes a PUT: keeps its body as the place's file.
+---@param name string            of the place
+---@param request { headers: table<string, string>, body: string }
+---@param signature string|nil   the one that came with it
+---@param key string             the API key, which must not come with it
+---@return omni.sandbox.Place|nil
+---@return integer|nil status    why not
+---@return string|nil message
+function Uploads_methods:take(name, request, signature, key)
+  local place = self.by_name[name]
+  local status, message = objection(self, place, request, signature, key)
+  if status then return nil, status, message end
+  local path, why = self.keep(place.name, request.body)
+  if not path then return nil, 500, "the file can't be kept: " .. tostring(why) end
+  place.path, place.version = path, place.version + 1
+  return place
+end
+
+---@param settings { seed: integer, upload_seconds?: number, now: fun(): number, keep: fun(name: string, bytes: string): string|nil, any }
+local function open(settings)
+  return setmetatable({
+    seconds = settings.upload_seconds or 900, now = settings.now, keep = settings.keep, by_name = {},
+    names = random.stream(settings.seed, "uploads"), signatures = random.stream(settings.seed, "signatures"),
+  }, Uploads_mt)
+end
+
+-- --- on disk: in a folder of their own, made with the first one
+
+local Store_methods = {}
+local Store_mt = { __name = "omni.sandbox.store", __index = Store_methods }
+
+local function write(path, bytes)
+  local file, message = io.open(path, "wb")
+  if not file then return nil, message end
+  local fine
+  fine, message = file:write(bytes)
+  local closed, trouble = file:close()
+  return fine and closed, message or trouble
+end
+
+---Keeps a file; whoever reads an older one of the name reads that to its end.
+---@param name string
+---@param bytes string
+---@return string|nil path
+---@return string|nil message
+function Store_methods:keep(name, bytes)
+  local made, message = core.make_directory(self.directory)
+  if not made then return nil, message end
+  local path = self.directory .. "/" .. name
+  local fine
+  fine, message = write(path .. ".part", bytes)
+  if fine then fine, message = os.rename(path .. ".part", path) end
+  if not fine then
+    core.remove(path .. ".part")
+    return nil, message
+  end
+  self.paths[path] = true
+  return path
+end
+
+---Removes all that was kept, and the folder.
+function Store_methods:remove()
+  for path in pairs(self.paths) do core.remove(path) end
+  core.remove(self.directory)
+end
+
+---@param directory string
+local function store(directory)
+  return setmetatable({ directory = directory, paths = {} }, Store_mt)
+end
+
+return { open = open, store = store }

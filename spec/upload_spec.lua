@@ -1,0 +1,451 @@
+-- SPDX-License-Identifier: MIT
+-- client:upload(path): the bytes reach the place that the service names, whole, and the key doesn't.
+local answers = require "helper.answers"
+local env = require "helper.env"
+local hostile = require "helper.hostile"
+local omni = require "omni"
+local socket = require "socket"
+local tls = require "helper.tls"
+
+local PNG <const> = "\x89PNG\r\n\x1A\n" .. ("a picture "):rep(10000)
+local LARGE <const> = 16 * 1024 * 1024 -- bytes; more than the sockets of both sides hold
+
+local server, directory, path
+
+-- The service's answer that names the place number n.
+local function place(n)
+  return { hostile.json(answers.envelope(('{"presigned_url":"%s/put/%d?signature=s3cret","file_url":"%s/files/%d.png"}'):format(
+    server.url, n, server.url, n))) }
+end
+
+local done = { hostile.answer("200 OK", "") }
+
+local function refusal(status) return { hostile.answer(status, "<Error>no</Error>") } end
+
+-- Names places 1, 2, 3, ..., and treats what is PUT there as the turns say; the last one stays.
+local function script(turns)
+  local places = {}
+  for n = 1, 9 do places[n] = place(n) end
+  server:script { { target = "/upload-url?", turns = places }, { method = "PUT", turns = turns } }
+end
+
+-- Uploads `path` to a server that does as the turns say. A client tries once unless the options say otherwise.
+local function upload(turns, options, upload_options)
+  script(turns)
+  return answers.client(server.url, options):upload(path, upload_options)
+end
+
+local patient = { retry_for = 120 }
+
+local function asked()
+  local list = {}
+  for _, request in ipairs(server:requests "GET") do list[#list + 1] = request.target:match "/upload%-url%?(.*)$" end
+  return list
+end
+
+local function puts() return server:requests "PUT" end
+
+local function assert_failed(code, uploaded, err)
+  assert.is_nil(uploaded)
+  assert.equal(code, err.code, err.message)
+  assert.is_nil(answers.text_of(err):find("s3cret", 1, true), "the signature is in an error")
+  return err
+end
+
+-- A file that is larger than what lies in sockets between client and server.
+local function large()
+  path = directory:file "large.png"
+  env.write(path, PNG)
+  env.output(("truncate -s %d %s"):format(LARGE, env.quote(path)))
+  return path
+end
+
+-- A request of nobody's, which "until_requests" counts.
+local function release()
+  local peer = assert(socket.connect("127.0.0.1", server.port))
+  assert(peer:send "GET /release HTTP/1.1\r\nHost: x\r\n\r\n")
+  peer:close()
+end
+
+-- How many descriptors of this process are open on `path`.
+local function descriptors()
+  return select(2, env.output("ls -l /proc/self/fd /proc/$PPID/fd 2>/dev/null; true"):gsub(path:gsub("%p", "%%%0"), ""))
+end
+
+describe("an upload", function()
+  setup(function() server = hostile.start() end)
+  teardown(function() server:close() end)
+  before_each(function()
+    directory = env.directory()
+    path = env.write(directory:file "keeper.png", PNG)
+  end)
+  after_each(function() directory:close() end)
+
+  it("puts the bytes where the service said, with type and length, and without the key", function()
+    local uploaded, err = upload { done }
+    assert(uploaded, err)
+    assert.same({ url = server.url .. "/files/1.png", bytes = #PNG, content_type = "image/png",
+      sha256 = env.output("sha256sum < " .. env.quote(path)):match "%x+" }, uploaded)
+    local asking = server:requests "GET"
+    assert.equal(1, #asking)
+    assert.equal("/api/v1/client/files/upload-url?content_type=image/png&ext=.png", asking[1].target)
+    assert.equal(answers.KEY, asking[1].headers["x-api-key"])
+    assert.equal(1, #puts())
+    local put = puts()[1]
+    assert.equal("/put/1?signature=s3cret", put.target)
+    assert.is_true(put.body == PNG)
+    assert.same({ "image/png", tostring(#PNG) }, { put.headers["content-type"], put.headers["content-length"] })
+    assert.is_nil(put.headers["transfer-encoding"])
+    assert.is_nil(put.headers.expect)
+    for name, value in pairs(put.headers) do
+      assert.is_nil(value:find(answers.KEY, 1, true), name)
+      assert.not_equal("x-api-key", name)
+    end
+  end)
+
+  it("takes any 2xx for a success, whatever it says", function()
+    for _, answer in ipairs { hostile.answer("201 Created", "{}"), hostile.send "HTTP/1.1 204 No Content\r\n\r\n",
+      hostile.answer("200 OK", ("page "):rep(20000)) } do
+      assert(upload { { answer } })
+    end
+  end)
+
+  it("works from outside of the loop and in many fibers at once, each with its own place", function()
+    local turns = {}
+    for n = 1, 20 do turns[n] = place(n) end
+    server:script { { target = "/upload-url?", turns = turns }, { method = "PUT", turns = { done } } }
+    local client, urls = answers.client(server.url, { max_connections = 3 }), {}
+    omni.run(function()
+      local fibers = {}
+      for i = 1, 20 do
+        fibers[i] = omni.spawn(function() urls[assert(client:upload(path)).url] = true end)
+      end
+      omni.join(table.unpack(fibers))
+    end)
+    for n = 1, 20 do assert.is_true(urls[("%s/files/%d.png"):format(server.url, n)]) end
+    for _, put in ipairs(puts()) do assert.is_true(put.body == PNG) end
+  end)
+
+  it("says what the file is by its bytes, and uses an ending that goes with it", function()
+    local cases = {
+      ["x.PNG"] = "content_type=image/png&ext=.png", ["x.jpg"] = "content_type=image/png&ext=.png",
+      ["x"] = "content_type=image/png&ext=.png", ["a b\u{e9}%.mp4"] = "content_type=image/png&ext=.png",
+    }
+    for name, query in pairs(cases) do
+      path = env.write(directory:file(name), PNG)
+      assert(upload { done })
+      assert.same({ query }, asked())
+    end
+    path = env.write(directory:file "x.jpeg", "\xFF\xD8\xFF\xE0....")
+    assert(upload { done })
+    assert.same({ "content_type=image/jpeg&ext=.jpeg" }, asked())
+  end)
+
+  it("says what it is told that the file is", function()
+    path = env.write(directory:file "x.svg", "<svg/>")
+    assert.equal("image/svg+xml", assert(upload({ done }, nil, { content_type = "image/svg+xml" })).content_type)
+    assert.same({ "content_type=image/svg%2Bxml&ext=.svg" }, asked())
+    assert.equal("image/svg+xml", puts()[1].headers["content-type"])
+    path = env.write(directory:file("x." .. ("y"):rep(20)), "?")
+    assert(upload({ done }, nil, { content_type = "video/mp4" }))
+    assert.same({ "content_type=video/mp4&ext=.bin" }, asked())
+  end)
+
+  it("tells of its progress, up to the last byte", function()
+    local seen, total_seen = {}, nil
+    assert(upload({ done }, nil, { on_progress = function(bytes, total)
+      seen[#seen + 1], total_seen = bytes, total
+    end }))
+    assert.same({ #PNG, #PNG }, { seen[#seen], total_seen })
+    for i = 2, #seen do assert.is_true(seen[i] >= seen[i - 1]) end
+  end)
+
+  it("counts what the line has taken, and not what the system holds back; gives up when it takes no more", function()
+    large()
+    local storage <close> = hostile.start()
+    storage:script { PUT = { { early = true, hostile.until_requests(99) } } }
+    server:script { GET = { { hostile.json(answers.envelope(
+      ('{"presigned_url":"%s/x","file_url":"%s/x"}'):format(storage.url, storage.url))) } } }
+    local gone
+    local uploaded, err = answers.client(server.url, { timeout = env.seconds(0.4) }):upload(path, {
+      on_progress = function(bytes) gone = bytes end,
+    })
+    assert.matches("nothing went for", assert_failed("network", uploaded, err).message)
+    assert.is_true(gone < 1024 * 1024, gone)
+  end)
+
+  describe("asks nothing of the service and names the file when", function()
+    local cases = {
+      ["it isn't there"] = { "io", "none.png" },
+      ["its folder is a file"] = { "io", "keeper.png/x.png" },
+      ["it is a folder"] = { "invalid_input", "", "is a folder" },
+      ["it is empty"] = { "invalid_input", "empty.png", "is empty" },
+      ["it is a pipe that nobody writes to"] = { "invalid_input", "pipe.png", "isn't a file" },
+      ["it is a link to nothing"] = { "io", "link.png" },
+      ["nothing tells what it is"] = { "invalid_input", "notes.txt", "can't be told what it is.*PNG, JPEG.*M4A" },
+      ["it is something else"] = { "invalid_input", "paper.png", "is a PDF document.*PNG, JPEG" },
+    }
+    for name, case in pairs(cases) do
+      it(name, function()
+        env.write(directory:file "empty.png", "")
+        env.write(directory:file "notes.txt", "a lighthouse")
+        env.write(directory:file "paper.png", "%PDF-1.7")
+        env.output(("cd %s && mkfifo pipe.png && ln -s nowhere link.png"):format(env.quote(directory.path)))
+        path = directory:file(case[2])
+        local err = assert_failed(case[1], upload({ done }, patient))
+        assert.equal("path", err.field)
+        assert.is_truthy(err.message:find(path, 1, true), err.message)
+        assert.matches(case[3] or "", err.message)
+        assert.same({}, server:requests())
+      end)
+    end
+  end)
+
+  it("raises for what it can't take", function()
+    local client = answers.client(server.url)
+    for _, wrong in ipairs { 5, "", "a\0b", {} } do
+      assert.error_matches(function() client:upload(wrong) end, "^client:upload: a path is due")
+    end
+    assert.error_matches(function() client:upload(path, { on_progres = print }) end, "did you mean 'on_progress'")
+    for _, wrong in ipairs { "png", "image/png\r\nX: y", "image/", "image/png; q=1" } do
+      assert.error_matches(function() client:upload(path, { content_type = wrong }) end, "option 'content_type' must be a media type")
+    end
+    client:close()
+    assert.error_matches(function() client:upload(path) end, "the client is closed")
+  end)
+
+  describe("is repeated, at a new place, when", function()
+    local turns = {
+      -- the connection that the place was asked on is used, and libcurl itself tries a new one then
+      ["the connection is closed without an answer"] = { { hostile.close() }, { hostile.close() } },
+      ["the connection breaks in the middle"] = { { early = true, hostile.reset() }, { early = true, hostile.reset() } },
+      ["the answer breaks off"] = { { hostile.send "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", hostile.close() } },
+      ["it was answered with 408"] = { refusal "408 Request Timeout" },
+      ["it was answered with 429"] = { refusal "429 Slow Down" },
+      ["it was answered with 500"] = { refusal "500 Oops" },
+      ["it was answered with 503"] = { refusal "503 Slow Down" },
+      ["the place had expired (403)"] = { refusal "403 Forbidden" },
+      ["the place isn't there (404)"] = { refusal "404 Not Found" },
+      ["the place is gone (410)"] = { refusal "410 Gone" },
+    }
+    for name, list in pairs(turns) do
+      it(name, function()
+        list[#list + 1] = done
+        local uploaded, err = upload(list, patient)
+        assert(uploaded, err)
+        assert.equal(server.url .. "/files/2.png", uploaded.url)
+        assert.equal(2, #asked())
+        local sent = puts()
+        assert.equal("/put/2?signature=s3cret", sent[#sent].target)
+        assert.is_true(sent[#sent].body == PNG)
+      end)
+    end
+
+    it("the server is silent", function()
+      assert(upload({ { hostile.hang() }, done }, { retry_for = 120, timeout = env.seconds(0.3) }))
+      assert.equal(2, #asked())
+    end)
+
+    it("the service itself was busy", function()
+      server:script { { target = "/upload-url?", turns = { refusal "503 Busy", place(1) } }, { method = "PUT", turns = { done } } }
+      assert(answers.client(server.url, patient):upload(path))
+    end)
+  end)
+
+  it("is given up after three places in a row that refuse it", function()
+    local err = assert_failed("upload_expired", upload({ refusal "403 Forbidden" }, patient))
+    assert.equal(403, err.status)
+    assert.is_truthy(err.message:find(path, 1, true))
+    assert.matches("HTTP 403.: <Error>no</Error>", err.message)
+    assert.equal(3, #asked())
+  end)
+
+  it("is tried once with retry_for = 0, and not for longer than retry_for else", function()
+    assert_failed("upload_failed", upload { refusal "503 Busy" })
+    assert.equal(1, #puts())
+    assert_failed("network", upload({ { hostile.close() } }, { retry_for = 0.05 }))
+    assert.is_true(#asked() > 1)
+  end)
+
+  it("is given up when nothing went for retry_for seconds, however much was sent before", function()
+    assert_failed("network", upload({ { hostile.hang() } }, { retry_for = env.seconds(0.6), timeout = env.seconds(0.2) }))
+    assert.is_true(#asked() <= 3, #asked())
+  end)
+
+  for _, status in ipairs { 400, 401, 405, 411, 413, 301, 302, 307 } do
+    it(("is over at once when it is refused (%d); a redirect isn't followed"):format(status), function()
+      local turn = { hostile.answer(status .. " No", "no", { "Location: " .. server.url .. "/elsewhere" }) }
+      assert.equal(status, assert_failed("upload_failed", upload({ turn }, patient)).status)
+      assert.equal(1, #puts())
+      assert.equal(2, #server:requests())
+    end)
+  end
+
+  it("hears a refusal that comes before all is sent", function()
+    large()
+    local early = { early = true, hostile.answer("413 Too Large", "too large"), hostile.hang() }
+    assert.equal(413, assert_failed("upload_failed", upload({ early }, patient)).status)
+  end)
+
+  it("isn't done when the server says so before it has all", function()
+    large()
+    local early = { early = true, hostile.answer("200 OK", ""), hostile.close() }
+    assert_failed("network", upload { early })
+  end)
+
+  it("shows nothing of a storage's answer that a terminal might obey, and not much of it", function()
+    local err = assert_failed("upload_failed", upload { { hostile.answer("400 No", "\27[2J\0" .. ("\u{202e}x"):rep(5000)) } })
+    assert.is_nil(err.message:find "[%c]")
+    assert.is_nil(err.message:find "\u{202e}")
+    assert.is_true(#err.message < 3000)
+  end)
+
+  it("doesn't listen to an answer without end", function()
+    assert_failed("too_large", upload { { hostile.send "HTTP/1.1 200 OK\r\n\r\n", hostile.many("x", math.huge) } })
+    assert_failed("upload_failed", upload { { hostile.send "HTTP/1.1 400 No\r\n\r\n", hostile.many("x", math.huge) } })
+  end)
+
+  describe("is given up when the file, meanwhile,", function()
+    -- Uploads a large file; `change(path)` is called once while most of it is still here.
+    local function changing(change)
+      large()
+      local changed = false
+      local turn = { early = true, hostile.until_requests(3), hostile.answer("200 OK", ""), hostile.hang() }
+      local uploaded, err = upload({ turn }, patient, {
+        on_progress = function(bytes, total)
+          if changed then return end
+          changed = true
+          assert(bytes < total, "all of it was sent before it was changed")
+          change(path)
+          release()
+        end,
+      })
+      assert.is_true(changed)
+      return uploaded, err
+    end
+
+    -- "F" stands for the file.
+    local function shell(command)
+      return function(of) env.output((command:gsub("F", { F = env.quote(of) }))) end
+    end
+
+    local changes = {
+      ["grows"] = "printf more >>F", ["shrinks"] = "truncate -s 1000 F", ["is emptied"] = ": >F",
+      ["is written to in its middle"] = "printf other | dd of=F bs=1 seek=1000000 conv=notrunc status=none",
+      ["is replaced"] = "cp F F.new && printf other >>F.new && mv F.new F",
+    }
+    for name, command in pairs(changes) do
+      it(name, function()
+        local err = assert_failed("file_changed", changing(shell(command)))
+        assert.equal("path", err.field)
+        assert.equal(1, #puts())
+      end)
+    end
+
+    it("but not when it only gets another mode, or is replaced by an equal one", function()
+      assert(changing(shell "chmod 600 F"))
+      assert(changing(shell "cp F F.new && mv F.new F"))
+    end)
+  end)
+
+  describe("puts nothing anywhere when the service's answer", function()
+    local url = "https://127.0.0.1/x"
+    local wrong = {
+      ["has no data"] = "null", ["has other data"] = "[1]", ["has no presigned_url"] = ('{"file_url":"%s"}'):format(url),
+      ["has no file_url"] = ('{"presigned_url":"%s"}'):format(url), ["has numbers"] = '{"presigned_url":1,"file_url":2}',
+      ["names a file"] = ('{"presigned_url":"file:///etc/hostname","file_url":"%s"}'):format(url),
+      ["names another protocol"] = ('{"presigned_url":"ftp://127.0.0.1/x","file_url":"%s"}'):format(url),
+      ["holds a password"] = ('{"presigned_url":"https://a:b@127.0.0.1/x","file_url":"%s"}'):format(url),
+      ["holds a line break"] = ('{"presigned_url":"https://127.0.0.1/x\\r\\nX: y","file_url":"%s"}'):format(url),
+      ["has a file_url that can't be fetched"] = ('{"presigned_url":"%s","file_url":"data:x"}'):format(url),
+    }
+    for name, data in pairs(wrong) do
+      it(name, function()
+        server:script { GET = { { hostile.json(answers.envelope(data)) } }, PUT = { done } }
+        assert_failed("bad_answer", answers.client(server.url, patient):upload(path))
+        assert.equal(1, #server:requests())
+      end)
+    end
+
+    it("leads from https down to http", function()
+      local folder <close> = env.directory()
+      local certificate, key = tls.certificate(folder, "good", "IP:127.0.0.1")
+      local secure <close> = tls.serve(folder, certificate, key)
+      env.output(("mkdir -p '%s/api/v1/client/files/upload-url?content_type=image'"):format(folder.path))
+      local function says(presigned)
+        env.write(folder:file "api/v1/client/files/upload-url?content_type=image/png&ext=.png", tls.answer("200 OK",
+          answers.envelope(('{"presigned_url":"%s","file_url":"%s/f"}'):format(presigned, secure.url)), "Content-Type: application/json"))
+      end
+      script { done }
+      local client = answers.client(secure.url, { ca_file = certificate, retry_for = 120 })
+      says(server.url .. "/put/1")
+      assert.matches("without encryption", assert_failed("bad_answer", client:upload(path)).message)
+      assert.same({}, server:requests())
+    end)
+
+    it("is a refusal", function()
+      server:script { GET = { { hostile.json(answers.envelope("null", 401, "who are you")) } }, PUT = { done } }
+      assert_failed("unauthorized", answers.client(server.url, patient):upload(path))
+      assert.equal(1, #server:requests())
+    end)
+  end)
+
+  it("ends with the client, and lets go of its file", function()
+    script { { hostile.hang() } }
+    local client = answers.client(server.url, patient)
+    assert_failed("closed", client:upload(path, { on_progress = function() client:close() end }))
+    assert.equal(0, descriptors())
+  end)
+
+  it("ends with its fiber, which leaves the client fit for more, and lets go of its file", function()
+    script { { hostile.hang() }, done }
+    local client = answers.client(server.url, patient)
+    omni.run(function()
+      local under_way = false
+      local fiber = omni.spawn(function()
+        client:upload(path, { on_progress = function() under_way = true end })
+      end)
+      while not under_way do omni.sleep(0.01) end
+      assert.is_true(descriptors() > 0)
+      fiber:cancel()
+      assert.equal(0, descriptors())
+      assert(client:upload(path))
+    end)
+  end)
+
+  it("ends with an error of on_progress", function()
+    script { { hostile.hang() }, done }
+    local client = answers.client(server.url, patient)
+    assert.error_matches(function() client:upload(path, { on_progress = function() error "enough" end }) end, "enough")
+    assert.equal(0, descriptors())
+    assert(client:upload(path))
+  end)
+
+  it("takes no more memory for a large file than for a small one", function()
+    local size = 80 * 1024 * 1024
+    path = directory:file "large.png"
+    env.output(("printf '\\211PNG\\r\\n\\032\\n' > %s; truncate -s %d %s"):format(env.quote(path), size, env.quote(path)))
+    local length, child
+    omni.run(function()
+      local storage <close> = assert(omni.serve({ max_body = size }, function(request)
+        if request:method() == "GET" then
+          local at = "http://" .. request:headers().host
+          return 200, {}, answers.envelope(('{"presigned_url":"%s/put","file_url":"%s/file"}'):format(at, at))
+        end
+        length = tonumber(request:headers()["content-length"])
+        return 200
+      end))
+      local code = ([[
+        local function peak() return tonumber(io.open("/proc/self/status"):read "a":match "VmHWM:%%s*(%%d+)") end
+        local client = require "omni".client { base_url = "%s", api_key = "%s", retry_for = 0, ledger = false }
+        assert(client:upload "%s")
+        local before = peak()
+        assert(client:upload "%s")
+        print(peak() - before)]]):format(storage.url, answers.KEY, env.write(directory:file "small.png", PNG), path)
+      child = assert(omni.process({ "/bin/sh", "-c", ("exec %s -e %s"):format(env.lua, env.quote(code)) }, { stdout = "pipe" }))
+    end)
+    assert.equal(0, child.exit, child.stderr)
+    assert.equal(size, length)
+    assert.is_true(tonumber(child.stdout) < 4096, "it took KiB: " .. child.stdout)
+  end)
+end)
