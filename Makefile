@@ -37,7 +37,7 @@ LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_wo
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
-.PHONY: all deps test asan memcheck fuzz lint check demo bench install clean help
+.PHONY: all deps test prove asan memcheck fuzz lint check demo bench install clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -135,6 +135,14 @@ fuzz:
 	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c \
 	  -o build/fuzz/task $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 	build/fuzz/task -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus spec/fuzz/seeds
+
+## make prove: the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED)
+KILL_ROUNDS ?= 500
+KILL_SEED   ?= 1
+prove:
+	@$(MAKE) --no-print-directory deps FOR="build test"
+	@$(MAKE) --no-print-directory build
+	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
 
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
 lint:

@@ -2,9 +2,11 @@
 -- Storyboards as builds: what is made again after a change, and what is not.
 
 local core = require "omni.core"
+local directories = require "omni.storyboard.directory"
 local env = require "helper.env"
 local media = require "omni.sandbox.media"
 local omni = require "omni"
+local start = require("omni.storyboard.run").start
 local studio = require "helper.studio"
 
 local statuses = studio.statuses
@@ -240,6 +242,24 @@ describe("local files on a board", function()
     end)
   end)
 
+  it("are uploaded again when the service doesn't have an earlier upload any more", function()
+    studio.open({}, function(s)
+      local function run(sandbox, ...)
+        local client <close> = s:new_client { base_url = sandbox.url, ledger = s.directory .. "/ledger.db" }
+        local scenes = {}
+        for i, name in ipairs { ... } do scenes[i] = { name, { prompt = name, references = { omni.file(s.directory .. "/a.png") } } } end
+        return statuses(assert(omni.run_storyboard(board_of(scenes), { client = client, directory = s.directory })))
+      end
+      env.write(s.directory .. "/a.png", PIXEL)
+      assert.same({ "fetched" }, run(s.sandbox, "a"))
+      local port = math.tointeger(tonumber(s.sandbox.url:match(":(%d+)$")))
+      s.sandbox:close()
+      local later <close> = assert(omni.sandbox { port = port, seconds = 0.05, clips = "builtin" })
+      assert.same({ "reused", "fetched", "fetched" }, run(later, "a", "b", "c"))
+      assert.equal(2, later:ledger().submits)
+    end)
+  end)
+
   it("that are missing make the scene invalid, and the run spends nothing", function()
     studio.open({}, function(s)
       local none = omni.file(s.directory .. "/none.png")
@@ -295,15 +315,21 @@ end)
 describe("a board's own budget", function()
   it("holds also when two runs of it spend at once", function()
     studio.open({ faults = { "slow:on=submit,delay=0.03" } }, function(s)
-      local function run(n)
+      local clients, plans = {}, {}
+      for n = 1, 2 do -- both are planned before the first of them spends anything
         local scenes = {}
         for i = 1, 4 do scenes[i] = { ("%d-%d"):format(n, i), { prompt = ("%d-%d"):format(n, i) } } end
         local board = board_of(scenes, { budget = 160 })
         board.path = s.directory .. "/board.lua"
-        local client <close> = s:new_client { ledger = s.directory .. "/ledger.db" }
-        return (assert(omni.run_storyboard(board, { client = client, directory = ("%s/%d"):format(s.directory, n), jobs = 2 })))
+        clients[n] = s:new_client { ledger = s.directory .. "/ledger.db" }
+        plans[n] = assert(omni.plan_storyboard(board, { client = clients[n], directory = s.directory .. "/" .. n }))
+      end
+      local function run(n)
+        local folder <close> = assert(directories.open(s.directory .. "/" .. n))
+        return start(plans[n], { client = clients[n], directory = folder, jobs = 2 }):join()
       end
       local first, second = omni.join(omni.spawn(run, 1), omni.spawn(run, 2))
+      for _, client in ipairs(clients) do client:close() end
       local refused = 0
       for _, summary in ipairs { first, second } do
         for _, scene in ipairs(summary.scenes) do

@@ -1,6 +1,14 @@
 -- SPDX-License-Identifier: MIT
+-- A board's file: an ordinary Lua program that returns a storyboard.
+local core = require "omni.core"
+local env = require "helper.env"
 local err = require "omni.error"
 local load_board = require("omni.storyboard.load").load
+
+-- The built tree, for a program that runs elsewhere.
+local root = env.output("pwd"):gsub("\n", "")
+local paths = ('LUA_PATH="%s/lua/?.lua;%s/lua/?/init.lua;;" LUA_CPATH="%s"'):format(root, root,
+  (os.getenv("LUA_CPATH") or "build/lib/?.so;;"):gsub("^build", root .. "/build"))
 
 describe("a board's file", function()
   local path
@@ -41,6 +49,49 @@ return storyboard { shots }
     assert.equal("2 tower", board.scenes[2].name)
     assert.equal("TOWER", board.scenes[2].input.prompt)
     assert.equal(path .. ":4", board.scenes[2].where)
+  end)
+
+  it("has every word of the language at hand", function()
+    local board = assert(board_of [[
+return storyboard {
+  references = { keeper = file "keeper.png" },
+  scene "a" { prompt = "x", references = { "keeper", url "https://e.org/a.png" } },
+  scene "b" { prompt = "x", first_frame = last_frame "a", video = clip "a" },
+  type(windows) == "function" and {},
+}]])
+    assert.same({ "a" }, board.scenes[2].builds_on)
+    assert.is_nil(rawget(_G, "windows"))
+  end)
+
+  it("names files relative to its own folder, wherever omni runs", function()
+    local directory <close> = env.directory()
+    os.execute(("mkdir %s %s"):format(env.quote(directory:file "films"), env.quote(directory:file "links")))
+    local text = 'return storyboard { scene "a" { prompt = "x", references = { file "k.png", file "/else/k.png" } } }'
+    env.write(directory:file "films/board.lua", text)
+    os.execute(("ln -s ../films %s"):format(env.quote(directory:file "links/here")))
+    local folder = core.real_path(directory.path) .. "/films"
+    for _, name in ipairs { "films/board.lua", "films/../films/./board.lua", "links/here/board.lua" } do
+      local board = assert(load_board(directory:file(name)))
+      assert.equal(folder .. "/board.lua", board.path)
+      assert.equal(folder .. "/k.png", board.scenes[1].input.img_urls[1].path)
+      assert.equal("/else/k.png", board.scenes[1].input.img_urls[2].path)
+    end
+    local said = env.output(([[cd %s && %s %s -e 'local b = require("omni.storyboard.load").load "board.lua"
+      print(b.path, b.scenes[1].where)']]):format(env.quote(folder), paths, env.lua))
+    assert.equal(folder .. "/board.lua\tboard.lua:1\n", said)
+  end)
+
+  it("that uses a word wrongly is refused, with file and line", function()
+    for text, what in pairs {
+      ["file(5)"] = "file: the path must be a string, not a number",
+      ["file ''"] = "file: the path must be a string, not an empty string",
+      ["url 'keeper.png'"] = "url: must be a public http%(s%) URL",
+      ["last_frame()"] = "last_frame: the scene's name must be a string, not nothing",
+    } do
+      local bad = wrong(("\nreturn storyboard {\n scene 'a' { prompt = 'x', first_frame = %s } }"):format(text))
+      assert.equal(1, (bad.message:find(path .. ":3: ", 1, true)), bad.message)
+      assert.matches(what, bad.message)
+    end
   end)
 
   it("keeps its globals to itself", function()

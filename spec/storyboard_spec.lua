@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
 local err = require "omni.error"
-local names = require "omni.storyboard.names"
 local words = require "omni.storyboard"
 
 local scene, storyboard = words.scene, words.storyboard
@@ -164,41 +163,26 @@ describe("a storyboard", function()
       assert.equal(name, raised(function() storyboard { scene "a" { model = "x/y", [name] = value } } end).field)
     end
   end)
-end)
 
-describe("the files of scenes", function()
-  it("never leave their folder, are never hidden and keep readable names", function()
-    assert.same({ "a-b", "etc-passwd", "hidden", "scene", "黎明", "50" },
-      names.stems { "a/b", "../../etc/passwd", ".hidden", "..", "黎明", "50%" })
-  end)
-
-  it("differ for different scenes, without regard to case", function()
-    local stems = names.stems { "Dawn", "dawn", "dawn~2", "a/b", "a:b" }
-    local seen = {}
-    for _, stem in ipairs(stems) do
-      assert.is_nil(seen[stem:lower()], stem)
-      seen[stem:lower()] = true
+  it("has a budget of credits", function()
+    assert.equal(0, storyboard({ budget = 0, scene "a" { prompt = "x" } }).budget)
+    assert.equal(12.5, storyboard({ budget = 12.5, scene "a" { prompt = "x" } }).budget)
+    assert.is_nil(storyboard({ scene "a" { prompt = "x" } }).budget)
+    for _, budget in ipairs { -1, 0 / 0, math.huge, "100", false } do
+      assert.equal("budget", raised(storyboard, { budget = budget, scene "a" { prompt = "x" } }).field)
     end
-    assert.equal("Dawn", stems[1])
   end)
 
-  it("fit into a file name, cut between characters", function()
-    local stem = names.stems({ ("黎"):rep(100) })[1]
-    assert.is_true(#stem <= 120)
-    assert.is_truthy(utf8.len(stem))
+  it("says of each of a scene's words on the board itself where it belongs", function()
+    for name, value in pairs { take = 2, video = "x", continues = "a", first_frame = "x", input = {}, model = "x/y" } do
+      assert.matches("defaults = { " .. name .. " = ", raised(storyboard, { [name] = value, scene "a" { prompt = "x" } }).message)
+    end
   end)
 
-  it("are numbered from the second medium on, and never take another scene's name", function()
-    local stems = names.stems { "dawn", "dawn-2", "dusk" }
-    assert.equal("dawn", names.numbered(stems, "dawn", 1))
-    assert.equal("dawn-3", names.numbered(stems, "dawn", 2))
-    assert.equal("dawn-4", names.numbered(stems, "dawn", 3))
-    assert.equal("dusk-2", names.numbered(stems, "dusk", 2))
-  end)
-
-  it("have the extension that the URL tells", function()
-    assert.equal("mp4", names.extension "https://x.org/a")
-    assert.equal("png", names.extension "https://x.org/a.PNG?token=x.mp4")
-    assert.equal("mp4", names.extension "https://x.org/a.exe")
+  it("tells of the board, its references, its scenes and its cut at once", function()
+    local bad = raised(storyboard, { cut = { "c", transition = "fad" }, scene "a" { prompt = "" }, scene "b" { prompt = "x", take = 0 } })
+    assert.equal(4, #bad.problems)
+    bad = raised(storyboard, { budget = -1, references = { "x" }, title = 5, { "x" } })
+    assert.equal(4, #bad.problems)
   end)
 end)

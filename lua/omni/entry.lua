@@ -121,19 +121,26 @@ end
 
 -- --- what becomes of a task
 
--- The ledger, for news of a task that may not be in it: an open one, or one that is there.
+-- The ledger, for news of a task that may not be in it: an open one, or one that was there when this was first asked.
 local function existing(client)
-  return client.records or client.ledger_path and core.stat(client.ledger_path) and client:ledger() or nil
+  if not client.records and not client.looked_for_ledger then
+    client.looked_for_ledger = true
+    if client.ledger_path and core.stat(client.ledger_path) then client:ledger() end
+  end
+  return client.records
 end
 
----Notes a task's state, without waiting for the disk: should it get lost, it is asked for again.
+---Notes a task's state, without waiting for the disk: should it get lost, it is asked for again. Of tasks that this program neither
+---submitted nor took up from the ledger, only how they ended.
 ---@param client omni.Client
 ---@param task omni.Task
 local function note_state(client, task)
+  local over = task:done()
+  if not over and not task.submitted and not task.recorded then return end
   local records = existing(client)
   if not records then return end
   local params = { account = client.account, task_id = task.id, status = task.status }
-  if not task:done() then return records:note("status", params) end
+  if not over then return records:note("status", params) end
   local problem = task.error
   params.state = problem and "failed" or "success"
   params.media = task.media and #task.media or 0

@@ -181,7 +181,11 @@ local function check(model, input, with_assets)
   if type(input) ~= "table" or asset.is(input) then return invalid("input", "must be a table", input) end
   if not with_assets then
     local found, place = asset.each(input)()
-    if found then return invalid(place, ("has no URL yet (%s)"):format(tostring(found))) end
+    if found then
+      local _, problem = invalid(place, ("has no URL yet (%s)"):format(tostring(found)))
+      if found.kind == "file" then problem.hint = "client:upload(path) gives it one" end
+      return nil, problem
+    end
   end
   local rules = models[model or default_model]
   if rules then return check_known(rules, input) end

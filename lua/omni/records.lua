@@ -89,7 +89,7 @@ end
 ---@return omni.Error|nil err  code "io"
 function Records_methods:digest(path)
   local info, why = core.stat(path)
-  if not info then return nil, err.new { code = "io", message = ("can't read %s: %s"):format(path, why or "it is not there") } end
+  if not info then return nil, err.new { code = "io", message = "can't read " .. (why or path) } end
   local known = self.digests[path] or self:row("digest", { path = path })
   if known and known.stamp == info.stamp then
     self.digests[path] = known

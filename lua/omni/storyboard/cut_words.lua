@@ -15,6 +15,7 @@ local DEFAULT_SECONDS <const> = 0.5 -- of a transition
 local MAX_SECONDS <const> = 5
 local MAX_VOLUME <const> = 10
 local MAX_OUTPUT_BYTES <const> = 120
+local MAX_CLIPS <const> = 10000 -- of one film (lua/omni/film/cut.lua)
 
 local known = { transition = true, audio = true, output = true }
 
@@ -87,8 +88,9 @@ end
 ---@param scenes { name: string }[]      the board's, in their order
 ---@param names table<string, any>        their names
 ---@param fail fun(message: string, field: string, hint?: string)
----@return omni.Cut
+---@return omni.Cut|nil  nil for `cut = false`: no film
 local function cut(value, scenes, names, fail)
+  if value == false then return nil end
   local given = value == nil and {} or value
   if type(given) ~= "table" or asset.is(given) then
     fail("field 'cut' must be a table, not " .. a(given), "cut", 'write cut = { "dawn", "storm", transition = "fade" }')
@@ -115,6 +117,9 @@ local function cut(value, scenes, names, fail)
   end
   if last == 0 then
     for index, scene in ipairs(scenes) do result.scenes[index] = scene.name end
+  end
+  if #result.scenes > MAX_CLIPS then
+    fail(("cut: a film is joined from at most %d clips, not %d"):format(MAX_CLIPS, #result.scenes), "cut")
   end
   local function fail_within(message, field, hint) fail("cut: " .. message, "cut." .. field, hint) end
   result.transition = transition(given.transition, fail_within)

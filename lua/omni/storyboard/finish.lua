@@ -5,7 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local film = require "omni.film"
 local json = require "omni.sandbox.json"
-local loop = require "omni.loop"
+local posters = require "omni.storyboard.posters"
 local tell = require "omni.storyboard.tell"
 
 local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume" }
@@ -79,40 +79,15 @@ local function make(run)
   return { path = path, seconds = made.seconds, made = true }
 end
 
--- --- pictures for the report: one beside each clip, made once
-
-local at_once <const> = 2
-
-local function make_posters(run)
-  local wanted, index = {}, 0
-  for _, record in ipairs(run.records) do
-    if record.file then
-      record.poster = record.file:gsub("%.%w+$", "") .. ".jpg"
-      local clip, poster = core.stat(record.file), core.stat(record.poster)
-      if clip and not (poster and poster.mtime >= clip.mtime) then wanted[#wanted + 1] = record end
-    end
-  end
-  local function work()
-    while index < #wanted do
-      index = index + 1
-      local record = wanted[index]
-      if not film.poster(record.file, record.poster) then record.poster = nil end
-    end
-  end
-  local fibers = {}
-  for n = 1, math.min(at_once, #wanted) do fibers[n] = loop.spawn(work) end
-  loop.join(table.unpack(fibers))
-end
-
 ---Cuts the film and writes the report; what came of it goes into the summary.
 ---@param run omni.Run
 ---@param summary omni.RunSummary
 local function finish(run, summary)
-  summary.film, summary.film_error = make(run)
+  if run.plan.board.cut then summary.film, summary.film_error = make(run) end
   if summary.film then
     say(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
-  make_posters(run)
+  posters.settle(run)
   local path = run.directory.path .. "/report.html"
   local written, problem = require("omni.report").write(path, tell.data(run, summary))
   summary.report, summary.report_error = written and path, problem

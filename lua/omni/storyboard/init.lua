@@ -22,7 +22,7 @@ local a, problem, quoted = problems_of.a, problems_of.problem, problems_of.quote
 ---@field budget? number     credits
 ---@field scenes omni.ResolvedScene[]  as declared
 ---@field order integer[]   indexes of the scenes, each after those that it builds on
----@field cut omni.Cut
+---@field cut? omni.Cut  nil: no film is wanted
 local Board_mt = { __name = "omni.storyboard" }
 
 -- The board's fields → their types.
@@ -156,7 +156,7 @@ end
 ---
 ---A scene inherits each field of `defaults` that it doesn't set itself. `style` is a text added to every prompt after an
 ---empty line; a scene's own `style` stands in its place, and `style = false` switches it off.
----@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table,
+---@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table|false,
 ---  [integer]: omni.Scene|omni.Scene[]|omni.Windows }
 ---@return omni.Storyboard
 local function storyboard(fields)

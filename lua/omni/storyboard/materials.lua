@@ -23,11 +23,14 @@ local function once(run, key, make, ...)
   return url, problem
 end
 
--- An upload of these bytes that is still there, or a new one.
+-- An upload of these bytes that is still there, as far as is known, or a new one.
 local function upload(run, path, sha256)
   local records, account = run.ledger, run.client.account
-  local known = records:row("upload", { account = account, sha256 = sha256 })
-  if known and os.time() - known.at < upload_days * day then return known.url end
+  local known = not run.distrusts and records:row("upload", { account = account, sha256 = sha256 })
+  if known and os.time() - known.at < upload_days * day then
+    run.remembered[known.url] = true
+    return known.url
+  end
   local sent, problem = run.client:upload(path)
   if not sent then return nil, problem end
   if sent.sha256 ~= sha256 then
@@ -85,8 +88,22 @@ local makers = {
 ---@param scene omni.ResolvedScene
 ---@return table|nil input
 ---@return omni.Error|nil err
+---@return boolean remembered  an upload of an earlier run is in it, which may be gone by now
 local function prepare(run, scene)
-  return asset.map(scene.input, function(value) return makers[value.kind](run, value) end)
+  local remembered = false
+  local input, problem = asset.map(scene.input, function(value)
+    local url, trouble = makers[value.kind](run, value)
+    remembered = remembered or run.remembered[url or 0] == true
+    return url, trouble
+  end)
+  return input, problem, remembered
 end
 
-return { prepare = prepare }
+---From now on nothing is taken for uploaded that an earlier run has uploaded.
+---@param run omni.Run
+local function distrust(run)
+  if run.distrusts then return end
+  run.distrusts, run.making = true, {}
+end
+
+return { distrust = distrust, prepare = prepare }

@@ -47,7 +47,7 @@ end
 ---Finds the video of the words `video` and `continues`; nil when there is none.
 ---@param given table  the words
 ---@return table|nil item, table|nil bad
-local function video(given, named)
+local function video(given, board)
   local field = given.continues and "continues" or "video"
   local value = given[field]
   if not value then return nil end
@@ -59,7 +59,7 @@ local function video(given, named)
   end
   local item
   if field == "video" then
-    item, bad = find(value, "video", field, named)
+    item, bad = find(value, "video", field, board)
   elseif type(value) == "string" and value ~= "" then
     local source = asset.clip(value)
     item = { value = source, label = described(source), field = field }
@@ -75,16 +75,16 @@ end
 ---Puts what the words name into a model's input: images in the order first_frame, references, img_urls; a video as video_list.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
----@param named table<string, omni.Asset|string>  the board's references
+---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }  what the scene stands in
 ---@return table<string, table>|nil items  by their place in the input
 ---@return table|nil bad
-local function place(given, fields, named)
+local function place(given, fields, board)
   local items = {}
-  local images, bad = list(given.references, "references", named)
+  local images, bad = list(given.references, "references", board)
   if not images then return nil, bad end
   if given.first_frame then
     local first
-    first, bad = find(given.first_frame, "image", "first_frame", named)
+    first, bad = find(given.first_frame, "image", "first_frame", board)
     if not first then return nil, bad end
     first.role = "first_frame"
     table.insert(images, 1, first)
@@ -100,7 +100,7 @@ local function place(given, fields, named)
     end
   end
   local source
-  source, bad = video(given, named)
+  source, bad = video(given, board)
   if bad then return nil, bad end
   if source then
     fields.video_list = { { url = source.value, start = source.from, ends = source.to } }

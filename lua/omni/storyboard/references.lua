@@ -4,6 +4,7 @@
 -- What is wrong is a table { message, field, hint }.
 
 local asset = require "omni.asset"
+local core = require "omni.core"
 local input = require "omni.input"
 local problems = require "omni.storyboard.problem"
 local wrong_name = require("omni.storyboard.scene").wrong_name
@@ -35,9 +36,10 @@ local unfit = {
 ---@param value any
 ---@param want "image"|"video"
 ---@param field string          what it is called in an error
----@param named table<string, omni.Asset|string>  the board's references
+---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }  what it stands in
 ---@return { value: omni.Asset|string, label: string, field: string }|nil item, table|nil bad
-local function find(value, want, field, named)
+local function find(value, want, field, board)
+  local named, wrong = board.references, unfit[want]
   local function fail(message, hint)
     return nil, { message = field .. ": " .. message, field = field, hint = hint }
   end
@@ -48,14 +50,14 @@ local function find(value, want, field, named)
     local checked, bad = input.url(value, field)
     if not checked then return nil, bad end
   elseif type(value) == "string" then
-    local hint = value:find("%.%w+$") and ('for a file write file "%s"'):format(value)
+    local hint = board.names[value] and wrong.hint:format(value)
+      or value:find("%.%w+$") and ('for a file write file "%s"'):format(core.clean(value, 200))
       or 'declare it on the board: references = { NAME = file "..." }'
     return fail(missing("reference", value, named), hint)
   elseif not asset.is(value) then
     return fail("must be a reference's name, file \"...\" or url \"...\", not " .. a(value))
   end
   if asset.is(found) then
-    local wrong = unfit[want]
     if found.kind == wrong.kind then return fail(wrong.message, wrong.hint:format(found.scene)) end
     found = asset.copy(found)
   end
@@ -64,7 +66,7 @@ end
 
 ---Finds the images of the word `references`: one, or an array of them; `false` and nil are none.
 ---@return table[]|nil items, table|nil bad
-local function list(value, field, named)
+local function list(value, field, board)
   if not value then return {} end
   if type(value) ~= "table" or asset.is(value) then value = { value } end
   local count = input.array_length(value)
@@ -74,7 +76,7 @@ local function list(value, field, named)
   end
   local items = {}
   for index = 1, count do
-    local item, bad = find(value[index], "image", ("%s[%d]"):format(field, index), named)
+    local item, bad = find(value[index], "image", ("%s[%d]"):format(field, index), board)
     if not item then return nil, bad end
     items[index] = item
   end

@@ -75,7 +75,7 @@ local function resolve(declared, board)
   given.prompt, prompt_style = styled(given.prompt, style)
 
   local items
-  items, bad = placing.place(words, given, board.references)
+  items, bad = placing.place(words, given, board)
   if not items then return fail(bad.message, bad.field, bad.hint) end
 
   local checked

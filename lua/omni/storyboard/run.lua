@@ -10,6 +10,7 @@ local names = require "omni.storyboard.names"
 local options = require "omni.options"
 local on_its_way = require("omni.storyboard.submit").on_its_way
 local plans = require "omni.storyboard.plan"
+local posters = require "omni.storyboard.posters"
 local shooting = require "omni.storyboard.shoot"
 
 local set = shooting.set
@@ -87,6 +88,7 @@ function Run_methods:interrupt()
   for _, fiber in pairs(self.making) do
     if not fiber:done() then fiber:cancel() end
   end
+  posters.stop(self)
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
@@ -165,6 +167,7 @@ local function start(plan, given)
   local run = setmetatable({
     plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
     fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free = jobs, line = {}, making = {},
+    remembered = {}, posters = posters.new(),
   }, Run_mt)
   run.ledger = given.client:ledger()
   if given.client.play then run.ledger:note("abandon", { account = given.client.account }) end

@@ -8,6 +8,7 @@ local materials = require "omni.storyboard.materials"
 local money = require "omni.storyboard.money"
 local names = require "omni.storyboard.names"
 local paths = require "omni.paths"
+local posters = require "omni.storyboard.posters"
 local submit = require("omni.storyboard.submit").submit
 
 local look_every <const> = 0.5 -- seconds between two looks at a submit that another run makes
@@ -67,6 +68,7 @@ local function fetch(run, record, task)
     if problem then return nil, problem end
   end
   record.file, record.files = files[1], files
+  posters.want(run, record)
   return files
 end
 
@@ -88,6 +90,7 @@ local function bring(run, record)
     files[index] = here
   end
   record.file, record.files = files[1], files
+  posters.want(run, record)
   return files
 end
 
@@ -101,7 +104,7 @@ local function lost(record, problem)
 end
 
 local function follow(run, record, task)
-  record.task, record.task_id = task, task.id
+  record.task, record.task_id, task.recorded = task, task.id, true
   set(run, record, "pending")
   local ended, problem = task:await {
     on_status = function(seen)
@@ -181,21 +184,29 @@ local function submit_scene(run, record, input)
   return submit(sending, run.client.submit, run.client, input, { model = entry.model, about = about(run, record) })
 end
 
-local function shoot_new(run, record)
-  local scene = run.plan.board.scenes[record.index]
-  local input, problem = materials.prepare(run, scene)
-  if not input then return set(run, record, "failed", problem) end
-  local refused = money.reserve(run, record, input)
-  if is_stopped(run) then return end
-  if refused then return set(run, record, "refused", refused) end
-
+-- From the input's materials to a task; nil, and nothing where the scene has ended otherwise.
+local function make_task(run, record, again)
+  local input, problem, remembered = materials.prepare(run, run.plan.board.scenes[record.index])
+  if not input then return nil, problem end
+  local refused = not again and money.reserve(run, record, input)
+  if is_stopped(run) then return nil end
+  if refused then return nil, refused, true end
   local task
   task, problem = submit_scene(run, record, input)
+  if task or problem.code ~= "invalid_request" or not remembered or again then return task, problem end
+  materials.distrust(run) -- refused, and so not charged: what was uploaded long ago may be gone
+  return make_task(run, record, true)
+end
+
+local function shoot_new(run, record)
+  local task, problem, refused = make_task(run, record)
   if task then
     record.task, record.task_id = task, task.id
     if is_stopped(run) then return set(run, record, "interrupted") end
     return follow(run, record, task)
   end
+  if not problem then return end -- stopped
+  if refused then return set(run, record, "refused", problem) end
   if problem.code == "submit_unknown" then
     record.entry.row = run.ledger:row("by_identity", { identity = record.entry.identity })
     return set(run, record, "unknown", problem)

@@ -2,8 +2,8 @@
 -- What the report is told of a run: the plan, what came of it, and what the ledger knows of each scene.
 
 local asset = require "omni.asset"
+local canonical = require "omni.storyboard.canonical"
 local core = require "omni.core"
-local json = require "omni.sandbox.json"
 local paths = require "omni.paths"
 
 -- A path as seen from the report, which lies beside `media`.
@@ -21,16 +21,22 @@ local function input_fields(scene)
   table.sort(names)
   for index, name in ipairs(names) do
     local shown = asset.map(scene.input[name], function(value) return tostring(value) end)
-    local text = type(shown) == "table" and json.encode(shown):gsub("\\/", "/") or tostring(shown)
+    local text = type(shown) == "table" and canonical(shown) or tostring(shown)
     fields[index] = { name, core.clean(text, 2000) }
   end
   return fields
 end
 
-local function references(scene)
+-- A file outside of the report's folder is named only: the page asks for nothing from there.
+local function references(run, scene)
   local list = {}
   for index, reference in ipairs(scene.references or {}) do
-    list[index] = { label = reference.label, path = reference.path, url = reference.url, scene = reference.scene }
+    local label, path = reference.label or reference.role, reference.path and relative(run, reference.path)
+    if path and path:sub(1, 1) == "/" then
+      if label ~= paths.name(path) then label = ("%s (%s)"):format(label, paths.name(path)) end
+      path = nil
+    end
+    list[index] = { label = label, path = path, url = reference.url }
   end
   return list
 end
@@ -44,7 +50,7 @@ local function scene_data(run, record)
   for index, path in ipairs(record.files or {}) do files[index] = relative(run, path) end
   return {
     name = record.scene, action = entry.action, status = record.status, take = entry.take, model = entry.model,
-    prompt = scene.input.prompt, input = input_fields(scene), references = references(scene), builds_on = scene.builds_on,
+    prompt = scene.input.prompt, input = input_fields(scene), references = references(run, scene), builds_on = scene.builds_on,
     files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
     task_id = record.task_id or row.task_id, seconds = row.seconds, why = entry.why, error = record.error,
     times = {

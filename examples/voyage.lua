@@ -1,0 +1,53 @@
+-- SPDX-License-Identifier: MIT
+-- A small ship's voyage, in scenes that build on one another. Change one, and only it and those that build on it are shot again.
+--
+--   omni plan examples/voyage.lua --sandbox     what would be done, and what it would cost
+--   omni run examples/voyage.lua --sandbox      a rehearsal: no key, no network, no cost
+
+return storyboard {
+  title = "The Voyage of the Wren",
+  style = "Stop-motion with hand-carved wooden figures, paper waves, warm lantern light, natural sound, no text.",
+  budget = 400,
+
+  -- The captain looks in every scene like she does at the end of the first one.
+  references = { captain = last_frame "captain" },
+  defaults = { duration = 6, references = "captain" },
+
+  scene "captain" {
+    references = false,
+    duration = 4,
+    prompt = "A carved wooden captain, round spectacles, a red scarf, stands on a white table and turns slowly until she looks at us.",
+  },
+
+  scene "harbour" {
+    prompt = "Before dawn the captain unties a little ship called Wren from a pier of matchsticks. The paper water begins to move.",
+  },
+
+  -- Goes on where the scene before stops.
+  scene "open sea" {
+    first_frame = last_frame "harbour",
+    prompt = "The pier drops behind. The Wren climbs her first long wave, and the captain takes the wheel with both hands.",
+  },
+
+  -- The same movement of the ship, in other weather: its reference is a window of that clip.
+  scene "storm" {
+    continues = { "open sea", from = 2, to = 6 },
+    prompt = "The waves are black now, torn from tarred paper, twice as tall as the mast. Lightning is a crack in the set behind them.",
+  },
+
+  scene "calm" {
+    first_frame = last_frame "storm",
+    prompt = "All at once it is still. The captain takes off her spectacles, wipes them with the scarf, and puts them on again.",
+  },
+
+  scene "island" {
+    duration = 8,
+    prompt = "A green island the size of a tea tray comes out of the mist. On its only tree sits a wren, and sings.",
+  },
+
+  cut = {
+    "harbour", "open sea", "storm", "calm", "island",
+    transition = { "dissolve", seconds = 0.4 },
+    output = "voyage.mp4",
+  },
+}
