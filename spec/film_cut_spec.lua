@@ -41,11 +41,16 @@ local function assert_sound()
   assert.equal("", clips.run { "sh", "-c", 'exec ffmpeg -nostdin -v warning -i "$1" -f null - 2>&1', "sh", output })
 end
 
-local function is(colour, at, crop)
-  local r, g, b = clips.colour(output, at, crop)
-  local near = { red = r > 200 and g < 60 and b < 60, blue = b > 200 and r < 60 and g < 60, black = r + g + b < 60,
-    lime = g > 200 and r < 60 and b < 60, mixed = r > 60 and b > 60 and r < 200 and b < 200 }
-  assert.is_true(near[colour], ("at %.3f there is %d %d %d instead of %s"):format(at, r, g, b, colour))
+-- A function that checks the colour of a frame, in its middle or at a point of it.
+local function seen()
+  local video = film.probe(output).video
+  local colour_of = clips.colours(output, video.width, video.height)
+  return function(colour, number, x, y)
+    local r, g, b = colour_of(number, x, y)
+    local near = { red = r > 200 and g < 60 and b < 60, blue = b > 200 and r < 60 and g < 60, black = r + g + b < 60,
+      lime = g > 200 and r < 60 and b < 60, mixed = r > 60 and b > 60 and r < 200 and b < 200 }
+    assert.is_true(near[colour], ("frame %d has %d %d %d instead of %s"):format(number, r, g, b, colour))
+  end
 end
 
 -- Each clip's packets, one after the other.
@@ -67,10 +72,11 @@ describe("clips that agree", function()
     assert.same(packets_of(paths, 0), clips.packets(output, 0))
     assert.equal("24/1", found.video.fps)
     assert_sound()
-    is("red", 0.5 - frame)
-    is("blue", 0.5)
-    is("blue", 1.5 - frame)
-    is("red", 1.5)
+    local is = seen()
+    is("red", 11)
+    is("blue", 12)
+    is("blue", 35)
+    is("red", 36)
   end)
 
   it("keep picture and sound together, also for a player that only counts samples", function()
@@ -120,13 +126,13 @@ describe("clips that agree", function()
     assert.is_true(loudness[3] > 0.02 and loudness[8] < 0.001)
   end)
 
-  it("can be three hundred", function()
+  it("can be a hundred", function()
     local short, paths = clips.make { seconds = 0.125 }, {}
-    for i = 1, 300 do paths[i] = short end
+    for i = 1, 100 do paths[i] = short end
     local made, found = cut(paths)
     assert.is_true(made.copied)
-    assert.equal(900, found.video.frames)
-    assert.near(37.5, made.seconds, frame)
+    assert.equal(300, found.video.frames)
+    assert.near(12.5, made.seconds, frame)
   end)
 
   it("give the same bytes each time", function()
@@ -151,11 +157,15 @@ describe("clips that differ", function()
     assert.same({ "aac", 48000, 2 }, { found.audio.codec, found.audio.sample_rate, found.audio.channels })
     assert.near(2.1, made.seconds, frame)
     assert_sound()
-    is("red", 1 - frame)
-    is("blue", 1, "crop=24:50:36:2")
-    is("black", 1, "crop=30:54:0:0")
-    is("lime", 1.6)
-    is("lime", 2, "crop=4:4:0:0") -- a smaller one of the same shape fills the picture
+    local is = seen()
+    is("red", 23)
+    is("blue", 24)
+    is("blue", 24, 0.5, 0.02)
+    is("blue", 24, 0.38)
+    is("black", 24, 0.3)
+    is("black", 24, 0.7)
+    is("lime", 36)
+    is("lime", 49, 0, 0) -- a smaller one of the same shape fills the picture
     local loudness = clips.loudness(output, 0.1)
     assert.is_true(loudness[5] < 0.001 and loudness[13] > 0.02 and loudness[18] < 0.001)
   end)
@@ -168,14 +178,15 @@ describe("clips that differ", function()
       "-c:a", "mp2" }, "mkv")
     local made = cut { plain, turned, flat, other }
     assert.near(2.5, made.seconds, frame)
-    for at, colour in pairs { [0.5] = "red", [1.2] = "blue", [1.7] = "lime", [2.3] = "blue" } do
-      is(colour, at)
-      is(colour, at, "crop=4:4:0:0")
-      is(colour, at, "crop=4:4:60:32")
+    local is = seen()
+    for number, colour in pairs { [23] = "red", [24] = "blue", [36] = "lime", [59] = "blue" } do
+      is(colour, number)
+      is(colour, number, 0, 0)
+      is(colour, number, 1, 1)
     end
   end)
 
-  it("are told by anything that a decoder or a player would stumble over", function()
+  it("are told by whatever a decoder or a player would stumble over", function()
     local found = assert(film.probe(clips.make()))
     local function with(stream, name, value)
       local other = { video = {}, audio = {} }
@@ -186,8 +197,8 @@ describe("clips that differ", function()
       return { found, other }
     end
     assert.is_true(shape.pictures_agree(with("video", "width", 64)))
-    for name, value in pairs { index = 2, codec = "hevc", profile = "High", level = 42, tag = "avc3", width = 66, height = 38, rotation = 90,
-      sar = "4:3", pix_fmt = "yuv444p", fps = "25/1", rate = "25/1", time_base = "1/90000", b_frames = 2, field_order = "tt",
+    for name, value in pairs { index = 2, codec = "hevc", profile = "High", level = 42, tag = "avc3", width = 66, height = 38,
+      rotation = 90, sar = "4:3", pix_fmt = "yuv444p", fps = "25/1", rate = "25/1", time_base = "1/90000", b_frames = 2, field_order = "tt",
       color = "tv/bt709/bt709/bt709", header = "SHA256:0", start = 0.1, frames = 11 } do
       assert.is_false(shape.pictures_agree(with("video", name, value)), name)
     end
@@ -205,11 +216,12 @@ describe("a transition", function()
     assert.same({ 0.5, 0.5 }, made.transition_seconds)
     assert.near(2, made.seconds, frame)
     assert_sound()
-    is("red", 0.5 - frame)
-    is("mixed", 0.75)
-    is("blue", 1)
-    is("mixed", 1.25)
-    is("red", 1.5 + frame)
+    local is = seen()
+    is("red", 11)
+    is("mixed", 18)
+    is("blue", 24)
+    is("mixed", 30)
+    is("red", 37)
     local loudness = clips.loudness(output, 0.05)
     local full = loudness[5]
     assert.is_true(loudness[12] < full * 0.98 and loudness[15] < loudness[12] and loudness[19] < loudness[15]) -- it fades, too
@@ -230,7 +242,7 @@ describe("a transition", function()
     local made, found = cut(paths, { transition = { name = "dissolve", seconds = 2 * frame } })
     assert.equal(16 * 6 - 15 * 2, found.video.frames)
     assert.near((16 * 6 - 15 * 2) * frame, made.seconds, 0.001)
-    is("blue", (15 * 4 + 4) * frame)
+    seen()("blue", 15 * 4 + 4)
   end)
 
   it("has a name out of those that ffmpeg has", function()
@@ -267,8 +279,7 @@ describe("an audio track", function()
     end
     local own, half = loud { volume = 0 }, loud { volume = 0, clips = 0.5 }
     assert.near(own / 2, half, own / 20)
-    local other, both = loud { volume = 0.5, clips = 0 }, loud { volume = 0.5 }
-    assert.near(math.sqrt(own ^ 2 + other ^ 2), both, both / 10)
+    assert.near(1 / 32, loud { volume = 0.5, clips = 0 }, 1 / 320) -- ffmpeg's tone is 1/8 high; mono is shared out with 3 dB less
     assert.is_true(loud { volume = 10, clips = 10 } < 0.98) -- not torn
   end)
 
@@ -291,13 +302,13 @@ end)
 describe("the progress of a cut", function()
   it("rises from step to step, up to 1", function()
     for _, transition in ipairs { false, { name = "fade" } } do
-      local seen = {}
+      local told = {}
       cut({ clips.make(), clips.make { colour = "blue" }, clips.make() }, { transition = transition or nil,
-        on_progress = function(fraction) seen[#seen + 1] = fraction end })
-      assert.is_true(#seen >= 2)
-      for i = 2, #seen do assert.is_true(seen[i] > seen[i - 1]) end
-      assert.is_true(seen[1] > 0)
-      assert.near(1, seen[#seen], 1e-9)
+        on_progress = function(fraction) told[#told + 1] = fraction end })
+      assert.is_true(#told >= 2)
+      for i = 2, #told do assert.is_true(told[i] > told[i - 1]) end
+      assert.is_true(told[1] > 0)
+      assert.near(1, told[#told], 1e-9)
     end
   end)
 end)

@@ -1,0 +1,233 @@
+-- SPDX-License-Identifier: MIT
+-- One film out of many clips. Each frame is encoded once at most, a piece a clip, so that neither memory nor open files grow with
+-- their number; the pieces, or the clips themselves where they agree, are joined packet by packet. Sound is joined as PCM, encoded once.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local graph = require "omni.film.graph"
+local loop = require "omni.loop"
+local options = require "omni.options"
+local plan_of = require "omni.film.pieces"
+local probe = require "omni.film.probe"
+local runs = require "omni.film.runs"
+local tool = require "omni.film.tool"
+local transitions = require "omni.film.transitions"
+local work_folder = require "omni.film.work"
+
+local MAX_CLIPS <const> = 10000
+local probes_at_once <const>, encoders_at_once <const> = 4, 2
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- of the time that a second of picture takes to encode
+
+-- --- errors
+
+local function cut_failed(film, why, hint)
+  return err.new { code = "cut_failed", message = ("the film %s can't be made: %s"):format(core.clean(film, 300), why), hint = hint }
+end
+
+local function about_scene(clip, failure)
+  if failure.code ~= "unreadable_clip" or not clip.name then return failure end
+  failure.message = ("scene '%s': %s"):format(core.clean(clip.name, 120), failure.message)
+  return failure
+end
+
+-- --- looking for the clip that broke a run
+
+-- What is wrong with a clip: its packets are read and, where that is asked for, its picture decoded.
+local function fault(path, decode)
+  local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
+    "-f", "null", "-"))
+  if not result then return nil, failure end
+  if result.exit ~= 0 or result.stderr ~= "" then return nil, tool.unreadable(path, tool.said(result.stderr, path)) end
+  return true
+end
+
+-- The error for a run that failed: that of the first of the clips from `first` to `last` which can't be read, else ffmpeg's words.
+local function blame(job, first, last, said, decode)
+  if said:find("No space left", 1, true) then return cut_failed(job.output, said, "make room on the disk; the clips are all there") end
+  for i = first, math.min(last, #job.clips) do
+    local fine, failure = fault(job.clips[i].path, decode)
+    if not fine then return about_scene(job.clips[i], failure) end
+  end
+  return cut_failed(job.output, said)
+end
+
+-- --- the steps
+
+local function look_at(job)
+  local seen = {} -- a scene may stand there several times
+  return runs.each(#job.clips, probes_at_once, function(i)
+    local clip = job.clips[i]
+    local found, failure = seen[clip.path], nil
+    if not found then found, failure = probe(clip.path) end
+    if found and not found.video then found, failure = nil, tool.unreadable(clip.path, "there is no picture in it") end
+    if not found then return nil, about_scene(clip, failure) end
+    seen[clip.path], job.found[i] = found, found
+    return true
+  end)
+end
+
+-- The same clips give the same bytes.
+local exact = { "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1" }
+
+local function encode_piece(job, i)
+  local piece, clips = job.plan.pieces[i], job.clips
+  local into, seconds = job.plan.shape, job.plan.lengths[i]
+  local fine, failure, said = runs.ffmpeg(tool.words(
+    tool.input(clips[i].path), piece.fade > 0 and tool.input(clips[i + 1].path) or {},
+    "-filter_complex", graph.piece(piece, into, job.transition and job.transition.name), "-map", "[v]", "-map", "[a]",
+    "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "fast", "-crf", "18", "-profile:v", "high", "-c:a", "pcm_f32le", exact,
+    "-video_track_timescale", job.timescale, "-f", "mov", "file:" .. job.work:piece(i)), seconds,
+    job.meter(seconds))
+  if failure then return nil, failure end
+  if fine and fine.frames == piece.frames then return true end
+  return nil, blame(job, i, piece.fade > 0 and i + 1 or i, said or "frames are missing", true)
+end
+
+local function decode_sounds(job, i)
+  local group, inputs, found, seconds = job.plan.groups[i], {}, {}, 0
+  for n = group.first, group.last do
+    local clip = job.found[n]
+    found[#found + 1], seconds = clip, seconds + clip.video.seconds
+    if clip.audio then inputs = tool.words(inputs, tool.input(job.clips[n].path)) end
+  end
+  local fine, failure, said = runs.ffmpeg(tool.words(inputs, "-filter_complex", graph.sounds(found, group.samples), "-map", "[a]",
+    "-c:a", "pcm_f32le", exact, "-f", "mov", "file:" .. job.work:piece(i)), seconds, job.meter(seconds * sound_weight))
+  return fine, failure or not fine and blame(job, group.first, group.last, said) or nil
+end
+
+-- The files that are joined, and their lists: of the pictures (with the sounds, where both come from there), and of the sounds.
+local function lists(job)
+  local plan, pictures, sounds = job.plan, {}, {}
+  for i, clip in ipairs(job.clips) do pictures[i] = plan.copied and clip.path or job.work:piece(i) end
+  for i in ipairs(plan.groups) do sounds[i] = job.work:piece(i) end
+  local picture, problem = job.work:list("picture", pictures, plan.lengths)
+  if not picture then return nil, problem end
+  if plan.sound ~= "group" then return tool.list(picture) end
+  local sound
+  sound, problem = job.work:list("sound", sounds)
+  if not sound then return nil, problem end
+  return tool.words(tool.list(picture), tool.list(sound))
+end
+
+local function join_cost(plan) return plan.seconds * (plan.sound == "copy" and sound_weight or join_weight) end
+
+local function join(job)
+  local plan, track = job.plan, job.track
+  local inputs, problem = lists(job)
+  if not inputs then return nil, cut_failed(job.output, core.clean(problem, 300)) end
+  local first = job.found[1]
+  local sound = { "-map", "0:" .. (first.audio and first.audio.index or 0), "-c:a", "copy" }
+  if plan.sound ~= "copy" then
+    local from = plan.sound == "group" and 1 or 0
+    local under = track and { stream = ("%d:%d"):format(from + 1, track.found.audio.index), volume = track.volume, clips = track.clips }
+    sound = { "-filter_complex", graph.film_sound(from == 1 and "1:0" or "0:1", plan.samples, under), "-map", "[a]",
+      "-c:a", "aac", "-b:a", "192k", "-ar", tostring(graph.rate) }
+  end
+  local fine, failure, said = runs.ffmpeg(tool.words(
+    inputs, track and tool.input(track.path) or {}, "-map", "0:" .. (plan.copied and first.video.index or 0), "-c:v", "copy", sound, exact,
+    "-video_track_timescale", job.timescale, "-movie_timescale", tostring(graph.rate), "-movflags", "+faststart",
+    "-f", "mp4", "file:" .. job.work.film), plan.seconds, job.meter(join_cost(plan)))
+  if failure then return nil, failure end
+  local film = fine and probe(job.work.film)
+  if film and film.video and film.audio and film.video.frames == plan.frames
+    and math.abs(film.video.seconds - plan.seconds) < 0.1 and math.abs(film.audio.seconds - plan.seconds) < 0.2 then
+    return film
+  end
+  return nil, blame(job, 1, #job.clips, said or "packets are missing")
+end
+
+local function track_of(given)
+  if not given then return nil end
+  local found, failure = probe(given.path)
+  if found and not found.audio then found, failure = nil, tool.unreadable(given.path, "there is no sound in it") end
+  if not found then
+    failure.message = failure.message:gsub("^the clip ", "the audio track ")
+    return nil, failure
+  end
+  return { path = given.path, volume = given.volume or 1, clips = given.clips or 1, found = found }
+end
+
+local function total_cost(plan)
+  return join_cost(plan) + plan.seconds * (plan.sound == "piece" and 1 or plan.sound == "group" and sound_weight or 0)
+end
+
+local function seconds_of(plan)
+  local all = {}
+  for i, frames in ipairs(plan.fades) do all[i] = frames * plan.shape.den / plan.shape.num end
+  return all
+end
+
+local function make(given)
+  local there = core.stat(given.output)
+  if there and there.kind ~= "file" then return nil, cut_failed(given.output, "what has this name is no plain file") end
+  local work <close>, problem = work_folder.open(given.output, #given.clips, MAX_CLIPS)
+  if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
+  local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {} }
+  local fine, failure = look_at(job)
+  if not fine then return nil, failure end
+  job.track, failure = track_of(given.audio)
+  if failure then return nil, failure end
+  local plan = plan_of(job.found, given.transition and (given.transition.seconds or 0.5), job.track ~= nil)
+  local base, num = job.found[1].video.time_base:match "^1/(%d+)$", plan.shape.num
+  job.plan, job.timescale = plan, plan.copied and base or tostring(num * math.max(1, math.ceil(10000 / num)))
+  job.meter = runs.meter(total_cost(plan), given.on_progress)
+  if not plan.copied then
+    local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder of 4k takes 1.7 GB
+    fine, failure = runs.each(#plan.pieces, large and 1 or encoders_at_once, function(i) return encode_piece(job, i) end)
+  elseif plan.sound == "group" then
+    fine, failure = runs.each(#plan.groups, encoders_at_once, function(i) return decode_sounds(job, i) end)
+  end
+  if not fine then return nil, failure end
+  local film
+  film, failure = join(job)
+  if not film then return nil, failure end
+  local published, message = tool.publish(work.film, given.output)
+  if not published then return nil, cut_failed(given.output, message) end
+  return {
+    path = given.output, seconds = film.seconds, copied = plan.copied, transition_seconds = given.transition and seconds_of(plan) or nil,
+  }
+end
+
+-- --- what is asked for
+
+local known = { clips = "table", transition = "table", audio = "table", output = "string", on_progress = "function" }
+
+local function number(value, most) return value == nil or type(value) == "number" and value >= 0 and value <= most end
+
+local function check(given)
+  given = options.check(given, known, "film.cut", 3)
+  local function fail(text) error("film.cut: " .. text, 4) end
+  if not given.output or given.output == "" then fail "option 'output' is missing" end
+  local clips, transition, audio = given.clips or {}, given.transition, given.audio
+  if #clips == 0 or #clips > MAX_CLIPS then fail(("option 'clips' must have 1 to %d clips, not %d"):format(MAX_CLIPS, #clips)) end
+  for i, clip in ipairs(clips) do
+    if type(clip) ~= "table" or type(clip.path) ~= "string" or clip.path == "" then fail(("clip %d has no path"):format(i)) end
+  end
+  if transition and not transitions[transition.name] then
+    fail(("there is no transition '%s'; %s"):format(tostring(transition.name), options.unknown(transition.name, transitions)))
+  end
+  if transition and not number(transition.seconds, 60) then fail "a transition's seconds must be 0 to 60" end
+  if audio and (type(audio.path) ~= "string" or audio.path == "") then fail "the audio track has no path" end
+  if audio and not (number(audio.volume, 10) and number(audio.clips, 10)) then fail "volumes must be 0 to 10" end
+  return given
+end
+
+---@class omni.film.Cut
+---@field path string
+---@field seconds number
+---@field copied boolean                 the pictures were joined as they are, without encoding them again
+---@field transition_seconds? number[]   how long each transition has become: at most half of the shorter of its two clips
+
+---Makes one film out of clips, in their order: MP4 with one picture and one sound (silence, if need be). Clips that agree in everything are
+---joined without encoding their pictures again, else all are given the shape of the most seconds, scaled and padded. Nothing is at
+---`output`, or the film that was there, until the new one is whole; what is unfinished lies in the folder OUTPUT.part.
+---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
+--- audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number) }
+---   transition: `seconds` is 0.5 by default; audio: a track under the whole film, with its own volume and that of the clips (1 by default)
+---@return omni.film.Cut|nil
+---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed": there is no ffmpeg
+local function cut(given)
+  return loop.drive(make, check(given))
+end
+
+return cut

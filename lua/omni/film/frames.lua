@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: MIT
+-- Single frames of a clip as pictures: the last one, for a scene that goes on from it, and a small one to show.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local probe = require "omni.film.probe"
+local shape = require "omni.film.shape"
+local tool = require "omni.film.tool"
+
+-- A picture that is being made has a name of its own, so that two at once don't meet. Closing removes what wasn't published.
+local Part_mt = { __close = function(part) os.remove(part.path) end }
+
+local function part_of(path)
+  local directory, message = core.make_temporary_directory "omni-frame-"
+  if not directory then return nil, message end
+  core.remove(directory) -- only its name was wanted: nobody else gets it
+  return setmetatable({ path = ("%s.%s.part"):format(path, directory:match "[^-]*$") }, Part_mt)
+end
+
+local function not_written(message)
+  return nil, err.new { code = "io", message = "a picture can't be written: " .. message }
+end
+
+-- With square pixels.
+local function upright(video, width)
+  return ("scale=w=%s:h=%s:in_color_matrix=%s:flags=lanczos+accurate_rnd+full_chroma_int,setsar=1"):format(
+    width and ("'min(%d,2*trunc(iw*sar/2))'"):format(width) or "'trunc(iw*sar+0.5)'", width and "-2" or "ih", shape.matrix(video))
+end
+
+-- Asks ffmpeg for the picture at one start after the other, until one of them brings something.
+local function draw(clip, path, plan)
+  local found, failure = probe(clip)
+  if not found then return nil, failure end
+  if not found.video then return nil, tool.unreadable(clip, "there is no picture in it") end
+  local part <close>, problem = part_of(path)
+  if not part then return not_written(core.clean(problem, 300)) end
+  local result
+  for _, start in ipairs(plan.starts(found.video.seconds)) do
+    result, failure = tool.run("ffmpeg", tool.words(tool.input(clip, { "-ss", ("%.6f"):format(start) }),
+      "-map", "0:" .. found.video.index, "-fps_mode", "passthrough", "-vf", upright(found.video, plan.width), plan.words,
+      "-f", "image2", "-update", "1", "file:" .. part.path))
+    if not result then return nil, failure end
+    if result.exit == 0 and (core.stat(part.path) or { size = 0 }).size > 0 then
+      local published, message = tool.publish(part.path, path)
+      if not published then return not_written(message) end
+      return path
+    end
+  end
+  if result.exit == 0 then return nil, tool.unreadable(clip, "no frame of it can be decoded") end
+  local said = tool.said(result.stderr, clip)
+  if said:find(part.path, 1, true) or said:find "No space left" then return not_written(said) end
+  return nil, tool.unreadable(clip, said)
+end
+
+local function check(name, clip, path)
+  if type(clip) ~= "string" or clip == "" then error(name .. ": the clip's path is due", 3) end
+  if type(path) ~= "string" or path == "" then error(name .. ": a path for the picture is due", 3) end
+end
+
+local last = {
+  words = { "-c:v", "png", "-pix_fmt", "rgb24" },
+  -- Every frame from there on is written over the one before. Nearer to the end is quicker.
+  starts = function(seconds) return { math.max(0, seconds - 0.25), math.max(0, seconds - 4), 0 } end,
+}
+
+---Writes the last frame of a clip as a PNG, in the clip's size.
+---@param clip string
+---@param path string  where the picture is to lie; nothing is there, or what was, before it is whole
+---@return string|nil path
+---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
+local function last_frame(clip, path)
+  check("film.last_frame", clip, path)
+  return loop.drive(draw, clip, path, last)
+end
+
+---Writes a small JPEG of what a clip shows at a third of its length.
+---@param clip string
+---@param path string     where the picture is to lie; nothing is there, or what was, before it is whole
+---@param width? integer  pixels, default 480; a smaller clip keeps its width
+---@return string|nil path
+---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
+local function poster(clip, path, width)
+  check("film.poster", clip, path)
+  width = width or 480
+  if math.type(width) ~= "integer" or width < 16 or width > 16384 then error("film.poster: a width from 16 to 16384 is due", 2) end
+  return loop.drive(draw, clip, path, {
+    width = width, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },
+    starts = function(seconds) return { seconds / 3, 0 } end,
+  })
+end
+
+return { last_frame = last_frame, poster = poster }

@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: MIT
+-- What a media file is: its length, its picture and its sound, as ffprobe tells.
+
+local core = require "omni.core"
+local loop = require "omni.loop"
+local tool = require "omni.film.tool"
+
+-- Everything that two clips must agree in, or that is needed to make them agree.
+local shown = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
+  .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
+  .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"
+  .. "extradata_hash:stream_disposition=attached_pic:stream_side_data=rotation"
+
+---@class omni.film.Video
+---@field index integer       the stream's number in the file
+---@field codec string        "h264", ...
+---@field profile string      "" when there is none
+---@field level integer
+---@field tag string          the codec's name in the file, "avc1", ...
+---@field width integer       pixels, as stored
+---@field height integer
+---@field rotation integer    degrees by which a player turns it
+---@field sar string          the shape of a pixel, "1:1"
+---@field pix_fmt string
+---@field fps string          mean frames a second, "24/1"
+---@field rate string         the nominal one, "24/1"
+---@field time_base string    "1/12288"
+---@field b_frames integer
+---@field field_order string
+---@field color string        range, matrix, transfer and primaries
+---@field header string       SHA-256 of the codec's header
+---@field start number        seconds after the file's start
+---@field seconds number      of the picture alone
+---@field frames? integer     if the file tells how many
+
+---@class omni.film.Audio
+---@field index integer
+---@field codec string
+---@field profile string
+---@field tag string
+---@field sample_rate integer
+---@field channels integer
+---@field layout string
+---@field time_base string
+---@field header string
+---@field start number        seconds after the file's start
+---@field seconds number
+---@field frames? integer     the codec's frames, if the file tells how many
+
+---@class omni.film.Probe
+---@field seconds number             of the whole file
+---@field video? omni.film.Video     the first picture that isn't a cover
+---@field audio? omni.film.Audio
+
+local function whole(value) return math.tointeger(tonumber(value)) or 0 end
+
+-- What pictures and sounds have alike.
+local function stream_of(stream, told, length)
+  local start = math.max(0, (tonumber(stream.start_time) or 0) - (tonumber(told.format.start_time) or 0))
+  return {
+    index = whole(stream.index), codec = stream.codec_name, profile = stream.profile or "", tag = stream.codec_tag_string or "",
+    time_base = stream.time_base, header = stream.extradata_hash or "", start = start,
+    seconds = stream.duration or math.max(0, length - start),
+    frames = math.tointeger(tonumber(stream.nb_frames)),
+  }
+end
+
+local function rotation_of(stream)
+  for _, side in ipairs(stream.side_data_list or {}) do
+    if side.rotation then return whole(side.rotation) end
+  end
+  return 0
+end
+
+local function video_of(stream, told, length)
+  local video = stream_of(stream, told, length)
+  video.width, video.height, video.rotation = whole(stream.width), whole(stream.height), rotation_of(stream)
+  video.level, video.b_frames = whole(stream.level), whole(stream.has_b_frames)
+  video.sar, video.pix_fmt = stream.sample_aspect_ratio or "1:1", stream.pix_fmt or ""
+  video.fps, video.rate, video.field_order = stream.avg_frame_rate, stream.r_frame_rate, stream.field_order or ""
+  video.color = table.concat({ stream.color_range or "", stream.color_space or "", stream.color_transfer or "",
+    stream.color_primaries or "" }, "/")
+  return video
+end
+
+local function audio_of(stream, told, length)
+  local audio = stream_of(stream, told, length)
+  audio.sample_rate, audio.channels, audio.layout = whole(stream.sample_rate), whole(stream.channels), stream.channel_layout or ""
+  return audio
+end
+
+-- The first stream of a kind that can be decoded.
+local function find(streams, kind)
+  for _, stream in ipairs(streams) do
+    local cover = stream.disposition and stream.disposition.attached_pic == 1
+    if stream.codec_type == kind and stream.codec_name and not cover then return stream end
+  end
+end
+
+-- The end of a stream's last packet, for files that don't tell the length (what browsers record) or not that of each stream (Matroska).
+local function measure(path, stream)
+  local result = tool.run("ffprobe", tool.words("-select_streams", tostring(whole(stream.index)), "-show_entries",
+    "packet=pts_time,duration_time", "-of", "csv=p=0", tool.input(path)), { stdout = "pipe" })
+  local last
+  for start, length in (result and result.stdout or ""):gmatch "([%d.]+),([%d.]*)" do
+    local stop = tonumber(start) + (tonumber(length) or 0)
+    if not last or stop > last then last = stop end
+  end
+  return last and math.max(0, last - (tonumber(stream.start_time) or 0))
+end
+
+local function look(path)
+  local stat, message = core.stat(path)
+  if not stat then return nil, tool.unreadable(path, (core.clean(message, 300):gsub("^.*: ", ""))) end
+  if stat.kind ~= "file" then return nil, tool.unreadable(path, stat.kind == "directory" and "it is a folder" or "it is no plain file") end
+  local result, failure = tool.run("ffprobe", tool.words("-show_data_hash", "sha256", "-show_entries", shown, "-of", "json",
+    tool.input(path)), { stdout = "pipe", max_output = 1048576 })
+  if not result then return nil, failure end
+  local told = result.exit == 0 and core.decode(result.stdout)
+  if type(told) ~= "table" or type(told.streams) ~= "table" or type(told.format) ~= "table" then
+    return nil, tool.unreadable(path, tool.said(result.stderr, path))
+  end
+  local video, audio = find(told.streams, "video"), find(told.streams, "audio")
+  if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it") end
+  if video and whole(video.width) * whole(video.height) == 0 then return nil, tool.unreadable(path, "its picture can't be decoded") end
+  for _, stream in pairs { video, audio } do stream.duration = tonumber(stream.duration) or measure(path, stream) end
+  local seconds = tonumber(told.format.duration) or video and video.duration or audio and audio.duration
+  if not seconds or not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length can't be told") end
+  return { seconds = seconds, video = video and video_of(video, told, seconds), audio = audio and audio_of(audio, told, seconds) }
+end
+
+---Looks at a media file with ffprobe. Nothing but the file itself is read, whatever it says.
+---@param path string
+---@return omni.film.Probe|nil
+---@return omni.Error|nil  "unreadable_clip" names the file and the reason, "process_failed": there is no ffprobe
+local function probe(path)
+  if type(path) ~= "string" or path == "" then error("film.probe: a file's path is due", 2) end
+  return loop.drive(look, path)
+end
+
+return probe

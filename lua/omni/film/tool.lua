@@ -1,0 +1,115 @@
+-- SPDX-License-Identifier: MIT
+-- How ffmpeg and ffprobe are called: names of files that can't be taken for anything else, no network, what they say made fit to show.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local process = require "omni.process"
+
+-- A real key in our environment is none of their business.
+local environment = { CRUN_API_KEY = "", AV_LOG_FORCE_NOCOLOR = "1" }
+
+-- What a file may be. Playlists, scripts of concat and numbered pictures, which name other files, are not among them.
+local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
+
+local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
+
+local tool = {}
+
+---The arguments that open a file: never as an option, a pattern, a playlist or an address, whatever its name and content.
+---@param path string
+---@param before? string[]  options of this input
+---@return string[]
+function tool.input(path, before)
+  local words = table.move(before or {}, 1, before and #before or 0, 1, {})
+  return table.move({ "-protocol_whitelist", "file", "-format_whitelist", formats, "-i", "file:" .. path }, 1, 6, #words + 1, words)
+end
+
+---Like `input`, for a list that the concat demuxer reads. Its times stay as they are: a sound's first packet lies before 0.
+---@param path string
+---@return string[]
+function tool.list(path)
+  return { "-copyts", "-f", "concat", "-safe", "0", "-auto_convert", "0", "-protocol_whitelist", "file",
+    "-format_whitelist", formats .. ",concat", "-i", "file:" .. path }
+end
+
+---One argument list out of words and lists of words.
+---@param ... string|string[]
+---@return string[]
+function tool.words(...)
+  local all = {}
+  for _, item in ipairs { ... } do
+    if type(item) == "table" then table.move(item, 1, #item, #all + 1, all) else all[#all + 1] = item end
+  end
+  return all
+end
+
+---What they wrote to stderr, as one short line: without addresses in memory, and without the file's name, which we tell ourselves.
+---@param text string
+---@param path? string
+---@return string
+function tool.said(text, path)
+  if path then
+    local name = ("file:" .. path):gsub("%p", "%%%0")
+    text = text:gsub(name .. ":? ?", "")
+  end
+  local lines, seen = {}, {}
+  for line in text:gmatch "[^\r\n]+" do
+    line = line:gsub("^%[[^%]]* @ 0x%x+%] ", ""):gsub("^%s+", "")
+    line = line:gsub("^Format not on whitelist.*", "a file of this kind isn't taken for a clip")
+    if line ~= "" and not seen[line] then
+      seen[line] = true
+      lines[#lines + 1] = line
+    end
+  end
+  local said = table.concat(lines, "; ", math.max(1, #lines - 1))
+  return core.clean(said ~= "" and said or "it gave no reason", 300)
+end
+
+---How a program ended that didn't end well.
+---@param result omni.process.Result
+---@return string
+function tool.how(result)
+  return result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
+end
+
+---Runs ffmpeg or ffprobe; an exit code other than 0 is a result, too.
+---@param program "ffmpeg"|"ffprobe"
+---@param words string[]
+---@param options? omni.process.RunOptions
+---@return omni.process.Result|nil
+---@return omni.Error|nil  code "process_failed"
+function tool.run(program, words, options)
+  local settings = { environment = environment, max_output = 65536 }
+  for name, value in pairs(options or {}) do settings[name] = value end
+  local result, failure = process.run(tool.words(program, "-hide_banner", "-loglevel", "error", special[program], words), settings)
+  if result then return result end
+  return nil, err.new {
+    code = "process_failed", message = ("%s can't be started: %s"):format(program, failure.message),
+    hint = "install ffmpeg (it brings ffprobe) and see that it is in PATH", cause = failure,
+  }
+end
+
+---The error value of a clip that can't be used.
+---@param path string
+---@param why string
+---@return omni.Error
+function tool.unreadable(path, why)
+  return err.new { code = "unreadable_clip", message = ("the clip %s can't be read: %s"):format(core.clean(path, 300), why) }
+end
+
+---Gives a finished file its name: it is on the disk before it has it.
+---@param part string
+---@param path string  in the same file system
+---@return true|nil
+---@return string|nil message
+function tool.publish(part, path)
+  local there = core.stat(path)
+  if there and there.kind ~= "file" then return nil, core.clean(path, 300) .. " is no plain file" end
+  local synced = process.run({ "sync", part:find "^%-" and "./" .. part or part }, { environment = environment, max_output = 4096 })
+  if synced and synced.exit ~= 0 then return nil, tool.said(synced.stderr) end -- where there is no such program, the system syncs later
+  local renamed, message = os.rename(part, path)
+  if not renamed then return nil, core.clean(message, 300) end
+  return true
+end
+
+return tool

@@ -1,0 +1,105 @@
+-- SPDX-License-Identifier: MIT
+-- Small clips to try films on: one plain colour and one plain tone each, made by ffmpeg, once a run of the specs.
+
+local env = require "helper.env"
+local process = require "omni.process"
+
+local clips = {}
+
+local directory -- of this run; goes with it
+local made = {} -- arguments → path
+
+---Runs a program; returns what it wrote to stdout, raises when it fails.
+function clips.run(argv)
+  local result = assert(process.run(argv, { stdout = "pipe", max_output = 64 * 1024 * 1024 }))
+  assert(result.exit == 0, table.concat(argv, " ") .. "\n" .. result.stderr)
+  return result.stdout
+end
+
+---A file that ffmpeg makes of these arguments.
+function clips.ffmpeg(arguments, ending)
+  directory = directory or env.directory()
+  local key = table.concat(arguments, "\0") .. "\0" .. (ending or "mp4")
+  if made[key] then return made[key] end
+  local count = 1
+  for _ in pairs(made) do count = count + 1 end
+  local path = directory:file(("%d.%s"):format(count, ending or "mp4"))
+  local argv = { "ffmpeg", "-nostdin", "-v", "error", "-y" }
+  table.move(arguments, 1, #arguments, #argv + 1, argv)
+  argv[#argv + 1] = path
+  clips.run(argv)
+  made[key] = path
+  return path
+end
+
+---A clip. `colour` "red", `size` "64x36", `rate` "24", `seconds` 0.5; `tone` in Hz (440), 0 for silence, false for no sound at all;
+---`also`: further arguments for what is written.
+function clips.make(given)
+  given = given or {}
+  local seconds, tone = given.seconds or 0.5, given.tone
+  local arguments = { "-f", "lavfi", "-i", ("color=%s:s=%s:r=%s:d=%s"):format(given.colour or "red", given.size or "64x36",
+    given.rate or "24", seconds) }
+  local function add(...) table.move({ ... }, 1, select("#", ...), #arguments + 1, arguments) end
+  if tone ~= false then
+    add("-f", "lavfi", "-i", tone == 0 and "anullsrc=r=48000:cl=stereo:d=" .. seconds
+      or ("sine=f=%d:r=48000:d=%s,aformat=channel_layouts=stereo"):format(tone or 440, seconds))
+    add("-c:a", "aac", "-b:a", "64k")
+  end
+  add("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "250", "-threads", "1", "-t", tostring(seconds))
+  if given.also then add(table.unpack(given.also)) end
+  return clips.ffmpeg(arguments)
+end
+
+---The mean colour of a picture file, or of a clip's first frame, as red, green, blue.
+function clips.colour(path)
+  local text = clips.run { "ffmpeg", "-nostdin", "-v", "error", "-i", "file:" .. path, "-frames:v", "1", "-vf", "scale=1:1:flags=area",
+    "-f", "rawvideo", "-pix_fmt", "rgb24", "-" }
+  return text:byte(1, 3)
+end
+
+---A function that tells the colour of a point (x, y from 0 to 1; the middle) of a clip's frame (from 0) as red, green, blue.
+function clips.colours(path, width, height)
+  local text = clips.run { "ffmpeg", "-nostdin", "-v", "error", "-i", "file:" .. path, "-map", "0:v", "-f", "rawvideo",
+    "-pix_fmt", "rgb24", "-" }
+  return function(frame, x, y)
+    local column, row = (x or 0.5) * (width - 1) // 1 | 0, (y or 0.5) * (height - 1) // 1 | 0
+    return text:byte(3 * ((frame * height + row) * width + column) + 1, 3 * ((frame * height + row) * width + column) + 3)
+  end
+end
+
+---What ffprobe says of some entries, as lines without names.
+function clips.entries(path, entries, streams)
+  local text = clips.run { "ffprobe", "-v", "error", "-select_streams", streams or "", "-show_entries", entries, "-of", "csv=p=0",
+    "file:" .. path }
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = (line:gsub(",+$", "")) end
+  return lines
+end
+
+---A digest of each packet, in order.
+function clips.packets(path, stream)
+  local digests = {}
+  for line in clips.run { "ffmpeg", "-nostdin", "-v", "error", "-i", "file:" .. path, "-map", "0:" .. stream, "-c", "copy",
+    "-f", "framehash", "-hash", "md5", "-" }:gmatch "[^\n]+" do
+    if line:sub(1, 1) ~= "#" then digests[#digests + 1] = line:match "%x+$" end
+  end
+  return digests
+end
+
+---The loudness (root mean square, 0 to 1) of each slice of the sound, as a player hears it that only counts samples.
+function clips.loudness(path, slice)
+  local text = clips.run { "ffmpeg", "-nostdin", "-v", "error", "-i", "file:" .. path, "-map", "0:a", "-ac", "1", "-ar", "48000",
+    "-f", "s16le", "-" }
+  local per, values = math.floor(slice * 48000), {}
+  for at = 1, #text // 2 - per + 1, per do
+    local sum = 0
+    for i = at, at + per - 1, 4 do
+      local sample = ("<i2"):unpack(text, 2 * i - 1) / 32768
+      sum = sum + sample * sample
+    end
+    values[#values + 1] = math.sqrt(sum / (per / 4))
+  end
+  return values
+end
+
+return clips
