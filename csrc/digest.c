@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,18 +23,18 @@
 
 #define DIGEST "omni.digest"
 
-enum { CHUNK = 256 << 10, SHA256_SIZE = 32 };
+enum { CHUNK = 256 << 10, SHA256_SIZE = 32, MOST_BYTES = 64 };
 
 typedef unsigned char sum[SHA256_SIZE];
 
-static void push_hex(lua_State *L, const sum bytes) {
+static void push_hex(lua_State *L, const unsigned char *bytes, size_t count) {
   static const char digits[] = "0123456789abcdef";
-  char text[2 * SHA256_SIZE];
-  for (int i = 0; i < SHA256_SIZE; i++) {
+  char text[2 * MOST_BYTES];
+  for (size_t i = 0; i < count; i++) {
     text[2 * i] = digits[bytes[i] >> 4];
     text[2 * i + 1] = digits[bytes[i] & 15];
   }
-  lua_pushlstring(L, text, sizeof text);
+  lua_pushlstring(L, text, 2 * count);
 }
 
 // sha256(text) → 64 hexadecimal digits
@@ -41,7 +43,7 @@ static int sha256(lua_State *L) {
   const char *text = luaL_checklstring(L, 1, &length);
   sum bytes;
   if (!EVP_Digest(text, length, bytes, NULL, EVP_sha256(), NULL)) return luaL_error(L, "SHA-256: not enough memory");
-  push_hex(L, bytes);
+  push_hex(L, bytes, sizeof bytes);
   return 1;
 }
 
@@ -204,7 +206,7 @@ static int result(lua_State *L) {
   if (atomic_load(&j->state) != DONE) return lua_pushnil(L), 1;
   if (j->error || j->problem) return push_problem(L, j);
   lua_createtable(L, 0, 3);
-  push_hex(L, j->bytes);
+  push_hex(L, j->bytes, sizeof j->bytes);
   lua_setfield(L, -2, "sha256");
   lua_pushinteger(L, (lua_Integer)j->info.st_size);
   lua_setfield(L, -2, "size");
@@ -223,6 +225,26 @@ static int close_it(lua_State *L) {
 static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", events},  {"timeout", timeout},  {"step", step},  {"result", result},
                                    {"close", close_it}, {"__close", close_it}, {"__gc", close_it}, {NULL, NULL}};
 
+// token(bytes) → so many random bytes of the system's, as hexadecimal digits
+static int token(lua_State *L) {
+  unsigned char bytes[MOST_BYTES];
+  lua_Integer count = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
+  size_t wanted = (size_t)count & (2 * MOST_BYTES - 1); // gcc doesn't see that the line above doesn't return
+  if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system gives no random bytes");
+  push_hex(L, bytes, wanted);
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  return 1;
+}
+
+// same(a, b) → whether two texts are equal; it takes as long whatever they differ in
+static int same(lua_State *L) {
+  size_t length, other_length;
+  const char *text = luaL_checklstring(L, 1, &length), *other = luaL_checklstring(L, 2, &other_length);
+  lua_pushboolean(L, length == other_length && CRYPTO_memcmp(text, other, length) == 0);
+  return 1;
+}
+
 void digest_open(lua_State *L) {
   luaL_newmetatable(L, DIGEST);
   luaL_setfuncs(L, methods, 0);
@@ -233,4 +255,8 @@ void digest_open(lua_State *L) {
   lua_setfield(L, -2, "sha256");
   lua_pushcfunction(L, make);
   lua_setfield(L, -2, "digest");
+  lua_pushcfunction(L, token);
+  lua_setfield(L, -2, "token");
+  lua_pushcfunction(L, same);
+  lua_setfield(L, -2, "same");
 }

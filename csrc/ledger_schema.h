@@ -41,4 +41,8 @@
     ") STRICT;"                                                                                                                            \
     "CREATE TABLE film ("         /* a cut, and what it was cut from */                                                                    \
     "  path TEXT PRIMARY KEY NOT NULL, identity TEXT NOT NULL, sha256 TEXT NOT NULL, at REAL NOT NULL"                                     \
-    ") STRICT;")
+    ") STRICT;")                                                                                                                           \
+  /* Callbacks: the digest of the token in a submit's callback URL, and the task that a callback with it named, unconfirmed. */            \
+  X("ALTER TABLE submit ADD COLUMN token TEXT;"                                                                                            \
+    "ALTER TABLE submit ADD COLUMN heard TEXT;"                                                                                            \
+    "CREATE UNIQUE INDEX submit_token ON submit (token);")

@@ -93,6 +93,7 @@ void base_run(base *b, request *r) {
     while ((code = sqlite3_step(statement)) == SQLITE_ROW && !r->found.trouble) take_row(statement, r);
   if (r->found.trouble) base_fail(b, r, "%s: %s", what, r->found.trouble);
   else if (code != SQLITE_DONE) base_fail_code(b, r, what, code);
+  if (!statement) return; // it could not be prepared
   sqlite3_reset(statement);
   sqlite3_clear_bindings(statement);
 }

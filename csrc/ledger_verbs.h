@@ -22,14 +22,14 @@
   "SELECT id, account, play, board, scene, identity, base, take, form, model, input,"                                                      \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state,"                                           \
   " task_id, status, estimate, credits, balance_before, balance_after, error, message,"                                                    \
-  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media FROM submit"
+  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, heard FROM submit"
 
 #define LEDGER_VERBS(X)                                                                                                                    \
   /* No row comes back when an equal one is under way, unknown or done. */                                                                 \
   X(intend, 1,                                                                                                                             \
     "INSERT INTO submit (account, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"                 \
-    " balance_before, intended_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model,"           \
-    " :input, 'intended', session(), :estimate, :balance_before, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET                          \
+    " balance_before, token, intended_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model,"           \
+    " :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET                          \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
   /* A further try of what was refused for the moment, or certainly not sent. */                                                           \
   X(again, 1,                                                                                                                              \
@@ -71,6 +71,9 @@
   /* What was there before. */                                                                                                             \
   X(mixed, 0,                                                                                                                              \
     "SELECT id FROM submit WHERE play <> :play LIMIT 1")                                                                                   \
+  X(by_token, 0, SUBMIT " WHERE token = :token")                                                                                           \
+  X(heard, 1, "UPDATE submit SET heard = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id")                 \
+  X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
   X(latest_take, 0,                                                                                                                        \
     "SELECT max(take) AS take FROM submit WHERE base = :base AND state NOT IN " FREE)                                                      \
   X(last_of_scene, 0,                                                                                                                      \

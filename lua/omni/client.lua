@@ -68,21 +68,21 @@ end
 local submit_options = { model = "string", callback_url = "string", about = "table" }
 
 -- Input and options, checked and as JSON, and the checked input; or nil, err.
-local function request_body(given, opts)
+local function request_body(given, opts, callback_url)
   local model = opts.model or input_rules.default_model
   if model == "" or not utf8.len(model) then
     return nil, err.new { code = "invalid_input", field = "model", message = "model: must be the name of a model" }
   end
   local input, problem = input_rules.check(model, given)
   if not input then return nil, problem end
-  if opts.callback_url and not core.is_usable_url(opts.callback_url) then
+  if callback_url and not core.is_usable_url(callback_url) then
     return nil, err.new {
       code = "invalid_input", field = "callback_url",
       message = "callback_url: must be an http(s) URL without a user or password",
     }
   end
   local text
-  text, problem = json.encode({ model = model, input = input, callback_url = opts.callback_url }, "input")
+  text, problem = json.encode({ model = model, input = input, callback_url = callback_url }, "input")
   return text, problem or input
 end
 
@@ -98,14 +98,17 @@ function Client_methods:submit(input, opts)
   check_open(self)
   opts = options.check(opts, submit_options, "client:submit")
   if not loop.current() then return loop.drive(self.submit, self, input, opts) end
-  local body, checked = request_body(input, opts)
+  local receiver, url, token = self.receiver, opts.callback_url, nil
+  if receiver and not url then url, token = receiver:issue() end
+  local body, checked = request_body(input, opts, url)
   if not body then return nil, checked end
   local model = opts.model or input_rules.default_model
-  local submit <close>, problem = entry.open(self, model, checked, body, opts.about)
+  local submit <close>, problem = entry.open(self, model, checked, body, opts.about, token)
   if not submit then return nil, problem end
   local id, failure = persist(self, try_submit, submit)
-  if not id then return nil, failure end
-  return task.new(self, id, model)
+  local made = id and task.new(self, id, model) or nil
+  if token then receiver:answered(token, made, failure) end
+  return made, failure
 end
 
 local function checked_id(id)
@@ -264,6 +267,7 @@ end
 ---Closes the connections and wipes the key. Requests in flight are given up; their tasks go on at the service.
 function Client_methods:close()
   if not self.http then return end
+  if self.receiver then self.receiver:close() end
   exchange.close(self)
   self.watch:close { code = "closed", message = "the client was closed", retry = false }
   if self.records then self.records:close() end

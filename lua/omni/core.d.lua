@@ -132,6 +132,17 @@ function core.is_usable_url(value) end
 ---@return string  64 hexadecimal digits, in lower case
 function core.sha256(text) end
 
+---Random bytes of the system's, as hexadecimal digits.
+---@param bytes integer  1 to 64
+---@return string
+function core.token(bytes) end
+
+---Whether two texts are equal; it takes as long whatever they differ in.
+---@param a string
+---@param b string
+---@return boolean
+function core.same(a, b) end
+
 ---A file whose SHA-256 is found in a thread of its own: a pollable. lua/omni/digest.lua waits for one.
 ---@class omni.DigestJob: omni.Pollable
 local DigestJob = {}

@@ -13,7 +13,8 @@ local notes = { "board", "scene", "identity", "base", "take", "form", "estimate"
 local Entry_methods = {}
 local Entry_mt = { __name = "omni.entry", __index = Entry_methods }
 
--- Why no row was made: the same scene is under way or done already, the board's budget doesn't allow it, or the ledger is of the other kind.
+-- Why no row was made: the same scene is under way or done already, the board's budget doesn't allow it, or the ledger is of the
+-- other kind.
 local function refusal(self)
   local records, params = self.records, self.params
   local mixed, problem = records:row("mixed", { play = params.play })
@@ -105,14 +106,15 @@ end
 ---@param input table     checked
 ---@param body string     JSON
 ---@param about? table    what a storyboard knows of it: board, scene, identity, base, take, form, estimate, budget
+---@param token? string   the digest of the token in its callback URL
 ---@return omni.Entry|nil  to be closed
 ---@return omni.Error|nil  the ledger can't be opened
-local function open(client, model, input, body, about)
+local function open(client, model, input, body, about, token)
   local records, problem = client:ledger()
   if problem then return nil, problem end
   local self = setmetatable({ client = client, body = body, records = records }, Entry_mt)
   if records then
-    local params = { account = client.account, play = client.play, model = model, input = core.json.encode(input) }
+    local params = { account = client.account, play = client.play, model = model, input = core.json.encode(input), token = token }
     for _, name in ipairs(notes) do params[name] = about and about[name] end
     self.params = params
   end

@@ -47,6 +47,7 @@ return {
   run_storyboard = later("omni.storyboard.run", "run"),
   adopt_task = later("omni.storyboard.adopt", "adopt"),
 
+  callbacks = later("omni.callbacks", "open"),
   process = later("omni.process", "run"),
   serve = later("omni.server", "serve"),
   sandbox = later("omni.sandbox", "open"),

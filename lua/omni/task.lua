@@ -111,7 +111,11 @@ function Task_methods:await(opts)
     if self:done() then return self end
     if not self.client.http then return closed(self) end
     local woken = self.client.watch:wait(self, deadline)
-    if not woken and not self:done() then return deadline_error(self, timeout) end
+    if not woken and not self:done() then
+      -- A callback may have been lost since the last query.
+      local over = self.callback and self.client.watch:confirm(self)
+      if not over then return deadline_error(self, timeout) end
+    end
     if woken and woken ~= true then return give_up(self, woken) end
   end
 end

@@ -127,6 +127,13 @@ local function settle(task, value)
   task.waiter = nil
 end
 
+-- Seconds until the next query of a task that isn't over; where a callback is expected it is only there in case that is lost.
+local function pause(task)
+  local client = task.client
+  if task.callback and client.receiver then return client.callback_poll * (0.9 + 0.2 * math.random()) end
+  return polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random())
+end
+
 local function ask(self, task)
   if not is_waited_for(task.waiter) then
     task.waiter = nil
@@ -138,7 +145,7 @@ local function ask(self, task)
     self.attempts[task], self.failures[task] = nil, nil
     if task:done() then return settle(task, true) end
     if task.status ~= before then wake_all(task, true) else task.answer = nil end
-    schedule(self, task, polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random()))
+    schedule(self, task, pause(task))
   else
     local attempt = (self.attempts[task] or 0) + 1
     local wait = client:pause_after(failure, attempt)
@@ -159,17 +166,15 @@ local function work(self, task)
 end
 
 -- When to ask first: of our own submit we know that it has only begun, of any other task nothing.
-local function first_wait(self, task)
-  local client = self.client
-  if not task.submitted then return 0 end
-  return polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random())
+local function first_wait(task)
+  return task.submitted and pause(task) or 0
 end
 
 -- The fiber that starts those; it is there while anybody waits.
 local function keep(self)
   while self.size > 0 or self.new > 0 or self.working > 0 do
     for i = 1, self.new do
-      schedule(self, self.fresh[i], first_wait(self, self.fresh[i]))
+      schedule(self, self.fresh[i], first_wait(self.fresh[i]))
       self.fresh[i] = nil
     end
     self.new = 0
@@ -212,6 +217,17 @@ function Watch_methods:wait(task, deadline)
   until woken or deadline <= core.now()
   if not woken then leave(task) end
   return woken
+end
+
+---Asks for a task at once, as something was heard of it; who waits for it is woken when that is true.
+---@param task omni.Task
+---@return boolean over
+function Watch_methods:confirm(task) -- luacheck: ignore self
+  if task:done() then return true end
+  local before = task.status
+  if not query(task) then return false end
+  if task:done() or task.status ~= before then wake_all(task, true) end
+  return task:done()
 end
 
 ---What went wrong last with asking for a task, or nil when the last query was answered.

@@ -163,18 +163,23 @@ function Maker_methods:decide(entry)
   end
 end
 
+-- Whether a callback may yet name the task of a submit whose outcome is unknown.
+function Maker_methods:may_settle(entry)
+  return self.client.receiver ~= nil and entry.row.token ~= nil
+end
+
 -- An equal scene that comes earlier: one clip does for both.
-local function find_twin(plan, entry)
+local function find_twin(self, plan, entry)
   local twin = plan.by_identity[entry.identity]
   plan.by_identity[entry.identity] = twin or entry
   if not twin or entry.action == "reuse" then return end
   entry.twin, entry.action, entry.waits_for = twin.scene, "wait", { twin.scene }
-  entry.blocked = twin.blocked or twin.action == "unknown"
+  entry.blocked = twin.blocked or twin.action == "unknown" and not self:may_settle(twin)
   entry.why = ('equal to scene "%s"; take = 2 would make it another'):format(twin.scene)
 end
 
 -- What it builds on and isn't there yet.
-local function wait_for(plan, entry)
+local function wait_for(self, plan, entry)
   local scene = plan.board.scenes[entry.index]
   if entry.action ~= "submit" then return end
   for _, name in ipairs(scene.builds_on) do
@@ -182,7 +187,9 @@ local function wait_for(plan, entry)
     if other.action ~= "reuse" then
       entry.waits_for = entry.waits_for or {}
       table.insert(entry.waits_for, name)
-      if other.blocked or other.action == "unknown" or other.action == "invalid" then entry.blocked = true end
+      if other.blocked or other.action == "invalid" or other.action == "unknown" and not self:may_settle(other) then
+        entry.blocked = true
+      end
     end
   end
   if entry.waits_for then entry.action = "wait" end
@@ -206,7 +213,8 @@ local function names_of(board, list, option)
   for _, name in ipairs(list or {}) do
     if not there[name] then
       error(err.new { code = "invalid_input", field = option,
-        message = ('%s: the board has no scene "%s"; %s'):format(option, core.clean(tostring(name), 100), options.unknown(name, there)) }, 0)
+        message = ('%s: the board has no scene "%s"; %s')
+          :format(option, core.clean(tostring(name), 100), options.unknown(name, there)) }, 0)
     end
     set[name] = true
   end
@@ -246,7 +254,10 @@ local function build(self, board, given)
     end,
   })
 
-  local plan = { board = board, board_key = self.board_key, digests = digests, scenes = {}, by_name = {}, by_identity = {}, counts = {}, credits = 0, complete = true, spent = 0 }
+  local plan = {
+    board = board, board_key = self.board_key, digests = digests, scenes = {}, by_name = {}, by_identity = {}, counts = {},
+    credits = 0, complete = true, spent = 0,
+  }
   for _, index in ipairs(board.order) do
     local scene, found = board.scenes[index], same[index]
     local entry = {
@@ -258,8 +269,8 @@ local function build(self, board, given)
       entry.action, entry.why = "invalid", entry.error.message
     else
       self:decide(entry)
-      wait_for(plan, entry)
-      find_twin(plan, entry)
+      wait_for(self, plan, entry)
+      find_twin(self, plan, entry)
     end
   end
   for _, entry in ipairs(plan.scenes) do

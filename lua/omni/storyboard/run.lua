@@ -2,6 +2,7 @@
 -- Carries out a plan: scenes that build on nothing side by side, at most `jobs` in flight, within a budget; then the film and the
 -- report. Prints nothing.
 
+local callbacks = require "omni.callbacks"
 local directories = require "omni.storyboard.directory"
 local err = require "omni.error"
 local finish = require "omni.storyboard.finish"
@@ -79,7 +80,7 @@ function Run_methods:interrupt()
       fiber:cancel()
       if record.task_id then
         set(self, record, "interrupted")
-      elseif record.status ~= "waiting" then
+      elseif record.status ~= "waiting" and record.status ~= "unknown" then
         record.reserved = false
         set(self, record, "waiting")
       end
@@ -242,6 +243,7 @@ local function run_board(board, given)
   return loop.drive(function()
     local directory <close>, problem = directories.open(given.directory)
     if not directory then return nil, problem end
+    if given.client:board_ledger(given.directory) then callbacks.settle_heard(given.client) end
     local plan
     plan, problem = plans.make(board, {
       client = given.client, directory = given.directory, only = given.only, redo = given.redo, resubmit = given.resubmit,

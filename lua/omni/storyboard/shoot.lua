@@ -128,6 +128,14 @@ local function follow(run, record, task)
   set(run, record, "failed", problem)
 end
 
+-- A submit whose outcome is unknown: where callbacks are received, one may name the task yet.
+local function doubt(run, record, row, problem)
+  set(run, record, "unknown", problem)
+  local receiver = run.client.receiver
+  local task = receiver and row and row.token and receiver:await_settled(row)
+  if task then follow(run, record, task) end
+end
+
 -- Waits until the run that submits it has an answer. Answers the row then.
 local function other_run(run, row)
   while row.state == "intended" do
@@ -148,9 +156,12 @@ local function resume(run, record, row)
   if not row then return set(run, record, "failed", problem) end
   record.entry.row = row
   if row.state == "unknown" then
-    return set(run, record, "unknown", err.new { code = "submit_unknown", message = row.message or "the outcome of this submit is unknown" })
+    return doubt(run, record, row, err.new {
+      code = "submit_unknown", message = row.message or "the outcome of this submit is unknown",
+    })
   elseif not row.task_id then
-    return set(run, record, "failed", err.new { code = row.error or "already_submitted", message = row.message or "another run was refused it" })
+    return set(run, record, "failed",
+      err.new { code = row.error or "already_submitted", message = row.message or "another run was refused it" })
   end
   local task
   task, problem = run.client:task(row.task_id)
@@ -209,7 +220,7 @@ local function shoot_new(run, record)
   if refused then return set(run, record, "refused", problem) end
   if problem.code == "submit_unknown" then
     record.entry.row = run.ledger:row("by_identity", { identity = record.entry.identity })
-    return set(run, record, "unknown", problem)
+    return doubt(run, record, record.entry.row, problem)
   end
   record.reserved = problem.task_id ~= nil -- accepted, but not written down
   record.task_id = problem.task_id
@@ -255,7 +266,9 @@ end
 local function shoot(run, record)
   local entry = record.entry
   if entry.action == "unknown" then
-    return set(run, record, "unknown", err.new { code = "submit_unknown", message = entry.why })
+    local slot <close> = run:take_slot(true)
+    record.slot = slot
+    return doubt(run, record, entry.row, err.new { code = "submit_unknown", message = entry.why })
   elseif entry.action == "invalid" then
     return set(run, record, "refused", entry.error)
   elseif entry.action == "reuse" then
@@ -264,6 +277,10 @@ local function shoot(run, record)
     return set(run, record, "failed", problem)
   end
   if entry.twin then return share(run, record) end
+  if entry.blocked then
+    return set(run, record, "blocked", err.new { code = "builds_on_missing",
+      message = "not submitted: what it builds on isn't there: " .. table.concat(entry.waits_for, ", ") })
+  end
   local resumed = entry.action == "resume"
   if not resumed then
     local fine, problem = wait_for_others(run, record)

@@ -27,16 +27,13 @@ local function input_fields(scene)
   return fields
 end
 
--- A file outside of the report's folder is named only: the page asks for nothing from there.
-local function references(run, scene)
+-- A file is named, and its picture is in the page when it is small: the page asks for nothing outside of its folder.
+local function references(scene)
   local list = {}
   for index, reference in ipairs(scene.references or {}) do
-    local label, path = reference.label or reference.role, reference.path and relative(run, reference.path)
-    if path and path:sub(1, 1) == "/" then
-      if label ~= paths.name(path) then label = ("%s (%s)"):format(label, paths.name(path)) end
-      path = nil
-    end
-    list[index] = { label = label, path = path, url = reference.url }
+    local label, file = reference.label or reference.role, reference.path and paths.name(reference.path)
+    if file and label ~= file then label = ("%s (%s)"):format(label, file) end
+    list[index] = { label = label, url = reference.url, scene = reference.scene, poster = reference.path }
   end
   return list
 end
@@ -50,7 +47,7 @@ local function scene_data(run, record)
   for index, path in ipairs(record.files or {}) do files[index] = relative(run, path) end
   return {
     name = record.scene, action = entry.action, status = record.status, take = entry.take, model = entry.model,
-    prompt = scene.input.prompt, input = input_fields(scene), references = references(run, scene), builds_on = scene.builds_on,
+    prompt = scene.input.prompt, input = input_fields(scene), references = references(scene), builds_on = scene.builds_on,
     files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
     task_id = record.task_id or row.task_id, seconds = row.seconds, why = entry.why, error = record.error,
     times = {
@@ -68,10 +65,12 @@ local function data(run, summary)
   for _, row in ipairs(run.ledger:ask("spent", { board = run.plan.board_key }) or {}) do spent = spent + row.credits end
   local scenes = {}
   for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record) end
-  local film = summary.film
+  local film, cut = summary.film, run.plan.board.cut
+  local opening = cut and run.by_name[cut.scenes[1]]
   return {
     title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
-    sandbox = run.client.play, film = film and { path = relative(run, film.path), seconds = film.seconds },
+    sandbox = run.client.play,
+    film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
     film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
     balance = run.plan.balance, scenes = scenes,
   }
