@@ -15,6 +15,8 @@ CURL_INCDIR ?=
 CURL_LIBDIR ?=
 MHD_INCDIR  ?=
 MHD_LIBDIR  ?=
+GNUTLS_INCDIR ?=
+GNUTLS_LIBDIR ?=
 SQLITE_INCDIR ?=
 SQLITE_LIBDIR ?=
 CRYPTO_INCDIR ?=
@@ -27,12 +29,12 @@ INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
 B ?= build
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
 STRICT   ?= $(if $(CI),-Werror)
-INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(SQLITE_INCDIR) $(CRYPTO_INCDIR))
+INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS_INCDIR) $(SQLITE_INCDIR) $(CRYPTO_INCDIR))
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core system readiness download settings exchange exchange_result upload pool client answer echo task process spawn output digest
-LISTENER := listener listener_intake listener_request
+CORE     := core system readiness download settings exchange exchange_result upload pool client client_verbs answer echo task process spawn output digest
+LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer
 LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
@@ -73,7 +75,7 @@ $(B)/lib/omni/core.so: $(CORE:%=$(B)/obj/%.o)
 $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
 	@$(call say,link,$@)
-	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR)) -lmicrohttpd
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR) $(GNUTLS_LIBDIR)) -lmicrohttpd -lgnutls -lm
 
 $(B)/lib/omni/ledger.so: $(LEDGER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
@@ -100,7 +102,7 @@ $(B)/omni: $(B)/obj/host/main.o $(B)/obj/embedded.o csrc/host/exports
 
 # --- what is checked
 export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
-export LUA_CPATH := $(B)/lib/?.so;;
+export LUA_CPATH := $(abspath $(B))/lib/?.so;;
 export OMNI      := $(CURDIR)/$(B)/omni
 export XDG_STATE_HOME := $(CURDIR)/$(B)/state# no test writes into the user's ledger
 export OMNI_LEDGER :=
@@ -126,15 +128,20 @@ memcheck:
 	@$(MAKE) --no-print-directory build
 	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh memcheck $(B) $(SPECS)
 
-## make fuzz: a minute of hostile bytes for the parser (FUZZ_SECONDS)
+## make fuzz: a minute of hostile bytes, for the parser and for the listener (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
+FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
+FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
+PARSER   := csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
-	@mkdir -p build/fuzz/corpus
-	clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS) spec/fuzz/task_fuzz.c csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c \
-	  -o build/fuzz/task $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
-	build/fuzz/task -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -print_final_stats=1 build/fuzz/corpus spec/fuzz/seeds
+	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
+	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) -o build/fuzz/task $(FUZZ_LIBS)
+	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(LISTENER:%=csrc/%.c) $(PARSER) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
+	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
+	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
 
 ## make prove: the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED)
 KILL_ROUNDS ?= 500

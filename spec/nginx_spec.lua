@@ -57,8 +57,8 @@ end
 setup(function()
   directory = env.directory()
   local certificate, key = tls.certificate(directory, "good", "IP:127.0.0.1")
-  local port = 20000 + math.random(20000)
-  env.write(directory:file "nginx.conf", (config:format(port, certificate, key):gsub("INNER", port + 1)))
+  local port, inner = env.free_ports(2)
+  env.write(directory:file "nginx.conf", (config:format(port, certificate, key):gsub("INNER", inner)))
   -- Debian's is in /usr/sbin, where only root looks.
   server = io.popen(("PATH=$PATH:/usr/sbin; exec nginx -p %s -c nginx.conf 2>&1"):format(env.quote(directory.path)))
   client = assert(omni.client { base_url = ("https://127.0.0.1:%d"):format(port), api_key = "ak_" .. ("n"):rep(32), ca_file = certificate })

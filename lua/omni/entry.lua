@@ -35,7 +35,9 @@ end
 
 local patience <const> = 10 -- seconds for a balance, which is good to know and no more
 
--- The account's credits, asked once; nil when that fails.
+---The account's credits, asked once.
+---@param client omni.Client
+---@return number|nil  nil when that fails
 local function balance(client)
   local data = client.http and exchange.perform(client, nil, patience, "call", "GET", "/api/v1/client/account/balance")
   local value = type(data) == "table" and data.balance
@@ -174,4 +176,4 @@ local function note_file(client, task, number, path)
   return nil, problem
 end
 
-return { open = open, note_file = note_file, note_state = note_state }
+return { balance = balance, open = open, note_file = note_file, note_state = note_state }

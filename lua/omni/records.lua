@@ -23,9 +23,9 @@ function Records_methods:events() return "r" end -- luacheck: ignore self
 
 function Records_methods:timeout() return self.handle:timeout() end
 
-function Records_methods:step()
-  self.handle:step()
-  for box, rows, failure in self.handle.finished, self.handle do
+-- Gives what is done to those who asked for it.
+local function deliver(self, handle)
+  for box, rows, failure in handle.finished, handle do
     box.rows, box.failure, box.done = rows, failure, true
     if box.fiber then
       loop.wake(box.fiber)
@@ -35,7 +35,12 @@ function Records_methods:step()
       self.on_failure(err.new(failure))
     end
   end
-  if self.handle:busy() == 0 then
+end
+
+function Records_methods:step()
+  self.handle:step()
+  deliver(self, self.handle)
+  if self.handle and self.handle:busy() == 0 then
     loop.remove(self)
     self.driven = false
   end
@@ -61,6 +66,7 @@ end
 ---@return omni.Error|nil err  code "ledger_failed"
 function Records_methods:ask(verb, params, late)
   if not loop.current() then return loop.drive(self.ask, self, verb, params, late) end
+  if not self.handle then return nil, err.new { code = "ledger_failed", message = ("the ledger %s was closed"):format(self.path) } end
   local box <close> = start(self, verb, params, loop.current())
   box.late = late
   repeat loop.park() until box.done -- whoever else wakes this fiber
@@ -78,7 +84,7 @@ end
 
 ---As `ask`, without waiting; in the order given, and before what is asked later. A failure goes to `on_failure`.
 function Records_methods:note(verb, params)
-  start(self, verb, params)
+  if self.handle then start(self, verb, params) end
 end
 
 -- --- files
@@ -110,9 +116,10 @@ end
 function Records_methods:close()
   if not self.handle then return end
   if self.driven then loop.remove(self) end
-  self.driven = false
-  self.handle:close()
-  self.handle = nil
+  local handle = self.handle
+  self.driven, self.handle = false, nil
+  handle:close()
+  deliver(self, handle)
 end
 
 Records_mt.__close, Records_mt.__gc = Records_methods.close, Records_methods.close

@@ -13,7 +13,7 @@ describe("the command line", function()
   it("explains itself and each command", function()
     local help = program.run { "help" }
     assert.equal(0, help.code)
-    for _, command in ipairs { "run", "lua", "sandbox" } do
+    for _, command in ipairs { "plan", "run", "status", "forget", "lua", "sandbox" } do
       assert.matches("\n +" .. command .. " ", help.out)
       local one = program.run { "help", command }
       assert.equal(0, one.code)
@@ -41,6 +41,16 @@ describe("the command line", function()
       ["%-%-sandbox and %-%-base%-url exclude each other"] = { "run", "--sandbox", "--base-url", "http://127.0.0.1:1", "a.lua" },
       ["there is no fault 'nevr'; did you mean 'never'"] = { "sandbox", "--fault", "nevr" },
       ["unknown option '%-%-key'"] = { "run", "--key", "ak_x", "a.lua" },
+      ["option '%-%-fail%-fast' can not be used together with option '%-%-keep%-going'"] =
+        { "run", "--keep-going", "--fail-fast", "a.lua" },
+      ["option '%-%-adopt' requires 2 arguments"] = { "run", "a.lua", "--adopt", "dusk" },
+      ["%-%-ledger: a path is due, not an empty text"] = { "status", "--ledger", "" },
+      ["%-%-out: a path is due, not an empty text"] = { "plan", "--out", "", "a.lua" },
+      ["%-%-credits is for the sandbox; add %-%-sandbox"] = { "plan", "--credits", "3", "a.lua" },
+      ["unknown option '%-%-jobs'"] = { "plan", "--jobs", "3", "a.lua" },
+      ["unknown command 'pln'; did you mean 'plan'%?"] = { "pln" },
+      ["missing argument 'submits'"] = { "forget" },
+      ["there is no board nowhere.lua"] = { "status", "nowhere.lua" },
     } do
       local result = program.run(arguments)
       assert.equal(2, result.code, message)

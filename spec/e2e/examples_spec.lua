@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Every example, and the README's, run as a reader would run them.
 local env = require "helper.env"
+local json = require("omni.core").json
 
 local root = env.output("pwd"):gsub("\n", "")
 local paths = ('LUA_PATH="%s/lua/?.lua;%s/lua/?/init.lua;;" LUA_CPATH="%s"'):format(root, root,
@@ -59,4 +60,21 @@ describe("the example", function()
     local length = tonumber(env.output(ask .. env.quote(directory:file "dawn.mp4")))
     assert.is_true(math.abs(length - 4) < 0.05)
   end)
+end)
+
+describe("the example board", function()
+  -- name → how many of its scenes can be submitted at once, and how many wait for others
+  for name, expected in pairs { lighthouse = { 6, 0 }, seasons = { 5, 0 }, voyage = { 1, 5 } } do
+    it(name .. ".lua can be planned, within its budget", function()
+      local directory <close> = env.directory()
+      local said = run_in(directory, ("%s plan %s --sandbox --out out --json"):format(omni,
+        env.quote(root .. "/examples/" .. name .. ".lua")))
+      local plan = json.decode(said)
+      local counts = { submit = 0, wait = 0 }
+      for _, planned in ipairs(plan.scenes) do counts[planned.action] = counts[planned.action] + 1 end
+      assert.same(expected, { counts.submit, counts.wait })
+      assert.is_true(plan.complete)
+      assert.is_true(plan.credits <= (plan.board_budget or plan.balance))
+    end)
+  end
 end)

@@ -27,6 +27,13 @@ function env.output(command)
   return text
 end
 
+---The lines that a shell command prints.
+function env.lines(command)
+  local lines = {}
+  for line in env.output(command):gmatch("[^\n]+") do lines[#lines + 1] = line end
+  return lines
+end
+
 local Directory_methods = {}
 local Directory_mt = { __name = "spec.directory", __index = Directory_methods }
 
@@ -80,6 +87,20 @@ function env.gzip(text, size)
     return env.output("gzip -9 -c < " .. env.quote(path))
   end
   return env.output(("head -c %d /dev/zero | gzip -9 -c"):format(size))
+end
+
+---Ports of the loopback address that nothing listens on just now.
+---@param count integer
+---@return integer ...
+function env.free_ports(count)
+  local socket = require "socket"
+  local servers, ports = {}, {}
+  for i = 1, count do
+    servers[i] = assert(socket.bind("127.0.0.1", 0))
+    ports[i] = math.tointeger(tonumber((select(2, servers[i]:getsockname()))))
+  end
+  for _, server in ipairs(servers) do server:close() end
+  return table.unpack(ports)
 end
 
 return env

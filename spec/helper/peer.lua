@@ -47,7 +47,7 @@ end
 local function connect(listener, text)
   local raw = assert(socket.connect(listener:host(), listener:port()))
   raw:settimeout(0)
-  local peer = setmetatable({ listener = listener, socket = raw, got = "" }, Peer_mt)
+  local peer = setmetatable({ listener = listener, socket = raw, pieces = {}, size = 0 }, Peer_mt)
   if text then peer:send(text) end
   return peer
 end
@@ -66,33 +66,43 @@ end
 -- Takes what is there; true when the connection is over.
 function Peer_methods:take()
   local data, why, rest = self.socket:receive(1 << 20)
-  self.got = self.got .. (data or rest)
+  data = data or rest
+  if #data > 0 then self.pieces[#self.pieces + 1], self.size = data, self.size + #data end
   self.over = self.over or why == "closed"
   return self.over
+end
+
+-- All that came and wasn't an answer yet.
+function Peer_methods:got()
+  local text = table.concat(self.pieces)
+  self.pieces = { text }
+  return text
 end
 
 ---The next answer on this connection: status, headers (names in lower case), body. Nil when it ended without one.
 ---@param no_body? boolean  an answer to HEAD
 function Peer_methods:answer(no_body)
-  local head, body
+  local head, size
   drive(self.listener, function()
     local over = self:take()
-    local found, rest = self.got:match("^(.-\r\n)\r\n(.*)$")
-    local length = found and not no_body and tonumber(found:lower():match("\ncontent%-length: (%d+)")) or 0
-    if not found or #rest < length then return over end
-    head, body, self.got = found, rest:sub(1, length), rest:sub(length + 1)
-    return true
+    if not size then
+      head = self:got():match("^.-\r\n\r\n")
+      size = head and #head + (not no_body and tonumber(head:lower():match("\ncontent%-length: (%d+)")) or 0)
+    end
+    return over or size and self.size >= size
   end)
-  if not head then return nil end
+  if not size or self.size < size then return nil end
+  local all = self:got()
+  self.pieces, self.size = { all:sub(size + 1) }, #all - size
   local headers = {}
   for name, value in head:gmatch("\n([^:\r\n]+):%s*([^\r\n]*)") do headers[name:lower()] = value end
-  return tonumber(head:match("^HTTP/1.1 (%d+)")), headers, body
+  return tonumber(head:match("^HTTP/1.1 (%d+)")), headers, all:sub(#head + 1, size)
 end
 
 ---Waits until the connection is closed; returns the bytes that came before.
 function Peer_methods:rest(seconds)
   drive(self.listener, function() return self:take() end, seconds)
-  return self.got
+  return self:got()
 end
 
 ---Whether the connection is open still.

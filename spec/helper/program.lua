@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- The built program omni as a child, with an environment that knows no key, no home and no ffmpeg (its small clips are quick).
+-- The built program omni as a child, with an environment that knows no key, no home, no ledger of the user's and no ffmpeg (its small
+-- clips are quick).
 
+local cjson = require "cjson"
 local env = require "helper.env"
 
 local here = env.output("pwd"):gsub("\n$", "")
@@ -10,19 +12,22 @@ if binary:sub(1, 1) ~= "/" then binary = here .. "/" .. binary end
 local Child_methods = {}
 local Child_mt = { __name = "spec.program", __index = Child_methods }
 
--- Sorted, so that what was written last counts.
-local function words_of(environment)
-  local all = { HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_BASE_URL = "", NO_COLOR = "" }
+-- `state` is where its ledger is, unless the environment says otherwise.
+local function words_of(environment, state)
+  local all = {
+    HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_BASE_URL = "", NO_COLOR = "",
+    XDG_STATE_HOME = state, OMNI_LEDGER = "",
+  }
   for name, value in pairs(environment or {}) do all[name] = value end
   local words = {}
   for name, value in pairs(all) do words[#words + 1] = env.quote(name .. "=" .. value) end
   return table.concat(words, " ")
 end
 
-local function command_of(arguments, options)
+local function command_of(arguments, options, files)
   local words = {}
   for i, argument in ipairs(arguments) do words[i] = env.quote(argument) end
-  return ("/usr/bin/env %s %s %s"):format(words_of(options.environment), env.quote(binary), table.concat(words, " "))
+  return ("/usr/bin/env %s %s %s"):format(words_of(options.environment, files:file "state"), env.quote(binary), table.concat(words, " "))
 end
 
 ---Starts it. options: environment (table), input (text for stdin), directory (where it runs).
@@ -31,7 +36,7 @@ function Child_methods.start(arguments, options)
   local files = env.directory()
   env.write(files:file "in", options.input or "")
   local pipe = assert(io.popen(("cd %s && echo $$ && exec %s <%s 2>%s"):format(env.quote(options.directory or here),
-    command_of(arguments, options), env.quote(files:file "in"), env.quote(files:file "err"))))
+    command_of(arguments, options, files), env.quote(files:file "in"), env.quote(files:file "err"))))
   return setmetatable({ files = files, lines = {}, pipe = pipe, pid = assert(pipe:read("l")) }, Child_mt)
 end
 
@@ -55,7 +60,7 @@ function Child_methods:signal(name)
 end
 
 ---What is on stderr so far.
-function Child_methods:errors() return env.read(self.files:file "err") end
+function Child_methods:errors() return env.read(self.files:file "err") or "" end
 
 ---Waits for its end.
 ---@return { code: integer, out: string, err: string }
@@ -77,30 +82,60 @@ local function on_terminal(arguments, options)
   local columns = options.columns or 80
   local files <close> = env.directory()
   env.write(files:file "in", options.input or "")
-  local inner = ("stty cols %d rows 24; %s"):format(columns, command_of(arguments, options))
+  local inner = ("stty cols %d rows 24; %s"):format(columns, command_of(arguments, options, files))
   local pipe = assert(io.popen(("script -q -e -c %s /dev/null <%s"):format(env.quote(inner), env.quote(files:file "in"))))
   local out = pipe:read("a")
   local _, _, code = pipe:close()
   return { code = code or 0, out = out }
 end
 
----A sandbox of its own program, as a stand-in for the real service.
----@return table child  with `url`, `environment` (for other programs); `child:stop()`
-local function service(arguments)
-  local all = { "sandbox", "--json", "--seconds", "0.05" }
-  for _, argument in ipairs(arguments or {}) do all[#all + 1] = argument end
-  local child = Child_methods.start(all)
+-- The environment of a program that finds ffmpeg, which cuts films.
+local tools <const> = { PATH = os.getenv("PATH") }
+
+-- What a sandbox's program is asked, and how it is ended.
+local function as_service(child)
   local line = child:wait_for('"event":"sandbox"')
   child.url, child.key = line:match('"url":"([^"]+)"'), line:match('"key":"([^"]+)"')
-  child.environment = { CRUN_BASE_URL = child.url, CRUN_API_KEY = child.key }
+  child.environment = { CRUN_BASE_URL = child.url, CRUN_API_KEY = child.key, PATH = tools.PATH }
   child.stop = function()
     child:signal("TERM")
     return child:finish()
   end
-  child.submits = function()
-    return math.tointeger(tonumber(env.output("curl -s " .. child.url .. "/sandbox/ledger"):match('"submits":(%d+)')))
-  end
+  child.ledger = function() return cjson.decode(env.output("curl -s " .. child.url .. "/sandbox/ledger")) end
+  child.submits = function() return math.tointeger(child.ledger().submits) end
   return child
 end
 
-return { run = run, start = Child_methods.start, on_terminal = on_terminal, service = service }
+---A sandbox as a program of its own. Its clips are the small ones.
+---@param arguments? string[]  further ones for `omni sandbox`
+---@return table child  with `url`, `key`, `environment` (of programs that use it, and that find ffmpeg), `ledger()`, `submits()`, `stop()`
+local function service(arguments)
+  local all = { "sandbox", "--json", "--seconds", "0.05" }
+  for _, argument in ipairs(arguments or {}) do all[#all + 1] = argument end
+  return as_service(Child_methods.start(all))
+end
+
+local real_service_script <const> = [[
+local faults = table.move(arg, 3, #arg, 1, {})
+local sandbox = assert(omni.sandbox {
+  key = "ak_" .. ("0123456789abcdef"):rep(2), seconds = tonumber(arg[1]), credits = tonumber(arg[2]), faults = faults,
+})
+print(('{"event":"sandbox","url":"%s","key":"%s"}'):format(sandbox.url, sandbox.key))
+io.stdout:flush()
+omni.loop.park()
+]]
+
+---The same with a key of its own, so that omni can't tell it from the real service: its submits are no rehearsal's.
+---@param options? { seconds?: number, credits?: number, faults?: string[] }
+---@return table child  as for `service`
+local function real_service(options)
+  options = options or {}
+  local arguments = { "lua", "-", options.seconds or 0.05, options.credits or 10000 }
+  for _, fault in ipairs(options.faults or {}) do arguments[#arguments + 1] = fault end
+  return as_service(Child_methods.start(arguments, { input = real_service_script }))
+end
+
+return {
+  binary = binary, run = run, start = Child_methods.start, on_terminal = on_terminal, service = service, real_service = real_service,
+  tools = tools,
+}

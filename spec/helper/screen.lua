@@ -64,4 +64,20 @@ local function new(columns)
   return setmetatable({ columns = columns, rows = {}, row = 1, column = 1 }, Screen_mt)
 end
 
-return { new = new }
+---Something to write to, which keeps it; `take()` gives what came since the last time.
+local function sink()
+  local parts = {}
+  return {
+    write = function(_, ...)
+      for _, part in ipairs { ... } do parts[#parts + 1] = part end
+    end,
+    flush = function() end,
+    take = function()
+      local text = table.concat(parts)
+      parts = {}
+      return text
+    end,
+  }
+end
+
+return { new = new, sink = sink }

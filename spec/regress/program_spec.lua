@@ -72,10 +72,12 @@ describe("omni run", function()
   it("writes valid JSON whatever bytes are in a path or a title", function()
     local folder <close> = env.directory()
     local board = env.write(folder:file "b.lua", (BOARD:gsub('"T"', '"T\\xff"')))
-    local result = program.run { "run", board, "--sandbox", "--seconds", "0.05", "--json", "--out", folder:file "bad\xff" }
+    local service = program.service()
+    local result = program.run({ "run", board, "--yes", "--json", "--out", folder:file "bad\xff" }, { environment = service.environment })
+    service.stop()
     assert.equal(0, result.code)
     for _, line in ipairs(result.lines) do assert.is_truthy(utf8.len(line), line) end
-    assert.equal("a.mp4", env.output("ls " .. env.quote(folder:file "bad\xff/media")):gsub("\n", ""))
+    assert.matches("\na%-%x+.mp4\n$", env.output("ls " .. env.quote(folder:file "bad\xff/media")))
   end)
 
   it("says at once that the service can't be reached, and that it goes on trying", function()
@@ -99,7 +101,7 @@ describe("omni run", function()
     local board = env.write(folder:file "b.lua", BOARD)
     local result = program.run({ "run", board, "--sandbox", "--seconds", "0.05" },
       { environment = { CRUN_API_KEY = "ak_secret", PATH = folder.path .. ":/usr/bin:/bin" } })
-    assert.equal(0, result.code)
+    assert.equal(1, result.code) -- the film can't be cut, with that ffmpeg
     assert.matches("^%[%]\n", env.read(seen))
     assert.not_matches("secret", env.read(seen))
   end)

@@ -30,6 +30,18 @@ function common.port(option)
   return number(option, "a port, 0 to 65535", function(n) return math.type(n) == "integer" and n >= 0 and n <= 65535 end)
 end
 
+function common.path(option)
+  return option:convert(function(given)
+    if given ~= "" then return given end
+    return nil, option._name .. ": a path is due, not an empty text"
+  end)
+end
+
+function common.add_ledger_option(command)
+  common.path(command:option("--ledger",
+    "The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; a sandbox's: ledger.db in the output)."):argname("PATH"))
+end
+
 ---Adds the options of a sandbox to a command.
 ---@param command table  argparse's
 function common.add_sandbox_options(command)
@@ -71,6 +83,36 @@ end
 ---@return omni.Sandbox|nil, omni.Error|nil
 function common.rehearsal(given)
   if given.sandbox then return common.open_sandbox(given) end
+end
+
+-- --- the terminal
+
+---How many columns the terminal has on which lines may be coloured and redrawn; nil when there is none.
+---@param fd? 1|2  1: stdout (the default), 2: stderr
+---@return integer|nil
+function common.drawing_columns(fd)
+  if os.getenv("TERM") == "dumb" then return nil end
+  return require("omni.core").terminal(fd or 1)
+end
+
+---@param fd? 1|2
+---@return boolean
+function common.wants_colour(fd)
+  local no_color = os.getenv("NO_COLOR")
+  return common.drawing_columns(fd) ~= nil and not (no_color and no_color ~= "")
+end
+
+---Asks on the terminal, on stderr.
+---@param question string
+---@return boolean|nil yes  nil: there is no terminal to ask on, and nothing was asked
+function common.ask(question)
+  local core = require "omni.core"
+  if not (core.terminal(0) and core.terminal(2)) then return nil end
+  io.stderr:write(question, " [y/N] ")
+  io.stderr:flush()
+  local answer = io.read()
+  if not answer then io.stderr:write("\n") end
+  return answer ~= nil and answer:lower():match("^%s*y[es]*%s*$") ~= nil
 end
 
 -- --- telling

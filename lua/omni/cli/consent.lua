@@ -1,75 +1,59 @@
 -- SPDX-License-Identifier: MIT
 -- Whether a run may spend money: asked before anything is submitted.
 
+local common = require "omni.cli.common"
 local core = require "omni.core"
 local err = require "omni.error"
+local planned = require "omni.cli.planned"
+local refusal = require("omni.storyboard.run").refusal
 local text = require "omni.cli.text"
 
-local function refuse(code, message, hint)
-  return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
+local function no_consent(message, hint)
+  return err.new { code = "no_consent", message = "nothing was submitted: " .. message, hint = hint }
 end
 
--- What the plan costs, as text: "about 36 credits; the account has 100 credits".
-local function said(plan)
-  local cost
-  if plan.complete then
-    cost = "about " .. text.credits(plan.credits)
-  elseif plan.credits > 0 then
-    cost = ("more than %s (not every price is known)"):format(text.credits(plan.credits))
-  else
-    cost = "an unknown price"
-  end
-  if plan.error then cost = ("%s (%s)"):format(cost, text.problem(plan.error)) end
-  return plan.balance and ("%s; the account has %s"):format(cost, text.credits(plan.balance)) or cost
-end
-
--- Asks on the terminal; true for a yes.
-local function ask(board, plan)
-  local out = io.stderr
-  for _, scene in ipairs(plan.scenes) do
-    out:write(("  %s  %s\n"):format(text.clean(scene.scene), scene.credits and text.credits(scene.credits) or "price unknown"))
-  end
-  out:write(("%d scenes, %s. Submit? [y/N] "):format(#board.scenes, said(plan)))
-  out:flush()
-  local answer = io.read()
-  if not answer then out:write("\n") end
-  return answer ~= nil and answer:lower():match("^%s*y[es]*%s*$") ~= nil
-end
-
--- Says that it takes a moment, where that can be taken back; answers the function that does.
+---Says that it takes a moment, where that can be taken back; answers the function that does.
+---@param message string
+---@return fun()
 local function announce(message)
-  if not core.terminal(2) or os.getenv("TERM") == "dumb" then return function() end end
+  if not common.drawing_columns(2) then return function() end end
   io.stderr:write(message)
   return function() io.stderr:write("\r\27[K") end
 end
 
----Decides; asks a person where that is due and possible.
----@param board omni.Storyboard
----@param plan table  what `omni.storyboard.price` gave
+---Whether a person must say yes to this plan: it costs something, and nobody has set a limit or said yes beforehand.
+---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
----@return omni.Error|nil refusal  nil: go on
-local function refusal(board, plan, options)
-  local budget = options.budget
-  if plan.unavailable then return refuse(plan.unavailable.code, text.problem(plan.unavailable), plan.unavailable.hint) end
-  if budget and not plan.complete then
-    return refuse("price_unknown", ("there is a budget of %s, but not every price is known%s")
-      :format(text.credits(budget), plan.error and ": " .. text.problem(plan.error) or ""),
-      "run it without --budget to go on all the same")
-  end
-  if budget and plan.credits > budget + 1e-9 then
-    return refuse("over_budget", ("the plan costs about %s, the budget is %s"):format(text.credits(plan.credits), text.credits(budget)),
-      "raise --budget, or make the film cheaper (shorter scenes, a lower resolution)")
-  end
-  if options.sandbox then return nil end
-  if plan.balance and plan.credits > plan.balance then
-    return refuse("insufficient_credits", "the plan costs " .. said(plan), "add credits to the account, or make the film cheaper")
-  end
-  if budget or options.yes then return nil end
-  if not (core.terminal(0) and core.terminal(2)) then
-    return refuse("no_consent", ("the plan costs %s, and there is no terminal to ask on"):format(said(plan)),
-      "give --yes, or a ceiling with --budget N")
-  end
-  if not ask(board, plan) then return refuse("no_consent", "you didn't say yes") end
+---@return boolean
+local function is_due(plan, options)
+  local pays = plan.credits > 0 or not plan.complete
+  return pays and not (options.sandbox or options.budget or options.yes or plan.board.budget)
 end
 
-return { announce = announce, refusal = refusal }
+---Whether there is somebody to ask.
+---@return boolean
+local function possible()
+  return core.terminal(0) ~= nil and core.terminal(2) ~= nil
+end
+
+---Decides; asks a person where that is due and possible.
+---@param plan omni.Plan
+---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
+---@return omni.Error|nil refusal  nil: go on
+local function decide(plan, options)
+  local problem = refusal(plan, options.budget)
+  if problem or not is_due(plan, options) then return problem end
+  local scenes = 0
+  for _, entry in ipairs(plan.scenes) do
+    if entry.pays then scenes = scenes + 1 end
+  end
+  local said = planned.cost(plan)
+  if plan.balance then said = ("%s; the account has %s"):format(said, text.credits(plan.balance)) end
+  local yes = common.ask(("%s, %s. Submit?"):format(text.count(scenes, "scene"), said))
+  if yes == nil then
+    return no_consent(("the plan costs %s, and there is no terminal to ask on"):format(said), "give --yes, or a ceiling with --budget N")
+  end
+  if not yes then return no_consent("you didn't say yes") end
+end
+
+return { announce = announce, decide = decide, is_due = is_due, possible = possible }

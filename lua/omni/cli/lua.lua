@@ -39,7 +39,8 @@ end
 -- What a script sees besides Lua's own globals.
 local function set_globals(given, arguments)
   local omni = require "omni"
-  _G.omni, _G.storyboard, _G.scene = omni, omni.storyboard, omni.scene -- luacheck: ignore 122
+  _G.omni = omni -- luacheck: ignore 122
+  for _, word in ipairs { "storyboard", "scene", "windows", "file", "url", "last_frame", "clip" } do _G[word] = omni[word] end
   _G.arg = table.move(arguments, 1, #arguments, 1, { [0] = given.script }) -- luacheck: ignore 122
 end
 

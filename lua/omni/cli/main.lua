@@ -4,8 +4,8 @@
 local options = require "omni.options"
 local version = require "omni.version"
 
-local order = { "run", "lua", "sandbox" }
-local known = { run = true, lua = true, sandbox = true, help = true }
+local order = { "plan", "run", "status", "forget", "lua", "sandbox", "trigger" }
+local known = { plan = true, run = true, status = true, forget = true, lua = true, sandbox = true, trigger = true, help = true }
 
 local function say(message)
   io.stderr:write("omni: ", message, "\n")

@@ -1,88 +1,101 @@
 -- SPDX-License-Identifier: MIT
--- `omni run BOARD`: shoots a storyboard.
+-- `omni run BOARD`: shoots a storyboard, cuts the film, writes the report. Run again it goes on from where it was.
 --
--- Besides what omni offers to everybody it takes the storyboard's rooms by name, for an interruption that hears submits out.
+-- Besides what omni offers to everybody it takes the storyboard's rooms by name, for a plan that is shown before it is carried out,
+-- and for an interruption that hears submits out.
 
+local boards = require "omni.cli.board"
 local common = require "omni.cli.common"
 
-local command = { summary = "Shoot a storyboard: submit its scenes, wait, fetch the films." }
+local command = { summary = "Shoot a storyboard: plan, ask, submit, wait, fetch, cut." }
 
 function command.define(parser)
-  parser:argument("board", "A Lua file that returns a storyboard (README.md)."):argname("BOARD")
-  parser:flag("--sandbox", "Against a sandbox of its own: no key, no network, no cost.")
-  parser:option("--out", "Where the files go (default: BOARD.omni beside the board; its folder sandbox with --sandbox)."):argname("DIR")
+  boards.define(parser)
   common.count(parser:option("--jobs", "Scenes in flight at most (default: 4)."):argname("N"))
-  common.amount(parser:option("--budget", "Spend at most N credits; a plan that costs less isn't asked about."):argname("N"))
   parser:flag("--yes", "Submit without asking.")
+  parser:option("--adopt", "Take TASK_ID for the task of a scene whose outcome is unknown. May be given several times.")
+    :argname { "SCENE", "TASK_ID" }:args(2):count("*")
+  parser:mutex(
+    parser:flag("--keep-going", "When a scene fails, go on with those that don't build on it (the default)."),
+    parser:flag("--fail-fast", "When a scene fails, submit nothing more."))
   parser:flag("--json", "One JSON event a line on stdout.")
-  parser:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
-  common.add_sandbox_options(parser)
 end
 
--- "films/lighthouse.lua" → "films/lighthouse.omni"
-local function default_directory(given)
-  local directory = given.board:gsub("%.lua$", "") .. ".omni"
-  return given.sandbox and directory .. "/sandbox" or directory -- so that a rehearsal never touches what was paid for
-end
+-- --- before anything is submitted
 
-local function plan_event(board, plan, given, directory)
-  local event = {
-    event = "plan", title = board.title, directory = directory, sandbox = given.sandbox or false, scenes = {},
-    credits = plan.credits, complete = plan.complete, balance = plan.balance, budget = given.budget,
-  }
-  for index, scene in ipairs(board.scenes) do
-    event.scenes[index] = { scene = scene.name, model = scene.model, credits = plan.scenes[index].credits }
+-- Carries out what --adopt says.
+local function adopt(opened)
+  for _, pair in ipairs(opened.given.adopt) do
+    local _, problem = require("omni.storyboard.adopt").adopt(opened.board, {
+      client = opened.client, directory = opened.directory, scene = pair[1], task_id = pair[2],
+    })
+    if problem then return problem end
   end
-  return event
 end
 
--- Whether stdout is a terminal on which lines can be redrawn.
-local function drawing_columns()
-  if os.getenv("TERM") == "dumb" then return nil end
-  return require("omni.core").terminal(1)
+-- The plan, for whoever reads: beside the question where there will be one.
+local function show_plan(opened, plan)
+  local given, consent, planned = opened.given, require "omni.cli.consent", require "omni.cli.planned"
+  if given.json then
+    require("omni.cli.progress").write_json(io.stdout,
+      planned.event(plan, { directory = opened.directory, sandbox = given.sandbox, budget = given.budget }))
+  end
+  local asks = consent.is_due(plan, given) and consent.possible()
+  if given.json and not asks then return end
+  local fd = asks and 2 or 1
+  planned.write(asks and io.stderr or io.stdout, plan, {
+    given = given, ledger = opened.client.ledger_path, sandbox = given.sandbox, budget = given.budget, fold = true,
+    colour = common.wants_colour(fd), columns = common.drawing_columns(fd),
+  })
 end
 
-local function wants_colour()
-  local no_color = os.getenv("NO_COLOR")
-  return drawing_columns() ~= nil and not (no_color and no_color ~= "")
+local function say_needless(opened, plan)
+  for _, name in ipairs(opened.given.resubmit) do
+    local entry = plan.by_name[name]
+    if not entry.forget then
+      common.say(('--resubmit: the outcome of scene "%s" isn\'t unknown; it is planned like the others')
+        :format(require("omni.core").clean(name)))
+    end
+  end
 end
 
--- From the plan to the end of the shooting; in the loop. Answers the summary, or nil and why nothing was submitted; or nothing
--- when it was interrupted before.
-local function shoot(board, client, given, directory, on_interrupt)
-  local host, loop = require "omni.host", require "omni.loop"
-  local consent, progress = require "omni.cli.consent", require "omni.cli.progress"
+-- How long such scenes take, in seconds, by scene: the median of at least three; asked of the ledger once for each kind.
+local function typical_times(plan, ledger)
+  local kinds, times = {}, {}
+  for index, entry in ipairs(plan.scenes) do
+    local input = plan.board.scenes[index].input
+    local duration, resolution = input.duration, input.resolution
+    if entry.selected and entry.action ~= "reuse" and type(duration) ~= "table" and type(resolution) ~= "table" then
+      local kind = ("%s %s %s"):format(entry.model, duration, resolution)
+      if kinds[kind] == nil then
+        local rows = ledger:ask("typical", { model = entry.model, duration = duration, resolution = resolution }) or {}
+        kinds[kind] = #rows >= 3 and rows[(#rows + 1) // 2].took
+      end
+      times[entry.scene] = kinds[kind] or nil
+    end
+  end
+  return times
+end
+
+-- --- the run
+
+local function shoot(opened, plan, directory, on_interrupt)
+  local given, loop = opened.given, require "omni.loop"
   local signals = require "omni.cli.signals"
-
-  local asked = consent.announce("asking what it costs ...")
-  local told = {}
-  local plan = require("omni.storyboard.price").price(board, client, given.jobs, function(failure)
-    if told[failure.message] then return end
-    told[failure.message] = true
-    asked()
-    common.say(require("omni.cli.text").problem(failure) .. "; trying again")
-  end)
-  asked()
-  if given.json then progress.write_json(io.stdout, plan_event(board, plan, given, directory)) end
-  local refused = consent.refusal(board, plan, given)
-  if signals.interrupted() then return nil, nil end -- while it was asked
-  if refused then return nil, refused end
-
-  local shown = progress.open {
-    json = given.json, board = board, prices = plan.by_scene, sandbox = given.sandbox, out = io.stdout,
-    colour = wants_colour(), columns = drawing_columns, rows = host.rows, now = require("omni.core").now,
+  local shown = require("omni.cli.progress").open {
+    json = given.json, plan = plan, sandbox = given.sandbox, out = io.stdout, typical = typical_times(plan, opened.client:ledger()),
+    colour = common.wants_colour(), columns = common.drawing_columns, rows = require("omni.host").rows, now = require("omni.core").now,
   }
-  local run, problem = require("omni.storyboard.run").start(board, {
-    client = client, directory = directory, jobs = given.jobs, budget = given.budget, prices = plan.by_scene,
-    keep_older = not given.sandbox, interrupted = function() return signals.interrupted() ~= nil end,
+  local run <close> = require("omni.storyboard.run").start(plan, {
+    client = opened.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
+    interrupted = function() return signals.interrupted() ~= nil end,
     on_event = function(event) shown:event(event) end,
   })
-  if not run then return nil, problem end
   on_interrupt(function() run:interrupt() end)
-  local clock <close> = loop.background(function() -- luacheck: ignore 211
+  local clock <close> = shown.draws and loop.background(function() -- luacheck: ignore 211
     while true do
       shown:tick()
-      loop.sleep(1)
+      loop.sleep(0.1)
     end
   end)
   local summary = run:join()
@@ -90,47 +103,63 @@ local function shoot(board, client, given, directory, on_interrupt)
   return summary
 end
 
-local function finish(summary, refused, board, given)
-  local result = require "omni.cli.summary"
+-- What the board has cost, this run included.
+local function spent_on(opened, plan)
+  local sum, promised = 0, 0
+  for _, row in ipairs(opened.client:ledger():ask("spent", { board = plan.board_key }) or {}) do
+    sum, promised = sum + row.credits, promised + row.promised
+  end
+  return sum, promised
+end
+
+---@param plan? omni.Plan             nil: there was none
+---@param summary? omni.RunSummary    nil: refused
+---@param refused? omni.Error
+local function tell_end(opened, plan, summary, refused)
+  local given, result = opened.given, require "omni.cli.summary"
   local code = summary and result.exit_code(summary) or result.exit_codes.refused
+  local spent, promised
+  if summary then spent, promised = spent_on(opened, plan) end
   if given.json then
-    require("omni.cli.progress").write_json(io.stdout, {
-      event = "done", title = board.title, sandbox = given.sandbox or false, credits = summary and summary.credits or 0,
-      exit = code, error = refused, scenes = summary and summary.scenes,
-    })
+    require("omni.cli.progress").write_json(io.stdout, result.event(opened.board, plan, summary, {
+      sandbox = given.sandbox, spent = spent, exit = code, error = refused,
+    }))
   elseif summary then
-    result.write(io.stdout, summary, { sandbox = given.sandbox, colour = wants_colour(), columns = drawing_columns() })
+    result.write(io.stdout, plan, summary, {
+      given = given, ledger = opened.client.ledger_path, sandbox = given.sandbox, spent = spent, promised = promised,
+      colour = common.wants_colour(), columns = common.drawing_columns(),
+    })
   end
   if refused then common.tell(refused) end
   return code
 end
 
+-- From the lock to the end; in the loop. Answers the exit code, or nothing when it was interrupted before anything was submitted.
+local function carry_out(opened, on_interrupt)
+  local directories, signals = require "omni.storyboard.directory", require "omni.cli.signals"
+  local directory <close>, problem = directories.open(opened.directory, function()
+    common.say(("another omni run is at work in %s; waiting for it"):format(require("omni.core").clean(opened.directory)))
+  end)
+  problem = problem or adopt(opened)
+  local plan
+  if not problem then plan, problem = opened:plan() end
+  if problem and problem.code == "invalid_input" then return boards.refuse(problem) end
+  if problem then return tell_end(opened, nil, nil, problem) end
+  say_needless(opened, plan)
+  show_plan(opened, plan)
+  local refused = require("omni.cli.consent").decide(plan, opened.given)
+  if signals.interrupted() then return nil end -- while it was asked
+  local summary = not refused and shoot(opened, plan, directory, on_interrupt) or nil
+  opened:tell_warnings() -- not into the drawing
+  return tell_end(opened, plan, summary, refused)
+end
+
 ---@param given table  what argparse found
 ---@return integer exit code
 function command.run(given)
-  local misuse = common.sandbox_misuse(given)
-  if misuse then return common.say(misuse) or 2 end
-  local omni = require "omni"
-  local board, bad = omni.load_storyboard(given.board)
-  if not board then return common.tell(bad) or 2 end
-
-  local sandbox <close>, problem = common.rehearsal(given)
-  if problem then return common.tell(problem) or 2 end
-  local warnings = {}
-  local client <close>, trouble = omni.client {
-    base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key,
-    poll_min = sandbox and 0.2, -- nobody else is waiting for its answers
-    on_warning = function(text) warnings[#warnings + 1] = text end,
-  }
-  if not client then return common.tell(trouble) or 2 end
-  local directory = given.out or default_directory(given)
-
-  local code, failure = common.in_loop(function(on_interrupt)
-    local summary, refused = shoot(board, client, given, directory, on_interrupt)
-    if not summary and not refused then return nil end
-    for _, warning in ipairs(warnings) do common.say(require("omni.core").clean(warning)) end -- not into the drawing
-    return finish(summary, refused, board, given)
-  end)
+  local opened <close> = boards.open(given, false)
+  if not opened then return 2 end
+  local code, failure = common.in_loop(function(on_interrupt) return carry_out(opened, on_interrupt) end)
   if failure then error(failure, 0) end
   if code then return code end
   common.say("interrupted: nothing was submitted")

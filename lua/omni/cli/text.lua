@@ -24,6 +24,44 @@ local function fit(text, columns)
   return text .. (" "):rep(columns - core.columns(text))
 end
 
+---A text in lines of at most `columns` columns, broken at spaces; within a word only where it is longer than a line.
+---@param text string
+---@param columns? integer  nil: one line
+---@return string[]
+local function wrap(text, columns)
+  if not columns or core.columns(text) <= columns then return { text } end
+  columns = math.max(columns, 2) -- the widest character
+  local lines, line, used = {}, {}, 0
+  local function flush()
+    lines[#lines + 1] = table.concat(line)
+    line, used = {}, 0
+  end
+  for space, word in text:gmatch("(%s*)(%S+)") do
+    local width = core.columns(word)
+    if used > 0 and used + #space + width > columns then flush() end
+    if used > 0 then
+      line[#line + 1] = space
+      used = used + #space
+    end
+    for _, code in utf8.codes(word, true) do
+      local char = utf8.char(code)
+      local wide = core.columns(char)
+      if used + wide > columns then flush() end
+      line[#line + 1] = char
+      used = used + wide
+    end
+  end
+  if used > 0 then flush() end
+  return lines
+end
+
+-- A word as a shell takes it literally, to be copied from the screen.
+local function quote(word)
+  word = core.clean(word)
+  if word:find("^[%w_./@%%+:,-]+$") then return word end
+  return "'" .. word:gsub("'", [['\'']]) .. "'"
+end
+
 -- "6 credits", "1 sandbox credit", "2.5 credits"
 local function credits(amount, sandbox)
   local number = ("%.14g"):format(amount)
@@ -38,9 +76,26 @@ local function elapsed(seconds)
   return ("%d:%02d"):format(minutes, seconds % 60)
 end
 
+-- A path for the screen: relative to where we are, when it lies there.
+local function path(absolute)
+  local here = (core.real_path(".") or "") .. "/"
+  return core.clean(absolute:sub(1, #here) == here and absolute:sub(#here + 1) or absolute)
+end
+
+-- "2026-11-23 07:01:02"
+local function moment(seconds)
+  return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds))
+end
+
+-- "3 scenes", "1 scene"
+local function count(number, noun)
+  return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
+end
+
 local codes = {
-  fetched = "32", failed = "31", unknown = "1;33", refused = "33", interrupted = "33", running = "36", fetching = "36",
-  pending = "34", submitting = "34", waiting = "2", title = "1",
+  fetched = "32", reused = "32", failed = "31", unknown = "1;33", refused = "33", interrupted = "33", blocked = "33",
+  running = "36", fetching = "36", cutting = "36", pending = "34", submitting = "34", waiting = "2", title = "1",
+  reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- what a plan says
 }
 
 ---A function that colours a text by the name of a state, or leaves it as it is.
@@ -64,6 +119,6 @@ local function problem(bad)
 end
 
 return {
-  clean = core.clean, columns = core.columns, credits = credits, cut = cut, elapsed = elapsed, fit = fit, painter = painter,
-  problem = problem,
+  clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut, elapsed = elapsed, fit = fit,
+  moment = moment, painter = painter, path = path, problem = problem, quote = quote, wrap = wrap,
 }

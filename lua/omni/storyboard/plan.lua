@@ -114,6 +114,8 @@ function Maker_methods:take_stock(entry, row)
   end
   if not why then
     entry.action, entry.files = "reuse", found
+  elseif self.client.play and row.account ~= self.client.account then
+    entry.action, entry.why, entry.retire = "submit", why .. ", and its sandbox is gone", row.id
   elseif os.time() - (row.completed_at or row.ended_at or row.intended_at) < media_days * 86400 then
     entry.action, entry.why = "resume", why .. "; fetched from the service"
   else
@@ -250,7 +252,10 @@ local function build(self, board, given)
     end,
     take = function(scene, base)
       local latest = ask(self, "latest_take", { base = base })[1].take
-      return redo[scene.name] and (latest or 0) + 1 or latest or 1
+      if not redo[scene.name] or not latest then return latest or 1 end
+      -- One that is still under way is the one that was asked for: the same command goes on, and pays once.
+      local row = self:look_up { identity = identity.with_take(base, latest) }
+      return row and row.state ~= "success" and latest or latest + 1
     end,
   })
 

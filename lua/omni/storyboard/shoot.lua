@@ -96,9 +96,17 @@ end
 
 -- --- a task that is at the service
 
-local function lost(record, problem)
-  if problem.code == "not_found" then
-    problem.hint = ("the service doesn't know this task, or not with this key; `omni forget %d` gives it up"):format(record.entry.row.id)
+-- What to do about a task that the service doesn't know.
+local function lost(run, record, problem)
+  local row = record.entry.row
+  if problem.code ~= "not_found" then return problem end
+  if row.state ~= "success" then
+    problem.hint = ("the service doesn't know this task, or not with this key; `omni forget %d` gives it up"):format(row.id)
+  elseif row.account ~= run.client.account then
+    problem.hint = "it was made with another key, or at another base URL: run it with that one, or shoot it again with --redo"
+  else
+    run.ledger:note("retire", { id = row.id })
+    problem.hint = "its file is missing, and the service has it no more; the next run will submit the scene again, and ask before that"
   end
   return problem
 end
@@ -112,7 +120,7 @@ local function follow(run, record, task)
       if not seen:done() and status ~= record.status then set(run, record, status) end
     end,
   }
-  if not ended then return set(run, record, "failed", record.entry.row and lost(record, problem) or problem) end
+  if not ended then return set(run, record, "failed", record.entry.row and lost(run, record, problem) or problem) end
   record.slot:close() -- it is over: the next one may be submitted while this one is fetched
   record.credits = task.credits
   if task.error then return set(run, record, "failed", task.error) end -- failed, or a success without media

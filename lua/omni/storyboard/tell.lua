@@ -3,6 +3,7 @@
 
 local asset = require "omni.asset"
 local canonical = require "omni.storyboard.canonical"
+local accounts = require "omni.entry"
 local core = require "omni.core"
 local paths = require "omni.paths"
 
@@ -72,7 +73,7 @@ local function data(run, summary)
     sandbox = run.client.play,
     film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
     film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
-    balance = run.plan.balance, scenes = scenes,
+    balance = run.plan.balance and accounts.balance(run.client), scenes = scenes,
   }
 end
 

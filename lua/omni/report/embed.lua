@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: MIT
+-- Small pictures as data: addresses, so that the report is one file.
+
+local core = require "omni.core"
+
+local max_bytes <const> = 200 * 1024              -- of one picture
+local max_total_bytes <const> = 32 * 1024 * 1024  -- of all pictures of one report: a thousand posters
+
+-- Told by their first bytes; what is none of these isn't embedded, whatever its name says.
+local kinds = {
+  { "^\xFF\xD8\xFF", "image/jpeg" },
+  { "^\x89PNG\r\n\x1A\n", "image/png" },
+  { "^RIFF....WEBP", "image/webp" },
+  { "^GIF8[79]a", "image/gif" },
+}
+
+local letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+local pairs_of = {} -- 12 bits → two letters
+
+local function prepare()
+  for value = 0, 4095 do
+    local high, low = (value >> 6) + 1, (value & 63) + 1
+    pairs_of[value] = letters:sub(high, high) .. letters:sub(low, low)
+  end
+end
+
+---@param bytes string
+---@return string
+local function base64(bytes)
+  if not pairs_of[0] then prepare() end
+  local out, n = {}, 0
+  local whole = #bytes - #bytes % 3
+  for at = 1, whole, 3 do
+    local a, b, c = bytes:byte(at, at + 2)
+    out[n + 1], out[n + 2] = pairs_of[a << 4 | b >> 4], pairs_of[(b & 15) << 8 | c]
+    n = n + 2
+  end
+  if whole < #bytes then
+    local a, b = bytes:byte(whole + 1, whole + 2)
+    local low = (b or 0) & 15
+    out[n + 1] = pairs_of[a << 4 | (b or 0) >> 4]
+    out[n + 2] = b and letters:sub(low * 4 + 1, low * 4 + 1) .. "=" or "=="
+  end
+  return table.concat(out)
+end
+
+local function read(path)
+  local found = core.stat(path)
+  if not found or found.kind ~= "file" or found.size > max_bytes then return nil end
+  local file <close> = io.open(path, "rb")
+  local bytes = file and file:read(max_bytes + 1)
+  return bytes and #bytes <= max_bytes and bytes or nil
+end
+
+---A function that embeds pictures until they are too many for one report.
+---@param limit? integer  bytes of all of them (32 MiB)
+---@return fun(path: string|nil): string|nil  a data: address; nil when there is no path, no such file, no picture in it, or too much
+local function embedder(limit)
+  local left = limit or max_total_bytes
+  return function(path)
+    local bytes = path and read(path)
+    if not bytes or #bytes > left then return nil end
+    for _, kind in ipairs(kinds) do
+      if bytes:find(kind[1]) then
+        left = left - #bytes
+        return ("data:%s;base64,%s"):format(kind[2], base64(bytes))
+      end
+    end
+  end
+end
+
+return { base64 = base64, embedder = embedder }

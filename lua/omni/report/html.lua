@@ -1,0 +1,126 @@
+-- SPDX-License-Identifier: MIT
+-- HTML as a tree that escapes by construction: whatever is a string becomes text or an attribute's value, never markup.
+--
+--   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
+--
+-- A list (or a row of children) may have holes: nil and false are left out.
+
+local core = require "omni.core"
+
+local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
+local void = { br = true, meta = true, img = true, link = true }
+
+---A text for people: valid UTF-8, no control characters, no bidi overrides; line breaks ("\n") and tabs stay.
+---@param text string
+---@return string
+local function clean(text)
+  if not text:find("[^\t\n\32-\126]") then return text end
+  return (text:gsub("\r\n?", "\n"):gsub("[^\n\t]+", core.clean))
+end
+
+-- Fit for text and for attributes in double quotes, of HTML and of SVG within it.
+local function escape(value)
+  if type(value) == "number" then return ("%.14g"):format(value) end
+  if type(value) ~= "string" then error("html: a " .. type(value) .. " can't be shown") end
+  return (clean(value):gsub("[&<>\"']", entities))
+end
+
+local Element_mt = { __name = "omni.report.element" }
+local Raw_mt = { __name = "omni.report.raw" }
+
+---Elements by name: `h.p { class = "x", "text", h.em { "more" } }`. Attributes are strings, numbers or true (a bare one); in a
+---name, "_" stands for "-" (aria_label).
+---@type table<string, fun(content: table): table>
+local tag = setmetatable({}, {
+  __index = function(tags, name)
+    local function element(content)
+      content[0] = name
+      return setmetatable(content, Element_mt)
+    end
+    tags[name] = element
+    return element
+  end,
+})
+
+---Markup of our own, taken as it is. Never for anything that came from outside.
+---@param markup string
+local function raw(markup)
+  return setmetatable({ markup }, Raw_mt)
+end
+
+local write
+
+-- The attributes, in the order of their names: the same data give the same bytes. Returns how many children there are.
+local function write_attributes(out, element)
+  local names, last = {}, 0
+  for key, value in pairs(element) do
+    if type(key) == "string" then
+      if value then names[#names + 1] = key end
+    elseif key > last then
+      last = key
+    end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local value = element[name]
+    out[#out + 1] = " " .. name:gsub("_", "-")
+    if value ~= true then out[#out + 1] = '="' .. escape(value) .. '"' end
+  end
+  return last
+end
+
+local function write_element(out, element)
+  local name = element[0]
+  out[#out + 1] = "<" .. name
+  local last = write_attributes(out, element)
+  out[#out + 1] = ">"
+  for index = 1, last do write(out, element[index]) end
+  if not void[name] then out[#out + 1] = "</" .. name .. ">" end
+end
+
+function write(out, node)
+  if not node then return end
+  local kind = getmetatable(node)
+  if kind == Element_mt then return write_element(out, node) end
+  if kind == Raw_mt then
+    out[#out + 1] = node[1]
+  elseif type(node) == "table" then
+    local last = 0
+    for key in pairs(node) do last = math.max(last, key) end
+    for index = 1, last do write(out, node[index]) end
+  else
+    out[#out + 1] = escape(node)
+  end
+end
+
+---@param node any  an element, a string, a number, or a list of such
+---@return string
+local function render(node)
+  local out = {}
+  write(out, node)
+  return table.concat(out)
+end
+
+-- --- addresses
+
+local function percent(character) return ("%%%02X"):format(character:byte()) end
+
+---A relative path as an address; nil for one that isn't relative.
+---@param path string
+---@param inside? boolean  it must not leave the report's folder either
+---@return string|nil
+local function relative(path, inside)
+  if path == "" or path:find("^/") or path:find("\0", 1, true) then return nil end
+  if inside and ("/" .. path .. "/"):find("/../", 1, true) then return nil end
+  return (path:gsub("[^%w%-%._~/]", percent))
+end
+
+---An address in the web as it stands in a link; nil for any other kind ("javascript:", "data:", "file:").
+---@param url string
+---@return string|nil
+local function web(url)
+  if not url:find("^[Hh][Tt][Tt][Pp][Ss]?://[^%s%c/]") then return nil end
+  return (url:gsub('[%c%s"<>\\^`{|}\127-\255]', percent))
+end
+
+return { clean = clean, raw = raw, relative = relative, render = render, tag = tag, web = web }

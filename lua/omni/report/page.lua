@@ -1,0 +1,172 @@
+-- SPDX-License-Identifier: MIT
+-- The report's page: head, film, figures, what went wrong, and the sections that other files make.
+
+local html = require "omni.report.html"
+local plan = require "omni.report.sessions"
+local scene_part = require "omni.report.scene"
+local style = require "omni.report.style"
+local timeline = require "omni.report.timeline"
+local version = require "omni.version"
+local words = require "omni.report.words"
+
+local h = html.tag
+
+local max_problems <const> = 20 -- in the list near the top; all of them stand with their scenes
+
+-- What the page may load: clips and pictures beside it, what it carries itself, and this one style sheet. No script, no network.
+local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; "
+  .. "base-uri 'none'; form-action 'none'"
+
+local function head(title, style_hash)
+  return h.head {
+    h.meta { charset = "utf-8" },
+    h.meta { http_equiv = "Content-Security-Policy", content = policy:format(style_hash) },
+    h.meta { name = "referrer", content = "no-referrer" },
+    h.meta { name = "viewport", content = "width=device-width, initial-scale=1" },
+    h.meta { name = "color-scheme", content = "light dark" },
+    h.link { rel = "icon", href = "data:," },
+    h.title { title },
+    h.style { html.raw(style.sheet) },
+  }
+end
+
+local function film(context)
+  local data = context.data
+  if not data.film then
+    return h.p { class = "nofilm", data.film_problem and { "There is no film: ", data.film_problem } or "There is no film yet." }
+  end
+  local address = html.relative(data.film.path, true)
+  return {
+    address and scene_part.video(context, address, "The film: " .. context.title, context.embed(data.film.poster)),
+    h.p { class = "path", address and h.a { href = address, data.film.path } or data.film.path },
+    data.film_problem and h.p { class = "nofilm", data.film_problem },
+  }
+end
+
+local function stage(context)
+  local data = context.data
+  return h.header { class = "stage",
+    h.div { class = "wide",
+      h.p { class = "eyebrow", data.board and { h.span { dir = "auto", data.board }, " · " }, scene_part.time(data.made_at),
+        data.sandbox and { " · ", h.strong { "Sandbox: a rehearsal, no real credits were spent" } } },
+      h.h1 { dir = "auto", context.title },
+      film(context),
+    },
+  }
+end
+
+-- --- figures
+
+local function count(data, wanted)
+  local n = 0
+  for _, scene in ipairs(data.scenes) do
+    if wanted(words.states[scene.status], scene) then n = n + 1 end
+  end
+  return n
+end
+
+-- How long the scenes of this run took, from the first submit to the last file of their latest session.
+local function run_time(data)
+  local shot = {}
+  for _, scene in ipairs(data.scenes) do
+    if scene.status ~= "reused" then shot[#shot + 1] = scene end
+  end
+  local latest = plan.sessions(shot, data.made_at)[1]
+  return latest and words.duration(latest.to - latest.from)
+end
+
+local function figures(data)
+  local items = {}
+  local function figure(label, value)
+    if not value then return end
+    local number, unit = value:match("^([%d.-]+) (%a[%a ]*)$")
+    items[#items + 1] = h.div { h.dt { label }, h.dd { number and { number, h.span { class = "unit", " ", unit } } or value } }
+  end
+  local spent = data.spent or {}
+  local done = count(data, function(state) return state.tone == "done" end)
+  figure("Scenes done", ("%d of %d"):format(done, #data.scenes))
+  figure("This run", words.credits(spent.run, data.sandbox))
+  figure("This board, all runs", words.credits(spent.board, data.sandbox))
+  figure("Left in the account", words.credits(data.balance, data.sandbox))
+  figure("Shooting took", run_time(data))
+  figure("The film lasts", data.film and words.duration(data.film.seconds))
+  return h.section { aria_labelledby = "h-figures",
+    h.h2 { id = "h-figures", class = "hidden", "Summary" },
+    h.dl { class = "figures", items } }
+end
+
+-- --- what went wrong
+
+local function problems(data)
+  local items, more = {}, 0
+  for number, scene in ipairs(data.scenes) do
+    local state = words.states[scene.status]
+    if state.advice and #items == max_problems then
+      more = more + 1
+    elseif state.advice then
+      items[#items + 1] = h.li { class = state.tone,
+        h.p { h.a { href = "#scene-" .. number, dir = "auto", scene.name }, " ", scene_part.chip(state) },
+        scene_part.trouble(scene, data) }
+    end
+  end
+  if #items == 0 then return nil end
+  return h.section { id = "problems", aria_labelledby = "h-problems",
+    h.h2 { id = "h-problems", "What needs you" },
+    h.ul { class = "problems", items },
+    more > 0 and h.p { ("And %s more, each with its reason below."):format(words.count(more, "scene")) },
+  }
+end
+
+local function glance(data)
+  local items = {}
+  for number, scene in ipairs(data.scenes) do
+    local state = words.states[scene.status]
+    items[number] = h.li { h.a { class = "chip " .. state.tone, href = "#scene-" .. number, scene_part.icon(state),
+      h.span { class = "hidden", state.word .. ": " }, h.span { dir = "auto", scene.name } } }
+  end
+  return h.nav { aria_labelledby = "h-glance", h.h2 { id = "h-glance", "Scenes at a glance" }, h.ol { class = "glance", items } }
+end
+
+local function scenes(context)
+  local articles = {}
+  for number, scene in ipairs(context.data.scenes) do articles[number] = scene_part.article(context, scene, number) end
+  return h.section { id = "scenes", tabindex = -1, aria_labelledby = "h-scenes", h.h2 { id = "h-scenes", "Scenes" }, articles }
+end
+
+-- --- the page
+
+-- The signs of the states, drawn once; used by name.
+local function signs()
+  local symbols = {}
+  for index, sign in ipairs(style.signs) do
+    symbols[index] = h.symbol { id = "i-" .. sign[1], viewBox = "0 0 16 16", h.path { d = sign[2] } }
+  end
+  return h.svg { class = "hidden", aria_hidden = "true", width = 0, height = 0, symbols }
+end
+
+---@param data table        checked (omni.report.render)
+---@param embed fun(path?: string): string|nil
+---@param style_hash string SHA-256 of the style sheet, in base64
+---@return string
+local function page(data, embed, style_hash)
+  local context = { data = data, embed = embed, players = 0, numbers = {}, title = data.title or data.board or "Film" }
+  for number, scene in ipairs(data.scenes) do context.numbers[scene.name] = number end
+  return "<!DOCTYPE html>\n" .. html.render(h.html { lang = "en",
+    head(context.title .. " · report", style_hash),
+    h.body {
+      h.a { class = "skip", href = "#scenes", "Skip to the scenes" },
+      signs(),
+      stage(context),
+      h.main { class = "wide",
+        figures(data),
+        problems(data),
+        #data.scenes > 0 and glance(data),
+        timeline.section(data),
+        #data.scenes > 0 and scenes(context),
+      },
+      h.footer { class = "wide", h.p { "Made by omni " .. version .. ". Times are in UTC." } },
+    },
+  }) .. "\n"
+end
+
+return { page = page }

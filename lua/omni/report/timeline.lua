@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: MIT
+-- The time line: a table for each session, whose rows are scenes, with a bar for what ran when and the same in words.
+-- Positions are SVG attributes in percent: they scale with the page, and need no style of their own (the page's CSP allows none).
+
+local html = require "omni.report.html"
+local plan = require "omni.report.sessions"
+local words = require "omni.report.words"
+
+local h = html.tag
+
+-- How a phase looks: the height and the top of its bar, in pixels of a row 20 high. Shape tells them apart, not colour alone.
+local shapes = {
+  sent = { height = 4, label = "submitted, in line" },
+  run = { height = 14, label = "being generated" },
+  open = { height = 14, label = "still going on" },
+  ready = { height = 4, label = "ready, until it was fetched" },
+}
+local order = { "sent", "run", "open", "ready" }
+
+local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
+local max_ticks <const> = 6
+
+-- A scale from time to percent of the width, with room for the marks at both ends; and its ticks.
+local function scale(session)
+  local span = math.max(session.to - session.from, 1)
+  local from, to = session.from - 0.02 * span, session.from + 1.04 * span
+  local step
+  for _, candidate in ipairs(steps) do
+    step = candidate
+    if (to - from) / step <= max_ticks then break end
+  end
+  while (to - from) / step > max_ticks do step = step * 2 end
+  local ticks = {}
+  for at = math.ceil(from / step) * step, to, step do ticks[#ticks + 1] = at end
+  local function place(at) return (math.min(math.max(at, from), to) - from) / (to - from) * 100 end
+  local format = step >= 86400 and "%m-%d" or step < 60 and "%H:%M:%S" or "%H:%M"
+  return { place = place, ticks = ticks, format = format }
+end
+
+local function percent(value) return ("%.2f%%"):format(value) end
+
+local function axis(along, id)
+  local labels, lines = {}, {}
+  for index, at in ipairs(along.ticks) do
+    local x = percent(along.place(at))
+    labels[index] = h.text { x = x, y = 13, text_anchor = "middle", words.date(along.format, at) }
+    lines[index] = h.line { x1 = x, x2 = x, y1 = 0, y2 = 20 }
+  end
+  return h.svg { class = "axis", aria_hidden = "true", height = 20, h.defs { h.g { id = id, class = "grid", lines } }, labels }
+end
+
+local function bar(along, phase, session)
+  if phase.to < session.from or phase.from > session.to then return nil end
+  local shape = shapes[phase.kind]
+  local left = along.place(phase.from)
+  return h.rect { class = "phase " .. phase.kind, x = percent(left), y = (20 - shape.height) / 2, height = shape.height,
+    width = percent(math.max(along.place(phase.to) - left, 0.3)), rx = 2 }
+end
+
+-- A clock's time; with its date where that isn't the session's first.
+local function clock(at, session)
+  if not at then return "–" end
+  local same_day = words.date("%F", at) == words.date("%F", session.from)
+  return h.time { datetime = words.date("%FT%TZ", at), words.date(same_day and "%T" or "%F %T", at) }
+end
+
+local function row(scene, shown, session, along, grid)
+  local times, state = shown.track.times, words.states[scene.status]
+  local bars = {} -- with holes: what lies in another session
+  for index, phase in ipairs(shown.track.phases) do bars[index] = bar(along, phase, session) end
+  local mark = shown.track.at >= session.from and shown.track.at <= session.to and h.svg {
+    class = "mark " .. state.tone, x = percent(along.place(shown.track.at)), y = 3, width = 14, height = 14, overflow = "visible",
+    h.use { href = "#i-" .. state.icon, x = next(bars) and 4 or -7, width = 14, height = 14 } }
+  local begun = times.accepted or times.intended
+  return h.tr {
+    h.th { scope = "row", h.a { href = "#scene-" .. shown.index, dir = "auto", scene.name } },
+    h.td { class = "bars", h.svg { aria_hidden = "true", height = 20, h.use { href = "#" .. grid }, bars, mark } },
+    h.td { state.word },
+    h.td { clock(times.intended or times.accepted, session) },
+    h.td { clock(times.completed, session) },
+    h.td { clock(times.fetched, session) },
+    h.td { words.duration(words.stretch(scene.seconds) or begun and times.completed and times.completed - begun) or "–" },
+  }
+end
+
+local function chart(scenes, session, number)
+  local along, grid = scale(session), "grid-" .. number
+  local rows = {}
+  for index, shown in ipairs(session.rows) do rows[index] = row(scenes[shown.index], shown, session, along, grid) end
+  return h.div { class = "scroll", tabindex = 0, role = "region", aria_label = "Time line, " .. words.date("%F %H:%M UTC", session.from),
+    h.table { class = "timeline",
+      h.thead { h.tr {
+        h.th { scope = "col", "Scene" },
+        h.th { scope = "col", class = "bars", h.span { class = "hidden", "What ran when" }, axis(along, grid) },
+        h.th { scope = "col", "State" }, h.th { scope = "col", "Submitted" }, h.th { scope = "col", "Done" },
+        h.th { scope = "col", "Fetched" }, h.th { scope = "col", "Took" },
+      } },
+      h.tbody { rows },
+    },
+  }
+end
+
+local function heading(session)
+  local from = words.date("%F, %H:%M", session.from)
+  local to = words.date(words.date("%F", session.to) == words.date("%F", session.from) and "%H:%M" or "%F, %H:%M", session.to)
+  return ("%s%s UTC"):format(from, from:sub(-#to) == to and "" or " to " .. to)
+end
+
+local function legend()
+  local items = {}
+  for index, kind in ipairs(order) do
+    local shape = shapes[kind]
+    items[index] = h.li {
+      h.svg { aria_hidden = "true", width = 28, height = 20,
+        h.rect { class = "phase " .. kind, x = 0, y = (20 - shape.height) / 2, width = 28, height = shape.height, rx = 2 } },
+      shape.label }
+  end
+  return h.ul { class = "legend", items }
+end
+
+---The section of the page, or nil when no scene has any time.
+---@param data table  of report.render
+---@return table|nil
+local function section(data)
+  local list = plan.sessions(data.scenes, data.made_at)
+  if #list == 0 then return nil end
+  local earlier = {}
+  for index = 2, #list do
+    earlier[#earlier + 1] = h.details { h.summary { h.h3 { heading(list[index]) },
+      h.span { class = "soft", words.count(#list[index].rows, "scene") } }, chart(data.scenes, list[index], index) }
+  end
+  return h.section { id = "timeline", aria_labelledby = "h-timeline",
+    h.h2 { id = "h-timeline", "What ran when" },
+    h.h3 { heading(list[1]) },
+    chart(data.scenes, list[1], 1),
+    legend(),
+    earlier,
+  }
+end
+
+return { section = section }

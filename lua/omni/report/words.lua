@@ -1,0 +1,108 @@
+-- SPDX-License-Identifier: MIT
+-- How the report says things: states, amounts, stretches of time, points in time.
+
+---@class omni.report.State
+---@field word string
+---@field tone "done"|"bad"|"warn"|"busy"|"idle"  its colour
+---@field icon string                             its sign (style.lua draws it)
+---@field charged "yes"|"maybe"|"no"              whether the service took credits for it
+---@field advice? string                          what a person can do, where a person is needed; BOARD stands for the board
+
+local next_plan = "omni plan BOARD tells what the next run would do."
+
+---@type table<string, omni.report.State>
+local states = {
+  reused = { word = "Reused", tone = "done", icon = "again", charged = "yes" },
+  fetched = { word = "Done", tone = "done", icon = "check", charged = "yes" },
+  failed = { word = "Failed", tone = "bad", icon = "cross", charged = "maybe", advice = next_plan },
+  invalid = { word = "Invalid", tone = "bad", icon = "bang", charged = "no", advice = "Correct the board; " .. next_plan },
+  refused = { word = "Not submitted", tone = "warn", icon = "bar", charged = "no", advice = next_plan },
+  unknown = { word = "Outcome unknown", tone = "warn", icon = "question", charged = "maybe",
+    advice = "It may have been charged, and is not submitted again by itself. Look into your account, then: "
+      .. "omni run BOARD --adopt SCENE TASK_ID if the task is there, --resubmit SCENE if it isn't." },
+  interrupted = { word = "Interrupted", tone = "busy", icon = "pause", charged = "yes",
+    advice = "The task goes on at the service. omni run BOARD goes on from here, and submits nothing twice." },
+  blocked = { word = "Held up", tone = "warn", icon = "bar", charged = "no" },
+  waiting = { word = "Not yet submitted", tone = "idle", icon = "dots", charged = "no" },
+}
+
+-- A number that can be shown, or nil.
+local function finite(value)
+  return type(value) == "number" and value == value and math.abs(value) < 1e15 and value or nil
+end
+
+---"6 credits", "1 sandbox credit", "2.5 credits"; nil for what isn't an amount.
+---@param amount any
+---@param sandbox? boolean
+---@return string|nil
+local function credits(amount, sandbox)
+  amount = finite(amount)
+  if not amount then return nil end
+  local number = ("%.14g"):format(amount)
+  return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
+end
+
+---What a scene cost, as far as it is known.
+---@param scene table
+---@param sandbox? boolean
+---@return string
+local function cost(scene, sandbox)
+  local known, about = credits(scene.credits, sandbox), credits(scene.estimate, sandbox)
+  if known then return scene.status == "reused" and known .. ", paid before" or known end
+  local charged = states[scene.status].charged
+  if scene.status == "unknown" then
+    return about and ("cost unknown: about %s may have been charged"):format(about) or "cost unknown: it may have been charged"
+  elseif charged == "no" or charged == "maybe" and not scene.task_id then
+    return about and ("nothing charged, about %s to come"):format(about) or "nothing charged"
+  end
+  return about and ("cost unknown, about %s"):format(about) or "cost unknown"
+end
+
+---A stretch of time that can be shown, in seconds, or nil.
+---@param value any
+---@return number|nil
+local function stretch(value)
+  value = finite(value)
+  return value and value >= 0 and value or nil
+end
+
+---"0.8 s", "42 s", "7 min 12 s", "1 h 05 min"; nil for what is no stretch of time.
+---@param seconds any
+---@return string|nil
+local function duration(seconds)
+  seconds = stretch(seconds)
+  if not seconds then return nil end
+  if seconds < 9.95 then return (("%.1f s"):format(seconds):gsub("%.0", "")) end
+  local whole = math.floor(seconds + 0.5)
+  if whole < 60 then return ("%d s"):format(whole) end
+  if whole < 3600 then return ("%d min %02d s"):format(whole // 60, whole % 60) end
+  return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
+end
+
+---A point in time that can be shown (from 1970 to 9999), in seconds, or nil.
+---@param value any
+---@return number|nil
+local function moment(value)
+  value = finite(value)
+  return value and value > 0 and value < 253402300800 and value or nil
+end
+
+---A point in time, in UTC, by a format of os.date.
+---@param format string
+---@param seconds number
+---@return string
+local function date(format, seconds)
+  return os.date("!" .. format, math.floor(seconds)) --[[@as string]]
+end
+
+---"1 scene", "3 scenes"
+---@param number integer
+---@param one string
+---@return string
+local function count(number, one)
+  return number == 1 and "1 " .. one or ("%d %ss"):format(number, one)
+end
+
+return {
+  cost = cost, count = count, credits = credits, date = date, duration = duration, moment = moment, states = states, stretch = stretch,
+}

@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: MIT
+-- What `omni run` may spend: what it asks, and what it refuses before anything is spent.
+local cjson = require "cjson"
+local env = require "helper.env"
+local program = require "helper.program"
+
+local BOARD = [[
+return storyboard {
+  title = "Night",
+  defaults = { duration = 4 },
+  scene "good" { prompt = "good" },
+  scene "bad" { prompt = "bad" },
+}
+]]
+
+describe("omni run", function()
+  local files, board, out, service
+
+  before_each(function()
+    files = env.directory()
+    board, out = files:file "board.lua", files:file "out"
+    env.write(board, BOARD)
+  end)
+  after_each(function()
+    if service then service.stop() end
+    service = nil
+    files:close()
+  end)
+
+  local function serve(...) service = program.service { ... } end
+  local function words(...) return { "run", board, "--out", out, ... } end
+  local function run(...) return program.run(words(...), { environment = service and service.environment }) end
+
+  local function events_of(result)
+    local events = {}
+    for i, line in ipairs(result.lines) do events[i] = cjson.decode(line) end
+    return events
+  end
+
+  it("spends nothing at the real service without consent: no terminal and no --yes is a refusal with exit code 3", function()
+    serve()
+    local result = program.run(words(), { environment = service.environment, input = "y\n" })
+    assert.equal(3, result.code)
+    assert.matches("2 to submit: about 80 credits", result.out) -- the plan is shown all the same
+    assert.matches("^omni: nothing was submitted: .*about 80 credits.*10000.*\n.*%-%-yes.*%-%-budget", result.err)
+    assert.equal(0, service.submits())
+    assert.equal(0, run("--yes").code)
+    assert.equal(2, service.submits())
+    assert.equal(0, run().code) -- nothing is to be paid any more
+  end)
+
+  it("asks on a terminal, beside the plan and its price; only a yes is a yes", function()
+    serve()
+    for _, answer in ipairs { "n\n", "\n", "yikes\n" } do
+      local result = program.on_terminal(words(), { environment = service.environment, input = answer })
+      assert.equal(3, result.code, answer)
+      assert.matches("%+ submit .* good  40 credits  new", result.out)
+      assert.matches("2 scenes, about 80 credits; the account has 10000 credits. Submit%? %[y/N%]", result.out)
+    end
+    assert.equal(0, service.submits())
+    assert.equal(0, program.on_terminal(words(), { environment = service.environment, input = "yes\n" }).code)
+    assert.equal(2, service.submits())
+    local again = program.on_terminal(words(), { environment = service.environment, input = "" })
+    assert.equal(0, again.code)
+    assert.not_matches("Submit%?", again.out)
+  end)
+
+  it("takes a budget as consent up to there, and refuses what costs more or has no known price", function()
+    serve()
+    local result = run("--budget", "79")
+    assert.equal(3, result.code)
+    assert.matches("costs about 80 credits, the budget is 79", result.err)
+    assert.equal(0, service.submits())
+    assert.equal(0, run("--budget", "80").code)
+    assert.equal(2, service.submits())
+    service.stop()
+
+    serve("--fault", "status-505:on=estimate")
+    out = files:file "another"
+    result = run("--budget", "1000", "--json")
+    local done = events_of(result)[#result.lines]
+    assert.same({ 3, "done", 3, "price_unknown" }, { result.code, done.event, done.exit, done.error.code })
+    assert.equal(0, service.submits())
+  end)
+
+  it("takes the board's own budget as consent up to there, over all of its runs", function()
+    serve()
+    env.write(board, (BOARD:gsub('title', 'budget = 100, title')))
+    assert.equal(0, run().code)
+    assert.equal(2, service.submits())
+    local result = run("--redo", "good")
+    assert.equal(3, result.code)
+    assert.matches("costs about 40 credits, 80 are spent, and the board's budget is 100", result.err)
+    assert.equal(2, service.submits())
+  end)
+
+  it("refuses before spending when the account can't pay, the key isn't valid, or the files can't be written", function()
+    serve("--credits", "79")
+    local result = run("--yes")
+    assert.equal(3, result.code)
+    assert.matches("about 80 credits; the account has 79", result.err)
+    result = program.run({ "run", board, "--yes", "--out", "/proc/nowhere" }, { environment = service.environment })
+    assert.equal(3, result.code)
+    service.environment.CRUN_API_KEY = "ak_another"
+    out = files:file "another"
+    service.environment.OMNI_LEDGER = files:file "ledger.db"
+    result = run("--yes")
+    assert.equal(3, result.code)
+    assert.matches("the key is missing or not valid", result.err)
+    assert.equal(0, service.submits())
+  end)
+
+  it("refuses the whole run when a scene can't be made, says which and why", function()
+    serve()
+    env.write(board, (BOARD:gsub('prompt = "bad"', 'prompt = "bad", references = file "lost.png"')))
+    local result = run("--yes")
+    assert.equal(3, result.code)
+    assert.matches("  ! invalid  bad +.*lost.png", result.out)
+    assert.matches('^omni: nothing was submitted: scene "bad": .*lost.png', result.err)
+    assert.equal(0, service.submits())
+  end)
+end)

@@ -1,0 +1,148 @@
+-- SPDX-License-Identifier: MIT
+-- The program, killed (SIGKILL) at random moments while it makes a film: the same command goes on, and nothing is paid twice.
+-- OMNI_KILL_ROUNDS says how often (25; `make prove` 500), OMNI_KILL_SEED begins the row of random numbers.
+
+local cjson = require "cjson"
+local env = require "helper.env"
+local film = require "omni.film"
+local omni = require "omni"
+local program = require "helper.program"
+
+local rounds = tonumber(os.getenv "OMNI_KILL_ROUNDS") or env.seconds(1) > 1 and 2 or 25
+local seed = tonumber(os.getenv "OMNI_KILL_SEED") or 20261123
+
+local at_once <const> = 3
+
+local BOARD = [[
+return storyboard {
+  title = "Round %d",
+  defaults = { duration = 4 },
+  scene "a" { prompt = "%d a" },
+  scene "b" { prompt = "%d b" },
+  scene "c" { prompt = "%d c", continues = "a" },
+  scene "d" { prompt = "%d d", first_frame = last_frame "b" },
+}
+]]
+local scenes = { "a", "b", "c", "d" }
+
+-- Splitmix64: the same numbers on every machine.
+local function random(state)
+  return function()
+    state = state + 0x9E3779B97F4A7C15
+    local z = state
+    z = (z ~ z >> 30) * 0xBF58476D1CE4E5B9
+    z = (z ~ z >> 27) * 0x94D049BB133111EB
+    return ((z ~ z >> 31) >> 11) / 2 ^ 53
+  end
+end
+
+describe("omni run, killed at a random moment", function()
+  local service, folder
+
+  setup(function()
+    folder = env.directory()
+    service = program.service { "--seconds", "0.25", "--fault", "slow:on=submit,delay=0.12,chance=0.5" }
+  end)
+  teardown(function()
+    service.stop()
+    folder:close()
+  end)
+
+  local function ledger()
+    return cjson.decode(env.output("curl -s " .. service.url .. "/sandbox/ledger")).tasks
+  end
+
+  -- The tasks that the sandbox has charged for a scene.
+  local function charged(round, scene)
+    local found = {}
+    for _, task in ipairs(ledger()) do
+      if task.input.prompt == ("%d %s"):format(round, scene) then found[#found + 1] = task.task_id end
+    end
+    return found
+  end
+
+  local function command(place, ...)
+    return { program.binary, "run", place.board, "--yes", "--jobs", "2", "--out", place.out, ... }
+  end
+  local function run(place, ...)
+    return assert(omni.process(command(place, ...), { environment = place.environment, stdout = "pipe" }))
+  end
+
+  -- Starts it, and kills it after that many seconds, unless it has ended by then.
+  local function run_and_kill(place, seconds)
+    local fiber = omni.spawn(run, place)
+    omni.sleep(seconds)
+    if fiber:done() then return end
+    fiber:cancel()
+  end
+
+  -- What a person does about unknown outcomes: looks into the account, and adopts what was accepted.
+  local function settle_unknown(round, place)
+    local words, seen = {}, 0
+    local client <close> = assert(omni.client { base_url = service.url, api_key = service.key, ledger = place.out .. "/ledger.db" })
+    local plan = assert(omni.plan_storyboard(assert(omni.load_storyboard(place.board)), { client = client, directory = place.out }))
+    for _, scene in ipairs(plan.scenes) do
+      if scene.action == "unknown" then
+        seen = seen + 1
+        local tasks = charged(round, scene.scene)
+        assert.is_true(#tasks <= 1, "an unknown submit was sent twice")
+        if tasks[1] then
+          table.move({ "--adopt", scene.scene, tasks[1] }, 1, 3, #words + 1, words)
+        else
+          table.move({ "--resubmit", scene.scene }, 1, 2, #words + 1, words)
+        end
+      end
+    end
+    assert.is_true(seen > 0, "exit code 4 without an unknown scene")
+    return words, seen
+  end
+
+  -- Answers how many submits had an unknown outcome.
+  local function play(round)
+    local next_number = random(seed + round)
+    local place = { board = folder:file(round .. ".lua"), out = folder:file(round .. ".omni") }
+    place.environment = { HOME = folder.path, CRUN_BASE_URL = service.url, CRUN_API_KEY = service.key }
+    env.write(place.board, (BOARD:gsub("%%d", tostring(round))))
+    for _ = 1, 1 + math.floor(3 * next_number()) do run_and_kill(place, env.seconds(1.8) * next_number()) end
+
+    local result, unknown, words = nil, 0, {}
+    for _ = 1, 4 do
+      result = run(place, table.unpack(words))
+      if result.exit ~= 4 then break end
+      local seen
+      words, seen = settle_unknown(round, place)
+      unknown = unknown + seen
+    end
+    assert.equal(0, result.exit, ("round %d: %s%s"):format(round, result.stdout, result.stderr))
+    for _, scene in ipairs(scenes) do assert.equal(1, #charged(round, scene), ("round %d, scene %s"):format(round, scene)) end
+
+    local clip = assert(film.probe(assert(env.output("ls " .. place.out .. "/media/a-*.mp4"):match("[^\n]+"))))
+    local whole = assert(film.probe(place.out .. "/film.mp4"))
+    assert.is_true(math.abs(whole.seconds - #scenes * clip.seconds) < 0.3, ("round %d: %f s"):format(round, whole.seconds))
+
+    result = run(place)
+    assert.equal(0, result.exit)
+    assert.matches("4 reused", result.stdout)
+    return unknown
+  end
+
+  it(("is run again until the film is there, %d times: each scene is charged once"):format(rounds), function()
+    local next_round, unknown = 1, 0
+    omni.run(function()
+      local fibers = {}
+      for n = 1, at_once do
+        fibers[n] = omni.spawn(function()
+          while next_round <= rounds do
+            local round = next_round
+            next_round = next_round + 1
+            local seen = play(round)
+            unknown = unknown + seen
+          end
+        end)
+      end
+      omni.join(table.unpack(fibers))
+    end)
+    assert.equal(rounds * #scenes, #ledger())
+    if rounds >= 25 then assert.is_true(unknown > 0, "no kill met a submit on its way: the test proves too little") end
+  end)
+end)

@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+local cjson = require "cjson"
+local env = require "helper.env"
+local program = require "helper.program"
+
+local BOARD = [[
+return storyboard {
+  title = "Night", defaults = { duration = 4 },
+  scene "dusk" { prompt = "dusk" },
+  scene "dawn" { prompt = "dawn", first_frame = last_frame "dusk" },
+}
+]]
+
+describe("omni plan", function()
+  local files, board, service
+
+  before_each(function()
+    files = env.directory()
+    board = env.write(files:file "board.lua", BOARD)
+  end)
+  after_each(function()
+    if service then service.stop() end
+    service = nil
+    files:close()
+  end)
+
+  local function serve(...) service = program.service { ... } end
+  local function plan(...) return program.run({ "plan", board, ... }, { environment = service and service.environment }) end
+  local function run(...) return program.run({ "run", board, "--yes", ... }, { environment = service.environment }) end
+  local function planned(...)
+    local result = plan("--json", ...)
+    assert.equal(1, #result.lines, result.err)
+    local event = cjson.decode(result.lines[1])
+    assert.equal(result.code, event.exit)
+    return event, result
+  end
+
+  it("says what a run would do and cost, submits nothing, and leaves nothing behind", function()
+    serve()
+    service.environment.TMPDIR = files.path
+    local result = plan()
+    assert.same({ 0, "" }, { result.code, result.err })
+    assert.equal('Night\n  + submit   dusk  40 credits  new\n  > wait     dawn  40 credits  new; after "dusk"\n'
+      .. "1 to submit, 1 to submit after others: about 80 credits\n"
+      .. "the account has 10000 credits, enough; the board has cost 0 credits so far", result.out)
+    assert.equal(0, service.submits())
+    assert.same({ "board.lua" }, files:names())
+  end)
+
+  it("leaves nothing behind at Ctrl-C, either", function()
+    serve("--fault", "slow:on=estimate,delay=60")
+    service.environment.TMPDIR = files.path
+    local child = program.start({ "plan", board }, { environment = service.environment })
+    local connected = (":%04X 01 "):format(service.url:match("%d+$")) -- remote port, state ESTABLISHED
+    repeat until env.read("/proc/net/tcp"):find(connected, 1, true)
+    child:signal("INT")
+    assert.same({ 130, "" }, { child:finish().code, service:errors() })
+    assert.same({ "board.lua" }, files:names())
+  end)
+
+  it("rehearses, too, without a key", function()
+    local result = plan("--sandbox", "--credits", "50")
+    assert.equal(3, result.code)
+    assert.matches("about 80 sandbox credits\nthe account has 50 sandbox credits, not enough", result.out)
+    assert.matches("\na run would be refused: the plan costs about 80 credits; the account has 50\n", result.out)
+    assert.same({ "board.lua" }, files:names())
+  end)
+
+  it("after a run says what it would reuse, which field changed, and what the board has cost", function()
+    serve()
+    assert.equal(0, run().code)
+    local result = plan()
+    assert.equal("Night\n  = reuse    dusk\n  = reuse    dawn\n2 to reuse: nothing is to be paid\n"
+      .. "the board has cost 80 credits so far", result.out)
+    env.write(board, (BOARD:gsub("defaults = { duration = 4 }", "defaults = { duration = 6 }")))
+    result = plan()
+    assert.matches('\n  %+ submit   dusk  60 credits  duration: 4 → 6\n  > wait     dawn  60 credits  .*after "dusk"\n', result.out)
+    assert.equal(2, service.submits())
+  end)
+
+  it("shows a take that --redo would shoot, and leaves alone what --only doesn't name", function()
+    serve()
+    assert.equal(0, run("--only", "dusk").code)
+    local result = plan("--redo", "dusk", "--only", "dusk")
+    assert.equal(0, result.code)
+    assert.matches("\n  %+ submit   dusk +40 credits  take 2\n  %- left     1 scene", result.out)
+    result = plan("--only", "dsk")
+    assert.equal(2, result.code)
+    assert.matches("^omni: %-%-only: the board has no scene \"dsk\"; did you mean 'dusk'%?", result.err)
+  end)
+
+  it("with --json is one object with stable fields", function()
+    serve()
+    assert.equal(0, run("--only", "dusk").code)
+    local event = planned("--budget", "100")
+    assert.same({ "plan", "Night", false, 40, true, 9960, true, 100, 40, 0 }, { event.event, event.title, event.sandbox, event.credits,
+      event.complete, event.balance, event.affordable, event.budget, event.spent, event.exit })
+    assert.equal(files:file "board.omni", event.directory)
+    local dusk, dawn = event.scenes[1], event.scenes[2]
+    assert.matches("/media/dusk%-%x+.mp4$", dusk.files[1])
+    assert.is_string(dusk.task_id)
+    dusk.files, dusk.task_id = nil, nil
+    assert.same({ scene = "dusk", index = 1, model = "google/gemini-omni", action = "reuse", selected = true, pays = false, take = 1,
+      submit = 1 }, dusk)
+    assert.same({ scene = "dawn", index = 2, model = "google/gemini-omni", action = "submit", why = "new", selected = true, pays = true,
+      take = 1, credits = 40 }, dawn)
+  end)
+
+  it("exits with 3 when a run would be refused: too dear, no price, an invalid scene, no such key", function()
+    serve()
+    local event = planned("--budget", "79")
+    assert.same({ 3, "over_budget" }, { event.exit, event.error.code })
+    assert.matches("a run would be refused: the plan costs about 80 credits, the budget is 79\n", plan("--budget", "79").out)
+    env.write(board, (BOARD:gsub('prompt = "dusk"', 'prompt = "dusk", references = file "lost.png"')))
+    event = planned()
+    assert.same({ 3, "io", "invalid", "invalid" }, { event.exit, event.error.code, event.scenes[1].action, event.scenes[2].action })
+    env.write(board, BOARD)
+    service.environment.CRUN_API_KEY = "ak_another"
+    event = planned()
+    assert.same({ 3, "unauthorized", false }, { event.exit, event.error.code, event.complete })
+    service.stop()
+    serve("--fault", "status-505:on=estimate")
+    event = planned("--budget", "1000")
+    assert.same({ 3, "price_unknown" }, { event.exit, event.error.code })
+    assert.equal(0, planned().exit)
+  end)
+
+  it("exits with 2 when the board can't be used", function()
+    env.write(board, "return storyboard {")
+    local result = plan()
+    assert.same({ 2, "" }, { result.code, result.out })
+    assert.matches("^omni: .*board.lua:1: ", result.err)
+  end)
+
+  it("fits into the terminal", function()
+    serve()
+    env.write(board, (BOARD:gsub('"dusk"', '"黎明の灯台の長い影がのびる朝の海"')))
+    for _, columns in ipairs { 60, 200 } do
+      local shown = program.on_terminal({ "plan", board }, { environment = service.environment, columns = columns })
+      assert.equal(0, shown.code)
+      local below = shown.out:gsub("\27%[[%d;]*m", ""):find('\n            new; after "黎明', 1, true) ~= nil
+      assert.equal(columns == 60, below, shown.out)
+    end
+  end)
+end)

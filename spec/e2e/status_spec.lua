@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: MIT
+-- Against services that omni can't tell from the real one: the ledger is the user's, in XDG_STATE_HOME.
+local cjson = require "cjson"
+local env = require "helper.env"
+local program = require "helper.program"
+
+local function board_of(...)
+  local lines = { "return storyboard { defaults = { duration = 4 }," }
+  for _, name in ipairs { ... } do lines[#lines + 1] = ('scene "%s" { prompt = "%s" },'):format(name, name) end
+  return table.concat(lines, "\n") .. "}"
+end
+
+describe("omni status", function()
+  local files, state, services
+
+  before_each(function()
+    files, services = env.directory(), {}
+    state = files:file "state"
+  end)
+  after_each(function()
+    for _, service in ipairs(services) do service.stop() end
+    files:close()
+  end)
+
+  local function serve(options)
+    local service = program.real_service(options)
+    services[#services + 1] = service
+    service.environment.XDG_STATE_HOME = state
+    return service
+  end
+  -- Without a key, and without a service.
+  local function status(...)
+    return program.run({ "status", ... }, { environment = { XDG_STATE_HOME = state }, directory = files.path })
+  end
+  -- A run that is left as soon as its scene is in flight; the task's id.
+  local function leave(service, board, scene, ...)
+    local child = program.start({ "run", files:file(board), "--yes", ... }, { environment = service.environment, directory = files.path })
+    local id = child:wait_for(scene .. ": pending"):match("task ([%x-]+)")
+    child:signal("INT")
+    child:finish()
+    return id
+  end
+
+  it("without a ledger says that nothing was submitted, and makes none", function()
+    local result = status()
+    assert.same({ 0, "" }, { result.code, result.err })
+    assert.equal("there is no ledger at " .. state .. "/omni/ledger.db: nothing was submitted", result.out)
+    local event = cjson.decode(status("--json").lines[1])
+    assert.same({ "status", false, 0 }, { event.event, event.exists, event.spent.credits })
+    assert.same({}, files:names())
+  end)
+
+  it("lists what is in flight and what is unknown with the ways out, and what was spent: today, in all, on a board, by account", function()
+    local service = serve { seconds = 100, faults = { "drop-after:on=submit,match=lost" } }
+    env.write(files:file "night.lua", board_of("lost", "dusk"))
+    env.write(files:file "day.lua", board_of "noon")
+    local dusk = leave(service, "night.lua", "dusk")
+    local noon = leave(service, "day.lua", "noon")
+
+    local result = status()
+    assert.same({ 0, "" }, { result.code, result.err })
+    for _, line in ipairs {
+      "ledger " .. state .. "/omni/ledger.db", "in flight: 2", "unknown: 1", "  1  night.lua: lost  submitted ",
+      "      it may have cost about 40 credits, balance 10000 before, ", ("omni run %s/night.lua --resubmit lost\n"):format(files.path),
+      ("omni run %s/night.lua --adopt lost TASK_ID\n"):format(files.path), "omni forget 1\n",
+      "spent today: 0 credits (3 submits), and about 120 not yet reported\n",
+      "spent in all: 0 credits (3 submits), and about 120 not yet reported\n",
+    } do
+      assert.is_truthy((result.out .. "\n"):find(line, 1, true), line .. " is missing in\n" .. result.out)
+    end
+    assert.matches("\n  2  night.lua: dusk  pending  for 0:%d%d  about 40 credits  task " .. dusk:gsub("%-", "%%-"), result.out)
+    assert.not_matches("key", result.out) -- one account is none to speak of
+
+    result = status("day.lua")
+    assert.matches("in flight: 1\n  3  noon  pending .*" .. noon:gsub("%-", "%%-"), result.out)
+    assert.matches("unknown: 0\n", result.out)
+    assert.matches("spent on this board: 0 credits %(1 submit%), and about 40 not yet reported", result.out)
+    assert.equal(2, status("dawn.lua").code)
+
+    local event = cjson.decode(status("--json", "night.lua").lines[1])
+    assert.same({ 1, 1, true }, { #event.in_flight, #event.unknown, event.exists })
+    assert.same({ credits = 0, promised = 80, submits = 2 }, event.today)
+    assert.same({ dusk, "dusk", "accepted", 2, files:file "night.lua", 40 }, { event.in_flight[1].task_id, event.in_flight[1].scene,
+      event.in_flight[1].state, event.in_flight[1].submit, event.in_flight[1].board, event.in_flight[1].estimate })
+    assert.same({ "submit_unknown", 1, 10000 }, { event.unknown[1].error.code, event.unknown[1].submit, event.unknown[1].balance_before })
+
+    local other = serve { seconds = 0.05 }
+    env.write(files:file "other.lua", board_of "boat")
+    assert.equal(0, program.run({ "run", files:file "other.lua", "--yes" }, { environment = other.environment }).code)
+    result = status()
+    assert.matches("\nspent in all: 40 credits %(4 submits%), and about 120 not yet reported\n", result.out)
+    local sums = { [service.url] = "0 credits (3 submits), and about 120 not yet reported", [other.url] = "40 credits (1 submit)" }
+    for url, sum in pairs(sums) do
+      local said = ("  %s, key KEY\n    today: %s\n    in all: %s"):format(url, sum, sum):gsub("%p", "%%%0"):gsub("KEY", "%%x+")
+      assert.matches(said, result.out)
+    end
+    assert.is_nil((os.execute(("grep -rqF %s %s"):format(service.key, env.quote(files.path)))))
+  end)
+
+  it("calls a submit unknown whose omni was killed before the answer came", function()
+    local service = serve { faults = { "slow:on=submit,delay=60" } }
+    env.write(files:file "night.lua", board_of "dusk")
+    local child = program.start({ "run", files:file "night.lua", "--yes" }, { environment = service.environment })
+    child:wait_for("dusk: submitting")
+    repeat
+      local row = status("--json")
+      local event = cjson.decode(row.lines[1])
+    until #event.in_flight == 1
+    child:signal("KILL")
+    child:finish()
+    local result = status()
+    assert.matches("\n  1  night.lua: dusk  submitted .*omni ended before the answer came\n", result.out)
+  end)
+
+  it("names a ledger that can't be read", function()
+    local path = env.write(files:file "bytes.db", ("no database "):rep(200))
+    os.execute("chmod 600 " .. env.quote(path))
+    local result = status("--ledger", path)
+    assert.equal(1, result.code)
+    assert.matches("^omni: .*bytes.db", result.err)
+  end)
+end)

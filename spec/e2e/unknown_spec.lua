@@ -1,0 +1,189 @@
+-- SPDX-License-Identifier: MIT
+-- Submits of unknown outcome: shown with what is known of them, never sent again by themselves, moved by a person only.
+local cjson = require "cjson"
+local env = require "helper.env"
+local program = require "helper.program"
+
+local BOARD = [[
+return storyboard {
+  title = "Night", defaults = { duration = 4 },
+  scene "lost" { prompt = "lost" },
+  scene "sea" { prompt = "sea", img_urls = { "https://example.com/sea.jpg" } },
+  scene "dawn" { prompt = "dawn", continues = "lost" },
+}
+]]
+
+describe("a submit of unknown outcome", function()
+  local files, board, out, service
+
+  before_each(function()
+    files = env.directory()
+    board, out = env.write(files:file "board.lua", BOARD), files:file "out"
+  end)
+  after_each(function()
+    if service then service.stop() end
+    service = nil
+    files:close()
+  end)
+
+  local function omni(...) return program.run({ ... }, { environment = service.environment }) end
+  local function run(...) return omni("run", board, "--yes", "--out", out, ...) end
+  local function plan(...) return omni("plan", board, "--out", out, ...) end
+  -- A service that takes those submits without an answer, and a first run against it.
+  local function lose(...)
+    service = program.service { ... }
+    local result = run()
+    assert.equal(4, result.code, result.out .. result.err)
+    return result
+  end
+  -- The sandbox's task for a prompt.
+  local function task_of(prompt)
+    for _, task in ipairs(service.ledger().tasks) do
+      if task.input.prompt == prompt then return task.task_id end
+    end
+  end
+  local ledger = function() return out .. "/ledger.db" end
+
+  it("is shown with time, error, balance and the ways out; it stops what builds on it, and nothing else", function()
+    local result = lose("--fault", "drop-after:on=submit,match=lost")
+    local known = "\n +submitted 20%d%d%-%d%d%-%d%d [%d:]+; it may have cost about 40 credits; balance 10000 before, %d+ after\n"
+    assert.matches("\n  lost  unknown  .*" .. known, result.out)
+    assert.matches("\n  dawn  blocked  not submitted: it builds on scene \"lost\"", result.out)
+    assert.matches("\n  sea   40 credits", result.out)
+    assert.matches("about 40 more not yet reported", result.out)
+    for _, wanted in ipairs { ("omni run %s --out %s --adopt lost TASK_ID\n"):format(board, out),
+      ("omni run %s --out %s --resubmit lost\n"):format(board, out), ("omni forget 1 --ledger %s\n"):format(ledger()) } do
+      assert.is_truthy(result.out:find(wanted, 1, true), wanted .. " is missing in\n" .. result.out)
+    end
+    assert.equal(2, service.submits())
+
+    local again = run()
+    assert.equal(4, again.code)
+    assert.equal(2, service.submits())
+    local planned = plan()
+    assert.equal(4, planned.code)
+    assert.matches("\n  %? unknown  lost +submitted .*it may have cost 40 credits; balance 10000 before, %d+ after\n", planned.out)
+    assert.is_truthy(planned.out:find("--resubmit lost\n", 1, true))
+    assert.matches('\n  > wait     dawn +new; blocked by "lost"\n', planned.out)
+    assert.matches("1 to reuse, 1 unknown, 1 blocked: nothing is to be paid", planned.out)
+    local event = cjson.decode(plan("--json").lines[1])
+    assert.same({ "unknown", 1, 4 }, { event.scenes[1].action, event.scenes[1].submit, event.exit })
+    assert.same({ "lost" }, event.scenes[3].blocked_by)
+  end)
+
+  it("is sent again by --resubmit, after consent like any other; what builds on it follows", function()
+    lose("--fault", "drop-after:on=submit,match=lost,first=1")
+    local refused = omni("run", board, "--out", out, "--resubmit", "lost")
+    assert.equal(3, refused.code)
+    assert.matches("no terminal to ask on", refused.err)
+    local planned = plan("--resubmit", "lost")
+    assert.same({ 0 }, { planned.code })
+    assert.matches("%+ submit   lost  40 credits  once more, as you said: submitted ", planned.out)
+    assert.equal(2, service.submits())
+    local result = run("--resubmit", "lost")
+    assert.same({ 0, 4 }, { result.code, service.submits() })
+    -- Once it is known, --resubmit says that there is nothing to send again.
+    result = run("--resubmit", "lost")
+    assert.same({ 0, 4 }, { result.code, service.submits() })
+    assert.matches('^omni: %-%-resubmit: the outcome of scene "lost" isn\'t unknown', result.err)
+  end)
+
+  it("takes by --adopt the task that a person has found, which is fetched and not paid again", function()
+    lose("--fault", "drop-after:on=submit,match=lost,first=1")
+    local id = task_of "lost"
+    local result = run("--adopt", "lost", id)
+    assert.same({ 0, 3 }, { result.code, service.submits() })
+    assert.matches("\n  ~ resume   lost", result.out)
+    assert.matches("3 of 3 scenes done, 80 credits", result.out)
+    assert.matches("the board has cost 120 credits so far\n?$", result.out)
+    assert.equal(0, run("--adopt", "lost", id).code) -- the same command once more
+    assert.equal(3, service.submits())
+  end)
+
+  it("takes no other task: not of another model or input, not one that is known already, not one that isn't there", function()
+    lose("--fault", "drop-after:on=submit,first=2") -- lost and sea
+    local function refused(code, message, scene, id)
+      local result = run("--adopt", scene, id)
+      assert.equal(code, result.code, result.out .. result.err)
+      assert.matches(message, result.err)
+      assert.equal("", result.out)
+    end
+    refused(3, 'scene "lost": img_urls: the task has %["https://example.com/sea.jpg"%], the scene none; '
+      .. "prompt: the task has sea, the scene lost %(task", "lost", task_of "sea")
+    refused(3, "no such task", "lost", "00000000-0000-0000-0000-000000000000")
+    refused(2, "task_id: must be", "lost", "not an id")
+    -- The same input, given to another model.
+    local other = omni("lua", env.write(files:file "other.lua", [[
+      print(assert(omni.client()):submit({ prompt = "lost", duration = 4 }, { model = "kling/v3" }).id)
+    ]]))
+    refused(3, "model: the task has kling/v3, the scene google/gemini%-omni", "lost", other.lines[1])
+    -- A task that the ledger has, for another scene.
+    assert.equal(4, run("--adopt", "lost", task_of "lost").code)
+    refused(3, 'the ledger has it already, as number %d, scene "lost"', "sea", task_of "lost")
+    refused(2, 'scene "lost" has no submit of unknown outcome', "lost", task_of "sea")
+    assert.equal(4, service.submits()) -- the two, the other model's, and dawn
+  end)
+
+  it("takes no task of another account", function()
+    env.write(board, 'return storyboard { scene "lost" { prompt = "lost" } }')
+    service = program.real_service { faults = { "drop-after:on=submit" } }
+    assert.equal(4, run("--ledger", files:file "one.db").code)
+    local id = task_of "lost"
+    service.stop()
+    service = program.real_service()
+    local result = run("--ledger", files:file "one.db", "--adopt", "lost", id)
+    assert.equal(3, result.code)
+    assert.matches("its submit was made with another key, or at another base URL", result.err)
+    assert.equal(0, service.submits())
+  end)
+
+  it("is given up by omni forget; the scene is a new one then", function()
+    lose("--fault", "drop-after:on=submit,match=lost,first=1")
+    local function forget(...) return omni("forget", "--ledger", ledger(), ...) end
+    local result = forget "1"
+    assert.equal(3, result.code)
+    assert.matches('^1: scene "lost" of board.lua, submitted .*: it may have been charged %(about 40 credits%)\n', result.err)
+    assert.matches("nothing was changed: there is no terminal to ask on\n.*%-%-yes", result.err)
+    for _, wrong in ipairs { "2", "7", "0", "-1", "1.0", "x y" } do -- 2 is done
+      result = forget("1", "--yes", "--", wrong)
+      assert.equal(2, result.code, wrong)
+      assert.matches("neither unknown nor in flight; nothing was changed", result.err)
+    end
+    local asked = program.on_terminal({ "forget", "1", "--ledger", ledger() }, { input = "n\n" })
+    assert.equal(3, asked.code)
+    assert.matches("Forget it%? %[y/N%]", asked.out)
+    assert.equal(4, plan().code)
+
+    result = forget("1", "--yes")
+    assert.same({ 0, "forgot 1" }, { result.code, result.out })
+    assert.matches("\n  %+ submit   lost  40 credits  forgotten before\n", plan().out)
+    assert.equal(2, service.submits())
+    result = run()
+    assert.same({ 0, 4 }, { result.code, service.submits() })
+    assert.equal(2, forget("1", "--yes").code)
+  end)
+end)
+
+describe("omni forget", function()
+  it("gives up what is in flight, by its task's id, and says that it is charged", function()
+    local files <close> = env.directory()
+    local board, service = env.write(files:file "board.lua", BOARD), program.service { "--seconds", "100" }
+    local child = program.start({ "run", board, "--yes", "--jobs", "1" }, { environment = service.environment })
+    local id = child:wait_for("lost: pending"):match("task ([%x-]+)")
+    child:signal("INT")
+    assert.equal(130, child:finish().code)
+    local result = program.run { "forget", id, "--yes", "--ledger", files:file "board.omni/ledger.db" }
+    service.stop()
+    assert.equal(0, result.code)
+    local said = ('1: scene "lost" of board.lua, task %s: it goes on at the service and is charged'):format(id)
+    assert.is_truthy(result.err:find(said, 1, true), result.err)
+  end)
+
+  it("without a ledger says that there is none, and makes none", function()
+    local files <close> = env.directory()
+    local result = program.run { "forget", "1", "--yes", "--ledger", files:file "ledger.db" }
+    assert.equal(2, result.code)
+    assert.matches("there is no ledger at .*ledger.db", result.err)
+    assert.same({}, files:names())
+  end)
+end)
