@@ -45,4 +45,8 @@
   /* Callbacks: the digest of the token in a submit's callback URL, and the task that a callback with it named, unconfirmed. */            \
   X("ALTER TABLE submit ADD COLUMN token TEXT;"                                                                                            \
     "ALTER TABLE submit ADD COLUMN heard TEXT;"                                                                                            \
-    "CREATE UNIQUE INDEX submit_token ON submit (token);")
+    "CREATE UNIQUE INDEX submit_token ON submit (token);")                                                                                 \
+  /* Scenes that are to be shot again, until the run that was told so has come to its end. */                                              \
+  X("CREATE TABLE redo ("                                                                                                                  \
+    "  board TEXT NOT NULL, base TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (board, base)"                                            \
+    ") STRICT;")

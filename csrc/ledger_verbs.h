@@ -76,6 +76,11 @@
   X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
   X(latest_take, 0,                                                                                                                        \
     "SELECT max(take) AS take FROM submit WHERE base = :base AND state NOT IN " FREE)                                                      \
+  X(begin_redo, 1, "INSERT INTO redo (board, base, since) VALUES (:board, :base, " NOW ") ON CONFLICT DO NOTHING")                         \
+  X(end_redo, 1, "DELETE FROM redo WHERE board = :board")                                                                                  \
+  X(redone, 0,                                                                                                                             \
+    "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base"     \
+    " AND submit.intended_at >= redo.since AND submit.state NOT IN " FREE)                                                                 \
   X(last_of_scene, 0,                                                                                                                      \
     SUBMIT " WHERE board = :board AND scene = :scene AND state <> 'refused' ORDER BY id DESC LIMIT 1")                                     \
   X(by_task, 0,                                                                                                                            \
@@ -84,11 +89,11 @@
     "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits,"                                                         \
     " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised FROM submit WHERE state NOT IN " FREE                    \
     " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account")             \
-  /* How long the last such tasks took, the quickest first. */                                                                             \
+  /* How long the last such tasks took, in seconds from their making to their end, the quickest first. */                                  \
   X(typical, 0,                                                                                                                            \
-    "SELECT took FROM (SELECT coalesce(seconds, completed_at - created_at) AS took FROM submit WHERE model = :model"                       \
+    "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model"               \
     " AND state = 'success' AND json_extract(input, '$.duration') IS :duration AND json_extract(input, '$.resolution') IS :resolution"     \
-    " ORDER BY id DESC LIMIT 50) WHERE took IS NOT NULL ORDER BY took")                                                                    \
+    " ORDER BY id DESC LIMIT 100) WHERE took BETWEEN 0 AND 86400 ORDER BY took, id")                                                       \
   X(remember_file, 1,                                                                                                                      \
     "INSERT INTO file (submit, number, path, sha256, size, at) SELECT id, :number, :path, :sha256, :size, " NOW " FROM submit"             \
     " WHERE id = " THIS " ON CONFLICT DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size,"                 \

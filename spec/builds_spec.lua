@@ -121,6 +121,25 @@ describe("a board that is run again", function()
     end)
   end)
 
+  it("redoes a scene once, however often a run that was told so is cut short and started again", function()
+    studio.open({}, function(s)
+      local board = studio.board("a", "b")
+      assert(s:run(board))
+      local run, folder
+      run, folder = s:begin(board, {
+        on_event = function(event)
+          if event.event == "fetched" then omni.spawn(function() run:interrupt() end) end
+        end,
+      }, { redo = { "a" } })
+      run:join()
+      folder:close()
+      assert.same({ "reused", "reused" }, statuses(assert(s:run(board, { redo = { "a" } }))))
+      assert.equal(3, s:submits())
+      assert.same({ "fetched", "reused" }, statuses(assert(s:run(board, { redo = { "a" } })))) -- that one had come to its end
+      assert.equal(4, s:submits())
+    end)
+  end)
+
   it("with `only`, makes one scene and what it builds on", function()
     studio.open({}, function(s)
       local summary = assert(s:run(chain(), { only = { "noon" } }))

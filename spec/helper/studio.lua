@@ -55,9 +55,9 @@ end
 
 ---Begins to carry out a plan, whatever it costs.
 ---@return omni.Run, omni.Directory
-function Studio_methods:begin(board, more)
+function Studio_methods:begin(board, more, planned)
   local opened = assert(directories.open(self.directory))
-  return start(assert(self:plan(board)), merged(self:given(more), { directory = opened })), opened
+  return start(assert(self:plan(board, planned)), merged(self:given(more), { directory = opened })), opened
 end
 
 ---How many submits the sandbox has accepted.

@@ -32,6 +32,7 @@ local media_days <const> = 13 -- media URLs expire after about 14 days (docs/ser
 ---@field pays? boolean        this run would pay for it
 ---@field selected boolean     this run touches it
 ---@field take? integer
+---@field redo? boolean        it was asked for another take
 ---@field identity? string
 ---@field base? string
 ---@field form? string
@@ -253,6 +254,9 @@ local function build(self, board, given)
     take = function(scene, base)
       local latest = ask(self, "latest_take", { base = base })[1].take
       if not redo[scene.name] or not latest then return latest or 1 end
+      -- A run that was told the same and never came to its end has made it already.
+      local begun = ask(self, "redone", { board = self.board_key, base = base })[1].take
+      if begun then return begun end
       -- One that is still under way is the one that was asked for: the same command goes on, and pays once.
       local row = self:look_up { identity = identity.with_take(base, latest) }
       return row and row.state ~= "success" and latest or latest + 1
@@ -267,7 +271,7 @@ local function build(self, board, given)
     local scene, found = board.scenes[index], same[index]
     local entry = {
       scene = scene.name, index = index, model = scene.model, take = found.take, identity = found.identity, base = found.base,
-      form = found.form, error = found.error,
+      form = found.form, error = found.error, redo = redo[scene.name],
     }
     plan.scenes[index], plan.by_name[scene.name] = entry, entry
     if entry.error then

@@ -145,6 +145,7 @@ function Run_methods:join()
   if bug then error(bug, 0) end
   local summary = summarize(self)
   if not self.stopped then complete(self, summary) end
+  if not summary.interrupted then self.ledger:note("end_redo", { board = self.plan.board_key }) end
   return summary
 end
 
@@ -174,6 +175,7 @@ local function start(plan, given)
   if given.client.play then run.ledger:note("abandon", { account = given.client.account }) end
   local stems = names.stems(plan.board.scenes, plan.scenes)
   for index, entry in ipairs(plan.scenes) do
+    if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end
     local record = {
       scene = entry.scene, index = index, status = "waiting", entry = entry, stem = stems[index], estimate = entry.credits,
       sending = { is_stopped = function() return run.stopped end },

@@ -159,7 +159,7 @@ end
 local function resume(run, record, row)
   local problem
   record.entry.row = row
-  set(run, record, "pending")
+  if row.state == "intended" then set(run, record, "pending") end
   row, problem = other_run(run, row)
   if not row then return set(run, record, "failed", problem) end
   record.entry.row = row
