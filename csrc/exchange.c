@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 enum {
-  MAX_SAID = 1024,        // bytes that are kept of what a storage says of an upload
+  MAX_SAID = 1024,        // bytes that are kept of what is said to an upload or a post
   MAX_UNSENT = 64 * 1024, // bytes of an upload that the system holds and hasn't sent
 };
 
@@ -131,7 +131,7 @@ static size_t on_media(char *bytes, size_t one, size_t length, void *argument) {
   return length;
 }
 
-// Of what a storage says only the beginning is kept, for the message of a failure.
+// Of what is said to an upload or a post only the beginning is kept, for people.
 static size_t on_said(char *bytes, size_t one, size_t length, void *argument) {
   easy_slot *slot = argument;
   size_t room = MAX_SAID - slot->length, counted = on_header(bytes, one, length, argument);
@@ -162,6 +162,11 @@ static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
 
 // --- setting up
 
+// Goes to anybody, and so without the key.
+static bool is_foreign(exchange_kind kind) {
+  return kind == DOWNLOAD || kind == UPLOAD || kind == POST;
+}
+
 // What all exchanges of a kind have in common; set once for a slot.
 static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *s) {
   bool fine = true;
@@ -178,14 +183,14 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   if (s->proxy || s->direct) SET(CURLOPT_NOPROXY, s->proxy ? "" : "*"); // nothing out of the environment
   if (s->ca_file) SET(CURLOPT_CAINFO, s->ca_file);
   if (kind == QUERY && s->server) SET(CURLOPT_CURLU, s->server);
-  if (kind == DOWNLOAD || kind == UPLOAD) {
-    // No key, and no time-out for the whole, however large it is; silence is noticed in lua/omni/exchange.lua.
+  // A file has no time-out for the whole, however large it is; silence is noticed in lua/omni/exchange.lua.
+  if (kind != DOWNLOAD && kind != UPLOAD) SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
+  if (is_foreign(kind)) {
     SET(CURLOPT_USERAGENT, s->user_agent);
     SET(CURLOPT_WRITEFUNCTION, kind == DOWNLOAD ? on_media : on_said);
     if (kind == DOWNLOAD) SET(CURLOPT_BUFFERSIZE, 256L * 1024);
   } else {
     SET(CURLOPT_WRITEFUNCTION, on_answer);
-    SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line of that name is among ours
     // Allocated anew for each transfer; answers are small. Refused while a handle has one left (of this size), as it has
     // after a look-up that failed.
@@ -198,8 +203,9 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
     SET(CURLOPT_SEEKFUNCTION, on_seek);
     SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
   }
-  // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).
-  if (s->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
+  // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634). After a post there is none: each has a
+  // connection of its own, and one kept idle would only take a place at its peer.
+  if (kind == POST || s->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
 #undef SET
   return fine;
 }
@@ -208,7 +214,7 @@ bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, vo
   const exchange_settings *s = x->settings;
   bool fine = true;
 #define SET(option, value) fine = fine && curl_easy_setopt(slot->easy, option, value) == CURLE_OK
-  if (slot->kind != x->kind || x->kind == CALL) { // calls differ in method and body: always from the beginning
+  if (slot->kind != x->kind || x->kind == CALL || x->kind == POST) { // these differ in method, proxy, headers: always from the beginning
     curl_easy_reset(slot->easy);
     fine = set_common(slot->easy, x->kind, s) && fresh(slot->easy, argument);
     SET(CURLOPT_ERRORBUFFER, slot->trouble);
@@ -238,7 +244,8 @@ bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, vo
     if (!x->body) SET(CURLOPT_HTTPHEADER, s->key_headers);
     if (strcmp(x->method, x->body ? "POST" : "GET") != 0) SET(CURLOPT_CUSTOMREQUEST, x->method);
   }
-  if (x->kind == DOWNLOAD || x->kind == UPLOAD) SET(CURLOPT_HTTPHEADER, x->own_headers);
+  if (is_foreign(x->kind)) SET(CURLOPT_HTTPHEADER, x->own_headers);
+  if (x->kind == POST && !s->proxy && url_is_loopback(x->url)) SET(CURLOPT_NOPROXY, "*");
   if (x->kind == UPLOAD) SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_size(x->source));
 #undef SET
   slot->length = 0;

@@ -17,7 +17,7 @@
 
 enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes: of one answer, all its header lines together; also of a page that nobody needs
 
-typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD, UPLOAD } exchange_kind;
+typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD, UPLOAD, POST } exchange_kind; // the first three are the account's, and carry its key
 // FINISHING: the bytes are there, the file is being synced. TOLD: Lua knows of the end. CLOSED: the client has let go of it.
 typedef enum { RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
 
@@ -53,7 +53,7 @@ typedef struct exchange {
 
   download *file;
   upload *source;
-  struct curl_slist *own_headers;   // of a download that goes on, or of an upload
+  struct curl_slist *own_headers;   // of a download that goes on, of an upload, of a post
   char *validator;                  // ETag or Last-Modified of what the file holds already, or NULL
   int64_t expected_total;           // what the server said before; -1 when it didn't
   int64_t asked_from, total;        // -1 when the total isn't known

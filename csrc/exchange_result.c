@@ -180,12 +180,28 @@ static bool push_upload(lua_State *L, exchange *x) {
   return false;
 }
 
+// Whatever it is: what it means is the caller's to say. A refusal counts though the rest of the answer broke off.
+static bool push_post(lua_State *L, exchange *x) {
+  if (x->outcome != CURLE_OK && x->status < 300) {
+    push_network_failure(L, x);
+    return false;
+  }
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, x->status);
+  lua_setfield(L, -2, "status");
+  lua_pushlstring(L, x->slot->length ? x->slot->answer : "", x->slot->length);
+  lua_setfield(L, -2, "text");
+  return true;
+}
+
 int exchange_push_result(lua_State *L, exchange *x) {
   bool fine;
   if (x->kind == DOWNLOAD && x->slot) {
     fine = push_download(L, x);
   } else if (x->kind == UPLOAD && x->slot) {
     fine = push_upload(L, x);
+  } else if (x->kind == POST && x->slot) {
+    fine = push_post(L, x);
   } else if (x->outcome == CURLE_OK && x->slot) {
     fine = push_answer(L, x);
   } else {

@@ -44,6 +44,16 @@ static bool is_loopback(const char *host) {
   return strcasecmp(host, "localhost") == 0 || (numeric && strncmp(host, "127.", 4) == 0) || strcmp(host, "[::1]") == 0;
 }
 
+bool url_is_loopback(const char *url) {
+  CURLU *parts = curl_url();
+  char *host = NULL;
+  bool loopback = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                  curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && is_loopback(host);
+  curl_free(host);
+  curl_url_cleanup(parts);
+  return loopback;
+}
+
 // Reads base_url; returns why it can't be used, or NULL.
 static const char *take_base_url(exchange_settings *s, char *text) {
   s->base_url = text;
@@ -129,17 +139,26 @@ static long version_option(lua_State *L) {
   return luaL_error(L, "option 'http_version' must be 'auto', '1.1' or '2-prior-knowledge'");
 }
 
-void settings_take(lua_State *L, exchange_settings *s) {
+// Reads base_url and api_key, unless there is neither.
+static void take_account(lua_State *L, exchange_settings *s) {
   const char *why = "it must be a string";
+  int top = lua_gettop(L);
   char *base_url = string_option(L, "base_url");
+  bool none = !base_url && lua_getfield(L, 1, "api_key") == LUA_TNIL;
+  lua_settop(L, top);
+  if (none) return;
   if (!base_url || (why = take_base_url(s, base_url))) luaL_error(L, "option 'base_url' can't be used: %s", why);
   if ((why = take_key(s, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
+}
+
+void settings_take(lua_State *L, exchange_settings *s) {
+  take_account(L, s);
   s->user_agent = string_option(L, "user_agent");
   if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
   if (!add_common_headers(L, s)) luaL_error(L, "not enough memory");
   s->proxy = string_option(L, "proxy");
   s->ca_file = string_option(L, "ca_file");
-  if (!split_base_url(s)) luaL_error(L, "not enough memory");
+  if (s->base_url && !split_base_url(s)) luaL_error(L, "not enough memory");
   s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
   s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
   s->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);

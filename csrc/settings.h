@@ -11,7 +11,7 @@
 
 // What all exchanges of a client share; owned by the client, which outlives its exchanges' running.
 typedef struct {
-  char *base_url; // without a slash at its end
+  char *base_url; // without a slash at its end; NULL where there is no account, nor then a key
   // A query's URL is mostly the same: libcurl parses and prints URLs letter by letter, which costs more than sending them.
   // So it is given the server's URL once, in parts, and each query's target. NULL where a proxy needs to see the whole URL.
   CURLU *server;
@@ -26,11 +26,14 @@ typedef struct {
   bool direct; // the service is on this machine: no proxy out of the environment
 } exchange_settings;
 
-// Fills zeroed settings from the table of options at index 1. Raises for what can't be used, never showing the key;
+// Fills zeroed settings from the table of options at index 1; without base_url and api_key they are no account's. Raises for what can't be used, never showing the key;
 // settings_free is due in either case.
 void settings_take(lua_State *L, exchange_settings *s);
 // Frees everything, wiping the key. Idempotent.
 void settings_free(exchange_settings *s);
+
+// Whether the URL leads to this machine: there no proxy out of the environment is asked.
+bool url_is_loopback(const char *url);
 
 // Appends a header line; false when there is no memory.
 bool header_add(struct curl_slist **list, const char *line);

@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Types of csrc/client.c, csrc/task.c, csrc/readiness.c and csrc/digest.c; the rest of omni.core is in system.d.lua and process.d.lua.
+-- Types of csrc/client.c, csrc/client_verbs.c, csrc/task.c, csrc/readiness.c and csrc/digest.c; the rest of omni.core is in system.d.lua and process.d.lua.
 
 ---@class omni.core
 ---@field json table   our own instance of lua-cjson: encode, decode, null
@@ -25,7 +25,7 @@ local Exchange = {}
 ---@return boolean
 function Exchange:done() end
 ---@param into? table  for a query: the table to fill
----@return any value   submit: the task id; query: the table; call: the answer's data; download, upload: bytes
+---@return any value   submit: the task id; query: the table; call: the answer's data; download, upload: bytes; post: { status, text }
 ---@return omni.Failure|nil
 function Exchange:result(into) end
 ---@return integer bytes, integer|nil total, string|nil validator
@@ -70,6 +70,14 @@ function Http:download(owner, url, path, offset, validator, total) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil    "io": the file can't be read
 function Http:upload(owner, url, path, content_type) end
+---POSTs to anybody, without the key, at most once. A redirect isn't followed, an answer of any status is a result: its `status`,
+---and as `text` the first KiB of what was said, as it came.
+---@param owner any
+---@param url string
+---@param body string
+---@param content_type string
+---@return omni.Exchange
+function Http:post(owner, url, body, content_type) end
 ---@return any owner  of the next exchange that is done, each once; nil: none
 function Http:finished() end
 ---@return integer
@@ -80,7 +88,8 @@ function Http:busy() end
 function Http:owners() end
 function Http:close() end
 
----Opens the HTTP client. Raises for an option that can't be used, without showing its value.
+---Opens the HTTP client. Raises for an option that can't be used, without showing its value. With neither `base_url` nor `api_key`
+---it has no account: no submit, query or call.
 ---@param options table
 ---@return omni.Http
 function core.client(options) end

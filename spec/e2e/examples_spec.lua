@@ -52,6 +52,14 @@ describe("the example", function()
     end)
   end
 
+  for _, name in ipairs { "callbacks", "callbacks_cqueues", "callbacks_luv" } do
+    it(name .. ".lua runs in plain Lua, and its task's callback is confirmed", function()
+      local directory <close> = env.directory()
+      local said = run_in(directory, ("%s timeout 60 %s %s"):format(paths, env.lua, env.quote(root .. "/examples/" .. name .. ".lua")))
+      assert.truthy(said:find("^success\t[%x-]+\t1 callback confirmed\n$"), said)
+    end)
+  end
+
   it("dawn.lua runs in the program, and its clip is a film of four seconds", function()
     local directory <close> = env.directory()
     local said = run_in(directory, ("%s lua %s"):format(omni, env.quote(root .. "/examples/dawn.lua")))

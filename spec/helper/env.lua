@@ -89,15 +89,17 @@ function env.gzip(text, size)
   return env.output(("head -c %d /dev/zero | gzip -9 -c"):format(size))
 end
 
----Ports of the loopback address that nothing listens on just now.
+---Ports of the loopback address that nothing listens on just now, and that the system gives to no connection by itself.
 ---@param count integer
 ---@return integer ...
 function env.free_ports(count)
   local socket = require "socket"
   local servers, ports = {}, {}
   for i = 1, count do
-    servers[i] = assert(socket.bind("127.0.0.1", 0))
-    ports[i] = math.tointeger(tonumber((select(2, servers[i]:getsockname()))))
+    repeat
+      ports[i] = math.random(20000, 32000)
+      servers[i] = socket.bind("127.0.0.1", ports[i])
+    until servers[i]
   end
   for _, server in ipairs(servers) do server:close() end
   return table.unpack(ports)

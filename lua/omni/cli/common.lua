@@ -42,6 +42,51 @@ function common.add_ledger_option(command)
     "The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; a sandbox's: ledger.db in the output)."):argname("PATH"))
 end
 
+local function url_option(option)
+  return option:argname("URL"):convert(function(given)
+    if given:find("^[hH][tT][tT][pP][sS]?://[^/?#%s]") and not given:find("[%c%s]") then return given end
+    return nil, ("%s: '%s' should be an http or https URL"):format(option._name, given)
+  end)
+end
+
+---Adds the options of a receiver of callbacks to a command.
+---@param command table  argparse's
+---@param default string  what --listen is when it isn't given
+function common.add_receiver_options(command, default)
+  command:option("--listen", "Take the service's callbacks at this address (default: " .. default .. ")."):argname("ADDRESS:PORT")
+    :convert(function(given)
+      local port = given:match("^%d+$") or given:match("^[^:%s]*:(%d+)$") or given:match("^%[[%x:.]+%]:(%d+)$")
+      if port and tonumber(port) <= 65535 then return given end
+      return nil, ("--listen: '%s' should be ADDRESS:PORT, or a port"):format(given)
+    end)
+  url_option(command:option("--public-url", "Where the service can reach it (default: the address itself)."))
+  common.path(command:option("--tls-certificate", "Speak TLS, with the certificate in this file."):argname("FILE"))
+  common.path(command:option("--tls-key", "The certificate's key, in a file that nobody else can read."):argname("FILE"))
+end
+
+---Opens the receiver that the options ask for.
+---@param given table
+---@param client omni.Client
+---@param on_event? fun(event: table)
+---@return omni.Receiver|nil, omni.Error|nil
+function common.open_receiver(given, client, on_event)
+  return require("omni").callbacks {
+    client = client, listen = given.listen, public_url = given.public_url, tls_certificate = given.tls_certificate,
+    tls_key = given.tls_key, on_event = on_event,
+  }
+end
+
+---Says what is wrong with the given options that speak of a receiver, or nil.
+---@param given table
+---@return string|nil
+function common.receiver_misuse(given)
+  if (given.tls_certificate == nil) ~= (given.tls_key == nil) then return "--tls-certificate and --tls-key go together" end
+  if given.listen then return nil end
+  for _, name in ipairs { "public_url", "tls_certificate" } do
+    if given[name] then return ("--%s is for a receiver of callbacks; add --listen"):format((name:gsub("_", "-"))) end
+  end
+end
+
 ---Adds the options of a sandbox to a command.
 ---@param command table  argparse's
 function common.add_sandbox_options(command)

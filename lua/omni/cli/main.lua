@@ -4,8 +4,9 @@
 local options = require "omni.options"
 local version = require "omni.version"
 
-local order = { "plan", "run", "status", "forget", "lua", "sandbox", "trigger" }
-local known = { plan = true, run = true, status = true, forget = true, lua = true, sandbox = true, trigger = true, help = true }
+local order = { "plan", "run", "status", "forget", "listen", "lua", "sandbox", "trigger" }
+local known = { help = true }
+for _, name in ipairs(order) do known[name] = true end
 
 local function say(message)
   io.stderr:write("omni: ", message, "\n")

@@ -18,6 +18,7 @@ function command.define(parser)
   parser:mutex(
     parser:flag("--keep-going", "When a scene fails, go on with those that don't build on it (the default)."),
     parser:flag("--fail-fast", "When a scene fails, submit nothing more."))
+  common.add_receiver_options(parser, "not at all; results are asked for")
   parser:flag("--json", "One JSON event a line on stdout.")
 end
 
@@ -140,6 +141,12 @@ local function carry_out(opened, on_interrupt)
   local directory <close>, problem = directories.open(opened.directory, function()
     common.say(("another omni run is at work in %s; waiting for it"):format(require("omni.core").clean(opened.directory)))
   end)
+  local records
+  if not problem then records, problem = opened.client:board_ledger(opened.directory) end
+  if opened.given.listen and not problem then -- it is closed with the client
+    problem = select(2, common.open_receiver(opened.given, opened.client))
+  end
+  if records then require("omni.confirming").settle_heard(opened.client) end
   problem = problem or adopt(opened)
   local plan
   if not problem then plan, problem = opened:plan() end
@@ -157,6 +164,8 @@ end
 ---@param given table  what argparse found
 ---@return integer exit code
 function command.run(given)
+  local misuse = common.receiver_misuse(given)
+  if misuse then return common.say(misuse) or 2 end
   local opened <close> = boards.open(given, false)
   if not opened then return 2 end
   local code, failure = common.in_loop(function(on_interrupt) return carry_out(opened, on_interrupt) end)

@@ -52,7 +52,7 @@ local function misuse(given)
   end
 end
 
-local function random_integer() return math.random(0) end
+local function random_integer() return math.tointeger(tonumber("0x" .. require("omni.core").token(8))) end
 
 -- What is POSTed, and the id of the task that it names, if it does.
 local function body_of(given)

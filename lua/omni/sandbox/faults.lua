@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- What can go wrong in the sandbox, one row each, and the words to ask for it: "NAME[:key=value,...]" (docs/sandbox.md).
+-- The words to ask the sandbox for faults, "NAME[:key=value,...]" (docs/sandbox.md), and when one strikes. What there is stands in
+-- fault_rows.lua.
 
 local err = require "omni.error"
 local options = require "omni.options"
 local random = require "omni.sandbox.random"
+local rows = require "omni.sandbox.fault_rows"
 
 -- What a request can be: calls of the API; a clip, an uploaded file, the bytes of one on their way here.
 local api = { submit = true, query = true, estimate = true, balance = true, upload_url = true }
@@ -66,91 +68,10 @@ local function one_of(values)
 end
 keys.reset = one_of { yes = true, no = false }
 keys.when = one_of { before = "before", after = "after" }
-
----The date of HTTP headers.
----@param seconds integer  Unix seconds
----@return string
-local function http_date(seconds)
-  return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) --[[@as string]]
-end
-
--- An answer with this code, as HTTP status or under HTTP 200.
-local function answering(status, code, message)
-  return function(response, fault)
-    local wait = fault.retry_after
-    response.status, response.code, response.message, response.data = status, code, message, nil
-    response.body = nil
-    response.headers = { ["Retry-After"] = wait and (wait.seconds or http_date(os.time() + wait.ahead)) or nil }
-  end
-end
-
-local function hang_up(response, fault)
-  response.drop, response.reset = true, fault.reset
-end
-
-local function cut(response, fault)
-  response.cut, response.reset = true, fault.reset
-end
-
-local function with_body(context) return context.method ~= "HEAD" end
-local function from_start(context)
-  return with_body(context) and (not context.range or context.range:find "^bytes=0%-" ~= nil)
-end
-
----@class omni.sandbox.FaultRow
----@field name string
----@field about string
----@field when "task"|"before"|"after"  at what: a task's fate, or a request before or after it is handled
----@field on? table<string, boolean>    fixed: there is no key `on`
----@field keys? string[]                beside those of every fault
----@field only? fun(context: table): boolean
----@field effect fun(subject: table, fault: table)  edits the task's fate or the response
-
----@type omni.sandbox.FaultRow[]
-local rows = {
-  { name = "fail", when = "task", on = { task = true }, keys = { "reason" }, about = "the task fails (its result has code 501)",
-    effect = function(fate, fault)
-      fate.ends, fate.reason = "failed", fault.reason or "the sandbox was asked to let this task fail"
-    end },
-  { name = "no-media", when = "task", on = { task = true }, about = "the task succeeds, but without a media URL",
-    effect = function(fate) fate.no_media = true end },
-  { name = "never", when = "task", on = { task = true }, about = "the task runs and never ends",
-    effect = function(fate) fate.never = true end },
-  { name = "drop-before", when = "before", keys = { "reset" }, effect = hang_up,
-    about = "the connection is closed before the request is handled: nothing is charged" },
-  { name = "drop-after", when = "after", keys = { "reset" }, effect = hang_up,
-    about = "the request is handled, and charged; then the connection is closed without an answer" },
-  { name = "cut", when = "after", keys = { "reset" }, effect = cut, only = with_body,
-    about = "the answer breaks off in its middle" },
-  { name = "garbage", when = "after", about = "the answer is an HTML page under HTTP 200",
-    effect = function(response)
-      response.status, response.headers = 200, { ["Content-Type"] = "text/html" }
-      response.body = "<!DOCTYPE html>\n<html><body><h1>We'll be back soon</h1></body></html>\n"
-    end },
-  { name = "slow", when = "after", keys = { "delay" }, about = "the request is handled, and answered late (delay=2)",
-    effect = function(response, fault) response.delay = (response.delay or 0) + (fault.delay or 2) end },
-  { name = "media-cut", when = "after", on = { media = true }, keys = { "reset" }, effect = cut, only = from_start,
-    about = "a download from a clip's beginning breaks off in its middle; one that continues (Range) does not" },
-  { name = "media-expired", when = "before", on = { media = true }, about = "a clip isn't there any more: HTTP status 403",
-    effect = answering(403, 403, "this file has expired") },
-  { name = "upload-expired", when = "before", on = { upload = true }, about = "the presigned URL of an upload has expired: HTTP status 403",
-    effect = answering(403, 403, "the presigned URL has expired") },
-}
-
-local codes = {
-  { 429, "rate limited" }, { 455, "under maintenance" }, { 500, "unexpected server error" },
-  { 503, "temporarily unavailable" }, { 505, "this feature is disabled" },
-}
-for _, row in ipairs(codes) do
-  local code, message = row[1], row[2]
-  rows[#rows + 1] = { name = "status-" .. code, when = "before", keys = { "retry_after", "when" },
-    about = ("HTTP status %d: %s"):format(code, message), effect = answering(code, code, message) }
-  rows[#rows + 1] = { name = "envelope-" .. code, when = "before", keys = { "retry_after", "when" },
-    about = ("HTTP status 200 with code %d in the envelope"):format(code), effect = answering(200, code, message) }
-end
+keys.kind = one_of { status = "status", id = "id", garbage = "garbage" }
 
 local by_name = {}
-for _, row in ipairs(rows) do
+for _, row in ipairs(rows.all) do
   by_name[row.name] = row
   row.known = { every = true, first = true, chance = true, match = true, on = not row.on or nil }
   for _, key in ipairs(row.keys or {}) do row.known[key] = true end
@@ -202,8 +123,9 @@ end
 local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
----The faults that strike now, in the order in which they were asked for. Asked once for each request and each task.
----@param kind "submit"|"query"|"estimate"|"balance"|"upload_url"|"upload"|"file"|"media"|"task"
+---The faults that strike now, in the order in which they were asked for. Asked once for each request, for each
+---task, and for the callbacks of each task that has any.
+---@param kind "submit"|"query"|"estimate"|"balance"|"upload_url"|"upload"|"file"|"media"|"task"|"callback"
 ---@param context { prompt?: string, method?: string, range?: string }
 ---@return table[]
 function Faults_methods:strike(kind, context)
@@ -216,7 +138,7 @@ end
 
 ---Lets those of `struck` that work at `when` edit the subject.
 ---@param struck table[]
----@param when "task"|"before"|"after"
+---@param when "task"|"callback"|"before"|"after"
 ---@param subject table
 ---@return boolean changed
 local function apply(struck, when, subject)
@@ -246,4 +168,4 @@ local function open(specs, seed)
   return faults
 end
 
-return { open = open, apply = apply, rows = rows, http_date = http_date }
+return { open = open, apply = apply, rows = rows.all, http_date = rows.http_date }

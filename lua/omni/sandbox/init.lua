@@ -4,6 +4,7 @@
 -- Takes omni.core by name: files and the clock, which omni's init.lua doesn't offer; and loop and server by theirs, so that the
 -- sandbox can be had without the client.
 
+local callbacks = require "omni.sandbox.callbacks"
 local clips = require "omni.sandbox.clips"
 local core = require "omni.core"
 local credentials = require "omni.credentials"
@@ -37,11 +38,18 @@ function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
----Ends it: nothing is answered any more; what is in a temporary directory is removed. Can be called again.
+---The callbacks that were sent, in order: the same as `GET /sandbox/callbacks`, as a table (null is nil).
+---@return omni.sandbox.Callback[]
+function Sandbox_methods:callbacks()
+  return self.service:sent()
+end
+
+---Ends it: nothing is answered and no callback is sent any more; what is in a temporary directory is removed. Can be called again.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true
   self.server:close()
+  self.told:close()
   if self.temporary then self.uploads:remove() end
   self.clips:close(self.temporary)
 end
@@ -50,6 +58,7 @@ Sandbox_mt.__close = Sandbox_methods.close
 
 -- What the server's handler returns for a response of the service.
 local function outcome(request, response)
+  if response.wait then response.wait() end
   if response.delay then loop.park(response.delay) end
   if response.drop then
     request:drop { reset = response.reset or false }
@@ -97,8 +106,9 @@ local function open(given)
 
   local kept = uploads.store(directory .. "/uploads")
   local store = clips.open { directory = directory, seed = seed, clip = media.clip }
+  local told = callbacks.open { seed = seed }
   local served = service.open {
-    key = key, seconds = o.seconds or 3, seed = seed, credits = credits, faults = wrong,
+    key = key, seconds = o.seconds or 3, seed = seed, credits = credits, faults = wrong, callbacks = told,
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, bytes) return kept:keep(name, bytes) end,
     now = core.now, wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
@@ -122,7 +132,7 @@ local function open(given)
   served.url = web.url
   return setmetatable({
     url = web.url, key = key, directory = directory,
-    server = web, service = served, clips = store, uploads = kept, temporary = not o.directory,
+    server = web, service = served, told = told, clips = store, uploads = kept, temporary = not o.directory,
   }, Sandbox_mt)
 end
 

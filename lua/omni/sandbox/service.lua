@@ -7,6 +7,7 @@ local faults = require "omni.sandbox.faults"
 local files = require "omni.sandbox.files"
 local inputs = require "omni.input"
 local json = require "omni.sandbox.json"
+local payload = require "omni.sandbox.payload"
 local price = require "omni.sandbox.price"
 local stored = require "omni.sandbox.stored"
 local tasks = require "omni.sandbox.tasks"
@@ -14,7 +15,6 @@ local uploads = require "omni.sandbox.uploads"
 
 local most_body <const> = 1024 * 1024 -- bytes of a request that brings no file
 
-local envelope = json.shape { "code", "message", "data" }
 local accepted_object = json.shape { "task_id" }
 local balance_object = json.shape { "balance" }
 local estimate_object = json.shape { "estimated_credits", "balance", "affordable" }
@@ -78,6 +78,20 @@ local function check(body)
   }
 end
 
+local function media_url(self, id)
+  return ("%s/media/%s.mp4"):format(self.url, id)
+end
+
+-- Has the task's callbacks sent. Returns what its submit's answer must wait for, if anything.
+local function announce(self, task)
+  if not task.callback_url or not self.callbacks then return nil end
+  local plan = self.callbacks:plan {
+    task = task, tasks = self.tasks, media_url = media_url(self, task.id), forged_url = media_url(self, "forged"),
+  }
+  faults.apply(self.faults:strike("callback", { prompt = task.prompt }), "callback", plan)
+  return self.callbacks:expect(plan)
+end
+
 local function create(self, request)
   local wanted, wrong = check(request.read)
   if not wanted then return refuse(422, wrong) end
@@ -89,7 +103,10 @@ local function create(self, request)
   end
   wanted.fate = { ends = "success" }
   faults.apply(self.faults:strike("task", { prompt = wanted.prompt }), "task", wanted.fate)
-  return success(accepted_object { task_id = self.tasks:accept(wanted).id })
+  local task = self.tasks:accept(wanted)
+  local response = success(accepted_object { task_id = task.id })
+  response.wait = announce(self, task)
+  return response
 end
 
 local function estimate(self, request)
@@ -101,15 +118,11 @@ local function estimate(self, request)
   })
 end
 
-local function media_url(self, task)
-  return ("%s/media/%s.mp4"):format(self.url, task.id)
-end
-
 local function query(self, request)
   if not request.task_id or request.task_id == "" then return refuse(422, "task_id: this query parameter is required") end
   local task = request.task
   if not task then return refuse(404, "no such task") end
-  return success(self.tasks:describe(task, media_url(self, task)))
+  return success(self.tasks:describe(task, media_url(self, task.id)))
 end
 
 local function balance(self)
@@ -118,6 +131,10 @@ end
 
 local function ledger(self)
   return { status = 200, body = json.encode(self.tasks:ledger()) }
+end
+
+local function callbacks(self)
+  return { status = 200, body = json.encode(self:sent()) }
 end
 
 local function serve(self, request)
@@ -155,6 +172,7 @@ local routes = {
   ["/api/v1/client/account/balance"] = { kind = "balance", method = "GET", key = true, run = balance },
   ["/api/v1/client/files/upload-url"] = { kind = "upload_url", method = "GET", key = true, run = upload_url },
   ["/sandbox/ledger"] = { kind = "ledger", method = "GET", run = ledger },
+  ["/sandbox/callbacks"] = { kind = "callbacks", method = "GET", run = callbacks },
 }
 
 -- Those whose paths end in a name.
@@ -174,7 +192,7 @@ end
 -- Turns what a handler and the faults made into what goes out.
 local function finish(response)
   response.headers = response.headers or {}
-  response.body = response.body or json.encode(envelope {
+  response.body = response.body or json.encode(payload.envelope {
     code = response.code, message = response.message, data = response.data,
   })
   response.headers["Content-Type"] = response.headers["Content-Type"] or "application/json"
@@ -190,7 +208,8 @@ local Service_mt = { __name = "omni.sandbox.service", __index = Service_methods 
 
 ---Answers one request.
 ---@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string }
----@return { status: integer, headers: table, body: string|table, delay?: number, drop?: boolean, reset?: boolean, cut?: integer }
+---@return { status: integer, headers: table, body: string|table, wait?: fun(), delay?: number, drop?: boolean, reset?: boolean,
+---  cut?: integer }
 function Service_methods:handle(request)
   local route, name = route_of(request.path)
   if not route then return finish(refuse(404, "no such endpoint")) end
@@ -226,6 +245,12 @@ function Service_methods:ledger()
   return self.tasks:ledger(true)
 end
 
+---The callbacks that were sent, as `GET /sandbox/callbacks` tells them.
+---@return omni.sandbox.Callback[]
+function Service_methods:sent()
+  return self.callbacks and self.callbacks:list() or {}
+end
+
 ---@class omni.sandbox.Settings
 ---@field url? string      what media URLs begin with (may be set later)
 ---@field key string
@@ -239,12 +264,14 @@ end
 ---@field media_seconds? number   how long a task's clip can be had, from its end; without end when nil
 ---@field keep? fun(name: string, bytes: string): string|nil, any  keeps an uploaded file; answers its path
 ---@field draw fun(clip: table, done: fun(path: string|nil, message: any))  has a clip drawn; calls `done` once
+---@field callbacks? table  from callbacks.open; without it none are sent
 ---@field stat fun(path: string): { size: integer, mtime: integer }|nil, string|nil
 
 ---@param settings omni.sandbox.Settings
 local function open(settings)
   return setmetatable({
     url = settings.url, key = settings.key, faults = settings.faults, stat = settings.stat, now = settings.now,
+    callbacks = settings.callbacks,
     media_seconds = settings.media_seconds, tasks = tasks.open(settings), uploads = uploads.open(settings),
   }, Service_mt)
 end

@@ -1,16 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's tasks and its charge ledger. A task's state is worked out from the clock when it is asked for: nothing runs meanwhile.
+-- The sandbox's tasks and its charge ledger. A task's state is worked out from the clock when it is asked for: nothing
+-- runs meanwhile, but for those that have a callback_url (callbacks.lua).
 
 local json = require "omni.sandbox.json"
+local payload = require "omni.sandbox.payload"
 local random = require "omni.sandbox.random"
 
-local task_object = json.shape {
-  "task_id", "provider", "model_version", "status", "param", "create_at", "complete_at", "duration_s", "credits", "result", "source",
-}
-local param_object = json.shape { "model", "callback_url", "input" }
-local result_object = json.shape { "code", "message", "media_urls", "media_info", "usage" }
-local media_object = json.shape { "type", "format", "duration", "aspect_ratio", "resolution" }
-local usage_object = json.shape { "credits" }
 local ledger_object = json.shape { "submits", "charged", "tasks" }
 local entry_object = json.shape { "task_id", "model", "input", "credits", "status", "create_at", "complete_at" }
 
@@ -28,6 +23,7 @@ local entry_object = json.shape { "task_id", "model", "input", "credits", "statu
 ---@field began number          monotonic seconds, as are runs_at and ends_at
 ---@field path string|nil       the clip's file, once it is drawn
 ---@field drawn_at number|nil
+---@field drawn fun()|nil       told when it is drawn, or can't be
 ---@field completed integer|nil Unix seconds
 ---@field took integer|nil      seconds
 
@@ -54,6 +50,7 @@ function Tasks_methods:accept(wanted)
     self.draw(task.clip, function(path, message)
       task.path, task.drawn_at = path, self.now()
       if not path then fate.ends, fate.reason = "failed", "no clip could be drawn: " .. tostring(message) end
+      if task.drawn then task.drawn() end
     end)
   end
   return task
@@ -84,40 +81,33 @@ function Tasks_methods:settle(task)
   return task.status
 end
 
--- The result of a final task.
-local function result(task, media_url)
-  if task.status == "failed" then
-    return result_object { code = 501, message = task.fate.reason, media_urls = {} }
-  end
-  local clip = task.clip
-  return result_object {
-    code = 200, message = "success",
-    media_urls = task.fate.no_media and {} or { media_url },
-    media_info = media_object {
-      type = "video", format = "mp4", duration = clip.seconds, aspect_ratio = clip.aspect_ratio, resolution = clip.resolution,
-    },
-    usage = usage_object { credits = task.credits },
+-- What is said of a task whose status, times and media these are.
+local function said(task, id, status, completed, took, media)
+  return payload.task {
+    id = id, model = task.model, input = task.input, callback_url = task.callback_url, status = status, created = task.created,
+    completed = completed, took = took, credits = task.credits, clip = task.clip, media = media, reason = task.fate.reason,
   }
 end
 
----The task object of the contract (also what a callback would carry).
+---The task object of the contract, as a query and a callback tell it.
 ---@param task omni.sandbox.Task
 ---@param media_url string  where its clip can be had
 ---@return table
 function Tasks_methods:describe(task, media_url)
   local status = self:settle(task)
-  local vendor, version = task.model:match "^([^/]+)/(.+)$"
-  local provider = (vendor or "sandbox"):gsub("^%l", string.upper)
-  return task_object {
-    task_id = task.id,
-    provider = provider,
-    model_version = version or task.model,
-    status = status,
-    param = param_object { model = task.model, callback_url = task.callback_url, input = json.raw(task.input) },
-    create_at = task.created, complete_at = task.completed, duration_s = task.took, credits = task.credits,
-    result = task.completed and result(task, media_url) or nil,
-    source = "api",
-  }
+  return said(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or { media_url })
+end
+
+---The same, and not true: as if it had, now, another status.
+---@param task omni.sandbox.Task
+---@param status "running"|"success"
+---@param media_url? string  of a success
+---@param id? string         another id, too
+---@return table
+function Tasks_methods:pretend(task, status, media_url, id)
+  local final = status == "success"
+  return said(task, id or task.id, status, final and self.wall() or nil, final and math.floor(self.now() - task.began + 0.5) or nil,
+    { media_url })
 end
 
 ---The charge ledger. The inputs are the clients' own texts (`json.raw`), or tables when `decoded`.

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// The verbs of the HTTP client: each pushes a new exchange, which the next step starts to send. Their first argument is the
+// owner: what `finished` returns when the exchange is done.
+#include "client.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "answer.h"
+#include "task.h"
+
+#define API "/api/v1/client/job/"
+
+// --- exchanges
+
+static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
+  exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
+  memset(x, 0, sizeof *x);
+  x->kind = kind;
+  x->state = CLOSED;
+  x->total = -1;
+  x->settings = &c->settings;
+  luaL_setmetatable(L, EXCHANGE);
+  lua_pushvalue(L, 1); // the client lives at least as long as its exchanges
+  lua_setiuservalue(L, -2, CLIENT_VALUE);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, OWNER);
+  return x;
+}
+
+static int start(lua_State *L, client *c, exchange *x) {
+  lua_getiuservalue(L, 1, 1);
+  lua_pushvalue(L, -2);
+  x->anchor = luaL_ref(L, -2);
+  lua_pop(L, 1);
+  pool_start(&c->pool, x);
+  return 1;
+}
+
+// An exchange that isn't queued yet has no finalizer to free what it owns.
+static int no_memory(lua_State *L, exchange *x) {
+  exchange_release(x);
+  return luaL_error(L, "not enough memory");
+}
+
+static void set_url(lua_State *L, exchange *x, const char *base, const char *path) {
+  size_t base_length = strlen(base), path_length = strlen(path);
+  if (!(x->url = malloc(base_length + path_length + 1))) no_memory(L, x);
+  memcpy(x->url, base, base_length);
+  memcpy(x->url + base_length, path, path_length + 1);
+}
+
+// The body is the string at `index`; its type has been checked.
+static void set_body(lua_State *L, exchange *x, int index) {
+  const char *body = lua_tolstring(L, index, &x->body_length);
+  if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
+  memcpy(x->body, body, x->body_length + 1);
+}
+
+// --- calls of the account's
+
+// A client without an account has nobody to ask.
+static client *check_account(lua_State *L) {
+  client *c = client_check(L);
+  if (!c->settings.base_url) luaL_error(L, "the client has no account");
+  return c;
+}
+
+// submit(client, owner, body) → exchange, whose result is the task id
+static int client_submit(lua_State *L) {
+  client *c = check_account(L);
+  luaL_checkstring(L, 3);
+  exchange *x = new_exchange(L, c, SUBMIT);
+  set_url(L, x, c->settings.base_url, API "CreateTask");
+  set_body(L, x, 3);
+  return start(L, c, x);
+}
+
+// Writes at most three bytes for each of text's, and a NUL.
+static void percent_encode(char *out, const char *text, size_t length) {
+  static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  for (size_t i = 0; i < length; i++) {
+    unsigned char byte = (unsigned char)text[i];
+    if (strchr(plain, byte))
+      *out++ = (char)byte;
+    else
+      *out++ = '%', *out++ = "0123456789ABCDEF"[byte >> 4], *out++ = "0123456789ABCDEF"[byte & 15];
+  }
+  *out = '\0';
+}
+
+// query(client, owner, task_id) → exchange, whose result is the task table
+static int client_query(lua_State *L) {
+  client *c = check_account(L);
+  size_t length;
+  const char *id = luaL_checklstring(L, 3, &length);
+  luaL_argcheck(L, task_id_valid(id, length), 3, "not a task id (1 to 256 printable ASCII characters without spaces)");
+  exchange *x = new_exchange(L, c, QUERY);
+  static const char path[] = API "TaskInfo?task_id=";
+  const char *base = c->settings.server ? c->settings.base_path : c->settings.base_url;
+  size_t base_length = strlen(base);
+  char *target = malloc(base_length + sizeof path + length * 3);
+  if (!target || !(x->task_id = strdup(id))) {
+    free(target);
+    return no_memory(L, x);
+  }
+  *(c->settings.server ? &x->target : &x->url) = target;
+  memcpy(target, base, base_length);
+  memcpy(target + base_length, path, sizeof path);
+  percent_encode(target + base_length + sizeof path - 1, id, length);
+  return start(L, c, x);
+}
+
+// call(client, owner, method, path, body|nil) → exchange, whose result is the answer's `data`
+static int client_call(lua_State *L) {
+  client *c = check_account(L);
+  static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
+  const char *method = methods[luaL_checkoption(L, 3, NULL, methods)];
+  const char *path = luaL_checkstring(L, 4);
+  const char *body = luaL_optstring(L, 5, NULL);
+  bool fine = path[0] == '/';
+  for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
+  luaL_argcheck(L, fine, 4, "a path begins with '/' and holds printable ASCII characters without spaces");
+  exchange *x = new_exchange(L, c, CALL);
+  x->method = method;
+  set_url(L, x, c->settings.base_url, path);
+  if (body) set_body(L, x, 5);
+  return start(L, c, x);
+}
+
+// --- to and from anybody, without the key
+
+static void add_range(lua_State *L, exchange *x) {
+  char line[1100];
+  snprintf(line, sizeof line, "Range: bytes=%lld-", (long long)x->asked_from);
+  bool fine = header_add(&x->own_headers, line);
+  if (x->validator && strlen(x->validator) < 1000 && !strpbrk(x->validator, "\r\n")) {
+    snprintf(line, sizeof line, "If-Range: %s", x->validator);
+    fine = fine && header_add(&x->own_headers, line);
+  }
+  if (!fine) no_memory(L, x);
+}
+
+// download(client, owner, url, path, offset, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
+// failure at once. validator and total: what the server said of the file whose beginning PATH.part holds.
+static int client_download(lua_State *L) {
+  client *c = client_check(L);
+  size_t length;
+  const char *url = luaL_checklstring(L, 3, &length);
+  const char *path = luaL_checkstring(L, 4);
+  lua_Integer offset = luaL_optinteger(L, 5, 0);
+  const char *validator = luaL_optstring(L, 6, NULL);
+  lua_Integer total = luaL_optinteger(L, 7, -1);
+  luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
+  luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
+  exchange *x = new_exchange(L, c, DOWNLOAD);
+  x->asked_from = offset;
+  set_url(L, x, url, "");
+  x->expected_total = offset > 0 ? total : -1;
+  if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
+  if (offset > 0) add_range(L, x);
+  if ((x->file = download_open(path, offset))) return start(L, c, x);
+  int error = errno;
+  exchange_release(x);
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s can't be written: %s", path,
+                  error == EWOULDBLOCK ? "another download is writing to it"
+                  : error == ELOOP     ? "its .part is a symbolic link"
+                                       : strerror(error));
+  failure_push(L, "io", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  return 2;
+}
+
+static bool is_media_type(const char *text) {
+  size_t length = strlen(text);
+  for (size_t i = 0; i < length; i++)
+    if (text[i] < ' ' || text[i] > '~') return false;
+  return length > 0 && length < 256;
+}
+
+// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once.
+// The file is PUT to the URL, without the key; a redirect isn't followed. Safe to repeat.
+static int client_upload(lua_State *L) {
+  client *c = client_check(L);
+  size_t url_length, path_length;
+  const char *url = luaL_checklstring(L, 3, &url_length), *path = luaL_checklstring(L, 4, &path_length);
+  const char *type = luaL_checkstring(L, 5);
+  luaL_argcheck(L, strlen(url) == url_length, 3, "a URL holds no NUL");
+  luaL_argcheck(L, strlen(path) == path_length, 4, "a path holds no NUL");
+  luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
+  exchange *x = new_exchange(L, c, UPLOAD);
+  set_url(L, x, url, "");
+  if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
+  if ((x->source = upload_open(path))) {
+    x->total = upload_size(x->source);
+    return start(L, c, x);
+  }
+  int error = errno;
+  exchange_release(x);
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s can't be read: %s", path, error == EINVAL ? "it isn't a file" : strerror(error));
+  failure_push(L, "io", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  return 2;
+}
+
+// post(client, owner, url, body, content_type) → exchange, whose result is { status, text }, whatever the status is; the text is
+// the beginning of what was said. Sent at most once, without the key; a redirect isn't followed.
+static int client_post(lua_State *L) {
+  client *c = client_check(L);
+  size_t length;
+  const char *url = luaL_checklstring(L, 3, &length), *type = luaL_checkstring(L, 5);
+  luaL_checkstring(L, 4);
+  luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
+  luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
+  exchange *x = new_exchange(L, c, POST);
+  set_url(L, x, url, "");
+  set_body(L, x, 4);
+  if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
+  return start(L, c, x);
+}
+
+const luaL_Reg client_verbs[] = {{"submit", client_submit},     {"query", client_query},   {"call", client_call},
+                                 {"download", client_download}, {"upload", client_upload}, {"post", client_post},
+                                 {NULL, NULL}};

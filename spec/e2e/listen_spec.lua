@@ -1,0 +1,130 @@
+-- SPDX-License-Identifier: MIT
+-- Callbacks at the command line: `omni run --listen`, `omni listen`, and answers that were lost.
+
+local cjson = require "cjson"
+local env = require "helper.env"
+local omni = require "omni"
+local program = require "helper.program"
+
+local BOARD = [[
+return storyboard {
+  cut = false,
+  defaults = { duration = 4 },
+  scene "a" { prompt = "a" },
+  scene "b" { prompt = "b", continues = "a" },
+}
+]]
+
+describe("callbacks at the command line:", function()
+  local service, files, board, out, port
+
+  local function open(...)
+    service, files = program.service { ... }, env.directory()
+    board, out, port = env.write(files:file "board.lua", BOARD), files:file "out", env.free_ports(1)
+  end
+  after_each(function()
+    service.stop()
+    files:close()
+  end)
+
+  local function run(...)
+    return program.run({ "run", board, "--yes", "--out", out, ... }, { environment = service.environment })
+  end
+  local function listen(...)
+    return program.start({ "listen", "--listen", "127.0.0.1:" .. port, "--ledger", out .. "/ledger.db", ... },
+      { environment = service.environment })
+  end
+  it("omni run --listen wakes by them, and settles a submit whose answer was lost: nothing is paid twice", function()
+    open("--seconds", "0.3", "--fault", "drop-after:on=submit,match=a")
+    local result = run("--listen", "127.0.0.1:" .. port)
+    assert.equal(0, result.code, result.out .. result.err)
+    assert.matches("a: unknown", result.out)
+    assert.matches("b: fetched", result.out)
+    assert.equal(2, service.submits())
+    assert.equal(80, service.ledger().charged)
+  end)
+
+  it("omni listen settles what a run left open that was killed, and the same command goes on", function()
+    open("--seconds", "0.3", "--fault", "drop-after:on=submit,match=a", "--fault", "callback-late:delay=2,match=a")
+    local child = program.start({ "run", board, "--yes", "--out", out, "--listen", "127.0.0.1:" .. port },
+      { environment = service.environment })
+    child:wait_for("a: unknown")
+    child:signal("KILL")
+    child:finish()
+    local listener = listen()
+    listener:wait_for("listening; callback URLs begin with http://127.0.0.1:" .. port)
+    assert.matches('settled a lost answer.*scene "a"', listener:wait_for("settled"))
+    listener:signal("INT")
+    assert.equal(0, listener:finish().code)
+    assert.equal(0, run().code)
+    assert.equal(2, service.submits())
+  end)
+
+  it("omni run --listen, started anew, waits for the callback of a submit that a killed run has left open", function()
+    open("--seconds", "0.3", "--fault", "drop-after:on=submit,match=a", "--fault", "callback-late:delay=2,match=a")
+    local child = program.start({ "run", board, "--yes", "--out", out, "--listen", "127.0.0.1:" .. port },
+      { environment = service.environment })
+    child:wait_for("a: unknown")
+    child:signal("KILL")
+    child:finish()
+    local result = run("--listen", "127.0.0.1:" .. port)
+    assert.equal(0, result.code, result.out .. result.err)
+    assert.equal(2, service.submits())
+  end)
+
+  it("omni listen tells what arrives, one line each or as JSON, never its body, and hands it on", function()
+    open("--seconds", "1")
+    omni.run(function()
+      local bodies = {}
+      local endpoint <close> = assert(omni.serve({ host = "127.0.0.1" }, function(request)
+        bodies[#bodies + 1] = request:body()
+        return 200, {}, "ok"
+      end))
+      local address = "127.0.0.1:" .. port
+      local submitting = omni.spawn(function()
+        return assert(omni.process({ program.binary, "run", board, "--yes", "--only", "a", "--out", out, "--listen", address },
+          { environment = service.environment, stdout = "pipe" }))
+      end)
+      local deadline = os.time() + env.seconds(20)
+      repeat omni.sleep(0.05) until service.submits() == 1 or os.time() > deadline
+      submitting:cancel() -- killed while the task runs; the next program takes its callback
+      local lines = {}
+      local listening = omni.spawn(function()
+        omni.process({ program.binary, "listen", "--listen", address, "--ledger", out .. "/ledger.db", "--json", "--forward-to",
+          endpoint.url .. "/mine" }, { environment = service.environment, on_output = function(text)
+          for line in text:gmatch("[^\n]+") do lines[#lines + 1] = line end
+        end })
+      end)
+      repeat omni.sleep(0.02) until #lines >= 4 or os.time() > deadline
+      listening:cancel()
+      local seen = {}
+      for i, line in ipairs(lines) do
+        local event = cjson.decode(line)
+        seen[event.event] = event
+        assert.is_number(event.time)
+        assert.is_nil(line:find("prompt", 1, true), "line " .. i)
+      end
+      assert.equal("http://" .. address, seen.listening.url)
+      assert.same({ 200, "success" }, { seen.taken.status, seen.taken.state })
+      assert.equal(seen.taken.task_id, seen.confirmed.task_id)
+      assert.equal(200, seen.forwarded.status)
+      assert.equal(seen.taken.task_id, cjson.decode(bodies[1]).task_id)
+    end)
+  end)
+
+  it("refuse what makes no sense, and send nothing", function()
+    open()
+    for message, words in pairs {
+      ["add %-%-listen"] = { "--public-url", "https://example.com" },
+      ["should be ADDRESS:PORT"] = { "--listen", "nowhere" },
+      ["should be an http or https URL"] = { "--listen", "127.0.0.1:0", "--public-url", "example.com" },
+      ["go together"] = { "--listen", "127.0.0.1:0", "--tls-key", "key.pem" },
+    } do
+      local result = run(table.unpack(words))
+      assert.equal(2, result.code)
+      assert.matches(message, result.err)
+    end
+    assert.equal(2, program.run({ "listen", "--forward-to", "x" }, { environment = service.environment }).code)
+    assert.equal(0, service.submits())
+  end)
+end)
