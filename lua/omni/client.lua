@@ -105,8 +105,9 @@ function Client_methods:submit(input, opts)
   local model = opts.model or input_rules.default_model
   local submit <close>, problem = entry.open(self, model, checked, body, opts.about, token)
   if not submit then return nil, problem end
+  local kind = self.watch.history:kind(model, checked)
   local id, failure = persist(self, try_submit, submit)
-  local made = id and task.new(self, id, model) or nil
+  local made = id and task.new(self, id, kind) or nil
   if token then receiver:answered(token, made, failure) end
   return made, failure
 end
@@ -297,7 +298,8 @@ end
 ---  the environment says. ca_file: certificates to trust instead of the system's. user_agent. http_version: "auto", "1.1",
 ---  "2-prior-knowledge". max_connections (64). max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
 ---  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; retry_min (1), retry_max (60):
----  the first and the longest wait between tries. poll_min (2), poll_max (30): seconds between two queries of a waiting task.
+---  the first and the longest wait between tries. poll_min (2), poll_max (30): seconds between two queries of a waiting task,
+---  placed by how long such tasks took before (docs/performance.md, "Polling").
 ---  on_warning: function(text), told once of each thing that is odd but no error.
 ---  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
 ---  none with a sandbox's own key: play and money never mix.

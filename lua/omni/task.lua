@@ -166,12 +166,13 @@ end
 ---Makes a task handle. For omni's own modules; users have client:submit, client:task and client:query.
 ---@param client omni.Client
 ---@param id string
----@param model? string     of a task that was submitted just now
+---@param kind? omni.Kind   of a task that was submitted just now (history.lua)
 ---@return omni.Task
-local function new(client, id, model)
+local function new(client, id, kind)
   return setmetatable({
-    client = client, id = id, since = core.now(), submitted = model and true,
-    status = model and "pending", model = model, created_at = nil, answer = nil, -- named so that the table has its size at once
+    client = client, id = id, since = core.now(), submitted = kind,
+    -- Named so that the table has its size at once.
+    status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)
 end
 

@@ -6,6 +6,7 @@ local core = require "omni.core"
 local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
+local history = require "omni.history"
 local loop = require "omni.loop"
 local polling = require "omni.polling"
 
@@ -28,7 +29,10 @@ local function query(task)
     task.error.task_id, task.error.retry = task.id, nil
     err.new(task.error)
   end
-  if task.status ~= before then entry.note_state(client, task) end
+  if task.status ~= before then
+    entry.note_state(client, task)
+    client.watch.history:note(task)
+  end
   return true
 end
 
@@ -127,11 +131,18 @@ local function settle(task, value)
   task.waiter = nil
 end
 
--- Seconds until the next query of a task that isn't over; where a callback is expected it is only there in case that is lost.
-local function pause(task)
+-- Seconds for which a task that isn't over has lasted. Of one that isn't ours the service tells when it was made.
+local function age_of(task)
+  local known = core.now() - task.since
+  if task.submitted or not task.created_at then return known end
+  return math.max(known, os.time() - task.created_at)
+end
+
+-- Seconds until the next query of a task of this age; where a callback is expected it is only there in case that is lost.
+local function pause(task, age)
   local client = task.client
   if task.callback and client.receiver then return client.callback_poll * (0.9 + 0.2 * math.random()) end
-  return polling.next_query(core.now() - task.since, client.poll_min, client.poll_max, math.random())
+  return polling.next_query(age, client.watch.history:plan(task), math.random())
 end
 
 local function ask(self, task)
@@ -145,7 +156,7 @@ local function ask(self, task)
     self.attempts[task], self.failures[task] = nil, nil
     if task:done() then return settle(task, true) end
     if task.status ~= before then wake_all(task, true) else task.answer = nil end
-    schedule(self, task, pause(task))
+    schedule(self, task, pause(task, age_of(task)))
   else
     local attempt = (self.attempts[task] or 0) + 1
     local wait = client:pause_after(failure, attempt)
@@ -165,9 +176,9 @@ local function work(self, task)
   if self.keeper then loop.wake(self.keeper) end
 end
 
--- When to ask first: of our own submit we know that it has only begun, of any other task nothing.
+-- When to ask first: of our own submit we know when it began, of any other task nothing.
 local function first_wait(task)
-  return task.submitted and pause(task) or 0
+  return task.submitted and math.max(0, pause(task, 0) - (core.now() - task.since)) or 0
 end
 
 -- The fiber that starts those; it is there while anybody waits.
@@ -250,7 +261,7 @@ end
 ---@return omni.Watch
 local function new(client, most)
   return setmetatable({
-    client = client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
+    client = client, history = history.new(client), most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }), -- of tasks whose last query failed
   }, Watch_mt)
 end

@@ -1,0 +1,33 @@
+-- SPDX-License-Identifier: MIT
+-- How long it takes from a callback's sending until the coroutine that waits runs, the confirming query and a ledger included.
+-- callback_wait.lua BASE_URL COUNT LEDGER → median and 99th percentile in ms, then those of a query every 5 s
+
+local core = require "omni.core"
+local omni = require "omni"
+
+local base_url, count, ledger = arg[1], tonumber(arg[2]), arg[3]
+local delays, polled, over = {}, {}, 0
+
+omni.run(function()
+  local client <close> = assert(omni.client { base_url = base_url, api_key = "ak_" .. ("0"):rep(32), ledger = ledger })
+  local receiver <close> = assert(omni.callbacks { client = client, listen = "127.0.0.1:0" })
+  for i = 1, count do
+    omni.spawn(function()
+      local task = assert(client:submit { prompt = "A lighthouse keeper climbs the stairs at dusk." })
+      assert(task:await())
+      delays[i] = (core.now() - task.raw.sent_at) * 1000
+      over = over + 1
+    end)
+  end
+  repeat omni.sleep(0.5) until over == count
+  assert(receiver.counts.confirmed == count)
+end)
+
+for i = 1, count do polled[i] = math.random() * 5000 end
+
+local function print_of(values)
+  table.sort(values)
+  print(("%.2f %.2f"):format(values[count // 2], values[math.ceil(count * 0.99)]))
+end
+print_of(delays)
+print_of(polled)
