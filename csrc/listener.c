@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,9 +23,17 @@
 enum {
   POOL_EXTRA = 16384,  // bytes a connection for libmicrohttpd's own records and an answer's headers, beside the request's
   CLOSING_ROUNDS = 64, // how often a closing listener lets answers that were given already get on their way
+  BARREN = 16,         // steps
 };
 
-// --- opening and closing
+// Seconds. libmicrohttpd 0.9.75 wants to run again at once, and again, for as long as a TLS handshake or the line before a
+// chunk is incomplete. After so many steps that brought nothing it has to wait; what comes in wakes it anyway.
+static const double PAUSE = 0.05;
+
+// Seconds in which whoever is refused has to stop sending.
+static const double LEAVING = 5;
+
+// --- the socket, and the end
 
 // Opens a socket that listens on a numeric address, and notes the real address and port. -1 with a message when it can't.
 static int open_socket(listener *l, const char *host, int port, char *message, size_t size) {
@@ -57,10 +66,8 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   return fd;
 }
 
-// Orderly: takes no request any more, drops the unanswered ones, sends given answers as far as that doesn't block. May be
-// called again.
-static void release(listener *l) {
-  if (!l->daemon) return;
+// Orderly: takes no request any more, drops the unanswered ones, sends given answers as far as that doesn't block.
+static void stop(listener *l) {
   l->closing = true;
   l->queue = NULL;
   l->queue_end = &l->queue;
@@ -76,56 +83,80 @@ static void release(listener *l) {
   l->daemon = NULL;
 }
 
-static lua_Integer whole(lua_State *L, const char *name, lua_Integer standard, lua_Integer least, lua_Integer most) {
-  int good = 1;
-  lua_Integer n = standard;
-  if (lua_getfield(L, 1, name) != LUA_TNIL) n = lua_tointegerx(L, -1, &good);
-  if (!good || n < least || n > most)
-    luaL_error(L, "listener.open: '%s' must be a whole number from %I to %I", name, (LUAI_UACINT)least, (LUAI_UACINT)most);
-  lua_pop(L, 1);
-  return n;
+// May be called again.
+static void release(listener *l) {
+  if (l->daemon) stop(l);
+  tls_release(l->credentials);
+  free(l->certificate);
+  free(l->key);
+  l->credentials = NULL;
+  l->certificate = l->key = NULL;
+}
+
+// --- opening
+
+// As many connections as are wanted, and never more than half of the descriptors that the process may have.
+static unsigned most_connections(lua_Integer wanted) {
+  struct rlimit descriptors;
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return (unsigned)wanted;
+  rlim_t half = descriptors.rlim_cur / 2;
+  return half < (rlim_t)wanted ? (unsigned)half : (unsigned)wanted;
+}
+
+// False with a message.
+static bool load_tls(listener *l, const listener_options *o, char *message, size_t size) {
+  if (!o->certificate) return true;
+  snprintf(message, size, "this libmicrohttpd was built without TLS");
+  if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) return false;
+  snprintf(message, size, "not enough memory");
+  l->certificate = strdup(o->certificate);
+  l->key = strdup(o->key);
+  if (!l->certificate || !l->key) return false;
+  l->credentials = tls_load(l->certificate, l->key, message, size);
+  return l->credentials != NULL;
+}
+
+static struct MHD_Daemon *start(listener *l, const listener_options *o, int fd) {
+  static const struct MHD_OptionItem nothing[] = {{MHD_OPTION_END, 0, NULL}};
+  unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+  if (strchr(l->host, ':')) flags |= MHD_USE_IPv6;
+  if (l->credentials) flags |= MHD_USE_TLS;
+  return MHD_start_daemon(flags, 0, peer_admit, l, intake_proceed, l,                               //
+                          MHD_OPTION_LISTEN_SOCKET, fd,                                             //
+                          MHD_OPTION_CONNECTION_LIMIT, most_connections(o->whole[MAX_CONNECTIONS]), //
+                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ceil(o->seconds[IDLE]),          //
+                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * l->max_header + POOL_EXTRA,       //
+#if MHD_VERSION >= 0x01000000
+                          MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, // listener_head.c
+#endif
+                          MHD_OPTION_NOTIFY_CONNECTION, peer_notify, l,             //
+                          MHD_OPTION_URI_LOG_CALLBACK, intake_begin, l,             //
+                          MHD_OPTION_NOTIFY_COMPLETED, intake_finish, l,            //
+                          MHD_OPTION_ARRAY, l->credentials ? tls_options : nothing, //
+                          MHD_OPTION_END);
 }
 
 static int listener_open(lua_State *L) {
-  static const char *const known[] = {"host",  "port", "max_body", "max_header", "max_connections", "max_connections_per_address",
-                                      "idle_timeout", NULL};
-  lua_settop(L, 1);
-  if (lua_isnil(L, 1)) {
-    lua_newtable(L);
-    lua_replace(L, 1);
-  }
-  luaL_checktype(L, 1, LUA_TTABLE);
-  listener_check_keys(L, 1, known, "listener.open");
-  int port = (int)whole(L, "port", 0, 0, 65535);
-  size_t max_body = (size_t)whole(L, "max_body", 1 << 20, 0, LLONG_MAX / 4);
-  size_t max_header = (size_t)whole(L, "max_header", 16384, 512, 1 << 24);
-  unsigned most = (unsigned)whole(L, "max_connections", 1000, 1, INT_MAX);
-  unsigned most_each = (unsigned)whole(L, "max_connections_per_address", 64, 1, INT_MAX);
-  lua_getfield(L, 1, "idle_timeout");
-  double idle = luaL_optnumber(L, -1, 15);
-  if (!(idle > 0 && idle <= 1e9)) luaL_error(L, "listener.open: 'idle_timeout' must be a number of seconds, more than 0");
-  lua_getfield(L, 1, "host");
-  const char *host = luaL_optstring(L, -1, "127.0.0.1");
-
+  listener_options o = listener_check_options(L);
   listener *l = lua_newuserdatauv(L, sizeof *l, 0);
-  memset(l, 0, sizeof *l);
-  l->queue_end = &l->queue;
-  l->max_body = max_body;
-  l->max_header = max_header;
+  *l = (listener){
+      .queue_end = &l->queue,
+      .max_body = (size_t)o.whole[MAX_BODY],
+      .max_bodies = (size_t)o.whole[MAX_BODIES],
+      .max_header = (size_t)o.whole[MAX_HEADER],
+      .max_per_address = (unsigned)o.whole[MAX_PER_ADDRESS],
+      .allowed = {[PHASE_FIRST_HEAD] = o.seconds[HEADER],
+                  // An idle connection may be silent for so long before it begins.
+                  [PHASE_HEAD] = ceil(o.seconds[IDLE]) + o.seconds[HEADER],
+                  [PHASE_BODY] = o.seconds[BODY],
+                  [PHASE_LEAVING] = fmin(o.seconds[BODY], LEAVING),
+                  [PHASE_ANSWER] = o.seconds[ANSWER]},
+  };
   luaL_setmetatable(L, LISTENER);
-  char message[256];
-  int fd = open_socket(l, host, port, message, sizeof message);
+  char message[PATH_MAX + 256];
+  int fd = load_tls(l, &o, message, sizeof message) ? open_socket(l, o.host, (int)o.whole[PORT], message, sizeof message) : -1;
   if (fd >= 0) {
-    l->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (strchr(l->host, ':') ? MHD_USE_IPv6 : 0), 0, NULL, NULL, intake_proceed, l,
-        MHD_OPTION_LISTEN_SOCKET, fd,                                    //
-        MHD_OPTION_CONNECTION_LIMIT, most,                               //
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, most_each,                   //
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ceil(idle),             //
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * max_header + POOL_EXTRA, //
-        MHD_OPTION_URI_LOG_CALLBACK, intake_begin, l,                    //
-        MHD_OPTION_NOTIFY_COMPLETED, intake_finish, l,                   //
-        MHD_OPTION_END);
+    l->daemon = start(l, &o, fd);
     if (l->daemon) return 1;
     close(fd);
     snprintf(message, sizeof message, "can't listen: the system is out of descriptors or memory");
@@ -155,9 +186,13 @@ static int step(lua_State *L) {
   listener *l = check_alive(L);
   l->again = false;
   unsigned before = connections(l);
+  unsigned long calls = l->calls;
+  peer_expire(l);
   MHD_run(l->daemon);
   // At its limit libmicrohttpd leaves the listening socket alone, and only one more run takes that up again.
   if (connections(l) < before) l->again = true;
+  if (l->calls != calls) l->barren = 0;
+  else if (l->barren < BARREN) l->barren++;
   lua_pushboolean(L, l->queue != NULL);
   return 1;
 }
@@ -171,10 +206,14 @@ static int next(lua_State *L) {
 
 static int timeout(lua_State *L) {
   listener *l = check_alive(L);
-  MHD_UNSIGNED_LONG_LONG wait = 0;
-  if (l->queue || l->again) lua_pushinteger(L, 0);
-  else if (MHD_get_timeout(l->daemon, &wait) == MHD_YES) lua_pushnumber(L, (lua_Number)wait / 1000);
-  else lua_pushnil(L);
+  MHD_UNSIGNED_LONG_LONG milliseconds = 0;
+  double wait = INFINITY;
+  if (MHD_get_timeout(l->daemon, &milliseconds) == MHD_YES) wait = (double)milliseconds / 1000;
+  if (l->barren == BARREN) wait = fmax(wait, PAUSE);
+  wait = fmin(wait, peer_wait(l));
+  if (l->queue || l->again) wait = 0;
+  if (wait == INFINITY) lua_pushnil(L);
+  else lua_pushnumber(L, wait);
   return 1;
 }
 
@@ -198,18 +237,26 @@ static int host(lua_State *L) {
   return 1;
 }
 
+// Connections that there are already keep what they began with.
+static int reload(lua_State *L) {
+  listener *l = check_alive(L);
+  char message[PATH_MAX + 256];
+  if (!l->certificate) return luaL_error(L, "this listener has no certificate");
+  credentials *renewed = tls_load(l->certificate, l->key, message, sizeof message);
+  if (!renewed) {
+    lua_pushnil(L);
+    lua_pushstring(L, message);
+    return 2;
+  }
+  tls_release(l->credentials);
+  l->credentials = renewed;
+  lua_pushboolean(L, true);
+  return 1;
+}
+
 static int listener_close(lua_State *L) {
   release(check(L));
   return 0;
-}
-
-void listener_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-    int i = 0;
-    while (known[i] && strcmp(known[i], name)) i++;
-    if (!known[i]) luaL_error(L, "%s: unknown option '%s'", what, name);
-  }
 }
 
 LUAMOD_API int luaopen_omni_listener(lua_State *L);
@@ -217,8 +264,8 @@ LUAMOD_API int luaopen_omni_listener(lua_State *L);
 __attribute__((visibility("default"))) int luaopen_omni_listener(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"step", step},     {"next", next}, {"timeout", timeout}, {"pollfd", pollfd},
-      {"events", events}, {"port", port}, {"host", host},       {"close", listener_close},
-      {NULL, NULL},
+      {"events", events}, {"port", port}, {"host", host},       {"reload", reload},
+      {"close", listener_close}, {NULL, NULL},
   };
   static const luaL_Reg metamethods[] = {{"__gc", listener_close}, {"__close", listener_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", listener_open}, {NULL, NULL}};

@@ -1,50 +1,42 @@
 // SPDX-License-Identifier: MIT
 // How a request comes in: libmicrohttpd's callbacks. They run inside of `listener:step()` and `listener:close()` only, are
-// plain C and know nothing of Lua. What comes from the peer is bounded here.
+// plain C and know nothing of Lua. What comes from the other side is bounded here.
 #include <arpa/inet.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 #include "listener.h"
 
-// First rooms, in bytes. A declared length isn't believed before its bytes are there.
-enum { FIRST_HEADERS = 512, FIRST_BODY = 4096 };
-
-static bool append(bytes *b, const char *data, size_t length, size_t first) {
-  if (b->room - b->length < length) {
-    size_t room = b->room ? 2 * b->room : first;
-    if (room < b->length + length) room = b->length + length;
-    char *larger = realloc(b->data, room);
-    if (!larger) return false;
-    b->data = larger;
-    b->room = room;
-  }
-  if (length > 0) memcpy(b->data + b->length, data, length);
-  b->length += length;
-  return true;
-}
+enum {
+  FIRST_BODY = 4096,         // bytes of the first room: a declared length isn't believed before its bytes are there
+  MOST_THROWN_AWAY = 8 << 20 // bytes of a refused body
+};
 
 // --- begin and end
 
 // Gets the target as it was sent, before libmicrohttpd decodes it in place. NULL (no memory) closes the connection later.
 void *intake_begin(void *of, const char *target, struct MHD_Connection *connection) {
   listener *l = of;
-  request *r = calloc(1, sizeof *r);
+  l->calls++;
+  peer *p = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  request *r = p ? calloc(1, sizeof *r) : NULL;
   if (!r) return NULL;
   r->target = strdup(target ? target : "");
   if (!r->target) {
     request_free(r);
     return NULL;
   }
+  r->target_length = strlen(r->target);
   char *query = strchr(r->target, '?');
   if (query) {
     *query = '\0';
     r->query = query + 1;
   }
-  r->connection = connection;
+  r->peer = p;
+  p->request = r;
   r->listener = l;
   r->next = l->requests;
   if (r->next) r->next->previous = r;
@@ -60,90 +52,82 @@ static void reset(int fd) {
   (void)connect(fd, &nobody, sizeof nobody);
 }
 
-// Comes once for whatever `intake_begin` made: its connection is over, or goes on to the next request.
-void intake_finish(void *of, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why) {
-  listener *l = of;
-  request *r = *context;
-  (void)connection;
-  (void)why;
-  if (!r) return;
-  if (r->end == END_RESET) reset(request_socket(r));
-  if (r->end == END_CUT) shutdown(request_socket(r), SHUT_RDWR);
+void intake_end(listener *l, request *r) {
+  if (r->end == END_RESET) reset(peer_socket(r->peer));
+  if (r->end == END_CUT) shutdown(peer_socket(r->peer), SHUT_RDWR);
   if (r->next) r->next->previous = r->previous;
   if (r->previous) r->previous->next = r->next;
   else l->requests = r->next;
+  l->bodies -= r->counted;
+  peer_enter(l, r->peer, PHASE_HEAD);
+  r->peer->request = NULL;
   r->next = r->previous = NULL;
   r->listener = NULL;
-  r->connection = NULL;
-  *context = NULL;
+  r->peer = NULL;
   if (!r->held) request_free(r);
+}
+
+// Comes for what `intake_begin` made: its connection is over, or goes on to the next request.
+void intake_finish(void *of, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why) {
+  listener *l = of;
+  (void)connection;
+  (void)why;
+  l->calls++;
+  if (*context) intake_end(l, *context);
+  *context = NULL;
 }
 
 // --- refusals: the connection is closed after them
 
-static enum MHD_Result refuse(request *r, unsigned status, const char *text) {
+static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
+  static const struct {
+    unsigned status;
+    const char *text;
+  } rows[] = {
+      {400, "The request is malformed.\n"},
+      {413, "The request's body is too large.\n"},
+      {431, "The request's headers are too large.\n"},
+      {501, "This transfer coding isn't known.\n"},
+  };
+  const char *text = "";
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (rows[i].status == status) text = rows[i].text;
   struct MHD_Response *response =
       MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
   if (!response) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
-  enum MHD_Result result = MHD_queue_response(r->connection, status, response);
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+  enum MHD_Result result = MHD_queue_response(r->peer->connection, status, response);
   MHD_destroy_response(response);
   r->state = REQUEST_ANSWERED;
+  peer_enter(l, r->peer, PHASE_ANSWER);
   return result;
 }
 
-// libmicrohttpd takes no answer while a body comes, so this one goes past it. The socket's buffer has room: nothing of
-// this request's answer was sent before, but perhaps a "100 Continue".
-static enum MHD_Result refuse_body(const request *r) {
-  static const char text[] = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-  (void)send(request_socket(r), text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-  return MHD_NO;
+#define LARGE "413 Content Too Large"
+#define BUSY "503 Service Unavailable\r\nRetry-After: 10"
+
+// Answers while the body comes. libmicrohttpd doesn't, so this goes past it; the socket's buffer has room, as nothing of an
+// answer was sent before but perhaps a "100 Continue". What still comes is thrown away for a while: whoever is closed while
+// he sends sees no answer, but a reset.
+static void turn_away(listener *l, request *r, const char *status) {
+  char text[128];
+  int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
+  if (r->peer->credentials) tls_send(r->peer->connection, text, (size_t)size);
+  else (void)send(peer_socket(r->peer), text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  l->bodies -= r->counted;
+  r->counted = 0;
+  free(r->body.data);
+  r->body = (bytes){.data = NULL};
+  r->state = REQUEST_REFUSED;
+  peer_enter(l, r->peer, PHASE_LEAVING);
 }
 
-// --- headers
-
-typedef struct {
-  request *request;
-  const char *host, *length, *coding; // the last two: of the body
-  bool good, room;
-} header_check;
-
-bool intake_is_token(const char *name, size_t length) {
-  static const char letters[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  return length > 0 && strspn(name, letters) == length;
-}
-
-// libmicrohttpd lets control characters pass, and blanks in a target.
-static bool is_clean(const char *text, bool blanks) {
-  for (; *text; text++)
-    if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;
-  return true;
-}
-
-static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char *name, size_t name_length, const char *value,
-                                   size_t value_length) {
-  header_check *c = of;
-  bytes *headers = &c->request->headers;
-  (void)kind;
-  if (!value) {
-    value = "";
-    value_length = 0;
-  }
-  // A blank before the colon, two hosts, lengths or codings: ways to make two servers in a row see different requests.
-  if (!intake_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
-  const char **once = NULL;
-  if (!strcasecmp(name, "host")) once = &c->host;
-  if (!strcasecmp(name, "content-length")) once = &c->length;
-  if (!strcasecmp(name, "transfer-encoding")) once = &c->coding;
-  if (once && *once) c->good = false;
-  if (once) *once = value;
-  c->room = append(headers, name, name_length, FIRST_HEADERS) && append(headers, "", 1, FIRST_HEADERS) &&
-            append(headers, value, value_length, FIRST_HEADERS) && append(headers, "", 1, FIRST_HEADERS);
-  return c->room ? MHD_YES : MHD_NO;
-}
+// --- head, body, queue, answer
 
 static void write_address(request *r) {
-  const struct sockaddr *from = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+  const struct sockaddr *from =
+      MHD_get_connection_info(r->peer->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
   if (from->sa_family == AF_INET) {
     const struct sockaddr_in *four = (const void *)from;
     inet_ntop(AF_INET, &four->sin_addr, r->address, sizeof r->address);
@@ -154,32 +138,39 @@ static void write_address(request *r) {
   }
 }
 
-static enum MHD_Result take_headers(const listener *l, request *r, const char *method, const char *version) {
-  size_t size = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
-  if (size > l->max_header) return refuse(r, 431, "The request's headers are too large.\n");
-  header_check c = {.request = r, .good = true, .room = true};
-  r->method = strdup(method);
-  if (!r->method) return MHD_NO;
-  MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, take_header, &c);
-  if (!c.room) return MHD_NO;
-  if (!c.host && strcmp(version, MHD_HTTP_VERSION_1_0)) c.good = false;
-  if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
-  if (!c.good || (c.length && c.coding) || !intake_is_token(method, strlen(method)))
-    return refuse(r, 400, "The request is malformed.\n");
-  if (c.coding && strcasecmp(c.coding, "chunked")) return refuse(r, 501, "This transfer coding isn't known.\n");
-  // libmicrohttpd has refused what isn't a number of 64 bits.
-  if (c.length && strtoull(c.length, NULL, 10) > l->max_body) return refuse(r, 413, "The request's body is too large.\n");
+static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
+  unsigned long long declared = 0;
+  int status = head_take(r, l->max_header, path, method, version, &declared);
+  if (status < 0) return MHD_NO;
+  if (status > 0) return refuse(l, r, (unsigned)status);
   write_address(r);
+  bool large = declared > l->max_body;
+  // Whoever waits for a "100 Continue" sends nothing after an answer.
+  if (large && MHD_lookup_connection_value(r->peer->connection, MHD_HEADER_KIND, "expect")) return refuse(l, r, 413);
   r->state = REQUEST_RECEIVING;
+  peer_enter(l, r->peer, PHASE_BODY);
+  if (large) turn_away(l, r, LARGE);
   return MHD_YES;
 }
 
-// --- body, queue, answer
+// Makes room for so many bytes more: at the cost of the unfinished bodies that began first, which are the slow ones. False
+// when there are none but this one.
+static bool make_room(listener *l, const request *r, size_t more) {
+  while (more > l->max_bodies - l->bodies) {
+    const peer *p = l->first[PHASE_BODY];
+    if (!p || p->request == r) return false;
+    turn_away(l, p->request, BUSY);
+  }
+  return true;
+}
 
-static enum MHD_Result take_body(const listener *l, request *r, const char *data, size_t *length) {
-  if (*length > l->max_body - r->body.length) return refuse_body(r);
-  if (!append(&r->body, data, *length, FIRST_BODY)) return MHD_NO;
-  *length = 0;
+static enum MHD_Result take_body(listener *l, request *r, const char *data, size_t length) {
+  if (r->state == REQUEST_RECEIVING && length > l->max_body - r->body.length) turn_away(l, r, LARGE);
+  if (r->state == REQUEST_RECEIVING && !make_room(l, r, length)) turn_away(l, r, BUSY);
+  if (r->state == REQUEST_REFUSED) return (r->thrown_away += length) > MOST_THROWN_AWAY ? MHD_NO : MHD_YES;
+  if (!bytes_append(&r->body, data, length, FIRST_BODY)) return MHD_NO;
+  l->bodies += length;
+  r->counted += length;
   return MHD_YES;
 }
 
@@ -187,13 +178,14 @@ static enum MHD_Result enqueue(listener *l, request *r) {
   r->state = REQUEST_QUEUED;
   *l->queue_end = r;
   l->queue_end = &r->after;
-  MHD_suspend_connection(r->connection);
+  peer_enter(l, r->peer, PHASE_NONE);
+  MHD_suspend_connection(r->peer->connection);
   return MHD_YES;
 }
 
 static enum MHD_Result send_answer(request *r) {
   if (!r->response) return MHD_NO;
-  enum MHD_Result result = MHD_queue_response(r->connection, r->status, r->response);
+  enum MHD_Result result = MHD_queue_response(r->peer->connection, r->status, r->response);
   MHD_destroy_response(r->response);
   r->response = NULL;
   return result;
@@ -205,11 +197,15 @@ enum MHD_Result intake_proceed(void *of, struct MHD_Connection *connection, cons
   listener *l = of;
   request *r = *context;
   (void)connection;
-  (void)path;
+  l->calls++;
   if (!r) return MHD_NO;
   if (r->state == REQUEST_ANSWERED) return send_answer(r);
   if (l->closing) return MHD_NO;
-  if (r->state == REQUEST_BEGUN) return take_headers(l, r, method, version);
-  if (r->state == REQUEST_RECEIVING) return *length > 0 ? take_body(l, r, data, length) : enqueue(l, r);
-  return MHD_NO;
+  if (r->state == REQUEST_BEGUN) return take_head(l, r, path, method, version);
+  if (*length > 0 && (r->state == REQUEST_RECEIVING || r->state == REQUEST_REFUSED)) {
+    enum MHD_Result result = take_body(l, r, data, *length);
+    *length = 0;
+    return result;
+  }
+  return r->state == REQUEST_RECEIVING ? enqueue(l, r) : MHD_NO;
 }

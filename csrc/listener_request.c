@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: MIT
 // A request in Lua's hands: what it says, and its answer.
-#include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "listener.h"
 
 #define REQUEST "omni.request"
 
-enum {
-  BLOCK = 65536,             // bytes that are read from a file and sent at a time
-  MOST_ANSWER_HEADERS = 8192 // bytes; more might not fit beside the request's in a connection's memory
-};
+enum { MOST_ANSWER_HEADERS = 8192 }; // bytes; more might not fit beside the request's in a connection's memory
 
 // --- a request's life
 
@@ -31,21 +23,23 @@ void request_free(request *r) {
   free(r);
 }
 
-int request_socket(const request *r) {
-  return MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-}
-
 void request_wake(request *r, request_state state) {
   r->state = state;
   r->listener->again = true;
-  MHD_resume_connection(r->connection);
+  peer_enter(r->listener, r->peer, PHASE_ANSWER);
+  MHD_resume_connection(r->peer->connection);
 }
 
+// The body becomes a string of Lua's, so that the collector knows how large it is.
 void request_push(lua_State *L, listener *l) {
   request **box = lua_newuserdatauv(L, sizeof *box, 1);
   *box = NULL;
   luaL_setmetatable(L, REQUEST);
   request *r = l->queue;
+  lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.length);
+  lua_setiuservalue(L, -2, 1);
+  free(r->body.data);
+  r->body = (bytes){.data = NULL};
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -72,7 +66,7 @@ static int collect(lua_State *L) {
   drop_unanswered(L);
   *box = NULL;
   if (r) r->held = false;
-  if (r && !r->connection) request_free(r);
+  if (r && !r->peer) request_free(r);
   return 0;
 }
 
@@ -108,6 +102,7 @@ static void push_lower(lua_State *L, const char *name, size_t length) {
 static int headers(lua_State *L) {
   const request *r = check(L);
   lua_newtable(L);
+  if (!r->headers.data) return 1;
   for (const char *at = r->headers.data, *end = at + r->headers.length; at < end;) {
     size_t name_length = strlen(at);
     const char *value = at + name_length + 1;
@@ -126,60 +121,10 @@ static int headers(lua_State *L) {
   return 1;
 }
 
-// The first call moves the body over to Lua.
 static int body(lua_State *L) {
-  request *r = check(L);
-  if (lua_getiuservalue(L, 1, 1) == LUA_TSTRING) return 1;
-  lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.length);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, 1, 1);
-  free(r->body.data);
-  r->body = (bytes){.data = NULL};
+  check(L);
+  lua_getiuservalue(L, 1, 1);
   return 1;
-}
-
-// --- where an answer's body comes from, when it isn't simply a copy of a string
-
-typedef struct {
-  int fd; // -1: `data`
-  uint64_t offset, most;
-  char data[];
-} source;
-
-static source *source_new(int fd, uint64_t offset, uint64_t most, const char *data, size_t length) {
-  source *s = malloc(sizeof *s + length);
-  if (!s) return NULL;
-  *s = (source){.fd = fd, .offset = offset, .most = most};
-  if (length > 0) memcpy(s->data, data, length);
-  return s;
-}
-
-static void source_free(void *of) {
-  source *s = of;
-  if (s->fd >= 0) close(s->fd);
-  free(s);
-}
-
-// Fails, and thereby closes the connection, where the answer is to be cut, and where a file got shorter.
-static ssize_t source_read(void *of, uint64_t position, char *buffer, size_t room) {
-  const source *s = of;
-  if (position >= s->most) return MHD_CONTENT_READER_END_WITH_ERROR;
-  if (room > s->most - position) room = (size_t)(s->most - position);
-  if (s->fd < 0) {
-    memcpy(buffer, s->data + position, room);
-    return (ssize_t)room;
-  }
-  ssize_t got;
-  do got = pread(s->fd, buffer, room, (off_t)(s->offset + position));
-  while (got < 0 && errno == EINTR);
-  return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
-static struct MHD_Response *response_from(source *s, uint64_t length) {
-  if (!s) return NULL;
-  struct MHD_Response *response = MHD_create_response_from_callback(length, BLOCK, source_read, s, source_free);
-  if (!response) source_free(s);
-  return response;
 }
 
 // --- the answer
@@ -216,7 +161,7 @@ static fault check_fault(lua_State *L, int index) {
 }
 
 static const char *check_header(lua_State *L, const char *name, size_t length, int value) {
-  if (!intake_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
+  if (!head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
   if (!strcasecmp(name, "content-length") || !strcasecmp(name, "transfer-encoding"))
     luaL_error(L, "request: the header '%s' is set by the listener", name);
   if (lua_type(L, value) != LUA_TSTRING && lua_type(L, value) != LUA_TNUMBER)
@@ -247,35 +192,9 @@ static void each_header(lua_State *L, int index, struct MHD_Response *response) 
   }
 }
 
-static struct MHD_Response *string_response(lua_State *L, int index, fault f) {
-  size_t length = 0;
-  const char *text = lua_isnoneornil(L, index) ? "" : luaL_checklstring(L, index, &length);
-  if (f.cut < 0 || (size_t)f.cut >= length) // libmicrohttpd only reads it, and copies it
-    return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-  return response_from(source_new(-1, 0, (uint64_t)f.cut, text, (size_t)f.cut), length);
-}
-
-// NULL with `*why` when the file can't be sent.
-static struct MHD_Response *file_response(const char *file, uint64_t offset, lua_Integer length, fault f, const char **why) {
-  struct stat s;
-  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); // a pipe must not block
-  if (fd < 0 || fstat(fd, &s) != 0) *why = strerror(errno);
-  else if (!S_ISREG(s.st_mode)) *why = "not a file";
-  else if (offset > (uint64_t)s.st_size) *why = "the file is shorter";
-  else if (length >= 0 && (uint64_t)length > (uint64_t)s.st_size - offset) *why = "the file is shorter";
-  if (*why) {
-    if (fd >= 0) close(fd);
-    return NULL;
-  }
-  uint64_t size = length >= 0 ? (uint64_t)length : (uint64_t)s.st_size - offset;
-  source *from = source_new(fd, offset, f.cut >= 0 ? (uint64_t)f.cut : size, NULL, 0);
-  if (!from) close(fd);
-  return response_from(from, size);
-}
-
 // A connection whose peer has reset it; one that only finished its sending may still wait for the answer.
 static bool peer_gone(const request *r) {
-  struct pollfd p = {.fd = request_socket(r)};
+  struct pollfd p = {.fd = peer_socket(r->peer)};
   return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
 }
 
@@ -306,7 +225,13 @@ static int answer(lua_State *L) {
 
   // Kept with the request at once: what raises below leaks nothing. One is left from an earlier call that raised.
   if (r->response) MHD_destroy_response(r->response);
-  r->response = file ? file_response(file, (uint64_t)offset, length, f, &why) : string_response(L, 4, f);
+  if (file) {
+    r->response = answer_from_file(r->listener, file, offset, length, f.cut, &why);
+  } else {
+    size_t size = 0;
+    const char *text = lua_isnil(L, 4) ? "" : lua_tolstring(L, 4, &size);
+    r->response = answer_from_text(r->listener, text, size, f.cut);
+  }
   if (why) {
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", file, why);

@@ -7,8 +7,11 @@ local env = require "helper.env"
 local omni = require "omni"
 local studio = require "helper.studio"
 
--- A studio whose client has a receiver with a web server of its own; queries without a callback would take a minute.
+-- A studio whose client has a receiver with a web server of its own; queries without a callback would take a minute. The sandbox
+-- sends none by itself: each spec says what comes.
 local function open(given, body, more)
+  given.faults = given.faults or {}
+  table.insert(given.faults, "callback-never")
   studio.open(given, function(s)
     s.client:close()
     local client <close> = s:new_client { ledger = s.directory .. "/ledger.db", poll_min = 0.02, poll_max = 0.02 }
@@ -27,6 +30,25 @@ local function url_of(s, task)
 end
 
 local function path_of(url) return url:match("^https?://[^/]+(/.*)$") end
+
+-- How many queries the sandbox gets from now on.
+local function counted(s)
+  local queries, handle = 0, s.sandbox.service.handle
+  s.sandbox.service.handle = function(self, request)
+    if request.path:find("TaskInfo") then queries = queries + 1 end
+    return handle(self, request)
+  end
+  return function() return queries end
+end
+
+-- Lets the loop turn until that holds.
+local function become(condition)
+  local deadline = core.now() + env.seconds(10)
+  while not condition() do
+    assert(core.now() < deadline, "it never came to hold")
+    omni.sleep(0.005)
+  end
+end
 
 -- What the service would POST for a task.
 local function body_of(task, status)
@@ -92,12 +114,7 @@ describe("a receiver", function()
   it("refuses what isn't a callback of its own, each kind counted, and asks the service nothing for it", function()
     open({ seconds = 60 }, function(s, receiver)
       local task, other = assert(s.client:submit { prompt = "x" }), assert(s.client:submit { prompt = "y" })
-      local path, queries = path_of(url_of(s, task)), 0
-      local handle = s.sandbox.service.handle
-      s.sandbox.service.handle = function(self, request)
-        if request.path:find("TaskInfo") then queries = queries + 1 end
-        return handle(self, request)
-      end
+      local path, queries = path_of(url_of(s, task)), counted(s)
       local wrong = path:sub(1, -2) .. (path:sub(-1) == "0" and "1" or "0")
       for _, case in ipairs {
         { "POST", wrong, body_of(task), 404, "wrong_token" }, { "POST", "/", body_of(task), 404, "wrong_token" },
@@ -115,22 +132,17 @@ describe("a receiver", function()
         assert.equal(case[4] == 405 and "POST" or nil, headers.Allow)
       end
       omni.sleep(0.1)
-      assert.equal(0, queries)
+      assert.equal(0, queries())
     end)
   end)
 
   it("asks at most once a second for a token, however often it is called", function()
     open({ seconds = 60 }, function(s, receiver)
-      local task, queries = assert(s.client:submit { prompt = "x" }), 0
-      local handle = s.sandbox.service.handle
-      s.sandbox.service.handle = function(self, request)
-        if request.path:find("TaskInfo") then queries = queries + 1 end
-        return handle(self, request)
-      end
+      local task, queries = assert(s.client:submit { prompt = "x" }), counted(s)
       local path = path_of(url_of(s, task))
       for _ = 1, 200 do assert.equal(200, (receiver:handle("POST", path, {}, body_of(task)))) end
       omni.sleep(0.5)
-      assert.equal(1, queries)
+      assert.equal(1, queries())
     end)
   end)
 
@@ -157,6 +169,93 @@ describe("a receiver", function()
       assert.is_true(core.now() - began >= 0.9)
       s.client.callback_poll = 0.1
       assert.equal("success", assert(assert(s.client:submit { prompt = "y" }):await { timeout = 20 }).status)
+    end)
+  end)
+
+  it("asks once, and not again and again, about a callback that says no more than that the task runs", function()
+    open({ seconds = 60 }, function(s, receiver)
+      local task, queries = assert(s.client:submit { prompt = "x" }), counted(s)
+      assert.equal(200, (receiver:handle("POST", path_of(url_of(s, task)), {}, body_of(task, "running"))))
+      omni.sleep(1.3)
+      assert.equal(1, queries())
+    end)
+  end)
+
+  it("finds its task, too, when the submit's answer comes while the callback is being written down", function()
+    open({ seconds = 0 }, function(s, receiver)
+      local records, held, kept = assert(s.client:ledger()), nil, nil
+      local ask = records.ask
+      function records.ask(self, verb, ...)
+        if verb == "heard" then
+          held = true
+          repeat omni.sleep(0.005) until kept
+        elseif verb == "accept" then
+          repeat omni.sleep(0.005) until held
+        end
+        return ask(self, verb, ...)
+      end
+      local submit = omni.spawn(function() return assert(s.client:submit { prompt = "x" }) end)
+      become(function() return s.sandbox.service.tasks.in_order[1] end)
+      local known = s.sandbox.service.tasks.in_order[1]
+      local callback = omni.spawn(function() return receiver:handle("POST", path_of(known.callback_url), {}, body_of(known)) end)
+      local task = submit:join()
+      local wait = omni.spawn(function() return assert(task:await { timeout = 30 }) end)
+      kept = true
+      assert.equal(200, callback:join())
+      local began = core.now()
+      assert.equal("success", wait:join().status)
+      assert.is_true(core.now() - began < env.seconds(5))
+    end)
+  end)
+
+  it("answers 503 when it can't write down what it would have to keep, and takes it when it comes again", function()
+    open({ seconds = 0, faults = { "drop-after:on=submit" } }, function(s, receiver)
+      local _, problem = s.client:submit { prompt = "x" }
+      assert.equal("submit_unknown", problem.code)
+      local known, records = s.sandbox.service.tasks.in_order[1], s.client:ledger()
+      local ask = records.ask
+      function records.ask(self, verb, ...)
+        if verb == "heard" then return nil, { code = "ledger_failed", message = "the disk is full" } end
+        return ask(self, verb, ...)
+      end
+      local path = path_of(known.callback_url)
+      assert.equal(503, (receiver:handle("POST", path, {}, body_of(known))))
+      assert.equal(1, receiver.counts.unavailable)
+      records.ask = nil
+      assert.equal(200, (receiver:handle("POST", path, {}, body_of(known))))
+      become(function() return receiver.counts.settled == 1 end)
+    end)
+  end)
+
+  it("can be closed while a submit is on its way: its task is handed out, and waited for by queries", function()
+    open({ seconds = 0, faults = { "slow:on=submit,delay=0.2" } }, function(s, receiver)
+      local submit = omni.spawn(function() return assert(s.client:submit { prompt = "x" }) end)
+      become(function() return s.sandbox.service.tasks.in_order[1] end)
+      local known = s.sandbox.service.tasks.in_order[1]
+      receiver:close()
+      assert.equal("success", assert(submit:join():await { timeout = 10 }).status)
+      assert.equal(503, (receiver:handle("POST", path_of(known.callback_url), {}, body_of(known))))
+    end)
+  end)
+
+  it("holds no tasks that are over: memory doesn't grow with how many there were, and late callbacks are taken still", function()
+    open({ seconds = 0 }, function(s, receiver)
+      local queries, last = counted(s), nil
+      for i = 1, 13000 do
+        local url, hash = receiver:issue()
+        local task = assert(s.client:task("task-" .. i))
+        task.status = "success"
+        receiver:answered(hash, task)
+        last = url
+      end
+      local kept = 0
+      for _ in pairs(receiver.tokens.entries) do kept = kept + 1 end
+      assert.is_true(kept <= 12000, kept)
+      collectgarbage()
+      assert.is_nil(next(receiver.tokens.tasks))
+      assert.equal(200, (receiver:handle("POST", path_of(last), {}, body_of { id = "task-13000" })))
+      omni.sleep(0.05)
+      assert.is_true(queries() <= 1)
     end)
   end)
 
@@ -229,6 +328,29 @@ describe("a submit whose answer was lost", function()
       omni.sleep(0.2)
       assert.equal(0, receiver.counts.settled)
       assert.equal("unknown", s.client:ledger():row("row", { id = 2 }).state)
+      assert.equal(200, (receiver:handle("POST", path_of(lost.callback_url), {}, body_of(lost)))) -- the right one may come yet
+      become(function() return receiver.counts.settled == 1 end)
+      assert.equal(lost.id, s.client:ledger():row("row", { id = 2 }).task_id)
+    end)
+  end)
+
+  it("isn't waited for any more when the receiver is closed: the run ends, and says so", function()
+    open({ seconds = 0, faults = { "drop-after:on=submit" } }, function(s, receiver)
+      local run = omni.spawn(function() return assert(s:run(studio.board "x")) end)
+      become(function() return next(receiver.tokens.entries) and select(2, next(receiver.tokens.entries)).waiting end)
+      receiver:close()
+      assert.same({ "unknown" }, studio.statuses(run:join()))
+    end)
+  end)
+
+  it("is taken up when another program has settled it meanwhile", function()
+    open({ seconds = 0, faults = { "drop-after:on=submit" } }, function(s, receiver)
+      local run = omni.spawn(function() return assert(s:run(studio.board "x")) end)
+      become(function() return next(receiver.tokens.entries) and select(2, next(receiver.tokens.entries)).waiting end)
+      local row = s.client:ledger():ask("open")[1]
+      assert(s.client:ledger():ask("adopt", { id = row.id, task_id = s.sandbox.service.tasks.in_order[1].id }))
+      assert.same({ "fetched" }, studio.statuses(run:join()))
+      assert.equal(1, s:submits())
     end)
   end)
 

@@ -1,28 +1,13 @@
 -- SPDX-License-Identifier: MIT
-local listener = require "omni.listener"
+local listening = require "helper.listening"
 local peer = require "helper.peer"
 local uv = require "luv"
 
 local GET <const> = peer.GET
 
 describe("the listener", function()
-  local l
-
-  local function open(options)
-    l = assert(listener.open(options))
-    return l
-  end
-
-  local function connect(text) return peer.connect(l, text) end
-  local function take() return peer.take(l) end
-  local function serves() return peer.serves(l) end
-
-  -- The ports and sockets of a test go with it.
-  after_each(function()
-    if l then l:close() end
-    l = nil
-    collectgarbage()
-  end)
+  local here = listening.here(after_each)
+  local open, connect, take, serves = here.open, here.connect, here.take, here.serves
 
   describe("an answer", function()
     local path = os.tmpname()
@@ -171,7 +156,7 @@ describe("the listener", function()
     -- How a connection ends as its peer's system tells: the bytes, and nil or "ECONNRESET".
     local function ending(answer)
       local client, bytes, how, over = uv.new_tcp(), "", nil, false
-      client:connect("127.0.0.1", l:port(), function(problem)
+      client:connect("127.0.0.1", here.listener:port(), function(problem)
         assert(not problem, problem)
         client:write(GET)
         client:read_start(function(wrong, data)
@@ -179,9 +164,9 @@ describe("the listener", function()
           how, over = wrong, wrong or not data
         end)
       end)
-      peer.drive(l, function()
+      here.drive(function()
         uv.run("nowait")
-        for request in l.next, l do answer(request) end
+        for request in here.listener.next, here.listener do answer(request) end
         return over
       end)
       client:close()

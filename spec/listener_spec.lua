@@ -1,43 +1,29 @@
 -- SPDX-License-Identifier: MIT
 local env = require "helper.env"
 local listener = require "omni.listener"
+local listening = require "helper.listening"
 local peer = require "helper.peer"
 local socket = require "socket"
 
 local GET <const>, post, chunked = peer.GET, peer.post, peer.chunked
 
 describe("the listener", function()
-  local l
-
-  local function open(options)
-    l = assert(listener.open(options))
-    return l
-  end
-
-  local function connect(text) return peer.connect(l, text) end
-  local function take() return peer.take(l) end
-  local function serves() return peer.serves(l) end
-
-  -- The ports and sockets of a test go with it.
-  after_each(function()
-    if l then l:close() end
-    l = nil
-    collectgarbage()
-  end)
+  local here = listening.here(after_each)
+  local open, connect, take, serves = here.open, here.connect, here.take, here.serves
 
   describe("opening", function()
     it("listens on the loopback address, on a free port", function()
       open()
-      assert.equal("127.0.0.1", l:host())
-      assert.is_true(l:port() > 0)
+      assert.equal("127.0.0.1", here.listener:host())
+      assert.is_true(here.listener:port() > 0)
       serves()
     end)
 
     it("listens on IPv6", function()
       local message
-      l, message = listener.open { host = "::1" }
-      if not l then return pending("no IPv6 here: " .. message) end
-      assert.equal("::1", l:host())
+      here.listener, message = listener.open { host = "::1" }
+      if not here.listener then return pending("no IPv6 here: " .. message) end
+      assert.equal("::1", here.listener:host())
       local one = connect(GET)
       local request = take()
       assert.equal("::1", request:address())
@@ -47,9 +33,9 @@ describe("the listener", function()
 
     it("listens for IPv4 on all addresses of IPv6, and tells the sender's as such", function()
       local message
-      l, message = listener.open { host = "::" }
-      if not l then return pending("no IPv6 here: " .. message) end
-      local one = assert(socket.connect("127.0.0.1", l:port()))
+      here.listener, message = listener.open { host = "::" }
+      if not here.listener then return pending("no IPv6 here: " .. message) end
+      local one = assert(socket.connect("127.0.0.1", here.listener:port()))
       one:send(GET)
       assert.equal("127.0.0.1", take():address())
       one:close()
@@ -57,9 +43,9 @@ describe("the listener", function()
 
     it("returns nil and why when it can't listen", function()
       open()
-      local none, message = listener.open { port = l:port() }
+      local none, message = listener.open { port = here.listener:port() }
       assert.is_nil(none)
-      assert.matches("127.0.0.1 port " .. l:port() .. ": Address already in use", message)
+      assert.matches("127.0.0.1 port " .. here.listener:port() .. ": Address already in use", message)
       none, message = listener.open { host = "example.com" }
       assert.is_nil(none)
       assert.matches("'example.com': not an IPv4 or IPv6 address", message)
@@ -98,6 +84,11 @@ describe("the listener", function()
       assert.equal("", headers.empty)
     end)
 
+    it("may have no headers, as old ones have", function()
+      connect "GET / HTTP/1.0\r\n\r\n"
+      assert.same({}, take():headers())
+    end)
+
     it("keeps every byte of its body, NUL too", function()
       local all = {}
       for byte = 0, 255 do all[#all + 1] = string.char(byte) end
@@ -127,7 +118,7 @@ describe("the listener", function()
       local one = connect(post("first") .. post("second") .. GET)
       local request = take()
       assert.equal("first", request:body())
-      assert.is_nil(l:next())
+      assert.is_nil(here.listener:next())
       request:answer(200, nil, "1")
       request = take()
       assert.equal("second", request:body())
@@ -142,7 +133,7 @@ describe("the listener", function()
       request:answer(204)
       one:answer()
       one:close()
-      l:close()
+      here.listener:close()
       assert.equal("abc", request:body())
       assert.equal("POST", request:method())
       assert.equal("x", request:headers().host)
@@ -167,28 +158,28 @@ describe("the listener", function()
     before_each(function() open() end)
 
     it("is due at once while a request waits or an answer was given, and else says when", function()
-      assert.is_nil(l:timeout())
-      assert.equal("r", l:events())
+      assert.is_nil(here.listener:timeout())
+      assert.equal("r", here.listener:events())
       local one = connect(GET)
-      peer.drive(l, function() return l:timeout() == 0 and l:step() end)
-      assert.equal(0, l:timeout())
-      local request = l:next()
-      assert.is_nil(l:timeout())
+      here.drive(function() return here.listener:timeout() == 0 and here.listener:step() end)
+      assert.equal(0, here.listener:timeout())
+      local request = here.listener:next()
+      assert.is_nil(here.listener:timeout())
       request:answer(204)
-      assert.equal(0, l:timeout())
+      assert.equal(0, here.listener:timeout())
       assert.equal(204, (one:answer()))
-      peer.drive(l, function() return l:timeout() ~= 0 end)
-      local left = l:timeout()
+      here.drive(function() return here.listener:timeout() ~= 0 end)
+      local left = here.listener:timeout()
       assert.is_true(left > 10 and left <= 15)
     end)
 
     it("has a descriptor that tells of connections and of bytes", function()
-      local watched = { getfd = function() return l:pollfd() end, dirty = function() return false end }
+      local watched = { getfd = function() return here.listener:pollfd() end, dirty = function() return false end }
       local function readable() return #socket.select({ watched }, nil, 0) > 0 end
       assert.is_false(readable())
-      local one = peer.connect(l)
+      local one = peer.connect(here.listener)
       assert.is_true(#socket.select({ watched }, nil, env.seconds(5)) > 0)
-      peer.drive(l, function() return not readable() end)
+      here.drive(function() return not readable() end)
       one.socket:send(GET)
       assert.is_true(#socket.select({ watched }, nil, env.seconds(5)) > 0)
     end)
@@ -211,17 +202,17 @@ describe("the listener", function()
       local held = connect(GET)
       local unanswered = take()
       local queued = connect(GET)
-      peer.drive(l, function() return l:timeout() == 0 and l:step() end)
+      here.drive(function() return here.listener:timeout() == 0 and here.listener:step() end)
       last:answer(200, nil, "last words")
-      l:close()
-      l:close()
+      here.listener:close()
+      here.listener:close()
       assert.matches("last words$", remains(answered))
       for _, one in ipairs { idle, half, held, queued } do assert.equal("", remains(one)) end
       assert.is_false(unanswered:answer(200, nil, "too late"))
       assert.is_false(unanswered:drop())
-      assert.is_nil(l:next())
-      assert.has_error(function() l:step() end, "this listener is closed")
-      assert(listener.open { port = l:port() }):close()
+      assert.is_nil(here.listener:next())
+      assert.has_error(function() here.listener:step() end, "this listener is closed")
+      assert(listener.open { port = here.listener:port() }):close()
     end)
 
     it("sends the whole of a file that was given as an answer, as far as the system takes it", function()
@@ -231,16 +222,16 @@ describe("the listener", function()
       file:close()
       local one = connect(GET)
       take():answer(200, nil, { file = path })
-      l:close()
+      here.listener:close()
       os.remove(path)
       assert.equal(200000, #remains(one):match("\r\n\r\n(.*)$"))
     end)
 
     it("happens when it is forgotten, whatever goes first", function()
-      local port = l:port()
-      local one = peer.connect(l, GET)
+      local port = here.listener:port()
+      local one = peer.connect(here.listener, GET)
       local request = take()
-      l, one.listener = nil, nil
+      here.listener, one.listener = nil, nil
       collectgarbage()
       assert.is_false(request:answer(200))
       assert(listener.open { port = port }):close()
@@ -255,8 +246,8 @@ describe("the listener", function()
     it("doesn't wait for a peer that takes nothing", function()
       local one = connect(GET)
       take():answer(200, nil, ("x"):rep(1 << 24))
-      l:step()
-      l:close()
+      here.listener:step()
+      here.listener:close()
       one:close()
     end)
   end)

@@ -4,11 +4,17 @@
 ---@class omni.ListenerOptions
 ---@field host? string        a numeric IPv4 or IPv6 address, or "localhost"; "0.0.0.0" and "::" are all of them (default "127.0.0.1")
 ---@field port? integer       0: any free one (default 0)
+---@field tls_certificate? string  path of a certificate in PEM, its chain behind it: TLS, 1.2 and newer (default: none)
+---@field tls_key? string     path of its key in PEM, without a password; refused when the group's or other users may read it (mode 600)
 ---@field max_body? integer   bytes of a request's body; more is answered 413 (default 1048576)
+---@field max_bodies? integer bytes of the bodies of all requests that aren't answered yet. For more, those that are unfinished and began first are given up and answered 503, else the one that wants more (default 64 times max_body)
 ---@field max_header? integer bytes of a request's first line and headers; more is answered 431 (default 16384)
----@field max_connections? integer              more wait until one ends (default 1000)
----@field max_connections_per_address? integer  more are closed at once (default 64)
----@field idle_timeout? number                  seconds, rounded up, without a byte in or out after which a connection is closed; none while it waits for its answer (default 15)
+---@field max_connections? integer              more wait until one ends (default 1000; never more than half of the descriptors that the process may have)
+---@field max_connections_per_address? integer  more are closed at once; a /64 network of IPv6 is one address (default 64)
+---@field idle_timeout? number    seconds, rounded up, without a byte in or out after which a connection is closed; none while it waits for its answer (default 15)
+---@field header_timeout? number  seconds for a request's first line and headers, all of them, from the connection's beginning; on a connection that was answered already `idle_timeout` comes on top (default 15)
+---@field body_timeout? number    seconds for the whole of a body, from the end of its headers (default 60)
+---@field answer_timeout? number  seconds in which the other side has to take the whole of an answer (default 600)
 
 ---A small HTTP server. Pollable: whoever drives it calls `step` when the descriptor is readable or the time-out is due, and
 ---then takes requests by `next` until there is none.
@@ -37,6 +43,11 @@ function Listener:step() end
 ---The oldest complete request that was not taken yet; nil when there is none, and after `close`.
 ---@return omni.Request|nil
 function Listener:next() end
+
+---Reads the files of certificate and key anew, for the connections that begin from now on. Raises without a certificate.
+---@return true|nil
+---@return string|nil message  why they can't be used; it goes on with what it has
+function Listener:reload() end
 
 ---Stops listening. Requests that are unanswered are dropped; answers that were given are sent as far as that doesn't block.
 ---May be called again. Also at the end of a `<close>` variable, and at collection.

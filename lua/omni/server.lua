@@ -7,8 +7,9 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 
 local known = {
-  host = "string", port = "integer", max_body = "integer", max_header = "integer", max_connections = "count",
-  max_connections_per_address = "count", idle_timeout = "seconds", on_error = "function",
+  host = "string", port = "integer", max_body = "integer", max_bodies = "integer", max_header = "integer",
+  max_connections = "count", max_connections_per_address = "count", idle_timeout = "seconds", header_timeout = "seconds",
+  body_timeout = "seconds", answer_timeout = "seconds", tls_certificate = "string", tls_key = "string", on_error = "function",
 }
 
 -- What the peer learns of an error of ours.
@@ -23,9 +24,10 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
----@field url string           where it listens, as a URL without a path: "http://127.0.0.1:8080"
+---@field url string           where it listens, as a URL without a path: "http://127.0.0.1:8080"; "https://..." with a certificate
 ---@field host string
 ---@field port integer
+---@field tls boolean           whether it has a certificate
 ---@field failure? omni.Error  the last error in the handler
 local Server_methods = {}
 local Server_mt = { __name = "omni.server", __index = Server_methods }
@@ -70,9 +72,19 @@ local function pollable_of(server)
   }
 end
 
-local function url_of(host, port)
+local function url_of(scheme, host, port)
   if host == "0.0.0.0" then host = "127.0.0.1" elseif host == "::" then host = "::1" end
-  return ("http://%s:%d"):format(host:find(":", 1, true) and "[" .. host .. "]" or host, port)
+  return ("%s://%s:%d"):format(scheme, host:find(":", 1, true) and "[" .. host .. "]" or host, port)
+end
+
+---Reads the files of certificate and key anew, for the connections that begin from now on. Raises without a certificate.
+---@return true|nil
+---@return omni.Error|nil  code `listen_failed`: they can't be used, and it goes on with what it has
+function Server_methods:reload()
+  if not self.tls or self.closed then error("server:reload: this server " .. (self.tls and "is closed" or "has no certificate"), 2) end
+  local fine, message = self.listener:reload()
+  if not fine then return nil, err.new { code = "listen_failed", message = message } end
+  return true
 end
 
 ---Stops listening: handlers that still run are cancelled, unanswered requests dropped. May be called again.
@@ -107,8 +119,9 @@ local function serve(given, handler)
   if not fine then error("omni.serve: " .. source:gsub("^listener.open: ", ""), 2) end
   if not source then return nil, err.new { code = "listen_failed", message = message } end
   local host, port = source:host(), source:port()
+  local tls = given.tls_certificate ~= nil
   local server = setmetatable({
-    url = url_of(host, port), host = host, port = port,
+    url = url_of(tls and "https" or "http", host, port), host = host, port = port, tls = tls,
     listener = source, fibers = {}, handler = handler, on_error = given.on_error,
   }, Server_mt)
   server.pollable = pollable_of(server)

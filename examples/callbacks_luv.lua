@@ -1,0 +1,81 @@
+-- Callbacks that come to a web server of the program's own, here on libuv's.
+--   lua5.4 examples/callbacks_luv.lua      (needs lua-luv)
+local omni = require "omni"
+local uv = require "luv"
+
+local poll = assert(uv.new_poll(omni.loop:pollfd()))
+local timer = assert(uv.new_timer())
+local server = assert(uv.new_tcp())
+local receiver
+
+-- One step of omni's loop, whenever its descriptor is readable or its time is over.
+local function turn()
+  omni.loop:step()
+  if omni.loop:empty() then
+    for _, handle in ipairs { poll, timer, server } do handle:close() end
+    return
+  end
+  local seconds = omni.loop:timeout()
+  timer:stop()
+  if seconds then timer:start(math.ceil(seconds * 1000), 0, turn) end
+end
+
+-- What the receiver answers; it may wait for the ledger, which is a fiber's business. What is started from outside of omni's loop runs
+-- at its next step, and this is called in between two of libuv's.
+local function answer(done, ...)
+  omni.spawn(function(...) done(receiver:handle(...)) end, ...)
+  timer:start(0, 0, turn)
+end
+
+-- The method, path, headers and body of a request that is complete; nothing when more has to come; false when it can't be read.
+local function parse(text)
+  local head_end = select(2, text:find("\r\n\r\n", 1, true))
+  if not head_end then return #text > 16384 and false or nil end
+  local method, path = text:match "^(%u+) (%S+) HTTP/1%.[01]\r\n"
+  local headers = {}
+  for name, value in text:sub(1, head_end):gmatch "\n([^:%s]+):[ \t]*([^\r\n]*)" do headers[name:lower()] = value end
+  local length = math.tointeger(tonumber(headers["content-length"] or 0))
+  if not method or not length or length < 0 or length > 1048576 then return false end
+  if #text < head_end + length then return nil end
+  return method, path, headers, text:sub(head_end + 1, head_end + length)
+end
+
+-- The web server: one request a connection, /hook/... is omni's.
+local function serve()
+  local connection, text = uv.new_tcp(), ""
+  assert(server:accept(connection))
+  local function close()
+    if not connection:is_closing() then connection:close() end
+  end
+  local function reply(status, _, said)
+    if connection:is_closing() then return end
+    connection:write(("HTTP/1.1 %d OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(status, #said, said), close)
+  end
+  connection:read_start(function(problem, data)
+    if problem or not data then return close() end
+    text = text .. data
+    local method, path, headers, body = parse(text)
+    if method == nil then return end
+    connection:read_stop()
+    if not method then return reply(400, nil, "") end
+    if not path:find "^/hook/" then return reply(404, nil, "not here\n") end
+    answer(reply, method, path, headers, body)
+  end)
+end
+
+assert(server:bind("127.0.0.1", 0))
+assert(server:listen(64, serve))
+
+omni.spawn(function()
+  local sandbox <close> = assert(omni.sandbox { seconds = 1 })
+  local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key })
+  local public_url = ("http://127.0.0.1:%d/hook"):format(server:getsockname().port)
+  receiver = assert(omni.callbacks { client = client, listen = false, public_url = public_url })
+  local task = assert(client:submit { prompt = "Gulls over a harbour, handheld, early light." })
+  assert(task:await())
+  print(task.status, task.id, receiver.counts.confirmed .. " callback confirmed")
+end)
+
+poll:start("r", turn)
+turn()
+uv.run()
