@@ -39,6 +39,15 @@ local function stamps(directory)
   return found
 end
 
+-- Makes all that the ledger knows so many days older.
+local function age(s, days)
+  s.client:close()
+  local seconds = days * 86400
+  env.output(("sqlite3 %s 'UPDATE submit SET intended_at = intended_at - %d, ended_at = ended_at - %d, completed_at = completed_at - %d'")
+    :format(env.quote(s.directory .. "/ledger.db"), seconds, seconds, seconds))
+  s.client = s:new_client()
+end
+
 describe("a board that is run again", function()
   it("submits nothing, fetches nothing and cuts nothing when nothing changed", function()
     studio.open({}, function(s)
@@ -188,6 +197,32 @@ describe("files of an earlier run", function()
       assert.equal(bytes, env.read(path))
       assert.equal("edited", env.read((path:gsub("%.mp4$", " (older 1).mp4"))))
       assert.equal(1, s:submits())
+    end)
+  end)
+
+  it("are submitted again, and said to be, when the service can't have them any more either", function()
+    studio.open({}, function(s)
+      local path = assert(s:run(studio.board "a")).scenes[1].file
+      os.remove(path)
+      age(s, 20)
+      local plan = assert(s:plan(studio.board "a"))
+      assert.equal("submit", plan.scenes[1].action)
+      assert.matches("keeps no file that long", plan.scenes[1].why)
+      assert.same({ "fetched" }, statuses(assert(s:run(studio.board "a"))))
+      assert.equal(2, s:submits())
+    end)
+  end)
+
+  it("go up again before another scene builds on them, when their own URL may have expired", function()
+    studio.open({}, function(s)
+      local first = { "a", { prompt = "a" } }
+      local function second(name) return { name, { prompt = name, continues = "a" } } end
+      assert(s:run(board_of { first, second "b" }))
+      age(s, 13)
+      assert(s:run(board_of { first, second "b", second "c" }))
+      local tasks = s.sandbox:ledger().tasks
+      assert.matches("/media/" .. tasks[1].task_id, tasks[2].input.video_list[1].url, 1, true)
+      assert.matches("/files/", tasks[3].input.video_list[1].url, 1, true)
     end)
   end)
 

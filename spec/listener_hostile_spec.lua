@@ -284,6 +284,21 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
+    it("keeps nothing of requests that have more arguments than there is room for", function()
+      open()
+      local target = "/?" .. ("&"):rep(15000)
+      local function round()
+        local one = connect("GET " .. target .. " HTTP/1.1\r\nHost: x\r\n\r\n")
+        one:rest()
+        one:close()
+      end
+      for _ = 1, 20 do round() end
+      local before = listening.memory()
+      for _ = 1, 500 do round() end
+      assert.is_true(listening.memory() - before < env.seconds(2 << 20), listening.memory() - before)
+      serves()
+    end)
+
     it("gives its memory back, whether a request's body was looked at or not", function()
       open()
       local function round()
