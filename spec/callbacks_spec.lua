@@ -286,16 +286,37 @@ describe("a receiver", function()
     end)
   end)
 
+  it("counts under the names that docs/callbacks.md explains", function()
+    open({}, function(_, receiver)
+      local page = env.read("docs/callbacks.md")
+      for name in pairs(receiver.counts) do assert.truthy(page:find("`" .. name .. "`", 1, true), name) end
+    end)
+  end)
+
+  it("takes 1,000 connections of one address on loopback, where a web server may stand before it", function()
+    open({ seconds = 60 }, function(s, receiver)
+      local task = assert(s.client:submit { prompt = "x" })
+      local sender <close> = require("omni.post").open { connections = 200 }
+      local fibers, body, url = {}, body_of(task, "running"), url_of(s, task)
+      for i = 1, 200 do fibers[i] = omni.spawn(function() return assert(sender:post(url, body, "application/json")).status end) end
+      for _, status in ipairs { omni.join(table.unpack(fibers)) } do assert.equal(200, status) end
+      assert.equal(200, receiver.counts.taken)
+    end)
+  end)
+
   it("raises for what it can't use", function()
     studio.open({}, function(s)
       assert.error_matches(function() omni.callbacks { listen = "127.0.0.1:0" } end, "'client'")
       assert.error_matches(function() omni.callbacks { client = s.client, listen = false } end, "'public_url'")
       assert.error_matches(function() omni.callbacks { client = s.client, listen = "x:y" } end, "ADDRESS:PORT")
+      local apart = { client = s.client, listen = false, public_url = "https://film.example.com/hook", tls_key = "x" }
+      assert.error_matches(function() omni.callbacks(apart) end, "no TLS here")
       assert.error_matches(function() omni.callbacks { client = s.client, lisen = "x" } end, "did you mean 'listen'")
       local _, err = omni.callbacks { client = s.client, public_url = "ftp://x" }
       assert.equal("public_url", err.field)
       local receiver <close> = assert(omni.callbacks { client = s.client, listen = "127.0.0.1:0" })
       assert.is_truthy(receiver.url)
+      assert.error_matches(function() receiver:handle("POST", nil, {}, "") end, "receiver:handle: method")
       assert.error_matches(function() omni.callbacks { client = s.client } end, "has a receiver already")
     end)
   end)

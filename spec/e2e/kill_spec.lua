@@ -41,7 +41,7 @@ describe("omni run, killed at a random moment", function()
 
   setup(function()
     folder = env.directory()
-    service = program.service { "--seconds", "0.25", "--fault", "slow:on=submit,delay=0.12,chance=0.5" }
+    service = program.service { "--credits", "1000000000", "--seconds", "0.25", "--fault", "slow:on=submit,delay=0.12,chance=0.5" }
   end)
   teardown(function()
     service.stop()

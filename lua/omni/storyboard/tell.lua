@@ -13,6 +13,12 @@ local function relative(run, path)
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
+-- Where a file lies on this machine is nobody's business.
+local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
+local function shown_asset(value)
+  return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
+end
+
 -- The input's fields but the prompt, as texts.
 local function input_fields(scene)
   local names, fields = {}, {}
@@ -21,7 +27,7 @@ local function input_fields(scene)
   end
   table.sort(names)
   for index, name in ipairs(names) do
-    local shown = asset.map(scene.input[name], function(value) return tostring(value) end)
+    local shown = asset.map(scene.input[name], shown_asset)
     local text = type(shown) == "table" and canonical(shown) or tostring(shown)
     fields[index] = { name, core.clean(text, 2000) }
   end
