@@ -5,6 +5,8 @@
 local loop = require "omni.loop"
 local omni = require "omni"
 
+collectgarbage("setpause", 400) -- as a program would that has memory to spare for speed
+
 local count, targets = tonumber(arg[1]), assert(io.open(arg[2], "w"))
 local tasks = {} -- held, as by those who wait for them
 

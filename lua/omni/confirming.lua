@@ -102,6 +102,7 @@ function work(self)
   while line.first <= line.last and not self.closed do
     local entry = line[line.first]
     line[line.first], line.first = nil, line.first + 1
+    if line.first > line.last then line.first, line.last = 1, 0 end
     if line.first <= line.last then call_worker(self) end -- this one may have to wait for its answer
     ask_for(self, entry)
   end

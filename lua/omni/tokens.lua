@@ -65,10 +65,14 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
-local function add(self, entry)
+-- Named here so that the table has its size at once.
+local function add(self, hash, own)
+  local entry = {
+    hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, in_line = nil, next_at = nil, tries = nil,
+  }
   self.fresh = self.fresh + 1
   if self.fresh > self.next_sweep then sweep(self) end
-  self.entries[entry.hash] = entry
+  self.entries[hash] = entry
   return entry
 end
 
@@ -78,7 +82,7 @@ end
 function Tokens_methods:issue()
   local token = core.token(BYTES)
   local hash = core.sha256(token)
-  add(self, { hash = hash, at = core.now(), own = true })
+  add(self, hash, true)
   return token, hash
 end
 
@@ -104,7 +108,7 @@ end
 ---@param hash string
 ---@return omni.Token
 function Tokens_methods:issued(hash)
-  return self.entries[hash] or add(self, { hash = hash, at = core.now(), own = true })
+  return self.entries[hash] or add(self, hash, true)
 end
 
 ---The entry of a digest. May ask the ledger, and wait for it.
@@ -122,7 +126,7 @@ function Tokens_methods:find(hash)
   entry = self.entries[hash]
   if not row then return entry end
   if row.state == "refused" or row.state == "forgotten" then return nil end
-  entry = entry or add(self, { hash = hash, at = core.now() })
+  entry = entry or add(self, hash)
   if not entry.own and not entry.over then learn(self, entry, row) end
   return entry
 end
