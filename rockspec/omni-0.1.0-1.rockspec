@@ -23,6 +23,7 @@ dependencies = {
 external_dependencies = {
   CURL = { library = "curl" },
   MICROHTTPD = { library = "microhttpd" },
+  GNUTLS = { library = "gnutls" },
   SQLITE = { library = "sqlite3" },
   CRYPTO = { library = "crypto" },
 }
@@ -38,6 +39,8 @@ build = {
     CURL_LIBDIR = "$(CURL_LIBDIR)",
     MHD_INCDIR = "$(MICROHTTPD_INCDIR)",
     MHD_LIBDIR = "$(MICROHTTPD_LIBDIR)",
+    GNUTLS_INCDIR = "$(GNUTLS_INCDIR)",
+    GNUTLS_LIBDIR = "$(GNUTLS_LIBDIR)",
     SQLITE_INCDIR = "$(SQLITE_INCDIR)",
     SQLITE_LIBDIR = "$(SQLITE_LIBDIR)",
     CRYPTO_INCDIR = "$(CRYPTO_INCDIR)",

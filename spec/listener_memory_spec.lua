@@ -1,0 +1,86 @@
+-- SPDX-License-Identifier: MIT
+-- What strangers can make the listener keep in memory.
+local env = require "helper.env"
+local listening = require "helper.listening"
+local peer = require "helper.peer"
+
+local post = peer.post
+
+describe("the listener, against senders that want its memory", function()
+  local here = listening.here(after_each)
+  local open, connect, take, serves = here.open, here.connect, here.take, here.serves
+
+  local WHOLE <const> = post(("x"):rep(1 << 20))
+  local ALMOST <const> = WHOLE:sub(1, -2)
+
+  local function memory()
+    collectgarbage()
+    return listening.memory()
+  end
+
+  it("gives up the unfinished bodies that began first, when all take more than they may", function()
+    open { max_bodies = 8 << 20 }
+    local before, slow = memory(), {}
+    for i = 1, 40 do slow[i] = connect(ALMOST) end
+    for i = 1, 30 do assert.equal(503, (slow[i]:answer())) end
+    assert.is_true(memory() - before < env.seconds(24 << 20), memory() - before)
+    slow[40]:send("x")
+    take():answer(200, nil, "yes")
+    assert.equal("yes", select(3, slow[40]:answer()))
+    serves()
+  end)
+
+  it("answers 503 when bodies that wait for their answers take all that there is", function()
+    open { max_bodies = 4 << 20 }
+    local waiting, requests = {}, {}
+    for i = 1, 4 do
+      waiting[i] = connect(WHOLE)
+      requests[i] = take()
+    end
+    local one = connect(post("x"))
+    local status, headers = one:answer()
+    assert.equal(503, status)
+    assert.equal("10", headers["retry-after"])
+    one:rest()
+    requests[1]:answer(204)
+    assert.equal(204, (waiting[1]:answer()))
+    connect(post("x"))
+    assert.equal("x", take():body())
+    serves()
+  end)
+
+  -- In a process of its own, whose memory nobody used before.
+  it("keeps nothing of requests that have more arguments than there is room for", function()
+    local said = env.output(env.lua .. " -e " .. env.quote [[
+      local listener, listening, peer = require "omni.listener", require "helper.listening", require "helper.peer"
+      local l = assert(listener.open())
+      local text = "GET /?" .. ("&"):rep(15000) .. " HTTP/1.1\r\nHost: x\r\n\r\n"
+      local function round()
+        local all = {}
+        for i = 1, 50 do all[i] = peer.connect(l, text) end
+        for _, one in ipairs(all) do one:rest() end
+      end
+      round()
+      collectgarbage()
+      local before = listening.memory()
+      for _ = 1, 10 do round() end
+      collectgarbage()
+      print((listening.memory() - before) // 1024)
+    ]])
+    assert.is_true(tonumber(said) < env.seconds(6000), said .. " KiB")
+  end)
+
+  it("gives its memory back, whether a request's body was looked at or not", function()
+    open()
+    local function round()
+      local one = connect(WHOLE)
+      take():answer(404)
+      assert.equal(404, (one:answer()))
+      one:close()
+    end
+    for _ = 1, 10 do round() end
+    local before = memory() -- and from here on without a collection of ours
+    for _ = 1, 300 do round() end
+    assert.is_true(listening.memory() - before < env.seconds(200 << 20), listening.memory() - before)
+  end)
+end)
