@@ -42,11 +42,10 @@ local Proxy_mt = {
   end,
 }
 
--- Starts it in front of `inner`, a port; `url` is where callbacks go.
-local function proxy(inner)
+-- Starts it at `port`, in front of `inner`, another one; `url` is where callbacks go.
+local function proxy(port, inner)
   local folder = env.directory()
   local certificate, key = tls.certificate(folder, "good", "IP:127.0.0.1")
-  local port = 20000 + math.random(20000)
   local shown = shown_config {
     { "listen 443 ssl", ("listen 127.0.0.1:%d ssl"):format(port) }, { "film.example.com", "localhost" },
     { "/etc/ssl/film.pem", certificate }, { "/etc/ssl/film.key", key }, { "127.0.0.1:8787", "127.0.0.1:" .. inner },
@@ -69,8 +68,8 @@ end
 -- A studio with a receiver behind nginx.
 local function open(body)
   studio.open({ seconds = 0.2, faults = { "callback-never" } }, function(s)
-    local inner = 40001 + math.random(15000)
-    local front <close> = proxy(inner)
+    local port, inner = env.free_ports(2)
+    local front <close> = proxy(port, inner)
     local receiver <close> = assert(omni.callbacks { client = s.client, listen = "127.0.0.1:" .. inner, public_url = front.url })
     body(s, receiver, front)
   end)
