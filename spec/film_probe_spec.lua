@@ -78,9 +78,9 @@ describe("film.probe", function()
       assert.near(0.5, assert(film.probe(directory:file(name))).seconds, 0.03)
     end
     -- and relative ones, where a first letter could mean something
-    local lua, here = env.output("command -v " .. env.plain_lua):gsub("\n", ""), env.output("pwd"):gsub("\n", "")
+    local here = env.output("pwd"):gsub("\n", "")
     local function from_here(paths) return (";" .. paths):gsub(";([^/;])", ";" .. here .. "/%1"):sub(2) end
-    local told = assert(process.run({ lua, "-e", ("package.path, package.cpath = %q, %q"):format(from_here(package.path),
+    local told = assert(process.run({ env.lua, "-e", ("package.path, package.cpath = %q, %q"):format(from_here(package.path),
       from_here(package.cpath)), "-e", [[
         local film = require "omni.film"
         for _, name in ipairs { "-i.mp4", "file:x.mp4", "concat:a|b.mp4" } do assert(film.probe(name)) end

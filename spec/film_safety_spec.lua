@@ -90,10 +90,10 @@ describe("names", function()
   end)
 
   it("relative to where we are, too", function()
-    local lua, here = env.output("command -v " .. env.plain_lua):gsub("\n", ""), env.output("pwd"):gsub("\n", "")
+    local here = env.output("pwd"):gsub("\n", "")
     local function from_here(paths) return (";" .. paths):gsub(";([^/;])", ";" .. here .. "/%1"):sub(2) end
     env.write(directory:file "-c.mp4", env.read(clips.make()))
-    local result = assert(process.run({ lua, "-e", ("package.path, package.cpath = %q, %q"):format(from_here(package.path),
+    local result = assert(process.run({ env.lua, "-e", ("package.path, package.cpath = %q, %q"):format(from_here(package.path),
       from_here(package.cpath)), "-e", [[
         local film = require "omni.film"
         local clip = { path = "-c.mp4" }

@@ -31,7 +31,7 @@ local function run(faults, arguments, files)
   for _, word in ipairs(arguments) do argv[#argv + 1] = (word:gsub("URL", sandbox.url)) end
   local result = assert(omni.process(argv, {
     directory = directory.path, stdout = "pipe",
-    environment = { CRUN_API_KEY = KEY, CRUN_BASE_URL = sandbox.url, HOME = directory.path },
+    environment = { CRUN_API_KEY = KEY, CRUN_BASE_URL = sandbox.url, HOME = directory.path, XDG_STATE_HOME = directory.path },
   }))
   assert.is_true(#result.stdout + #result.stderr > 0)
   local said = result.stdout .. result.stderr
@@ -44,7 +44,7 @@ end
 describe("the key is nowhere to be seen", function()
   it("in a run, its events and its files", function()
     local result = run(nil, { "run", "board.lua", "--yes", "--base-url", "URL" }, { ["board.lua"] = board })
-    assert.equal(0, result.exit, result.stderr)
+    assert.equal(0, result.exit, result.stdout .. result.stderr)
   end)
 
   it("in a run that fails in every way", function()
