@@ -7,6 +7,7 @@ local core = require "omni.core"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
 local omni = require "omni"
+local sendings = require "omni.storyboard.submit"
 
 local KEY = "ak_" .. ("0123456789abcdef"):rep(2)
 
@@ -57,6 +58,31 @@ describe("a client's ledger", function()
     local refused, unknown = asked.once(path, "row", { id = 1 })[1], asked.once(path, "row", { id = 2 })[1]
     assert.same({ "refused", "insufficient_credits" }, { refused.state, refused.error })
     assert.same({ "unknown", "submit_unknown", 10 }, { unknown.state, unknown.error, unknown.balance_after })
+  end)
+
+  it("is opened once, also by submits that can be stopped, as those of a script are", function()
+    local sandbox <close> = assert(omni.sandbox { key = KEY, clips = "builtin" })
+    local client <close> = client_of(sandbox.url)
+    local opened
+    for i = 1, 2 do
+      local sending = { is_stopped = function() return false end }
+      assert(omni.run(sendings.submit, sending, client.submit, client, { prompt = "x" .. i }))
+      opened = opened or client.records
+      assert.is_truthy(client.records)
+      assert.equal(opened, client.records)
+    end
+  end)
+
+  it("that lost a row meanwhile says so, with the task id, instead of going on as if it were written", function()
+    local sandbox <close> = assert(omni.sandbox { key = KEY, faults = { "slow:on=submit,delay=0.5" }, clips = "builtin" })
+    local client <close> = client_of(sandbox.url)
+    omni.run(function()
+      local fiber = omni.spawn(function() return select(2, client:submit { prompt = "x" }) end)
+      repeat omni.sleep(0.02) until sandbox:ledger().submits == 1
+      asked.sqlite3(path, "DELETE FROM submit")
+      local err = fiber:join()
+      assert.same({ "ledger_failed", sandbox:ledger().tasks[1].task_id }, { err.code, err.task_id })
+    end)
   end)
 
   it("has one row for a submit that is tried again", function()

@@ -62,10 +62,10 @@ end
 local function settle(self, id, failure)
   local records = self.records
   if id then
-    local _, problem = records:ask("accept", { id = self.id, task_id = id })
-    if not problem then return id end
+    local row, problem = records:row("accept", { id = self.id, task_id = id })
+    if row then return id end
     return nil, { code = "ledger_failed", task_id = id, sent = "answered",
-      message = "the task was accepted, but its id could not be written down: " .. problem.message,
+      message = "the task was accepted, but its id could not be written down: " .. (problem and problem.message or "its row is gone"),
       hint = "keep the task id, it is nowhere else; it can be given to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
   end
   local verb = failure.code == "submit_unknown" and "doubt" or "refuse"

@@ -146,7 +146,7 @@ local function carry_out(opened, on_interrupt)
   if opened.given.listen and not problem then -- it is closed with the client
     problem = select(2, common.open_receiver(opened.given, opened.client))
   end
-  if records then require("omni.confirming").settle_heard(opened.client) end
+  if records then require("omni.callbacks").settle_heard(opened.client) end
   problem = problem or adopt(opened)
   local plan
   if not problem then plan, problem = opened:plan() end

@@ -103,7 +103,10 @@ end
 ---@param run omni.Run
 local function distrust(run)
   if run.distrusts then return end
-  run.distrusts, run.making = true, {}
+  run.distrusts = true
+  for key, fiber in pairs(run.making) do
+    if fiber:done() then run.making[key] = nil end -- what is under way stays known, so that it can be interrupted
+  end
 end
 
 return { distrust = distrust, prepare = prepare }

@@ -21,6 +21,7 @@ local Busy_mt = { __close = function(busy) busy.sending.busy = false end }
 ---@return omni.Task|nil, omni.Error|nil
 local function submit(sending, method, client, input, options)
   local view = setmetatable({
+    ledger = function() return client:ledger() end, -- the client's own: what is opened belongs to it, not to this view
     pause_after = function(_, failure, attempt)
       local wait = not sending.is_stopped() and client:pause_after(failure, attempt) or nil
       sending.pausing = wait ~= nil
