@@ -8,6 +8,8 @@ local env = require "helper.env"
 local omni = require "omni"
 local post = require "omni.post"
 local studio = require "helper.studio"
+
+local become = studio.become
 local tls = require "helper.tls"
 
 -- A studio whose client has a receiver. A lost callback would cost a minute. `s.queries()` tells how many queries the sandbox got.
@@ -24,15 +26,6 @@ local function open(faults, seconds, body, more)
     local receiver <close> = assert(omni.callbacks(settings))
     body(s, receiver)
   end)
-end
-
--- Lets the loop turn until that holds.
-local function become(condition)
-  local deadline = core.now() + env.seconds(10)
-  while not condition() do
-    assert(core.now() < deadline, "it never came to hold")
-    omni.sleep(0.005)
-  end
 end
 
 -- What the sandbox has sent, and was answered.

@@ -7,6 +7,8 @@ local env = require "helper.env"
 local omni = require "omni"
 local studio = require "helper.studio"
 
+local become = studio.become
+
 -- A studio whose client has a receiver with a web server of its own; queries without a callback would take a minute. The sandbox
 -- sends none by itself: each spec says what comes.
 local function open(given, body, more)
@@ -39,15 +41,6 @@ local function counted(s)
     return handle(self, request)
   end
   return function() return queries end
-end
-
--- Lets the loop turn until that holds.
-local function become(condition)
-  local deadline = core.now() + env.seconds(10)
-  while not condition() do
-    assert(core.now() < deadline, "it never came to hold")
-    omni.sleep(0.005)
-  end
 end
 
 -- What the service would POST for a task.

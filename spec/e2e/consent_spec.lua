@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- What `omni run` may spend: what it asks, and what it refuses before anything is spent.
-local cjson = require "cjson"
 local env = require "helper.env"
 local program = require "helper.program"
+
+local events_of = program.events_of
 
 local BOARD = [[
 return storyboard {
@@ -30,12 +31,6 @@ describe("omni run", function()
   local function serve(...) service = program.service { ... } end
   local function words(...) return { "run", board, "--out", out, ... } end
   local function run(...) return program.run(words(...), { environment = service and service.environment }) end
-
-  local function events_of(result)
-    local events = {}
-    for i, line in ipairs(result.lines) do events[i] = cjson.decode(line) end
-    return events
-  end
 
   it("spends nothing at the real service without consent: no terminal and no --yes is a refusal with exit code 3", function()
     serve()

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- `omni run`, once: what it shows, and how it ends. What it may spend: consent_spec.lua. Running again: again_spec.lua.
-local cjson = require "cjson"
 local env = require "helper.env"
 local program = require "helper.program"
+
+local events_of = program.events_of
 
 local BOARD = [[
 return storyboard {
@@ -30,12 +31,6 @@ describe("omni run", function()
   local function serve(...) service = program.service { ... } end
   local function words(...) return { "run", board, "--out", out, ... } end
   local function run(...) return program.run(words(...), { environment = service and service.environment }) end
-
-  local function events_of(result)
-    local events = {}
-    for i, line in ipairs(result.lines) do events[i] = cjson.decode(line) end
-    return events
-  end
 
   it("rehearses a board without a key: the plan, each state, the clips, the film, the report, and what they cost", function()
     local result = program.run({ "run", board, "--sandbox", "--seconds", "0.05" }, { environment = program.tools })

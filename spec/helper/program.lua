@@ -89,6 +89,13 @@ local function on_terminal(arguments, options)
   return { code = code or 0, out = out }
 end
 
+---The events that a program with --json has told of, a line each.
+local function events_of(result)
+  local events = {}
+  for i, line in ipairs(result.lines) do events[i] = cjson.decode(line) end
+  return events
+end
+
 -- The environment of a program that finds ffmpeg, which cuts films.
 local tools <const> = { PATH = os.getenv("PATH") }
 
@@ -136,6 +143,7 @@ local function real_service(options)
 end
 
 return {
-  binary = binary, run = run, start = Child_methods.start, on_terminal = on_terminal, service = service, real_service = real_service,
+  binary = binary, events_of = events_of,
+  run = run, start = Child_methods.start, on_terminal = on_terminal, service = service, real_service = real_service,
   tools = tools,
 }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A sandbox, a client and a directory for specs that make films out of boards.
 
+local core = require "omni.core"
 local directories = require "omni.storyboard.directory"
 local env = require "helper.env"
 local omni = require "omni"
@@ -21,6 +22,15 @@ function studio.board(...)
   local board = { defaults = { duration = 4 } }
   for i, name in ipairs { ... } do board[i] = omni.scene(name) { prompt = name } end
   return omni.storyboard(board)
+end
+
+---Lets the loop turn until that holds.
+function studio.become(condition)
+  local deadline = core.now() + env.seconds(10)
+  while not condition() do
+    assert(core.now() < deadline, "it never came to hold")
+    omni.sleep(0.005)
+  end
 end
 
 ---The statuses of a summary's scenes, or the actions of a plan's, in order.
