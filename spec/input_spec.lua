@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Bad input: each with its own clear error, naming the field, and no submit.
+local answers = require "helper.answers"
 local env = require "helper.env"
+local hostile = require "helper.hostile"
 local omni = require "omni"
 
 local sandbox, client
@@ -36,7 +38,7 @@ local bad = {
   ["a fractional duration"] = { { prompt = "a", duration = 4.5 }, "duration", "4.5" },
   ["aspect ratio 4:3"] = { { prompt = "a", aspect_ratio = "4:3" }, "aspect_ratio", "16:9 or 9:16, not '4:3'" },
   ["resolution 8k"] = { { prompt = "a", resolution = "8k" }, "resolution", "720p, 1080p or 4k" },
-  ["eight images"] = { { prompt = "a", img_urls = images(8) }, "img_urls", "at most 7 images, not 8" },
+  ["eight images"] = { { prompt = "a", img_urls = images(8) }, "img_urls", "at most 7" },
   ["six images with a video"] = {
     { prompt = "a", img_urls = images(6), video_list = { video } }, "img_urls", "at most 5 images when a video" },
   ["images that are no array"] = { { prompt = "a", img_urls = image(1) }, "img_urls", "array" },
@@ -85,7 +87,7 @@ describe("a submit is refused before anything is sent, for", function()
   it("a model without a name, and what JSON can't hold", function()
     local _, problem = client:submit({ prompt = "a" }, { model = "" })
     assert.equal("model", problem.field)
-    local cases = { seed = 2 ^ 53 + 1, ratio = 0 / 0, call = print, text = "\xff", mixed = { 1, a = 2 } }
+    local cases = { list = { 1, nil, 3 }, ratio = 0 / 0, call = print, text = "\xff", mixed = { 1, a = 2 } }
     for name, value in pairs(cases) do
       _, problem = client:submit({ [name] = value }, { model = "kling/v3" })
       assert.equal("invalid_input", problem.code)
@@ -108,8 +110,14 @@ describe("what is allowed", function()
     assert.truthy(assert(task:refresh()).answer:find('"duration":8[,}]'))
   end)
 
-  it("is passed on unchecked for a model that we don't know", function()
-    assert(client:submit({ anything = { 1, 2, { deep = true } } }, { model = "kling/v3" }))
+  it("is sent as it is for a model that we don't know, every digit of a number with it", function()
+    local server <close> = hostile.start()
+    server:script { POST = { { answers.accepted() } }, GET = { { hostile.json(answers.envelope("null", 404, "no such endpoint")) } } }
+    local other <close> = assert(answers.client(server.url, { ledger = false }))
+    local input = { anything = { 1, 2.0, { deep = true, none = omni.null } }, seed = 9007199254740993, ratio = 0.1 + 0.2, text = "a/b" }
+    assert(other:submit(input, { model = "some/model" }))
+    assert.equal('{"input":{"anything":[1,2,{"deep":true,"none":null}],"ratio":0.30000000000000004,"seed":9007199254740993,"text":"a/b"},'
+      .. '"model":"some/model"}', server:requests("POST")[1].body)
   end)
 end)
 

@@ -4,8 +4,7 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
-
-local MAX_DEPTH = 90 -- of nested tables; what is deeper can't be sent (lua/omni/json.lua)
+local json = require "omni.json"
 
 ---@class omni.Asset
 ---@field kind "file"|"frame"|"clip"
@@ -111,10 +110,10 @@ end
 local function map_part(value, fn, place, depth)
   if is(value) then return fn(value, place) end
   if type(value) ~= "table" then return value end
-  if depth > MAX_DEPTH then
+  if depth > json.most_depth then
     return nil, err.new { code = "invalid_input", field = place, message = place .. ": is nested too deeply" }
   end
-  local mapped = {}
+  local mapped = json.mark_like({}, value)
   for _, key in ipairs(sorted_keys(value)) do
     local part, problem = map_part(value[key], fn, place_of(place, key), depth + 1)
     if problem then return nil, problem end
@@ -123,7 +122,8 @@ local function map_part(value, fn, place, depth)
   return mapped
 end
 
----A copy of a tree with each of its assets replaced. `fn` may wait; the order of its calls is always the same.
+---A copy of a tree with each of its assets replaced. `fn` may wait; the order of its calls is always the same. What is marked as an
+---array or object (omni.json) is so in the copy, too.
 ---@param tree any
 ---@param fn fun(asset: omni.Asset, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
 ---@param place? string  what the tree itself is called ("")
@@ -150,5 +150,5 @@ end
 
 return {
   clip = clip, copy = copy, each = each, file = file_in(nil), file_in = file_in, is = is, last_frame = last_frame, map = map,
-  url = url, wrong_url = wrong_url,
+  place_of = place_of, url = url, wrong_url = wrong_url,
 }

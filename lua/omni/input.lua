@@ -1,33 +1,22 @@
 -- SPDX-License-Identifier: MIT
 -- What a model accepts, checked before anything is sent. The rules of google/gemini-omni stand in docs/service.md,
--- "The input of google/gemini-omni"; the input of any other model is taken as it is.
+-- "The input of google/gemini-omni"; any other model's input is taken as it is, unless the service tells its schema (models.lua).
 
 local asset = require "omni.asset"
-local core = require "omni.core"
 local err = require "omni.error"
-local options = require "omni.options"
+local schema = require "omni.schema"
+local words = require "omni.schema.words"
 
 local default_model <const> = "google/gemini-omni"
 
-local said = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" } -- of assets
-
-local function shown(value)
-  if asset.is(value) then return said[value.kind] end
-  if type(value) == "string" then
-    local text = core.clean(value, 60)
-    return ("'%s'"):format(text)
-  elseif type(value) == "number" or type(value) == "boolean" then
-    return tostring(value)
-  end
-  return "a " .. type(value)
-end
-
 local function invalid(field, message, value)
-  if value ~= nil then message = message .. ", not " .. shown(value) end
+  if value ~= nil then message = message .. ", not " .. words.shown(value) end
   return nil, err.new { code = "invalid_input", field = field, message = field .. ": " .. message }
 end
 
--- The length of an array, or nil when the value isn't one.
+---The length of an array, or nil when the value isn't one.
+---@param value any
+---@return integer|nil
 local function array_length(value)
   if type(value) ~= "table" or asset.is(value) then return nil end
   local count = 0
@@ -38,165 +27,141 @@ local function array_length(value)
   return count == #value and count or nil
 end
 
--- --- one function a kind of field: (value, field, rule) → checked value | nil, err
-
-local function text(value, field, rule)
-  if type(value) ~= "string" then return invalid(field, "must be a string", value) end
-  local length = utf8.len(value)
-  if not length then return invalid(field, "must be valid UTF-8; it has a wrong byte at position " .. select(2, utf8.len(value))) end
-  if length < rule.least or length > rule.most then
-    return invalid(field, ("must be of %d to %d characters, not %d"):format(rule.least, rule.most, length))
-  end
-  return value
-end
-
-local function choice(value, field, rule)
-  for _, allowed in ipairs(rule.choices) do
-    if value == allowed then return allowed end -- 8.0 becomes 8
-  end
-  local names = {}
-  for i, allowed in ipairs(rule.choices) do names[i] = tostring(allowed) end
-  local last = table.remove(names)
-  return invalid(field, "must be " .. table.concat(names, ", ") .. " or " .. last, value)
-end
-
--- `unfit` is the kind of asset that can't be one here.
-local function url(value, field, unfit)
-  if asset.is(value) then
-    if value.kind == unfit then
-      return invalid(field, unfit == "clip" and "must be an image; write last_frame for a clip's last picture" or "must be a video", value)
-    end
-    return value
-  end
+---Checks a URL, or an asset that stands for one.
+---@param value any
+---@param field string
+---@return string|omni.Asset|nil
+---@return omni.Error|nil
+local function url(value, field)
+  if asset.is(value) then return value end
   local wrong = asset.wrong_url(value)
   if wrong then return invalid(field, wrong, not wrong:find("data:", 1, true) and value or nil) end
   return value
 end
 
-local function urls(value, field)
-  local count = array_length(value)
-  if not count then return invalid(field, "must be an array of URLs", value) end
-  local copy = {}
-  for i = 1, count do
-    local checked, problem = url(value[i], ("%s[%d]"):format(field, i), "clip")
-    if not checked then return nil, problem end
-    copy[i] = checked
-  end
-  return copy
-end
+-- --- the models whose rules we know: a schema, and what no schema says
 
-local function seconds(value, field)
-  if type(value) ~= "number" or value ~= value or value < 0 or value > 86400 then
-    return invalid(field, "must be a number of seconds, 0 or more", value)
-  end
-  return value
-end
+local a_url <const> = { type = "string", format = "uri" }
+local seconds <const> = { type = "number", minimum = 0 }
 
-local function video_url(value, field) return url(value, field, "frame") end
-
-local video_fields = { url = video_url, start = seconds, ends = seconds }
-
-local function videos(value, field, rule)
-  local count = array_length(value)
-  if not count then return invalid(field, "must be an array of { url, start, ends }", value) end
-  if count > rule.most then
-    return invalid(field, ("takes at most %d video, not %d"):format(rule.most, count))
-  end
-  local copy = {}
-  for i = 1, count do
-    local place, video = ("%s[%d]"):format(field, i), {}
-    if type(value[i]) ~= "table" or asset.is(value[i]) then return invalid(place, "must be a table { url, start, ends }", value[i]) end
-    for name, given in pairs(value[i]) do
-      local check = video_fields[name]
-      if not check then
-        return invalid(place .. "." .. core.clean(tostring(name), 60), "unknown field; " .. options.unknown(name, video_fields))
-      end
-      local checked, problem = check(given, place .. "." .. name)
-      if not checked then return nil, problem end
-      video[name] = checked
-    end
-    if not video.url then return invalid(place .. ".url", "is required") end
-    if video.ends and (video.start or 0) >= video.ends then
-      return invalid(place .. ".start", ("must be less than ends (%s)"):format(video.ends), video.start or 0)
-    end
-    copy[i] = video
-  end
-  return copy
-end
-
--- --- the models whose rules we know
-
-local function by_name(rules)
-  for _, rule in ipairs(rules) do rules[rule.name] = rule end
-  return rules
-end
-
-local gemini_omni = by_name {
-  { name = "prompt", check = text, required = true, least = 1, most = 20000 },
-  { name = "img_urls", check = urls, most = 7, most_with_video = 5 },
-  { name = "video_list", check = videos, most = 1 },
-  { name = "duration", check = choice, choices = { 4, 6, 8, 10 } },
-  { name = "aspect_ratio", check = choice, choices = { "16:9", "9:16" } },
-  { name = "resolution", check = choice, choices = { "720p", "1080p", "4k" } },
+local gemini_omni <const> = {
+  type = "object", additionalProperties = false, required = { "prompt" },
+  properties = {
+    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" }, -- a format of our own: no asset
+    img_urls = { type = "array", items = a_url },
+    video_list = {
+      type = "array", maxItems = 1,
+      items = {
+        type = "object", additionalProperties = false, required = { "url" },
+        properties = { url = a_url, start = seconds, ends = seconds },
+      },
+    },
+    duration = { enum = { 4, 6, 8, 10 } },
+    aspect_ratio = { enum = { "16:9", "9:16" } },
+    resolution = { enum = { "720p", "1080p", "4k" } },
+  },
 }
 
-local models = { [default_model] = gemini_omni }
+local most_images <const>, most_beside_video <const> = 7, 5
 
-local function check_known(rules, input)
+-- Each: (input, what the service's schema says of each field) → nil, err when it doesn't hold. Nothing is known of the fields' types.
+local relations <const> = {
+  function(input)
+    for i = 1, array_length(input.img_urls) or 0 do
+      local image = input.img_urls[i]
+      if asset.is(image) and image.kind == "clip" then
+        return invalid(("img_urls[%d]"):format(i), "must be an image; write last_frame for a clip's last picture", image)
+      end
+    end
+  end,
+  function(input, told)
+    local count = array_length(input.img_urls) or 0
+    local beside = (array_length(input.video_list) or 0) > 0
+    local said = type(told.img_urls) == "table" and told.img_urls.maxItems
+    local most = beside and most_beside_video or most_images
+    -- Another limit than the one that is known: then the one beside a video has changed, too.
+    if count <= most or next(told) and said ~= most_images then return nil end
+    return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, beside and " when a video is given" or "", count))
+  end,
+  function(input)
+    for i = 1, array_length(input.video_list) or 0 do
+      local video, place = input.video_list[i], ("video_list[%d]"):format(i)
+      if type(video) ~= "table" then return nil end
+      local start, ends = video.start or 0, video.ends
+      if asset.is(video.url) and video.url.kind == "frame" then return invalid(place .. ".url", "must be a video", video.url) end
+      if type(start) == "number" and type(ends) == "number" and start >= ends then
+        return invalid(place .. ".start", ("must be less than ends (%s)"):format(words.shown(ends)), start)
+      end
+    end
+  end,
+}
+
+local models <const> = { [default_model] = { schema = gemini_omni, relations = relations } }
+
+---Without the arrays that are empty, of a model that is known here: they say no more than none.
+---@param model string
+---@param input table
+---@return table
+local function without_empty(model, input)
+  local known = models[model]
+  if not known or type(input) ~= "table" or asset.is(input) then return input end
   local copy = {}
-  for name in pairs(input) do
-    if not rules[name] then
-      return invalid(core.clean(tostring(name), 60), "unknown field; " .. options.unknown(name, rules))
-    end
-  end
-  for _, rule in ipairs(rules) do -- in order: of several wrong fields always the same one is named
-    local name, value = rule.name, input[rule.name]
-    if value == nil then
-      if rule.required then return invalid(name, "is required") end
-    else
-      local checked, problem = rule.check(value, name, rule)
-      if not checked then return nil, problem end
-      -- An empty array says no more than none, and lua-cjson would make an object of it.
-      if type(checked) ~= "table" or #checked > 0 then copy[name] = checked end
-    end
-  end
-  local images = rules.img_urls
-  if images and copy.img_urls then
-    local limit = copy.video_list and images.most_with_video or images.most
-    if #copy.img_urls > limit then
-      return invalid("img_urls", ("takes at most %d images%s, not %d"):format(
-        limit, copy.video_list and " when a video is given" or "", #copy.img_urls))
-    end
+  for name, value in pairs(input) do
+    local property = known.schema.properties[name]
+    local is_list = property and property.type == "array"
+    if not (is_list and type(value) == "table" and next(value) == nil) then copy[name] = value end
   end
   return copy
 end
 
----Checks an input against what the model accepts.
+---Checks what is known of the model beyond a schema: which fields go together.
+---@param model string
+---@param input table  checked
+---@param told? table<string, table>  the properties of the service's own schema, where it is that one which was checked
+---@return omni.Error|nil err
+local function unrelated(model, input, told)
+  for _, relation in ipairs(models[model] and models[model].relations or {}) do
+    local _, problem = relation(input, told or {})
+    if problem then return problem end
+  end
+end
+
+---Checks an input against what is known here of the model.
 ---@param model string   the model's name, "google/gemini-omni" when nil
 ---@param input table    fields as the service names them
 ---@param with_assets? boolean  assets may stand where URLs are due; the copy isn't ready to be sent then
----@return table|nil     a copy, ready to be sent
+---@return table|nil     a copy, ready to be sent; of an unknown model the input itself
 ---@return omni.Error|nil  code "invalid_input", with `field`
 local function check(model, input, with_assets)
-  if type(input) ~= "table" or asset.is(input) then return invalid("input", "must be a table", input) end
-  if not with_assets then
-    local found, place = asset.each(input)()
-    if found then
-      local _, problem = invalid(place, ("has no URL yet (%s)"):format(tostring(found)))
-      if found.kind == "file" then problem.hint = "client:upload(path) gives it one" end
-      return nil, problem
-    end
+  model = model or default_model
+  local known = models[model]
+  if known then
+    local copy, problem = schema.check(known.schema, without_empty(model, input), { assets = with_assets })
+    problem = problem or unrelated(model, copy)
+    if problem then return nil, problem end
+    return copy
   end
-  local rules = models[model or default_model]
-  if rules then return check_known(rules, input) end
+  if type(input) ~= "table" or asset.is(input) then return invalid("input", "must be a table of fields", input) end
+  local found, place = asset.each(input)()
+  if found and not with_assets then return nil, schema.no_url_yet(found, place) end
   return input
 end
 
----The fields that a model is known to accept: name → rule; nil for a model that isn't known here.
+---The fields that a model is known to accept, in order and by name; nil for a model that isn't known here.
 ---@param model string
----@return table<string, table>|nil
+---@return table<string|integer, { name: string }>|nil
 local function fields(model)
-  return models[model]
+  local known = models[model]
+  if not known then return nil end
+  local found = {}
+  for i, name in ipairs(words.sorted_names(known.schema.properties)) do
+    found[i] = { name = name }
+    found[name] = found[i]
+  end
+  return found
 end
 
-return { array_length = array_length, check = check, fields = fields, url = url, default_model = default_model }
+return {
+  array_length = array_length, check = check, default_model = default_model, fields = fields, unrelated = unrelated, url = url,
+  without_empty = without_empty,
+}

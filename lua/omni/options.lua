@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Checks tables of options: an unknown key names the nearest known one, a wrong type says what is allowed.
 
--- Edits (insert, delete, replace, swap of neighbours) between two words.
+---Edits (insert, delete, replace, swap of neighbours) between two words.
+---@param a string
+---@param b string
+---@return integer
 local function distance(a, b)
   local before, last = nil, {}
   for j = 0, #b do last[j] = j end
@@ -87,4 +90,4 @@ local function check(given, known, what, level)
   return given
 end
 
-return { check = check, nearest = nearest, unknown = unknown }
+return { check = check, distance = distance, nearest = nearest, unknown = unknown }

@@ -1,14 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- JSON as the sandbox needs it: the same text out of lua-cjson 2.1.0 and of newer ones, and a client's own words echoed as they came.
---
--- lua-cjson decodes; what is written is put together here, because 2.1.0 writes at most 14 digits and every empty table as {}.
+-- JSON as the sandbox needs it, on top of omni.json: objects with their fields in an order, a client's own words echoed as they came,
+-- and [] told from {} in what is read.
 
 local cjson = require("cjson").new()
+local core = require "omni.core"
+local written = require "omni.json"
+
 cjson.decode_invalid_numbers(false)
 cjson.decode_max_depth(100)
 
-local null = cjson.null
-local Raw_mt = { __name = "omni.sandbox.raw" }
+local null = written.null
+local Raw_mt = {
+  __name = "omni.sandbox.raw",
+  __tojson = function(value, out) out[#out + 1] = value.text end,
+}
 
 ---JSON text that is written as it is.
 ---@param text string
@@ -22,83 +27,74 @@ end
 local function shape(fields)
   local order = {}
   for i, field in ipairs(fields) do order[i] = { name = field:match("^[^?]+"), optional = field:find("?", 1, true) ~= nil } end
-  local mt = { __name = "omni.sandbox.object", order = order }
+  local function write(value, out, put)
+    local before = "{"
+    for _, field in ipairs(order) do
+      local item = value[field.name]
+      if item ~= nil or not field.optional then
+        out[#out + 1] = before
+        put(field.name)
+        out[#out + 1] = ":"
+        local problem = put(item)
+        if problem then
+          problem.place = "." .. field.name .. problem.place
+          return problem
+        end
+        before = ","
+      end
+    end
+    out[#out + 1] = before == "{" and "{}" or "}"
+  end
+  local mt = { __name = "omni.sandbox.object", __tojson = write }
   return function(object) return setmetatable(object, mt) end
 end
 
-local function number(value)
-  if math.type(value) == "integer" then return ("%d"):format(value) end
-  if value ~= value or value == math.huge or value == -math.huge then error("a number that JSON can't hold", 0) end
-  if value == math.floor(value) and math.abs(value) < 2 ^ 53 then return ("%d"):format(math.tointeger(value)) end
-  for digits = 14, 16 do
-    local text = ("%." .. digits .. "g"):format(value)
-    if tonumber(text) == value then return text end
-  end
-  return ("%.17g"):format(value)
-end
+local manner <const> = { empty = "array", repair = true }
 
-local write
-
-local function write_object(value, order, out)
-  local before = "{"
-  for _, field in ipairs(order) do
-    local item = value[field.name]
-    if item ~= nil or not field.optional then
-      out[#out + 1] = before .. cjson.encode(field.name) .. ":"
-      write(item, out)
-      before = ","
-    end
-  end
-  out[#out + 1] = before == "{" and "{}" or "}"
-end
-
-function write(value, out)
-  local kind, mt = type(value), getmetatable(value)
-  if value == nil or value == null then
-    out[#out + 1] = "null"
-  elseif kind == "string" then
-    out[#out + 1] = cjson.encode(value)
-  elseif kind == "number" then
-    out[#out + 1] = number(value)
-  elseif kind == "boolean" then
-    out[#out + 1] = tostring(value)
-  elseif mt == Raw_mt then
-    out[#out + 1] = value.text
-  elseif kind == "table" and mt and mt.order then
-    write_object(value, mt.order, out)
-  elseif kind == "table" then
-    out[#out + 1] = "["
-    for i = 1, #value do
-      if i > 1 then out[#out + 1] = "," end
-      write(value[i], out)
-    end
-    out[#out + 1] = "]"
-  else
-    error("JSON can't hold a " .. kind, 0)
-  end
-end
-
----Writes a value: shapes as objects, other tables as arrays.
+---Writes a value; a table that is empty, and no shape nor marked, is an array. Raises for what JSON can't hold.
 ---@param value any
 ---@return string
 local function encode(value)
-  local out = {}
-  write(value, out)
-  return table.concat(out)
+  local text, problem = written.text_of(value, manner)
+  return text or error("JSON" .. problem.place .. ": " .. problem.why, 0)
 end
 
--- Whole numbers become integers, whatever the decoder made of them.
-local function whole(value)
-  if type(value) == "number" then return math.tointeger(value) or value end
-  if type(value) == "table" then
-    for key, item in pairs(value) do
-      if type(item) == "table" or math.type(item) == "float" then value[key] = whole(item) end
+-- --- reading
+
+-- Where a string ends (its closing quote) that begins at `at`.
+local function string_end(text, at)
+  at = text:find('["\\]', at + 1)
+  while text:sub(at, at) == "\\" do at = text:find('["\\]', at + 2) end
+  return at
+end
+
+-- To the decoder [] and {} are the same empty table. So it reads an empty array as one that holds a sign, which nobody can foresee.
+local function with_signs(text, sign)
+  local parts, from, at = {}, 1, text:find('["%[]')
+  while at do
+    local to = text:byte(at) == 34 and string_end(text, at) or text:match("^%[%s*()%]", at)
+    if to and text:byte(at) == 91 then
+      parts[#parts + 1] = text:sub(from, at) .. '"' .. sign .. '"'
+      from = to
     end
+    at = text:find('["%[]', (to or at) + 1)
+  end
+  return table.concat(parts) .. text:sub(from)
+end
+
+-- Whole numbers become integers, whatever the decoder made of them; what is empty is marked as what it was.
+local function settled(value, sign)
+  if type(value) == "number" then return math.tointeger(value) or value end
+  if type(value) ~= "table" then return value end
+  if next(value) == nil then return written.object(value) end
+  if sign and value[1] == sign and #value == 1 then return written.array() end
+  for key, item in pairs(value) do
+    if type(item) == "table" or math.type(item) == "float" then value[key] = settled(item, sign) end
   end
   return value
 end
 
----Reads JSON text. null is `json.null`; whole numbers are integers.
+---Reads JSON text. null is `json.null`; whole numbers are integers; tables that are empty are marked (omni.json, mark_of).
 ---@param text string
 ---@return any|nil value
 ---@return string|nil message  what is wrong with it
@@ -107,14 +103,9 @@ local function decode(text)
   if not utf8.len(text) then return nil, "it isn't UTF-8" end
   local ok, value = pcall(cjson.decode, text)
   if not ok then return nil, tostring(value) end
-  return whole(value)
-end
-
--- Where a string ends (its closing quote) that begins at `at`.
-local function string_end(text, at)
-  at = text:find('["\\]', at + 1)
-  while text:sub(at, at) == "\\" do at = text:find('["\\]', at + 2) end
-  return at
+  if not text:find "%[%s*%]" then return settled(value) end
+  local sign = core.token(16)
+  return settled(cjson.decode(with_signs(text, sign)), sign)
 end
 
 -- Where a value that begins at `at` ends (its last byte), in text that is known to be valid JSON.

@@ -1,0 +1,112 @@
+-- SPDX-License-Identifier: MIT
+-- Lua values as JSON: what is written, the same with every lua-cjson, and what is refused.
+local cjson = require("cjson").new()
+local json = require "omni.json"
+
+local function text(value)
+  return (assert(json.encode(value, "body")))
+end
+
+describe("a value as JSON", function()
+  it("has its names in order, so that equal values are equal texts", function()
+    assert.equal('{"B":1,"a":{"x":[1,"two",false],"y":null},"b":2}', text { b = 2, a = { y = json.null, x = { 1, "two", false } }, B = 1 })
+  end)
+
+  it("has empty tables as they are marked, those that aren't as objects", function()
+    assert.equal('{"list":[],"map":{},"none":{}}', text { list = json.array {}, map = json.object {}, none = {} })
+    assert.equal("[]", text(json.array()))
+    assert.equal("array", json.mark_of(json.mark_like({}, json.array { 1 })))
+    assert.is_nil(json.mark_of(json.mark_like({}, {})))
+  end)
+
+  it("has whole numbers without a point, and others with as few digits as give them back", function()
+    local cases = {
+      ["8"] = 8.0, ["-1"] = -1, ["0"] = -0.0, ["0.1"] = 0.1, ["0.30000000000000004"] = 0.1 + 0.2, ["1e+300"] = 1e300, ["2.5e-07"] = 2.5e-7,
+      ["9007199254740993"] = 9007199254740993, ["9007199254740992"] = 2 ^ 53, ["9223372036854775807"] = math.maxinteger,
+      ["9.223372036854776e+18"] = 2 ^ 63, ["100000000000000000"] = 1e17,
+    }
+    for expected, value in pairs(cases) do assert.equal(expected, text(value)) end
+    math.randomseed(7)
+    for _ = 1, 2000 do
+      local value = math.random() * 10 ^ math.random(-30, 30)
+      assert.equal(value, tonumber(text(value)))
+    end
+  end)
+
+  it("has a point in its numbers in every locale", function()
+    local before = os.setlocale(nil, "numeric")
+    for _, name in ipairs { "de_DE.UTF-8", "de_DE", "fr_FR.UTF-8" } do os.setlocale(name, "numeric") end
+    local written = text { 0.5, 0.1 + 0.2 }
+    os.setlocale(before, "numeric")
+    assert.equal("[0.5,0.30000000000000004]", written)
+  end)
+
+  it("has every byte of a string come back", function()
+    local all = {}
+    for byte = 0, 127 do all[byte + 1] = string.char(byte) end
+    local value = table.concat(all) .. "é→\u{1F3AC}"
+    assert.equal(value, cjson.decode(text { value })[1])
+    assert.equal([["a/b\"\\\n\t\u0000\u007f"]], text "a/b\"\\\n\t\0\127")
+  end)
+
+  it("is as deep as an answer may be, and no deeper", function()
+    local function nested(depth)
+      local value = {}
+      for _ = 1, depth do value = { value } end
+      return value
+    end
+    assert.truthy(json.encode(nested(json.most_depth), "body"))
+    local none, problem = json.encode(nested(json.most_depth + 1), "body")
+    assert.is_nil(none)
+    assert.matches("is nested too deeply", problem.message)
+    local endless = {}
+    endless.a = endless
+    assert.is_nil((json.encode(endless, "body")))
+  end)
+end)
+
+describe("what JSON can't hold is refused, and named:", function()
+  local cases = {
+    ["a hole"] = { { list = { 1, nil, 3 } }, "body.list", "without holes" },
+    ["a late hole"] = { { list = { 1, 2, [9] = 3 } }, "body.list", "array" },
+    ["names and numbers"] = { { a = { 1, b = 2 } }, "body.a", "array %(1 to n, without holes%) or an object" },
+    ["a key that is no name"] = { { a = { [true] = 1 } }, "body.a", "or an object" },
+    ["names in a marked array"] = { { a = json.array { b = 1 } }, "body.a", "must be an array" },
+    ["an array in a marked object"] = { { a = json.object { 1 } }, "body.a", "an object" },
+    ["NaN"] = { { a = { 0 / 0 } }, "body.a[1]", "finite" },
+    ["infinity"] = { { a = -math.huge }, "body.a", "finite" },
+    ["a function"] = { { a = { b = print } }, "body.a.b", "it is a function" },
+    ["a coroutine"] = { coroutine.create(print), "body", "it is a thread" },
+    ["a string that isn't UTF-8"] = { { a = { "ok", "\xff" } }, "body.a[2]", "UTF%-8" },
+    ["a surrogate"] = { { a = "\xed\xa0\x80" }, "body.a", "UTF%-8" },
+    ["a name that isn't UTF-8"] = { { a = { ["\xff"] = 1 } }, "body.a", "the name of a field must be valid UTF%-8" },
+    ["a name that a terminal would obey"] = { { ["\27[2J"] = print }, "body.?[2J", "function" },
+  }
+  for what, case in pairs(cases) do
+    it(what, function()
+      local none, problem = json.encode(case[1], "body")
+      assert.is_nil(none)
+      assert.equal("invalid_input", problem.code)
+      assert.equal(case[2], problem.field)
+      assert.equal(case[2] .. ": ", problem.message:sub(1, #case[2] + 2))
+      assert.matches(case[3], problem.message)
+    end)
+  end
+end)
+
+describe("what the sandbox reads", function()
+  local sandbox_json = require "omni.sandbox.json"
+
+  it("has its empty arrays and objects told apart, and comes out as it went in", function()
+    local said = [==[{"a":[],"b":{},"c":[[],{},"[]","{ [ ] }"],"d":"\\\"[]","e":{"f":{"g":[]}},"h":[1.5,2]}]==]
+    assert.equal(said, sandbox_json.encode(sandbox_json.decode(said)))
+    assert.equal("[]", sandbox_json.encode(sandbox_json.decode " [ \n\t] "))
+    assert.equal("object", json.mark_of(sandbox_json.decode '{"a": { }}'.a))
+    assert.equal("array", json.mark_of(sandbox_json.decode '{"a": [ ]}'.a))
+  end)
+
+  it("is written as JSON whatever bytes it holds", function()
+    assert.equal('["a\u{FFFD}b\u{FFFD}\u{FFFD}","é"]', sandbox_json.encode { "a\xffb\xe2\x82", "é" })
+    assert.has_error(function() sandbox_json.encode { a = { 0 / 0 } } end, "JSON.a[1]: must be a finite number")
+  end)
+end)
