@@ -25,6 +25,10 @@ PREFIX      ?= /usr/local
 INST_BINDIR ?= $(PREFIX)/bin
 INST_LUADIR ?= $(PREFIX)/share/lua/5.4
 INST_LIBDIR ?= $(PREFIX)/lib/lua/5.4
+INST_MANDIR ?= $(PREFIX)/share/man/man1
+INST_BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+INST_ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+INST_FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 B ?= build
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
@@ -33,13 +37,14 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core system readiness download settings exchange exchange_result upload pool client client_verbs answer echo task process spawn output digest
+CORE     := core system readiness download settings exchange exchange_result upload pool client client_verbs answer echo task process spawn output digest trace
 LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer
 LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
+SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
 
-.PHONY: all deps test prove asan memcheck fuzz lint check demo bench install clean help
+.PHONY: all deps test prove asan memcheck fuzz lint check demo bench install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -101,6 +106,7 @@ $(B)/omni: $(B)/obj/host/main.o $(B)/obj/embedded.o csrc/host/exports
 	$(Q)$(CC) $(LDFLAGS) $(SANITIZE) $(filter %.o,$^) -o $@ -Wl,--dynamic-list=csrc/host/exports $(LUA_STATIC) -lm -ldl
 
 # --- what is checked
+GIVEN_LUA_PATH := $(or $(LUA_PATH),;;)
 export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
 export LUA_CPATH := $(abspath $(B))/lib/?.so;;
 export OMNI      := $(CURDIR)/$(B)/omni
@@ -176,8 +182,23 @@ bench:
 	@$(MAKE) --no-print-directory build
 	@LUA=$(LUA) bench/run
 
-## make install: the binary, the modules and the Lua files, below PREFIX (LuaRocks' INST_* override; DESTDIR goes before)
-install: build
+# What the program says of itself, with the Lua path that we were called with: it may be where argparse is.
+$(B)/share/omni.1: SAYS = man
+$(B)/share/omni.%: SAYS = completion $*
+$(B)/share/omni.1 $(SHELLS:%=$(B)/share/omni.%): $(B)/share/omni.%: $(B)/omni
+	@mkdir -p $(@D)
+	@$(call say,write,$@)
+	$(Q)LUA_PATH="$(GIVEN_LUA_PATH)" $(B)/omni $(SAYS) > $@.new && mv $@.new $@
+
+## make install: the program, the modules, the man page and completions, below PREFIX (INST_* override; DESTDIR goes before)
+install: install-rock $(B)/share/omni.1 $(SHELLS:%=$(B)/share/omni.%)
+	install -D -m 644 $(B)/share/omni.1 "$(DESTDIR)$(INST_MANDIR)/omni.1"
+	install -D -m 644 $(B)/share/omni.bash "$(DESTDIR)$(INST_BASHDIR)/omni"
+	install -D -m 644 $(B)/share/omni.zsh "$(DESTDIR)$(INST_ZSHDIR)/_omni"
+	install -D -m 644 $(B)/share/omni.fish "$(DESTDIR)$(INST_FISHDIR)/omni.fish"
+
+# What LuaRocks installs, and removes again: no more than has a place in a rock.
+install-rock: build
 	install -d "$(DESTDIR)$(INST_BINDIR)" "$(DESTDIR)$(INST_LIBDIR)/omni" "$(DESTDIR)$(INST_LUADIR)"
 	install -m 755 $(B)/omni "$(DESTDIR)$(INST_BINDIR)/omni"
 	install -m 644 $(MODULES) "$(DESTDIR)$(INST_LIBDIR)/omni"

@@ -20,5 +20,6 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   client_open(L);
   process_open(L);
   digest_open(L);
+  trace_open(L);
   return 1;
 }

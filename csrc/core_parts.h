@@ -12,5 +12,6 @@ void answer_open(lua_State *L); // raises when lua-cjson can't be loaded
 void task_open(lua_State *L);
 void process_open(lua_State *L);
 void digest_open(lua_State *L);
+void trace_open(lua_State *L);
 
 #endif

@@ -30,6 +30,7 @@ external_dependencies = {
 build = {
   type = "make",
   build_target = "build",
+  install_target = "install-rock",
   build_variables = {
     CFLAGS = "$(CFLAGS)",
     LIBFLAG = "$(LIBFLAG)",

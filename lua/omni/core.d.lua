@@ -136,6 +136,17 @@ function core.is_task_id(value) end
 ---@return boolean  http(s), with a host, without user, password, white space
 function core.is_usable_url(value) end
 
+---Which libraries are behind omni.core.
+---@return { curl: string, tls?: string }  "7.88.1", "OpenSSL/3.0.15"
+function core.libraries() end
+
+---How an exchange went that is done, each if it is known: `address` that was spoken to (a proxy's, where there is one), `date`, what the
+---answer's header of that name says (Unix seconds), and the seconds from the beginning until the name was looked up, there was a connection,
+---TLS was agreed upon, and all was over.
+---@param exchange omni.Exchange
+---@return { address?: string, date?: integer, lookup?: number, connect?: number, tls?: number, total?: number }
+function core.trace(exchange) end
+
 ---The SHA-256 of a text.
 ---@param text string
 ---@return string  64 hexadecimal digits, in lower case

@@ -33,6 +33,25 @@ function advice.run(given, ...)
   return table.concat(words, " ")
 end
 
+---The command that takes tasks up again, at the same service and with the same ledger.
+---@param command "wait"|"fetch"
+---@param ids string[]
+---@param options { out?: string, ledger?: string, base_url?: string }  as they were given
+---@return string
+function advice.tasks(command, ids, options)
+  local quoted, odd, words = {}, false, {}
+  for index, id in ipairs(ids) do
+    quoted[index] = text.quote(id)
+    odd = odd or id:find("^%-") ~= nil -- looks like an option
+  end
+  for _, name in ipairs { "out", "ledger", "base_url" } do
+    if options[name] then words[#words + 1] = with_value("--" .. name:gsub("_", "-"), options[name]) end
+  end
+  local named = table.concat(quoted, " ")
+  table.insert(words, odd and #words + 1 or 1, odd and "-- " .. named or named)
+  return ("omni %s %s"):format(command, table.concat(words, " "))
+end
+
 ---@param number integer  of the submit, in the ledger
 ---@param ledger string   its path
 ---@return string

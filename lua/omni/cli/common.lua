@@ -37,9 +37,12 @@ function common.path(option)
   end)
 end
 
-function common.add_ledger_option(command)
-  common.path(command:option("--ledger",
-    "The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; a sandbox's: ledger.db in the output)."):argname("PATH"))
+---Adds the option that says where the ledger is.
+---@param command table  argparse's
+---@param play? string   what it is with a sandbox's key
+function common.add_ledger_option(command, play)
+  common.path(command:option("--ledger", ("The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; %s).")
+    :format(play or "a sandbox's: ledger.db in the output")):argname("PATH"))
 end
 
 local function url_option(option)

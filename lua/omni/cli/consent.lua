@@ -56,4 +56,45 @@ local function decide(plan, options)
   if not yes then return no_consent("you didn't say yes") end
 end
 
-return { announce = announce, decide = decide, is_due = is_due, possible = possible }
+-- What keeps a submit from going through, too.
+local unavailable = { unauthorized = true, network = true, rate_limited = true, maintenance = true, invalid_input = true,
+  invalid_request = true, insufficient_credits = true }
+
+-- Why a submit of this price can't be made at all, or not within the budget.
+local function refusal_of_one(price, problem, budget)
+  local function refuse(code, message, hint)
+    return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
+  end
+  if problem and unavailable[problem.code] then return refuse(problem.code, problem.message, problem.hint) end
+  if budget and not price then
+    return refuse("price_unknown", ("there is a budget, but the price isn't known (%s)"):format(problem.message),
+      "submit it without a budget to go on all the same")
+  elseif budget and price.credits > budget + 1e-9 then
+    return refuse("over_budget", ("it costs about %.14g credits, the budget is %.14g"):format(price.credits, budget),
+      "raise the budget, or make it cheaper (shorter, a lower resolution)")
+  elseif price and price.affordable == false then
+    return refuse("insufficient_credits", ("it costs about %.14g credits%s"):format(price.credits,
+      price.balance and ("; the account has %.14g"):format(price.balance) or ", more than the account has"), "add credits to the account")
+  end
+end
+
+---Decides over one submit; asks a person where that is due and possible.
+---@param price? { credits: number, balance?: number, affordable?: boolean }
+---@param problem? omni.Error  why there is no price
+---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: tells the price; what is refused for it says
+---  why itself
+---@return omni.Error|nil refusal  nil: go on
+local function decide_one(price, problem, options)
+  local refused = refusal_of_one(price, problem, options.budget)
+  if refused then return refused end
+  options.show()
+  if options.sandbox or options.budget or options.yes then return nil end
+  local yes = common.ask "Submit?"
+  if yes == nil then
+    return no_consent(("it costs %s, and there is no terminal to ask on"):format(
+      price and "about " .. text.credits(price.credits) or "an unknown price"), "give --yes, or a ceiling with --budget N")
+  end
+  if not yes then return no_consent("you didn't say yes") end
+end
+
+return { announce = announce, decide = decide, decide_one = decide_one, is_due = is_due, possible = possible }

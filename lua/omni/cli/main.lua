@@ -4,9 +4,15 @@
 local options = require "omni.options"
 local version = require "omni.version"
 
-local order = { "plan", "run", "status", "forget", "listen", "lua", "sandbox", "trigger" }
+local order = { "init", "plan", "run", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate", "credits",
+  "models", "templates", "upload", "lua", "sandbox", "trigger", "doctor", "completion", "man" }
 local known = { help = true }
 for _, name in ipairs(order) do known[name] = true end
+
+-- A command stands in a file of its name. init.lua would stand for the whole folder, though.
+local function load_command(name)
+  return require("omni.cli." .. (name == "init" and "init_board" or name))
+end
 
 local function say(message)
   io.stderr:write("omni: ", message, "\n")
@@ -26,25 +32,25 @@ local function can_start()
   io.stderr:write("  omni needs libcurl and the Lua module cjson; install libcurl4 and lua-cjson (Debian)\n")
 end
 
-local function new_parser(argparse, commands)
-  local parser = argparse("omni", "Makes films from scripts.")
-    :epilog("Exit codes: 0 all done, 1 some scene failed, 2 misuse, 3 refused before spending, 4 a submit's outcome is unknown, "
-      .. "130 interrupted.\nThe key comes from CRUN_API_KEY or ~/.crun/.env. More: docs/cli.md")
+-- A parser that knows these commands. Each is a file to load and options to make, so that mostly it is only the one that was asked for.
+local function new_parser(argparse, names)
+  local facts = require "omni.cli.facts"
+  local parser = argparse("omni", (facts.summary:gsub("^%l", string.upper)) .. ".")
+    :epilog(("%s\n%s More: docs/cli.md"):format(facts.exit_line(), facts.key))
     :help_max_width(100):add_help_command { summary = "Show help for a command." }
   parser:flag("--version", "Show the version and exit."):action(function()
     print("omni " .. version)
     os.exit(0)
   end)
-  for _, name in ipairs(order) do
-    local command = require("omni.cli." .. name)
-    commands[name] = command
+  for _, name in ipairs(names) do
+    local command = load_command(name)
     command.define(parser:command(name, command.summary))
   end
   return parser
 end
 
--- The arguments of `omni lua`: ours up to the script's name, and the script's own after it, which may look like options.
-local function split_script(arguments, with_value)
+-- The arguments of a command that passes some on: ours up to its own first argument, and those after it, which may look like options.
+local function split(arguments, with_value)
   local index = 2
   while arguments[index] do
     local argument = arguments[index]
@@ -54,8 +60,6 @@ local function split_script(arguments, with_value)
   end
   return table.move(arguments, 1, index, 1, {}), table.move(arguments, index + 1, #arguments, 1, {})
 end
-
-local valued = { ["--base-url"] = true, ["--seconds"] = true, ["--seed"] = true, ["--credits"] = true, ["--fault"] = true }
 
 ---@param arguments string[]
 ---@return integer exit code
@@ -72,19 +76,24 @@ return function(arguments)
   end
   local argparse = load_argparse()
   if not argparse then return 1 end
-  local commands = {}
-  local parser = new_parser(argparse, commands)
+  local parser = new_parser(argparse, first and first ~= "help" and known[first] and { first } or order)
   if not first then
     io.stderr:write(parser:get_help(), "\n")
     return 2
   end
 
   local own, rest = arguments, {}
-  if first == "lua" then own, rest = split_script(arguments, valued) end
+  local grammar = require "omni.cli.grammar"
+  if grammar.passes_on[first] then own, rest = split(arguments, grammar.with_value(parser, first)) end
   local fine, given = parser:pparse(own)
   if not fine then
     say((given:gsub("\n", ". ")) .. ("\n  try: omni help%s"):format(known[first] and " " .. first or ""))
     return 2
   end
-  return can_start() and commands[first].run(given, rest) or 1
+  if not known[first] then
+    say("the command comes first: omni COMMAND ...")
+    return 2
+  end
+  if not can_start() then return 1 end
+  return load_command(first).run(given, rest, function() return new_parser(argparse, order) end)
 end

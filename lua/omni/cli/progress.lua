@@ -90,13 +90,7 @@ local function write_json(out, event)
       if type(holder[name]) == "table" then holder[name] = copy(holder[name], spent_shape) end
     end
   end
-  local line = json.encode(object):gsub("\\/", "/") -- lua-cjson writes each slash as \/
-  local _, bad = utf8.len(line)
-  while bad do -- a path can be any bytes, JSON can't
-    line = line:sub(1, bad - 1) .. "\u{FFFD}" .. line:sub(bad + 1)
-    _, bad = utf8.len(line)
-  end
-  out:write(line, "\n")
+  out:write(json.encode(object), "\n")
   out:flush()
 end
 
@@ -163,4 +157,4 @@ local function open(options)
   return setmetatable({ out = options.out, sandbox = options.sandbox }, Plain_mt)
 end
 
-return { open = open, write_json = write_json }
+return { open = open, problem_of = problem_of, write_json = write_json }

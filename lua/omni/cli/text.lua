@@ -87,13 +87,22 @@ local function moment(seconds)
   return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds))
 end
 
+-- "512 bytes", "1.23 MB", "512 kB"
+local function bytes(number)
+  if number < 1000 then return ("%d byte%s"):format(number, number == 1 and "" or "s") end
+  for _, unit in ipairs { "kB", "MB", "GB", "TB" } do
+    number = number / 1000
+    if number < 999.5 or unit == "TB" then return ("%.3g %s"):format(number, unit) end
+  end
+end
+
 -- "3 scenes", "1 scene"
 local function count(number, noun)
   return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
 end
 
 local codes = {
-  fetched = "32", reused = "32", failed = "31", unknown = "1;33", refused = "33", interrupted = "33", blocked = "33",
+  success = "32", fetched = "32", reused = "32", failed = "31", unknown = "1;33", refused = "33", interrupted = "33", blocked = "33",
   running = "36", fetching = "36", cutting = "36", pending = "34", submitting = "34", waiting = "2", title = "1",
   reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- what a plan says
 }
@@ -119,6 +128,6 @@ local function problem(bad)
 end
 
 return {
-  clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut, elapsed = elapsed, fit = fit,
+  bytes = bytes, clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut, elapsed = elapsed, fit = fit,
   moment = moment, painter = painter, path = path, problem = problem, quote = quote, wrap = wrap,
 }

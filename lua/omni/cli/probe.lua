@@ -1,0 +1,51 @@
+-- SPDX-License-Identifier: MIT
+-- One call to the service with one key, and how it went: for `omni doctor`.
+--
+-- Besides what omni offers to everybody it takes the C client by name: a client's calls tell what was answered, but not how.
+
+local core = require "omni.core"
+local loop = require "omni.loop"
+
+local path <const> = "/api/v1/client/account/balance"
+
+---@class omni.cli.Probe
+---@field balance? number
+---@field failure? omni.Failure
+---@field trace table          core.trace's
+---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
+
+-- Waits for the only exchange that this C client has.
+local function wait(http)
+  local fiber = loop.current()
+  local driver = {
+    pollfd = function() return http:pollfd() end,
+    events = function() return "r" end,
+    timeout = function() return http:timeout() end,
+    step = function()
+      http:step()
+      if http:finished() then loop.wake(fiber) end
+    end,
+  }
+  loop.add(driver)
+  local guard <close> = setmetatable({}, { __close = function() loop.remove(driver) end }) -- luacheck: ignore 211
+  loop.park()
+end
+
+---Asks for the balance, once; it costs nothing. Waits.
+---@param base_url string
+---@param key string
+---@return omni.cli.Probe
+local function ask(base_url, key)
+  local http <close> = core.client { base_url = base_url, api_key = key, connect_timeout = 10, timeout = 20, max_bytes = 65536 }
+  local exchange <close> = http:call("probe", "GET", path)
+  repeat wait(http) until exchange:done()
+  local trace, now = core.trace(exchange), os.time()
+  local data, failure = exchange:result()
+  local balance = type(data) == "table" and type(data.balance) == "number" and data.balance or nil
+  if not failure and not balance then
+    failure = { code = "bad_answer", message = "the answer holds no valid balance", status = 200, retry = false }
+  end
+  return { balance = not failure and balance or nil, failure = failure, trace = trace, ahead = trace.date and trace.date - now }
+end
+
+return { ask = ask }

@@ -1,0 +1,265 @@
+-- SPDX-License-Identifier: MIT
+-- `omni query`, `omni wait`, `omni fetch`: tasks that are at the service.
+local cjson = require "cjson"
+local env = require "helper.env"
+local hostile = require "helper.hostile"
+local program = require "helper.program"
+local screen = require "helper.screen"
+
+local events_of = program.events_of
+
+-- What a terminal of so many columns shows in the end.
+local function shown(result, columns)
+  local term = screen.new(columns)
+  term:feed((result.out:gsub("\r\n", "\n")))
+  local lines = {}
+  for row = 1, term.row do lines[row] = term:line(row) end
+  return table.concat(lines, "\n")
+end
+
+describe("omni", function()
+  local files, service
+
+  before_each(function() files = env.directory() end)
+  after_each(function()
+    if service then service.stop() end
+    service = nil
+    files:close()
+  end)
+
+  local function serve(...) service = program.service { ... } end
+  local function options() return { environment = service.environment, directory = files.path } end
+  local function run(...) return program.run({ ... }, options()) end
+  local function submit(prompt, ...) return run("submit", "--prompt", prompt, ...).lines[1] end
+  local function on_terminal(arguments, columns, environment)
+    local all = { columns = columns, environment = environment or {} }
+    for name, value in pairs(service.environment) do all.environment[name] = value end
+    return program.on_terminal(arguments, all)
+  end
+
+  it("query shows a task as it is now, and as JSON with all that the service said", function()
+    serve("--seconds", "100")
+    local id = submit("a boat", "--duration", "8")
+    local result = run("query", id)
+    assert.same({ 0, "" }, { result.code, result.err })
+    assert.same({ "task     " .. id, "model    google/gemini-omni", "cost     80 sandbox credits" },
+      { result.lines[1], result.lines[3], result.lines[5] })
+    assert.matches("^status   %l+$", result.lines[2])
+    assert.matches("^created  %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d$", result.lines[4])
+    assert.equal(5, #result.lines)
+
+    local event = events_of(run("query", id, "--json"))[1]
+    assert.same({ "task", id, "google/gemini-omni", 80, "number" },
+      { event.event, event.task_id, event.model, event.credits, type(event.created_at) })
+    assert.same({ "a boat", 8, "Google" }, { event.raw.param.input.prompt, event.raw.param.input.duration, event.raw.provider })
+  end)
+
+  it("query keeps what it doesn't know, and shows no control characters of the service's", function()
+    local server <close> = hostile.start()
+    local answer = [[{"code":200,"message":"success","data":{"task_id":"t-1","status":"run\u001b[2Jning","credits":0.5,]]
+      .. [["list":[],"object":{},"result":{"message":"x"},"param":{"model":"a\u009b2Jb","input":{}}}}]]
+    server:script { GET = { { hostile.json(answer) } } }
+    local environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("0"):rep(32) }
+    local result = program.run({ "query", "t-1" }, { environment = environment })
+    assert.equal(0, result.code)
+    assert.not_matches("[\27\u{9b}]", result.out .. result.err)
+    assert.matches("model +a%?2Jb\ncost +0.5 credits", result.out)
+    result = program.run({ "query", "t-1", "--json" }, { environment = environment })
+    assert.matches('"list":%[%],"object":{}', result.out)
+    assert.not_matches("\27", result.out)
+  end)
+
+  it("says that there is no such task, or that it can't be one", function()
+    serve()
+    for _, command in ipairs { "query", "wait", "fetch" } do
+      local result = run(command, "nowhere")
+      assert.same({ 1, "" }, { result.code, result.out }, command)
+      assert.matches("^omni: no such task.*status 404, task nowhere", result.err)
+      local event = events_of(run(command, "--json", "--", "-odd"))[1]
+      assert.same({ "error", "not_found", "-odd" }, { event.event, event.error.code, event.task_id })
+      assert.equal(2, run(command, "two words").code)
+      assert.matches("missing argument", run(command).err)
+    end
+  end)
+
+  it("wait shows each task as soon as it is over, tells each change elsewhere, and exits with 1 when one failed", function()
+    serve("--seconds", "0.3", "--fault", "fail:match=bad", "--fault", "never:match=long")
+    local good, bad = submit "good", submit "bad"
+    local result = run("wait", good, good)
+    assert.equal(0, result.code)
+    assert.matches("^task +" .. good:gsub("%-", "%%-") .. "\nstatus +success\n", result.out)
+    assert.matches("\ntook +0:%d%d\ncost +40 sandbox credits\nmedia +http", result.out)
+
+    result = run("wait", good, bad)
+    assert.equal(1, result.code)
+    assert.matches("status +success", result.out)
+    assert.matches("status +failed.*error +the generation failed", result.out)
+
+    local long = submit "long"
+    result = run("wait", long, "--timeout", "0.5", "--json")
+    assert.equal(1, result.code)
+    local events = events_of(result)
+    local last = events[#events]
+    assert.same({ "task", "error", "timeout", long }, { events[1].event, last.event, last.error.code, last.task_id })
+    assert.matches("take it up again with: omni wait " .. long:gsub("%-", "%%-"), last.error.hint)
+    events = events_of(run("wait", good, "--json"))
+    assert.same({ 1, "success", 40 }, { #events, events[1].status, events[1].credits })
+    assert.matches("^http", events[1].media[1])
+  end)
+
+  it("wait, interrupted, names those that go on, in a command that takes them up again", function()
+    serve("--seconds", "0.1", "--fault", "never:match=long")
+    local good, one, other = submit "good", submit "long 1", submit "long 2"
+    local child = program.start({ "wait", one, good, other, "--base-url", service.url }, options())
+    child:wait_for "status +success"
+    child:signal "INT"
+    local result = child:finish()
+    assert.equal(130, result.code)
+    assert.is_truthy(result.err:find(("they go on at the service. Take them up again with:\n  omni wait %s %s --base-url %s\n")
+      :format(one, other, service.url), 1, true), result.err)
+  end)
+
+  it("wait on a terminal draws one line, which is gone in the end; elsewhere there is a line a change", function()
+    serve("--seconds", "1")
+    local id = submit "a"
+    local result = on_terminal({ "wait", id }, 60)
+    assert.equal(0, result.code)
+    assert.matches(id:gsub("%-", "%%-") .. "  running  0:0%d", result.out)
+    local left = shown(result, 60)
+    assert.not_matches("running", left)
+    assert.matches("^task     " .. id:gsub("%-", "%%-") .. "\nstatus   success\n", left)
+
+    id = submit "b"
+    result = on_terminal({ "wait", id }, 60, { TERM = "dumb" })
+    assert.not_matches("\27", result.out)
+    assert.matches(id:gsub("%-", "%%-") .. "  running\r?\n", result.out)
+  end)
+
+  it("wait says how long such tasks took, once the ledger knows", function()
+    serve("--seconds", "1")
+    for _, prompt in ipairs { "a", "b", "c" } do run("submit", "--prompt", prompt, "--wait", "--ledger", "own.db") end
+    local id = submit("d", "--ledger", "own.db")
+    local words = { "wait", id, "--ledger", files:file "own.db" }
+    assert.matches("running  0:0%d of about 0:01", on_terminal(words, 80).out)
+  end)
+
+  it("colours a status on a terminal, unless NO_COLOR says otherwise", function()
+    serve()
+    local id = submit "a"
+    run("wait", id)
+    assert.matches("\27%[32msuccess\27%[0m", on_terminal({ "query", id }, 80).out)
+    assert.not_matches("\27", on_terminal({ "query", id }, 80, { NO_COLOR = "1" }).out)
+    assert.not_matches("\27", run("query", id).out)
+  end)
+
+  it("fetch waits for the task, and puts its file under the task's name", function()
+    serve("--seconds", "0.5")
+    local id = submit "a"
+    local result = run("fetch", id, "--out", "deep/clips")
+    assert.equal(0, result.code, result.err)
+    assert.equal(("deep/clips/%s.mp4"):format(id), result.out)
+    assert.matches("success in 0:0%d, 40 sandbox credits", result.err)
+    assert.is_truthy(env.read(files:file(result.out)):find("ftyp", 1, true))
+    result = run("fetch", submit "b")
+    assert.matches("^[%x-]+%.mp4$", result.out)
+    assert.is_truthy(env.read(files:file(result.out)))
+    local event = events_of(run("fetch", id, "--json"))
+    assert.same({ "fetched", id, 1, id .. ".mp4", true }, { event[#event].event, event[#event].task_id, event[#event].index,
+      event[#event].file, event[#event].made })
+    assert.equal(#env.read(files:file(id .. ".mp4")), event[#event].bytes)
+  end)
+
+  it("fetch with --no-wait refuses a task that isn't over", function()
+    serve("--seconds", "100")
+    local result = run("fetch", submit "a", "--no-wait")
+    assert.same({ 1, "" }, { result.code, result.out })
+    assert.matches("the task isn't over %(%l+%).*\n.*leave %-%-no%-wait out", result.err)
+    assert.matches("can not be used together", run("fetch", "t-1", "--no-wait", "--timeout", "3").err)
+  end)
+
+  it("fetch keeps one of equal files, and leaves what is there under that name and differs as it is", function()
+    serve("--fault", "slow:on=media,delay=0.01")
+    local id = submit "a"
+    local name = id .. ".mp4"
+    assert.equal(name, run("fetch", id).out)
+    local clip = env.read(files:file(name))
+    local again = run("fetch", id)
+    assert.same({ 0, name }, { again.code, again.out })
+    assert.matches("was there already", again.err)
+    assert.same({ name }, files:names())
+
+    env.write(files:file(name), "somebody's notes")
+    local other = ("%s (2).mp4"):format(id)
+    for _ = 1, 2 do -- the second one is there already
+      assert.equal(other, run("fetch", id).out)
+      assert.same({ "somebody's notes", clip }, { env.read(files:file(name)), env.read(files:file(other)) })
+      local there = files:names()
+      table.sort(there)
+      assert.equal(2, #there)
+    end
+  end)
+
+  it("fetch asks nobody for a file that the ledger knows to be there", function()
+    serve("--fault", "media-expired:every=2")
+    local id = submit("a", "--out", "clips", "--ledger", "own.db")
+    local result = run("fetch", id, "--out", "clips", "--ledger", "own.db")
+    assert.same({ 0, ("clips/%s.mp4"):format(id) }, { result.code, result.out }, result.err)
+    os.execute(("rm %s"):format(env.quote(files:file(result.out))))
+    result = run("fetch", id, "--out", "clips", "--ledger", "own.db")
+    assert.equal(1, result.code)
+    assert.matches("media URLs expire", result.err)
+  end)
+
+  it("fetch names a file whose URL says nothing by what it holds, and each of several by its number", function()
+    local server <close> = hostile.start()
+    local answer = { code = 200, message = "success", data = { task_id = "../t:1", status = "success",
+      result = { media_urls = { server.url .. "/m/one?x=.mp4", server.url .. "/m/two", server.url .. "/m/three.webm" } } } }
+    server:script {
+      { method = "GET", target = "/m/one", turns = { { hostile.answer("200 OK", "\x89PNG\r\n\x1A\n0123") } } },
+      { method = "GET", target = "/m/two", turns = { { hostile.answer("200 OK", "nobody knows") } } },
+      { method = "GET", target = "/m/three", turns = { { hostile.answer("200 OK", "film") } } },
+      GET = { { hostile.json(cjson.encode(answer)) } },
+    }
+    local environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("0"):rep(32), XDG_STATE_HOME = files:file "state" }
+    local result = program.run({ "fetch", "../t:1", "--out", "here" }, { environment = environment, directory = files.path })
+    assert.equal(0, result.code, result.err)
+    local there = env.lines("ls " .. env.quote(files:file "here"))
+    assert.same({ "t-1-2.bin", "t-1-3.webm", "t-1.png" }, there)
+    assert.same({ "here" }, files:names())
+  end)
+
+  it("fetch says why there is nothing to fetch, and that a folder can't be made", function()
+    serve("--fault", "no-media:match=empty", "--fault", "fail:match=bad")
+    local empty, bad, good = submit "empty", submit "bad", submit "good"
+    assert.matches("without a media URL", run("fetch", empty).err)
+    local result = run("fetch", bad, "--json")
+    assert.equal(1, result.code)
+    local events = events_of(result)
+    assert.equal("generation_failed", events[#events].error.code)
+    result = run("fetch", good, "--out", "/proc/nowhere")
+    assert.equal(1, result.code)
+    assert.matches("/proc/nowhere", result.err)
+  end)
+
+  it("fetch on a terminal shows how far it is: share, bytes, rate, and the time that is left", function()
+    local server <close> = hostile.start()
+    local answer = '{"code":200,"message":"success","data":{"task_id":"t-1","status":"success","result":{"media_urls":["%s/m.mp4"]}}}'
+    local head = "HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n"
+    server:script {
+      { method = "GET", target = "/m.mp4", turns = { { hostile.send(head .. ("x"):rep(1000000)), hostile.hang() } } },
+      GET = { { hostile.json(answer:format(server.url)) } },
+    }
+    local keys = files:file "keys"
+    os.execute("mkfifo " .. env.quote(keys))
+    local inner = ("stty cols 100 rows 24; exec /usr/bin/env -i TERM=xterm XDG_STATE_HOME=%s CRUN_BASE_URL=%s CRUN_API_KEY=ak_%s "
+      .. "%s fetch t-1 --out %s"):format(files:file "state", server.url, ("0"):rep(32), program.binary, files.path)
+    local pipe = assert(io.popen(("script -q -e -c %s /dev/null <%s"):format(env.quote(inner), env.quote(keys))))
+    local typed <close>, out = assert(io.open(keys, "w")), ""
+    repeat out = out .. assert(pipe:read(1), out) until out:find "t%-1%.mp4   25%%  1 MB of 4 MB  [%d.]+ [kM]B/s  %d+:%d%d left"
+    typed:write "\3" -- Ctrl-C
+    typed:flush()
+    out = pipe:read "a"
+    assert.same({ 130 }, { select(3, pipe:close()) })
+    assert.matches("interrupted", out)
+  end)
+end)

@@ -1,0 +1,190 @@
+-- SPDX-License-Identifier: MIT
+-- The completions, asked as people do: keys are typed into a shell on a terminal, and what it would have called is looked at.
+local env = require "helper.env"
+local omni = require "omni"
+local program = require "helper.program"
+
+local shells <const> = { "bash", "zsh", "fish" }
+local directory
+
+-- What omni is here: it writes down what it was called with.
+local stand_in <const> = "omni() { printf '[%%s]' \"$@\" >> %s; echo >> %s; }\n"
+
+local function there(shell) return (os.execute("command -v " .. shell .. " >/dev/null")) end
+
+-- A test that needs this shell.
+local function with(shell, promise, body)
+  it(promise, function()
+    if not there(shell) then return pending(shell .. " isn't installed") end
+    body()
+  end)
+end
+
+setup(function()
+  directory = env.directory()
+  for _, shell in ipairs(shells) do
+    env.write(directory:file("omni." .. shell), program.run({ "completion", shell }).out .. "\n")
+  end
+  env.output(("cd %s && mkdir here functions zsh && mkdir here/clips 'here/other clips' && touch 'here/my board.lua' here/clipsfile here/tls.key"
+    .. " && cp omni.zsh functions/_omni"):format(env.quote(directory.path)))
+  local called = env.quote(directory:file "called")
+  env.write(directory:file "bashrc", ("source %s\n"):format(env.quote(directory:file "omni.bash")) .. stand_in:format(called, called))
+  env.write(directory:file "zsh/.zshrc", ("fpath=(%s $fpath)\nautoload -U compinit\ncompinit -u -D\n"):format(
+    env.quote(directory:file "functions")) .. stand_in:format(called, called))
+end)
+
+teardown(function() directory:close() end)
+
+local starts <const> = { bash = "bash --noprofile --rcfile %s/bashrc -i", zsh = "env ZDOTDIR=%s/zsh zsh -i" }
+
+-- Types lines into a shell on a terminal; returns what omni was called with for each.
+local function typed(shell, lines)
+  os.remove(directory:file "called")
+  local keys = env.write(directory:file "keys", table.concat(lines, "\n") .. "\nexit\n")
+  env.output(("cd %s/here && TERM=xterm HOME=%s timeout 60 script -q -e -c %s /dev/null <%s; true"):format(env.quote(directory.path),
+    env.quote(directory.path), env.quote(starts[shell]:format(directory.path)), env.quote(keys)))
+  local calls = {}
+  for line in (env.read(directory:file "called") or ""):gmatch "[^\n]+" do calls[#calls + 1] = line end
+  return calls
+end
+
+-- What is typed, \t being the key, and what comes of it.
+local table_of_keys <const> = {
+  { "omni trig\t", "[trigger]" },
+  { "omni trigger succ\t --wr\t", "[trigger][success][--wrapped]" },
+  { "omni help doc\t", "[help][doctor]" },
+  { "omni --ver\t", "[--version]" },
+  { "omni completion z\t", "[completion][zsh]" },
+  { "omni run --fault nev\t --js\t", "[run][--fault][never][--json]" },
+  { "omni run --fault=nev\t", "[run][--fault=never]" },
+  { "omni templates --platform v\t", "[templates][--platform][vidu]" },
+  { "omni templates --platform=v\t", "[templates][--platform=vidu]" },
+  { "omni estimate --aspect-ratio 9\t", "[estimate][--aspect-ratio][9:16]" },
+  { "omni estimate --aspect-ratio=16:\t", "[estimate][--aspect-ratio=16:9]" },
+  { "omni plan my\t --ledger tls\t", "[plan][my board.lua][--ledger][tls.key]" },
+  { "omni plan \"my\t", "[plan][my board.lua]" },
+  { "omni plan -- my\t", "[plan][--][my board.lua]" },
+  { "omni plan --out=clips\t x", "[plan][--out=clips/][x]", "[plan][--out=clips][x]" }, -- the folder, not the file
+  { "omni run --adopt my\t x my\t", "[run][--adopt][my][x][my board.lua]" }, -- a scene, its task, and the board
+  { "omni forget my\t", "[forget][my]" }, -- takes no files
+  { "omni plan --budget my\t", "[plan][--budget][my]" },
+  { "omni lua my\t clipsf\t --see\t", "[lua][my board.lua][clipsfile][--see]" }, -- after the script it is the script's
+  { "omni upload my\t tls\t", "[upload][my board.lua][tls.key]" },
+}
+
+describe("omni completion", function()
+  for shell, expected_at in pairs { bash = 2, zsh = 3 } do
+    with(shell, ("completes in %s commands, options, choices, and files where files are due"):format(shell), function()
+      local lines, expected = {}, {}
+      for i, row in ipairs(table_of_keys) do lines[i], expected[i] = row[1], row[expected_at] or row[2] end
+      assert.same(expected, typed(shell, lines))
+    end)
+  end
+
+  -- What fish would offer for a line, without the descriptions.
+  local function offered(line)
+    local words = {}
+    for _, row in ipairs(env.lines(("cd %s/here && HOME=%s fish --no-config -c %s"):format(env.quote(directory.path),
+      env.quote(directory.path), env.quote(("source ../omni.fish; complete -C %s"):format(env.quote(line)))))) do
+      words[#words + 1] = row:match "^[^\t]*"
+    end
+    table.sort(words)
+    return table.concat(words, " ")
+  end
+
+  with("fish", "completes in fish commands, options, choices, and files where files are due", function()
+    for line, expected in pairs {
+      ["omni trig"] = "trigger",
+      ["omni trigger succ"] = "success",
+      ["omni trigger success --wr"] = "--wrapped",
+      ["omni help doc"] = "doctor",
+      ["omni --ver"] = "--version",
+      ["omni completion "] = "bash fish zsh",
+      ["omni run --fault nev"] = "never",
+      ["omni run --fault=nev"] = "--fault=never",
+      ["omni templates --platform "] = "bytedance kling vidu",
+      ["omni estimate --aspect-ratio "] = "16:9 9:16",
+      ["omni plan my"] = "my board.lua",
+      ["omni plan --out clips"] = "clips/",
+      ["omni plan --ledger clipsf"] = "clipsfile",
+      ["omni forget my"] = "",
+      ["omni plan --budget my"] = "",
+      ["omni lua my.lua clipsf"] = "clipsfile",
+    } do
+      assert.equal(expected, offered(line), line)
+    end
+  end)
+
+  -- The commands and their options, as the help tells of them.
+  local function from_help(text, pattern)
+    local names = {}
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+      names[#names + 1] = line:match(pattern)
+    end
+    return names
+  end
+
+  local function each_option(body)
+    local commands = from_help(program.run({ "help" }).out:match "\nCommands:\n(.-)\n\n", "^   (%l+) ")
+    assert.is_true(#commands > 15)
+    for _, command in ipairs(commands) do
+      local options = from_help(program.run({ "help", command }).out:match "\nOptions:\n(.*)" or "", "^   %-?%w?,? ?(%-%-[%w-]+)")
+      body(command, options)
+    end
+  end
+
+  with("bash", "knows every command and every option that the help knows", function()
+    local asked, expected = { "source " .. env.quote(directory:file "omni.bash"), "compopt() { :; }" }, {}
+    each_option(function(command, options)
+      for _, option in ipairs(options) do
+        asked[#asked + 1] = ("COMP_WORDS=(omni %s %s) COMP_CWORD=2; _omni; echo \"%s ${COMPREPLY[*]}\""):format(command, option, command)
+        expected[#expected + 1] = command .. " " .. option
+      end
+    end)
+    assert.is_true(#expected > 60)
+    local found = env.lines("bash -c " .. env.quote(table.concat(asked, "\n")))
+    for i, line in ipairs(expected) do -- `--start` completes to itself, `--out` may to more
+      assert.equal(line, found[i] and found[i]:match "^%S+ %S+", line)
+    end
+  end)
+
+  it("tells all three shells of every command and every option", function()
+    local zsh, fish = env.read(directory:file "omni.zsh"), env.read(directory:file "omni.fish")
+    each_option(function(command, options)
+      local case = assert(zsh:match("\n        " .. command .. "%)(.-);;"), command)
+      for _, option in ipairs(options) do
+        assert.truthy(case:find(option:gsub("%-", "%%-") .. "[=%[]"), command .. " " .. option)
+        local line = ("\n[^\n]*'%s\\'' [^\n]*%%-l %s "):format(command, option:sub(3):gsub("%-", "%%-"))
+        assert.truthy(fish:find(line), command .. " " .. option)
+      end
+    end)
+  end)
+
+  it("suggests only values that are taken", function()
+    local fish = env.read(directory:file "omni.fish")
+    local kinds = { duration = tonumber, ["aspect-ratio"] = tostring, resolution = tostring }
+    for option, convert in pairs(kinds) do
+      local words = assert(fish:match("submit\\'' %-l " .. option:gsub("%-", "%%-") .. " %-x %-a '([^']*)'"), option)
+      for word in words:gmatch "%S+" do
+        assert(omni.check_input(nil, { prompt = "A boat.", [option:gsub("-", "_")] = convert(word) }))
+      end
+    end
+    for word in fish:match("sandbox\\'' %-l fault %-x %-a '([^']*)'"):gmatch "%S+" do
+      local sandbox <close> = assert(omni.sandbox { faults = { word } }) -- luacheck: ignore 211
+    end
+  end)
+
+  for _, shell in ipairs(shells) do
+    with(shell, "is a script without faults for " .. shell, function()
+      assert.equal("", env.output(("%s -n %s 2>&1"):format(shell, env.quote(directory:file("omni." .. shell)))))
+    end)
+  end
+
+  it("knows no other shell", function()
+    for _, arguments in ipairs { { "completion" }, { "completion", "tcsh" } } do
+      local result = program.run(arguments)
+      assert.same({ 2, "" }, { result.code, result.out })
+      assert.matches("^omni: .*shell", result.err)
+    end
+  end)
+end)
