@@ -17,6 +17,13 @@
   "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + (SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit"    \
   " WHERE board = :board AND state NOT IN " FREE "))"
 
+// What is in flight with a key, as far as is known: a task for an hour, a submit without an answer for half of one. And whether there is
+// room for another.
+#define FLYING                                                                                                                             \
+  "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600"                                                            \
+  " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
+#define IN_ROOM "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " FLYING "))"
+
 // A submit as others see it: who died between the intent and the answer leaves its outcome unknown.
 #define SUBMIT                                                                                                                             \
   "SELECT id, account, play, board, scene, identity, base, take, form, model, input,"                                                      \
@@ -29,12 +36,12 @@
   X(intend, 1,                                                                                                                             \
     "INSERT INTO submit (account, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"                 \
     " balance_before, token, intended_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model,"           \
-    " :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET                          \
+    " :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET " AND " IN_ROOM           \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
   /* A further try of what was refused for the moment, or certainly not sent. */                                                           \
   X(again, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'intended', session = session(), error = NULL, message = NULL, answered_at = NULL, intended_at = " NOW      \
-    " WHERE id = :id AND state = 'refused' AND (identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit AS other"                             \
+    "UPDATE submit SET state = 'intended', account = :account, session = session(), error = NULL, message = NULL, answered_at = NULL,"     \
+    " intended_at = " NOW " WHERE id = :id AND state = 'refused' AND " IN_ROOM " AND (identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit AS other"                             \
     " WHERE other.identity = submit.identity AND other.state IN " LIVE ")) RETURNING id")                                                  \
   /* Those that move a submit give its id; no row when it isn't in a state that allows it. */                                              \
   X(accept, 1,                                                                                                                             \
@@ -66,7 +73,7 @@
   X(retire, 1,                                                                                                                             \
     "UPDATE submit SET state = 'gone' WHERE id = :id AND state IN ('success', 'accepted') RETURNING id")                                   \
   X(abandon, 0,                                                                                                                            \
-    "UPDATE submit SET state = 'gone' WHERE play = 1 AND account <> :account AND (state IN ('unknown', 'accepted')"                        \
+    "UPDATE submit SET state = 'gone' WHERE play = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')"                        \
     " OR state = 'intended' AND NOT alive(session))")                                                                                      \
   /* What was there before. */                                                                                                             \
   X(mixed, 0,                                                                                                                              \
@@ -85,6 +92,8 @@
     SUBMIT " WHERE board = :board AND scene = :scene AND state <> 'refused' ORDER BY id DESC LIMIT 1")                                     \
   X(by_task, 0,                                                                                                                            \
     SUBMIT " WHERE account = :account AND task_id = :task_id ORDER BY id DESC")                                                            \
+  X(owners, 0, "SELECT account FROM submit WHERE task_id = :task_id GROUP BY account ORDER BY max(id) DESC")                               \
+  X(flying, 0, "SELECT id, task_id FROM submit WHERE " FLYING)                                                                             \
   X(spent, 0,                                                                                                                              \
     "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits,"                                                         \
     " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised FROM submit WHERE state NOT IN " FREE                    \

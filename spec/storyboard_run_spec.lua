@@ -212,7 +212,11 @@ describe("running a board", function()
       local run
       run = s:begin(board_of "a", {
         on_event = function(event)
-          if event.event == "submitting" then omni.spawn(function() run:interrupt() end) end
+          if event.event ~= "submitting" then return end
+          omni.spawn(function()
+            while s:submits() == 0 do omni.sleep(0.01) end
+            run:interrupt()
+          end)
         end,
       })
       local summary = run:join()

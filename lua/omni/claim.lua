@@ -81,7 +81,8 @@ end
 ---@return omni.Task|nil task
 ---@return omni.Error|nil err  codes: task_mismatch, not_found, ledger_failed, ...
 local function claim(client, row, task_id)
-  if row.account ~= client.account then
+  local key = client.keyring:of(row.account)
+  if not key then
     return mismatch(task_id, row, "its submit was made with another key, or at another base URL")
   end
   local records = client:ledger()
@@ -95,7 +96,10 @@ local function claim(client, row, task_id)
   end
 
   local task
-  task, problem = client:query(task_id)
+  task, problem = client:task(task_id)
+  if not task then return nil, problem end
+  task.key = key
+  task, problem = task:refresh()
   if not task then return nil, problem end
   local param = type(task.raw) == "table" and task.raw.param
   if type(param) ~= "table" or type(param.input) ~= "table" then

@@ -6,15 +6,20 @@ local credentials = require "omni.credentials"
 local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
-local input_rules = require "omni.input"
+local history = require "omni.history"
 local json = require "omni.json"
+local keyring = require "omni.keyring"
+local keys = require "omni.key"
 local loop = require "omni.loop"
+local models = require "omni.models"
 local options = require "omni.options"
 local polling = require "omni.polling"
 local records = require "omni.records"
+local requests = require "omni.request"
+local sending = require "omni.sending"
 local task = require "omni.task"
+local templates = require "omni.templates"
 local upload = require "omni.upload"
-local watch = require "omni.watch"
 
 local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
 
@@ -25,71 +30,86 @@ local Client_mt = { __name = "omni.client", __index = Client_methods }
 
 -- --- requests
 
--- Tries until it works, until it is of no use, or until `self.retry_for` seconds have passed.
--- `try(self, ...)` returns a value, or nil and a failure.
-local function persist(self, try, ...)
-  local deadline, attempt = core.now() + self.retry_for, 0
+local paced <const> = { rate_limited = true, maintenance = true }
+
+---Tries until it works, until it is of no use, or until `retry_for` seconds have passed; `pause_for`, where the service only asks to
+---wait. For omni's own modules.
+---@generic T
+---@param try fun(): T|nil, table|nil  a value, or nil and a failure
+---@return T|nil
+---@return omni.Error|nil
+function Client_methods:persist(try)
+  local begun, attempt = core.now(), 0
   while true do
-    local value, failure = try(self, ...)
+    local value, failure = try()
     if not failure then return value end
     attempt = attempt + 1
     local wait = self:pause_after(failure, attempt)
-    if not wait or core.now() + wait > deadline then
-      failure.retry = nil
+    local patience = self.retry_for
+    if paced[failure.code] then wait, patience = wait and failure.pause or wait, self.pause_for end
+    if not wait or core.now() + wait > begun + patience then
+      failure.retry, failure.pause = nil, nil
       return nil, err.new(failure)
     end
-    loop.sleep(wait)
-    if self.given_up and self.given_up() then return nil, err.new(failure) end -- storyboard/submit.lua
+    if not paced[failure.code] then loop.sleep(wait) end -- else the governor makes us wait
+    if self.given_up() then return nil, err.new(failure) end
   end
 end
 
 ---Seconds to wait before a failed try is repeated, or nil when it must not be. For omni's own modules.
 function Client_methods:pause_after(failure, attempt)
   if not failure.retry then return nil end
-  -- Maintenance takes longer than a burst of requests does.
-  local longer = failure.code == "maintenance" and 10 or 1
-  return polling.next_try(attempt, failure.retry_after, self.retry_min * longer, self.retry_max * longer, math.random())
+  return polling.next_try(attempt, failure.retry_after, self.retry_min, self.retry_max, math.random())
 end
+
+-- What views of a client take the place of (storyboard/submit.lua): whether a submit is still wanted, asked before each try; and word of
+-- when nothing of it is on its way.
+function Client_methods.given_up() return false end
+
+function Client_methods:idle(_) end -- luacheck: ignore self
 
 local function check_open(self)
   if not self.http then error("the client is closed", 3) end
 end
 
-local function try_submit(_, submit)
-  return submit:try()
-end
-
+-- A call that is about no task, with a key that may be used; one that is refused is set aside, if there are others.
 local function try_call(self, method, path, body, repeatable)
-  local value, failure = exchange.perform(self, nil, nil, "call", method, path, body)
-  if failure and not repeatable then failure.retry = false end
-  return value, failure
+  while true do
+    local key, none = self.keyring:any()
+    if not key then return nil, none end
+    local value, failure = exchange.perform(key, nil, nil, "call", method, path, body)
+    if not failure then return value end
+    if failure.code ~= "unauthorized" or #self.keyring == 1 then
+      if not repeatable then failure.retry = false end
+      return nil, failure
+    end
+    key:set_aside(failure)
+  end
 end
 
 local submit_options = { model = "string", callback_url = "string", about = "table" }
 
--- Input and options, checked and as JSON, and the checked input; or nil, err.
-local function request_body(given, opts, callback_url)
-  local model = opts.model or input_rules.default_model
-  if model == "" or not utf8.len(model) then
-    return nil, err.new { code = "invalid_input", field = "model", message = "model: must be the name of a model" }
+-- One request, sent; nil and the failure.
+local function send(self, request, opts, token)
+  local submit <close>, problem = entry.open(self, request, opts.about, token)
+  if not submit then return nil, problem end
+  local kind = self.history:kind(request.model, request.input)
+  local id, failure, room = sending.send(self, submit)
+  if id then
+    local made = task.new(room.key.client, id, room.key, kind)
+    room:keep(made)
+    return made
   end
-  local input, problem = input_rules.check(model, given)
-  if not input then return nil, problem end
-  if callback_url and not core.is_usable_url(callback_url) then
-    return nil, err.new {
-      code = "invalid_input", field = "callback_url",
-      message = "callback_url: must be an http(s) URL without a user or password",
-    }
-  end
-  local text
-  text, problem = json.encode({ model = model, input = input, callback_url = callback_url }, "input")
-  return text, problem or input
+  failure.retry, failure.pause, failure.given_up = nil, nil, nil
+  return nil, err.new(failure)
 end
 
----Submits a task. This costs credits. It is sent at most once; what was certainly not sent, or refused for the moment
----(429, 455), is tried again for `retry_for` seconds. It stands in the client's ledger before the first byte leaves, and its task id
----before this returns; what can't be written there isn't sent.
----@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution)
+---Submits a task. This costs credits. It is sent at most once; what was certainly not sent is tried again for `retry_for` seconds,
+---what was refused for the moment (429, 455) for `pause_for`. It stands in the client's ledger before the first byte leaves, and its
+---task id before this returns; what can't be written there isn't sent. With several keys it goes to the one with room; where none
+---has room it waits for that.
+---@param input table  the model's input, as the model wants it (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio,
+---  resolution); omni.file(path) may stand where a URL is due: it is uploaded first
 ---@param opts? { model?: string, callback_url?: string, about?: table }  model: "google/gemini-omni" by default; about: what the
 ---  ledger notes beside it, for omni's own modules (lua/omni/entry.lua)
 ---@return omni.Task|nil
@@ -98,18 +118,17 @@ function Client_methods:submit(input, opts)
   check_open(self)
   opts = options.check(opts, submit_options, "client:submit")
   if not loop.current() then return loop.drive(self.submit, self, input, opts) end
-  local receiver, url, token = self.receiver, opts.callback_url, nil
-  if receiver and not url then url, token = receiver:issue() end
-  local body, checked = request_body(input, opts, url)
-  if not body then return nil, checked end
-  local model = opts.model or input_rules.default_model
-  local submit <close>, problem = entry.open(self, model, checked, body, opts.about, token)
-  if not submit then return nil, problem end
-  local kind = self.watch.history:kind(model, checked)
-  local id, failure = persist(self, try_submit, submit)
-  local made = id and task.new(self, id, kind) or nil
-  if token then receiver:answered(token, made, failure) end
-  return made, failure
+  local again
+  while true do
+    local receiver, token, asked = self.receiver, nil, { model = opts.model, callback_url = opts.callback_url }
+    if receiver and not asked.callback_url then asked.callback_url, token = receiver:issue() end
+    local request, made, problem
+    request, problem = requests.make(self, input, asked, { again = again })
+    if request then made, problem = send(self, request, opts, token) end
+    if token then receiver:answered(token, made, problem) end
+    if made or again or not request or not request.reused or problem.code ~= "invalid_request" then return made, problem end
+    again = true -- refused, and so not charged: what was uploaded long ago may be gone
+  end
 end
 
 local function checked_id(id)
@@ -128,7 +147,7 @@ function Client_methods:task(id)
   check_open(self)
   local checked, problem = checked_id(id)
   if not checked then return nil, problem end
-  return task.new(self, checked)
+  return task.new(self, checked, #self.keyring == 1 and self.keyring[1] or nil)
 end
 
 ---Asks for a task's state.
@@ -169,7 +188,7 @@ function Client_methods:call(method, path, body)
     text, problem = json.encode(body, "body")
     if not text then return nil, problem end
   end
-  return persist(self, try_call, method, path, text, method == "GET")
+  return self:persist(function() return try_call(self, method, path, text, method == "GET") end)
 end
 
 local function broken(what)
@@ -182,33 +201,56 @@ local function number_in(data, name)
   return math.tointeger(value) or value
 end
 
----The account's credits.
+---What each key has.
+---@return { key: string, balance?: number, error?: omni.Error }[]|nil  key: its fingerprint, in the order in which they were given
+function Client_methods:balances()
+  check_open(self)
+  if not loop.current() then return loop.drive(self.balances, self) end
+  local found, fibers = {}, {}
+  for i, key in ipairs(self.keyring) do
+    found[i] = { key = key.name }
+    fibers[i] = loop.spawn(function()
+      local data, problem = self:persist(function()
+        return exchange.perform(key, nil, nil, "call", "GET", "/api/v1/client/account/balance")
+      end)
+      found[i].balance, found[i].error = number_in(data, "balance"), problem
+      if not problem and not found[i].balance then found[i].error = select(2, broken("balance")) end
+    end)
+  end
+  loop.join(table.unpack(fibers))
+  return found
+end
+
+---The account's credits: the sum of what the keys have, of those that can be asked.
 ---@return number|nil
 ---@return omni.Error|nil
 function Client_methods:balance()
   check_open(self)
-  local data, problem = self:call("GET", "/api/v1/client/account/balance")
-  if problem then return nil, problem end
-  local balance = number_in(data, "balance")
-  if not balance then return broken("balance") end
-  return balance
+  local sum, problem
+  for _, one in ipairs(self:balances()) do
+    if one.balance then sum = (sum or 0) + one.balance end
+    problem = problem or one.error
+  end
+  if sum then return sum end
+  return nil, problem
 end
 
----What a submit would cost. Costs nothing.
+---What a submit would cost. Costs nothing, and uploads nothing.
 ---@param input table  as for submit
 ---@param opts? { model?: string }
----@return { credits: number, balance?: number, affordable?: boolean }|nil
+---@return { credits: number, balance?: number, affordable?: boolean }|nil  balance: of the key that was asked, or of all together
 ---@return omni.Error|nil
 function Client_methods:estimate(input, opts)
   check_open(self)
   opts = options.check(opts, { model = "string" }, "client:estimate")
   if not loop.current() then return loop.drive(self.estimate, self, input, opts) end
-  local body, problem = request_body(input, opts)
-  if not body then return nil, problem end
-  local data, failure = persist(self, try_call, "POST", "/api/v1/client/job/EstimateTask", body, true)
-  if failure and failure.code == "not_found" then -- an older form of the same call
-    data, failure = persist(self, try_call, "POST", "/api/v1/client/job/estimate-credits", body, true)
+  local request, problem = requests.make(self, input, opts, { stand_in = true })
+  if not request then return nil, problem end
+  local function ask(path)
+    return self:persist(function() return try_call(self, "POST", path, request.body, true) end)
   end
+  local data, failure = ask("/api/v1/client/job/EstimateTask")
+  if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- an older form
   if failure then return nil, failure end
   local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
   if not credits or credits < 0 then return broken("estimate") end
@@ -216,13 +258,43 @@ function Client_methods:estimate(input, opts)
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
 
-local upload_options = { on_progress = "function", content_type = "string" }
+-- --- what the service has
 
----Uploads a file, so that the service can fetch it: what it returns as `url` goes into `img_urls` or `video_list`. Costs nothing.
+---The models that there are.
+---@param opts? { modality?: string, operation?: string }  only those: "video", "text-to-video"
+---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
+---@return omni.Error|nil
+function Client_methods:models(opts)
+  check_open(self)
+  return loop.drive(models.list, self, opts)
+end
+
+---A model, with what it accepts.
+---@param name string  "google/gemini-omni"
+---@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }: the service's own fields
+---@return omni.Error|nil   code "not_found": the message names the model that is meant most likely
+function Client_methods:model(name)
+  check_open(self)
+  return loop.drive(models.get, self, name)
+end
+
+---Effect templates, one after the other; pages are asked for as they are needed: `for template in client:templates { platform = "kling" }`.
+---@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }
+---@return fun(): table|nil  raises an omni.Error when the service can't be asked, as io.lines does
+function Client_methods:templates(opts)
+  check_open(self)
+  return templates.each(self, opts)
+end
+
+local upload_options = { on_progress = "function", content_type = "string", again = "boolean" }
+
+---Uploads a file, so that the service can fetch it: what it returns as `url` goes into `img_urls` or `video_list`. Costs nothing. The
+---same content is uploaded once: for seven days its URL is taken to be good.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a film (MP4, MOV, WebM, Matroska, OGG) or sound (MP3, WAV, OGG, M4A)
----@param opts? { on_progress?: fun(bytes: integer, total: integer), content_type?: string }  on_progress: begins again when it is
----  tried again; content_type: what it is, instead of what its first bytes say (where these say nothing, its ending)
----@return { url: string, bytes: integer, content_type: string, sha256: string }|nil
+---@param opts? { on_progress?: fun(bytes: integer, total: integer), content_type?: string, again?: boolean }  on_progress: begins again
+---  when it is tried again; content_type: what it is, instead of what its first bytes say (where these say nothing, its ending); again:
+---  upload it though it was uploaded before
+---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
 ---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
   check_open(self)
@@ -231,7 +303,7 @@ function Client_methods:upload(path, opts)
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
     error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
   end
-  return loop.drive(upload.send, self, path, opts.content_type, opts.on_progress)
+  return loop.drive(upload.send, self, path, opts)
 end
 
 ---Says something to the owner of the client once (option on_warning). For omni's own modules.
@@ -265,12 +337,36 @@ function Client_methods:board_ledger(directory)
   return self:ledger()
 end
 
----Closes the connections and wipes the key. Requests in flight are given up; their tasks go on at the service.
+---What brings files, to and from anywhere: its connections carry no key, and a key's pauses don't hold it up. For omni's own modules.
+function Client_methods:courier()
+  if not self.courier_ then
+    self.courier_ = setmetatable({ http = core.client(self.transport) }, { __index = self })
+    exchange.attach(self.courier_, { connections = self.connections })
+  end
+  return self.courier_
+end
+
+---How the keys are doing.
+---@return { key: string, in_flight?: integer, flying: integer, paused: number, aside?: string }[]  key: its fingerprint; in_flight: its
+---  limit; flying: tasks in flight; paused: seconds; aside: the code of why it isn't used
+function Client_methods:keys()
+  local found = {}
+  for i, key in ipairs(self.keyring) do
+    local aside = key:is_aside()
+    found[i] = {
+      key = key.name, in_flight = key.in_flight, flying = key.flying, paused = key.governor:paused(), aside = aside and aside.code,
+    }
+  end
+  return found
+end
+
+---Closes the connections and wipes the keys. Requests in flight are given up; their tasks go on at the service.
 function Client_methods:close()
   if not self.http then return end
   if self.receiver then self.receiver:close() end
-  exchange.close(self)
-  self.watch:close { code = "closed", message = "the client was closed", retry = false }
+  self.http = nil
+  if self.courier_ then exchange.close(self.courier_) end
+  self.keyring:close()
   if self.records then self.records:close() end
   self.records, self.ledger_path = nil, nil
 end
@@ -280,26 +376,53 @@ Client_mt.__close = Client_methods.close
 -- --- opening
 
 local client_options = {
-  api_key = "any", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
+  api_key = "any", keys = "table", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
   connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
-  http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds",
-  poll_min = "seconds", poll_max = "seconds", on_warning = "function", ledger = "any",
+  http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
+  poll_min = "seconds", poll_max = "seconds", on_warning = "function", ledger = "any", schemas = "boolean",
 }
 
 local function loopback(base_url)
   return base_url:find("^https?://127%.[%d.]+%f[:/\0]") or base_url:find("^https?://localhost[:/]?") or base_url:find("^https?://%[::1%]")
 end
 
+-- The C clients' options: what all of them have, and with it what those of a key have.
+local transport_options = {
+  "user_agent", "proxy", "ca_file", "connect_timeout", "timeout", "max_connections", "max_bytes", "max_download_bytes", "http_version",
+}
+
+local function open_transport(opts, base_url, key)
+  local settings = { base_url = base_url, api_key = key }
+  for _, name in ipairs(transport_options) do settings[name] = opts[name] end
+  local fine, http = pcall(core.client, settings)
+  if fine then return http end
+  return nil, err.new { code = "invalid_input", field = http:match("option '([%w_]+)'"), message = "omni.client: " .. http }
+end
+
+-- The keys that the options name, or the surroundings; checked.
+local function keys_of(opts)
+  if opts.keys and opts.api_key ~= nil then error("omni.client: options 'keys' and 'api_key' exclude each other", 3) end
+  if opts.keys then return credentials.check_all(opts.keys) end
+  if opts.api_key ~= nil then return credentials.check_all { { key = opts.api_key } } end
+  local found, problem = credentials.find_all()
+  if not found then return nil, problem end
+  return credentials.check_all(found)
+end
+
 ---Opens a client.
 ---@param opts? table
----  api_key: the key; by default CRUN_API_KEY, else out of ~/.crun/.env.
+---  api_key: the key. keys: several, an array of { key=, in_flight=, rate= }: in_flight, tasks in flight at most (as many as you like);
+---  rate, requests a second. By default those in CRUN_API_KEYS, CRUN_API_KEY, the file ~/.config/omni/keys, or ~/.crun/.env: the first
+---  of these that is there (docs/keys.md). rate: requests a second of each key that doesn't say its own.
 ---  base_url: by default CRUN_BASE_URL, else https://api.crun.ai.
 ---  connect_timeout (10), timeout (60): seconds for a connection, for a whole call. proxy: a URL, "" for none; by default what
 ---  the environment says. ca_file: certificates to trust instead of the system's. user_agent. http_version: "auto", "1.1",
----  "2-prior-knowledge". max_connections (64). max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
----  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; retry_min (1), retry_max (60):
----  the first and the longest wait between tries. poll_min (2), poll_max (30): seconds between two queries of a waiting task,
+---  "2-prior-knowledge". max_connections (64): of each key. max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
+---  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; pause_for (1800; retry_for, where that was
+---  given): how long it sits out rate limits and maintenance (429, 455). retry_min (1), retry_max (60): the first and the longest wait
+---  between tries, ten times that for maintenance. poll_min (2), poll_max (30): seconds between two queries of a waiting task,
 ---  placed by how long such tasks took before (docs/performance.md, "Polling").
+---  schemas (true): inputs are checked against the schema that the service tells of their model, else only by what is known here.
 ---  on_warning: function(text), told once of each thing that is odd but no error.
 ---  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
 ---  none with a sandbox's own key: play and money never mix.
@@ -310,41 +433,43 @@ local function open(opts)
   if opts.ledger and (type(opts.ledger) ~= "string" or opts.ledger == "") then
     error("omni.client: option 'ledger' must be a path, or false for none", 2)
   end
-  local key = opts.api_key
-  local problem
-  if key == nil then
-    key, problem = credentials.find()
-    if not key then return nil, problem end
-  end
-  problem = credentials.trouble(key)
-  if problem then return nil, problem end
+  if opts.rate and not (opts.rate > 0 and opts.rate < math.huge) then error("omni.client: option 'rate' must be more than 0", 2) end
+  local given, problem = keys_of(opts)
+  if not given then return nil, problem end
   local from_environment = os.getenv("CRUN_BASE_URL")
   if from_environment == "" then from_environment = nil end -- an empty option is a mistake, though: it must not lead to the real service
   local base_url = opts.base_url or from_environment or default_base_url
-  local fine, http = pcall(core.client, {
-    api_key = key, base_url = base_url, user_agent = opts.user_agent, proxy = opts.proxy, ca_file = opts.ca_file,
-    connect_timeout = opts.connect_timeout, timeout = opts.timeout, max_connections = opts.max_connections,
-    max_bytes = opts.max_bytes, max_download_bytes = opts.max_download_bytes, http_version = opts.http_version,
-  })
-  if not fine then
-    return nil, err.new { code = "invalid_input", field = http:match("option '([%w_]+)'"), message = "omni.client: " .. http }
-  end
   local self = setmetatable({
-    http = http, base_url = base_url, timeout = opts.timeout or 60, warned = {}, on_warning = opts.on_warning,
+    base_url = base_url, timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
-    poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30,
+    pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
+    poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {}, uploading = {}, known_models = {},
+    play = credentials.is_play(given[1].key),
   }, Client_mt)
-  exchange.attach(self, opts.max_connections or 64)
-  self.watch = watch.new(self, opts.max_connections or 64)
-  self.account = base_url .. " " .. credentials.fingerprint(key)
-  self.play = credentials.is_play(key)
+  for _, name in ipairs(transport_options) do self.transport[name] = opts[name] end
+  self.history = history.new(self)
+  self.keyring = keyring.new(self, function(key)
+    return function(id) return task.new(self, id, key) end
+  end)
+  for _, one in ipairs(given) do
+    local http
+    http, problem = open_transport(opts, base_url, one.key)
+    if not http then
+      self.keyring:close()
+      return nil, problem
+    end
+    self.keyring:add(keys.new(self, { key = one.key, in_flight = one.in_flight, rate = one.rate or opts.rate }, http, self.connections))
+  end
+  self.http = self.keyring[1].http
   if opts.ledger then
     self.ledger_path = opts.ledger
   elseif opts.ledger == nil and not self.play then
     self.ledger_path, self.ledger_problem = records.default_path()
   end
-  if not credentials.looks_right(key) then
-    self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
+  for _, one in ipairs(given) do
+    if not credentials.looks_right(one.key) then
+      self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
+    end
   end
   if base_url:find("^[hH][tT][tT][pP]://") and not loopback(base_url:lower()) then
     self:warn("the base URL is plain http: the API key crosses the network unencrypted")

@@ -5,6 +5,7 @@
 local claims = require "omni.claim"
 local core = require "omni.core"
 local loop = require "omni.loop"
+local watch = require "omni.watch"
 
 local PATIENCE <const> = 1800    -- seconds after a submit in which its callback may settle it
 local EVERY <const> = 1          -- seconds between two confirming queries of one token
@@ -44,7 +45,7 @@ local function ask(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]
   if task then
-    over = self.client.watch:confirm(task)
+    over = watch.confirm(task)
   else -- nobody here holds it: the ledger takes note of how it ended
     task = self.client:query(entry.task_id)
     over = task and task:done()
@@ -183,7 +184,7 @@ local function settle_heard(client)
   local records = client:ledger()
   local count = 0
   for _, row in ipairs(records and records:ask("all_heard") or {}) do
-    if row.state == "unknown" and row.account == client.account and claims.claim(client, row, row.heard) then count = count + 1 end
+    if row.state == "unknown" and client.keyring:of(row.account) and claims.claim(client, row, row.heard) then count = count + 1 end
   end
   return count
 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Where the API key comes from: CRUN_API_KEY, else ~/.crun/.env (docs/service.md, "Transport").
+-- Where API keys come from: CRUN_API_KEYS, CRUN_API_KEY, ~/.config/omni/keys, ~/.crun/.env (docs/service.md, "Transport").
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -12,7 +12,8 @@ local function value_of(line)
   return value and (value:match('^"(.*)"$') or value:match("^'(.*)'$") or value)
 end
 
-local function from_file(path)
+-- A file's text, which only its owner may be able to read; nil when it isn't there.
+local function private_text(path)
   local info = core.stat(path)
   if not info then return nil end
   if info.mode & 0x3f ~= 0 then -- any right of the group's or of others
@@ -21,25 +22,74 @@ local function from_file(path)
       hint = "chmod 600 " .. path,
     }
   end
-  local file, problem = io.open(path, "r")
+  local file <close>, problem = io.open(path, "r")
   if not file then return nil, err.new { code = "no_key", message = "the key file can't be read: " .. problem } end
-  local text = file:read(65536) or ""
-  file:close()
-  local key
-  for line in text:gmatch("[^\n]+") do key = value_of(line) or key end -- the last one counts, as in a shell
-  return key ~= "" and key or nil
+  return file:read(65536) or ""
 end
 
----Finds the API key.
----@return string|nil key
+local function from_env_file(path)
+  local text, problem = private_text(path)
+  if not text then return nil, problem end
+  local key
+  for line in text:gmatch("[^\n]+") do key = value_of(line) or key end -- the last one counts, as in a shell
+  return key and key ~= "" and { { key = key, from = path } } or nil
+end
+
+-- "KEY", "KEY=2": two tasks in flight at most; "KEY=2@5", "KEY@5": five requests a second at most.
+local function parse(text)
+  local rest, rate = text:match "^(.-)@([%d.]+)$"
+  local key, in_flight = (rest or text):match "^(.-)=(%d+)$"
+  key = key or rest or text
+  return { key = key, in_flight = in_flight and math.tointeger(tonumber(in_flight)), rate = rate and tonumber(rate) }
+end
+
+-- The keys of a text, set apart by `separators` (a Lua pattern of what a key is made of).
+local function parse_all(text, pattern, from)
+  local found = {}
+  for word in text:gmatch(pattern) do
+    local one = parse(word)
+    one.from = from
+    found[#found + 1] = one
+  end
+  return found[1] and found or nil
+end
+
+local function from_keys_file(path)
+  local text, problem = private_text(path)
+  if not text then return nil, problem end
+  return parse_all(text:gsub("#[^\n]*", ""), "%S+", path)
+end
+
+local function variable(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
+---Where the file with several keys is: omni/keys in XDG_CONFIG_HOME (by default ~/.config).
+---@return string|nil
+local function keys_path()
+  local config, home = variable "XDG_CONFIG_HOME", variable "HOME"
+  if config and config:find "^/" then return config .. "/omni/keys" end
+  return home and home .. "/.config/omni/keys"
+end
+
+---Finds the API keys: in CRUN_API_KEYS, else CRUN_API_KEY, else the keys file, else ~/.crun/.env.
+---@return { key: string, in_flight?: integer, rate?: number, from: string }[]|nil  from: the variable or the file
 ---@return omni.Error|nil err  code "no_key"
-local function find()
-  local key = os.getenv("CRUN_API_KEY")
-  if key and key ~= "" then return key end
-  local home, problem = os.getenv("HOME"), nil
-  if home and home ~= "" then
-    key, problem = from_file(home .. "/.crun/.env")
-    if key then return key end
+local function find_all()
+  local several, one = variable "CRUN_API_KEYS", variable "CRUN_API_KEY"
+  local found = several and parse_all(several, "[^,%s]+", "CRUN_API_KEYS")
+  if found then return found end
+  if one then return { { key = one, from = "CRUN_API_KEY" } } end
+  local problem
+  local path, home = keys_path(), variable "HOME"
+  if path then
+    found, problem = from_keys_file(path)
+    if found or problem then return found, problem end
+  end
+  if home then
+    found, problem = from_env_file(home .. "/.crun/.env")
+    if found then return found end
   end
   return nil, problem or err.new { code = "no_key", message = "there is no API key", hint = hint }
 end
@@ -66,14 +116,22 @@ local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- The key that a sandbox wants when it isn't told another: 35 characters, as real ones have. It opens nothing else.
-local play <const> = "ak_sandboxsandboxsandboxsandboxplay"
+-- The keys that a sandbox wants when it isn't told others: 35 characters, as real ones have. They open nothing else.
+local play_stem <const> = "ak_sandboxsandboxsandboxsandbox"
+local play <const> = play_stem .. "play"
+
+---A sandbox's Nth key.
+---@param n integer  1 to 9999
+---@return string
+local function play_key(n)
+  return n == 1 and play or play_stem .. ("%04d"):format(n)
+end
 
 ---Whether a key is a sandbox's.
 ---@param key string
 ---@return boolean
 local function is_play(key)
-  return key == play
+  return key == play or #key == #play and key:sub(1, #play_stem) == play_stem and key:find("%d%d%d%d$") ~= nil
 end
 
 ---What tells keys apart and gives none away: the beginning of a SHA-256.
@@ -83,4 +141,46 @@ local function fingerprint(key)
   return core.sha256(key):sub(1, 12)
 end
 
-return { fingerprint = fingerprint, find = find, is_play = is_play, play = play, trouble = trouble, looks_right = looks_right }
+local function number_trouble(name, value, least, whole)
+  if value == nil then return nil end
+  if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
+  return ("%s must be %s, not %s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", tostring(value))
+end
+
+---Checks keys and what is said of them.
+---@param given { key: string, in_flight?: integer, rate?: number }[]
+---@return { key: string, in_flight?: integer, rate?: number }[]|nil
+---@return omni.Error|nil  code "no_key"; never holds a key
+local function check_all(given)
+  local seen, play_keys = {}, 0
+  local function refuse(i, why)
+    local which = #given > 1 and ("API key %d of %d"):format(i, #given) or "the API key"
+    return nil, err.new { code = "no_key", field = "keys", message = ("%s can't be used: %s"):format(which, why), hint = hint }
+  end
+  if #given == 0 then return nil, err.new { code = "no_key", field = "keys", message = "there is no API key in 'keys'", hint = hint } end
+  for i, one in ipairs(given) do
+    if type(one) ~= "table" then return refuse(i, "it must be a table { key=, in_flight=, rate= }") end
+    local problem = trouble(one.key)
+    if problem then
+      if #given == 1 then return nil, problem end
+      return refuse(i, problem.message:match "it .*$")
+    end
+    local why = number_trouble("in_flight", one.in_flight, 1, true) or number_trouble("rate", one.rate, 1e-3)
+    for name in pairs(one) do
+      if name ~= "key" and name ~= "in_flight" and name ~= "rate" and name ~= "from" then why = "it has an unknown field" end
+    end
+    if seen[one.key] then why = "it is given twice" end
+    if why then return refuse(i, why) end
+    seen[one.key] = true
+    if is_play(one.key) then play_keys = play_keys + 1 end
+  end
+  if play_keys > 0 and play_keys < #given then
+    return nil, err.new { code = "no_key", field = "keys", message = "a sandbox's keys and real ones can't be used together" }
+  end
+  return given
+end
+
+return {
+  check_all = check_all, find_all = find_all, fingerprint = fingerprint, is_play = is_play, keys_path = keys_path,
+  looks_right = looks_right, play = play, play_key = play_key, trouble = trouble,
+}

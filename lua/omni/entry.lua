@@ -24,6 +24,9 @@ local function refusal(self)
       :format(records.path, params.play and "real" or "rehearsal", params.play and "rehearsal" or "real"),
       hint = "choose another ledger" }
   end
+  if params.in_flight and #(records:ask("flying", { account = params.account }) or {}) >= params.in_flight then
+    return { code = "no_room", message = "another program has filled the key" } -- sending.lua waits
+  end
   local row = params.identity and records:row("by_identity", { identity = params.identity })
   if row then
     return { code = "already_submitted", task_id = row.task_id,
@@ -35,17 +38,17 @@ end
 
 local patience <const> = 10 -- seconds for a balance, which is good to know and no more
 
----The account's credits, asked once.
----@param client omni.Client
+---A key's credits, asked once.
+---@param key omni.Key
 ---@return number|nil  nil when that fails
-local function balance(client)
-  local data = client.http and exchange.perform(client, nil, patience, "call", "GET", "/api/v1/client/account/balance")
+local function balance(key)
+  local data = exchange.perform(key, nil, patience, "call", "GET", "/api/v1/client/account/balance")
   local value = type(data) == "table" and data.balance
   return type(value) == "number" and value == value and value or nil
 end
 
 local function intend(self)
-  local verb, params = "again", { id = self.id }
+  local verb, params = "again", { id = self.id, account = self.params.account, in_flight = self.params.in_flight }
   if not self.id then verb, params = "intend", self.params end
   local rows, problem = self.records:ask(verb, params, function(late) -- the fiber was cancelled before it was told
     if late and late[1] then
@@ -72,27 +75,45 @@ local function settle(self, id, failure)
   local params = { id = self.id, error = failure.code, message = core.clean(failure.message or "", 500) }
   local _, problem = records:ask(verb, params)
   if verb == "doubt" and not problem then
-    params.balance_after = balance(self.client)
+    params.balance_after = balance(self.key)
     records:note(verb, params)
   end
   return nil, failure
 end
 
----One try: the row, the POST, the row.
+local function not_now(code, message, given_up)
+  return nil, { code = code, message = message, retry = false, sent = "no", given_up = given_up }
+end
+
+---One try with this key, when it is its turn: the row, the POST, the row.
+---@param key omni.Key
+---@param timeout number  seconds to wait for its turn
 ---@return string|nil task_id
----@return table|nil failure
-function Entry_methods:try()
-  local client = self.client
-  if not self.records then return exchange.perform(client, nil, nil, "submit", self.body) end
-  if self.params.identity and not self.params.balance_before then self.params.balance_before = balance(client) end
-  local fine, problem = intend(self)
-  if not fine then
-    problem.retry, problem.sent = false, "no"
-    return nil, problem
+---@return table|nil failure  `given_up`: the client's owner didn't want it any more
+function Entry_methods:try(key, timeout)
+  local client, params = self.client, self.params
+  self.key = key
+  if self.records and params.identity and not params.balance_before then params.balance_before = balance(key) end
+  local hold <close> = key.governor:hold(timeout)
+  if not hold then
+    if not key.http then return not_now("closed", "the client was closed") end
+    return not_now("rate_limited", ("the service asked to wait, for longer than %g seconds"):format(client.pause_for))
   end
-  self.on_its_way = true
-  local id, failure = exchange.perform(client, nil, nil, "submit", self.body)
+  if client.given_up() then return not_now("cancelled", "not submitted: it was given up before that", true) end
+  client:idle(false)
+  if self.records then
+    params.account, params.in_flight = key.account, key.in_flight
+    local fine, problem = intend(self)
+    if not fine then
+      problem.retry, problem.sent = false, "no"
+      return nil, problem
+    end
+  end
+  hold:use()
+  self.on_its_way = self.records ~= nil
+  local id, failure = exchange.start(key, nil, nil, "submit", self.body)
   self.on_its_way = false
+  if not self.records then return id, failure end
   return settle(self, id, failure)
 end
 
@@ -102,21 +123,19 @@ function Entry_mt:__close()
   self.records:note("doubt", { id = self.id, error = "cancelled", message = "the submit was given up on its way" })
 end
 
----Begins a submit of this body. Nothing is written yet.
+---Begins a submit. Nothing is written yet.
 ---@param client omni.Client
----@param model string
----@param input table     checked
----@param body string     JSON
+---@param request omni.Request
 ---@param about? table    what a storyboard knows of it: board, scene, identity, base, take, form, estimate, budget
 ---@param token? string   the digest of the token in its callback URL
 ---@return omni.Entry|nil  to be closed
 ---@return omni.Error|nil  the ledger can't be opened
-local function open(client, model, input, body, about, token)
+local function open(client, request, about, token)
   local records, problem = client:ledger()
   if problem then return nil, problem end
-  local self = setmetatable({ client = client, body = body, records = records }, Entry_mt)
+  local self = setmetatable({ client = client, body = request.body, records = records, params = {} }, Entry_mt)
   if records then
-    local params = { account = client.account, play = client.play, model = model, input = core.json.encode(input), token = token }
+    local params = { play = client.play, model = request.model, input = request.input_text, token = token }
     for _, name in ipairs(notes) do params[name] = about and about[name] end
     self.params = params
   end
@@ -143,7 +162,7 @@ local function note_state(client, task)
   if not over and not task.submitted and not task.recorded then return end
   local records = existing(client)
   if not records then return end
-  local params = { account = client.account, task_id = task.id, status = task.status }
+  local params = { account = task.key.account, task_id = task.id, status = task.status }
   if not over then return records:note("status", params) end
   local problem = task.error
   params.state = problem and "failed" or "success"
@@ -168,7 +187,7 @@ local function note_file(client, task, number, path)
   if not found then return nil, problem end
   local rows
   rows, problem = records:ask("remember_file", {
-    account = client.account, task_id = task.id, number = number, path = core.real_path(path) or path,
+    account = task.key.account, task_id = task.id, number = number, path = core.real_path(path) or path,
     sha256 = found.sha256, size = found.size,
   })
   if rows then return true end

@@ -4,55 +4,15 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
+local governor = require "omni.governor"
 local loop = require "omni.loop"
 
 local max_redirects <const> = 5
 local progress_every <const> = 0.25 -- seconds between two looks at a file on its way
 
--- --- places among a client's connections. Who finds none stands in line, before anything of its request is made. How many are
--- taken the C client knows; here is only who comes next.
-
-local Place_mt = { __name = "omni.place" }
-
--- Wakes as many of the first in line as there is room for.
-local function advance(client)
-  local line = client.line
-  while line.first <= line.last and not line[line.first].fiber do -- those who left
-    line[line.first] = nil
-    line.first = line.first + 1
-  end
-  local room = client.http and client.connections - client.http:running() or 0
-  for i = line.first, math.min(line.last, line.first + room - 1) do
-    if line[i].fiber then loop.wake(line[i].fiber, true) end
-  end
-end
-
-function Place_mt:__close()
-  self.fiber = nil
-  advance(self.client)
-end
-
--- False when the time is over before it is our turn.
-local function stand_in_line(client, timeout)
-  local line, deadline = client.line, timeout and core.now() + timeout
-  local place <close> = setmetatable({ fiber = loop.current(), client = client }, Place_mt)
-  line.last = line.last + 1
-  line[line.last] = place
-  repeat
-    local left = deadline and deadline - core.now()
-    if left and left <= 0 then return false end
-    loop.park(left)
-  until not client.http or line[line.first] == place and client.http:running() < client.connections
-  return true
-end
-
-local function is_free(client)
-  return client.line.first > client.line.last and client.http:running() < client.connections
-end
-
 -- --- the loop
 
--- The pollable of a client. The loop knows it only while something is in flight, so that an idle client can be collected.
+-- The pollable of a C client. The loop knows it only while something is in flight, so that an idle client can be collected.
 local Driver_methods = {}
 local Driver_mt = { __name = "omni.driver", __index = Driver_methods }
 
@@ -66,38 +26,34 @@ function Driver_methods:step()
   local http, wake = self.http, loop.wake
   http:step()
   for owner in http.finished, http do wake(owner) end
-  local client = self.client
-  if client.line.first <= client.line.last then
-    advance(client)
-  elseif not http:busy() then
+  if not self.governor:is_idle() then self.governor:advance() end
+  if not http:busy() then
     loop.remove(self)
     self.driven = false
   end
 end
 
----Gives a client its driver and its line.
----@param client omni.Client
----@param connections integer
-local function attach(client, connections)
-  client.driver = setmetatable({ http = client.http, client = client, driven = false }, Driver_mt)
-  client.connections, client.line = connections, { first = 1, last = 0 }
+---Gives the owner of a C client (`http`) what its exchanges need: a driver, and a governor.
+---@param owner table
+---@param settings table  the governor's (governor.lua)
+local function attach(owner, settings)
+  owner.governor = governor.new(owner.http, settings)
+  owner.driver = setmetatable({ http = owner.http, governor = owner.governor, driven = false }, Driver_mt)
 end
 
 ---Closes the C client; who waits for it, in line or for an answer, is told.
----@param client omni.Client
-local function close(client)
-  local http, line = client.http, client.line
-  loop.remove(client.driver)
-  client.http = nil
-  for _, owner in ipairs(http:owners()) do loop.wake(owner) end
+---@param owner table
+local function close(owner)
+  local http = owner.http
+  loop.remove(owner.driver)
+  owner.http = nil
+  for _, waiting in ipairs(http:owners()) do loop.wake(waiting) end
   http:close()
-  for i = line.first, line.last do
-    if line[i].fiber then loop.wake(line[i].fiber, true) end
-  end
+  owner.governor:close()
 end
 
-local function drive(client)
-  local driver = client.driver
+local function drive(owner)
+  local driver = owner.driver
   if not driver.driven then
     loop.add(driver)
     driver.driven = true
@@ -121,50 +77,65 @@ local function too_late()
   return nil, { code = "network", message = "no answer came in time", retry = true }
 end
 
----Makes an exchange and parks the fiber until it is done. A fiber that is cancelled meanwhile takes the exchange back.
----@param client omni.Client
+---Makes an exchange for which the governor has made room, and parks the fiber until it is done. A fiber that is cancelled meanwhile
+---takes the exchange back.
+---@param owner table         a key, or a sender: what `attach` was given
 ---@param into table|nil      for a query: where the state goes
 ---@param timeout number|nil  seconds after which it is given up
 ---@param verb string         of the C client
 ---@param ... any             the verb's arguments, all of them but the owner
 ---@return any value
 ---@return table|nil failure
-local function perform(client, into, timeout, verb, ...)
-  if client.http and not is_free(client) and not stand_in_line(client, timeout) then return too_late() end
-  local http = client.http
+local function start(owner, into, timeout, verb, ...)
+  local http = owner.http
   if not http then return closed(verb) end
+  local turn <close> = owner.governor -- it learns when there is room again
+  local pauses = turn.pauses
   local x <close> = http[verb](http, loop.current(), ...)
-  drive(client)
+  drive(owner)
   local deadline = timeout and core.now() + timeout
   repeat -- whoever else wakes this fiber: what is on its way isn't given up for that
     local left = deadline and deadline - core.now()
     if left and left <= 0 then return too_late() end
     loop.park(left)
-    if not client.http then return closed(verb, x) end
+    if not owner.http then return closed(verb, x) end
   until x:done()
-  return x:result(into)
+  local value, failure = x:result(into)
+  turn:heed(failure, pauses)
+  return value, failure
+end
+
+---As `start`, once it is this request's turn; the time until then counts.
+local function perform(owner, into, timeout, verb, ...)
+  local deadline = timeout and core.now() + timeout
+  if not owner.http then return closed(verb) end
+  if not owner.governor:enter(timeout) then
+    if not owner.http then return closed(verb) end
+    return too_late()
+  end
+  return start(owner, into, deadline and deadline - core.now(), verb, ...)
 end
 
 -- The same for a file, however long it takes: it is given up only when nothing of it moves.
-local function perform_file(client, on_progress, verb, ...)
-  if client.http and not is_free(client) then stand_in_line(client) end
-  local http = client.http
-  if not http then return closed() end
+local function perform_file(owner, on_progress, verb, ...)
+  if not owner.http or not owner.governor:enter() then return closed() end
+  local http = owner.http
+  local turn <close> = owner.governor -- luacheck: ignore 211
   local x <close>, problem = http[verb](http, loop.current(), ...)
   if not x then return nil, problem end
-  drive(client)
+  drive(owner)
   local seen, since = -1, core.now()
   while not x:done() do
-    loop.park(math.min(progress_every, client.timeout / 2))
-    if not client.http then return closed() end
+    loop.park(math.min(progress_every, owner.timeout / 2))
+    if not owner.http then return closed() end
     local bytes, total, validator = x:progress()
     local syncing = verb == "download" and bytes == total
     if bytes ~= seen or syncing then
       if on_progress then on_progress(bytes, total) end
-      if not client.http then return closed() end
+      if not owner.http then return closed() end
       seen, since = bytes, core.now()
-    elseif core.now() - since > client.timeout and not x:done() then
-      local message = ("nothing %s for %g seconds"):format(verb == "download" and "came" or "went", client.timeout)
+    elseif core.now() - since > owner.timeout and not x:done() then
+      local message = ("nothing %s for %g seconds"):format(verb == "download" and "came" or "went", owner.timeout)
       return nil, { code = "network", message = message, retry = true, offset = bytes, total = total, validator = validator }
     end
   end
@@ -172,15 +143,15 @@ local function perform_file(client, on_progress, verb, ...)
 end
 
 ---Sends a file's bytes to where the service said, in one try.
----@param client omni.Client
+---@param owner table
 ---@param url string
 ---@param path string
 ---@param content_type string
 ---@param on_progress? fun(bytes: integer, total: integer)
 ---@return integer|nil bytes
 ---@return table|nil failure
-local function upload(client, url, path, content_type, on_progress)
-  return perform_file(client, on_progress, "upload", url, path, content_type)
+local function upload(owner, url, path, content_type, on_progress)
+  return perform_file(owner, on_progress, "upload", url, path, content_type)
 end
 
 -- Where a redirect may lead: http(s), never from https down to http. Returns an error when it may not.
@@ -197,10 +168,10 @@ local function redirect_trouble(from, to, hops)
 end
 
 -- One try: follows redirects; returns the file's size, or nil and a failure with the `offset` from which to go on.
-local function try_download(client, on_progress, first_url, path, offset, ...)
+local function try_download(owner, on_progress, first_url, path, offset, ...)
   local url, hops = first_url, 0
   while true do
-    local bytes, failure = perform_file(client, on_progress, "download", url, path, offset, ...)
+    local bytes, failure = perform_file(owner, on_progress, "download", url, path, offset, ...)
     if not failure then return bytes end
     if not failure.redirect then return nil, failure end
     hops = hops + 1
@@ -212,24 +183,24 @@ end
 
 ---Downloads a file: into PATH.part, which becomes PATH when it is whole and on disk. A break is resumed where the server lets
 ---that be done safely. Gives up when nothing came for the client's retry_for seconds.
----@param client omni.Client
+---@param owner table
 ---@param url string
 ---@param path string
 ---@param on_progress? fun(bytes: integer, total: integer|nil)
 ---@return integer|nil bytes
 ---@return omni.Error|nil
-local function download(client, url, path, on_progress)
+local function download(owner, url, path, on_progress)
   local offset, validator, total, attempt = 0, nil, nil, 0
-  local deadline = core.now() + client.retry_for
+  local deadline = core.now() + owner.retry_for
   while true do
-    local bytes, failure = try_download(client, on_progress, url, path, offset, validator, total)
+    local bytes, failure = try_download(owner, on_progress, url, path, offset, validator, total)
     if not failure then return bytes end
     local reached = failure.offset or offset
-    if reached > offset then deadline, attempt = core.now() + client.retry_for, 0 end
+    if reached > offset then deadline, attempt = core.now() + owner.retry_for, 0 end
     validator, total = failure.validator or validator, failure.total or total
     offset = validator and reached or 0 -- without a validator the rest could be another file's
     attempt = attempt + 1
-    local wait = client:pause_after(failure, attempt)
+    local wait = owner:pause_after(failure, attempt)
     if not wait or core.now() + wait > deadline then
       failure.retry, failure.offset, failure.validator, failure.total, failure.redirect = nil, nil, nil, nil, nil
       return nil, err.new(failure)
@@ -238,4 +209,4 @@ local function download(client, url, path, on_progress)
   end
 end
 
-return { attach = attach, close = close, perform = perform, download = download, upload = upload }
+return { attach = attach, close = close, perform = perform, start = start, download = download, upload = upload }

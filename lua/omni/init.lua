@@ -4,6 +4,7 @@
 local asset = require "omni.asset"
 local core = require "omni.core"
 local err = require "omni.error"
+local json = require "omni.json"
 local loop = require "omni.loop"
 local words = require "omni.storyboard"
 
@@ -38,7 +39,7 @@ return {
   client = require("omni.client").open,
   check_input = require("omni.input").check,
   parse_callback = parse_callback,
-  null = core.json.null,
+  null = core.json.null, array = json.array, object = json.object,
 
   storyboard = words.storyboard, scene = words.scene, windows = words.windows,
   file = asset.file, url = asset.url, last_frame = asset.last_frame, clip = asset.clip,

@@ -47,7 +47,7 @@ local function open(given)
     timeout = given.timeout or 30, connect_timeout = given.connect_timeout or 10, max_connections = connections,
   }
   local sender = setmetatable({ http = http }, Sender_mt)
-  exchange.attach(sender, connections)
+  exchange.attach(sender, { connections = connections })
   return sender
 end
 

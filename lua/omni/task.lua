@@ -64,18 +64,12 @@ end
 ---@return omni.Error|nil
 function Task_methods:refresh()
   if not loop.current() then return loop.drive(self.refresh, self) end
-  local fine, failure = watch.query(self)
+  local client = self.client
+  local fine, failure = client:persist(function()
+    return watch.query(self)
+  end)
   if fine then return heeded(self) end
-  local client, attempt = self.client, 1
-  local deadline = core.now() + client.retry_for
-  repeat
-    local wait = client:pause_after(failure, attempt)
-    if not wait or core.now() + wait > deadline then return give_up(self, failure) end
-    loop.sleep(wait)
-    attempt = attempt + 1
-    fine, failure = watch.query(self)
-  until fine
-  return heeded(self)
+  return give_up(self, failure)
 end
 
 local function closed(self)
@@ -83,7 +77,7 @@ local function closed(self)
 end
 
 local function deadline_error(self, timeout)
-  local failure = self.client.watch:last_failure(self)
+  local failure = self.key.watch:last_failure(self)
   return nil, err.new {
     code = "timeout", task_id = self.id, cause = failure and err.new(failure),
     message = ("the task wasn't done within %g seconds%s"):format(timeout,
@@ -109,14 +103,20 @@ function Task_methods:await(opts)
       on_status(self)
     end
     if self:done() then return self end
-    if not self.client.http then return closed(self) end
-    local woken = self.client.watch:wait(self, deadline)
+    if not self.client.keyring then return closed(self) end
+    if not self.key then -- whose it is the first query finds out
+      local found, failure = self:refresh()
+      if not found then return nil, failure end
+      goto again
+    end
+    local woken = self.key.watch:wait(self, deadline)
     if not woken and not self:done() then
       -- A callback may have been lost since the last query.
-      local over = self.callback and self.client.watch:confirm(self)
+      local over = self.callback and watch.confirm(self)
       if not over then return deadline_error(self, timeout) end
     end
     if woken and woken ~= true then return give_up(self, woken) end
+    ::again::
   end
 end
 
@@ -148,9 +148,9 @@ function Task_methods:save(path, opts)
   local trouble = save_trouble(self, index)
   if trouble then return nil, trouble end
   local url = self.media[index]
-  local bytes, problem = exchange.download(self.client, url, path, opts.on_progress)
+  local bytes, problem = exchange.download(self.client:courier(), url, path, opts.on_progress)
   if not bytes and problem.code == "media_gone" and self:refresh() and self.media and self.media[index] ~= url then
-    bytes, problem = exchange.download(self.client, self.media[index], path, opts.on_progress) -- the service signed it anew
+    bytes, problem = exchange.download(self.client:courier(), self.media[index], path, opts.on_progress) -- the service signed it anew
   end
   if bytes then
     local noted
@@ -166,11 +166,12 @@ end
 ---Makes a task handle. For omni's own modules; users have client:submit, client:task and client:query.
 ---@param client omni.Client
 ---@param id string
+---@param key? omni.Key     whose it is, when that is known
 ---@param kind? omni.Kind   of a task that was submitted just now (history.lua)
 ---@return omni.Task
-local function new(client, id, kind)
+local function new(client, id, key, kind)
   return setmetatable({
-    client = client, id = id, since = core.now(), submitted = kind,
+    client = client, id = id, key = key, since = core.now(), submitted = kind,
     -- Named so that the table has its size at once.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)

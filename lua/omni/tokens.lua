@@ -100,7 +100,7 @@ local ended = { success = true, failed = true, gone = true }
 -- What the ledger says, which other programs write, too.
 local function learn(self, entry, row)
   entry.row, entry.task_id, entry.unknown = row, row.task_id or entry.task_id, row.state == "unknown" or nil
-  entry.foreign = row.account ~= self.client.account or nil
+  entry.foreign = not self.client.keyring:of(row.account) or nil
   if ended[row.state] then retire(self, entry) end
 end
 

@@ -8,7 +8,9 @@ local err = require "omni.error"
 local exchange = require "omni.exchange"
 local loop = require "omni.loop"
 local media_type = require "omni.media_type"
+local percent = require "omni.percent"
 
+local days <const> = 7 * 86400 -- seconds for which an upload is taken to be there; the service doesn't say
 local place_path <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
 local most_refused <const> = 3 -- places in a row at which the file is refused, before it is given up
 
@@ -78,10 +80,6 @@ end
 
 -- --- the place
 
-local function encode(text)
-  return (text:gsub("[^%w%-._~/]", function(byte) return ("%%%02X"):format(byte:byte()) end))
-end
-
 -- Why a place can't be used, or nil.
 local function trouble(place, base_url)
   if type(place) ~= "table" then return "no place for the file" end
@@ -92,8 +90,11 @@ local function trouble(place, base_url)
 end
 
 local function ask_place(client, file)
-  local place, failure = exchange.perform(client, nil, nil, "call", "GET", place_path:format(encode(file.type), encode(file.ending)))
+  local key, none = client.keyring:any()
+  if not key then return nil, none end
+  local place, failure = exchange.perform(key, nil, nil, "call", "GET", place_path:format(percent.encode(file.type), percent.encode(file.ending)))
   if failure then return nil, failure end
+  file.account = key.account
   local why = trouble(place, client.base_url)
   if why then return nil, { code = "bad_answer", retry = false, message = "the service gave " .. why } end
   return place
@@ -106,7 +107,7 @@ local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
   local bytes
-  bytes, failure = exchange.upload(client, place.presigned_url, file.path, file.type, on_progress)
+  bytes, failure = exchange.upload(client:courier(), place.presigned_url, file.path, file.type, on_progress)
   if not bytes then return nil, failure end
   if bytes ~= file.bytes or not is_same(file) then
     return nil, { code = "file_changed", retry = false, message = "the file changed while it was uploaded" }
@@ -114,17 +115,48 @@ local function try(client, file, on_progress)
   return place.file_url
 end
 
----Uploads a file. Tried again like any call that may be, but of `retry_for` only those seconds count in which nothing goes. A place
----that is refused is asked for anew. In a fiber.
----@param client omni.Client
----@param path string
----@param content_type? string  instead of what the file looks like
----@param on_progress? fun(bytes: integer, total: integer)  begins again with each try
----@return { url: string, bytes: integer, content_type: string, sha256: string }|nil
----@return omni.Error|nil
-local function send(client, path, content_type, on_progress)
-  local file, problem = look(path, content_type)
-  if not file then return nil, problem end
+-- --- what is there already
+
+-- Where these bytes were brought before, as far as is known.
+local function known(client, file)
+  local here = client.uploads[file.sha256]
+  if here and os.time() - here.at < days then return here.url end
+  local records = client:ledger()
+  for _, key in ipairs(records and client.keyring or {}) do
+    local row = records:row("upload", { account = key.account, sha256 = file.sha256 })
+    if row and os.time() - row.at < days then return row.url end
+  end
+end
+
+local function remember(client, file, url)
+  client.uploads[file.sha256] = { url = url, at = os.time() }
+  local records = client:ledger()
+  if records then records:note("remember_upload", { account = file.account, sha256 = file.sha256, url = url }) end
+end
+
+-- Who uploads these bytes just now; others wait until that is done, and look again.
+local Busy_mt = {
+  __close = function(busy)
+    busy.client.uploading[busy.sha256] = nil
+    for _, fiber in ipairs(busy) do loop.wake(fiber, true) end
+  end,
+}
+
+local function alone(client, file)
+  local busy = client.uploading[file.sha256]
+  while busy do
+    busy[#busy + 1] = loop.current()
+    loop.park()
+    busy = client.uploading[file.sha256]
+  end
+  busy = setmetatable({ client = client, sha256 = file.sha256 }, Busy_mt)
+  client.uploading[file.sha256] = busy
+  return busy
+end
+
+-- Tried again like any call that may be, but of `retry_for` only those seconds count in which nothing goes. A place that is refused is
+-- asked for anew.
+local function bring(client, file, on_progress)
   local attempt, refused, idle = 0, 0, 0
   while true do
     local gone, since = 0, core.now()
@@ -132,20 +164,42 @@ local function send(client, path, content_type, on_progress)
       if bytes > gone then gone, since = bytes, core.now() end
       if on_progress then on_progress(bytes, total) end
     end)
-    if url then return { url = url, bytes = file.bytes, content_type = file.type, sha256 = file.sha256 } end
+    if url then return url end
     attempt = attempt + 1
     refused = failure.code == "upload_expired" and refused + 1 or 0
     idle = idle + core.now() - since
     local wait = refused < most_refused and client:pause_after(failure, attempt)
     if not wait or idle + wait > client.retry_for then
-      failure.retry, failure.offset, failure.total = nil, nil, nil
-      failure.message = ("the upload of %s failed: %s"):format(shown(path), failure.message)
+      failure.retry, failure.offset, failure.total, failure.pause = nil, nil, nil, nil
+      failure.message = ("the upload of %s failed: %s"):format(shown(file.path), failure.message)
       if failure.code == "file_changed" then failure.field = "path" end
       return nil, err.new(failure)
     end
     loop.sleep(wait)
     idle = idle + wait
   end
+end
+
+---Uploads a file, unless its content was uploaded before. In a fiber.
+---@param client omni.Client
+---@param path string
+---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  content_type: instead of what
+---  the file looks like (such an upload isn't remembered); on_progress: begins again with each try; again: though it was before
+---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
+---@return omni.Error|nil
+local function send(client, path, opts)
+  local file, problem = look(path, opts.content_type)
+  if not file then return nil, problem end
+  local function sent(url, reused)
+    return { url = url, bytes = file.bytes, content_type = file.type, sha256 = file.sha256, reused = reused }
+  end
+  local busy <close> = alone(client, file) -- luacheck: ignore 211
+  local url = not opts.again and not opts.content_type and known(client, file)
+  if url then return sent(url, true) end
+  url, problem = bring(client, file, opts.on_progress)
+  if not url then return nil, problem end
+  if not opts.content_type then remember(client, file, url) end
+  return sent(url, false)
 end
 
 return { send = send }

@@ -1,16 +1,43 @@
 -- SPDX-License-Identifier: MIT
--- Asks for the state of the tasks that are waited for: one query at a time a task, however many wait for it, and a few
+-- Asks for the state of the tasks of one key that are waited for: one query at a time a task, however many wait for it, and a few
 -- fibers that ask for all of them. Who waits only parks: that is what makes a hundred thousand waiting tasks cheap.
 
 local core = require "omni.core"
 local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
-local history = require "omni.history"
 local loop = require "omni.loop"
 local polling = require "omni.polling"
 
 local settling <const> = 60 -- seconds in which a task that was just created may still be unknown (404)
+
+-- One query with this key.
+local function query_with(key, task)
+  local state, failure = exchange.perform(key, task, nil, "query", task.id)
+  if state then
+    task.key = key
+    return true
+  end
+  -- A task that we created ourselves a moment ago may not be known everywhere yet.
+  if failure.code == "not_found" and task.submitted and core.now() - task.since < settling then failure.retry = true end
+  return nil, failure
+end
+
+-- Of a task that was made elsewhere only the keys themselves tell whose it is: asked in order, until one knows it.
+local function query_all(task)
+  local keyring = task.client.keyring
+  local key, problem = keyring:owner(task.id)
+  if problem then return nil, problem end
+  if key then return query_with(key, task) end
+  local failure
+  for _, candidate in ipairs(keyring) do
+    local fine, why = query_with(candidate, task)
+    if fine then return true end
+    if not failure or failure.code == "not_found" or failure.code == "unauthorized" then failure = why end
+    if why.code ~= "not_found" and why.code ~= "unauthorized" then break end
+  end
+  return nil, failure
+end
 
 ---One query of a task, whose fields then are the answer's.
 ---@param task omni.Task
@@ -19,19 +46,17 @@ local settling <const> = 60 -- seconds in which a task that was just created may
 local function query(task)
   local client, before = task.client, task.status
   task.raw = nil
-  local state, failure = exchange.perform(client, task, nil, "query", task.id)
-  if not state then
-    -- A task that we created ourselves a moment ago may not be known everywhere yet.
-    if failure.code == "not_found" and task.submitted and core.now() - task.since < settling then failure.retry = true end
-    return nil, failure
-  end
+  local fine, failure
+  if task.key then fine, failure = query_with(task.key, task) else fine, failure = query_all(task) end
+  if not fine then return nil, failure end
   if task.error then
     task.error.task_id, task.error.retry = task.id, nil
     err.new(task.error)
   end
   if task.status ~= before then
     entry.note_state(client, task)
-    client.watch.history:note(task)
+    client.history:note(task)
+    if task:done() then task.key:landed(task) end
   end
   return true
 end
@@ -142,7 +167,7 @@ end
 local function pause(task, age)
   local client = task.client
   if task.callback and client.receiver then return client.callback_poll * (0.9 + 0.2 * math.random()) end
-  return polling.next_query(age, client.watch.history:plan(task), math.random())
+  return polling.next_query(age, client.history:plan(task), math.random())
 end
 
 local function ask(self, task)
@@ -161,7 +186,9 @@ local function ask(self, task)
     local attempt = (self.attempts[task] or 0) + 1
     local wait = client:pause_after(failure, attempt)
     if not wait then return settle(task, failure) end
-    self.attempts[task], self.failures[task] = attempt, failure
+    self.failures[task] = failure
+    if self.key.governor:is_paced(failure) then return schedule(self, task, 0) end -- the governor makes it wait
+    self.attempts[task] = attempt
     schedule(self, task, wait)
   end
 end
@@ -233,7 +260,7 @@ end
 ---Asks for a task at once, as something was heard of it; who waits for it is woken when that is true.
 ---@param task omni.Task
 ---@return boolean over
-function Watch_methods:confirm(task) -- luacheck: ignore self
+local function confirm(task)
   if task:done() then return true end
   local before = task.status
   if not query(task) then return false end
@@ -256,14 +283,14 @@ function Watch_methods:close(failure)
   self.new, self.fresh = 0, {}
 end
 
----@param client omni.Client
+---@param key omni.Key
 ---@param most integer  queries at the same time
 ---@return omni.Watch
-local function new(client, most)
+local function new(key, most)
   return setmetatable({
-    client = client, history = history.new(client), most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
+    key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }), -- of tasks whose last query failed
   }, Watch_mt)
 end
 
-return { new = new, query = query }
+return { confirm = confirm, new = new, query = query }

@@ -110,9 +110,10 @@ function board.open(given, changes_nothing)
   opened.sandbox, problem = common.rehearsal(given)
   if problem then return common.tell(problem) end
   local sandbox, credentials = opened.sandbox, require "omni.credentials"
-  local key = sandbox and sandbox.key or credentials.find() -- why there is none the client will say
+  local found = credentials.find_all() -- why there is none the client will say
+  local key = sandbox and sandbox.key or found and found[1].key
   opened.client, problem = omni.client {
-    base_url = sandbox and sandbox.url or given.base_url, api_key = key, ledger = given.ledger,
+    base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = given.ledger,
     poll_min = key and credentials.is_play(key) and 0.2 or nil, -- nobody else is waiting for its answers
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }

@@ -3,7 +3,7 @@
 --
 -- What makes a scene the same is a digest of such text: a change here would make every scene of every board a new one.
 
-local null = require("omni.json").null
+local json = require "omni.json"
 
 -- The C locale's order; `<` follows whatever locale the program has set.
 local function before(x, y)
@@ -18,13 +18,6 @@ local short = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", 
 
 local function escaped(char)
   return short[char] or ("\\u%04x"):format(char:byte())
-end
-
--- 8.0 is 8, -0.0 is 0; the decimal point is a point in every locale. Numbers have at most 14 digits (lua/omni/json.lua).
-local function number(value)
-  local whole = math.tointeger(value)
-  if whole then return ("%d"):format(whole) end
-  return (("%.14g"):format(value):gsub("[^%d%-+e]", "."))
 end
 
 local write
@@ -58,9 +51,9 @@ function write(value, out)
   elseif kind == "string" then
     out[#out + 1] = '"' .. value:gsub('[\0-\31"\\]', escaped) .. '"'
   elseif kind == "number" then
-    out[#out + 1] = number(value)
+    out[#out + 1] = json.number(value) -- 8.0 is 8, -0.0 is 0
   else
-    out[#out + 1] = value == null and "null" or tostring(value)
+    out[#out + 1] = value == json.null and "null" or tostring(value)
   end
 end
 

@@ -7,7 +7,6 @@ local err = require "omni.error"
 local film = require "omni.film"
 local loop = require "omni.loop"
 
-local upload_days <const> = 7  -- how long an upload is taken for there; the service doesn't say
 local media_days <const> = 12  -- a clip's own URL expires after about 14 days (docs/service.md)
 local day <const> = 86400
 
@@ -23,21 +22,14 @@ local function once(run, key, make, ...)
   return url, problem
 end
 
--- An upload of these bytes that is still there, as far as is known, or a new one.
 local function upload(run, path, sha256)
-  local records, account = run.ledger, run.client.account
-  local known = not run.distrusts and records:row("upload", { account = account, sha256 = sha256 })
-  if known and os.time() - known.at < upload_days * day then
-    run.remembered[known.url] = true
-    return known.url
-  end
-  local sent, problem = run.client:upload(path)
+  local sent, problem = run.client:upload(path, { again = run.distrusts })
   if not sent then return nil, problem end
   if sent.sha256 ~= sha256 then
     return nil, err.new { code = "file_changed", message = path .. " was changed since the run was planned",
       hint = "run it again: what was planned isn't what would be sent" }
   end
-  records:note("remember_upload", { account = account, sha256 = sha256, url = sent.url })
+  if sent.reused then run.remembered[sent.url] = true end
   return sent.url
 end
 
@@ -50,7 +42,7 @@ local function remote(run, record)
   local task = record.task
   if not task then
     local row = record.entry.row
-    if not row or not row.task_id or row.account ~= run.client.account then return nil end
+    if not row or not row.task_id or not run.client.keyring:of(row.account) then return nil end
     if os.time() - (row.completed_at or row.intended_at) > media_days * day then return nil end
     task = run.client:query(row.task_id)
   end

@@ -115,7 +115,7 @@ function Maker_methods:take_stock(entry, row)
   end
   if not why then
     entry.action, entry.files = "reuse", found
-  elseif self.client.play and row.account ~= self.client.account then
+  elseif self.client.play and not self.client.keyring:of(row.account) then
     entry.action, entry.why, entry.retire = "submit", why .. ", and its sandbox is gone", row.id
   elseif os.time() - (row.completed_at or row.ended_at or row.intended_at) < media_days * 86400 then
     entry.action, entry.why = "resume", why .. "; fetched from the service"
@@ -128,7 +128,7 @@ end
 function Maker_methods:look_up(entry)
   local row, dead = nil, { gone = true, failed = true, refused = true, forgotten = true }
   for _, candidate in ipairs(ask(self, "by_identity", { identity = entry.identity })) do
-    local foreign = self.client.play and candidate.account ~= self.client.account and candidate.state ~= "success"
+    local foreign = self.client.play and not self.client.keyring:of(candidate.account) and candidate.state ~= "success"
     if not foreign and not dead[candidate.state] then -- what an earlier sandbox had under way ended with it
       row = candidate
       break

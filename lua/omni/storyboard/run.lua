@@ -172,7 +172,7 @@ local function start(plan, given)
     remembered = {}, posters = posters.new(),
   }, Run_mt)
   run.ledger = given.client:ledger()
-  if given.client.play then run.ledger:note("abandon", { account = given.client.account }) end
+  if given.client.play then run.ledger:note("abandon", { base = given.client.base_url .. " " }) end
   local stems = names.stems(plan.board.scenes, plan.scenes)
   for index, entry in ipairs(plan.scenes) do
     if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end

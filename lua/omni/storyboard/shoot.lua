@@ -59,7 +59,7 @@ end
 
 local function fetch(run, record, task)
   local files, known = {}, {}
-  local row = run.ledger:row("by_task", { account = run.client.account, task_id = task.id })
+  local row = run.ledger:row("by_task", { account = task.key.account, task_id = task.id })
   for _, file in ipairs(row and run.ledger:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
   for index, url in ipairs(task.media) do
     local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), names.extension(url))
@@ -102,7 +102,7 @@ local function lost(run, record, problem)
   if problem.code ~= "not_found" then return problem end
   if row.state ~= "success" then
     problem.hint = ("the service doesn't know this task, or not with this key; `omni forget %d` gives it up"):format(row.id)
-  elseif row.account ~= run.client.account then
+  elseif not run.client.keyring:of(row.account) then
     problem.hint = "it was made with another key, or at another base URL: run it with that one, or shoot it again with --redo"
   else
     run.ledger:note("retire", { id = row.id })

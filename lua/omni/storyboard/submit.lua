@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- A submit that can be stopped safely: the one on its way is heard out, a further try after a refusal is not made.
 --
--- `client:submit` tries again what was refused for the moment (429, 455) or certainly not sent. Between two tries nothing is
--- on its way, so that the fiber may be cancelled then; while one is, cancelling it would lose the task id of something paid.
+-- `client:submit` waits until a key has room, and tries again what was refused for the moment (429, 455) or certainly not sent. Until
+-- a try begins nothing is on its way, so that the fiber may be cancelled then; while one is, cancelling it would lose
+-- the task id of something paid.
 
 ---@class omni.Sending
 ---@field is_stopped fun(): boolean   asked before each further try
@@ -23,14 +24,15 @@ local function submit(sending, method, client, input, options)
   local view = setmetatable({
     ledger = function() return client:ledger() end, -- the client's own: what is opened belongs to it, not to this view
     pause_after = function(_, failure, attempt)
-      local wait = not sending.is_stopped() and client:pause_after(failure, attempt) or nil
-      sending.pausing = wait ~= nil
-      sending.dropped = sending.is_stopped() and failure.retry
-      return wait
+      if not sending.is_stopped() then return client:pause_after(failure, attempt) end
+      sending.dropped = failure.retry
     end,
-    given_up = function() -- asked right before a further try
-      local outer = client.given_up and client.given_up() -- `client` may be such a view itself
-      sending.pausing, sending.dropped = false, outer or sending.is_stopped()
+    idle = function(_, yes)
+      client:idle(yes) -- `client` may be such a view itself
+      sending.pausing = yes
+    end,
+    given_up = function() -- asked right before each try
+      sending.dropped = client.given_up() or sending.is_stopped()
       return sending.dropped
     end,
   }, { __index = client })

@@ -64,6 +64,16 @@ local function scene_data(run, record)
   }
 end
 
+-- What all keys have, asked once: good to know and no more.
+local function balance_of(client)
+  local sum
+  for _, key in ipairs(client.keyring) do
+    local balance = accounts.balance(key)
+    if balance then sum = (sum or 0) + balance end
+  end
+  return sum
+end
+
 ---@param run omni.Run
 ---@param summary omni.RunSummary
 ---@return table data  for omni.report
@@ -79,7 +89,7 @@ local function data(run, summary)
     sandbox = run.client.play,
     film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
     film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
-    balance = run.plan.balance and accounts.balance(run.client), scenes = scenes,
+    balance = run.plan.balance and balance_of(run.client), scenes = scenes,
   }
 end
 

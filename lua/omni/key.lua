@@ -1,0 +1,158 @@
+-- SPDX-License-Identifier: MIT
+-- One API key: an account at the service, with its own connections, its own pace, and its own tasks in flight.
+
+local core = require "omni.core"
+local credentials = require "omni.credentials"
+local exchange = require "omni.exchange"
+local loop = require "omni.loop"
+local watch = require "omni.watch"
+
+local longest <const> = 3600       -- seconds after its submit for which a task is taken to be in flight (csrc/ledger_verbs.h, IN_ROOM)
+local doubt_lasts <const> = 1800   -- seconds for which a submit of unknown outcome is
+local credits_rest <const> = 600   -- seconds until a key that was out of credits is tried again
+
+---@class omni.Key
+---@field client omni.Client
+---@field name string          its fingerprint: what tells keys apart and gives none away
+---@field account string       what the ledger calls it: base URL and fingerprint
+---@field in_flight integer|nil tasks in flight at most
+---@field flying integer       tasks and submits that are in flight, as far as is known
+---@field http table|nil       the C client
+---@field governor omni.Governor
+---@field watch omni.Watch
+local Key_methods = {}
+local Key_mt = { __name = "omni.key", __index = Key_methods }
+
+function Key_mt:__tostring() return "key " .. self.name end
+
+---Seconds before a failed try is repeated; for exchange.lua.
+function Key_methods:pause_after(failure, attempt)
+  return self.client:pause_after(failure, attempt)
+end
+
+-- --- what is in flight
+
+---Whether another task may be submitted with it.
+---@return boolean
+function Key_methods:has_room()
+  return not self.in_flight or self.flying < self.in_flight
+end
+
+-- Something is in flight no more.
+local function land(self)
+  self.flying = self.flying - 1
+  self.client.keyring:advance()
+end
+
+-- With a limit its tasks are asked for also when nobody waits for them: who would submit the next one does.
+local function follow(self, task)
+  loop.background(function()
+    task:await { timeout = longest }
+    self.tasks[task.id] = nil
+    land(self)
+  end)
+end
+
+---A submit of this key has a task: it counts until it is over.
+---@param task omni.Task
+function Key_methods:took_off(task)
+  self.tasks[task.id] = true
+  if self.in_flight then follow(self, task) end
+end
+
+---A submit of this key has an unknown outcome: it counts for a while.
+function Key_methods:doubts()
+  if not self.in_flight then return land(self) end
+  loop.background(function()
+    loop.sleep(doubt_lasts)
+    land(self)
+  end)
+end
+
+---A task is over, says a query.
+---@param task omni.Task
+function Key_methods:landed(task)
+  if self.in_flight or not self.tasks[task.id] then return end -- with a limit there is a fiber that sees it
+  self.tasks[task.id] = nil
+  land(self)
+end
+
+---Takes up what is in flight by the ledger: of an earlier run, or of another program.
+---@param make fun(id: string): omni.Task
+function Key_methods:take_up(make)
+  local records = self.client:ledger()
+  for _, row in ipairs(records and records:ask("flying", { account = self.account }) or {}) do
+    if row.task_id and not self.tasks[row.task_id] then
+      self.tasks[row.task_id], self.flying = true, self.flying + 1
+      follow(self, make(row.task_id))
+    elseif not row.task_id and not self.rows[row.id] then -- unknown, or on its way: counted by its row
+      self.rows[row.id], self.flying = true, self.flying + 1
+      loop.background(function()
+        local now
+        repeat
+          loop.sleep(2)
+          now = records:row("row", { id = row.id })
+        until not now or now.state ~= "intended" and (now.state ~= "unknown" or os.time() - now.intended_at > doubt_lasts)
+        self.rows[row.id] = nil
+        if now and now.state == "accepted" and not self.tasks[now.task_id] then
+          self.tasks[now.task_id] = true
+          return follow(self, make(now.task_id))
+        end
+        land(self)
+      end)
+    end
+  end
+end
+
+-- --- set aside
+
+local reasons <const> = { unauthorized = "is refused by the service", insufficient_credits = "is out of credits" }
+
+---Whether the failure of a submit says that the key is of no use.
+---@param failure table
+---@return boolean
+function Key_methods:is_refused(failure) -- luacheck: ignore self
+  return reasons[failure.code] ~= nil
+end
+
+---Does without this key from now on, and says so once. One that is out of credits is tried again after ten minutes, as somebody may
+---have filled it up: a refusal costs nothing.
+---@param failure table
+function Key_methods:set_aside(failure)
+  self.aside = failure
+  self.back_at = failure.code == "insufficient_credits" and core.now() + credits_rest or nil
+  self.client:warn(("the API key %s %s; it is set aside, the others go on"):format(self.name, reasons[failure.code]))
+end
+
+---Why it isn't used, or nil.
+---@return table|nil failure
+function Key_methods:is_aside()
+  if self.back_at and core.now() >= self.back_at then self.aside, self.back_at = nil, nil end
+  return self.aside
+end
+
+function Key_methods:close()
+  if not self.http then return end
+  exchange.close(self)
+  self.watch:close { code = "closed", message = "the client was closed", retry = false }
+end
+
+---@param client omni.Client
+---@param given { key: string, in_flight?: integer, rate?: number }
+---@param http table          the C client with this key
+---@param connections integer
+---@return omni.Key
+local function new(client, given, http, connections)
+  local self = setmetatable({
+    client = client, http = http, name = credentials.fingerprint(given.key), in_flight = given.in_flight, flying = 0, tasks = {}, rows = {},
+    timeout = client.timeout, retry_for = client.retry_for,
+  }, Key_mt)
+  self.account = client.base_url .. " " .. self.name
+  exchange.attach(self, {
+    connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate,
+  })
+  self.watch = watch.new(self, connections)
+  return self
+end
+
+return { new = new }

@@ -1,0 +1,65 @@
+-- SPDX-License-Identifier: MIT
+-- What is sent with a submit or an estimate: the input, checked against what the model accepts, with its local files uploaded, as JSON.
+
+local asset = require "omni.asset"
+local core = require "omni.core"
+local err = require "omni.error"
+local input_rules = require "omni.input"
+local json = require "omni.json"
+local models = require "omni.models"
+
+---@class omni.Request
+---@field model string
+---@field input table        checked, ready to be sent
+---@field input_text string  JSON
+---@field body string        JSON
+---@field reused boolean     a file in it was uploaded before, which may be gone by now
+
+-- A file's URL; one that could be, where only a price is asked.
+local function url_of(client, file, place, how)
+  if file.kind ~= "file" then
+    return nil, err.new { code = "invalid_input", field = place,
+      message = ("%s: has no URL yet (%s); it stands for a scene of a storyboard"):format(place, tostring(file)) }
+  end
+  if how.stand_in then return "https://omni.invalid/file/" .. core.sha256(file.path) end
+  local sent, problem = client:upload(file.path, { again = how.again })
+  if not sent then
+    problem.field, problem.message = place, place .. ": " .. problem.message
+    return nil, problem
+  end
+  how.reused = how.reused or sent.reused
+  return sent.url
+end
+
+---Makes a request. Files are uploaded, which costs nothing.
+---@param client omni.Client
+---@param given table
+---@param opts { model?: string, callback_url?: string }
+---@param how { stand_in?: boolean, again?: boolean }  stand_in: nothing is uploaded, as only a price is asked; again: files are uploaded
+---  though they were before
+---@return omni.Request|nil
+---@return omni.Error|nil
+local function make(client, given, opts, how)
+  local model = opts.model or input_rules.default_model
+  if model == "" or not utf8.len(model) then
+    return nil, err.new { code = "invalid_input", field = "model", message = "model: must be the name of a model" }
+  end
+  if opts.callback_url and not core.is_usable_url(opts.callback_url) then
+    return nil, err.new {
+      code = "invalid_input", field = "callback_url",
+      message = "callback_url: must be an http(s) URL without a user or password",
+    }
+  end
+  local input, problem = models.check(client, model, given, true)
+  if not input then return nil, problem end
+  input, problem = asset.map(input, function(file, place) return url_of(client, file, place, how) end)
+  if problem then return nil, problem end
+  local request = { model = model, input = input, reused = how.reused == true }
+  request.input_text, problem = json.encode(input, "input")
+  if problem then return nil, problem end
+  request.body, problem = json.encode({ model = model, input = input, callback_url = opts.callback_url }, "input")
+  if problem then return nil, problem end
+  return request
+end
+
+return { make = make }
