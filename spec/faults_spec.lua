@@ -95,6 +95,14 @@ describe("a fault", function()
     assert.same({ 200, 500, 200, 500, 200, 200, 200, 200 }, got)
   end)
 
+  it("spares the first N with skip, and all but one key with key", function()
+    local r = rehearse { "status-401:skip=2,every=2,on=submit", "status-402:key=2" }
+    local got = {}
+    for i = 1, 8 do got[i] = r.submit().status end
+    assert.same({ 200, 200, 200, 401, 200, 401, 200, 401 }, got)
+    assert.equal(402, (rehearse { "status-402:key=1" }).submit().status)
+  end)
+
   it("strikes with the chance that was asked for, the same for one seed, another for another", function()
     local function run(seed)
       local r, got = rehearse({ "status-500:chance=0.5" }, seed), {}
@@ -129,8 +137,8 @@ describe("a fault", function()
     assert.equal(500, r.ask("GET", "/media/" .. storm.data.task_id .. ".mp4").status)
   end)
 
-  it("answers 429, 455, 500, 503 and 505 as HTTP status or under HTTP 200, and charges nothing", function()
-    for _, code in ipairs { 429, 455, 500, 503, 505 } do
+  it("answers 401, 402, 404, 429, 455, 500, 503 and 505 as HTTP status or under HTTP 200, and charges nothing", function()
+    for _, code in ipairs { 401, 402, 404, 429, 455, 500, 503, 505 } do
       local r = rehearse { "status-" .. code .. ":first=1", "envelope-" .. code .. ":first=2" }
       local response, answer = r.submit()
       assert.same({ code, code }, { response.status, answer.code })

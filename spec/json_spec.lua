@@ -33,12 +33,16 @@ describe("a value as JSON", function()
     end
   end)
 
-  it("has a point in its numbers in every locale", function()
-    local before = os.setlocale(nil, "numeric")
-    for _, name in ipairs { "de_DE.UTF-8", "de_DE", "fr_FR.UTF-8" } do os.setlocale(name, "numeric") end
-    local written = text { 0.5, 0.1 + 0.2 }
+  it("has a point in its numbers, whatever the locale says", function()
+    local before, found = os.setlocale(nil, "numeric"), false
+    for _, name in ipairs { "de_DE.UTF-8", "fr_FR.UTF-8", "de_DE.utf8", "C.UTF-8", "C" } do
+      if os.setlocale(name, "numeric") then
+        found = true
+        assert.equal("[0.5,0.30000000000000004]", text { 0.5, 0.1 + 0.2 })
+      end
+    end
     os.setlocale(before, "numeric")
-    assert.equal("[0.5,0.30000000000000004]", written)
+    assert.is_true(found)
   end)
 
   it("has every byte of a string come back", function()

@@ -195,16 +195,21 @@ describe("the sandbox, as the service", function()
     for _, url in ipairs { '"file:///etc/passwd"', '"ftp://a"', '"http://"', '"http://a b"', "7", "{}" } do
       wrong('{"model":"x","input":{},"callback_url":' .. url .. "}", "^callback_url: ")
     end
+    wrong('{"model":"kling/v33","input":{}}', "^model: there is no 'kling/v33'$")
+    wrong('{"model":"google/gemini-omni","input":{"prompt":"a","img_urls":{}}}', "^input%.img_urls: ")
+    wrong('{"model":"kling/v3","input":{"prompt":"a","metadata":[]}}', "^input%.metadata: ")
+    wrong('{"model":"vidu/q2","input":{"prompt":"a","reference_images":[]}}', "^input%.reference_images: ")
+    wrong('{"model":"bytedance/seedance","input":{"prompt":"a boat"}}', "^input%.image_url: ")
     assert.equal(0, r.service:ledger().submits)
     assert.same({}, r.waiting)
   end)
 
-  it("takes null for what isn't given, and any object for models whose input it doesn't know", function()
+  it("takes null for what isn't given, and any object for the model that takes anything", function()
     local r = rehearse()
     assert.equal(200, r.post('{"model":"google/gemini-omni","input":{"prompt":"a","duration":null},"callback_url":null}').status)
-    local _, made = r.post('{"model":"kling/v2","input":{"x":[],"y":{},"n":12345678901234567890,"z":null}}')
+    local _, made = r.post('{"model":"sandbox/any","input":{"x":[],"y":{},"n":12345678901234567890,"z":null}}')
     local response, answer = r.query(made.data.task_id)
-    assert.same({ "Kling", "v2", 50 }, { answer.data.provider, answer.data.model_version, answer.data.credits })
+    assert.same({ "Sandbox", "any", 50 }, { answer.data.provider, answer.data.model_version, answer.data.credits })
     assert.matches('"input":{"x":%[%],"y":{},"n":12345678901234567890,"z":null}', response.body)
   end)
 
@@ -235,12 +240,17 @@ describe("the sandbox, as the service", function()
   it("tells the charge ledger, whole numbers as integers and an empty list as a list", function()
     local r = rehearse()
     local response = r.ask("GET", "/sandbox/ledger", nil, nil, {})
-    assert.equal('{"submits":0,"charged":0,"tasks":[]}', response.body)
+    local function accounts(peak, charged, balance)
+      return ('"accounts":[{"account":"768cbdbda939","in_flight":null,"peak":%d,"charged":%d,"balance":%d}]}'):format(
+        peak, charged, balance)
+    end
+    assert.equal('{"submits":0,"charged":0,"tasks":[],' .. accounts(0, 0, 10000), response.body)
     local id = r.made { prompt = "a boat" }
     r.submit { prompt = "" }
     response = r.ask("GET", "/sandbox/ledger", nil, nil, {})
-    assert.equal('{"submits":1,"charged":40,"tasks":[{"task_id":"' .. id .. '","model":"google/gemini-omni",' ..
-      '"input":{"prompt":"a boat"},"credits":40,"status":"pending","create_at":1700000100,"complete_at":null}]}', response.body)
+    assert.equal('{"submits":1,"charged":40,"tasks":[{"task_id":"' .. id .. '","account":"768cbdbda939","model":"google/gemini-omni",' ..
+      '"input":{"prompt":"a boat"},"credits":40,"status":"pending","create_at":1700000100,"complete_at":null}],' .. accounts(1, 40, 9960),
+      response.body)
     local ledger = r.service:ledger()
     assert.same({ 1, 40, "a boat", id }, { ledger.submits, ledger.charged, ledger.tasks[1].input.prompt, ledger.tasks[1].task_id })
     assert.is_nil(ledger.tasks[1].complete_at)

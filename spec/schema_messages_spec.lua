@@ -1,115 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- What a person is told of a wrong input: over four models of different shape, whose schemas come from the service as JSON, each message
--- names the field, the value and what is allowed.
+-- What a person is told of a wrong input: over the sandbox's models, whose schemas are of different shapes and come over the wire, each
+-- message names the field, the value and what is allowed.
 local asset = require "omni.asset"
 local json = require "omni.json"
 local models = require "omni.models"
-local scripted = require "helper.scripted"
-
--- A model with nested objects, numbers in ranges and fields that go together.
-local kling <const> = [==[{
-  "model": "kling/v3", "modality": "video", "operations": ["text-to-video", "image-to-video"], "required_input_fields": ["prompt"],
-  "input_schema": {
-    "$schema": "http://json-schema.org/draft-07/schema#", "title": "KlingV3Input", "type": "object", "additionalProperties": false,
-    "required": ["prompt"],
-    "properties": {
-      "prompt": { "type": "string", "minLength": 1, "maxLength": 2500, "description": "What happens" },
-      "negative_prompt": { "type": "string", "maxLength": 2500, "default": "" },
-      "mode": { "type": "string", "enum": ["std", "pro"], "default": "std" },
-      "duration": { "type": "integer", "enum": [5, 10], "default": 5 },
-      "cfg_scale": { "type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.05, "default": 0.5 },
-      "image_url": { "type": "string", "format": "uri" },
-      "image_tail_url": { "type": "string", "format": "uri" },
-      "camera_control": { "$ref": "#/definitions/camera" },
-      "tags": { "type": "array", "uniqueItems": true, "maxItems": 5, "items": { "type": "string", "pattern": "^[a-z0-9-]{2,20}$" } },
-      "metadata": { "type": "object", "maxProperties": 3, "propertyNames": { "pattern": "^[a-z_]+$" },
-        "additionalProperties": { "type": ["string", "number", "boolean"] } }
-    },
-    "dependencies": { "image_tail_url": ["image_url"] },
-    "definitions": {
-      "camera": {
-        "type": "object", "additionalProperties": false, "required": ["type"],
-        "properties": {
-          "type": { "enum": ["simple", "down_back", "forward_up"] },
-          "config": { "type": "object", "additionalProperties": false, "properties": {
-            "zoom": { "$ref": "#/definitions/amount" }, "pan": { "$ref": "#/definitions/amount" },
-            "tilt": { "$ref": "#/definitions/amount" } } }
-        },
-        "if": { "properties": { "type": { "const": "simple" } } }, "then": { "required": ["config"] }
-      },
-      "amount": { "type": "number", "minimum": -10, "maximum": 10 }
-    }
-  }
-}]==]
-
--- A model of lists, switches and names out of many.
-local vidu <const> = [==[{
-  "model": "vidu/q2", "modality": "video", "operations": ["reference-to-video"], "required_input_fields": ["reference_images", "prompt"],
-  "input_schema": {
-    "type": "object",
-    "properties": {
-      "prompt": { "type": "string", "maxLength": 1500 },
-      "reference_images": { "type": "array", "items": { "type": "string", "format": "uri" }, "minItems": 1, "maxItems": 7 },
-      "style": { "type": "string", "enum": ["general", "anime", "ink", "clay", "film", "comic", "pastel", "watercolour", "oil", "pixel",
-        "line", "neon", "noir", "retro", "paper"] },
-      "audio": { "type": "boolean", "default": false },
-      "seed": { "type": "integer", "minimum": 0, "maximum": 4294967295, "nullable": true },
-      "movement_amplitude": { "type": "string", "enum": ["auto", "small", "medium", "large"] },
-      "size": { "type": "array", "prefixItems": [{ "type": "integer", "minimum": 64 }, { "type": "integer", "minimum": 64 }],
-        "items": false, "minItems": 2 },
-      "subjects": { "type": "array", "maxItems": 3, "items": { "type": "object", "required": ["id", "images"], "properties": {
-        "id": { "type": "string", "minLength": 1, "maxLength": 32 },
-        "images": { "type": "array", "items": { "type": "string", "format": "uri" }, "minItems": 1, "maxItems": 3 },
-        "voice_id": { "type": "string" } } } }
-    }
-  }
-}]==]
-
--- A model of alternatives, as generated schemas write them.
-local seedance <const> = [==[{
-  "model": "bytedance/seedance", "modality": "video", "operations": ["image-to-video", "video-to-video"], "required_input_fields": [],
-  "input_schema": {
-    "type": "object", "additionalProperties": false, "required": ["prompt"],
-    "oneOf": [{ "required": ["image_url"] }, { "required": ["video_url"] }],
-    "properties": {
-      "prompt": { "type": "string", "minLength": 3 },
-      "image_url": { "anyOf": [{ "type": "string", "format": "uri" }, { "type": "null" }], "title": "Image Url" },
-      "video_url": { "anyOf": [{ "type": "string", "format": "uri" }, { "type": "null" }], "title": "Video Url" },
-      "duration": { "anyOf": [{ "type": "integer", "minimum": 3, "maximum": 12 }, { "const": "auto" }] },
-      "resolution": { "type": "string", "pattern": "^(480|720|1080)p$" },
-      "fps": { "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 61 },
-      "strength": { "type": "number", "minimum": 0, "exclusiveMinimum": true, "maximum": 1 },
-      "camera_fixed": { "type": "boolean" },
-      "effect": { "oneOf": [
-        { "type": "object", "additionalProperties": false, "required": ["kind", "seconds"],
-          "properties": { "kind": { "const": "fade" }, "seconds": { "type": "number", "minimum": 0 } } },
-        { "type": "object", "additionalProperties": false, "required": ["kind", "angle"],
-          "properties": { "kind": { "const": "spin" }, "angle": { "type": "integer" } } }] },
-      "extra": { "type": "object" }
-    },
-    "not": { "required": ["camera_fixed", "effect"] }
-  }
-}]==]
-
--- The model that is known here, as the service may tell it.
-local gemini <const> = [==[{
-  "model": "google/gemini-omni", "modality": "video", "operations": ["text-to-video"], "required_input_fields": ["prompt"],
-  "input_schema": {
-    "type": "object", "additionalProperties": false, "required": ["prompt"],
-    "properties": {
-      "prompt": { "type": "string", "minLength": 1, "maxLength": 20000 },
-      "img_urls": { "type": "array", "items": { "type": "string", "format": "uri" }, "maxItems": 7 },
-      "video_list": { "type": "array", "maxItems": 1, "items": { "type": "object", "additionalProperties": false, "required": ["url"],
-        "properties": { "url": { "type": "string", "format": "uri" }, "start": { "type": "number", "minimum": 0 },
-          "ends": { "type": "number", "minimum": 0 } } } },
-      "duration": { "type": "integer", "enum": [4, 6, 8, 10] },
-      "aspect_ratio": { "type": "string", "enum": ["16:9", "9:16"] },
-      "resolution": { "type": "string", "enum": ["720p", "1080p", "4k"] }
-    }
-  }
-}]==]
-
-local schemas <const> = { ["kling/v3"] = kling, ["vidu/q2"] = vidu, ["bytedance/seedance"] = seedance, ["google/gemini-omni"] = gemini }
+local omni = require "omni"
 
 local url <const> = "https://example.com/a.png"
 local function urls(count)
@@ -118,12 +13,13 @@ local function urls(count)
   return list
 end
 
--- What is right of each model; a case changes it.
+-- What is right for each model; a case changes it.
 local right <const> = {
   ["kling/v3"] = { prompt = "a boat" },
   ["vidu/q2"] = { prompt = "a boat", reference_images = { url } },
   ["bytedance/seedance"] = { prompt = "a boat", image_url = url },
   ["google/gemini-omni"] = { prompt = "a boat" },
+  ["google/nano-banana"] = { prompt = "a boat" },
 }
 
 local gone <const> = {} -- the field is left out
@@ -138,12 +34,14 @@ local wrong <const> = {
     { { prompt = "a\xff" }, "prompt", "must be valid UTF-8; it has a wrong byte at position 2" },
     { { negative_prompt = json.null }, "negative_prompt", "must be a string, not null" },
     { { negativ_prompt = "x" }, "negativ_prompt", "unknown field; did you mean 'negative_prompt'?" },
-    { { lens = "wide" }, "lens", "unknown field; known are: camera_control, cfg_scale, duration, image_tail_url, image_url, metadata, "
-      .. "mode, negative_prompt, prompt, tags" },
+    { { lens = "wide" }, "lens", "unknown field; known are: aspect_ratio, camera_control, cfg_scale, duration, image_tail_url, "
+      .. "image_url, metadata, mode, negative_prompt, prompt, tags" },
     { { mode = "PRO" }, "mode", "must be std or pro, not 'PRO'" },
     { { mode = true }, "mode", "must be std or pro, not true" },
-    { { duration = 6 }, "duration", "must be 5 or 10, not 6" },
-    { { duration = "5" }, "duration", "must be 5 or 10, not '5'" },
+    { { duration = 2 }, "duration", "must be from 3 to 15, not 2" },
+    { { duration = 5.5 }, "duration", "must be a whole number, not 5.5" },
+    { { duration = "5" }, "duration", "must be a whole number, not '5'" },
+    { { aspect_ratio = "4:3" }, "aspect_ratio", "must be 16:9, 9:16 or 1:1, not '4:3'" },
     { { cfg_scale = 1.05 }, "cfg_scale", "must be from 0 to 1, not 1.05" },
     { { cfg_scale = 0.33 }, "cfg_scale", "must be a multiple of 0.05, not 0.33" },
     { { cfg_scale = 0 / 0 }, "cfg_scale", "must be a finite number" },
@@ -177,6 +75,7 @@ local wrong <const> = {
     { { reference_images = { url, "ftp://example.com/a.png" } }, "reference_images[2]", "must be a public http(s) URL without a user or "
       .. "password, not 'ftp://example.com/a.png'" },
     { { reference_images = { url, 7 } }, "reference_images[2]", "must be a URL (http or https), not 7" },
+    { { reference_images = { url, url } }, "reference_images[2]", "is the same as reference_images[1]; each may stand there once" },
     { { referenceImages = { url }, reference_images = gone }, "referenceImages", "unknown field; did you mean 'reference_images'?" },
     { { style = "watercolor" }, "style", "must be one of general, anime, ink, clay, film, comic, pastel, watercolour, oil, pixel, line, "
       .. "neon, ... (15 in all), not 'watercolor'; did you mean 'watercolour'?" },
@@ -186,9 +85,6 @@ local wrong <const> = {
     { { seed = 1.5 }, "seed", "must be a whole number, not 1.5" },
     { { sede = 1 }, "sede", "unknown field; did you mean 'seed'?" },
     { { movement_amplitude = "huge" }, "movement_amplitude", "must be auto, small, medium or large, not 'huge'" },
-    { { size = { 1280 } }, "size", "takes at least 2 items, not 1" },
-    { { size = { 1280, 32 } }, "size[2]", "must be 64 or more, not 32" },
-    { { size = { 1280, 720, 3 } }, "size", "takes at most 2 items, not 3" },
     { { subjects = { { id = "a", images = { url } }, { id = "", images = { url } } } }, "subjects[2].id",
       "must be of 1 to 32 characters, not 0" },
     { { subjects = { { id = "a" } } }, "subjects[1].images", "is required" },
@@ -205,9 +101,14 @@ local wrong <const> = {
     { { duration = 13 }, "duration", "must be from 3 to 12, not 13" },
     { { duration = 4.5 }, "duration", "must be a whole number or auto, not 4.5" },
     { { resolution = "4k" }, "resolution", "must match the pattern ^(480|720|1080)p$, not '4k'" },
+    { { end_image_url = url, image_url = gone, video_url = url }, "image_url", "is required when end_image_url is given" },
+    { { size = { 1280 } }, "size", "takes at least 2 items, not 1" },
+    { { size = { 1280, 721 } }, "size[2]", "must be a multiple of 8, not 721" },
+    { { size = { 1280, 32 } }, "size[2]", "must be 64 or more, not 32" },
+    { { size = { 1280, 720, 3 } }, "size", "takes at most 2 items, not 3" },
+    { { extra = { ["x-note"] = 5 } }, "extra.x-note", "must be a string, not 5" },
     { { fps = 61 }, "fps", "must be more than 0 and less than 61, not 61" },
     { { fps = 0 }, "fps", "must be more than 0 and less than 61, not 0" },
-    { { strength = 0 }, "strength", "must be more than 0 and at most 1, not 0" },
     { { effect = { kind = "zoom" } }, "effect.kind", "must be fade or spin, not 'zoom'" },
     { { effect = { kind = "fade" } }, "effect.seconds", "is required" },
     { { effect = { kind = "fade", seconds = -1 } }, "effect.seconds", "must be 0 or more, not -1" },
@@ -216,6 +117,12 @@ local wrong <const> = {
     { { effect = { kind = "fade", seconds = 1 }, camera_fixed = true }, "effect", "can't stand together with camera_fixed" },
     { { extra = "x" }, "extra", "must be a table, not 'x'" },
     { { extra = { call = print } }, "extra.call", "can't be sent: it is a function" },
+  },
+  ["google/nano-banana"] = {
+    { { output_format = "gif" }, "output_format", "must be png or jpeg, not 'gif'" },
+    { { image_urls = asset.file "a.png" }, "image_urls", 'has no URL yet (file "a.png")' },
+    { { image_url = { url } }, "image_url", "unknown field; did you mean 'image_urls'?" },
+    { { num_images = 5 }, "num_images", "must be from 1 to 4, not 5" },
   },
   ["google/gemini-omni"] = {
     { { prompt = gone }, "prompt", "is required" },
@@ -231,9 +138,13 @@ local wrong <const> = {
   },
 }
 
-local function tell(target)
-  local text = schemas[target:match "/Models/(.*)$"]
-  return text and ('{"code":200,"message":"success","data":%s}'):format(text) or nil
+-- Calls `body(client)` in the loop, with a client of a sandbox.
+local function with_sandbox(body)
+  omni.run(function()
+    local sandbox <close> = assert(omni.sandbox { clips = "builtin" })
+    local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key })
+    body(client)
+  end)
 end
 
 local function changed(model, changes)
@@ -251,7 +162,7 @@ describe("a wrong input is refused with a message that names the field, for", fu
   for model, cases in pairs(wrong) do
     count = count + #cases
     it(("%s, in each of %d cases"):format(model, #cases), function()
-      scripted.open(tell, function(client)
+      with_sandbox(function(client)
         for _, case in ipairs(cases) do
           local copy, problem = models.check(client, model, changed(model, case[1]))
           assert.is_nil(copy)
@@ -268,17 +179,18 @@ end)
 
 describe("a right input", function()
   it("goes through, empty arrays and objects as the model wants them", function()
-    scripted.open(tell, function(client)
+    with_sandbox(function(client)
       for model in pairs(right) do assert(models.check(client, model, changed(model, {}))) end
       local function sent(model, changes)
         return json.encode(assert(models.check(client, model, changed(model, changes))), "input")
       end
       assert.equal('{"camera_control":{"config":{},"type":"simple"},"metadata":{},"prompt":"a boat","tags":[]}',
         sent("kling/v3", { camera_control = { type = "simple", config = {} }, metadata = {}, tags = {} }))
-      assert.equal('{"prompt":"a boat","reference_images":["https://example.com/a.png"],"seed":null,"size":[1280,720],"subjects":[]}',
-        sent("vidu/q2", { seed = json.null, size = { 1280.0, 720.0 }, subjects = {} }))
-      assert.equal('{"duration":"auto","effect":{"kind":"fade","seconds":0.5},"extra":{},"image_url":null,"prompt":"a boat"}',
-        sent("bytedance/seedance", { image_url = json.null, duration = "auto", effect = { kind = "fade", seconds = 0.5 }, extra = {} }))
+      assert.equal('{"prompt":"a boat","reference_images":["https://example.com/a.png"],"seed":null,"subjects":[]}',
+        sent("vidu/q2", { seed = json.null, subjects = {} }))
+      assert.equal('{"duration":"auto","effect":{"kind":"fade","seconds":0.5},"extra":{},"image_url":null,"prompt":"a boat",'
+        .. '"size":[1280,720]}', sent("bytedance/seedance", {
+          image_url = json.null, duration = "auto", effect = { kind = "fade", seconds = 0.5 }, extra = {}, size = { 1280.0, 720.0 } }))
     end)
   end)
 end)

@@ -101,6 +101,12 @@ describe("the keyword", function()
       end
     end)
   end
+
+  it("pattern is kept by the longest prompt, too", function()
+    local node = field { pattern = "^[\\s\\S]*\\S[\\s\\S]*$" }
+    fits(node, { a = (" é"):rep(10000) })
+    assert.equal("a", misfit(node, { a = (" \n"):rep(10000) }).field)
+  end)
 end)
 
 describe("in arrays", function()
@@ -331,6 +337,13 @@ describe("assets", function()
   end)
 end)
 
+describe("the input itself", function()
+  it("is an object, also when it is empty", function()
+    assert.equal("input: must be an array, not a table", misfit({ type = "array" }, {}).message)
+    fits({ minItems = 1 }, {})
+  end)
+end)
+
 describe("what can't be sent at all is refused whatever the schema says:", function()
   local endless = {}
   endless.a = endless
@@ -430,8 +443,17 @@ describe("a schema that means harm", function()
     unfollowed({ properties = { a = { uniqueItems = true, items = { enum = wide } } } }, { a = { -1 } })
   end)
 
-  it("by a costly pattern isn't followed", function()
-    unfollowed(field { pattern = "([a-z]{1,20}){1,20}[A-Z]$" }, { a = ("abc"):rep(10000) })
+  it("by a costly pattern has that passed over, and all else kept", function()
+    local node = { properties = { a = { pattern = "([a-z]{1,20}){1,20}[A-Z]$" }, b = { type = "integer" } } }
+    fits(node, { a = ("abc"):rep(10000), b = 1 })
+    assert.equal("b", misfit(node, { a = ("abc"):rep(10000), b = "x" }).field)
+    assert.equal("a", misfit(node, { a = "abc", b = 1 }).field)
+  end)
+
+  it("by many costly patterns isn't followed to its end", function()
+    local many = {}
+    for i = 1, 200 do many[i] = { pattern = "([a-z]{1,20}){1," .. i .. "}[A-Z]$" } end
+    unfollowed(field { allOf = many }, { a = ("abc"):rep(10000) })
   end)
 
   it("by its words can't reach the terminal, nor fill it", function()
@@ -459,6 +481,14 @@ describe("a schema that means harm", function()
 end)
 
 describe("a choice out of many", function()
+  it("has only the first five hundred compared with what was given", function()
+    local styles = {}
+    for i = 1, 600 do styles[i] = "style " .. i end
+    styles[499], styles[599] = "charcoal", "watercolour"
+    assert.matches("did you mean 'charcoal'%?$", misfit(field { enum = styles }, { a = "charcol" }).message)
+    assert.matches("not 'watercolor'$", misfit(field { enum = styles }, { a = "watercolor" }).message)
+  end)
+
   it("is told by the first ones, their number, and the nearest", function()
     local styles = {}
     for i = 1, 40 do styles[i] = "style_" .. i end

@@ -4,7 +4,8 @@
 local core = require "omni.core"
 local err = require "omni.error"
 
-local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env (mode 600)"
+local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or keys, one a line, into"
+  .. " ~/.config/omni/keys (mode 600)"
 
 -- The value of a line like `export CRUN_API_KEY="ak_..."`, or nil.
 local function value_of(line)
@@ -65,12 +66,14 @@ local function variable(name)
   return value ~= "" and value or nil
 end
 
----Where the file with several keys is: omni/keys in XDG_CONFIG_HOME (by default ~/.config).
----@return string|nil
-local function keys_path()
+---The files that may hold keys: omni/keys in XDG_CONFIG_HOME (by default ~/.config), and the .env of the service's own client.
+---@return string[]
+local function files()
   local config, home = variable "XDG_CONFIG_HOME", variable "HOME"
-  if config and config:find "^/" then return config .. "/omni/keys" end
-  return home and home .. "/.config/omni/keys"
+  if not (config and config:find "^/") then config = home and home .. "/.config" end
+  local list = { config and config .. "/omni/keys" }
+  if home then list[#list + 1] = home .. "/.crun/.env" end
+  return list
 end
 
 ---Finds the API keys: in CRUN_API_KEYS, else CRUN_API_KEY, else the keys file, else ~/.crun/.env.
@@ -82,16 +85,12 @@ local function find_all()
   if found then return found end
   if one then return { { key = one, from = "CRUN_API_KEY" } } end
   local problem
-  local path, home = keys_path(), variable "HOME"
-  if path then
-    found, problem = from_keys_file(path)
+  for _, path in ipairs(files()) do
+    local read = path:find "/%.env$" and from_env_file or from_keys_file
+    found, problem = read(path)
     if found or problem then return found, problem end
   end
-  if home then
-    found, problem = from_env_file(home .. "/.crun/.env")
-    if found then return found end
-  end
-  return nil, problem or err.new { code = "no_key", message = "there is no API key", hint = hint }
+  return nil, err.new { code = "no_key", message = "there is no API key", hint = hint }
 end
 
 ---Why a key can't be used, or nil.
@@ -181,6 +180,6 @@ local function check_all(given)
 end
 
 return {
-  check_all = check_all, find_all = find_all, fingerprint = fingerprint, is_play = is_play, keys_path = keys_path,
+  check_all = check_all, files = files, find_all = find_all, fingerprint = fingerprint, is_play = is_play,
   looks_right = looks_right, play = play, play_key = play_key, trouble = trouble,
 }

@@ -92,7 +92,8 @@ end
 local function ask_place(client, file)
   local key, none = client.keyring:any()
   if not key then return nil, none end
-  local place, failure = exchange.perform(key, nil, nil, "call", "GET", place_path:format(percent.encode(file.type), percent.encode(file.ending)))
+  local path = place_path:format(percent.encode(file.type), percent.encode(file.ending))
+  local place, failure = exchange.perform(key, nil, nil, "call", "GET", path)
   if failure then return nil, failure end
   file.account = key.account
   local why = trouble(place, client.base_url)

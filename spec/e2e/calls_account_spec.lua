@@ -4,11 +4,18 @@ local cjson = require "cjson"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
 local program = require "helper.program"
+local screen = require "helper.screen"
 
 local events_of = program.events_of
 
 local PNG <const> = "\x89PNG\r\n\x1A\n0123"
 local KEY <const> = "ak_" .. ("0"):rep(32)
+
+local function lines_of(text)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  return lines
+end
 
 local function envelope(data) return ('{"code":200,"message":"success","data":%s}'):format(data) end
 
@@ -120,6 +127,23 @@ describe("omni", function()
       assert.matches("type +video/mp4", run("upload", "odd.bin", "--content-type", "video/mp4").out)
     end)
   end)
+
+  it("shows the same on a terminal, and leaves nothing of its progress there", function()
+    serve()
+    env.write(files:file "a.png", PNG)
+    for _, words in ipairs { { "estimate", "--prompt", "a" }, { "credits" }, { "upload", files:file "a.png" } } do
+      local piped = program.run(words, { environment = service.environment }).out
+      local result = program.on_terminal(words, { columns = 120, environment = service.environment })
+      assert.equal(0, result.code)
+      local term = screen.new(120)
+      term:feed((result.out:gsub("\r\n", "\n")))
+      for row, line in ipairs(lines_of(piped)) do
+        if not line:find "^url" then assert.equal(line, term:line(row)) end -- each upload has its own
+      end
+      assert.equal("", term:line(#lines_of(piped) + 1))
+      assert.not_matches("\27", piped)
+    end
+  end)
 end)
 
 -- A service that knows two models and three templates.
@@ -216,10 +240,13 @@ describe("omni", function()
       result.out)
     assert.same({ "/api/v1/client/job/kling-templates?page=1&page_size=50", "/api/v1/client/job/kling-templates?page=2&page_size=50" },
       targets())
+    local narrow = program.on_terminal({ "templates", "--platform", "kling", "--limit", "1" },
+      { columns = 30, environment = environment { NO_COLOR = "1" } }).out
+    assert.matches("^id   name\r\nhug  The hug\r\n    %?2J of hug\r\nthese are the first 1", narrow)
     result = run("templates", "--platform", "kling", "--limit", "2", "--id", "hug")
     assert.equal(3, #result.lines)
     assert.matches("these are the first 2; there are more", result.err)
-    assert.matches("page_size=2&template_id=hug", targets()[3])
+    assert.matches("page_size=2&template_id=hug", targets()[#targets()])
     local events = events_of(run("templates", "--platform", "kling", "--json"))
     assert.same({ 3, "template", "kling", "wave" },
       { #events, events[3].event, events[3].platform, events[3].template.template_id })

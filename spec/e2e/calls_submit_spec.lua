@@ -319,7 +319,10 @@ describe("the body of omni submit", function()
   it("never holds the key, nor does anything that is said", function()
     local server <close> = hostile.start()
     local key = "ak_" .. ("7"):rep(32)
-    server:script { POST = { { hostile.json(PRICE) }, { hostile.json(('{"code":500,"message":"%s","data":null}'):format(key)) } } }
+    server:script {
+      POST = { { hostile.json(PRICE) }, { hostile.json(('{"code":500,"message":"%s","data":null}'):format(key)) } },
+      GET = { { hostile.json('{"code":404,"message":"no such endpoint","data":null}', "404 Not Found") } },
+    }
     local result = program.run({ "submit", "--model", "acme/any", "--prompt", "a", "--yes" },
       { environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = key } })
     assert.equal(4, result.code)

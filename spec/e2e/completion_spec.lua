@@ -25,8 +25,8 @@ setup(function()
   for _, shell in ipairs(shells) do
     env.write(directory:file("omni." .. shell), program.run({ "completion", shell }).out .. "\n")
   end
-  env.output(("cd %s && mkdir here functions zsh && mkdir here/clips 'here/other clips' && touch 'here/my board.lua' here/clipsfile here/tls.key"
-    .. " && cp omni.zsh functions/_omni"):format(env.quote(directory.path)))
+  env.output(("cd %s && mkdir here functions zsh && mkdir here/clips 'here/other clips'"
+    .. " && touch 'here/my board.lua' here/clipsfile here/tls.key && cp omni.zsh functions/_omni"):format(env.quote(directory.path)))
   local called = env.quote(directory:file "called")
   env.write(directory:file "bashrc", ("source %s\n"):format(env.quote(directory:file "omni.bash")) .. stand_in:format(called, called))
   env.write(directory:file "zsh/.zshrc", ("fpath=(%s $fpath)\nautoload -U compinit\ncompinit -u -D\n"):format(
@@ -100,6 +100,7 @@ describe("omni completion", function()
       ["omni help doc"] = "doctor",
       ["omni --ver"] = "--version",
       ["omni completion "] = "bash fish zsh",
+      ["omni completion bash "] = "",
       ["omni run --fault nev"] = "never",
       ["omni run --fault=nev"] = "--fault=never",
       ["omni templates --platform "] = "bytedance kling vidu",

@@ -63,11 +63,12 @@ describe("the rock", function()
     luarocks(tree, "lint source/" .. rockspec)
   end)
 
-  it("is built and installed offline by luarocks make: the program, the C modules, every Lua file", function()
+  it("is built and installed offline by luarocks make: the program, the C modules, every Lua file, and no more", function()
     assert.truthy(said:find(("omni %s-1 is now installed"):format(version), 1, true), said)
     assert.equal(files(source .. "/lua", "omni"), files(tree .. "/share/lua/5.4", "omni"))
     assert.equal("omni/core.so\nomni/ledger.so\nomni/listener.so\n", files(tree .. "/lib/lua/5.4", "omni"))
     assert.equal("./omni\n", files(tree .. "/bin", "."))
+    assert.equal("lua\n", env.output("ls " .. env.quote(tree .. "/share")))
     assert.equal(files(source, "docs"), files(("%s/lib/luarocks/rocks-5.4/omni/%s-1"):format(tree, version), "docs"))
   end)
 
@@ -102,9 +103,21 @@ describe("make", function()
     assert.equal("", clean("", "make -C source --no-print-directory build"))
   end)
 
-  it("installs below DESTDIR and PREFIX what a rock has", function()
+  it("installs below DESTDIR and PREFIX what a rock has, and the man page and the completions where they are looked for", function()
     clean("", "make -C source install DESTDIR=" .. env.quote(directory:file "a package") .. " PREFIX=/usr")
     local usr = directory:file "a package/usr"
+    for path, arguments in pairs {
+      ["share/man/man1/omni.1"] = "man",
+      ["share/bash-completion/completions/omni"] = "completion bash",
+      ["share/zsh/site-functions/_omni"] = "completion zsh",
+      ["share/fish/vendor_completions.d/omni.fish"] = "completion fish",
+    } do
+      local printed = clean("", "'a package/usr/bin/omni' " .. arguments)
+      assert.is_true(#printed > 1000, path)
+      assert.equal(printed, env.read(usr .. "/" .. path), path)
+    end
+    assert.equal("bin\nlib\nshare\n", env.output("ls " .. env.quote(usr)))
+    assert.equal("bash-completion\nfish\nlua\nman\nzsh\n", env.output("ls " .. env.quote(usr .. "/share")))
     assert.equal(files(tree .. "/share/lua/5.4", "omni"), files(usr .. "/share/lua/5.4", "omni"))
     assert.equal("omni/core.so\nomni/ledger.so\nomni/listener.so\n", files(usr .. "/lib/lua/5.4", "omni"))
     assert.equal(version .. "\n", plain(usr, [[-e 'print(require "omni".version)']]))

@@ -15,7 +15,7 @@ local Child_mt = { __name = "spec.program", __index = Child_methods }
 -- `state` is where its ledger is, unless the environment says otherwise.
 local function words_of(environment, state)
   local all = {
-    HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_BASE_URL = "", NO_COLOR = "",
+    HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_API_KEYS = "", XDG_CONFIG_HOME = "", CRUN_BASE_URL = "", NO_COLOR = "",
     XDG_STATE_HOME = state, OMNI_LEDGER = "",
   }
   for name, value in pairs(environment or {}) do all[name] = value end

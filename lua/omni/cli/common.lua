@@ -122,7 +122,7 @@ end
 function common.open_sandbox(given, directory)
   return require("omni").sandbox {
     host = given.host, port = given.port, seconds = given.seconds, seed = given.seed, credits = given.credits,
-    faults = given.fault, directory = directory,
+    faults = given.fault, directory = directory, keys = given.keys, in_flight = given.in_flight, rate = given.rate,
   }
 end
 

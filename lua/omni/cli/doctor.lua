@@ -45,8 +45,9 @@ local function examine(given, tell)
   local checks = require "omni.cli.checks"
   local core = require "omni.core"
   local findings, problems, found = {}, 0, { given = given }
-  for _, name in ipairs(checks.order) do
-    checks[name](found, function(state, about, hint)
+  for _, row in ipairs(checks.all) do
+    local name, check = row[1], row[2]
+    check(found, function(state, about, hint)
       local finding = { check = name, state = state, text = core.clean(about, 500), hint = hint and core.clean(hint, 500) }
       findings[#findings + 1] = finding
       if state == "problem" then problems = problems + 1 end

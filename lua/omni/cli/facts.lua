@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What is true of the program as a whole, in one place: for `omni help`, the man page, and docs/cli.md and docs/start.md, which a spec
--- holds against it. In the texts, `words` between backticks are what is typed.
+-- What is true of the program as a whole, in one place: for `omni help`, the man page, and docs/cli.md, which a spec holds against it.
+-- In the texts, `words` between backticks are what is typed.
 
 local facts = {}
 
@@ -18,13 +18,15 @@ facts.description = {
 facts.exit_codes = {
   { code = 0, short = "all done",
     text = "all is done: every scene that was wanted is there, and the film (for `omni sandbox` and `omni listen`: it was told to end)" },
-  { code = 1, short = "some scene failed",
-    text = "some scene failed, or the film or the report could not be made; a script failed; omni itself failed" },
+  { code = 1, short = "something failed",
+    text = "some scene or task failed, or isn't over in time; the film, the report or a file could not be made; a call failed; "
+      .. "`omni doctor` found a problem; a script failed; omni itself failed" },
   { code = 2, short = "misuse",
-    text = "misuse: the command line, the board, the key or the base URL can't be used; nothing was sent that costs" },
+    text = "misuse: the command line, the board, the input, the key or the base URL can't be used; nothing was sent that costs" },
   { code = 3, short = "refused before spending",
     text = "refused before spending: no consent, over the budget, a price or a balance that doesn't fit, a scene that can't be made, "
-      .. "a task that isn't the scene's, files or a ledger that can't be written" },
+      .. "a task that isn't the scene's, files or a ledger that can't be written; of `omni submit` also: the service refused it, or "
+      .. "can't be reached. Nothing was paid" },
   { code = 4, short = "a submit's outcome is unknown", text = "a submit's outcome is unknown: it may have been accepted and charged" },
   { code = 130, short = "interrupted", text = "interrupted by Ctrl-C (also SIGTERM, SIGHUP)" },
 }
@@ -47,14 +49,16 @@ facts.environment = {
 }
 
 facts.files = {
-  { name = "~/.config/omni/keys", text = "API keys, a line each: `KEY` or `KEY=N` (N tasks in flight at most), `#` for comments; mode 600" },
+  { name = "~/.config/omni/keys",
+    text = "API keys, a line each: `KEY` or `KEY=N` (N tasks in flight at most), `#` for comments; mode 600" },
   { name = "~/.crun/.env", text = "a line `CRUN_API_KEY=ak_...`, as the service's own client keeps it; mode 600" },
   { name = "~/.local/state/omni/ledger.db", text = "the ledger: every submit, what it cost, where its files are" },
   { name = "BOARD.omni", text = "a board's output: `media`, the film, `report.html`; in its folder `sandbox` what a rehearsal made" },
 }
 
 facts.examples = {
-  { text = "Write a first board, and rehearse it: no key, no network, no cost.", lines = { "omni init film.lua", "omni run film.lua --sandbox" } },
+  { text = "Write a first board, and rehearse it: no key, no network, no cost.",
+    lines = { "omni init film.lua", "omni run film.lua --sandbox" } },
   { text = "Say what it would cost; then make the film, for at most 200 credits.",
     lines = { "omni plan film.lua", "omni run film.lua --budget 200" } },
   { text = "Shoot one scene again.", lines = { "omni run film.lua --redo dusk" } },

@@ -45,7 +45,6 @@ local exists <const> = 17 -- EEXIST
 -- There whole or not at all; what is there already stays, whoever made it meanwhile. Returns nil, why, whether that was it.
 local function write_new(path, content)
   local core = require "omni.core"
-  if core.stat(path) then return nil, "it is there already", true end
   local part = ("%s.%s.part"):format(path, core.token(4))
   local file, why = io.open(part, "wb")
   if not file then return nil, why end
@@ -63,13 +62,22 @@ local function write_new(path, content)
   return os.rename(part, path) -- a file system that knows no second names
 end
 
--- What has to be done about a key.
+local ways_to_give_a_key <const> = {
+  "Give omni your API key in one of these ways, and never as an argument, which others can see:",
+  "  export CRUN_API_KEY=ak_...",
+  "  a line CRUN_API_KEY=ak_... in ~/.crun/.env (chmod 600)",
+  "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, a line each",
+}
+
+-- The keys that are there; or why there is none, and what to do about it.
 local function about_keys()
   local keys, text = require "omni.cli.keys", require "omni.cli.text"
   local found, problem = keys.find()
-  local lines = { found and "The API key is there:" or "Give omni your API key; there is no option for it, as others can see the arguments of programs." }
-  for _, key in ipairs(found or {}) do lines[#lines + 1] = "  " .. keys.describe(key) end
-  if problem then lines[2] = ("  %s: %s"):format(text.problem(problem), text.clean(problem.hint or "")) end
+  if not found then
+    return { (text.problem(problem):gsub("^there is", "There is")) .. ".", table.unpack(ways_to_give_a_key) }
+  end
+  local lines = { "An API key is there:" }
+  for _, key in ipairs(found) do lines[#lines + 1] = "  " .. keys.describe(key) end
   return lines
 end
 
@@ -93,7 +101,8 @@ function command.run(given)
   }
   for _, line in ipairs(about_keys()) do lines[#lines + 1] = line end
   for _, line in ipairs {
-    "", "See what it would cost; then make it, for at most so many credits.", "  omni plan " .. name, "  omni run " .. name .. " --budget 200",
+    "", "See what it would cost; then make it, for at most so many credits.",
+    "  omni plan " .. name, "  omni run " .. name .. " --budget 200",
     "", "When something doesn't work:  omni doctor",
   } do lines[#lines + 1] = line end
   io.stdout:write(table.concat(lines, "\n"), "\n")

@@ -16,15 +16,18 @@ local credentials = require "omni.credentials"
 ---@return omni.cli.Key[]|nil
 ---@return omni.Error|nil  code "no_key"
 local function find()
-  local secret, problem = credentials.find()
-  if not secret then return nil, problem end
-  problem = credentials.trouble(secret)
-  if problem then return nil, problem end
-  local given = os.getenv "CRUN_API_KEY"
-  return { {
-    secret = secret, fingerprint = credentials.fingerprint(secret), from = given and given ~= "" and "CRUN_API_KEY" or "~/.crun/.env",
-    looks_right = credentials.looks_right(secret), play = credentials.is_play(secret),
-  } }
+  local found, problem = credentials.find_all()
+  if not found then return nil, problem end
+  found, problem = credentials.check_all(found)
+  if not found then return nil, problem end
+  local keys = {}
+  for i, one in ipairs(found) do
+    keys[i] = {
+      secret = one.key, fingerprint = credentials.fingerprint(one.key), from = one.from, looks_right = credentials.looks_right(one.key),
+      play = credentials.is_play(one.key),
+    }
+  end
+  return keys
 end
 
 ---What is said of a key: "key 1a2b3c4d5e6f, from CRUN_API_KEY".

@@ -60,6 +60,7 @@ function command.run(given, arguments)
   if sandbox then
     host.setenv("CRUN_BASE_URL", sandbox.url)
     host.setenv("CRUN_API_KEY", sandbox.key)
+    host.setenv("CRUN_API_KEYS", "")
   elseif given.base_url then
     host.setenv("CRUN_BASE_URL", given.base_url)
   end

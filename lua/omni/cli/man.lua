@@ -100,7 +100,9 @@ local function page_of(options, commands)
     page:add(rich(text))
   end
   page:add ".SH OPTIONS"
-  for _, option in ipairs(options) do page:entry(option_tag(option), rich(option.text) .. (is_help(option) and " Each command has it." or "")) end
+  for _, option in ipairs(options) do
+    page:entry(option_tag(option), rich(option.text) .. (is_help(option) and " Each command has it." or ""))
+  end
   page:add ".SH COMMANDS"
   for _, one in ipairs(commands) do add_command(page, one) end
   page:add ".SH EXIT STATUS"
@@ -120,11 +122,9 @@ local function page_of(options, commands)
   return table.concat(page, "\n") .. "\n"
 end
 
----@param _ table
----@param __ string[]
 ---@param whole fun(): table  the parser with all commands
 ---@return integer exit code
-function command.run(_, __, whole)
+function command.run(_, _, whole)
   io.stdout:write(page_of(require("omni.cli.grammar").read(whole())))
   return 0
 end

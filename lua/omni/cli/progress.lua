@@ -51,7 +51,7 @@ local event_shape = json.shape {
   "event", "time", "title?", "scene?", "index?", "task_id?", "estimate?", "credits?", "file?", "files?", "fraction?", "seconds?", "made?",
   "directory?", "sandbox?", "complete?", "balance?", "affordable?", "budget?", "board_budget?", "ledger?", "exists?", "board?", "spent?",
   "today?", "accounts?", "in_flight?", "unknown?", "interrupted?", "film?", "film_error?", "report?", "report_error?", "exit?", "error?",
-  "scenes?", "url?", "key?",
+  "scenes?", "url?", "key?", "keys?",
 }
 
 local function problem_of(bad)

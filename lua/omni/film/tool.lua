@@ -6,7 +6,7 @@ local err = require "omni.error"
 local process = require "omni.process"
 
 -- A real key in our environment is none of their business.
-local environment = { CRUN_API_KEY = "", AV_LOG_FORCE_NOCOLOR = "1" }
+local environment = { CRUN_API_KEY = "", CRUN_API_KEYS = "", AV_LOG_FORCE_NOCOLOR = "1" }
 
 -- What a file may be. Playlists, scripts of concat and numbered pictures, which name other files, are not among them.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"

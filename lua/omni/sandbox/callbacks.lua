@@ -30,7 +30,7 @@ local entry_object = json.shape { "task_id", "url", "at", "status", "error", "fa
 ---@class omni.sandbox.CallbackPlan
 ---@field task omni.sandbox.Task
 ---@field tasks table         all of the sandbox's
----@field media_url string    where the task's clip can be had
+---@field media_urls string[] where what the task made can be had
 ---@field forged_url string   where none can be had
 ---@field delay number        seconds after the task's end
 ---@field early? boolean      the submit's own answer waits until all of it is over
@@ -52,7 +52,7 @@ local function text_of(plan, object)
 end
 
 local function truth(plan)
-  return text_of(plan, plan.tasks:describe(plan.task, plan.media_url))
+  return text_of(plan, plan.tasks:describe(plan.task, plan.media_urls))
 end
 
 local function stale(plan)
@@ -127,7 +127,7 @@ local function carry_out(self, plan)
 end
 
 ---What is sent when nothing goes wrong.
----@param about { task: omni.sandbox.Task, tasks: table, media_url: string, forged_url: string }
+---@param about { task: omni.sandbox.Task, tasks: table, media_urls: string[], forged_url: string }
 ---@return omni.sandbox.CallbackPlan
 function Callbacks_methods:plan(about) -- luacheck: ignore self
   about.delay, about.forged, about.notes = 0, {}, {}

@@ -10,14 +10,15 @@ local at_once = 2
 
 -- What a clip depends on, as text; and the name that it has for it.
 local function name_of(spec, seed)
-  local parts = { seed, spec.builtin or false, spec.prompt, spec.seconds, spec.aspect_ratio, spec.resolution }
+  local parts = { seed, spec.builtin or false, spec.prompt, spec.seconds or false, spec.aspect_ratio, spec.resolution }
+  if spec.image then parts[#parts + 1] = ("%s %d"):format(spec.image, spec.index or 1) end
   for _, url in ipairs(spec.images or {}) do parts[#parts + 1] = tostring(url) end
-  local video = spec.video
+  local video = type(spec.video) == "string" and { url = spec.video } or spec.video
   if type(video) == "table" then
     for _, key in ipairs { "url", "start", "ends" } do parts[#parts + 1] = key .. "=" .. tostring(video[key]) end
   end
   local text = json.encode(parts)
-  return ("%016x%016x.mp4"):format(random.hash(text, 1), random.hash(text, 2))
+  return ("%016x%016x.%s"):format(random.hash(text, 1), random.hash(text, 2), spec.image or "mp4")
 end
 
 local Clips_methods = {}

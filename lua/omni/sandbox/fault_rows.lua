@@ -108,6 +108,7 @@ for _, row in ipairs(callback_rows) do
 end
 
 local codes = {
+  { 401, "this key isn't valid" }, { 402, "not enough credits" }, { 404, "no such resource" },
   { 429, "rate limited" }, { 455, "under maintenance" }, { 500, "unexpected server error" },
   { 503, "temporarily unavailable" }, { 505, "this feature is disabled" },
 }

@@ -8,7 +8,10 @@ local random = require "omni.sandbox.random"
 local rows = require "omni.sandbox.fault_rows"
 
 -- What a request can be: calls of the API; a clip, an uploaded file, the bytes of one on their way here.
-local api = { submit = true, query = true, estimate = true, balance = true, upload_url = true }
+local api = {
+  submit = true, query = true, estimate = true, older_estimate = true, balance = true, models = true, templates = true,
+  upload_url = true,
+}
 local kinds = { media = true, file = true, upload = true }
 for kind in pairs(api) do kinds[kind] = true end
 
@@ -20,7 +23,8 @@ function keys.on(text)
   local set = {}
   for kind in (text .. "+"):gmatch "([^+]*)%+" do
     if not kinds[kind] then
-      return nil, "any, submit, query, estimate, balance, upload_url, upload, file or media (several joined with +)"
+      return nil, "any, submit, query, estimate, older_estimate, balance, models, templates, upload_url, upload, file or media "
+        .. "(several joined with +)"
     end
     set[kind] = true
   end
@@ -32,7 +36,7 @@ function keys.every(text)
   if not n or n < 1 then return nil, "a whole number, 1 or more" end
   return n
 end
-keys.first = keys.every
+keys.first, keys.key, keys.skip = keys.every, keys.every, keys.every
 
 function keys.chance(text)
   local p = tonumber(text:match "^[%d.]+$")
@@ -73,7 +77,7 @@ keys.kind = one_of { status = "status", id = "id", garbage = "garbage" }
 local by_name = {}
 for _, row in ipairs(rows.all) do
   by_name[row.name] = row
-  row.known = { every = true, first = true, chance = true, match = true, on = not row.on or nil }
+  row.known = { every = true, first = true, skip = true, chance = true, match = true, key = true, on = not row.on or nil }
   for _, key in ipairs(row.keys or {}) do row.known[key] = true end
 end
 
@@ -107,13 +111,15 @@ local function parse(spec)
   return fault
 end
 
--- Whether a fault strikes now. Every matching one is counted; what every, chance and first say is asked in this order.
+-- Whether a fault strikes now. Every matching one is counted; what skip, every, chance and first say is asked in this order.
 local function strikes(fault, kind, context)
   if not fault.on[kind] then return false end
   if fault.row.only and not fault.row.only(context) then return false end
   if fault.match and not (context.prompt or ""):find(fault.match, 1, true) then return false end
+  if fault.key and context.key ~= fault.key then return false end
   fault.seen = fault.seen + 1
-  if fault.every and fault.seen % fault.every ~= 0 then return false end
+  local seen = fault.seen - (fault.skip or 0)
+  if seen < 1 or fault.every and seen % fault.every ~= 0 then return false end
   if fault.chance and random.fraction(fault.stream) >= fault.chance then return false end
   if fault.first and fault.fired >= fault.first then return false end
   fault.fired = fault.fired + 1
@@ -125,8 +131,8 @@ local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
 ---The faults that strike now, in the order in which they were asked for. Asked once for each request, for each
 ---task, and for the callbacks of each task that has any.
----@param kind "submit"|"query"|"estimate"|"balance"|"upload_url"|"upload"|"file"|"media"|"task"|"callback"
----@param context { prompt?: string, method?: string, range?: string }
+---@param kind string  of a request (`kinds`), "task" or "callback"
+---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: which one, from 1
 ---@return table[]
 function Faults_methods:strike(kind, context)
   local struck = {}

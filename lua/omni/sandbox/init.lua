@@ -4,10 +4,10 @@
 -- Takes omni.core by name: files and the clock, which omni's init.lua doesn't offer; and loop and server by theirs, so that the
 -- sandbox can be had without the client.
 
+local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
 local clips = require "omni.sandbox.clips"
 local core = require "omni.core"
-local credentials = require "omni.credentials"
 local err = require "omni.error"
 local faults = require "omni.sandbox.faults"
 local loop = require "omni.loop"
@@ -21,19 +21,21 @@ local uploads = require "omni.sandbox.uploads"
 local most_upload <const> = 64 * 1024 * 1024
 
 local known = {
-  host = "string", port = "integer", seconds = "seconds", seed = "integer", key = "string", credits = "number",
-  faults = "table", directory = "string", clips = "string", upload_seconds = "seconds", media_seconds = "seconds",
+  host = "string", port = "integer", seconds = "seconds", seed = "integer",
+  key = "string", keys = "any", credits = "number", in_flight = "count", rate = "number", faults = "table",
+  directory = "string", clips = "string", upload_seconds = "seconds", media_seconds = "seconds",
 }
 
 ---@class omni.Sandbox
 ---@field url string        the base URL for a client
----@field key string        the key that it demands
+---@field key string        the key that it demands; of several the first
+---@field keys { key: string, in_flight: integer|nil }[]  all of them
 ---@field directory string  where the clips are, and below it what was uploaded
 local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
 ---What was accepted and charged: the same as `GET /sandbox/ledger`, as a table (null is nil).
----@return { submits: integer, charged: number, tasks: table[] }
+---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Sandbox_methods:ledger()
   return self.service:ledger()
 end
@@ -42,6 +44,26 @@ end
 ---@return omni.sandbox.Callback[]
 function Sandbox_methods:callbacks()
   return self.service:sent()
+end
+
+local function account_of(self, key, what)
+  return self.service.accounts:find(key) or error(("sandbox:%s: it has no such key"):format(what), 3)
+end
+
+---Takes a key back: it is answered 401 from now on.
+---@param key string  one of `keys`
+function Sandbox_methods:revoke(key)
+  account_of(self, key, "revoke").revoked = true
+end
+
+---Gives an account another balance.
+---@param key string  one of `keys`
+---@param credits number  0 or more
+function Sandbox_methods:set_credits(key, credits)
+  local account = account_of(self, key, "set_credits")
+  local fits = type(credits) == "number" and credits >= 0 and credits < math.huge
+  if not fits then error("sandbox:set_credits: credits must be 0 or more", 2) end
+  account.balance = credits
 end
 
 ---Ends it: nothing is answered and no callback is sent any more; what is in a temporary directory is removed. Can be called again.
@@ -79,7 +101,9 @@ end
 ---Starts a sandbox; the loop drives it.
 ---
 ---Options: `host` ("127.0.0.1"), `port` (0: any free one), `seconds` (about how long a task takes; 3), `seed` (1: decides ids, durations
----and chances), `key` (a play key), `credits` (the balance to begin with; 10000), `faults` (an array of fault specs), `directory` (for
+---and chances), `key` (a play key), `credits` (the balance to begin with; 10000), `in_flight` (tasks in flight at most; no limit), `rate`
+---(requests a second at most; no limit), `keys` (several accounts: how many, or an array of limits or of
+---{ key=, in_flight=, credits=, rate= }; what one doesn't say is as for a single key), `faults` (an array of fault specs), `directory` (for
 ---clips and uploads; a temporary one, removed on close), `clips` ("ffmpeg" or "builtin"; what is there), `upload_seconds` (how long a
 ---presigned URL is good; 900), `media_seconds` (how long a clip can be had, from its task's end; without end).
 ---@param given? table
@@ -87,10 +111,9 @@ end
 ---@return omni.Error|nil
 local function open(given)
   local o = options.check(given, known, "omni.sandbox")
-  local key, seed = o.key or credentials.play, o.seed or 1
-  if key == "" or key:find "[%c ]" then error("omni.sandbox: option 'key' must be a text without spaces", 2) end
-  local credits = o.credits or 10000
-  if not (credits >= 0 and credits < math.huge) then error("omni.sandbox: option 'credits' must be 0 or more", 2) end
+  local seed = o.seed or 1
+  local wanted, misuse = accounts.read(o)
+  if not wanted then error("omni.sandbox: " .. misuse, 2) end
   if o.clips and o.clips ~= "ffmpeg" and o.clips ~= "builtin" then
     error("omni.sandbox: option 'clips' must be 'ffmpeg' or 'builtin'", 2)
   elseif o.clips == "ffmpeg" and media.available() ~= "ffmpeg" then
@@ -108,7 +131,7 @@ local function open(given)
   local store = clips.open { directory = directory, seed = seed, clip = media.clip }
   local told = callbacks.open { seed = seed }
   local served = service.open {
-    key = key, seconds = o.seconds or 3, seed = seed, credits = credits, faults = wrong, callbacks = told,
+    accounts = wanted, seconds = o.seconds or 3, seed = seed, faults = wrong, callbacks = told,
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, bytes) return kept:keep(name, bytes) end,
     now = core.now, wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
@@ -130,8 +153,10 @@ local function open(given)
     return nil, failure
   end
   served.url = web.url
+  local keys = {}
+  for i, one in ipairs(wanted) do keys[i] = { key = one.key, in_flight = one.in_flight } end
   return setmetatable({
-    url = web.url, key = key, directory = directory,
+    url = web.url, key = keys[1].key, keys = keys, directory = directory,
     server = web, service = served, told = told, clips = store, uploads = kept, temporary = not o.directory,
   }, Sandbox_mt)
 end

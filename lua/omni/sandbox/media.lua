@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clips: real MP4 files, drawn by ffmpeg; where there is none, one small clip that is built in.
+-- The sandbox's clips and images: real files, drawn by ffmpeg; where there is none, small ones that are built in.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -19,9 +19,11 @@ local fonts = {
 
 ---@class omni.sandbox.ClipSpec
 ---@field prompt string
----@field seconds number
----@field aspect_ratio? "16:9"|"9:16"        default "16:9"
----@field resolution? "720p"|"1080p"|"4k"    default "720p"
+---@field seconds? number                    of a clip
+---@field image? "png"|"jpeg"               an image of this format instead of a clip
+---@field index? integer                    which of several images
+---@field aspect_ratio? string              "9:16"; default "16:9"
+---@field resolution? "480p"|"540p"|"720p"|"1080p"|"4k"    default "720p"
 ---@field seed? integer                      default 0
 ---@field label? string                      a short line of its own on the slate
 ---@field images? integer|table              how many reference images, or these
@@ -30,7 +32,7 @@ local fonts = {
 
 -- --- what this machine can
 
-local keyless = { CRUN_API_KEY = "" } -- a real key in our environment is none of ffmpeg's business
+local keyless = { CRUN_API_KEY = "", CRUN_API_KEYS = "" } -- a real key in our environment is none of ffmpeg's business
 
 -- Whether what ffmpeg tells of a part of it holds a text.
 local function offers(part, text)
@@ -114,17 +116,31 @@ local function base64_bytes(text)
   return bytes
 end
 
-local function write_builtin(path)
+local function write_builtin(spec, path)
   local scratch <close>, problem = scratch_for(path)
   if not scratch then return file_failed(problem) end
-  local written, message = write_file(scratch.part, base64_bytes(require "omni.sandbox.clip"))
+  local text = spec.image and require "omni.sandbox.picture"[spec.image] or require "omni.sandbox.clip"
+  local written, message = write_file(scratch.part, base64_bytes(text))
   if not written then return file_failed(message) end
   return rename(scratch.part, path)
 end
 
+-- ffmpeg's arguments for what comes out of the graph.
+local function encoding(spec, plan)
+  if spec.image then
+    return { "-map", "[v]", "-frames:v", "1", "-c:v", spec.image == "png" and "png" or "mjpeg", "-pix_fmt",
+      spec.image == "png" and "rgb24" or "yuvj420p", "-threads:v", "1", "-f", "image2" }
+  end
+  return {
+    "-map", "[v]", "-map", "[a]", "-frames:v", tostring(plan.frames), "-t", ("%.6f"):format(plan.seconds),
+    "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", "1",
+    "-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart", "-f", "mp4",
+  }
+end
+
 local function draw(spec, path)
   local can = abilities()
-  if spec.builtin or not can.ffmpeg then return write_builtin(path) end
+  if spec.builtin or not can.ffmpeg then return write_builtin(spec, path) end
   local scratch <close>, problem = scratch_for(path)
   if not scratch then return file_failed(problem) end
   local plan = slate.compose(spec, scratch.directory, can)
@@ -133,14 +149,13 @@ local function draw(spec, path)
     local written, message = write_file(scratch.directory .. "/" .. name, text)
     if not written then return file_failed(message) end
   end
-  local result, failure = process.run({
-    "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y",
-    "-filter_complex_threads", "1", "-filter_complex", plan.graph, "-map", "[v]", "-map", "[a]",
-    "-frames:v", tostring(plan.frames), "-t", ("%.6f"):format(plan.seconds),
-    "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", "1",
-    "-c:a", "aac", "-b:a", "64k", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact",
-    "-movflags", "+faststart", "-f", "mp4", "file:" .. scratch.part,
-  }, { max_output = 4096, environment = keyless })
+  local words = {
+    "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-filter_complex_threads", "1", "-filter_complex", plan.graph,
+    "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact",
+  }
+  for _, word in ipairs(encoding(spec, plan)) do words[#words + 1] = word end
+  words[#words + 1] = "file:" .. scratch.part
+  local result, failure = process.run(words, { max_output = 4096, environment = keyless })
   if not result then return nil, failure end
   if result.exit ~= 0 then
     local how = result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
@@ -152,8 +167,8 @@ local function draw(spec, path)
   return rename(scratch.part, path)
 end
 
----Makes a clip of exactly the asked duration, shape and size: H.264 at 24 frames a second with a quiet stereo tone; the
----same spec gives the same bytes. The built-in one, where there is no ffmpeg, is a second long and 160 x 90.
+---Makes a clip of exactly the asked duration, shape and size: H.264 at 24 frames a second with a quiet stereo tone; or an image. The
+---same spec gives the same bytes. The built-in clip, where there is no ffmpeg, is a second long and 160 x 90; the image 64 x 64.
 ---@param spec omni.sandbox.ClipSpec
 ---@param path string  where it is to lie; nothing is there before it is whole
 ---@return string|nil path

@@ -8,7 +8,7 @@ local task_object = json.shape {
 }
 local param_object = json.shape { "model", "callback_url", "input" }
 local result_object = json.shape { "code", "message", "media_urls", "media_info", "usage" }
-local media_object = json.shape { "type", "format", "duration", "aspect_ratio", "resolution" }
+local media_object = json.shape { "type", "format", "duration?", "aspect_ratio", "resolution?" }
 local usage_object = json.shape { "credits" }
 local envelope = json.shape { "code", "message", "data" }
 
@@ -22,7 +22,7 @@ local envelope = json.shape { "code", "message", "data" }
 ---@field completed integer|nil   Unix seconds; of a final one
 ---@field took integer|nil        seconds; of a final one
 ---@field credits number
----@field clip table              seconds, aspect_ratio, resolution
+---@field clip table              what it made (price.lua)
 ---@field media string[]          URLs; of a success
 ---@field reason string|nil       of a failure
 
@@ -33,7 +33,8 @@ function results.success(said)
   return result_object {
     code = 200, message = "success", media_urls = said.media,
     media_info = media_object {
-      type = "video", format = "mp4", duration = clip.seconds, aspect_ratio = clip.aspect_ratio, resolution = clip.resolution,
+      type = clip.image and "image" or "video", format = clip.image or "mp4", duration = clip.seconds,
+      aspect_ratio = clip.aspect_ratio, resolution = not clip.image and clip.resolution or nil,
     },
     usage = usage_object { credits = said.credits },
   }

@@ -1,40 +1,52 @@
 -- SPDX-License-Identifier: MIT
--- What the sandbox asks for a task, and how long its clip is. The figures are the sandbox's own: they only grow as real ones do.
-
--- Credits a second, by resolution.
-local per_second = { ["720p"] = 10, ["1080p"] = 16, ["4k"] = 40 }
-local flat = 50 -- for a model whose input the sandbox doesn't know
-local longest = 10
+-- What a task makes, and what the sandbox asks for it. The figures (model_*.lua) are the sandbox's own: they only grow as real ones do.
 
 -- With a video the model decides the length: here, that of the window, within what the model makes.
-local function window(video)
-  if type(video) ~= "table" then return nil end
-  local from, to = video.start or 0, video.ends
-  if type(from) ~= "number" or type(to) ~= "number" then return nil end
-  return math.tointeger(math.max(1, math.min(longest, math.ceil(to - from))))
+local function window(input, longest)
+  local video = (input.video_list or {})[1]
+  local from, to = video and video.start or 0, video and video.ends
+  return to and math.tointeger(math.max(1, math.min(longest, math.ceil(to - from)))) or nil
 end
 
----Length, shape and size of the clip that an input asks for.
----@param input table
----@return integer seconds
----@return string aspect_ratio
----@return string resolution
-local function clip(input)
-  local videos = type(input.video_list) == "table" and input.video_list or {}
-  local seconds = math.type(input.duration) == "integer" and input.duration > 0 and input.duration or window(videos[1]) or 4
-  return math.min(seconds, longest),
-    input.aspect_ratio == "9:16" and "9:16" or "16:9",
-    per_second[input.resolution] and input.resolution or "720p"
+local function integer(value)
+  return math.type(value) == "integer" and value > 0 and value or nil
 end
 
----What a task costs, in credits.
----@param model string
+local function list(value)
+  if type(value) == "string" then return { value } end
+  return type(value) == "table" and value[1] ~= nil and value or nil
+end
+
+local shapes = { ["16:9"] = true, ["9:16"] = true, ["1:1"] = true, ["4:3"] = true, ["3:4"] = true }
+
+local function shape(input, makes)
+  return shapes[input.aspect_ratio] and input.aspect_ratio or makes.shape or "16:9"
+end
+
+local function image(input, makes)
+  local count = input.num_images or 1
+  return { image = input.output_format or "png", count = count, aspect_ratio = shape(input, makes), resolution = "720p" },
+    count * makes.credits
+end
+
+local function video(input, makes)
+  local seconds = integer(input.duration) or makes.window and window(input, makes.longest) or makes.seconds
+  seconds = math.min(seconds, makes.longest)
+  local size = makes.sizes[input[makes.by]] or makes.sizes[makes.usual]
+  return { seconds = seconds, aspect_ratio = shape(input, makes), resolution = size.resolution }, seconds * size.credits
+end
+
+---What an input asks for, and its price.
+---@param model omni.sandbox.Model
 ---@param input table  already checked
----@return number
-local function credits(model, input)
-  if model ~= "google/gemini-omni" then return flat end
-  local seconds, _, resolution = clip(input)
-  return seconds * per_second[resolution]
+---@return table clip       seconds, or image ("png", "jpeg") and count; aspect_ratio, resolution, images, video
+---@return number credits
+local function of(model, input)
+  local makes = model.makes
+  local clip, credits = (makes.image and image or video)(input, makes)
+  clip.images = list(input[makes.images])
+  clip.video = makes.window and (input.video_list or {})[1] or input[makes.video]
+  return clip, credits
 end
 
-return { clip = clip, credits = credits }
+return { of = of }

@@ -5,7 +5,7 @@ local core = require "omni.core"
 local random = require "omni.sandbox.random"
 
 local rate = 24 -- frames a second
-local sizes = { ["720p"] = { 1280, 720 }, ["1080p"] = { 1920, 1080 }, ["4k"] = { 3840, 2160 } }
+local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }
 
 -- Advances of DejaVu Sans, space to tilde, rounded up: a letter's place in the alphabet is twentieths of the font size.
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
@@ -129,7 +129,8 @@ end
 -- As many of the facts, the most telling first, as fit.
 local function facts(spec, seconds, w, h, room)
   local images = type(spec.images) == "table" and #spec.images or spec.images or 0
-  local parts = { ("%g s"):format(seconds), ("%d × %d"):format(w, h) }
+  local parts = { ("%d × %d"):format(w, h) }
+  if not spec.image then table.insert(parts, 1, ("%g s"):format(seconds)) end
   if images > 0 then parts[#parts + 1] = said(images, "image") end
   if spec.video then parts[#parts + 1] = "video" end
   parts[#parts + 1] = ("seed %d"):format(spec.seed or 0)
@@ -164,6 +165,7 @@ local function writing(spec, directory, font, accent, seconds, w, h)
   local label = shorten(core.clean(spec.label or "omni sandbox", 400), room - 8.5)
   write_text("label", label, small, accent, side, ("%d-ascent"):format(top))
   write_text("facts", facts(spec, seconds, w, h, room), small, grey, side, ("h-%d-ascent"):format(top))
+  if spec.image then return table.concat(filters), texts end
   write(("timecode=%s:r=%d"):format(quote "00:00:00:00", rate), small, grey, ("w-tw-%d"):format(side),
     ("%d-ascent"):format(top))
   return table.concat(filters), texts
@@ -175,8 +177,17 @@ local function tone(pitch, seconds)
     pitch, pitch * 1.5, seconds) .. (",afade=d=0.2,afade=t=out:d=0.2:st=%.6f"):format(math.max(0, seconds - 0.2))
 end
 
+-- Width and height in pixels, both even.
+local function size_of(spec)
+  local across, down = (spec.aspect_ratio or "16:9"):match "^(%d+):(%d+)$"
+  local ratio, short = across / down, shorter_sides[spec.resolution or "720p"]
+  local long = math.floor(short * math.max(ratio, 1 / ratio) / 2 + 0.5) * 2
+  if ratio < 1 then return short, long end
+  return long, short
+end
+
 ---@class omni.sandbox.Slate
----@field graph string               for -filter_complex; its ends are [v] and [a]
+---@field graph string               for -filter_complex; its ends are [v] and, of a clip, [a]
 ---@field frames integer
 ---@field seconds number             of exactly so many frames
 ---@field texts table<string, string>  file name → text; empty without a font
@@ -187,12 +198,10 @@ end
 ---@param can { font: string|nil, gradients: boolean }
 ---@return omni.sandbox.Slate
 local function compose(spec, directory, can)
-  local size = sizes[spec.resolution or "720p"]
-  local w, h = size[1], size[2]
-  if spec.aspect_ratio == "9:16" then w, h = h, w end
-  local frames = math.max(1, math.floor(spec.seconds * rate + 0.5))
+  local w, h = size_of(spec)
+  local frames = spec.image and 1 or math.max(1, math.floor(spec.seconds * rate + 0.5))
   local seconds = frames / rate
-  local next_number = random.stream(spec.seed or 0, spec.prompt)
+  local next_number = random.stream(spec.seed or 0, spec.prompt .. (spec.index or ""))
   local function draw() return random.fraction(next_number) end
 
   local ground, accent = background(draw, seconds, w, h)
@@ -203,8 +212,8 @@ local function compose(spec, directory, can)
   local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- it grows from the left edge to the right one
   local filters, texts = "", {}
   if can.font then filters, texts = writing(spec, directory, can.font, accent, seconds, w, h) end
-  local graph = ("%s[back];%s[bar];[back][bar]overlay=x=%s:y=H-h%s[v];%s[a]"):format(
-    ground, bar, moving, filters, tone(82.4 * 2 ^ (math.floor(12 * draw()) / 12), seconds))
+  local graph = ("%s[back];%s[bar];[back][bar]overlay=x=%s:y=H-h%s[v]"):format(ground, bar, moving, filters)
+  if not spec.image then graph = ("%s;%s[a]"):format(graph, tone(82.4 * 2 ^ (math.floor(12 * draw()) / 12), seconds)) end
   return { graph = graph, frames = frames, seconds = seconds, texts = texts }
 end
 

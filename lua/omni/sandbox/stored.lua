@@ -1,19 +1,27 @@
 -- SPDX-License-Identifier: MIT
 -- What the sandbox serves as files: a task's clip, and what was uploaded. Found by their paths, also where an input names them.
 
+local asset = require "omni.asset"
+local words = require "omni.schema.words"
+
 local function describe(service, path, tag, kind)
   local file, message = service.stat(path)
   if not file then return nil, 404, "this file is gone: " .. tostring(message) end
   return { path = path, size = file.size, modified = file.mtime, tag = ("%s-%x"):format(tag, file.size), kind = kind }
 end
 
-local function clip(service, id)
-  local task = service.tasks:find(id)
-  if not task or service.tasks:settle(task) ~= "success" or not task.path then return nil, 404, "no such file" end
+local media_types = { mp4 = "video/mp4", png = "image/png", jpg = "image/jpeg" }
+
+-- "ID.mp4", "ID.png", and of further images "ID.2.png".
+local function made(service, name)
+  local id, ending = name:match "^([%x-]+)%.([%w.]+)$"
+  local task = id and service.tasks:find(id)
+  local path = task and service.tasks:settle(task) == "success" and task.files[ending]
+  if not path then return nil, 404, "no such file" end
   if service.media_seconds and service.now() - math.max(task.ends_at, task.drawn_at) >= service.media_seconds then
     return nil, 410, "this file has expired"
   end
-  return describe(service, task.path, id:sub(1, 8), "video/mp4")
+  return describe(service, path, ("%s-%d"):format(id:sub(1, 8), tonumber(ending:match "^%d+") or 1), media_types[ending:match "[^.]+$"])
 end
 
 local function upload(service, name)
@@ -24,13 +32,13 @@ end
 
 -- kind: what faults can be told to strike; find(service, name): what files.answer takes, or nil, status, message.
 local kinds = {
-  { kind = "media", path = "^/media/([^/]+)%.mp4$", find = clip },
+  { kind = "media", path = "^/media/([^/]+)$", find = made },
   { kind = "file", path = "^/files/([^/]+)$", find = upload },
 }
 
 -- The service fetches what an input names. URLs elsewhere are taken to be good; one of this sandbox must lead to a file.
 local function is_lost(service, url)
-  if type(url) ~= "string" or url:sub(1, #service.url) ~= service.url then return false end
+  if type(url) ~= "string" or url:find "%s" or url:sub(1, #service.url) ~= service.url then return false end
   local path = url:sub(#service.url + 1):match "^/[^?#]*"
   for _, kind in ipairs(path and kinds or {}) do
     local name = path:match(kind.path)
@@ -39,15 +47,47 @@ local function is_lost(service, url)
   return path ~= nil
 end
 
----What is wrong with a task's references, the field named; nil when nothing is.
----@param service table  the sandbox's: url, tasks, uploads, stat, now, media_seconds
----@param spec table     what its clip is drawn from: images, video
----@return string|nil
-local function lost_reference(service, spec)
-  for i, url in ipairs(type(spec.images) == "table" and spec.images or {}) do
-    if is_lost(service, url) then return ("input.img_urls[%d]: there is no such file"):format(i) end
-  end
-  if type(spec.video) == "table" and is_lost(service, spec.video.url) then return "input.video_list[1].url: there is no such file" end
+---Where what a task makes can be had.
+---@param service table  the sandbox's: url
+---@param task omni.sandbox.Task
+---@return string[]
+local function media_urls(service, task)
+  local urls = {}
+  for i, ending in ipairs(task.endings) do urls[i] = ("%s/media/%s.%s"):format(service.url, task.id, ending) end
+  return urls
 end
 
-return { kinds = kinds, lost_reference = lost_reference }
+---Where nothing can be had.
+---@param service table
+---@return string
+local function forged_url(service)
+  return service.url .. "/media/forged.mp4"
+end
+
+local function positions(list)
+  local all = {}
+  for i in ipairs(list) do all[i] = i end
+  return all
+end
+
+local function lost_in(service, value, place)
+  if type(value) == "table" then
+    for _, key in ipairs(value[1] ~= nil and positions(value) or words.sorted_names(value)) do
+      local found = lost_in(service, value[key], asset.place_of(place, key))
+      if found then return found end
+    end
+  elseif is_lost(service, value) then
+    return place
+  end
+end
+
+---What is wrong with the files that an input names, the field named; nil when nothing is.
+---@param service table  the sandbox's: url, tasks, uploads, stat, now, media_seconds
+---@param input table
+---@return string|nil
+local function lost_reference(service, input)
+  local place = lost_in(service, input, "input")
+  return place and place .. ": there is no such file" or nil
+end
+
+return { kinds = kinds, lost_reference = lost_reference, media_urls = media_urls, forged_url = forged_url }

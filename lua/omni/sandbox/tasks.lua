@@ -6,22 +6,24 @@ local json = require "omni.sandbox.json"
 local payload = require "omni.sandbox.payload"
 local random = require "omni.sandbox.random"
 
-local ledger_object = json.shape { "submits", "charged", "tasks" }
-local entry_object = json.shape { "task_id", "model", "input", "credits", "status", "create_at", "complete_at" }
+local ledger_object = json.shape { "submits", "charged", "tasks", "accounts" }
+local entry_object = json.shape { "task_id", "account", "model", "input", "credits", "status", "create_at", "complete_at" }
 
 ---@class omni.sandbox.Task
 ---@field id string
+---@field account omni.sandbox.Account
 ---@field model string
 ---@field input string          JSON text, as it was sent
 ---@field prompt string|nil
 ---@field callback_url string|nil
 ---@field credits number
----@field clip table            what its clip shows: prompt, seconds, aspect_ratio, resolution, ...
+---@field clip table            what it makes (price.lua), and `prompt`
 ---@field fate table            ends ("success" or "failed"), reason, no_media, never
 ---@field status string         as it was when last asked for
 ---@field created integer       Unix seconds
 ---@field began number          monotonic seconds, as are runs_at and ends_at
----@field path string|nil       the clip's file, once it is drawn
+---@field files table<string, string>  paths by the ends of their URLs, "mp4": once drawn
+---@field endings string[]       of its URLs
 ---@field drawn_at number|nil
 ---@field drawn fun()|nil       told when it is drawn, or can't be
 ---@field completed integer|nil Unix seconds
@@ -30,29 +32,55 @@ local entry_object = json.shape { "task_id", "model", "input", "credits", "statu
 local Tasks_methods = {}
 local Tasks_mt = { __name = "omni.sandbox.tasks", __index = Tasks_methods }
 
+local extensions = { png = "png", jpeg = "jpg" }
+
+-- What is to be drawn for a task, and how each one's URL ends: one clip, or images.
+local function drawings(clip)
+  local specs, endings = {}, {}
+  for i = 1, clip.count or 1 do
+    local spec = {}
+    for name, value in pairs(clip) do spec[name] = value end
+    spec.count, spec.index = nil, i > 1 and i or nil
+    local ending = clip.image and extensions[clip.image] or "mp4"
+    specs[i], endings[i] = spec, i > 1 and ("%d.%s"):format(i, ending) or ending
+  end
+  return specs, endings
+end
+
+-- Has all of it drawn. The task can end when the last one is there.
+local function draw(self, task, specs)
+  local left = #specs
+  for i, spec in ipairs(specs) do
+    self.draw(spec, function(path, message)
+      left, task.files[task.endings[i]] = left - 1, path
+      if not path then task.fate.ends, task.fate.reason = "failed", "no clip could be drawn: " .. tostring(message) end
+      if left > 0 then return end
+      task.drawn_at = self.now()
+      if task.drawn then task.drawn() end
+    end)
+  end
+end
+
 ---Accepts a task: charges it, gives it an id, and has its clip drawn.
----@param wanted { model: string, input: string, prompt: string|nil, callback_url: string|nil, credits: number, clip: table, fate: table }
----@return omni.sandbox.Task|nil  nil when the balance is too low
+---@param wanted { account: omni.sandbox.Account, model: string, input: string, prompt: string|nil, callback_url: string|nil,
+---  credits: number, clip: table, fate: table }
+---@return omni.sandbox.Task
 function Tasks_methods:accept(wanted)
-  if wanted.credits > self.balance then return nil end
   local id = random.uuid(self.ids)
   local lasts = self.seconds * (0.8 + 0.4 * random.fraction(self.jitter))
   local now = self.now()
   local task = wanted --[[@as omni.sandbox.Task]]
   task.id, task.status, task.created = id, "pending", self.wall()
   task.began, task.runs_at, task.ends_at = now, now + lasts / 10, now + lasts
-  self.balance, self.charged = self.balance - task.credits, self.charged + task.credits
+  self.accounts:charge(task.account, task, self)
   self.by_id[id] = task
   self.in_order[#self.in_order + 1] = task
   local fate = task.fate
   task.draws = fate.ends == "success" and not fate.no_media and not fate.never
-  if task.draws then
-    self.draw(task.clip, function(path, message)
-      task.path, task.drawn_at = path, self.now()
-      if not path then fate.ends, fate.reason = "failed", "no clip could be drawn: " .. tostring(message) end
-      if task.drawn then task.drawn() end
-    end)
-  end
+  local specs
+  specs, task.endings = drawings(task.clip)
+  task.files = {}
+  if task.draws then draw(self, task, specs) end
   return task
 end
 
@@ -91,11 +119,11 @@ end
 
 ---The task object of the contract, as a query and a callback tell it.
 ---@param task omni.sandbox.Task
----@param media_url string  where its clip can be had
+---@param media_urls string[]  where what it makes can be had
 ---@return table
-function Tasks_methods:describe(task, media_url)
+function Tasks_methods:describe(task, media_urls)
   local status = self:settle(task)
-  return said(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or { media_url })
+  return said(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
 end
 
 ---The same, and not true: as if it had, now, another status.
@@ -112,23 +140,25 @@ end
 
 ---The charge ledger. The inputs are the clients' own texts (`json.raw`), or tables when `decoded`.
 ---@param decoded? boolean
----@return { submits: integer, charged: number, tasks: table[] }
+---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Tasks_methods:ledger(decoded)
-  local entries = {}
+  local entries, charged = {}, 0
   for i, task in ipairs(self.in_order) do
     local input = decoded and json.decode(task.input) or json.raw(task.input)
     entries[i] = entry_object {
-      task_id = task.id, model = task.model, input = input, credits = task.credits, status = self:settle(task),
-      create_at = task.created, complete_at = task.completed,
+      task_id = task.id, account = task.account.account, model = task.model, input = input, credits = task.credits,
+      status = self:settle(task), create_at = task.created, complete_at = task.completed,
     }
+    charged = charged + task.credits
   end
-  return ledger_object { submits = #entries, charged = self.charged, tasks = entries }
+  return ledger_object { submits = #entries, charged = charged, tasks = entries, accounts = self.accounts:entries() }
 end
 
----@param settings omni.sandbox.Settings  seconds, seed, credits, now, wall, draw
-local function open(settings)
+---@param settings omni.sandbox.Settings  seconds, seed, now, wall, draw
+---@param accounts table  from accounts.open
+local function open(settings, accounts)
   return setmetatable({
-    seconds = settings.seconds, balance = settings.credits, charged = 0,
+    seconds = settings.seconds, accounts = accounts,
     now = settings.now, wall = settings.wall, draw = settings.draw,
     ids = random.stream(settings.seed, "ids"), jitter = random.stream(settings.seed, "jitter"),
     by_id = {}, in_order = {},

@@ -36,10 +36,10 @@ function Uploads_methods:find(name)
 end
 
 -- Why a request may not put its body there: a status and a message; or nothing when it may.
-local function objection(self, place, request, signature, key)
+local function objection(self, place, request, signature, leaks)
   local headers = request.headers
   for name, value in pairs(headers) do
-    if name == "x-api-key" or value:find(key, 1, true) then
+    if name == "x-api-key" or leaks(value) then
       return 400, ("the API key came with an upload (header %s); it is for the service's own calls only"):format(name)
     end
   end
@@ -56,13 +56,13 @@ end
 ---@param name string            of the place
 ---@param request { headers: table<string, string>, body: string }
 ---@param signature string|nil   the one that came with it
----@param key string             the API key, which must not come with it
+---@param leaks fun(text: string): boolean  whether a text holds an API key, which must not come with it
 ---@return omni.sandbox.Place|nil
 ---@return integer|nil status    why not
 ---@return string|nil message
-function Uploads_methods:take(name, request, signature, key)
+function Uploads_methods:take(name, request, signature, leaks)
   local place = self.by_name[name]
-  local status, message = objection(self, place, request, signature, key)
+  local status, message = objection(self, place, request, signature, leaks)
   if status then return nil, status, message end
   local path, why = self.keep(place.name, request.body)
   if not path then return nil, 500, "the file can't be kept: " .. tostring(why) end

@@ -25,12 +25,19 @@ local function inverse(set)
   return other
 end
 
--- As a class collects them, out of order: by their beginnings.
+-- As a class collects them, out of order: by their beginnings, and without seams.
 local function ordered(set)
-  local pairs_of, sorted = {}, {}
-  for i = 1, #set, 2 do pairs_of[#pairs_of + 1] = { set[i], set[i + 1] } end
-  table.sort(pairs_of, function(x, y) return x[1] < y[1] end)
-  for i, pair in ipairs(pairs_of) do sorted[2 * i - 1], sorted[2 * i] = pair[1], pair[2] end
+  local ranges, sorted = {}, {}
+  for i = 1, #set, 2 do ranges[#ranges + 1] = { set[i], set[i + 1] } end
+  table.sort(ranges, function(x, y) return x[1] < y[1] end)
+  for _, range in ipairs(ranges) do
+    local last = sorted[#sorted]
+    if last and range[1] <= last + 1 then
+      sorted[#sorted] = math.max(last, range[2])
+    else
+      table.move(range, 1, 2, #sorted + 1, sorted)
+    end
+  end
   return sorted
 end
 
@@ -280,7 +287,7 @@ function Pattern_methods:is_in(text, spend)
     local following = no_states()
     for i = 1, #states do
       local set = program[states[i]].set
-      spend(1 + #set // 2)
+      spend(1 + #set // 8)
       if has(set, after) and reach(program, states[i] + 1, after, points[at + 1], following, spend) then return true end
     end
     states, before = following, after

@@ -7,8 +7,11 @@ local json = require "omni.json"
 local keywords = require "omni.schema.keywords"
 local pattern = require "omni.schema.pattern"
 
-local most_steps <const> = 500000 -- a schema comes from the network: what would keep the loop for longer than a second isn't followed
-local most_depth <const> = 400    -- of schemas within schemas, references among them
+-- A schema comes from the network: what would keep the loop for longer than about a second isn't followed.
+local most_steps <const> = 300000
+local most_depth <const> = 400          -- of schemas within schemas, references among them
+local most_of_pattern <const> = 1000000 -- a pattern's steps in one text, which are small
+local small <const> = 16                -- of them in one of a walk's steps
 
 local given_up <const> = {} -- raised when a limit is passed
 
@@ -146,20 +149,29 @@ function Walk_methods:pattern(text)
   if type(text) ~= "string" then return nil end
   local known = self.patterns[text]
   if known == nil then
-    self:spend(#text)
+    self:spend(1 + #text // small)
     known = pattern.compile(text) or false
     self.patterns[text] = known
   end
   return known or nil
 end
 
----Whether an expression is found in a text; nil when it isn't understood.
+---Whether an expression is found in a text; nil when it isn't understood, or would take too long.
 ---@param expression any
 ---@param text string
 ---@return boolean|nil
 function Walk_methods:matches(expression, text)
   local found = self:pattern(expression)
-  return found and found:is_in(text, self.spender)
+  if not found then return nil end
+  local left = most_of_pattern
+  local fine, is_in = pcall(found.is_in, found, text, function(steps)
+    left = left - steps
+    if left < 0 then error(given_up, 0) end
+  end)
+  self:spend((most_of_pattern - left) // small)
+  if fine then return is_in end
+  if is_in ~= given_up then error(is_in, 0) end
+  return nil
 end
 
 ---Where a local reference leads: "#/$defs/image".
@@ -214,11 +226,9 @@ end
 ---@param kinds table<table, string>
 ---@return omni.schema.Walk
 local function new(root, kinds)
-  local walk = setmetatable({
+  return setmetatable({
     root = root, kinds = kinds, trail = {}, patterns = {}, names_of = {}, left = most_steps, depth = 0,
   }, Walk_mt)
-  walk.spender = function(steps) walk:spend(steps) end
-  return walk
 end
 
 return { given_up = given_up, new = new }

@@ -1,0 +1,133 @@
+-- SPDX-License-Identifier: MIT
+-- What `omni doctor` asks of the keys and of the service (cli/checks.lua).
+--
+-- Besides what omni offers to everybody it takes the sandbox's key by name: where there is no other, the service is asked with that one.
+
+local core = require "omni.core"
+local text = require "omni.cli.text"
+
+local service = {}
+
+local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) end
+
+-- Where the keys' files are. One that others can read isn't used, and a key in it is known to others.
+---The keys that are there, and whether others can read them.
+---@param found table
+---@param say omni.cli.Say
+function service.keys(found, say)
+  local keys = require "omni.cli.keys"
+  local problem
+  found.keys, problem = keys.find()
+  if not found.keys then say("problem", text.problem(problem), problem.hint) end
+  for _, key in ipairs(found.keys or {}) do
+    if key.looks_right then
+      say("ok", keys.describe(key))
+    else
+      say("warning", keys.describe(key) .. ": it doesn't look like one of the service's (ak_ and 32 characters)",
+        "is it whole? It is used all the same")
+    end
+  end
+  for _, path in ipairs(require("omni.credentials").files()) do
+    local info = core.stat(path)
+    if info and info.mode & 0x3f ~= 0 and not (problem and problem.message:find(path, 1, true)) then
+      local told = ("%s can be read by other users of this machine (mode %03o)"):format(path, info.mode & 511)
+      say("warning", told, "chmod 600 " .. text.quote(path))
+    end
+  end
+end
+
+local proxies <const> = { "https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY" }
+
+-- The names only: a proxy's URL can hold a password.
+local function proxy_names()
+  local names = {}
+  for _, name in ipairs(proxies) do
+    local value = os.getenv(name)
+    if value and value ~= "" then names[#names + 1] = name end
+  end
+  return #names > 0 and table.concat(names, ", ") or nil
+end
+
+-- What an answer's way took, from the beginning on.
+local function way_of(trace)
+  local parts = { trace.address and "at " .. trace.address }
+  for _, step in ipairs { { "lookup", "name" }, { "connect", "connection" }, { "tls", "TLS" } } do
+    local seconds = trace[step[1]]
+    if seconds then parts[#parts + 1] = ("%s after %s"):format(step[2], milliseconds(seconds)) end
+  end
+  return ("in %s (%s)"):format(milliseconds(trace.total or 0), table.concat(parts, ", "))
+end
+
+local function why_no_answer(probe)
+  local proxy, message = proxy_names(), probe.failure.message
+  if message:lower():find "certificate" then
+    return ("is this machine's clock right? It says %s. Else: install ca-certificates, or ask who runs this network")
+      :format(os.date "!%Y-%m-%d %H:%M UTC")
+  end
+  if proxy then return "the environment names a proxy (" .. proxy .. "): is it right, and does it let you through?" end
+  return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
+end
+
+-- What the service says to a key; to none of one's own it should say "unauthorized", if anything.
+local function judge(key, probe, say)
+  local failure, own = probe.failure, key.fingerprint ~= nil
+  if not own and (not failure or failure.code == "unauthorized") then return nil end
+  if not failure then
+    if probe.balance > 0 then return say("ok", ("key %s is accepted: %s"):format(key.fingerprint, text.credits(probe.balance))) end
+    return say("warning", ("key %s is accepted, and has no credits"):format(key.fingerprint), "buy some, or use another key")
+  end
+  local told = (own and ("key %s: "):format(key.fingerprint) or "") .. text.problem(failure)
+  if failure.code == "unauthorized" then
+    return say("problem", told, ("the service doesn't take this key: look it up at the service's site, and correct %s"):format(key.from))
+  end
+  if failure.code == "bad_answer" then
+    return say("problem", told, "this isn't the service: is the base URL right, and is the network open?")
+  end
+  local passing = failure.code == "rate_limited" or failure.code == "maintenance"
+  return say(passing and "warning" or "problem", told, failure.hint or "try again later")
+end
+
+---Whether the service answers, what it says to each key, and what its clock says.
+---@param found table
+---@param say omni.cli.Say
+function service.answer(found, say)
+  local play = require("omni.credentials").play -- without a key of one's own it is asked with this one, which opens nothing
+  local client, problem = require("omni").client {
+    base_url = found.given.base_url, api_key = play, ledger = false, on_warning = function(warning) say("warning", warning) end,
+  }
+  if not client then return say("problem", text.problem(problem), problem.hint) end
+  local base_url = client.base_url
+  client:close()
+  local ask = require("omni.cli.probe").ask
+  local answered
+  for _, key in ipairs(found.keys or { { secret = play } }) do
+    local probe = ask(base_url, key.secret)
+    local failure = probe.failure
+    if failure and not failure.status then
+      return say("problem", ("%s doesn't answer: %s"):format(base_url, text.problem(failure)), why_no_answer(probe))
+    end
+    if not answered then
+      say("ok", ("%s answers %s"):format(base_url, way_of(probe.trace)))
+    end
+    answered = answered or probe
+    judge(key, probe, say)
+  end
+  found.probe = answered
+end
+
+local skewed <const> = 60 -- seconds
+
+---The clock, by what the service's answer said.
+---@param found table
+---@param say omni.cli.Say
+function service.clock(found, say)
+  local probe = found.probe
+  if not probe then return end -- which was told
+  if not probe.ahead then return say("ok", "the service doesn't say what time it is") end
+  local off = math.abs(probe.ahead)
+  if off <= skewed then return say("ok", "the clock agrees with the service's") end
+  say("warning", ("this machine's clock is %s %s the service's"):format(text.elapsed(off), probe.ahead > 0 and "behind" or "ahead of"),
+    "set it (timedatectl set-ntp true): TLS and the URLs of uploads go wrong with it")
+end
+
+return service

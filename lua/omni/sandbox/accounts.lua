@@ -1,0 +1,170 @@
+-- SPDX-License-Identifier: MIT
+-- The sandbox's accounts: a key each, with a balance, tasks in flight, and a rate of its own.
+
+local credentials = require "omni.credentials"
+local json = require "omni.sandbox.json"
+
+local most_keys <const> = 1000
+
+local entry_object = json.shape { "account", "in_flight", "peak", "charged", "balance" }
+
+---@class omni.sandbox.Account
+---@field key string
+---@field number integer          which one it is, from 1
+---@field account string          the key's fingerprint
+---@field balance number
+---@field charged number
+---@field in_flight integer|nil   tasks in flight at most
+---@field peak integer            the most that were in flight at once
+---@field rate number|nil         requests a second at most
+---@field revoked boolean
+---@field running omni.sandbox.Task[]  those that weren't final when last looked at
+
+-- --- what is asked for
+
+local fields = { key = true, in_flight = true, credits = true, rate = true }
+
+local function is_amount(value) return type(value) == "number" and value >= 0 and value < math.huge end
+local function is_limit(value) return math.type(value) == "integer" and value >= 1 end
+
+local function wrong_in(wanted, name)
+  local key = wanted.key
+  if type(key) ~= "string" or key == "" or key:find "[%c ]" then return name("key") .. " must be a text without spaces" end
+  if wanted.in_flight and not is_limit(wanted.in_flight) then return name("in_flight") .. " must be a whole number, 1 or more" end
+  if not is_amount(wanted.credits) then return name("credits") .. " must be 0 or more" end
+  if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
+end
+
+-- What stands for one key: its limit, or a table.
+local function one_of(item, number, usual)
+  if math.type(item) == "integer" then item = { in_flight = item } end
+  if type(item) ~= "table" then
+    return nil, ("option 'keys[%d]' must be a limit or { key=, in_flight=, credits=, rate= }"):format(number)
+  end
+  for field in pairs(item) do
+    if not fields[field] then
+      return nil, ("option 'keys[%d]' has no '%s'; known are: credits, in_flight, key, rate"):format(number, tostring(field))
+    end
+  end
+  return {
+    key = item.key or credentials.play_key(number), in_flight = item.in_flight or usual.in_flight,
+    credits = item.credits or usual.credits, rate = item.rate or usual.rate,
+  }
+end
+
+---Reads what the options say of keys.
+---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }  keys: how many, or an array
+---  of limits and { key=, in_flight=, credits=, rate= }; what one doesn't say stands beside it
+---@return { key: string, in_flight?: integer, credits: number, rate?: number }[]|nil
+---@return string|nil message
+local function read(options)
+  local usual = { in_flight = options.in_flight, credits = options.credits or 10000, rate = options.rate }
+  if options.keys == nil then
+    local wanted = { key = options.key or credentials.play, in_flight = usual.in_flight, credits = usual.credits, rate = usual.rate }
+    local wrong = wrong_in(wanted, function(field) return ("option '%s'"):format(field) end)
+    return not wrong and { wanted } or nil, wrong
+  end
+  if options.key then return nil, "options 'key' and 'keys' exclude each other" end
+  local items, all, seen = options.keys, {}, {}
+  if math.type(items) == "integer" then
+    items = {}
+    for i = 1, math.min(options.keys, most_keys + 1) do items[i] = {} end
+  end
+  if type(items) ~= "table" or #items < 1 or #items > most_keys then
+    return nil, ("option 'keys' must be a number or an array: of 1 to %d keys"):format(most_keys)
+  end
+  for number, item in ipairs(items) do
+    local wanted, message = one_of(item, number, usual)
+    message = message or wrong_in(wanted, function(field) return ("option 'keys[%d].%s'"):format(number, field) end)
+    if message then return nil, message end
+    if seen[wanted.key] then return nil, ("option 'keys[%d].key' stands there twice"):format(number) end
+    seen[wanted.key], all[number] = true, wanted
+  end
+  return all
+end
+
+-- --- the accounts
+
+local Accounts_methods = {}
+local Accounts_mt = { __name = "omni.sandbox.accounts", __index = Accounts_methods }
+
+---@param key string|nil
+---@return omni.sandbox.Account|nil
+function Accounts_methods:find(key)
+  return self.by_key[key or ""]
+end
+
+---Whether a text holds one of the keys.
+---@param text string
+---@return boolean
+function Accounts_methods:leaks(text)
+  for _, account in ipairs(self) do
+    if text:find(account.key, 1, true) then return true end
+  end
+  return false
+end
+
+---Counts a request of an account that has a rate: a second's worth may come at once.
+---@param account omni.sandbox.Account
+---@return number|nil wait  seconds until the next one would pass; nil: this one does
+function Accounts_methods:wait(account)
+  if not account.rate then return nil end
+  local now, most = self.now(), math.max(1, account.rate)
+  account.allowed = math.min(most, (account.allowed or most) + (now - (account.counted or now)) * account.rate)
+  account.counted = now
+  if account.allowed < 1 then return (1 - account.allowed) / account.rate end
+  account.allowed = account.allowed - 1
+  return nil
+end
+
+---How many tasks of an account aren't final.
+---@param account omni.sandbox.Account
+---@param tasks table
+---@return integer
+function Accounts_methods:count(account, tasks) -- luacheck: ignore self
+  local still = {}
+  for _, task in ipairs(account.running) do
+    tasks:settle(task)
+    if not task.completed then still[#still + 1] = task end
+  end
+  account.running = still
+  return #still
+end
+
+---Charges an account for a task that it has from now on.
+---@param account omni.sandbox.Account
+---@param task omni.sandbox.Task
+---@param tasks table
+function Accounts_methods:charge(account, task, tasks)
+  account.balance, account.charged = account.balance - task.credits, account.charged + task.credits
+  account.peak = math.max(account.peak, self:count(account, tasks) + 1)
+  account.running[#account.running + 1] = task
+end
+
+---What was charged, account by account.
+---@return table[]
+function Accounts_methods:entries()
+  local entries = {}
+  for i, account in ipairs(self) do
+    entries[i] = entry_object {
+      account = account.account, in_flight = account.in_flight, peak = account.peak, charged = account.charged, balance = account.balance,
+    }
+  end
+  return entries
+end
+
+---@param wanted table[]  from `read`
+---@param now fun(): number
+local function open(wanted, now)
+  local accounts = setmetatable({ by_key = {}, now = now }, Accounts_mt)
+  for number, one in ipairs(wanted) do
+    local account = {
+      key = one.key, number = number, account = credentials.fingerprint(one.key), balance = one.credits, charged = 0,
+      in_flight = one.in_flight, peak = 0, rate = one.rate, revoked = false, running = {},
+    }
+    accounts[number], accounts.by_key[one.key] = account, account
+  end
+  return accounts
+end
+
+return { open = open, read = read }

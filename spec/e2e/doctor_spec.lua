@@ -1,0 +1,329 @@
+-- SPDX-License-Identifier: MIT
+-- `omni doctor`, against a sandbox that it can't tell from the service, and servers that are none.
+local asked = require "helper.ledger"
+local credentials = require "omni.credentials"
+local env = require "helper.env"
+local hostile = require "helper.hostile"
+local program = require "helper.program"
+local tls = require "helper.tls"
+
+local key <const> = "ak_fedcba9876543210fedcba9876543210"
+local shown <const> = credentials.fingerprint(key)
+local path <const> = "/api/v1/client/account/balance"
+
+-- An environment out of several, without ffmpeg, which takes its time.
+local function with(...)
+  local all = {}
+  for _, more in ipairs { ... } do
+    for name, value in pairs(more) do all[name] = value end
+  end
+  all.PATH = all.PATH ~= program.tools.PATH and all.PATH or nil
+  return all
+end
+
+-- The findings of one check, "state: text > hint" each.
+local function of(result, check)
+  local list = {}
+  for _, finding in ipairs(program.events_of(result)[1].checks) do
+    if finding.check == check then
+      list[#list + 1] = finding.state .. ": " .. finding.text .. (finding.hint and " > " .. finding.hint or "")
+    end
+  end
+  return table.concat(list, "\n")
+end
+
+local function doctor(environment, ...)
+  return program.run({ "doctor", "--json", ... }, { environment = environment })
+end
+
+local function balance(text) return hostile.json(('{"code":200,"message":"success","data":{"balance":%s}}'):format(text)) end
+
+describe("omni doctor", function()
+  local service
+
+  setup(function() service = program.real_service { credits = 120 } end)
+  teardown(function() service.stop() end)
+
+  it("says that all is well, a line each, and exits with 0", function()
+    local result = program.run({ "doctor" }, { environment = service.environment })
+    assert.same({ 0, "" }, { result.code, result.err })
+    assert.equal("all that omni needs is there", result.lines[#result.lines])
+    for i = 1, #result.lines - 1 do assert.matches("^ok       %S", result.lines[i]) end
+    assert.matches("omni " .. require("omni.version"):gsub("%p", "%%%0") .. ", Lua 5.4, libcurl [%d.]+ %(.*argparse [%d.]+", result.out)
+    assert.matches("key " .. credentials.fingerprint(service.key) .. ", from CRUN_API_KEY\n", result.out, 1, true)
+    assert.matches(service.url .. " answers in %d+ ms %(at 127%.0%.0%.1", result.out)
+    assert.matches("is accepted: 120 credits\n", result.out, 1, true)
+    for _, text in ipairs { "the clock agrees", "the ledger will be", "with libx264 and ffprobe", "GiB free" } do
+      assert.truthy(result.out:find(text, 1, true), text)
+    end
+    assert.is_nil(result.out:find(service.key, 1, true))
+  end)
+
+  it("spends nothing, and leaves nothing behind", function()
+    local files <close> = env.directory()
+    env.output("mkdir " .. env.quote(files:file "empty"))
+    local environment = with(service.environment)
+    for _, name in ipairs { "XDG_STATE_HOME", "HOME", "TMPDIR" } do environment[name] = files:file "empty" end
+    local result = program.run({ "doctor" }, { environment = environment, directory = files:file "empty" })
+    assert.equal(0, result.code)
+    assert.equal("", env.output("ls -A " .. env.quote(files:file "empty")))
+    assert.equal(0, service.submits())
+  end)
+
+  it("tells a program in one line of JSON", function()
+    local result = doctor(service.environment)
+    assert.same({ 0, 1 }, { result.code, #result.lines })
+    local event = program.events_of(result)[1]
+    assert.same({ "doctor", 0, require "omni.version" }, { event.event, math.tointeger(event.exit), event.version })
+    local names = {}
+    for i, finding in ipairs(event.checks) do
+      names[i] = finding.check
+      assert.equal("ok", finding.state)
+      assert.equal("string", type(finding.text))
+    end
+    assert.equal("program keys service service clock ledger ffmpeg terminal disk", table.concat(names, " "))
+  end)
+
+  describe("about the key", function()
+    it("says what to do without one, exits with 1, and looks at all the rest", function()
+      local result = doctor(with { CRUN_BASE_URL = service.url })
+      assert.equal(1, result.code)
+      assert.matches("^problem: there is no API key > .*CRUN_API_KEY", of(result, "keys"))
+      assert.matches("^ok: .* answers in %d+ ms[^\n]*$", of(result, "service"))
+      assert.equal("ok: the clock agrees with the service's", of(result, "clock"))
+    end)
+
+    it("says where one stands that the service refuses", function()
+      local result = doctor(with(service.environment, { CRUN_API_KEY = key }))
+      assert.equal(1, result.code)
+      assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*correct CRUN_API_KEY$", of(result, "service"))
+      assert.is_nil(result.out:find(key, 1, true))
+    end)
+
+    it("finds it in the file of the service's own client, and says that others must not read that", function()
+      local home <close> = env.directory()
+      env.output("mkdir " .. env.quote(home:file ".crun"))
+      local file = env.write(home:file ".crun/.env", "export CRUN_API_KEY=" .. service.key .. "\n")
+      env.output("chmod 600 " .. env.quote(file))
+      local environment = with(service.environment, { CRUN_API_KEY = "", HOME = home.path })
+      local fine = doctor(environment)
+      assert.same({ 0, ("ok: key %s, from %s"):format(credentials.fingerprint(service.key), file) }, { fine.code, of(fine, "keys") })
+      env.output("chmod 644 " .. env.quote(file))
+      local refused = doctor(environment)
+      assert.equal(1, refused.code)
+      assert.equal(("problem: %s can be read by other users of this machine; the key in it isn't used > chmod 600 %s"):format(file, file),
+        of(refused, "keys"))
+      local unused = doctor(with(service.environment, { HOME = home.path }))
+      assert.equal(0, unused.code)
+      assert.matches(("\nwarning: %s can be read by other users of this machine (mode 644) > chmod 600 %s"):format(file, file),
+        of(unused, "keys"), 1, true)
+      assert.is_nil((fine.out .. refused.out .. unused.out):find(service.key, 1, true))
+    end)
+
+    it("warns of one that looks odd, and of an account without credits", function()
+      local server <close> = hostile.start()
+      server:script { GET = { { balance "0" } } }
+      local result = doctor(with { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_short" })
+      assert.equal(0, result.code)
+      assert.matches("^warning: key %x+, from CRUN_API_KEY: it doesn't look like", of(result, "keys"))
+      assert.matches("\nwarning: key %x+ is accepted, and has no credits", of(result, "service"))
+      assert.is_nil(result.out:find("ak_short", 1, true))
+    end)
+  end)
+
+  describe("about the service", function()
+    it("says that nobody answers, and exits with 1", function()
+      local url = "http://127.0.0.1:" .. hostile.dead_port()
+      local result = doctor(with { CRUN_API_KEY = key }, "--base-url", url)
+      assert.equal(1, result.code)
+      assert.matches("^problem: " .. url .. " doesn't answer: .* > is there a network%? Is the base URL right%?", of(result, "service"))
+      assert.equal("", of(result, "clock"))
+    end)
+
+    it("asks once, for the balance", function()
+      local server <close> = hostile.start()
+      server:script { GET = { { balance "7.5" } } }
+      local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
+      assert.matches("is accepted: 7.5 credits", of(result, "service"), 1, true)
+      assert.equal(1, #server:seen().requests)
+      assert.same({ "GET", path }, { server:requests()[1].method, server:requests()[1].target })
+      assert.equal(key, server:requests()[1].headers["x-api-key"])
+    end)
+
+    it("tells a page of somebody else's from the service", function()
+      local server <close> = hostile.start()
+      server:script { GET = { { hostile.answer("200 OK", "<html>Please log in to the hotel's network</html>", {}) } } }
+      for _, environment in ipairs { { CRUN_API_KEY = key }, {} } do
+        local result = doctor(with({ CRUN_BASE_URL = server.url }, environment))
+        assert.equal(1, result.code)
+        assert.matches("\nproblem: [^\n]* > this isn't the service", of(result, "service"))
+      end
+    end)
+
+    it("warns of maintenance, which passes", function()
+      local busy = program.real_service { faults = { "status-455" } }
+      local result = doctor(busy.environment)
+      busy.stop()
+      assert.equal(0, result.code)
+      assert.matches("\nwarning: key %x+: [^\n]*%(status 455%) > ", of(result, "service"))
+    end)
+
+    it("says what a certificate that can't be trusted can come from", function()
+      local files <close> = env.directory()
+      local certificate, secret = tls.certificate(files, "server", "IP:127.0.0.1")
+      local server <close> = tls.serve(files, certificate, secret)
+      local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
+      assert.equal(1, result.code)
+      assert.matches("certificate[^\n]* > is this machine's clock right%? It says %d%d%d%d%-", of(result, "service"))
+    end)
+
+    it("names the variable that names a proxy, and never its value", function()
+      local proxy = "http://me:secret@127.0.0.1:" .. hostile.dead_port()
+      local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = "http://omni.test", http_proxy = proxy })
+      assert.equal(1, result.code)
+      assert.matches("> the environment names a proxy (http_proxy)", of(result, "service"), 1, true)
+      assert.is_nil(result.out:find("secret", 1, true))
+    end)
+
+    it("shows nothing of an answer, or of a path, that a terminal would take for orders", function()
+      local server <close> = hostile.start()
+      server:script { GET = { { hostile.json '{"code":500,"message":"\\u001b[2Joh\\u202eno","data":null}' } } }
+      local result = program.run({ "doctor", "--ledger", "/proc/no\27[2Jwhere/ledger.db" },
+        { environment = with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url } })
+      assert.matches("oh", result.out)
+      assert.matches("where/ledger.db", result.out, 1, true)
+      assert.is_nil(result.out:find "[\27\u{202e}]")
+    end)
+
+    it("ends at Ctrl-C while it waits", function()
+      local server <close> = hostile.start()
+      server:script { GET = { { hostile.hang() } } }
+      local child = program.start({ "doctor" }, { environment = with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url } })
+      child:wait_for "from CRUN_API_KEY"
+      child:signal "INT"
+      assert.equal(130, child:finish().code)
+    end)
+  end)
+
+  describe("about the clock", function()
+    local function clock_at(seconds)
+      local server <close> = hostile.start()
+      local date = "Date: " .. os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + seconds)
+      server:script { GET = { { hostile.answer("200 OK", '{"code":200,"message":"success","data":{"balance":1}}', { date }) } } }
+      local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
+      return of(result, "clock"), result.code
+    end
+
+    it("warns when it is more than a minute off, and says by how much", function()
+      local behind, code = clock_at(3600)
+      assert.equal(0, code)
+      assert.matches("^warning: this machine's clock is %d?1?:?%d%d:%d%d behind the service's > set it", behind)
+      assert.matches("ahead of the service's", (clock_at(-300)))
+      assert.equal("ok: the clock agrees with the service's", (clock_at(-20)))
+    end)
+
+    it("doesn't guess when the service doesn't tell", function()
+      local server <close> = hostile.start()
+      server:script { GET = { { balance "1" } } }
+      local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
+      assert.equal("ok: the service doesn't say what time it is", of(result, "clock"))
+    end)
+  end)
+
+  describe("about the ledger", function()
+    local files
+    before_each(function() files = env.directory() end)
+    after_each(function() files:close() end)
+
+    local function about(ledger)
+      local result = doctor(service.environment, "--ledger", ledger)
+      return of(result, "ledger"), result.code
+    end
+
+    it("counts what is in flight, and what may have been charged unknown to anybody", function()
+      local ledger = files:file "ledger.db"
+      env.output(asked.command([[
+        local handle <close> = ledger.open(...)
+        asked.intend(handle, "i1") -- and this process ends before an answer came
+        asked.ask(handle, "accept", { id = asked.intend(handle, "i2"), task_id = "t" })]], { ledger }))
+      local told, code = about(ledger)
+      assert.equal(0, code)
+      assert.equal(("ok: the ledger %s: 1 in flight\nwarning: 1 submit may have been charged, and nobody knows > omni status")
+        :format(ledger), told)
+    end)
+
+    it("finds one that is damaged, that others can read, or that can't be there", function()
+      local damaged = env.write(files:file "damaged.db", ("no database "):rep(1000))
+      env.output("chmod 600 " .. env.quote(damaged))
+      local open = files:file "open.db"
+      env.output(asked.command([[local handle <close> = ledger.open(...) asked.intend(handle, "i")]], { open }))
+      env.output("chmod 644 " .. env.quote(open))
+      for _, ledger in ipairs { damaged, open, "/proc/nowhere/ledger.db", damaged .. "/ledger.db" } do
+        local told, code = about(ledger)
+        assert.equal(1, code, ledger)
+        assert.matches("^problem: [^\n]*" .. ledger:gsub("%p", "%%%0"), told)
+      end
+    end)
+  end)
+
+  describe("about ffmpeg", function()
+    local function found(programs)
+      local folder <close> = env.directory()
+      for name, script in pairs(programs) do
+        env.write(folder:file(name), "#!/bin/sh\n" .. script .. "\n")
+        env.output("chmod 755 " .. env.quote(folder:file(name)))
+      end
+      local result = doctor(with(service.environment, { PATH = folder.path }))
+      assert.equal(0, result.code)
+      return of(result, "ffmpeg")
+    end
+
+    it("says what is missing, and what comes of it", function()
+      local probe = "echo ffprobe version 4.4 Copyright"
+      assert.matches("^warning: there is no ffmpeg: no film is cut.* > install ffmpeg", found {})
+      assert.matches("^warning: ffmpeg is there, but ffprobe isn't", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
+      assert.matches("^warning: ffmpeg 5.1%-x has no libx264", found { ffmpeg = "echo ffmpeg version 5.1-x Copyright", ffprobe = probe })
+      local old = 'case "$*" in *libx264*) echo "Encoder libx264" ;; *) echo ffmpeg version %s Copyright ;; esac'
+      assert.matches("^warning: ffmpeg 4.4.2 is older than 5.1", found { ffmpeg = old:format "4.4.2", ffprobe = probe })
+      assert.equal("ok: ffmpeg n6.0, with libx264 and ffprobe", found { ffmpeg = old:format "n6.0", ffprobe = probe })
+    end)
+  end)
+
+  it("says which library is missing", function()
+    local modules <close> = env.directory()
+    local folder = modules:file "omni"
+    env.output(("mkdir %s && cp %s %s"):format(folder, env.quote(package.searchpath("omni.core", package.cpath)), folder))
+    local script = [[require("omni.cli.checks").program({}, function(state, text) print(state, text) end)]]
+    local said = env.output(("LUA_CPATH=%s %s -e %s"):format(env.quote(modules.path .. "/?.so;;"), env.lua, env.quote(script)))
+    assert.matches("problem\tomni.ledger can't be loaded, so nothing can be submitted: ", said, 1, true)
+    assert.matches("warning\tomni.listener can't be loaded, so there is no sandbox", said, 1, true)
+  end)
+
+  it("fits a terminal's width there, and is coloured unless that isn't wanted", function()
+    local environment = with({ CRUN_BASE_URL = "http://127.0.0.1:" .. hostile.dead_port(), LANG = "C.UTF-8" })
+    local coloured = program.on_terminal({ "doctor" }, { columns = 60, environment = environment })
+    assert.equal(1, coloured.code)
+    assert.matches("\27%[31mproblem\27%[0m  there is no API key", coloured.out)
+    assert.matches("a terminal of 60 columns: redrawn in place", coloured.out, 1, true)
+    for line in coloured.out:gmatch "[^\r\n]+" do
+      assert.is_true(#line:gsub("\27%[[%d;]*m", "") <= 60, line)
+    end
+    local plain = program.on_terminal({ "doctor" }, { columns = 60, environment = with(environment, { NO_COLOR = "1" }) })
+    assert.is_nil(plain.out:find "\27")
+    local dumb = program.on_terminal({ "doctor" }, { columns = 60, environment = with(environment, { LANG = "C" }) })
+    assert.matches("the terminal's locale isn't", dumb.out)
+  end)
+
+  it("refuses what it can't use with exit code 2", function()
+    for message, arguments in pairs {
+      ["%-%-ledger: a path is due"] = { "--ledger", "" }, ["too many arguments"] = { "x" }, ["unknown option '%-%-key'"] = { "--key", key },
+    } do
+      local result = program.run { "doctor", table.unpack(arguments) }
+      assert.equal(2, result.code)
+      assert.matches("^omni: [^\n]*" .. message, result.err)
+    end
+    local odd = doctor(with { CRUN_API_KEY = key }, "--base-url", "ftp://omni.test")
+    assert.equal(1, odd.code)
+    assert.matches("^problem: .*base_url", of(odd, "service"))
+  end)
+end)

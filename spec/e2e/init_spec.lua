@@ -1,0 +1,86 @@
+-- SPDX-License-Identifier: MIT
+-- `omni init`: the first board, and what it says to do next, which is done here.
+local env = require "helper.env"
+local program = require "helper.program"
+
+local KEY <const> = "ak_" .. ("5ec2e7"):rep(5) .. "00"
+
+describe("omni init", function()
+  local files
+
+  before_each(function() files = env.directory() end)
+  after_each(function() files:close() end)
+
+  local function init(...) return program.run({ "init", ... }, { directory = files.path }) end
+
+  it("writes film.lua, and says how to rehearse it, to give a key, to plan and to run it", function()
+    local result = init()
+    assert.same({ 0, "" }, { result.code, result.err })
+    assert.same({ "film.lua" }, files:names())
+    assert.equal("wrote film.lua: a film of three scenes, to be changed at will", result.lines[1])
+    for _, text in ipairs { "omni run film.lua --sandbox", "There is no API key.", "export CRUN_API_KEY=", "~/.crun/.env",
+      "~/.config/omni/keys", "omni plan film.lua", "omni run film.lua --budget 200", "omni doctor" } do
+      assert.truthy(result.out:find(text, 1, true), text)
+    end
+  end)
+
+  it("writes a board that runs as it is, and does nothing when it is run again", function()
+    init()
+    local function run()
+      return program.run({ "run", "film.lua", "--sandbox", "--seconds", "0.05" }, { directory = files.path, environment = program.tools })
+    end
+    local first = run()
+    assert.equal(0, first.code, first.out .. first.err)
+    assert.truthy(first.out:find("3 of 3 scenes done", 1, true), first.out)
+    assert.equal("ftyp", env.read(files:file "film.omni/sandbox/film.mp4"):sub(5, 8))
+    local second = run()
+    assert.equal(0, second.code)
+    assert.truthy(second.out:find("3 to reuse", 1, true), second.out)
+  end)
+
+  it("takes another name, also one that a shell would take apart, and quotes it in what is to be typed", function()
+    local result = init "my first film.lua"
+    assert.equal(0, result.code)
+    local command = result.out:match "\n  (omni run [^\n]* %-%-sandbox)\n"
+    assert.equal("omni run 'my first film.lua' --sandbox", command)
+    assert.equal(0, program.run({ "plan", "my first film.lua", "--sandbox" }, { directory = files.path }).code)
+  end)
+
+  it("never replaces what is there: a file, a folder, a link to nowhere", function()
+    env.write(files:file "film.lua", "mine")
+    env.output(("cd %s && mkdir folder && ln -s nowhere link && ln -s film.lua other"):format(env.quote(files.path)))
+    for _, name in ipairs { "film.lua", "folder", "link", "other" } do
+      local result = init(name)
+      assert.same({ 2, "" }, { result.code, result.out }, name)
+      assert.truthy(result.err:find(("omni: there is %s already; nothing was written"):format(name), 1, true), result.err)
+    end
+    assert.equal("mine", env.read(files:file "film.lua"))
+    assert.same({ "film.lua", "folder", "link", "other" }, files:names())
+  end)
+
+  it("says why a board can't be written, and leaves nothing behind", function()
+    local result = init "nowhere/film.lua"
+    assert.same({ 1, "" }, { result.code, result.out })
+    assert.matches("^omni: nowhere/film.lua can't be written: .*No such file or directory", result.err)
+    assert.equal(2, init("").code)
+    assert.same({}, files:names())
+  end)
+
+  it("shows of a key that is there where it is from and its fingerprint, and never the key", function()
+    local result = program.run({ "init" }, { directory = files.path, environment = { CRUN_API_KEY = KEY } })
+    assert.equal(0, result.code)
+    assert.matches("\nAn API key is there:\n  key %x%x%x%x%x%x%x%x%x%x%x%x, from CRUN_API_KEY\n", result.out)
+    assert.falsy(result.out:find(KEY:sub(1, 12), 1, true))
+    assert.falsy(result.out:find("export CRUN_API_KEY", 1, true))
+  end)
+
+  it("says why a key that is there isn't used", function()
+    env.output(("cd %s && mkdir -p home/.crun"):format(env.quote(files.path)))
+    local path = env.write(files:file "home/.crun/.env", "CRUN_API_KEY=" .. KEY .. "\n")
+    env.output("chmod 644 " .. env.quote(path))
+    local result = program.run({ "init" }, { directory = files.path, environment = { HOME = files:file "home" } })
+    assert.equal(0, result.code)
+    assert.truthy(result.out:find(path .. " can be read by other users", 1, true), result.out)
+    assert.falsy(result.out:find(KEY:sub(1, 12), 1, true))
+  end)
+end)
