@@ -22,6 +22,11 @@ local function wrong(code, path, message, hint)
   return nil, err.new { code = code, field = "path", message = shown(path) .. ": " .. message, hint = hint }
 end
 
+-- What the system says of a path, without the path.
+local function reason(path, why)
+  return (core.clean(why:sub(1, #path + 2) == path .. ": " and why:sub(#path + 3) or why, 200))
+end
+
 -- --- the file
 
 local function first_bytes(path)
@@ -45,14 +50,14 @@ end
 -- What it is, looked at before anything is asked of the service: { path, type, ending, bytes, sha256, stamp }; or nil, err.
 local function look(path, content_type)
   local info, why = core.stat(path)
-  if not info then return wrong("io", path, "can't be read: " .. why) end
+  if not info then return wrong("io", path, "can't be read: " .. reason(path, why)) end
   if info.kind ~= "file" then
     return wrong("invalid_input", path, info.kind == "directory" and "is a folder, not a file" or "isn't a file")
   end
   if info.size == 0 then return wrong("invalid_input", path, "is empty") end
   local bytes
   bytes, why = first_bytes(path)
-  if not bytes then return wrong("io", path, "can't be read: " .. (why or "it is empty by now")) end
+  if not bytes then return wrong("io", path, "can't be read: " .. (why and reason(path, why) or "it is empty by now")) end
   local kind, other = media_type.of(bytes, path)
   if not kind and not content_type then
     local message = other and "is " .. other or "can't be told what it is from its first bytes, nor from its name"
@@ -61,7 +66,7 @@ local function look(path, content_type)
   end
   local found, problem = digest.file(path)
   if not found then
-    problem.field = "path"
+    problem.field, problem.message = "path", core.clean(problem.message, 400)
     return nil, problem
   end
   return {
@@ -173,7 +178,7 @@ local function bring(client, file, on_progress)
     if not wait or idle + wait > client.retry_for then
       failure.retry, failure.offset, failure.total, failure.pause = nil, nil, nil, nil
       failure.message = ("the upload of %s failed: %s"):format(shown(file.path), failure.message)
-      if failure.code == "file_changed" then failure.field = "path" end
+      if failure.code == "file_changed" or failure.code == "io" then failure.field = "path" end
       return nil, err.new(failure)
     end
     loop.sleep(wait)

@@ -19,6 +19,8 @@ function hostile.many(text, times) return { "many", text, times } end
 function hostile.close() return { "close" } end
 function hostile.reset() return { "reset" } end
 function hostile.hang() return { "hang" } end
+---Takes the body, or `most` bytes of it, and throws them away; for turns with `early`.
+function hostile.discard(most) return { "discard", most } end
 function hostile.until_requests(count) return { "until_requests", count } end
 ---{ body=, etag=, modified=, cut= }: serves Range and If-Range honestly, and breaks off after `cut` bytes.
 function hostile.file(file) return { "file", file } end

@@ -100,6 +100,20 @@ function actions.hang(connection)
   return false
 end
 
+-- Takes `most` bytes of the body (all of it by default), and keeps none.
+function actions.discard(connection, request, most)
+  local length = math.tointeger(tonumber(request.headers["content-length"])) or 0
+  local left = math.min(length - request.bytes, most or math.huge)
+  while left > 0 do
+    if connection.inbox == "" and not connection:fill() then return false end
+    local count = math.min(#connection.inbox, left)
+    connection.inbox = connection.inbox:sub(count + 1)
+    left, request.bytes = left - count, request.bytes + count
+  end
+  request.complete = request.bytes == length
+  return true
+end
+
 -- Waits until so many requests were seen, on any connection.
 function actions.until_requests(_, _, count)
   while #seen.requests < count do coroutine.yield("others") end
