@@ -3,6 +3,7 @@
 local core = require "omni.core"
 local env = require "helper.env"
 local err = require "omni.error"
+local scripted = require "helper.scripted"
 local load_board = require("omni.storyboard.load").load
 
 -- The built tree, for a program that runs elsewhere.
@@ -127,6 +128,24 @@ return storyboard {
       assert.matches("instead of a storyboard", bad.message)
       assert.matches("return storyboard", bad.hint)
     end
+  end)
+
+  it("is held to what the service says of its model, where it can be asked; else to what is known here", function()
+    local text = 'return storyboard { scene "a" { prompt = "x", duration = 12 } }'
+    assert.matches("duration: must be 4, 6, 8 or 10, not 12", wrong(text).message)
+    local told = {
+      model = "google/gemini-omni",
+      input_schema = { type = "object", properties = { prompt = { type = "string" }, duration = { type = "integer", maximum = 12 } } },
+    }
+    scripted.open(function(target) return target:find("google/gemini-omni", 1, true) and told or nil end, function(client, asked)
+      env.write(path, text)
+      assert.equal(12, assert(load_board(path, { client = client })).scenes[1].input.duration)
+      env.write(path, (text:gsub("12", "13")))
+      local board, bad = load_board(path, { client = client })
+      assert.is_nil(board)
+      assert.matches('scene "a": duration: must be 12 or less, not 13', bad.message)
+      assert.same({ "GET /api/v1/client/job/Models/google/gemini-omni" }, asked)
+    end)
   end)
 
   it("can't be compiled code", function()

@@ -30,7 +30,12 @@ local Task_mt = { __name = "omni.task" }
 -- `raw` is decoded when it is asked for: a hundred thousand waiting tasks hold texts, not tables.
 function Task_mt.__index(self, name)
   local method = Task_methods[name]
-  if method or name ~= "raw" then return method end
+  if method then return method end
+  if name == "client" then -- a field of its own only while it isn't known whose the task is
+    local key = rawget(self, "key")
+    return key and key.client
+  end
+  if name ~= "raw" then return nil end
   local answer = rawget(self, "answer")
   if not answer then return nil end
   local whole = core.decode(answer)
@@ -170,11 +175,13 @@ end
 ---@param kind? omni.Kind   of a task that was submitted just now (history.lua)
 ---@return omni.Task
 local function new(client, id, key, kind)
-  return setmetatable({
-    client = client, id = id, key = key, since = core.now(), submitted = kind,
+  local self = setmetatable({
+    id = id, key = key, since = core.now(), submitted = kind,
     -- Named so that the table has its size at once.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)
+  if not key then rawset(self, "client", client) end
+  return self
 end
 
 return { new = new }

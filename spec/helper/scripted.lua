@@ -31,7 +31,9 @@ function scripted.open(tell, body, options)
       status = status or data == nil and 404 or 200
       return status, headers, type(data) == "string" and data or body_of(status, data)
     end))
-    local client <close> = assert(answers.client(server.url, options))
+    local all = { schemas = true }
+    for name, value in pairs(options or {}) do all[name] = value end
+    local client <close> = assert(answers.client(server.url, all))
     body(client, asked, server)
   end)
 end

@@ -79,11 +79,13 @@ function Opened_methods:tell_warnings()
   self.warnings = {}
 end
 
-function Opened_mt:__close()
-  if self.client then self.client:close() end
-  if self.sandbox then self.sandbox:close() end
-  if self.forget_ledger then self.forget_ledger() end
+local function close(opened)
+  if opened.client then opened.client:close() end
+  if opened.sandbox then opened.sandbox:close() end
+  if opened.forget_ledger then opened.forget_ledger() end
 end
+
+Opened_mt.__close = close
 
 ---Tells why there is no plan, or nothing may be done with it.
 ---@param problem omni.Error
@@ -104,9 +106,6 @@ function board.open(given, changes_nothing)
   local omni = require "omni"
   local opened = { given = given, warnings = {}, directory = given.out or default_directory(given) }
   local problem
-  opened.board, problem = omni.load_storyboard(given.board)
-  if not opened.board then return common.tell(problem) end
-
   opened.sandbox, problem = common.rehearsal(given)
   if problem then return common.tell(problem) end
   local sandbox, credentials = opened.sandbox, require "omni.credentials"
@@ -117,8 +116,11 @@ function board.open(given, changes_nothing)
     poll_min = key and credentials.is_play(key) and 0.2 or nil, -- nobody else is waiting for its answers
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
-  if not opened.client then
-    if sandbox then sandbox:close() end
+  local no_client = problem -- told of once the board is fine
+  opened.board, problem = omni.load_storyboard(given.board, { client = opened.client })
+  problem = problem or no_client
+  if problem then
+    close(opened)
     return common.tell(problem)
   end
   local client = opened.client

@@ -47,8 +47,9 @@ function command.run(given)
   if given.json then
     require("omni.cli.progress").write_json(io.stdout, { event = "sandbox", url = sandbox.url, key = sandbox.key, keys = sandbox.keys })
   else
-    print(("# the sandbox listens; Ctrl-C ends it\nexport CRUN_BASE_URL=%s\nexport %s"):format(
-      sandbox.url, credentials_of(sandbox, given)))
+    local key = credentials_of(sandbox, given)
+    print(("# the sandbox listens; Ctrl-C ends it\nexport CRUN_BASE_URL=%s\nexport %s"):format(sandbox.url, key))
+    if key:find "^CRUN_API_KEY=" then print "unset CRUN_API_KEYS" end -- it would count before that
     io.stdout:flush()
   end
   local _, failure = common.in_loop(function() require("omni.loop").park() end)

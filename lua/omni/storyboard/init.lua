@@ -106,8 +106,9 @@ end
 ---@param fields table
 ---@param where string|nil  the place for errors about the board as a whole
 ---@param path string|nil   the board's file, absolute
+---@param check? function   as omni.check_input, which it is by default: what a model accepts
 ---@return omni.Storyboard|nil board, omni.Error|nil  with `problems`: everything that was found wrong
-local function build(fields, where, path)
+local function build(fields, where, path, check)
   local problems = {}
   local function fail(message, field, hint)
     problems[#problems + 1] = problem(where, nil, message, field, hint)
@@ -134,7 +135,7 @@ local function build(fields, where, path)
   local style = fields.style or nil
   local board = setmetatable({ title = fields.title, path = path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
   local names = by_name(declared, problems)
-  local context = { defaults = defaults, style = style, references = named, names = names }
+  local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check }
   for index, scene in ipairs(declared) do
     local resolved, bad = resolve(scene, context)
     if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end

@@ -4,6 +4,9 @@
 local asset = require "omni.asset"
 local core = require "omni.core"
 local err = require "omni.error"
+local loop = require "omni.loop"
+local models = require "omni.models"
+local options = require "omni.options"
 local problems = require "omni.storyboard.problem"
 local scenes = require "omni.storyboard.scene"
 local storyboard = require "omni.storyboard"
@@ -23,11 +26,16 @@ local function folder_of(path)
   return core.real_path(path:match("^(.*/)[^/]*$") or ".")
 end
 
----Loads a board from a file of Lua text. Its global assignments stay in the board. May wait (the word `windows` looks at a film).
+---Loads a board from a file of Lua text. Its global assignments stay in the board. May wait (the word `windows` looks at a film; with a
+---client the service is asked what its models accept, else what is known here counts).
 ---@param path string
+---@param opts? { client?: omni.Client }
 ---@return omni.Storyboard|nil board, omni.Error|nil err  `code` is "invalid_board"
-local function load_board(path)
+local function load_board(path, opts)
   if type(path) ~= "string" then error("load_storyboard: the path must be a string, not " .. problems.a(path), 2) end
+  local client = options.check(opts, { client = "any" }, "omni.load_storyboard").client
+  if client and not loop.current() then return loop.drive(load_board, path, opts) end
+  local check = client and function(model, given) return models.check(client, model, given, true) end
   local function fail(message, hint)
     return nil, problems.problem(path, nil, message, nil, hint)
   end
@@ -46,7 +54,7 @@ local function load_board(path)
     file = asset.file_in(folder), url = asset.url, last_frame = asset.last_frame, clip = asset.clip,
     -- `return storyboard {...}` is a tail call, after which Lua doesn't know the line any more: the file must do.
     storyboard = function(fields)
-      local board, bad = storyboard.build(fields, path, absolute)
+      local board, bad = storyboard.build(fields, path, absolute, check)
       if not board then error(bad, 0) end
       return board
     end,

@@ -42,7 +42,7 @@ local function needed(checked, items, names)
 end
 
 ---@param declared omni.Scene
----@param board { defaults: table, style: string|nil, references: table, names: table<string, any> }  what it stands in
+---@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function }  what it stands in
 ---@return omni.ResolvedScene|nil, omni.Error|nil
 local function resolve(declared, board)
   local own, defaults = declared.fields, board.defaults
@@ -79,7 +79,7 @@ local function resolve(declared, board)
   if not items then return fail(bad.message, bad.field, bad.hint) end
 
   local checked
-  checked, bad = input.check(model, given, true)
+  checked, bad = board.check(model, given, true)
   if not checked then
     local name = bad.field:match("^[%w_]+")
     local inherited = fields.is_inherited(name, defaults, own)

@@ -39,7 +39,6 @@ local function submit(sending, method, client, input, options)
   sending.busy, sending.pausing, sending.dropped = true, false, nil
   local busy <close> = setmetatable({ sending = sending }, Busy_mt) -- luacheck: ignore 211
   local task, problem = method(view, input, options)
-  if task then task.client = client end
   return task, problem
 end
 
