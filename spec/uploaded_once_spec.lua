@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+-- The same content is uploaded once, as long as it is there; and omni.file in an input.
+
+local asked = require "helper.ledger"
+local env = require "helper.env"
+local omni = require "omni"
+
+local KEY <const> = "ak_" .. ("u"):rep(32)
+local PNG <const> = "\137PNG\r\n\26\n" .. ("a lighthouse "):rep(100)
+
+describe("a file's content", function()
+  local folder, sandbox, ledger, path
+
+  before_each(function()
+    folder = env.directory()
+    ledger, path = folder:file "ledger.db", env.write(folder:file "keeper.png", PNG)
+    sandbox = assert(omni.sandbox { key = KEY, seconds = 0.05, clips = "builtin" })
+  end)
+  after_each(function()
+    sandbox:close()
+    folder:close()
+  end)
+
+  local function client_of(more)
+    local options = { base_url = sandbox.url, api_key = KEY, ledger = ledger, retry_for = 0 }
+    for name, value in pairs(more or {}) do options[name] = value end
+    return assert(omni.client(options))
+  end
+
+  -- Where the files are that the submits named.
+  local function named()
+    local urls = {}
+    for i, task in ipairs(sandbox:ledger().tasks) do urls[i] = task.input.img_urls[1] end
+    return urls
+  end
+
+  it("is uploaded once: under another name, by another client with the same ledger, in the same program without one", function()
+    local client <close> = client_of()
+    local first = assert(client:upload(path))
+    assert.is_false(first.reused)
+    local copy = env.write(folder:file "copy of keeper.png", PNG)
+    local second = assert(client:upload(copy))
+    assert.same({ first.url, true }, { second.url, second.reused })
+    local other <close> = client_of()
+    assert.same({ first.url, true }, { assert(other:upload(path)).url, other:upload(path).reused })
+    local none <close> = client_of { ledger = false }
+    local fresh = assert(none:upload(path))
+    assert.is_false(fresh.reused)
+    assert.equal(fresh.url, assert(none:upload(path)).url)
+  end)
+
+  it("is uploaded again when that is said, when its time is over, and when it changed", function()
+    local client <close> = client_of()
+    local first = assert(client:upload(path))
+    local again = assert(client:upload(path, { again = true }))
+    assert.is_false(again.reused)
+    assert.not_equal(first.url, again.url)
+    env.write(path, PNG .. "at night")
+    assert.is_false(assert(client:upload(path)).reused)
+    client:close()
+    asked.sqlite3(ledger, "UPDATE upload SET at = at - 7 * 86400 - 1")
+    local later <close> = client_of()
+    assert.is_false(assert(later:upload(path)).reused)
+  end)
+
+  it("is uploaded once by many fibers at the same time", function()
+    local client <close> = client_of()
+    local urls, reused = {}, 0
+    omni.run(function()
+      for _ = 1, 20 do
+        omni.spawn(function()
+          local sent = assert(client:upload(path))
+          urls[sent.url] = true
+          reused = reused + (sent.reused and 1 or 0)
+        end)
+      end
+    end)
+    assert.is_string(next(urls))
+    assert.is_nil(next(urls, (next(urls))))
+    assert.equal(19, reused)
+  end)
+
+  it("stands in an input as omni.file, is uploaded before the submit, and asked the price of without that", function()
+    local client <close> = client_of()
+    local input = { prompt = "x", img_urls = { omni.file(path) } }
+    assert.is_number(assert(client:estimate(input)).credits)
+    assert.is_nil(next(sandbox.service.uploads.by_name)) -- no place was asked for
+    assert(client:submit(input))
+    assert(client:submit(input))
+    local urls = named()
+    assert.matches("^" .. sandbox.url:gsub("%p", "%%%0") .. "/files/", urls[1])
+    assert.equal(urls[1], urls[2])
+    assert.is_false(client:upload(path, { again = true }).reused)
+    assert.equal("omni.asset", getmetatable(input.img_urls[1]).__name) -- the caller's own table is left alone
+  end)
+
+  it("names the field when there is no such file, and nothing is submitted; a scene's frame is none here", function()
+    local client <close> = client_of()
+    local none, problem = client:submit { prompt = "x", img_urls = { omni.file(folder:file "missing.png") } }
+    assert.is_nil(none)
+    assert.same({ "io", "img_urls[1]" }, { problem.code, problem.field })
+    none, problem = client:submit { prompt = "x", img_urls = { omni.last_frame "dusk" } }
+    assert.is_nil(none)
+    assert.same({ "invalid_input", "img_urls[1]" }, { problem.code, problem.field })
+    assert.equal(0, sandbox:ledger().submits)
+  end)
+
+  it("that is gone at the service is uploaded anew, and its submit, which was refused for that, sent again: charged once", function()
+    local client <close> = client_of()
+    assert(client:upload(path))
+    client:close()
+    asked.sqlite3(ledger, ("UPDATE upload SET url = '%s/files/gone.png'"):format(sandbox.url))
+    local later <close> = client_of()
+    assert(later:submit { prompt = "x", img_urls = { omni.file(path) } })
+    assert.equal(1, sandbox:ledger().submits)
+    assert.is_nil(named()[1]:find("gone", 1, true))
+    assert.equal("refused|accepted", asked.sqlite3(ledger, "SELECT group_concat(state, '|') FROM (SELECT state FROM submit ORDER BY id)"):match "%S+")
+  end)
+end)
