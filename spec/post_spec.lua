@@ -39,7 +39,7 @@ describe("a post", function()
     local client = answers.client(other.url)
     assert(client:query(answers.ID)) -- its connections and handles have carried the key
     local result = loop.run(function()
-      return require("omni.exchange").perform(client, nil, nil, "post", server.url, "{}", "application/json")
+      return require("omni.exchange").perform(client.keyring[1], nil, nil, "post", server.url, "{}", "application/json")
     end)
     assert.equal(200, result.status)
     local sent = server:requests()[1]
@@ -87,7 +87,7 @@ describe("a post", function()
       server:script { POST = { { step } } }
       local client = answers.client(server.url, { http_version = "2-prior-knowledge" })
       local _, problem = loop.run(function()
-        return require("omni.exchange").perform(client, nil, nil, "post", server.url, "{}", "application/json")
+        return require("omni.exchange").perform(client.keyring[1], nil, nil, "post", server.url, "{}", "application/json")
       end)
       assert.equal("network", problem.code)
       assert.equal(1, server:posts())

@@ -136,6 +136,7 @@ describe("a sandbox with several keys", function()
       ["keys%[1%].in_flight' must be a whole number"] = { keys = { 0 } }, ["keys%[1%]' has no 'limit'"] = { keys = { { limit = 1 } } },
       ["keys%[1%].credits' must be 0 or more"] = { keys = { { credits = -1 } } }, ["'rate' must be more than 0"] = { rate = 0 },
       ["keys%[1%]' must be a limit"] = { keys = { "x" } },
+      ["'keys' must be a number or an array: of 1 to 1000"] = { keys = { 1, nil, 3 } },
     } do
       assert.error_matches(function() sandbox.open(given) end, message)
     end
@@ -149,6 +150,9 @@ describe("a sandbox with several keys", function()
     local key = credentials.play_key
     assert.equal(("export CRUN_API_KEYS=%s=1,%s=2,%s=5"):format(key(1), key(2), key(3)), line)
     assert.matches("%-%-keys: '1,0' should be whole numbers", program.run({ "sandbox", "--keys", "1,0" }).err)
+    local both = program.run { "sandbox", "--keys", "1,2", "--in-flight", "3" }
+    assert.same({ 2, "" }, { both.code, both.out })
+    assert.matches("%-%-keys and %-%-in%-flight exclude each other", both.err)
     local service = program.service { "--keys", "3", "--rate", "100" }
     assert.same({ service.key, 3 }, { credentials.play, math.tointeger(service.ledger().accounts[1].in_flight) })
     service.stop()

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The sandbox's models and templates: what is published, checked, made and charged.
+local catalogue = require "omni.sandbox.catalogue"
 local core = require "omni.core"
 local env = require "helper.env"
 local cjson = require("cjson").new()
@@ -78,7 +79,7 @@ describe("the sandbox's models", function()
       { "vidu/q2", '{"prompt":"a","reference_images":[]}', "input.reference_images: takes 1 to 7 items, not 0" },
       { "bytedance/seedance", '{"prompt":"a boat"}', "input.image_url: is required when there is no video_url" },
       { "google/nano-banana", '{"prompt":"a","output_format":"gif"}', "input.output_format: must be png or jpeg, not 'gif'" },
-      { "no/such", "{}", "model: there is no 'no/such'" },
+      { "klng/v3", "{}", "model: there is no 'klng/v3'; did you mean 'kling/v3'?" },
     }
     for _, case in ipairs(wrong) do
       for _, call in ipairs { "CreateTask", "EstimateTask", "estimate-credits" } do
@@ -86,6 +87,10 @@ describe("the sandbox's models", function()
         assert.same({ 422, case[3] }, { status, answer.message })
       end
     end
+    local status, answer = r.post("CreateTask", ("x"):rep(100000), "{}")
+    assert.equal(422, status)
+    assert.matches("^model: there is no 'x+…'; known are: bytedance/seedance, ", answer.message)
+    assert.is_true(#answer.message < 300)
     assert.same({}, r.drawn)
   end)
 
@@ -128,6 +133,22 @@ describe("the sandbox's models", function()
     local status, _, response = r.ask("GET", result.media_urls[2]:match "//[^/]+(.*)")
     assert.same({ 200, "image/jpeg", "/clips/2" }, { status, response.headers["Content-Type"], response.body.file })
     assert.equal(404, (r.ask("GET", "/media/" .. made.data.task_id .. ".3.jpg")))
+  end)
+
+  it("draw clips of all the sizes that they make", function()
+    if media.available() ~= "ffmpeg" then return pending "there is no ffmpeg" end
+    local files <close> = env.directory()
+    local heights, seen = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }, {}
+    for _, row in ipairs(catalogue.list "video") do
+      for _, size in pairs(row.makes.sizes) do seen[size.resolution] = true end
+    end
+    for resolution in pairs(seen) do
+      local path = files:file(resolution .. ".mp4")
+      assert(media.clip({ prompt = "The keeper", seconds = 1 / 24, resolution = resolution }, path))
+      local height = env.output("ffprobe -v error -select_streams v -show_entries stream=height -of csv=p=0 " .. env.quote(path))
+      assert.equal(heights[resolution], math.tointeger(tonumber(height)), resolution)
+    end
+    assert.is_true(seen["480p"] and seen["540p"])
   end)
 
   it("draw images that are what they say, with and without ffmpeg", function()

@@ -114,6 +114,7 @@ describe("a file's content", function()
     assert(later:submit { prompt = "x", img_urls = { omni.file(path) } })
     assert.equal(1, sandbox:ledger().submits)
     assert.is_nil(named()[1]:find("gone", 1, true))
-    assert.equal("refused|accepted", asked.sqlite3(ledger, "SELECT group_concat(state, '|') FROM (SELECT state FROM submit ORDER BY id)"):match "%S+")
+    assert.equal("refused|accepted",
+      asked.sqlite3(ledger, "SELECT group_concat(state, '|') FROM (SELECT state FROM submit ORDER BY id)"):match "%S+")
   end)
 end)

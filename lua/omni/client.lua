@@ -202,7 +202,7 @@ local function number_in(data, name)
 end
 
 ---What each key has.
----@return { key: string, balance?: number, error?: omni.Error }[]|nil  key: its fingerprint, in the order in which they were given
+---@return { key: string, balance?: number, error?: omni.Error }[]  key: its fingerprint, in the order in which they were given
 function Client_methods:balances()
   check_open(self)
   if not loop.current() then return loop.drive(self.balances, self) end

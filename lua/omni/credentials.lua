@@ -36,12 +36,17 @@ local function from_env_file(path)
   return key and key ~= "" and { { key = key, from = path } } or nil
 end
 
--- "KEY", "KEY=2": two tasks in flight at most; "KEY=2@5", "KEY@5": five requests a second at most.
-local function parse(text)
-  local rest, rate = text:match "^(.-)@([%d.]+)$"
-  local key, in_flight = (rest or text):match "^(.-)=(%d+)$"
-  key = key or rest or text
-  return { key = key, in_flight = in_flight and math.tointeger(tonumber(in_flight)), rate = rate and tonumber(rate) }
+-- "KEY", "KEY=2": two tasks in flight at most; "KEY=2@5", "KEY@5": five requests a second at most. A number that is none stays a text,
+-- which is refused (check_all).
+local function parse(word)
+  local key, in_flight, rate = word:match "^([^=@]*)=?([^=@]*)@?([^=@]*)$"
+  if not key then return { key = word, in_flight = word } end
+  local function number(text, mark)
+    if text == "" then return word:find(mark, 1, true) and text or nil end
+    local value = tonumber(text)
+    return value and (math.tointeger(value) or value) or text
+  end
+  return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
 -- The keys of a text, set apart by `separators` (a Lua pattern of what a key is made of).
@@ -143,7 +148,8 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  return ("%s must be %s, not %s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", tostring(value))
+  local shown = type(value) == "number" and (", not %.14g"):format(value) or "" -- a text may be a key that stands in the wrong place
+  return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
 ---Checks keys and what is said of them.
@@ -164,7 +170,7 @@ local function check_all(given)
       if #given == 1 then return nil, problem end
       return refuse(i, problem.message:match "it .*$")
     end
-    local why = number_trouble("in_flight", one.in_flight, 1, true) or number_trouble("rate", one.rate, 1e-3)
+    local why = number_trouble("in_flight (KEY=N)", one.in_flight, 1, true) or number_trouble("rate (KEY@R)", one.rate, 1e-3)
     for name in pairs(one) do
       if name ~= "key" and name ~= "in_flight" and name ~= "rate" and name ~= "from" then why = "it has an unknown field" end
     end

@@ -25,7 +25,7 @@ local function refusal(self)
       hint = "choose another ledger" }
   end
   if params.in_flight and #(records:ask("flying", { account = params.account }) or {}) >= params.in_flight then
-    return { code = "no_room", message = "another program has filled the key" } -- sending.lua waits
+    return { code = "rate_limited", no_room = true, message = "another program has filled the key" } -- sending.lua waits
   end
   local row = params.identity and records:row("by_identity", { identity = params.identity })
   if row then
@@ -48,8 +48,11 @@ local function balance(key)
 end
 
 local function intend(self)
-  local verb, params = "again", { id = self.id, account = self.params.account, in_flight = self.params.in_flight }
-  if not self.id then verb, params = "intend", self.params end
+  local verb, params = "intend", self.params
+  if self.id then
+    verb = "again"
+    params = { id = self.id, account = params.account, in_flight = params.in_flight, balance_before = params.balance_before }
+  end
   local rows, problem = self.records:ask(verb, params, function(late) -- the fiber was cancelled before it was told
     if late and late[1] then
       self.records:note("refuse", { id = late[1].id, error = "cancelled", message = "given up before it was sent" })
@@ -92,6 +95,7 @@ end
 ---@return table|nil failure  `given_up`: the client's owner didn't want it any more
 function Entry_methods:try(key, timeout)
   local client, params = self.client, self.params
+  if key ~= self.key then params.balance_before = nil end -- that was another key's
   self.key = key
   if self.records and params.identity and not params.balance_before then params.balance_before = balance(key) end
   local hold <close> = key.governor:hold(timeout)

@@ -77,6 +77,14 @@ local function too_late()
   return nil, { code = "network", message = "no answer came in time", retry = true }
 end
 
+-- A key is paused for longer than its client sits out.
+local function too_long(owner, patience)
+  return nil, {
+    code = "rate_limited", retry = true, pause = owner.governor:paused(),
+    message = ("the service asked to wait, for longer than %g seconds"):format(patience),
+  }
+end
+
 ---Makes an exchange for which the governor has made room, and parks the fiber until it is done. A fiber that is cancelled meanwhile
 ---takes the exchange back.
 ---@param owner table         a key, or a sender: what `attach` was given
@@ -109,9 +117,11 @@ end
 local function perform(owner, into, timeout, verb, ...)
   local deadline = timeout and core.now() + timeout
   if not owner.http then return closed(verb) end
-  if not owner.governor:enter(timeout) then
+  local patience = owner.client and owner.client.pause_for
+  if not owner.governor:enter(timeout, patience) then
     if not owner.http then return closed(verb) end
-    return too_late()
+    if deadline and core.now() >= deadline then return too_late() end
+    return too_long(owner, patience)
   end
   return start(owner, into, deadline and deadline - core.now(), verb, ...)
 end

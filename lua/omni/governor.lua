@@ -18,7 +18,7 @@ local paced <const> = { rate_limited = 1, maintenance = 10 } -- failures that co
 ---@field pauses integer        how many there were
 ---@field opens_at number|nil   monotonic seconds: until then nothing is sent
 ---@field passed integer        requests that got through since the last pause was over
----@field strikes integer       pauses in a row in which nothing got through
+---@field strikes integer       pauses since something got through
 ---@field allowance integer|nil how many more may begin before one is answered; nil: any number
 local Governor_methods = {}
 local Governor_mt = { __name = "omni.governor", __index = Governor_methods }
@@ -85,9 +85,10 @@ local function join(self, number)
 end
 
 ---Parks the fiber until its request may begin. Each call is followed by a request, or by `leave`.
----@param timeout? number  seconds
----@return boolean         false: the time is over, or the key closed
-function Governor_methods:enter(timeout)
+---@param timeout? number   seconds
+---@param patience? number  seconds after which a pause isn't sat out; other waits are
+---@return boolean          false: the time is over, or the key closed
+function Governor_methods:enter(timeout, patience)
   if not self.http then return false end
   local number = self.numbers[loop.current()]
   if not number then
@@ -98,7 +99,7 @@ function Governor_methods:enter(timeout)
     take(self)
     return true
   end
-  local line, deadline = self.line, timeout and core.now() + timeout
+  local line, deadline, limit = self.line, timeout and core.now() + timeout, patience and core.now() + patience
   local place <close> = join(self, number)
   while true do
     local wait = math.huge
@@ -110,6 +111,11 @@ function Governor_methods:enter(timeout)
       local left = deadline - core.now()
       if left <= 0 then return false end
       wait = math.min(wait, left)
+    end
+    if limit then
+      local left = limit - core.now()
+      if left <= 0 and self:paused() > 0 then return false end
+      if left > 0 then wait = math.min(wait, left) end
     end
     if wait == math.huge then loop.park() else loop.park(wait) end
     if not self.http then return false end
@@ -133,10 +139,10 @@ local Hold_methods = {}
 local Hold_mt = { __name = "omni.hold", __index = Hold_methods }
 
 ---As `enter`, for a request that isn't ready yet: its place stays its own until it begins, or the hold is closed.
----@param timeout? number
+---@param patience? number
 ---@return table|nil hold
-function Governor_methods:hold(timeout)
-  if not self:enter(timeout) then return nil end
+function Governor_methods:hold(patience)
+  if not self:enter(nil, patience) then return nil end
   self.held = self.held + 1
   return setmetatable({ governor = self }, Hold_mt)
 end
@@ -168,7 +174,7 @@ function Governor_methods:heed(failure, pauses)
   local longer = failure and paced[failure.code]
   if not longer then
     self.numbers[loop.current()] = nil
-    if not failure then self.passed = self.passed + 1 end
+    if not failure then self.passed, self.strikes = self.passed + 1, 0 end
     return
   end
   local asked = failure.retry_after
@@ -177,7 +183,6 @@ function Governor_methods:heed(failure, pauses)
     failure.pause = self:paused()
     return
   end
-  if self.passed > 0 then self.strikes = 0 end
   self.strikes, self.pauses, self.allowance = self.strikes + 1, self.pauses + 1, nil
   self.opens_at = core.now() + polling.next_try(self.strikes, asked, self.least * longer, self.most * longer, math.random())
   failure.pause = self:paused() -- seconds until it may be tried again

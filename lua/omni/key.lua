@@ -9,6 +9,7 @@ local watch = require "omni.watch"
 
 local longest <const> = 3600       -- seconds after its submit for which a task is taken to be in flight (csrc/ledger_verbs.h, IN_ROOM)
 local doubt_lasts <const> = 1800   -- seconds for which a submit of unknown outcome is
+local look_every <const> = 2       -- seconds between two looks at what only the ledger can tell
 local credits_rest <const> = 600   -- seconds until a key that was out of credits is tried again
 
 ---@class omni.Key
@@ -44,10 +45,24 @@ local function land(self)
   self.client.keyring:advance()
 end
 
--- With a limit its tasks are asked for also when nobody waits for them: who would submit the next one does.
+-- Whether the ledger counts a task as in flight.
+local function is_counted(self, id)
+  local records = self.client:ledger()
+  for _, row in ipairs(records and records:ask("flying", { account = self.account }) or {}) do
+    if row.task_id == id then return true end
+  end
+  return false
+end
+
+-- With a limit its tasks are asked for also when nobody waits for them: who would submit the next one does. One that can't be asked for
+-- keeps its room for as long as the ledger says so: nothing could be submitted in its place.
 local function follow(self, task)
   loop.background(function()
-    task:await { timeout = longest }
+    local _, problem = task:await { timeout = longest }
+    if problem and problem.code == "unauthorized" and #self.client.keyring > 1 then
+      self:set_aside { code = problem.code, message = problem.message, hint = problem.hint, retry = false, sent = "no" }
+    end
+    while problem and self.http and is_counted(self, task.id) do loop.sleep(look_every) end
     self.tasks[task.id] = nil
     land(self)
   end)
@@ -90,7 +105,7 @@ function Key_methods:take_up(make)
       loop.background(function()
         local now
         repeat
-          loop.sleep(2)
+          loop.sleep(look_every)
           now = records:row("row", { id = row.id })
         until not now or now.state ~= "intended" and (now.state ~= "unknown" or os.time() - now.intended_at > doubt_lasts)
         self.rows[row.id] = nil
@@ -119,9 +134,12 @@ end
 ---have filled it up: a refusal costs nothing.
 ---@param failure table
 function Key_methods:set_aside(failure)
+  local before = self:is_aside()
   self.aside = failure
   self.back_at = failure.code == "insufficient_credits" and core.now() + credits_rest or nil
-  self.client:warn(("the API key %s %s; it is set aside, the others go on"):format(self.name, reasons[failure.code]))
+  if before and before.code == failure.code then return end
+  local others = self.client.keyring:any_in_use() and "the others go on" or "no other is left"
+  self.client:warn(("the API key %s %s; it is set aside, %s"):format(self.name, reasons[failure.code], others))
 end
 
 ---Why it isn't used, or nil.

@@ -137,6 +137,15 @@ function Keyring_methods:any()
   return best, not best and copy(failure) or nil
 end
 
+---Whether a key is left that isn't set aside.
+---@return boolean
+function Keyring_methods:any_in_use()
+  for _, key in ipairs(self) do
+    if not key:is_aside() then return true end
+  end
+  return false
+end
+
 ---The key of an account of the ledger's.
 ---@param account string
 ---@return omni.Key|nil

@@ -11,11 +11,20 @@ local function try_another(client, key, failure)
   return true
 end
 
+-- Seconds until some key may be used: another one than that which was refused, perhaps.
+local function shortest_pause(client)
+  local least = math.huge
+  for _, key in ipairs(client.keyring) do
+    if not key:is_aside() then least = math.min(least, key.governor:paused()) end
+  end
+  return least
+end
+
 -- Of a failure that may be tried again: whether it is worth another try, after waiting where nobody else makes us wait.
 local function wait(client, tries, key, failure)
   local pause = client:pause_after(failure, tries.count)
   if not pause then return false end
-  if key.governor:is_paced(failure) then return core.now() + failure.pause < tries.paced_until end -- the governor makes us wait
+  if key.governor:is_paced(failure) then return core.now() + shortest_pause(client) < tries.paced_until end -- the governor makes us wait
   if core.now() + pause > tries.until_ then return false end
   loop.sleep(pause)
   return true
@@ -47,7 +56,7 @@ local function send(client, entry)
     end
     if failure.given_up then return nil, last or failure end
     last, tries.count = failure, tries.count + 1
-    if failure.code == "no_room" then -- another program has filled the key
+    if failure.no_room then -- another program has filled the key
       client:idle(true)
       client.keyring:look_again(room.key)
       loop.sleep(1)

@@ -91,6 +91,13 @@ local function deadline_error(self, timeout)
   }
 end
 
+-- Of a task that was made elsewhere the first query finds out with which key.
+local function await_found(self, opts)
+  local found, failure = self:refresh()
+  if not found then return nil, failure end
+  return self:await(opts)
+end
+
 ---Waits until the task is over. Outside of omni.run this turns the loop.
 ---A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
 ---@param opts? { timeout?: number, on_status?: fun(task: omni.Task) }  timeout: seconds, 1800 by default; on_status: at each change
@@ -99,6 +106,7 @@ end
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.current() then return loop.drive(self.await, self, opts) end
+  if not self.key then return await_found(self, opts) end
   local timeout, on_status = opts and opts.timeout or default_timeout, opts and opts.on_status
   local deadline, told = core.now() + timeout, nil
   while true do
@@ -108,12 +116,7 @@ function Task_methods:await(opts)
       on_status(self)
     end
     if self:done() then return self end
-    if not self.client.keyring then return closed(self) end
-    if not self.key then -- whose it is the first query finds out
-      local found, failure = self:refresh()
-      if not found then return nil, failure end
-      goto again
-    end
+    if not self.key.http then return closed(self) end -- not through `client`: that would take more of the stack of who waits
     local woken = self.key.watch:wait(self, deadline)
     if not woken and not self:done() then
       -- A callback may have been lost since the last query.
@@ -121,7 +124,6 @@ function Task_methods:await(opts)
       if not over then return deadline_error(self, timeout) end
     end
     if woken and woken ~= true then return give_up(self, woken) end
-    ::again::
   end
 end
 

@@ -187,7 +187,9 @@ local function ask(self, task)
     local wait = client:pause_after(failure, attempt)
     if not wait then return settle(task, failure) end
     self.failures[task] = failure
-    if self.key.governor:is_paced(failure) then return schedule(self, task, 0) end -- the governor makes it wait
+    if self.key.governor:is_paced(failure) then -- the governor makes it wait, but for no longer than the client's patience
+      return schedule(self, task, failure.pause > client.pause_for and failure.pause or 0)
+    end
     self.attempts[task] = attempt
     schedule(self, task, wait)
   end

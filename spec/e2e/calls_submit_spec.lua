@@ -265,6 +265,7 @@ describe("omni submit", function()
       ["%-%-image: .*data: URIs"] = { "--image", "data:image/png;base64,AAAA" },
       ["%-%-start says which part of a video is meant; add %-%-video"] = { "--start", "2" },
       ["%-%-set: NAME=VALUE is due, not 'x'"] = { "--set", "x" },
+      ["seed: a number of that size isn't read exactly"] = { "--set", "seed=9007199254740993" },
       ["%-%-set: a name is missing in 'a%.%.b'"] = { "--set", "a..b=1" },
       ["%-%-set: 'a%.b' leads into what isn't an object"] = { "--set", "a=1", "--set", "a.b=1" },
       ["%-%-input: 'list.json' holds no JSON object"] = { "--input", "list.json" },

@@ -4,6 +4,7 @@
 
 local cjson = require "cjson"
 local env = require "helper.env"
+local process = require "omni.process"
 
 local here = env.output("pwd"):gsub("\n$", "")
 local binary = os.getenv("OMNI") or here .. "/build/omni"
@@ -15,8 +16,8 @@ local Child_mt = { __name = "spec.program", __index = Child_methods }
 -- `state` is where its ledger is, unless the environment says otherwise.
 local function words_of(environment, state)
   local all = {
-    HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_API_KEYS = "", XDG_CONFIG_HOME = "", CRUN_BASE_URL = "", NO_COLOR = "",
-    XDG_STATE_HOME = state, OMNI_LEDGER = "",
+    HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_API_KEYS = "", XDG_CONFIG_HOME = "",
+    CRUN_BASE_URL = "", NO_COLOR = "", XDG_STATE_HOME = state, OMNI_LEDGER = "",
   }
   for name, value in pairs(environment or {}) do all[name] = value end
   local words = {}
@@ -75,6 +76,17 @@ end
 ---Runs it to its end.
 local function run(arguments, options)
   return Child_methods.start(arguments, options):finish()
+end
+
+---Runs it to its end from inside of the loop, which goes on meanwhile: what it asks may be answered by the spec itself.
+---@return { code: integer, out: string, err: string, lines: string[] }
+local function run_in_loop(arguments, options)
+  local files <close> = env.directory()
+  local command = ("exec %s </dev/null"):format(command_of(arguments, options, files))
+  local done = assert(process.run({ "/bin/sh", "-c", command }, { stdout = "pipe", directory = options.directory }))
+  local result = { code = done.exit or -done.signal, out = done.stdout, err = done.stderr, lines = {} }
+  for line in result.out:gmatch "[^\n]+" do result.lines[#result.lines + 1] = line end
+  return result
 end
 
 ---Runs it on a terminal of `columns` columns; `input` is typed. out: all that came onto the terminal.
@@ -144,6 +156,6 @@ end
 
 return {
   binary = binary, events_of = events_of,
-  run = run, start = Child_methods.start, on_terminal = on_terminal, service = service, real_service = real_service,
-  tools = tools,
+  run = run, run_in_loop = run_in_loop, start = Child_methods.start, on_terminal = on_terminal,
+  service = service, real_service = real_service, tools = tools,
 }

@@ -78,7 +78,8 @@ end
 ---Another client of the same sandbox, with the same ledger.
 function Studio_methods:new_client(more)
   return assert(omni.client(merged({
-    base_url = self.sandbox.url, api_key = self.sandbox.key, poll_min = 0.02, poll_max = 0.05, retry_for = 2, retry_min = 0.02,
+    base_url = self.sandbox.url, api_key = not (more and more.keys) and self.sandbox.key or nil,
+    poll_min = 0.02, poll_max = 0.05, retry_for = 2, retry_min = 0.02,
   }, more or {})))
 end
 

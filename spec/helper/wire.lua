@@ -4,19 +4,17 @@
 local loop = require "omni.loop"
 local socket = require "socket"
 
--- Parks the fiber until the socket is readable.
-local function readable(connection, seconds)
+---Parks the fiber until the socket is readable ("r") or writable ("w"); for `seconds` at most. Returns nil when it isn't by then.
+local function ready(connection, events, seconds)
   local fiber = loop.current()
-  local pollable = {
+  local pollable <close> = setmetatable({
     pollfd = function() return connection:getfd() end,
-    events = function() return "r" end,
+    events = function() return events end,
     timeout = function() return nil end,
     step = function() loop.wake(fiber, true) end,
-  }
+  }, { __close = loop.remove })
   loop.add(pollable)
-  local woken = loop.park(seconds)
-  loop.remove(pollable)
-  return woken
+  return loop.park(seconds)
 end
 
 -- Sends text and reads until the other side closes. Returns what came and how it ended: "closed", or an error's text.
@@ -32,7 +30,7 @@ local function exchange(port, text)
       connection:close()
       return table.concat(got), why
     end
-    if not data and not readable(connection, 10) then
+    if not data and not ready(connection, "r", 10) then
       connection:close()
       return table.concat(got), "nothing came for 10 seconds"
     end
@@ -52,4 +50,4 @@ local function request(url, method, target, headers, body)
   return tonumber(head:match "^HTTP/1.1 (%d+)"), found, rest, ended, text
 end
 
-return { exchange = exchange, request = request }
+return { exchange = exchange, ready = ready, request = request }

@@ -9,13 +9,6 @@ function command.define(parser)
   call.define(parser, true)
 end
 
--- For as long as a client has one key only.
-local function balances(client)
-  if client.balances then return client:balances() end
-  local balance, problem = client:balance()
-  return { { key = client.account:match "%x+$", balance = balance, error = problem } }
-end
-
 local function row_of(one, play)
   local text = require "omni.cli.text"
   return { one.key, one.balance and text.credits(one.balance, play) or text.problem(one.error) }
@@ -24,8 +17,7 @@ end
 local function show(called)
   local key_shape = require("omni.sandbox.json").shape { "key", "balance?", "error?" }
   local text, play, problem_of = require "omni.cli.text", called.client.play, require("omni.cli.progress").problem_of
-  local keys, problem = balances(called.client)
-  if not keys then return called:fail(problem) end
+  local keys = called.client:balances()
   local sum, failed, listed = 0, false, {}
   for i, one in ipairs(keys) do
     sum, failed = sum + (one.balance or 0), failed or one.error ~= nil

@@ -58,8 +58,11 @@ local function file_or_url(text, place)
   return text
 end
 
--- The tree with what stands for files turned into assets.
+-- The tree with what stands for files turned into assets. Numbers are read as floats, which hold whole ones exactly below 2^53.
 local function with_files(tree, folder, place)
+  if type(tree) == "number" and math.abs(tree) >= 2 ^ 53 then
+    wrong("%s: a number of that size isn't read exactly from JSON; it must be less than 2^53, or a text where the model takes one", place)
+  end
   if type(tree) ~= "table" then return tree end
   local path = tree["$file"]
   if path ~= nil then

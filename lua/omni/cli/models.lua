@@ -23,17 +23,6 @@ local function misuse(given)
   end
 end
 
--- For as long as a client has no such methods.
-local function list_models(client, filter)
-  if client.models then return client:models(filter) end
-  return require("omni.models").list(client, filter)
-end
-
-local function get_model(client, name)
-  if client.model then return client:model(name) end
-  return require("omni.models").get(client, name)
-end
-
 local function said(value)
   return type(value) == "string" and value or nil
 end
@@ -65,7 +54,7 @@ local function mark_empty(node)
 end
 
 local function show_list(called)
-  local models, problem = list_models(called.client, { modality = called.given.modality, operation = called.given.operation })
+  local models, problem = called.client:models { modality = called.given.modality, operation = called.given.operation }
   if not models then return called:fail(problem) end
   called:event("models", { models = models })
   if #models == 0 then
@@ -85,7 +74,7 @@ local columns = {
 }
 
 local function show_one(called)
-  local model, problem = get_model(called.client, called.given.name)
+  local model, problem = called.client:model(called.given.name)
   if not model then return called:fail(problem) end
   local schema = model.input_schema
   mark_empty(schema)

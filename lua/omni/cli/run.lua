@@ -11,7 +11,8 @@ local command = { summary = "Shoot a storyboard: plan, ask, submit, wait, fetch,
 
 function command.define(parser)
   boards.define(parser)
-  common.count(parser:option("--jobs", "Scenes in flight at most (default: 4)."):argname("N"))
+  common.count(parser:option("--jobs", "Scenes in flight at most (default: the sum of the keys' limits when each has one, else 4).")
+    :argname("N"))
   parser:flag("--yes", "Submit without asking.")
   parser:option("--adopt", "Take TASK_ID for the task of a scene whose outcome is unknown. May be given several times.")
     :argname { "SCENE", "TASK_ID" }:args(2):count("*")

@@ -42,6 +42,9 @@ end
 ---@param given table
 ---@return integer exit code
 function command.run(given)
+  if given.keys and given.in_flight then
+    return common.say "--keys and --in-flight exclude each other: --keys names each account's limit" or 2
+  end
   local sandbox <close>, problem = common.open_sandbox(given, given.out)
   if not sandbox then return common.tell(problem) or (problem.code == "invalid_fault" and 2 or 1) end
   if given.json then

@@ -16,16 +16,10 @@ function command.define(parser)
   call.define(parser, true)
 end
 
--- For as long as a client has no such method.
-local function each(client, options)
-  if client.templates then return client:templates(options) end
-  return require("omni.templates").each(client, options)
-end
-
 -- The first ones, up to the limit, each told of as it comes; and whether there are more.
 local function gather(called, limit)
   local given, list = called.given, {}
-  for template in each(called.client, { platform = given.platform, template_id = given.id, page_size = math.min(limit, most_a_page) }) do
+  for template in called.client:templates { platform = given.platform, template_id = given.id, page_size = math.min(limit, most_a_page) } do
     if #list == limit then return list, true end
     list[#list + 1] = template
     called:event("template", { platform = given.platform, template = template })

@@ -2,6 +2,7 @@
 -- The sandbox's accounts: a key each, with a balance, tasks in flight, and a rate of its own.
 
 local credentials = require "omni.credentials"
+local inputs = require "omni.input"
 local json = require "omni.sandbox.json"
 
 local most_keys <const> = 1000
@@ -15,7 +16,6 @@ local entry_object = json.shape { "account", "in_flight", "peak", "charged", "ba
 ---@field balance number
 ---@field charged number
 ---@field in_flight integer|nil   tasks in flight at most
----@field peak integer            the most that were in flight at once
 ---@field rate number|nil         requests a second at most
 ---@field revoked boolean
 ---@field running omni.sandbox.Task[]  those that weren't final when last looked at
@@ -70,7 +70,8 @@ local function read(options)
     items = {}
     for i = 1, math.min(options.keys, most_keys + 1) do items[i] = {} end
   end
-  if type(items) ~= "table" or #items < 1 or #items > most_keys then
+  local count = inputs.array_length(items) or 0
+  if count < 1 or count > most_keys then
     return nil, ("option 'keys' must be a number or an array: of 1 to %d keys"):format(most_keys)
   end
   for number, item in ipairs(items) do
@@ -134,20 +135,38 @@ end
 ---Charges an account for a task that it has from now on.
 ---@param account omni.sandbox.Account
 ---@param task omni.sandbox.Task
----@param tasks table
-function Accounts_methods:charge(account, task, tasks)
+function Accounts_methods:charge(account, task) -- luacheck: ignore self
   account.balance, account.charged = account.balance - task.credits, account.charged + task.credits
-  account.peak = math.max(account.peak, self:count(account, tasks) + 1)
   account.running[#account.running + 1] = task
 end
 
+-- The most that were in flight at once: from when they began and were over, not by what the limit let through; and not counted at each
+-- submit, as thousands can be in flight.
+local function peak_of(spans)
+  table.sort(spans.began)
+  table.sort(spans.over)
+  local peak, over = 0, 0
+  for begun, at in ipairs(spans.began) do
+    while over + 1 < begun and spans.over[over + 1] <= at do over = over + 1 end
+    peak = math.max(peak, begun - over)
+  end
+  return peak
+end
+
 ---What was charged, account by account.
+---@param all omni.sandbox.Task[]  each one's status as it is now
 ---@return table[]
-function Accounts_methods:entries()
-  local entries = {}
+function Accounts_methods:entries(all)
+  local spans, entries = {}, {}
+  for _, account in ipairs(self) do spans[account] = { began = {}, over = {} } end
+  for _, task in ipairs(all) do
+    local of = spans[task.account]
+    of.began[#of.began + 1], of.over[#of.over + 1] = task.began, task.over or math.huge
+  end
   for i, account in ipairs(self) do
     entries[i] = entry_object {
-      account = account.account, in_flight = account.in_flight, peak = account.peak, charged = account.charged, balance = account.balance,
+      account = account.account, in_flight = account.in_flight, peak = peak_of(spans[account]), charged = account.charged,
+      balance = account.balance,
     }
   end
   return entries
@@ -160,7 +179,7 @@ local function open(wanted, now)
   for number, one in ipairs(wanted) do
     local account = {
       key = one.key, number = number, account = credentials.fingerprint(one.key), balance = one.credits, charged = 0,
-      in_flight = one.in_flight, peak = 0, rate = one.rate, revoked = false, running = {},
+      in_flight = one.in_flight, rate = one.rate, revoked = false, running = {},
     }
     accounts[number], accounts.by_key[one.key] = account, account
   end

@@ -2,6 +2,7 @@
 -- The sandbox's models: which there are, what each accepts, what it makes. A row a model.
 
 local inputs = require "omni.input"
+local options = require "omni.options"
 local schema = require "omni.schema"
 
 ---@class omni.sandbox.Model
@@ -49,6 +50,13 @@ local function find(name)
   return by_name[name]
 end
 
+---What to say of a name that isn't there.
+---@param name string
+---@return string
+local function unknown(name)
+  return options.unknown(name, by_name)
+end
+
 local function does(row, operation)
   for _, name in ipairs(row.operations) do
     if name == operation then return true end
@@ -81,4 +89,4 @@ local function check(row, input)
   return nil, (problem.message:find "^input:" and "" or "input.") .. problem.message
 end
 
-return { find = find, list = list, check = check }
+return { find = find, unknown = unknown, list = list, check = check }

@@ -147,7 +147,7 @@ end
 local function writing(spec, directory, font, accent, seconds, w, h)
   local unit = math.min(w, h) / 720
   local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
-  local room, grey = (w - 2 * side) / small, "white@0.75"
+  local room, grey, shadow = (w - 2 * side) / small, "white@0.75", math.max(1, math.floor(2 * unit))
   local filters, texts = {}, {}
   local function write(source, size, tint, x, y, more)
     filters[#filters + 1] = (",drawtext=fontfile=%s:%s:fontsize=%d:fontcolor=%s:x=%s:y=%s%s"):format(
@@ -161,7 +161,7 @@ local function writing(spec, directory, font, accent, seconds, w, h)
 
   local prompt, points = fit(core.clean(spec.prompt, 4000), w - 2 * side, h - math.floor(310 * unit), unit)
   write_text("prompt", prompt, points, "white", side, "(h-th)/2",
-    (":line_spacing=%d:shadowx=%d:shadowy=%d:shadowcolor=black@0.45"):format(points * 0.36 // 1, 2 * unit, 2 * unit))
+    (":line_spacing=%d:shadowx=%d:shadowy=%d:shadowcolor=black@0.45"):format(points * 0.36 // 1, shadow, shadow))
   local label = shorten(core.clean(spec.label or "omni sandbox", 400), room - 8.5)
   write_text("label", label, small, accent, side, ("%d-ascent"):format(top))
   write_text("facts", facts(spec, seconds, w, h, room), small, grey, side, ("h-%d-ascent"):format(top))

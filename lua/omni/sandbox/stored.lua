@@ -18,7 +18,7 @@ local function made(service, name)
   local task = id and service.tasks:find(id)
   local path = task and service.tasks:settle(task) == "success" and task.files[ending]
   if not path then return nil, 404, "no such file" end
-  if service.media_seconds and service.now() - math.max(task.ends_at, task.drawn_at) >= service.media_seconds then
+  if service.media_seconds and service.now() - task.over >= service.media_seconds then
     return nil, 410, "this file has expired"
   end
   return describe(service, path, ("%s-%d"):format(id:sub(1, 8), tonumber(ending:match "^%d+") or 1), media_types[ending:match "[^.]+$"])

@@ -26,6 +26,7 @@ local entry_object = json.shape { "task_id", "account", "model", "input", "credi
 ---@field endings string[]       of its URLs
 ---@field drawn_at number|nil
 ---@field drawn fun()|nil       told when it is drawn, or can't be
+---@field over number|nil        monotonic seconds: since when it is final
 ---@field completed integer|nil Unix seconds
 ---@field took integer|nil      seconds
 
@@ -72,7 +73,7 @@ function Tasks_methods:accept(wanted)
   local task = wanted --[[@as omni.sandbox.Task]]
   task.id, task.status, task.created = id, "pending", self.wall()
   task.began, task.runs_at, task.ends_at = now, now + lasts / 10, now + lasts
-  self.accounts:charge(task.account, task, self)
+  self.accounts:charge(task.account, task)
   self.by_id[id] = task
   self.in_order[#self.in_order + 1] = task
   local fate = task.fate
@@ -101,7 +102,8 @@ function Tasks_methods:settle(task)
   elseif now < task.ends_at or task.fate.never or task.draws and not task.drawn_at then
     task.status = "running"
   else
-    local lasted = math.max(task.ends_at, task.drawn_at or 0) - task.began
+    task.over = math.max(task.ends_at, task.drawn_at or 0)
+    local lasted = task.over - task.began
     task.took = math.floor(lasted + 0.5)
     task.completed = math.min(self.wall(), task.created + math.ceil(lasted))
     task.status = task.fate.ends
@@ -151,7 +153,7 @@ function Tasks_methods:ledger(decoded)
     }
     charged = charged + task.credits
   end
-  return ledger_object { submits = #entries, charged = charged, tasks = entries, accounts = self.accounts:entries() }
+  return ledger_object { submits = #entries, charged = charged, tasks = entries, accounts = self.accounts:entries(self.in_order) }
 end
 
 ---@param settings omni.sandbox.Settings  seconds, seed, now, wall, draw

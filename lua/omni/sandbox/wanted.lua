@@ -4,6 +4,7 @@
 -- Takes omni.input by name: a URL that the library refuses is none for the service, either.
 
 local catalogue = require "omni.sandbox.catalogue"
+local core = require "omni.core"
 local inputs = require "omni.input"
 local json = require "omni.sandbox.json"
 local price = require "omni.sandbox.price"
@@ -42,7 +43,7 @@ local function check(body)
     if not usable then return nil, failure.message end
   end
   local model = catalogue.find(name)
-  if not model then return nil, ("model: there is no '%s'"):format(name) end
+  if not model then return nil, ("model: there is no '%s'; %s"):format(core.clean(name, 60), catalogue.unknown(core.clean(name, 60))) end
   local checked, message = catalogue.check(model, given(input))
   if not checked then return nil, message end
   local clip, credits = price.of(model, checked)

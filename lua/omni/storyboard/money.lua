@@ -48,12 +48,17 @@ local function reserve(run, record, input)
   record.reserved = true
 end
 
+-- Whether it is about one task only: of several keys one is refused, with which this task was made.
+local function is_of_its_key(run, record, problem)
+  return problem.code == "unauthorized" and record.task_id ~= nil and #run.client.keyring > 1
+end
+
 ---What a failure means for the scenes that aren't submitted yet.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error
 local function heed(run, record, problem)
-  if run.fail_fast or ends_the_run[problem.code] then
+  if run.fail_fast or ends_the_run[problem.code] and not is_of_its_key(run, record, problem) then
     run.halted = run.halted or { scene = record.scene, error = problem }
   end
 end

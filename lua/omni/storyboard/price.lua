@@ -39,7 +39,7 @@ local function price(plan, client, on_retry)
       local declared = plan.board.scenes[scene.index]
       local estimate, problem = asking:estimate(asset.map(declared.input, stand_in), { model = declared.model })
       scene.credits, scene.price_error = estimate and estimate.credits, problem
-      if estimate and estimate.balance then plan.balance = estimate.balance end
+      if estimate and estimate.balance and #client.keyring == 1 then plan.balance = estimate.balance end -- of several it is one key's
       if problem and unavailable[problem.code] then plan.unavailable = problem end
     end
   end

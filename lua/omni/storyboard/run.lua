@@ -151,10 +151,22 @@ end
 
 Run_mt.__close = function(run) run:interrupt() end
 
+local usual_jobs <const> = 4
+
+-- As many scenes as the keys may have in flight together, when each has a limit.
+local function jobs_of(client)
+  local sum = 0
+  for _, key in ipairs(client.keyring) do
+    if not key.in_flight then return usual_jobs end
+    sum = sum + key.in_flight
+  end
+  return sum
+end
+
 ---@class omni.RunOptions
 ---@field client omni.Client
 ---@field directory omni.Directory        from omni.storyboard.directory
----@field jobs? integer                   scenes in flight at most (4)
+---@field jobs? integer                   scenes in flight at most (the sum of the keys' limits when each has one, else 4)
 ---@field budget? number                  credits that this run may spend at most
 ---@field fail_fast? boolean              submit nothing more once a scene has failed
 ---@field on_event? fun(event: table)     told of each change of a scene's status, and of the film
@@ -165,7 +177,7 @@ Run_mt.__close = function(run) run:interrupt() end
 ---@param given omni.RunOptions
 ---@return omni.Run  `run:join()`, `run:interrupt()`
 local function start(plan, given)
-  local jobs = given.jobs or 4
+  local jobs = given.jobs or jobs_of(given.client)
   local run = setmetatable({
     plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
     fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free = jobs, line = {}, making = {},
@@ -230,7 +242,8 @@ local function refusal(plan, budget)
 end
 
 ---Makes a board's film: plans, and carries the plan out. Spends only within a `budget` (or the board's own), or with `yes`.
----A scene that fails doesn't stop those that don't build on it, unless `fail_fast` is set.
+---A scene that fails doesn't stop those that don't build on it, unless `fail_fast` is set. `jobs`: scenes in flight at most; by default
+---the sum of the keys' limits when each has one, else 4.
 ---@param board omni.Storyboard
 ---@param given { client: omni.Client, directory: string, jobs?: integer, budget?: number, yes?: boolean, only?: string[],
 ---  redo?: string[], resubmit?: string[], fail_fast?: boolean, on_event?: fun(event: table), interrupted?: fun(): boolean }

@@ -1,0 +1,157 @@
+-- SPDX-License-Identifier: MIT
+-- The program with several keys: the limits of each hold, also when it is killed in the middle and begun again, or runs twice.
+
+local credentials = require "omni.credentials"
+local env = require "helper.env"
+local program = require "helper.program"
+
+local limits <const> = { 1, 2, 5 }
+
+-- What stands in CRUN_API_KEYS for these of the sandbox's keys.
+local function keys_of(...)
+  local words = {}
+  for i, number in ipairs { ... } do words[i] = ("%s=%d"):format(credentials.play_key(number), limits[number]) end
+  return table.concat(words, ",")
+end
+
+local function board_of(files, name, count)
+  local lines = { "return storyboard { defaults = { duration = 4 }," }
+  for i = 1, count do lines[#lines + 1] = ('  scene "%s%02d" { prompt = "%s%02d" },'):format(name, i, name, i) end
+  lines[#lines + 1] = "}"
+  return env.write(files:file(name .. ".lua"), table.concat(lines, "\n"))
+end
+
+describe("omni with several keys", function()
+  local files, service
+
+  before_each(function() files = env.directory() end)
+  after_each(function()
+    if service then service.stop() end
+    service = nil
+    files:close()
+  end)
+
+  local function serve(seconds, ...)
+    service = program.service { "--keys", "1,2,5", "--seconds", seconds, ... }
+  end
+
+  local function environment(keys)
+    return { CRUN_BASE_URL = service.url, CRUN_API_KEYS = keys, PATH = program.tools.PATH }
+  end
+
+  -- Each scene was accepted once, and no key had more in flight than it may have. Answers the accounts.
+  local function check_ledger(expected)
+    local ledger, seen, n = service.ledger(), {}, 0
+    for _, task in ipairs(ledger.tasks) do
+      assert.is_nil(seen[task.input.prompt], task.input.prompt .. " was submitted twice")
+      seen[task.input.prompt], n = true, n + 1
+    end
+    assert.equal(expected, n)
+    for i, account in ipairs(ledger.accounts) do
+      assert.is_true(account.peak <= limits[i], ("key %d: %d in flight"):format(i, account.peak))
+    end
+    return ledger.accounts
+  end
+
+  local function shows_no_key(text)
+    for n = 1, 3 do assert.is_nil(text:find(credentials.play_key(n), 1, true), text) end
+  end
+
+  it("credits shows what each has, and the sum; one that is refused doesn't hide the others", function()
+    serve("0.05", "--credits", "100")
+    local result = program.run({ "credits" }, { environment = environment(keys_of(1, 2, 3)) })
+    assert.equal(0, result.code, result.err)
+    for n = 1, 3 do
+      assert.matches("^" .. credentials.fingerprint(credentials.play_key(n)) .. " +100 sandbox credits$", result.lines[n])
+    end
+    assert.matches("^sum +300 sandbox credits$", result.lines[4])
+    local foreign = ("%s,%s"):format(keys_of(1, 2), credentials.play_key(77))
+    result = program.run({ "credits", "--json" }, { environment = environment(foreign) })
+    assert.equal(1, result.code)
+    local keys = program.events_of(result)[1].keys
+    assert.same({ 100, 100, "unauthorized" }, { keys[1].balance, keys[2].balance, keys[3].error.code })
+    shows_no_key(result.out .. result.err)
+  end)
+
+  it("run has as many scenes in flight as the keys may have together, unless told otherwise", function()
+    serve "0.2"
+    local board = board_of(files, "a", 24)
+    local result = program.run({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 2, 3)) })
+    assert.equal(0, result.code, result.err)
+    local accounts = check_ledger(24)
+    assert.same(limits, { math.tointeger(accounts[1].peak), math.tointeger(accounts[2].peak), math.tointeger(accounts[3].peak) })
+    shows_no_key(result.out .. result.err)
+  end)
+
+  it("run goes on without a key that is refused in the middle, with one warning, and never pays twice", function()
+    serve("0.2", "--fault", "status-401:key=3,skip=20")
+    local board, environment_ = board_of(files, "a", 24), environment(keys_of(1, 2, 3))
+    local result = program.run({ "run", board, "--yes" }, { environment = environment_ })
+    assert.is_true(result.code <= 1, result.err)
+    local _, warnings = result.err:gsub("the API key %x+ is refused by the service; it is set aside, the others go on", "")
+    assert.equal(1, warnings, result.err)
+    check_ledger(24)
+    shows_no_key(result.out .. result.err)
+  end)
+
+  it("run, killed with tasks of several keys in flight, takes each up with its own, whatever their order", function()
+    serve "1.5"
+    local board = board_of(files, "a", 12)
+    local child = program.start({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 2, 3)) })
+    for _ = 1, 8 do child:wait_for '"event":"pending"' end
+    child:signal "KILL"
+    child:finish()
+    local before = service.ledger()
+    assert.equal(8, before.submits) -- each key is full
+    local result = program.run({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(3, 1, 2)) })
+    assert.equal(0, result.code, result.err)
+    check_ledger(12)
+    local resumed, fetched = 0, 0
+    for _, event in ipairs(program.events_of(result)) do
+      if event.event == "plan" then
+        for _, scene in ipairs(event.scenes) do
+          if scene.action == "resume" then resumed = resumed + 1 end
+        end
+      end
+      if event.event == "fetched" then fetched = fetched + 1 end
+    end
+    assert.same({ 8, 12 }, { resumed, fetched })
+  end)
+
+  it("run says which key a task needs that isn't among them any more, and doesn't submit its scene again", function()
+    serve "1.5"
+    local board = board_of(files, "a", 8)
+    local child = program.start({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 2, 3)) })
+    for _ = 1, 8 do child:wait_for '"event":"pending"' end
+    child:signal "KILL"
+    child:finish()
+    local result = program.run({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 3)) })
+    assert.equal(1, result.code, result.err)
+    local lost = 0
+    for _, event in ipairs(program.events_of(result)) do
+      if event.event == "failed" then
+        lost = lost + 1
+        assert.equal("no_key", event.error.code)
+        assert.matches(credentials.fingerprint(credentials.play_key(2)), event.error.message, 1, true)
+      end
+    end
+    assert.equal(2, lost)
+    check_ledger(8)
+    shows_no_key(result.out .. result.err)
+  end)
+
+  it("run twice at once, with one ledger, keeps the keys' limits together", function()
+    serve "0.2"
+    local boards = { board_of(files, "a", 12), board_of(files, "b", 12) }
+    local children = {}
+    for n, board in ipairs(boards) do
+      children[n] = program.start({ "run", board, "--yes", "--json", "--ledger", files:file "ledger.db" },
+        { environment = environment(n == 1 and keys_of(1, 2, 3) or keys_of(3, 2, 1)) })
+    end
+    for _, child in ipairs(children) do
+      local result = child:finish()
+      assert.equal(0, result.code, result.err)
+    end
+    check_ledger(24)
+  end)
+end)
