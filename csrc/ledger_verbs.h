@@ -41,7 +41,8 @@
   /* A further try of what was refused for the moment, or certainly not sent. */                                                           \
   X(again, 1,                                                                                                                              \
     "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL,"     \
-    " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused' AND " IN_ROOM " AND (identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit AS other"                             \
+    " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused' AND " IN_ROOM                         \
+    " AND (identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit AS other"                                                                  \
     " WHERE other.identity = submit.identity AND other.state IN " LIVE ")) RETURNING id")                                                  \
   /* Those that move a submit give its id; no row when it isn't in a state that allows it. */                                              \
   X(accept, 1,                                                                                                                             \

@@ -264,7 +264,8 @@ describe("a refusal", function()
         local answers = {}
         for i = 1, passed do answers[i] = false end
         answers[#answers + 1] = refusal()
-        local g = after(answers)
+        local g = after(answers, { connections = #answers }) -- as many as could be sent
+        g.connections = 100
         g.opens_at = core.now()
         local begun = 0
         while begun < 50 and g:enter(0) do begun = begun + 1 end

@@ -150,7 +150,7 @@ describe("a sandbox with several keys", function()
     local key = credentials.play_key
     assert.equal(("export CRUN_API_KEYS=%s=1,%s=2,%s=5"):format(key(1), key(2), key(3)), line)
     assert.matches("%-%-keys: '1,0' should be whole numbers", program.run({ "sandbox", "--keys", "1,0" }).err)
-    local both = program.run { "sandbox", "--keys", "1,2", "--in-flight", "3" }
+    local both = program.run { "sandbox", "--keys", "1,2", "--in-flight", "3", "--host", "192.0.2.1" }
     assert.same({ 2, "" }, { both.code, both.out })
     assert.matches("%-%-keys and %-%-in%-flight exclude each other", both.err)
     local service = program.service { "--keys", "3", "--rate", "100" }

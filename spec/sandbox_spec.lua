@@ -195,7 +195,7 @@ describe("the sandbox, as the service", function()
     for _, url in ipairs { '"file:///etc/passwd"', '"ftp://a"', '"http://"', '"http://a b"', "7", "{}" } do
       wrong('{"model":"x","input":{},"callback_url":' .. url .. "}", "^callback_url: ")
     end
-    wrong('{"model":"kling/v33","input":{}}', "^model: there is no 'kling/v33'; did you mean 'kling/v3'?$")
+    wrong('{"model":"kling/v33","input":{}}', "^model: there is no 'kling/v33'; did you mean 'kling/v3'%?$")
     wrong('{"model":"google/gemini-omni","input":{"prompt":"a","img_urls":{}}}', "^input%.img_urls: ")
     wrong('{"model":"kling/v3","input":{"prompt":"a","metadata":[]}}', "^input%.metadata: ")
     wrong('{"model":"vidu/q2","input":{"prompt":"a","reference_images":[]}}', "^input%.reference_images: ")

@@ -68,6 +68,15 @@ describe("a storm of refusals", function()
   end
 
   for _, kind in ipairs { "status", "envelope" } do
+    it(("(%s, every second one, Retry-After: 1) fails none of 200 tasks, and takes at most twice the requests"):format(kind), function()
+      open({ faults = { kind .. "-429:every=2,retry_after=1" } }, { max_connections = 200 }, function(client, sandbox, seen)
+        finish(client, 200)
+        assert.equal(200, sandbox:ledger().submits)
+        assert.is_true(governor_of(client).pauses > 1)
+        assert.is_true(seen.passed + seen.refused <= 2 * needed, ("%d requests, needed %d"):format(seen.passed + seen.refused, needed))
+      end)
+    end)
+
     it(("(%s, Retry-After: 1) pauses once for a hundred refusals that were on their way"):format(kind), function()
       open({ faults = { kind .. "-429:every=2,first=100,retry_after=1" } }, { max_connections = 200 }, function(client, sandbox, seen)
         local begun = core.now()

@@ -238,7 +238,8 @@ end
 ---What a submit would cost. Costs nothing, and uploads nothing.
 ---@param input table  as for submit
 ---@param opts? { model?: string }
----@return { credits: number, balance?: number, affordable?: boolean }|nil  balance: of the key that was asked, or of all together
+---@return { credits: number, balance?: number, affordable?: boolean }|nil  balance and affordable: not with several keys, whose
+---  balances client:balance() adds up
 ---@return omni.Error|nil
 function Client_methods:estimate(input, opts)
   check_open(self)
@@ -254,6 +255,7 @@ function Client_methods:estimate(input, opts)
   if failure then return nil, failure end
   local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
   if not credits or credits < 0 then return broken("estimate") end
+  if #self.keyring > 1 then return { credits = credits } end -- what one key has says little
   local affordable = data.affordable
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end

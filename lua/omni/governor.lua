@@ -20,14 +20,20 @@ local paced <const> = { rate_limited = 1, maintenance = 10 } -- failures that co
 ---@field passed integer        requests that got through since the last pause was over
 ---@field strikes integer       pauses since something got through
 ---@field allowance integer|nil how many more may begin before one is answered; nil: any number
+---@field sent integer          requests that began since the last pause was over
+---@field ceiling integer       how many may begin after a pause
+---@field probing boolean       nothing got through before the pause: one request looks whether anything does
 local Governor_methods = {}
 local Governor_mt = { __name = "omni.governor", __index = Governor_methods }
 
 -- After a pause at most twice as many go out as got through before it: so a limit is found, and no more than half of all requests are
--- refused on the way.
+-- refused on the way. Where fewer were sent than might have been, what got through says nothing of a limit.
 local function reopen(self)
   self.opens_at = nil
-  self.allowance, self.passed = math.max(1, 2 * self.passed), 0
+  if self.sent >= self.ceiling then self.ceiling = math.max(1, 2 * self.passed) end
+  self.probing = self.passed == 0
+  self.allowance = self.probing and 1 or self.ceiling
+  self.sent, self.passed = 0, 0
 end
 
 -- Seconds until the next request may begin; math.huge when that depends on another one.
@@ -44,18 +50,29 @@ end
 
 -- A request begins.
 local function take(self)
+  self.sent = self.sent + 1
   if self.allowance then self.allowance = self.allowance - 1 end
   if self.interval then self.next_at = math.max(self.next_at, core.now()) + self.interval end
 end
 
----Lets the first in line look whether it is its turn. To be called whenever that may be so.
+-- How many of the first in line may find that it is their turn; at least the first, which watches the clock for all.
+local function turns(self)
+  if self.opens_at or self.interval or not self.http then return 1 end
+  return math.max(1, math.min(self.connections - self.http:running() - self.held, self.allowance or math.huge))
+end
+
+---Lets the first in line look whether it is their turn: all that there is room for together, as the first refusal ends it for the others.
+---To be called whenever that may be so.
 function Governor_methods:advance()
   local line = self.line
   while line.first <= line.last and not line[line.first].fiber do -- those who left
     line[line.first] = nil
     line.first = line.first + 1
   end
-  if line.first <= line.last then loop.wake(line[line.first].fiber, true) end
+  if line.first > line.last then return end
+  for i = line.first, math.min(line.last, line.first + turns(self) - 1) do
+    if line[i].fiber then loop.wake(line[i].fiber, true) end
+  end
 end
 
 ---Whether nobody stands in line.
@@ -128,7 +145,7 @@ end
 function Governor_methods:leave()
   if self.allowance then
     self.allowance = self.allowance + 2
-    if self.allowance > 2 * self.connections then self.allowance = nil end
+    if self.allowance > 2 * self.connections then self.allowance, self.ceiling = nil, self.connections end
   end
   if self.http and not self:is_idle() then self:advance() end
 end
@@ -174,7 +191,12 @@ function Governor_methods:heed(failure, pauses)
   local longer = failure and paced[failure.code]
   if not longer then
     self.numbers[loop.current()] = nil
-    if not failure then self.passed, self.strikes = self.passed + 1, 0 end
+    if failure then return end
+    self.passed, self.strikes = self.passed + 1, 0
+    if self.probing then
+      self.probing = false
+      if self.allowance then self.allowance = self.allowance + self.ceiling end
+    end
     return
   end
   local asked = failure.retry_after
@@ -211,7 +233,7 @@ local function new(http, settings)
   return setmetatable({
     http = http, connections = settings.connections, least = settings.least or 1, most = settings.most or 60,
     interval = settings.rate and 1 / settings.rate or nil, next_at = 0, held = 0, pauses = 0, passed = 0, strikes = 0,
-    opens_at = nil, allowance = nil, number = 0, line = { first = 1, last = 0 },
+    opens_at = nil, allowance = nil, sent = 0, ceiling = settings.connections, probing = false, number = 0, line = { first = 1, last = 0 },
     numbers = setmetatable({}, { __mode = "k" }), -- of fibers whose request is under way, or was refused for the moment
   }, Governor_mt)
 end
