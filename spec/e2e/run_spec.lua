@@ -176,6 +176,7 @@ describe("omni run", function()
     serve("--fault", "slow:on=submit,delay=0.4", "--seconds", "100")
     local child = program.start(words("--yes", "--jobs", "1", "--json"), { environment = service.environment })
     child:wait_for('"submitting"')
+    repeat until service.submits() == 1
     child:signal("INT")
     local result = child:finish()
     assert.equal(130, result.code)
