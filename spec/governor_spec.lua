@@ -203,11 +203,10 @@ describe("a refusal", function()
     end)
   end)
 
-  it("says itself how long it pauses", function()
+  it("is waited for as long as it asks", function()
     loop.run(function()
-      local failure = refusal { retry_after = 100 }
-      after { failure }
-      assert.is_true(failure.pause > 99 and failure.pause <= 101)
+      local left = after({ refusal { retry_after = 100 } }):paused()
+      assert.is_true(left > 99 and left <= 101)
     end)
   end)
 

@@ -18,6 +18,13 @@ function Asset_mt:__tostring()
   return ('%s "%s"'):format(words[self.kind], core.clean(self.path or self.scene, 200))
 end
 
+---A URL in an asset's place where nothing is fetched: where only a price is asked.
+---@param asset omni.Asset
+---@return string
+local function stand_in(asset)
+  return ("https://omni.invalid/%s/%s"):format(asset.kind, core.sha256(asset.path or asset.scene))
+end
+
 ---@return boolean
 local function is(value)
   return getmetatable(value) == Asset_mt
@@ -150,5 +157,5 @@ end
 
 return {
   clip = clip, copy = copy, each = each, file = file_in(nil), file_in = file_in, is = is, last_frame = last_frame, map = map,
-  place_of = place_of, url = url, wrong_url = wrong_url,
+  place_of = place_of, stand_in = stand_in, url = url, wrong_url = wrong_url,
 }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The client: one account at the service. Submits at most once, repeats what may be repeated, hands out tasks.
+-- The client: the service, by one key or several. Submits at most once, repeats what may be repeated, hands out tasks.
 
+local calling = require "omni.calling"
 local core = require "omni.core"
 local credentials = require "omni.credentials"
 local entry = require "omni.entry"
@@ -30,32 +31,6 @@ local Client_mt = { __name = "omni.client", __index = Client_methods }
 
 -- --- requests
 
-local paced <const> = { rate_limited = true, maintenance = true }
-
----Tries until it works, until it is of no use, or until `retry_for` seconds have passed; `pause_for`, where the service only asks to
----wait. For omni's own modules.
----@generic T
----@param try fun(): T|nil, table|nil  a value, or nil and a failure
----@return T|nil
----@return omni.Error|nil
-function Client_methods:persist(try)
-  local begun, attempt = core.now(), 0
-  while true do
-    local value, failure = try()
-    if not failure then return value end
-    attempt = attempt + 1
-    local wait = self:pause_after(failure, attempt)
-    local patience = self.retry_for
-    if paced[failure.code] then wait, patience = wait and failure.pause or wait, self.pause_for end
-    if not wait or core.now() + wait > begun + patience then
-      failure.retry, failure.pause = nil, nil
-      return nil, err.new(failure)
-    end
-    if not paced[failure.code] then loop.sleep(wait) end -- else the governor makes us wait
-    if self.given_up() then return nil, err.new(failure) end
-  end
-end
-
 ---Seconds to wait before a failed try is repeated, or nil when it must not be. For omni's own modules.
 function Client_methods:pause_after(failure, attempt)
   if not failure.retry then return nil end
@@ -72,21 +47,6 @@ local function check_open(self)
   if not self.http then error("the client is closed", 3) end
 end
 
--- A call that is about no task, with a key that may be used; one that is refused is set aside, if there are others.
-local function try_call(self, method, path, body, repeatable)
-  while true do
-    local key, none = self.keyring:any()
-    if not key then return nil, none end
-    local value, failure = exchange.perform(key, nil, nil, "call", method, path, body)
-    if not failure then return value end
-    if failure.code ~= "unauthorized" or #self.keyring == 1 then
-      if not repeatable then failure.retry = false end
-      return nil, failure
-    end
-    key:set_aside(failure)
-  end
-end
-
 local submit_options = { model = "string", callback_url = "string", about = "table" }
 
 -- One request, sent; nil and the failure.
@@ -100,8 +60,7 @@ local function send(self, request, opts, token)
     room:keep(made)
     return made
   end
-  failure.retry, failure.pause, failure.given_up = nil, nil, nil
-  return nil, err.new(failure)
+  return nil, calling.final(failure)
 end
 
 ---Submits a task. This costs credits. It is sent at most once; what was certainly not sent is tried again for `retry_for` seconds,
@@ -188,7 +147,7 @@ function Client_methods:call(method, path, body)
     text, problem = json.encode(body, "body")
     if not text then return nil, problem end
   end
-  return self:persist(function() return try_call(self, method, path, text, method == "GET") end)
+  return calling.call(self, method, path, text, method == "GET")
 end
 
 local function broken(what)
@@ -210,7 +169,7 @@ function Client_methods:balances()
   for i, key in ipairs(self.keyring) do
     found[i] = { key = key.name }
     fibers[i] = loop.spawn(function()
-      local data, problem = self:persist(function()
+      local data, problem = calling.persist(self, function()
         return exchange.perform(key, nil, nil, "call", "GET", "/api/v1/client/account/balance")
       end)
       found[i].balance, found[i].error = number_in(data, "balance"), problem
@@ -236,7 +195,7 @@ function Client_methods:balance()
 end
 
 ---What a submit would cost. Costs nothing, and uploads nothing.
----@param input table  as for submit
+---@param input table  as for submit; a scene's clip or frame may stand in it, too
 ---@param opts? { model?: string }
 ---@return { credits: number, balance?: number, affordable?: boolean }|nil  balance and affordable: not with several keys, whose
 ---  balances client:balance() adds up
@@ -248,7 +207,7 @@ function Client_methods:estimate(input, opts)
   local request, problem = requests.make(self, input, opts, { stand_in = true })
   if not request then return nil, problem end
   local function ask(path)
-    return self:persist(function() return try_call(self, "POST", path, request.body, true) end)
+    return calling.call(self, "POST", path, request.body, true)
   end
   local data, failure = ask("/api/v1/client/job/EstimateTask")
   if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- an older form
@@ -450,9 +409,7 @@ local function open(opts)
   }, Client_mt)
   for _, name in ipairs(transport_options) do self.transport[name] = opts[name] end
   self.history = history.new(self)
-  self.keyring = keyring.new(self, function(key)
-    return function(id) return task.new(self, id, key) end
-  end)
+  self.keyring = keyring.new(self, function(key, id) return task.new(self, id, key) end)
   for _, one in ipairs(given) do
     local http
     http, problem = open_transport(opts, base_url, one.key)

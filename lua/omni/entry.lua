@@ -114,16 +114,20 @@ function Entry_methods:try(key, timeout)
     end
   end
   hold:use()
-  self.on_its_way = self.records ~= nil
+  if not self.records then return exchange.start(key, nil, nil, "submit", self.body) end
+  key:owns_row(self.id, true)
+  self.on_its_way = true
   local id, failure = exchange.start(key, nil, nil, "submit", self.body)
   self.on_its_way = false
-  if not self.records then return id, failure end
-  return settle(self, id, failure)
+  id, failure = settle(self, id, failure)
+  if id or failure.code ~= "submit_unknown" then key:owns_row(self.id, nil) end -- from now on its task counts, or nothing
+  return id, failure
 end
 
 -- A fiber that is cancelled while its submit is on its way will never know.
 function Entry_mt:__close()
   if not self.on_its_way then return end
+  self.key:owns_row(self.id, nil)
   self.records:note("doubt", { id = self.id, error = "cancelled", message = "the submit was given up on its way" })
 end
 

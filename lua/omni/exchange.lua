@@ -78,9 +78,9 @@ local function too_late()
 end
 
 -- A key is paused for longer than its client sits out.
-local function too_long(owner, patience)
+local function too_long(patience)
   return nil, {
-    code = "rate_limited", retry = true, pause = owner.governor:paused(),
+    code = "rate_limited", retry = true,
     message = ("the service asked to wait, for longer than %g seconds"):format(patience),
   }
 end
@@ -121,7 +121,7 @@ local function perform(owner, into, timeout, verb, ...)
   if not owner.governor:enter(timeout, patience) then
     if not owner.http then return closed(verb) end
     if deadline and core.now() >= deadline then return too_late() end
-    return too_long(owner, patience)
+    return too_long(patience)
   end
   return start(owner, into, deadline and deadline - core.now(), verb, ...)
 end

@@ -8,6 +8,13 @@ local polling = require "omni.polling"
 
 local paced <const> = { rate_limited = 1, maintenance = 10 } -- failures that concern all of a key's traffic → how much longer it waits
 
+---Whether a failure asks for a pause of all of the key's traffic.
+---@param failure table
+---@return boolean
+local function is_paced(failure)
+  return paced[failure.code] ~= nil
+end
+
 ---@class omni.Governor
 ---@field http table|nil        the C client; nil: closed
 ---@field connections integer   requests at the same time
@@ -176,13 +183,6 @@ function Hold_mt:__close()
   self.governor:leave()
 end
 
----Whether a failure asks for a pause of all of the key's traffic.
----@param failure table
----@return boolean
-function Governor_methods:is_paced(failure) -- luacheck: ignore self
-  return paced[failure.code] ~= nil
-end
-
 ---Learns from an answer. A refusal pauses the traffic once, however many requests were on their way when it began; who was refused keeps
 ---its place in line.
 ---@param failure table|nil
@@ -202,12 +202,10 @@ function Governor_methods:heed(failure, pauses)
   local asked = failure.retry_after
   if pauses ~= self.pauses then -- it was on its way before the pause
     if self.opens_at and asked then self.opens_at = math.max(self.opens_at, core.now() + asked) end
-    failure.pause = self:paused()
     return
   end
   self.strikes, self.pauses, self.allowance = self.strikes + 1, self.pauses + 1, nil
   self.opens_at = core.now() + polling.next_try(self.strikes, asked, self.least * longer, self.most * longer, math.random())
-  failure.pause = self:paused() -- seconds until it may be tried again
 end
 
 ---Seconds until traffic goes on, 0 when it isn't paused.
@@ -238,4 +236,4 @@ local function new(http, settings)
   }, Governor_mt)
 end
 
-return { new = new }
+return { is_paced = is_paced, new = new }

@@ -75,9 +75,29 @@ function Key_methods:took_off(task)
   if self.in_flight then follow(self, task) end
 end
 
+-- What has no task yet is counted by its row in the ledger: until it has one, or is decided, or is taken to be over.
+local function follow_row(self, id)
+  self.rows[id] = true
+  loop.background(function()
+    local records, row = self.client:ledger(), nil
+    repeat
+      loop.sleep(look_every)
+      row = records:row("row", { id = id })
+    until not row or row.state ~= "intended" and (row.state ~= "unknown" or os.time() - row.intended_at > doubt_lasts)
+    self.rows[id] = nil
+    if row and row.state == "accepted" and not self.tasks[row.task_id] then
+      self.tasks[row.task_id] = true
+      return follow(self, self.client.keyring.make(self, row.task_id))
+    end
+    land(self)
+  end)
+end
+
 ---A submit of this key has an unknown outcome: it counts for a while.
-function Key_methods:doubts()
+---@param id integer|nil  of its row
+function Key_methods:doubts(id)
   if not self.in_flight then return land(self) end
+  if id then return follow_row(self, id) end
   loop.background(function()
     loop.sleep(doubt_lasts)
     land(self)
@@ -92,29 +112,23 @@ function Key_methods:landed(task)
   land(self)
 end
 
+---A row of the ledger is a submit of ours, which is counted already; or it is that no more.
+---@param id integer
+---@param ours true|nil
+function Key_methods:owns_row(id, ours)
+  self.rows[id] = ours
+end
+
 ---Takes up what is in flight by the ledger: of an earlier run, or of another program.
----@param make fun(id: string): omni.Task
-function Key_methods:take_up(make)
+function Key_methods:take_up()
   local records = self.client:ledger()
   for _, row in ipairs(records and records:ask("flying", { account = self.account }) or {}) do
     if row.task_id and not self.tasks[row.task_id] then
       self.tasks[row.task_id], self.flying = true, self.flying + 1
-      follow(self, make(row.task_id))
-    elseif not row.task_id and not self.rows[row.id] then -- unknown, or on its way: counted by its row
-      self.rows[row.id], self.flying = true, self.flying + 1
-      loop.background(function()
-        local now
-        repeat
-          loop.sleep(look_every)
-          now = records:row("row", { id = row.id })
-        until not now or now.state ~= "intended" and (now.state ~= "unknown" or os.time() - now.intended_at > doubt_lasts)
-        self.rows[row.id] = nil
-        if now and now.state == "accepted" and not self.tasks[now.task_id] then
-          self.tasks[now.task_id] = true
-          return follow(self, make(now.task_id))
-        end
-        land(self)
-      end)
+      follow(self, self.client.keyring.make(self, row.task_id))
+    elseif not row.task_id and not self.rows[row.id] then
+      self.flying = self.flying + 1
+      follow_row(self, row.id)
     end
   end
 end
@@ -126,7 +140,7 @@ local reasons <const> = { unauthorized = "is refused by the service", insufficie
 ---Whether the failure of a submit says that the key is of no use.
 ---@param failure table
 ---@return boolean
-function Key_methods:is_refused(failure) -- luacheck: ignore self
+function Key_methods.is_refused(failure)
   return reasons[failure.code] ~= nil
 end
 

@@ -72,9 +72,10 @@ function Room_methods:keep(task)
 end
 
 ---The submit's outcome is unknown.
-function Room_methods:doubt()
+---@param id integer|nil  of its row in the ledger
+function Room_methods:doubt(id)
   self.kept = true
-  self.key:doubts()
+  self.key:doubts(id)
 end
 
 function Room_mt:__close()
@@ -98,7 +99,7 @@ function Keyring_methods:room()
       if not self.ready then
         self.ready = true
         for _, key in ipairs(self) do
-          if key.in_flight then key:take_up(self.make(key)) end
+          if key.in_flight then key:take_up() end
         end
       end
       local key, failure = choose(self)
@@ -111,12 +112,6 @@ function Keyring_methods:room()
     loop.park(look_every)
     if self.closed then return nil, { code = "closed", message = "the client was closed", retry = false, sent = "no" } end
   end
-end
-
----What another program has in flight with a key that this one took to have room.
----@param key omni.Key
-function Keyring_methods:look_again(key)
-  key:take_up(self.make(key))
 end
 
 -- --- for all other calls
@@ -144,6 +139,16 @@ function Keyring_methods:any_in_use()
     if not key:is_aside() then return true end
   end
   return false
+end
+
+---Seconds until one of the keys that are used may be used again.
+---@return number
+function Keyring_methods:paused()
+  local least = math.huge
+  for _, key in ipairs(self) do
+    if not key:is_aside() then least = math.min(least, key.governor:paused()) end
+  end
+  return least
 end
 
 ---The key of an account of the ledger's.
@@ -183,7 +188,7 @@ function Keyring_methods:close()
 end
 
 ---@param client omni.Client
----@param make fun(key: omni.Key): fun(id: string): omni.Task
+---@param make fun(key: omni.Key, id: string): omni.Task
 ---@return omni.Keyring
 local function new(client, make)
   return setmetatable({ client = client, make = make, by_account = {}, line = { first = 1, last = 0 } }, Keyring_mt)

@@ -15,13 +15,13 @@ local models = require "omni.models"
 ---@field body string        JSON
 ---@field reused boolean     a file in it was uploaded before, which may be gone by now
 
--- A file's URL; one that could be, where only a price is asked.
+-- An asset's URL; one that could be, where only a price is asked.
 local function url_of(client, file, place, how)
+  if how.stand_in then return asset.stand_in(file) end
   if file.kind ~= "file" then
     return nil, err.new { code = "invalid_input", field = place,
       message = ("%s: has no URL yet (%s); it stands for a scene of a storyboard"):format(place, tostring(file)) }
   end
-  if how.stand_in then return "https://omni.invalid/file/" .. core.sha256(file.path) end
   local sent, problem = client:upload(file.path, { again = how.again })
   if not sent then
     problem.field, problem.message = place, place .. ": " .. problem.message

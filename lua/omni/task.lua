@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A task: one generation job at the service. A handle that can be refreshed, awaited and saved.
 
+local calling = require "omni.calling"
 local core = require "omni.core"
 local entry = require "omni.entry"
 local err = require "omni.error"
@@ -70,9 +71,7 @@ end
 function Task_methods:refresh()
   if not loop.current() then return loop.drive(self.refresh, self) end
   local client = self.client
-  local fine, failure = client:persist(function()
-    return watch.query(self)
-  end)
+  local fine, failure = calling.persist(client, function() return watch.query(self) end)
   if fine then return heeded(self) end
   return give_up(self, failure)
 end

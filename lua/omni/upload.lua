@@ -176,7 +176,7 @@ local function bring(client, file, on_progress)
     idle = idle + core.now() - since
     local wait = refused < most_refused and client:pause_after(failure, attempt)
     if not wait or idle + wait > client.retry_for then
-      failure.retry, failure.offset, failure.total, failure.pause = nil, nil, nil, nil
+      failure.retry, failure.offset, failure.total = nil, nil, nil
       failure.message = ("the upload of %s failed: %s"):format(shown(file.path), failure.message)
       if failure.code == "file_changed" or failure.code == "io" then failure.field = "path" end
       return nil, err.new(failure)

@@ -6,6 +6,7 @@ local core = require "omni.core"
 local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
+local governor = require "omni.governor"
 local loop = require "omni.loop"
 local polling = require "omni.polling"
 
@@ -187,8 +188,9 @@ local function ask(self, task)
     local wait = client:pause_after(failure, attempt)
     if not wait then return settle(task, failure) end
     self.failures[task] = failure
-    if self.key.governor:is_paced(failure) then -- the governor makes it wait, but for no longer than the client's patience
-      return schedule(self, task, failure.pause > client.pause_for and failure.pause or 0)
+    if governor.is_paced(failure) then -- the governor makes it wait, but for no longer than the client's patience
+      local left = self.key.governor:paused()
+      return schedule(self, task, left > client.pause_for and left or 0)
     end
     self.attempts[task] = attempt
     schedule(self, task, wait)

@@ -108,11 +108,8 @@ end
 ---@return { credits: number, balance?: number, affordable?: boolean }|nil
 ---@return omni.Error|nil
 function Call_methods:price(model, input)
-  local core = require "omni.core"
   self.line:draw("asking what it costs ...")
-  local price, problem = self.client:estimate(require("omni.asset").map(input, function(file)
-    return "https://omni.invalid/file/" .. core.sha256(file.path)
-  end), { model = model })
+  local price, problem = self.client:estimate(input, { model = model })
   if price and not price.balance then price.balance = self.client:balance() end -- the older form of the call doesn't tell it
   if price and price.affordable == nil and price.balance then price.affordable = price.credits <= price.balance end
   self.line:clear()
@@ -122,7 +119,7 @@ end
 ---Uploads a file, shows how it goes, and tells of it.
 ---@param path string
 ---@param content_type? string
----@return { url: string, bytes: integer, content_type: string, sha256: string, reused?: boolean }|nil
+---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
 ---@return omni.Error|nil
 function Call_methods:upload(path, content_type)
   local paths = require "omni.paths"
@@ -134,7 +131,7 @@ function Call_methods:upload(path, content_type)
   if not sent then return nil, problem end
   self:event("uploaded", {
     file = path, url = sent.url, bytes = sent.bytes, content_type = sent.content_type, sha256 = sent.sha256,
-    reused = sent.reused or false,
+    reused = sent.reused,
   })
   return sent
 end

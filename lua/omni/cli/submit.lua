@@ -31,15 +31,17 @@ local function tell_price(called, model, price, problem)
   called:note(("%s: %s%s"):format(text.clean(model), cost, balance))
 end
 
--- The input with each file's URL in its place; a file that it names twice is uploaded once.
+-- Uploads the input's files, so that it is seen how that goes and can be interrupted. The submit finds them uploaded then, and knows
+-- what to do when one is gone at the service.
 local function upload_files(called, wanted)
-  local urls = {}
-  return require("omni.asset").map(wanted, function(file)
-    if urls[file.path] then return urls[file.path] end
-    local sent, problem = called:upload(file.path)
-    urls[file.path] = sent and sent.url
-    return urls[file.path], problem
-  end)
+  local seen = {}
+  for file in require("omni.asset").each(wanted) do
+    if not seen[file.path] then
+      local _, problem = called:upload(file.path)
+      if problem then return problem end
+      seen[file.path] = true
+    end
+  end
 end
 
 -- --- the submit
@@ -96,11 +98,10 @@ local function make_task(called, model, wanted, on_interrupt)
   })
   if signals.interrupted() then return nil end -- while it was asked
   if refused then return nil, tell_failure(called, refused) end
-  local ready
-  ready, problem = upload_files(called, wanted)
-  if not ready then return nil, tell_failure(called, problem) end
+  problem = upload_files(called, wanted)
+  if problem then return nil, tell_failure(called, problem) end
   local task, stopped
-  task, problem, stopped = submit(called, model, ready, price and price.credits, on_interrupt)
+  task, problem, stopped = submit(called, model, wanted, price and price.credits, on_interrupt)
   if task then return task, stopped and 130 or nil end
   if stopped and problem.code ~= "submit_unknown" and not problem.task_id then return nil end
   local code = tell_failure(called, problem)

@@ -1,17 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- What a plan would cost, asked of the service scene by scene. Costs nothing, submits nothing.
 
-local asset = require "omni.asset"
-local core = require "omni.core"
 local loop = require "omni.loop"
 
 -- Failures that would meet every other question, and every submit, too.
 local unavailable = { unauthorized = true, network = true, rate_limited = true, maintenance = true }
-
--- The input as it will be sent, with stand-ins for what has no URL yet.
-local function stand_in(value)
-  return "https://omni.invalid/" .. value.kind .. "/" .. core.sha256(value.path or value.scene)
-end
 
 ---Fills in the prices of what the plan submits: `credits` or `price_error` of its scenes, and `plan.credits` (the sum of what is known),
 ---`plan.complete`, `plan.balance`, `plan.error` (why the first unknown price isn't known), `plan.unavailable` (the service can't be used
@@ -37,7 +30,7 @@ local function price(plan, client, on_retry)
       local scene = paid[next_index]
       next_index = next_index + 1
       local declared = plan.board.scenes[scene.index]
-      local estimate, problem = asking:estimate(asset.map(declared.input, stand_in), { model = declared.model })
+      local estimate, problem = asking:estimate(declared.input, { model = declared.model })
       scene.credits, scene.price_error = estimate and estimate.credits, problem
       if estimate and estimate.balance and #client.keyring == 1 then plan.balance = estimate.balance end -- of several it is one key's
       if problem and unavailable[problem.code] then plan.unavailable = problem end
