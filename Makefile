@@ -113,26 +113,26 @@ export OMNI      := $(CURDIR)/$(B)/omni
 export XDG_STATE_HOME := $(CURDIR)/$(B)/state# no test writes into the user's ledger
 export OMNI_LEDGER :=
 SPECS ?= spec
-BUSTED = spec/helper/busted.lua $(SPECS) -o spec/helper/summary.lua
+RUN_SPECS = CC="$(CC)" LUA="$(LUA)" spec/helper/run
 
-## make test: builds and tests; SPECS=spec/loop_spec.lua for one of them
+## make test: builds and tests, JOBS spec files at a time; SPECS=spec/loop_spec.lua for one of them
 test:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
-	@$(LUA) $(BUSTED)
+	@$(RUN_SPECS) test $(B) $(SPECS)
 
 ## make asan: all tests under the address and undefined behaviour sanitizers, leaks included, with an eager garbage collector
 asan:
 	@$(MAKE) --no-print-directory deps FOR="build test asan"
 	@$(MAKE) --no-print-directory build B=build/asan CPPFLAGS="-include spec/helper/eager.h" \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
-	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh asan build/asan $(SPECS)
+	@$(RUN_SPECS) asan build/asan $(SPECS)
 
 ## make memcheck: all tests under valgrind, leaks included
 memcheck:
 	@$(MAKE) --no-print-directory deps FOR="build test memcheck"
 	@$(MAKE) --no-print-directory build
-	@CC="$(CC)" LUA="$(LUA)" spec/helper/checked.sh memcheck $(B) $(SPECS)
+	@$(RUN_SPECS) memcheck $(B) $(SPECS)
 
 ## make fuzz: a minute of hostile bytes, for the parser and for the listener (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60

@@ -3,7 +3,7 @@
 
 local env = {}
 
--- An interpreter for helpers of their own, and the one under test, which may run slowly and watched (checked.sh).
+-- An interpreter for helpers of their own, and the one under test, which may run slowly and watched (helper/run).
 env.plain_lua = os.getenv("LUA") or "lua5.4"
 env.lua = os.getenv("OMNI_TEST_LUA") or env.plain_lua
 
