@@ -79,7 +79,8 @@ end
 local function follow_row(self, id)
   self.rows[id] = true
   loop.background(function()
-    local records, row = self.client:ledger(), nil
+    local records = self.client:ledger()
+    local row
     repeat
       loop.sleep(look_every)
       row = records:row("row", { id = id })
