@@ -37,7 +37,7 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core system readiness download settings exchange exchange_result upload pool client client_verbs answer echo task process spawn output digest trace
+CORE     := core url system readiness download settings exchange exchange_result upload pool client client_verbs answer echo task process spawn output digest trace
 LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer
 LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
@@ -140,7 +140,7 @@ FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undef
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
-PARSER   := csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c
+PARSER   := csrc/url.c csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus

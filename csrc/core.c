@@ -21,5 +21,6 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   process_open(L);
   digest_open(L);
   trace_open(L);
+  url_open(L);
   return 1;
 }

@@ -13,5 +13,6 @@ void task_open(lua_State *L);
 void process_open(lua_State *L);
 void digest_open(lua_State *L);
 void trace_open(lua_State *L);
+void url_open(lua_State *L);
 
 #endif

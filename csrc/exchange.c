@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+#include "url.h"
+
 enum {
   MAX_SAID = 1024,          // bytes that are kept of what is said to an upload or a post
   MAX_UNSENT = 64 * 1024,   // bytes of an upload that the system holds and hasn't sent

@@ -2,12 +2,12 @@
 // A client's settings, out of the table of options that Lua gives. The key goes through here into libcurl's header lines.
 #include "settings.h"
 
-#include <ctype.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+
+#include "url.h"
 
 enum { MAX_KEY = 512 };
 
@@ -39,48 +39,12 @@ static double number_option(lua_State *L, const char *name, double standard, dou
   return value;
 }
 
-static bool is_loopback(const char *host) {
-  bool numeric = strspn(host, "0123456789.") == strlen(host); // not 127.example.com
-  return strcasecmp(host, "localhost") == 0 || (numeric && strncmp(host, "127.", 4) == 0) || strcmp(host, "[::1]") == 0;
-}
-
-bool url_is_loopback(const char *url) {
-  CURLU *parts = curl_url();
-  char *host = NULL;
-  bool loopback = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                  curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && is_loopback(host);
-  curl_free(host);
-  curl_url_cleanup(parts);
-  return loopback;
-}
-
-// Reads base_url; returns why it can't be used, or NULL.
-static const char *take_base_url(exchange_settings *s, char *text) {
-  s->base_url = text;
-  CURLU *parts = curl_url();
-  char *host = NULL, *part = NULL;
-  const char *why = NULL;
-  if (!parts || curl_url_set(parts, CURLUPART_URL, text, 0) != CURLUE_OK ||
-      (strncasecmp(text, "http://", 7) != 0 && strncasecmp(text, "https://", 8) != 0))
-    why = "it must be an http or https URL";
-  else if (curl_url_get(parts, CURLUPART_USER, &part, 0) == CURLUE_OK || curl_url_get(parts, CURLUPART_PASSWORD, &part, 0) == CURLUE_OK)
-    why = "it must not hold a user or a password";
-  else if (strpbrk(text, "?# \\"))
-    why = "it must not hold a query, a fragment, a space or a backslash";
-  else if (curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK)
-    s->direct = is_loopback(host);
-  curl_free(host), curl_free(part);
-  curl_url_cleanup(parts);
-  for (size_t length = strlen(text); length && text[length - 1] == '/';) text[--length] = '\0';
-  return why;
-}
-
 // Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
 static bool split_base_url(exchange_settings *s) {
   char *host = strstr(s->base_url, "://") + 3;
   size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
   s->base_path = s->base_url + length;
-  bool plain_proxy = tolower((unsigned char)s->base_url[4]) != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
+  bool plain_proxy = s->base_url[4] != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
   if (plain_proxy) return true;
   char *server = strndup(s->base_url, length);
   s->server = curl_url();
@@ -141,13 +105,15 @@ static long version_option(lua_State *L) {
 
 // Reads base_url and api_key, unless there is neither.
 static void take_account(lua_State *L, exchange_settings *s) {
-  const char *why = "it must be a string";
   int top = lua_gettop(L);
-  char *base_url = string_option(L, "base_url");
-  bool none = !base_url && lua_getfield(L, 1, "api_key") == LUA_TNIL;
+  bool none = lua_getfield(L, 1, "base_url") == LUA_TNIL && lua_getfield(L, 1, "api_key") == LUA_TNIL;
+  size_t length = 0;
+  const char *text = lua_type(L, top + 1) == LUA_TSTRING ? lua_tolstring(L, top + 1, &length) : NULL, *why = "must be a string";
+  if (text) s->base_url = url_normalize_base(text, length, &why);
   lua_settop(L, top);
   if (none) return;
-  if (!base_url || (why = take_base_url(s, base_url))) luaL_error(L, "option 'base_url' can't be used: %s", why);
+  if (!s->base_url) luaL_error(L, "option 'base_url' can't be used: it %s", why);
+  s->direct = url_is_loopback(s->base_url);
   if ((why = take_key(s, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
 }
 

@@ -32,9 +32,6 @@ void settings_take(lua_State *L, exchange_settings *s);
 // Frees everything, wiping the key. Idempotent.
 void settings_free(exchange_settings *s);
 
-// Whether the URL leads to this machine: there no proxy out of the environment is asked.
-bool url_is_loopback(const char *url);
-
 // Appends a header line; false when there is no memory.
 bool header_add(struct curl_slist **list, const char *line);
 

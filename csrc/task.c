@@ -2,19 +2,19 @@
 // The task object and the callback's payload: checked, and turned into one Lua table.
 #include "task.h"
 
-#include <curl/curl.h>
 #include <lauxlib.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "answer.h"
 #include "core_parts.h"
+#include "url.h"
 
 enum {
   MAX_ID = 256,   // bytes of a task id (docs/service.md, "Submit")
   MAX_WORD = 64,  // bytes of a status, as far as we show it
-  MAX_URL = 8192,
   MAX_MEDIA = 1000, // URLs of one task
 };
 
@@ -23,23 +23,6 @@ bool task_id_valid(const char *id, size_t length) {
   for (size_t i = 0; i < length; i++)
     if (id[i] <= ' ' || id[i] > '~') return false;
   return true;
-}
-
-// A URL that may be fetched: http or https, with a host, no user or password, no white space or control characters.
-static bool usable_url(const char *url, size_t length) {
-  if (length == 0 || length > MAX_URL) return false;
-  for (size_t i = 0; i < length; i++)
-    if ((unsigned char)url[i] <= ' ' || url[i] == 0x7f || url[i] == '\\') return false;
-  if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) return false;
-  CURLU *parts = curl_url();
-  char *host = NULL, *user = NULL, *password = NULL;
-  bool usable = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
-                curl_url_get(parts, CURLUPART_PASSWORD, &password, 0) == CURLUE_NO_PASSWORD;
-  curl_free(host), curl_free(user), curl_free(password);
-  curl_url_cleanup(parts);
-  return usable;
 }
 
 // Pushes the array of usable URLs in `object.media_urls`; nothing when there is none.
@@ -55,10 +38,13 @@ static bool push_media(lua_State *L, int object) {
     }
     size_t length = 0;
     const char *url = type == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
-    if (url && usable_url(url, length))
-      lua_rawseti(L, -2, ++count);
-    else
-      lua_pop(L, 1);
+    const char *why;
+    char *normal = url ? url_normalize(url, length, &why) : NULL;
+    lua_pop(L, 1);
+    if (!normal) continue;
+    lua_pushstring(L, normal);
+    free(normal);
+    lua_rawseti(L, -2, ++count);
   }
   lua_remove(L, urls);
   if (count == 0) lua_pop(L, 1);
@@ -225,15 +211,8 @@ static int is_task_id(lua_State *L) {
   return 1;
 }
 
-static int is_usable_url(lua_State *L) {
-  size_t length = 0;
-  const char *url = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &length) : "";
-  lua_pushboolean(L, strlen(url) == length && usable_url(url, length));
-  return 1;
-}
-
 void task_open(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"parse_callback", parse_callback}, {"is_task_id", is_task_id}, {"is_usable_url", is_usable_url}, {NULL, NULL}};
+      {"parse_callback", parse_callback}, {"is_task_id", is_task_id}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

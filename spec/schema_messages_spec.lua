@@ -45,7 +45,7 @@ local wrong <const> = {
     { { cfg_scale = 1.05 }, "cfg_scale", "must be from 0 to 1, not 1.05" },
     { { cfg_scale = 0.33 }, "cfg_scale", "must be a multiple of 0.05, not 0.33" },
     { { cfg_scale = 0 / 0 }, "cfg_scale", "must be a finite number" },
-    { { image_url = "boat.png" }, "image_url", "must be a public http(s) URL without a user or password, not 'boat.png'" },
+    { { image_url = "boat.png" }, "image_url", "must be a public http(s) URL, not 'boat.png'" },
     { { image_url = "data:image/png;base64,AAAA" }, "image_url", "must be a public http(s) URL; the service takes no data: URIs" },
     { { image_url = { url } }, "image_url", "must be a URL (http or https), not an array" },
     { { image_url = asset.file "boat.png" }, "image_url", 'has no URL yet (file "boat.png")' },
@@ -72,8 +72,8 @@ local wrong <const> = {
     { { reference_images = {} }, "reference_images", "takes 1 to 7 items, not 0" },
     { { reference_images = urls(8) }, "reference_images", "takes 1 to 7 items, not 8" },
     { { reference_images = url }, "reference_images", "must be an array of URLs, not 'https://example.com/a.png'" },
-    { { reference_images = { url, "ftp://example.com/a.png" } }, "reference_images[2]", "must be a public http(s) URL without a user or "
-      .. "password, not 'ftp://example.com/a.png'" },
+    { { reference_images = { url, "ftp://example.com/a.png" } }, "reference_images[2]", "must be a public http(s) URL, "
+      .. "not 'ftp://example.com/a.png'" },
     { { reference_images = { url, 7 } }, "reference_images[2]", "must be a URL (http or https), not 7" },
     { { reference_images = { url, url } }, "reference_images[2]", "is the same as reference_images[1]; each may stand there once" },
     { { referenceImages = { url }, reference_images = gone }, "referenceImages", "unknown field; did you mean 'reference_images'?" },
@@ -97,7 +97,7 @@ local wrong <const> = {
     { { image_url = gone }, "image_url", "is required when there is no video_url" },
     { { video_url = url }, "video_url", "can't stand together with image_url" },
     { { image_url = 5 }, "image_url", "must be a URL (http or https) or null, not 5" },
-    { { image_url = "boat.png" }, "image_url", "must be a public http(s) URL without a user or password, not 'boat.png'" },
+    { { image_url = "boat.png" }, "image_url", "must be a public http(s) URL, not 'boat.png'" },
     { { duration = 13 }, "duration", "must be from 3 to 12, not 13" },
     { { duration = 4.5 }, "duration", "must be a whole number or auto, not 4.5" },
     { { resolution = "4k" }, "resolution", "must match the pattern ^(480|720|1080)p$, not '4k'" },

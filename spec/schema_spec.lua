@@ -55,7 +55,7 @@ local keywords = {
   ["pattern"] = { { pattern = "^[a-z]+$" }, { "abc", 5 }, { { "aB", "must match the pattern ^[a-z]+$, not 'aB'" } } },
   ["a pattern that isn't understood"] = { { pattern = "^(?!x)" }, { "x" }, {} },
   ["format uri"] = { { type = "string", format = "uri" }, { "https://h.org/a.png" },
-    { { "a.png", "must be a public http(s) URL without a user or password, not 'a.png'" }, { 5, "must be a URL (http or https), not 5" },
+    { { "a.png", "must be a public http(s) URL, not 'a.png'" }, { 5, "must be a URL (http or https), not 5" },
       { "data:image/png;base64,AA", "must be a public http(s) URL; the service takes no data: URIs" } } },
   ["format url"] = { { format = "url" }, { "http://h.org/" }, { { "file:///etc/passwd", "must be a public http(s) URL" } } },
   ["another format"] = { { format = "date-time" }, { "yesterday" }, {} },

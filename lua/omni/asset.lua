@@ -68,16 +68,18 @@ local function wrong_url(value)
   if value:match("^%s*[dD][aA][tT][aA]:") then
     return "must be a public http(s) URL; the service takes no data: URIs"
   end
-  if not core.is_usable_url(value) then return "must be a public http(s) URL without a user or password" end
+  if not value:find("^%s*[hH][tT][tT][pP][sS]?://") then return "must be a public http(s) URL" end
+  local normal, wrong = core.normalize_url(value)
+  if not normal then return wrong end
 end
 
----The word `url`: the URL itself, checked. Raises when it can't be used.
+---The word `url`: the URL itself, checked and normalised. Raises when it can't be used.
 ---@param text string
 ---@return string
 local function url(text)
   local wrong = wrong_url(text)
   if wrong then error("url: " .. wrong, 2) end
-  return text
+  return (core.normalize_url(text))
 end
 
 ---The word `last_frame`: the last picture of another scene's clip.

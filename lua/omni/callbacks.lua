@@ -169,16 +169,12 @@ local function address_of(text)
 end
 
 -- Behind a web server all callbacks come from one address, and only this machine's programs reach it.
-local function is_loopback(host)
-  return host:find("^127%.") ~= nil or host == "::1" or host == "localhost"
-end
-
 local function serve(self, given)
   local host, port = address_of(given.listen or "127.0.0.1:8787")
   local problem
   self.server, problem = require("omni.server").serve({
     host = host, port = port, max_body = MAX_BODY, tls_certificate = given.tls_certificate, tls_key = given.tls_key,
-    max_connections_per_address = is_loopback(host) and MOST_LOCAL or nil,
+    max_connections_per_address = core.is_loopback(host) and MOST_LOCAL or nil,
   }, function(request)
     return self:handle(request:method(), request:path(), nil, request:body())
   end)
@@ -202,10 +198,9 @@ local function open(given)
     error("omni.callbacks: without 'listen' there is no TLS here", 2)
   end
   if given.listen and type(given.listen) ~= "string" then error("omni.callbacks: option 'listen' must be a string, or false", 2) end
-  if given.public_url and (not core.is_usable_url(given.public_url) or given.public_url:find("[?#]")) then
-    return nil, err.new { code = "invalid_input", field = "public_url",
-      message = "public_url: must be an http(s) URL without a user, a password, a query" }
-  end
+  local public_url, wrong
+  if given.public_url then public_url, wrong = core.normalize_base_url(given.public_url) end
+  if wrong then return nil, err.new { code = "invalid_input", field = "public_url", message = "public_url: " .. wrong } end
   local self = setmetatable({
     client = client, tokens = tokens.new(client), confirming = confirming.new(), counts = {}, on_event = given.on_event,
   }, Receiver_mt)
@@ -215,7 +210,7 @@ local function open(given)
     local server, problem = serve(self, given)
     if not server then return nil, problem end
   end
-  self.url = (given.public_url or self.server.url):gsub("/+$", "")
+  self.url = public_url or self.server.url
   if not given.public_url and not client.play then
     client:warn("callbacks are asked for at " .. self.url .. ", where the service can hardly reach them; give a public_url")
   end

@@ -18,14 +18,14 @@ local polling = require "omni.polling"
 local records = require "omni.records"
 local requests = require "omni.request"
 local sending = require "omni.sending"
+local service = require "omni.service"
 local task = require "omni.task"
 local templates = require "omni.templates"
 local upload = require "omni.upload"
 
-local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
-
 ---@class omni.Client
----@field base_url string
+---@field base_url string  in its normal form, without a slash at its end
+---@field service string   the name of the service behind it (service.lua): accounts of equal names are the same
 local Client_methods = {}
 local Client_mt = { __name = "omni.client", __index = Client_methods }
 
@@ -343,10 +343,6 @@ local client_options = {
   poll_min = "seconds", poll_max = "seconds", on_warning = "function", ledger = "any", schemas = "boolean",
 }
 
-local function loopback(base_url)
-  return base_url:find("^https?://127%.[%d.]+%f[:/\0]") or base_url:find("^https?://localhost[:/]?") or base_url:find("^https?://%[::1%]")
-end
-
 -- The C clients' options: what all of them have, and with it what those of a key have.
 local transport_options = {
   "user_agent", "proxy", "ca_file", "connect_timeout", "timeout", "max_connections", "max_bytes", "max_download_bytes", "http_version",
@@ -399,9 +395,15 @@ local function open(opts)
   if not given then return nil, problem end
   local from_environment = os.getenv("CRUN_BASE_URL")
   if from_environment == "" then from_environment = nil end -- an empty option is a mistake, though: it must not lead to the real service
-  local base_url = opts.base_url or from_environment or default_base_url
+  local base_url, wrong = service.base_url(opts.base_url or from_environment or service.default_base_url)
+  if not base_url then
+    return nil, err.new {
+      code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong,
+    }
+  end
   local self = setmetatable({
-    base_url = base_url, timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
+    base_url = base_url, service = service.name(base_url),
+    timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
     poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {}, uploading = {}, known_models = {},
@@ -430,7 +432,7 @@ local function open(opts)
       self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
     end
   end
-  if base_url:find("^[hH][tT][tT][pP]://") and not loopback(base_url:lower()) then
+  if base_url:find("^http://") and not core.is_loopback(base_url) then
     self:warn("the base URL is plain http: the API key crosses the network unencrypted")
   end
   return self

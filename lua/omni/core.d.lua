@@ -132,9 +132,24 @@ function core.decode(text) end
 ---@return boolean
 function core.is_task_id(value) end
 
----@param value any
----@return boolean  http(s), with a host, without user, password, white space
-function core.is_usable_url(value) end
+---Returns an http or https URL in its normal form, as curl and browsers would send it: no white space around it, scheme and host in
+---lower case, an international host in its ASCII form, an IP address in its usual spelling, no default port, no dot segments; spaces,
+---quotes, brackets and letters beyond ASCII percent-encoded. Idempotent. A user, a password or a control character is refused.
+---@param text any
+---@return string|nil url
+---@return string|nil why  what it must be: "must be an http or https URL". It never repeats the text
+function core.normalize_url(text) end
+
+---The same for a base URL: no query, no fragment, no slash at its end.
+---@param text any
+---@return string|nil url
+---@return string|nil why
+function core.normalize_base_url(text) end
+
+---Whether a host, or a URL's host, is this machine: "localhost", 127.0.0.0/8, ::1. Whole names and addresses only.
+---@param host_or_url string
+---@return boolean
+function core.is_loopback(host_or_url) end
 
 ---Which libraries are behind omni.core.
 ---@return { curl: string, tls?: string }  "7.88.1", "OpenSSL/3.0.15"

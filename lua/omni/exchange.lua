@@ -169,9 +169,9 @@ local function redirect_trouble(from, to, hops)
   local why
   if hops > max_redirects then
     why = ("more than %d redirects"):format(max_redirects)
-  elseif not core.is_usable_url(to) then
+  elseif not to then
     why = "a redirect to something that isn't an http(s) URL"
-  elseif from:lower():find("^https:") and not to:lower():find("^https:") then
+  elseif from:find("^https:") and not to:find("^https:") then
     why = "a redirect from https down to http"
   end
   return why and { code = "download_failed", message = "the download was stopped: " .. why, retry = false }
@@ -185,9 +185,10 @@ local function try_download(owner, on_progress, first_url, path, offset, ...)
     if not failure then return bytes end
     if not failure.redirect then return nil, failure end
     hops = hops + 1
-    local trouble = redirect_trouble(url, failure.redirect, hops)
+    local target = core.normalize_url(failure.redirect)
+    local trouble = redirect_trouble(url, target, hops)
     if trouble then return nil, trouble end
-    url = failure.redirect
+    url = target
   end
 end
 

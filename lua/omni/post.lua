@@ -18,9 +18,9 @@ local Sender_mt = { __name = "omni.sender", __index = Sender_methods }
 ---@return omni.Error|nil                         codes: invalid_input (the URL), network, too_large, closed
 function Sender_methods:post(url, body, content_type)
   if self.closed then error("the sender is closed", 2) end
-  if not core.is_usable_url(url) then
-    return nil, err.new { code = "invalid_input", field = "url", message = "url: must be an http(s) URL without a user or password" }
-  end
+  local normal, wrong = core.normalize_url(url)
+  if not normal then return nil, err.new { code = "invalid_input", field = "url", message = "url: " .. wrong } end
+  url = normal
   if not loop.current() then return loop.drive(self.post, self, url, body, content_type) end
   local answer, failure = exchange.perform(self, nil, nil, "post", url, body, content_type)
   if answer then return answer end

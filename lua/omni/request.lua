@@ -44,12 +44,9 @@ local function make(client, given, opts, how)
   if model == "" or not utf8.len(model) then
     return nil, err.new { code = "invalid_input", field = "model", message = "model: must be the name of a model" }
   end
-  if opts.callback_url and not core.is_usable_url(opts.callback_url) then
-    return nil, err.new {
-      code = "invalid_input", field = "callback_url",
-      message = "callback_url: must be an http(s) URL without a user or password",
-    }
-  end
+  local callback_url, wrong
+  if opts.callback_url then callback_url, wrong = core.normalize_url(opts.callback_url) end
+  if wrong then return nil, err.new { code = "invalid_input", field = "callback_url", message = "callback_url: " .. wrong } end
   local input, problem = models.check(client, model, given, true)
   if not input then return nil, problem end
   input, problem = asset.map(input, function(file, place) return url_of(client, file, place, how) end)
@@ -57,7 +54,7 @@ local function make(client, given, opts, how)
   local request = { model = model, input = input, reused = how.reused == true }
   request.input_text, problem = json.encode(input, "input")
   if problem then return nil, problem end
-  request.body, problem = json.encode({ model = model, input = input, callback_url = opts.callback_url }, "input")
+  request.body, problem = json.encode({ model = model, input = input, callback_url = callback_url }, "input")
   if problem then return nil, problem end
   return request
 end

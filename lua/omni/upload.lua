@@ -88,10 +88,12 @@ end
 -- Why a place can't be used, or nil.
 local function trouble(place, base_url)
   if type(place) ~= "table" then return "no place for the file" end
-  local target = place.presigned_url
-  if not core.is_usable_url(target) then return "no usable presigned_url" end
-  if not core.is_usable_url(place.file_url) then return "no usable file_url" end
-  if base_url:lower():find "^https:" and not target:lower():find "^https:" then return "a presigned_url without encryption" end
+  for _, name in ipairs { "presigned_url", "file_url" } do
+    local normal, why = core.normalize_url(place[name])
+    if not normal then return ("no usable %s: it %s"):format(name, why) end
+    place[name] = normal
+  end
+  if base_url:find "^https:" and not place.presigned_url:find "^https:" then return "a presigned_url without encryption" end
 end
 
 local function ask_place(client, file)

@@ -101,6 +101,17 @@ function common.add_sandbox_options(command)
     :argname("SPEC"):count("*")
 end
 
+---Brings an option that is a URL into its normal form. Returns what is wrong with it, or nil.
+---@param given table
+---@param name string  "callback_url"
+---@return string|nil misuse
+function common.normalize_url(given, name)
+  if not given[name] then return nil end
+  local url, wrong = require("omni.core").normalize_url(given[name])
+  if not url then return ("--%s %s"):format((name:gsub("_", "-")), wrong) end
+  given[name] = url
+end
+
 ---Says what is wrong with the given options that speak of a sandbox, or nil.
 ---@param given table
 ---@return string|nil

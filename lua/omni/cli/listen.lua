@@ -77,10 +77,7 @@ end
 ---@return integer exit code
 function command.run(given)
   given.listen = given.listen or "127.0.0.1:8787"
-  local misuse = common.receiver_misuse(given)
-  if not misuse and given.forward_to and not require("omni.core").is_usable_url(given.forward_to) then
-    misuse = "--forward-to: an http or https URL without user and password is due"
-  end
+  local misuse = common.receiver_misuse(given) or common.normalize_url(given, "forward_to")
   if misuse then return common.say(misuse) or 2 end
   local client <close>, problem = require("omni").client {
     base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) common.say(warning) end,

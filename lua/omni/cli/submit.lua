@@ -113,9 +113,7 @@ end
 function command.run(given)
   local misuse
   if given.timeout and not (given.wait or given.out) then misuse = "--timeout is for the waiting; add --wait" end
-  if given.callback_url and not require("omni.core").is_usable_url(given.callback_url) then
-    misuse = "--callback-url: an http or https URL without user and password is due"
-  end
+  misuse = misuse or common.normalize_url(given, "callback_url")
   if misuse then return common.say(misuse) or 2 end
   local wanted, model = input.read(given)
   if not wanted then return 2 end

@@ -45,8 +45,8 @@ local function misuse(given)
       return ("--%s means nothing with %s"):format(name:gsub("_", "-"), given.kind)
     end
   end
-  if not core.is_usable_url(given.to) then return "--to: an http or https URL without user and password is due" end
-  if given.media and not core.is_usable_url(given.media) then return "--media: an http or https URL without user and password is due" end
+  local wrong = common.normalize_url(given, "to") or common.normalize_url(given, "media")
+  if wrong then return wrong end
   if given.task_id and not core.is_task_id(given.task_id) then
     return "--task-id: 1 to 256 printable ASCII characters without spaces are due"
   end
