@@ -4,6 +4,7 @@ local cjson = require("cjson").new()
 local core = require "omni.core"
 local loop = require "omni.loop"
 local sandbox = require "omni.sandbox"
+local server = require "omni.server"
 local wire = require "helper.wire"
 
 local job = "/api/v1/client/job/"
@@ -50,6 +51,41 @@ describe("a sandbox on a socket", function()
       local served, held = cjson.decode(body), box:ledger()
       assert.same({ 1, 40, served.tasks[1].task_id }, { held.submits, held.charged, held.tasks[1].task_id })
       assert.same({ 1, 40 }, { served.submits, served.charged })
+    end)
+  end)
+
+  it("sets its clock ahead when told, so that nobody waits: tasks end, late answers and callbacks come, URLs expire", function()
+    with({ seconds = 3600, media_seconds = 3600, faults = { "slow:on=balance,delay=3600", "callback-late:delay=3600" } }, function(box, ask)
+      local place <close> = assert(server.serve({}, function() return 204 end))
+      local _, _, body = ask("POST", job .. "CreateTask", cjson.encode { model = "google/gemini-omni", input = { prompt = "a boat" },
+        callback_url = place.url })
+      local id = cjson.decode(body).data.task_id
+      local function data()
+        local _, _, text = ask("GET", job .. "TaskInfo?task_id=" .. id)
+        return cjson.decode(text).data
+      end
+      assert.equal("pending", data().status)
+      box:advance(720)
+      assert.equal("running", data().status)
+      box:advance(3600)
+      while data().status ~= "success" do loop.sleep(0) end -- its clip is drawn meanwhile
+      local media = data().result.media_urls[1]:match "^http://[^/]+(/.*)$"
+      assert.equal(200, (ask("GET", media)))
+
+      assert.same({}, box:callbacks())
+      local late = loop.spawn(ask, "GET", "/api/v1/client/account/balance")
+      assert.equal(200, (ask("GET", "/sandbox/ledger")))
+      assert.is_false(late:done())
+      repeat
+        assert.equal(200, (ask("POST", "/sandbox/advance?seconds=3600.5")))
+      until late:done() and box:callbacks()[1] and box:callbacks()[1].status == 204
+      assert.equal(200, (late:join()))
+      assert.equal(410, (ask("GET", media)))
+      assert.equal(422, (ask("POST", "/sandbox/advance?seconds=-1")))
+      assert.equal(405, (ask("GET", "/sandbox/advance?seconds=1")))
+      for _, wrong in ipairs { -1, 0 / 0, math.huge, "1" } do
+        assert.error_matches(function() box:advance(wrong) end, "seconds must be 0 or more")
+      end
     end)
   end)
 

@@ -91,37 +91,38 @@ local function send(self, plan, body, fault)
   entry.status, entry.error = answer and answer.status, failure and failure.message
 end
 
-local function await_end(plan)
+local function await_end(self, plan)
   local task, fiber = plan.task, loop.current()
   function task.drawn() loop.wake(fiber) end
   plan.tasks:settle(task)
   while not task.completed do
-    local left = math.max(0, task.ends_at - core.now())
-    local drawing = left == 0 and task.draws and not task.drawn_at
-    loop.park(not drawing and left or nil)
+    local drawing = self.clock:now() >= task.ends_at and task.draws and not task.drawn_at
+    self.clock:park(not drawing and task.ends_at or nil)
     plan.tasks:settle(task)
   end
   task.drawn = nil
 end
 
+local function sleep(self, seconds) self.clock:sleep_until(self.clock:now() + seconds) end
+
 local function carry_out(self, plan)
   if plan.forged[1] then
-    loop.sleep(math.max(0, plan.task.runs_at - core.now()))
+    self.clock:sleep_until(plan.task.runs_at)
     for _, kind in ipairs(plan.forged) do send(self, plan, forgeries[kind](self, plan), "callback-forged") end
   end
   if plan.task.fate.never then return end
-  await_end(plan)
-  loop.sleep(plan.delay)
+  await_end(self, plan)
+  sleep(self, plan.delay)
   if not plan.never then
     local notes = table.concat(plan.notes, "+")
     send(self, plan, truth(plan), notes ~= "" and notes or nil)
     if plan.twice then
-      loop.sleep(plan.twice)
+      sleep(self, plan.twice)
       send(self, plan, truth(plan), (notes ~= "" and notes .. "+" or "") .. "callback-twice")
     end
   end
   if plan.stale then
-    loop.sleep(plan.stale)
+    sleep(self, plan.stale)
     send(self, plan, stale(plan), "callback-stale")
   end
 end
@@ -161,9 +162,9 @@ function Callbacks_methods:close()
   if self.sender then self.sender:close() end
 end
 
----@param settings { seed: integer }
+---@param settings { seed: integer, clock: table }
 local function open(settings)
-  return setmetatable({ ids = random.stream(settings.seed, "forged"), entries = {}, fibers = {} }, Callbacks_mt)
+  return setmetatable({ ids = random.stream(settings.seed, "forged"), clock = settings.clock, entries = {}, fibers = {} }, Callbacks_mt)
 end
 
 return { open = open }

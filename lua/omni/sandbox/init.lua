@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- omni.sandbox: a local stand-in for the service, in this process (docs/sandbox.md).
 --
--- Takes omni.core by name: files and the clock, which omni's init.lua doesn't offer; and loop and server by theirs, so that the
--- sandbox can be had without the client.
+-- Takes omni.core by name: files, which omni's init.lua doesn't offer; and server by its own, so that the sandbox can be had without
+-- the client.
 
 local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
 local clips = require "omni.sandbox.clips"
+local clock = require "omni.sandbox.clock"
 local core = require "omni.core"
 local err = require "omni.error"
 local faults = require "omni.sandbox.faults"
-local loop = require "omni.loop"
 local media = require "omni.sandbox.media"
 local options = require "omni.options"
 local server = require "omni.server"
@@ -66,6 +66,15 @@ function Sandbox_methods:set_credits(key, credits)
   account.balance = credits
 end
 
+---Sets the sandbox's clock ahead, instead of waiting: tasks end, delays are over, URLs expire. The same as
+---`POST /sandbox/advance?seconds=`.
+---@param seconds number  0 or more
+function Sandbox_methods:advance(seconds)
+  local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
+  if not fits then error("sandbox:advance: seconds must be 0 or more", 2) end
+  self.clock:advance(seconds)
+end
+
 ---Ends it: nothing is answered and no callback is sent any more; what is in a temporary directory is removed. Can be called again.
 function Sandbox_methods:close()
   if self.closed then return end
@@ -79,9 +88,9 @@ end
 Sandbox_mt.__close = Sandbox_methods.close
 
 -- What the server's handler returns for a response of the service.
-local function outcome(request, response)
+local function outcome(time, request, response)
   if response.wait then response.wait() end
-  if response.delay then loop.park(response.delay) end
+  if response.delay then time:sleep_until(time:now() + response.delay) end
   if response.drop then
     request:drop { reset = response.reset or false }
     return nil
@@ -129,11 +138,13 @@ local function open(given)
 
   local kept = uploads.store(directory .. "/uploads")
   local store = clips.open { directory = directory, seed = seed, clip = media.clip }
-  local told = callbacks.open { seed = seed }
+  local time = clock.open()
+  local told = callbacks.open { seed = seed, clock = time }
   local served = service.open {
     accounts = wanted, seconds = o.seconds or 3, seed = seed, faults = wrong, callbacks = told,
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, bytes) return kept:keep(name, bytes) end,
-    now = core.now, wall = os.time, stat = core.stat, draw = function(spec, done)
+    now = function() return time:now() end, advance = function(seconds) time:advance(seconds) end,
+    wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
       store:want(spec, done)
     end,
@@ -144,7 +155,7 @@ local function open(given)
     max_connections_per_address = 1000, -- all of them are local
   }
   web, failure = server.serve(address, function(request)
-    return outcome(request, served:handle {
+    return outcome(time, request, served:handle {
       method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), body = request:body(),
     })
   end)
@@ -157,7 +168,7 @@ local function open(given)
   for i, one in ipairs(wanted) do keys[i] = { key = one.key, in_flight = one.in_flight } end
   return setmetatable({
     url = web.url, key = keys[1].key, keys = keys, directory = directory,
-    server = web, service = served, told = told, clips = store, uploads = kept, temporary = not o.directory,
+    server = web, service = served, clock = time, told = told, clips = store, uploads = kept, temporary = not o.directory,
   }, Sandbox_mt)
 end
 

@@ -33,6 +33,13 @@ local function callbacks(self)
   return { status = 200, body = json.encode(self:sent()) }
 end
 
+local function advance(self, request)
+  local seconds = tonumber((parameter(request.query, "seconds") or ""):match "^%d+%.?%d*$")
+  if not seconds then return refuse(422, "seconds: a number, 0 or more, is required") end
+  if self.advance then self.advance(seconds) end
+  return success()
+end
+
 local function serve(self, request)
   local file, status, message = request.route.find(self, request.name)
   if not file then return refuse(status, message) end
@@ -75,6 +82,7 @@ local routes = {
   ["/api/v1/client/account/balance"] = { kind = "balance", method = "GET", key = true, run = balance },
   ["/api/v1/client/files/upload-url"] = { kind = "upload_url", method = "GET", key = true, run = upload_url },
   ["/sandbox/ledger"] = { kind = "ledger", method = "GET", run = ledger },
+  ["/sandbox/advance"] = { kind = "advance", method = "POST", run = advance },
   ["/sandbox/callbacks"] = { kind = "callbacks", method = "GET", run = callbacks },
 }
 
@@ -188,6 +196,7 @@ end
 ---@field credits? number  the balance to begin with
 ---@field faults table     from faults.open
 ---@field now fun(): number      monotonic seconds
+---@field advance? fun(seconds: number)  sets `now` ahead
 ---@field wall fun(): integer    Unix seconds
 ---@field upload_seconds? number  how long a place for an upload is offered (900)
 ---@field media_seconds? number   how long a task's clip can be had, from its end; without end when nil
@@ -201,7 +210,7 @@ end
 local function open(settings)
   local all = accounts.open(settings.accounts or assert(accounts.read(settings)), settings.now)
   return setmetatable({
-    url = settings.url, accounts = all, faults = settings.faults, stat = settings.stat, now = settings.now,
+    url = settings.url, accounts = all, faults = settings.faults, stat = settings.stat, now = settings.now, advance = settings.advance,
     callbacks = settings.callbacks,
     media_seconds = settings.media_seconds, tasks = tasks.open(settings, all), uploads = uploads.open(settings),
   }, Service_mt)
