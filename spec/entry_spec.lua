@@ -107,6 +107,76 @@ describe("a client's ledger", function()
     assert.same({ "unknown", "cancelled" }, { rows()[1].state, rows()[1].error })
   end)
 
+  -- Calls `look` in each turn of the loop, before the fibers that something wakes in that turn, until it returns true.
+  local function every_turn(look)
+    local done
+    local function again()
+      done = look()
+      if not done then omni.spawn(again) end
+    end
+    omni.spawn(again)
+    while not done do omni.sleep(0) end
+  end
+
+  -- Cancels `fiber` the `count`th time that it has been woken and hasn't run yet; false when it ended before.
+  local function cancel_when_woken(fiber, count)
+    local cancelled, begun = false, false
+    every_turn(function()
+      if fiber:done() then return true end
+      if not fiber.parked and begun then count = count - 1 end
+      begun = true
+      cancelled = count == 0
+      if cancelled then fiber:cancel() end
+      return cancelled
+    end)
+    return cancelled
+  end
+
+  it("settles what a submit was told before it was cancelled, at whichever moment that is", function()
+    local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 1000, clips = "builtin" })
+    local client <close> = client_of(sandbox.url, { schemas = false })
+    local seen, count, submit = {}, 0, nil
+    omni.run(function()
+      local records = assert(client:ledger())
+      repeat
+        count = count + 1
+        local about = { identity = "id" .. count, scene = "s", board = "b" }
+        submit = omni.spawn(function() return client:submit({ prompt = "x" .. count }, { about = about }) end)
+        local cancelled = cancel_when_woken(submit, count)
+        local row
+        local looks = 0
+        repeat
+          omni.sleep(0)
+          row, looks = records:row("by_identity", { identity = about.identity }), looks + 1
+        until not row or row.state ~= "intended" or looks == 1000
+        seen[row and row.state or "none"] = true
+        assert.is_true(not row or row.state == "refused" or row.state == "accepted", row and row.state)
+        local tasks = sandbox:ledger().tasks
+        if row and row.state == "accepted" then assert.equal(tasks[#tasks].task_id, row.task_id) end
+      until not cancelled
+      local accepted = 0
+      for _, row in ipairs(records:ask "open") do
+        if row.state == "accepted" then accepted = accepted + 1 end
+      end
+      assert.equal(sandbox:ledger().submits, accepted)
+    end)
+    assert.same({ none = true, refused = true, accepted = true }, seen)
+  end)
+
+  it("writes down the answer that had come when the client was closed", function()
+    local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 1000, clips = "builtin" })
+    local client <close> = client_of(sandbox.url, { schemas = false })
+    omni.run(function()
+      local submit = omni.spawn(function() return client:submit { prompt = "x" } end)
+      every_turn(function() -- until it was answered and its fiber hasn't run yet
+        return next(client.keyring[1].submits) and not submit.parked
+      end)
+      client:close()
+      assert.equal(sandbox:ledger().tasks[1].task_id, submit:join().id)
+    end)
+    assert.same({ "accepted", sandbox:ledger().tasks[1].task_id }, { rows()[1].state, rows()[1].task_id })
+  end)
+
   it("that can't be written means that nothing is sent", function()
     local server <close> = hostile.start()
     server:script { POST = { { answers.accepted() } } }

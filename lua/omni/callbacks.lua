@@ -101,7 +101,7 @@ function Receiver_methods:handle(method, path, headers, body) -- luacheck: ignor
   if type(method) ~= "string" or type(path) ~= "string" or body ~= nil and type(body) ~= "string" then
     error("receiver:handle: method, path, headers and body are due; all but the headers are strings", 2)
   end
-  if not loop.current() then return loop.drive(handle, self, method, path, body or "") end
+  if not loop.in_fiber "receiver:handle" then return loop.drive(handle, self, method, path, body or "") end
   return handle(self, method, path, body or "")
 end
 

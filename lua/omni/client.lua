@@ -63,6 +63,13 @@ local function send(self, request, opts, token)
   return nil, calling.final(failure)
 end
 
+-- A token whose submit's fiber is cancelled: from then on the receiver goes by what the ledger says of it.
+local Issued_mt = {
+  __close = function(issued)
+    if issued.token then issued.receiver.tokens:forget(issued.token) end
+  end,
+}
+
 ---Submits a task. This costs credits. It is sent at most once; what was certainly not sent is tried again for `retry_for` seconds,
 ---what was refused for the moment (429, 455) for `pause_for`. It stands in the client's ledger before the first byte leaves, and its
 ---task id before this returns; what can't be written there isn't sent. With several keys it goes to the one with room; where none
@@ -76,15 +83,19 @@ end
 function Client_methods:submit(input, opts)
   check_open(self)
   opts = options.check(opts, submit_options, "client:submit")
-  if not loop.current() then return loop.drive(self.submit, self, input, opts) end
+  if not loop.in_fiber "client:submit" then return loop.drive(self.submit, self, input, opts) end
   local again
   while true do
     local receiver, token, asked = self.receiver, nil, { model = opts.model, callback_url = opts.callback_url }
     if receiver and not asked.callback_url then asked.callback_url, token = receiver:issue() end
+    local issued <close> = token and setmetatable({ receiver = receiver, token = token }, Issued_mt) or nil -- luacheck: ignore 211
     local request, made, problem
     request, problem = requests.make(self, input, asked, { again = again })
     if request then made, problem = send(self, request, opts, token) end
-    if token then receiver:answered(token, made, problem) end
+    if token then
+      issued.token = nil
+      receiver:answered(token, made, problem)
+    end
     if made or again or not request or not request.reused or problem.code ~= "invalid_request" then return made, problem end
     again = true -- refused, and so not charged: what was uploaded long ago may be gone
   end
@@ -115,6 +126,7 @@ end
 ---@return omni.Error|nil  codes: not_found, bad_answer, network, ...
 function Client_methods:query(id)
   check_open(self)
+  loop.in_fiber "client:query"
   local known, problem = self:task(id)
   if not known then return nil, problem end
   return known:refresh()
@@ -141,7 +153,7 @@ function Client_methods:call(method, path, body)
     error("client:call: a path that begins with '/' is due, of printable ASCII characters without spaces", 2)
   end
   if is_submit(path) then error("client:call: a submit must go through client:submit, which sends it at most once", 2) end
-  if not loop.current() then return loop.drive(self.call, self, method, path, body) end
+  if not loop.in_fiber "client:call" then return loop.drive(self.call, self, method, path, body) end
   local text, problem
   if body ~= nil then
     text, problem = json.encode(body, "body")
@@ -164,7 +176,7 @@ end
 ---@return { key: string, balance?: number, error?: omni.Error }[]  key: its fingerprint, in the order in which they were given
 function Client_methods:balances()
   check_open(self)
-  if not loop.current() then return loop.drive(self.balances, self) end
+  if not loop.in_fiber "client:balances" then return loop.drive(self.balances, self) end
   local found, fibers = {}, {}
   for i, key in ipairs(self.keyring) do
     found[i] = { key = key.name }
@@ -185,6 +197,7 @@ end
 ---@return omni.Error|nil
 function Client_methods:balance()
   check_open(self)
+  loop.in_fiber "client:balance"
   local sum, problem
   for _, one in ipairs(self:balances()) do
     if one.balance then sum = (sum or 0) + one.balance end
@@ -203,7 +216,7 @@ end
 function Client_methods:estimate(input, opts)
   check_open(self)
   opts = options.check(opts, { model = "string" }, "client:estimate")
-  if not loop.current() then return loop.drive(self.estimate, self, input, opts) end
+  if not loop.in_fiber "client:estimate" then return loop.drive(self.estimate, self, input, opts) end
   local request, problem = requests.make(self, input, opts, { stand_in = true })
   if not request then return nil, problem end
   local function ask(path)
@@ -227,6 +240,8 @@ end
 ---@return omni.Error|nil
 function Client_methods:models(opts)
   check_open(self)
+  opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
+  loop.in_fiber "client:models"
   return loop.drive(models.list, self, opts)
 end
 
@@ -236,6 +251,7 @@ end
 ---@return omni.Error|nil   code "not_found": the message names the model that is meant most likely
 function Client_methods:model(name)
   check_open(self)
+  loop.in_fiber "client:model"
   return loop.drive(models.get, self, name)
 end
 
@@ -264,6 +280,7 @@ function Client_methods:upload(path, opts)
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
     error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
   end
+  loop.in_fiber "client:upload"
   return loop.drive(upload.send, self, path, opts)
 end
 

@@ -156,6 +156,13 @@ local function settled_elsewhere(self, row)
   return now and now.state ~= "unknown" and now.task_id and self.client:task(now.task_id) or nil
 end
 
+local Waiter_mt = {
+  __close = function(waiter)
+    local waiting = waiter.entry.waiting
+    if waiting then waiting[waiter.fiber] = nil end
+  end,
+}
+
 ---Waits for a callback to settle a submit whose outcome is unknown.
 ---@param self omni.Receiver
 ---@param row table  of the ledger, with a token
@@ -167,13 +174,13 @@ local function await_settled(self, row)
   entry.own, entry.row, entry.unknown, entry.kept = nil, entry.row or row, true, entry.kept or row.heard
   if entry.kept then confirm(self, entry) end
   local deadline = core.now() + math.max(0, row.intended_at + PATIENCE - os.time())
-  local fiber, task = loop.current(), nil
+  local waiter <close> = setmetatable({ entry = entry, fiber = loop.current() }, Waiter_mt)
+  local task
   while not task and core.now() < deadline and not self.closed do
     entry.waiting = entry.waiting or {}
-    entry.waiting[fiber] = true
+    entry.waiting[waiter.fiber] = true
     task = loop.park(math.min(LOOK_EVERY, deadline - core.now())) or settled_elsewhere(self, row)
   end
-  if entry.waiting then entry.waiting[fiber] = nil end
   return task
 end
 

@@ -90,6 +90,7 @@ end
 local function file(path)
   if type(path) ~= "string" then error("digest.file: a path is due, not a " .. type(path), 2) end
   if path:find("\0", 1, true) then error("digest.file: a path must not contain a NUL", 2) end
+  loop.in_fiber "digest.file"
   return loop.drive(read, path)
 end
 

@@ -5,6 +5,7 @@
 local core = require "omni.core"
 local digest = require "omni.digest"
 local exchange = require "omni.exchange"
+local loop = require "omni.loop"
 
 -- What a row is made of beside what every submit has (csrc/ledger_schema.h, table submit).
 local notes = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget" }
@@ -64,18 +65,37 @@ local function intend(self)
   return true
 end
 
+-- What a submit's outcome does to its row: the ledger's verb, and its parameters.
+local function verdict(self, id, failure)
+  if id then return "accept", { id = self.id, task_id = id } end
+  local verb = failure.code == "submit_unknown" and "doubt" or "refuse"
+  return verb, { id = self.id, error = failure.code, message = core.clean(failure.message or "", 500) }
+end
+
+local abandoned <const> = { code = "submit_unknown", message = "the submit was given up on its way" }
+
+-- Writes down, without waiting, what the submit's own fiber doesn't hear of, or couldn't write any more.
+local function settle_late(self, id, failure)
+  self.settled = true
+  if not self.records then return end
+  local verb, params = verdict(self, id, failure or not id and abandoned or nil)
+  if not id and not failure then params.error = "cancelled" end
+  self.records:note(verb, params)
+  if self.key.in_flight and self.key.http then loop.background(self.key.take_up, self.key) end -- it counts as any other row
+end
+
 -- Of what came back: the row, then the answer.
 local function settle(self, id, failure)
   local records = self.records
+  if self.settled then return id, failure end -- the client was closed
+  local verb, params = verdict(self, id, failure)
   if id then
-    local row, problem = records:row("accept", { id = self.id, task_id = id })
+    local row, problem = records:row(verb, params)
     if row then return id end
     return nil, { code = "ledger_failed", task_id = id, sent = "answered",
       message = "the task was accepted, but its id could not be written down: " .. (problem and problem.message or "its row is gone"),
       hint = "keep the task id, it is nowhere else; it can be given to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
   end
-  local verb = failure.code == "submit_unknown" and "doubt" or "refuse"
-  local params = { id = self.id, error = failure.code, message = core.clean(failure.message or "", 500) }
   local _, problem = records:ask(verb, params)
   if verb == "doubt" and not problem then
     params.balance_after = balance(self.key)
@@ -114,21 +134,23 @@ function Entry_methods:try(key, timeout)
     end
   end
   hold:use()
-  if not self.records then return exchange.start(key, nil, nil, "submit", self.body) end
+  if not self.records then return exchange.submit(key, self.body) end
   key:owns_row(self.id, true)
-  self.on_its_way = true
-  local id, failure = exchange.start(key, nil, nil, "submit", self.body)
-  self.on_its_way = false
+  self.owning, self.heard, self.settled = true, false, false
+  local id, failure = exchange.submit(key, self.body, function(...) settle_late(self, ...) end)
+  self.heard = true
   id, failure = settle(self, id, failure)
+  self.owning = false
   if id or failure.code ~= "submit_unknown" then key:owns_row(self.id, nil) end -- from now on its task counts, or nothing
   return id, failure
 end
 
--- A fiber that is cancelled while its submit is on its way will never know.
+-- Of a fiber that was cancelled, or failed.
 function Entry_mt:__close()
-  if not self.on_its_way then return end
+  if not self.owning then return end
   self.key:owns_row(self.id, nil)
-  self.records:note("doubt", { id = self.id, error = "cancelled", message = "the submit was given up on its way" })
+  if self.heard or self.settled then return end
+  self.records:note("refuse", { id = self.id, error = "cancelled", message = "given up before it was sent" })
 end
 
 ---Begins a submit. Nothing is written yet.

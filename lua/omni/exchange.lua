@@ -39,6 +39,7 @@ end
 local function attach(owner, settings)
   owner.governor = governor.new(owner.http, settings)
   owner.driver = setmetatable({ http = owner.http, governor = owner.governor, driven = false }, Driver_mt)
+  owner.submits = {} -- on their way
 end
 
 ---Closes the C client; who waits for it, in line or for an answer, is told.
@@ -46,6 +47,7 @@ end
 local function close(owner)
   local http = owner.http
   loop.remove(owner.driver)
+  for submit in pairs(owner.submits) do submit:write_down() end
   owner.http = nil
   for _, waiting in ipairs(http:owners()) do loop.wake(waiting) end
   http:close()
@@ -60,17 +62,8 @@ local function drive(owner)
   end
 end
 
--- Of a submit that was on its way nobody will know what became of it.
-local function closed(verb, x)
-  local submit = verb == "submit"
-  if not submit or not x or x:sends() == 0 then
-    return nil, { code = "closed", message = "the client was closed", retry = false, sent = submit and "no" or nil }
-  end
-  return nil, {
-    code = "submit_unknown", sent = "maybe", retry = false,
-    message = "the outcome of this submit is unknown: the client was closed before the answer came",
-    hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
-  }
+local function closed(sent)
+  return nil, { code = "closed", message = "the client was closed", retry = false, sent = sent }
 end
 
 local function too_late()
@@ -85,18 +78,11 @@ local function too_long(patience)
   }
 end
 
----Makes an exchange for which the governor has made room, and parks the fiber until it is done. A fiber that is cancelled meanwhile
----takes the exchange back.
----@param owner table         a key, or a sender: what `attach` was given
----@param into table|nil      for a query: where the state goes
----@param timeout number|nil  seconds after which it is given up
----@param verb string         of the C client
----@param ... any             the verb's arguments, all of them but the owner
----@return any value
----@return table|nil failure
+-- Makes an exchange for which the governor has made room, and parks the fiber until it is done. A fiber that is cancelled meanwhile
+-- takes the exchange back.
 local function start(owner, into, timeout, verb, ...)
   local http = owner.http
-  if not http then return closed(verb) end
+  if not http then return closed() end
   local turn <close> = owner.governor -- it learns when there is room again
   local pauses = turn.pauses
   local x <close> = http[verb](http, loop.current(), ...)
@@ -106,27 +92,100 @@ local function start(owner, into, timeout, verb, ...)
     local left = deadline and deadline - core.now()
     if left and left <= 0 then return too_late() end
     loop.park(left)
-    if not owner.http then return closed(verb, x) end
+    if not owner.http then return closed() end
   until x:done()
   local value, failure = x:result(into)
   turn:heed(failure, pauses)
   return value, failure
 end
 
----As `start`, once it is this request's turn; the time until then counts.
+---Makes an exchange once it is its turn, and parks the fiber until it is done.
+---@param owner table         a key, or a sender: what `attach` was given
+---@param into table|nil      for a query: where the state goes
+---@param timeout number|nil  seconds after which it is given up, its wait for its turn included
+---@param verb string         of the C client, other than "submit"
+---@param ... any             the verb's arguments, all of them but the owner
+---@return any value
+---@return table|nil failure
 local function perform(owner, into, timeout, verb, ...)
   local deadline = timeout and core.now() + timeout
-  if not owner.http then return closed(verb) end
+  if not owner.http then return closed() end
   local patience = owner.client and owner.client.pause_for
   if not owner.governor:enter(timeout, patience) then
-    if not owner.http then return closed(verb) end
+    if not owner.http then return closed() end
     if deadline and core.now() >= deadline then return too_late() end
     return too_long(patience)
   end
   return start(owner, into, deadline and deadline - core.now(), verb, ...)
 end
 
--- The same for a file, however long it takes: it is given up only when nothing of it moves.
+-- --- a submit
+
+-- A submit on its way. What became of it is written down even when its fiber doesn't hear of it: because it is cancelled, perhaps after the
+-- answer came and before it ran again, or because the client is closed.
+local Submit_methods = {}
+local Submit_mt = { __name = "omni.exchange.submit", __index = Submit_methods }
+
+---Takes the exchange's result once it is done.
+---@return boolean
+function Submit_methods:is_done()
+  if not self.done and self.exchange:done() then
+    self.done = true
+    self.value, self.failure = self.exchange:result()
+  end
+  return self.done
+end
+
+-- The client is about to be closed.
+function Submit_methods:write_down()
+  if self:is_done() and self.late then self.late(self.value, self.failure) end
+end
+
+function Submit_mt:__close()
+  local owner = self.owner
+  owner.submits[self] = nil
+  if self.heard or not self.late then return end
+  if owner.http and self:is_done() then
+    self.late(self.value, self.failure)
+  elseif not self.done then
+    self.late(nil, self.exchange:sends() == 0 and { code = "cancelled", message = "given up before it was sent" } or nil)
+  end
+end
+
+---Sends a submit for which the governor has made room, and parks the fiber until it is answered.
+---@param owner table
+---@param body string
+---@param late? fun(task_id: string|nil, failure: table|nil)  called with what became of it when the fiber was cancelled meanwhile, or the
+---  client is being closed; with nothing when nobody will know. Must not wait.
+---@return string|nil task_id
+---@return table|nil failure
+local function submit(owner, body, late)
+  local http = owner.http
+  if not http then return closed "no" end
+  local turn <close> = owner.governor
+  local pauses = turn.pauses
+  local x <close> = http:submit(loop.current(), body)
+  local sent <close> = setmetatable({ owner = owner, exchange = x, late = late, done = false }, Submit_mt)
+  owner.submits[sent] = true
+  drive(owner)
+  repeat loop.park() until not owner.http or sent:is_done() -- whoever else wakes this fiber
+  sent.heard = true
+  if sent.done then
+    turn:heed(sent.failure, pauses)
+    return sent.value, sent.failure
+  elseif x:sends() == 0 then
+    return closed "no"
+  end
+  return nil, {
+    code = "submit_unknown", sent = "maybe", retry = false,
+    message = "the outcome of this submit is unknown: the client was closed before the answer came",
+    hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
+  }
+end
+
+-- --- files
+
+-- The same as `perform` for a file, however long it takes: it is given up only when nothing of it moves.
 local function perform_file(owner, on_progress, verb, ...)
   if not owner.http or not owner.governor:enter() then return closed() end
   local http = owner.http
@@ -220,4 +279,4 @@ local function download(owner, url, path, on_progress)
   end
 end
 
-return { attach = attach, close = close, perform = perform, start = start, download = download, upload = upload }
+return { attach = attach, close = close, perform = perform, submit = submit, download = download, upload = upload }

@@ -5,6 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 
 local now, yield, resume = core.now, coroutine.yield, coroutine.resume
+local running, isyieldable = coroutine.running, coroutine.isyieldable
 
 ---@class omni.Pollable
 ---@field pollfd fun(self): integer       a descriptor that is readable when there is something to do
@@ -20,6 +21,7 @@ local readiness = core.readiness()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
 local ready, ready_count = {}, 0        -- fibers to run at the next turn
 local current                           -- the fiber that runs, if any
+local turning = false                   -- within a turn
 local alive, live = {}, 0               -- fibers that haven't ended and aren't in the background, and how many
 local unheard = {}                      -- fibers that failed and that nobody joined: fiber → its place in time
 local failures = 0
@@ -84,15 +86,65 @@ local function wake(fiber, value)
   make_ready(fiber, value)
 end
 
+-- --- where waiting is possible
+
+-- How the names of omni's own chunks begin: "@omni/" in the program.
+local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop%.lua$") or "@omni/"
+
+-- "file:line: " of the innermost function on the stack that isn't omni's own.
+local function place_of_caller()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return "" end
+    if info.what ~= "C" and info.source:sub(1, #own_chunks) ~= own_chunks then
+      return ("%s:%d: "):format(info.short_src, info.currentline)
+    end
+    level = level + 1
+  end
+end
+
+local function in_finalizer()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "n")
+    if not info then return false end
+    if info.name == "__gc" and info.namewhat == "metamethod" then return true end
+    level = level + 1
+  end
+end
+
+-- Why nothing can wait here, or nil.
+local function wait_trouble()
+  if not current then
+    if turning then return "the loop called this function itself; use omni.spawn" end
+    if in_finalizer() then return "a finalizer (__gc) can't wait; use omni.spawn" end
+  elseif running() ~= current.co then
+    return "a coroutine that omni doesn't run can't wait; use omni.spawn instead of coroutine.create"
+  elseif not isyieldable() then
+    return "it is called through a C function (string.gsub, table.sort, require, a metamethod, a __close handler, ...), which Lua"
+      .. " can't suspend; wait before or after that, or use omni.spawn"
+  end
+end
+
+---Whether the caller runs in a fiber and so may park; outside of a fiber it must use `drive`. Raises an error at the line of the function
+---that called omni where neither is possible: within a C function that Lua can't suspend, in a foreign coroutine, in a finalizer.
+---Every function that waits calls this before it does anything else.
+---@param name? string  of the function, for the message: "client:submit"
+---@return boolean
+local function in_fiber(name)
+  if current and isyieldable() and running() == current.co then return true end
+  local trouble = wait_trouble()
+  if trouble then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", trouble), 0) end
+  return false
+end
+
 ---Parks the running fiber until `wake`, at most for `timeout` seconds.
 ---@param timeout? number  seconds; nil: without end
 ---@return any value       what `wake` was given; nothing at the time-out
 local function park(timeout)
   local fiber = current
-  if not fiber then error("there is no fiber to park; call this inside omni.run or omni.spawn", 2) end
-  if coroutine.running() ~= fiber.co then
-    error("a coroutine that omni doesn't run can't wait here; use omni.spawn instead of coroutine.create", 2)
-  end
+  if not in_fiber() then error("there is no fiber to park; call this inside omni.run or omni.spawn", 2) end
   fiber.parked = true
   if timeout then
     fiber.at = now() + timeout
@@ -203,8 +255,13 @@ local function step_pollables()
   end
 end
 
+-- A pollable's step may raise: the turn has ended then, too.
+local Turn <const> = setmetatable({}, { __close = function() turning = false end })
+
 -- One turn: waits at most `timeout` seconds (nil: without end) for something to do, then does it.
 local function turn(timeout)
+  local ending <close> = Turn -- luacheck: ignore 211
+  turning = true
   readiness:wait(timeout, ready_fds)
   if pollable_count > 0 then step_pollables() end
   if heap_size > 0 then
@@ -245,21 +302,26 @@ local function turn_until(done)
   end
 end
 
-local function results_of(fiber, level)
+local function results_of(fiber)
   unheard[fiber] = nil
-  if fiber.failure then error(fiber.failure, level) end
+  if fiber.failure then error(fiber.failure, 0) end
   local results = fiber.results
   if results then return table.unpack(results, 1, results.n) end
 end
 
----Runs `fn(...)`: directly inside of a fiber; outside of one it turns the loop until the function has ended.
+---Runs `fn(...)`: directly inside of a fiber; outside of one it turns the loop until the function has ended. Raises what `fn` raises.
 ---@param fn function
 ---@return any ...  what fn returned
 local function drive(fn, ...)
-  if current then return fn(...) end
+  if in_fiber() then return fn(...) end
   local fiber = spawn(fn, ...)
   turn_until(function() return fiber.ended end)
-  return results_of(fiber, 0)
+  local failure = fiber.failure
+  if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then -- the caller knows of no coroutine
+    unheard[fiber] = nil
+    error(failure.cause, 0)
+  end
+  return results_of(fiber)
 end
 
 -- The first failure in time that nobody joined.
@@ -279,6 +341,7 @@ end
 local function run(fn, ...)
   if type(fn) ~= "function" then error("omni.run: a function is due, not a " .. type(fn), 2) end
   if current then error("omni.run inside of omni.run: use omni.spawn", 2) end
+  in_fiber "omni.run" -- raises where the loop can't be turned
   local fiber = spawn(fn, ...)
   turn_until(function() return fiber.ended and (live == 0 or fiber.failure) end)
   if fiber.failure then cancel_all() end
@@ -286,7 +349,7 @@ local function run(fn, ...)
   local others = take_unheard()
   local failure = fiber.failure or others
   if failure then error(failure, 0) end
-  return results_of(fiber, 0)
+  return results_of(fiber)
 end
 
 ---Waits. Other fibers go on meanwhile.
@@ -295,7 +358,7 @@ local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("omni.sleep: a number of seconds is due, 0 or more", 2)
   end
-  if not current then return drive(sleep, seconds) end
+  if not in_fiber "omni.sleep" then return drive(sleep, seconds) end
   local deadline = now() + seconds
   repeat -- whoever else wakes this fiber
     park(seconds)
@@ -303,9 +366,9 @@ local function sleep(seconds)
   until seconds <= 0
 end
 
-local function wait_for(fiber)
+local function wait_for(fiber, name)
   if fiber.ended then return end
-  if not current then return turn_until(function() return fiber.ended end) end
+  if not in_fiber(name) then return turn_until(function() return fiber.ended end) end
   if fiber == current then error("a fiber can't join itself", 3) end
   local joiners = fiber.joiners
   if joiners then joiners[#joiners + 1] = current else fiber.joiners = { current } end
@@ -315,8 +378,8 @@ end
 ---Waits until the fiber has ended. Raises its error, with its traceback, when it failed.
 ---@return any ...  what its function returned
 function Fiber_methods:join()
-  wait_for(self)
-  return results_of(self, 0)
+  wait_for(self, "fiber:join")
+  return results_of(self)
 end
 
 ---Ends the fiber where it waits: its to-be-closed variables are closed, which takes back its requests. Who joins it gets an
@@ -349,7 +412,7 @@ local function join(...)
       error(("omni.join: argument %d isn't a fiber (omni.spawn returns one)"):format(i), 2)
     end
   end
-  for i = 1, fibers.n do wait_for(fibers[i]) end
+  for i = 1, fibers.n do wait_for(fibers[i], "omni.join") end
   local results = {}
   for i = 1, fibers.n do results[i] = (results_of(fibers[i], 0)) end
   return table.unpack(results, 1, fibers.n)
@@ -377,7 +440,7 @@ end
 
 local loop = {
   run = run, spawn = spawn, background = background, sleep = sleep, join = join, drive = drive,
-  park = park, wake = wake, add = add, remove = remove,
+  in_fiber = in_fiber, park = park, wake = wake, add = add, remove = remove,
 }
 
 ---The running fiber, or nil.
@@ -394,7 +457,7 @@ function loop:timeout() return time_left() end -- luacheck: ignore self
 
 ---One turn that never waits. Raises the error of a fiber that nobody joined, once nothing else is left to do.
 function loop:step() -- luacheck: ignore self
-  if current then error("the loop is turning already", 2) end
+  if current or turning then error("the loop is turning already", 2) end
   turn(0)
   local failure = live == 0 and next(unheard) and take_unheard()
   if failure then error(failure, 0) end

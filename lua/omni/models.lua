@@ -7,7 +7,6 @@ local err = require "omni.error"
 local exchange = require "omni.exchange"
 local input_rules = require "omni.input"
 local loop = require "omni.loop"
-local options = require "omni.options"
 local percent = require "omni.percent"
 local schema = require "omni.schema"
 local words = require "omni.schema.words"
@@ -96,11 +95,10 @@ end
 
 ---The models that there are.
 ---@param client omni.Client
----@param opts? { modality?: string, operation?: string }  only those: "video", "text-to-video"
+---@param opts { modality?: string, operation?: string }  only those: "video", "text-to-video"
 ---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
 ---@return omni.Error|nil
 local function list(client, opts)
-  opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
   local data, problem = client:call("GET", path .. percent.query({ "modality", "operation" }, opts))
   if problem then return nil, problem end
   local models = described_all(data)
@@ -123,7 +121,7 @@ local function get(client, name)
     return model
   end
   if problem.code ~= "not_found" then return nil, problem end
-  local models = list(client) or {}
+  local models = list(client, {}) or {}
   problem.field, problem.hint = "model", "client:models() lists what there is"
   problem.message = has(models, name) and ("the service lists the model '%s', and doesn't describe it"):format(name)
     or no_such("no such model ", name, models)

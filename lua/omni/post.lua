@@ -21,7 +21,7 @@ function Sender_methods:post(url, body, content_type)
   local normal, wrong = core.normalize_url(url)
   if not normal then return nil, err.new { code = "invalid_input", field = "url", message = "url: " .. wrong } end
   url = normal
-  if not loop.current() then return loop.drive(self.post, self, url, body, content_type) end
+  if not loop.in_fiber "sender:post" then return loop.drive(self.post, self, url, body, content_type) end
   local answer, failure = exchange.perform(self, nil, nil, "post", url, body, content_type)
   if answer then return answer end
   failure.retry = nil

@@ -60,13 +60,14 @@ end
 ---@return omni.process.Result|nil
 ---@return omni.Error|nil  code "process_failed" when the program can't be started
 local function run(argv, given)
-  given = options.check(given, known, "process.run")
+  given = options.check(given, known, "omni.process")
+  loop.in_fiber "omni.process"
   local settings = {}
   for name, value in pairs(given) do settings[name] = value end
   settings.on_output = nil
   if given.on_output then
     if given.stdout and given.stdout ~= "pipe" then
-      error('process.run: on_output needs stdout = "pipe"', 2)
+      error('omni.process: on_output needs stdout = "pipe"', 2)
     end
     settings.stdout = "pipe"
   end

@@ -46,7 +46,13 @@ function Records_methods:step()
   end
 end
 
-local Box_mt = { __close = function(box) box.fiber = nil end }
+-- A fiber that is cancelled after it was woken hears nothing: `late` is told then, too.
+local Box_mt = {
+  __close = function(box)
+    box.fiber = nil
+    if box.done and not box.told and box.late then box.late(box.rows) end
+  end,
+}
 
 local function start(self, verb, params, fiber)
   local box = setmetatable({ fiber = fiber }, Box_mt)
@@ -61,15 +67,16 @@ end
 ---Carries out one of the ledger's verbs (csrc/ledger_verbs.h), and waits until it is done: what changes a row is on disk then.
 ---@param verb string
 ---@param params? table<string, string|number|boolean>
----@param late? fun(rows: table[]|nil)  called instead, when the fiber was cancelled meanwhile
+---@param late? fun(rows: table[]|nil)  called with what came of it when the fiber was cancelled before this returned; must not wait
 ---@return table[]|nil rows
 ---@return omni.Error|nil err  code "ledger_failed"
 function Records_methods:ask(verb, params, late)
-  if not loop.current() then return loop.drive(self.ask, self, verb, params, late) end
+  if not loop.in_fiber "the ledger" then return loop.drive(self.ask, self, verb, params, late) end
   if not self.handle then return nil, err.new { code = "ledger_failed", message = ("the ledger %s was closed"):format(self.path) } end
   local box <close> = start(self, verb, params, loop.current())
   box.late = late
   repeat loop.park() until box.done -- whoever else wakes this fiber
+  box.told = true
   if box.failure then return nil, err.new(box.failure) end
   return box.rows
 end

@@ -69,7 +69,7 @@ end
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
 function Task_methods:refresh()
-  if not loop.current() then return loop.drive(self.refresh, self) end
+  if not loop.in_fiber "task:refresh" then return loop.drive(self.refresh, self) end
   local client = self.client
   local fine, failure = calling.persist(client, function() return watch.query(self) end)
   if fine then return heeded(self) end
@@ -104,7 +104,7 @@ end
 ---@return omni.Error|nil      code "timeout", or what makes asking useless (unauthorized, not_found, ...); with task_id
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
-  if not loop.current() then return loop.drive(self.await, self, opts) end
+  if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end
   if not self.key then return await_found(self, opts) end
   local timeout, on_status = opts and opts.timeout or default_timeout, opts and opts.on_status
   local deadline, told = core.now() + timeout, nil
@@ -149,7 +149,7 @@ local save_options = { index = "count", on_progress = "function" }
 function Task_methods:save(path, opts)
   if type(path) ~= "string" or path == "" or path:find("\0") then error("task:save: a path is due", 2) end
   opts = options.check(opts, save_options, "task:save")
-  if not loop.current() then return loop.drive(self.save, self, path, opts) end
+  if not loop.in_fiber "task:save" then return loop.drive(self.save, self, path, opts) end
   local index = opts.index or 1
   local trouble = save_trouble(self, index)
   if trouble then return nil, trouble end

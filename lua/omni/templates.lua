@@ -3,6 +3,7 @@
 
 local err = require "omni.error"
 local json = require "omni.json"
+local loop = require "omni.loop"
 local options = require "omni.options"
 local percent = require "omni.percent"
 
@@ -49,6 +50,7 @@ end
 -- Asks for the next page. False when there is none.
 local function turn(self)
   if self.over or self.page >= most_pages then return false end
+  loop.in_fiber "client:templates"
   self.values.page = self.page + 1
   local data, problem = self.client:call("GET", self.path .. percent.query(self.names, self.values))
   if problem then error(problem, 0) end

@@ -36,7 +36,7 @@ local Entry_mt = {
 local function watch(client)
   local method = client.submit
   client.submit = function(self, input, options)
-    if not loop.current() then return loop.drive(self.submit, self, input, options) end
+    if not loop.in_fiber "client:submit" then return loop.drive(self.submit, self, input, options) end
     if stopped then loop.park() end -- for ever: nothing is submitted any more
     local mine = { is_stopped = is_stopped }
     local task, problem

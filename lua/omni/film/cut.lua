@@ -227,7 +227,9 @@ end
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed": there is no ffmpeg
 local function cut(given)
-  return loop.drive(make, check(given))
+  given = check(given)
+  loop.in_fiber "film.cut"
+  return loop.drive(make, given)
 end
 
 return cut

@@ -71,6 +71,7 @@ local last = {
 ---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
 local function last_frame(clip, path)
   check("film.last_frame", clip, path)
+  loop.in_fiber "film.last_frame"
   return loop.drive(draw, clip, path, last)
 end
 
@@ -84,6 +85,7 @@ local function poster(clip, path, width)
   check("film.poster", clip, path)
   width = width or 480
   if math.type(width) ~= "integer" or width < 16 or width > 16384 then error("film.poster: a width from 16 to 16384 is due", 2) end
+  loop.in_fiber "film.poster"
   return loop.drive(draw, clip, path, {
     width = width, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },
     starts = function(seconds) return { seconds / 3, 0 } end,

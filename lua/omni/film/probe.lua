@@ -135,6 +135,7 @@ end
 ---@return omni.Error|nil  "unreadable_clip" names the file and the reason, "process_failed": there is no ffprobe
 local function probe(path)
   if type(path) ~= "string" or path == "" then error("film.probe: a file's path is due", 2) end
+  loop.in_fiber "film.probe"
   return loop.drive(look, path)
 end
 

@@ -174,6 +174,7 @@ end
 ---@return string|nil path
 ---@return omni.Error|nil
 local function clip(spec, path)
+  loop.in_fiber "media.clip"
   return loop.drive(draw, spec, path)
 end
 

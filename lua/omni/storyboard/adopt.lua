@@ -54,6 +54,7 @@ local function adopt_task(board, given)
   for _, name in ipairs { "client", "directory", "scene", "task_id" } do
     if not given or given[name] == nil then error(("omni.adopt_task: option '%s' is missing"):format(name), 2) end
   end
+  loop.in_fiber "omni.adopt_task"
   return loop.drive(adopt, board, given)
 end
 

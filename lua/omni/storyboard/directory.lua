@@ -33,7 +33,7 @@ end
 ---@return omni.Directory|nil  to be closed
 ---@return omni.Error|nil err  code "io"
 local function open(path, on_wait)
-  if not loop.current() then return loop.drive(open, path, on_wait) end
+  if not loop.in_fiber "omni.run_storyboard" then return loop.drive(open, path, on_wait) end
   local media = path .. "/media"
   local fine, why = paths.make_directories(media)
   if not fine then return refuse(why) end

@@ -34,7 +34,7 @@ end
 local function load_board(path, opts)
   if type(path) ~= "string" then error("load_storyboard: the path must be a string, not " .. problems.a(path), 2) end
   local client = options.check(opts, { client = "any" }, "omni.load_storyboard").client
-  if client and not loop.current() then return loop.drive(load_board, path, opts) end
+  if client and not loop.in_fiber "omni.load_storyboard" then return loop.drive(load_board, path, opts) end
   local check = client and function(model, given) return models.check(client, model, given, true) end
   local function fail(message, hint)
     return nil, problems.problem(path, nil, message, nil, hint)

@@ -305,6 +305,7 @@ local function make(board, given)
   options.check(given, known, "omni.plan_storyboard")
   if not given.client then error("omni.plan_storyboard: option 'client' is missing", 2) end
   if not given.directory or given.directory == "" then error("omni.plan_storyboard: option 'directory' is missing", 2) end
+  loop.in_fiber "omni.plan_storyboard"
   return loop.drive(function()
     local records, problem = given.client:board_ledger(given.directory)
     if not records then return nil, problem end

@@ -42,19 +42,32 @@ local Run_mt = { __name = "omni.run", __index = Run_methods }
 local Slot_methods = {}
 local Slot_mt = { __index = Slot_methods }
 
+-- Gives the next one in the queue what is free.
+local function release(run)
+  run.free = run.free + 1
+  local place = run.free > 0 and table.remove(run.line, 1)
+  if not place then return end
+  run.free, place.taken = run.free - 1, true
+  loop.wake(place.fiber)
+end
+
 function Slot_methods:close()
   local run = self.run
-  if not run then return end
   self.run = nil
-  run.free = run.free + 1
-  local next_in_line = run.free > 0 and table.remove(run.line, 1)
-  if next_in_line then
-    run.free = run.free - 1
-    loop.wake(next_in_line, true)
-  end
+  if run then release(run) end
 end
 
 Slot_mt.__close = Slot_methods.close
+
+-- A place in the queue. A fiber may be cancelled after it was given a slot and before it runs: then the next one gets it.
+local Place_mt = {
+  __close = function(place)
+    if place.taken then return release(place.run) end
+    for i, other in ipairs(place.run.line) do
+      if other == place then return table.remove(place.run.line, i) end
+    end
+  end,
+}
 
 ---Waits for a place among those in flight; what is in flight already takes one without waiting.
 ---@param at_once boolean
@@ -62,8 +75,10 @@ function Run_methods:take_slot(at_once)
   if at_once or self.free > 0 then
     self.free = self.free - 1
   else
-    table.insert(self.line, loop.current())
-    repeat until loop.park() == true
+    local place <close> = setmetatable({ run = self, fiber = loop.current() }, Place_mt)
+    table.insert(self.line, place)
+    repeat loop.park() until place.taken -- whoever else wakes this fiber
+    place.taken = false
   end
   return setmetatable({ run = self }, Slot_mt)
 end
@@ -255,6 +270,7 @@ local function run_board(board, given)
   if budget ~= budget or budget < 0 then error("omni.run_storyboard: option 'budget' must be a number, 0 or more", 2) end
   if not given or not given.client then error("omni.run_storyboard: option 'client' is missing", 2) end
   if not given.directory or given.directory == "" then error("omni.run_storyboard: option 'directory' is missing", 2) end
+  loop.in_fiber "omni.run_storyboard"
   return loop.drive(function()
     local directory <close>, problem = directories.open(given.directory)
     if not directory then return nil, problem end
