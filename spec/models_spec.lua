@@ -80,7 +80,7 @@ describe("the list of models", function()
 
   it("refuses options that it doesn't know, with the nearest", function()
     scripted.open(of(kling), function(client)
-      local fine, problem = pcall(function() return (models.list(client, { modalty = "video" })) end)
+      local fine, problem = pcall(function() return (client:models { modalty = "video" }) end)
       assert.is_false(fine)
       assert.matches("did you mean 'modality'", problem)
     end)

@@ -168,7 +168,7 @@ end
 
 local function number_in(data, name)
   local value = type(data) == "table" and data[name]
-  if type(value) ~= "number" or value ~= value then return nil end
+  if type(value) ~= "number" or value - value ~= 0 then return nil end -- neither NaN nor infinite
   return math.tointeger(value) or value
 end
 

@@ -95,11 +95,11 @@ end
 
 ---The models that there are.
 ---@param client omni.Client
----@param opts { modality?: string, operation?: string }  only those: "video", "text-to-video"
+---@param opts? { modality?: string, operation?: string }  only those: "video", "text-to-video"
 ---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
 ---@return omni.Error|nil
 local function list(client, opts)
-  local data, problem = client:call("GET", path .. percent.query({ "modality", "operation" }, opts))
+  local data, problem = client:call("GET", path .. percent.query({ "modality", "operation" }, opts or {}))
   if problem then return nil, problem end
   local models = described_all(data)
   if not models then return nil, broken "list of models" end
@@ -121,7 +121,7 @@ local function get(client, name)
     return model
   end
   if problem.code ~= "not_found" then return nil, problem end
-  local models = list(client, {}) or {}
+  local models = list(client) or {}
   problem.field, problem.hint = "model", "client:models() lists what there is"
   problem.message = has(models, name) and ("the service lists the model '%s', and doesn't describe it"):format(name)
     or no_such("no such model ", name, models)

@@ -1,7 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- What `omni run` may spend: what it asks, and what it refuses before anything is spent.
+local answers = require "helper.answers"
 local env = require "helper.env"
+local omni = require "omni"
 local program = require "helper.program"
+local scripted = require "helper.scripted"
 
 local events_of = program.events_of
 
@@ -46,18 +49,47 @@ describe("omni run", function()
 
   it("asks on a terminal, beside the plan and its price; only a yes is a yes", function()
     serve()
-    for _, answer in ipairs { "n\n", "\n", "yikes\n" } do
+    for _, answer in ipairs { "n\n", "\n", "yss\n", "y es\n", "yy\n" } do
       local result = program.on_terminal(words(), { environment = service.environment, input = answer })
       assert.equal(3, result.code, answer)
       assert.matches("%+ submit .* good  40 credits  new", result.out)
       assert.matches("2 scenes, about 80 credits; the account has 10000 credits. Submit%? %[y/N%]", result.out)
     end
     assert.equal(0, service.submits())
-    assert.equal(0, program.on_terminal(words(), { environment = service.environment, input = "yes\n" }).code)
+    assert.equal(0, program.on_terminal(words(), { environment = service.environment, input = " YES \n" }).code)
     assert.equal(2, service.submits())
     local again = program.on_terminal(words(), { environment = service.environment, input = "" })
     assert.equal(0, again.code)
     assert.not_matches("Submit%?", again.out)
+  end)
+
+  it("needs consent whatever the price is, as omni submit and omni.run_storyboard do: nothing, or what isn't a price", function()
+    local estimate
+    scripted.open(function(target)
+      if target:find "EstimateTask" then return answers.envelope(('{"estimated_credits":%s,"balance":1000}'):format(estimate)) end
+      if target:find "balance" then return { balance = 1000 } end
+      return target:find "TaskInfo" and {} or nil
+    end, function(client, asked, server)
+      local options = { environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = answers.KEY } }
+      local loaded = assert(omni.load_storyboard(board))
+      for _, value in ipairs { "0", "-1", '"0"', "null", "1e999", "-1e999", "{}" } do
+        estimate = value
+        for _, given in ipairs { words(), { "submit", "--prompt", "x" } } do
+          local result = program.run_in_loop(given, options)
+          assert.equal(3, result.code, value)
+          assert.matches("nothing was submitted: .*" .. (value == "0" and "about 0 credits" or "unknown price"), result.err)
+          assert.matches("no terminal to ask on", result.err)
+        end
+        local _, problem = omni.run_storyboard(loaded, { client = client, directory = files:file "other" })
+        assert.equal("no_consent", problem.code)
+        assert.matches(value == "0" and "about 0 credits" or "an unknown price", problem.message)
+        if value ~= "0" then
+          _, problem = omni.run_storyboard(loaded, { client = client, directory = files:file "other", budget = 1000 })
+          assert.equal("price_unknown", problem.code)
+        end
+      end
+      for _, line in ipairs(asked) do assert.not_matches("CreateTask", line) end
+    end, { ledger = files:file "ledger.db" })
   end)
 
   it("takes a budget as consent up to there, and refuses what costs more or has no known price", function()

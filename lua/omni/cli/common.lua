@@ -171,7 +171,8 @@ function common.ask(question)
   io.stderr:flush()
   local answer = io.read()
   if not answer then io.stderr:write("\n") end
-  return answer ~= nil and answer:lower():match("^%s*y[es]*%s*$") ~= nil
+  local word = answer and answer:lower():match("^%s*(%a+)%s*$")
+  return word == "y" or word == "yes"
 end
 
 -- --- telling

@@ -21,13 +21,12 @@ local function announce(message)
   return function() io.stderr:write("\r\27[K") end
 end
 
----Whether a person must say yes to this plan: it costs something, and nobody has set a limit or said yes beforehand.
+---Whether a person must say yes to this plan: it submits something, at whatever price, and nobody has set a limit or said yes beforehand.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return boolean
 local function is_due(plan, options)
-  local pays = plan.credits > 0 or not plan.complete
-  return pays and not (options.sandbox or options.budget or options.yes or plan.board.budget)
+  return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
 end
 
 ---Whether there is somebody to ask.
@@ -43,13 +42,9 @@ end
 local function decide(plan, options)
   local problem = refusal(plan, options.budget)
   if problem or not is_due(plan, options) then return problem end
-  local scenes = 0
-  for _, entry in ipairs(plan.scenes) do
-    if entry.pays then scenes = scenes + 1 end
-  end
   local said = planned.cost(plan)
   if plan.balance then said = ("%s; the account has %s"):format(said, text.credits(plan.balance)) end
-  local yes = common.ask(("%s, %s. Submit?"):format(text.count(scenes, "scene"), said))
+  local yes = common.ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), said))
   if yes == nil then
     return no_consent(("the plan costs %s, and there is no terminal to ask on"):format(said), "give --yes, or a ceiling with --budget N")
   end

@@ -119,8 +119,7 @@ local function sum_lines(plan, options)
   for _, action in ipairs(order) do
     if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], said_counts[action]) end
   end
-  local pays = plan.credits > 0 or not plan.complete
-  local first = ("%s: %s"):format(table.concat(parts, ", "), pays and cost(plan, options.sandbox) or "nothing is to be paid")
+  local first = ("%s: %s"):format(table.concat(parts, ", "), plan.submits > 0 and cost(plan, options.sandbox) or "nothing is to be paid")
   local second = {}
   if plan.balance then
     local enough = plan.complete and (plan.credits <= plan.balance and ", enough" or ", not enough") or ""

@@ -55,6 +55,7 @@ local media_days <const> = 13 -- media URLs expire after about 14 days (docs/ser
 ---@field spent number              credits that the board has cost so far
 ---@field error? omni.Error         why the first unknown price isn't known
 ---@field unavailable? omni.Error   the service can't be used now at all
+---@field submits integer           scenes that this run would submit, at whatever price: whether consent is needed follows from it
 ---@field counts table<omni.Action, integer>
 
 -- What changed since, in a few words.
@@ -265,7 +266,7 @@ local function build(self, board, given)
 
   local plan = {
     board = board, board_key = self.board_key, digests = digests, scenes = {}, by_name = {}, by_identity = {}, counts = {},
-    credits = 0, complete = true, spent = 0,
+    credits = 0, complete = true, spent = 0, submits = 0,
   }
   for _, index in ipairs(board.order) do
     local scene, found = board.scenes[index], same[index]
@@ -288,6 +289,7 @@ local function build(self, board, given)
   for _, entry in ipairs(plan.scenes) do
     entry.selected = entry.selected or false
     entry.pays = entry.selected and (entry.action == "submit" or entry.action == "wait") and not entry.blocked and not entry.twin
+    if entry.pays then plan.submits = plan.submits + 1 end
     plan.counts[entry.action] = (plan.counts[entry.action] or 0) + 1
   end
   for _, row in ipairs(ask(self, "spent", { board = self.board_key })) do plan.spent = plan.spent + row.credits + row.promised end

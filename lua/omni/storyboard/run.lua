@@ -282,10 +282,10 @@ local function run_board(board, given)
     if not plan then return nil, problem end
     problem = refusal(plan, given.budget)
     local asked = given.yes or given.budget or board.budget or given.client.play
-    local pays = plan.credits > 0 or not plan.complete
-    if not problem and pays and not asked then
+    if not problem and plan.submits > 0 and not asked then
+      local cost = plan.complete and ("about %.14g credits"):format(plan.credits) or "an unknown price"
       problem = err.new { code = "no_consent", hint = "give a budget, or yes = true",
-        message = ("nothing was submitted: the plan costs about %.14g credits, and nobody said yes"):format(plan.credits) }
+        message = ("nothing was submitted: the plan costs %s, and nobody said yes"):format(cost) }
     end
     if problem then return nil, problem end
     local run <close> = start(plan, {
