@@ -15,6 +15,7 @@
 enum {
   MAX_DEPTH = 100,    // of nested arrays and objects; real answers have about 5
   MAX_MESSAGE = 2000, // bytes of a message of the service's
+  MAX_ERRORS = 10,    // of a refusal's `errors` that a message holds
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -78,7 +79,8 @@ void failure_push(lua_State *L, const char *code, const char *message, bool retr
 bool json_push(lua_State *L, int text) {
   size_t length;
   const char *bytes = lua_tolstring(L, text, &length);
-  if (length == 0) {
+  bool marked = length >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0; // a byte order mark
+  if (length == (marked ? 3 : 0)) {
     lua_pushliteral(L, "it is empty");
     return false;
   }
@@ -87,7 +89,10 @@ bool json_push(lua_State *L, int text) {
     return false;
   }
   lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder);
-  lua_pushvalue(L, text);
+  if (marked)
+    lua_pushlstring(L, bytes + 3, length - 3);
+  else
+    lua_pushvalue(L, text < 0 ? text - 1 : text);
   int outcome = lua_pcall(L, 1, 1, 0);
   if (outcome == LUA_ERRMEM) lua_error(L);
   return outcome == LUA_OK;
@@ -95,14 +100,81 @@ bool json_push(lua_State *L, int text) {
 
 // --- the envelope
 
-static void push_refusal(lua_State *L, long number, const char *said) {
+// Pushes a number of credits as text, to the hundredth; printf would take the decimal point from the locale.
+static void push_credits(lua_State *L, double credits) {
+  lua_Integer hundredths = (lua_Integer)(credits * 100 + 0.5);
+  if (hundredths % 100 == 0)
+    lua_pushfstring(L, "%I", hundredths / 100);
+  else
+    lua_pushfstring(L, "%I.%d%d", hundredths / 100, (int)(hundredths / 10 % 10), (int)(hundredths % 10));
+}
+
+// Adds ": " (first) or "; ", and the text at the top of the stack, unless the message holds it already. Replaces the message below the
+// text with the longer one.
+static void add_said(lua_State *L, bool *first) {
+  const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
+  if (*text == '\0' || strstr(message, text)) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pushfstring(L, "%s%s%s", message, *first ? ": " : "; ", text);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  *first = false;
+}
+
+// Adds what the envelope says to the message at the top of the stack: its `message`, and each of `errors`, which are texts or objects
+// with a `msg` or a `message`.
+static void add_reasons(lua_State *L, int envelope) {
+  bool first = true;
+  if (field_push(L, envelope, "message", LUA_TSTRING)) {
+    clean_push(L, -1, MAX_MESSAGE / 2);
+    lua_remove(L, -2);
+    add_said(L, &first);
+  }
+  if (!field_push(L, envelope, "errors", LUA_TTABLE)) return;
+  int errors = lua_gettop(L);
+  lua_pushvalue(L, errors - 1); // the message
+  first = true;
+  for (int i = 1; i <= MAX_ERRORS; i++) {
+    int item = lua_gettop(L) + 1, type = lua_rawgeti(L, errors, i);
+    if (type == LUA_TTABLE && (field_push(L, item, "msg", LUA_TSTRING) || field_push(L, item, "message", LUA_TSTRING)))
+      lua_replace(L, item);
+    if (lua_type(L, item) == LUA_TSTRING) {
+      clean_push(L, item, MAX_MESSAGE / 2);
+      lua_remove(L, item);
+      add_said(L, &first);
+    } else {
+      lua_settop(L, item - 1);
+    }
+    if (type == LUA_TNIL) break;
+  }
+  lua_replace(L, errors - 1);
+  lua_pop(L, 1);
+}
+
+// Of a refusal for lack of credits: `balance`, where the service says what the account has, and a hint that names it.
+static void add_balance(lua_State *L, int envelope) {
+  int failure = lua_gettop(L);
+  if (field_push(L, envelope, "data", LUA_TTABLE) && field_push(L, -1, "balance", LUA_TNUMBER)) {
+    double balance = lua_tonumber(L, -1);
+    if (balance >= 0 && balance < 1e15) {
+      lua_setfield(L, failure, "balance");
+      push_credits(L, balance);
+      lua_pushfstring(L, "the account has %s credits; %s", lua_tostring(L, -1), api_code_find(402)->hint);
+      lua_setfield(L, failure, "hint");
+    }
+  }
+  lua_settop(L, failure);
+}
+
+// envelope: the stack index of the answer's envelope, 0 when there is none.
+static void push_refusal(lua_State *L, long number, int envelope) {
   const api_code *row = api_code_find(number);
   const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service answered with a code that isn't documented";
   const char *code = row ? row->name : number >= 500 ? "server_error" : "unexpected_code";
-  if (said && *said && strcmp(said, meaning) != 0)
-    lua_pushfstring(L, "%s: %s", meaning, said);
-  else
-    lua_pushstring(L, meaning);
+  lua_pushstring(L, meaning);
+  if (envelope) add_reasons(L, envelope);
   failure_push(L, code, lua_tostring(L, -1), row ? row->retry : number >= 500);
   lua_remove(L, -2);
   lua_pushinteger(L, number);
@@ -113,6 +185,7 @@ static void push_refusal(lua_State *L, long number, const char *said) {
     lua_pushstring(L, row->hint);
     lua_setfield(L, -2, "hint");
   }
+  if (number == 402 && envelope) add_balance(L, envelope);
 }
 
 void bad_answer_push(lua_State *L, long http_status, const char *why) {
@@ -131,7 +204,7 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
 // An answer without a usable envelope: the HTTP status is all there is.
 static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
-    push_refusal(L, http_status, NULL);
+    push_refusal(L, http_status, 0);
   else if (http_status >= 300 && http_status < 400)
     bad_answer_push(L, http_status, "it is a redirect, which isn't followed");
   else
@@ -170,10 +243,8 @@ bool answer_push(lua_State *L, long http_status, int body) {
       }
       lua_pop(L, 1);
     }
-    const char *said = NULL;
-    if (field_push(L, -1, "message", LUA_TSTRING)) said = lua_tostring(L, -1);
     if (code < 100 || code > 999) code = 0;
-    push_refusal(L, (long)code, said);
+    push_refusal(L, (long)code, lua_gettop(L));
   }
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
@@ -255,4 +326,8 @@ void answer_open(lua_State *L) {
     lua_rawseti(L, -2, row->number);
   }
   lua_setfield(L, -2, "codes");
+  lua_createtable(L, 0, 2);
+  lua_pushliteral(L, KEYS_PAGE), lua_setfield(L, -2, "keys");
+  lua_pushliteral(L, BILLING_PAGE), lua_setfield(L, -2, "billing");
+  lua_setfield(L, -2, "pages");
 }

@@ -2,11 +2,16 @@
 // What an exchange came to, as Lua gets it: a value, or nil and a failure.
 #include <errno.h>
 #include <lauxlib.h>
+#include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "answer.h"
 #include "exchange.h"
+#include "redact.h"
 #include "task.h"
+
+static const double LONGEST_PAUSE = 1e9; // seconds
 
 static void push_network_failure(lua_State *L, exchange *x) {
   const char *trouble = x->slot && x->slot->trouble[0] ? x->slot->trouble : curl_easy_strerror(x->outcome);
@@ -22,6 +27,29 @@ static void push_network_failure(lua_State *L, exchange *x) {
   } else {
     failure_push(L, "network", trouble, !final);
   }
+}
+
+// Reads Retry-After: seconds, also with a fraction, or a date. That is compared with the answer's own Date, as this machine's clock may
+// be wrong. Returns -1 when there is none, or it can't be read.
+static double retry_after(const exchange *x) {
+  const char *text = exchange_header(x, "Retry-After"); // valid until the next header is asked for
+  if (!text) return -1;
+  double seconds = 0, digit = 1;
+  size_t whole = strspn(text, "0123456789");
+  for (size_t i = 0; i < whole; i++) seconds = seconds * 10 + (text[i] - '0');
+  if (whole > 0 && (text[whole] == '\0' || text[whole] == '.')) { // by hand: strtod takes the decimal point from the locale
+    const char *fraction = text[whole] ? text + whole + 1 : "";
+    size_t length = strspn(fraction, "0123456789");
+    if (fraction[length] != '\0') return -1;
+    for (size_t i = 0; i < length; i++) seconds += (fraction[i] - '0') * (digit /= 10);
+    return seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
+  }
+  time_t then = curl_getdate(text, NULL);
+  if (then == -1) return -1;
+  const char *date = exchange_header(x, "Date");
+  time_t now = date ? curl_getdate(date, NULL) : -1;
+  seconds = difftime(then, now == -1 ? time(NULL) : now);
+  return seconds < 0 ? 0 : seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
 }
 
 static void set_failure(lua_State *L, exchange *x) {
@@ -47,10 +75,12 @@ static void set_failure(lua_State *L, exchange *x) {
   }
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  curl_off_t wait = 0; // also under HTTP 200, where the envelope can say 429
-  if (exchange_header(x, "Retry-After") &&
-      curl_easy_getinfo(x->slot->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK) {
-    lua_pushinteger(L, wait);
+  double wait = retry_after(x); // also under HTTP 200, where the envelope can say 429
+  if (wait >= 0) {
+    if (wait == floor(wait))
+      lua_pushinteger(L, (lua_Integer)wait);
+    else
+      lua_pushnumber(L, wait);
     lua_setfield(L, -2, "retry_after");
   }
   if (x->task_id) {
@@ -61,15 +91,12 @@ static void set_failure(lua_State *L, exchange *x) {
 
 // A service that repeats the key must not bring it into an error, a log or a file. A very short key is no secret, and
 // would spoil the answer.
-static void blot_out_key(exchange *x) {
-  size_t length = strlen(x->settings->key);
-  if (length < 8) return;
-  char *at = x->slot->answer, *end = at + x->slot->length;
-  while (at && (at = memmem(at, (size_t)(end - at), x->settings->key, length))) memset(at, '*', length);
+static void redact_key(exchange *x) {
+  if (x->slot->answer && strlen(x->settings->key) >= 8) redact(x->slot->answer, x->slot->length, x->settings->key);
 }
 
 static bool push_answer(lua_State *L, exchange *x) {
-  blot_out_key(x);
+  redact_key(x);
   lua_pushlstring(L, x->slot->answer ? x->slot->answer : "", x->slot->length);
   int body = lua_gettop(L);
   bool fine = x->kind == QUERY ? answer_push_without_echo(L, x->status, body) : answer_push(L, x->status, body);

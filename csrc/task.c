@@ -16,6 +16,9 @@ enum {
   MAX_ID = 256,   // bytes of a task id (docs/service.md, "Submit")
   MAX_WORD = 64,  // bytes of a status, as far as we show it
   MAX_MEDIA = 1000, // URLs of one task
+  MAX_REASON = 1000, // bytes of why a task failed
+  MAX_VALUES = 10000, // in a result that is searched for URLs
+  MAX_NAMES = 200,   // of one object in it
 };
 
 bool task_id_valid(const char *id, size_t length) {
@@ -25,30 +28,112 @@ bool task_id_valid(const char *id, size_t length) {
   return true;
 }
 
-// Pushes the array of usable URLs in `object.media_urls`; nothing when there is none.
-static bool push_media(lua_State *L, int object) {
-  if (!field_push(L, object, "media_urls", LUA_TTABLE)) return false;
-  int urls = lua_gettop(L), count = 0;
-  lua_createtable(L, 1, 0);
+static bool holds(lua_State *L, int array, int value) {
+  for (lua_Integer i = 1; lua_rawgeti(L, array, i) != LUA_TNIL; i++) {
+    bool same = lua_rawequal(L, -1, value);
+    lua_pop(L, 1);
+    if (same) return true;
+  }
+  lua_pop(L, 1);
+  return false;
+}
+
+// Appends the URL at the top of the stack, normalised, to the array at index `media`, unless it can't be fetched (or, with `once`, stands
+// there already). Pops it.
+static void add_url(lua_State *L, int media, bool once) {
+  size_t length = 0, count = lua_rawlen(L, media);
+  const char *why, *url = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+  char *normal = url && count < MAX_MEDIA ? url_normalize(url, length, &why) : NULL;
+  lua_pop(L, 1);
+  if (!normal) return;
+  lua_pushstring(L, normal);
+  free(normal);
+  if (once && holds(L, media, lua_gettop(L)))
+    lua_pop(L, 1);
+  else
+    lua_rawseti(L, media, (lua_Integer)count + 1);
+}
+
+// Appends the usable URLs in `object.media_urls`: an array of strings, or of objects with a `url`.
+static void add_media_urls(lua_State *L, int object, int media) {
+  if (!field_push(L, object, "media_urls", LUA_TTABLE)) return;
+  int urls = lua_gettop(L);
   for (int i = 1; i <= MAX_MEDIA; i++) {
     int type = lua_rawgeti(L, urls, i);
-    if (type == LUA_TNIL) {
-      lua_pop(L, 1);
-      break;
-    }
-    size_t length = 0;
-    const char *url = type == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
-    const char *why;
-    char *normal = url ? url_normalize(url, length, &why) : NULL;
-    lua_pop(L, 1);
-    if (!normal) continue;
-    lua_pushstring(L, normal);
-    free(normal);
-    lua_rawseti(L, -2, ++count);
+    if (type == LUA_TNIL) break;
+    if (type == LUA_TTABLE && field_push(L, -1, "url", LUA_TSTRING)) lua_remove(L, -2);
+    add_url(L, media, false);
   }
-  lua_remove(L, urls);
-  if (count == 0) lua_pop(L, 1);
-  return count > 0;
+  lua_settop(L, urls - 1);
+}
+
+// Pushes an array of the keys of the table at index `object` that are strings, in order.
+static void push_sorted_names(lua_State *L, int object) {
+  lua_newtable(L);
+  int names = lua_gettop(L);
+  lua_Integer count = 0;
+  for (lua_pushnil(L); lua_next(L, object); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || count >= MAX_NAMES) continue;
+    lua_Integer at = ++count;
+    for (; at > 1; at--) { // insertion: real objects have a dozen
+      lua_rawgeti(L, names, at - 1);
+      if (strcmp(lua_tostring(L, -1), lua_tostring(L, -3)) <= 0) {
+        lua_pop(L, 1);
+        break;
+      }
+      lua_rawseti(L, names, at);
+    }
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, names, at);
+  }
+}
+
+// Appends each usable URL that stands anywhere in the value at index `value`, once: arrays in their order, objects by their names.
+// Looks at `*left` values at most. The decoder has bounded the depth.
+static void add_all_urls(lua_State *L, int value, int media, int *left) {
+  if (--*left < 0) return;
+  if (lua_type(L, value) == LUA_TSTRING) {
+    lua_pushvalue(L, value);
+    add_url(L, media, true);
+  } else if (lua_type(L, value) == LUA_TTABLE) {
+    luaL_checkstack(L, 16, "media");
+    lua_Integer length = (lua_Integer)lua_rawlen(L, value);
+    for (lua_Integer i = 1; i <= length && *left > 0; i++) {
+      lua_rawgeti(L, value, i);
+      add_all_urls(L, lua_gettop(L), media, left);
+      lua_pop(L, 1);
+    }
+    push_sorted_names(L, value);
+    int names = lua_gettop(L);
+    for (lua_Integer i = 1; *left > 0 && lua_rawgeti(L, names, i) == LUA_TSTRING; i++) {
+      lua_rawget(L, value);
+      add_all_urls(L, lua_gettop(L), media, left);
+      lua_pop(L, 1);
+    }
+    lua_settop(L, names - 1);
+  }
+}
+
+// Pushes the array of a task's usable media URLs and returns true; or false when there is none (nothing is pushed then). They stand in
+// `media_urls` of the result or beside it; of a success without any there, anywhere in the result, in `media_info`, in `suno_data`.
+static bool push_media(lua_State *L, int data, int result, bool success) {
+  static const char *const others[] = {"media_info", "suno_data"};
+  lua_newtable(L);
+  int media = lua_gettop(L);
+  add_media_urls(L, result, media);
+  if (lua_rawlen(L, media) == 0) add_media_urls(L, data, media);
+  if (success && lua_rawlen(L, media) == 0) {
+    int left = MAX_VALUES;
+    add_all_urls(L, result, media, &left);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+      if (lua_rawlen(L, media) > 0 || !field_push(L, data, others[i], LUA_TTABLE)) continue;
+      add_all_urls(L, lua_gettop(L), media, &left);
+      lua_pop(L, 1);
+    }
+  }
+  if (lua_rawlen(L, media) > 0) return true;
+  lua_pop(L, 1);
+  return false;
 }
 
 // Sets a field of the table at index `into` to the value at the top, past any metatable.
@@ -76,24 +161,56 @@ static void fill_number(lua_State *L, int object, const char *name, int into, co
   set(L, into, as);
 }
 
-static void push_task_error(lua_State *L, const char *code, const char *meaning, int result) {
-  const char *said = NULL;
+// Whether a text of the service's says that its moderation stopped the task.
+static bool is_moderation(const char *text) {
+  static const char *const words[] = {"moderation", "moderated", "content policy", "content_policy", "safety filter", "safety system",
+                                      "sensitive content", "prohibited content"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcasestr(text, words[i])) return true;
+  return false;
+}
+
+// Pushes why a task ended as it did, as far as the service says it: `message` of the result, else of the task, else `reason`. A word
+// that only repeats the status says nothing. Returns whether it was the service's moderation, wherever that stands.
+static bool push_reason(lua_State *L, int data, int result) {
+  const struct {
+    int object;
+    const char *name;
+  } places[] = {{result, "message"}, {data, "message"}, {data, "reason"}, {result, "reason"}};
+  static const char *const empty[] = {"", "success", "failed", "failure", "ok", "error"};
+  int reason = 0;
+  bool moderation = false;
+  lua_pushliteral(L, "");
   int top = lua_gettop(L);
-  if (field_push(L, result, "message", LUA_TSTRING)) said = lua_tostring(L, -1);
-  bool own = said && *said && strcasecmp(said, "success") != 0;
-  lua_pushfstring(L, own ? "%s: %s" : "%s", meaning, said);
-  failure_push(L, code, lua_tostring(L, -1), false);
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-  const api_code *row = api_code_find(501);
-  lua_Integer number;
-  if (strcmp(code, row->name) == 0) {
-    lua_pushstring(L, row->hint);
-    lua_setfield(L, -2, "hint");
-    if (field_whole(L, result, "code", &number) && number != 200) {
-      lua_pushinteger(L, number);
-      lua_setfield(L, -2, "status");
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    if (!field_push(L, places[i].object, places[i].name, LUA_TSTRING)) continue;
+    clean_push(L, -1, MAX_REASON);
+    bool says = true;
+    for (size_t k = 0; k < sizeof empty / sizeof *empty; k++) says = says && strcasecmp(lua_tostring(L, -1), empty[k]) != 0;
+    moderation = moderation || is_moderation(lua_tostring(L, -1));
+    if (says && !reason) {
+      lua_replace(L, top);
+      reason = top;
     }
+    lua_settop(L, top);
+  }
+  return moderation;
+}
+
+static void push_task_error(lua_State *L, bool failed, int data, int result) {
+  const api_code *row = api_code_find(501);
+  bool moderation = push_reason(L, data, result) && failed;
+  const char *reason = lua_tostring(L, -1);
+  const char *meaning = moderation ? "the service's moderation refused it"
+                        : failed   ? row->meaning
+                                   : "the task succeeded without a media URL that can be fetched";
+  lua_pushfstring(L, *reason ? "%s: %s" : "%s", meaning, reason);
+  failure_push(L, moderation ? "moderation_refused" : failed ? row->name : "broken_result", lua_tostring(L, -1), false);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  if (failed) {
+    lua_pushstring(L, moderation ? "change the prompt or the references: the same input will be refused again" : row->hint);
+    lua_setfield(L, -2, "hint");
   }
 }
 
@@ -162,17 +279,19 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
   fill_number(L, data, "create_at", into, "created_at", true);
   fill_number(L, data, "complete_at", into, "completed_at", true);
   fill_number(L, data, "duration_s", into, "duration", false);
-  fill_number(L, data, "credits", into, "credits", false);
+  // What a task cost is known when it is over; before that its credits are only reserved.
+  bool over = success || failed;
+  fill_number(L, data, "credits", into, over ? "credits" : "reserved_credits", false);
+  lua_pushnil(L);
+  set(L, into, over ? "reserved_credits" : "credits");
 
   if (!field_push(L, data, "result", LUA_TTABLE)) lua_pushnil(L);
   int result = lua_gettop(L);
-  bool media = push_media(L, result) || push_media(L, data);
+  bool media = push_media(L, data, result, success);
   if (!media) lua_pushnil(L);
   set(L, into, "media");
-  if (failed)
-    push_task_error(L, "generation_failed", api_code_find(501)->meaning, result);
-  else if (success && !media)
-    push_task_error(L, "broken_result", "the task succeeded without a media URL that can be fetched", result);
+  if (failed || (success && !media))
+    push_task_error(L, failed, data, result);
   else
     lua_pushnil(L);
   set(L, into, "error");

@@ -236,7 +236,7 @@ describe("a refused submit", function()
   teardown(function() server:close() end)
 
   local names = {
-    [401] = "unauthorized", [402] = "insufficient_credits", [404] = "not_found", [422] = "invalid_request",
+    [401] = "unauthorized", [402] = "insufficient_credits", [403] = "key_disabled", [404] = "not_found", [422] = "invalid_request",
     [429] = "rate_limited", [455] = "maintenance", [505] = "feature_disabled",
   }
   for code, name in pairs(names) do
@@ -263,7 +263,7 @@ describe("a refused submit", function()
     end
   end)
 
-  for _, code in ipairs{ 401, 402, 404, 422, 505 } do
+  for _, code in ipairs{ 401, 402, 403, 404, 422, 505 } do
     it(("with code %d is never tried again"):format(code), function()
       server:script{ GET = { { answers.running() } }, POST = { { refusal(code) } } }
       local _, err = used_client{ retry_for = 120 }:submit(INPUT)

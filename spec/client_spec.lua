@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The client and its tasks against the sandbox, over a real socket.
+local answers = require "helper.answers"
 local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"
@@ -91,10 +92,56 @@ describe("a submitted task", function()
     assert.is_true(core.now() - started >= 0.1)
     assert.equal("timeout", problem.code)
     assert.equal(task.id, problem.task_id)
+    assert.equal("running", problem.task_status)
+    assert.matches("the service last said 'running'", problem.message, 1, true)
     assert.truthy(tostring(problem):find(task.id, 1, true))
     local again = assert(assert(client:task(task.id)):refresh())
     assert.equal("running", again.status)
     assert.equal(1, sandbox:ledger().submits)
+  end)
+
+  it("has credits reserved while it runs, and a cost when it is over", function()
+    open({ "never:first=1" })
+    local task = assert(assert(client:submit(INPUT)):refresh())
+    assert.same({ nil, 40 }, { task.credits, task.reserved_credits })
+    task = assert(assert(client:submit(INPUT)):await())
+    assert.same({ 40, nil }, { task.credits, task.reserved_credits })
+  end)
+
+  it("gives each of those who wait an error of its own", function()
+    open({ "status-401:on=query" })
+    local task, found = assert(client:submit(INPUT)), {}
+    omni.run(function()
+      for i = 1, 3 do
+        omni.spawn(function()
+          found[i] = select(2, task:await())
+          found[i].hint = "mine " .. i
+        end)
+      end
+    end)
+    for i = 1, 3 do assert.same({ "unauthorized", "mine " .. i, task.id }, { found[i].code, found[i].hint, found[i].task_id }) end
+    -- So do those who join a fiber that failed, and those who save a task that did.
+    local fiber = omni.spawn(function() error(found[1], 0) end)
+    local first, second = select(2, pcall(fiber.join, fiber)), select(2, pcall(fiber.join, fiber))
+    assert.equal(found[1], first)
+    assert.are_not.equal(first, second)
+    assert.same({ first.code, first.hint }, { second.code, second.hint })
+  end)
+
+  it("that failed gives each who wants to save it an error of its own", function()
+    open { "fail" }
+    local task = assert(assert(client:submit(INPUT)):await())
+    local _, problem = task:save "/tmp/never.mp4"
+    problem.message = "changed"
+    assert.matches("^the generation failed: the sandbox was asked", task.error.message)
+  end)
+
+  it("that the account can't pay has the balance in its error", function()
+    sandbox = assert(omni.sandbox { seconds = 0, clips = "builtin", credits = 12.5 })
+    client = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key })
+    local _, problem = client:submit(INPUT)
+    assert.same({ "insufficient_credits", 12.5 }, { problem.code, problem.balance })
+    assert.matches("the account has 12.50 credits", problem.hint, 1, true)
   end)
 
   it("is charged once, however often it is asked for", function()
@@ -157,6 +204,26 @@ describe("what fails for the moment", function()
     assert.equal(7, problem.retry_after)
     assert.equal("answered", problem.sent)
     assert.equal(0, sandbox:ledger().submits)
+  end)
+
+  it("reads a Retry-After that is a date against the answer's own Date, whatever this machine's clock says", function()
+    local hostile = require "helper.hostile"
+    local server <close> = hostile.start()
+    local function asked(...)
+      server:script { GET = { { hostile.answer("429 Slow", '{"code":429,"message":"no"}', { ... }) } } }
+      local _, problem = answers.client(server.url, { pause_for = 0 }):call("GET", "/x")
+      return problem.retry_after
+    end
+    local date = "Date: Mon, 05 Jan 2015 10:00:00 GMT"
+    assert.equal(2, asked(date, "Retry-After: Mon, 05 Jan 2015 10:00:02 GMT"))
+    assert.equal(3600, asked(date, "Retry-After: Monday, 05-Jan-15 11:00:00 GMT")) -- the older form of such dates
+    assert.equal(0, asked(date, "Retry-After: Mon, 05 Jan 2015 09:00:00 GMT"))
+    assert.equal(0, asked("Retry-After: Mon, 05 Jan 2015 10:00:02 GMT"))
+    assert.equal(1.5, asked(date, "Retry-After: 1.5"))
+    assert.equal(7, asked(date, "Retry-After: 7.0"))
+    assert.equal("integer", math.type(asked("Retry-After: 7")))
+    assert.equal(1e9, asked("Retry-After: " .. ("9"):rep(400)))
+    for _, odd in ipairs { "soon", "-1", "1.2.3", "1,5", "0x10", "" } do assert.is_nil(asked(date, "Retry-After: " .. odd)) end
   end)
 
   it("understands a Retry-After that is a date", function()

@@ -6,7 +6,7 @@ local err = require "omni.error"
 local function documented()
   local codes = {}
   for code in env.read("docs/errors.md"):gmatch("\n| `([%l_]+)` |") do codes[code] = true end
-  for _, field in ipairs { "code", "message", "status", "sent", "task_id", "field", "retry_after", "hint", "cause", "traceback" } do
+  for _, field in ipairs { "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "hint", "cause", "traceback" } do
     codes[field] = nil
   end
   return codes
@@ -19,8 +19,8 @@ local function used()
     local patterns = path:find("%.lua$") and { '[%s{]code = "([%l_]+)"', 'refuse%("([%l_]+)"' }
       or { 'failure_push%(L, "([%l_]+)"', 'failure_push%(L, gone %? "([%l_]+)"', 'gone %? "[%l_]+" : "([%l_]+)"',
         'X%(%d+, "([%l_]+)"',
-        'push_task_error%(L, "([%l_]+)"', 'lua_pushliteral%(L, "(submit_unknown)"%)',
-        'row%->name : .- "([%l_]+)" : "', '" : "(unexpected_code)"' }
+        'moderation %? "([%l_]+)"', 'row%->name : "([%l_]+)"', 'lua_pushliteral%(L, "(submit_unknown)"%)',
+        'row%->name : [^\n]- "([%l_]+)" : "', '" : "(unexpected_code)"' }
     for _, pattern in ipairs(patterns) do
       for code in text:gmatch(pattern) do codes[code] = path end
     end

@@ -149,6 +149,25 @@ describe("a query", function()
     assert.equal("success", assert(task, err).status)
   end)
 
+  it("reads one that is deflated", function()
+    -- One stored block: deflate's own frame around the plain bytes.
+    local a, b = 1, 0
+    for i = 1, #good do
+      a = (a + good:byte(i)) % 65521
+      b = (b + a) % 65521
+    end
+    local deflated = "\x78\x01\x01" .. ("<I2I2"):pack(#good, ~#good & 0xffff) .. good .. (">I4"):pack(b << 16 | a)
+    local task, err = query { hostile.answer("200 OK", deflated, { "Content-Encoding: deflate" }) }
+    assert.equal("success", assert(task, err).status)
+  end)
+
+  it("reads one that begins with a byte order mark", function()
+    local task = assert(query(body("\xEF\xBB\xBF" .. good)))
+    assert.same({ "success", ID }, { task.status, task.raw.task_id })
+    local _, err = query(body "\xEF\xBB\xBF")
+    assert.equal("bad_answer", err.code)
+  end)
+
   it("takes a status in any case", function()
     for _, word in ipairs{ "SUCCESS", "Success", "sUcCeSs" } do
       assert.equal("success", query(body((good:gsub('"status":"success"', ('"status":"%s"'):format(word))))).status)
@@ -178,8 +197,8 @@ describe("a query", function()
       ["there are no media"] = '{"code":200,"message":"success"}',
       ["the media are empty"] = result_with "[]",
       ["the media are null"] = result_with "null",
-      ["the media are text"] = result_with('"' .. URL .. '"'),
-      ["the media are an object"] = result_with('{"url":"' .. URL .. '"}'),
+      ["the media are text that is no URL"] = result_with '"clip.mp4"',
+      ["the media are an object without a URL"] = result_with '{"name":"clip.mp4"}',
       ["a medium is a number"] = result_with "[7]",
       ["a medium is a local file"] = result_with '["file:///etc/passwd"]',
       ["a medium is a path"] = result_with '["/etc/passwd"]',
@@ -232,6 +251,34 @@ describe("a query", function()
     local _, err = query(body(answers.envelope("null", 401, "bad key " .. answers.KEY)))
     assert.equal("unauthorized", err.code)
     answers.text_of(err)
+  end)
+
+  it("shows no key that the service repeats in escapes: of JSON, of JSON within JSON, of URLs", function()
+    local key = "ak_" .. ("/5ec2e7"):rep(4) .. "uuuu" -- one of these is mostly escaped itself
+    local function each(form) return (key:gsub(".", function(c) return (form:format(c:byte())) end)) end
+    local forms = {
+      key, (key:gsub("/", "\\/")), (key:gsub("_", "\\u005f")), (key:gsub("^a", "\\u0061")), each "\\u%04x", each "\\u%04X", each "\\\\u%04x",
+      each "\\\\\\\\u%04x", each "%%%02x", each "%%%02X", (key:gsub("_", "%%%%5F")), (key:gsub("k", "\\\\u006b")),
+    }
+    for _, form in ipairs(forms) do
+      for _, around in ipairs { "bad key '%s'", "%s", "\\n%s\\n", "\\\\%s\\\\", "a%s%%", "100%% of %s" } do
+        local message = around:gsub("%%s", function() return form end):gsub("%%%%", "%%")
+        local _, err = query(body(answers.envelope("null", 422, message)), { api_key = key })
+        assert.equal("invalid_request", err.code) -- it is still JSON
+        local shown = err.message:gsub("\\+u00(%x%x)", function(h) return string.char(tonumber(h, 16)) end)
+          :gsub("%%(%x%x)", function(h) return string.char(tonumber(h, 16)) end):gsub("\\", "")
+        assert.is_nil(shown:find("5ec2e7", 1, true), err.message)
+        assert.truthy(err.message:find("***", 1, true))
+      end
+    end
+    local task = assert(query(body((answers.envelope(answers.task "running"):gsub("a lighthouse", each "\\u%04x"))), { api_key = key }))
+    assert.matches("^%*+$", task.raw.param.input.prompt)
+  end)
+
+  it("keeps what only looks like the key's beginning", function()
+    local text = [[a\\u0061\"ak_\/%61\n\\]]
+    local _, err = query(body(answers.envelope("null", 422, text)))
+    assert.matches([[: a\u0061"ak_/%61 \]], err.message, 1, true)
   end)
 
   it("survives every wrong type in every field", function()

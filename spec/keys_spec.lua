@@ -142,6 +142,31 @@ describe("several keys", function()
     end)
   end)
 
+  it("go on without one that is disabled (403): what it refused goes to the next, uncharged", function()
+    open({ keys = 2, faults = { "status-403:key=1,on=any" } }, function(s)
+      assert.equal(4, count(assert(run(s, 4)), "fetched"))
+      assert_charged_once(s, 4)
+      assert.same({ 0, 160 }, { s.sandbox:ledger().accounts[1].charged, s.sandbox:ledger().accounts[2].charged })
+      assert.same({ ("the API key %s is disabled by the service; it is set aside, the others go on"):format(fingerprint(s, 1)) }, s.warnings)
+      assert.equal("key_disabled", s.client:keys()[1].aside)
+      assert.equal(10000 - 160, s.client:balance())
+      -- Whose task that is it can't say: the other key is asked.
+      local _, task = next(s.sandbox:ledger().tasks)
+      local stranger <close> = client_with(s, nil, { ledger = false })
+      assert.equal("success", assert(stranger:query(task.task_id)).status)
+    end)
+  end)
+
+  it("that are all disabled end a run, and say where to look; nothing is charged", function()
+    open({ keys = 1, faults = { "envelope-403:on=submit" } }, function(s)
+      local summary = assert(run(s, 3))
+      assert.equal(0, s:submits())
+      assert.equal("key_disabled", summary.scenes[1].error.code)
+      assert.matches("https://crun.ai/user-api-key", summary.scenes[1].error.hint, 1, true)
+      for _, row in ipairs(s.client:ledger():ask("open")) do assert.is_nil(row) end
+    end)
+  end)
+
   it("go on without one that is revoked: its tasks fail, stay accepted, and aren't submitted again", function()
     open({ seconds = 0.15 }, function(s)
       local shooting, directory <close> = s:begin(board, nil, those) -- luacheck: ignore 211

@@ -84,13 +84,13 @@ describe("the sandbox's models", function()
     for _, case in ipairs(wrong) do
       for _, call in ipairs { "CreateTask", "EstimateTask", "estimate-credits" } do
         local status, answer = r.post(call, case[1], case[2])
-        assert.same({ 422, case[3] }, { status, answer.message })
+        assert.same({ 422, case[3] }, { status, answer.errors[1] })
       end
     end
     local status, answer = r.post("CreateTask", ("x"):rep(100000), "{}")
     assert.equal(422, status)
-    assert.matches("^model: there is no 'x+…'; known are: bytedance/seedance, ", answer.message)
-    assert.is_true(#answer.message < 300)
+    assert.matches("^model: there is no 'x+…'; known are: bytedance/seedance, ", answer.errors[1])
+    assert.is_true(#answer.errors[1] < 300)
     assert.same({}, r.drawn)
   end)
 
@@ -193,7 +193,7 @@ describe("the sandbox's templates", function()
     local r = rehearse()
     for _, query in ipairs { "page=0", "page=x", "page_size=0", "page_size=51", "page_size=1.5", "page=-1", "page=" } do
       local status, answer = r.get("vidu-templates", query)
-      assert.same({ 422, query:match "^[^=]+" }, { status, answer.message:match "^[^:]+" })
+      assert.same({ 422, query:match "^[^=]+" }, { status, answer.errors[1]:match "^[^:]+" })
     end
     assert.equal(200, (r.get("vidu-templates", "page_size=50")))
   end)

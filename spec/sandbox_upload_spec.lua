@@ -49,7 +49,7 @@ local function submit(box, ask, input)
   input.prompt = "a boat"
   local status, answer = ask("POST", api .. "job/CreateTask", cjson.encode { model = "google/gemini-omni", input = input },
     { ["x-api-key"] = box.key })
-  return status, answer.message
+  return status, answer.errors and answer.errors[1] or answer.message
 end
 
 describe("an upload to the sandbox", function()
@@ -103,7 +103,7 @@ describe("an upload to the sandbox", function()
         for _, query in ipairs(queries) do
           local status, answer = ask("GET", api .. "files/upload-url" .. query, nil, { ["x-api-key"] = box.key })
           assert.equal(422, status)
-          assert.equal(field .. ":", answer.message:match "^%S+")
+          assert.equal(field .. ":", answer.errors[1]:match "^%S+")
         end
       end
       assert.matches("%.mkv%?", (offer(box, ask, api .. "files/upload-url?ext=.mkv&content_type=video%2Fx-matroska")))

@@ -62,7 +62,7 @@ local function try(client, method, path, body, repeatable)
     if not key then return nil, none end
     local value, failure = exchange.perform(key, nil, nil, "call", method, path, body)
     if not failure then return value end
-    if failure.code ~= "unauthorized" or #client.keyring == 1 then
+    if not err.refuses_key(failure) or #client.keyring == 1 then
       if not repeatable then failure.retry = false end
       return nil, failure
     end

@@ -296,7 +296,7 @@ end
 ---@return omni.Records|nil
 ---@return omni.Error|nil
 function Client_methods:ledger()
-  if self.ledger_problem then return nil, self.ledger_problem end
+  if self.ledger_problem then return nil, err.copy(self.ledger_problem) end
   if not self.records and self.ledger_path then
     local problem
     self.records, problem = records.open(self.ledger_path)

@@ -8,6 +8,8 @@
 ---@field sent? "no"|"maybe"|"answered"  how far a request got
 ---@field task_id? string      the task that it is about
 ---@field field? string        the input's field that it is about
+---@field task_status? string  of a time-out: what the service last said of the task
+---@field balance? number      credits that the account has, where a refusal for lack of them says it
 ---@field retry_after? number  seconds that the service asked us to wait
 ---@field hint? string         what the user can do
 ---@field cause? any           the error value underneath
@@ -40,4 +42,21 @@ local function is(value)
   return getmetatable(value) == Error_mt
 end
 
-return { new = new, is = is }
+---A copy of an error value, or of a failure that isn't one yet: what one of several waiters does with its own changes nobody else's.
+---@generic T: table
+---@param problem T
+---@return T
+local function copy(problem)
+  local own = {}
+  for name, value in next, problem do own[name] = value end
+  return setmetatable(own, getmetatable(problem))
+end
+
+---Whether an error says that the service doesn't take the key: it is missing, not valid, or disabled.
+---@param problem table
+---@return boolean
+local function refuses_key(problem)
+  return problem.code == "unauthorized" or problem.code == "key_disabled"
+end
+
+return { copy = copy, is = is, new = new, refuses_key = refuses_key }

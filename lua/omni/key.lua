@@ -3,6 +3,7 @@
 
 local core = require "omni.core"
 local credentials = require "omni.credentials"
+local err = require "omni.error"
 local exchange = require "omni.exchange"
 local loop = require "omni.loop"
 local watch = require "omni.watch"
@@ -59,7 +60,7 @@ end
 local function follow(self, task)
   loop.background(function()
     local _, problem = task:await { timeout = longest }
-    if problem and problem.code == "unauthorized" and #self.client.keyring > 1 then
+    if problem and err.refuses_key(problem) and #self.client.keyring > 1 then
       self:set_aside { code = problem.code, message = problem.message, hint = problem.hint, retry = false, sent = "no" }
     end
     while problem and self.http and is_counted(self, task.id) do loop.sleep(look_every) end
@@ -136,7 +137,9 @@ end
 
 -- --- set aside
 
-local reasons <const> = { unauthorized = "is refused by the service", insufficient_credits = "is out of credits" }
+local reasons <const> = {
+  unauthorized = "is refused by the service", key_disabled = "is disabled by the service", insufficient_credits = "is out of credits",
+}
 
 ---Whether the failure of a submit says that the key is of no use.
 ---@param failure table
@@ -150,7 +153,7 @@ end
 ---@param failure table
 function Key_methods:set_aside(failure)
   local before = self:is_aside()
-  self.aside = failure
+  self.aside = err.copy(failure)
   self.back_at = failure.code == "insufficient_credits" and core.now() + credits_rest or nil
   if before and before.code == failure.code then return end
   local others = self.client.keyring:any_in_use() and "the others go on" or "no other is left"

@@ -11,13 +11,6 @@ local Keyring_mt = { __name = "omni.keyring", __index = Keyring_methods }
 
 -- --- room for a submit
 
--- A failure of its own for each who is told.
-local function copy(failure)
-  local own = {}
-  for name, value in pairs(failure) do own[name] = value end
-  return own
-end
-
 -- Which of two keys rather: one whose traffic isn't paused, then the one with more room, then the one with less to do.
 local function is_better(a, b)
   local pause, other = a.governor:paused(), b.governor:paused()
@@ -39,7 +32,7 @@ local function choose(self)
       if key:has_room() and (not best or is_better(key, best)) then best = key end
     end
   end
-  if left == 0 then return nil, copy(failure) end
+  if left == 0 then return nil, err.copy(failure) end
   return best
 end
 
@@ -123,13 +116,13 @@ function Keyring_methods:any()
   local best, failure
   for _, key in ipairs(self) do
     local aside = key:is_aside()
-    if aside and aside.code == "unauthorized" then
+    if aside and err.refuses_key(aside) then
       failure = aside
     elseif not best or key.governor:paused() < best.governor:paused() then
       best = key
     end
   end
-  return best, not best and copy(failure) or nil
+  return best, not best and err.copy(failure) or nil
 end
 
 ---Whether a key is left that isn't set aside.

@@ -304,7 +304,12 @@ end
 
 local function results_of(fiber)
   unheard[fiber] = nil
-  if fiber.failure then error(fiber.failure, 0) end
+  local failure = fiber.failure
+  if failure then
+    if fiber.told then failure = err.copy(failure) end -- several who join: each gets an error of its own
+    fiber.told = true
+    error(failure, 0)
+  end
   local results = fiber.results
   if results then return table.unpack(results, 1, results.n) end
 end

@@ -20,9 +20,10 @@ local default_timeout <const> = 1800 -- seconds; tasks take from half a minute t
 ---@field created_at? integer    Unix seconds
 ---@field completed_at? integer  Unix seconds
 ---@field duration? number       seconds that the generation took
----@field credits? number        what it cost
+---@field credits? number        what it cost, once it is over
+---@field reserved_credits? number  what is set aside for it until then
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
----@field error? omni.Error      "generation_failed", or "broken_result" for a success without media
+---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
 ---@field raw? table             the last answer's data as it came, unknown fields too (while the task is waited for: only within
 ---                              on_status, and when it is over)
 local Task_methods = {}
@@ -83,8 +84,9 @@ end
 local function deadline_error(self, timeout)
   local failure = self.key.watch:last_failure(self)
   return nil, err.new {
-    code = "timeout", task_id = self.id, cause = failure and err.new(failure),
-    message = ("the task wasn't done within %g seconds%s"):format(timeout,
+    code = "timeout", task_id = self.id, cause = failure and err.new(err.copy(failure)), task_status = self.status,
+    message = ("the task wasn't done within %g seconds: %s%s"):format(timeout,
+      self.status and ("the service last said '%s'"):format(self.status) or "the service has said nothing of it yet",
       failure and "; the last query failed: " .. failure.message or ""),
     hint = ("it goes on at the service; take it up again with client:task(%q)"):format(self.id),
   }
@@ -101,7 +103,7 @@ end
 ---A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
 ---@param opts? { timeout?: number, on_status?: fun(task: omni.Task) }  timeout: seconds, 1800 by default; on_status: at each change
 ---@return omni.Task|nil self  its status is "success" or "failed"; then see `error`
----@return omni.Error|nil      code "timeout", or what makes asking useless (unauthorized, not_found, ...); with task_id
+---@return omni.Error|nil      code "timeout" (`task_status`: what the service last said), or what makes asking useless (unauthorized, not_found, ...); with task_id
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end
@@ -128,7 +130,7 @@ end
 
 -- Why there is nothing to save, or nil.
 local function save_trouble(self, index)
-  if self.error then return self.error end
+  if self.error then return err.copy(self.error) end
   if not self:done() then
     return err.new { code = "not_done", task_id = self.id, message = ("the task is not over (%s)"):format(self.status or "not asked yet"),
       hint = "task:await() first" }

@@ -34,8 +34,9 @@ local function query_all(task)
   for _, candidate in ipairs(keyring) do
     local fine, why = query_with(candidate, task)
     if fine then return true end
-    if not failure or failure.code == "not_found" or failure.code == "unauthorized" then failure = why end
-    if why.code ~= "not_found" and why.code ~= "unauthorized" then break end
+    local not_its_own = why.code == "not_found" or err.refuses_key(why)
+    if not failure or failure.code == "not_found" or err.refuses_key(failure) then failure = why end
+    if not not_its_own then break end
   end
   return nil, failure
 end
@@ -103,14 +104,19 @@ end
 
 -- --- who waits
 
+-- A failure of its own for each who waits: what one of them does with it changes nobody else's.
+local function own(value)
+  return type(value) == "table" and err.copy(value) or value
+end
+
 -- Wakes those who wait, and forgets them: whoever isn't satisfied waits anew. Until then its fiber may wait for something else,
 -- which must not be taken for over.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
   task.waiter = false
-  if #waiter == 0 then return loop.wake(waiter, value) end
-  for _, fiber in ipairs(waiter) do loop.wake(fiber, value) end
+  if #waiter == 0 then return loop.wake(waiter, own(value)) end
+  for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
 end
 
 -- Whether anybody still waits; a fiber that was cancelled doesn't.

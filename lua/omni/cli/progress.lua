@@ -35,7 +35,7 @@ local text = require "omni.cli.text"
 
 -- --- JSON
 
-local problem_shape = json.shape { "code", "message", "status?", "task_id?", "field?", "hint?" }
+local problem_shape = json.shape { "code", "message", "status?", "task_id?", "task_status?", "field?", "balance?", "hint?" }
 local film_shape = json.shape { "file", "seconds", "made" }
 local spent_shape = json.shape { "credits", "promised", "submits" }
 local account_shape = json.shape { "account", "today", "spent" }
@@ -57,7 +57,7 @@ local event_shape = json.shape {
 local function problem_of(bad)
   return problem_shape {
     code = bad.code or "failed", message = text.clean(bad.message or bad.code or "?"), status = bad.status, task_id = bad.task_id,
-    field = bad.field, hint = bad.hint,
+    task_status = bad.task_status, field = bad.field, balance = bad.balance, hint = bad.hint,
   }
 end
 

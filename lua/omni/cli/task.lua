@@ -24,6 +24,7 @@ local function lines(task, options)
     { "created", task.created_at and text.moment(task.created_at) },
     { "took", seconds and seconds >= 0 and text.elapsed(seconds) or nil },
     { "cost", task.credits and text.credits(task.credits, options.sandbox) },
+    { "reserved", task.reserved_credits and text.credits(task.reserved_credits, options.sandbox) },
     { "media", task.media },
     { "error", problem and (problem.message or problem.code) },
     { "", problem and problem.hint },
@@ -46,7 +47,8 @@ end
 local function event(task)
   return {
     task_id = task.id, status = task.status, model = task.model, created_at = task.created_at, completed_at = task.completed_at,
-    duration = task.duration, credits = task.credits, media = task.media, error = task.error,
+    duration = task.duration, credits = task.credits, reserved_credits = task.reserved_credits,
+    media = task.media, error = task.error,
   }
 end
 

@@ -14,8 +14,8 @@ end
 local function answering(status, code, message)
   return function(response, fault)
     local wait = fault.retry_after
-    response.status, response.code, response.message, response.data = status, code, message, nil
-    response.body = nil
+    response.status, response.code, response.message = status, code, message
+    response.data, response.errors, response.body = nil, nil, nil
     response.headers = { ["Retry-After"] = wait and (wait.seconds or http_date(os.time() + wait.ahead)) or nil }
   end
 end
@@ -108,7 +108,7 @@ for _, row in ipairs(callback_rows) do
 end
 
 local codes = {
-  { 401, "this key isn't valid" }, { 402, "not enough credits" }, { 404, "no such resource" },
+  { 401, "this key isn't valid" }, { 402, "not enough credits" }, { 403, "this key is disabled" }, { 404, "no such resource" },
   { 429, "rate limited" }, { 455, "under maintenance" }, { 500, "unexpected server error" },
   { 503, "temporarily unavailable" }, { 505, "this feature is disabled" },
 }

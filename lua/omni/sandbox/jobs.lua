@@ -9,6 +9,7 @@ local wanted_of = require "omni.sandbox.wanted"
 
 local accepted_object = json.shape { "task_id" }
 local estimate_object = json.shape { "estimated_credits", "balance", "affordable" }
+local balance_object = json.shape { "balance" }
 local older_object = json.shape { "credits", "estimated" }
 
 local jobs = {}
@@ -27,7 +28,7 @@ end
 local function objection(self, account, wanted)
   if wanted.credits > account.balance then
     return reply.refuse(402, ("not enough credits: this task costs %s, the balance is %s"):format(
-      json.encode(wanted.credits), json.encode(account.balance)))
+      json.encode(wanted.credits), json.encode(account.balance)), nil, balance_object { balance = account.balance })
   end
   if account.in_flight and self.accounts:count(account, self.tasks) >= account.in_flight then
     return reply.refuse(500, "Internal Error") -- all that the service is known to say of it

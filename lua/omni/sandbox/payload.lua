@@ -11,6 +11,7 @@ local result_object = json.shape { "code", "message", "media_urls", "media_info"
 local media_object = json.shape { "type", "format", "duration?", "aspect_ratio", "resolution?" }
 local usage_object = json.shape { "credits" }
 local envelope = json.shape { "code", "message", "data" }
+local invalid = json.shape { "code", "message", "errors" } -- of a request that isn't valid: no `data`
 
 ---@class omni.sandbox.Said  what is to be said of a task
 ---@field id string
@@ -66,4 +67,4 @@ end
 -- What a proxy says under HTTP 200 when the service behind it is down.
 local garbage <const> = "<!DOCTYPE html>\n<html><body><h1>We'll be back soon</h1></body></html>\n"
 
-return { envelope = envelope, garbage = garbage, task = task }
+return { envelope = envelope, garbage = garbage, invalid = invalid, task = task }

@@ -1,8 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- What the calls of the sandbox share: their answers, and what stands in a query.
 
-local function refuse(code, message, headers)
-  return { status = code, code = code, message = message, headers = headers }
+---A refusal. Of a request that isn't valid (422) the reason stands in `errors`, as with the service.
+---@param code integer
+---@param message string
+---@param headers? table<string, string>
+---@param data? table
+local function refuse(code, message, headers, data)
+  local errors
+  if code == 422 then message, errors = "Missing Params or Type Error", { message } end
+  return { status = code, code = code, message = message, errors = errors, data = data, headers = headers }
 end
 
 local function success(data)

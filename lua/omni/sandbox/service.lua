@@ -128,8 +128,9 @@ end
 -- Turns what a handler and the faults made into what goes out.
 local function finish(response)
   response.headers = response.headers or {}
-  response.body = response.body or json.encode(payload.envelope {
-    code = response.code, message = response.message, data = response.data,
+  local envelope = response.errors and payload.invalid or payload.envelope
+  response.body = response.body or json.encode(envelope {
+    code = response.code, message = response.message, errors = response.errors, data = response.data,
   })
   response.headers["Content-Type"] = response.headers["Content-Type"] or "application/json"
   if response.cut then

@@ -19,7 +19,7 @@ local function once(run, key, make, ...)
   end
   local url, problem = fiber:join()
   if not url then run.making[key] = nil end -- may be tried again
-  return url, problem
+  return url, problem and err.copy(problem)
 end
 
 local function upload(run, path, sha256)

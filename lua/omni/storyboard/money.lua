@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- Whether a scene may be submitted now: within the run's budget, and as long as the service takes submits at all.
 
+local core = require "omni.core"
 local err = require "omni.error"
 
 -- A refusal of this kind would meet every other scene, too. A ledger that can't be written ends everything.
-local ends_the_run = { unauthorized = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true }
+local ends_the_run = { unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true }
 
 -- What the run has cost so far and may still cost through what it has submitted.
 local function committed(run)
@@ -50,7 +51,7 @@ end
 
 -- Whether it is about one task only: of several keys one is refused, with which this task was made.
 local function is_of_its_key(run, record, problem)
-  return problem.code == "unauthorized" and record.task_id ~= nil and #run.client.keyring > 1
+  return err.refuses_key(problem) and record.task_id ~= nil and #run.client.keyring > 1
 end
 
 ---What a failure means for the scenes that aren't submitted yet.
@@ -69,9 +70,11 @@ end
 ---@param problem omni.Error
 local function explain(run, record, problem)
   if problem.code ~= "insufficient_credits" then return end
-  local balance = run.client:balance()
+  local one_key = #run.client.keyring == 1
+  local balance = one_key and problem.balance or run.client:balance()
   if balance and record.estimate then
-    problem.hint = ("the scene costs about %.14g credits; the account has %.14g"):format(record.estimate, balance)
+    problem.hint = ("the scene costs about %.14g credits; the account has %.14g; buy credits at %s"):format(
+      record.estimate, balance, core.pages.billing)
   end
 end
 

@@ -4,7 +4,7 @@
 local loop = require "omni.loop"
 
 -- Failures that would meet every other question, and every submit, too.
-local unavailable = { unauthorized = true, network = true, rate_limited = true, maintenance = true }
+local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true }
 
 ---Fills in the prices of what the plan submits: `credits` or `price_error` of its scenes, and `plan.credits` (the sum of what is known),
 ---`plan.complete`, `plan.balance`, `plan.error` (why the first unknown price isn't known), `plan.unavailable` (the service can't be used

@@ -3,6 +3,7 @@
 -- report. Prints nothing.
 
 local callbacks = require "omni.callbacks"
+local core = require "omni.core"
 local directories = require "omni.storyboard.directory"
 local err = require "omni.error"
 local finish = require "omni.storyboard.finish"
@@ -252,7 +253,7 @@ local function refusal(plan, budget)
       :format(plan.credits, plan.spent, of_board), "raise the board's budget, or make the film cheaper")
   elseif plan.balance and plan.credits > plan.balance then
     return refuse("insufficient_credits", ("the plan costs about %.14g credits; the account has %.14g")
-      :format(plan.credits, plan.balance), "add credits to the account, or make the film cheaper")
+      :format(plan.credits, plan.balance), core.codes[402].hint)
   end
 end
 
