@@ -223,7 +223,7 @@ function Client_methods:estimate(input, opts)
     return calling.call(self, "POST", path, request.body, true)
   end
   local data, failure = ask("/api/v1/client/job/EstimateTask")
-  if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- an older form
+  if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- the other form
   if failure then return nil, failure end
   local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
   if not credits or credits < 0 then return broken("estimate") end
