@@ -18,7 +18,9 @@ for _, path in ipairs(env.lines("ls spec/contract/*.json")) do
   cases[#cases + 1] = assert(core.decode(env.read(path)))
 end
 
-local statuses <const> = { [200] = "200 OK", [401] = "401 Unauthorized", [403] = "403 Forbidden", [422] = "422 Unprocessable", [500] = "500 Oops" }
+local statuses <const> = {
+  [200] = "200 OK", [401] = "401 Unauthorized", [403] = "403 Forbidden", [422] = "422 Unprocessable", [500] = "500 Oops",
+}
 
 local server
 
@@ -168,7 +170,8 @@ describe("a task", function()
   end)
 
   it("that moderation stopped has a code of its own, whatever the result's code says", function()
-    for _, fields in ipairs { '"reason":"input_moderation","result":null', '"reason":"OUTPUT_MODERATION","result":{"code":200,"message":"failed"}',
+    for _, fields in ipairs { '"reason":"input_moderation","result":null',
+      '"reason":"OUTPUT_MODERATION","result":{"code":200,"message":"failed"}',
       '"result":{"code":501,"message":"Blocked by our content policy."}', '"message":"nope","reason":"input_moderation"' } do
       local problem = parsed(fields).error
       assert.equal("moderation_refused", problem.code)

@@ -54,6 +54,39 @@ describe("API keys", function()
     assert.equal("a nil nil ~/.config/omni/keys\nb 5 nil ~/.config/omni/keys\nc 1 2 ~/.config/omni/keys", find())
   end)
 
+  it("are read from files that other systems wrote: a byte order mark, their line breaks, quotes, comments, UTF-16", function()
+    local d = key "d"
+    local function utf16(text, order) return (text:gsub(".", order == "<" and "%0\0" or "\0%0")) end
+    for _, text in ipairs {
+      "\xEF\xBB\xBFCRUN_API_KEY=" .. d .. "\r\n", "CRUN_API_KEY=" .. d .. "\rX=1\r", "export CRUN_API_KEY=" .. d .. " # mine\r\n",
+      'CRUN_API_KEY="' .. d .. '" # "mine"\n', "CRUN_API_KEY = '" .. d .. "'\t#mine\n", "CRUN_API_KEY=" .. d .. "\t# it's \"mine\"",
+      'CRUN_API_KEY=" ' .. d .. ' "', "# CRUN_API_KEY=no\nCRUN_API_KEY=" .. d, "\xFF\xFE" .. utf16("CRUN_API_KEY=" .. d .. "\r\n", "<"),
+      "\xFE\xFF" .. utf16("CRUN_API_KEY=" .. d .. "\n", ">"),
+    } do
+      write(".crun/.env", text)
+      assert.equal("d nil nil ~/.crun/.env", find(), text)
+    end
+    for _, text in ipairs {
+      "\xEF\xBB\xBF" .. A .. "\r\n" .. B .. "=5 # hers\r\n", A .. "\r" .. B .. "=5\r",
+      "\xFF\xFE" .. utf16("# ours\r\n" .. A .. "\r\n" .. B .. "=5", "<"),
+    } do
+      write(".config/omni/keys", text)
+      assert.equal("a nil nil ~/.config/omni/keys\nb 5 nil ~/.config/omni/keys", find(), text)
+    end
+    write(".config/omni/keys", "")
+    write(".crun/.env", "CRUN_API_KEY=" .. d .. "#1") -- no comment without a blank before it: it is in the key
+    assert.equal("d nil nil ~/.crun/.env", find())
+    write(".crun/.env", "CRUN_API_KEY=# none yet\n")
+    assert.matches("^no_key: there is no API key", find())
+  end)
+
+  it("are taken from a variable with a line break, blanks or a mark around them", function()
+    assert.equal("a nil nil CRUN_API_KEY", find { CRUN_API_KEY = A .. "\r\n" })
+    assert.equal("a nil nil CRUN_API_KEY", find { CRUN_API_KEY = "\xEF\xBB\xBF " .. A .. "\n" })
+    assert.equal("a nil nil CRUN_API_KEYS\nb 2 nil CRUN_API_KEYS", find { CRUN_API_KEYS = "\xEF\xBB\xBF" .. A .. ",\n" .. B .. "=2\n" })
+    assert.matches("^no_key: there is no API key", find { CRUN_API_KEY = " \n" })
+  end)
+
   it("come from the first place that has any: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env", function()
     write(".crun/.env", "export CRUN_API_KEY='" .. key "d" .. "'\n")
     assert.equal("d nil nil ~/.crun/.env", find())
@@ -75,7 +108,7 @@ describe("API keys", function()
     for _, mode in ipairs { "644", "640", "604", "620" } do
       write(".config/omni/keys", A, mode)
       assert.equal("no_key: ~/.config/omni/keys can be read by other users of this machine; the key in it isn't used"
-        .. " / chmod 600 ~/.config/omni/keys", find())
+        .. " / chmod 600 ~/.config/omni/keys; and reset the key at https://crun.ai/user-api-key, as others may know it", find())
     end
     write(".config/omni/keys", A, "400")
     assert.equal("a nil nil ~/.config/omni/keys", find())
@@ -134,6 +167,15 @@ describe("the keys of a client's options", function()
       assert.is_nil((problem.message .. tostring(problem.hint)):find(A:sub(4, 20), 1, true))
       assert.is_nil((problem.message .. tostring(problem.hint)):find(B:sub(4, 20), 1, true))
     end
+  end)
+
+  it("lose the line break that what read them left behind", function()
+    local given = { { key = A .. "\n", in_flight = 2 } }
+    assert.same({ { key = A, in_flight = 2 } }, assert(credentials.check_all(given)))
+    assert.equal(A .. "\n", given[1].key) -- the caller's own table
+    local client <close> = assert(require("omni").client { api_key = B .. "\r\n", base_url = "http://127.0.0.1:9", ledger = false })
+    assert.equal(credentials.fingerprint(B), client:keys()[1].key)
+    assert.equal("no_key", select(2, credentials.check_all { { key = A .. "\n" .. B } }).code)
   end)
 
   it("are told apart by a fingerprint that gives none away", function()

@@ -6,7 +6,9 @@ local err = require "omni.error"
 local function documented()
   local codes = {}
   for code in env.read("docs/errors.md"):gmatch("\n| `([%l_]+)` |") do codes[code] = true end
-  for _, field in ipairs { "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "hint", "cause", "traceback" } do
+  for _, field in ipairs {
+    "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "hint", "cause", "traceback",
+  } do
     codes[field] = nil
   end
   return codes

@@ -147,7 +147,8 @@ describe("several keys", function()
       assert.equal(4, count(assert(run(s, 4)), "fetched"))
       assert_charged_once(s, 4)
       assert.same({ 0, 160 }, { s.sandbox:ledger().accounts[1].charged, s.sandbox:ledger().accounts[2].charged })
-      assert.same({ ("the API key %s is disabled by the service; it is set aside, the others go on"):format(fingerprint(s, 1)) }, s.warnings)
+      local told = "the API key %s is disabled by the service; it is set aside, the others go on"
+      assert.same({ told:format(fingerprint(s, 1)) }, s.warnings)
       assert.equal("key_disabled", s.client:keys()[1].aside)
       assert.equal(10000 - 160, s.client:balance())
       -- Whose task that is it can't say: the other key is asked.

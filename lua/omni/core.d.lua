@@ -5,6 +5,7 @@
 ---@class omni.core
 ---@field json table   our own instance of lua-cjson: encode, decode, null
 ---@field codes table<integer, { name: string, meaning: string, hint?: string, retry: boolean, refused: boolean }>  csrc/api_codes.h
+---@field pages { keys: string, billing: string }  where the service makes and resets keys, and sells credits
 local core = {}
 
 ---What an exchange that failed is told by.
@@ -15,6 +16,7 @@ local core = {}
 ---@field sent? "no"|"maybe"|"answered"  of a submit
 ---@field retry boolean                   whether it may be tried again
 ---@field retry_after? number             seconds
+---@field balance? number                 credits that the account has, of a refusal for lack of them
 ---@field redirect? string                of a download: where it leads
 ---@field offset? integer                 of a download: bytes that PATH.part holds
 ---@field validator? string               of a download: ETag or Last-Modified

@@ -3,24 +3,29 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
+local text = require "omni.text"
 
 local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or keys, one a line, into"
-  .. " ~/.config/omni/keys (mode 600)"
+  .. " ~/.config/omni/keys (mode 600); get a key at " .. core.pages.keys
 
--- The value of a line like `export CRUN_API_KEY="ak_..."`, or nil.
+-- The value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A comment begins after a blank.
 local function value_of(line)
-  local value = line:match("^%s*export%s+CRUN_API_KEY%s*=%s*(.-)%s*$") or line:match("^%s*CRUN_API_KEY%s*=%s*(.-)%s*$")
-  return value and (value:match('^"(.*)"$') or value:match("^'(.*)'$") or value)
+  local value = line:match "^%s*export%s+CRUN_API_KEY%s*=%s*(.*)$" or line:match "^%s*CRUN_API_KEY%s*=%s*(.*)$"
+  if not value then return nil end
+  local quoted, rest = value:match '^"([^"]*)"(.*)$'
+  if not quoted then quoted, rest = value:match "^'([^']*)'(.*)$" end
+  if quoted and (rest:find "^%s*$" or rest:find "^%s+#") then return text.value(quoted) end
+  return text.value(((" " .. value):gsub("%s#.*", "")))
 end
 
 -- A file's text, which only its owner may be able to read; nil when it isn't there.
-local function private_text(path)
+local function private_file(path)
   local info = core.stat(path)
   if not info then return nil end
   if info.mode & 0x3f ~= 0 then -- any right of the group's or of others
     return nil, err.new {
       code = "no_key", message = ("%s can be read by other users of this machine; the key in it isn't used"):format(path),
-      hint = "chmod 600 " .. path,
+      hint = ("chmod 600 %s; and reset the key at %s, as others may know it"):format(path, core.pages.keys),
     }
   end
   local file <close>, problem = io.open(path, "r")
@@ -29,10 +34,10 @@ local function private_text(path)
 end
 
 local function from_env_file(path)
-  local text, problem = private_text(path)
-  if not text then return nil, problem end
+  local content, problem = private_file(path)
+  if not content then return nil, problem end
   local key
-  for line in text:gmatch("[^\n]+") do key = value_of(line) or key end -- the last one counts, as in a shell
+  for line in text.lines(content) do key = value_of(line) or key end -- the last one counts, as in a shell
   return key and key ~= "" and { { key = key, from = path } } or nil
 end
 
@@ -41,18 +46,18 @@ end
 local function parse(word)
   local key, in_flight, rate = word:match "^([^=@]*)=?([^=@]*)@?([^=@]*)$"
   if not key then return { key = word, in_flight = word } end
-  local function number(text, mark)
-    if text == "" then return word:find(mark, 1, true) and text or nil end
-    local value = tonumber(text)
-    return value and (math.tointeger(value) or value) or text
+  local function number(digits, mark)
+    if digits == "" then return word:find(mark, 1, true) and digits or nil end
+    local value = tonumber(digits)
+    return value and (math.tointeger(value) or value) or digits
   end
   return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
--- The keys of a text, set apart by `separators` (a Lua pattern of what a key is made of).
-local function parse_all(text, pattern, from)
+-- The keys of a text; `pattern` is a Lua pattern of what a key is made of.
+local function parse_all(words, pattern, from)
   local found = {}
-  for word in text:gmatch(pattern) do
+  for word in words:gmatch(pattern) do
     local one = parse(word)
     one.from = from
     found[#found + 1] = one
@@ -61,13 +66,15 @@ local function parse_all(text, pattern, from)
 end
 
 local function from_keys_file(path)
-  local text, problem = private_text(path)
-  if not text then return nil, problem end
-  return parse_all(text:gsub("#[^\n]*", ""), "%S+", path)
+  local content, problem = private_file(path)
+  if not content then return nil, problem end
+  local kept = {}
+  for line in text.lines(content) do kept[#kept + 1] = line:gsub("#.*", "") end
+  return parse_all(table.concat(kept, "\n"), "%S+", path)
 end
 
 local function variable(name)
-  local value = os.getenv(name)
+  local value = text.value(os.getenv(name) or "")
   return value ~= "" and value or nil
 end
 
@@ -152,19 +159,23 @@ local function number_trouble(name, value, least, whole)
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
----Checks keys and what is said of them.
+---Checks keys and what is said of them. Blanks and line breaks around a key, which what read it from somewhere left there, are dropped.
 ---@param given { key: string, in_flight?: integer, rate?: number }[]
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
 ---@return omni.Error|nil  code "no_key"; never holds a key
 local function check_all(given)
-  local seen, play_keys = {}, 0
+  local checked, seen, play_keys = {}, {}, 0
   local function refuse(i, why)
     local which = #given > 1 and ("API key %d of %d"):format(i, #given) or "the API key"
     return nil, err.new { code = "no_key", field = "keys", message = ("%s can't be used: %s"):format(which, why), hint = hint }
   end
   if #given == 0 then return nil, err.new { code = "no_key", field = "keys", message = "there is no API key in 'keys'", hint = hint } end
-  for i, one in ipairs(given) do
-    if type(one) ~= "table" then return refuse(i, "it must be a table { key=, in_flight=, rate= }") end
+  for i, item in ipairs(given) do
+    if type(item) ~= "table" then return refuse(i, "it must be a table { key=, in_flight=, rate= }") end
+    local one = {}
+    for name, value in pairs(item) do one[name] = value end
+    if type(one.key) == "string" then one.key = text.value(one.key) end
+    checked[i] = one
     local problem = trouble(one.key)
     if problem then
       if #given == 1 then return nil, problem end
@@ -182,7 +193,7 @@ local function check_all(given)
   if play_keys > 0 and play_keys < #given then
     return nil, err.new { code = "no_key", field = "keys", message = "a sandbox's keys and real ones can't be used together" }
   end
-  return given
+  return checked
 end
 
 return {

@@ -103,7 +103,8 @@ end
 ---A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
 ---@param opts? { timeout?: number, on_status?: fun(task: omni.Task) }  timeout: seconds, 1800 by default; on_status: at each change
 ---@return omni.Task|nil self  its status is "success" or "failed"; then see `error`
----@return omni.Error|nil      code "timeout" (`task_status`: what the service last said), or what makes asking useless (unauthorized, not_found, ...); with task_id
+---@return omni.Error|nil      code "timeout" (`task_status`: what the service last said), or what makes asking useless (unauthorized,
+---  not_found, ...); with task_id
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end

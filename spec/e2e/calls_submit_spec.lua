@@ -243,6 +243,10 @@ describe("omni submit", function()
     assert.same({ "from the file", 4, "1080p" }, { input.prompt, input.duration, input.resolution })
     assert.equal(PNG, env.output("curl -s " .. input.img_urls[1]))
 
+    env.write(files:file "marked.json", "\xEF\xBB\xBF" .. [[{"prompt":"from Windows",]] .. "\r\n" .. [["duration":4}]] .. "\r\n")
+    assert.equal(0, run({ "submit", "--input", "marked.json", "--yes" }).code)
+    assert.equal("from Windows", last_input().prompt)
+
     local text = [[{"prompt":"from stdin","img_urls":[{"$file":"shots/a.png"}]}]]
     assert.equal(0, run({ "submit", "--input", "-", "--set", "aspect_ratio=9:16", "--yes" }, { input = text }).code)
     input = last_input()

@@ -42,16 +42,33 @@ describe("omni", function()
     local id = submit("a boat", "--duration", "8")
     local result = run("query", id)
     assert.same({ 0, "" }, { result.code, result.err })
-    assert.same({ "task     " .. id, "model    google/gemini-omni", "cost     80 sandbox credits" },
+    assert.same({ "task      " .. id, "model     google/gemini-omni", "reserved  80 sandbox credits" },
       { result.lines[1], result.lines[3], result.lines[5] })
-    assert.matches("^status   %l+$", result.lines[2])
-    assert.matches("^created  %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d$", result.lines[4])
+    assert.matches("^status    %l+$", result.lines[2])
+    assert.matches("^created   %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d$", result.lines[4])
     assert.equal(5, #result.lines)
 
     local event = events_of(run("query", id, "--json"))[1]
     assert.same({ "task", id, "google/gemini-omni", 80, "number" },
-      { event.event, event.task_id, event.model, event.credits, type(event.created_at) })
+      { event.event, event.task_id, event.model, event.reserved_credits, type(event.created_at) })
     assert.same({ "a boat", 8, "Google" }, { event.raw.param.input.prompt, event.raw.param.input.duration, event.raw.provider })
+  end)
+
+  it("query shows no token of a callback URL, and reads an answer that begins with a byte order mark", function()
+    local server <close> = hostile.start()
+    local answer = '\xEF\xBB\xBF{"code":200,"data":{"task_id":"t-1","status":"running","credits":5,'
+      .. '"param":{"model":"m","callback_url":"%s","input":{}}}}'
+    local function raw(url)
+      server:script { GET = { { hostile.json(answer:format(url)) } } }
+      local result = program.run({ "query", "t-1", "--json" }, { environment = {
+        CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("x"):rep(32),
+      } })
+      assert.is_nil(result.out:find("5ec2e7", 1, true))
+      return events_of(result)[1].raw.param.callback_url
+    end
+    assert.equal("https://omni.example:8787/...", raw "https://omni.example:8787/hook/5ec2e7")
+    assert.equal("https://omni.example/...", raw "https://omni.example?token=5ec2e7")
+    assert.equal("...", raw "5ec2e7")
   end)
 
   it("query keeps what it doesn't know, and shows no control characters of the service's", function()

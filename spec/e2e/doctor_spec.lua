@@ -96,7 +96,8 @@ describe("omni doctor", function()
     it("says where one stands that the service refuses", function()
       local result = doctor(with(service.environment, { CRUN_API_KEY = key }))
       assert.equal(1, result.code)
-      assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*correct CRUN_API_KEY$", of(result, "service"))
+      assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*https://crun.ai/user%-api%-key, and correct CRUN_API_KEY$",
+        of(result, "service"))
       assert.is_nil(result.out:find(key, 1, true))
     end)
 
@@ -111,11 +112,13 @@ describe("omni doctor", function()
       env.output("chmod 644 " .. env.quote(file))
       local refused = doctor(environment)
       assert.equal(1, refused.code)
-      assert.equal(("problem: %s can be read by other users of this machine; the key in it isn't used > chmod 600 %s"):format(file, file),
+      assert.equal(("problem: %s can be read by other users of this machine; the key in it isn't used > chmod 600 %s; and reset the key at "
+        .. "https://crun.ai/user-api-key, as others may know it"):format(file, file),
         of(refused, "keys"))
       local unused = doctor(with(service.environment, { HOME = home.path }))
       assert.equal(0, unused.code)
-      assert.matches(("\nwarning: %s can be read by other users of this machine (mode 644) > chmod 600 %s"):format(file, file),
+      assert.matches(("\nwarning: %s can be read by other users of this machine (mode 644) > chmod 600 %s; and reset the keys in it at "
+        .. "https://crun.ai/user-api-key, as others may know them"):format(file, file),
         of(unused, "keys"), 1, true)
       assert.is_nil((fine.out .. refused.out .. unused.out):find(service.key, 1, true))
     end)
@@ -126,7 +129,7 @@ describe("omni doctor", function()
       local result = doctor(with { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_short" })
       assert.equal(0, result.code)
       assert.matches("^warning: key %x+, from CRUN_API_KEY: it doesn't look like", of(result, "keys"))
-      assert.matches("\nwarning: key %x+ is accepted, and has no credits", of(result, "service"))
+      assert.matches("\nwarning: key %x+ is accepted, and has no credits > buy some at https://crun.ai/billing,", of(result, "service"))
       assert.is_nil(result.out:find("ak_short", 1, true))
     end)
   end)

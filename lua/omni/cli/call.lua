@@ -29,7 +29,8 @@ local fields = {
   models = { "models" },
   submitted = { "task_id", "model", "estimate?" },
   task = {
-    "task_id", "status?", "model?", "created_at?", "completed_at?", "duration?", "credits?", "reserved_credits?", "media?", "error?", "raw?",
+    "task_id", "status?", "model?", "created_at?", "completed_at?", "duration?", "credits?", "reserved_credits?", "media?", "error?",
+    "raw?",
   },
   template = { "platform", "template" },
   uploaded = { "file", "url", "bytes", "content_type", "sha256", "reused" },

@@ -31,7 +31,8 @@ function service.keys(found, say)
     local info = core.stat(path)
     if info and info.mode & 0x3f ~= 0 and not (problem and problem.message:find(path, 1, true)) then
       local told = ("%s can be read by other users of this machine (mode %03o)"):format(path, info.mode & 511)
-      say("warning", told, "chmod 600 " .. text.quote(path))
+      local reset = ("and reset the keys in it at %s, as others may know them"):format(core.pages.keys)
+      say("warning", told, ("chmod 600 %s; %s"):format(text.quote(path), reset))
     end
   end
 end
@@ -68,17 +69,19 @@ local function why_no_answer(probe)
   return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
 end
 
--- What the service says to a key; to none of one's own it should say "unauthorized", if anything.
+-- What the service says to a key; to none of one's own it should say that it refuses it, if anything.
 local function judge(key, probe, say)
   local failure, own = probe.failure, key.fingerprint ~= nil
-  if not own and (not failure or failure.code == "unauthorized") then return nil end
+  local refused = failure and require("omni.error").refuses_key(failure)
+  if not own and (not failure or refused) then return nil end
   if not failure then
     if probe.balance > 0 then return say("ok", ("key %s is accepted: %s"):format(key.fingerprint, text.credits(probe.balance))) end
-    return say("warning", ("key %s is accepted, and has no credits"):format(key.fingerprint), "buy some, or use another key")
+    return say("warning", ("key %s is accepted, and has no credits"):format(key.fingerprint),
+      "buy some at " .. core.pages.billing .. ", or use another key")
   end
   local told = (own and ("key %s: "):format(key.fingerprint) or "") .. text.problem(failure)
-  if failure.code == "unauthorized" then
-    return say("problem", told, ("the service doesn't take this key: look it up at the service's site, and correct %s"):format(key.from))
+  if refused then
+    return say("problem", told, ("the service doesn't take this key: look it up at %s, and correct %s"):format(core.pages.keys, key.from))
   end
   if failure.code == "bad_answer" then
     return say("problem", told, "this isn't the service: is the base URL right, and is the network open?")

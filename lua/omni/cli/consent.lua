@@ -52,8 +52,8 @@ local function decide(plan, options)
 end
 
 -- What keeps a submit from going through, too.
-local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, invalid_input = true,
-  invalid_request = true, insufficient_credits = true }
+local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
+  invalid_input = true, invalid_request = true, insufficient_credits = true }
 
 -- Why a submit of this price can't be made at all, or not within the budget.
 local function refusal_of_one(price, problem, budget)
@@ -69,7 +69,8 @@ local function refusal_of_one(price, problem, budget)
       "raise the budget, or make it cheaper (shorter, a lower resolution)")
   elseif price and price.affordable == false then
     return refuse("insufficient_credits", ("it costs about %.14g credits%s"):format(price.credits,
-      price.balance and ("; the account has %.14g"):format(price.balance) or ", more than the account has"), require("omni.core").codes[402].hint)
+      price.balance and ("; the account has %.14g"):format(price.balance) or ", more than the account has"),
+      require("omni.core").codes[402].hint)
   end
 end
 

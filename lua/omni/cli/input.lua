@@ -84,7 +84,7 @@ local function read_text(name)
   text, why = from:read(most_bytes + 1)
   if name ~= "-" then from:close() end
   if why then wrong("--input: %s can't be read: %s", shown(name), why) end
-  text = text or ""
+  text = require("omni.text").unmarked(text or "")
   if #text > most_bytes then wrong("--input: %s holds more than %d bytes", shown(name), most_bytes) end
   return text
 end

@@ -5,7 +5,9 @@ local core = require "omni.core"
 local err = require "omni.error"
 
 -- A refusal of this kind would meet every other scene, too. A ledger that can't be written ends everything.
-local ends_the_run = { unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true }
+local ends_the_run = {
+  unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
+}
 
 -- What the run has cost so far and may still cost through what it has submitted.
 local function committed(run)
