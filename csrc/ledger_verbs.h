@@ -70,6 +70,13 @@
   X(adopt, 1,                                                                                                                              \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND (state = 'unknown'"                \
     " OR state = 'intended' AND NOT alive(session)) RETURNING id")                                                                         \
+  /* A task whose row was lost; no row comes back when an equal submit is under way, unknown or done, or the task has one. */              \
+  X(adopt_lost, 1,                                                                                                                         \
+    "INSERT INTO submit (account, play, board, scene, identity, base, take, form, model, input, state, session, estimate, task_id,"        \
+    " intended_at, answered_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model, :input,"      \
+    " 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE_TWICE                                                  \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE account = :account AND task_id = :task_id AND state <> 'refused')"                        \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
   /* A result that is nowhere any more; and what a sandbox took with it when it ended. */                                                  \
   X(retire, 1,                                                                                                                             \
     "UPDATE submit SET state = 'gone' WHERE id = :id AND state IN ('success', 'accepted') RETURNING id")                                   \

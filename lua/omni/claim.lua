@@ -1,11 +1,14 @@
 -- SPDX-License-Identifier: MIT
 -- Whether a task at the service is the one of a submit whose outcome is unknown; then the ledger's row gets its id. A person says so
 -- (storyboard/adopt.lua), or a callback with the submit's own token (callbacks.lua); nothing that the service tells of the task may
--- say otherwise.
+-- say otherwise. A person may also name the task of a scene whose row was lost; then it gets a row.
 
+local asset = require "omni.asset"
 local core = require "omni.core"
 local entry = require "omni.entry"
 local err = require "omni.error"
+local json = require "omni.json"
+local models = require "omni.models"
 
 local MAX_TOLD <const> = 6 -- differences in one message
 local SHOWN <const> = 60   -- bytes of a value
@@ -73,6 +76,39 @@ local function mismatch(id, row, message)
   return nil, err.new { code = "task_mismatch", task_id = id, message = ("this task can't be that of %s: %s"):format(what, message) }
 end
 
+-- The ledger's row that has a task already, as a mismatch, or nothing. `free`: the states in which it may have it all the same.
+local function taken(client, row, account, task_id, free)
+  local known, problem = client:ledger():ask("by_task", { account = account, task_id = task_id })
+  if not known then return problem end
+  for _, other in ipairs(known) do
+    if not free[other.state] then
+      return select(2, mismatch(task_id, row, ("the ledger has it already, as number %d%s%s"):format(other.id,
+        other.scene and (', scene "%s"'):format(core.clean(other.scene, 100)) or "", other.state == "forgotten" and ", forgotten" or "")))
+    end
+  end
+end
+
+-- Asks for a task; it, and the model and the input that it was submitted with.
+local function ask(client, row, key, task_id)
+  local task, problem = client:task(task_id)
+  if not task then return nil, problem end
+  task.key = key or task.key
+  task, problem = task:refresh()
+  if not task then return nil, problem end
+  local param = type(task.raw) == "table" and task.raw.param
+  if type(param) ~= "table" or type(param.input) ~= "table" then
+    return mismatch(task_id, row, "the service doesn't say what it was submitted with")
+  end
+  return task, param
+end
+
+-- The row has the task now; the ledger hears how that is doing.
+local function recorded(client, task)
+  task.recorded = true
+  entry.note_state(client, task)
+  return task
+end
+
 ---Gives a task's id to a row, if the task exists, has the model and the input that were submitted, field by field, and stands nowhere
 ---in the ledger.
 ---@param client omni.Client
@@ -85,36 +121,59 @@ local function claim(client, row, task_id)
   if not key then
     return mismatch(task_id, row, "its submit was made with another key, or at another base URL")
   end
-  local records = client:ledger()
-  local known, problem = records:ask("by_task", { account = row.account, task_id = task_id })
-  if not known then return nil, problem end
-  for _, other in ipairs(known) do
-    if other.state ~= "forgotten" and other.state ~= "refused" then
-      return mismatch(task_id, row, ("the ledger has it already, as number %d%s"):format(other.id,
-        other.scene and (', scene "%s"'):format(core.clean(other.scene, 100)) or ""))
-    end
-  end
-
-  local task
-  task, problem = client:task(task_id)
-  if not task then return nil, problem end
-  task.key = key
-  task, problem = task:refresh()
-  if not task then return nil, problem end
-  local param = type(task.raw) == "table" and task.raw.param
-  if type(param) ~= "table" or type(param.input) ~= "table" then
-    return mismatch(task_id, row, "the service doesn't say what it was submitted with")
-  end
+  local problem = taken(client, row, row.account, task_id, { forgotten = true, refused = true })
+  if problem then return nil, problem end
+  local task, param = ask(client, row, key, task_id)
+  if not task then return nil, param end
   local found = differences(param, row)
   if #found > 0 then return mismatch(task_id, row, table.concat(found, "; ")) end
 
   local moved
-  moved, problem = records:row("adopt", { id = row.id, task_id = task_id })
+  moved, problem = client:ledger():row("adopt", { id = row.id, task_id = task_id })
   if problem then return nil, problem end
   if not moved then return mismatch(task_id, row, "it was decided elsewhere meanwhile") end
-  task.recorded = true
-  entry.note_state(client, task)
-  return task
+  return recorded(client, task)
 end
 
-return { claim = claim }
+-- A scene's input as it would have been sent. The URL of what was uploaded for it can't be known: any that the task has there will do.
+local function filled(value, told)
+  if asset.is(value) then return type(told) == "string" and core.normalize_url(told) and told or tostring(value) end
+  if type(value) ~= "table" then return value end
+  local copy = json.mark_like({}, value)
+  for name, part in pairs(value) do copy[name] = filled(part, type(told) == "table" and told[name] or nil) end
+  return copy
+end
+
+---Makes a row for a task of which the ledger has none, because it was lost: the task must exist, have the model and the input that the
+---scene would be submitted with, field by field (except for the URLs of uploaded files), and the ledger must have neither it nor another
+---submit of that scene. Submits nothing.
+---@param client omni.Client
+---@param scene table  board, scene, identity, base, take, form, model, input (a scene's: assets may stand in it)
+---@param task_id string
+---@return omni.Task|nil task
+---@return omni.Error|nil err  codes: task_mismatch, not_found, invalid_input, ledger_failed, ...
+local function claim_lost(client, scene, task_id)
+  local input, problem = models.check(client, scene.model, scene.input, true)
+  if not input then return nil, problem end
+  local task, param = ask(client, scene, nil, task_id)
+  if not task then return nil, param end
+  problem = taken(client, scene, task.key.account, task_id, { refused = true })
+  if problem then return nil, problem end
+  local text
+  text, problem = json.encode(filled(input, param.input), "input")
+  if not text then return nil, problem end
+  local found = differences(param, { model = scene.model, input = text })
+  if #found > 0 then return mismatch(task_id, scene, table.concat(found, "; ")) end
+
+  local price = client:estimate(input, { model = scene.model }) -- what it has cost is told when it is over
+  local made
+  made, problem = client:ledger():row("adopt_lost", {
+    account = task.key.account, play = client.play, board = scene.board, scene = scene.scene, identity = scene.identity, base = scene.base,
+    take = scene.take, form = scene.form, model = scene.model, input = text, estimate = price and price.credits, task_id = task_id,
+  })
+  if problem then return nil, problem end
+  if not made then return mismatch(task_id, scene, "it was submitted, or adopted, elsewhere meanwhile") end
+  return recorded(client, task)
+end
+
+return { claim = claim, claim_lost = claim_lost }

@@ -124,6 +124,45 @@ describe("a submit of unknown outcome", function()
     assert.equal(4, service.submits()) -- the two, the other model's, and dawn
   end)
 
+  it("whose row was lost is given its task by --adopt, too, if that is what the scene would be submitted with", function()
+    service = program.service {}
+    assert.equal(0, run().code)
+    env.output("rm -r " .. env.quote(out))
+    local result = run("--adopt", "sea", task_of "lost")
+    assert.equal(3, result.code, result.out .. result.err)
+    assert.matches('can\'t be that of scene "sea": img_urls: the task has none, the scene %["https://example.com/sea.jpg"%]; '
+      .. "prompt: the task has lost, the scene sea", result.err)
+    result = run("--adopt", "lost", "00000000-0000-0000-0000-000000000000")
+    assert.equal(3, result.code)
+    assert.matches("no such task", result.err)
+    assert.equal(3, service.submits())
+
+    local adopted = { "--adopt", "lost", task_of "lost", "--adopt", "sea", task_of "sea", "--adopt", "dawn", task_of "dawn" }
+    result = run(table.unpack(adopted))
+    assert.same({ 0, 3 }, { result.code, service.submits() }, result.out .. result.err)
+    for _, scene in ipairs { "lost", "sea ", "dawn" } do assert.matches("\n  ~ resume   " .. scene, result.out) end
+    assert.matches("the board has cost 120 credits so far\n?$", result.out)
+    assert.equal(0, run(table.unpack(adopted)).code) -- the same command once more
+    result = run("--adopt", "lost", task_of "sea")
+    assert.equal(2, result.code)
+    assert.matches('scene "lost" has no submit of unknown outcome: it is done %(task ', result.err)
+    assert.equal(3, service.submits())
+  end)
+
+  it("whose row was lost gets no task that the ledger has for another scene, nor does an equal scene", function()
+    service = program.service {}
+    env.write(board, 'return storyboard { scene "one" { prompt = "x", take = 1 }, scene "two" { prompt = "x", take = 2 } }')
+    assert.equal(0, run("--only", "one").code)
+    local result = run("--adopt", "two", task_of "x")
+    assert.equal(3, result.code)
+    assert.matches('the ledger has it already, as number 1, scene "one"', result.err)
+    env.write(board, 'return storyboard { scene "three" { prompt = "y" }, scene "four" { prompt = "y" } }')
+    result = run("--adopt", "four", task_of "x")
+    assert.equal(2, result.code)
+    assert.matches('scene "four" is equal to scene "three": give the task to that one', result.err)
+    assert.equal(1, service.submits())
+  end)
+
   it("takes no task of another account", function()
     env.write(board, 'return storyboard { scene "lost" { prompt = "lost" } }')
     service = program.real_service { faults = { "drop-after:on=submit" } }

@@ -14,8 +14,8 @@ function command.define(parser)
   common.count(parser:option("--jobs", "Scenes in flight at most (default: the sum of the keys' limits when each has one, else 4).")
     :argname("N"))
   parser:flag("--yes", "Submit without asking.")
-  parser:option("--adopt", "Take TASK_ID for the task of a scene whose outcome is unknown. May be given several times.")
-    :argname { "SCENE", "TASK_ID" }:args(2):count("*")
+  parser:option("--adopt", "Take TASK_ID for the task of a scene whose outcome is unknown, or that the ledger has lost. May be given"
+    .. " several times."):argname { "SCENE", "TASK_ID" }:args(2):count("*")
   parser:mutex(
     parser:flag("--keep-going", "When a scene fails, go on with those that don't build on it (the default)."),
     parser:flag("--fail-fast", "When a scene fails, submit nothing more."))
