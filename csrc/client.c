@@ -49,6 +49,23 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
+// trust(client, other): files may also come from the networks where the other client reached the service, and go there
+static int client_trust(lua_State *L) {
+  client *c = client_check(L);
+  const client *other = luaL_checkudata(L, 2, CLIENT);
+  c->settings.network.service |= other->settings.network.service;
+  return 0;
+}
+
+// network(client, url|nil) → { proxy, proxy_from, ... }: what is in force for a URL, the service's by default
+static int client_network(lua_State *L) {
+  const client *c = client_check(L);
+  const char *url = luaL_optstring(L, 2, c->settings.base_url);
+  luaL_argcheck(L, url, 2, "the client has no account, so there must be a URL");
+  network_push(L, &c->settings.network, url);
+  return 1;
+}
+
 // --- pollable
 
 static int client_pollfd(lua_State *L) {
@@ -171,7 +188,8 @@ static int exchange_close(lua_State *L) {
 static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events", client_events},     {"timeout", client_timeout},
                                           {"step", client_step},       {"finished", client_finished}, {"busy", client_busy},
                                           {"running", client_running}, {"owners", client_owners},     {"close", client_close},
-                                          {"__gc", client_close},      {"__close", client_close},     {NULL, NULL}};
+                                          {"trust", client_trust},     {"network", client_network},   {"__gc", client_close},
+                                          {"__close", client_close},   {NULL, NULL}};
 
 static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done},   {"progress", exchange_progress},
                                             {"sends", exchange_sends},   {"close", exchange_close}, {"__close", exchange_close},

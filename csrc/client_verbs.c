@@ -143,6 +143,16 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
+// Pushes nil and the failure when the URL spells an address that nothing may be fetched from or brought to. Where a proxy looks names up
+// this is all that can be checked here.
+static bool push_if_refused(lua_State *L, const client *c, const char *url) {
+  refused_address refused;
+  if (network_allows_url(&c->settings.network, url, &refused)) return false;
+  lua_pushnil(L);
+  exchange_push_refusal(L, &refused);
+  return true;
+}
+
 // download(client, owner, url, path, offset, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
 // failure at once. validator and total: what the server said of the file whose beginning PATH.part holds.
 static int client_download(lua_State *L) {
@@ -155,6 +165,7 @@ static int client_download(lua_State *L) {
   lua_Integer total = luaL_optinteger(L, 7, -1);
   luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
   luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
+  if (push_if_refused(L, c, url)) return 2;
   exchange *x = new_exchange(L, c, DOWNLOAD);
   x->asked_from = offset;
   set_url(L, x, url, "");
@@ -182,7 +193,7 @@ static bool is_media_type(const char *text) {
 }
 
 // upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once.
-// The file is PUT to the URL, without the key; a redirect isn't followed. Safe to repeat.
+// The file is PUT to the URL, without the key. Safe to repeat.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   size_t url_length, path_length;
@@ -191,6 +202,7 @@ static int client_upload(lua_State *L) {
   luaL_argcheck(L, strlen(url) == url_length, 3, "a URL holds no NUL");
   luaL_argcheck(L, strlen(path) == path_length, 4, "a path holds no NUL");
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  if (push_if_refused(L, c, url)) return 2;
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
   exchange *x = new_exchange(L, c, UPLOAD);
   set_url(L, x, url, "");

@@ -10,8 +10,6 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "url.h"
-
 enum {
   MAX_SAID = 1024,          // bytes that are kept of what is said to an upload or a post
   MAX_UNSENT = 64 * 1024,   // bytes of an upload that the system holds and hasn't sent
@@ -41,12 +39,20 @@ static size_t on_answer(char *bytes, size_t one, size_t length, void *argument) 
   return !x->too_large && append(x->slot, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
 }
 
-static size_t on_header(char *line, size_t one, size_t length, void *argument) {
-  exchange *x = ((easy_slot *)argument)->exchange;
-  (void)line, (void)one;
+static bool count_header(exchange *x, size_t length) {
   x->header_bytes += length;
   x->too_large = x->header_bytes > EXCHANGE_MAX_HEADERS;
-  return x->too_large ? CURL_WRITEFUNC_ERROR : length;
+  return !x->too_large;
+}
+
+// A file isn't sent on to a server that has sent us elsewhere.
+static size_t on_header(char *line, size_t one, size_t length, void *argument) {
+  exchange *x = ((easy_slot *)argument)->exchange;
+  (void)one;
+  if (!count_header(x, length)) return CURL_WRITEFUNC_ERROR;
+  if (x->kind != UPLOAD || length > 2 || line[0] != '\r') return length;
+  curl_easy_getinfo(x->slot->easy, CURLINFO_RESPONSE_CODE, &x->status);
+  return exchange_redirect(x) ? CURL_WRITEFUNC_ERROR : length;
 }
 
 // Called each time that libcurl is about to send a request that isn't a GET. It sends a POST again by itself when a connection
@@ -60,6 +66,11 @@ static int on_send(void *argument, char *to, char *from, int to_port, int from_p
 const char *exchange_header(const exchange *x, const char *name) {
   struct curl_header *found;
   return x->slot && curl_easy_header(x->slot->easy, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value : NULL;
+}
+
+const char *exchange_redirect(const exchange *x) {
+  bool leads = x->status == 301 || x->status == 302 || x->status == 307 || x->status == 308 || (x->status == 303 && x->kind == DOWNLOAD);
+  return leads ? exchange_header(x, "Location") : NULL;
 }
 
 // "bytes 5-9/10" → first and total (-1 when it is "*"); false when it is anything else.
@@ -137,8 +148,9 @@ static size_t on_media(char *bytes, size_t one, size_t length, void *argument) {
 // Of what is said to an upload or a post only the beginning is kept, for people.
 static size_t on_said(char *bytes, size_t one, size_t length, void *argument) {
   easy_slot *slot = argument;
-  size_t room = MAX_SAID - slot->length, counted = on_header(bytes, one, length, argument);
-  return counted == length && append(slot, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
+  size_t room = MAX_SAID - slot->length;
+  (void)one;
+  return count_header(slot->exchange, length) && append(slot, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 static size_t on_read(char *to, size_t one, size_t room, void *argument) {
@@ -182,9 +194,7 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   SET(CURLOPT_CONNECTTIMEOUT_MS, s->connect_timeout_ms);
   SET(CURLOPT_HTTP_VERSION, s->http_version);
   SET(CURLOPT_HEADERFUNCTION, on_header);
-  if (s->proxy) SET(CURLOPT_PROXY, s->proxy);
-  if (s->proxy || s->direct) SET(CURLOPT_NOPROXY, s->proxy ? "" : "*"); // nothing out of the environment
-  if (s->ca_file) SET(CURLOPT_CAINFO, s->ca_file);
+  fine = fine && network_set_certificates(easy, &s->network);
   if (kind == QUERY && s->server) SET(CURLOPT_CURLU, s->server);
   // A file has no time-out for the whole, however large it is; silence is noticed in lua/omni/exchange.lua.
   if (kind != DOWNLOAD && kind != UPLOAD) SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
@@ -214,13 +224,20 @@ static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *
   return fine;
 }
 
-bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, void *argument), void *argument) {
+bool exchange_may_connect(exchange *x, const struct sockaddr *address) {
+  bool named_by_service = x->kind == DOWNLOAD || x->kind == UPLOAD;
+  return !named_by_service || x->proxied || network_allows(&x->settings->network, address, &x->refused);
+}
+
+bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(easy_slot *slot)) {
   const exchange_settings *s = x->settings;
-  bool fine = true;
+  const char *proxy = is_foreign(x->kind) ? network_proxy(&s->network, x->url) : s->proxy;
+  x->proxied = *proxy != '\0';
+  bool fine = true, reset = slot->kind != x->kind || x->kind == CALL || x->kind == POST; // these differ in method and headers
 #define SET(option, value) fine = fine && curl_easy_setopt(slot->easy, option, value) == CURLE_OK
-  if (slot->kind != x->kind || x->kind == CALL || x->kind == POST) { // these differ in method, proxy, headers: always from the beginning
+  if (reset) {
     curl_easy_reset(slot->easy);
-    fine = set_common(slot->easy, x->kind, s) && fresh(slot->easy, argument);
+    fine = set_common(slot->easy, x->kind, s) && fresh(slot);
     SET(CURLOPT_ERRORBUFFER, slot->trouble);
     SET(CURLOPT_PRIVATE, slot);
     SET(CURLOPT_WRITEDATA, slot);
@@ -231,6 +248,7 @@ bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, vo
     }
     slot->kind = x->kind;
   }
+  if (reset || is_foreign(x->kind)) fine = fine && network_set_proxy(slot->easy, proxy);
   if (x->target)
     SET(CURLOPT_REQUEST_TARGET, x->target);
   else
@@ -249,7 +267,6 @@ bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, vo
     if (strcmp(x->method, x->body ? "POST" : "GET") != 0) SET(CURLOPT_CUSTOMREQUEST, x->method);
   }
   if (is_foreign(x->kind)) SET(CURLOPT_HTTPHEADER, x->own_headers);
-  if (x->kind == POST && !s->proxy && url_is_loopback(x->url)) SET(CURLOPT_NOPROXY, "*");
   if (x->kind == UPLOAD) SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_size(x->source));
 #undef SET
   slot->length = 0;

@@ -29,6 +29,7 @@ typedef struct easy_slot {
   struct exchange *exchange; // the one that runs on it
   char *answer;
   size_t length, room;
+  void *pool; // the one that it belongs to
   char trouble[CURL_ERROR_SIZE];
 } easy_slot;
 
@@ -37,7 +38,7 @@ typedef struct exchange {
   exchange_kind kind;
   exchange_state state;
   int anchor; // where the client holds its userdata
-  const exchange_settings *settings; // NULL once the client is closed
+  exchange_settings *settings;       // NULL once the client is closed
   easy_slot *slot;                   // while it runs, and until its answer is taken
   char *url, *body;
   char *target; // of a query, instead of url: what to ask settings->server for
@@ -59,11 +60,17 @@ typedef struct exchange {
   int64_t asked_from, total;        // -1 when the total isn't known
   int file_error;
   bool body_seen, wrong_range, discarded;
+
+  bool proxied;            // the connection is a proxy's
+  refused_address refused; // the last address that it was kept from; its text is empty when there was none
 } exchange;
 
 // Sets the slot's easy handle up for the exchange; false when libcurl refuses (no memory).
-// `fresh` is told of a handle that was reset, for options of the caller's own.
-bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(CURL *easy, void *argument), void *argument);
+// `fresh` is told of a slot whose handle was reset, for options of the caller's own.
+bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(easy_slot *slot));
+// Whether the exchange may connect to an address. The service decides where a file is fetched from and brought to, and must not reach
+// this machine's networks with that.
+bool exchange_may_connect(exchange *x, const struct sockaddr *address);
 // Takes down what the transfer gave. Called once, before the slot's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
 // Frees what the exchange owns but the slot. Idempotent.
@@ -71,8 +78,14 @@ void exchange_release(exchange *x);
 // result(exchange) → value | nil, failure; the exchange must be DONE or TOLD.
 int exchange_push_result(lua_State *L, exchange *x);
 
+// Pushes the failure of a request that may not go to this address.
+void exchange_push_refusal(lua_State *L, const refused_address *refused);
+
 // A header of the answer, its last value; NULL when there is none. Valid until the exchange's slot runs again.
 const char *exchange_header(const exchange *x, const char *name);
+// Where the answer sends the request on, as it says it; NULL when it doesn't. A file that is brought goes on with its method and body, as
+// RFC 9110 allows; to such a request 303 only says where to look next.
+const char *exchange_redirect(const exchange *x);
 // By what a download's file can be told from another one under its URL; NULL when the server doesn't say.
 const char *exchange_validator(const exchange *x);
 

@@ -13,6 +13,18 @@
 
 static const double LONGEST_PAUSE = 1e9; // seconds
 
+void exchange_push_refusal(lua_State *L, const refused_address *refused) {
+  bool reserved = refused->class == ADDRESS_RESERVED;
+  lua_pushfstring(L, reserved ? "the URL leads to %s, an address of %s: nothing is fetched from there or brought there"
+                              : "the URL leads to %s, an address of %s, and the service itself isn't there",
+                  refused->text, address_class_name(refused->class));
+  failure_push(L, "url_refused", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  if (reserved) return;
+  lua_pushliteral(L, "if the service may reach your networks: allow_private_networks = true, or OMNI_ALLOW_PRIVATE_NETWORKS=1 (docs/network.md)");
+  lua_setfield(L, -2, "hint");
+}
+
 static void push_network_failure(lua_State *L, exchange *x) {
   const char *trouble = x->slot && x->slot->trouble[0] ? x->slot->trouble : curl_easy_strerror(x->outcome);
   // What time doesn't heal.
@@ -22,6 +34,8 @@ static void push_network_failure(lua_State *L, exchange *x) {
     lua_pushfstring(L, "the answer is larger than %d bytes",
                     (int)(x->header_bytes > EXCHANGE_MAX_HEADERS ? EXCHANGE_MAX_HEADERS : x->settings ? x->settings->max_bytes : 0));
     failure_push(L, "too_large", lua_tostring(L, -1), x->kind != DOWNLOAD);
+  } else if (x->outcome == CURLE_COULDNT_CONNECT && x->refused.text[0]) {
+    exchange_push_refusal(L, &x->refused);
   } else if (x->outcome == CURLE_ABORTED_BY_CALLBACK && x->sends > 1) {
     failure_push(L, "network", "the connection broke before an answer came", true);
   } else {
@@ -101,6 +115,9 @@ static bool push_answer(lua_State *L, exchange *x) {
   int body = lua_gettop(L);
   bool fine = x->kind == QUERY ? answer_push_without_echo(L, x->status, body) : answer_push(L, x->status, body);
   if (!fine) return false;
+  char *address = NULL;
+  if (!x->proxied && curl_easy_getinfo(x->slot->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
+    network_learn(&x->settings->network, address); // it answered as the service does
   if (x->kind == SUBMIT && !task_id_push(L, -1)) {
     failure_push(L, "bad_answer", "the service said success and gave no valid task id", false);
     return false;
@@ -125,8 +142,14 @@ static bool push_answer(lua_State *L, exchange *x) {
   return true;
 }
 
+static void set_redirect(lua_State *L, const exchange *x) {
+  const char *location = exchange_redirect(x);
+  if (!location) return;
+  lua_pushstring(L, location);
+  lua_setfield(L, -2, "redirect");
+}
+
 static bool push_download(lua_State *L, exchange *x) {
-  CURL *easy = x->slot->easy;
   bool whole = x->status == 200 || x->status == 206;
   if (x->file_error) {
     lua_pushfstring(L, "the file can't be written: %s", strerror(x->file_error));
@@ -136,18 +159,13 @@ static bool push_download(lua_State *L, exchange *x) {
   } else if (x->wrong_range) {
     failure_push(L, "bad_answer", "the server sent another part of the file than was asked for", true);
   } else if ((x->outcome == CURLE_OK || x->discarded) && !whole) {
-    char *redirect = NULL;
-    curl_easy_getinfo(easy, CURLINFO_REDIRECT_URL, &redirect);
     bool gone = x->status == 403 || x->status == 404 || x->status == 410;
     lua_pushfstring(L, gone ? "the file is not there any more (HTTP %d)" : "the server answered HTTP %d", (int)x->status);
     failure_push(L, gone ? "media_gone" : "download_failed", lua_tostring(L, -1),
                  x->status >= 500 || x->status == 429 || x->status == 408 || x->status == 416);
     lua_pushinteger(L, x->status);
     lua_setfield(L, -2, "status");
-    if (redirect && x->status >= 300 && x->status < 400) {
-      lua_pushstring(L, redirect);
-      lua_setfield(L, -2, "redirect");
-    }
+    set_redirect(L, x);
   } else if (x->outcome == CURLE_OK && x->total >= 0 && download_offset(x->file) != x->total) {
     failure_push(L, "network", "the file is shorter than was said", true);
   } else if (x->outcome != CURLE_OK) {
@@ -196,6 +214,7 @@ static bool push_upload(lua_State *L, exchange *x) {
                  gone || x->status >= 500 || x->status == 429 || x->status == 408);
     lua_pushinteger(L, x->status);
     lua_setfield(L, -2, "status");
+    set_redirect(L, x);
   } else if (x->outcome != CURLE_OK) {
     push_network_failure(L, x);
   } else if (!whole) {

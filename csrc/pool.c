@@ -64,8 +64,10 @@ static watched_fd *watched(pool *p, int fd) {
 }
 
 static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_sockaddr *address) {
-  pool *p = argument;
+  easy_slot *slot = argument;
+  pool *p = slot->pool;
   (void)purpose;
+  if (!exchange_may_connect(slot->exchange, &address->addr)) return CURL_SOCKET_BAD; // libcurl goes on to the host's next address
   int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
   watched_fd *w = fd >= 0 ? watched(p, fd) : NULL;
   if (w) *w = (watched_fd){.ours = true};
@@ -115,6 +117,7 @@ static easy_slot *take_slot(pool *p, exchange_kind kind) {
   easy_slot *slot = calloc(1, sizeof *slot);
   if (!slot) return NULL;
   slot->kind = (exchange_kind)-1;
+  slot->pool = p;
   if ((slot->easy = curl_easy_init())) return slot;
   free(slot);
   return NULL;
@@ -132,16 +135,17 @@ static void give_back(pool *p, exchange *x, bool reusable) {
   p->idle = slot;
 }
 
-static bool own_sockets(CURL *easy, void *argument) {
+static bool own_sockets(easy_slot *slot) {
+  CURL *easy = slot->easy;
   return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, argument) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, argument) == CURLE_OK;
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, slot->pool) == CURLE_OK; // a connection outlives the slot
 }
 
 void pool_start(pool *p, exchange *x) {
   easy_slot *slot = take_slot(p, x->kind);
-  if (slot && exchange_prepare(x, slot, own_sockets, p) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
+  if (slot && exchange_prepare(x, slot, own_sockets) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
     enter(p, x, RUNNING);
     p->running++;
     return;

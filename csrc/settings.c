@@ -11,8 +11,7 @@
 
 enum { MAX_KEY = 512 };
 
-// An option that is a string without control characters; NULL when it isn't there. The string is the caller's to free.
-static char *string_option(lua_State *L, const char *name) {
+char *settings_string(lua_State *L, const char *name) {
   if (lua_getfield(L, 1, name) == LUA_TNIL) {
     lua_pop(L, 1);
     return NULL;
@@ -44,7 +43,7 @@ static bool split_base_url(exchange_settings *s) {
   char *host = strstr(s->base_url, "://") + 3;
   size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
   s->base_path = s->base_url + length;
-  bool plain_proxy = s->base_url[4] != 's' && (s->proxy ? s->proxy[0] != '\0' : !s->direct);
+  bool plain_proxy = s->base_url[4] != 's' && s->proxy[0] != '\0';
   if (plain_proxy) return true;
   char *server = strndup(s->base_url, length);
   s->server = curl_url();
@@ -113,17 +112,23 @@ static void take_account(lua_State *L, exchange_settings *s) {
   lua_settop(L, top);
   if (none) return;
   if (!s->base_url) luaL_error(L, "option 'base_url' can't be used: it %s", why);
-  s->direct = url_is_loopback(s->base_url);
   if ((why = take_key(s, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
+}
+
+// Where the service is: by which proxy, and in which network when its URL says so.
+static void take_place(exchange_settings *s) {
+  s->proxy = network_proxy(&s->network, s->base_url);
+  refused_address spelled;
+  if (!network_allows_url(&s->network, s->base_url, &spelled)) network_learn(&s->network, spelled.text);
 }
 
 void settings_take(lua_State *L, exchange_settings *s) {
   take_account(L, s);
-  s->user_agent = string_option(L, "user_agent");
+  s->user_agent = settings_string(L, "user_agent");
   if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
   if (!add_common_headers(L, s)) luaL_error(L, "not enough memory");
-  s->proxy = string_option(L, "proxy");
-  s->ca_file = string_option(L, "ca_file");
+  network_take(L, &s->network);
+  if (s->base_url) take_place(s);
   if (s->base_url && !split_base_url(s)) luaL_error(L, "not enough memory");
   s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
   s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
@@ -145,7 +150,6 @@ void settings_free(exchange_settings *s) {
   free(s->base_url);
   curl_url_cleanup(s->server);
   free(s->user_agent);
-  free(s->proxy);
-  free(s->ca_file);
+  network_free(&s->network);
   memset(s, 0, sizeof *s);
 }

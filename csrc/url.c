@@ -161,6 +161,37 @@ char *url_normalize(const char *text, size_t length, const char **why) {
   return copy;
 }
 
+char *url_resolve(const char *base, const char *location, size_t length, const char **why) {
+  size_t letters = 0; // a scheme's
+  while (letters < length && (isalnum((unsigned char)location[letters]) || strchr("+-.", location[letters]))) letters++;
+  if (letters && letters < length && location[letters] == ':') return url_normalize(location, length, why);
+  char *whole = NULL, *url = NULL;
+  CURLU *parts = curl_url();
+  char *relative = malloc(length * 3 + 1);
+  *why = no_memory;
+  if (!parts || !relative) goto end;
+  if (length > 1 && location[0] == '/' && location[1] == '/') { // another host, the same scheme
+    size_t scheme = strcspn(base, ":") + 1;
+    if (!(whole = malloc(scheme + length))) goto end;
+    memcpy(whole, base, scheme);
+    memcpy(whole + scheme, location, length);
+    url = url_normalize(whole, scheme + length, why);
+    free(whole);
+    whole = NULL;
+  } else {
+    *encode(relative, location, length) = '\0';
+    *why = no_http;
+    if (curl_url_set(parts, CURLUPART_URL, base, 0) == CURLUE_OK && curl_url_set(parts, CURLUPART_URL, relative, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK)
+      url = url_normalize(whole, strlen(whole), why);
+  }
+end:
+  curl_free(whole);
+  curl_url_cleanup(parts);
+  free(relative);
+  return url;
+}
+
 char *url_normalize_base(const char *text, size_t length, const char **why) {
   char *url = url_normalize(text, length, why);
   if (!url) return NULL;
@@ -202,21 +233,27 @@ bool url_is_loopback(const char *url) {
 
 // --- for Lua
 
-static int push_normalized(lua_State *L, char *(*normalized)(const char *, size_t, const char **)) {
-  size_t length = 0;
-  const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &length) : NULL, *why = "must be a string";
-  luaL_Buffer buffer; // the room is taken first: a Lua error must not leak the URL
-  char *room = luaL_buffinitsize(L, &buffer, MAX_URL + 1), *url = text ? normalized(text, length, &why) : NULL;
+// Pushes a URL that one of the functions above has made, or nil and what it must be. Frees it. `room` holds MAX_URL bytes: it is taken
+// before the URL is made, as a Lua error would leak that.
+static int push_url(lua_State *L, luaL_Buffer *room, char *url, const char *why) {
   if (!url) {
     lua_pushnil(L);
     lua_pushstring(L, why);
     return 2;
   }
   size_t size = strlen(url);
-  memcpy(room, url, size);
+  memcpy(luaL_buffaddr(room), url, size);
   free(url);
-  luaL_pushresultsize(&buffer, size);
+  luaL_pushresultsize(room, size);
   return 1;
+}
+
+static int push_normalized(lua_State *L, char *(*normalized)(const char *, size_t, const char **)) {
+  size_t length = 0;
+  const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &length) : NULL, *why = "must be a string";
+  luaL_Buffer room;
+  luaL_buffinitsize(L, &room, MAX_URL);
+  return push_url(L, &room, text ? normalized(text, length, &why) : NULL, why);
 }
 
 // normalize_url(text) → url | nil, what it must be
@@ -229,6 +266,16 @@ static int normalize_base_url(lua_State *L) {
   return push_normalized(L, url_normalize_base);
 }
 
+// resolve_url(base, location) → url | nil, what it must be
+static int resolve_url(lua_State *L) {
+  size_t length;
+  const char *base = luaL_checkstring(L, 1), *location = luaL_checklstring(L, 2, &length), *why;
+  luaL_Buffer room;
+  luaL_buffinitsize(L, &room, MAX_URL);
+  char *url = url_resolve(base, location, length, &why);
+  return push_url(L, &room, url, why);
+}
+
 // is_loopback(host or URL) → boolean
 static int is_loopback(lua_State *L) {
   const char *text = luaL_checkstring(L, 1);
@@ -237,7 +284,10 @@ static int is_loopback(lua_State *L) {
 }
 
 void url_open(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"normalize_url", normalize_url}, {"normalize_base_url", normalize_base_url}, {"is_loopback", is_loopback}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"normalize_url", normalize_url},
+                                       {"normalize_base_url", normalize_base_url},
+                                       {"resolve_url", resolve_url},
+                                       {"is_loopback", is_loopback},
+                                       {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -12,6 +12,9 @@
 // Returns NULL for what can't be fetched; *why then says what it must be ("must be ..."). It never repeats the URL.
 char *url_normalize(const char *text, size_t length, const char **why);
 
+// The same for what an answer's Location says, which may be relative to the URL that was asked.
+char *url_resolve(const char *base, const char *location, size_t length, const char **why);
+
 // The same for a base URL: neither query nor fragment, no slash at its end.
 char *url_normalize_base(const char *text, size_t length, const char **why);
 

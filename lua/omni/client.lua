@@ -321,6 +321,7 @@ function Client_methods:courier()
     self.courier_ = setmetatable({ http = core.client(self.transport) }, { __index = self })
     exchange.attach(self.courier_, { connections = self.connections })
   end
+  for _, key in ipairs(self.keyring) do self.courier_.http:trust(key.http) end
   return self.courier_
 end
 
@@ -358,11 +359,13 @@ local client_options = {
   connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
   http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
   poll_min = "seconds", poll_max = "seconds", on_warning = "function", ledger = "any", schemas = "boolean",
+  allow_private_networks = "boolean",
 }
 
 -- The C clients' options: what all of them have, and with it what those of a key have.
 local transport_options = {
   "user_agent", "proxy", "ca_file", "connect_timeout", "timeout", "max_connections", "max_bytes", "max_download_bytes", "http_version",
+  "allow_private_networks",
 }
 
 local function open_transport(opts, base_url, key)
@@ -389,8 +392,9 @@ end
 ---  rate, requests a second. By default those in CRUN_API_KEYS, CRUN_API_KEY, the file ~/.config/omni/keys, or ~/.crun/.env: the first
 ---  of these that is there (docs/keys.md). rate: requests a second of each key that doesn't say its own.
 ---  base_url: by default CRUN_BASE_URL, else https://api.crun.ai.
----  connect_timeout (10), timeout (60): seconds for a connection, for a whole call. proxy: a URL, "" for none; by default what
----  the environment says. ca_file: certificates to trust instead of the system's. user_agent. http_version: "auto", "1.1",
+---  connect_timeout (10), timeout (60): seconds for a connection, for a whole call. proxy: a URL, "" for none; ca_file: certificates to
+---  trust instead of the system's; by default what the environment says (docs/network.md). allow_private_networks (false): files may come
+---  from private networks though the service isn't there; by default OMNI_ALLOW_PRIVATE_NETWORKS. user_agent. http_version: "auto", "1.1",
 ---  "2-prior-knowledge". max_connections (64): of each key. max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
 ---  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; pause_for (1800; retry_for, where that was
 ---  given): how long it sits out rate limits and maintenance (429, 455). retry_min (1), retry_max (60): the first and the longest wait

@@ -17,7 +17,7 @@ local core = {}
 ---@field retry boolean                   whether it may be tried again
 ---@field retry_after? number             seconds
 ---@field balance? number                 credits that the account has, of a refusal for lack of them
----@field redirect? string                of a download: where it leads
+---@field redirect? string                of a download or an upload: where it leads, as the server said it
 ---@field offset? integer                 of a download: bytes that PATH.part holds
 ---@field validator? string               of a download: ETag or Last-Modified
 ---@field total? integer                  of a download: bytes of the whole file
@@ -64,7 +64,7 @@ function Http:call(owner, method, path, body) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil  "io": the file can't be written
 function Http:download(owner, url, path, offset, validator, total) end
----PUTs a file to a URL, without the key. A redirect isn't followed.
+---PUTs a file to a URL, without the key. A redirect isn't followed here (failure.redirect).
 ---@param owner any
 ---@param url string
 ---@param path string          a regular file; its size now is how much is sent
@@ -80,6 +80,14 @@ function Http:upload(owner, url, path, content_type) end
 ---@param content_type string
 ---@return omni.Exchange
 function Http:post(owner, url, body, content_type) end
+---Files may also come from the networks where another client reached the service, and go there.
+---@param other omni.Http
+function Http:trust(other) end
+---What is in force for a URL, and where it comes from. `proxy` is without user and password; `proxy_used`: whether it is asked for this URL.
+---@param url? string  the service's base URL by default
+---@return { proxy?: string, proxy_from?: string, proxy_used?: boolean, no_proxy_from?: string, ca_file?: string, ca_file_from?: string,
+---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
+function Http:network(url) end
 ---@return any owner  of the next exchange that is done, each once; nil: none
 function Http:finished() end
 ---@return integer
@@ -141,6 +149,13 @@ function core.is_task_id(value) end
 ---@return string|nil url
 ---@return string|nil why  what it must be: "must be an http or https URL". It never repeats the text
 function core.normalize_url(text) end
+
+---The same for what an answer's Location says, which may be relative to the URL that was asked.
+---@param base string
+---@param location string
+---@return string|nil url
+---@return string|nil why
+function core.resolve_url(base, location) end
 
 ---The same for a base URL: no query, no fragment, no slash at its end.
 ---@param text any

@@ -211,7 +211,37 @@ local function perform_file(owner, on_progress, verb, ...)
   return x:result()
 end
 
----Sends a file's bytes to where the service said, in one try.
+-- Returns the https URL in place of an http one, as browsers do for what a page of https holds; nil for one on a port of its own.
+local function secure(url)
+  local authority, rest = url:match "^http://([^/?#]+)(.*)$"
+  if not authority then return url end
+  return not authority:find ":%d+$" and "https://" .. authority .. rest or nil
+end
+
+local function refused(why)
+  return nil, { code = "url_refused", message = why, retry = false }
+end
+
+-- Performs a request for a file, following redirects; `...` follows the URL in the verb's arguments. Returns bytes, or nil and a failure.
+-- Below an https service, and behind an https URL, nothing is asked over plain http.
+local function follow(owner, on_progress, verb, url, ...)
+  local must_be_secure = owner.base_url:find "^https:" ~= nil
+  for _ = 0, max_redirects do
+    must_be_secure = must_be_secure or url:find "^https:" ~= nil
+    local target = must_be_secure and secure(url) or url
+    if must_be_secure and not target:find "^https:" then return refused "the URL leads from https down to http" end
+    local bytes, failure = perform_file(owner, on_progress, verb, target, ...)
+    local location = failure and failure.redirect
+    if not location then return bytes, failure end
+    local next_url, wrong = core.resolve_url(target, location)
+    if not next_url then return refused("the server redirects to a URL that can't be used: it " .. wrong) end
+    url = next_url
+  end
+  return nil, { code = verb .. "_failed", message = ("more than %d redirects"):format(max_redirects), retry = false }
+end
+
+---Sends a file's bytes to where the service said, in one try. Redirects that keep the method are followed, with the file from its
+---beginning.
 ---@param owner table
 ---@param url string
 ---@param path string
@@ -220,35 +250,9 @@ end
 ---@return integer|nil bytes
 ---@return table|nil failure
 local function upload(owner, url, path, content_type, on_progress)
-  return perform_file(owner, on_progress, "upload", url, path, content_type)
-end
-
--- Where a redirect may lead: http(s), never from https down to http. Returns an error when it may not.
-local function redirect_trouble(from, to, hops)
-  local why
-  if hops > max_redirects then
-    why = ("more than %d redirects"):format(max_redirects)
-  elseif not to then
-    why = "a redirect to something that isn't an http(s) URL"
-  elseif from:find("^https:") and not to:find("^https:") then
-    why = "a redirect from https down to http"
-  end
-  return why and { code = "download_failed", message = "the download was stopped: " .. why, retry = false }
-end
-
--- One try: follows redirects; returns the file's size, or nil and a failure with the `offset` from which to go on.
-local function try_download(owner, on_progress, first_url, path, offset, ...)
-  local url, hops = first_url, 0
-  while true do
-    local bytes, failure = perform_file(owner, on_progress, "download", url, path, offset, ...)
-    if not failure then return bytes end
-    if not failure.redirect then return nil, failure end
-    hops = hops + 1
-    local target = core.normalize_url(failure.redirect)
-    local trouble = redirect_trouble(url, target, hops)
-    if trouble then return nil, trouble end
-    url = target
-  end
+  local bytes, failure = follow(owner, on_progress, "upload", url, path, content_type)
+  if failure then failure.redirect = nil end
+  return bytes, failure
 end
 
 ---Downloads a file: into PATH.part, which becomes PATH when it is whole and on disk. A break is resumed where the server lets
@@ -263,7 +267,7 @@ local function download(owner, url, path, on_progress)
   local offset, validator, total, attempt = 0, nil, nil, 0
   local deadline = core.now() + owner.retry_for
   while true do
-    local bytes, failure = try_download(owner, on_progress, url, path, offset, validator, total)
+    local bytes, failure = follow(owner, on_progress, "download", url, path, offset, validator, total)
     if not failure then return bytes end
     local reached = failure.offset or offset
     if reached > offset then deadline, attempt = core.now() + owner.retry_for, 0 end

@@ -86,14 +86,13 @@ end
 -- --- the place
 
 -- Why a place can't be used, or nil.
-local function trouble(place, base_url)
+local function trouble(place)
   if type(place) ~= "table" then return "no place for the file" end
   for _, name in ipairs { "presigned_url", "file_url" } do
     local normal, why = core.normalize_url(place[name])
     if not normal then return ("no usable %s: it %s"):format(name, why) end
     place[name] = normal
   end
-  if base_url:find "^https:" and not place.presigned_url:find "^https:" then return "a presigned_url without encryption" end
 end
 
 local function ask_place(client, file)
@@ -103,7 +102,7 @@ local function ask_place(client, file)
   local place, failure = exchange.perform(key, nil, nil, "call", "GET", path)
   if failure then return nil, failure end
   file.account = key.account
-  local why = trouble(place, client.base_url)
+  local why = trouble(place)
   if why then return nil, { code = "bad_answer", retry = false, message = "the service gave " .. why } end
   return place
 end

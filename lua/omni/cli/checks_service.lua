@@ -37,18 +37,6 @@ function service.keys(found, say)
   end
 end
 
-local proxies <const> = { "https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY" }
-
--- The names only: a proxy's URL can hold a password.
-local function proxy_names()
-  local names = {}
-  for _, name in ipairs(proxies) do
-    local value = os.getenv(name)
-    if value and value ~= "" then names[#names + 1] = name end
-  end
-  return #names > 0 and table.concat(names, ", ") or nil
-end
-
 -- What an answer's way took, from the beginning on.
 local function way_of(trace)
   local parts = { trace.address and "at " .. trace.address }
@@ -60,12 +48,14 @@ local function way_of(trace)
 end
 
 local function why_no_answer(probe)
-  local proxy, message = proxy_names(), probe.failure.message
+  local network, message = probe.network, probe.failure.message
   if message:lower():find "certificate" then
-    return ("is this machine's clock right? It says %s. Else: install ca-certificates, or ask who runs this network")
+    return ("is this machine's clock right? It says %s. Else: install ca-certificates, or name this network's own in CURL_CA_BUNDLE")
       :format(os.date "!%Y-%m-%d %H:%M UTC")
   end
-  if proxy then return "the environment names a proxy (" .. proxy .. "): is it right, and does it let you through?" end
+  if network.proxy_used then
+    return ("requests go through a proxy (%s): is it right, and does it let you through?"):format(network.proxy_from)
+  end
   return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
 end
 
@@ -90,6 +80,34 @@ local function judge(key, probe, say)
   return say(passing and "warning" or "problem", told, failure.hint or "try again later")
 end
 
+local function certificates_of(network)
+  local parts = {}
+  for _, name in ipairs { "ca_file", "ca_dir" } do
+    if network[name] then parts[#parts + 1] = ("those in %s (%s)"):format(network[name], network[name .. "_from"]) end
+  end
+  return #parts > 0 and table.concat(parts, " and ") or "the system's"
+end
+
+-- How requests reach the network, and where that was decided.
+local function tell_network(network, say)
+  local proxy = "no proxy"
+  if network.proxy_used then
+    proxy = ("through the proxy %s (%s)"):format(network.proxy, network.proxy_from)
+  elseif network.proxy then
+    proxy = ("no proxy for this host, though %s names one"):format(network.proxy_from)
+  end
+  say("ok", ("requests: %s; certificates: %s"):format(proxy, certificates_of(network)))
+  for _, name in ipairs { "ca_file", "ca_dir" } do
+    local info, path = network[name] and core.stat(network[name]), network[name]
+    if path and not (info and info.kind == (name == "ca_dir" and "directory" or "file")) then
+      say("problem", ("%s names %s, which isn't a %s"):format(network[name .. "_from"], path, name == "ca_dir" and "folder" or "file"))
+    end
+  end
+  if network.allow_private_networks then
+    say("warning", "the service may send omni to private networks of this machine (OMNI_ALLOW_PRIVATE_NETWORKS)", "docs/network.md")
+  end
+end
+
 ---Whether the service answers, what it says to each key, and what its clock says.
 ---@param found table
 ---@param say omni.cli.Say
@@ -102,10 +120,14 @@ function service.answer(found, say)
   local base_url = client.base_url
   client:close()
   local ask = require("omni.cli.probe").ask
-  local answered
+  local answered, told
   for _, key in ipairs(found.keys or { { secret = play } }) do
     local probe = ask(base_url, key.secret)
     local failure = probe.failure
+    if not told then
+      told = true
+      tell_network(probe.network, say)
+    end
     if failure and not failure.status then
       return say("problem", ("%s doesn't answer: %s"):format(base_url, text.problem(failure)), why_no_answer(probe))
     end

@@ -12,6 +12,7 @@ local path <const> = "/api/v1/client/account/balance"
 ---@field balance? number
 ---@field failure? omni.Failure
 ---@field trace table          core.trace's
+---@field network table        what is in force for the service: http:network's
 ---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
 
 -- Waits for the only exchange that this C client has.
@@ -45,7 +46,10 @@ local function ask(base_url, key)
   if not failure and not balance then
     failure = { code = "bad_answer", message = "the answer holds no valid balance", status = 200, retry = false }
   end
-  return { balance = not failure and balance or nil, failure = failure, trace = trace, ahead = trace.date and trace.date - now }
+  return {
+    balance = not failure and balance or nil, failure = failure, trace = trace, network = http:network(),
+    ahead = trace.date and trace.date - now,
+  }
 end
 
 return { ask = ask }

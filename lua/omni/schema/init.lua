@@ -7,6 +7,7 @@
 -- if, then, else, dependentRequired, dependentSchemas, dependencies. Any other is passed over, as is one that makes no sense.
 
 local asset = require "omni.asset"
+local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
 local walking = require "omni.schema.walk"
@@ -70,6 +71,14 @@ function copy_value(value, place, kinds, assets, depth)
   return nil, { place = place, text = "can't be sent: it is a " .. kind }
 end
 
+-- Puts the URLs of the places that the schema calls URLs into their normal form.
+local function normalize_urls(value, place, urls)
+  if type(value) == "string" and urls[place] then return core.normalize_url(value) or value end
+  if type(value) ~= "table" or asset.is(value) then return value end
+  for name, part in pairs(value) do value[name] = normalize_urls(part, asset.place_of(place, name), urls) end
+  return value
+end
+
 -- --- the check
 
 -- What is wrong, or nil; and as a second value why the schema couldn't be followed.
@@ -89,7 +98,8 @@ end
 ---@param schema table|boolean
 ---@param input table                  as the service names its fields; omni.null is null
 ---@param opts? { assets?: boolean }   assets: they may stand where strings are due, but in those of a format other than "uri" or "url"
----@return table|nil copy  whole numbers are integers in it; its empty tables are marked as the schema takes them (omni.json)
+---@return table|nil copy  whole numbers are integers in it; its empty tables are marked as the schema takes them (omni.json); its URLs
+---  are in their normal form
 ---@return omni.Error|nil  code "invalid_input", with `field`
 ---@return string|nil why   the schema couldn't be followed to its end: the copy is unchecked then
 local function check(schema, input, opts)
@@ -107,6 +117,7 @@ local function check(schema, input, opts)
   if problem then return nil, error_of(problem) end
   if not why then
     for _, value in ipairs(walk.trail) do json[kinds[value]](value) end
+    if next(walk.urls) then normalize_urls(copy, "", walk.urls) end
   end
   return copy, nil, why
 end

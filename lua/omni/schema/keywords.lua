@@ -79,6 +79,7 @@ function keywords.text(walk, node, value, place)
   if words.is_url(node) then
     local wrong = asset.wrong_url(value)
     if wrong then return { place = place, text = wrong, value = not wrong:find("data:", 1, true) and value or nil } end
+    walk.urls[place] = true
   end
   if node.pattern ~= nil and walk:matches(node.pattern, value) == false then
     return { place = place, text = "must match the pattern " .. words.word(node.pattern), value = value }

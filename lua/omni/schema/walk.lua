@@ -33,6 +33,7 @@ local checks <const> = {
 ---@class omni.schema.Walk
 ---@field root table                   the whole schema
 ---@field kinds table<table, string>   the input's tables: "array", "object"; nil for an empty one that can be either
+---@field urls table<string, true>     the places where the schema wants a URL and there is one
 ---@field trail table[]                the empty tables that were found to be one of them, in the order of finding
 local Walk_methods = {}
 local Walk_mt = { __index = Walk_methods }
@@ -227,7 +228,7 @@ end
 ---@return omni.schema.Walk
 local function new(root, kinds)
   return setmetatable({
-    root = root, kinds = kinds, trail = {}, patterns = {}, names_of = {}, left = most_steps, depth = 0,
+    root = root, kinds = kinds, trail = {}, urls = {}, patterns = {}, names_of = {}, left = most_steps, depth = 0,
   }, Walk_mt)
 end
 
