@@ -276,7 +276,7 @@ describe("an upload", function()
       script { done }
       local client = storage.client(secure.url, { ca_file = certificate, retry_for = 120 })
       says(server.url .. "/put/1")
-      assert.matches("without encryption", assert_failed("bad_answer", client:upload(path)).message)
+      assert.matches("from https down to http", assert_failed("url_refused", client:upload(path)).message)
       assert.same({}, server:requests())
     end)
 

@@ -148,7 +148,7 @@ local save_options = { index = "count", on_progress = "function" }
 ---@param path string
 ---@param opts? { index?: integer, on_progress?: fun(bytes: integer, total: integer|nil) }  index: which file, 1 by default
 ---@return string|nil path
----@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result, media_gone, download_failed, io, ...
+---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result, media_gone, url_refused, download_failed, io, ...
 function Task_methods:save(path, opts)
   if type(path) ~= "string" or path == "" or path:find("\0") then error("task:save: a path is due", 2) end
   opts = options.check(opts, save_options, "task:save")
