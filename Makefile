@@ -37,8 +37,9 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core url address network system readiness download settings exchange exchange_result upload pool client client_verbs answer echo redact task process spawn output digest trace
+CORE     := core url address network system number readiness download settings exchange exchange_result upload pool client client_verbs answer echo redact task process spawn output digest trace
 LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer
+HOST     := main inherited streams
 LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
 SHELLS   := bash zsh fish
@@ -67,7 +68,7 @@ deps:
 Q   := $(if $(V),,@)
 say  = $(if $(V),:,echo '  $(1)  $(2)')
 
-$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h) lua/omni/version.lua Makefile
+$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h csrc/host/*.h) lua/omni/version.lua Makefile
 	@mkdir -p $(@D)
 	@$(call say,cc,$<)
 	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
@@ -101,7 +102,7 @@ $(B)/obj/embedded.o: $(B)/obj/embedded.c
 	@$(call say,cc,$<)
 	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
-$(B)/omni: $(B)/obj/host/main.o $(B)/obj/embedded.o csrc/host/exports
+$(B)/omni: $(HOST:%=$(B)/obj/host/%.o) $(B)/obj/embedded.o csrc/host/exports
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LDFLAGS) $(SANITIZE) $(filter %.o,$^) -o $@ -Wl,--dynamic-list=csrc/host/exports $(LUA_STATIC) -lm -ldl
 
@@ -140,7 +141,7 @@ FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undef
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
-PARSER   := csrc/url.c csrc/task.c csrc/answer.c csrc/echo.c csrc/system.c
+PARSER   := csrc/url.c csrc/task.c csrc/answer.c csrc/echo.c csrc/number.c csrc/system.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus

@@ -5,11 +5,12 @@
 
 #include <lauxlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "api_codes.h"
+#include "ascii.h"
 #include "core_parts.h"
 #include "echo.h"
+#include "number.h"
 #include "system.h"
 
 enum {
@@ -88,12 +89,10 @@ bool json_push(lua_State *L, int text) {
     lua_pushliteral(L, "it holds a NUL byte");
     return false;
   }
+  text = lua_absindex(L, text);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder);
-  if (marked)
-    lua_pushlstring(L, bytes + 3, length - 3);
-  else
-    lua_pushvalue(L, text < 0 ? text - 1 : text);
-  int outcome = lua_pcall(L, 1, 1, 0);
+  number_neutral(L, text, marked ? 3 : 0);
+  int outcome = number_pcall(L, 1);
   if (outcome == LUA_ERRMEM) lua_error(L);
   return outcome == LUA_OK;
 }
@@ -214,7 +213,7 @@ static void push_bare_status(lua_State *L, long http_status, const char *why) {
 // Whether the value at the top is a task object whose generation is over (it can come under the envelope's code 501).
 static bool is_final_task(lua_State *L) {
   if (!field_push(L, -1, "status", LUA_TSTRING)) return false;
-  bool final = strcasecmp(lua_tostring(L, -1), "failed") == 0;
+  bool final = ascii_is(lua_tostring(L, -1), "failed");
   lua_pop(L, 1);
   return final;
 }

@@ -14,6 +14,7 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "omni: libcurl can't be initialised");
   lua_newtable(L);
   system_open(L);
+  number_open(L);
   readiness_open(L);
   answer_open(L);
   task_open(L);

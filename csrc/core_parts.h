@@ -6,6 +6,7 @@
 #include <lua.h>
 
 void system_open(lua_State *L);
+void number_open(lua_State *L);
 void readiness_open(lua_State *L);
 void client_open(lua_State *L);
 void answer_open(lua_State *L); // raises when lua-cjson can't be loaded

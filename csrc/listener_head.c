@@ -2,8 +2,8 @@
 // The head of a request, its first line and headers: bounded, and refused when two servers in a row could read it differently.
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "ascii.h"
 #include "listener.h"
 
 enum { FIRST_HEADERS = 512 }; // bytes of the first room
@@ -86,9 +86,9 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
   // A blank before the colon, two hosts, lengths or codings: ways to make two servers in a row see different requests.
   if (!head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
-  if (!strcasecmp(name, "host")) once = &c->host;
-  if (!strcasecmp(name, "content-length")) once = &c->length;
-  if (!strcasecmp(name, "transfer-encoding")) once = &c->coding;
+  if (ascii_is(name, "host")) once = &c->host;
+  if (ascii_is(name, "content-length")) once = &c->length;
+  if (ascii_is(name, "transfer-encoding")) once = &c->coding;
   if (once && *once) c->good = false;
   if (once) *once = value;
   c->room = bytes_append(headers, name, name_length, FIRST_HEADERS) && bytes_append(headers, "", 1, FIRST_HEADERS) &&
@@ -111,7 +111,7 @@ int head_take(request *r, size_t max_header, const char *path, const char *metho
   if ((!c.host && !old) || (c.coding && (c.length || old))) c.good = false;
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !head_is_token(method, strlen(method))) return 400;
-  if (c.coding && strcasecmp(c.coding, "chunked")) return 501;
+  if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
   *declared = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd has refused what isn't a number of 64 bits
   return 0;
 }

@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "ascii.h"
 #include "listener.h"
 
 #define REQUEST "omni.request"
@@ -162,7 +162,7 @@ static fault check_fault(lua_State *L, int index) {
 
 static const char *check_header(lua_State *L, const char *name, size_t length, int value) {
   if (!head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
-  if (!strcasecmp(name, "content-length") || !strcasecmp(name, "transfer-encoding"))
+  if (ascii_is(name, "content-length") || ascii_is(name, "transfer-encoding"))
     luaL_error(L, "request: the header '%s' is set by the listener", name);
   if (lua_type(L, value) != LUA_TSTRING && lua_type(L, value) != LUA_TNUMBER)
     luaL_error(L, "request: the header '%s' must be a string or a number", name);

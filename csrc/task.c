@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "answer.h"
+#include "ascii.h"
 #include "core_parts.h"
 #include "url.h"
 
@@ -227,7 +228,7 @@ bool task_id_push(lua_State *L, int data) {
 static void push_status(lua_State *L) {
   static const char *const known[] = {"pending", "running", "success", "failed"};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    if (strcasecmp(lua_tostring(L, -1), known[i]) == 0) {
+    if (ascii_is(lua_tostring(L, -1), known[i])) {
       lua_pushstring(L, known[i]);
       return;
     }

@@ -17,6 +17,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "inherited.h"
+#include "streams.h"
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x10U
 #endif
@@ -110,18 +113,70 @@ static void preload_modules(lua_State *L) {
   lua_pop(L, 1);
 }
 
+// --- where other modules are found
+
+#define USER_PATH "omni.path" // in the registry
+#define USER_CPATH "omni.cpath"
+
+// Whether `path`, in which each template ends with the separator, holds this one.
+static bool holds(luaL_Buffer *path, const char *template, size_t length) {
+  const char *at = luaL_buffaddr(path), *end = at + luaL_bufflen(path);
+  for (const char *next; at < end; at = next + 1) {
+    next = memchr(at, *LUA_PATH_SEP, (size_t)(end - at));
+    if ((size_t)(next - at) == length && memcmp(at, template, length) == 0) return true;
+  }
+  return false;
+}
+
+// Adds the templates that begin with a slash and aren't there yet.
+static void add_absolute(luaL_Buffer *path, const char *templates) {
+  for (size_t length; *templates; templates += length + (templates[length] != '\0')) {
+    length = strcspn(templates, LUA_PATH_SEP);
+    if (*templates != '/' || holds(path, templates, length)) continue;
+    luaL_addlstring(path, templates, length);
+    luaL_addstring(path, LUA_PATH_SEP);
+  }
+}
+
+// What the program itself requires (lua-cjson, argparse) comes from the system's folders, then from those that LUA_PATH names (a
+// rock of the user's may lie there); never from the working directory, where anything may lie.
+static void keep_absolute(lua_State *L, const char *field, const char *system, const char *keep_as) {
+  luaL_Buffer path;
+  lua_getglobal(L, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, field);
+  const char *users = lua_tostring(L, -1);
+  luaL_buffinit(L, &path);
+  add_absolute(&path, system);
+  add_absolute(&path, users);
+  if (luaL_bufflen(&path) > 0) luaL_buffsub(&path, 1); // the last separator
+  luaL_pushresult(&path);
+  lua_setfield(L, -3, field);
+  lua_setfield(L, LUA_REGISTRYINDEX, keep_as);
+  lua_pop(L, 1);
+}
+
 // --- signals
 
 static volatile sig_atomic_t caught; // the first signal's number
+static bool nobody_reads;            // stdout is a pipe whose reader is gone: reported like a signal, SIGPIPE
 static int wake[2] = {-1, -1};       // a pipe to ourselves: readable once a signal came
+
+static void wake_up(void) {
+  ssize_t ignored = write(wake[1], "", 1);
+  (void)ignored;
+}
 
 static void on_signal(int number) {
   int before = errno;
   if (caught) _exit(EXIT_INTERRUPTED);
   caught = number;
-  ssize_t ignored = write(wake[1], "", 1);
-  (void)ignored;
+  wake_up();
   errno = before;
+}
+
+static void on_broken_pipe(void) {
+  nobody_reads = true;
+  wake_up();
 }
 
 // Without SA_RESTART: a question on the terminal ends when it is interrupted.
@@ -132,7 +187,7 @@ static bool catch_signals(void) {
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
   if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); // nohup
-  signal(SIGPIPE, SIG_IGN);
+  inherited_unblock();
   return true;
 }
 
@@ -140,7 +195,7 @@ static bool catch_signals(void) {
 
 // host.interrupted() → the number of the signal that came, or nil
 static int interrupted(lua_State *L) {
-  if (caught) lua_pushinteger(L, caught);
+  if (caught || nobody_reads) lua_pushinteger(L, caught ? caught : SIGPIPE);
   else lua_pushnil(L);
   return 1;
 }
@@ -167,6 +222,12 @@ static int rows(lua_State *L) {
   return 1;
 }
 
+// host.output_failed() → whether something could not be written to stdout
+static int output_failed(lua_State *L) {
+  lua_pushboolean(L, streams_failed());
+  return 1;
+}
+
 // host.setenv(name, value): for this process and its children
 static int set_environment(lua_State *L) {
   return luaL_fileresult(L, setenv(luaL_checkstring(L, 1), luaL_checkstring(L, 2), 1) == 0, NULL);
@@ -174,8 +235,13 @@ static int set_environment(lua_State *L) {
 
 static int open_host(lua_State *L) {
   static const luaL_Reg functions[] = {{"interrupted", interrupted}, {"wakefd", wakefd}, {"drain", drain}, {"rows", rows},
-                                       {"setenv", set_environment},  {NULL, NULL}};
+                                       {"output_failed", output_failed}, {"setenv", set_environment}, {NULL, NULL}};
   luaL_newlib(L, functions);
+  // host.path, host.cpath: where plain Lua would look for modules, LUA_PATH and LUA_CPATH included; for scripts of the user's
+  lua_getfield(L, LUA_REGISTRYINDEX, USER_PATH);
+  lua_setfield(L, -2, "path");
+  lua_getfield(L, LUA_REGISTRYINDEX, USER_CPATH);
+  lua_setfield(L, -2, "cpath");
   return 1;
 }
 
@@ -193,6 +259,8 @@ static int protected_main(lua_State *L) {
   char **argv = lua_touserdata(L, 2);
   luaL_checkversion(L);
   luaL_openlibs(L);
+  keep_absolute(L, "path", LUA_PATH_DEFAULT, USER_PATH);
+  keep_absolute(L, "cpath", LUA_CPATH_DEFAULT, USER_CPATH);
   preload_modules(L);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, open_host);
@@ -212,11 +280,13 @@ static int protected_main(lua_State *L) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 2 && strcmp(argv[1], "--version") == 0) { // before anything heavy
+  inherited_reset();
+  bool streams = streams_open(on_broken_pipe);
+  if (streams && argc == 2 && strcmp(argv[1], "--version") == 0) { // before anything heavy
     puts("omni " OMNI_VERSION);
-    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILED;
+    return EXIT_SUCCESS;
   }
-  lua_State *L = luaL_newstate();
+  lua_State *L = streams ? luaL_newstate() : NULL;
   if (!L || !catch_signals()) {
     fputs("omni: out of memory or descriptors\n", stderr);
     return EXIT_FAILED;

@@ -24,7 +24,7 @@ end
 
 local function shown(value)
   if value == nil then return "none" end
-  local text = type(value) == "table" and core.json.encode(value):gsub("\\/", "/") or tostring(value)
+  local text = type(value) == "table" and json.text_of(value, { empty = "object", repair = true }) or core.format("%s", value)
   if math.type(value) == "float" and math.tointeger(value) then text = ("%d"):format(value) end
   return core.clean(text, SHOWN)
 end
@@ -63,7 +63,7 @@ end
 local function differences(param, row)
   local found = {}
   compare("model", param.model, row.model, found)
-  compare("", stripped(param.input) or {}, stripped(core.json.decode(row.input)) or {}, found)
+  compare("", stripped(param.input) or {}, stripped(core.decode(row.input)) or {}, found)
   if #found > MAX_TOLD then
     found[MAX_TOLD] = ("%d more fields"):format(#found - MAX_TOLD + 1)
     found = table.move(found, 1, MAX_TOLD, 1, {})

@@ -155,7 +155,7 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and (", not %.14g"):format(value) or "" -- a text may be a key that stands in the wrong place
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- a text may be a key that stands in the wrong place
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 

@@ -33,8 +33,8 @@ local function refusal(self)
     return { code = "already_submitted", task_id = row.task_id,
       message = "not submitted: the same scene was submitted meanwhile, by another run" }
   end
-  return { code = "over_budget", message = ("not submitted: with it this board would have cost more than its budget of %.14g credits")
-    :format(params.budget or 0), hint = "raise the board's budget, or make the film cheaper" }
+  return { code = "over_budget", hint = "raise the board's budget, or make the film cheaper",
+    message = core.format("not submitted: with it this board would have cost more than its budget of %.14g credits", params.budget or 0) }
 end
 
 local patience <const> = 10 -- seconds for a balance, which is good to know and no more
@@ -121,7 +121,7 @@ function Entry_methods:try(key, timeout)
   local hold <close> = key.governor:hold(timeout)
   if not hold then
     if not key.http then return not_now("closed", "the client was closed") end
-    return not_now("rate_limited", ("the service asked to wait, for longer than %g seconds"):format(client.pause_for))
+    return not_now("rate_limited", core.format("the service asked to wait, for longer than %g seconds", client.pause_for))
   end
   if client.given_up() then return not_now("cancelled", "not submitted: it was given up before that", true) end
   client:idle(false)

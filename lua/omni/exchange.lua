@@ -74,7 +74,7 @@ end
 local function too_long(patience)
   return nil, {
     code = "rate_limited", retry = true,
-    message = ("the service asked to wait, for longer than %g seconds"):format(patience),
+    message = core.format("the service asked to wait, for longer than %g seconds", patience),
   }
 end
 
@@ -204,7 +204,7 @@ local function perform_file(owner, on_progress, verb, ...)
       if not owner.http then return closed() end
       seen, since = bytes, core.now()
     elseif core.now() - since > owner.timeout and not x:done() then
-      local message = ("nothing %s for %g seconds"):format(verb == "download" and "came" or "went", owner.timeout)
+      local message = core.format("nothing %s for %g seconds", verb == "download" and "came" or "went", owner.timeout)
       return nil, { code = "network", message = message, retry = true, offset = bytes, total = total, validator = validator }
     end
   end

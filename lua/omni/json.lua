@@ -72,10 +72,10 @@ local function number(value)
   if value ~= value or value == math.huge or value == -math.huge then return nil end
   local text
   for digits = 14, 17 do
-    text = ("%." .. digits .. "g"):format(value)
+    text = core.format("%." .. digits .. "g", value)
     if tonumber(text) == value then break end
   end
-  return (text:gsub("[^%d%-+e]", "."))
+  return text
 end
 
 local short = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }

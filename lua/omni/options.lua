@@ -83,7 +83,7 @@ local function check(given, known, what, level)
     end
     local rule = rules[kind]
     if rule and not rule(value) or not rule and type(value) ~= kind then
-      local got = type(value) == "number" and tostring(value) or "a " .. type(value)
+      local got = type(value) == "number" and require("omni.core").format("%s", value) or "a " .. type(value)
       error(("%s: option '%s' must be %s, not %s"):format(what, name, said[kind] or "a " .. kind, got), level)
     end
   end

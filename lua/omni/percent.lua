@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Texts in URLs: percent-encoded, slashes left as they are (they may stand in a path and in a query).
 
+local core = require "omni.core"
+
 ---@param text string
 ---@return string
 local function encode(text)
@@ -15,7 +17,7 @@ local function query(names, values)
   local parts = {}
   for _, name in ipairs(names) do
     local value = values[name]
-    if value ~= nil and value ~= "" then parts[#parts + 1] = name .. "=" .. encode(tostring(value)) end
+    if value ~= nil and value ~= "" then parts[#parts + 1] = name .. "=" .. encode(core.format("%s", value)) end
   end
   return #parts > 0 and "?" .. table.concat(parts, "&") or ""
 end

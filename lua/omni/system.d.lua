@@ -5,6 +5,12 @@
 ---@class omni.core
 local core = {}
 
+---`string.format` with a decimal point, whatever the locale is; `%s` is `tostring`. Texts that hold a number go through it.
+---@param format string
+---@param ... any
+---@return string
+function core.format(format, ...) end
+
 ---Seconds on a clock that never jumps; only differences mean something.
 ---@return number
 function core.now() end

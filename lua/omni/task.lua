@@ -85,7 +85,7 @@ local function deadline_error(self, timeout)
   local failure = self.key.watch:last_failure(self)
   return nil, err.new {
     code = "timeout", task_id = self.id, cause = failure and err.new(err.copy(failure)), task_status = self.status,
-    message = ("the task wasn't done within %g seconds: %s%s"):format(timeout,
+    message = core.format("the task wasn't done within %g seconds: %s%s", timeout,
       self.status and ("the service last said '%s'"):format(self.status) or "the service has said nothing of it yet",
       failure and "; the last query failed: " .. failure.message or ""),
     hint = ("it goes on at the service; take it up again with client:task(%q)"):format(self.id),

@@ -78,6 +78,18 @@ function env.write(path, text)
   return path
 end
 
+---A folder with the locales of these names, for a child's LOCPATH; nil where they can't be made.
+---@param ... string  "de_DE", "tr_TR"
+---@return table|nil directory  to be closed
+function env.locales(...)
+  local directory = env.directory()
+  for _, name in ipairs { ... } do
+    local made = os.execute(("localedef -i %s -f UTF-8 %s >/dev/null 2>&1"):format(name, env.quote(directory:file(name .. ".UTF-8"))))
+    if not made then return directory:close() end
+  end
+  return directory
+end
+
 ---`text` compressed by the gzip program, `times` times over; or `size` zero bytes, when text is nil.
 function env.gzip(text, size)
   local directory <close> = env.directory()

@@ -117,6 +117,7 @@ function board.open(given, changes_nothing)
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
   local no_client = problem -- told of once the board is fine
+  require("omni.cli.module_path").allow(given.board)
   opened.board, problem = omni.load_storyboard(given.board, { client = opened.client })
   problem = problem or no_client
   if problem then

@@ -158,7 +158,7 @@ function checks.disk(found, say)
     local device, free = output:match "\n(.-)%s+%d+%s+%d+%s+(%d+)%s+%d+%%"
     if device and not seen[device] then
       seen[device] = true
-      local room = ("%.1f GiB free in %s"):format(tonumber(free) / little, path)
+      local room = core.format("%.1f GiB free in %s", tonumber(free) / little, path)
       if tonumber(free) < little then say("warning", room, "make room: what is paid for has to be written") else say("ok", room) end
     end
   end

@@ -8,7 +8,7 @@ local text = require "omni.cli.text"
 
 local service = {}
 
-local function milliseconds(seconds) return ("%.0f ms"):format(seconds * 1000) end
+local function milliseconds(seconds) return core.format("%.0f ms", seconds * 1000) end
 
 -- Where the keys' files are. One that others can read isn't used, and a key in it is known to others.
 ---The keys that are there, and whether others can read them.

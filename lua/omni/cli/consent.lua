@@ -65,11 +65,11 @@ local function refusal_of_one(price, problem, budget)
     return refuse("price_unknown", ("there is a budget, but the price isn't known (%s)"):format(problem.message),
       "submit it without a budget to go on all the same")
   elseif budget and price.credits > budget + 1e-9 then
-    return refuse("over_budget", ("it costs about %.14g credits, the budget is %.14g"):format(price.credits, budget),
+    return refuse("over_budget", core.format("it costs about %.14g credits, the budget is %.14g", price.credits, budget),
       "raise the budget, or make it cheaper (shorter, a lower resolution)")
   elseif price and price.affordable == false then
-    return refuse("insufficient_credits", ("it costs about %.14g credits%s"):format(price.credits,
-      price.balance and ("; the account has %.14g"):format(price.balance) or ", more than the account has"),
+    return refuse("insufficient_credits", core.format("it costs about %.14g credits%s", price.credits,
+      price.balance and core.format("; the account has %.14g", price.balance) or ", more than the account has"),
       require("omni.core").codes[402].hint)
   end
 end

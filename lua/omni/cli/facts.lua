@@ -20,7 +20,7 @@ facts.exit_codes = {
     text = "all is done: every scene that was wanted is there, and the film (for `omni sandbox` and `omni listen`: it was told to end)" },
   { code = 1, short = "something failed",
     text = "some scene or task failed, or isn't over in time; the film, the report or a file could not be made; a call failed; "
-      .. "`omni doctor` found a problem; a script failed; omni itself failed" },
+      .. "`omni doctor` found a problem; a script failed; stdout can't be written; omni itself failed" },
   { code = 2, short = "misuse",
     text = "misuse: the command line, the board, the input, the key or the base URL can't be used; nothing was sent that costs" },
   { code = 3, short = "refused before spending",
@@ -29,6 +29,8 @@ facts.exit_codes = {
       .. "can't be reached. Nothing was paid" },
   { code = 4, short = "a submit's outcome is unknown", text = "a submit's outcome is unknown: it may have been accepted and charged" },
   { code = 130, short = "interrupted", text = "interrupted by Ctrl-C (also SIGTERM, SIGHUP)" },
+  { code = 141, short = "nobody reads its output",
+    text = "nobody reads stdout any more (`omni status | head -1`); what runs ends as if it were interrupted" },
 }
 
 facts.key = "The key comes from CRUN_API_KEYS, CRUN_API_KEY, ~/.config/omni/keys or ~/.crun/.env."

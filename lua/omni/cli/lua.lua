@@ -64,6 +64,7 @@ function command.run(given, arguments)
   elseif given.base_url then
     host.setenv("CRUN_BASE_URL", given.base_url)
   end
+  require("omni.cli.module_path").allow(given.script ~= "-" and given.script or nil)
   set_globals(given, arguments)
   allow_run(_G.omni)
 
@@ -79,10 +80,13 @@ function command.run(given, arguments)
     chunk(table.unpack(arguments))
     return 0
   end)
-  if code and not failure then return code end
+  local unheard = host.output_failed() -- the script may have printed ids, and nobody has seen them
+  if code and not failure and not unheard then return code end
   local ids = in_flight.task_ids()
   local they = "in flight, and charged, at the service:"
-  if not failure then
+  if code and not failure then
+    if #ids > 0 then common.say(they) end
+  elseif not failure then
     common.say("interrupted; " .. (#ids == 0 and "no task is in flight" or they))
   else
     common.say(failure.code == "coroutine_failed" and failure.message or tostring(failure))
@@ -92,7 +96,7 @@ function command.run(given, arguments)
   for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end
   local lost = in_flight.lost()
   if lost > 0 then common.say(("%d submit(s) given up on their way: they may have been accepted and charged"):format(lost)) end
-  return failure and 1 or 130
+  return failure and 1 or code or 130
 end
 
 return command

@@ -29,7 +29,8 @@ local function can_start()
   local found, why = pcall(require, "omni.core")
   if found then return true end
   say("can't start: " .. tostring(why):match("^[^\n]*"))
-  io.stderr:write("  omni needs libcurl and the Lua module cjson; install libcurl4 and lua-cjson (Debian)\n")
+  io.stderr:write(tostring(why):find("File too large", 1, true) and "  raise the limit on the size of files (ulimit -f)\n"
+    or "  omni needs libcurl and the Lua module cjson; install libcurl4 and lua-cjson (Debian)\n")
 end
 
 -- A parser that knows these commands. Each is a file to load and options to make, so that mostly it is only the one that was asked for.

@@ -98,6 +98,7 @@ local function write_in_flight(out, event)
 end
 
 local function write_unknown(out, event, given)
+  local core = require "omni.core"
   local advice, text = require "omni.cli.advice", require "omni.cli.text"
   out:write(("unknown: %d\n"):format(#event.unknown))
   for _, submit in ipairs(event.unknown) do
@@ -105,8 +106,8 @@ local function write_unknown(out, event, given)
       text.clean(submit.error.message)))
     local cost = {}
     if submit.estimate then cost[1] = ("it may have cost about %s"):format(text.credits(submit.estimate)) end
-    if submit.balance_before then cost[#cost + 1] = ("balance %.14g before"):format(submit.balance_before) end
-    if submit.balance_after then cost[#cost + 1] = ("%.14g after"):format(submit.balance_after) end
+    if submit.balance_before then cost[#cost + 1] = core.format("balance %.14g before", submit.balance_before) end
+    if submit.balance_after then cost[#cost + 1] = core.format("%.14g after", submit.balance_after) end
     if #cost > 0 then out:write("      ", table.concat(cost, ", "), "\n") end
     local ways = { "give it up:  " .. advice.forget(submit.submit, event.ledger) }
     if submit.scene and submit.board then
@@ -118,7 +119,7 @@ end
 
 local function said_sum(sum)
   local text = require "omni.cli.text"
-  local more = sum.promised > 0 and (", and about %.14g not yet reported"):format(sum.promised) or ""
+  local more = sum.promised > 0 and require("omni.core").format(", and about %.14g not yet reported", sum.promised) or ""
   return ("%s (%s)%s"):format(text.credits(sum.credits), text.count(sum.submits, "submit"), more)
 end
 

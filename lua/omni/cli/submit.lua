@@ -80,6 +80,7 @@ local function submit(called, model, wanted, estimate, on_interrupt)
   if task then
     called:event("submitted", { task_id = task.id, model = model, estimate = estimate })
     called:print { task.id }
+    if require("omni.host").output_failed() then called:say("submitted, and charged: task " .. task.id) end -- it must stand somewhere
   end
   return task, problem, stopped
 end

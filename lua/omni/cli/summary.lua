@@ -3,6 +3,7 @@
 -- the report, and what the board has cost.
 
 local advice = require "omni.cli.advice"
+local core = require "omni.core"
 local text = require "omni.cli.text"
 
 local FEW <const> = 3 -- reused scenes that have lines of their own
@@ -49,8 +50,8 @@ local function known_of(entry)
   local parts = { "submitted " .. text.moment(row.intended_at) }
   if row.estimate then parts[#parts + 1] = ("it may have cost about %s"):format(text.credits(row.estimate)) end
   if row.balance_before then
-    parts[#parts + 1] = ("balance %.14g before%s"):format(row.balance_before,
-      row.balance_after and (", %.14g after"):format(row.balance_after) or "")
+    parts[#parts + 1] = core.format("balance %.14g before%s", row.balance_before,
+      row.balance_after and core.format(", %.14g after", row.balance_after) or "")
   end
   return table.concat(parts, "; ")
 end
@@ -120,7 +121,7 @@ local function write_film(out, summary)
   local film, problem = summary.film, summary.film_error
   if film then
     local seconds = math.floor(film.seconds * 100 + 0.5) / 100
-    out:write(("film    %s (%.14g s%s)\n"):format(text.path(film.path), seconds, film.made and "" or ", as it was"))
+    out:write(core.format("film    %s (%.14g s%s)\n", text.path(film.path), seconds, film.made and "" or ", as it was"))
   elseif problem then
     out:write("film    ", text.problem(problem), "\n")
     if problem.hint then out:write("        ", text.clean(problem.hint), "\n") end
@@ -164,7 +165,7 @@ local function write(out, plan, summary, options)
   name_width = math.min(name_width, 32)
 
   local title = summary.title and text.clean(summary.title) .. ": " or ""
-  local pending = more > 0 and (", about %.14g more not yet reported"):format(more) or ""
+  local pending = more > 0 and core.format(", about %.14g more not yet reported", more) or ""
   out:write(("%s%d of %d scenes done, %s%s\n"):format(paint("title", title), count(summary, "fetched") + count(summary, "reused"),
     #summary.scenes - left, text.credits(summary.credits, options.sandbox), pending))
   if fold then out:write(("  %s\n"):format(paint("reused", count(summary, "reused") .. " reused"))) end
@@ -173,7 +174,7 @@ local function write(out, plan, summary, options)
   write_film(out, summary)
   if options.spent then
     out:write(("the board has cost %s so far%s\n"):format(text.credits(options.spent, options.sandbox),
-      options.promised > 0 and (", and about %.14g more is not yet reported"):format(options.promised) or ""))
+      options.promised > 0 and core.format(", and about %.14g more is not yet reported", options.promised) or ""))
   end
   write_interrupted(out, summary, options)
   out:flush()

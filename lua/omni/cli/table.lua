@@ -3,6 +3,7 @@
 --
 -- All texts are cleaned here.
 
+local core = require "omni.core"
 local text = require "omni.cli.text"
 
 local GAP <const> = 2       -- columns between two columns
@@ -16,7 +17,7 @@ local READABLE <const> = 24 -- columns from which on a text is wrapped beside wh
 ---  be lists of texts
 
 local function words_of(value)
-  if type(value) == "number" then value = ("%.14g"):format(value) end
+  if type(value) == "number" then value = core.format("%.14g", value) end
   if type(value) == "boolean" then value = value and "yes" or "no" end
   return text.clean(value or "")
 end

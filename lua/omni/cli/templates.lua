@@ -28,7 +28,7 @@ local function gather(called, limit)
 end
 
 local function said(value)
-  if type(value) == "number" then return ("%.14g"):format(value) end
+  if type(value) == "number" then return require("omni.core").format("%.14g", value) end
   return type(value) == "string" and value or nil
 end
 

@@ -64,7 +64,7 @@ end
 
 -- "6 credits", "1 sandbox credit", "2.5 credits"
 local function credits(amount, sandbox)
-  local number = ("%.14g"):format(amount)
+  local number = core.format("%.14g", amount)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
@@ -92,7 +92,7 @@ local function bytes(number)
   if number < 1000 then return ("%d byte%s"):format(number, number == 1 and "" or "s") end
   for _, unit in ipairs { "kB", "MB", "GB", "TB" } do
     number = number / 1000
-    if number < 999.5 or unit == "TB" then return ("%.3g %s"):format(number, unit) end
+    if number < 999.5 or unit == "TB" then return core.format("%.3g %s", number, unit) end
   end
 end
 

@@ -76,7 +76,8 @@ local function write_line(event)
   local text = require "omni.cli.text"
   local what = event.kind .. (event.task_id and " of task " .. event.task_id or "")
   if event.error then return common.say(what .. ": " .. text.problem(event.error)) end
-  io.stdout:write(("%s: %d in %.0f ms%s\n"):format(what, event.status, event.seconds * 1000, event.said and ": " .. event.said or ""))
+  io.stdout:write(require("omni.core").format("%s: %d in %.0f ms%s\n", what, event.status,
+    event.seconds * 1000, event.said and ": " .. event.said or ""))
   io.stdout:flush()
 end
 

@@ -37,7 +37,7 @@ local function draw(clip, path, plan)
   if not part then return not_written(core.clean(problem, 300)) end
   local result
   for _, start in ipairs(plan.starts(found.video.seconds)) do
-    result, failure = tool.run("ffmpeg", tool.words(tool.input(clip, { "-ss", ("%.6f"):format(start) }),
+    result, failure = tool.run("ffmpeg", tool.words(tool.input(clip, { "-ss", core.format("%.6f", start) }),
       "-map", "0:" .. found.video.index, "-fps_mode", "passthrough", "-vf", upright(found.video, plan.width), plan.words,
       "-f", "image2", "-update", "1", "file:" .. part.path))
     if not result then return nil, failure end

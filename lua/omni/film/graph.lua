@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What is done to pictures and sounds, as filter graphs for ffmpeg. Only numbers, and names out of our own tables, stand in them.
 
+local core = require "omni.core"
 local shape = require "omni.film.shape"
 
 local rate <const> = 48000 -- samples a second in every film
@@ -37,7 +38,7 @@ local function sound(stream, start, first, count)
     .. "atrim=start_sample=%d:end_sample=%d,asetpts=N/SR/TB"):format(stream, start, rate, first, first + count)
 end
 
-local function after(seconds) return ("%.6f/TB"):format(seconds) end
+local function after(seconds) return core.format("%.6f/TB", seconds) end
 
 local function stream_of(input, stream) return stream and ("%d:%d"):format(input, stream.index) end
 
@@ -61,7 +62,7 @@ function graph.piece(piece, into, transition)
   local heard = sound(stream_of(0, clip.audio), after(clip.video.start), graph.sample(piece.skip, into), piece.samples)
   if fade == 0 then return ("%s[v];%s[a]"):format(first, heard) end
   local overlap, body = math.min(piece.samples, graph.sample(fade, into)), piece.frames - fade
-  local cross = ("xfade=transition=%s:duration=%.6f:offset=0,format=yuv420p"):format(transition, fade * into.den / into.num)
+  local cross = core.format("xfade=transition=%s:duration=%.6f:offset=0,format=yuv420p", transition, fade * into.den / into.num)
   return table.concat {
     picture(stream_of(1, other.video), other.video, into, 0, fade), "[q];",
     -- xfade works in 4:4:4: only what crosses goes through it
@@ -98,8 +99,8 @@ function graph.film_sound(stream, samples, track)
   local own = ("[%s]asetpts=N/SR/TB"):format(stream)
   if not track then return own .. "[a]" end
   local fade = math.min(rate, samples // 4)
-  return ("%s,volume=%.4f[o];%s,volume=%.4f,afade=t=out:ss=%d:ns=%d[t];[o][t]amix=inputs=2:duration=first:normalize=0,"
-    .. "alimiter=limit=0.97:level=0:latency=1,apad,atrim=end_sample=%d[a]"):format(own, track.clips,
+  return core.format("%s,volume=%.4f[o];%s,volume=%.4f,afade=t=out:ss=%d:ns=%d[t];[o][t]amix=inputs=2:duration=first:normalize=0,"
+    .. "alimiter=limit=0.97:level=0:latency=1,apad,atrim=end_sample=%d[a]", own, track.clips,
     sound(track.stream, "STARTPTS", 0, samples), track.volume, samples - fade, fade, samples)
 end
 

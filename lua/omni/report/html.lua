@@ -20,7 +20,7 @@ end
 
 -- Fit for text and for attributes in double quotes, of HTML and of SVG within it.
 local function escape(value)
-  if type(value) == "number" then return ("%.14g"):format(value) end
+  if type(value) == "number" then return core.format("%.14g", value) end
   if type(value) ~= "string" then error("html: a " .. type(value) .. " can't be shown") end
   return (clean(value):gsub("[&<>\"']", entities))
 end

@@ -2,6 +2,7 @@
 -- The time line: a table for each session, whose rows are scenes, with a bar for what ran when and the same in words.
 -- Positions are SVG attributes in percent: they scale with the page, and need no style of their own (the page's CSP allows none).
 
+local core = require "omni.core"
 local html = require "omni.report.html"
 local plan = require "omni.report.sessions"
 local words = require "omni.report.words"
@@ -37,7 +38,7 @@ local function scale(session)
   return { place = place, ticks = ticks, format = format }
 end
 
-local function percent(value) return ("%.2f%%"):format(value) end
+local function percent(value) return core.format("%.2f%%", value) end
 
 local function axis(along, id)
   local labels, lines = {}, {}

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- How the report says things: states, amounts, stretches of time, points in time.
 
+local core = require "omni.core"
+
 ---@class omni.report.State
 ---@field word string
 ---@field tone "done"|"bad"|"warn"|"busy"|"idle"  its colour
@@ -38,7 +40,7 @@ end
 local function credits(amount, sandbox)
   amount = finite(amount)
   if not amount then return nil end
-  local number = ("%.14g"):format(amount)
+  local number = core.format("%.14g", amount)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
@@ -72,7 +74,7 @@ end
 local function duration(seconds)
   seconds = stretch(seconds)
   if not seconds then return nil end
-  if seconds < 9.95 then return (("%.1f s"):format(seconds):gsub("%.0", "")) end
+  if seconds < 9.95 then return (core.format("%.1f s", seconds):gsub("%.0", "")) end
   local whole = math.floor(seconds + 0.5)
   if whole < 60 then return ("%d s"):format(whole) end
   if whole < 3600 then return ("%d min %02d s"):format(whole // 60, whole % 60) end

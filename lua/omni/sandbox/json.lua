@@ -2,12 +2,8 @@
 -- JSON as the sandbox needs it, on top of omni.json: objects with their fields in an order, a client's own words echoed as they came,
 -- and [] told from {} in what is read.
 
-local cjson = require("cjson").new()
 local core = require "omni.core"
 local written = require "omni.json"
-
-cjson.decode_invalid_numbers(false)
-cjson.decode_max_depth(100)
 
 local null = written.null
 local Raw_mt = {
@@ -101,11 +97,11 @@ end
 local function decode(text)
   if text:find("\0", 1, true) then return nil, "it holds a zero byte" end
   if not utf8.len(text) then return nil, "it isn't UTF-8" end
-  local ok, value = pcall(cjson.decode, text)
-  if not ok then return nil, tostring(value) end
+  local value, problem = core.decode(text)
+  if value == nil then return nil, problem end
   if not text:find "%[%s*%]" then return settled(value) end
   local sign = core.token(16)
-  return settled(cjson.decode(with_signs(text, sign)), sign)
+  return settled(assert(core.decode(with_signs(text, sign))), sign)
 end
 
 -- Where a value that begins at `at` ends (its last byte), in text that is known to be valid JSON.
@@ -136,7 +132,7 @@ local function members(text)
     at = text:find("[^%s,]", at)
     if text:sub(at, at) == "}" then return texts end
     local key_end = value_end(text, at)
-    local key = cjson.decode("[" .. text:sub(at, key_end) .. "]")[1]
+    local key = core.decode("[" .. text:sub(at, key_end) .. "]")[1]
     local from = text:find("[^%s:]", key_end + 1)
     local to = value_end(text, from)
     texts[key] = text:sub(from, to)

@@ -132,7 +132,7 @@ local function encoding(spec, plan)
       spec.image == "png" and "rgb24" or "yuvj420p", "-threads:v", "1", "-f", "image2" }
   end
   return {
-    "-map", "[v]", "-map", "[a]", "-frames:v", tostring(plan.frames), "-t", ("%.6f"):format(plan.seconds),
+    "-map", "[v]", "-map", "[a]", "-frames:v", tostring(plan.frames), "-t", core.format("%.6f", plan.seconds),
     "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", "1",
     "-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart", "-f", "mp4",
   }

@@ -96,7 +96,7 @@ local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- near the ground's
 -- One of ffmpeg's gradients, from colour to colour between two points, slowly turning; small, as light has no edges.
 -- A point outside of the picture would be replaced by a random one.
 local function gradient(name, seconds, small, colours, points, more)
-  return ("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];"):format(
+  return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)
 end
 
@@ -130,7 +130,7 @@ end
 local function facts(spec, seconds, w, h, room)
   local images = type(spec.images) == "table" and #spec.images or spec.images or 0
   local parts = { ("%d × %d"):format(w, h) }
-  if not spec.image then table.insert(parts, 1, ("%g s"):format(seconds)) end
+  if not spec.image then table.insert(parts, 1, core.format("%g s", seconds)) end
   if images > 0 then parts[#parts + 1] = said(images, "image") end
   if spec.video then parts[#parts + 1] = "video" end
   parts[#parts + 1] = ("seed %d"):format(spec.seed or 0)
@@ -173,8 +173,8 @@ end
 
 -- A quiet fifth.
 local function tone(pitch, seconds)
-  return ("aevalsrc=exprs=0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t):s=48000:c=stereo:d=%.6f"):format(
-    pitch, pitch * 1.5, seconds) .. (",afade=d=0.2,afade=t=out:d=0.2:st=%.6f"):format(math.max(0, seconds - 0.2))
+  return core.format("aevalsrc=exprs=0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t):s=48000:c=stereo:d=%.6f",
+    pitch, pitch * 1.5, seconds) .. core.format(",afade=d=0.2,afade=t=out:d=0.2:st=%.6f", math.max(0, seconds - 0.2))
 end
 
 -- Width and height in pixels, both even.
@@ -206,9 +206,9 @@ local function compose(spec, directory, can)
 
   local ground, accent = background(draw, seconds, w, h)
   if not can.gradients then
-    ground = ("color=c=%s:s=%dx%d:r=%d:d=%.6f"):format(colour(draw(), 0.5, 0.2), w, h, rate, seconds)
+    ground = core.format("color=c=%s:s=%dx%d:r=%d:d=%.6f", colour(draw(), 0.5, 0.2), w, h, rate, seconds)
   end
-  local bar = ("color=c=%s:s=%dx%d:r=%d:d=%.6f"):format(accent, w, math.min(w, h) // 180 * 2, rate, seconds)
+  local bar = core.format("color=c=%s:s=%dx%d:r=%d:d=%.6f", accent, w, math.min(w, h) // 180 * 2, rate, seconds)
   local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- it grows from the left edge to the right one
   local filters, texts = "", {}
   if can.font then filters, texts = writing(spec, directory, can.font, accent, seconds, w, h) end

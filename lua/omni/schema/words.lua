@@ -20,7 +20,7 @@ local assets <const> = { file = "a file", frame = "another scene's frame", clip 
 local function shown(value)
   if asset.is(value) then return assets[value.kind] end
   if type(value) == "string" then return ("'%s'"):format((core.clean(value, shown_bytes))) end
-  if type(value) == "number" then return json.number(value) or tostring(value) end
+  if type(value) == "number" then return json.number(value) or core.format("%s", value) end
   if value == null then return "null" end
   if type(value) == "table" and (#value > 0 or json.mark_of(value) == "array") then return "an array" end
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)

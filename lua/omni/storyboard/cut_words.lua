@@ -4,6 +4,7 @@
 --   cut = { "dawn", "storm", transition = { "fade", seconds = 0.5 }, audio = { file "score.mp3", volume = 0.6 }, output = "film.mp4" }
 
 local asset = require "omni.asset"
+local core = require "omni.core"
 local options = require "omni.options"
 local problems = require "omni.storyboard.problem"
 local transitions = require "omni.film.transitions"
@@ -40,8 +41,8 @@ end
 local function number(value, default, field, least, most, fail)
   if value == nil then return default end
   if type(value) == "number" and value >= least and value <= most then return value end
-  local shown = type(value) == "number" and tostring(value) or a(value)
-  fail(("%s: must be a number from %g to %g, not %s"):format(field, least, most, shown), field)
+  local shown = type(value) == "number" and core.format("%s", value) or a(value)
+  fail(core.format("%s: must be a number from %g to %g, not %s", field, least, most, shown), field)
   return default
 end
 

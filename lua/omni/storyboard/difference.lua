@@ -40,7 +40,7 @@ local function shown(value)
   if type(value) == "table" then return next(value) == nil and "{}" or "{ ... }" end
   if type(value) == "number" and math.tointeger(value) then return ("%d"):format(value) end
   if type(value) == "string" then return core.clean(value, SHOWN) end
-  return value == core.json.null and "null" or tostring(value)
+  return value == core.json.null and "null" or core.format("%s", value)
 end
 
 -- The sorted keys of two tables.
@@ -79,8 +79,8 @@ local function compare(old, new, place, tell)
 end
 
 local function decoded(form)
-  local fine, tree = pcall(core.json.decode, form)
-  return fine and type(tree) == "table" and type(tree.input) == "table" and tree or nil
+  local tree = core.decode(form)
+  return type(tree) == "table" and type(tree.input) == "table" and tree or nil
 end
 
 -- What the language calls the things of a scene: place → label.

@@ -2,6 +2,7 @@
 -- The storyboard language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name" {...}, ... }`
 -- (docs/storyboards.md). A board is a plain value. Nothing that runs it changes it.
 
+local core = require "omni.core"
 local cut_words = require "omni.storyboard.cut_words"
 local fields_of = require "omni.storyboard.fields"
 local graph = require "omni.storyboard.graph"
@@ -76,7 +77,8 @@ local function check_fields(fields, fail)
   end
   local budget = fields.budget
   if budget ~= nil and not (type(budget) == "number" and budget >= 0 and budget < math.huge) then
-    fail("field 'budget' must be a number of credits, 0 or more, not " .. (type(budget) == "number" and tostring(budget) or a(budget)),
+    local shown = type(budget) == "number" and core.format("%s", budget) or a(budget)
+    fail("field 'budget' must be a number of credits, 0 or more, not " .. shown,
       "budget")
   end
   local defaults = type(fields.defaults) == "table" and fields.defaults or {}

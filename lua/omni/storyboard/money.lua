@@ -45,8 +45,8 @@ local function reserve(run, record, input)
   local before = run.budget and committed(run)
   if before and before + record.estimate > run.budget + 1e-9 then
     return err.new { code = "over_budget", hint = "raise the budget, or make the film cheaper",
-      message = ("not submitted: it costs about %.14g credits, and %.14g of the budget of %.14g are spent or promised")
-        :format(record.estimate, before, run.budget) }
+      message = core.format("not submitted: it costs about %.14g credits, and %.14g of the budget of %.14g are spent or promised",
+        record.estimate, before, run.budget) }
   end
   record.reserved = true
 end
@@ -75,7 +75,7 @@ local function explain(run, record, problem)
   local one_key = #run.client.keyring == 1
   local balance = one_key and problem.balance or run.client:balance()
   if balance and record.estimate then
-    problem.hint = ("the scene costs about %.14g credits; the account has %.14g; buy credits at %s"):format(
+    problem.hint = core.format("the scene costs about %.14g credits; the account has %.14g; buy credits at %s",
       record.estimate, balance, core.pages.billing)
   end
 end

@@ -4,6 +4,7 @@
 -- What is wrong is a table { message, field, hint }.
 
 local asset = require "omni.asset"
+local core = require "omni.core"
 local input = require "omni.input"
 local options = require "omni.options"
 local references = require "omni.storyboard.references"
@@ -33,7 +34,7 @@ local function window(given, field)
     local value = given[name]
     if value ~= nil and not (type(value) == "number" and value >= 0 and value <= 86400) then
       return nil, { field = field, message = ("%s: '%s' must be a number of seconds, 0 or more, not %s"):format(field, name,
-        type(value) == "number" and tostring(value) or a(value)) }
+        type(value) == "number" and core.format("%s", value) or a(value)) }
     end
   end
   local from, to = given.from, given.to

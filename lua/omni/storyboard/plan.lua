@@ -142,10 +142,10 @@ end
 local function said_unknown(row)
   local parts = { os.date("submitted %Y-%m-%d %H:%M:%S", math.floor(row.intended_at)) }
   parts[#parts + 1] = row.message and core.clean(row.message, 200) or "omni ended before the answer came"
-  if row.estimate then parts[#parts + 1] = ("it may have cost %.14g credits"):format(row.estimate) end
+  if row.estimate then parts[#parts + 1] = core.format("it may have cost %.14g credits", row.estimate) end
   if row.balance_before then
-    parts[#parts + 1] = ("balance %.14g before%s"):format(row.balance_before,
-      row.balance_after and (", %.14g after"):format(row.balance_after) or "")
+    parts[#parts + 1] = core.format("balance %.14g before%s", row.balance_before,
+      row.balance_after and core.format(", %.14g after", row.balance_after) or "")
   end
   return table.concat(parts, "; ")
 end

@@ -246,14 +246,14 @@ local function refusal(plan, budget)
     return refuse("price_unknown", ("there is a budget, but not every price is known%s")
       :format(plan.error and " (" .. plan.error.message .. ")" or ""), "run it without a budget to go on all the same")
   elseif budget and plan.credits > budget + 1e-9 then
-    return refuse("over_budget", ("the plan costs about %.14g credits, the budget is %.14g"):format(plan.credits, budget),
+    return refuse("over_budget", core.format("the plan costs about %.14g credits, the budget is %.14g", plan.credits, budget),
       "raise the budget, or make the film cheaper (shorter scenes, a lower resolution)")
   elseif of_board and plan.credits > 0 and plan.spent + plan.credits > of_board + 1e-9 then
-    return refuse("over_budget", ("the plan costs about %.14g credits, %.14g are spent, and the board's budget is %.14g")
-      :format(plan.credits, plan.spent, of_board), "raise the board's budget, or make the film cheaper")
+    return refuse("over_budget", core.format("the plan costs about %.14g credits, %.14g are spent, and the board's budget is %.14g",
+      plan.credits, plan.spent, of_board), "raise the board's budget, or make the film cheaper")
   elseif plan.balance and plan.credits > plan.balance then
-    return refuse("insufficient_credits", ("the plan costs about %.14g credits; the account has %.14g")
-      :format(plan.credits, plan.balance), core.codes[402].hint)
+    return refuse("insufficient_credits", core.format("the plan costs about %.14g credits; the account has %.14g",
+      plan.credits, plan.balance), core.codes[402].hint)
   end
 end
 
@@ -284,7 +284,7 @@ local function run_board(board, given)
     problem = refusal(plan, given.budget)
     local asked = given.yes or given.budget or board.budget or given.client.play
     if not problem and plan.submits > 0 and not asked then
-      local cost = plan.complete and ("about %.14g credits"):format(plan.credits) or "an unknown price"
+      local cost = plan.complete and core.format("about %.14g credits", plan.credits) or "an unknown price"
       problem = err.new { code = "no_consent", hint = "give a budget, or yes = true",
         message = ("nothing was submitted: the plan costs %s, and nobody said yes"):format(cost) }
     end

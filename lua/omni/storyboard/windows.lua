@@ -2,6 +2,7 @@
 -- The word `windows`: one scene for each stretch of a long film, `windows(file "long.mp4", 8) { prompt = "...", name = "street" }`.
 
 local asset = require "omni.asset"
+local core = require "omni.core"
 local problems = require "omni.storyboard.problem"
 local scenes = require "omni.storyboard.scene"
 
@@ -84,7 +85,7 @@ local function windows(source, seconds)
   end
   if type(seconds) ~= "number" or not (seconds >= 1 and seconds <= 86400) then
     fail(where, "the stretches' length must be a number of seconds, 1 or more, not "
-      .. (type(seconds) == "number" and tostring(seconds) or a(seconds)))
+      .. (type(seconds) == "number" and core.format("%s", seconds) or a(seconds)))
   end
   local found, bad = require("omni.film").probe(source.path)
   if not found then fail(where, bad.message, nil, bad.hint) end

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// What the program inherits from whoever starts it, put into a known state.
+#include "inherited.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+// A closed stdin stays one that can't be read, a closed stdout one that can't be written: /dev/null stands there, opened
+// for the opposite.
+static void fill_descriptors(void) {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+static void nothing(int number) {
+  (void)number;
+}
+
+void inherited_reset(void) {
+  fill_descriptors();
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGCHLD, &action, NULL);
+  action.sa_handler = nothing; // unlike SIG_IGN not inherited: what a script starts dies of SIGPIPE as it should
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGPIPE, &action, NULL);
+  sigaction(SIGXFSZ, &action, NULL);
+  umask(umask(0) & ~(mode_t)0700);
+}
+
+void inherited_unblock(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}

@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: MIT
+-- The program in a world that somebody else has arranged: signals, descriptors, limits, the umask, where Lua looks for modules.
+local env = require "helper.env"
+local program = require "helper.program"
+
+local files
+
+before_each(function() files = env.directory() end)
+after_each(function() files:close() end)
+
+-- Runs a shell command in a folder of its own, with "$OMNI" as the program and an environment that knows no key and no home.
+local function shell(command, environment)
+  local words = { OMNI = program.binary, HOME = files.path, PATH = os.getenv "PATH", XDG_STATE_HOME = files:file "state" }
+  for name, value in pairs(environment or {}) do words[name] = value end
+  local list = {}
+  for name, value in pairs(words) do list[#list + 1] = env.quote(name .. "=" .. value) end
+  local pipe = assert(io.popen(("cd %s && env -i %s sh -c %s 2>err"):format(env.quote(files.path), table.concat(list, " "),
+    env.quote(command))))
+  local out = pipe:read "a"
+  local _, how, code = pipe:close()
+  return { code = how == "exit" and code or -code, out = out, err = env.read(files:file "err") }
+end
+
+-- Runs a program with what a line of Python does to its process before.
+local function python(line, arguments, environment)
+  return shell(("python3 -c 'import os, signal, sys, resource; %s; os.execv(sys.argv[1], sys.argv[1:])' \"$OMNI\" %s")
+    :format(line, arguments), environment)
+end
+
+describe("the program started", function()
+  it("with SIGCHLD ignored learns how ffmpeg ended", function()
+    env.write(files:file "film.lua", 'return storyboard { cut = false, scene "a" { prompt = "A boat." } }')
+    env.write(files:file "ffmpeg", [[#!/bin/sh
+case " $* " in *" encoder=libx264 "*) echo Encoder libx264;; *" -h "*) ;; *) exit 7;; esac
+]])
+    os.execute("chmod +x " .. env.quote(files:file "ffmpeg"))
+    local result = python("signal.signal(signal.SIGCHLD, signal.SIG_IGN)", "run film.lua --sandbox --seconds 0.05",
+      { PATH = files.path .. ":" .. os.getenv "PATH" })
+    assert.matches("exit code 7", result.err .. result.out)
+  end)
+
+  it("with every signal blocked can be interrupted", function()
+    env.write(files:file "s.lua", "io.stdout:write('ready\\n'):flush() omni.loop.park()")
+    local result = shell([[
+      python3 -c 'import os, signal, sys
+signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys.argv[1], sys.argv[1:])' "$OMNI" lua s.lua > out &
+      until grep -q ready out 2>/dev/null; do :; done
+      kill -TERM $!
+      wait $!]])
+    assert.equal(130, result.code, result.err)
+  end)
+
+  it("with a limit on the size of files reports a file that is too large, and lives", function()
+    env.write(files:file "large.lua", [[
+      local file = io.open("large", "w")
+      file:setvbuf "no"
+      print((select(2, file:write(("x"):rep(3000000)))))
+    ]])
+    local result = shell('ulimit -f 2000; "$OMNI" lua large.lua')
+    assert.same({ 0, "File too large\n" }, { result.code, result.out })
+    result = shell('ulimit -f 10; "$OMNI" status') -- too small even for the program's own modules
+    assert.equal(1, result.code)
+    assert.matches("can't start: .*File too large\n.*ulimit %-f", result.err)
+  end)
+
+  it("hands its own programs nothing of that: they die of a broken pipe and of a signal", function()
+    env.write(files:file "s.lua", [[
+      local how, code = select(2, os.execute "kill -PIPE $$")
+      print(how, code)
+      local child = assert(omni.process({ "sh", "-c", "kill -XFSZ $$" }))
+      print(child.signal)
+    ]])
+    local result = python("signal.pthread_sigmask(signal.SIG_BLOCK, [13, 25])", "lua s.lua")
+    assert.same({ 0, "signal\t13\n25\n" }, { result.code, result.out })
+  end)
+
+  it("with closed descriptors opens no file in their place", function()
+    env.write(files:file "s.lua", [[
+      local file = assert(io.open("kept", "w"))
+      print "to stdout"
+      io.stderr:write "to stderr\n"
+      file:write "kept"
+      file:close()
+    ]])
+    local result = shell '"$OMNI" lua s.lua <&- >&- 2>&-'
+    assert.equal(1, result.code) -- nobody can see what was printed
+    assert.equal("kept", env.read(files:file "kept"))
+    assert.equal(2, shell('"$OMNI" lua - <&-').code) -- nothing can be read there
+    assert.equal(0, shell('"$OMNI" lua s.lua 2>&-').code)
+  end)
+
+  it("with a umask that takes the owner's rights makes files and folders that it can use", function()
+    env.write(files:file "film.lua", 'return storyboard { cut = false, scene "a" { prompt = "A boat." } }')
+    local result = shell('umask 0777; PATH=/nonexistent "$OMNI" run film.lua --sandbox --seconds 0.05')
+    assert.equal(0, result.code, result.err)
+    assert.equal("700\n", env.output("stat -c %a " .. env.quote(files:file "film.omni")))
+  end)
+end)
+
+describe("the program's modules", function()
+  -- In the working directory lie modules that must not be run.
+  local function traps()
+    for _, name in ipairs { "cjson", "argparse", "omni", "inspect" } do
+      env.write(files:file(name .. ".lua"), 'io.open("ran", "w"):close()')
+    end
+  end
+
+  it("don't come from the working directory", function()
+    traps()
+    for _, path in ipairs { "", "./?.lua", "?.lua;;" } do
+      local result = shell('"$OMNI" status', path ~= "" and { LUA_PATH = path, LUA_PATH_5_4 = path } or nil)
+      assert.equal(0, result.code, result.err)
+    end
+    assert.is_nil(env.read(files:file "ran"))
+  end)
+
+  it("don't come from where LUA_PATH and LUA_CPATH point another Lua, and LUA_INIT isn't run", function()
+    local result = shell('"$OMNI" status', { LUA_PATH = "/opt/torch/share/lua/5.1/?.lua", LUA_CPATH = "/opt/torch/lib/lua/5.1/?.so",
+      LUA_INIT = "os.exit(9)", LUA_INIT_5_4 = "os.exit(9)" })
+    assert.equal(0, result.code, result.err)
+  end)
+
+  it("may come from a folder that LUA_PATH names, where the system has none", function()
+    env.output(("mkdir %s"):format(env.quote(files:file "rocks")))
+    env.write(files:file "rocks/extra.lua", "return 'extra'")
+    env.write(files:file "s.lua", "print(require 'extra', package.path:find('//', 1, true))")
+    local result = shell('"$OMNI" lua s.lua', { LUA_PATH = files:file "rocks/?.lua" })
+    assert.same({ 0, "extra\tnil\n" }, { result.code, result.out })
+  end)
+
+  it("leave a script its own: beside it, in the working directory, and where LUA_PATH says", function()
+    env.output(("mkdir %s %s"):format(env.quote(files:file "scripts"), env.quote(files:file "lib")))
+    env.write(files:file "scripts/beside.lua", "return 'beside'")
+    env.write(files:file "lib/named.lua", "return 'named'")
+    env.write(files:file "here.lua", "return 'here'")
+    env.write(files:file "scripts/s.lua", "print(require 'beside', require 'named', require 'here')")
+    local result = shell('"$OMNI" lua scripts/s.lua', { LUA_PATH = "lib/?.lua;;" })
+    assert.matches("^beside\t.*named.*here", result.out)
+    assert.equal(0, result.code, result.err)
+  end)
+end)
