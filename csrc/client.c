@@ -167,6 +167,53 @@ static int exchange_progress(lua_State *L) {
   return 3;
 }
 
+// stamp(exchange) → what PATH.part keeps as long as nobody else writes to it, or nil: see download
+static int exchange_stamp(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  char stamp[STAMP_SIZE];
+  if (!x->file) return 0;
+  download_stamp(x->file, stamp);
+  lua_pushstring(L, stamp);
+  return 1;
+}
+
+// A download whose bytes are all there, and that has no name yet.
+static exchange *check_whole(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  if ((x->state != DONE && x->state != TOLD) || x->kind != DOWNLOAD || !x->file || x->kept) luaL_error(L, "not a download that is whole");
+  return x;
+}
+
+// head(exchange, most) → the first bytes of the file, its Content-Encoding | nil, PATH.part; nil, message when they can't be read
+static int exchange_head(lua_State *L) {
+  exchange *x = check_whole(L);
+  lua_Integer most = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, most > 0 && most <= 65536, 2, "must be 1 to 65536");
+  luaL_Buffer head;
+  ssize_t got = download_head(x->file, luaL_buffinitsize(L, &head, (size_t)most), (size_t)most);
+  if (got < 0) return luaL_fileresult(L, 0, download_part(x->file));
+  luaL_pushresultsize(&head, (size_t)got);
+  lua_pushstring(L, exchange_header(x, "Content-Encoding"));
+  lua_pushstring(L, download_part(x->file));
+  return 3;
+}
+
+// keep(exchange, replace): gives the file its name; the exchange isn't done then until that is over
+static int exchange_keep(lua_State *L) {
+  exchange *x = check_whole(L);
+  bool replace = lua_toboolean(L, 2);
+  lua_getiuservalue(L, 1, CLIENT_VALUE);
+  client *c = lua_touserdata(L, -1);
+  pool_keep(&c->pool, x, replace);
+  return 0;
+}
+
+// discard(exchange): what came is of no use; nothing of it stays
+static int exchange_discard(lua_State *L) {
+  download_restart(check_whole(L)->file);
+  return 0;
+}
+
 // sends(exchange) → how often libcurl was about to send a submit (more than once: it was stopped)
 static int exchange_sends(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
@@ -192,6 +239,8 @@ static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events"
                                           {"__close", client_close},   {NULL, NULL}};
 
 static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done},   {"progress", exchange_progress},
+                                            {"head", exchange_head},       {"keep", exchange_keep},   {"discard", exchange_discard},
+                                            {"stamp", exchange_stamp},
                                             {"sends", exchange_sends},   {"close", exchange_close}, {"__close", exchange_close},
                                             {NULL, NULL}};
 

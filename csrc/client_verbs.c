@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "file.h"
 #include "task.h"
 
 #define API "/api/v1/client/job/"
@@ -153,33 +154,38 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// download(client, owner, url, path, offset, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
-// failure at once. validator and total: what the server said of the file whose beginning PATH.part holds.
+// download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
+// failure at once. offset and stamp: what an earlier try left of PATH.part; validator and total: what the server said of the file then.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   size_t length;
   const char *url = luaL_checklstring(L, 3, &length);
   const char *path = luaL_checkstring(L, 4);
   lua_Integer offset = luaL_optinteger(L, 5, 0);
-  const char *validator = luaL_optstring(L, 6, NULL);
-  lua_Integer total = luaL_optinteger(L, 7, -1);
+  const char *stamp = luaL_optstring(L, 6, NULL), *validator = luaL_optstring(L, 7, NULL);
+  lua_Integer total = luaL_optinteger(L, 8, -1);
   luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
   luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
   if (push_if_refused(L, c, url)) return 2;
   exchange *x = new_exchange(L, c, DOWNLOAD);
-  x->asked_from = offset;
   set_url(L, x, url, "");
-  x->expected_total = offset > 0 ? total : -1;
-  if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
-  if (offset > 0) add_range(L, x);
-  if ((x->file = download_open(path, offset))) return start(L, c, x);
+  if ((x->file = download_open(path, offset, stamp))) {
+    x->asked_from = offset = download_offset(x->file);
+    x->expected_total = offset > 0 ? total : -1;
+    if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
+    if (offset > 0) add_range(L, x);
+    return start(L, c, x);
+  }
   int error = errno;
   exchange_release(x);
   lua_pushnil(L);
-  lua_pushfstring(L, "%s can't be written: %s", path,
-                  error == EWOULDBLOCK ? "another download is writing to it"
-                  : error == ELOOP     ? "its .part is a symbolic link"
-                                       : strerror(error));
+  if (error == EEXIST)
+    lua_pushfstring(L, "%s can't be written: it is no regular file", path);
+  else
+    lua_pushfstring(L, "%s.part can't be written: %s", path,
+                    error == EWOULDBLOCK ? "another download is writing to it"
+                    : error == EMLINK    ? "it has other names, too"
+                                         : file_problem(error));
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
   return 2;
@@ -214,7 +220,7 @@ static int client_upload(lua_State *L) {
   int error = errno;
   exchange_release(x);
   lua_pushnil(L);
-  lua_pushfstring(L, "%s can't be read: %s", path, error == EINVAL ? "it isn't a file" : strerror(error));
+  lua_pushfstring(L, "%s can't be read: %s", path, file_problem(error));
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
   return 2;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "core_parts.h"
+#include "file.h"
 #include "system.h"
 
 #define DIGEST "omni.digest"
@@ -114,16 +115,11 @@ static void release(job *j) {
   j->fd = j->wake = -1;
 }
 
-// Opens a regular file and nothing else: opening a device can have effects, a pipe would wait. False with the problem noted.
+// False with the problem noted.
 static bool open_file(job *j, const char *path) {
-  bool fine = stat(path, &j->info) == 0;
-  if (fine && S_ISREG(j->info.st_mode)) {
-    j->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    fine = j->fd >= 0 && fstat(j->fd, &j->info) == 0;
-  }
-  if (!fine) j->error = errno;
-  else if (!S_ISREG(j->info.st_mode)) j->problem = "it is not a file";
-  return fine && !j->problem;
+  j->fd = file_open(path, O_RDONLY, 0, &j->info);
+  if (j->fd < 0) j->problem = file_problem(errno);
+  return j->fd >= 0;
 }
 
 // False with the problem noted.

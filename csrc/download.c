@@ -14,11 +14,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
+
 enum { IDLE, FINISHING, FINISHED, ABANDONED };
 
 struct download {
   char *path, *part;
   int fd, wake, error;
+  bool replace;
   int64_t offset;
   atomic_int state;
 };
@@ -31,27 +34,42 @@ static void release(download *file) {
   free(file);
 }
 
-download *download_open(const char *path, int64_t offset) {
+// Whether PATH.part is the open file; another download may have renamed it, another program may have removed it.
+static bool is_at_part(const download *file) {
+  struct stat open, now;
+  return fstat(file->fd, &open) == 0 && lstat(file->part, &now) == 0 && open.st_ino == now.st_ino && open.st_dev == now.st_dev;
+}
+
+void download_stamp(const download *file, char stamp[STAMP_SIZE]) {
+  struct stat info;
+  *stamp = '\0';
+  if (fstat(file->fd, &info) == 0) system_stamp(&info, stamp);
+}
+
+download *download_open(const char *path, int64_t offset, const char *stamp) {
   download *file = calloc(1, sizeof *file);
   if (!file) return NULL;
   file->fd = file->wake = -1;
-  file->offset = offset;
   file->path = strdup(path);
   struct stat info;
   if (!file->path || asprintf(&file->part, "%s.part", path) < 0) {
     file->part = NULL;
     errno = ENOMEM;
   } else if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-    errno = S_ISDIR(info.st_mode) ? EISDIR : EEXIST; // never a device or a socket replaced by a film
-  } else if ((file->fd = open(file->part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666)) >= 0 &&
+    errno = EEXIST; // never a device or a socket replaced by a film
+  } else if ((file->fd = file_open(file->part, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) >= 0 &&
              flock(file->fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->fd, &info) == 0) {
-    struct stat now; // another download may have finished, and renamed the file, between open and lock
-    if (stat(file->part, &now) != 0 || now.st_ino != info.st_ino || now.st_dev != info.st_dev)
-      errno = EWOULDBLOCK;
-    else if (info.st_size < offset)
-      errno = ERANGE;
-    else if (ftruncate(file->fd, offset) == 0 && lseek(file->fd, offset, SEEK_SET) == offset)
-      return file;
+    char now[STAMP_SIZE];
+    system_stamp(&info, now);
+    if (info.st_nlink > 1) {
+      errno = EMLINK; // what is written here would be written there, too
+    } else if (!is_at_part(file)) {
+      errno = EWOULDBLOCK; // another download has finished, and renamed the file, between open and lock
+    } else {
+      file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
+      // One that is as long already keeps its stamp: behind a redirect it is opened again.
+      if ((info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0) && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
+    }
   }
   int error = errno;
   release(file);
@@ -59,8 +77,19 @@ download *download_open(const char *path, int64_t offset) {
   return NULL;
 }
 
+const char *download_part(const download *file) {
+  return file->part;
+}
+
 int64_t download_offset(const download *file) {
   return file->offset;
+}
+
+ssize_t download_head(const download *file, void *bytes, size_t size) {
+  ssize_t got;
+  do got = pread(file->fd, bytes, size, 0);
+  while (got < 0 && errno == EINTR);
+  return got;
 }
 
 bool download_restart(download *file) {
@@ -94,10 +123,10 @@ static int sync_folder(const char *path) {
 static void *finish(void *argument) {
   download *file = argument;
   int error = 0;
-  if (fsync(file->fd) != 0 || rename(file->part, file->path) != 0)
-    error = errno;
-  else
-    error = sync_folder(file->path);
+  if (fsync(file->fd) != 0) error = errno;
+  else if (!is_at_part(file)) error = ESTALE;
+  else if (file->replace ? rename(file->part, file->path) != 0 : !file_rename_new(file->part, file->path)) error = errno;
+  else error = sync_folder(file->path);
   file->error = error;
   int wake = file->wake, expected = FINISHING;
   file->wake = -1;
@@ -109,7 +138,8 @@ static void *finish(void *argument) {
   return NULL;
 }
 
-bool download_finish(download *file, int wake) {
+bool download_finish(download *file, int wake, bool replace) {
+  file->replace = replace;
   if ((file->wake = fcntl(wake, F_DUPFD_CLOEXEC, 0)) < 0) return false;
   atomic_store(&file->state, FINISHING);
   sigset_t all, before; // signals are for the thread that runs Lua
@@ -130,12 +160,13 @@ bool download_finish(download *file, int wake) {
 bool download_finished(download *file, int *error) {
   if (atomic_load(&file->state) != FINISHED) return false;
   *error = file->error;
+  if (file->error) atomic_store(&file->state, IDLE); // it may be tried once more
   return true;
 }
 
 void download_close(download *file) {
   int expected = FINISHING;
   if (!file || atomic_compare_exchange_strong(&file->state, &expected, ABANDONED)) return;
-  if (atomic_load(&file->state) == IDLE && file->offset == 0) unlink(file->part); // nothing that could be gone on from
+  if (atomic_load(&file->state) == IDLE && file->offset == 0 && is_at_part(file)) unlink(file->part); // nothing that could be gone on from
   release(file);
 }

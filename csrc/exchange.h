@@ -60,6 +60,7 @@ typedef struct exchange {
   int64_t asked_from, total;        // -1 when the total isn't known
   int file_error;
   bool body_seen, wrong_range, discarded;
+  bool kept; // of a download: its file has its name
 
   bool proxied;            // the connection is a proxy's
   refused_address refused; // the last address that it was kept from; its text is empty when there was none

@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "exchange.h"
+#include "file.h"
 #include "redact.h"
 #include "task.h"
 
@@ -152,8 +153,12 @@ static void set_redirect(lua_State *L, const exchange *x) {
 static bool push_download(lua_State *L, exchange *x) {
   bool whole = x->status == 200 || x->status == 206;
   if (x->file_error) {
-    lua_pushfstring(L, "the file can't be written: %s", strerror(x->file_error));
-    failure_push(L, "io", lua_tostring(L, -1), false);
+    bool replaced = x->file_error == ESTALE;
+    lua_pushfstring(L, replaced ? "%s was removed or replaced while it was written" : "%s can't be written: %s", download_part(x->file),
+                    file_problem(x->file_error));
+    failure_push(L, "io", lua_tostring(L, -1), replaced);
+    lua_pushboolean(L, x->file_error == EEXIST);
+    lua_setfield(L, -2, "exists");
   } else if (x->too_large) {
     failure_push(L, "too_large", "the file is larger than max_download_bytes allows", false);
   } else if (x->wrong_range) {
@@ -174,8 +179,14 @@ static bool push_download(lua_State *L, exchange *x) {
     lua_pushinteger(L, download_offset(x->file));
     return true;
   }
-  lua_pushinteger(L, x->wrong_range || x->status == 416 ? 0 : x->file ? download_offset(x->file) : 0);
+  lua_pushinteger(L, x->wrong_range || x->status == 416 || x->file_error == ESTALE ? 0 : x->file ? download_offset(x->file) : 0);
   lua_setfield(L, -2, "offset");
+  if (x->file) {
+    char stamp[STAMP_SIZE];
+    download_stamp(x->file, stamp);
+    lua_pushstring(L, stamp);
+    lua_setfield(L, -2, "stamp");
+  }
   if (whole && exchange_validator(x)) {
     lua_pushstring(L, exchange_validator(x));
     lua_setfield(L, -2, "validator");

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
+
 static const int64_t largest = INT64_C(1) << 40;
 
 static struct flock byte(int64_t number) {
@@ -30,12 +32,9 @@ static bool take_any(session *s) {
 
 bool session_take(session *s, const char *file) {
   struct stat info;
-  if ((s->fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)) < 0) return false;
-  bool fine = fstat(s->fd, &info) == 0;
-  if (fine && (!S_ISREG(info.st_mode) || (info.st_mode & 077) != 0)) {
-    errno = EACCES;
-    fine = false;
-  }
+  if ((s->fd = file_open(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &info)) < 0) return false;
+  bool fine = (info.st_mode & 077) == 0;
+  if (!fine) errno = EACCES;
   if (fine && fchmod(s->fd, 0600) == 0 && take_any(s)) return true; // whatever the umask took from a new one
   int error = errno;
   session_release(s);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "listener.h"
 
 enum { BLOCK = 65536 }; // bytes that are sent at a time
@@ -68,9 +69,8 @@ struct MHD_Response *answer_from_file(listener *l, const char *file, lua_Integer
                                       const char **why) {
   struct stat s;
   uint64_t offset = (uint64_t)from;
-  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); // a pipe must not block
-  if (fd < 0 || fstat(fd, &s) != 0) *why = strerror(errno);
-  else if (!S_ISREG(s.st_mode)) *why = "not a file";
+  int fd = file_open(file, O_RDONLY, 0, &s);
+  if (fd < 0) *why = file_problem(errno);
   else if (offset > (uint64_t)s.st_size) *why = "the file is shorter";
   else if (length >= 0 && (uint64_t)length > (uint64_t)s.st_size - offset) *why = "the file is shorter";
   if (*why) {

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "listener.h"
 
 enum { MOST_FILE = 1 << 20 }; // bytes
@@ -47,10 +48,7 @@ static void forget(gnutls_datum_t *text) {
 }
 
 // Why the open file can't be read whole into `text`, or NULL.
-static const char *read_open(int fd, bool secret, gnutls_datum_t *text) {
-  struct stat s;
-  if (fstat(fd, &s) != 0) return strerror(errno);
-  if (!S_ISREG(s.st_mode)) return "not a file";
+static const char *read_open(int fd, struct stat s, bool secret, gnutls_datum_t *text) {
   if (secret && (s.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     return "it can be read by other users of this machine, so it isn't used (chmod 600)";
   if (s.st_size > MOST_FILE) return "too large";
@@ -66,9 +64,10 @@ static const char *read_open(int fd, bool secret, gnutls_datum_t *text) {
 }
 
 static const char *read_file(const char *path, bool secret, gnutls_datum_t *text) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); // a pipe must not block
-  if (fd < 0) return strerror(errno);
-  const char *why = read_open(fd, secret, text);
+  struct stat s;
+  int fd = file_open(path, O_RDONLY, 0, &s);
+  if (fd < 0) return file_problem(errno);
+  const char *why = read_open(fd, s, secret, text);
   close(fd);
   return why;
 }

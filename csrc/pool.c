@@ -160,20 +160,25 @@ static void finish(pool *p, exchange *x, CURLcode outcome) {
   curl_multi_remove_handle(p->multi, x->slot->easy);
   p->running--;
   exchange_finished(x, outcome);
-  bool whole = x->kind == DOWNLOAD && outcome == CURLE_OK && !x->discarded && !x->too_large && !x->file_error &&
-               (x->status == 200 || x->status == 206) && (x->total < 0 || download_offset(x->file) == x->total);
-  if (whole && download_finish(x->file, p->wake)) {
-    move(p, x, FINISHING);
-    return;
-  }
-  if (whole) x->file_error = errno;
   move(p, x, DONE);
+}
+
+void pool_keep(pool *p, exchange *x, bool replace) {
+  x->file_error = 0;
+  if (download_finish(x->file, p->wake, replace)) {
+    move(p, x, FINISHING);
+  } else {
+    x->file_error = errno;
+    move(p, x, DONE);
+  }
 }
 
 static void take_synced(pool *p) {
   for (exchange *x = p->lists[FINISHING].first, *next; x; x = next) {
     next = x->next;
-    if (download_finished(x->file, &x->file_error)) move(p, x, DONE);
+    if (!download_finished(x->file, &x->file_error)) continue;
+    x->kept = x->file_error == 0;
+    move(p, x, DONE);
   }
 }
 

@@ -28,6 +28,8 @@ bool pool_open(pool *p, int max_connections); // how many connections are kept w
 void pool_close(pool *p);
 // Starts a new exchange; one that can't be started is done at once.
 void pool_start(pool *p, exchange *x);
+// Gives the file of a whole download its name, which takes a while: the exchange is done once more when that is over.
+void pool_keep(pool *p, exchange *x, bool replace);
 // Does what is due; never blocks.
 void pool_step(pool *p);
 // Seconds until the next step is due; negative when only the descriptor tells.

@@ -22,6 +22,7 @@
 #include <wchar.h>
 
 #include "core_parts.h"
+#include "file.h"
 
 // --- text
 
@@ -177,6 +178,49 @@ void system_stamp(const struct stat *status, char stamp[STAMP_SIZE]) {
            status->st_ctim.tv_nsec);
 }
 
+// nil, "PATH: why", errno; after file_open
+static int push_file_problem(lua_State *L, const char *path) {
+  int error = errno;
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s: %s", path, file_problem(error));
+  lua_pushinteger(L, error);
+  return 3;
+}
+
+static int close_stream(lua_State *L) {
+  luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+  return luaL_fileresult(L, fclose(stream->f) == 0, NULL);
+}
+
+// open(path, "r" or "x") → a file of Lua's | nil, message, errno
+static int open_file(lua_State *L) {
+  static const char *const modes[] = {"r", "x", NULL};
+  const char *path = check_path(L, 1);
+  bool reads = luaL_checkoption(L, 2, "r", modes) == 0;
+  luaL_Stream *stream = lua_newuserdatauv(L, sizeof *stream, 0);
+  stream->closef = NULL; // closed, for now
+  luaL_getmetatable(L, LUA_FILEHANDLE);
+  if (lua_isnil(L, -1)) return luaL_error(L, "the library io is not open");
+  lua_setmetatable(L, -2);
+  struct stat info;
+  int fd = file_open(path, reads ? O_RDONLY : O_WRONLY | O_CREAT | O_EXCL, 0666, &info);
+  if (fd < 0) return push_file_problem(L, path);
+  if (!(stream->f = fdopen(fd, reads ? "r" : "w"))) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return luaL_fileresult(L, 0, path);
+  }
+  stream->closef = close_stream;
+  return 1;
+}
+
+// rename_new(from, to) → true | nil, message, errno
+static int rename_new(lua_State *L) {
+  const char *from = check_path(L, 1), *to = check_path(L, 2);
+  return luaL_fileresult(L, file_rename_new(from, to), to);
+}
+
 static int file_status(lua_State *L) {
   const char *path = check_path(L, 1);
   struct stat status;
@@ -259,7 +303,8 @@ static int lock(lua_State *L) {
   int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
   *fd = -1;
   luaL_setmetatable(L, LOCK);
-  if ((*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666)) < 0) return luaL_fileresult(L, 0, path);
+  struct stat info;
+  if ((*fd = file_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) < 0) return push_file_problem(L, path);
   // A file system that knows no locks is used without.
   if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
   lua_pushnil(L);
@@ -278,6 +323,8 @@ static const luaL_Reg functions[] = {{"now", now},
                                      {"make_temporary_directory", make_temporary_directory},
                                      {"remove", remove_path},
                                      {"lock", lock},
+                                     {"open", open_file},
+                                     {"rename_new", rename_new},
                                      {NULL, NULL}};
 
 void system_open(lua_State *L) {

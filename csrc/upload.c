@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
+
 struct upload {
   int fd;
   int64_t size, offset;
@@ -18,13 +20,9 @@ upload *upload_open(const char *path) {
   upload *file = calloc(1, sizeof *file);
   if (!file) return NULL;
   struct stat info;
-  // Opening a pipe must not wait for its other end, opening a terminal must not make it ours.
-  if ((file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) >= 0 && fstat(file->fd, &info) == 0) {
-    if (S_ISREG(info.st_mode)) {
-      file->size = info.st_size, file->modified = info.st_mtim;
-      return file;
-    }
-    errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+  if ((file->fd = file_open(path, O_RDONLY, 0, &info)) >= 0) {
+    file->size = info.st_size, file->modified = info.st_mtim;
+    return file;
   }
   int error = errno;
   upload_close(file);

@@ -10,7 +10,7 @@
 
 typedef struct upload upload;
 
-// Opens a regular file. NULL and errno on failure; errno is EISDIR for a folder, EINVAL for what else isn't a file.
+// Opens a regular file. NULL and errno (file_problem) on failure.
 upload *upload_open(const char *path);
 // How many bytes it has; how many of them have been read.
 int64_t upload_size(const upload *file);

@@ -54,7 +54,8 @@ describe("the digest of a file", function()
   it("is had of files only: a device, a pipe or a folder isn't even opened", function()
     local directory <close> = env.directory()
     env.output("mkfifo " .. env.quote(directory:file "pipe"))
-    for _, path in ipairs { "/dev/zero", "/dev/tty", directory.path, directory:file "pipe" } do refused("it is not a file", path) end
+    for _, path in ipairs { "/dev/zero", "/dev/tty", directory:file "pipe" } do refused("it is not a regular file", path) end
+    refused("it is a folder, not a file", directory.path)
     refused("No such file or directory", directory:file "none")
     refused("No such file or directory", "")
     refused("Not a directory", env.write(directory:file "f", "") .. "/x")

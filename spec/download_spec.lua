@@ -7,9 +7,9 @@ local omni = require "omni"
 local tls = require "helper.tls"
 
 local SIZE <const> = 100000
-local function pattern(word)
-  local parts = {}
-  for i = 1, SIZE // 10 do parts[i] = ("%s%09d"):format(word, i) end
+local function pattern(word) -- begins as a film does
+  local parts = { "\0\0\0\20ftypisom" .. "\0\0\2\0isom" }
+  for i = 3, SIZE // 10 do parts[i - 1] = ("%s%09d"):format(word, i) end
   return table.concat(parts)
 end
 local BODY, OTHER = pattern "a", pattern "b"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What a file is, by its first bytes, and by its name where they say nothing.
+-- What a file is, by its first bytes; its name decides only among kinds that begin alike.
 local env = require "helper.env"
 local media_type = require "omni.media_type"
 
@@ -36,13 +36,23 @@ describe("the type of a file", function()
     end
   end)
 
-  it("is told by the name where the bytes say nothing", function()
-    local types = {
-      ["a/b.mov"] = "video/quicktime", ["x.MP3"] = "audio/mpeg", ["x.y.jpeg"] = "image/jpeg", ["x.txt"] = false, ["png"] = false,
-      [".png"] = false, ["x.png/y"] = false, ["x.png "] = false,
-    }
-    for name, type in pairs(types) do assert.equal(type, of("\0\0\0\8wide\0\0", name), name) end
-    assert.equal("image/png", of("", "x.png"))
+  it("is never told by the name alone", function()
+    for _, bytes in ipairs { "", "root:x:0:0\n", '{"secret":1}', "<html>", "\1\2\3\4" } do
+      for _, name in ipairs { "a/b.mov", "x.MP3", "x.y.jpeg", "x.png" } do assert.equal(false, of(bytes, name), name) end
+    end
+  end)
+
+  it("is told by the name among kinds that begin alike", function()
+    assert.equal("video/mp4", of(mp4("XAVC", "XAVC"), "x.mp4"))
+    assert.equal("audio/mp4", of(mp4("XAVC", "XAVC"), "x.M4A"))
+    assert.equal(false, of(mp4("XAVC", "XAVC"), "x.png"))
+  end)
+
+  it("of a film of QuickTime from before there were brands is told by its first box", function()
+    assert.equal("video/quicktime", of "\0\0\0\8wide\0\0\0\0mdat")
+    assert.equal("video/quicktime", of "\0\0\0\1mdat\0\0\0\1")
+    assert.equal(false, of "\0\0\0\2mdat")
+    assert.equal(false, of "text mdat")
   end)
 
   it("of MPEG-4's family is told by the brand, and by those that it can be read as", function()
@@ -72,5 +82,28 @@ describe("the type of a file", function()
       assert.equal(false, of(bytes), ("%q"):format(bytes))
     end
     assert.equal("audio/mpeg", of "\xFF\xFB\x90\0")
+  end)
+
+  describe("of a download is none when it is", function()
+    local refused = {
+      ["empty"] = { "", "empty" }, ["a page"] = { "<!DOCTYPE html><html>Sign in", 'HTML.*"<!DOCTYPE html>' },
+      ["an error in XML"] = { '<?xml version="1.0"?><Error/>', "XML" }, ["JSON"] = { ' {"code":404}', "JSON: " },
+      ["text"] = { "no such file", 'plain text: "no such file"' }, ["Latin text"] = { "nicht gefunden: \xFCber", "plain text" },
+      ["text in UTF-16"] = { "\xFF\xFEn\0o\0", "plain text" }, ["gzip"] = { "\x1F\x8B\8\0", "packed data %(gzip%)" },
+      ["an archive"] = { "PK\3\4\20\0", "packed data %(ZIP%)" }, ["a terminal's escape"] = { "<p>\27[31m\xE2\x80\xAE", "HTML[^\27\xE2]*$" },
+    }
+    for name, row in pairs(refused) do
+      it(name, function() assert.matches(row[2], media_type.download_trouble(row[1])) end)
+    end
+  end)
+
+  it("of a download may be one that isn't known here, unless it is compressed", function()
+    for _, bytes in ipairs { "RIFF\0\0\0\0AVI ", "fLaC\0\0\0\34", "G\64\0\16", "\xFF\xF1\x50\x80\0", "%PDF-1.7\0", "II*\0" } do
+      assert.is_nil(media_type.download_trouble(bytes))
+      assert.is_nil(media_type.download_trouble(bytes, "identity"))
+    end
+    assert.matches("Content%-Encoding: br", media_type.download_trouble("\x0B\2\x80\0", "br"))
+    assert.matches("Content%-Encoding: gzip", media_type.download_trouble("\x1F\x8B\8\0", "gzip"))
+    assert.is_nil(media_type.download_trouble(mp4("isom"), "gzip"), "what the bytes say counts")
   end)
 end)

@@ -79,7 +79,7 @@ describe("an upload of", function()
       ["it is a link to nothing"] = { "io", "link.png" },
       ["it is a link to itself"] = { "io", "circle.png" },
       ["its name is too long"] = { "io", ("x"):rep(300) .. ".png" },
-      ["nothing tells what it is"] = { "invalid_input", "notes.txt", "can't be told what it is.*PNG, JPEG.*M4A" },
+      ["nothing tells what it is"] = { "invalid_input", "notes.txt", "is plain text.*PNG, JPEG.*M4A" },
       ["it is something else"] = { "invalid_input", "paper.png", "is a PDF document.*PNG, JPEG" },
     }
     for name, case in pairs(cases) do

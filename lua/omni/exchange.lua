@@ -3,9 +3,12 @@
 -- exchanges as it takes, and uploaded in one.
 
 local core = require "omni.core"
+local digest = require "omni.digest"
 local err = require "omni.error"
 local governor = require "omni.governor"
 local loop = require "omni.loop"
+local media_type = require "omni.media_type"
+local paths = require "omni.paths"
 
 local max_redirects <const> = 5
 local progress_every <const> = 0.25 -- seconds between two looks at a file on its way
@@ -186,7 +189,7 @@ end
 -- --- files
 
 -- The same as `perform` for a file, however long it takes: it is given up only when nothing of it moves.
-local function perform_file(owner, on_progress, verb, ...)
+local function perform_file(owner, on_progress, finish, verb, ...)
   if not owner.http or not owner.governor:enter() then return closed() end
   local http = owner.http
   local turn <close> = owner.governor -- luacheck: ignore 211
@@ -198,18 +201,19 @@ local function perform_file(owner, on_progress, verb, ...)
     loop.park(math.min(progress_every, owner.timeout / 2))
     if not owner.http then return closed() end
     local bytes, total, validator = x:progress()
-    local syncing = verb == "download" and bytes == total
-    if bytes ~= seen or syncing then
+    if bytes ~= seen then
       if on_progress then on_progress(bytes, total) end
       if not owner.http then return closed() end
       seen, since = bytes, core.now()
     elseif core.now() - since > owner.timeout and not x:done() then
       local message = core.format("nothing %s for %g seconds", verb == "download" and "came" or "went", owner.timeout)
-      return nil, { code = "network", message = message, retry = true, offset = bytes, total = total, validator = validator }
+      return nil, { code = "network", message = message, retry = true, offset = bytes, stamp = x:stamp(), total = total, validator = validator }
     end
   end
-  return x:result()
+  return finish(x)
 end
+
+local function result_of(x) return x:result() end
 
 -- Returns the https URL in place of an http one, as browsers do for what a page of https holds; nil for one on a port of its own.
 local function secure(url)
@@ -222,15 +226,15 @@ local function refused(why)
   return nil, { code = "url_refused", message = why, retry = false }
 end
 
--- Performs a request for a file, following redirects; `...` follows the URL in the verb's arguments. Returns bytes, or nil and a failure.
--- Below an https service, and behind an https URL, nothing is asked over plain http.
-local function follow(owner, on_progress, verb, url, ...)
+-- Performs a request for a file, following redirects, and ends with `finish`; `...` follows the URL in the verb's arguments. Returns
+-- bytes, or nil and a failure. Below an https service, and behind an https URL, nothing is asked over plain http.
+local function follow(owner, on_progress, finish, verb, url, ...)
   local must_be_secure = owner.base_url:find "^https:" ~= nil
   for _ = 0, max_redirects do
     must_be_secure = must_be_secure or url:find "^https:" ~= nil
     local target = must_be_secure and secure(url) or url
     if must_be_secure and not target:find "^https:" then return refused "the URL leads from https down to http" end
-    local bytes, failure = perform_file(owner, on_progress, verb, target, ...)
+    local bytes, failure = perform_file(owner, on_progress, finish, verb, target, ...)
     local location = failure and failure.redirect
     if not location then return bytes, failure end
     local next_url, wrong = core.resolve_url(target, location)
@@ -250,33 +254,87 @@ end
 ---@return integer|nil bytes
 ---@return table|nil failure
 local function upload(owner, url, path, content_type, on_progress)
-  local bytes, failure = follow(owner, on_progress, "upload", url, path, content_type)
+  local bytes, failure = follow(owner, on_progress, result_of, "upload", url, path, content_type)
   if failure then failure.redirect = nil end
   return bytes, failure
 end
 
+-- --- a file that was downloaded
+
+-- What is at a download's path steps aside once, and comes back when the new file doesn't get its name.
+local Way_mt = {}
+
+function Way_mt:__close()
+  if self.older then paths.put_back(self.older, self.path) end
+end
+
+-- What is at the path steps aside; but it stays when its bytes are the same. Returns their number then.
+local function make_way(way, part)
+  local new, old = digest.file(part), digest.file(way.path)
+  if new and old and new.sha256 == old.sha256 then return new.size end
+  local problem
+  way.older, problem = paths.step_aside(way.path)
+  return nil, problem
+end
+
+-- Gives the file of a whole download its name, unless `accept` says what is wrong with it; then nothing of it stays.
+local function keep(owner, x, path, given)
+  local bytes, failure = x:result()
+  if not bytes then return nil, failure end
+  local head, encoding, part = x:head(media_type.enough)
+  if not head then return nil, { code = "io", message = encoding, retry = false } end
+  local trouble = given.accept and given.accept(head, encoding)
+  if trouble then
+    x:discard()
+    return nil, trouble
+  end
+  local way <close> = setmetatable({ path = path }, Way_mt)
+  while true do
+    x:keep(not given.aside)
+    drive(owner)
+    repeat
+      loop.park(progress_every)
+      if not owner.http then return closed() end
+    until x:done()
+    bytes, failure = x:result()
+    if bytes then way.older = nil end
+    if bytes or not failure.exists or way.older then return bytes, failure end
+    local same, problem = make_way(way, part)
+    if not owner.http then return closed() end
+    if problem then return nil, problem end
+    if same then
+      x:discard()
+      return same
+    end
+  end
+end
+
 ---Downloads a file: into PATH.part, which becomes PATH when it is whole and on disk. A break is resumed where the server lets
----that be done safely. Gives up when nothing came for the client's retry_for seconds.
+---that be done safely. Gives up when nothing came for the client's retry_for seconds. `accept` looks at the file before it gets its
+---name: at its first bytes and at the Content-Encoding of the answer; it returns a failure for a file that isn't wanted. `aside`: a
+---file at PATH with other bytes steps aside (paths.step_aside) instead of being replaced.
 ---@param owner table
 ---@param url string
 ---@param path string
----@param on_progress? fun(bytes: integer, total: integer|nil)
+---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
+---  accept?: fun(head: string, encoding: string|nil): omni.Failure|nil }
 ---@return integer|nil bytes
 ---@return omni.Error|nil
-local function download(owner, url, path, on_progress)
-  local offset, validator, total, attempt = 0, nil, nil, 0
+local function download(owner, url, path, given)
+  local offset, attempt, stamp, validator, total = 0, 0, nil, nil, nil
   local deadline = core.now() + owner.retry_for
+  local function finish(x) return keep(owner, x, path, given) end
   while true do
-    local bytes, failure = follow(owner, on_progress, "download", url, path, offset, validator, total)
+    local bytes, failure = follow(owner, given.on_progress, finish, "download", url, path, offset, stamp, validator, total)
     if not failure then return bytes end
     local reached = failure.offset or offset
     if reached > offset then deadline, attempt = core.now() + owner.retry_for, 0 end
-    validator, total = failure.validator or validator, failure.total or total
+    stamp, validator, total = failure.stamp, failure.validator or validator, failure.total or total
     offset = validator and reached or 0 -- without a validator the rest could be another file's
     attempt = attempt + 1
     local wait = owner:pause_after(failure, attempt)
     if not wait or core.now() + wait > deadline then
-      failure.retry, failure.offset, failure.validator, failure.total, failure.redirect = nil, nil, nil, nil, nil
+      for _, name in ipairs { "retry", "offset", "stamp", "validator", "total", "redirect", "exists" } do failure[name] = nil end
       return nil, err.new(failure)
     end
     loop.sleep(wait)

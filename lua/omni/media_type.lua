@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- What kind of picture, film or sound a file holds: its first bytes tell; where they say nothing, the ending of its name does.
+-- What kind of picture, film or sound a file holds, by its first bytes. Its name only decides among kinds that begin alike.
+
+local core = require "omni.core"
 
 ---@class omni.MediaType
 ---@field name string       for people
@@ -52,6 +54,13 @@ local function reads_as_film(bytes)
   return false
 end
 
+-- A film of QuickTime from before there were brands: its first box.
+local old_boxes = { moov = true, mdat = true, wide = true, free = true, skip = true, pnot = true }
+local function old_film(bytes)
+  local size = #bytes >= 8 and string.unpack(">I4", bytes)
+  return size and (size == 1 or size >= 8) and old_boxes[bytes:sub(5, 8)] == true
+end
+
 -- A frame of layer III: eleven bits of synchronisation, and neither a bit rate nor a sample rate that there isn't.
 local function mp3_frame(bytes)
   local first, second, third = bytes:byte(1, 3)
@@ -67,7 +76,7 @@ local rows = {
   { name = "GIF", type = "image/gif", endings = { ".gif" }, fits = holds("^GIF8[79]a", 6) },
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
-  { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = brand { "qt  " } },
+  { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
   -- Some write sound alone under a film's brand: there the ending tells.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
@@ -79,10 +88,10 @@ local rows = {
   { name = "OGG", type = "audio/ogg", endings = { ".ogg", ".oga", ".opus" }, fits = ogg },
   { name = "a TIFF image", fits = either(begins "II*\0", begins "MM\0*") },
   { name = "a PDF document", fits = begins "%PDF-" },
-  { name = "a page of HTML, SVG or XML", fits = holds("^[\xEF\xBB\xBF%s]*<[%a!?]", 64) },
+  { name = "a page of HTML, SVG or XML", text = true, fits = holds("^[\xEF\xBB\xBF%s]*<[%a!?]", 64) },
 }
 
-local by_ending, names = {}, {}
+local by_ending, names, mpeg4 = {}, {}, { MP4 = true, MOV = true, M4A = true }
 for _, row in ipairs(rows) do
   for _, ending in ipairs(row.endings or {}) do by_ending[ending] = row end
   if row.type then names[#names + 1] = row.name end
@@ -99,20 +108,68 @@ local function ending(path)
   return found and found:lower()
 end
 
+local function known_kind(bytes)
+  for _, row in ipairs(rows) do
+    if row.fits(bytes) then return row end
+  end
+end
+
+-- --- what is no media
+
+-- These begin data that must be unpacked first. Brotli, which servers use too, has no such mark.
+local packed = {
+  { name = "gzip", mark = "\x1F\x8B" }, { name = "zstd", mark = "\x28\xB5\x2F\xFD" }, { name = "xz", mark = "\xFD7zXZ\0" },
+  { name = "bzip2", mark = "BZh" }, { name = "ZIP", mark = "PK\3\4" }, { name = "ZIP", mark = "PK\5\6" }, { name = "7z", mark = "7z\xBC\xAF\x27\x1C" },
+}
+
+-- Text has no control characters but these; what is a container of media has others within its first bytes.
+local function is_text(bytes)
+  return bytes:find "^\xFF\xFE" ~= nil or bytes:find "^\xFE\xFF" ~= nil -- UTF-16
+    or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
+end
+
+---What a file is known to be instead of a picture, a film or a sound.
+---@param bytes string  its first bytes (`enough` of them)
+---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or of a binary kind that isn't known here
+local function not_media(bytes)
+  if bytes == "" then return "empty" end
+  local row = known_kind(bytes)
+  if row then return row.text and row.name or nil end
+  for _, kind in ipairs(packed) do
+    if bytes:sub(1, #kind.mark) == kind.mark then return ("packed data (%s)"):format(kind.name) end
+  end
+  if not is_text(bytes) then return nil end
+  return bytes:find "^[\xEF\xBB\xBF%s]*[{%[]" and "JSON" or "plain text"
+end
+
+---What is wrong with a downloaded file that is to be media.
+---@param bytes string          its first bytes (`enough` of them)
+---@param encoding string|nil   the answer's Content-Encoding
+---@return string|nil what      'a page of HTML, SVG or XML: "<!DOCTYPE html>..."'; nil: nothing is wrong with it
+local function download_trouble(bytes, encoding)
+  local what = not_media(bytes)
+  local plain = not encoding or encoding == "" or encoding:lower() == "identity"
+  if not plain and (what or not known_kind(bytes)) and bytes ~= "" then
+    return ("compressed, which wasn't asked for (Content-Encoding: %s)"):format(core.clean(encoding, 60))
+  end
+  if what == "empty" then return "empty (0 bytes)" end
+  return what and is_text(bytes) and ('%s: "%s"'):format(what, core.clean(bytes, 80)) or what
+end
+
 ---What a file is.
 ---@param bytes string  its first bytes (`enough` of them)
 ---@param path string   for its ending
 ---@return omni.MediaType|nil
----@return string|nil what  what it is known to be instead: "a PDF document"
+---@return string|nil what  what it is known to be instead: "a PDF document", "plain text", "empty"
 local function of(bytes, path)
   local named = by_ending[ending(path)]
-  for _, row in ipairs(rows) do
-    if row.fits(bytes) then
-      if named and named.within == row.name then return named end
-      return row.type and row, not row.type and row.name or nil
-    end
+  local row = known_kind(bytes)
+  if row then
+    if named and named.within == row.name then return named end
+    return row.type and row, not row.type and row.name or nil
   end
-  return named
+  if named and family(bytes) and mpeg4[named.name] then return named end -- of a brand that isn't known here
+  return nil, not_media(bytes)
 end
 
-return { all = all, ending = ending, enough = enough, of = of }
+return { all = all, download_trouble = download_trouble, ending = ending, enough = enough, of = of }

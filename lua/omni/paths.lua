@@ -59,4 +59,57 @@ local function duplicate(from, to)
   return true
 end
 
-return { absolute = absolute, duplicate = duplicate, make_directories = make_directories, name = name }
+local EEXIST <const> = 17
+
+---Gives a file that is in the way another name, in the same folder: "film (older 1).mp4". Never replaces what is there.
+---@param path string
+---@return string|nil older  its path now
+---@return omni.Error|nil err  code "io"
+local function step_aside(path)
+  local stem, extension = path:match "^(.*[^/])(%.%w+)$"
+  local n = 0
+  while true do
+    n = n + 1
+    local older = ("%s (older %d)%s"):format(stem or path, n, extension or "")
+    local fine, why, number = core.rename_new(path, older)
+    if fine then return older end
+    if number ~= EEXIST then return nil, err.new { code = "io", message = "can't move the older file aside: " .. core.clean(why, 400) } end
+  end
+end
+
+---Gives a file that stepped aside its name again, unless there is something else by now.
+---@param older string
+---@param path string
+local function put_back(older, path)
+  core.rename_new(older, path)
+end
+
+---Gives a finished file its name. What is there and isn't ours steps aside first, and comes back when that fails.
+---@param part string
+---@param path string  in the same file system
+---@param is_ours fun(path: string): boolean  whether that file may be replaced; may wait
+---@return true|nil
+---@return omni.Error|nil err  code "io"
+local function place(part, path, is_ours)
+  local older
+  while true do
+    local fine, why, number = core.rename_new(part, path)
+    if not fine and number == EEXIST and not older then
+      if is_ours(path) then
+        fine, why = os.rename(part, path)
+      else
+        local problem
+        older, problem = step_aside(path)
+        if not older then return nil, problem end
+        goto again
+      end
+    end
+    if fine then return true end
+    if older then put_back(older, path) end
+    do return nil, err.new { code = "io", message = core.clean(why, 400) } end
+    ::again::
+  end
+end
+
+return { absolute = absolute, duplicate = duplicate, make_directories = make_directories, name = name, place = place,
+  put_back = put_back, step_aside = step_aside }

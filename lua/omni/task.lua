@@ -7,6 +7,7 @@ local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
 local loop = require "omni.loop"
+local media_type = require "omni.media_type"
 local options = require "omni.options"
 local watch = require "omni.watch"
 
@@ -142,13 +143,30 @@ local function save_trouble(self, index)
   end
 end
 
-local save_options = { index = "count", on_progress = "function" }
+local save_options = { index = "count", on_progress = "function", any = "boolean", aside = "boolean" }
 
----Downloads a file of the task's result. It is on disk under its name only when it is whole.
+-- Looks at a file before it gets its name: a login page or an error's text is no result.
+local function accept_media(head, encoding)
+  local what = media_type.download_trouble(head, encoding)
+  return what and {
+    code = "not_media", retry = false, message = "the file is no picture, film or sound: it is " .. what,
+    hint = "fetch it again later; where the model makes files of another kind, say so with any = true",
+  }
+end
+
+local function accept_any(head)
+  return head == "" and accept_media(head) or nil
+end
+
+---Downloads a file of the task's result. It is on disk under its name only when it is whole, and when its first bytes may be those of a
+---picture, a film or a sound: a page of HTML, XML, JSON, plain text, an archive or an empty file is an error.
 ---@param path string
----@param opts? { index?: integer, on_progress?: fun(bytes: integer, total: integer|nil) }  index: which file, 1 by default
+---@param opts? { index?: integer, on_progress?: fun(bytes: integer, total: integer|nil), any?: boolean, aside?: boolean }
+---  index: which file, 1 by default; any: take files of any kind; aside: a file that has the name already and other bytes becomes
+---  "NAME (older 1)" instead of being replaced
 ---@return string|nil path
----@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result, media_gone, url_refused, download_failed, io, ...
+---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result,
+---  media_gone, url_refused, not_media, download_failed, io, ...
 function Task_methods:save(path, opts)
   if type(path) ~= "string" or path == "" or path:find("\0") then error("task:save: a path is due", 2) end
   opts = options.check(opts, save_options, "task:save")
@@ -157,9 +175,11 @@ function Task_methods:save(path, opts)
   local trouble = save_trouble(self, index)
   if trouble then return nil, trouble end
   local url = self.media[index]
-  local bytes, problem = exchange.download(self.client:courier(), url, path, opts.on_progress)
-  if not bytes and problem.code == "media_gone" and self:refresh() and self.media and self.media[index] ~= url then
-    bytes, problem = exchange.download(self.client:courier(), self.media[index], path, opts.on_progress) -- the service signed it anew
+  local given = { on_progress = opts.on_progress, aside = opts.aside, accept = opts.any and accept_any or accept_media }
+  local bytes, problem = exchange.download(self.client:courier(), url, path, given)
+  local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
+  if stale and self:refresh() and self.media and self.media[index] ~= url then
+    bytes, problem = exchange.download(self.client:courier(), self.media[index], path, given) -- the service signed it anew
   end
   if bytes then
     local noted
