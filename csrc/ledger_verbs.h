@@ -117,6 +117,9 @@
     " at = excluded.at")                                                                                                                   \
   X(move_file, 0,                                                                                                                          \
     "UPDATE file SET path = :path WHERE submit = :id AND number = :number")                                                                \
+  /* The bytes that were recorded are none of the result; so no file has them. */                                                          \
+  X(void_file, 1,                                                                                                                          \
+    "UPDATE file SET sha256 = 'void:' || sha256 WHERE submit = :id AND number = :number AND sha256 NOT LIKE 'void:%'")                     \
   X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number")                                    \
   X(digest, 0, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path")                                                            \
   X(remember_digest, 0,                                                                                                                    \
@@ -127,6 +130,8 @@
     "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, " NOW ")"                                              \
     " ON CONFLICT DO UPDATE SET url = excluded.url, at = excluded.at")                                                                     \
   X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path")                                                                   \
+  /* Whether a run has made a file with these bytes: a film, a poster, a report. */                                                        \
+  X(made, 0, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1")                                                                       \
   X(remember_film, 0,                                                                                                                      \
     "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")"                                            \
     " ON CONFLICT DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at")                                 \

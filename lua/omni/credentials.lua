@@ -28,7 +28,7 @@ local function private_file(path)
       hint = ("chmod 600 %s; and reset the key at %s, as others may know it"):format(path, core.pages.keys),
     }
   end
-  local file <close>, problem = io.open(path, "r")
+  local file <close>, problem = core.open(path)
   if not file then return nil, err.new { code = "no_key", message = "the key file can't be read: " .. problem } end
   return file:read(65536) or ""
 end

@@ -207,7 +207,8 @@ local function perform_file(owner, on_progress, finish, verb, ...)
       seen, since = bytes, core.now()
     elseif core.now() - since > owner.timeout and not x:done() then
       local message = core.format("nothing %s for %g seconds", verb == "download" and "came" or "went", owner.timeout)
-      return nil, { code = "network", message = message, retry = true, offset = bytes, stamp = x:stamp(), total = total, validator = validator }
+      local stamp = x:stamp()
+      return nil, { code = "network", message = message, retry = true, offset = bytes, stamp = stamp, total = total, validator = validator }
     end
   end
   return finish(x)

@@ -119,7 +119,8 @@ end
 -- These begin data that must be unpacked first. Brotli, which servers use too, has no such mark.
 local packed = {
   { name = "gzip", mark = "\x1F\x8B" }, { name = "zstd", mark = "\x28\xB5\x2F\xFD" }, { name = "xz", mark = "\xFD7zXZ\0" },
-  { name = "bzip2", mark = "BZh" }, { name = "ZIP", mark = "PK\3\4" }, { name = "ZIP", mark = "PK\5\6" }, { name = "7z", mark = "7z\xBC\xAF\x27\x1C" },
+  { name = "bzip2", mark = "BZh" }, { name = "ZIP", mark = "PK\3\4" }, { name = "ZIP", mark = "PK\5\6" },
+  { name = "7z", mark = "7z\xBC\xAF\x27\x1C" },
 }
 
 -- Text has no control characters but these; what is a container of media has others within its first bytes.

@@ -45,7 +45,7 @@ end
 ---@return omni.Error|nil err  code "io"
 local function duplicate(from, to)
   if core.link(from, to) then return true end
-  local part = to .. ".part"
+  local part = ("%s.%s.part"):format(to, core.token(4)) -- a name that nothing has
   local result, problem = process.run({ "cp", "--reflink=auto", "--", absolute(from), absolute(part) })
   if result and result.exit ~= 0 then
     problem = err.new { code = "io", message = ("can't copy %s to %s: %s"):format(from, to, core.clean(result.stderr, 200)) }
@@ -54,9 +54,10 @@ local function duplicate(from, to)
     core.remove(part)
     return nil, problem
   end
-  local fine, why = os.rename(part, to)
-  if not fine then return nil, err.new { code = "io", message = why } end
-  return true
+  local fine, why = core.rename_new(part, to)
+  if fine then return true end
+  core.remove(part)
+  return nil, err.new { code = "io", message = core.clean(why, 400) }
 end
 
 local EEXIST <const> = 17

@@ -30,7 +30,7 @@ end
 -- --- the file
 
 local function first_bytes(path)
-  local file <close>, why = io.open(path, "rb")
+  local file <close>, why = core.open(path)
   if not file then return nil, why end
   local bytes
   bytes, why = file:read(media_type.enough)

@@ -12,6 +12,7 @@ function command.define(parser)
   parser:mutex(
     common.amount(parser:option("--timeout", "Wait for S seconds at most, when the task isn't over (default: 1800)."):argname("S")),
     parser:flag("--no-wait", "Fetch nothing when the task isn't over."))
+  parser:flag("--any", "Take files of any kind, also text and archives; else only what may be a picture, a film or a sound.")
   call.define(parser)
 end
 

@@ -13,6 +13,8 @@ local text = require "omni.cli.text"
 local transfer = require "omni.cli.transfer"
 local waiting = require "omni.cli.waiting"
 
+local EEXIST <const> = 17
+
 -- What the ledger knows of a task's files: by their numbers, and the submit's own number. Nothing of a task that isn't in it.
 local function known_files(client, task)
   if not client.records and not (client.ledger_path and core.stat(client.ledger_path)) then return {} end
@@ -46,7 +48,7 @@ end
 
 -- The ending that a file's bytes call for.
 local function ending_within(path)
-  local file <close> = io.open(path, "rb")
+  local file <close> = core.open(path)
   local kind = file and media_type.of(file:read(media_type.enough) or "", "")
   return kind and kind.endings[1] or ".bin"
 end
@@ -55,7 +57,9 @@ end
 local function download(called, task, index, path)
   local meter = transfer.meter(paths.name(path), core.now)
   local live <close> = called.line:live(function(columns) return meter:words(columns) end) -- luacheck: ignore 211
-  local saved, problem = task:save(path, { index = index, on_progress = function(bytes, total) meter:progress(bytes, total) end })
+  local saved, problem = task:save(path, {
+    index = index, any = called.given.any, aside = true, on_progress = function(bytes, total) meter:progress(bytes, total) end,
+  })
   return saved, not saved and problem or nil
 end
 
@@ -65,9 +69,12 @@ local function download_aside(called, task, index, stem, ending, submit)
   local aside = place_for(stem, ".new")
   local saved, problem = download(called, task, index, aside)
   if not saved then return nil, problem end
-  local path, is_there = place_for(stem, ending or ending_within(aside), sha256(aside))
-  local fine, why = true, nil
-  if is_there then core.remove(aside) else fine, why = os.rename(aside, path) end
+  ending = ending or ending_within(aside)
+  local path, is_there, fine, why, number
+  repeat -- until nothing has taken the name meanwhile
+    path, is_there = place_for(stem, ending, sha256(aside))
+    if is_there then fine, why = core.remove(aside) else fine, why, number = core.rename_new(aside, path) end
+  until fine or number ~= EEXIST
   if not fine then return nil, err.new { code = "io", task_id = task.id, message = why } end
   if submit then called.client:ledger():note("move_file", { id = submit, number = index, path = core.real_path(path) or path }) end
   return path, nil, not is_there

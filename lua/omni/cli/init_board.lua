@@ -46,7 +46,7 @@ local exists <const> = 17 -- EEXIST
 local function write_new(path, content)
   local core = require "omni.core"
   local part = ("%s.%s.part"):format(path, core.token(4))
-  local file, why = io.open(part, "wb")
+  local file, why = core.open(part, "x")
   if not file then return nil, why end
   local written, trouble = file:write(content)
   local closed, more = file:close()
@@ -54,12 +54,9 @@ local function write_new(path, content)
     core.remove(part)
     return nil, trouble or more
   end
-  local linked, message, number = core.link(part, path)
-  if linked or number == exists or core.stat(path) then
-    core.remove(part)
-    return linked, message, not linked
-  end
-  return os.rename(part, path) -- a file system that knows no second names
+  local named, message, number = core.rename_new(part, path)
+  if not named then core.remove(part) end
+  return named, message, number == exists
 end
 
 local ways_to_give_a_key <const> = {

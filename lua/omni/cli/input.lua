@@ -78,8 +78,8 @@ end
 
 local function read_text(name)
   local from, why = io.stdin, nil
-  if name ~= "-" then from, why = io.open(name, "rb") end
-  if not from then wrong("--input: %s", require("omni.core").clean(why)) end
+  if name ~= "-" then from, why = require("omni.core").open(name) end
+  if not from then wrong("--input: %s; what comes from a pipe is read with --input -", require("omni.core").clean(why)) end
   local text
   text, why = from:read(most_bytes + 1)
   if name ~= "-" then from:close() end

@@ -17,6 +17,7 @@ function command.define(parser)
   parser:flag("--yes", "Submit without asking.")
   parser:flag("--wait", "Wait until the task is over.")
   common.path(parser:option("--out", "Wait, and fetch the task's files into this folder."):argname("DIR"))
+  parser:flag("--any", "With --out: take files of any kind, also text and archives.")
   common.amount(parser:option("--timeout", "Wait for S seconds at most (default: 1800)."):argname("S"))
   call.define(parser)
 end

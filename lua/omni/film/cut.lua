@@ -37,7 +37,9 @@ local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
   if not result then return nil, failure end
-  if result.exit ~= 0 or result.stderr ~= "" then return nil, tool.unreadable(path, tool.said(result.stderr, path)) end
+  if result.exit ~= 0 or result.stderr ~= "" then
+    return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
+  end
   return true
 end
 
@@ -181,7 +183,7 @@ local function make(given)
   local film
   film, failure = join(job)
   if not film then return nil, failure end
-  local published, message = tool.publish(work.film, given.output)
+  local published, message = tool.publish(work.film, given.output, given.place)
   if not published then return nil, cut_failed(given.output, message) end
   return {
     path = given.output, seconds = film.seconds, copied = plan.copied, transition_seconds = given.transition and seconds_of(plan) or nil,
@@ -190,7 +192,8 @@ end
 
 -- --- what is asked for
 
-local known = { clips = "table", transition = "table", audio = "table", output = "string", on_progress = "function" }
+local known = { clips = "table", transition = "table", audio = "table", output = "string", place = "function",
+  on_progress = "function" }
 
 local function number(value, most) return value == nil or type(value) == "number" and value >= 0 and value <= most end
 
@@ -222,8 +225,10 @@ end
 ---joined without encoding their pictures again, else all are given the shape of the most seconds, scaled and padded. Nothing is at
 ---`output`, or the film that was there, until the new one is whole; what is unfinished lies in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
---- audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number) }
+--- audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number),
+--- place?: fun(part: string, path: string): true|nil, string|nil }
 ---   transition: `seconds` is 0.5 by default; audio: a track under the whole film, with its own volume and that of the clips (1 by default)
+---   place: gives the finished film its name, instead of replacing what is at `output`
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed": there is no ffmpeg
 local function cut(given)

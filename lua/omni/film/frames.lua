@@ -42,15 +42,15 @@ local function draw(clip, path, plan)
       "-f", "image2", "-update", "1", "file:" .. part.path))
     if not result then return nil, failure end
     if result.exit == 0 and (core.stat(part.path) or { size = 0 }).size > 0 then
-      local published, message = tool.publish(part.path, path)
+      local published, message = tool.publish(part.path, path, plan.place)
       if not published then return not_written(message) end
       return path
     end
   end
-  if result.exit == 0 then return nil, tool.unreadable(clip, "no frame of it can be decoded") end
+  if result.exit == 0 then return nil, tool.unreadable(clip, "no frame of it can be decoded", true) end
   local said = tool.said(result.stderr, clip)
   if said:find(part.path, 1, true) or said:find "No space left" then return not_written(said) end
-  return nil, tool.unreadable(clip, said)
+  return nil, tool.unreadable(clip, said, tool.is_damage(result))
 end
 
 local function check(name, clip, path)
@@ -67,27 +67,29 @@ local last = {
 ---Writes the last frame of a clip as a PNG, in the clip's size.
 ---@param clip string
 ---@param path string  where the picture is to lie; nothing is there, or what was, before it is whole
+---@param place? fun(part: string, path: string): true|nil, string|nil  gives it its name, instead of replacing what is there
 ---@return string|nil path
 ---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
-local function last_frame(clip, path)
+local function last_frame(clip, path, place)
   check("film.last_frame", clip, path)
   loop.in_fiber "film.last_frame"
-  return loop.drive(draw, clip, path, last)
+  return loop.drive(draw, clip, path, { words = last.words, starts = last.starts, place = place })
 end
 
 ---Writes a small JPEG of what a clip shows at a third of its length.
 ---@param clip string
 ---@param path string     where the picture is to lie; nothing is there, or what was, before it is whole
 ---@param width? integer  pixels, default 480; a smaller clip keeps its width
+---@param place? fun(part: string, path: string): true|nil, string|nil  gives it its name, instead of replacing what is there
 ---@return string|nil path
 ---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
-local function poster(clip, path, width)
+local function poster(clip, path, width, place)
   check("film.poster", clip, path)
   width = width or 480
   if math.type(width) ~= "integer" or width < 16 or width > 16384 then error("film.poster: a width from 16 to 16384 is due", 2) end
   loop.in_fiber "film.poster"
   return loop.drive(draw, clip, path, {
-    width = width, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },
+    width = width, place = place, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },
     starts = function(seconds) return { seconds / 3, 0 } end,
   })
 end

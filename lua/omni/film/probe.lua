@@ -118,14 +118,16 @@ local function look(path)
   if not result then return nil, failure end
   local told = result.exit == 0 and core.decode(result.stdout)
   if type(told) ~= "table" or type(told.streams) ~= "table" or type(told.format) ~= "table" then
-    return nil, tool.unreadable(path, tool.said(result.stderr, path))
+    return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
   end
   local video, audio = find(told.streams, "video"), find(told.streams, "audio")
-  if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it") end
-  if video and whole(video.width) * whole(video.height) == 0 then return nil, tool.unreadable(path, "its picture can't be decoded") end
+  if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it", true) end
+  if video and whole(video.width) * whole(video.height) == 0 then
+    return nil, tool.unreadable(path, "its picture can't be decoded", true)
+  end
   for _, stream in pairs { video, audio } do stream.duration = tonumber(stream.duration) or measure(path, stream) end
   local seconds = tonumber(told.format.duration) or video and video.duration or audio and audio.duration
-  if not seconds or not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length can't be told") end
+  if not seconds or not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length can't be told", true) end
   return { seconds = seconds, video = video and video_of(video, told, seconds), audio = audio and audio_of(audio, told, seconds) }
 end
 

@@ -92,22 +92,34 @@ end
 ---The error value of a clip that can't be used.
 ---@param path string
 ---@param why string
+---@param damaged? boolean  its bytes can't be decoded: another copy of it may be fine. The error's field `damaged` is its path then
 ---@return omni.Error
-function tool.unreadable(path, why)
-  return err.new { code = "unreadable_clip", message = ("the clip %s can't be read: %s"):format(core.clean(path, 300), why) }
+function tool.unreadable(path, why, damaged)
+  return err.new {
+    code = "unreadable_clip", damaged = damaged and path or nil,
+    message = ("the clip %s can't be read: %s"):format(core.clean(path, 300), why),
+  }
+end
+
+---Whether a program that failed did so because of what it read: not because it was killed, or found no memory or room.
+---@param result omni.process.Result
+---@return boolean
+function tool.is_damage(result)
+  return result.exit ~= nil and not result.stderr:find "Cannot allocate memory" and not result.stderr:find "No space left"
 end
 
 ---Gives a finished file its name: it is on the disk before it has it.
 ---@param part string
 ---@param path string  in the same file system
+---@param place? fun(part: string, path: string): true|nil, string|nil  gives it the name; by default what is there is replaced
 ---@return true|nil
 ---@return string|nil message
-function tool.publish(part, path)
+function tool.publish(part, path, place)
   local there = core.stat(path)
   if there and there.kind ~= "file" then return nil, core.clean(path, 300) .. " is no plain file" end
   local synced = process.run({ "sync", part:find "^%-" and "./" .. part or part }, { environment = environment, max_output = 4096 })
   if synced and synced.exit ~= 0 then return nil, tool.said(synced.stderr) end -- where there is no such program, the system syncs later
-  local renamed, message = os.rename(part, path)
+  local renamed, message = (place or os.rename)(part, path)
   if not renamed then return nil, core.clean(message, 300) end
   return true
 end

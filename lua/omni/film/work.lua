@@ -25,6 +25,9 @@ end
 ---@return string|nil message
 local function open(output, count, most)
   local path = output .. ".part"
+  if core.stat(path) and not core.stat(path .. "/lock") and not core.remove(path) then
+    return nil, ("%s is not a folder that omni has made"):format(path)
+  end
   local made, message = core.make_directory(path)
   if not made then return nil, message end
   local lock, why, code = core.lock(path .. "/lock")
@@ -67,7 +70,7 @@ function Work_methods:list(name, files, seconds)
     end
   end
   local path = self.path .. "/" .. name
-  local file, message = io.open(path, "wb")
+  local file, message = core.open(path, "x")
   if not file then return nil, message end
   local written, why = file:write(table.concat(lines))
   local closed, reason = file:close()

@@ -46,8 +46,8 @@ end
 
 local function read(path)
   local found = core.stat(path)
-  if not found or found.kind ~= "file" or found.size > max_bytes then return nil end
-  local file <close> = io.open(path, "rb")
+  if not found or found.size > max_bytes then return nil end
+  local file <close> = core.open(path)
   local bytes = file and file:read(max_bytes + 1)
   return bytes and #bytes <= max_bytes and bytes or nil
 end

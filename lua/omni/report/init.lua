@@ -87,7 +87,7 @@ local function checked_render(data)
 end
 
 local function write_file(path, text)
-  local file <close>, message = io.open(path, "wb")
+  local file <close>, message = core.open(path, "x")
   if not file then return nil, message end
   local fine, why = file:write(text)
   if fine then fine, why = file:close() end
@@ -97,13 +97,14 @@ end
 ---Writes the report; what was at the path stays until the new one is whole.
 ---@param path string
 ---@param data omni.report.Data
+---@param place? fun(part: string, path: string): true|nil, string|nil  gives it its name, instead of replacing what is there
 ---@return string|nil path
 ---@return omni.Error|nil err  code "io"
-local function write(path, data)
+local function write(path, data, place)
   check(data, "report.write")
-  local part = ("%s.%s.part"):format(path, tostring({}):match("%x+$")) -- two runs of one board may end at once
+  local part = ("%s.%s.part"):format(path, core.token(4)) -- two runs of one board may end at once
   local fine, why = write_file(part, render(data))
-  if fine then fine, why = os.rename(part, path) end
+  if fine then fine, why = (place or os.rename)(part, path) end
   if fine then return path end
   os.remove(part)
   return nil, err.new { code = "io", message = "the report can't be written: " .. core.clean(why, 400) }

@@ -37,9 +37,9 @@ local function open(path, on_wait)
   local media = path .. "/media"
   local fine, why = paths.make_directories(media)
   if not fine then return refuse(why) end
-  local probe = media .. "/.omni-" .. tostring({}):match("%x+$")
+  local probe = media .. "/.omni-" .. core.token(4)
   local file
-  file, why = io.open(probe, "wb")
+  file, why = core.open(probe, "x")
   if not file then return refuse(why) end
   file:close()
   core.remove(probe)

@@ -3,6 +3,7 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
+local files = require "omni.storyboard.files"
 local film = require "omni.film"
 local json = require "omni.sandbox.json"
 local posters = require "omni.storyboard.posters"
@@ -58,7 +59,8 @@ local function existing(run, path, identity)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
-local function make(run)
+-- One try. The error of a clip that can't be decoded has its path as `damaged`.
+local function try(run)
   local clips, problem = clips_of(run)
   if not clips then return nil, problem end
   local path, cut = run.directory.path .. "/" .. run.plan.board.cut.output, run.plan.board.cut
@@ -70,13 +72,26 @@ local function make(run)
   say(run, { event = "cutting", file = path, fraction = 0 })
   local made
   made, problem = film.cut {
-    clips = clips, transition = cut.transition, audio = cut.audio, output = path,
+    clips = clips, transition = cut.transition, audio = cut.audio, output = path, place = files.placer(run, identity),
     on_progress = function(fraction) say(run, { event = "cutting", file = path, fraction = fraction }) end,
   }
   if not made then return nil, problem end
-  local sha256 = run.ledger:digest(path)
-  if sha256 then run.ledger:note("remember_film", { path = path, identity = identity, sha256 = sha256 }) end
   return { path = path, seconds = made.seconds, made = true }
+end
+
+-- A clip that can't be decoded is fetched again, once; so this ends.
+local function make(run)
+  local again = {}
+  while true do
+    local made, problem = try(run)
+    local damaged = not made and problem.damaged
+    local record
+    for _, candidate in ipairs(run.records) do
+      if damaged and candidate.file == damaged then record = candidate end
+    end
+    if not record or again[record] or not run:fetch_again(record) then return made, problem end
+    again[record] = true
+  end
 end
 
 ---Cuts the film and writes the report; what came of it goes into the summary.
@@ -89,7 +104,7 @@ local function finish(run, summary)
   end
   posters.settle(run)
   local path = run.directory.path .. "/report.html"
-  local written, problem = require("omni.report").write(path, tell.data(run, summary))
+  local written, problem = require("omni.report").write(path, tell.data(run, summary), files.placer(run, "report"))
   summary.report, summary.report_error = written and path, problem
   if written then say(run, { event = "report", file = path }) end
 end

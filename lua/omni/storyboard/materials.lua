@@ -4,6 +4,7 @@
 local asset = require "omni.asset"
 local core = require "omni.core"
 local err = require "omni.error"
+local files = require "omni.storyboard.files"
 local film = require "omni.film"
 local loop = require "omni.loop"
 
@@ -61,7 +62,9 @@ local function frame(run, record)
   local png = record.file:gsub("%.%w+$", "") .. ".last.png"
   local clip_info, info = core.stat(record.file), core.stat(png)
   if not info or not clip_info or info.mtime < clip_info.mtime then
-    local made, problem = film.last_frame(record.file, png)
+    local place = files.placer(run, "frame")
+    local made, problem = film.last_frame(record.file, png, place)
+    if not made and problem.damaged and run:fetch_again(record) then made, problem = film.last_frame(record.file, png, place) end
     if not made then return nil, problem end
   end
   local sha256, problem = run.ledger:digest(png)

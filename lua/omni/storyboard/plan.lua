@@ -94,12 +94,12 @@ end
 
 -- Where a file of an earlier task is now, with its bytes right; or nil and what is wrong.
 function Maker_methods:find_file(file)
-  local why = "is missing"
+  local why = file.sha256:find "^void:" and "can't be decoded" or "is missing"
   for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
     if core.stat(path) then
       local sha256 = self.records:digest(path)
       if sha256 == file.sha256 then return path end
-      why = "was changed"
+      if why == "is missing" then why = "was changed" end
     end
   end
   return nil, ("%s %s"):format(paths.name(file.path), why)

@@ -2,6 +2,7 @@
 -- Pictures for the report, one beside each clip: drawn as soon as the clip is there, two at a time, while others are waited for.
 
 local core = require "omni.core"
+local files = require "omni.storyboard.files"
 local film = require "omni.film"
 local loop = require "omni.loop"
 
@@ -12,7 +13,10 @@ local function work(run)
   while true do
     local record = table.remove(posters.queue, 1)
     if not record then break end
-    if not film.poster(record.file, record.poster) then record.poster = nil end
+    local function draw() return film.poster(record.file, record.poster, nil, files.placer(run, "poster")) end
+    local drawn, problem = draw()
+    if not drawn and problem.damaged and run:fetch_again(record) then drawn = draw() end
+    if not drawn then record.poster = nil end
   end
   posters.working = posters.working - 1
 end

@@ -109,6 +109,16 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
+---Fetches a scene's clip once more, because it can't be decoded; who asks second waits for the first. Submits nothing.
+---@param record omni.RunRecord
+---@return true|nil
+---@return omni.Error|nil err
+function Run_methods:fetch_again(record)
+  local key = "again " .. record.scene
+  self.making[key] = self.making[key] or loop.spawn(shooting.fetch_again, self, record)
+  return self.making[key]:join()
+end
+
 ---@class omni.RunSummary
 ---@field title? string
 ---@field credits number       the sum of what the tasks of this run reported

@@ -1,13 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- One scene of a run: from what the plan says of it to its files.
 
-local core = require "omni.core"
 local err = require "omni.error"
+local files = require "omni.storyboard.files"
 local loop = require "omni.loop"
 local materials = require "omni.storyboard.materials"
 local money = require "omni.storyboard.money"
-local names = require "omni.storyboard.names"
-local paths = require "omni.paths"
 local posters = require "omni.storyboard.posters"
 local submit = require("omni.storyboard.submit").submit
 
@@ -29,69 +27,10 @@ local function is_stopped(run)
   return run.stopped
 end
 
--- --- files
-
--- A file of that name that isn't known is somebody's: it steps aside instead of being replaced. Answers its new path.
-local function set_aside(path)
-  local stem, extension = path:match("^(.*)(%.%w+)$")
-  local n = 1
-  local function older() return ("%s (older %d)%s"):format(stem, n, extension) end
-  while core.stat(older()) do n = n + 1 end
-  local fine, why = os.rename(path, older())
-  if fine then return older() end
-  return nil, err.new { code = "io", message = why }
-end
-
--- One of a task's files, under its name; one that is there already with its bytes right isn't fetched again.
-local function fetch_one(run, task, index, path, known)
-  local older, problem
-  if core.stat(path) then
-    if known and run.ledger:digest(path) == known.sha256 then return path end
-    older, problem = set_aside(path)
-    if not older then return nil, problem end
-  end
-  local saved
-  saved, problem = task:save(path, { index = index })
-  if not saved then return nil, problem end
-  if older and run.ledger:digest(older) == run.ledger:digest(path) then core.remove(older) end -- it was ours, of a run that was killed
-  return path
-end
-
-local function fetch(run, record, task)
-  local files, known = {}, {}
-  local row = run.ledger:row("by_task", { account = task.key.account, task_id = task.id })
-  for _, file in ipairs(row and run.ledger:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
-  for index, url in ipairs(task.media) do
-    local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), names.extension(url))
-    local problem
-    files[index], problem = fetch_one(run, task, index, path, known[index])
-    if problem then return nil, problem end
-  end
-  record.file, record.files = files[1], files
+-- The scene's files are there: its poster can be drawn.
+local function have(run, record, brought)
+  record.file, record.files = brought[1], brought
   posters.want(run, record)
-  return files
-end
-
--- Files of another board with the same scene, or of this one before it moved: here under their own names, too.
-local function bring(run, record)
-  local files = {}
-  for index, path in ipairs(record.entry.files) do
-    local here = run.directory.media .. "/" .. paths.name(path)
-    if path ~= here then
-      local there = core.stat(here)
-      if not there or run.ledger:digest(here) ~= run.ledger:digest(path) then
-        local fine, problem = true, nil
-        if there then fine, problem = set_aside(here) end
-        if fine then fine, problem = paths.duplicate(path, here) end
-        if not fine then return nil, problem end
-      end
-      run.ledger:note("move_file", { id = record.entry.row.id, number = index, path = here })
-    end
-    files[index] = here
-  end
-  record.file, record.files = files[1], files
-  posters.want(run, record)
-  return files
 end
 
 -- --- a task that is at the service
@@ -126,9 +65,12 @@ local function follow(run, record, task)
   if task.error then return set(run, record, "failed", task.error) end -- failed, or a success without media
 
   set(run, record, "fetching")
-  local files
-  files, problem = fetch(run, record, task)
-  if files then return set(run, record, "fetched") end
+  local brought
+  brought, problem = files.fetch(run, record, task)
+  if brought then
+    have(run, record, brought)
+    return set(run, record, "fetched")
+  end
   if problem.code == "media_gone" and record.entry.row then
     run.ledger:note("retire", { id = record.entry.row.id })
     problem.hint = "it is gone at the service, too; the next run will submit the scene again, and ask before that"
@@ -268,6 +210,19 @@ local function wait_for_others(run, record)
   return true
 end
 
+---Fetches a scene's clip once more, because it can't be decoded; once a run. Submits nothing.
+---@param run omni.Run
+---@param record omni.RunRecord
+---@return true|nil
+---@return omni.Error|nil err
+local function fetch_again(run, record)
+  local before = record.status
+  set(run, record, "fetching")
+  local fine, problem = files.fetch_again(run, record)
+  set(run, record, fine and "fetched" or before)
+  return fine, problem
+end
+
 ---From what is planned to a record that has ended. Runs in a fiber; sends at most one submit.
 ---@param run omni.Run
 ---@param record omni.RunRecord
@@ -280,9 +235,10 @@ local function shoot(run, record)
   elseif entry.action == "invalid" then
     return set(run, record, "refused", entry.error)
   elseif entry.action == "reuse" then
-    local files, problem = bring(run, record)
-    if files then return set(run, record, "reused") end
-    return set(run, record, "failed", problem)
+    local brought, problem = files.bring(run, record)
+    if not brought then return set(run, record, "failed", problem) end
+    have(run, record, brought)
+    return set(run, record, "reused")
   end
   if entry.twin then return share(run, record) end
   if entry.blocked then
@@ -301,4 +257,4 @@ local function shoot(run, record)
   shoot_new(run, record)
 end
 
-return { is_stopped = is_stopped, set = set, shoot = shoot }
+return { fetch_again = fetch_again, is_stopped = is_stopped, set = set, shoot = shoot }
