@@ -19,6 +19,8 @@ local core = {}
 ---@field balance? number                 credits that the account has, of a refusal for lack of them
 ---@field redirect? string                of a download or an upload: where it leads, as the server said it
 ---@field offset? integer                 of a download: bytes that PATH.part holds
+---@field stamp? string                   of a download: what PATH.part keeps as long as nobody else writes to it
+---@field exists? boolean                 of a download: there is a file at PATH, which must not be replaced
 ---@field validator? string               of a download: ETag or Last-Modified
 ---@field total? integer                  of a download: bytes of the whole file
 
@@ -32,6 +34,19 @@ function Exchange:done() end
 function Exchange:result(into) end
 ---@return integer bytes, integer|nil total, string|nil validator
 function Exchange:progress() end
+---Of a download that is whole: what it begins with. It has no name yet.
+---@param most integer  bytes, 1 to 65536
+---@return string|nil head
+---@return string|nil encoding  the answer's Content-Encoding; without `head`: why it can't be read
+---@return string|nil part      PATH.part
+function Exchange:head(most) end
+---Gives the file of a whole download its name, once it is on disk; the exchange isn't done until then, and its result says how it went.
+---@param replace boolean  whether a file at PATH is replaced
+function Exchange:keep(replace) end
+---Of a download that is whole: nothing of it stays when the exchange is closed.
+function Exchange:discard() end
+---@return string|nil stamp  of PATH.part: see Http:download
+function Exchange:stamp() end
 ---How often libcurl was about to send a request with a body; more than once: it was stopped.
 ---@return integer
 function Exchange:sends() end
@@ -57,13 +72,14 @@ function Http:query(owner, task_id) end
 function Http:call(owner, method, path, body) end
 ---@param owner any
 ---@param url string
----@param path string        PATH.part is written, then PATH
+---@param path string        PATH.part is written; PATH is, by Exchange:keep
 ---@param offset integer     bytes of PATH.part that are good
+---@param stamp? string      of PATH.part then; when it has another one by now, the download begins anew
 ---@param validator? string
 ---@param total? integer
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil  "io": the file can't be written
-function Http:download(owner, url, path, offset, validator, total) end
+function Http:download(owner, url, path, offset, stamp, validator, total) end
 ---PUTs a file to a URL, without the key. A redirect isn't followed here (failure.redirect).
 ---@param owner any
 ---@param url string

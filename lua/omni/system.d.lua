@@ -71,6 +71,22 @@ function core.link(from, to) end
 ---@return string|nil message
 function core.make_temporary_directory(prefix) end
 
+---Gives a file another name in the same file system; never replaces what is there.
+---@param from string
+---@param to string
+---@return true|nil
+---@return string|nil message
+---@return integer|nil errno  17 (EEXIST) when there is something
+function core.rename_new(from, to) end
+
+---Opens a regular file, as io.open does, but without ever waiting: a FIFO, a device, a socket or a folder is an error.
+---@param path string
+---@param mode? "r"|"x"  "r" (default): read; "x": write a new file, where nothing is yet, not even a link
+---@return file*|nil
+---@return string|nil message
+---@return integer|nil errno
+function core.open(path, mode) end
+
 ---Removes a file or an empty directory.
 ---@param path string
 ---@return true|nil
