@@ -144,7 +144,7 @@ static int configure(base *b) {
   sqlite3_limit(b->db, SQLITE_LIMIT_LENGTH, MOST_BYTES);
   sqlite3_limit(b->db, SQLITE_LIMIT_ATTACHED, 0);
   b->full = true;
-  return execute(b, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA synchronous = FULL");
+  return execute(b, "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304");
 }
 
 enum { FINE, FOREIGN, NEWER };
@@ -205,7 +205,10 @@ static bool attempt(base *b, request *r, int *code) {
   if (*code == SQLITE_OK) *code = execute(b, "BEGIN");
   if (*code == SQLITE_OK) *code = end(b, r, judge(b, &version, &verdict));
   if (*code == SQLITE_OK && verdict == FINE) *code = ask(b, "PRAGMA journal_mode = WAL", mode, sizeof mode);
-  if (*code == SQLITE_OK && verdict == FINE && version < VERSION) *code = migrate(b, r, &version, &verdict);
+  if (*code == SQLITE_OK && verdict == FINE && version < VERSION) {
+    *code = migrate(b, r, &version, &verdict);
+    b->behind = true;
+  }
   if (noted(b, r, *code) != SQLITE_OK) return false;
   if (verdict != FINE) return refuse(b, r, version, verdict);
   if (strcmp(mode, "wal") != 0) return cannot_open(b, r, "its file system has no memory that programs can share");
@@ -252,11 +255,17 @@ bool base_init(base *b, const char *path) {
   return true;
 }
 
+void base_checkpoint(base *b) {
+  if (b->db && b->behind) sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  b->behind = false;
+}
+
 void base_close(base *b) {
   for (int i = 0; i < VERBS; i++) {
     sqlite3_finalize(b->statements[i]);
     b->statements[i] = NULL;
   }
+  base_checkpoint(b); // SQLite does so only when it closes the last connection of all programs
   sqlite3_close(b->db);
   b->db = NULL;
   session_release(&b->session);

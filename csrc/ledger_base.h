@@ -22,7 +22,8 @@ typedef struct {
   char *shown; // for messages: without control characters
   sqlite3 *db; // NULL until it could be opened
   sqlite3_stmt *statements[VERBS];
-  bool full; // whether commits wait for the disk now
+  bool full;   // whether commits wait for the disk now
+  bool behind; // whether the main file lacks something that was committed where money is concerned
   session session;
 } base;
 
@@ -42,6 +43,9 @@ bool base_init(base *b, const char *path);
 bool base_open(base *b, request *r);
 // Carries out a verb, opening the database when it isn't open. Sets r's `found` and `columns`, or its failure.
 void base_run(base *b, request *r);
+// Copies what is in the write-ahead log into the main file, as far as other programs' reading allows it. Waits for the disk, and for
+// nobody else. A failure costs nothing: it is done at the next chance.
+void base_checkpoint(base *b);
 // Closes the database. May be called again.
 void base_close(base *b);
 // Closes it and frees all.

@@ -94,6 +94,7 @@ void base_run(base *b, request *r) {
   if (r->found.trouble) base_fail(b, r, "%s: %s", what, r->found.trouble);
   else if (code != SQLITE_DONE) base_fail_code(b, r, what, code);
   if (!statement) return; // it could not be prepared
+  if (verbs[r->verb].money && code == SQLITE_DONE && sqlite3_changes(b->db) > 0) b->behind = true;
   sqlite3_reset(statement);
   sqlite3_clear_bindings(statement);
 }

@@ -6,7 +6,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+// Nanoseconds without a request after which the main file catches up: commits that follow each other aren't held up.
+enum { REST = 20000000 };
 
 request *request_new(int verb) {
   request *r = calloc(1, sizeof *r);
@@ -36,6 +40,19 @@ static request *get(queue *q) {
   return r;
 }
 
+// Waits for a request with the lock held; while the main file is behind, for REST at most. False when none came by then.
+static bool wait_for_request(worker *w) {
+  if (!w->base.behind) return pthread_cond_wait(&w->given, &w->lock) == 0;
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += REST;
+  if (until.tv_nsec >= 1000000000L) {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000L;
+  }
+  return pthread_cond_timedwait(&w->given, &w->lock, &until) == 0;
+}
+
 static void *work(void *argument) {
   worker *w = argument;
   pthread_mutex_lock(&w->lock);
@@ -43,7 +60,10 @@ static void *work(void *argument) {
     request *r = get(&w->waiting);
     if (!r && w->ending) break;
     if (!r) {
-      pthread_cond_wait(&w->given, &w->lock);
+      if (wait_for_request(w) || !w->base.behind) continue;
+      pthread_mutex_unlock(&w->lock);
+      base_checkpoint(&w->base);
+      pthread_mutex_lock(&w->lock);
       continue;
     }
     pthread_mutex_unlock(&w->lock);
@@ -62,7 +82,11 @@ bool worker_start(worker *w, const char *path) {
   w->waiting.end = &w->waiting.first;
   w->done.end = &w->done.first;
   pthread_mutex_init(&w->lock, NULL);
-  pthread_cond_init(&w->given, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&w->given, &monotonic);
+  pthread_condattr_destroy(&monotonic);
   if (!base_init(&w->base, path) || (w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) return false;
   sigset_t all, before; // signals are for the thread that runs Lua
   sigfillset(&all);

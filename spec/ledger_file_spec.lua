@@ -197,6 +197,50 @@ describe("a ledger that is moved or removed while it is open", function()
   end)
 end)
 
+describe("a ledger's main file", function()
+  -- What the file holds by itself, without its write-ahead log.
+  local function identities(directory, path)
+    local copy = directory:file "copy.db"
+    env.output(("cp %s %s && chmod 600 %s"):format(env.quote(path), env.quote(copy), env.quote(copy)))
+    local found = sqlite3(copy, "SELECT group_concat(identity) FROM submit")
+    env.output("rm -f " .. env.quote(copy) .. "*")
+    return found
+  end
+
+  it("alone holds what was written, soon after, though the ledger stays open", function()
+    local directory <close> = env.directory()
+    local path = directory:file "l.db"
+    local child = asked.start([[
+      local handle = ledger.open((...))
+      asked.intend(handle, "a")
+      asked.intend(handle, "b")
+      print "written"
+      core.readiness():wait(600, {}) -- until it is killed
+    ]], { path })
+    assert.equal("written", child:line())
+    local deadline = core.now() + env.seconds(30)
+    repeat
+      local fine, found = pcall(identities, directory, path) -- there may be no table yet
+      local over = fine and found == "a,b"
+    until over or core.now() > deadline
+    child:kill()
+    assert.equal("a,b", identities(directory, path))
+  end)
+
+  it("alone holds what was written when it is closed, though another program has it open", function()
+    local directory <close> = env.directory()
+    local path = directory:file "l.db"
+    local other <close> = ledger.open(path)
+    ask(other, "version")
+    local handle <close> = ledger.open(path)
+    asked.intend(handle, "a")
+    asked.intend(handle, "b")
+    handle:close()
+    assert.equal("a,b", identities(directory, path))
+    assert.is_truthy(core.stat(path .. "-wal"))
+  end)
+end)
+
 describe("a disk that is full", function()
   -- Fills the disk that the ledger lies on, empties it again, and says what became of a verb each time.
   local code <const> = [[

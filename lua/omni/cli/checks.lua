@@ -64,6 +64,7 @@ local function read_ledger(ledger, path, say)
     if row.state == "unknown" then unknown = unknown + 1 end
   end
   say("ok", ("the ledger %s: %d in flight"):format(path, #rows - unknown))
+  say("ok", ("%s-wal and -shm belong to it; a copy of it: sqlite3 %s \".backup COPY\""):format(path, text.quote(path)))
   if unknown > 0 then
     say("warning", ("%s may have been charged, and nobody knows"):format(text.count(unknown, "submit")), "omni status")
   end
