@@ -49,4 +49,12 @@
   /* Scenes that are to be shot again, until the run that was told so has come to its end. */                                              \
   X("CREATE TABLE redo ("                                                                                                                  \
     "  board TEXT NOT NULL, base TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (board, base)"                                            \
+    ") STRICT;") \
+  /* The service that has the task, whichever key or spelling of its URL was used. And: which submits a redo must come after, by number,     \
+     as clocks jump. */                                                                                                                     \
+  X("ALTER TABLE submit ADD COLUMN service TEXT;"                                                                                          \
+    "UPDATE submit SET service = rtrim(substr(account, 1, instr(account, ' ') - 1), '/');"                                                 \
+    "DROP TABLE redo;"                                                                                                                     \
+    "CREATE TABLE redo ("                                                                                                                  \
+    "  board TEXT NOT NULL, base TEXT NOT NULL, last_submit INTEGER NOT NULL, PRIMARY KEY (board, base)"                                   \
     ") STRICT;")

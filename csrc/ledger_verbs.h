@@ -5,17 +5,28 @@
 
 #define NOW "((julianday('now') - 2440587.5) * 86400.0)"
 
-// Where a task's row is, by its id, or by the service's.
-#define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE account = :account AND task_id = :task_id)))"
+// The row of a task: by the row's number, else by the service and the task's id. Not by the account: keys are replaced.
+#define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE service = :service AND task_id = :task_id)))"
 
-// States in which an equal submit must not be made; and those in which a row costs nothing, as far as is known.
-#define LIVE "('intended', 'unknown', 'accepted', 'success')"
-#define FREE "('refused', 'forgotten')"
+// Two rows are for the same scene when their identities are equal and the same service has them. Sandboxes come and go, and count as one.
+#define SAME(service) "identity = :identity AND (play = 1 OR service = " service ")"
 
-#define NOT_LIVE_TWICE "(:identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE identity = :identity AND state IN " LIVE "))"
-#define IN_BUDGET                                                                                                                          \
-  "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + (SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit"    \
-  " WHERE board = :board AND state NOT IN " FREE "))"
+// While a row of a scene is live, an equal submit must not be made. A success is live for ever, also when its media has expired
+// ('gone'): only a person gives it up. What a sandbox made ends with the sandbox.
+#define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND play = 0)"
+
+// Only a refused submit costs nothing. Of one that a person gave up ('forgotten') the charge stays.
+#define MAY_COST "state <> 'refused'"
+#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')"
+
+// Submits of unknown outcome that a person said to replace: the row `instead_of`, and any older one of the scene.
+#define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT alive(session))"
+#define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
+
+#define NOT_LIVE_TWICE                                                                                                                     \
+  "(:identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE " SAME(":service") " AND " LIVE " AND NOT (" REPLACED ")))"
+#define COST_OF_BOARD(board) "(SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit WHERE board = " board " AND " MAY_COST ")"
+#define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
 // What is in flight with a key, as far as is known: a task for an hour, a submit without an answer for half of one. And whether there is
 // room for another.
@@ -29,21 +40,21 @@
   "SELECT id, account, play, board, scene, identity, base, take, form, model, input,"                                                      \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state,"                                           \
   " task_id, status, estimate, credits, balance_before, balance_after, error, message,"                                                    \
-  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, heard FROM submit"
+  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, heard, service FROM submit"
 
 #define LEDGER_VERBS(X)                                                                                                                    \
-  /* No row comes back when an equal one is under way, unknown or done. */                                                                 \
+  /* Gives no row when an equal submit is live, the board's budget doesn't allow it, or the key has no free slot. `instead_of`: the row  \
+     of unknown outcome that a person said to submit once more. */                                                                        \
   X(intend, 1,                                                                                                                             \
-    "INSERT INTO submit (account, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"                 \
-    " balance_before, token, intended_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model,"           \
-    " :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET " AND " IN_ROOM           \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
-  /* A further try of what was refused for the moment, or certainly not sent. */                                                           \
+    "INSERT INTO submit (account, service, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
+    " balance_before, token, intended_at) SELECT :account, :service, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form,"  \
+    " :model, :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET          \
+    " AND " IN_ROOM " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                \
+  /* A further try of what was refused for the moment, or certainly not sent. It checks what `intend` checks. */                           \
   X(again, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL,"     \
-    " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused' AND " IN_ROOM                         \
-    " AND (identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit AS other"                                                                  \
-    " WHERE other.identity = submit.identity AND other.state IN " LIVE ")) RETURNING id")                                                  \
+    "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL,"       \
+    " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'"                                      \
+    " AND " NOT_LIVE_TWICE " AND " IN_BUDGET " AND " IN_ROOM " RETURNING id")                                                              \
   /* Those that move a submit give its id; no row when it isn't in a state that allows it. */                                              \
   X(accept, 1,                                                                                                                             \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id"                                       \
@@ -54,32 +65,41 @@
   X(doubt, 1,                                                                                                                              \
     "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW          \
     " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id")                                                                   \
+  /* How a task ended. The first final state stays; known credits are never lowered, and what is known is never lost, whatever a later   \
+     query says. The account becomes that of the key that the service answered. */                                                        \
   X(finish, 1,                                                                                                                             \
-    "UPDATE submit SET state = :state, status = :status, credits = :credits, error = :error, message = :message, ended_at = " NOW ","      \
-    " created_at = :created_at, completed_at = :completed_at, seconds = :seconds, media = :media WHERE id = " THIS                         \
-    " AND state IN ('accepted', 'success') AND :state IN ('success', 'failed', 'gone') RETURNING id")                                      \
+    "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(max(credits, :credits), credits, :credits),"              \
+    " created_at = coalesce(created_at, :created_at), completed_at = coalesce(completed_at, :completed_at),"                               \
+    " seconds = coalesce(seconds, :seconds), media = max(coalesce(media, 0), coalesce(:media, 0)),"                                        \
+    " error = CASE state WHEN 'accepted' THEN :error ELSE error END, message = CASE state WHEN 'accepted' THEN :message ELSE message END," \
+    " status = CASE state WHEN 'accepted' THEN :status ELSE status END, ended_at = coalesce(ended_at, " NOW "),"                           \
+    " state = CASE state WHEN 'accepted' THEN :state ELSE state END"                                                                       \
+    " WHERE id = " THIS " AND state IN ('accepted', 'success', 'failed', 'gone', 'forgotten') AND :state IN ('success', 'failed')"         \
+    " RETURNING id")                                                                                                                       \
   X(status, 0,                                                                                                                             \
-    "UPDATE submit SET status = :status WHERE id = " THIS " AND state = 'accepted' RETURNING id")                                          \
+    "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " THIS " AND state = 'accepted' RETURNING id")                                          \
   X(row, 0, SUBMIT " WHERE id = :id")                                                                                                      \
-  X(by_identity, 0, SUBMIT " WHERE identity = :identity ORDER BY id DESC")                                                                 \
+  X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC")                                                                 \
   X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id")                                                     \
   /* What a person decides. */                                                                                                             \
   X(forget, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id AND (state IN ('unknown', 'accepted')"                       \
-    " OR state = 'intended' AND NOT alive(session)) RETURNING id")                                                                         \
+    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id"                                                             \
+    " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id")                                                                         \
+  /* The submit that was made in their place has left. */                                                                                  \
+  X(replace, 1,                                                                                                                            \
+    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id")                  \
   X(adopt, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND (state = 'unknown'"                \
-    " OR state = 'intended' AND NOT alive(session)) RETURNING id")                                                                         \
-  /* A task whose row was lost; no row comes back when an equal submit is under way, unknown or done, or the task has one. */              \
+    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN " RETURNING id")         \
+  /* A task whose row was lost. Gives no row when an equal submit is live, or the task has a row. */                                       \
   X(adopt_lost, 1,                                                                                                                         \
-    "INSERT INTO submit (account, play, board, scene, identity, base, take, form, model, input, state, session, estimate, task_id,"        \
-    " intended_at, answered_at) SELECT :account, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form, :model, :input,"      \
-    " 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE_TWICE                                                  \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE account = :account AND task_id = :task_id AND state <> 'refused')"                        \
+    "INSERT INTO submit (account, service, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
+    " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form,"   \
+    " :model, :input, 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE_TWICE                                  \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE service IS :service AND task_id = :task_id AND state <> 'refused')"                       \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
-  /* A result that is nowhere any more; and what a sandbox took with it when it ended. */                                                  \
+  /* A success whose media has expired at the service; and what a sandbox took with it when it ended. */                                   \
   X(retire, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'gone' WHERE id = :id AND state IN ('success', 'accepted') RETURNING id")                                   \
+    "UPDATE submit SET state = 'gone' WHERE id = :id AND state = 'success' RETURNING id")                                   \
   X(abandon, 0,                                                                                                                            \
     "UPDATE submit SET state = 'gone' WHERE play = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')"                        \
     " OR state = 'intended' AND NOT alive(session))")                                                                                      \
@@ -90,21 +110,29 @@
   X(heard, 1, "UPDATE submit SET heard = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id")                 \
   X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
   X(latest_take, 0,                                                                                                                        \
-    "SELECT max(take) AS take FROM submit WHERE base = :base AND state NOT IN " FREE)                                                      \
-  X(begin_redo, 1, "INSERT INTO redo (board, base, since) VALUES (:board, :base, " NOW ") ON CONFLICT DO NOTHING")                         \
+    "SELECT max(take) AS take FROM submit WHERE base = :base AND (play = 1 OR service = :service) AND state NOT IN " GIVEN_UP_OR_REFUSED)  \
+  X(begin_redo, 1,                                                                                                                         \
+    "INSERT INTO redo (board, base, last_submit) SELECT :board, :base, coalesce(max(id), 0) FROM submit WHERE true ON CONFLICT DO NOTHING") \
   X(end_redo, 1, "DELETE FROM redo WHERE board = :board")                                                                                  \
   X(redone, 0,                                                                                                                             \
     "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base"     \
-    " AND submit.intended_at >= redo.since AND submit.state NOT IN " FREE)                                                                 \
+    " AND submit.id > redo.last_submit AND (play = 1 OR service = :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                 \
   X(last_of_scene, 0,                                                                                                                      \
-    SUBMIT " WHERE board = :board AND scene = :scene AND state <> 'refused' ORDER BY id DESC LIMIT 1")                                     \
+    SUBMIT " WHERE board = :board AND scene = :scene AND (play = 1 OR service = :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
   X(by_task, 0,                                                                                                                            \
-    SUBMIT " WHERE account = :account AND task_id = :task_id ORDER BY id DESC")                                                            \
-  X(owners, 0, "SELECT account FROM submit WHERE task_id = :task_id GROUP BY account ORDER BY max(id) DESC")                               \
+    SUBMIT " WHERE service = :service AND task_id = :task_id ORDER BY id DESC")                                                            \
+  /* What a person names: by the row's number, or by the task's id. */                                                                     \
+  X(named, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC")                                                             \
+  /* A board's successes whose files were not all fetched. */                                                                              \
+  X(to_fetch, 0,                                                                                                                           \
+    SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)"                                         \
+    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id")                               \
   X(flying, 0, "SELECT id, task_id FROM submit WHERE " FLYING)                                                                             \
+  /* Reported credits and the estimates of what isn't reported; `given_up`: the part of both that a person has given up. */                \
   X(spent, 0,                                                                                                                              \
     "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits,"                                                         \
-    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised FROM submit WHERE state NOT IN " FREE                    \
+    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised,"                                                        \
+    " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST      \
     " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account")             \
   /* How long the last such tasks took, in seconds from their making to their end, the quickest first. */                                  \
   X(typical, 0,                                                                                                                            \

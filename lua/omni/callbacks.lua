@@ -36,11 +36,14 @@ local answers = {
 -- not send it again.
 local function note(self, entry, task)
   entry.kept = task.id
-  local records = self.client:ledger()
-  if not records or entry.heard then return true end
-  local _, problem = records:ask("heard", { token = entry.hash, task_id = task.id })
+  if entry.heard then return true end
+  local ledgers, problem = self.client:ledgers()
+  for _, ledger in ipairs(ledgers) do -- one of them has the submit's row
+    local _, failure = ledger:ask("heard", { token = entry.hash, task_id = task.id })
+    problem = problem or failure
+  end
   if not problem then
-    entry.heard = true
+    entry.heard = ledgers[1] ~= nil
     return true
   end
   if not entry.task_id then entry.kept = nil end
@@ -129,10 +132,9 @@ function Receiver_methods:answered(hash, task, failure)
     if entry.kept == task.id then confirming.confirm(self, entry) end
     return
   end
-  local records = self.client:ledger()
-  local row = records and records:row("by_token", { token = hash })
+  local row, ledger = self.tokens:look_up(hash)
   if not row then return end
-  entry.own, entry.row, entry.unknown = nil, row, true
+  entry.own, entry.ledger, entry.row, entry.unknown = nil, ledger, row, true
   if entry.kept then confirming.confirm(self, entry) end
 end
 

@@ -77,8 +77,8 @@ local function mismatch(id, row, message)
 end
 
 -- The ledger's row that has a task already, as a mismatch, or nothing. `free`: the states in which it may have it all the same.
-local function taken(client, row, account, task_id, free)
-  local known, problem = client:ledger():ask("by_task", { account = account, task_id = task_id })
+local function taken(records, row, task_id, free)
+  local known, problem = records:ask("by_task", { service = row.service, task_id = task_id })
   if not known then return problem end
   for _, other in ipairs(known) do
     if not free[other.state] then
@@ -103,8 +103,8 @@ local function ask(client, row, key, task_id)
 end
 
 -- The row has the task now; the ledger hears how that is doing.
-local function recorded(client, task)
-  task.recorded = true
+local function recorded(client, task, records, row)
+  task.ledger, task.row = records, row
   entry.note_state(client, task)
   return task
 end
@@ -112,27 +112,27 @@ end
 ---Gives a task's id to a row, if the task exists, has the model and the input that were submitted, field by field, and stands nowhere
 ---in the ledger.
 ---@param client omni.Client
----@param row table        of the ledger: unknown, of this client's account
+---@param records omni.Records  the ledger that has the row
+---@param row table             unknown, of this client's service
 ---@param task_id string
 ---@return omni.Task|nil task
 ---@return omni.Error|nil err  codes: task_mismatch, not_found, ledger_failed, ...
-local function claim(client, row, task_id)
-  local key = client.keyring:of(row.account)
-  if not key then
-    return mismatch(task_id, row, "its submit was made with another key, or at another base URL")
+local function claim(client, records, row, task_id)
+  if not client:serves(row) then
+    return mismatch(task_id, row, "its submit was made at another service, " .. core.clean(row.service or "?", 100))
   end
-  local problem = taken(client, row, row.account, task_id, { forgotten = true, refused = true })
+  local problem = taken(records, row, task_id, { forgotten = true, refused = true })
   if problem then return nil, problem end
-  local task, param = ask(client, row, key, task_id)
+  local task, param = ask(client, row, client.keyring:of(row.account), task_id) -- else a query finds the key that knows it
   if not task then return nil, param end
   local found = differences(param, row)
   if #found > 0 then return mismatch(task_id, row, table.concat(found, "; ")) end
 
   local moved
-  moved, problem = client:ledger():row("adopt", { id = row.id, task_id = task_id })
+  moved, problem = records:row("adopt", { id = row.id, task_id = task_id })
   if problem then return nil, problem end
   if not moved then return mismatch(task_id, row, "it was decided elsewhere meanwhile") end
-  return recorded(client, task)
+  return recorded(client, task, records, row.id)
 end
 
 -- A scene's input as it would have been sent. The URL of what was uploaded for it can't be known: any that the task has there will do.
@@ -148,16 +148,18 @@ end
 ---scene would be submitted with, field by field (except for the URLs of uploaded files), and the ledger must have neither it nor another
 ---submit of that scene. Submits nothing.
 ---@param client omni.Client
+---@param records omni.Records  the board's ledger
 ---@param scene table  board, scene, identity, base, take, form, model, input (a scene's: assets may stand in it)
 ---@param task_id string
 ---@return omni.Task|nil task
 ---@return omni.Error|nil err  codes: task_mismatch, not_found, invalid_input, ledger_failed, ...
-local function claim_lost(client, scene, task_id)
+local function claim_lost(client, records, scene, task_id)
+  scene.service = client.service
   local input, problem = models.check(client, scene.model, scene.input, true)
   if not input then return nil, problem end
   local task, param = ask(client, scene, nil, task_id)
   if not task then return nil, param end
-  problem = taken(client, scene, task.key.account, task_id, { refused = true })
+  problem = taken(records, scene, task_id, { refused = true })
   if problem then return nil, problem end
   local text
   text, problem = json.encode(filled(input, param.input), "input")
@@ -167,13 +169,13 @@ local function claim_lost(client, scene, task_id)
 
   local price = client:estimate(input, { model = scene.model }) -- what it has cost is told when it is over
   local made
-  made, problem = client:ledger():row("adopt_lost", {
-    account = task.key.account, play = client.play, board = scene.board, scene = scene.scene, identity = scene.identity, base = scene.base,
+  made, problem = records:row("adopt_lost", {
+    account = task.key.account, service = client.service, play = client.play, board = scene.board, scene = scene.scene, identity = scene.identity, base = scene.base,
     take = scene.take, form = scene.form, model = scene.model, input = text, estimate = price and price.credits, task_id = task_id,
   })
   if problem then return nil, problem end
   if not made then return mismatch(task_id, scene, "it was submitted, or adopted, elsewhere meanwhile") end
-  return recorded(client, task)
+  return recorded(client, task, records, made.id)
 end
 
 return { claim = claim, claim_lost = claim_lost }

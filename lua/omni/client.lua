@@ -14,6 +14,7 @@ local keys = require "omni.key"
 local loop = require "omni.loop"
 local models = require "omni.models"
 local options = require "omni.options"
+local paths = require "omni.paths"
 local polling = require "omni.polling"
 local records = require "omni.records"
 local requests = require "omni.request"
@@ -56,7 +57,7 @@ local function send(self, request, opts, token)
   local kind = self.history:kind(request.model, request.input)
   local id, failure, room = sending.send(self, submit)
   if id then
-    local made = task.new(room.key.client, id, room.key, kind)
+    local made = task.new(room.key.client, id, room.key, kind, submit.records, submit.id)
     room:keep(made)
     return made
   end
@@ -292,6 +293,10 @@ function Client_methods:warn(text)
   end
 end
 
+local function warn_of_failures(self, ledger)
+  ledger.on_failure = function(failure) self:warn(failure.message) end
+end
+
 ---The client's ledger, opened when it is first needed; nil when it has none. For omni's own modules.
 ---@return omni.Records|nil
 ---@return omni.Error|nil
@@ -301,18 +306,42 @@ function Client_methods:ledger()
     local problem
     self.records, problem = records.open(self.ledger_path)
     if not self.records then return nil, problem end
-    self.records.on_failure = function(failure) self:warn(failure.message) end
+    warn_of_failures(self, self.records)
   end
   return self.records
 end
 
----The ledger for a board's run: the client's own, or, when it has none (a rehearsal), one beside the run's output.
+---The ledger of a board's run: the client's own. A client that has none (a rehearsal) keeps one beside each run's output.
 ---@param directory string
 ---@return omni.Records|nil
 ---@return omni.Error|nil
 function Client_methods:board_ledger(directory)
-  if not self.ledger_path and not self.ledger_problem then self.ledger_path = directory .. "/ledger.db" end
-  return self:ledger()
+  if self.ledger_path or self.ledger_problem then return self:ledger() end
+  local path = paths.absolute(directory) .. "/ledger.db"
+  if not self.board_ledgers[path] then
+    local opened, problem = records.open(path)
+    if not opened then return nil, problem end
+    warn_of_failures(self, opened)
+    self.board_ledgers[path] = opened
+  end
+  return self.board_ledgers[path]
+end
+
+---All ledgers that may hold a row of this client's: its own, and those of the boards that it has run.
+---@return omni.Records[]
+---@return omni.Error|nil  why its own can't be opened
+function Client_methods:ledgers()
+  local own, problem = self:ledger()
+  local list = { own }
+  for _, one in pairs(self.board_ledgers) do list[#list + 1] = one end
+  return list, problem
+end
+
+---Whether this client's service has the task of a ledger's row. Keys are replaced, so the account says less.
+---@param row table
+---@return boolean
+function Client_methods:serves(row)
+  return row.service == self.service
 end
 
 ---What brings files, to and from anywhere: its connections carry no key, and a key's pauses don't hold it up. For omni's own modules.
@@ -347,7 +376,8 @@ function Client_methods:close()
   if self.courier_ then exchange.close(self.courier_) end
   self.keyring:close()
   if self.records then self.records:close() end
-  self.records, self.ledger_path = nil, nil
+  for _, one in pairs(self.board_ledgers) do one:close() end
+  self.records, self.ledger_path, self.board_ledgers = nil, nil, {}
 end
 
 Client_mt.__close = Client_methods.close
@@ -358,7 +388,7 @@ local client_options = {
   api_key = "any", keys = "table", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
   connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
   http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
-  poll_min = "seconds", poll_max = "seconds", on_warning = "function", ledger = "any", schemas = "boolean",
+  poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_warning = "function", ledger = "any", schemas = "boolean",
   allow_private_networks = "boolean",
 }
 
@@ -400,6 +430,7 @@ end
 ---  given): how long it sits out rate limits and maintenance (429, 455). retry_min (1), retry_max (60): the first and the longest wait
 ---  between tries, ten times that for maintenance. poll_min (2), poll_max (30): seconds between two queries of a waiting task,
 ---  placed by how long such tasks took before (docs/performance.md, "Polling").
+---  media_wait (300): for how many seconds a success without media is asked again before it counts as broken.
 ---  schemas (true): inputs are checked against the schema that the service tells of their model, else only by what is known here.
 ---  on_warning: function(text), told once of each thing that is odd but no error.
 ---  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
@@ -423,16 +454,17 @@ local function open(opts)
     }
   end
   local self = setmetatable({
-    base_url = base_url, service = service.name(base_url),
+    base_url = base_url, service = service.name(base_url), board_ledgers = {},
     timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {}, uploading = {}, known_models = {},
+    media_wait = opts.media_wait or 300, poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {},
+    uploading = {}, known_models = {},
     play = credentials.is_play(given[1].key),
   }, Client_mt)
   for _, name in ipairs(transport_options) do self.transport[name] = opts[name] end
   self.history = history.new(self)
-  self.keyring = keyring.new(self, function(key, id) return task.new(self, id, key) end)
+  self.keyring = keyring.new(self, function(key, id, ledger, row) return task.new(self, id, key, nil, ledger, row) end)
   for _, one in ipairs(given) do
     local http
     http, problem = open_transport(opts, base_url, one.key)

@@ -24,7 +24,7 @@ end
 -- A submit whose outcome is unknown: is the task that the callback named the one that was submitted? Answers whether that is done with.
 local function settle(self, entry)
   local row = entry.row
-  local task, problem = claims.claim(self.client, row, entry.kept)
+  local task, problem = claims.claim(self.client, entry.ledger, row, entry.kept)
   if task then
     entry.task_id, entry.unknown = task.id, nil
     self.tokens.tasks[entry.hash] = task
@@ -150,9 +150,8 @@ end
 -- --- submits whose outcome is unknown
 
 -- The task of a submit that another program has settled.
-local function settled_elsewhere(self, row)
-  local records = self.client:ledger()
-  local now = records and records:row("row", { id = row.id })
+local function settled_elsewhere(self, entry)
+  local now = entry.ledger:row("row", { id = entry.row.id })
   return now and now.state ~= "unknown" and now.task_id and self.client:task(now.task_id) or nil
 end
 
@@ -165,13 +164,14 @@ local Waiter_mt = {
 
 ---Waits for a callback to settle a submit whose outcome is unknown.
 ---@param self omni.Receiver
----@param row table  of the ledger, with a token
+---@param ledger omni.Records
+---@param row table  of it, with a token
 ---@return omni.Task|nil  nil when its time is over
-local function await_settled(self, row)
+local function await_settled(self, ledger, row)
   local entry = self.tokens:find(row.token)
   if not entry then return nil end
   if entry.task_id then return self.tokens.tasks[entry.hash] or self.client:task(entry.task_id) end
-  entry.own, entry.row, entry.unknown, entry.kept = nil, entry.row or row, true, entry.kept or row.heard
+  entry.own, entry.ledger, entry.row, entry.unknown, entry.kept = nil, ledger, entry.row or row, true, entry.kept or row.heard
   if entry.kept then confirm(self, entry) end
   local deadline = core.now() + math.max(0, row.intended_at + PATIENCE - os.time())
   local waiter <close> = setmetatable({ entry = entry, fiber = loop.current() }, Waiter_mt)
@@ -179,19 +179,19 @@ local function await_settled(self, row)
   while not task and core.now() < deadline and not self.closed do
     entry.waiting = entry.waiting or {}
     entry.waiting[waiter.fiber] = true
-    task = loop.park(math.min(LOOK_EVERY, deadline - core.now())) or settled_elsewhere(self, row)
+    task = loop.park(math.min(LOOK_EVERY, deadline - core.now())) or settled_elsewhere(self, entry)
   end
   return task
 end
 
 ---Settles what callbacks have named while nobody was there to confirm it.
 ---@param client omni.Client
+---@param ledger omni.Records
 ---@return integer count
-local function settle_heard(client)
-  local records = client:ledger()
+local function settle_heard(client, ledger)
   local count = 0
-  for _, row in ipairs(records and records:ask("all_heard") or {}) do
-    if row.state == "unknown" and client.keyring:of(row.account) and claims.claim(client, row, row.heard) then count = count + 1 end
+  for _, row in ipairs(ledger:ask("all_heard") or {}) do
+    if row.state == "unknown" and client:serves(row) and claims.claim(client, ledger, row, row.heard) then count = count + 1 end
   end
   return count
 end

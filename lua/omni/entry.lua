@@ -8,7 +8,7 @@ local exchange = require "omni.exchange"
 local loop = require "omni.loop"
 
 -- What a row is made of beside what every submit has (csrc/ledger_schema.h, table submit).
-local notes = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget" }
+local notes = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
 
 ---@class omni.Entry
 local Entry_methods = {}
@@ -28,8 +28,9 @@ local function refusal(self)
   if params.in_flight and #(records:ask("flying", { account = params.account }) or {}) >= params.in_flight then
     return { code = "rate_limited", no_room = true, message = "another program has filled the key" } -- sending.lua waits
   end
-  local row = params.identity and records:row("by_identity", { identity = params.identity })
-  if row then
+  local row = params.identity and records:row("by_identity", { identity = params.identity, service = params.service })
+  if row and row.id ~= self.id and row.state ~= "failed" and row.state ~= "forgotten" and row.state ~= "refused"
+    and not (row.state == "unknown" and params.instead_of and row.id <= params.instead_of) then
     return { code = "already_submitted", task_id = row.task_id,
       message = "not submitted: the same scene was submitted meanwhile, by another run" }
   end
@@ -48,11 +49,15 @@ local function balance(key)
   return type(value) == "number" and value == value and value or nil
 end
 
+local checked = {
+  "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of",
+}
+
 local function intend(self)
   local verb, params = "intend", self.params
   if self.id then
-    verb = "again"
-    params = { id = self.id, account = params.account, in_flight = params.in_flight, balance_before = params.balance_before }
+    verb, params = "again", { id = self.id }
+    for _, name in ipairs(checked) do params[name] = self.params[name] end
   end
   local rows, problem = self.records:ask(verb, params, function(late) -- the fiber was cancelled before it was told
     if late and late[1] then
@@ -74,14 +79,22 @@ end
 
 local abandoned <const> = { code = "submit_unknown", message = "the submit was given up on its way" }
 
+-- A submit that has left takes the place of the one whose outcome is unknown.
+local function replace(self, verb)
+  local params = self.params
+  if not params.instead_of or verb == "refuse" then return end
+  self.records:note("replace", { instead_of = params.instead_of, identity = params.identity, service = params.service })
+end
+
 -- Writes down, without waiting, what the submit's own fiber doesn't hear of, or couldn't write any more.
 local function settle_late(self, id, failure)
   self.settled = true
   if not self.records then return end
   local verb, params = verdict(self, id, failure or not id and abandoned or nil)
   if not id and not failure then params.error = "cancelled" end
+  replace(self, verb)
   self.records:note(verb, params)
-  if self.key.in_flight and self.key.http then loop.background(self.key.take_up, self.key) end -- it counts as any other row
+  if self.key.in_flight and self.key.http then loop.background(self.key.take_up, self.key, self.records) end -- it counts as any other row
 end
 
 -- Of what came back: the row, then the answer.
@@ -89,6 +102,7 @@ local function settle(self, id, failure)
   local records = self.records
   if self.settled then return id, failure end -- the client was closed
   local verb, params = verdict(self, id, failure)
+  replace(self, verb)
   if id then
     local row, problem = records:row(verb, params)
     if row then return id end
@@ -135,20 +149,20 @@ function Entry_methods:try(key, timeout)
   end
   hold:use()
   if not self.records then return exchange.submit(key, self.body) end
-  key:owns_row(self.id, true)
+  key:owns_row(self.records, self.id, true)
   self.owning, self.heard, self.settled = true, false, false
   local id, failure = exchange.submit(key, self.body, function(...) settle_late(self, ...) end)
   self.heard = true
   id, failure = settle(self, id, failure)
   self.owning = false
-  if id or failure.code ~= "submit_unknown" then key:owns_row(self.id, nil) end -- from now on its task counts, or nothing
+  if id or failure.code ~= "submit_unknown" then key:owns_row(self.records, self.id, nil) end -- from now on its task counts, or nothing
   return id, failure
 end
 
 -- Of a fiber that was cancelled, or failed.
 function Entry_mt:__close()
   if not self.owning then return end
-  self.key:owns_row(self.id, nil)
+  self.key:owns_row(self.records, self.id, nil)
   if self.heard or self.settled then return end
   self.records:note("refuse", { id = self.id, error = "cancelled", message = "given up before it was sent" })
 end
@@ -156,16 +170,18 @@ end
 ---Begins a submit. Nothing is written yet.
 ---@param client omni.Client
 ---@param request omni.Request
----@param about? table    what a storyboard knows of it: board, scene, identity, base, take, form, estimate, budget
+---@param about? table    what a storyboard knows of it: board, scene, identity, base, take, form, estimate, budget, instead_of, and the
+---  `ledger` of its run
 ---@param token? string   the digest of the token in its callback URL
 ---@return omni.Entry|nil  to be closed
 ---@return omni.Error|nil  the ledger can't be opened
 local function open(client, request, about, token)
-  local records, problem = client:ledger()
+  local records, problem = about and about.ledger, nil
+  if not records then records, problem = client:ledger() end
   if problem then return nil, problem end
   local self = setmetatable({ client = client, body = request.body, records = records, params = {} }, Entry_mt)
   if records then
-    local params = { play = client.play, model = request.model, input = request.input_text, token = token }
+    local params = { service = client.service, play = client.play, model = request.model, input = request.input_text, token = token }
     for _, name in ipairs(notes) do params[name] = about and about[name] end
     self.params = params
   end
@@ -174,13 +190,15 @@ end
 
 -- --- what becomes of a task
 
--- The ledger, for news of a task that may not be in it: an open one, or one that was there when this was first asked.
-local function existing(client)
+-- The ledger that a task's row is in, if any, and what names the row there. Of a task that was only named, the client's own ledger may
+-- have one; a ledger that isn't there yet isn't made for it.
+local function row_of(client, task)
+  if task.ledger then return task.ledger, { id = task.row } end
   if not client.records and not client.looked_for_ledger then
     client.looked_for_ledger = true
     if client.ledger_path and core.stat(client.ledger_path) then client:ledger() end
   end
-  return client.records
+  return client.records, { service = client.service, task_id = task.id }
 end
 
 ---Notes a task's state, without waiting for the disk: should it get lost, it is asked for again. Of tasks that this program neither
@@ -188,15 +206,14 @@ end
 ---@param client omni.Client
 ---@param task omni.Task
 local function note_state(client, task)
-  local over = task:done()
-  if not over and not task.submitted and not task.recorded then return end
-  local records = existing(client)
+  local final = task.status == "success" or task.status == "failed"
+  if not final and not task.submitted and not task.row then return end
+  local records, params = row_of(client, task)
   if not records then return end
-  local params = { account = task.key.account, task_id = task.id, status = task.status }
-  if not over then return records:note("status", params) end
-  local problem = task.error
-  params.state = problem and "failed" or "success"
-  params.media = task.media and #task.media or 0
+  params.account, params.status = task.key.account, task.status
+  if not final then return records:note("status", params) end
+  local problem = task.status == "failed" and task.error
+  params.state, params.media = task.status, task.media and #task.media or 0
   params.credits, params.created_at, params.completed_at, params.seconds =
     task.credits, task.created_at, task.completed_at, task.duration
   params.error, params.message = problem and problem.code, problem and core.clean(problem.message or "", 500)
@@ -211,15 +228,13 @@ end
 ---@return true|nil
 ---@return omni.Error|nil
 local function note_file(client, task, number, path)
-  local records = existing(client)
+  local records, params = row_of(client, task)
   if not records then return true end
   local found, problem = digest.file(path)
   if not found then return nil, problem end
+  params.number, params.path, params.sha256, params.size = number, core.real_path(path) or path, found.sha256, found.size
   local rows
-  rows, problem = records:ask("remember_file", {
-    account = task.key.account, task_id = task.id, number = number, path = core.real_path(path) or path,
-    sha256 = found.sha256, size = found.size,
-  })
+  rows, problem = records:ask("remember_file", params)
   if rows then return true end
   problem.task_id, problem.message = task.id, ("%s is there, but could not be written down: %s"):format(path, problem.message)
   return nil, problem

@@ -16,7 +16,7 @@ local credits_rest <const> = 600   -- seconds until a key that was out of credit
 ---@class omni.Key
 ---@field client omni.Client
 ---@field name string          its fingerprint: what tells keys apart and gives none away
----@field account string       what the ledger calls it: base URL and fingerprint
+---@field account string       what the ledger calls it: the service and the key's fingerprint
 ---@field in_flight integer|nil tasks in flight at most
 ---@field flying integer       tasks and submits that are in flight, as far as is known
 ---@field http table|nil       the C client
@@ -47,10 +47,9 @@ local function land(self)
 end
 
 -- Whether the ledger counts a task as in flight.
-local function is_counted(self, id)
-  local records = self.client:ledger()
-  for _, row in ipairs(records and records:ask("flying", { account = self.account }) or {}) do
-    if row.task_id == id then return true end
+local function is_counted(self, task)
+  for _, row in ipairs(task.ledger and task.ledger:ask("flying", { account = self.account }) or {}) do
+    if row.task_id == task.id then return true end
   end
   return false
 end
@@ -63,7 +62,7 @@ local function follow(self, task)
     if problem and err.refuses_key(problem) and #self.client.keyring > 1 then
       self:set_aside { code = problem.code, message = problem.message, hint = problem.hint, retry = false, sent = "no" }
     end
-    while problem and self.http and is_counted(self, task.id) do loop.sleep(look_every) end
+    while problem and self.http and is_counted(self, task) do loop.sleep(look_every) end
     self.tasks[task.id] = nil
     land(self)
   end)
@@ -77,29 +76,29 @@ function Key_methods:took_off(task)
 end
 
 -- What has no task yet is counted by its row in the ledger: until it has one, or is decided, or is taken to be over.
-local function follow_row(self, id)
-  self.rows[id] = true
+local function follow_row(self, records, id)
+  self:owns_row(records, id, true)
   loop.background(function()
-    local records = self.client:ledger()
     local row
     repeat
       loop.sleep(look_every)
       row = records:row("row", { id = id })
     until not row or row.state ~= "intended" and (row.state ~= "unknown" or os.time() - row.intended_at > doubt_lasts)
-    self.rows[id] = nil
+    self:owns_row(records, id, nil)
     if row and row.state == "accepted" and not self.tasks[row.task_id] then
       self.tasks[row.task_id] = true
-      return follow(self, self.client.keyring.make(self, row.task_id))
+      return follow(self, self.client.keyring.make(self, row.task_id, records, id))
     end
     land(self)
   end)
 end
 
 ---A submit of this key has an unknown outcome: it counts for a while.
+---@param records omni.Records|nil
 ---@param id integer|nil  of its row
-function Key_methods:doubts(id)
+function Key_methods:doubts(records, id)
   if not self.in_flight then return land(self) end
-  if id then return follow_row(self, id) end
+  if records then return follow_row(self, records, id) end
   loop.background(function()
     loop.sleep(doubt_lasts)
     land(self)
@@ -114,23 +113,25 @@ function Key_methods:landed(task)
   land(self)
 end
 
----A row of the ledger is a submit of ours, which is counted already; or it is that no more.
+---Notes that a row is a submit of this program, which is counted already; or that it no longer is.
+---@param records omni.Records
 ---@param id integer
 ---@param ours true|nil
-function Key_methods:owns_row(id, ours)
-  self.rows[id] = ours
+function Key_methods:owns_row(records, id, ours)
+  local rows = self.rows[records] or {}
+  self.rows[records], rows[id] = rows, ours
 end
 
----Takes up what is in flight by the ledger: of an earlier run, or of another program.
-function Key_methods:take_up()
-  local records = self.client:ledger()
+---Takes up what is in flight by a ledger: of an earlier run, or of another program.
+---@param records omni.Records|nil
+function Key_methods:take_up(records)
   for _, row in ipairs(records and records:ask("flying", { account = self.account }) or {}) do
     if row.task_id and not self.tasks[row.task_id] then
       self.tasks[row.task_id], self.flying = true, self.flying + 1
-      follow(self, self.client.keyring.make(self, row.task_id))
-    elseif not row.task_id and not self.rows[row.id] then
+      follow(self, self.client.keyring.make(self, row.task_id, records, row.id))
+    elseif not row.task_id and not (self.rows[records] and self.rows[records][row.id]) then
       self.flying = self.flying + 1
-      follow_row(self, row.id)
+      follow_row(self, records, row.id)
     end
   end
 end
@@ -180,10 +181,11 @@ end
 ---@return omni.Key
 local function new(client, given, http, connections)
   local self = setmetatable({
-    client = client, http = http, name = credentials.fingerprint(given.key), in_flight = given.in_flight, flying = 0, tasks = {}, rows = {},
+    client = client, http = http, name = credentials.fingerprint(given.key), in_flight = given.in_flight, flying = 0, tasks = {},
+    rows = setmetatable({}, { __mode = "k" }),
     timeout = client.timeout, retry_for = client.retry_for,
   }, Key_mt)
-  self.account = client.base_url .. " " .. self.name
+  self.account = client.service .. " " .. self.name
   exchange.attach(self, {
     connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate,
   })

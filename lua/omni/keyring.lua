@@ -65,10 +65,11 @@ function Room_methods:keep(task)
 end
 
 ---The submit's outcome is unknown.
+---@param records omni.Records|nil
 ---@param id integer|nil  of its row in the ledger
-function Room_methods:doubt(id)
+function Room_methods:doubt(records, id)
   self.kept = true
-  self.key:doubts(id)
+  self.key:doubts(records, id)
 end
 
 function Room_mt:__close()
@@ -80,19 +81,20 @@ end
 local look_every <const> = 60 -- seconds: a key that was set aside may be back
 
 ---Parks the fiber until a key has room; first come, first served.
+---@param records omni.Records|nil  the ledger that the submit stands in: what it has in flight counts
 ---@return table|nil room       with its `key`; to be closed
 ---@return table|nil failure    no key can be used
-function Keyring_methods:room()
+function Keyring_methods:room(records)
   local line = self.line
   local place <close> = setmetatable({ fiber = loop.current(), ring = self }, Place_mt) -- luacheck: ignore 211
   line.last = line.last + 1
   line[line.last] = place
   while true do
     if line[line.first] == place then
-      if not self.ready then
-        self.ready = true
+      if records and not self.taken_up[records] then
+        self.taken_up[records] = true
         for _, key in ipairs(self) do
-          if key.in_flight then key:take_up() end
+          if key.in_flight then key:take_up(records) end
         end
       end
       local key, failure = choose(self)
@@ -151,26 +153,33 @@ function Keyring_methods:of(account)
   return self.by_account[account]
 end
 
----Whose task that is: by the ledger; nil when nobody knows.
----@param id string
+---The key that made a task, by the ledger; nil when it isn't here, or nothing is known of it.
+---@param task omni.Task
 ---@return omni.Key|nil
----@return omni.Error|nil  it was made with a key that isn't here
-function Keyring_methods:owner(id)
+---@return string|nil account  whose task it is, when its key isn't here
+function Keyring_methods:owner(task)
   if #self == 1 then return self[1] end
-  local records = self.client:ledger()
   local other
-  for _, row in ipairs(records and records:ask("owners", { task_id = id }) or {}) do
-    local key = self.by_account[row.account]
-    if key then return key end
-    other = row.account
+  for _, records in ipairs(task.ledger and { task.ledger } or (self.client:ledgers())) do
+    for _, row in ipairs(records:ask("named", { task_id = task.id }) or {}) do
+      local key = self.by_account[row.account]
+      if key then return key end
+      other = other or row.account
+    end
   end
-  if other then
-    return nil, err.new {
-      code = "no_key", task_id = id, hint = "add that key: only the key that made a task can ask for it",
-      message = ("this task was made with the key %s, at %s, which isn't among the keys"):format(
-        other:match "%S+$", other:match "^(.*) %S+$" or "?"),
-    }
-  end
+  return nil, other
+end
+
+---The error of a task that no key knows and that another key made.
+---@param id string
+---@param account string
+---@return omni.Error
+function Keyring_methods.missing(id, account)
+  return err.new {
+    code = "no_key", task_id = id, hint = "add that key: only the account that made a task can ask for it",
+    message = ("this task was made with the key %s, at %s, which isn't among the keys"):format(
+      account:match "%S+$", account:match "^(.*) %S+$" or "?"),
+  }
 end
 
 ---Closes them all. Who waits is told.
@@ -181,10 +190,12 @@ function Keyring_methods:close()
 end
 
 ---@param client omni.Client
----@param make fun(key: omni.Key, id: string): omni.Task
+---@param make fun(key: omni.Key, id: string, ledger: omni.Records, row: integer): omni.Task
 ---@return omni.Keyring
 local function new(client, make)
-  return setmetatable({ client = client, make = make, by_account = {}, line = { first = 1, last = 0 } }, Keyring_mt)
+  return setmetatable({
+    client = client, make = make, by_account = {}, taken_up = setmetatable({}, { __mode = "k" }), line = { first = 1, last = 0 },
+  }, Keyring_mt)
 end
 
 ---@param key omni.Key

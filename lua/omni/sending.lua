@@ -22,7 +22,7 @@ local function send(client, entry)
   local tries, last = calling.begin(), nil
   while true do
     client:idle(true)
-    local room, none = client.keyring:room()
+    local room, none = client.keyring:room(entry.records)
     if not room then return nil, last or none end
     local id, failure
     do
@@ -32,13 +32,13 @@ local function send(client, entry)
         reserved.kept = true -- until the caller has a task
         return id, nil, reserved
       end
-      if failure.code == "submit_unknown" then reserved:doubt(entry.id) end
+      if failure.code == "submit_unknown" then reserved:doubt(entry.records, entry.id) end
     end
     if failure.given_up then return nil, last or failure end
     last = failure
     client:idle(true)
     if failure.no_room then -- another program has filled the key
-      room.key:take_up()
+      room.key:take_up(entry.records)
       loop.sleep(1)
     elseif not try_another(client, room.key, failure) and not calling.may_retry(client, tries, failure) then
       return nil, failure

@@ -23,6 +23,9 @@ local default_timeout <const> = 1800 -- seconds; tasks take from half a minute t
 ---@field duration? number       seconds that the generation took
 ---@field credits? number        what it cost, once it is over
 ---@field reserved_credits? number  what is set aside for it until then
+---@field ledger? omni.Records    the ledger that has its row
+---@field row? integer            the row's number there
+---@field media_by? number        of a success without media: until when (monotonic seconds) it is asked again
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
 ---@field raw? table             the last answer's data as it came, unknown fields too (while the task is waited for: only within
@@ -46,10 +49,11 @@ function Task_mt.__index(self, name)
   return rawget(self, "raw")
 end
 
----Whether the task is over: "success" or "failed".
+---Whether the task is over: "failed", or "success" with its media. A success can come a moment before its media; then it isn't over
+---until these are there, or until the client's `media_wait` has passed (error "broken_result").
 ---@return boolean
 function Task_methods:done()
-  return self.status == "success" or self.status == "failed"
+  return self.status == "failed" or self.status == "success" and (self.media ~= nil or self.error ~= nil)
 end
 
 local known_status = { pending = true, running = true, success = true, failed = true }
@@ -134,7 +138,8 @@ end
 local function save_trouble(self, index)
   if self.error then return err.copy(self.error) end
   if not self:done() then
-    return err.new { code = "not_done", task_id = self.id, message = ("the task is not over (%s)"):format(self.status or "not asked yet"),
+    local state = self.status == "success" and "its media is not there yet" or self.status or "not asked yet"
+    return err.new { code = "not_done", task_id = self.id, message = ("the task is not over (%s)"):format(state),
       hint = "task:await() first" }
   end
   if not self.media[index] then
@@ -197,10 +202,12 @@ end
 ---@param id string
 ---@param key? omni.Key     whose it is, when that is known
 ---@param kind? omni.Kind   of a task that was submitted just now (history.lua)
+---@param ledger? omni.Records
+---@param row? integer      its row there
 ---@return omni.Task
-local function new(client, id, key, kind)
+local function new(client, id, key, kind, ledger, row)
   local self = setmetatable({
-    id = id, key = key, since = core.now(), submitted = kind,
+    id = id, key = key, since = core.now(), submitted = kind, ledger = ledger, row = row,
     -- Named so that the table has its size at once.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)

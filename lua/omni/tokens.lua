@@ -14,9 +14,10 @@ local SWEEP_LEAST <const> = 1000
 ---@field at number         monotonic seconds: since when it is known here
 ---@field own? boolean      of a submit of this receiver's client whose outcome isn't unknown: the ledger needn't be asked
 ---@field task_id? string
+---@field ledger? omni.Records  which has its row
 ---@field row? table        of the ledger, when it isn't our own
 ---@field unknown? boolean  its submit's outcome is unknown
----@field foreign? boolean  of another account, which this client can't ask about
+---@field foreign? boolean  of another service, which this client can't ask about
 ---@field kept? string      the task id that a callback named before we knew any
 ---@field heard? boolean    that is on disk
 ---@field final? boolean    a callback said that the task is over
@@ -47,7 +48,7 @@ end
 -- Makes room: of what was seen to be over without a callback, of tasks that nobody holds, and of submits that nobody will answer for.
 -- What stands in the ledger is found there again. The cost is spread over as many new ones.
 local function sweep(self)
-  local now, live, records = core.now(), 0, self.client:ledger()
+  local now, live, records = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
     local task = self.tasks[hash]
     if entry.in_line or entry.waiting and next(entry.waiting) then
@@ -98,9 +99,9 @@ end
 local ended = { success = true, failed = true, gone = true }
 
 -- What the ledger says, which other programs write, too.
-local function learn(self, entry, row)
-  entry.row, entry.task_id, entry.unknown = row, row.task_id or entry.task_id, row.state == "unknown" or nil
-  entry.foreign = not self.client.keyring:of(row.account) or nil
+local function learn(self, entry, ledger, row)
+  entry.ledger, entry.row, entry.task_id, entry.unknown = ledger, row, row.task_id or entry.task_id, row.state == "unknown" or nil
+  entry.foreign = not self.client:serves(row) or nil
   if ended[row.state] then retire(self, entry) end
 end
 
@@ -111,6 +112,21 @@ function Tokens_methods:issued(hash)
   return self.entries[hash] or add(self, hash, true)
 end
 
+---The row of a submit with this token, and the ledger that has it.
+---@param hash string
+---@return table|nil row
+---@return omni.Records|nil
+---@return omni.Error|nil err  a ledger can't be read
+function Tokens_methods:look_up(hash)
+  local ledgers, problem = self.client:ledgers()
+  for _, ledger in ipairs(ledgers) do
+    local row, failure = ledger:row("by_token", { token = hash })
+    if row then return row, ledger end
+    problem = problem or failure
+  end
+  return nil, nil, problem
+end
+
 ---The entry of a digest. May ask the ledger, and wait for it.
 ---@param hash string
 ---@return omni.Token|nil
@@ -119,15 +135,13 @@ function Tokens_methods:find(hash)
   local entry = self.entries[hash]
   if entry and not core.same(entry.hash, hash) then return nil end
   if entry and (entry.own or entry.over) then return entry end
-  local records, problem = self.client:ledger()
-  local row
-  if records then row, problem = records:row("by_token", { token = hash }) end
+  local row, ledger, problem = self:look_up(hash)
   if problem then return nil, problem end
   entry = self.entries[hash]
   if not row then return entry end
   if row.state == "refused" or row.state == "forgotten" then return nil end
   entry = entry or add(self, hash)
-  if not entry.own and not entry.over then learn(self, entry, row) end
+  if not entry.own and not entry.over then learn(self, entry, ledger, row) end
   return entry
 end
 

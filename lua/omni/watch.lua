@@ -24,11 +24,10 @@ local function query_with(key, task)
   return nil, failure
 end
 
--- Of a task that was made elsewhere only the keys themselves tell whose it is: asked in order, until one knows it.
+-- Asks with each key in turn until one knows the task: the keys of one account share its tasks, and a replaced key's successor has them.
 local function query_all(task)
   local keyring = task.client.keyring
-  local key, problem = keyring:owner(task.id)
-  if problem then return nil, problem end
+  local key, account = keyring:owner(task)
   if key then return query_with(key, task) end
   local failure
   for _, candidate in ipairs(keyring) do
@@ -38,7 +37,35 @@ local function query_all(task)
     if not failure or failure.code == "not_found" or err.refuses_key(failure) then failure = why end
     if not not_its_own then break end
   end
+  if account and failure.code == "not_found" then return nil, keyring.missing(task.id, account) end
   return nil, failure
+end
+
+local final <const> = { success = true, failed = true }
+local lasting <const> = { "credits", "created_at", "completed_at", "duration", "media" }
+
+-- A final state is final: what an earlier answer said stays, whatever a later one says. Only media may be new, as their URLs are signed
+-- anew, and credits higher.
+local function keep_final(task, known)
+  local media, credits = task.media, task.credits
+  for _, name in ipairs(lasting) do task[name] = known[name] or task[name] end
+  task.status, task.error = known.status, known.error
+  if known.status == "success" and media then task.media, task.error = media, nil end
+  if credits and known.credits then task.credits = math.max(credits, known.credits) end
+end
+
+-- A success whose media isn't there yet is asked again for a while before it counts as broken.
+local function expect_media(task)
+  local patience = task.client.media_wait
+  if not task.media_by then
+    local is_old = task.completed_at and os.time() - task.completed_at > patience
+    task.media_by = core.now() + (is_old and 0 or patience)
+  end
+  if core.now() < task.media_by then
+    task.error = nil
+  else
+    task.error.hint = "it is paid for: fetch it again later, don't submit it again"
+  end
 end
 
 ---One query of a task, whose fields then are the answer's.
@@ -46,19 +73,28 @@ end
 ---@return true|nil
 ---@return table|nil failure
 local function query(task)
-  local client, before = task.client, task.status
+  local client, before, known = task.client, task.status, nil
+  if final[before] then
+    known = { status = before, error = task.error }
+    for _, name in ipairs(lasting) do known[name] = task[name] end
+  end
   task.raw = nil
   local fine, failure
   if task.key then fine, failure = query_with(task.key, task) else fine, failure = query_all(task) end
   if not fine then return nil, failure end
+  if known then keep_final(task, known) end
+  if task.status == "success" and not task.media then
+    task.error = task.error or known and known.error or { code = "broken_result", message = "the task succeeded without media" }
+    expect_media(task)
+  end
   if task.error then
     task.error.task_id, task.error.retry = task.id, nil
     err.new(task.error)
   end
+  if task.status ~= before or known then entry.note_state(client, task) end
   if task.status ~= before then
-    entry.note_state(client, task)
     client.history:note(task)
-    if task:done() then task.key:landed(task) end
+    if final[task.status] then task.key:landed(task) end
   end
   return true
 end
@@ -173,7 +209,7 @@ end
 -- Seconds until the next query of a task of this age; where a callback is expected it is only there in case that is lost.
 local function pause(task, age)
   local client = task.client
-  if task.callback and client.receiver then return client.callback_poll * (0.9 + 0.2 * math.random()) end
+  if task.callback and client.receiver and task.status ~= "success" then return client.callback_poll * (0.9 + 0.2 * math.random()) end
   return polling.next_query(age, client.history:plan(task), math.random())
 end
 

@@ -74,4 +74,17 @@ function advice.ways_out(given, scene, number, ledger)
   return ways
 end
 
+---What a person can do about a scene that is paid for and lost, a line each.
+---@param given table     as for `run`; at least the board
+---@param scene string
+---@param number integer  of the submit, in the ledger
+---@param ledger string   its path
+---@return string[]
+function advice.after_loss(given, scene, number, ledger)
+  return {
+    "pay for another take:  " .. advice.run(given, with_value("--redo", scene)),
+    "give it up, so that the scene counts as new:  " .. advice.forget(number, ledger),
+  }
+end
+
 return advice

@@ -126,6 +126,7 @@ function board.open(given, changes_nothing)
   end
   local client = opened.client
   local ledger = client.ledger_path or not client.ledger_problem and opened.directory .. "/ledger.db" or nil
+  client.ledger_path = ledger
   if changes_nothing and ledger and not require("omni.core").stat(ledger) then
     local scratch, why, forget = scratch_ledger()
     if not scratch then common.say("there is no place for a temporary ledger: " .. why) end

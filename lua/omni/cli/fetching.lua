@@ -19,7 +19,7 @@ local EEXIST <const> = 17
 local function known_files(client, task)
   if not client.records and not (client.ledger_path and core.stat(client.ledger_path)) then return {} end
   local records, known = client:ledger(), {}
-  local row = records and records:row("by_task", { account = task.key.account, task_id = task.id })
+  local row = records and records:row("by_task", { service = client.service, task_id = task.id })
   for _, file in ipairs(row and records:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
   return known, row and row.id
 end

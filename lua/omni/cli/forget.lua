@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- `omni forget N...`: gives up submits that are unknown or in flight. A person's word: nothing else moves them. No key, no network.
+-- `omni forget N...`: gives up submits, so that their scenes count as new. Only a person can do this. No key, no network.
 --
 -- Besides what omni offers to everybody it takes the ledger by name: no client is opened.
 
 local common = require "omni.cli.common"
 
-local command = { summary = "Give up submits that are unknown or in flight." }
+local command = { summary = "Give up submits, so that their scenes count as new." }
 
 function command.define(parser)
   parser:argument("submits", "Its number, or its task's id, as `omni status` shows them."):argname("N"):args("+")
@@ -13,16 +13,29 @@ function command.define(parser)
   parser:flag("--yes", "Don't ask.")
 end
 
--- The open submits that are meant, each once; or nil and what isn't one.
-local function choose(open, wanted)
-  local by_name, chosen, seen = {}, {}, {}
-  for _, row in ipairs(open) do
-    if row.task_id then by_name[row.task_id] = row end
+local over <const> = {
+  refused = "was refused and cost nothing", failed = "has failed already", forgotten = "was given up before",
+}
+
+-- The submit that a name stands for; nil and why there is none to give up. A number is a row's number first.
+local function find(records, name)
+  local rows, problem = records:ask("named", { id = math.tointeger(tonumber(name)), task_id = name })
+  if problem then error(problem, 0) end
+  local found = rows[1]
+  for _, row in ipairs(rows) do
+    if ("%d"):format(row.id) == name then found = row end
   end
-  for _, row in ipairs(open) do by_name[("%d"):format(row.id)] = row end -- a number is a number first
+  if not found then return nil, "is no submit of this ledger" end
+  if over[found.state] then return nil, over[found.state] end
+  return found
+end
+
+-- The submits that are meant, each once; nil, the name and what is wrong with it.
+local function choose(records, wanted)
+  local chosen, seen = {}, {}
   for _, name in ipairs(wanted) do
-    local row = by_name[name]
-    if not row then return nil, name end
+    local row, why = find(records, name)
+    if not row then return nil, name, why end
     if not seen[row.id] then chosen[#chosen + 1] = row end
     seen[row.id] = true
   end
@@ -38,17 +51,21 @@ local function describe(row)
   if row.state == "unknown" then
     return ("%d: %s, submitted %s: it may have been charged (%s)"):format(row.id, name, text.moment(row.intended_at), cost)
   end
+  if row.state == "success" or row.state == "gone" then
+    cost = row.credits and text.credits(row.credits) or cost
+    return ("%d: %s, task %s: it is made and paid for (%s); its files stay where they are, but the scene counts as new and would be paid"
+      .. " for again"):format(row.id, name, text.clean(row.task_id or "?"), cost)
+  end
   return ("%d: %s, task %s: it goes on at the service and is charged (%s); its clip won't be fetched")
     :format(row.id, name, text.clean(row.task_id or "?"), cost)
 end
 
 local function forget(records, given)
   local text = require "omni.cli.text"
-  local open, problem = records:ask("open")
-  if not open then return common.tell(problem) or 1 end
-  local chosen, missing = choose(open, given.submits)
+  local fine, chosen, name, why = pcall(choose, records, given.submits)
+  if not fine then return common.tell(chosen) or 1 end
   if not chosen then
-    return common.say(("'%s' is neither unknown nor in flight; nothing was changed"):format(text.clean(missing)), "see: omni status") or 2
+    return common.say(("'%s' %s; nothing was changed"):format(text.clean(name), why), "see: omni status") or 2
   end
   for _, row in ipairs(chosen) do
     if row.state == "intended" then
@@ -62,8 +79,7 @@ local function forget(records, given)
     if not yes then return common.say("nothing was changed: you didn't say yes") or 3 end
   end
   for _, row in ipairs(chosen) do
-    local moved
-    moved, problem = records:row("forget", { id = row.id })
+    local moved, problem = records:row("forget", { id = row.id })
     if problem then return common.tell(problem) or 1 end
     if not moved then return common.say(("%d was decided elsewhere meanwhile"):format(row.id)) or 3 end
     print(("forgot %d"):format(row.id))

@@ -68,7 +68,7 @@ local function listen(given, client)
   end)
   if not receiver then return common.tell(problem) or 1 end
   write { event = "listening", url = receiver.url }
-  local settled = require("omni.callbacks").settle_heard(client)
+  local settled = require("omni.callbacks").settle_heard(client, client:ledger())
   if settled > 0 and not given.json then common.say(("%d lost answer(s) settled that callbacks had named before"):format(settled)) end
   loop.park()
 end

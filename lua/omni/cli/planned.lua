@@ -8,12 +8,12 @@ local text = require "omni.cli.text"
 local ACTION <const> = 7  -- columns of the longest word for an action
 local FEW <const> = 3     -- reused scenes that have lines of their own in a run's plan
 
-local symbols = { reuse = "=", resume = "~", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-" }
+local symbols = { reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-" }
 
-local order = { "submit", "wait", "twin", "resume", "reuse", "unknown", "blocked", "invalid" }
+local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid" }
 local said_counts = {
-  submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight", reuse = "to reuse",
-  unknown = "unknown", blocked = "blocked", invalid = "invalid",
+  submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight",
+  fetch = "to fetch", reuse = "to reuse", unknown = "unknown", expired = "expired", blocked = "blocked", invalid = "invalid",
 }
 
 local function quoted(names)
@@ -30,7 +30,7 @@ local function blockers(plan, entry)
   local names = {}
   for _, name in ipairs(entry.blocked and entry.waits_for or {}) do
     local other = plan.by_name[name]
-    if other.blocked or other.action == "unknown" or other.action == "invalid" then names[#names + 1] = name end
+    if other.blocked or other.action == "unknown" or other.action == "expired" or other.action == "invalid" then names[#names + 1] = name end
   end
   return names
 end
@@ -73,6 +73,7 @@ local function rows_of(plan, options)
       left = left + 1
     else
       local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox), why = why(plan, entry) }
+      if entry.action == "expired" then row.ways = advice.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
       if entry.action == "unknown" then row.ways = advice.ways_out(options.given, entry.scene, entry.row.id, options.ledger) end
       rows[#rows + 1] = row
     end

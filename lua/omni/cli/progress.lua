@@ -8,7 +8,7 @@
 --                (what the board has cost so far, estimates of what isn't reported included),
 --                scenes: [{scene, index (from 1), model, action, why, selected, pays (booleans), waits_for, blocked_by (scenes), twin
 --                (an equal scene), take, credits, task_id, submit, files, error}]; once, before anything is submitted.
---                action: reuse, resume, submit, wait, unknown, invalid. submit: the number of its row in the ledger.
+--                action: reuse, fetch, resume, submit, wait, unknown, expired, invalid. submit: the number of its row in the ledger.
 --                Of `omni plan` also exit (its exit code) and error (why a run would be refused)
 --   submitting   scene, index, estimate
 --   pending, running, fetching    scene, index, task_id, estimate
@@ -37,11 +37,11 @@ local text = require "omni.cli.text"
 
 local problem_shape = json.shape { "code", "message", "status?", "task_id?", "task_status?", "field?", "balance?", "hint?" }
 local film_shape = json.shape { "file", "seconds", "made" }
-local spent_shape = json.shape { "credits", "promised", "submits" }
+local spent_shape = json.shape { "credits", "promised", "given_up", "submits" }
 local account_shape = json.shape { "account", "today", "spent" }
 local submit_shape = json.shape {
   "submit", "board?", "scene?", "account", "model", "state", "task_id?", "status?", "since", "estimate?", "balance_before?",
-  "balance_after?", "error?",
+  "balance_after?", "error?", "media_until?",
 }
 local scene_shape = json.shape {
   "scene", "index?", "model?", "action?", "why?", "selected?", "pays?", "waits_for?", "blocked_by?", "twin?", "take?", "status?",
@@ -50,8 +50,8 @@ local scene_shape = json.shape {
 local event_shape = json.shape {
   "event", "time", "title?", "scene?", "index?", "task_id?", "estimate?", "credits?", "file?", "files?", "fraction?", "seconds?", "made?",
   "directory?", "sandbox?", "complete?", "balance?", "affordable?", "budget?", "board_budget?", "ledger?", "exists?", "board?", "spent?",
-  "today?", "accounts?", "in_flight?", "unknown?", "interrupted?", "film?", "film_error?", "report?", "report_error?", "exit?", "error?",
-  "scenes?", "url?", "key?", "keys?",
+  "today?", "accounts?", "in_flight?", "unknown?", "to_fetch?", "interrupted?", "film?", "film_error?", "report?", "report_error?",
+  "exit?", "error?", "scenes?", "url?", "key?", "keys?",
 }
 
 local function problem_of(bad)
@@ -71,7 +71,7 @@ local function copy(source, shape)
 end
 
 -- Lists within an event, and the shapes of what is in them.
-local lists = { scenes = scene_shape, in_flight = submit_shape, unknown = submit_shape, accounts = account_shape }
+local lists = { scenes = scene_shape, in_flight = submit_shape, unknown = submit_shape, to_fetch = submit_shape, accounts = account_shape }
 
 ---Writes one event as one line of JSON.
 ---@param out file*

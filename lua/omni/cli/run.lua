@@ -54,7 +54,7 @@ end
 local function say_needless(opened, plan)
   for _, name in ipairs(opened.given.resubmit) do
     local entry = plan.by_name[name]
-    if not entry.forget then
+    if not entry.instead_of then
       common.say(('--resubmit: the outcome of scene "%s" isn\'t unknown; it is planned like the others')
         :format(require("omni.core").clean(name)))
     end
@@ -85,7 +85,7 @@ local function shoot(opened, plan, directory, on_interrupt)
   local given, loop = opened.given, require "omni.loop"
   local signals = require "omni.cli.signals"
   local shown = require("omni.cli.progress").open {
-    json = given.json, plan = plan, sandbox = given.sandbox, out = io.stdout, typical = typical_times(plan, opened.client:ledger()),
+    json = given.json, plan = plan, sandbox = given.sandbox, out = io.stdout, typical = typical_times(plan, plan.ledger),
     colour = common.wants_colour(), columns = common.drawing_columns, rows = require("omni.host").rows, now = require("omni.core").now,
   }
   local run <close> = require("omni.storyboard.run").start(plan, {
@@ -106,9 +106,9 @@ local function shoot(opened, plan, directory, on_interrupt)
 end
 
 -- What the board has cost, this run included.
-local function spent_on(opened, plan)
+local function spent_on(plan)
   local sum, promised = 0, 0
-  for _, row in ipairs(opened.client:ledger():ask("spent", { board = plan.board_key }) or {}) do
+  for _, row in ipairs(plan.ledger:ask("spent", { board = plan.board_key }) or {}) do
     sum, promised = sum + row.credits, promised + row.promised
   end
   return sum, promised
@@ -121,7 +121,7 @@ local function tell_end(opened, plan, summary, refused)
   local given, result = opened.given, require "omni.cli.summary"
   local code = summary and result.exit_code(summary) or result.exit_codes.refused
   local spent, promised
-  if summary then spent, promised = spent_on(opened, plan) end
+  if summary then spent, promised = spent_on(plan) end
   if given.json then
     require("omni.cli.progress").write_json(io.stdout, result.event(opened.board, plan, summary, {
       sandbox = given.sandbox, spent = spent, exit = code, error = refused,
@@ -147,7 +147,7 @@ local function carry_out(opened, on_interrupt)
   if opened.given.listen and not problem then -- it is closed with the client
     problem = select(2, common.open_receiver(opened.given, opened.client))
   end
-  if records then require("omni.callbacks").settle_heard(opened.client) end
+  if records then require("omni.callbacks").settle_heard(opened.client, records) end
   problem = problem or adopt(opened)
   local plan
   if not problem then plan, problem = opened:plan() end

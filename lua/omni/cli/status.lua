@@ -3,12 +3,16 @@
 --
 -- JSON: one line, event "status": ledger (its path), exists (boolean), board, in_flight and unknown: [{submit (its number), board, scene,
 -- account, model, state (intended, accepted, unknown), task_id, status, since (Unix seconds), estimate, balance_before, balance_after,
--- error}], today and spent: {credits (reported), promised (estimates of what isn't reported), submits}, of the board or of all,
+-- error}], to_fetch: the same of what is paid for and was not fetched, with media_until (Unix seconds); today and spent: {credits
+-- (reported), promised (estimates of what isn't reported), given_up (the part of both that was forgotten), submits}, of the board or of
+-- all,
 -- accounts: [{account, today, spent}].
 --
 -- It takes the ledger by name, besides what omni offers to everybody: no client is opened.
 
 local common = require "omni.cli.common"
+
+local media_days <const> = 14 -- after about as many days media URLs expire (docs/service.md)
 
 local command = { summary = "Show tasks in flight, submits of unknown outcome, and what was spent." }
 
@@ -27,7 +31,7 @@ end
 
 -- Sums of what the verb `spent` gives, for all accounts and by account.
 local function sums(rows)
-  local function empty() return { credits = 0, promised = 0, submits = 0 } end
+  local function empty() return { credits = 0, promised = 0, given_up = 0, submits = 0 } end
   local all, by_account = empty(), {}
   for _, row in ipairs(rows) do
     local one = empty()
@@ -57,14 +61,22 @@ end
 local function read(records, board)
   local open, problem = records:ask("open")
   if not open then return nil, problem end
-  local event = { event = "status", ledger = records.path, exists = true, board = board, in_flight = {}, unknown = {}, accounts = {} }
+  local event = {
+    event = "status", ledger = records.path, exists = true, board = board, in_flight = {}, unknown = {}, to_fetch = {}, accounts = {},
+  }
   for _, row in ipairs(open) do
     if not board or row.board == board then
       local list = row.state == "unknown" and event.unknown or event.in_flight
       list[#list + 1] = as_submit(row)
     end
   end
-  local today, spent
+  local paid, today, spent
+  paid, problem = records:ask("to_fetch", { board = board })
+  if not paid then return nil, problem end
+  for index, row in ipairs(paid) do
+    event.to_fetch[index] = as_submit(row)
+    event.to_fetch[index].media_until = math.floor(row.completed_at or row.ended_at or row.intended_at) + media_days * 86400
+  end
   today, problem = records:ask("spent", { board = board, since = midnight() })
   if today then spent, problem = records:ask("spent", { board = board }) end
   if problem then return nil, problem end
@@ -117,9 +129,23 @@ local function write_unknown(out, event, given)
   end
 end
 
+local function write_to_fetch(out, event)
+  if #event.to_fetch == 0 then return end
+  local text = require "omni.cli.text"
+  out:write(("to fetch: %d\n"):format(#event.to_fetch))
+  for _, submit in ipairs(event.to_fetch) do
+    local left = submit.media_until - os.time()
+    out:write(("  %d  %s  paid for, task %s; %s\n"):format(submit.submit, name_of(submit, event.board), text.clean(submit.task_id or "?"),
+      left > 0 and ("the service keeps it for about %s more"):format(text.count(math.ceil(left / 86400), "day"))
+        or "its media has probably expired at the service"))
+  end
+end
+
 local function said_sum(sum)
   local text = require "omni.cli.text"
-  local more = sum.promised > 0 and require("omni.core").format(", and about %.14g not yet reported", sum.promised) or ""
+  local core = require "omni.core"
+  local more = sum.promised > 0 and core.format(", and about %.14g not yet reported", sum.promised) or ""
+  if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end
   return ("%s (%s)%s"):format(text.credits(sum.credits), text.count(sum.submits, "submit"), more)
 end
 
@@ -135,6 +161,7 @@ local function write(out, event, given)
   if event.board then out:write("board ", text.clean(event.board), "\n") end
   write_in_flight(out, event)
   write_unknown(out, event, given)
+  write_to_fetch(out, event)
   local where = event.board and "on this board" or "in all"
   out:write(("spent today: %s\nspent %s: %s\n"):format(said_sum(event.today), where, said_sum(event.spent)))
   if #event.accounts > 1 then
@@ -180,8 +207,8 @@ function command.run(given)
   else
     local none = sums {}
     event = {
-      event = "status", ledger = path, exists = false, board = board, in_flight = {}, unknown = {}, accounts = {}, today = none,
-      spent = none,
+      event = "status", ledger = path, exists = false, board = board, in_flight = {}, unknown = {}, to_fetch = {}, accounts = {},
+      today = none, spent = none,
     }
   end
 

@@ -38,7 +38,7 @@ end
 
 -- What may have been charged for it without having been reported: credits.
 local function promised(scene, entry)
-  if scene.credits or scene.status == "reused" then return 0 end
+  if scene.credits or scene.status == "reused" or entry.action == "fetch" then return 0 end
   if not (scene.task_id or scene.status == "unknown") then return 0 end
   return scene.estimate or entry.row and entry.row.estimate or 0
 end
@@ -58,10 +58,11 @@ end
 
 local writers = {}
 
-function writers.fetched(scene, _, options)
+function writers.fetched(scene, entry, options)
   local lines = {}
   for index, file in ipairs(scene.files) do lines[index] = text.path(file) end
-  lines[1] = ("%s  %s"):format(scene.credits and text.credits(scene.credits, options.sandbox) or "cost unknown", lines[1])
+  local cost = entry.action == "fetch" and "paid for before" or scene.credits and text.credits(scene.credits, options.sandbox)
+  lines[1] = ("%s  %s"):format(cost or "cost unknown", lines[1])
   return lines
 end
 

@@ -33,7 +33,7 @@ local function adopt(board, given)
   local row = scene.row
   local done
   if scene.action == "unknown" then
-    done, problem = claims.claim(given.client, row, given.task_id)
+    done, problem = claims.claim(given.client, plan.ledger, row, given.task_id)
   elseif scene.error then
     return nil, scene.error
   elseif scene.twin then
@@ -43,7 +43,7 @@ local function adopt(board, given)
   elseif row then
     return submitted_already(given.scene, row)
   else
-    done, problem = claims.claim_lost(given.client, {
+    done, problem = claims.claim_lost(given.client, plan.ledger, {
       board = plan.board_key, scene = scene.scene, identity = scene.identity, base = scene.base, take = scene.take, form = scene.form,
       model = scene.model, input = board.scenes[scene.index].input,
     }, given.task_id)

@@ -23,8 +23,7 @@ end
 ---@return omni.Error|nil err  what task:save returns
 local function fetch(run, record, task)
   local files, known = {}, {}
-  local row = run.ledger:row("by_task", { account = task.key.account, task_id = task.id })
-  for _, file in ipairs(row and run.ledger:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
+  for _, file in ipairs(run.ledger:ask("files", { submit = task.row }) or {}) do known[file.number] = file end
   for index, url in ipairs(task.media) do
     local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), names.extension(url))
     local saved, problem = fetch_one(run, task, index, path, known[index])
@@ -100,6 +99,7 @@ local function task_of(run, record)
   if not row or not row.task_id then return nil end
   local task, problem = run.client:task(row.task_id)
   if not task then return nil, problem end
+  task.ledger, task.row = run.ledger, row.id
   return task:refresh()
 end
 
@@ -114,8 +114,7 @@ local function fetch_again(run, record)
   if not may_be_film(record.file) then return nil end
   local task, problem = task_of(run, record)
   if not task or not task.media then return nil, problem end
-  local row = run.ledger:row("by_task", { account = task.key.account, task_id = task.id })
-  if row then run.ledger:ask("void_file", { id = row.id, number = 1 }) end
+  run.ledger:ask("void_file", { id = task.row, number = 1 })
   local before = run.ledger:digest(record.file)
   local saved
   saved, problem = task:save(record.file, { aside = true })

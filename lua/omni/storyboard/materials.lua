@@ -43,9 +43,11 @@ local function remote(run, record)
   local task = record.task
   if not task then
     local row = record.entry.row
-    if not row or not row.task_id or not run.client.keyring:of(row.account) then return nil end
+    if not row or not row.task_id or not run.client:serves(row) then return nil end
     if os.time() - (row.completed_at or row.intended_at) > media_days * day then return nil end
-    task = run.client:query(row.task_id)
+    task = run.client:task(row.task_id)
+    task.ledger, task.row = run.ledger, row.id
+    task = task:refresh()
   end
   return task and task.media and task.media[1]
 end

@@ -10,11 +10,13 @@ local paths = require "omni.paths"
 local prices = require "omni.storyboard.price"
 local words = require "omni.storyboard"
 
-local media_days <const> = 13 -- media URLs expire after about 14 days (docs/service.md); a day for the way
+local media_days <const> = 14 -- after about as many days media URLs expire (docs/service.md)
 
 ---@alias omni.Action
 ---| "reuse"    its files are there, and their bytes right
----| "resume"   its task is at the service: waited for, fetched; costs nothing more
+---| "fetch"    it is paid for, and its files aren't here: fetched from the service; costs nothing more
+---| "expired"  it is paid for, and neither here nor at the service any more: a person decides
+---| "resume"   its task is in flight: waited for, fetched; costs nothing more
 ---| "submit"   is submitted, and paid for
 ---| "wait"     is submitted once what it builds on is there
 ---| "unknown"  a submit of it has an unknown outcome: a person decides
@@ -28,7 +30,7 @@ local media_days <const> = 13 -- media URLs expire after about 14 days (docs/ser
 ---@field why? string          why it is submitted; what is unknown, or invalid
 ---@field waits_for? string[]  scenes
 ---@field twin? string         an equal scene, whose clip it takes
----@field blocked? boolean     what it waits for is unknown, invalid or blocked itself
+---@field blocked? boolean     what it waits for is unknown, expired, invalid or blocked itself
 ---@field pays? boolean        this run would pay for it
 ---@field selected boolean     this run touches it
 ---@field take? integer
@@ -39,6 +41,7 @@ local media_days <const> = 13 -- media URLs expire after about 14 days (docs/ser
 ---@field row? table           of the ledger: the submit that made it, or that is under way
 ---@field task_id? string
 ---@field files? string[]      of a scene that is reused
+---@field media_until? number  of a scene to be fetched: about when its media expires, Unix seconds
 ---@field credits? number      the service's estimate
 ---@field price_error? omni.Error
 ---@field error? omni.Error
@@ -46,13 +49,14 @@ local media_days <const> = 13 -- media URLs expire after about 14 days (docs/ser
 ---@class omni.Plan
 ---@field board omni.Storyboard
 ---@field board_key string          what the ledger calls the board: its path
+---@field ledger omni.Records       where the board's submits stand
 ---@field digests table<string, string>  SHA-256 of the local files in it, by path
 ---@field scenes omni.PlanScene[]
 ---@field by_name table<string, omni.PlanScene>
 ---@field credits number            the sum of what is known
 ---@field complete boolean          every price is known
 ---@field balance? number           what the account has; asked only when something is to be paid
----@field spent number              credits that the board has cost so far
+---@field spent number              credits that the board has cost so far, or may have cost; what was given up included
 ---@field error? omni.Error         why the first unknown price isn't known
 ---@field unavailable? omni.Error   the service can't be used now at all
 ---@field submits integer           scenes that this run would submit, at whatever price: whether consent is needed follows from it
@@ -82,8 +86,7 @@ end
 -- Why it is submitted, by what was there before.
 function Maker_methods:reason(entry, old)
   if old and old.state == "failed" then return "failed before: " .. core.clean(old.message or old.error or "?", 120) end
-  if old and old.state == "gone" then return "its file is gone, and so is the service's copy" end
-  local last = ask(self, "last_of_scene", { board = self.board_key, scene = entry.scene })[1]
+  local last = ask(self, "last_of_scene", { board = self.board_key, scene = entry.scene, service = self.client.service })[1]
   if not last then return "new" end
   if last.base == entry.base then
     return last.take ~= entry.take and ("take %d"):format(entry.take) or "forgotten before"
@@ -108,7 +111,7 @@ end
 -- Of a task that succeeded: whether all of its files are there.
 function Maker_methods:take_stock(entry, row)
   local files = ask(self, "files", { submit = row.id })
-  local why = #files < (row.media or 1) and "it was never fetched" or nil
+  local why = #files < math.max(row.media or 1, 1) and "it was never fetched" or nil
   local found = {}
   for index, file in ipairs(files) do
     found[index], why = self:find_file(file)
@@ -116,20 +119,22 @@ function Maker_methods:take_stock(entry, row)
   end
   if not why then
     entry.action, entry.files = "reuse", found
-  elseif self.client.play and not self.client.keyring:of(row.account) then
+  elseif self.client.play and not self.client:serves(row) then
     entry.action, entry.why, entry.retire = "submit", why .. ", and its sandbox is gone", row.id
-  elseif os.time() - (row.completed_at or row.ended_at or row.intended_at) < media_days * 86400 then
-    entry.action, entry.why = "resume", why .. "; fetched from the service"
+  elseif row.state == "gone" then
+    entry.action, entry.why = "expired", why .. ", and its media has expired at the service"
   else
-    entry.action, entry.why, entry.retire = "submit", why .. ", and the service keeps no file that long", row.id
+    entry.media_until = (row.completed_at or row.ended_at or row.intended_at) + media_days * 86400
+    entry.action, entry.why = "fetch", ("%s; the service keeps it until about %s"):format(why,
+      os.date("%Y-%m-%d", math.floor(entry.media_until)))
   end
 end
 
 -- What stands in the ledger for this very scene.
 function Maker_methods:look_up(entry)
-  local row, dead = nil, { gone = true, failed = true, refused = true, forgotten = true }
-  for _, candidate in ipairs(ask(self, "by_identity", { identity = entry.identity })) do
-    local foreign = self.client.play and not self.client.keyring:of(candidate.account) and candidate.state ~= "success"
+  local row, dead = nil, { gone = self.client.play, failed = true, refused = true, forgotten = true }
+  for _, candidate in ipairs(ask(self, "by_identity", { identity = entry.identity, service = self.client.service })) do
+    local foreign = self.client.play and not self.client:serves(candidate) and candidate.state ~= "success"
     if not foreign and not dead[candidate.state] then -- what an earlier sandbox had under way ended with it
       row = candidate
       break
@@ -155,10 +160,10 @@ function Maker_methods:decide(entry)
   entry.row, entry.task_id = row, row and row.task_id
   if not row then
     entry.action, entry.why = "submit", self:reason(entry, entry.before)
-  elseif row.state == "success" then
+  elseif row.state == "success" or row.state == "gone" then
     self:take_stock(entry, row)
   elseif row.state == "unknown" and self.resubmit[entry.scene] then
-    entry.action, entry.why, entry.forget = "submit", "once more, as you said: " .. said_unknown(row), row.id
+    entry.action, entry.why, entry.instead_of = "submit", "once more, as you said: " .. said_unknown(row), row.id
   elseif row.state == "unknown" then
     entry.action, entry.why = "unknown", said_unknown(row)
   else
@@ -172,13 +177,18 @@ function Maker_methods:may_settle(entry)
   return self.client.receiver ~= nil and entry.row.token ~= nil
 end
 
+-- Whether nothing but a person's word can bring a scene's files.
+local function is_stuck(self, entry)
+  return entry.blocked or entry.action == "invalid" or entry.action == "expired" or entry.action == "unknown" and not self:may_settle(entry)
+end
+
 -- An equal scene that comes earlier: one clip does for both.
 local function find_twin(self, plan, entry)
   local twin = plan.by_identity[entry.identity]
   plan.by_identity[entry.identity] = twin or entry
   if not twin or entry.action == "reuse" then return end
   entry.twin, entry.action, entry.waits_for = twin.scene, "wait", { twin.scene }
-  entry.blocked = twin.blocked or twin.action == "unknown" and not self:may_settle(twin)
+  entry.blocked = is_stuck(self, twin)
   entry.why = ('equal to scene "%s"; take = 2 would make it another'):format(twin.scene)
 end
 
@@ -191,9 +201,7 @@ local function wait_for(self, plan, entry)
     if other.action ~= "reuse" then
       entry.waits_for = entry.waits_for or {}
       table.insert(entry.waits_for, name)
-      if other.blocked or other.action == "invalid" or other.action == "unknown" and not self:may_settle(other) then
-        entry.blocked = true
-      end
+      entry.blocked = entry.blocked or is_stuck(self, other)
     end
   end
   if entry.waits_for then entry.action = "wait" end
@@ -253,20 +261,20 @@ local function build(self, board, given)
       return sha256, problem
     end,
     take = function(scene, base)
-      local latest = ask(self, "latest_take", { base = base })[1].take
+      local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
       if not redo[scene.name] or not latest then return latest or 1 end
       -- A run that was told the same and never came to its end has made it already.
-      local begun = ask(self, "redone", { board = self.board_key, base = base })[1].take
+      local begun = ask(self, "redone", { board = self.board_key, base = base, service = self.client.service })[1].take
       if begun then return begun end
       -- One that is still under way is the one that was asked for: the same command goes on, and pays once.
       local row = self:look_up { identity = identity.with_take(base, latest) }
-      return row and row.state ~= "success" and latest or latest + 1
+      return row and row.state ~= "success" and row.state ~= "gone" and latest or latest + 1
     end,
   })
 
   local plan = {
-    board = board, board_key = self.board_key, digests = digests, scenes = {}, by_name = {}, by_identity = {}, counts = {},
-    credits = 0, complete = true, spent = 0, submits = 0,
+    board = board, board_key = self.board_key, ledger = self.records, digests = digests, scenes = {}, by_name = {}, by_identity = {},
+    counts = {}, credits = 0, complete = true, spent = 0, submits = 0,
   }
   for _, index in ipairs(board.order) do
     local scene, found = board.scenes[index], same[index]

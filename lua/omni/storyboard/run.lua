@@ -146,7 +146,7 @@ end
 local function summarize(run)
   local summary = { title = run.plan.board.title, scenes = {}, credits = 0, interrupted = run.stopped == true }
   for index, record in ipairs(run.records) do
-    summary.credits = summary.credits + (record.credits or 0)
+    if record.entry.action ~= "fetch" then summary.credits = summary.credits + (record.credits or 0) end -- else an earlier run paid
     summary.scenes[index] = {
       scene = record.scene, index = index, action = record.entry.action, status = record.status, task_id = record.task_id,
       estimate = record.estimate, credits = record.credits, file = record.file, files = record.files, error = record.error,
@@ -209,8 +209,8 @@ local function start(plan, given)
     fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free = jobs, line = {}, making = {},
     remembered = {}, posters = posters.new(),
   }, Run_mt)
-  run.ledger = given.client:ledger()
-  if given.client.play then run.ledger:note("abandon", { base = given.client.base_url .. " " }) end
+  run.ledger = plan.ledger
+  if given.client.play then run.ledger:note("abandon", { base = given.client.service .. " " }) end
   local stems = names.stems(plan.board.scenes, plan.scenes)
   for index, entry in ipairs(plan.scenes) do
     if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end
@@ -221,10 +221,10 @@ local function start(plan, given)
     run.records[index], run.by_name[entry.scene] = record, record
     record.selected = entry.selected or entry.action == "reuse"
   end
-  for _, order in ipairs { "resume", "any" } do -- what is in flight already comes first
+  for _, order in ipairs { "paid", "any" } do -- what is paid for already comes first
     for _, index in ipairs(plan.board.order) do
       local record = run.records[index]
-      if record.selected and not record.fiber and (order == "any" or record.entry.action == "resume") then
+      if record.selected and not record.fiber and (order == "any" or shooting.is_paid(record.entry)) then
         record.fiber = loop.spawn(shooting.shoot, run, record)
       end
     end
@@ -285,7 +285,8 @@ local function run_board(board, given)
   return loop.drive(function()
     local directory <close>, problem = directories.open(given.directory)
     if not directory then return nil, problem end
-    if given.client:board_ledger(given.directory) then callbacks.settle_heard(given.client) end
+    local ledger = given.client:board_ledger(given.directory)
+    if ledger then callbacks.settle_heard(given.client, ledger) end
     local plan
     plan, problem = plans.make(board, {
       client = given.client, directory = given.directory, only = given.only, redo = given.redo, resubmit = given.resubmit,

@@ -35,23 +35,35 @@ end
 
 -- --- a task that is at the service
 
--- What to do about a task that the service doesn't know.
-local function lost(run, record, problem)
-  local row = record.entry.row
+-- What a person can do about a task that can't be asked for.
+local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
-  if row.state ~= "success" then
-    problem.hint = ("the service doesn't know this task, or not with this key; `omni forget %d` gives it up"):format(row.id)
-  elseif not run.client.keyring:of(row.account) then
-    problem.hint = "it was made with another key, or at another base URL: run it with that one, or shoot it again with --redo"
+  if not run.client.keyring:of(row.account) then
+    problem.hint = "it was made with another key, and this key's account doesn't know it: run it with that key"
   else
-    run.ledger:note("retire", { id = row.id })
-    problem.hint = "its file is missing, and the service has it no more; the next run will submit the scene again, and ask before that"
+    problem.hint = ("the service accepted this task and doesn't know it now: the next run asks again; `omni forget %d` gives it up")
+      :format(row.id)
+  end
+  return problem
+end
+
+local gone <const> = { media_gone = true, broken_result = true, not_found = true }
+
+-- A clip that is paid for can't be fetched. It stays to be fetched, and is never submitted again by itself; once its media has expired
+-- it isn't asked for any more either.
+local function stays_paid(run, record, problem)
+  local until_ = record.entry.media_until or os.time() + 1
+  if gone[problem.code] and record.entry.action == "fetch" and os.time() > until_ then
+    run.ledger:note("retire", { id = record.entry.row.id })
+    problem.hint = "its media has expired at the service, after about 14 days; only a person's word (--redo) pays for another take"
+  else
+    problem.hint = "it is paid for: the next run fetches it again, and doesn't pay for it again"
   end
   return problem
 end
 
 local function follow(run, record, task)
-  record.task, record.task_id, task.recorded = task, task.id, true
+  record.task, record.task_id = task, task.id
   set(run, record, "pending")
   local ended, problem = task:await {
     on_status = function(seen)
@@ -59,30 +71,27 @@ local function follow(run, record, task)
       if not seen:done() and status ~= record.status then set(run, record, status) end
     end,
   }
-  if not ended then return set(run, record, "failed", record.entry.row and lost(run, record, problem) or problem) end
+  local row = record.entry.row
+  if not ended and row and row.state == "success" then return set(run, record, "failed", stays_paid(run, record, problem)) end
+  if not ended then return set(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
   record.slot:close() -- it is over: the next one may be submitted while this one is fetched
   record.credits = task.credits
-  if task.error then return set(run, record, "failed", task.error) end -- failed, or a success without media
+  if task.status == "failed" and not (row and row.state == "success") then return set(run, record, "failed", task.error) end
+  if task.error then return set(run, record, "failed", stays_paid(run, record, task.error)) end
 
   set(run, record, "fetching")
   local brought
   brought, problem = files.fetch(run, record, task)
-  if brought then
-    have(run, record, brought)
-    return set(run, record, "fetched")
-  end
-  if problem.code == "media_gone" and record.entry.row then
-    run.ledger:note("retire", { id = record.entry.row.id })
-    problem.hint = "it is gone at the service, too; the next run will submit the scene again, and ask before that"
-  end
-  set(run, record, "failed", problem)
+  if not brought then return set(run, record, "failed", stays_paid(run, record, problem)) end
+  have(run, record, brought)
+  set(run, record, "fetched")
 end
 
 -- A submit whose outcome is unknown: where callbacks are received, one may name the task yet.
 local function doubt(run, record, row, problem)
   set(run, record, "unknown", problem)
   local receiver = run.client.receiver
-  local task = receiver and row and row.token and receiver:await_settled(row)
+  local task = receiver and row and row.token and receiver:await_settled(run.ledger, row)
   if task then follow(run, record, task) end
 end
 
@@ -116,6 +125,7 @@ local function resume(run, record, row)
   local task
   task, problem = run.client:task(row.task_id)
   if not task then return set(run, record, "failed", problem) end
+  task.ledger, task.row = run.ledger, row.id
   follow(run, record, task)
 end
 
@@ -125,22 +135,16 @@ local function about(run, record)
   local entry = record.entry
   return {
     board = run.plan.board_key, scene = entry.scene, identity = entry.identity, base = entry.base, take = entry.take, form = entry.form,
-    estimate = record.estimate, budget = run.plan.board.budget,
+    estimate = record.estimate, budget = run.plan.board.budget, instead_of = entry.instead_of, ledger = run.ledger,
   }
-end
-
--- What a person has decided, or time: the row that stood in the way doesn't count any more.
-local function clear_the_way(run, entry)
-  local verb = entry.forget and "forget" or entry.retire and "retire"
-  if not verb then return end
-  local _, problem = run.ledger:ask(verb, { id = entry.forget or entry.retire })
-  return problem
 end
 
 local function submit_scene(run, record, input)
   local entry, sending = record.entry, record.sending
-  local problem = clear_the_way(run, entry)
-  if problem then return nil, problem end
+  if entry.retire then -- it ended with its sandbox
+    local _, problem = run.ledger:ask("retire", { id = entry.retire })
+    if problem then return nil, problem end
+  end
   set(run, record, "submitting")
   return submit(sending, run.client.submit, run.client, input, { model = entry.model, about = about(run, record) })
 end
@@ -159,6 +163,10 @@ local function make_task(run, record, again)
   return make_task(run, record, true)
 end
 
+local function latest_row(run, record)
+  return run.ledger:row("by_identity", { identity = record.entry.identity, service = run.client.service })
+end
+
 local function shoot_new(run, record)
   local task, problem, refused = make_task(run, record)
   if task then
@@ -169,13 +177,13 @@ local function shoot_new(run, record)
   if not problem then return end -- stopped
   if refused then return set(run, record, "refused", problem) end
   if problem.code == "submit_unknown" then
-    record.entry.row = run.ledger:row("by_identity", { identity = record.entry.identity })
+    record.entry.row = latest_row(run, record)
     return doubt(run, record, record.entry.row, problem)
   end
   record.reserved = problem.task_id ~= nil -- accepted, but not written down
   record.task_id = problem.task_id
   if problem.code == "already_submitted" then
-    local row = run.ledger:row("by_identity", { identity = record.entry.identity })
+    local row = latest_row(run, record)
     if row then return resume(run, record, row) end
   end
   money.explain(run, record, problem)
@@ -186,6 +194,13 @@ end
 -- --- the whole of it
 
 local function is_there(record) return record.files ~= nil end
+
+---Whether a scene is at the service already, so that the run waits for it or fetches it and pays nothing.
+---@param entry omni.PlanScene
+---@return boolean
+local function is_paid(entry)
+  return entry.action == "resume" or entry.action == "fetch"
+end
 
 -- The clip of an equal scene is this one's, too.
 local function share(run, record)
@@ -202,7 +217,7 @@ local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]
     if other.fiber and not other.fiber:done() then other.fiber:join() end
-    if not is_there(other) and record.entry.action ~= "resume" then
+    if not is_there(other) then
       return false, err.new { code = "builds_on_missing", message = ('not submitted: it builds on scene "%s", which is %s')
         :format(name, other.status == "waiting" and "not there" or other.status) }
     end
@@ -240,12 +255,16 @@ local function shoot(run, record)
     have(run, record, brought)
     return set(run, record, "reused")
   end
+  if entry.action == "expired" then
+    return set(run, record, "failed", err.new { code = "media_gone", task_id = entry.task_id, message = entry.why,
+      hint = "it is paid for and lost; only a person's word (--redo) pays for another take" })
+  end
   if entry.twin then return share(run, record) end
   if entry.blocked then
     return set(run, record, "blocked", err.new { code = "builds_on_missing",
       message = "not submitted: what it builds on isn't there: " .. table.concat(entry.waits_for, ", ") })
   end
-  local resumed = entry.action == "resume"
+  local resumed = is_paid(entry)
   if not resumed then
     local fine, problem = wait_for_others(run, record)
     if not fine then return set(run, record, "blocked", problem) end
@@ -257,4 +276,4 @@ local function shoot(run, record)
   shoot_new(run, record)
 end
 
-return { fetch_again = fetch_again, is_stopped = is_stopped, set = set, shoot = shoot }
+return { fetch_again = fetch_again, is_paid = is_paid, is_stopped = is_stopped, set = set, shoot = shoot }

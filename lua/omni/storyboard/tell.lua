@@ -47,7 +47,7 @@ end
 
 local function scene_data(run, record)
   local entry, scene = record.entry, run.plan.board.scenes[record.index]
-  local row = entry.identity and run.ledger:row("by_identity", { identity = entry.identity }) or {}
+  local row = entry.identity and run.ledger:row("by_identity", { identity = entry.identity, service = run.client.service }) or {}
   if row.state == "refused" or row.state == "forgotten" then row = {} end
   local fetched = row.id and run.ledger:ask("files", { submit = row.id })
   local files = {}
