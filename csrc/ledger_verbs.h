@@ -6,10 +6,10 @@
 #define NOW "((julianday('now') - 2440587.5) * 86400.0)"
 
 // The row of a task: by the row's number, else by the service and the task's id. Not by the account: keys are replaced.
-#define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE service = :service AND task_id = :task_id)))"
+#define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
 
 // Two rows are for the same scene when their identities are equal and the same service has them. Sandboxes come and go, and count as one.
-#define SAME(service) "identity = :identity AND (play = 1 OR service = " service ")"
+#define SAME(service) "identity = :identity AND (play = 1 OR service IS " service ")"
 
 // While a row of a scene is live, an equal submit must not be made. A success is live for ever, also when its media has expired
 // ('gone'): only a person gives it up. What a sandbox made ends with the sandbox.
@@ -110,17 +110,17 @@
   X(heard, 1, "UPDATE submit SET heard = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id")                 \
   X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
   X(latest_take, 0,                                                                                                                        \
-    "SELECT max(take) AS take FROM submit WHERE base = :base AND (play = 1 OR service = :service) AND state NOT IN " GIVEN_UP_OR_REFUSED)  \
+    "SELECT max(take) AS take FROM submit WHERE base = :base AND (play = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED)  \
   X(begin_redo, 1,                                                                                                                         \
     "INSERT INTO redo (board, base, last_submit) SELECT :board, :base, coalesce(max(id), 0) FROM submit WHERE true ON CONFLICT DO NOTHING") \
   X(end_redo, 1, "DELETE FROM redo WHERE board = :board")                                                                                  \
   X(redone, 0,                                                                                                                             \
     "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base"     \
-    " AND submit.id > redo.last_submit AND (play = 1 OR service = :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                 \
+    " AND submit.id > redo.last_submit AND (play = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                 \
   X(last_of_scene, 0,                                                                                                                      \
-    SUBMIT " WHERE board = :board AND scene = :scene AND (play = 1 OR service = :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
+    SUBMIT " WHERE board = :board AND scene = :scene AND (play = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
   X(by_task, 0,                                                                                                                            \
-    SUBMIT " WHERE service = :service AND task_id = :task_id ORDER BY id DESC")                                                            \
+    SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC")                                                            \
   /* What a person names: by the row's number, or by the task's id. */                                                                     \
   X(named, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC")                                                             \
   /* A board's successes whose files were not all fetched. */                                                                              \

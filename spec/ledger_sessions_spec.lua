@@ -188,7 +188,8 @@ describe("a ledger of an earlier version", function()
       local handle <close> = ledger.open(path)
       intend(handle, "scene 1")
     end
-    sqlite3(path, "DROP TABLE redo; DROP INDEX submit_token; ALTER TABLE submit DROP COLUMN heard; "
+    sqlite3(path, "DROP TABLE redo; DROP INDEX submit_token; "
+      .. "ALTER TABLE submit DROP COLUMN service; ALTER TABLE submit DROP COLUMN heard; "
       .. "ALTER TABLE submit DROP COLUMN token; PRAGMA user_version = 1")
     assert.equal("1", sqlite3(path, "PRAGMA user_version"))
     local handle <close> = ledger.open(path)

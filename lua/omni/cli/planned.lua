@@ -8,7 +8,11 @@ local text = require "omni.cli.text"
 local ACTION <const> = 7  -- columns of the longest word for an action
 local FEW <const> = 3     -- reused scenes that have lines of their own in a run's plan
 
-local symbols = { reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-" }
+local symbols = {
+  reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-",
+}
+
+local needs_a_person = { unknown = true, expired = true, invalid = true }
 
 local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid" }
 local said_counts = {
@@ -30,7 +34,7 @@ local function blockers(plan, entry)
   local names = {}
   for _, name in ipairs(entry.blocked and entry.waits_for or {}) do
     local other = plan.by_name[name]
-    if other.blocked or other.action == "unknown" or other.action == "expired" or other.action == "invalid" then names[#names + 1] = name end
+    if other.blocked or needs_a_person[other.action] then names[#names + 1] = name end
   end
   return names
 end
