@@ -144,7 +144,8 @@ describe("a scene that is paid for", function()
       local board = fickle.board({}, "one", "two")
       service.media = 404
       assert(service:run(board))
-      service:sql "UPDATE submit SET intended_at = intended_at - 1728000, ended_at = ended_at - 1728000, completed_at = completed_at - 1728000"
+      service:sql("UPDATE submit SET intended_at = intended_at - 1728000, ended_at = ended_at - 1728000, "
+        .. "completed_at = completed_at - 1728000")
       assert.same({ "fetch", "fetch" }, actions(service:plan(board)))
       assert.same({ "failed", "failed" }, statuses(assert(service:run(board)))) -- asked for once more, and gone
       local plan = service:plan(board)
@@ -214,7 +215,7 @@ describe("a row of the ledger", function()
     fickle.open({}, function(service)
       local board = fickle.board({}, "one")
       assert(service:run(board))
-      for _, spelt in ipairs { service.url .. "/", service.url .. "//", service.url:gsub("http", "HTTP") } do
+      for _, spelt in ipairs { service.url .. "/", service.url .. "//", (service.url:gsub("http", "HTTP")) } do
         assert.same({ "reuse" }, actions(service:plan(board, nil, { base_url = spelt })), spelt)
         assert(service:run(board, nil, { base_url = spelt }))
       end
@@ -225,7 +226,6 @@ describe("a row of the ledger", function()
   it("of another service doesn't stand for this one's scene", function()
     fickle.open({}, function(service)
       local board = fickle.board({}, "one")
-      service:sql "SELECT 1" -- the file is there
       local server <close> = assert(omni.serve({}, function() return 404, {}, "" end))
       assert(service:run(board))
       assert.same({ "submit" }, actions(service:plan(board, { prices = false }, { base_url = server.url })))
@@ -271,20 +271,29 @@ describe("a row of the ledger", function()
     end)
   end)
 
-  it("that comes back after a 429 is held to the board's budget again", function()
+  it("that comes back after a 429 is held to the board's budget, the equal scene and the key's slots again", function()
     fickle.open({}, function(service)
-      local board, refused = fickle.board({ budget = 50 }, "one", "two"), false
-      board.path = service.directory .. "/board.lua" -- what the ledger calls it, whichever folder it runs in
-      service.on_submit = function(input)
-        if input.prompt ~= "one" or refused then return nil end
-        refused = true
-        local other = assert(service:run(board, { only = { "two" }, directory = service.directory .. "/other" }))
-        assert.equal("fetched", other.scenes[2].status)
-        return 429
+      local ledger <close> = assert(records.open(service.ledger))
+      local function intend(more)
+        local params = {
+          account = "https://x 1", service = "https://x", board = "b", scene = "s", identity = "i", budget = 50, estimate = 40,
+          in_flight = 1, model = "m", input = "{}",
+        }
+        for name, value in pairs(more or {}) do params[name] = value end
+        local verb_ = params.id and "again" or "intend"
+        if params.id then params.scene, params.model, params.input = nil, nil, nil end
+        return assert(ledger:ask(verb_, params))[1]
       end
-      local summary = assert(service:run(board, { only = { "one" } }, { retry_for = 10, retry_min = 0.01 }))
-      assert.same({ "refused", "over_budget" }, { summary.scenes[1].status, summary.scenes[1].error.code })
-      assert.equal(1, #service.submits)
+      local first = intend()
+      assert(ledger:row("refuse", { id = first.id, error = "rate_limited" }))
+      local other = assert(intend { identity = "j" })
+      assert.is_nil(intend { id = first.id, in_flight = 2 })                                 -- the budget
+      assert.is_nil(intend { id = first.id, budget = 100 })                                  -- the slots
+      assert(ledger:row("refuse", { id = other.id, error = "rate_limited" }))
+      local equal = assert(intend { board = "other board" })
+      assert.is_nil(intend { id = first.id, in_flight = 9 })                                 -- the equal scene
+      assert(ledger:row("refuse", { id = equal.id, error = "rate_limited" }))
+      assert.equal(first.id, intend({ id = first.id }).id)
     end)
   end)
 end)
