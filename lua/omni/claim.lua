@@ -171,7 +171,8 @@ local function claim_lost(client, records, scene, task_id)
   local made
   made, problem = records:row("adopt_lost", {
     account = task.key.account, service = client.service, play = client.play, board = scene.board, scene = scene.scene,
-    identity = scene.identity, base = scene.base, take = scene.take, form = scene.form, model = scene.model, input = text, estimate = price and price.credits, task_id = task_id,
+    identity = scene.identity, base = scene.base, take = scene.take, form = scene.form, model = scene.model, input = text,
+    estimate = price and price.credits, task_id = task_id,
   })
   if problem then return nil, problem end
   if not made then return mismatch(task_id, scene, "it was submitted, or adopted, elsewhere meanwhile") end
