@@ -20,6 +20,7 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   task_open(L);
   client_open(L);
   process_open(L);
+  board_open(L);
   digest_open(L);
   trace_open(L);
   url_open(L);

@@ -12,6 +12,7 @@ void client_open(lua_State *L);
 void answer_open(lua_State *L); // raises when lua-cjson can't be loaded
 void task_open(lua_State *L);
 void process_open(lua_State *L);
+void board_open(lua_State *L);
 void digest_open(lua_State *L);
 void trace_open(lua_State *L);
 void url_open(lua_State *L);

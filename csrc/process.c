@@ -19,6 +19,7 @@
 
 #include "core_parts.h"
 #include "output.h"
+#include "process.h"
 #include "readiness.h"
 #include "spawn.h"
 #include "system.h"
@@ -227,6 +228,25 @@ static int push_failure(lua_State *L, const spawn_what *what, spawn_failure fail
   return 2;
 }
 
+static process *push_process(lua_State *L) {
+  process *p = memset(lua_newuserdatauv(L, sizeof *p, 0), 0, sizeof *p);
+  p->pidfd = p->readiness = p->out.fd = p->err.fd = p->exit = p->signal = -1;
+  luaL_setmetatable(L, PROCESS);
+  return p;
+}
+
+int process_push_inside(lua_State *L, int (*inside)(const void *), const void *argument, size_t max_output) {
+  process *p = push_process(L);
+  spawn_what what = {.inside = inside, .argument = argument, .out = TO_NULL, .err = TO_NULL};
+  p->out.max = max_output;
+  spawn_failure failure = begin(p, &what, true, false);
+  if (failure.error == 0) return 1;
+  release(p);
+  lua_pushnil(L);
+  lua_pushstring(L, strerror(failure.error));
+  return 2;
+}
+
 static int make(lua_State *L) {
   static const char *const out_kinds[] = {"null", "pipe", "inherit", NULL};
   static const char *const err_kinds[] = {"pipe", "null", "inherit", NULL};
@@ -236,9 +256,7 @@ static int make(lua_State *L) {
     lua_replace(L, 2);
   }
   luaL_checktype(L, 2, LUA_TTABLE);
-  process *p = memset(lua_newuserdatauv(L, sizeof *p, 0), 0, sizeof *p);
-  p->pidfd = p->readiness = p->out.fd = p->err.fd = p->exit = p->signal = -1;
-  luaL_setmetatable(L, PROCESS);
+  process *p = push_process(L);
   check_names(L);
   int out = check_choice(L, "stdout", out_kinds), err = check_choice(L, "stderr", err_kinds);
   p->out.max = p->err.max = check_max_output(L);

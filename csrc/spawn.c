@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell: fork, exec, and a close-on-exec pipe on which the child reports what failed.
+// Starts a program without a shell, or a function in a process of its own: fork, exec, and a close-on-exec pipe on which the child reports what failed.
 // (posix_spawn can do all of it but two things: the death signal, and descriptors of unknown origin.)
 #include "spawn.h"
 
@@ -25,14 +25,18 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Our own descriptors are close-on-exec anyway; those of Lua's io.open and of many a library are not.
-static void close_others_on_exec(void) {
+// Closes the descriptors from 3 on, at exec or now. Our own are close-on-exec anyway; those of Lua's io.open and of
+// many a library are not.
+static void close_others(bool at_exec) {
 #ifdef SYS_close_range
-  if (syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) == 0) return;
+  if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;
 #endif
   long all = sysconf(_SC_OPEN_MAX);
   if (all < 0 || all > 65536) all = 65536;
-  for (int fd = 3; fd < all; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  for (int fd = 3; fd < all; fd++) {
+    if (at_exec) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    else close(fd);
+  }
 }
 
 // In the child, all signals blocked. Only what a signal handler may call: another thread may have held any lock.
@@ -45,10 +49,11 @@ _Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
   dup2(null, 0);
   if (what->out != INHERIT) dup2(what->out == TO_NULL ? null : what->out, 1);
   if (what->err != INHERIT) dup2(what->err == TO_NULL ? null : what->err, 2);
-  close_others_on_exec();
+  close_others(!what->inside); // with `report` the parent's wait ends
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  if (what->inside) _exit(what->inside(what->argument));
   spawn_failure failure = {.in_directory = what->directory && chdir(what->directory) != 0};
   if (!failure.in_directory) {
     environ = what->environment;

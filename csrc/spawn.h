@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell.
+// Starts a program without a shell, or a function in a process of its own.
 #ifndef OMNI_SPAWN_H
 #define OMNI_SPAWN_H
 
@@ -13,6 +13,10 @@ typedef struct {
   char **argv, **environment; // both end with NULL; argv[0] is looked up in the environment's PATH
   const char *directory;      // or NULL
   int out, err;               // stdin is /dev/null
+  // Runs in the child instead of a program when set; its result is the exit code. Of this process it has the memory
+  // and the one thread that called `spawn`: it must take no lock but malloc's.
+  int (*inside)(const void *argument);
+  const void *argument;
 } spawn_what;
 
 typedef struct {

@@ -40,6 +40,9 @@ describe("docs/storyboards.md", function()
     directory = env.directory()
     env.output(("ffmpeg -v error -f lavfi -i color=size=32x32:rate=5:duration=20.4 -c:v libx264 -preset ultrafast %s"):format(
       env.quote(directory:file "long.mp4")))
+    os.execute("mkdir " .. env.quote(directory:file "lib"))
+    env.write(directory:file "lib/shots.lua", 'return { scene "first" { prompt = "The first shot." } }')
+    env.write(directory:file "prompts.txt", "The pier at night.\nThe tower.\n")
     for name in page:gmatch('file "([^"]+)"') do
       if name ~= "long.mp4" then env.write(directory:file(name), "the bytes of " .. name) end
     end

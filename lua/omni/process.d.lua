@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Types of csrc/process.c.
+-- Types of csrc/process.c and csrc/board.c.
 
 ---@class omni.core
 local core = {}
@@ -23,6 +23,16 @@ local Process = {}
 ---@return omni.Process|nil
 ---@return string|nil message  why it could not be started
 function core.process(argv, options) end
+
+---Runs Lua code in a process and a Lua state of its own, which share nothing with this one. Its result has as `stdout` the string that
+---the code returned. Exit codes: 0; 3: it needed more memory; 4: it took more time; 1: any other failure.
+---@param code string      compiled (string.dump); it is called with a function that opens files, and the argument
+---@param argument string
+---@param limits { folder: string, cpu_seconds: number, max_memory: integer, max_output: integer }  folder: without links, below which
+---  files can be read; max_memory, max_output: bytes
+---@return omni.Process|nil
+---@return string|nil message  why it could not be started
+function core.board(code, argument, limits) end
 
 ---A descriptor that is readable when `step` has something to do.
 ---@return integer

@@ -30,6 +30,10 @@ function Watch_mt:__close()
   self.process:close()
 end
 
+---Waits in a fiber until a process has ended; kills it when the fiber is cancelled or `on_output` raises.
+---@param process omni.Process
+---@param on_output? fun(text: string)
+---@return omni.process.Result
 local function await(process, on_output)
   local watch <close> = setmetatable({ process = process, on_output = on_output, fiber = loop.current() }, Watch_mt)
   loop.add(watch)
@@ -77,4 +81,4 @@ local function run(argv, given)
   return loop.drive(await, process, given.on_output)
 end
 
-return { run = run }
+return { await = await, run = run }

@@ -21,6 +21,12 @@ function board.define(parser)
   scenes("--redo", "Shoot this scene again: its next take.")
   scenes("--resubmit", "Submit this scene again, whose outcome is unknown.")
   common.amount(parser:option("--budget", "Spend at most N credits; a plan that costs less isn't asked about."):argname("N"))
+  parser:flag("--trust", "Let the board do what any Lua program may: run programs, read and write files (docs/storyboards.md).")
+  parser:option("--set", "What os.getenv \"NAME\" returns in the board. May be given several times."):argname("NAME=VALUE"):count("*")
+    :convert(function(given)
+      if given:find("^[^=]+=") then return given end
+      return nil, ("--set: '%s' should be NAME=VALUE"):format(given)
+    end)
   parser:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
   common.add_sandbox_options(parser)
 end
@@ -96,18 +102,37 @@ function board.refuse(problem)
   return common.tell(problem) or 2
 end
 
----Opens what the options name. What can't be opened is told.
+-- Loads the board; Ctrl-C ends it. Returns nothing when it was interrupted.
+local function load_board(given, client)
+  local set = {}
+  for _, pair in ipairs(given.set) do
+    local name, value = pair:match("^([^=]+)=(.*)$")
+    set[name] = value
+  end
+  local loaded, problem
+  local code, failure = common.in_loop(function()
+    loaded, problem = require("omni").load_storyboard(given.board, {
+      client = client, trusted = given.trust or false, set = set, interrupted = require("omni.cli.signals").interrupted,
+    })
+    return 0
+  end)
+  if failure then error(failure, 0) end
+  if code and not (problem and problem.code == "cancelled") then return loaded, problem end
+end
+
+---Opens what the options name. Reports what can't be opened.
 ---@param given table
 ---@param changes_nothing boolean  makes no ledger where there is none
----@return omni.cli.Opened|nil  to be closed; nil: the exit code is 2
+---@return omni.cli.Opened|nil  to be closed
+---@return integer|nil exit code  without it
 function board.open(given, changes_nothing)
   local misuse = common.sandbox_misuse(given)
-  if misuse then return common.say(misuse) end
+  if misuse then return nil, common.say(misuse) or 2 end
   local omni = require "omni"
   local opened = { given = given, warnings = {}, directory = given.out or default_directory(given) }
   local problem
   opened.sandbox, problem = common.rehearsal(given)
-  if problem then return common.tell(problem) end
+  if problem then return nil, common.tell(problem) or 2 end
   local sandbox, credentials = opened.sandbox, require "omni.credentials"
   local found = credentials.find_all() -- why there is none the client will say
   local key = sandbox and sandbox.key or found and found[1].key
@@ -117,12 +142,16 @@ function board.open(given, changes_nothing)
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
   local no_client = problem -- told of once the board is fine
-  require("omni.cli.module_path").allow(given.board)
-  opened.board, problem = omni.load_storyboard(given.board, { client = opened.client })
+  if given.trust then require("omni.cli.module_path").allow(given.board) end
+  opened.board, problem = load_board(given, opened.client)
+  if not (opened.board or problem) then
+    close(opened)
+    return nil, common.say("interrupted: nothing was submitted") or 130
+  end
   problem = problem or no_client
   if problem then
     close(opened)
-    return common.tell(problem)
+    return nil, common.tell(problem) or 2
   end
   local client = opened.client
   local ledger = client.ledger_path or not client.ledger_problem and opened.directory .. "/ledger.db" or nil

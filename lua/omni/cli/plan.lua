@@ -45,8 +45,8 @@ end
 ---@param given table  what argparse found
 ---@return integer exit code
 function command.run(given)
-  local opened <close> = boards.open(given, true)
-  if not opened then return 2 end
+  local opened <close>, exit = boards.open(given, true)
+  if not opened then return exit end
   local code, failure = common.in_loop(function()
     local plan, problem = opened:plan()
     if plan then return show(opened, plan) end

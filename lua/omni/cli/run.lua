@@ -167,8 +167,8 @@ end
 function command.run(given)
   local misuse = common.receiver_misuse(given)
   if misuse then return common.say(misuse) or 2 end
-  local opened <close> = boards.open(given, false)
-  if not opened then return 2 end
+  local opened <close>, exit = boards.open(given, false)
+  if not opened then return exit end
   local code, failure = common.in_loop(function(on_interrupt) return carry_out(opened, on_interrupt) end)
   if failure then error(failure, 0) end
   if code then return code end

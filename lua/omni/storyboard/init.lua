@@ -29,8 +29,9 @@ local Board_mt = { __name = "omni.storyboard" }
 -- The board's fields → their types.
 local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
 
--- Puts the scenes of an array, and of the arrays within it, into `found` in their order; holes and `false` stand for no scene.
-local function flatten(list, found, fail, depth)
+-- Puts the scenes of an array, and of the arrays within it, into `found` in their order; holes and `false` stand for no scene. Stops
+-- behind `most` scenes.
+local function flatten(list, found, fail, depth, most)
   if depth > 16 then return fail("scenes are nested too deeply") end
   local indexes = {}
   for key in pairs(list) do
@@ -44,14 +45,15 @@ local function flatten(list, found, fail, depth)
   table.sort(indexes)
   for _, index in ipairs(indexes) do
     local value = list[index]
+    if #found > most then return end
     if scenes_of.is_scene(value) then
       found[#found + 1] = value
     elseif scenes_of.is_unfinished(value) then
       fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name))
     elseif windows_of.is_windows(value) then
-      flatten(windows_of.scenes(value), found, fail, depth + 1)
+      flatten(windows_of.scenes(value), found, fail, depth + 1, most)
     elseif type(value) == "table" and getmetatable(value) == nil then
-      flatten(value, found, fail, depth + 1)
+      flatten(value, found, fail, depth + 1, most)
     elseif value ~= false then
       fail(("expected a scene at place %d, found %s"):format(index, a(value)), nil, 'write scene "name" { ... }')
     end
@@ -104,13 +106,25 @@ local function by_name(declared, problems)
   return first
 end
 
+-- About how many bytes a value takes.
+local function size_of(value)
+  if type(value) == "string" then return #value + 40 end
+  if type(value) ~= "table" then return 16 end
+  local sum = 56
+  for key, part in next, value do sum = sum + size_of(key) + size_of(part) end
+  return sum
+end
+
 ---Builds a board out of what the word `storyboard` was given.
 ---@param fields table
 ---@param where string|nil  the place for errors about the board as a whole
 ---@param path string|nil   the board's file, absolute
 ---@param check? function   as omni.check_input, which it is by default: what a model accepts
+---@param limits? { scenes: integer, bytes: integer, problems: integer }  of a board that nobody vouches for: a small file may make
+---  much of little, as `defaults` and `style` are added to every scene
 ---@return omni.Storyboard|nil board, omni.Error|nil  with `problems`: everything that was found wrong
-local function build(fields, where, path, check)
+local function build(fields, where, path, check, limits)
+  limits = limits or { scenes = math.huge, bytes = math.huge, problems = math.huge }
   local problems = {}
   local function fail(message, field, hint)
     problems[#problems + 1] = problem(where, nil, message, field, hint)
@@ -128,7 +142,10 @@ local function build(fields, where, path, check)
   local defaults = check_fields(fields, fail)
   local named = references.declared(fields.references, fail)
   local declared = {}
-  flatten(fields, declared, fail, 0)
+  flatten(fields, declared, fail, 0, limits.scenes)
+  if #declared > limits.scenes then
+    fail(("a board has at most %d scenes"):format(limits.scenes), nil, "--trust (in a program: trusted = true) lifts this limit")
+  end
   if #declared == 0 and #problems == 0 then
     fail("a storyboard needs at least one scene", nil, 'write storyboard { scene "dawn" { prompt = "..." } }')
   end
@@ -138,9 +155,16 @@ local function build(fields, where, path, check)
   local board = setmetatable({ title = fields.title, path = path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
   local names = by_name(declared, problems)
   local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check }
+  local bytes = 0
   for index, scene in ipairs(declared) do
     local resolved, bad = resolve(scene, context)
     if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end
+    if resolved and limits.bytes < math.huge then bytes = bytes + size_of(resolved.input) end
+    if bytes > limits.bytes then
+      fail(("the scenes, with the defaults and the style in each, take more than %d MiB"):format(limits.bytes // 1048576), nil,
+        "--trust (in a program: trusted = true) lifts this limit")
+    end
+    if bytes > limits.bytes or #problems >= limits.problems then return result() end
   end
   board.cut = cut_words.cut(fields.cut, declared, names, fail)
   if #problems > 0 then return result() end

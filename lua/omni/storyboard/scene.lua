@@ -38,20 +38,25 @@ function Unfinished_mt:__call(fields)
   return new(self.name, self.where, fields)
 end
 
+-- A scene without its fields, yet. Raises when the name isn't usable.
+local function declare(name, where)
+  local wrong = wrong_name(name, "a scene's name")
+  if wrong then error(problem(where, nil, wrong, "name"), 0) end
+  return setmetatable({ name = name, where = where }, Unfinished_mt)
+end
+
 ---The word of the storyboard language: `scene "name" { prompt = ..., duration = ..., ... }` (docs/storyboards.md).
 ---Raises an `invalid_board` error value when the name isn't usable.
 ---@param name string  1 to 100 characters, no control characters, unique in its board
 ---@return fun(fields: table): omni.Scene
 local function scene(name, fields)
-  local where = place()
-  local wrong = wrong_name(name, "a scene's name")
-  if wrong then error(problem(where, nil, wrong, "name"), 0) end
-  local unfinished = setmetatable({ name = name, where = where }, Unfinished_mt)
+  local unfinished = declare(name, (place()))
   if fields ~= nil then return unfinished(fields) end
   return unfinished
 end
 
 return {
+  declare = declare,
   is_scene = function(value) return getmetatable(value) == Scene_mt end,
   is_unfinished = function(value) return getmetatable(value) == Unfinished_mt end,
   new = new,

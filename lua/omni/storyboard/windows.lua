@@ -60,7 +60,7 @@ local function expand(windows, fields)
   return found
 end
 
-function Windows_mt:__call(fields)
+local function check_fields(self, fields)
   if type(fields) ~= "table" then
     fail(self.where, "their fields must be a table, not " .. a(fields), nil, 'write windows(file "long.mp4", 8) { prompt = "..." }')
   end
@@ -69,17 +69,24 @@ function Windows_mt:__call(fields)
       fail(self.where, ("field '%s' can't be given: each of these scenes has its stretch of the file as its video"):format(word), word)
     end
   end
+end
+
+function Windows_mt:__call(fields)
+  check_fields(self, fields)
   return expand(self, fields)
 end
 
----The word of the storyboard language. May wait, for a look at the file. What it returns stands among the scenes as it is, or is
----called with the fields that the scenes share (`name` among them: "street" names them "street 1", "street 2", ...; by default the
----file's name). Raises an `invalid_board` error value.
----@param source omni.Asset  a file
----@param seconds number     the length of each stretch, 1 or more; the last one ends with the file
+---The same windows with fields for their scenes, which are made when `scenes` asks for them.
+---@param windows omni.Windows
+---@param fields table
 ---@return omni.Windows
-local function windows(source, seconds)
-  local where = place()
+local function with_fields(windows, fields)
+  check_fields(windows, fields)
+  return setmetatable({ path = windows.path, stretches = windows.stretches, where = windows.where, fields = fields }, Windows_mt)
+end
+
+-- Looks at the film. `where` is the place for errors.
+local function declare(source, seconds, where)
   if not asset.is(source) or source.kind ~= "file" then
     fail(where, "a file is due, not " .. (asset.is(source) and tostring(source) or a(source)), nil, 'write windows(file "long.mp4", 8)')
   end
@@ -98,9 +105,22 @@ local function windows(source, seconds)
   return setmetatable({ path = source.path, stretches = stretches(length, seconds), where = where }, Windows_mt)
 end
 
+---The word of the storyboard language. May wait, for a look at the file. What it returns stands among the scenes as it is, or is
+---called with the fields that the scenes share (`name` among them: "street" names them "street 1", "street 2", ...; by default the
+---file's name). Raises an `invalid_board` error value.
+---@param source omni.Asset  a file
+---@param seconds number     the length of each stretch, 1 or more; the last one ends with the file
+---@return omni.Windows
+local function windows(source, seconds)
+  local where = place()
+  return declare(source, seconds, where)
+end
+
 return {
+  declare = declare,
   is_windows = function(value) return getmetatable(value) == Windows_mt end,
-  scenes = function(value) return expand(value, {}) end,
+  scenes = function(value) return expand(value, value.fields or {}) end,
   stretches = stretches,
   windows = windows,
+  with_fields = with_fields,
 }
