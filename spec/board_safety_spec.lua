@@ -370,7 +370,7 @@ describe("a board", function()
           assert(os.time() > 0 and os.date "%Y" and os.clock() and os.difftime(2, 1) == 1)
           assert(pcall(error) == false and select("#", 1, 2) == 2 and utf8.len "é" == 1 and math.max(1, 2) == 2)
           assert(load "return 5"() == 5 and load("return x", "c", "t", { x = 6 })() == 6)
-          assert(debug.traceback "x" and getmetatable(setmetatable({}, { __gc = print })))
+          assert(debug.traceback "x" and getmetatable(setmetatable({}, { __gc = type })))
           collectgarbage()
           table.sort({ 3, 2, 1 })
           return storyboard { scene(name) { prompt = table.concat({ "a", "b" }, " ") } }

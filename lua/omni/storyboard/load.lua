@@ -25,10 +25,15 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Gives a message of Lua's the board's whole path (Lua shortens long ones), or the path alone where it has no place.
+-- Gives a message of Lua's the whole path of the board, or of a file beside it (Lua shortens long ones); or the board's path where the
+-- message has no place.
 local function placed(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
-  if shortened and path:sub(-#shortened) == shortened then return path .. rest end
+  local folder = path:match("^.*/") or ""
+  for length = shortened and #shortened or 0, 1, -1 do
+    if folder:sub(-length) == shortened:sub(1, length) then return folder .. shortened:sub(length + 1) .. rest end
+  end
+  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- its name alone is long
   if message:find("^[^\n]-:%d+: ") then return message end
   return path .. ": " .. message
 end
