@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "core_parts.h"
+#include "file.h"
 #include "process.h"
 
 enum { EXIT_MEMORY = 3, EXIT_TIME = 4 }; // confined.lua knows them
@@ -80,14 +81,12 @@ static int close_file(lua_State *L) {
   return luaL_fileresult(L, fclose(file->f) == 0, NULL);
 }
 
-// Says why the file at this real path can't be opened, or NULL.
+// Says why a board may not open the file at this real path, or NULL.
 static const char *refusal(const char *real, const char *folder) {
   size_t length = strlen(folder);
-  struct stat status;
   if (strncmp(real, folder, length) != 0 || real[length] != '/') return "a board reads only files in its own folder and below";
   if (strstr(real + length, "/.")) return "a board reads no hidden files (those whose name, or whose folder's name, begins with a dot)";
-  if (stat(real, &status) != 0) return strerror(errno);
-  return S_ISREG(status.st_mode) ? NULL : "not a regular file";
+  return NULL;
 }
 
 // open(path) → a file for reading, or nil, what is wrong. Relative paths begin at the board's folder.
@@ -101,14 +100,15 @@ static int open_beside(lua_State *L) {
   luaL_setmetatable(L, LUA_FILEHANDLE);
 
   char real[PATH_MAX];
+  struct stat status;
   const char *why = realpath(path, real) ? refusal(real, folder) : strerror(errno);
-  int fd = why ? -1 : open(real, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  int fd = why ? -1 : file_open(real, O_RDONLY, 0, &status);
   file->f = fd < 0 ? NULL : fdopen(fd, "r");
   if (file->f) {
     file->closef = close_file;
     return 1;
   }
-  if (!why) why = strerror(errno);
+  if (!why) why = file_problem(errno);
   if (fd >= 0) close(fd);
   lua_pushnil(L);
   lua_pushfstring(L, "%s: %s", given, why);
