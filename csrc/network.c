@@ -41,8 +41,8 @@ void network_take(lua_State *L, network_settings *n) {
   }
   if ((n->ca_file = settings_string(L, "ca_file"))) {
     n->ca_file_from = "the option ca_file";
-  } else {
-    n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "CURL_CA_BUNDLE", "SSL_CERT_FILE");
+  } else if (!(n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "CURL_CA_BUNDLE"))) {
+    n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
   int type = lua_getfield(L, 1, "allow_private_networks");

@@ -122,9 +122,11 @@ static const char *normalize(const char *text, CURLU *parts, char **url) {
   bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
   curl_free(port);
   if (zero) return "must have a port from 1 to 65535";
-  char *host = NULL;
+  char *host = NULL, *zone = NULL; // of a link-local IPv6 address; lost with its host
+  if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
   const char *why = normalize_host(parts, &host);
-  curl_free(host);
+  if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;
+  curl_free(host), curl_free(zone);
   if (why) return why;
   return curl_url_get(parts, CURLUPART_URL, url, CURLU_NO_DEFAULT_PORT) == CURLUE_OK ? NULL : no_memory;
 }
@@ -253,7 +255,8 @@ static int push_normalized(lua_State *L, char *(*normalized)(const char *, size_
   const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &length) : NULL, *why = "must be a string";
   luaL_Buffer room;
   luaL_buffinitsize(L, &room, MAX_URL);
-  return push_url(L, &room, text ? normalized(text, length, &why) : NULL, why);
+  char *url = text ? normalized(text, length, &why) : NULL;
+  return push_url(L, &room, url, why);
 }
 
 // normalize_url(text) → url | nil, what it must be

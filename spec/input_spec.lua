@@ -110,6 +110,17 @@ describe("what is allowed", function()
     assert.truthy(assert(task:refresh()).answer:find('"duration":8[,}]'))
   end)
 
+  it("is sent with each URL in its normal form, and every other text as it is", function()
+    local checked = assert(omni.check_input(nil, {
+      prompt = "http://A.example/b c", img_urls = { " http://A.example/b c.png", "http://bücher.example" },
+      video_list = { { url = "HTTP://A.example:80/é.mp4", start = 0, ends = 4 } },
+    }))
+    assert.same({
+      prompt = "http://A.example/b c", img_urls = { "http://a.example/b%20c.png", "http://xn--bcher-kva.example/" },
+      video_list = { { url = "http://a.example/%C3%A9.mp4", start = 0, ends = 4 } },
+    }, checked)
+  end)
+
   it("is sent as it is for a model that we don't know, every digit of a number with it", function()
     local server <close> = hostile.start()
     server:script { POST = { { answers.accepted() } }, GET = { { hostile.json(answers.envelope("null", 404, "no such endpoint")) } } }

@@ -31,6 +31,7 @@ describe("core.normalize_url", function()
     { "http://%31%32%37.0.0.1/", "http://127.0.0.1/", "reads a percent-encoded one" },
     { "http://１２７。0。0。1/", "http://127.0.0.1/", "reads one in wide letters" },
     { "http://[0:0:0:0:0:0:0:1]:8080/", "http://[::1]:8080/", "shortens an IPv6 address" },
+    { "http://[FE80::0001%25eth0]:8080/", "http://[fe80::1%25eth0]:8080/", "keeps an address's zone" },
     { "http://[2001:DB8::A]/", "http://[2001:db8::a]/", "lowers one" },
   }
   for _, row in ipairs(normal) do

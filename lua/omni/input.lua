@@ -3,6 +3,7 @@
 -- "The input of google/gemini-omni"; any other model's input is taken as it is, unless the service tells its schema (models.lua).
 
 local asset = require "omni.asset"
+local core = require "omni.core"
 local err = require "omni.error"
 local schema = require "omni.schema"
 local words = require "omni.schema.words"
@@ -27,7 +28,7 @@ local function array_length(value)
   return count == #value and count or nil
 end
 
----Checks a URL, or an asset that stands for one.
+---Checks a URL, or an asset that stands for one. Returns the URL in its normal form.
 ---@param value any
 ---@param field string
 ---@return string|omni.Asset|nil
@@ -36,7 +37,7 @@ local function url(value, field)
   if asset.is(value) then return value end
   local wrong = asset.wrong_url(value)
   if wrong then return invalid(field, wrong, not wrong:find("data:", 1, true) and value or nil) end
-  return value
+  return core.normalize_url(value)
 end
 
 -- --- the models whose rules we know: a schema, and what no schema says

@@ -168,7 +168,8 @@ end
 ---The checks in their order, by name.
 ---@type { [1]: string, [2]: fun(found: table, say: omni.cli.Say) }[]
 checks.all = {
-  { "program", checks.program }, { "keys", service.keys }, { "service", service.answer }, { "clock", service.clock },
+  { "program", checks.program }, { "keys", service.keys }, { "network", service.network },
+  { "service", service.answer }, { "clock", service.clock },
   { "ledger", checks.ledger }, { "ffmpeg", checks.ffmpeg }, { "terminal", checks.terminal }, { "disk", checks.disk },
 }
 

@@ -88,8 +88,20 @@ local function certificates_of(network)
   return #parts > 0 and table.concat(parts, " and ") or "the system's"
 end
 
--- How requests reach the network, and where that was decided.
-local function tell_network(network, say)
+-- A client for the base URL that was given: with the sandbox's key, which opens nothing.
+local function open_client(found, on_warning)
+  return require("omni").client {
+    base_url = found.given.base_url, api_key = require("omni.credentials").play, ledger = false, on_warning = on_warning,
+  }
+end
+
+---How requests reach the service, and where that was decided.
+---@param found table
+---@param say omni.cli.Say
+function service.network(found, say)
+  local client <close> = open_client(found)
+  if not client then return end -- which the next check tells
+  local network = client.http:network()
   local proxy = "no proxy"
   if network.proxy_used then
     proxy = ("through the proxy %s (%s)"):format(network.proxy, network.proxy_from)
@@ -112,22 +124,15 @@ end
 ---@param found table
 ---@param say omni.cli.Say
 function service.answer(found, say)
-  local play = require("omni.credentials").play -- without a key of one's own it is asked with this one, which opens nothing
-  local client, problem = require("omni").client {
-    base_url = found.given.base_url, api_key = play, ledger = false, on_warning = function(warning) say("warning", warning) end,
-  }
+  local client, problem = open_client(found, function(warning) say("warning", warning) end)
   if not client then return say("problem", text.problem(problem), problem.hint) end
   local base_url = client.base_url
   client:close()
   local ask = require("omni.cli.probe").ask
-  local answered, told
-  for _, key in ipairs(found.keys or { { secret = play } }) do
+  local answered
+  for _, key in ipairs(found.keys or { { secret = require("omni.credentials").play } }) do
     local probe = ask(base_url, key.secret)
     local failure = probe.failure
-    if not told then
-      told = true
-      tell_network(probe.network, say)
-    end
     if failure and not failure.status then
       return say("problem", ("%s doesn't answer: %s"):format(base_url, text.problem(failure)), why_no_answer(probe))
     end
