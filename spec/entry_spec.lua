@@ -147,7 +147,7 @@ describe("a client's ledger", function()
         local looks = 0
         repeat
           omni.sleep(0)
-          row, looks = records:row("by_identity", { identity = about.identity }), looks + 1
+          row, looks = records:row("by_identity", { identity = about.identity, service = client.service }), looks + 1
         until not row or row.state ~= "intended" or looks == 1000
         seen[row and row.state or "none"] = true
         assert.is_true(not row or row.state == "refused" or row.state == "accepted", row and row.state)

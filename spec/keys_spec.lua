@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Several keys, against a sandbox with as many accounts: each with its own limit, and one of them in trouble in the middle.
 
+local answers = require "helper.answers"
 local core = require "omni.core"
 local credentials = require "omni.credentials"
+local hostile = require "helper.hostile"
 local omni = require "omni"
 local studio = require "helper.studio"
 
@@ -319,6 +321,76 @@ describe("the tasks of several keys", function()
       assert.matches("add that key", problem.hint)
       assert.is_nil((problem.message .. problem.hint):find(keys[3].key, 1, true))
       assert.equal("no_key", select(2, assert(other:task(id)):await()).code)
+    end)
+  end)
+end)
+
+describe("a task that is known by its id alone, of a client with several keys,", function()
+  local function two_keys(url)
+    local other = "ak_" .. ("0123456789abcdef"):rep(2)
+    return assert(omni.client {
+      base_url = url, keys = { { key = answers.KEY }, { key = other } }, ledger = false, schemas = false, retry_for = 0, retry_min = 0.005,
+      retry_max = 0.01, poll_min = 0.005, poll_max = 0.01,
+    })
+  end
+
+  it("is waited for though the network fails for longer than a call is retried", function()
+    local server <close> = hostile.start()
+    local client <close> = two_keys(server.url)
+    local broken, paused = { hostile.reset() }, { hostile.json(answers.envelope("null", 429, "slow down"), "429 Too Many Requests") }
+    server:script { GET = { broken, broken, broken, paused, broken, { answers.running() }, broken, { answers.success(server.url) } } }
+    local seen = {}
+    local task = assert(assert(client:task(answers.ID)):await { on_status = function(t) seen[#seen + 1] = t.status end })
+    assert.same({ "running", "success" }, seen)
+    assert.equal("success", task.status)
+  end)
+
+  it("is waited for until the deadline and no longer, also while a query gets no answer; the last failure is named", function()
+    local server <close> = hostile.start()
+    local client <close> = two_keys(server.url)
+    server:script { GET = { { hostile.hang() } } }
+    local _, problem = assert(client:task(answers.ID)):await { timeout = 0.05 }
+    assert.same({ "timeout", answers.ID }, { problem.code, problem.task_id })
+    server:script { GET = { { hostile.reset() } } }
+    _, problem = assert(client:task(answers.ID)):await { timeout = 0.2 }
+    assert.equal("timeout", problem.code)
+    assert.equal("network", problem.cause.code)
+  end)
+
+  it("isn't waited for when no key can ask for it", function()
+    local server <close> = hostile.start()
+    local client <close> = two_keys(server.url)
+    server:script { GET = { { hostile.json(answers.envelope("null", 404, "no such task"), "404 Not Found") } } }
+    local _, problem = assert(client:task(answers.ID)):await()
+    assert.same({ "not_found", answers.ID }, { problem.code, problem.task_id })
+    assert.equal(2, #server:requests "GET")
+  end)
+end)
+
+describe("a program that submits and never waits", function()
+  local real_now <const> = core.now
+  after_each(function() core.now = real_now end)
+
+  it("counts a task of a key without a limit for an hour, and no longer", function()
+    open({ keys = { {}, {} }, seconds = 100000 }, function(s)
+      local function flying_now()
+        local found = s.client:keys()
+        return { found[1].flying, found[2].flying }
+      end
+      for i = 1, 6 do assert(s.client:submit { prompt = "p" .. i, duration = 4 }) end
+      assert.same({ 3, 3 }, flying_now())
+      core.now = function() return real_now() + 3601 end
+      assert.same({ 0, 0 }, flying_now())
+      for i = 1, 3 do assert(s.client:submit { prompt = "q" .. i, duration = 4 }) end
+      assert.same({ 2, 1 }, flying_now())
+    end)
+  end)
+
+  it("remembers no task that is over", function()
+    open({ keys = { {} }, seconds = 0 }, function(s)
+      for i = 1, 200 do assert(assert(s.client:submit { prompt = "p" .. i, duration = 4 }):await()) end
+      local taken = s.client.keyring[1].taken
+      assert.is_true(taken.last - taken.first < 100)
     end)
   end)
 end)

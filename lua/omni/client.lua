@@ -362,7 +362,7 @@ function Client_methods:keys()
   for i, key in ipairs(self.keyring) do
     local aside = key:is_aside()
     found[i] = {
-      key = key.name, in_flight = key.in_flight, flying = key.flying, paused = key.governor:paused(), aside = aside and aside.code,
+      key = key.name, in_flight = key.in_flight, flying = key:in_the_air(), paused = key.governor:paused(), aside = aside and aside.code,
     }
   end
   return found

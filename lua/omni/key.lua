@@ -68,11 +68,49 @@ local function follow(self, task)
   end)
 end
 
+-- Without a limit nobody asks for a task that nobody waits for: it counts until a query says that it is over, for an hour at most.
+local function expire(self)
+  local taken, time = self.taken, core.now()
+  while taken.first <= taken.last and time - taken[taken.first].at >= longest do
+    local id = taken[taken.first].id
+    taken[taken.first], taken.first = nil, taken.first + 1
+    if self.tasks[id] then
+      self.tasks[id] = nil
+      land(self)
+    end
+  end
+end
+
+-- Those that are over are taken out now and then.
+local function note_taken(self, id)
+  expire(self)
+  local taken = self.taken
+  taken.last = taken.last + 1
+  taken[taken.last] = { id = id, at = core.now() }
+  if taken.last - taken.first < 2 * self.flying + 64 then return end
+  local kept = { first = 1, last = 0 }
+  for i = taken.first, taken.last do
+    if self.tasks[taken[i].id] then
+      kept.last = kept.last + 1
+      kept[kept.last] = taken[i]
+    end
+  end
+  self.taken = kept
+end
+
 ---A submit of this key has a task: it counts until it is over.
 ---@param task omni.Task
 function Key_methods:took_off(task)
   self.tasks[task.id] = true
-  if self.in_flight then follow(self, task) end
+  if self.in_flight then return follow(self, task) end
+  note_taken(self, task.id)
+end
+
+---Tasks and submits that are in flight, as far as is known.
+---@return integer
+function Key_methods:in_the_air()
+  expire(self)
+  return self.flying
 end
 
 -- What has no task yet is counted by its row in the ledger: until it has one, or is decided, or is taken to be over.
@@ -183,6 +221,7 @@ local function new(client, given, http, connections)
   local self = setmetatable({
     client = client, http = http, name = credentials.fingerprint(given.key), in_flight = given.in_flight, flying = 0, tasks = {},
     rows = setmetatable({}, { __mode = "k" }),
+    taken = { first = 1, last = 0 },
     timeout = client.timeout, retry_for = client.retry_for,
   }, Key_mt)
   self.account = client.service .. " " .. self.name

@@ -15,7 +15,7 @@ local Keyring_mt = { __name = "omni.keyring", __index = Keyring_methods }
 local function is_better(a, b)
   local pause, other = a.governor:paused(), b.governor:paused()
   if pause ~= other then return pause < other end
-  local load, less = a.flying / (a.in_flight or 64), b.flying / (b.in_flight or 64)
+  local load, less = a:in_the_air() / (a.in_flight or 64), b:in_the_air() / (b.in_flight or 64)
   return load < less
 end
 

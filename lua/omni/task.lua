@@ -6,6 +6,7 @@ local core = require "omni.core"
 local entry = require "omni.entry"
 local err = require "omni.error"
 local exchange = require "omni.exchange"
+local governor = require "omni.governor"
 local loop = require "omni.loop"
 local media_type = require "omni.media_type"
 local options = require "omni.options"
@@ -86,8 +87,7 @@ local function closed(self)
   return give_up(self, { code = "closed", message = "the client was closed" })
 end
 
-local function deadline_error(self, timeout)
-  local failure = self.key.watch:last_failure(self)
+local function deadline_error(self, timeout, failure)
   return nil, err.new {
     code = "timeout", task_id = self.id, cause = failure and err.new(err.copy(failure)), task_status = self.status,
     message = core.format("the task wasn't done within %g seconds: %s%s", timeout,
@@ -97,11 +97,41 @@ local function deadline_error(self, timeout)
   }
 end
 
--- Of a task that was made elsewhere the first query finds out with which key.
-local function await_found(self, opts)
-  local found, failure = self:refresh()
-  if not found then return nil, failure end
-  return self:await(opts)
+-- Queries a task that was made elsewhere until one of the keys turns out to be its own. Wakes `waiter` then.
+local function find_key(self, finding, waiter)
+  local client, attempt = self.client, 0
+  repeat
+    local found, failure = watch.query(self)
+    if found then break end
+    attempt = attempt + 1
+    finding.failure = failure
+    local wait = client:pause_after(failure, attempt)
+    if not wait then
+      finding.useless = true
+      break
+    end
+    if governor.is_paced(failure) then -- the governor makes it wait, but for no longer than the client's patience
+      local left = client.keyring:paused()
+      wait = left > client.pause_for and left or 0
+    end
+    loop.sleep(wait)
+  until not client.http
+  loop.wake(waiter)
+end
+
+-- The same within a deadline. True when there is a key, else nil and what await returns.
+local function await_key(self, deadline, timeout)
+  local finding = {}
+  local fiber <close> = loop.background(find_key, self, finding, loop.current())
+  while not fiber:done() do
+    local left = deadline - core.now()
+    if left <= 0 then return deadline_error(self, timeout, finding.failure) end
+    loop.park(left)
+  end
+  fiber:join() -- raises what on_warning has raised
+  if self.key then return true end
+  if finding.useless then return give_up(self, finding.failure) end
+  return closed(self)
 end
 
 ---Waits until the task is over. Outside of omni.run this turns the loop.
@@ -113,9 +143,12 @@ end
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end
-  if not self.key then return await_found(self, opts) end
   local timeout, on_status = opts and opts.timeout or default_timeout, opts and opts.on_status
   local deadline, told = core.now() + timeout, nil
+  if not self.key then
+    local found, failure = await_key(self, deadline, timeout)
+    if not found then return nil, failure end
+  end
   while true do
     heeded(self)
     if on_status and self.status and self.status ~= told then
@@ -128,7 +161,7 @@ function Task_methods:await(opts)
     if not woken and not self:done() then
       -- A callback may have been lost since the last query.
       local over = self.callback and watch.confirm(self)
-      if not over then return deadline_error(self, timeout) end
+      if not over then return deadline_error(self, timeout, self.key.watch:last_failure(self)) end
     end
     if woken and woken ~= true then return give_up(self, woken) end
   end
