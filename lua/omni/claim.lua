@@ -40,13 +40,29 @@ local function apart(task, scene)
   return before .. shown(task:sub(at)), before .. shown(scene:sub(at))
 end
 
--- Adds to `found` a sentence for each field in which two JSON values differ.
+-- Whether a value is a URL, or holds one.
+local function names_file(value)
+  if type(value) == "string" then return value:find "^%a[%w+.-]*://" ~= nil end
+  if type(value) ~= "table" then return false end
+  for _, part in pairs(value) do
+    if names_file(part) then return true end
+  end
+  return false
+end
+
+-- Whether the service may have added a field of the task's that the scene's submit hasn't: it echoes its own defaults. An item of an
+-- array is no field, and no default names a file.
+local function may_be_added(name, value)
+  return type(name) == "string" and not names_file(value)
+end
+
+-- Adds to `found` a sentence for each field in which the task isn't what the scene's submit was: all that was sent must be there.
 local function compare(place, task, scene, found)
   if type(task) == "table" and type(scene) == "table" then
     local names = {}
-    for name in pairs(task) do names[#names + 1] = name end
-    for name in pairs(scene) do
-      if task[name] == nil then names[#names + 1] = name end
+    for name in pairs(scene) do names[#names + 1] = name end
+    for name, value in pairs(task) do
+      if scene[name] == nil and not may_be_added(name, value) then names[#names + 1] = name end
     end
     table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
     for _, name in ipairs(names) do
@@ -109,8 +125,8 @@ local function recorded(client, task, records, row)
   return task
 end
 
----Gives a task's id to a row, if the task exists, has the model and the input that were submitted, field by field, and stands nowhere
----in the ledger.
+---Gives a task's id to a row, if the task exists, has the model and all of the input that were submitted, and stands nowhere in the
+---ledger. The service may have added its defaults to the input.
 ---@param client omni.Client
 ---@param records omni.Records  the ledger that has the row
 ---@param row table             unknown, of this client's service

@@ -2,6 +2,7 @@
 -- Submits of unknown outcome: shown with what is known of them, never sent again by themselves, moved by a person only.
 local cjson = require "cjson"
 local env = require "helper.env"
+local hostile = require "helper.hostile"
 local program = require "helper.program"
 
 local BOARD = [[
@@ -99,6 +100,39 @@ describe("a submit of unknown outcome", function()
     assert.matches("the board has cost 120 credits so far\n?$", result.out)
     assert.equal(0, run("--adopt", "lost", id).code) -- the same command once more
     assert.equal(3, service.submits())
+  end)
+
+  it("takes a task whose input the service tells with its own defaults, and nothing that names a file besides", function()
+    env.write(board, 'return storyboard { cut = false, scene "a" { prompt = "one", img_urls = { "https://example.com/a.png" } } }')
+    local server <close> = hostile.start()
+    local echo = '{"code":200,"message":"success","data":{"task_id":"lost-1","status":"%s","credits":60,'
+      .. '"param":{"model":"google/gemini-omni","input":{"prompt":"%s","img_urls":["https://example.com/a.png"%s],%s}},"result":null}}'
+    local function adopt(status, prompt, urls, more)
+      server:script {
+        { method = "GET", target = "TaskInfo", turns = { { hostile.json(echo:format(status or "running", prompt or "", urls or "", more or "")) } } },
+        { method = "POST", target = "EstimateTask", turns = { { hostile.json '{"code":200,"data":{"estimated_credits":60}}' } } },
+        { method = "POST", target = "CreateTask", turns = { { hostile.close() } } },
+        GET = { { hostile.json('{"code":404,"message":"no"}', "404 No") } },
+      }
+      return program.run({ "run", board, "--out", out, "--ledger", files:file "l.db", "--budget", "100",
+        table.unpack(prompt and { "--adopt", "a", "lost-1" } or {}) }, { environment = {
+          CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("x"):rep(32),
+        } })
+    end
+    assert.equal(4, adopt().code)
+    local defaults = '"duration":4,"resolution":"720p","negative_prompt":"","options":{"fast":false,"list":[1,2]},"seed":null'
+    for message, answer in pairs {
+      ["prompt: the task has two, the scene one"] = { "failed", "two", "", defaults },
+      ["img_urls%[2%]: the task has https://example.com/b.png, the scene none"] = { "failed", "one", ',"https://example.com/b.png"', defaults },
+      ["video: the task has .*, the scene none"] = { "failed", "one", "", '"video":{"url":"https://example.com/v.mp4"}' },
+    } do
+      local result = adopt(table.unpack(answer))
+      assert.equal(3, result.code)
+      assert.matches(message, result.err)
+    end
+    local result = adopt("failed", "one", "", defaults)
+    assert.not_equal(3, result.code)
+    assert.matches("the generation failed", result.out .. result.err)
   end)
 
   it("takes no other task: not of another model or input, not one that is known already, not one that isn't there", function()
