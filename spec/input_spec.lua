@@ -55,6 +55,13 @@ local bad = {
     { prompt = "a", video_list = { { url = video.url, start = 4, ends = 4 } } }, "video_list[1].start", "less than ends" },
   ["a video that starts after its end"] = {
     { prompt = "a", video_list = { { url = video.url, start = 5, ends = 4 } } }, "video_list[1].start", "not 5" },
+  ["a part of a video without its end"] = {
+    { prompt = "a", video_list = { { url = video.url, start = 0 } } }, "video_list[1].ends", "must be given beside start" },
+  ["a part of a video that is longer than 10 seconds"] = {
+    { prompt = "a", video_list = { { url = video.url, start = 2, ends = 12.5 } } }, "video_list[1].ends",
+    "at most 10 seconds after start (2), not 12.5" },
+  ["a part of a video that begins with it, and is longer than 10 seconds"] = {
+    { prompt = "a", video_list = { { url = video.url, ends = 11 } } }, "video_list[1].ends", "at most 10 seconds after start (0), not 11" },
   ["a video that starts before zero"] = {
     { prompt = "a", video_list = { { url = video.url, start = -1, ends = 4 } } }, "video_list[1].start", "0 or more" },
   ["a video with the service's spelling corrected"] = {
@@ -184,7 +191,7 @@ describe("the key", function()
   end)
 
   it("that can't be one is refused without being shown", function()
-    for _, wrong in ipairs { "ak_secret\nHost: evil", "ak_secret ", "ak_secret\0", "", ("secret"):rep(100), "ak_sécret" } do
+    for _, wrong in ipairs { "ak_secret\nHost: evil", "ak_ secret", "ak_secret\0", "", ("secret"):rep(100), "ak_sécret" } do
       local none, problem = omni.client { api_key = wrong, base_url = "http://127.0.0.1:1" }
       assert.is_nil(none)
       assert.equal("no_key", problem.code)

@@ -18,7 +18,7 @@ end
 
 -- What is wrong with a board of the one scene "a", which has these fields.
 local function wrong(fields, more)
-  local board = { references = { keeper = file "keeper.png" }, scene "b" { prompt = "x" } }
+  local board = { references = { keeper = file "keeper.png", walk = file "walk.mp4" }, scene "b" { prompt = "x" } }
   for name, value in pairs(more or {}) do board[name] = value end
   fields.prompt = fields.prompt or "x"
   board[#board + 1] = scene "a" (fields)
@@ -52,9 +52,9 @@ describe("references", function()
 
   it("can be other scenes' frames and clips by name", function()
     local named = { references = { ending = last_frame "b", take = clip "b" } }
-    local made, whole = input_of({ prompt = "x", references = "ending", video = { "take", from = 1 } }, named)
+    local made, whole = input_of({ prompt = "x", references = "ending", video = { "take", from = 1, to = 4 } }, named)
     assert.same({ 'last_frame "b"' }, made.img_urls)
-    assert.same({ { url = 'clip "b"', start = 1 } }, made.video_list)
+    assert.same({ { url = 'clip "b"', start = 1, ends = 4 } }, made.video_list)
     assert.same({ "b" }, whole.builds_on)
   end)
 
@@ -152,11 +152,19 @@ describe("a scene's video", function()
       { url "https://h.org/v.mp4", { url = "https://h.org/v.mp4" } },
       { clip "b", { url = 'clip "b"' } },
       { { file "v.mp4", from = 2, to = 8 }, { url = 'file "v.mp4"', start = 2, ends = 8 } },
-      { { "walk", from = 2.5 }, { url = 'file "walk.mp4"', start = 2.5 } },
+      { { "walk", from = 2.5, to = 12.5 }, { url = 'file "walk.mp4"', start = 2.5, ends = 12.5 } },
       { { "walk", to = 3 }, { url = 'file "walk.mp4"', start = 0, ends = 3 } },
       { { url "https://h.org/v.mp4", from = 0, to = 1 }, { url = "https://h.org/v.mp4", start = 0, ends = 1 } },
     } do
       assert.same({ case[2] }, input_of { prompt = "x", video = case[1] }.video_list)
+    end
+  end)
+
+  it("has a window with an end, of at most 10 seconds: else the board isn't loaded", function()
+    for _, given in ipairs { { video = { "walk", from = 2.5 } }, { continues = { "b", from = 2 } }, { video = { "walk", from = 2, to = 12.1 } },
+      { continues = { "b", to = 11 } }, { video_list = { { url = file "v.mp4", start = 1 } } } } do
+      given.prompt = "x"
+      assert.matches(": scene \"a\": video_list%[1%]%.ends: must be", wrong(given).message)
     end
   end)
 

@@ -36,6 +36,14 @@ describe("the stretches of a length", function()
     assert.equal("0-8.5", stretches(8.5, 8))
     assert.equal("0-0.4", stretches(0.4, 8))
     assert.equal("0-1 1-2.5", stretches(2.5, 1))
+    assert.equal("0-11 11-22.5", stretches(22.5, 11))
+  end)
+
+  it("are never made longer than the 10 seconds that a window may have", function()
+    assert.equal("0-10 10-19.5 19.5-20.5", stretches(20.5, 10))
+    assert.equal("0-9.2 9.2-10.2", stretches(10.2, 10))
+    assert.equal("0-9.9", stretches(9.9, 9.5))
+    assert.equal("0-9.5 9.5-18.9 18.9-19.9", stretches(19.9, 9.5))
   end)
 
   it("cover the whole of it, one beginning where the other ends", function()
@@ -92,11 +100,11 @@ describe("windows", function()
     local board = storyboard {
       defaults = { video = file "other.mp4", resolution = "4k" },
       windows(file(long), 10) { prompt = "y", name = "street", style = "Ink.", references = file "k.png" },
-      scene "end" { prompt = "x", continues = "street 2" },
+      scene "end" { prompt = "x", continues = "street 3" },
     }
     assert.equal("y\n\nInk.", board.scenes[1].input.prompt)
     assert.equal("street 2", board.scenes[2].name)
-    assert.same({ "street 2" }, board.scenes[3].builds_on)
+    assert.same({ "street 3" }, board.scenes[4].builds_on)
     assert.equal("4k", board.scenes[1].input.resolution)
     assert.equal(10, board.scenes[2].input.video_list[1].start)
     assert.equal(long, board.scenes[2].input.video_list[1].url.path)
@@ -105,7 +113,7 @@ describe("windows", function()
   end)
 
   it("count the picture, as sound may last longer", function()
-    assert.matches("%-20%.4$", shown(storyboard { windows(file(long), 60) { prompt = "x" } })[1])
+    assert.matches("%-20%.4$", shown(storyboard { windows(file(long), 60) { prompt = "x", model = "some/other" } })[1])
   end)
 
   it("stand in a board's file, named relative to its folder, in a fiber or out of one", function()
@@ -115,7 +123,7 @@ describe("windows", function()
       for i, made in ipairs(assert(load_board(directory:file "board.lua")).scenes) do found[i] = made.name end
       return found
     end
-    assert.same({ "long 1", "long 2" }, names())
+    assert.same({ "long 1", "long 2", "long 3" }, names())
     local ticks, inside = 0, nil
     loop.run(function()
       local ticker = loop.background(function()
@@ -127,7 +135,7 @@ describe("windows", function()
       inside = names()
       ticker:cancel()
     end)
-    assert.same({ "long 1", "long 2" }, inside)
+    assert.same({ "long 1", "long 2", "long 3" }, inside)
     assert.is_true(ticks > 1)
   end)
 

@@ -64,6 +64,7 @@ local gemini_omni <const> = {
 }
 
 local most_images <const>, most_beside_video <const> = 7, 5
+local longest_window <const> = 10 -- seconds of a video
 
 -- Each: (input, what the service's schema says of each field) → nil, err when it doesn't hold. Nothing is known of the fields' types.
 local relations <const> = {
@@ -92,6 +93,11 @@ local relations <const> = {
       if asset.is(video.url) and video.url.kind == "frame" then return invalid(place .. ".url", "must be a video", video.url) end
       if type(start) == "number" and type(ends) == "number" and start >= ends then
         return invalid(place .. ".start", ("must be less than ends (%s)"):format(words.shown(ends)), start)
+      elseif video.start ~= nil and ends == nil then
+        return invalid(place .. ".ends", ("must be given beside start: a part of a video has an end ('to' in a storyboard), at most %d"
+          .. " seconds after its start"):format(longest_window))
+      elseif type(start) == "number" and type(ends) == "number" and ends - start > longest_window + 1e-9 then
+        return invalid(place .. ".ends", ("must be at most %d seconds after start (%s)"):format(longest_window, words.shown(start)), ends)
       end
     end
   end,
@@ -163,6 +169,6 @@ local function fields(model)
 end
 
 return {
-  array_length = array_length, check = check, default_model = default_model, fields = fields, unrelated = unrelated, url = url,
+  array_length = array_length, longest_window = longest_window, check = check, default_model = default_model, fields = fields, unrelated = unrelated, url = url,
   without_empty = without_empty,
 }

@@ -108,8 +108,9 @@ describe("a submit of unknown outcome", function()
     local echo = '{"code":200,"message":"success","data":{"task_id":"lost-1","status":"%s","credits":60,'
       .. '"param":{"model":"google/gemini-omni","input":{"prompt":"%s","img_urls":["https://example.com/a.png"%s],%s}},"result":null}}'
     local function adopt(status, prompt, urls, more)
+      local told = echo:format(status or "running", prompt or "", urls or "", more or "")
       server:script {
-        { method = "GET", target = "TaskInfo", turns = { { hostile.json(echo:format(status or "running", prompt or "", urls or "", more or "")) } } },
+        { method = "GET", target = "TaskInfo", turns = { { hostile.json(told) } } },
         { method = "POST", target = "EstimateTask", turns = { { hostile.json '{"code":200,"data":{"estimated_credits":60}}' } } },
         { method = "POST", target = "CreateTask", turns = { { hostile.close() } } },
         GET = { { hostile.json('{"code":404,"message":"no"}', "404 No") } },
@@ -123,7 +124,8 @@ describe("a submit of unknown outcome", function()
     local defaults = '"duration":4,"resolution":"720p","negative_prompt":"","options":{"fast":false,"list":[1,2]},"seed":null'
     for message, answer in pairs {
       ["prompt: the task has two, the scene one"] = { "failed", "two", "", defaults },
-      ["img_urls%[2%]: the task has https://example.com/b.png, the scene none"] = { "failed", "one", ',"https://example.com/b.png"', defaults },
+      ["img_urls%[2%]: the task has https://example.com/b.png, the scene none"] = {
+        "failed", "one", ',"https://example.com/b.png"', defaults },
       ["video: the task has .*, the scene none"] = { "failed", "one", "", '"video":{"url":"https://example.com/v.mp4"}' },
     } do
       local result = adopt(table.unpack(answer))

@@ -9,7 +9,8 @@ local scenes = require "omni.storyboard.scene"
 local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
-local SHORTEST <const> = 1 -- seconds; what is left at the end, when it is less, joins the stretch before
+local SHORTEST <const> = 1 -- seconds; what is left at the end, when it is less, joins the stretch before ...
+local LONGEST <const> = require("omni.input").longest_window -- ... or, where that would be too long then, takes what it lacks from it
 
 -- Whole numbers as integers; others to the millisecond.
 local function tidy(seconds)
@@ -26,7 +27,12 @@ local function stretches(length, step)
   local result, from = {}, 0
   repeat
     local to = tidy((#result + 1) * step)
-    if length - to < SHORTEST then to = length end
+    if to < length and length - to < SHORTEST then
+      local joined = length - from <= LONGEST or step > LONGEST
+      to = joined and length or tidy(length - SHORTEST)
+    elseif to > length then
+      to = length
+    end
     result[#result + 1] = { from = from, to = to }
     from = to
   until to >= length
