@@ -161,8 +161,10 @@ describe("a scene's video", function()
   end)
 
   it("has a window with an end, of at most 10 seconds: else the board isn't loaded", function()
-    for _, given in ipairs { { video = { "walk", from = 2.5 } }, { continues = { "b", from = 2 } }, { video = { "walk", from = 2, to = 12.1 } },
-      { continues = { "b", to = 11 } }, { video_list = { { url = file "v.mp4", start = 1 } } } } do
+    for _, given in ipairs {
+      { video = { "walk", from = 2.5 } }, { continues = { "b", from = 2 } }, { video = { "walk", from = 2, to = 12.1 } },
+      { continues = { "b", to = 11 } }, { video_list = { { url = file "v.mp4", start = 1 } } },
+    } do
       given.prompt = "x"
       assert.matches(": scene \"a\": video_list%[1%]%.ends: must be", wrong(given).message)
     end

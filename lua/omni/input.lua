@@ -169,6 +169,6 @@ local function fields(model)
 end
 
 return {
-  array_length = array_length, longest_window = longest_window, check = check, default_model = default_model, fields = fields, unrelated = unrelated, url = url,
-  without_empty = without_empty,
+  array_length = array_length, check = check, default_model = default_model, fields = fields, longest_window = longest_window,
+  unrelated = unrelated, url = url, without_empty = without_empty,
 }

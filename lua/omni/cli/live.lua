@@ -155,6 +155,8 @@ end
 function Live_methods:event(event)
   if event.event == "cutting" then
     self.cut = { began = self.cut and self.cut.began or self.now(), fraction = event.fraction }
+  elseif event.event == "warning" then
+    return -- the summary has it
   elseif event.scene then
     local scene = self.by_name[event.scene]
     scene.status, scene.credits, scene.estimate = event.event, event.credits, event.estimate or scene.estimate

@@ -14,6 +14,7 @@
 --   pending, running, fetching    scene, index, task_id, estimate
 --   fetched      scene, index, task_id, estimate, credits, file, files: [path]
 --   reused       scene, index, task_id, file, files
+--   warning      scene, index, task_id, file, message: its clip isn't what was asked for
 --   failed       scene, index, error, and task_id, credits when it was submitted
 --   refused      scene, index, error: not submitted, and nothing spent
 --   blocked      scene, index, error: not submitted, as what it builds on isn't there
@@ -25,9 +26,10 @@
 --   report       file
 --   done         title, sandbox, credits (sum of what was reported in this run), spent (on the board), exit (the exit code), error (why
 --                nothing was submitted), interrupted (boolean), film: {file, seconds, made}, film_error, report, report_error,
---                scenes: [{scene, index, action, status, selected, task_id, submit, estimate, credits, file, files, error}]; the last
+--                scenes: [{scene, index, action, status, selected, task_id, submit, estimate, credits, file, files, warnings,
+--                error}]; the last
 --   status       of `omni status`: see status.lua
--- `error` is {code, message, status, task_id, field, hint}; the codes stand in docs/errors.md.
+-- `error` is {code, message, status, task_id, task_status, field, balance, hint}; the codes stand in docs/errors.md.
 
 local json = require "omni.sandbox.json"
 local live = require "omni.cli.live"
@@ -45,13 +47,13 @@ local submit_shape = json.shape {
 }
 local scene_shape = json.shape {
   "scene", "index?", "model?", "action?", "why?", "selected?", "pays?", "waits_for?", "blocked_by?", "twin?", "take?", "status?",
-  "task_id?", "submit?", "estimate?", "credits?", "file?", "files?", "error?",
+  "task_id?", "submit?", "estimate?", "credits?", "file?", "files?", "warnings?", "error?",
 }
 local event_shape = json.shape {
   "event", "time", "title?", "scene?", "index?", "task_id?", "estimate?", "credits?", "file?", "files?", "fraction?", "seconds?", "made?",
   "directory?", "sandbox?", "complete?", "balance?", "affordable?", "budget?", "board_budget?", "ledger?", "exists?", "board?", "spent?",
   "today?", "accounts?", "in_flight?", "unknown?", "to_fetch?", "interrupted?", "film?", "film_error?", "report?", "report_error?",
-  "exit?", "error?", "scenes?", "url?", "key?", "keys?",
+  "exit?", "error?", "scenes?", "url?", "key?", "keys?", "message?",
 }
 
 local function problem_of(bad)
@@ -111,6 +113,7 @@ local special = {
   reused = function() return nil end,
   cutting = function(event) return event.fraction == 0 and "film: cutting" or nil end,
   film = function(event) return ("film: %s%s"):format(text.path(event.file), event.made and "" or " (as it was)") end,
+  warning = function(event) return ("%s: warning: %s"):format(text.clean(event.scene), text.clean(event.message)) end,
   report = function(event) return "report: " .. text.path(event.file) end,
 }
 

@@ -102,6 +102,7 @@ end
 
 local function write_scene(out, scene, entry, options, name_width, paint)
   local lines = (writers[scene.status] or with_reason)(scene, entry, options)
+  for _, warning in ipairs(scene.warnings or {}) do lines[#lines + 1] = "warning: " .. text.clean(warning) end
   local name = text.fit(text.clean(scene.scene), name_width)
   local indent = (" "):rep(name_width + 4)
   if options.columns and text.columns(lines[1]) + #indent > options.columns then

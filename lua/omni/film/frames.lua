@@ -44,7 +44,7 @@ local function draw(clip, path, plan)
     if result.exit == 0 and (core.stat(part.path) or { size = 0 }).size > 0 then
       local published, message = tool.publish(part.path, path, plan.place)
       if not published then return not_written(message) end
-      return path
+      return path, found
     end
   end
   if result.exit == 0 then return nil, tool.unreadable(clip, "no frame of it can be decoded", true) end
@@ -82,7 +82,7 @@ end
 ---@param width? integer  pixels, default 480; a smaller clip keeps its width
 ---@param place? fun(part: string, path: string): true|nil, string|nil  gives it its name, instead of replacing what is there
 ---@return string|nil path
----@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
+---@return omni.film.Probe|omni.Error  of the clip; without a path an error: "unreadable_clip", "process_failed", "io"
 local function poster(clip, path, width, place)
   check("film.poster", clip, path)
   width = width or 480

@@ -74,13 +74,17 @@ end
 
 local function even(value) return math.max(2, 2 * math.floor(value / 2 + 0.5)) end
 
--- As it is seen: turned, and with square pixels.
 local function seen(video)
   local num, den = fraction(video.sar)
   local width, height = video.width * (num and num / den or 1), video.height
   if video.rotation % 180 ~= 0 then width, height = height, width end
   return width, height
 end
+
+---The size of a picture as it is seen: turned, and with square pixels.
+---@param video omni.film.Video
+---@return number width, number height
+shape.seen = seen
 
 -- The nominal rate, unless it makes no sense (a variable one).
 local function rate(video)

@@ -34,6 +34,7 @@ local words = require "omni.report.words"
 ---@field task_id? string
 ---@field times? { intended?: number, accepted?: number, completed?: number, fetched?: number }  Unix seconds
 ---@field seconds? number        that the generation took
+---@field warnings? string[]     in what its clip isn't what was asked for
 ---@field error? { code?: string, message?: string, hint?: string }
 
 ---@class omni.report.Data
@@ -55,6 +56,7 @@ local known_scene = {
   name = "string", status = "string", action = "string", why = "string", take = "integer", model = "string", prompt = "any",
   input = "table", references = "table", builds_on = "table", files = "table", poster = "string", credits = "number",
   estimate = "number", task_id = "string", times = "table", seconds = "number", error = "table",
+  warnings = "table",
 }
 
 -- Raises at the level of the caller's caller.

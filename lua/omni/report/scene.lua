@@ -140,6 +140,13 @@ local function trouble(scene, data)
   }
 end
 
+-- In what the clip isn't what was asked for.
+local function warnings(scene)
+  local items = {}
+  for index, warning in ipairs(scene.warnings or {}) do items[index] = h.p { dir = "auto", warning } end
+  return #items > 0 and h.div { class = "trouble warn", items } or nil
+end
+
 local function builds_on(context, scene)
   local links = {}
   for index, name in ipairs(scene.builds_on or {}) do
@@ -193,6 +200,7 @@ local function article(context, scene, number)
     clips,
     h.div { class = "about",
       next(wrong) and h.div { class = "trouble " .. state.tone, wrong },
+      warnings(scene),
       type(scene.prompt) == "string" and prompt(scene.prompt),
       references(context, scene),
     },

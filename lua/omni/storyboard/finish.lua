@@ -103,6 +103,7 @@ local function finish(run, summary)
     say(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
   posters.settle(run)
+  for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
   local path = run.directory.path .. "/report.html"
   local written, problem = require("omni.report").write(path, tell.data(run, summary), files.placer(run, "report"))
   summary.report, summary.report_error = written and path, problem

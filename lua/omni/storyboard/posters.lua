@@ -1,12 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- Pictures for the report, one beside each clip: drawn as soon as the clip is there, two at a time, while others are waited for.
+-- Pictures for the report, one beside each clip: drawn as soon as the clip is there, two at a time, while others are waited for. What
+-- is found out about the clip on the way is compared with what was asked for.
 
 local core = require "omni.core"
 local files = require "omni.storyboard.files"
 local film = require "omni.film"
 local loop = require "omni.loop"
+local mismatch = require "omni.storyboard.mismatch"
 
 local at_once <const> = 2
+
+-- The clip was looked at for its picture: reports in what it isn't what was asked for.
+local function warn(run, record, probe)
+  local found = mismatch.differences(run.plan.board.scenes[record.index].input, probe)
+  record.warnings = #found > 0 and found or nil
+  for _, message in ipairs(run.on_event and found or {}) do
+    run.on_event {
+      event = "warning", scene = record.scene, index = record.index, task_id = record.task_id, file = record.file, message = message,
+    }
+  end
+end
 
 local function work(run)
   local posters = run.posters
@@ -14,9 +27,9 @@ local function work(run)
     local record = table.remove(posters.queue, 1)
     if not record then break end
     local function draw() return film.poster(record.file, record.poster, nil, files.placer(run, "poster")) end
-    local drawn, problem = draw()
-    if not drawn and problem.damaged and run:fetch_again(record) then drawn = draw() end
-    if not drawn then record.poster = nil end
+    local drawn, found = draw()
+    if not drawn and found.damaged and run:fetch_again(record) then drawn, found = draw() end
+    if drawn then warn(run, record, found) else record.poster = nil end
   end
   posters.working = posters.working - 1
 end

@@ -30,6 +30,7 @@ local set = shooting.set
 ---@field task? omni.Task
 ---@field file? string        the first of `files`
 ---@field files? string[]
+---@field warnings? string[]  in what the clip isn't what was asked for
 ---@field error? omni.Error
 ---@field sending omni.Sending
 ---@field fiber? omni.Fiber
@@ -127,7 +128,8 @@ end
 ---@field film_error? omni.Error
 ---@field report? string       its path
 ---@field scenes { scene: string, index: integer, action: string, status: string, task_id?: string, estimate?: number,
----  credits?: number, file?: string, files?: string[], error?: omni.Error }[]
+---  credits?: number, file?: string, files?: string[], warnings?: string[], error?: omni.Error }[]  warnings: in what its clip isn't
+---  what was asked for
 
 -- Waits for every scene. Answers the first bug, if any: what isn't an error value of a cancelled fiber.
 local function join_scenes(run)

@@ -57,6 +57,7 @@ local function scene_data(run, record)
     prompt = scene.input.prompt, input = input_fields(scene), references = references(scene), builds_on = scene.builds_on,
     files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
     task_id = record.task_id or row.task_id, seconds = row.seconds, why = entry.why, error = record.error,
+    warnings = record.warnings,
     times = {
       intended = row.intended_at, accepted = row.answered_at, completed = row.completed_at or row.ended_at,
       fetched = fetched and fetched[1] and fetched[1].at,
