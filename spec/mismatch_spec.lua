@@ -38,11 +38,12 @@ describe("a clip", function()
   end)
 
   it("of a run is reported in an event, the summary and the report", function()
-    studio.open({ clips = "builtin" }, function(s) -- the built-in clip is a small one, whatever is asked for
+    local key = "ak_" .. ("x"):rep(32) -- no sandbox's key: the clips are taken for the service's
+    studio.open({ clips = "builtin", key = key }, function(s) -- the built-in clip is a small one, whatever is asked for
       local board = omni.storyboard {
         omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }, omni.scene "any" { prompt = "y" }, cut = false,
       }
-      local summary = assert(s:run(board))
+      local summary = assert(s:run(board, { yes = true }))
       local wide, any = summary.scenes[1], summary.scenes[2]
       assert.same({ "fetched", "fetched" }, studio.statuses(summary))
       assert.equal(2, #wide.warnings)
@@ -58,6 +59,13 @@ describe("a clip", function()
       assert.equal(2, #told)
       local page = env.read(summary.report)
       assert.truthy(page:find("10 s were asked for", 1, true))
+    end)
+  end)
+
+  it("of a sandbox's run is what that draws, and no warning", function()
+    studio.open({ clips = "builtin" }, function(s)
+      local summary = assert(s:run(omni.storyboard { omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }, cut = false }))
+      assert.is_nil(summary.scenes[1].warnings)
     end)
   end)
 end)
