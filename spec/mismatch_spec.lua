@@ -64,7 +64,8 @@ describe("a clip", function()
 
   it("of a sandbox's run is what that draws, and no warning", function()
     studio.open({ clips = "builtin" }, function(s)
-      local summary = assert(s:run(omni.storyboard { omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }, cut = false }))
+      local wide = omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }
+      local summary = assert(s:run(omni.storyboard { wide, cut = false }))
       assert.is_nil(summary.scenes[1].warnings)
     end)
   end)

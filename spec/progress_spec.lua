@@ -266,7 +266,8 @@ describe("progress elsewhere", function()
     p.event("report", nil, { file = "out/report.html" })
     p.shown:finish()
     assert.equal("dusk: submitting\ndusk: pending (task t1)\ndusk: fetched: 4 sandbox credits, out/dusk.mp4\n"
-      .. "dawn: failed: no a?[2Jb?c (status 501)\ndusk: warning: it's short a?[2Jb?c\nfilm: cutting\nfilm: out/film.mp4\nreport: out/report.html\n", p.out.take())
+      .. "dawn: failed: no a?[2Jb?c (status 501)\ndusk: warning: it's short a?[2Jb?c\n"
+      .. "film: cutting\nfilm: out/film.mp4\nreport: out/report.html\n", p.out.take())
   end)
 end)
 
@@ -286,7 +287,8 @@ describe("progress as JSON", function()
     p.event("warning", 1, { task_id = "t1", file = "d.mp4", message = "it's short" })
     local lines = lines_of(p.out)
     assert.equal(5, #lines)
-    assert.matches('^{"event":"warning","time":%d+,"scene":"dusk","index":1,"task_id":"t1","file":"d.mp4","message":"it\'s short"}$', lines[5])
+    assert.matches('^{"event":"warning","time":%d+,"scene":"dusk","index":1,"task_id":"t1","file":"d.mp4","message":"it\'s short"}$',
+      lines[5])
     assert.matches('^{"event":"pending","time":%d+,"scene":"dusk","index":1,"task_id":"t1","estimate":4}$', lines[1])
     local failed = cjson.decode(lines[2])
     assert.same({ code = "generation_failed", message = "no way", status = 501 }, failed.error)

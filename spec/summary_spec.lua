@@ -120,7 +120,8 @@ describe("the summary", function()
   it("says what each scene cost, where its files are, and what to do about the others; the film and the whole cost", function()
     local text = written({ sandbox = true, given = { board = "b.lua", sandbox = true }, spent = 30, promised = 4 }, {
       title = "Night", credits = 10, film = { path = "film.mp4", seconds = 12.3456, made = true }, report = "report.html", scenes = {
-      { scene = "a", status = "fetched", credits = 6, files = { "m/a.mp4", "m/a-2.mp4" }, file = "m/a.mp4", warnings = { "it is short" } },
+      { scene = "a", status = "fetched", credits = 6, files = { "m/a.mp4", "m/a-2.mp4" }, file = "m/a.mp4",
+        warnings = { "it is short" } },
       { scene = "b", status = "failed", credits = 4,
         error = err.new { code = "generation_failed", message = "bad luck", hint = "change the prompt", task_id = "t2" } },
       { scene = "c", status = "unknown", estimate = 4, error = err.new { code = "submit_unknown", message = "no answer" } },
@@ -131,7 +132,8 @@ describe("the summary", function()
       { scene = "h", status = "waiting" },
     } }, { [8] = { scene = "h", action = "submit", selected = false } })
     for _, wanted in ipairs { "Night: 2 of 7 scenes done, 10 sandbox credits, about 9 more not yet reported\n",
-      "a  6 sandbox credits  m/a.mp4\n", "m/a-2.mp4", "warning: it is short\n", "bad luck (task t2), 4 sandbox credits\n", "change the prompt",
+      "a  6 sandbox credits  m/a.mp4\n", "m/a-2.mp4", "warning: it is short\n",
+      "bad luck (task t2), 4 sandbox credits\n", "change the prompt",
       "c  unknown  no answer\n", "may have been accepted and charged", "d  interrupted  task t4\n", "e  not submitted\n",
       "f  blocked  it builds on c\n", "g  reused  m/g.mp4\n", "  1 scene not among --only\n", "film    film.mp4 (12.35 s)\n",
       "report  report.html\n",
