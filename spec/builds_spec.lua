@@ -50,7 +50,7 @@ end
 
 describe("a board that is run again", function()
   it("submits nothing, fetches nothing and cuts nothing when nothing changed", function()
-    studio.open({}, function(s)
+    studio.open({ films = true }, function(s)
       assert.same({ "fetched", "fetched", "fetched", "fetched" }, statuses(assert(s:run(chain()))))
       assert.equal(4, s:submits())
       local before = stamps(s.directory)
@@ -92,7 +92,7 @@ describe("a board that is run again", function()
   end)
 
   it("makes nothing again when scenes are renamed, moved, or a default changes that they override", function()
-    studio.open({ clips = media.available() }, function(s)
+    studio.open({ films = true, clips = media.available() }, function(s)
       assert(s:run(board_of({ { "a", { prompt = "a", duration = 6 } }, { "b", { prompt = "b", duration = 6 } } })))
       local summary = assert(s:run(board_of({ { "two", { prompt = "b", duration = 6 } }, { "one", { duration = 6, prompt = "a" } } },
         { defaults = { duration = 10 }, title = "Another" })))

@@ -13,7 +13,7 @@ local WAIT <const> = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"
 local LARGE <const> = "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
 
 -- 10,000, but no more than half of the descriptors that a process may have, the other things that it has open aside.
-local most = math.min(10000, tonumber((env.output("ulimit -n"):gsub("unlimited", "1e9"))) // 2 - 50) // env.seconds(1) // 1 | 0
+local most = math.min(10000, tonumber((env.output("ulimit -n"):gsub("unlimited", "1e9"))) // 2 - 50) // env.slowness // 1 | 0
 
 -- A crowd (helper/crowd.lua), with its `open`, `closed` and `failed` connections; it ends with its variable.
 local function crowd(one, count, addresses, ...)

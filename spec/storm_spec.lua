@@ -88,9 +88,9 @@ describe("a storm of refusals", function()
   end
 
   it("finds a limit that the service has: no more is refused than gets through", function()
-    open({ rate = 200 }, {}, function(client, sandbox, seen)
-      finish(client, 200)
-      assert.equal(200, sandbox:ledger().submits)
+    open({ rate = 20 }, {}, function(client, sandbox, seen) -- any machine is faster than that
+      finish(client, 60)
+      assert.equal(60, sandbox:ledger().submits)
       assert.is_true(seen.refused > 0 and seen.refused <= seen.passed, ("%d refused, %d passed"):format(seen.refused, seen.passed))
     end)
   end)

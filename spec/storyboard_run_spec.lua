@@ -18,7 +18,7 @@ end
 
 describe("running a board", function()
   it("fetches each scene's clip, submits each once, tells what it cost, and cuts the film", function()
-    studio.open({}, function(s)
+    studio.open({ films = true }, function(s)
       local summary = assert(s:run(board_of("dusk", "a/b")))
       assert.same({ "fetched", "fetched" }, statuses(summary))
       assert.matches("^" .. s.directory:gsub("%p", "%%%0") .. "/media/a%-b%-%x+%.mp4$", summary.scenes[2].file)

@@ -31,8 +31,8 @@ describe("omni", function()
   local function options() return { environment = service.environment, directory = files.path } end
   local function run(...) return program.run({ ... }, options()) end
   local function submit(prompt, ...) return run("submit", "--prompt", prompt, ...).lines[1] end
-  local function on_terminal(arguments, columns, environment)
-    local all = { columns = columns, environment = environment or {} }
+  local function on_terminal(arguments, columns, environment, steps)
+    local all = { columns = columns, environment = environment or {}, steps = steps }
     for name, value in pairs(service.environment) do all.environment[name] = value end
     return program.on_terminal(arguments, all)
   end
@@ -113,7 +113,7 @@ describe("omni", function()
     assert.matches("status +failed.*error +the generation failed", result.out)
 
     local long = submit "long"
-    result = run("wait", long, "--timeout", "0.5", "--json")
+    result = run("wait", long, "--timeout", "3", "--json") -- enough for one query, also on a busy machine
     assert.equal(1, result.code)
     local events = events_of(result)
     local last = events[#events]
@@ -137,27 +137,31 @@ describe("omni", function()
   end)
 
   it("wait on a terminal draws one line, which is gone in the end; elsewhere there is a line a change", function()
-    serve("--seconds", "1")
+    serve("--seconds", "100")
     local id = submit "a"
-    local result = on_terminal({ "wait", id }, 60)
+    local pending = { "waiting", function() service.advance(20) end }
+    local running = { "running", function() service.advance(200) end }
+    local result = on_terminal({ "wait", id }, 60, {}, { pending, running })
     assert.equal(0, result.code)
-    assert.matches(id:gsub("%-", "%%-") .. "  running  0:0%d", result.out)
+    assert.matches(id:gsub("%-", "%%-") .. "  running  %d:%d%d", result.out)
     local left = shown(result, 60)
     assert.not_matches("running", left)
     assert.matches("^task     " .. id:gsub("%-", "%%-") .. "\nstatus   success\n", left)
 
     id = submit "b"
-    result = on_terminal({ "wait", id }, 60, { TERM = "dumb" })
+    service.advance(20)
+    result = on_terminal({ "wait", id }, 60, { TERM = "dumb" }, { running })
     assert.not_matches("\27", result.out)
     assert.matches(id:gsub("%-", "%%-") .. "  running\r?\n", result.out)
   end)
 
   it("wait says how long such tasks took, once the ledger knows", function()
-    serve("--seconds", "1")
+    serve("--seconds", "1", "--fault", "never:match=d")
     for _, prompt in ipairs { "a", "b", "c" } do run("submit", "--prompt", prompt, "--wait", "--ledger", "own.db") end
     local id = submit("d", "--ledger", "own.db")
     local words = { "wait", id, "--ledger", files:file "own.db" }
-    assert.matches("running  0:0%d of about 0:01", on_terminal(words, 80).out)
+    local result = on_terminal(words, 80, {}, { { "running  %d+:%d%d of about 0:01", function(type_) type_ "\3" end } })
+    assert.equal(130, result.code)
   end)
 
   it("colours a status on a terminal, unless NO_COLOR says otherwise", function()
@@ -170,14 +174,19 @@ describe("omni", function()
   end)
 
   it("fetch waits for the task, and puts its file under the task's name", function()
-    serve("--seconds", "0.5")
+    serve("--seconds", "100")
     local id = submit "a"
-    local result = run("fetch", id, "--out", "deep/clips")
+    local child = program.start({ "fetch", id, "--out", "deep/clips" }, options())
+    child:wait_for_error "pending"
+    service.advance(200)
+    local result = child:finish()
     assert.equal(0, result.code, result.err)
     assert.equal(("deep/clips/%s.mp4"):format(id), result.out)
-    assert.matches("success in 0:0%d, 40 sandbox credits", result.err)
+    assert.matches("success in %d:%d%d, 40 sandbox credits", result.err)
     assert.is_truthy(env.read(files:file(result.out)):find("ftyp", 1, true))
-    result = run("fetch", submit "b")
+    local other = submit "b"
+    service.advance(200)
+    result = run("fetch", other)
     assert.matches("^[%x-]+%.mp4$", result.out)
     assert.is_truthy(env.read(files:file(result.out)))
     local event = events_of(run("fetch", id, "--json"))
@@ -266,17 +275,11 @@ describe("omni", function()
       { method = "GET", target = "/m.mp4", turns = { { hostile.send(head .. ("x"):rep(1000000)), hostile.hang() } } },
       GET = { { hostile.json(answer:format(server.url)) } },
     }
-    local keys = files:file "keys"
-    os.execute("mkfifo " .. env.quote(keys))
-    local inner = ("stty cols 100 rows 24; exec /usr/bin/env -i TERM=xterm XDG_STATE_HOME=%s CRUN_BASE_URL=%s CRUN_API_KEY=ak_%s "
-      .. "%s fetch t-1 --out %s"):format(files:file "state", server.url, ("0"):rep(32), program.binary, files.path)
-    local pipe = assert(io.popen(("script -q -e -c %s /dev/null <%s"):format(env.quote(inner), env.quote(keys))))
-    local typed <close>, out = assert(io.open(keys, "w")), ""
-    repeat out = out .. assert(pipe:read(1), out) until out:find "t%-1%.mp4   25%%  1 MB of 4 MB  [%d.]+ [kM]B/s  %d+:%d%d left"
-    typed:write "\3" -- Ctrl-C
-    typed:flush()
-    out = pipe:read "a"
-    assert.same({ 130 }, { select(3, pipe:close()) })
-    assert.matches("interrupted", out)
+    local environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("0"):rep(32) }
+    local share = "t%-1%.mp4   25%%  1 MB of 4 MB  [%d.]+ [kM]B/s  %d+:%d%d left"
+    local result = program.on_terminal({ "fetch", "t-1", "--out", files.path }, { columns = 100, environment = environment,
+      steps = { { share, function(type_) type_ "\3" end } } })
+    assert.equal(130, result.code)
+    assert.matches("interrupted", result.out)
   end)
 end)

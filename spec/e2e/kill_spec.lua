@@ -8,7 +8,7 @@ local film = require "omni.film"
 local omni = require "omni"
 local program = require "helper.program"
 
-local rounds = tonumber(os.getenv "OMNI_KILL_ROUNDS") or env.seconds(1) > 1 and 2 or 25
+local rounds = tonumber(os.getenv "OMNI_KILL_ROUNDS") or env.is_slow and 2 or 25
 local seed = tonumber(os.getenv "OMNI_KILL_SEED") or 20261123
 
 local at_once <const> = 3
@@ -103,7 +103,7 @@ describe("omni run, killed at a random moment", function()
     local place = { board = folder:file(round .. ".lua"), out = folder:file(round .. ".omni") }
     place.environment = { HOME = folder.path, CRUN_BASE_URL = service.url, CRUN_API_KEY = service.key }
     env.write(place.board, (BOARD:gsub("%%d", tostring(round))))
-    for _ = 1, 1 + math.floor(3 * next_number()) do run_and_kill(place, env.seconds(1.8) * next_number()) end
+    for _ = 1, 1 + math.floor(3 * next_number()) do run_and_kill(place, 1.8 * env.slowness * next_number()) end
 
     local result, unknown, words = nil, 0, {}
     for _ = 1, 4 do

@@ -173,16 +173,17 @@ describe("omni run", function()
   end)
 
   it("at Ctrl-C hears out a submit that is on its way; at the second one leaves at once", function()
-    serve("--fault", "slow:on=submit,delay=0.4", "--seconds", "100")
+    serve("--fault", "slow:on=submit,delay=3600", "--seconds", "1000000")
     local child = program.start(words("--yes", "--jobs", "1", "--json"), { environment = service.environment })
     child:wait_for('"submitting"')
     repeat until service.submits() == 1
     child:signal("INT")
+    service.advance(3600)
     local result = child:finish()
     assert.equal(130, result.code)
     assert.is_string(events_of(result)[#result.lines].scenes[1].task_id)
     child = program.start(words("--yes", "--jobs", "2", "--json"), { environment = service.environment })
-    child:wait_for('"submitting"') -- the other scene; this one is taken up again
+    repeat until service.submits() == 2 -- the other scene; this one is taken up again
     child:signal("INT")
     child:signal("TERM")
     result = child:finish()

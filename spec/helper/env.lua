@@ -10,11 +10,14 @@ env.lua = os.getenv("OMNI_TEST_LUA") or env.plain_lua
 ---For a child whose TMPDIR isn't there: valgrind itself could not start in it.
 env.lua_without_tmpdir = env.lua:find("memcheck", 1, true) and env.plain_lua or env.lua
 
--- Slower runs (valgrind, sanitizers) multiply every time limit of a spec.
-local slowness = tonumber(os.getenv("OMNI_TEST_SLOWNESS") or "1")
+---How much slower the code under test runs here: more than 1 under valgrind and the sanitizers.
+env.slowness = tonumber(os.getenv("OMNI_TEST_SLOWNESS") or "1")
 
----Seconds, stretched on a slow run.
-function env.seconds(value) return value * slowness end
+---Whether it is: specs of thousands of steps then do with fewer.
+env.is_slow = env.slowness > 1
+
+---A time limit in seconds, stretched for slow runs, and for a machine that other programs keep busy.
+function env.seconds(value) return value * 3 * env.slowness end
 
 ---A word as the shell takes it literally.
 function env.quote(word) return "'" .. tostring(word):gsub("'", [['\'']]) .. "'" end
@@ -60,6 +63,13 @@ Directory_mt.__gc = Directory_methods.close
 function env.directory()
   local path = env.output("mktemp -d"):gsub("\n$", "")
   return setmetatable({ path = path }, Directory_mt)
+end
+
+---Whether a process is there, and isn't a zombie.
+---@param pid integer|string
+function env.is_alive(pid)
+  local state = (env.read("/proc/" .. pid .. "/stat") or ""):match "%) (%u)"
+  return state ~= nil and state ~= "Z"
 end
 
 ---The bytes of a file, or nil.

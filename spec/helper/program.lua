@@ -5,6 +5,7 @@
 local cjson = require "cjson"
 local env = require "helper.env"
 local process = require "omni.process"
+local socket = require "socket"
 
 local here = env.output("pwd"):gsub("\n$", "")
 local binary = os.getenv("OMNI") or here .. "/build/omni"
@@ -65,10 +66,24 @@ end
 ---What is on stderr so far.
 function Child_methods:errors() return env.read(self.files:file "err") or "" end
 
+---Waits until stderr matches; returns what is there.
+function Child_methods:wait_for_error(pattern)
+  while true do
+    local text = self:errors()
+    if text:find(pattern) then return text end
+    assert(env.is_alive(self.pid), "it ended, and stderr was: " .. text)
+    socket.sleep(0.01)
+  end
+end
+
 ---Waits for its end.
+---@param on_line? fun(line: string)  called after each further line on stdout
 ---@return { code: integer, out: string, err: string }
-function Child_methods:finish()
-  for line in self.pipe:lines() do self.lines[#self.lines + 1] = line end
+function Child_methods:finish(on_line)
+  for line in self.pipe:lines() do
+    self.lines[#self.lines + 1] = line
+    if on_line then on_line(line) end
+  end
   local _, how, code = self.pipe:close()
   local result = { code = how == "exit" and code or -code, out = table.concat(self.lines, "\n"), err = self:errors(), lines = self.lines }
   self.files:close()
@@ -91,15 +106,24 @@ local function run_in_loop(arguments, options)
   return result
 end
 
----Runs it on a terminal of `columns` columns; `input` is typed. out: all that came onto the terminal.
+---Runs it on a terminal of `columns` columns; `input` is typed. out: all that came onto the terminal. `steps` lists pairs of a
+---pattern and a function that is called with `type(text)`, which types, once what came since the last step matches.
 local function on_terminal(arguments, options)
   local columns = options.columns or 80
   local files <close> = env.directory()
-  env.write(files:file "in", options.input or "")
+  local keys = files:file "in"
+  if options.steps then env.output("mkfifo " .. env.quote(keys)) else env.write(keys, options.input or "") end
   local inner = ("stty cols %d rows 24; %s"):format(columns, command_of(arguments, options, files))
-  local pipe = assert(io.popen(("script -q -e -c %s /dev/null <%s"):format(env.quote(inner), env.quote(files:file "in"))))
-  local out = pipe:read("a")
+  local pipe = assert(io.popen(("script -q -e -c %s /dev/null <%s"):format(env.quote(inner), env.quote(keys))))
+  local typed, out = options.steps and assert(io.open(keys, "w")), ""
+  for _, step in ipairs(options.steps or {}) do
+    local since = #out + 1
+    repeat out = out .. assert(pipe:read(1), out) until out:find(step[1], since)
+    step[2](function(text) assert(typed:write(text)):flush() end)
+  end
+  out = out .. pipe:read("a")
   local _, _, code = pipe:close()
+  if typed then typed:close() end
   return { code = code or 0, out = out }
 end
 
@@ -123,13 +147,15 @@ local function as_service(child)
     return child:finish()
   end
   child.ledger = function() return cjson.decode(env.output("curl -s " .. child.url .. "/sandbox/ledger")) end
+  child.advance = function(seconds) env.output(("curl -sf -X POST '%s/sandbox/advance?seconds=%d'"):format(child.url, seconds)) end
   child.submits = function() return math.tointeger(child.ledger().submits) end
   return child
 end
 
 ---A sandbox as a program of its own. Its clips are the small ones.
 ---@param arguments? string[]  further ones for `omni sandbox`
----@return table child  with `url`, `key`, `environment` (of programs that use it, and that find ffmpeg), `ledger()`, `submits()`, `stop()`
+---@return table child  with `url`, `key`, `environment` (of programs that use it, and that find ffmpeg), `ledger()`, `submits()`,
+---  `advance(seconds)` (sets its clock ahead), `stop()`
 local function service(arguments)
   local all = { "sandbox", "--json", "--seconds", "0.05" }
   for _, argument in ipairs(arguments or {}) do all[#all + 1] = argument end

@@ -50,7 +50,7 @@ local function elements(page)
 end
 
 -- Scenes of a large board; fewer where the garbage collector never rests.
-local many <const> = env.seconds(1) > 1 and 60 or 1000
+local many <const> = env.is_slow and 60 or 1000
 
 return {
   T = T, data_of = data_of, elements = elements, has = has, has_not = has_not, many = many, render = render, scene_of = scene_of,
