@@ -162,7 +162,7 @@ describe("omni with several keys", function()
     end
     for _, child in ipairs(children) do
       local result = child:finish()
-      assert.equal(0, result.code, result.err)
+      assert.equal(0, result.code, result.out .. result.err)
     end
     check_ledger(24)
   end)
