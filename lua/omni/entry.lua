@@ -34,8 +34,18 @@ local function refusal(self)
     return { code = "already_submitted", task_id = row.task_id,
       message = "not submitted: the same scene was submitted meanwhile, by another run" }
   end
-  return { code = "over_budget", hint = "raise the board's budget, or make the film cheaper",
-    message = core.format("not submitted: with it this board would have cost more than its budget of %.14g credits", params.budget or 0) }
+  if params.budget then
+    local cost = params.estimate or 0
+    local rows, failure = records:ask("spent", { board = params.board })
+    if not rows then return failure end
+    for _, of_account in ipairs(rows) do cost = cost + of_account.credits + of_account.promised end
+    if cost > params.budget + 1e-9 then
+      return { code = "over_budget", hint = "raise the board's budget, or make the film cheaper",
+        message = core.format("not submitted: with it this board would have cost more than its budget of %.14g credits", params.budget) }
+    end
+  end
+  -- Say another program's task has ended since. sending.lua tries again.
+  return { code = "rate_limited", no_room = true, message = "what kept the submit back is gone" }
 end
 
 local patience <const> = 10 -- seconds for a balance, which is good to know and no more
