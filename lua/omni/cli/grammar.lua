@@ -107,18 +107,18 @@ function grammar.read(parser)
   return visible(parser._options, read_option), commands
 end
 
----The options of a command that are followed by a value.
+---How many values each option of a command needs.
 ---@param parser table  argparse's
 ---@param name string
----@return table<string, boolean>
-function grammar.with_value(parser, name)
-  local names = {}
+---@return table<string, integer>
+function grammar.values(parser, name)
+  local values = {}
   for _, command in ipairs(parser._commands) do
     for _, option in ipairs(command._name == name and command._options or {}) do
-      for _, alias in ipairs(option._aliases) do names[alias] = option._minargs > 0 end
+      for _, alias in ipairs(option._aliases) do values[alias] = option._minargs end
     end
   end
-  return names
+  return values
 end
 
 return grammar

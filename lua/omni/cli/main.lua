@@ -50,18 +50,6 @@ local function new_parser(argparse, names)
   return parser
 end
 
--- The arguments of a command that passes some on: ours up to its own first argument, and those after it, which may look like options.
-local function split(arguments, with_value)
-  local index = 2
-  while arguments[index] do
-    local argument = arguments[index]
-    if argument == "-" or argument:sub(1, 1) ~= "-" then break end
-    index = index + (with_value[argument] and 2 or 1)
-    if argument == "--" then break end
-  end
-  return table.move(arguments, 1, index, 1, {}), table.move(arguments, index + 1, #arguments, 1, {})
-end
-
 ---@param arguments string[]
 ---@return integer exit code
 return function(arguments)
@@ -84,11 +72,13 @@ return function(arguments)
   end
 
   local own, rest = arguments, {}
-  local grammar = require "omni.cli.grammar"
-  if grammar.passes_on[first] then own, rest = split(arguments, grammar.with_value(parser, first)) end
-  local fine, given = parser:pparse(own)
+  local grammar, words = require "omni.cli.grammar", require "omni.cli.arguments"
+  local values = grammar.values(parser, first)
+  if grammar.passes_on[first] then own, rest = words.split(arguments, values) end
+  local fine, given = parser:pparse(words.tie_values(own, values))
   if not fine then
-    say((given:gsub("\n", ". ")) .. ("\n  try: omni help%s"):format(known[first] and " " .. first or ""))
+    local hint = words.hint(own, values, given)
+    say((given:gsub("\n", ". ")) .. (hint and "\n  " .. hint or "") .. ("\n  try: omni help%s"):format(known[first] and " " .. first or ""))
     return 2
   end
   if not known[first] then

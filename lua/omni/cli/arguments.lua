@@ -1,0 +1,65 @@
+-- SPDX-License-Identifier: MIT
+-- The words of a command line before argparse sees them, and what to say of those that it can't take. argparse takes every word that
+-- begins with a dash for an option, also behind an option that needs a value.
+
+local arguments = {}
+
+-- "-5 degrees", "- a boat" and "-1" can be no option's name; "-x", "--prompt" and "--prompt=..." can.
+local function may_be_option(word)
+  return word:find "^%-%-?%a[%w-]*$" ~= nil or word:find "^%-%-%a[%w-]*=" ~= nil or word == "--"
+end
+
+---Splits the arguments of a command that passes some on: ours up to its own first argument, and those after it, which may look like
+---options.
+---@param given string[]
+---@param values table<string, integer>  how many values each option needs (grammar.values)
+---@return string[] own
+---@return string[] rest
+function arguments.split(given, values)
+  local index = 2
+  while given[index] do
+    local argument = given[index]
+    if argument == "-" or argument:sub(1, 1) ~= "-" then break end
+    index = index + 1 + (values[argument] or 0)
+    if argument == "--" then break end
+  end
+  return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
+end
+
+---Ties each value that begins with a dash to its option, where it can't be an option itself: `--prompt "-5 degrees"` becomes
+---`--prompt=-5 degrees`.
+---@param given string[]
+---@param values table<string, integer>
+---@return string[]
+function arguments.tie_values(given, values)
+  local tied, index = {}, 1
+  while given[index] and given[index] ~= "--" do
+    local argument, value = given[index], given[index + 1]
+    local ties = (values[argument] or 0) > 0 and argument:sub(1, 2) == "--" and value and value:find "^%-." and not may_be_option(value)
+    tied[#tied + 1] = ties and argument .. "=" .. value or argument
+    index = index + (ties and 2 or 1)
+  end
+  return table.move(given, index, #given, #tied + 1, tied)
+end
+
+---What to write instead, where a word that begins with a dash may have been meant as a value; or nil.
+---@param given string[]
+---@param values table<string, integer>
+---@param message string  of argparse
+---@return string|nil
+function arguments.hint(given, values, message)
+  local quote = require("omni.cli.text").quote
+  local name = message:match "^option '(%-%-[%w-]+)' requires" or message:match "^unknown option '([^']*)"
+  for index = 2, #given do
+    local option, value = given[index - 1], given[index]
+    if option == "--" then return nil end
+    local concerned = option == name or name and value:sub(1, #name) == name
+    if value:find "^%-." and (values[option] or 0) > 0 and concerned then
+      return ("a value that begins with a dash is written so: %s=%s"):format(option, quote(value))
+    elseif concerned and message:find "^unknown option" and not value:find "^%-%-%a" then
+      return ("an argument that begins with a dash stands behind --: -- %s"):format(quote(value))
+    end
+  end
+end
+
+return arguments
