@@ -86,6 +86,7 @@ describe("a value that begins with a dash", function()
       assert.is_truthy(result.err:find(wanted, 1, true), result.err)
     end
     assert.not_matches("dash", program.run({ "submit", "--jsno" }).err)
+    assert.not_matches("dash", program.run({ "submit", "--jsno", "x" }).err)
   end)
 end)
 

@@ -156,7 +156,7 @@ return storyboard {
     local _, bad = load_board(path .. ".missing")
     assert.matches("No such file", bad.message)
     _, bad = load_board("/")
-    assert.matches("^/: ", bad.message)
+    assert.matches("^can.t read the board: / is a folder; a board must be a file", bad.message)
   end)
 
   it("must be named by a string", function()

@@ -60,6 +60,23 @@ describe("the command line", function()
     end
   end)
 
+  it("takes no pipe, device or folder for a board, in any command, and waits for none", function()
+    local files <close> = env.directory()
+    env.output("mkfifo " .. env.quote(files:file "fifo"))
+    local board = 'return storyboard { scene "a" { prompt = "one" } }'
+    for _, command in ipairs { { "plan", "--sandbox" }, { "run", "--sandbox" }, { "status" } } do
+      for _, path in ipairs { files:file "fifo", files.path, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/dev/zero" } do
+        local result = program.run({ command[1], path, command[2] }, { input = board })
+        assert.equal(2, result.code, path)
+        assert.equal("", result.out)
+        local wanted = ("%s is a %s; a board must be a file with a name of its own")
+          :format(path, path == files.path and "folder" or "pipe or a device")
+        assert.is_truthy(result.err:find(wanted, 1, true), result.err)
+      end
+    end
+    assert.same({ "fifo" }, files:names())
+  end)
+
   it("without a command shows the help on stderr, as a misuse", function()
     local result = program.run {}
     assert.same({ 2, "" }, { result.code, result.out })

@@ -53,10 +53,10 @@ function arguments.hint(given, values, message)
   for index = 2, #given do
     local option, value = given[index - 1], given[index]
     if option == "--" then return nil end
-    local concerned = option == name or name and value:sub(1, #name) == name
-    if value:find "^%-." and (values[option] or 0) > 0 and concerned then
+    local unknown = name and value:sub(1, #name) == name
+    if value:find "^%-." and (values[option] or 0) > 0 and (unknown or option == name) then
       return ("a value that begins with a dash is written so: %s=%s"):format(option, quote(value))
-    elseif concerned and message:find "^unknown option" and not value:find "^%-%-%a" then
+    elseif unknown and value:find "^%-%-?[^%-%a]" then
       return ("an argument that begins with a dash stands behind --: -- %s"):format(quote(value))
     end
   end

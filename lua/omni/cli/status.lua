@@ -173,13 +173,6 @@ end
 
 -- --- the command
 
--- What the ledger calls a board: its file's path without links in its folder (storyboard/load.lua). nil: there is none.
-local function board_key(path)
-  local core = require "omni.core"
-  local folder = core.stat(path) and core.real_path(path:match("^(.*/)[^/]*$") or ".")
-  return folder and folder:gsub("/$", "") .. "/" .. path:match("[^/]*$")
-end
-
 ---@param given table  what argparse found
 ---@return integer exit code
 function command.run(given)
@@ -189,7 +182,10 @@ function command.run(given)
   if not path then return common.tell(problem) or 2 end
   local board
   if given.board then
-    board = board_key(given.board)
+    local board_file = require "omni.storyboard.board_file"
+    local trouble = core.stat(given.board) and board_file.trouble(given.board)
+    if trouble then return common.say(core.clean(trouble)) or 2 end
+    board = core.stat(given.board) and board_file.key(given.board)
     if not board then return common.say("there is no board " .. core.clean(given.board)) or 2 end
   end
 

@@ -3,6 +3,7 @@
 -- confined (environment.lua says what it sees) unless the caller trusts it.
 
 local asset = require "omni.asset"
+local board_file = require "omni.storyboard.board_file"
 local confined = require "omni.storyboard.confined"
 local core = require "omni.core"
 local err = require "omni.error"
@@ -38,13 +39,8 @@ local function placed(path, message)
   return path .. ": " .. message
 end
 
--- The folder that a board's file lies in, absolute; files that the board names lie there, too.
-local function folder_of(path)
-  return core.real_path(path:match("^(.*/)[^/]*$") or ".")
-end
-
 local function read_text(path)
-  local file <close>, why = io.open(path, "rb")
+  local file <close>, why = board_file.open(path)
   if not file then return nil, "can't read the board: " .. why end
   local text, unreadable = file:read(MAX_BYTES + 1)
   if unreadable then return nil, ("%s: can't read the board: %s"):format(path, unreadable) end
@@ -147,9 +143,8 @@ local function load_in_fiber(path, opts)
 
   local text, unreadable = read_text(path)
   if not text then return nil, problems.problem(nil, nil, unreadable) end
-  local folder, gone = folder_of(path)
-  if not folder then return fail("can't find the board's folder: " .. gone) end
-  local absolute = folder:gsub("/$", "") .. "/" .. path:match("[^/]*$")
+  local absolute, folder = board_file.key(path)
+  if not absolute then return fail("can't find the board's folder: " .. folder) end
   local function build(fields, limits)
     local board, bad = storyboard.build(fields, path, absolute, check, limits)
     if not board then error(bad, 0) end
