@@ -37,7 +37,7 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core url address network system number file readiness download settings exchange exchange_result upload pool client client_verbs answer echo redact task process board spawn output digest trace
+CORE     := core url address network system number file readiness download settings exchange exchange_result upload quiet pool client client_verbs answer echo redact task process board spawn output digest trace
 LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer file
 HOST     := main inherited streams
 LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker file

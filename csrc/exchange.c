@@ -7,8 +7,9 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
+
+#include "ascii.h"
 
 enum {
   MAX_SAID = 1024,          // bytes that are kept of what is said to an upload or a post
@@ -75,7 +76,7 @@ const char *exchange_redirect(const exchange *x) {
 
 // "bytes 5-9/10" → first and total (-1 when it is "*"); false when it is anything else.
 static bool parse_range(const char *text, int64_t *first, int64_t *total) {
-  if (!text || strncasecmp(text, "bytes ", 6) != 0) return false;
+  if (!text || !ascii_equal(text, "bytes ", 6)) return false;
   char *end;
   errno = 0;
   *first = strtoll(text + 6, &end, 10);

@@ -6,8 +6,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "ascii.h"
 #include "settings.h"
 #include "url.h"
 
@@ -28,7 +28,7 @@ static char *environment(lua_State *L, const char *const *names, const char **fr
 #define ENVIRONMENT(L, from, ...) environment(L, (const char *const[]){__VA_ARGS__, NULL}, from)
 
 static bool is_true(const char *text) {
-  return text && *text && strcmp(text, "0") != 0 && strcasecmp(text, "no") != 0 && strcasecmp(text, "false") != 0;
+  return text && *text && strcmp(text, "0") != 0 && !ascii_is(text, "no") && !ascii_is(text, "false");
 }
 
 void network_take(lua_State *L, network_settings *n) {
@@ -89,7 +89,7 @@ static bool entry_names(const char *entry, size_t length, const char *host) {
     return address_parse(text, &other) && same_address(&address, &other, slash ? atoi(slash + 1) : -1);
   }
   size_t whole = strlen(host);
-  return whole >= length && strcasecmp(host + whole - length, text) == 0 && (whole == length || host[whole - length - 1] == '.');
+  return whole >= length && ascii_is(host + whole - length, text) && (whole == length || host[whole - length - 1] == '.');
 }
 
 static bool is_exempt(const char *no_proxy, const char *host) {
@@ -115,7 +115,7 @@ static char *host_of(const char *url) {
 
 const char *network_proxy(const network_settings *n, const char *url) {
   if (n->proxy) return n->proxy;
-  const char *proxy = strncasecmp(url, "https:", 6) == 0 ? n->https_proxy : n->http_proxy;
+  const char *proxy = ascii_equal(url, "https:", 6) ? n->https_proxy : n->http_proxy;
   char *host = proxy ? host_of(url) : NULL;
   bool direct = !host || host_is_loopback(host) || is_exempt(n->no_proxy, host);
   curl_free(host);
@@ -183,7 +183,7 @@ static void push_proxy(lua_State *L, const char *proxy) {
 
 void network_push(lua_State *L, const network_settings *n, const char *url) {
   const char *proxy = network_proxy(n, url);
-  bool https = strncasecmp(url, "https:", 6) == 0;
+  bool https = ascii_equal(url, "https:", 6);
   const char *named = n->proxy ? n->proxy : https ? n->https_proxy : n->http_proxy;
   lua_createtable(L, 0, 8);
   if (named && *named) {

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "quiet.h"
 #include "readiness.h"
 
 enum { EVENTS_AT_ONCE = 64, KEPT_ROOM = 64 * 1024 };
@@ -182,7 +183,7 @@ static void take_synced(pool *p) {
   }
 }
 
-void pool_step(pool *p) {
+static void turn(pool *p) {
   ready_fd ready[EVENTS_AT_ONCE];
   int running, count = readiness_wait(p->readiness, ready, EVENTS_AT_ONCE, 0);
   for (int i = 0; i < count; i++) {
@@ -217,8 +218,14 @@ void pool_step(pool *p) {
   }
 }
 
-void pool_drop(pool *p, exchange *x) {
-  if (x->state == CLOSED) return;
+void pool_step(pool *p) {
+  quiet q;
+  quiet_begin(&q);
+  turn(p);
+  quiet_end(&q);
+}
+
+static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
     curl_multi_remove_handle(p->multi, x->slot->easy);
     p->running--;
@@ -230,6 +237,13 @@ void pool_drop(pool *p, exchange *x) {
   exchange_release(x);
 }
 
+void pool_drop(pool *p, exchange *x) {
+  if (x->state == CLOSED) return;
+  quiet q;
+  quiet_begin(&q);
+  drop(p, x);
+  quiet_end(&q);
+}
 
 // --- the pool
 
@@ -251,8 +265,10 @@ bool pool_open(pool *p, int max_connections) {
 }
 
 void pool_close(pool *p) {
+  quiet q;
+  quiet_begin(&q);
   for (int state = 0; state < CLOSED; state++)
-    while (p->lists[state].first) pool_drop(p, p->lists[state].first);
+    while (p->lists[state].first) drop(p, p->lists[state].first);
   while (p->idle) {
     easy_slot *slot = p->idle;
     p->idle = slot->next;
@@ -265,6 +281,7 @@ void pool_close(pool *p) {
   p->readiness = p->wake = -1;
   free(p->watched);
   p->watched = NULL;
+  quiet_end(&q);
 }
 
 double pool_timeout(const pool *p) {

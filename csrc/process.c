@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #endif
 
+#include "ascii.h"
 #include "core_parts.h"
 #include "output.h"
 #include "process.h"
@@ -141,9 +142,29 @@ static char **check_argv(lua_State *L, int given) {
   return argv;
 }
 
-// The inherited environment, and over it the table on top of the stack (or nil). Pushes what check_argv does.
+// Whether the value holds a URL with a user in it, and so maybe a password (http_proxy, DATABASE_URL).
+static bool holds_login(const char *value) {
+  const char *host = strstr(value, "://");
+  return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
+}
+
+// Whether an entry of our environment is a secret, or looks like one. What we start needs none; who does need one names it in
+// `environment`.
+static bool is_secret(const char *entry) {
+  static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL"};
+  size_t length = strcspn(entry, "=");
+  if (strncmp(entry, "CRUN_", 5) == 0 || holds_login(entry + length)) return true;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    size_t size = strlen(words[i]);
+    for (size_t at = 0; at + size <= length; at++)
+      if (ascii_equal(entry + at, words[i], size)) return true;
+  }
+  return false;
+}
+
+// Our environment without secrets, and over it the table on top of the stack (or nil). Pushes what check_argv does.
 static char **check_environment(lua_State *L) {
-  if (lua_isnil(L, -1)) return environ;
+  if (lua_isnil(L, -1)) lua_newtable(L);
   if (!lua_istable(L, -1)) luaL_error(L, "process: environment must be a table, not a %s", luaL_typename(L, -1));
   int given = lua_gettop(L), anchor = given + 1;
   size_t total = 0, count = 0;
@@ -155,7 +176,7 @@ static char **check_environment(lua_State *L) {
     lua_pushlstring(L, *entry, strcspn(*entry, "="));
     bool replaced = lua_rawget(L, given) != LUA_TNIL;
     lua_pop(L, 1);
-    if (replaced) continue;
+    if (replaced || is_secret(*entry)) continue;
     lua_pushstring(L, *entry);
     append(L, anchor, all, &count, "an environment variable");
   }

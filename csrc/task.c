@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "answer.h"
 #include "ascii.h"
@@ -187,7 +186,7 @@ static bool push_reason(lua_State *L, int data, int result) {
     if (!field_push(L, places[i].object, places[i].name, LUA_TSTRING)) continue;
     clean_push(L, -1, MAX_REASON);
     bool says = true;
-    for (size_t k = 0; k < sizeof empty / sizeof *empty; k++) says = says && strcasecmp(lua_tostring(L, -1), empty[k]) != 0;
+    for (size_t k = 0; k < sizeof empty / sizeof *empty; k++) says = says && !ascii_is(lua_tostring(L, -1), empty[k]);
     moderation = moderation || is_moderation(lua_tostring(L, -1));
     if (says && !reason) {
       lua_replace(L, top);

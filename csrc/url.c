@@ -10,8 +10,8 @@
 #include <lua.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "ascii.h"
 #include "core_parts.h"
 
 enum { MAX_URL = 8192 }; // bytes, before and after
@@ -138,7 +138,7 @@ char *url_normalize(const char *text, size_t length, const char **why) {
   if (length > MAX_URL) return *why = "must have at most 8192 bytes", NULL;
   for (size_t i = 0; i < length; i++)
     if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) return *why = "must not hold a control character", NULL;
-  size_t scheme = length > 7 && strncasecmp(text, "http://", 7) == 0 ? 7 : length > 8 && strncasecmp(text, "https://", 8) == 0 ? 8 : 0;
+  size_t scheme = length > 7 && ascii_equal(text, "http://", 7) ? 7 : length > 8 && ascii_equal(text, "https://", 8) ? 8 : 0;
   if (!scheme) return *why = no_http, NULL;
   size_t authority = scheme;
   for (; authority < length && !strchr("/?#", text[authority]); authority++) {
@@ -220,7 +220,7 @@ bool host_is_loopback(const char *host) {
   if (inet_pton(AF_INET, name, &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
   if (inet_pton(AF_INET6, name, &six) == 1)
     return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
-  return strcasecmp(name, "localhost") == 0;
+  return ascii_is(name, "localhost");
 }
 
 bool url_is_loopback(const char *url) {

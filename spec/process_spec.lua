@@ -106,6 +106,31 @@ describe("a program", function()
     assert.equal("/other\n", sh('echo "$HOME"', { stdout = "pipe", environment = { HOME = "/other" } }).stdout)
   end)
 
+  it("gets no secret out of our environment, unless it is given one by name", function()
+    local code = [[
+      local core = require "omni.core"
+      local function run(environment)
+        local p <close> = core.process({ "env" }, { stdout = "inherit", environment = environment })
+        repeat until p:step()
+      end
+      run()
+      run { GIVEN_TOKEN = "given", CRUN_API_KEY = "given" }
+    ]]
+    local secrets = { CRUN_API_KEY = "x", CRUN_API_KEYS = "x", CRUN_BASE_URL = "x", OPENAI_API_KEY = "x", openai_apikey = "x",
+      GH_TOKEN = "x", Client_Secret = "x", PGPASSWORD = "x", AWS_CREDENTIALS = "x", SSH_PASSPHRASE = "x",
+      https_proxy = "http://user:x@proxy:80", DATABASE = "postgres://x@host/db" }
+    local environment = { PLAIN = "kept", http_proxy = "http://proxy:80/a@b" }
+    for name, value in pairs(secrets) do environment[name] = value end
+    local words = { "env" }
+    for name, value in pairs(environment) do words[#words + 1] = name .. "=" .. value end
+    local told = "\n" .. run(table.move({ env.lua, "-e", code }, 1, 3, #words + 1, words), { stdout = "pipe" }).stdout
+    for name in pairs(secrets) do assert.is_nil(told:find("\n" .. name .. "=[^g]"), name) end
+    local _, plain = told:gsub("\nPLAIN=kept\n", "\n")
+    local _, proxy = told:gsub("\nhttp_proxy=http://proxy:80/a@b\n", "\n")
+    local _, given = told:gsub("=given\n", "")
+    assert.same({ 2, 2, 2 }, { plain, proxy, given })
+  end)
+
   it("is looked up in the PATH that it is given", function()
     local directory <close> = env.directory()
     local path = env.write(directory:file "spec-program", "#!/bin/sh\nexit 0\n")

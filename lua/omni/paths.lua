@@ -47,7 +47,8 @@ local function duplicate(from, to)
   if core.link(from, to) then return true end
   local part = ("%s.%s.part"):format(to, core.token(4)) -- a name that nothing has
   local result, problem = process.run({ "cp", "--reflink=auto", "--", absolute(from), absolute(part) })
-  if result and result.exit ~= 0 then
+  local size, copied = core.stat(from), core.stat(part)
+  if result and not process.succeeded(result, size and copied and size.size == copied.size) then
     problem = err.new { code = "io", message = ("can't copy %s to %s: %s"):format(from, to, core.clean(result.stderr, 200)) }
   end
   if problem then

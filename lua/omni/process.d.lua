@@ -10,7 +10,8 @@ local core = {}
 ---@field stdout? "pipe"|"null"|"inherit"         default "null"
 ---@field stderr? "pipe"|"null"|"inherit"         default "pipe"
 ---@field max_output? integer                     bytes kept of each pipe, the last ones; default 1048576
----@field environment? table<string, string>      added to the inherited one
+---@field environment? table<string, string>      added to ours, from which what is a secret or looks like one was taken: CRUN_..., names with
+---  KEY, TOKEN, SECRET, PASSW, PASSPHRASE or CREDENTIAL in them, URLs with a user
 
 ---A running program: a pollable. It is killed, with all of its group, and reaped when it is closed or collected.
 ---@class omni.Process: omni.Pollable

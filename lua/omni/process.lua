@@ -50,7 +50,7 @@ end
 
 ---@class omni.process.Result
 ---@field exit? integer    the program's exit code
----@field signal? integer  the signal that ended it; neither is there when another part of this program reaped it
+---@field signal? integer  the signal that ended it; neither is there when this program ignores SIGCHLD or reaped the child elsewhere
 ---@field stdout string    "" unless stdout is "pipe"
 ---@field stderr string
 
@@ -81,4 +81,14 @@ local function run(argv, given)
   return loop.drive(await, process, given.on_output)
 end
 
-return { await = await, run = run }
+---Whether a program did its work. How it ended is unknown where the program around us ignores SIGCHLD or reaps every child itself: then
+---it did when it complained of nothing and the proof of its work is there.
+---@param result omni.process.Result  stderr was "pipe"
+---@param proof any  true: what it leaves when it has done its work is there
+---@return boolean
+local function succeeded(result, proof)
+  if result.exit or result.signal then return result.exit == 0 end
+  return result.stderr == "" and proof and true or false
+end
+
+return { await = await, run = run, succeeded = succeeded }

@@ -90,9 +90,9 @@ function checks.ledger(found, say)
   say("problem", ("the ledger %s can't be made: %s"):format(path, why), "set OMNI_LEDGER, or give --ledger PATH")
 end
 
--- Runs a program, which sees no key; what it prints, or nil.
+-- What a program prints, or nil.
 local function output_of(...)
-  local environment = { CRUN_API_KEY = "", CRUN_API_KEYS = "", LC_ALL = "C" }
+  local environment = { LC_ALL = "C" }
   local result = require("omni").process({ ... }, { stdout = "pipe", environment = environment })
   return result and result.exit == 0 and result.stdout or nil
 end

@@ -9,6 +9,7 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 local plan_of = require "omni.film.pieces"
 local probe = require "omni.film.probe"
+local process = require "omni.process"
 local runs = require "omni.film.runs"
 local tool = require "omni.film.tool"
 local transitions = require "omni.film.transitions"
@@ -37,7 +38,7 @@ local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
   if not result then return nil, failure end
-  if result.exit ~= 0 or result.stderr ~= "" then
+  if not process.succeeded(result, true) or result.stderr ~= "" then
     return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
   end
   return true

@@ -4,6 +4,7 @@
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
+local process = require "omni.process"
 local probe = require "omni.film.probe"
 local shape = require "omni.film.shape"
 local tool = require "omni.film.tool"
@@ -41,13 +42,13 @@ local function draw(clip, path, plan)
       "-map", "0:" .. found.video.index, "-fps_mode", "passthrough", "-vf", upright(found.video, plan.width), plan.words,
       "-f", "image2", "-update", "1", "file:" .. part.path))
     if not result then return nil, failure end
-    if result.exit == 0 and (core.stat(part.path) or { size = 0 }).size > 0 then
+    if process.succeeded(result, true) and (core.stat(part.path) or { size = 0 }).size > 0 then
       local published, message = tool.publish(part.path, path, plan.place)
       if not published then return not_written(message) end
       return path, found
     end
   end
-  if result.exit == 0 then return nil, tool.unreadable(clip, "no frame of it can be decoded", true) end
+  if process.succeeded(result, true) then return nil, tool.unreadable(clip, "no frame of it can be decoded", true) end
   local said = tool.said(result.stderr, clip)
   if said:find(part.path, 1, true) or said:find "No space left" then return not_written(said) end
   return nil, tool.unreadable(clip, said, tool.is_damage(result))

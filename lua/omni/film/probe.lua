@@ -3,6 +3,7 @@
 
 local core = require "omni.core"
 local loop = require "omni.loop"
+local process = require "omni.process"
 local tool = require "omni.film.tool"
 
 -- Everything that two clips must agree in, or that is needed to make them agree.
@@ -116,7 +117,7 @@ local function look(path)
   local result, failure = tool.run("ffprobe", tool.words("-show_data_hash", "sha256", "-show_entries", shown, "-of", "json",
     tool.input(path)), { stdout = "pipe", max_output = 1048576 })
   if not result then return nil, failure end
-  local told = result.exit == 0 and core.decode(result.stdout)
+  local told = process.succeeded(result, true) and core.decode(result.stdout)
   if type(told) ~= "table" or type(told.streams) ~= "table" or type(told.format) ~= "table" then
     return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
   end

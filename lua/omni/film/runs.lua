@@ -2,6 +2,7 @@
 -- Runs of ffmpeg: some at once, and how far they are together.
 
 local loop = require "omni.loop"
+local process = require "omni.process"
 local tool = require "omni.film.tool"
 
 local Crew_mt = {
@@ -63,6 +64,7 @@ local function follow(advance, seconds, seen)
       if name == "frame" then seen.frames = math.tointeger(tonumber(value)) end
       if name == "out_time_us" then advance(tonumber(value) / 1e6 / seconds) end
     end
+    seen.ended = seen.ended or rest:find("progress=end\n", 1, true)
     rest = rest:sub(line_end)
   end
 end
@@ -78,7 +80,7 @@ local function ffmpeg(words, seconds, advance)
   local seen = { frames = 0 }
   local result, failure = tool.run("ffmpeg", tool.words("-progress", "pipe:1", words), { on_output = follow(advance, seconds, seen) })
   if not result then return nil, failure end
-  if result.exit ~= 0 then return nil, nil, tool.said(result.stderr) .. " (" .. tool.how(result) .. ")" end
+  if not process.succeeded(result, seen.ended) then return nil, nil, tool.said(result.stderr) .. " (" .. tool.how(result) .. ")" end
   advance(1)
   return seen
 end

@@ -5,8 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local process = require "omni.process"
 
--- A real key in our environment is none of their business.
-local environment = { CRUN_API_KEY = "", CRUN_API_KEYS = "", AV_LOG_FORCE_NOCOLOR = "1" }
+local environment = { AV_LOG_FORCE_NOCOLOR = "1" }
 
 -- What a file may be. Playlists, scripts of concat and numbered pictures, which name other files, are not among them.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
@@ -69,7 +68,8 @@ end
 ---@param result omni.process.Result
 ---@return string
 function tool.how(result)
-  return result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
+  if result.exit then return "exit code " .. result.exit end
+  return result.signal and "signal " .. result.signal or "how it ended is unknown: this program ignores SIGCHLD"
 end
 
 ---Runs ffmpeg or ffprobe; an exit code other than 0 is a result, too.
@@ -118,7 +118,8 @@ function tool.publish(part, path, place)
   local there = core.stat(path)
   if there and there.kind ~= "file" then return nil, core.clean(path, 300) .. " is no plain file" end
   local synced = process.run({ "sync", part:find "^%-" and "./" .. part or part }, { environment = environment, max_output = 4096 })
-  if synced and synced.exit ~= 0 then return nil, tool.said(synced.stderr) end -- where there is no such program, the system syncs later
+  -- Where there is no such program, the system syncs later.
+  if synced and not process.succeeded(synced, true) then return nil, tool.said(synced.stderr) end
   local renamed, message = (place or os.rename)(part, path)
   if not renamed then return nil, core.clean(message, 300) end
   return true

@@ -32,11 +32,9 @@ local fonts = {
 
 -- --- what this machine can
 
-local keyless = { CRUN_API_KEY = "", CRUN_API_KEYS = "" } -- a real key in our environment is none of ffmpeg's business
-
 -- Whether what ffmpeg tells of a part of it holds a text.
 local function offers(part, text)
-  local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe", environment = keyless })
+  local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe" })
   return result ~= nil and (result.stdout:find(text, 1, true) ~= nil)
 end
 
@@ -150,14 +148,15 @@ local function draw(spec, path)
     if not written then return file_failed(message) end
   end
   local words = {
-    "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-filter_complex_threads", "1", "-filter_complex", plan.graph,
+    "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1", "-y", "-filter_complex_threads", "1",
+    "-filter_complex", plan.graph,
     "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact",
   }
   for _, word in ipairs(encoding(spec, plan)) do words[#words + 1] = word end
   words[#words + 1] = "file:" .. scratch.part
-  local result, failure = process.run(words, { max_output = 4096, environment = keyless })
+  local result, failure = process.run(words, { stdout = "pipe", max_output = 4096 })
   if not result then return nil, failure end
-  if result.exit ~= 0 then
+  if not process.succeeded(result, result.stdout:find "progress=end\n$") then
     local how = result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
     return nil, err.new {
       code = "process_failed",

@@ -124,7 +124,7 @@ end
 -- What stopped the process, for people.
 local function stopped(ended, limits)
   if ended.exit == EXIT_TIME then
-    return ("it takes more than %.14g s of processor time"):format(limits.cpu_seconds), "does it loop without end?"
+    return core.format("it takes more than %.14g s of processor time", limits.cpu_seconds), "does it loop without end?"
   elseif ended.exit == EXIT_MEMORY then
     return ("it needs more than %d MiB of memory"):format(limits.max_memory // 1048576)
   end
