@@ -96,8 +96,8 @@ describe("omni doctor", function()
     it("says where one stands that the service refuses", function()
       local result = doctor(with(service.environment, { CRUN_API_KEY = key }))
       assert.equal(1, result.code)
-      assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*https://crun.ai/user%-api%-key, and correct CRUN_API_KEY$",
-        of(result, "service"))
+      assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*https://crun.ai/user%-api%-key; "
+        .. "reset it there at once [^\n]*, and correct CRUN_API_KEY$", of(result, "service"))
       assert.is_nil(result.out:find(key, 1, true))
     end)
 

@@ -71,7 +71,8 @@ local function judge(key, probe, say)
   end
   local told = (own and ("key %s: "):format(key.fingerprint) or "") .. text.problem(failure)
   if refused then
-    return say("problem", told, ("the service doesn't take this key: look it up at %s, and correct %s"):format(core.pages.keys, key.from))
+    local reset = ("reset it there at once if others may know it, and correct %s"):format(key.from)
+    return say("problem", told, ("the service doesn't take this key: look it up at %s; %s"):format(core.pages.keys, reset))
   end
   if failure.code == "bad_answer" then
     return say("problem", told, "this isn't the service: is the base URL right, and is the network open?")
