@@ -60,8 +60,8 @@ Directory_mt.__close = Directory_methods.close
 Directory_mt.__gc = Directory_methods.close
 
 ---A new temporary directory, removed when closed.
-function env.directory()
-  local path = env.output("mktemp -d"):gsub("\n$", "")
+function env.directory(parent)
+  local path = env.output("mktemp -d" .. (parent and " -p " .. env.quote(parent) or "")):gsub("\n$", "")
   return setmetatable({ path = path }, Directory_mt)
 end
 

@@ -18,6 +18,7 @@ local clip <const> = "\0\0\0\24ftypisom\0\0\2\0isomiso2" .. ("\0"):rep(200) -- b
 ---@field url string
 ---@field submits { id: string, prompt: string, key: string }[]  accepted, and so charged, in order
 ---@field on_submit? fun(input: table): integer|nil   a status to answer with instead of accepting
+---@field on_accept? fun(task: table)               may change what becomes of a new task: its `status`, its `credits`
 ---@field lose? fun(input: table): boolean            accept, but answer 500
 ---@field on_query? fun(data: table, task: table): table|nil, integer|nil  changes what is said of a task, or its code
 ---@field media integer|string                        200, another status, or a body to send instead of a clip
@@ -35,6 +36,7 @@ local function create(self, body, key)
   self.last = self.last + 1
   local id = ("%s-%d"):format(self.name, self.last)
   self.tasks[id] = { id = id, model = asked.model, input = asked.input, key = key, status = "success", credits = price }
+  if self.on_accept then self.on_accept(self.tasks[id]) end
   table.insert(self.submits, { id = id, prompt = asked.input.prompt, key = key })
   if self.lose and self.lose(asked.input) then return envelope(nil, 500) end
   return envelope { task_id = id }
@@ -103,7 +105,7 @@ end
 
 ---The result of one SQL statement on the ledger.
 function Fickle_methods:sql(text)
-  return (env.output(("sqlite3 %s %s"):format(env.quote(self.ledger), env.quote(text))):gsub("\n$", ""))
+  return (env.output(("sqlite3 -cmd %s %s %s"):format("'.timeout 5000'", env.quote(self.ledger), env.quote(text))):gsub("\n$", ""))
 end
 
 local opened = 0
