@@ -150,13 +150,17 @@ fuzz:
 	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
 
-## make prove: the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED)
+## make prove: the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); a million random histories (SEQUENCES, SEED), which
+## take about a day
 KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
+SEQUENCES   ?= 1000000
+SEED        ?= 1
 prove:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
+	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
 lint:
