@@ -24,7 +24,7 @@ function History_methods:pick(list) return list[self.draw() % #list + 1] end
 
 function History_methods:chance(one_in) return self.draw() % one_in == 0 end
 
-function History_methods:trace(...)
+local function trace(...)
   if os.getenv "TRACE" then print(("  %s"):rep(select("#", ...)):format(...)) end
 end
 
@@ -52,7 +52,7 @@ function History_methods:set_weather(fair)
   local accept = fair and "accept" or self:pick { "accept", "accept", "accept", "lose", 402, 500, 429 }
   service.media = fair and 200 or self:pick { 200, 200, 200, 403, 404, 500, "<html>log in</html>", "" }
   self.stalls = say == 404 or say == 500 or say == "running" -- a wait would go on for long
-  self:trace("weather", say, accept, service.media)
+  trace("weather", say, accept, service.media)
   service.lose = accept == "lose" and function() return true end or nil
   service.on_submit = math.type(accept) and function() return accept end or nil
   service.on_query = function(data, task)
@@ -95,10 +95,10 @@ function History_methods:run(more, turns)
   end
   if turns and not fiber:done() then fiber:cancel() end
   local fine, summary, problem = pcall(fiber.join, fiber)
-  if not fine then return self:trace("cut off", summary) end
+  if not fine then return trace("cut off", summary) end
   if os.getenv "TRACE" then
-    self:trace("run", problem)
-    for _, scene in ipairs(summary and summary.scenes or {}) do self:trace(scene.scene, scene.action, scene.status, scene.error) end
+    trace("run", problem)
+    for _, scene in ipairs(summary and summary.scenes or {}) do trace(scene.scene, scene.action, scene.status, scene.error) end
   end
   return summary
 end
@@ -118,7 +118,7 @@ function steps:forget()
   local rows = self:rows()
   local row = rows[self.draw() % math.max(1, #rows) + 1]
   if not row or not assert(self.inspected:ask("forget", { id = row.id }))[1] then return end
-  self:trace("forget", row.id)
+  trace("forget", row.id)
   self.forgotten[row.id] = true
   self:allow(row.scene)
 end
@@ -149,7 +149,7 @@ end
 
 function steps:clock()
   local seconds = self:pick { -30, -1, 1, 30, 400 } * 86400
-  self:trace("clock", seconds)
+  trace("clock", seconds)
   self.service.ledger = self.ledger
   self.service:sql(("UPDATE submit SET intended_at = intended_at - %d, ended_at = ended_at - %d, completed_at = completed_at - %d"):format(
     seconds, seconds, seconds))
@@ -207,7 +207,7 @@ local function history(service, seed, folder)
   for _ = 1, self.draw() % 6 + 2 do
     self:set_weather(false)
     local name = self:pick(names)
-    self:trace("step", name)
+    trace("step", name)
     steps[name](self)
     self:check()
   end
@@ -228,7 +228,9 @@ end
 describe("paid once", function()
   local poster = film.poster
   local none = { code = "process_failed", message = "no posters here" }
-  setup(function() film.poster = function() return nil, none end end) -- one takes ten times as long as a history
+  setup(function() -- a poster takes ten times as long as a history
+    film.poster = function() return nil, none end
+  end)
   teardown(function() film.poster = poster end)
 
   it("holds in every history", function()
