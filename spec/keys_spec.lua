@@ -12,6 +12,7 @@ local become, statuses = studio.become, studio.statuses
 
 local limits <const> = { 1, 2, 5 }
 local scenes <const> = 60
+local HELD <const> = 3600 -- seconds that tasks take which end by s:hurry() or s.sandbox:advance()
 
 -- A board of so many scenes, and one that is left out, so that no film is cut.
 local function board_of(count)
@@ -31,10 +32,9 @@ local function client_with(s, keys, more)
   return s:new_client(given)
 end
 
--- A studio whose sandbox has an account for each limit, and whose client has all of their keys. No task ends before s:hurry() or
--- s.sandbox:advance(), unless `given` says otherwise.
+-- A studio whose sandbox has an account for each limit, and whose client has all of their keys.
 local function open(given, body)
-  given.keys, given.seconds = given.keys or limits, given.seconds or 3600
+  given.keys = given.keys or limits
   studio.open(given, function(s)
     s.warnings = {}
     local client <close> = client_with(s)
@@ -114,7 +114,7 @@ end
 
 describe("several keys", function()
   it("have as many tasks in flight as each may have, and no more; all scenes are made, each charged once", function()
-    open({}, function(s)
+    open({ seconds = HELD }, function(s)
       local shooting, directory <close> = begin_and_wait(s, 8) -- luacheck: ignore 211
       assert.equal(8, s:submits())
       local hurry <close> = s:hurry() -- luacheck: ignore 211
@@ -131,7 +131,7 @@ describe("several keys", function()
   end)
 
   it("keep their limits when far more scenes want to be submitted at once", function()
-    open({}, function(s)
+    open({ seconds = HELD }, function(s)
       local making = omni.spawn(function() return assert(run(s, 20, { jobs = 20 })) end)
       become(function() return full(s) end)
       local hurry <close> = s:hurry() -- luacheck: ignore 211
@@ -142,7 +142,7 @@ describe("several keys", function()
   end)
 
   it("share the submits of a script, without limits, too", function()
-    open({ keys = { { credits = 400 }, { credits = 400 }, { credits = 400 } }, seconds = 0.05 }, function(s)
+    open({ keys = { { credits = 400 }, { credits = 400 }, { credits = 400 } } }, function(s)
       local fibers = {}
       for i = 1, 30 do
         fibers[i] = omni.spawn(function() return assert(assert(s.client:submit { prompt = "p" .. i, duration = 4 }):await()) end)
@@ -164,7 +164,7 @@ describe("several keys", function()
   end)
 
   it("pay for a board together: it isn't refused because one of them alone couldn't", function()
-    open({ keys = { { in_flight = 1, credits = 40 }, { in_flight = 1, credits = 80 } }, seconds = 0.05 }, function(s)
+    open({ keys = { { in_flight = 1, credits = 40 }, { in_flight = 1, credits = 80 } } }, function(s)
       assert.equal(3, count(assert(run(s, 3)), "fetched"))
       assert.equal("insufficient_credits", select(2, s:run(studio.board "more")).code)
     end)
@@ -197,7 +197,7 @@ describe("several keys", function()
   end)
 
   it("go on without one that is revoked: its tasks fail, stay accepted, and aren't submitted again", function()
-    open({}, function(s)
+    open({ seconds = HELD }, function(s)
       local shooting, directory <close> = begin_and_wait(s, 20) -- luacheck: ignore 211
       s.sandbox:revoke(s.sandbox.keys[3].key)
       local hurry <close> = s:hurry() -- luacheck: ignore 211
@@ -229,7 +229,7 @@ describe("several keys", function()
   end)
 
   it("go on without one that is out of credits: the others make everything", function()
-    open({}, function(s)
+    open({ seconds = HELD }, function(s)
       local shooting, directory <close> = begin_and_wait(s, 20) -- luacheck: ignore 211
       s.sandbox:set_credits(s.sandbox.keys[3].key, 0)
       local before = s.sandbox:ledger().accounts[3].charged
@@ -245,7 +245,7 @@ describe("several keys", function()
   end)
 
   it("end a run when none is left, and say so; what is not submitted costs nothing", function()
-    open({ keys = { 1, 1 } }, function(s)
+    open({ keys = { 1, 1 }, seconds = HELD }, function(s)
       local shooting, directory <close> = begin(s, 10) -- luacheck: ignore 211
       become(function() return s:submits() == 2 end)
       s.sandbox:advance(7200)
@@ -263,7 +263,7 @@ describe("several keys", function()
   end)
 
   it("note a balance before a submit that is the key's that took it", function()
-    open({ keys = { { in_flight = 1, credits = 7 }, { in_flight = 1, credits = 90 } }, seconds = 0.05 }, function(s)
+    open({ keys = { { in_flight = 1, credits = 7 }, { in_flight = 1, credits = 90 } } }, function(s)
       local shooting, directory <close> = begin(s, 1) -- luacheck: ignore 211
       shooting:join()
       local rows = s.client:ledger():ask("by_task", {
@@ -277,7 +277,7 @@ end)
 describe("the tasks of several keys", function()
   -- The sandbox answers 404 for a task of another key: whoever gets an answer has asked with the right one.
   it("are taken up after a restart with the key that made each, in whatever order the keys are given then", function()
-    open({}, function(s)
+    open({ seconds = HELD }, function(s)
       local shooting, directory = begin_and_wait(s, 20)
       become(function()
         local fetched = 0
@@ -311,7 +311,7 @@ describe("the tasks of several keys", function()
   end)
 
   it("count against their key's limit after a restart, when nobody waits for them", function()
-    open({ keys = { 1, 1 } }, function(s)
+    open({ keys = { 1, 1 }, seconds = HELD }, function(s)
       local path = s.directory .. "/own.db"
       do
         local first <close> = client_with(s, nil, { ledger = path })
@@ -335,7 +335,7 @@ describe("the tasks of several keys", function()
   end)
 
   it("are asked for with the right key by their id alone, also by a client without a ledger", function()
-    open({ seconds = 0.05 }, function(s)
+    open({}, function(s)
       local path = s.directory .. "/own.db"
       local maker <close> = client_with(s, nil, { ledger = path })
       local ids = {}
@@ -441,7 +441,7 @@ end)
 
 describe("two programs with one ledger and the same keys", function()
   it("never have more in flight together than a key may have; each scene is charged once", function()
-    open({ keys = { 1, 2 } }, function(s)
+    open({ keys = { 1, 2 }, seconds = HELD }, function(s)
       local path, clients, fibers = s.directory .. "/own.db", {}, {}
       for n = 1, 2 do
         clients[n] = client_with(s, nil, { ledger = path })
