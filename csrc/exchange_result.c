@@ -165,7 +165,10 @@ static bool push_download(lua_State *L, exchange *x) {
     failure_push(L, "bad_answer", "the server sent another part of the file than was asked for", true);
   } else if ((x->outcome == CURLE_OK || x->discarded) && !whole) {
     bool gone = x->status == 403 || x->status == 404 || x->status == 410;
-    lua_pushfstring(L, gone ? "the file is not there any more (HTTP %d)" : "the server answered HTTP %d", (int)x->status);
+    const char *said = x->status == 403 ? "the server refuses the file (HTTP %d)"
+                       : gone           ? "the server no longer has the file (HTTP %d)"
+                                        : "the server answered HTTP %d";
+    lua_pushfstring(L, said, (int)x->status);
     failure_push(L, gone ? "media_gone" : "download_failed", lua_tostring(L, -1),
                  x->status >= 500 || x->status == 429 || x->status == 408 || x->status == 416);
     lua_pushinteger(L, x->status);

@@ -26,7 +26,7 @@
     "CREATE INDEX submit_scene ON submit (board, scene);"                                                                                  \
     "CREATE INDEX submit_task_id ON submit (task_id);"                                                                                     \
     "CREATE INDEX submit_state ON submit (state);"                                                                                         \
-    "CREATE INDEX submit_play ON submit (play);"                                                                                            \
+    "CREATE INDEX submit_play ON submit (play);"                                                                                           \
     "CREATE TABLE file ("         /* what a submit's task gave */                                                                          \
     "  submit INTEGER NOT NULL REFERENCES submit (id), number INTEGER NOT NULL,"                                                           \
     "  path TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL,"                                                 \
@@ -49,9 +49,9 @@
   /* Scenes that are to be shot again, until the run that was told so has come to its end. */                                              \
   X("CREATE TABLE redo ("                                                                                                                  \
     "  board TEXT NOT NULL, base TEXT NOT NULL, since REAL NOT NULL, PRIMARY KEY (board, base)"                                            \
-    ") STRICT;") \
-  /* The service that has the task, whichever key or spelling of its URL was used. And: which submits a redo must come after, by number,     \
-     as clocks jump. */                                                                                                                     \
+    ") STRICT;")                                                                                                                           \
+  /* The service that has the task, whichever key or spelling of its URL was used. And: which submits a redo must come after, by number,   \
+     as clocks jump. */                                                                                                                    \
   X("ALTER TABLE submit ADD COLUMN service TEXT;"                                                                                          \
     "UPDATE submit SET service = rtrim(substr(account, 1, instr(account, ' ') - 1), '/');"                                                 \
     "DROP TABLE redo;"                                                                                                                     \

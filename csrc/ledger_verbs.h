@@ -43,8 +43,8 @@
   " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, heard, service FROM submit"
 
 #define LEDGER_VERBS(X)                                                                                                                    \
-  /* Gives no row when an equal submit is live, the board's budget doesn't allow it, or the key has no free slot. `instead_of`: the row  \
-     of unknown outcome that a person said to submit once more. */                                                                        \
+  /* Gives no row when an equal submit is live, the board's budget doesn't allow it, or the key has no free slot. `instead_of`: the row    \
+     of unknown outcome that a person said to submit once more. */                                                                         \
   X(intend, 1,                                                                                                                             \
     "INSERT INTO submit (account, service, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
     " balance_before, token, intended_at) SELECT :account, :service, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form,"  \
@@ -65,8 +65,8 @@
   X(doubt, 1,                                                                                                                              \
     "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW          \
     " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id")                                                                   \
-  /* How a task ended. The first final state stays; known credits are never lowered, and what is known is never lost, whatever a later   \
-     query says. The account becomes that of the key that the service answered. */                                                        \
+  /* How a task ended. The first final state stays; known credits are never lowered, and what is known is never lost, whatever a later     \
+     query says. The account becomes that of the key that the service answered. */                                                         \
   X(finish, 1,                                                                                                                             \
     "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(max(credits, :credits), credits, :credits),"              \
     " created_at = coalesce(created_at, :created_at), completed_at = coalesce(completed_at, :completed_at),"                               \
@@ -77,19 +77,21 @@
     " WHERE id = " THIS " AND state IN ('accepted', 'success', 'failed', 'gone', 'forgotten') AND :state IN ('success', 'failed')"         \
     " RETURNING id")                                                                                                                       \
   X(status, 0,                                                                                                                             \
-    "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " THIS " AND state = 'accepted' RETURNING id")                                          \
+    "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " THIS " AND state = 'accepted' RETURNING id")   \
   X(row, 0, SUBMIT " WHERE id = :id")                                                                                                      \
   X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC")                                                                 \
   X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id")                                                     \
   /* What a person decides. */                                                                                                             \
   X(forget, 1,                                                                                                                             \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id"                                                             \
-    " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id")                                                                         \
+    " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id")                                                         \
   /* The submit that was made in their place has left. */                                                                                  \
   X(replace, 1,                                                                                                                            \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id")                  \
   X(adopt, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN " RETURNING id")         \
+    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN                          \
+    " AND NOT EXISTS (SELECT 1 FROM submit AS other WHERE other.service IS submit.service AND other.task_id = :task_id"                    \
+    " AND other.state NOT IN " GIVEN_UP_OR_REFUSED ") RETURNING id")                                                                       \
   /* A task whose row was lost. Gives no row when an equal submit is live, or the task has a row. */                                       \
   X(adopt_lost, 1,                                                                                                                         \
     "INSERT INTO submit (account, service, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
@@ -99,9 +101,9 @@
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
   /* A success whose media has expired at the service; and what a sandbox took with it when it ended. */                                   \
   X(retire, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'gone' WHERE id = :id AND state = 'success' RETURNING id")                                   \
+    "UPDATE submit SET state = 'gone' WHERE id = :id AND state = 'success' RETURNING id")                                                  \
   X(abandon, 0,                                                                                                                            \
-    "UPDATE submit SET state = 'gone' WHERE play = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')"                        \
+    "UPDATE submit SET state = 'gone' WHERE play = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')" \
     " OR state = 'intended' AND NOT alive(session))")                                                                                      \
   /* What was there before. */                                                                                                             \
   X(mixed, 0,                                                                                                                              \
@@ -110,23 +112,23 @@
   X(heard, 1, "UPDATE submit SET heard = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id")                 \
   X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
   X(latest_take, 0,                                                                                                                        \
-    "SELECT max(take) AS take FROM submit WHERE base = :base AND (play = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED)  \
+    "SELECT max(take) AS take FROM submit WHERE base = :base AND (play = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED) \
   X(begin_redo, 1,                                                                                                                         \
     "INSERT INTO redo (board, base, last_submit) SELECT :board, :base, coalesce(max(id), 0) FROM submit WHERE true ON CONFLICT DO NOTHING") \
   X(end_redo, 1, "DELETE FROM redo WHERE board = :board")                                                                                  \
   X(redone, 0,                                                                                                                             \
     "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base"     \
-    " AND submit.id > redo.last_submit AND (play = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                 \
+    " AND submit.id > redo.last_submit AND (play = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                \
   X(last_of_scene, 0,                                                                                                                      \
     SUBMIT " WHERE board = :board AND scene = :scene AND (play = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
   X(by_task, 0,                                                                                                                            \
-    SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC")                                                            \
+    SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC")                                                           \
   /* What a person names: by the row's number, or by the task's id. */                                                                     \
   X(named, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC")                                                             \
   /* A board's successes whose files were not all fetched. */                                                                              \
   X(to_fetch, 0,                                                                                                                           \
     SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)"                                         \
-    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id")                               \
+    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id")                             \
   X(flying, 0, "SELECT id, task_id FROM submit WHERE " FLYING)                                                                             \
   /* Reported credits and the estimates of what isn't reported; `given_up`: the part of both that a person has given up. */                \
   X(spent, 0,                                                                                                                              \

@@ -333,3 +333,21 @@ describe("a client without a ledger of its own", function()
     end)
   end)
 end)
+
+describe("a task that two scenes claim at once", function()
+  it("goes to one of them, in the statement that says so", function()
+    fickle.open({}, function(service)
+      local ledger <close> = assert(records.open(service.ledger))
+      local ids = {}
+      for n = 1, 2 do
+        local params = { account = "https://x 1", service = "https://x", identity = "i" .. n, model = "m", input = "{}" }
+        ids[n] = assert(ledger:row("intend", params)).id
+        assert(ledger:row("doubt", { id = ids[n] }))
+      end
+      assert.is_truthy(ledger:row("adopt", { id = ids[1], task_id = "t" }))
+      assert.is_nil(ledger:row("adopt", { id = ids[2], task_id = "t" }))
+      assert(ledger:row("forget", { id = ids[1] }))
+      assert.is_truthy(ledger:row("adopt", { id = ids[2], task_id = "t" }))
+    end)
+  end)
+end)
