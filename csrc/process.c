@@ -207,7 +207,7 @@ static int check_choice(lua_State *L, const char *name, const char *const allowe
 }
 
 static void check_names(lua_State *L) {
-  static const char *const known[] = {"directory", "stdout", "stderr", "max_output", "environment"};
+  static const char *const known[] = {"directory", "stdout", "stderr", "max_output", "environment", "max_memory"};
   for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
     size_t i = 0, all = sizeof known / sizeof *known;
     lua_pushvalue(L, -2);
@@ -229,6 +229,15 @@ static size_t check_max_output(lua_State *L) {
   if (lua_getfield(L, 2, "max_output") != LUA_TNIL) bytes = lua_tointegerx(L, -1, &valid);
   if (!valid || bytes < 0 || bytes > LARGEST_OUTPUT)
     luaL_error(L, "process: max_output must be a whole number of bytes, 0 to %d", LARGEST_OUTPUT);
+  lua_pop(L, 1);
+  return (size_t)bytes;
+}
+
+static size_t check_max_memory(lua_State *L) {
+  lua_Integer bytes = 0;
+  int valid = 1;
+  if (lua_getfield(L, 2, "max_memory") != LUA_TNIL) bytes = lua_tointegerx(L, -1, &valid);
+  if (!valid || bytes < 0) luaL_error(L, "process: max_memory must be a whole number of bytes, 0 or more");
   lua_pop(L, 1);
   return (size_t)bytes;
 }
@@ -281,7 +290,8 @@ static int make(lua_State *L) {
   check_names(L);
   int out = check_choice(L, "stdout", out_kinds), err = check_choice(L, "stderr", err_kinds);
   p->out.max = p->err.max = check_max_output(L);
-  spawn_what what = {.argv = check_argv(L, 1), .directory = check_directory(L)};
+  size_t max_memory = check_max_memory(L);
+  spawn_what what = {.argv = check_argv(L, 1), .directory = check_directory(L), .max_memory = max_memory};
   lua_getfield(L, 2, "environment");
   what.environment = check_environment(L);
   what.out = out == 2 ? INHERIT : TO_NULL;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -39,6 +40,14 @@ static void close_others(bool at_exec) {
   }
 }
 
+// An allocation beyond that fails. A lower limit that is there already stays.
+static void limit_memory(size_t bytes) {
+  struct rlimit limit;
+  if (bytes == 0 || getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur <= bytes) return;
+  limit.rlim_cur = bytes;
+  setrlimit(RLIMIT_AS, &limit);
+}
+
 // In the child, all signals blocked. Only what a signal handler may call: another thread may have held any lock.
 _Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
@@ -50,6 +59,7 @@ _Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
   if (what->out != INHERIT) dup2(what->out == TO_NULL ? null : what->out, 1);
   if (what->err != INHERIT) dup2(what->err == TO_NULL ? null : what->err, 2);
   close_others(!what->inside); // with `report` the parent's wait ends
+  limit_memory(what->max_memory);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

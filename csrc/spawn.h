@@ -17,6 +17,7 @@ typedef struct {
   // and the one thread that called `spawn`: it must take no lock but malloc's.
   int (*inside)(const void *argument);
   const void *argument;
+  size_t max_memory;          // bytes that it can allocate (address space); 0: no limit of ours
 } spawn_what;
 
 typedef struct {

@@ -10,6 +10,7 @@ local core = {}
 ---@field stdout? "pipe"|"null"|"inherit"         default "null"
 ---@field stderr? "pipe"|"null"|"inherit"         default "pipe"
 ---@field max_output? integer                     bytes kept of each pipe, the last ones; default 1048576
+---@field max_memory? integer                     bytes of address space that it gets; an allocation beyond them fails. Default: no limit
 ---@field environment? table<string, string>      added to ours, from which what is a secret or looks like one was taken: CRUN_..., names with
 ---  KEY, TOKEN, SECRET, PASSW, PASSPHRASE or CREDENTIAL in them, URLs with a user
 

@@ -7,7 +7,7 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 
 local known = {
-  directory = "string", stdout = "string", stderr = "string", max_output = "integer", environment = "table",
+  directory = "string", stdout = "string", stderr = "string", max_output = "integer", max_memory = "integer", environment = "table",
   on_output = "function",
 }
 

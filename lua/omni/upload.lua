@@ -47,8 +47,12 @@ local function ending_for(path, kind)
   return kind.endings[1]
 end
 
--- What it is, looked at before anything is asked of the service: { path, type, ending, bytes, sha256, stamp }; or nil, err.
-local function look(path, content_type)
+---Whether a file can be uploaded: a regular file that isn't empty, and is media by its first bytes. Asks nothing of the service.
+---@param path string
+---@param content_type? string  what the user says it is; then its bytes don't matter
+---@return true|nil
+---@return omni.Error|omni.MediaType|nil  what is wrong with it (codes io, invalid_input); else its kind, if its bytes tell
+local function check(path, content_type)
   local info, why = core.stat(path)
   if not info then return wrong("io", path, "can't be read: " .. reason(path, why)) end
   if info.kind ~= "file" then
@@ -60,10 +64,17 @@ local function look(path, content_type)
   if not bytes then return wrong("io", path, "can't be read: " .. (why and reason(path, why) or "it is empty by now")) end
   local kind, other = media_type.of(bytes, path)
   if not kind and not content_type then
-    local message = other and "is " .. other or "can't be told what it is from its first bytes, nor from its name"
+    local message = other and "is " .. other or "is no kind of picture, film or sound that its first bytes tell"
     return wrong("invalid_input", path, message .. "; these can be uploaded: " .. media_type.all,
       "convert it, or say what it is with the option content_type")
   end
+  return true, kind
+end
+
+-- What it is, looked at before anything is asked of the service: { path, type, ending, bytes, sha256, stamp }; or nil, err.
+local function look(path, content_type)
+  local fine, kind = check(path, content_type)
+  if not fine then return nil, kind end
   local found, problem = digest.file(path)
   if not found then
     problem.field, problem.message = "path", core.clean(problem.message, 400)
@@ -209,4 +220,4 @@ local function send(client, path, opts)
   return sent(url, false)
 end
 
-return { send = send }
+return { check = check, send = send }

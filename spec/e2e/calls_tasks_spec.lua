@@ -242,8 +242,8 @@ describe("omni", function()
       result = { media_urls = { server.url .. "/m/one?x=.mp4", server.url .. "/m/two", server.url .. "/m/three.webm" } } } }
     server:script {
       { method = "GET", target = "/m/one", turns = { { hostile.answer("200 OK", "\x89PNG\r\n\x1A\n0123") } } },
-      { method = "GET", target = "/m/two", turns = { { hostile.answer("200 OK", "nobody knows") } } },
-      { method = "GET", target = "/m/three", turns = { { hostile.answer("200 OK", "film") } } },
+      { method = "GET", target = "/m/two", turns = { { hostile.answer("200 OK", "nobody\0knows") } } },
+      { method = "GET", target = "/m/three", turns = { { hostile.answer("200 OK", "\1film") } } },
       GET = { { hostile.json(cjson.encode(answer)) } },
     }
     local environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("0"):rep(32), XDG_STATE_HOME = files:file "state" }

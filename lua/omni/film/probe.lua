@@ -101,7 +101,7 @@ end
 -- The end of a stream's last packet, for files that don't tell the length (what browsers record) or not that of each stream (Matroska).
 local function measure(path, stream)
   local result = tool.run("ffprobe", tool.words("-select_streams", tostring(whole(stream.index)), "-show_entries",
-    "packet=pts_time,duration_time", "-of", "csv=p=0", tool.input(path)), { stdout = "pipe" })
+    "packet=pts_time,duration_time", "-of", "csv=p=0", tool.input(path)), { stdout = "pipe", max_memory = tool.max_memory })
   local last
   for start, length in (result and result.stdout or ""):gmatch "([%d.]+),([%d.]*)" do
     local stop = tonumber(start) + (tonumber(length) or 0)
@@ -110,13 +110,23 @@ local function measure(path, stream)
   return last and math.max(0, last - (tonumber(stream.start_time) or 0))
 end
 
+-- Pixels of one row once they are square; the file says how wide they are, and can say anything.
+local function shown_width_of(stream)
+  local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"
+  local width = whole(stream.width)
+  if not across or tonumber(down) == 0 then return width end
+  return math.max(width, math.floor(math.min(width * tonumber(across) / tonumber(down), 1e9)))
+end
+
 local function look(path)
   local stat, message = core.stat(path)
   if not stat then return nil, tool.unreadable(path, (core.clean(message, 300):gsub("^.*: ", ""))) end
   if stat.kind ~= "file" then return nil, tool.unreadable(path, stat.kind == "directory" and "it is a folder" or "it is no plain file") end
   local result, failure = tool.run("ffprobe", tool.words("-show_data_hash", "sha256", "-show_entries", shown, "-of", "json",
-    tool.input(path)), { stdout = "pipe", max_output = 1048576 })
+    tool.input(path)), { stdout = "pipe", max_output = 1048576, max_memory = tool.max_memory })
   if not result then return nil, failure end
+  local width, height = result.stderr:match "Picture size (%d+)x(%d+) exceeds"
+  if width then return nil, tool.unreadable(path, tool.too_large(width, height)) end
   local told = process.succeeded(result, true) and core.decode(result.stdout)
   if type(told) ~= "table" or type(told.streams) ~= "table" or type(told.format) ~= "table" then
     return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
@@ -125,6 +135,10 @@ local function look(path)
   if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it", true) end
   if video and whole(video.width) * whole(video.height) == 0 then
     return nil, tool.unreadable(path, "its picture can't be decoded", true)
+  end
+  local shown_width = video and shown_width_of(video) or 0
+  if video and shown_width * whole(video.height) > tool.max_pixels then
+    return nil, tool.unreadable(path, tool.too_large(shown_width, video.height))
   end
   for _, stream in pairs { video, audio } do stream.duration = tonumber(stream.duration) or measure(path, stream) end
   local seconds = tonumber(told.format.duration) or video and video.duration or audio and audio.duration

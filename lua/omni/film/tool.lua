@@ -12,15 +12,21 @@ local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,a
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
-local tool = {}
+-- No standard picture of video has more pixels (level 6.2 of HEVC and AV1). A decoder asks for memory by what the stream says.
+local max_pixels <const> = 8192 * 4352
+
+-- What a program that decodes one clip with one thread gets: a decoder keeps up to 16 pictures.
+local max_memory <const> = 3 << 30
+
+local tool = { max_pixels = max_pixels, max_memory = max_memory }
 
 ---The arguments that open a file: never as an option, a pattern, a playlist or an address, whatever its name and content.
 ---@param path string
 ---@param before? string[]  options of this input
 ---@return string[]
 function tool.input(path, before)
-  local words = table.move(before or {}, 1, before and #before or 0, 1, {})
-  return table.move({ "-protocol_whitelist", "file", "-format_whitelist", formats, "-i", "file:" .. path }, 1, 6, #words + 1, words)
+  return tool.words(before or {}, "-max_pixels", tostring(max_pixels), "-protocol_whitelist", "file", "-format_whitelist", formats,
+    "-i", "file:" .. path)
 end
 
 ---Like `input`, for a list that the concat demuxer reads. Its times stay as they are: a sound's first packet lies before 0.
@@ -101,11 +107,20 @@ function tool.unreadable(path, why, damaged)
   }
 end
 
+---What is said of a picture that is too large to be decoded.
+---@param width integer
+---@param height integer
+---@return string
+function tool.too_large(width, height)
+  return ("its picture of %dx%d has more pixels than any standard of video knows (%d)"):format(width, height, max_pixels)
+end
+
 ---Whether a program that failed did so because of what it read: not because it was killed, or found no memory or room.
 ---@param result omni.process.Result
 ---@return boolean
 function tool.is_damage(result)
   return result.exit ~= nil and not result.stderr:find "Cannot allocate memory" and not result.stderr:find "No space left"
+    and not result.stderr:find "exceeds specified max pixel"
 end
 
 ---Gives a finished file its name: it is on the disk before it has it.

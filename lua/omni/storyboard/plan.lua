@@ -8,6 +8,7 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 local paths = require "omni.paths"
 local prices = require "omni.storyboard.price"
+local upload = require "omni.upload"
 local words = require "omni.storyboard"
 
 local media_days <const> = 14 -- after about as many days media URLs expire (docs/service.md)
@@ -256,6 +257,8 @@ local function build(self, board, given)
   local digests = {}
   local same = identity.resolve(board, {
     digest = function(path)
+      local fine, unusable = upload.check(path)
+      if not fine then return nil, unusable end
       local sha256, problem = self.records:digest(path)
       digests[path] = sha256
       return sha256, problem
