@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- task:save(path): the file is there when it is whole and what was paid for, and not before.
 local answers = require "helper.answers"
+local core = require "omni.core"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
 local omni = require "omni"
@@ -314,6 +315,142 @@ describe("a download", function()
     end)
   end)
 
+  describe("is no file when what came is no media:", function()
+    local bodies = {
+      ["a login page"] = { "<!DOCTYPE html><html><body>Sign in</body></html>", nil, "HTML.*Sign in" },
+      ["an error in XML"] = { "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", nil, "XML.*AccessDenied" },
+      ["JSON"] = { '{"code":404}', nil, "JSON" }, ["text"] = { "try again later", nil, "plain text" }, ["nothing"] = { "", nil, "empty" },
+      ["an archive"] = { "PK\3\4\20\0\0\0\8\0", nil, "ZIP" }, ["gzip"] = { env.gzip "a film", nil, "gzip" },
+      ["a body in brotli"] = { "\x0B\x02\x80film\x03", "br", "Content%-Encoding: br" },
+    }
+    for name, row in pairs(bodies) do
+      it(name, function()
+        env.write(path, "older")
+        local headers = { "Content-Type: video/mp4", row[2] and "Content-Encoding: " .. row[2] }
+        local saved, err = save({ { hostile.answer("200 OK", row[1], headers) } }, patient)
+        assert.is_nil(saved)
+        answers.text_of(err)
+        assert.equal("not_media", err.code)
+        assert.matches(row[3], err.message)
+        assert.equal("older", env.read(path))
+        assert.same({ "clip.mp4" }, directory:names())
+        assert.equal(1, #fetches())
+      end)
+    end
+
+    it("but the next try brings it", function()
+      script{ file{ body = "<html>Sign in</html>" }, file() }
+      local task = assert(answers.client(server.url):query(answers.ID))
+      assert_failed("not_media", task:save(path))
+      assert_saved(BODY, task:save(path))
+    end)
+
+    it("though it came in two parts", function()
+      local page = ("<html>%s</html>"):format(("x"):rep(5000))
+      assert_failed("not_media", save({ file{ body = page, cut = 4000 }, file{ body = page } }, patient))
+      assert.same({}, directory:names())
+    end)
+
+    it("unless any file is wanted; but never an empty one", function()
+      script{ file{ body = '{"words":[]}' }, file{ body = "" } }
+      local task = assert(answers.client(server.url):query(answers.ID))
+      assert_saved('{"words":[]}', task:save(path, { any = true }))
+      local saved, err = task:save(directory:file "other", { any = true })
+      assert.same({ nil, "not_media" }, { saved, err.code })
+    end)
+
+    it("and takes a binary kind that it doesn't know", function()
+      local flac = "fLaC\0\0\0\34" .. ("\1"):rep(100)
+      assert_saved(flac, save{ file{ body = flac } })
+    end)
+  end)
+
+  describe("steps around what has its name already", function()
+    local function save_aside(body, turns)
+      script(turns)
+      return assert(answers.client(server.url):query(answers.ID)):save(path, { aside = true }), body
+    end
+
+    it("which becomes an older one, once the new one is there", function()
+      env.write(path, "mine")
+      assert_saved(BODY, save_aside(BODY, { file() }))
+      assert.equal("mine", env.read(directory:file "clip (older 1).mp4"))
+      assert.same({ "clip (older 1).mp4", "clip.mp4" }, directory:names())
+    end)
+
+    it("which stays as it is when it has the same bytes", function()
+      env.write(path, BODY)
+      local stamp = core.stat(path).stamp
+      assert_saved(BODY, save_aside(BODY, { file() }))
+      assert.equal(stamp, core.stat(path).stamp)
+      assert.same({ "clip.mp4" }, directory:names())
+    end)
+
+    it("which keeps its name when the new one doesn't come", function()
+      for _, turn in ipairs{ file{ cut = 500 }, file{ body = "<html>" }, { hostile.answer("404 Not Found", "") } } do
+        env.write(path, "mine")
+        assert.is_nil((save_aside(BODY, { turn })))
+        assert.equal("mine", env.read(path))
+        assert.is_nil(env.read(directory:file "clip (older 1).mp4"))
+      end
+    end)
+  end)
+
+  describe("goes on only with what it wrote itself:", function()
+    -- Between the first try, which breaks off, and the second one something happens to PATH.part.
+    local function save_after(command)
+      script{ file{ cut = 40000 }, file() }
+      local client = answers.client(server.url, patient)
+      local courier, task = client:courier(), assert(client:query(answers.ID))
+      local pause_after = courier.pause_after
+      courier.pause_after = function(...)
+        assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), command)))
+        return pause_after(...)
+      end
+      return task:save(path)
+    end
+
+    for name, command in pairs{
+      ["when it is gone, it begins anew"] = "rm clip.mp4.part",
+      ["when it is shorter, it begins anew"] = "truncate -s 100 clip.mp4.part",
+      ["when it is longer, it begins anew"] = "printf more >>clip.mp4.part",
+      ["when others wrote as many bytes, it begins anew"] = "head -c 40000 /dev/zero >clip.mp4.part",
+      ["when it is another file of that size, it begins anew"] = "head -c 40000 /dev/zero >x && mv x clip.mp4.part",
+    } do
+      it(name, function()
+        assert_saved(BODY, save_after(command))
+        assert.is_nil(fetches()[2].headers.range)
+      end)
+    end
+  end)
+
+  describe("isn't stopped by what lies at .part, and says what it is:", function()
+    for name, row in pairs{
+      ["a FIFO"] = { "mkfifo clip.mp4.part", "clip.mp4.part can't be written: it is not a regular file" },
+      ["a device's name"] = { "ln -s /dev/null clip.mp4.part", "it is a symbolic link" },
+      ["a folder"] = { "mkdir clip.mp4.part", "it is a folder" },
+      ["another name of a file"] = { "printf precious >precious && ln precious clip.mp4.part", "it has other names, too" },
+    } do
+      it(name, function()
+        assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), row[1])))
+        local saved, err = save{ file() }
+        assert.is_nil(saved)
+        assert.equal("io", err.code)
+        assert.matches(row[2], err.message)
+        assert.equal(0, #fetches())
+        local precious = env.read(directory:file "precious")
+        assert.is_true(precious == nil or precious == "precious")
+      end)
+    end
+
+    it("nor by a FIFO at its path", function()
+      assert(os.execute("mkfifo " .. env.quote(path)))
+      local saved, err = save{ file() }
+      assert.same({ nil, "io" }, { saved, err.code })
+      assert.matches("clip.mp4 can't be written: it is no regular file", err.message)
+    end)
+  end)
+
   describe("says why it can't write, when", function()
     it("the folder isn't there", function()
       path = directory:file "none/clip.mp4"
@@ -345,8 +482,9 @@ describe("a download", function()
       local code = ([[
         local client = require "omni".client{ base_url = "%s", api_key = "%s", retry_for = 0 }
         local saved, err = client:query("%s"):save("%s")
-        print(saved or err.code)]]):format(server.url, answers.KEY, answers.ID, path)
-      assert.equal("io\n", env.output(("trap '' XFSZ; ulimit -f 32; %s -e %s"):format(env.lua, env.quote(code))))
+        print(saved or err.code .. " " .. err.message)]]):format(server.url, answers.KEY, answers.ID, path)
+      local told = env.output(("trap '' XFSZ; ulimit -f 32; %s -e %s"):format(env.lua, env.quote(code)))
+      assert.equal(("io %s.part can't be written: File too large\n"):format(path), told)
       assert.is_nil(env.read(path))
     end)
   end)

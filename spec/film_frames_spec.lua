@@ -165,3 +165,38 @@ describe("a picture", function()
     assert.has_error(function() film.poster("x", "y", 0) end, "film.poster: a width from 16 to 16384 is due")
   end)
 end)
+
+describe("a picture of absurd size", function()
+  local too_large = "has more pixels than any standard of video knows"
+
+  -- A small clip that says, in its header and in its picture's, that it is 16384x8640: 425 MB of RGB, and a decoder keeps several of them.
+  local function huge(directory)
+    local bytes = env.read(clips.ffmpeg({ "-f", "lavfi", "-i", "color=red:s=64x36:r=5:d=0.2", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p" },
+      "mov"))
+    local entry, picture = bytes:find("jpeg", 1, true), bytes:find("\xFF\xC0\0\17\8", 1, true)
+    while bytes:sub(entry + 28, entry + 31) ~= "\0\64\0\36" do entry = assert(bytes:find("jpeg", entry + 1, true)) end
+    local function put(at, text) bytes = bytes:sub(1, at - 1) .. text .. bytes:sub(at + #text) end
+    put(entry + 28, (">I2I2"):pack(16384, 8640))
+    put(picture + 5, (">I2I2"):pack(8640, 16384))
+    return env.write(directory:file "huge.mov", bytes)
+  end
+
+  it("is refused before it is decoded, and isn't taken for damage", function()
+    local directory <close> = env.directory()
+    local clip = huge(directory)
+    for _, make in ipairs { film.poster, film.last_frame } do
+      local made, err = make(clip, directory:file "picture")
+      assert.is_nil(made)
+      assert.equal("unreadable_clip", err.code)
+      assert.matches("its picture of 16384x8640 " .. too_large, err.message)
+      assert.is_nil(err.damaged)
+    end
+    assert.same({ "huge.mov" }, directory:names())
+  end)
+
+  it("is one, too, that gets it by the shape of its pixels", function()
+    local none, err = film.probe(clips.make { size = "8192x64", tone = false, also = { "-vf", "setsar=100/1" } })
+    assert.is_nil(none)
+    assert.matches(too_large, err.message)
+  end)
+end)

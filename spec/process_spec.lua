@@ -206,6 +206,15 @@ describe("a program that can't be started", function()
   end)
 end)
 
+describe("memory", function()
+  it("beyond a program's limit isn't given to it", function()
+    local code = "print(pcall(string.rep, 'x', 400 << 20))"
+    local function run_with(most) return run({ env.plain_lua, "-e", code }, { stdout = "pipe", max_memory = most }).stdout end
+    assert.equal("false\tnot enough memory\n", run_with(200 << 20))
+    assert.matches("^true", run_with(2000 << 20))
+  end)
+end)
+
 describe("output", function()
   it("of any size on both pipes never blocks the program", function()
     local size = 3000000
@@ -323,6 +332,8 @@ describe("misuse of core.process", function()
       function() core.process({ "true" }, { directory = "/\0" }) end },
     { "a negative limit", "max_output must be a whole number",
       function() core.process({ "true" }, { max_output = -1 }) end },
+    { "a negative limit of memory", "max_memory must be a whole number",
+      function() core.process({ "true" }, { max_memory = -1 }) end },
     { "a broken limit", "max_output must be a whole number",
       function() core.process({ "true" }, { max_output = 0.5 }) end },
     { "an environment that is no table", "environment must be a table",

@@ -39,7 +39,8 @@ local function draw(clip, path, plan)
   local result
   for _, start in ipairs(plan.starts(found.video.seconds)) do
     result, failure = tool.run("ffmpeg", tool.words("-filter_threads", "1",
-      tool.input(clip, { "-threads", "1", "-ss", core.format("%.6f", start) }), "-map", "0:" .. found.video.index, "-fps_mode", "passthrough", "-vf", upright(found.video, plan.width), plan.words,
+      tool.input(clip, { "-threads", "1", "-ss", core.format("%.6f", start) }), "-map", "0:" .. found.video.index,
+      "-fps_mode", "passthrough", "-vf", upright(found.video, plan.width), plan.words,
       "-threads", "1", "-f", "image2", "-update", "1", "file:" .. part.path), { max_memory = tool.max_memory })
     if not result then return nil, failure end
     if process.succeeded(result, true) and (core.stat(part.path) or { size = 0 }).size > 0 then
