@@ -208,10 +208,10 @@ end)
 
 describe("memory", function()
   it("beyond a program's limit isn't given to it", function()
-    local code = "print(pcall(string.rep, 'x', 400 << 20))"
+    local code = "print((pcall(string.rep, 'x', 400 << 20)))"
     local function run_with(most) return run({ env.plain_lua, "-e", code }, { stdout = "pipe", max_memory = most }).stdout end
-    assert.equal("false\tnot enough memory\n", run_with(200 << 20))
-    assert.matches("^true", run_with(2000 << 20))
+    assert.equal("false\n", run_with(200 << 20))
+    assert.equal("true\n", run_with(2000 << 20))
   end)
 end)
 
