@@ -119,7 +119,7 @@ end
 ---@param result omni.process.Result
 ---@return boolean
 function tool.is_damage(result)
-  return result.exit ~= nil and not result.stderr:find "Cannot allocate memory" and not result.stderr:find "No space left"
+  return not result.signal and not result.stderr:find "Cannot allocate memory" and not result.stderr:find "No space left"
     and not result.stderr:find "exceeds specified max pixel"
 end
 
