@@ -192,7 +192,7 @@ describe("several keys", function()
       assert.equal(0, s:submits())
       assert.equal("key_disabled", summary.scenes[1].error.code)
       assert.matches("https://crun.ai/user-api-key", summary.scenes[1].error.hint, 1, true)
-      for _, row in ipairs(s.client:ledger():ask("open")) do assert.is_nil(row) end
+      assert.same({}, s:rows "open")
     end)
   end)
 
@@ -209,9 +209,8 @@ describe("several keys", function()
           assert.equal("unauthorized", scene.error.code)
           assert.is_string(scene.task_id)
           assert.equal(scene.task_id, scene.error.task_id)
-          assert.equal("accepted", s.client:ledger():row("by_task", {
-            account = s.sandbox.url .. " " .. fingerprint(s, 3), task_id = scene.task_id,
-          }).state)
+          local row = s:rows("named", { task_id = scene.task_id })[1]
+          assert.same({ "accepted", s.sandbox.url .. " " .. fingerprint(s, 3) }, { row.state, row.account })
         end
       end
       assert.equal(limits[3], failed)
@@ -266,10 +265,8 @@ describe("several keys", function()
     open({ keys = { { in_flight = 1, credits = 7 }, { in_flight = 1, credits = 90 } } }, function(s)
       local shooting, directory <close> = begin(s, 1) -- luacheck: ignore 211
       shooting:join()
-      local rows = s.client:ledger():ask("by_task", {
-        account = s.sandbox.url .. " " .. fingerprint(s, 2), task_id = s.sandbox:ledger().tasks[1].task_id,
-      })
-      assert.equal(90, rows[1].balance_before)
+      local row = s:rows("named", { task_id = s.sandbox:ledger().tasks[1].task_id })[1]
+      assert.same({ 90, s.sandbox.url .. " " .. fingerprint(s, 2) }, { row.balance_before, row.account })
     end)
   end)
 end)

@@ -72,6 +72,13 @@ function Studio_methods:begin(board, more, planned)
   return start(assert(self:plan(board, planned)), merged(self:given(more), { directory = opened })), opened
 end
 
+---What a verb of the ledger in its directory gives.
+---@return table[] rows
+function Studio_methods:rows(verb, params)
+  local client <close> = self:new_client { ledger = self.directory .. "/ledger.db" }
+  return assert(assert(client:ledger()):ask(verb, params))
+end
+
 ---Ends every task soon after its submit, however long it would take, until it is closed.
 ---@return omni.Fiber
 function Studio_methods:hurry()
