@@ -7,6 +7,8 @@ local omni = require "omni"
 local storage = require "helper.storage"
 local tls = require "helper.tls"
 
+local CLIP <const> = "\0\0\0\20ftypisom\0\0\2\0isom" -- begins as a film does
+
 local server, directory
 
 local function start()
@@ -22,7 +24,7 @@ end
 local function script(url, turns)
   server:script {
     { target = "TaskInfo", turns = { { answers.success(url) } } },
-    { target = "/", turns = turns or { { hostile.file { body = "clip" } } } },
+    { target = "/", turns = turns or { { hostile.file { body = CLIP } } } },
   }
 end
 
@@ -180,7 +182,7 @@ describe("a redirect", function()
     for location, target in pairs {
       ["/a b.mp4"] = "/a%20b.mp4", ["é.mp4"] = "/dir/%C3%A9.mp4", ["../up.mp4"] = "/up.mp4", ["?x=[1]"] = "/dir/clip.mp4?x=%5B1%5D",
     } do
-      assert(save(server.url .. "/dir/clip.mp4", nil, nil, { redirect(location), { hostile.file { body = "clip" } } }))
+      assert(save(server.url .. "/dir/clip.mp4", nil, nil, { redirect(location), { hostile.file { body = CLIP } } }))
       assert.equal(target, fetches()[2].target)
     end
   end)
@@ -279,7 +281,7 @@ describe("below an https service", function()
   end
 
   it("no file is asked for over plain http", function()
-    server:script { GET = { { hostile.file { body = "clip" } } } }
+    server:script { GET = { { hostile.file { body = CLIP } } } }
     answer(server.url .. "/clip.mp4")
     local client <close> = assert(answers.client(secure.url, { ca_file = certificate }))
     local saved, problem = assert(client:query(answers.ID)):save(directory:file "clip.mp4")
@@ -290,7 +292,7 @@ describe("below an https service", function()
 
   it("a certificate of one's own is trusted by the names that curl and OpenSSL know", function()
     answer(secure.url .. "/clip.mp4")
-    env.write(folder:file "clip.mp4", tls.answer("200 OK", "clip"))
+    env.write(folder:file "clip.mp4", tls.answer("200 OK", CLIP))
     local trusted <close> = env.directory()
     env.output(("cp %s %s && openssl rehash %s 2>&1"):format(env.quote(certificate), env.quote(trusted.path), env.quote(trusted.path)))
     for name, value in pairs { CURL_CA_BUNDLE = certificate, SSL_CERT_FILE = certificate, SSL_CERT_DIR = trusted.path } do
