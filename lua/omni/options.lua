@@ -39,8 +39,10 @@ local function nearest(name, known)
   name = name:lower()
   local best, best_distance = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(sorted_names(known)) do
-    local d = distance(name, candidate:lower())
-    if d < best_distance then best, best_distance = candidate, d end
+    if math.abs(#name - #candidate) < best_distance then -- it is at least that far
+      local d = distance(name, candidate:lower())
+      if d < best_distance then best, best_distance = candidate, d end
+    end
   end
   return best
 end

@@ -6,6 +6,8 @@ local err = require "omni.error"
 local options = require "omni.options"
 
 local MAX_LISTED = 12 -- names in one message
+local MAX_COMPARED = 1000 -- names of which the nearest is looked for
+local MAX_MESSAGE = 2000 -- bytes; a board's names and values may be long
 
 ---Makes the error value that says what is wrong with a board.
 ---@param where string|nil      "board.lua:12"
@@ -18,6 +20,7 @@ local function problem(where, what, message, field, hint)
   local text = message
   if what then text = what .. ": " .. text end
   if where then text = where .. ": " .. text end
+  if #text > MAX_MESSAGE then text = core.clean(text, MAX_MESSAGE) end
   return err.new { code = "invalid_board", message = text, where = where, field = field, hint = hint }
 end
 
@@ -45,10 +48,10 @@ end
 ---@param known table<string, any>  the known names are its keys
 ---@return string  "did you mean 'dawn'?", "known are: dawn, dusk", ""
 local function suggestion(name, known)
-  local near = options.nearest(name, known)
-  if near then return ("did you mean '%s'?"):format(near) end
   local count = 0
   for _ in pairs(known) do count = count + 1 end
+  local near = count <= MAX_COMPARED and options.nearest(name, known)
+  if near then return ("did you mean '%s'?"):format(near) end
   return (count > 0 and count <= MAX_LISTED) and options.unknown(name, known) or ""
 end
 
