@@ -249,7 +249,8 @@ describe("a board that isn't trusted", function()
   end
 
   it("reports at most a hundred mistakes", function()
-    local _, bad = load_text(LARGE .. 'local t = {}; for i = 1, 5000 do t[i] = scene("s" .. i) { promt = "x" } end; return storyboard { t }')
+    local _, bad = load_text(LARGE
+      .. 'local t = {}; for i = 1, 5000 do t[i] = scene("s" .. i) { promt = "x" } end; return storyboard { t }')
     assert.equal(100, #bad.problems)
   end)
 
