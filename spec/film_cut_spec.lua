@@ -198,13 +198,10 @@ describe("clips that differ", function()
     end
     assert.is_true(shape.pictures_agree(with("video", "width", 64)))
     for name, value in pairs { index = 2, codec = "hevc", profile = "High", level = 42, tag = "avc3", width = 66, height = 38,
-      rotation = 90, sar = "4:3", pix_fmt = "yuv444p", fps = "25/1", rate = "25/1", time_base = "1/90000", b_frames = 2, field_order = "tt",
-      color = "tv/bt709/bt709/bt709", header = "SHA256:0", start = 0.1, frames = 11 } do
+      rotation = 90, sar = "4:3", pix_fmt = "yuv444p", rate = "25/1", time_base = "1/90000", b_frames = 2, field_order = "tt",
+      color = "tv/bt709/bt709/bt709", header = "SHA256:0", hidden = 1 } do
       assert.is_false(shape.pictures_agree(with("video", name, value)), name)
     end
-    local unknown = with("video", "frames", nil)
-    unknown[2].video.frames = nil
-    assert.is_false(shape.pictures_agree(unknown))
   end)
 end)
 
@@ -279,7 +276,7 @@ describe("an audio track", function()
     end
     local own, half = loud { volume = 0 }, loud { volume = 0, clips = 0.5 }
     assert.near(own / 2, half, own / 20)
-    assert.near(1 / 32, loud { volume = 0.5, clips = 0 }, 1 / 320) -- ffmpeg's tone is 1/8 high; mono is shared out with 3 dB less
+    assert.near(2 ^ 0.5 / 32, loud { volume = 0.5, clips = 0 }, 1 / 320) -- ffmpeg's tone is 1/8 high
     assert.is_true(loud { volume = 10, clips = 10 } < 0.98) -- not torn
   end)
 

@@ -76,6 +76,38 @@ function clips.entries(path, entries, streams)
   return lines
 end
 
+---How many frames a decoder shows.
+function clips.frames(path)
+  return math.tointeger(tonumber(clips.run({ "ffprobe", "-v", "error", "-select_streams", "v:0", "-count_frames", "-show_entries",
+    "stream=nb_read_frames", "-of", "csv=p=0", "file:" .. path }):match "%d+"))
+end
+
+---The times between the frames of a film, in the order in which they are shown: the shortest and the longest one, and where the first
+---frame begins.
+function clips.steps(path)
+  local times, least, most = {}, math.huge, 0
+  for _, line in ipairs(clips.entries(path, "packet=pts_time", "v:0")) do times[#times + 1] = tonumber(line:match "[%d.-]+") end
+  table.sort(times)
+  for i = 2, #times do least, most = math.min(least, times[i] - times[i - 1]), math.max(most, times[i] - times[i - 1]) end
+  return least, most, times[1]
+end
+
+---Runs a piece of Lua with stand-ins for ffmpeg or ffprobe before them in PATH; returns what it printed. A stand-in is a shell script;
+---the real program is `$REAL/NAME` to it. `variables` are the environment of both.
+function clips.stand_in(scripts, lua, variables)
+  local programs <close> = env.directory()
+  local real = env.output("dirname $(command -v ffmpeg)"):gsub("\n", "")
+  for name, script in pairs(scripts) do
+    env.output("chmod +x " .. env.quote(env.write(programs:file(name), "#!/bin/sh\n" .. script)))
+  end
+  local environment = { PATH = programs.path .. ":" .. os.getenv "PATH", REAL = real }
+  for name, value in pairs(variables or {}) do environment[name] = value end
+  local interpreter = env.output("command -v " .. env.lua):gsub("\n", "")
+  local result = assert(process.run({ interpreter, "-e", lua }, { stdout = "pipe", environment = environment }))
+  assert(result.stderr == "", result.stderr)
+  return result.stdout
+end
+
 ---A digest of each packet, in order.
 function clips.packets(path, stream)
   local digests = {}

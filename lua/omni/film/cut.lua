@@ -11,6 +11,7 @@ local plan_of = require "omni.film.pieces"
 local probe = require "omni.film.probe"
 local process = require "omni.process"
 local runs = require "omni.film.runs"
+local shape = require "omni.film.shape"
 local tool = require "omni.film.tool"
 local transitions = require "omni.film.transitions"
 local work_folder = require "omni.film.work"
@@ -20,6 +21,8 @@ local probes_at_once <const>, encoders_at_once <const> = 4, 2
 local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- of the time that a second of picture takes to encode
 
 -- --- errors
+
+local no_filter <const> = "install an ffmpeg with all its filters (zscale and tonemap turn HDR into SDR); the clips are all there"
 
 local function cut_failed(film, why, hint)
   return err.new { code = "cut_failed", message = ("the film %s can't be made: %s"):format(core.clean(film, 300), why), hint = hint }
@@ -47,6 +50,10 @@ end
 -- The error for a run that failed: that of the first of the clips from `first` to `last` which can't be read, else ffmpeg's words.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "make room on the disk; the clips are all there") end
+  local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
+  if lacking then
+    return cut_failed(job.output, (name and ("scene '%s': "):format(core.clean(name, 120)) or "") .. lacking, no_filter)
+  end
   for i = first, math.min(last, #job.clips) do
     local fine, failure = fault(job.clips[i].path, decode)
     if not fine then return about_scene(job.clips[i], failure) end
@@ -78,7 +85,8 @@ local function encode_piece(job, i)
   local fine, failure, said = runs.ffmpeg(tool.words(
     tool.input(clips[i].path), piece.fade > 0 and tool.input(clips[i + 1].path) or {},
     "-filter_complex", graph.piece(piece, into, job.transition and job.transition.name), "-map", "[v]", "-map", "[a]",
-    "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "fast", "-crf", "18", "-profile:v", "high", "-c:a", "pcm_f32le", exact,
+    "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "fast", "-crf", "18", "-profile:v", "high",
+    job.plan.tiny and { "-bf", "0" } or {}, "-c:a", "pcm_f32le", exact,
     "-video_track_timescale", job.timescale, "-f", "mov", "file:" .. job.work:piece(i)), seconds,
     job.meter(seconds))
   if failure then return nil, failure end
@@ -105,11 +113,11 @@ local function lists(job)
   for i in ipairs(plan.groups) do sounds[i] = job.work:piece(i) end
   local picture, problem = job.work:list("picture", pictures, plan.lengths)
   if not picture then return nil, problem end
-  if plan.sound ~= "group" then return tool.list(picture) end
+  if plan.sound ~= "group" then return tool.list(picture, plan.offset) end
   local sound
   sound, problem = job.work:list("sound", sounds)
   if not sound then return nil, problem end
-  return tool.words(tool.list(picture), tool.list(sound))
+  return tool.words(tool.list(picture, plan.offset), tool.list(sound))
 end
 
 local function join_cost(plan) return plan.seconds * (plan.sound == "copy" and sound_weight or join_weight) end
@@ -122,18 +130,21 @@ local function join(job)
   local sound = { "-map", "0:" .. (first.audio and first.audio.index or 0), "-c:a", "copy" }
   if plan.sound ~= "copy" then
     local from = plan.sound == "group" and 1 or 0
-    local under = track and { stream = ("%d:%d"):format(from + 1, track.found.audio.index), volume = track.volume, clips = track.clips }
+    local heard = track and track.found.audio
+    local under = track and { stream = ("%d:%d"):format(from + 1, heard.index), audio = heard, volume = track.volume, clips = track.clips }
     sound = { "-filter_complex", graph.film_sound(from == 1 and "1:0" or "0:1", plan.samples, under), "-map", "[a]",
       "-c:a", "aac", "-b:a", "192k", "-ar", tostring(graph.rate) }
   end
   local fine, failure, said = runs.ffmpeg(tool.words(
-    inputs, track and tool.input(track.path) or {}, "-map", "0:" .. (plan.copied and first.video.index or 0), "-c:v", "copy", sound, exact,
+    inputs, track and tool.input(track.path) or {}, "-map", "0:" .. (plan.copied and first.video.index or 0), "-c:v", "copy",
+    "-tag:v", plan.copied and shape.tag(first.video) or "avc1", sound, exact,
     "-video_track_timescale", job.timescale, "-movie_timescale", tostring(graph.rate), "-movflags", "+faststart",
     "-f", "mp4", "file:" .. job.work.film), plan.seconds, job.meter(join_cost(plan)))
   if failure then return nil, failure end
   local film = fine and probe(job.work.film)
   if film and film.video and film.audio and film.video.frames == plan.frames
-    and math.abs(film.video.seconds - plan.seconds) < 0.1 and math.abs(film.audio.seconds - plan.seconds) < 0.2 then
+    and math.abs(film.video.seconds - plan.seconds) < 0.75 * plan.seconds / plan.frames
+    and math.abs(film.audio.seconds - plan.seconds) < 0.2 then
     return film
   end
   return nil, blame(job, 1, #job.clips, said or "packets are missing")
@@ -160,20 +171,14 @@ local function seconds_of(plan)
   return all
 end
 
-local function make(given)
-  local there = core.stat(given.output)
-  if there and there.kind ~= "file" then return nil, cut_failed(given.output, "what has this name is no plain file") end
-  local work <close>, problem = work_folder.open(given.output, #given.clips, MAX_CLIPS)
-  if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
-  local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {} }
-  local fine, failure = look_at(job)
-  if not fine then return nil, failure end
-  job.track, failure = track_of(given.audio)
-  if failure then return nil, failure end
-  local plan = plan_of(job.found, given.transition and (given.transition.seconds or 0.5), job.track ~= nil)
+-- Makes the film in the work folder out of clips that were looked at.
+local function produce(job, encoded)
+  local transition = job.transition
+  local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded)
   local base, num = job.found[1].video.time_base:match "^1/(%d+)$", plan.shape.num
   job.plan, job.timescale = plan, plan.copied and base or tostring(num * math.max(1, math.ceil(10000 / num)))
-  job.meter = runs.meter(total_cost(plan), given.on_progress)
+  job.meter = runs.meter(total_cost(plan), job.on_progress)
+  local fine, failure = true, nil
   if not plan.copied then
     local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder of 4k takes 1.7 GB
     fine, failure = runs.each(#plan.pieces, large and 1 or encoders_at_once, function(i) return encode_piece(job, i) end)
@@ -181,11 +186,28 @@ local function make(given)
     fine, failure = runs.each(#plan.groups, encoders_at_once, function(i) return decode_sounds(job, i) end)
   end
   if not fine then return nil, failure end
+  return join(job)
+end
+
+local function make(given)
+  local there = core.stat(given.output)
+  if there and there.kind ~= "file" then return nil, cut_failed(given.output, "what has this name is no plain file") end
+  local work <close>, problem = work_folder.open(given.output, #given.clips, MAX_CLIPS)
+  if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
+  local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {},
+    on_progress = runs.rising(given.on_progress) }
+  local fine, failure = look_at(job)
+  if not fine then return nil, failure end
+  job.track, failure = track_of(given.audio)
+  if failure then return nil, failure end
   local film
-  film, failure = join(job)
+  film, failure = produce(job)
+  -- Clips can seem to agree and still not make a whole film: then their frames are encoded.
+  if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then film, failure = produce(job, true) end
   if not film then return nil, failure end
   local published, message = tool.publish(work.film, given.output, given.place)
   if not published then return nil, cut_failed(given.output, message) end
+  local plan = job.plan
   return {
     path = given.output, seconds = film.seconds, copied = plan.copied, transition_seconds = given.transition and seconds_of(plan) or nil,
   }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Single frames of a clip as pictures: the last one, for a scene that goes on from it, and a small one to show.
 
+local colour = require "omni.film.colour"
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
@@ -23,10 +24,11 @@ local function not_written(message)
   return nil, err.new { code = "io", message = "a picture can't be written: " .. message }
 end
 
--- With square pixels.
+-- Whole, in SDR, with square pixels.
 local function upright(video, width)
-  return ("scale=w=%s:h=%s:in_color_matrix=%s:flags=lanczos+accurate_rnd+full_chroma_int,setsar=1"):format(
-    width and ("'min(%d,2*trunc(iw*sar/2))'"):format(width) or "'trunc(iw*sar+0.5)'", width and "-2" or "ih", shape.matrix(video))
+  return shape.deinterlace(video) .. colour.to_sdr(video) .. ("scale=w=%s:h=%s:in_color_matrix=%s:flags=%s,setsar=1"):format(
+    width and ("'min(%d,2*trunc(iw*sar/2))'"):format(width) or "'trunc(iw*sar+0.5)'", width and "-2" or "ih", colour.matrix(video),
+    "lanczos+accurate_rnd+full_chroma_int")
 end
 
 -- Asks ffmpeg for the picture at one start after the other, until one of them brings something.

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What is done to pictures and sounds, as filter graphs for ffmpeg. Only numbers, and names out of our own tables, stand in them.
 
+local colour = require "omni.film.colour"
 local core = require "omni.core"
 local shape = require "omni.film.shape"
 
@@ -19,23 +20,27 @@ end
 -- A clip's frames from `first` up to `stop` in the shape. A picture that ends half a second early stands still for the rest.
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
-  return table.concat({
-    ("[%s]setpts=PTS-STARTPTS"):format(stream),
+  local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)
+  local scale = ("scale=%d:%d:flags=bicubic+accurate_rnd"):format(width, height)
+  return ("[%s]"):format(stream) .. shape.deinterlace(video) .. table.concat({
+    steady and ("settb=%d/%d,setpts=N"):format(into.den, into.num) or "setpts=PTS-STARTPTS",
     ("fps=%d/%d:start_time=0"):format(into.num, into.den),
     ("tpad=stop=%d:stop_mode=clone"):format(math.max(3, into.num // (2 * into.den))),
     ("trim=start_frame=%d:end_frame=%d"):format(first, stop), "setpts=PTS-STARTPTS",
-    ("scale=%d:%d:in_color_matrix=%s:out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd"):format(width, height,
-      shape.matrix(video)),
+    (sdr == "" and "" or scale .. "," .. sdr)
+      .. ("%s:in_color_matrix=%s:out_color_matrix=bt709:out_range=tv"):format(scale, colour.matrix(video)),
     "format=yuv420p", "setsar=1", ("pad=%d:%d:(ow-iw)/2:(oh-ih)/2"):format(into.width, into.height),
     "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
   }, ",")
 end
 
--- `count` samples of a sound from `first` on, after `start` (an expression for asetpts); silence where there is none.
-local function sound(stream, start, first, count)
-  if not stream then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
-  return ("[%s]asetpts=PTS-%s,aresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
-    .. "atrim=start_sample=%d:end_sample=%d,asetpts=N/SR/TB"):format(stream, start, rate, first, first + count)
+-- `count` samples of a sound from `first` on, after `start` (an expression for asetpts); silence where there is none. One channel goes to
+-- both sides as it is: ffmpeg would make it 3 dB quieter than players do.
+local function sound(stream, audio, start, first, count)
+  if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
+  return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
+    .. "atrim=start_sample=%d:end_sample=%d,asetpts=N/SR/TB"):format(stream, start, audio.channels == 1 and "pan=stereo|c0=c0|c1=c0," or "",
+    rate, first, first + count)
 end
 
 local function after(seconds) return core.format("%.6f/TB", seconds) end
@@ -59,7 +64,7 @@ local function stream_of(input, stream) return stream and ("%d:%d"):format(input
 function graph.piece(piece, into, transition)
   local clip, other, fade = piece.clip, piece.next, piece.fade
   local first = picture(stream_of(0, clip.video), clip.video, into, piece.skip, piece.skip + piece.frames)
-  local heard = sound(stream_of(0, clip.audio), after(clip.video.start), graph.sample(piece.skip, into), piece.samples)
+  local heard = sound(stream_of(0, clip.audio), clip.audio, after(clip.video.start), graph.sample(piece.skip, into), piece.samples)
   if fade == 0 then return ("%s[v];%s[a]"):format(first, heard) end
   local overlap, body = math.min(piece.samples, graph.sample(fade, into)), piece.frames - fade
   local cross = core.format("xfade=transition=%s:duration=%.6f:offset=0,format=yuv420p", transition, fade * into.den / into.num)
@@ -70,7 +75,7 @@ function graph.piece(piece, into, transition)
       "%s,split[b][p];[b]trim=end_frame=%d[b];[p]trim=start_frame=%d,setpts=PTS-STARTPTS[p];[p][q]%s[x];[b][x]concat=n=2[v];"):format(
       first, body, body, cross),
     heard, (",afade=t=out:ss=%d:ns=%d:curve=qsin[s];"):format(piece.samples - overlap, overlap),
-    sound(stream_of(1, other.audio), after(other.video.start), 0, overlap),
+    sound(stream_of(1, other.audio), other.audio, after(other.video.start), 0, overlap),
     (",afade=t=in:ss=0:ns=%d:curve=qsin,adelay=%dS:all=1[t];"):format(overlap, piece.samples - overlap),
     "[s][t]amix=inputs=2:duration=first:normalize=0[a]",
   }
@@ -83,7 +88,7 @@ end
 function graph.sounds(clips, samples)
   local chains, labels, input = {}, {}, 0
   for i, clip in ipairs(clips) do
-    chains[i] = ("%s[s%d]"):format(sound(stream_of(input, clip.audio), after(0), 0, samples[i]), i)
+    chains[i] = ("%s[s%d]"):format(sound(stream_of(input, clip.audio), clip.audio, after(clip.video.start), 0, samples[i]), i)
     labels[i] = ("[s%d]"):format(i)
     if clip.audio then input = input + 1 end
   end
@@ -93,7 +98,7 @@ end
 ---The film's sound, output a: the clips', and a track under which it lies. The track is cut to the film's length and fades out there.
 ---@param stream string   where the clips' sound comes from, "0:1"
 ---@param samples integer of the whole film
----@param track? { stream: string, volume: number, clips: number }
+---@param track? { stream: string, audio: omni.film.Audio, volume: number, clips: number }
 ---@return string
 function graph.film_sound(stream, samples, track)
   local own = ("[%s]asetpts=N/SR/TB"):format(stream)
@@ -101,7 +106,7 @@ function graph.film_sound(stream, samples, track)
   local fade = math.min(rate, samples // 4)
   return core.format("%s,volume=%.4f[o];%s,volume=%.4f,afade=t=out:ss=%d:ns=%d[t];[o][t]amix=inputs=2:duration=first:normalize=0,"
     .. "alimiter=limit=0.97:level=0:latency=1,apad,atrim=end_sample=%d[a]", own, track.clips,
-    sound(track.stream, "STARTPTS", 0, samples), track.volume, samples - fade, fade, samples)
+    sound(track.stream, track.audio, "STARTPTS", 0, samples), track.volume, samples - fade, fade, samples)
 end
 
 return graph

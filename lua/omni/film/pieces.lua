@@ -13,7 +13,9 @@ local sounds_at_once <const> = 16 -- clips whose sounds are decoded by one ffmpe
 ---@field fades integer[]             frames of each transition, between clip i and i + 1
 ---@field pieces omni.film.Piece[]    what is encoded, clip by clip
 ---@field groups { first: integer, last: integer, samples: integer[] }[]  of clips whose sound is decoded together
----@field lengths number[]            seconds that each clip or piece takes in the film
+---@field tiny boolean                a piece is so short that its decoding can't begin as much before it is shown as that of the others
+---@field lengths number[]            seconds from the start of each clip's or piece's file to that of the next one's
+---@field offset number               seconds that are added to the times of the joined files, so that the film begins at 0
 ---@field frames integer              of the film
 ---@field samples integer             of the film
 ---@field seconds number              of the film
@@ -38,6 +40,7 @@ local function encode(plan, found, seconds)
       fade = plan.fades[i] or 0, next = found[i + 1],
     }
     plan.lengths[i] = frames * into.den / into.num
+    plan.tiny = plan.tiny or frames < 4
   end
   plan.samples = graph.sample(plan.frames, into)
   plan.seconds = plan.frames * into.den / into.num
@@ -46,7 +49,10 @@ end
 local function copy(plan, found)
   local group
   for i, clip in ipairs(found) do
-    plan.frames, plan.seconds, plan.lengths[i] = plan.frames + clip.video.frames, plan.seconds + clip.video.seconds, clip.video.seconds
+    local video, other = clip.video, found[i + 1]
+    plan.frames, plan.seconds = plan.frames + video.frames, plan.seconds + video.seconds
+    -- a picture can begin later than its file: the next one's is to begin where this one ends
+    plan.lengths[i] = video.seconds + (other and video.start - other.video.start or 0)
     local samples = math.floor(plan.seconds * graph.rate + 0.5)
     if i % sounds_at_once == 1 then
       group = { first = i, samples = {} }
@@ -60,17 +66,19 @@ end
 ---@param found omni.film.Probe[]  each with a picture
 ---@param transition? number       seconds
 ---@param track boolean            whether a track comes to the sound
+---@param encoded? boolean         encode the pictures even if they agree
 ---@return omni.film.Plan
-local function plan_of(found, transition, track)
+local function plan_of(found, transition, track, encoded)
   local plan = {
-    copied = (not transition or #found == 1) and shape.pictures_agree(found), shape = shape.common(found),
-    fades = {}, pieces = {}, groups = {}, lengths = {}, frames = 0, samples = 0, seconds = 0,
+    copied = not encoded and (not transition or #found == 1) and shape.pictures_agree(found), offset = 0, shape = shape.common(found),
+    tiny = false, fades = {}, pieces = {}, groups = {}, lengths = {}, frames = 0, samples = 0, seconds = 0,
   }
   if not plan.copied then
     plan.sound = "piece"
     encode(plan, found, transition or 0)
   else
     copy(plan, found)
+    plan.offset = -found[1].video.start
     plan.sound = not track and shape.sounds_agree(found) and "copy" or "group"
   end
   return plan

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a media file is: its length, its picture and its sound, as ffprobe tells.
+-- What a media file is: its length, its picture and its sound, as ffprobe reports them. Where the container doesn't say how many frames
+-- there are, or is wrong about it, the packets are counted.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -10,7 +11,7 @@ local tool = require "omni.film.tool"
 local shown = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"
-  .. "extradata_hash:stream_disposition=attached_pic:stream_side_data=rotation"
+  .. "extradata_hash:stream_disposition=attached_pic,default:stream_side_data=rotation"
 
 ---@class omni.film.Video
 ---@field index integer       the stream's number in the file
@@ -32,7 +33,8 @@ local shown = "format=duration,start_time:stream=index,codec_type,codec_name,cod
 ---@field header string       SHA-256 of the codec's header
 ---@field start number        seconds after the file's start
 ---@field seconds number      of the picture alone
----@field frames? integer     if the file tells how many
+---@field frames integer      that a player shows
+---@field hidden integer      further frames in the file, which an edit list hides
 
 ---@class omni.film.Audio
 ---@field index integer
@@ -46,7 +48,7 @@ local shown = "format=duration,start_time:stream=index,codec_type,codec_name,cod
 ---@field header string
 ---@field start number        seconds after the file's start
 ---@field seconds number
----@field frames? integer     the codec's frames, if the file tells how many
+---@field frames? integer     packets in the file, where that is known
 
 ---@class omni.film.Probe
 ---@field seconds number             of the whole file
@@ -55,14 +57,18 @@ local shown = "format=duration,start_time:stream=index,codec_type,codec_name,cod
 
 local function whole(value) return math.tointeger(tonumber(value)) or 0 end
 
+-- "24/1" → 24.0; nil for what is no rate of frames
+local function rate_of(text)
+  local num, den = (text or ""):match "^(%d+)/(%d+)$"
+  if num and tonumber(num) > 0 and tonumber(den) > 0 then return tonumber(num) / tonumber(den) end
+end
+
 -- What pictures and sounds have alike.
-local function stream_of(stream, told, length)
-  local start = math.max(0, (tonumber(stream.start_time) or 0) - (tonumber(told.format.start_time) or 0))
+local function stream_of(stream, told)
   return {
     index = whole(stream.index), codec = stream.codec_name, profile = stream.profile or "", tag = stream.codec_tag_string or "",
-    time_base = stream.time_base, header = stream.extradata_hash or "", start = start,
-    seconds = stream.duration or math.max(0, length - start),
-    frames = math.tointeger(tonumber(stream.nb_frames)),
+    time_base = stream.time_base, header = stream.extradata_hash or "", frames = stream.frames, seconds = stream.seconds,
+    start = math.max(0, (stream.start or 0) - (tonumber(told.format.start_time) or 0)),
   }
 end
 
@@ -73,8 +79,9 @@ local function rotation_of(stream)
   return 0
 end
 
-local function video_of(stream, told, length)
-  local video = stream_of(stream, told, length)
+local function video_of(stream, told)
+  local video = stream_of(stream, told)
+  video.hidden = stream.hidden or 0
   video.width, video.height, video.rotation = whole(stream.width), whole(stream.height), rotation_of(stream)
   video.level, video.b_frames = whole(stream.level), whole(stream.has_b_frames)
   video.sar, video.pix_fmt = stream.sample_aspect_ratio or "1:1", stream.pix_fmt or ""
@@ -84,30 +91,81 @@ local function video_of(stream, told, length)
   return video
 end
 
-local function audio_of(stream, told, length)
-  local audio = stream_of(stream, told, length)
+local function audio_of(stream, told)
+  local audio = stream_of(stream, told)
   audio.sample_rate, audio.channels, audio.layout = whole(stream.sample_rate), whole(stream.channels), stream.channel_layout or ""
   return audio
 end
 
--- The first stream of a kind that can be decoded.
+-- The first stream of a kind that can be decoded; one that players choose by themselves comes first.
 local function find(streams, kind)
+  local other
   for _, stream in ipairs(streams) do
-    local cover = stream.disposition and stream.disposition.attached_pic == 1
-    if stream.codec_type == kind and stream.codec_name and not cover then return stream end
+    local marks = stream.disposition or {}
+    if stream.codec_type == kind and stream.codec_name and marks.attached_pic ~= 1 then
+      if marks.default == 1 then return stream end
+      other = other or stream
+    end
   end
+  return other
 end
 
--- The end of a stream's last packet, for files that don't tell the length (what browsers record) or not that of each stream (Matroska).
-local function measure(path, stream)
-  local result = tool.run("ffprobe", tool.words("-select_streams", tostring(whole(stream.index)), "-show_entries",
-    "packet=pts_time,duration_time", "-of", "csv=p=0", tool.input(path)), { stdout = "pipe", max_memory = tool.max_memory })
-  local last
-  for start, length in (result and result.stdout or ""):gmatch "([%d.]+),([%d.]*)" do
-    local stop = tonumber(start) + (tonumber(length) or 0)
-    if not last or stop > last then last = stop end
+-- --- counting
+
+-- Takes over what the container says of a stream, and returns whether that can be relied on: for a picture, all of it must be there, and
+-- agree. Fragmented files round the length up to that of the sound, and edit lists hide frames.
+local function trust(stream)
+  stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
+  stream.start = tonumber(stream.start_time)
+  if stream.codec_type ~= "video" then return stream.seconds ~= nil end
+  local rate = rate_of(stream.avg_frame_rate)
+  return stream.frames and stream.seconds and rate and math.abs(stream.frames - stream.seconds * rate) < 0.5 or false
+end
+
+-- Adds one packet, a line of ffprobe's, to the count of its stream.
+local function count(line, counts)
+  local index, pts, dts, length, marks = line:match "^(%d+),([^,]*),([^,]*),([^,]*),(%S%S)"
+  local of = counts[index]
+  if not of then return end
+  of.packets = of.packets + 1
+  if marks == "KD" or marks == "_D" then of.hidden = of.hidden + 1 return end
+  local start = tonumber(pts) or tonumber(dts)
+  if not start then return end
+  of.first = math.min(of.first or start, start)
+  if not of.last or start > of.last then of.last, of.length = start, tonumber(length) end
+end
+
+-- Counts the packets of streams: how many there are, when the first begins and the last ends.
+local function measure(path, streams)
+  local counts, rest = {}, ""
+  for _, stream in ipairs(streams) do counts[tostring(whole(stream.index))] = { packets = 0, hidden = 0, stream = stream } end
+  local result, failure = tool.run("ffprobe", tool.words("-show_entries", "packet=stream_index,pts_time,dts_time,duration_time,flags",
+    "-of", "csv=p=0", tool.input(path)), {
+      max_output = 16777216, max_memory = tool.max_memory, on_output = function(text)
+        text = rest .. text
+        local stop = 1
+        for line, after in text:gmatch "([^\n]*)\n()" do
+          count(line, counts)
+          stop = after
+        end
+        rest = text:sub(stop)
+      end,
+    })
+  if not result then return nil, failure end
+  if not process.succeeded(result, true) then
+    return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
   end
-  return last and math.max(0, last - (tonumber(stream.start_time) or 0))
+  if result.stderr:find "partial file" or result.stderr:find "ended prematurely" then
+    return nil, tool.unreadable(path, "it ends early", true)
+  end
+  for _, of in pairs(counts) do
+    local stream, last = of.stream, of.last
+    local rate = stream.codec_type == "video" and (rate_of(stream.avg_frame_rate) or rate_of(stream.r_frame_rate))
+    stream.hidden, stream.start = of.hidden, of.first or stream.start
+    stream.frames = stream.codec_type == "video" and of.packets - of.hidden or of.packets
+    stream.seconds = last and last + (of.length or rate and 1 / rate or 0) - of.first or 0
+  end
+  return true
 end
 
 -- Pixels of one row once they are square; the file says how wide they are, and can say anything.
@@ -140,10 +198,17 @@ local function look(path)
   if video and shown_width * whole(video.height) > tool.max_pixels then
     return nil, tool.unreadable(path, tool.too_large(shown_width, video.height))
   end
-  for _, stream in pairs { video, audio } do stream.duration = tonumber(stream.duration) or measure(path, stream) end
-  local seconds = tonumber(told.format.duration) or video and video.duration or audio and audio.duration
-  if not seconds or not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length can't be told", true) end
-  return { seconds = seconds, video = video and video_of(video, told, seconds), audio = audio and audio_of(audio, told, seconds) }
+  local doubted, heard = video and not trust(video), not audio or trust(audio)
+  if doubted or not heard then
+    local fine, problem = measure(path, { doubted and video or audio, doubted and audio and not audio.frames and audio or nil })
+    if not fine then return nil, problem end
+  end
+  if audio and audio.frames == 0 then audio = nil end -- a track that nothing was written to
+  if video and video.frames == 0 then return nil, tool.unreadable(path, "there is no picture in it", true) end
+  if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it", true) end
+  local seconds = tonumber(told.format.duration) or (video or audio).seconds
+  if not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length can't be told", true) end
+  return { seconds = seconds, video = video and video_of(video, told), audio = audio and audio_of(audio, told) }
 end
 
 ---Looks at a media file with ffprobe. Nothing but the file itself is read, whatever it says.

@@ -34,22 +34,31 @@ local function each(count, at_once, fn)
   return true
 end
 
+---Passes on only what is more than before: a cut that begins again shows no way back.
+---@param on_progress? fun(fraction: number)
+---@return fun(fraction: number)
+local function rising(on_progress)
+  local shown = 0
+  return function(fraction)
+    if on_progress and fraction > shown then
+      shown = fraction
+      on_progress(fraction)
+    end
+  end
+end
+
 ---Sums up how far all runs are. Each has a weight, the seconds that it makes times what a second costs.
 ---@param total number  of all weights
----@param on_progress? fun(fraction: number)
+---@param on_progress fun(fraction: number)
 ---@return fun(weight: number): fun(fraction: number)  begins a run, which then tells how far it is
 local function meter(total, on_progress)
-  local done, shown = 0, 0
+  local done = 0
   return function(weight)
     local mine = 0
     return function(fraction)
       fraction = math.min(1, fraction)
       done, mine = done + (fraction - mine) * weight, fraction
-      local now = math.min(1, done / total)
-      if on_progress and now > shown then
-        shown = now
-        on_progress(now)
-      end
+      on_progress(math.min(1, done / total))
     end
   end
 end
@@ -85,4 +94,4 @@ local function ffmpeg(words, seconds, advance)
   return seen
 end
 
-return { each = each, meter = meter, ffmpeg = ffmpeg }
+return { each = each, rising = rising, meter = meter, ffmpeg = ffmpeg }

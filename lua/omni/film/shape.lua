@@ -1,11 +1,19 @@
 -- SPDX-License-Identifier: MIT
 -- What clips have in common: whether their packets can stand one after the other as they are, and else the shape they are all given.
 
-local copied_pictures = { h264 = true, hevc = true, av1 = true, vp9 = true }
+-- What common players take in an MP4: the codec's name there (Apple's players want hvc1), and layouts of pixels.
+local plain <const>, deep <const> = { yuv420p = true, yuvj420p = true }, { yuv420p = true, yuvj420p = true, yuv420p10le = true }
+local copied_pictures = {
+  h264 = { tag = "avc1", layouts = plain }, hevc = { tag = "hvc1", layouts = deep }, av1 = { tag = "av01", layouts = deep },
+  vp9 = { tag = "vp09", layouts = deep, headless = true },
+}
+-- Pictures whose decoder's settings change on their way, or that are Dolby Vision.
+local odd_tags = { avc2 = true, avc3 = true, avc4 = true, dvav = true, dva1 = true, dvhe = true, dvh1 = true, dav1 = true }
+local interlaced = { tt = true, bb = true, tb = true, bt = true }
 local copied_sounds = { aac = 1024, mp3 = 1152 } -- samples in a packet
 
-local picture_words = { "index", "codec", "profile", "level", "tag", "width", "height", "rotation", "sar", "pix_fmt", "fps", "rate",
-  "time_base", "b_frames", "field_order", "color", "header", "start" }
+local picture_words = { "index", "codec", "profile", "level", "tag", "width", "height", "rotation", "sar", "pix_fmt", "rate",
+  "time_base", "b_frames", "field_order", "color", "header" }
 local sound_words = { "index", "codec", "profile", "tag", "sample_rate", "channels", "layout", "time_base", "header", "start" }
 
 local shape = {}
@@ -25,21 +33,31 @@ local function alike(first, other, words)
   return true
 end
 
----Whether the pictures' packets can be joined as they are. Where a file hides frames (edit lists), or doesn't tell how many there
----are, they can't: nobody could say afterwards whether all are there.
+---A filter, with a comma behind it, that makes whole pictures of interlaced ones; "" where they are whole.
+---@param video omni.film.Video
+---@return string
+function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
+
+---Whether the pictures' packets can be joined as they are, into a film that common players show. Frames that a file hides would be
+---shown.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.pictures_agree(found)
   for _, clip in ipairs(found) do
     local video = clip.video
-    local num, den = fraction(video.fps)
-    if not copied_pictures[video.codec] or not alike(found[1].video, video, picture_words) or not num or not video.frames
-      or math.abs(video.frames * den / num - video.seconds) > den / num / 2 then
+    local known = copied_pictures[video.codec]
+    if not known or not known.layouts[video.pix_fmt] or odd_tags[video.tag] or interlaced[video.field_order] or video.hidden > 0
+      or video.header == "" and not known.headless or not alike(found[1].video, video, picture_words) then
       return false
     end
   end
   return true
 end
+
+---The codec's name in the film, for pictures that are joined as they are.
+---@param video omni.film.Video
+---@return string
+function shape.tag(video) return copied_pictures[video.codec].tag end
 
 ---Whether the sounds' packets can be joined as they are and stay in time with pictures that are. Most encoders put some 30 ms of silence
 ---of their own around a sound, which only the clip's own file tells to skip: 300 clips would be off by 9 s at the end.
@@ -51,7 +69,7 @@ function shape.sounds_agree(found)
     if not audio or not copied_sounds[audio.codec] or not audio.frames or not alike(found[1].audio, audio, sound_words) then
       return false
     end
-    local off = math.abs(audio.seconds - clip.video.seconds)
+    local off = math.max(math.abs(audio.seconds - clip.video.seconds), math.abs(audio.start - clip.video.start))
     local in_packets = math.abs(audio.frames * copied_sounds[audio.codec] / audio.sample_rate - clip.video.seconds)
     if #found == 1 and off > 0.1 or #found > 1 and math.max(off, in_packets) > 0.0005 then return false end
   end
@@ -124,20 +142,23 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
+---Whether a clip's frames are those of the film, one by one: it has the film's rate, and times that are a little off (rounded, or
+---moved with the sound) don't make it another.
+---@param video omni.film.Video
+---@param into omni.film.Shape
+---@return boolean
+function shape.is_steady(video, into)
+  local num, den = fraction(rate(video))
+  return num * into.den == into.num * den and math.abs(video.frames - video.seconds * num / den) < 0.75
+end
+
 ---How many frames of a shape a clip gives; at least one.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer
 function shape.frames(video, into)
+  if shape.is_steady(video, into) then return math.max(1, video.frames) end
   return math.max(1, math.floor(video.seconds * into.num / into.den + 0.5))
-end
-
----Whether ffmpeg would take the wrong colours for a picture that doesn't name them: for players HD is BT.709.
----@param video omni.film.Video
----@return "bt709"|"auto"  for the scale filter
-function shape.matrix(video)
-  local named = video.color:match "^[^/]*/([^/]*)/"
-  return (named == "" or named == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
 end
 
 return shape

@@ -31,10 +31,11 @@ end
 
 ---Like `input`, for a list that the concat demuxer reads. Its times stay as they are: a sound's first packet lies before 0.
 ---@param path string
+---@param offset? number  seconds that are added to all times
 ---@return string[]
-function tool.list(path)
-  return { "-copyts", "-f", "concat", "-safe", "0", "-auto_convert", "0", "-protocol_whitelist", "file",
-    "-format_whitelist", formats .. ",concat", "-i", "file:" .. path }
+function tool.list(path, offset)
+  return { "-copyts", "-itsoffset", ("%dus"):format(math.floor((offset or 0) * 1e6 + 0.5)), "-f", "concat", "-safe", "0",
+    "-auto_convert", "0", "-protocol_whitelist", "file", "-format_whitelist", formats .. ",concat", "-i", "file:" .. path }
 end
 
 ---One argument list out of words and lists of words.
@@ -61,6 +62,7 @@ function tool.said(text, path)
   for line in text:gmatch "[^\r\n]+" do
     line = line:gsub("^%[[^%]]* @ 0x%x+%] ", ""):gsub("^%s+", "")
     line = line:gsub("^Format not on whitelist.*", "a file of this kind isn't taken for a clip")
+    line = line:gsub("^No such filter: '([%w_]+)'.*", "this ffmpeg lacks the filter %1")
     if line ~= "" and not seen[line] then
       seen[line] = true
       lines[#lines + 1] = line

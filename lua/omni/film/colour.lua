@@ -1,0 +1,68 @@
+-- SPDX-License-Identifier: MIT
+-- What is done to a picture's colours before it is encoded again: HDR and wide gamuts become BT.709, what is transparent becomes black.
+
+local hdr = { smpte2084 = true, ["arib-std-b67"] = true } -- PQ and HLG
+local wide = { bt2020 = true, smpte431 = true, smpte432 = true } -- Display P3 is the last one
+local matrices = { bt709 = true, bt470bg = true, smpte170m = true, bt2020nc = true, bt2020c = true, ictcp = true }
+local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["bt2020-10"] = true, ["bt2020-12"] = true,
+  smpte2084 = true, ["arib-std-b67"] = true }
+local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
+
+local WHITE <const> = 203 -- cd/m², HDR's reference white (ITU-R BT.2408), which comes out a little darker than SDR's
+
+local colour = {}
+
+-- The four names that a probe gives.
+local function names(video)
+  return video.color:match "^([^/]*)/([^/]*)/([^/]*)/([^/]*)$"
+end
+
+local function has_alpha(video)
+  for _, pattern in ipairs(transparent) do
+    if video.pix_fmt:find(pattern) then return true end
+  end
+  return false
+end
+
+---Whether a picture is HDR: PQ or HLG.
+---@param video omni.film.Video
+---@return boolean
+function colour.is_hdr(video)
+  local _, _, transfer = names(video)
+  return hdr[transfer] == true
+end
+
+-- For players HD that doesn't name its colours is BT.709; ffmpeg would take another matrix.
+local function named_matrix(video)
+  local _, matrix = names(video)
+  return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
+end
+
+-- Names a picture's colours for zscale, which converts nothing from or to what has no name.
+local function named(video)
+  local range, matrix, transfer, primaries = names(video)
+  return ("setparams=range=%s:colorspace=%s:color_trc=%s:color_primaries=%s"):format(range == "pc" and "pc" or "tv",
+    not video.pix_fmt:find "^yuv" and "gbr" or matrices[matrix] and matrix or "bt2020nc", transfers[transfer] and transfer or "bt709",
+    wide[primaries] and primaries or "bt2020")
+end
+
+---Filters that turn what the scale filter can't convert into opaque RGB of BT.709, each with a comma behind it; "" for most clips.
+---@param video omni.film.Video
+---@return string
+function colour.to_sdr(video)
+  local _, _, _, primaries = names(video)
+  if colour.is_hdr(video) then
+    return ("%s,zscale=t=linear:npl=%d,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:param=0.5,zscale=t=bt709:r=full,format=gbrp10le,")
+      :format(named(video), WHITE)
+  end
+  if wide[primaries] then return named(video) .. ",zscale=p=bt709:t=bt709:r=full,format=gbrp10le," end
+  if has_alpha(video) then return ("scale=in_color_matrix=%s,format=gbrap,premultiply=inplace=1,"):format(named_matrix(video)) end
+  return ""
+end
+
+---The matrix for the scale filter, behind `to_sdr`.
+---@param video omni.film.Video
+---@return "bt709"|"auto"
+function colour.matrix(video) return colour.to_sdr(video) == "" and named_matrix(video) or "auto" end
+
+return colour
