@@ -9,5 +9,5 @@ return {
   poster = frames.poster,
   cut = require "omni.film.cut",
   transitions = require "omni.film.transitions", ---@type table<string, true>  the names that there are
-  recipe = 1, -- counted up when the same clips would give another film: part of what a film is made of
+  recipe = 2, -- counted up when the same clips would give another film: part of what a film is made of
 }
