@@ -244,9 +244,9 @@ end
 ---@field copied boolean                 the pictures were joined as they are, without encoding them again
 ---@field transition_seconds? number[]   how long each transition has become: at most half of the shorter of its two clips
 
----Makes one film out of clips, in their order: MP4 with one picture and one sound (silence, if need be). Clips that agree in everything, and
----that common players show, are joined without encoding their pictures again. Else all are given the shape of the most seconds, scaled and
----padded, in SDR (BT.709), 4:2:0, progressive. A film has exactly the frames of its clips, if those have its rate. Nothing is at
+---Makes one film out of clips, in their order: MP4 with one picture and one sound (silence, if need be). Clips that agree in everything,
+---and that common players show, are joined without encoding their pictures again. Else all are given the shape of the most seconds, scaled
+---and padded, in SDR (BT.709), 4:2:0, progressive. A film has exactly the frames of its clips, if those have its rate. Nothing is at
 ---`output`, or the film that was there, until the new one is whole; what is unfinished lies in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
 --- audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number),
