@@ -67,7 +67,7 @@ describe("the film's picture", function()
       "ultrafast", "-flags", "+ildct+ilme", "-pix_fmt", "yuv420p" }
     assert.equal("tt", film.probe(woven).video.field_order)
     assert.is_false(cut({ woven, woven }).copied)
-    assert.equal(48, clips.frames(output))
+    assert.equal(48, (clips.frames(output)))
     local function combed(path, number) -- how far lines differ from their neighbours
       local colour_of, sum = clips.colours(path, 64, 64), 0
       for row = 20, 40 do
@@ -111,7 +111,7 @@ describe("of a clip with several streams", function()
       assert.is_true(cut({ path, path }).copied, name)
       assert.same({ "video", "audio" }, clips.entries(output, "stream=codec_type"), name)
       assert.equal("h264,avc1,64,36,yuv420p", picture(), name)
-      assert.equal(48, clips.frames(output), name)
+      assert.equal(48, (clips.frames(output)), name)
       assert.is_true(clips.loudness(output, 0.1)[15] > 0.02, name)
     end
     os.remove(text)

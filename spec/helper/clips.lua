@@ -76,20 +76,12 @@ function clips.entries(path, entries, streams)
   return lines
 end
 
----How many frames a decoder shows.
+---The frames that a decoder shows: how many there are, the shortest and the longest time from one to the next, when the first one begins.
 function clips.frames(path)
-  return math.tointeger(tonumber(clips.run({ "ffprobe", "-v", "error", "-select_streams", "v:0", "-count_frames", "-show_entries",
-    "stream=nb_read_frames", "-of", "csv=p=0", "file:" .. path }):match "%d+"))
-end
-
----The times between the frames of a film, in the order in which they are shown: the shortest and the longest one, and where the first
----frame begins.
-function clips.steps(path)
   local times, least, most = {}, math.huge, 0
-  for _, line in ipairs(clips.entries(path, "packet=pts_time", "v:0")) do times[#times + 1] = tonumber(line:match "[%d.-]+") end
-  table.sort(times)
+  for _, line in ipairs(clips.entries(path, "frame=pts_time", "v:0")) do times[#times + 1] = tonumber(line:match "[%d.-]+") end
   for i = 2, #times do least, most = math.min(least, times[i] - times[i - 1]), math.max(most, times[i] - times[i - 1]) end
-  return least, most, times[1]
+  return #times, least, most, times[1]
 end
 
 ---Runs a piece of Lua with stand-ins for ffmpeg or ffprobe before them in PATH; returns what it printed. A stand-in is a shell script;

@@ -203,7 +203,10 @@ local function make(given)
   local film
   film, failure = produce(job)
   -- Clips can seem to agree and still not make a whole film: then their frames are encoded.
-  if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then film, failure = produce(job, true) end
+  if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
+    work:clear()
+    film, failure = produce(job, true)
+  end
   if not film then return nil, failure end
   local published, message = tool.publish(work.film, given.output, given.place)
   if not published then return nil, cut_failed(given.output, message) end

@@ -36,6 +36,9 @@ local function open(output, count, most)
   return setmetatable({ path = path, lock = lock, count = count, film = path .. "/film" }, Work_mt)
 end
 
+---Removes what was made, so that it can be made anew.
+function Work_methods:clear() clear(self.path, self.count) end
+
 function Work_methods:piece(i) return ("%s/%d.mov"):format(self.path, i) end
 
 -- A file's name in a list: in quotes all is taken as it is, but a line break can't be there. What lies beside the list needs no path.
@@ -79,7 +82,7 @@ function Work_methods:list(name, files, seconds)
 end
 
 function Work_mt:__close()
-  clear(self.path, self.count)
+  self:clear()
   os.remove(self.path .. "/lock")
   os.remove(self.path)
   self.lock:close()
