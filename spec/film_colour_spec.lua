@@ -101,6 +101,8 @@ describe("an HDR clip among others", function()
       local made, failure = require "omni.film".cut { clips = { { name = "dusk", path = os.getenv "PLAIN" },
         { name = "night", path = os.getenv "HDR" } }, output = os.getenv "FILM" }
       print(made, failure.code, failure.message, failure.hint)
+      made, failure = require "omni.film".last_frame(os.getenv "HDR", os.getenv "FILM")
+      assert(not made and not failure.damaged and failure.message:find "lacks the filter zscale", failure.message)
     ]], { PLAIN = clips.make(), HDR = clip("pq", "white"), FILM = output })
     assert.is_truthy(said:find("^nil\tcut_failed\t.*scene 'night': this ffmpeg lacks the filter zscale\tinstall an ffmpeg"), said)
     assert.same({}, directory:names())

@@ -117,12 +117,12 @@ function tool.too_large(width, height)
   return ("its picture of %dx%d has more pixels than any standard of video knows (%d)"):format(width, height, max_pixels)
 end
 
----Whether a program that failed did so because of what it read: not because it was killed, or found no memory or room.
+---Whether a program that failed did so because of what it read: not because it was killed, or found no memory, room or filter.
 ---@param result omni.process.Result
 ---@return boolean
 function tool.is_damage(result)
   return not result.signal and not result.stderr:find "Cannot allocate memory" and not result.stderr:find "No space left"
-    and not result.stderr:find "exceeds specified max pixel"
+    and not result.stderr:find "exceeds specified max pixel" and not result.stderr:find "No such filter"
 end
 
 ---Gives a finished file its name: it is on the disk before it has it.
