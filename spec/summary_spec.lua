@@ -10,11 +10,13 @@ local given = { board = "night's film.lua", only = {}, out = "-out" }
 
 -- A plan out of entries; what they don't say is as usual.
 local function plan_of(entries, more)
-  local plan = { board = { title = "Night" }, scenes = entries, by_name = {}, counts = {}, credits = 0, complete = true, spent = 0 }
+  local plan = { board = { title = "Night" }, scenes = entries, by_name = {}, counts = {}, credits = 0, complete = true, spent = 0,
+    submits = 0 }
   for index, entry in ipairs(entries) do
     entry.index, entry.selected = index, entry.selected ~= false
     plan.by_name[entry.scene] = entry
     plan.counts[entry.action] = (plan.counts[entry.action] or 0) + 1
+    if entry.pays then plan.submits = plan.submits + 1 end
   end
   for name, value in pairs(more or {}) do plan[name] = value end
   return plan

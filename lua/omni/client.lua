@@ -430,7 +430,7 @@ end
 ---  given): how long it sits out rate limits and maintenance (429, 455). retry_min (1), retry_max (60): the first and the longest wait
 ---  between tries, ten times that for maintenance. poll_min (2), poll_max (30): seconds between two queries of a waiting task,
 ---  placed by how long such tasks took before (docs/performance.md, "Polling").
----  media_wait (300): for how many seconds a success without media is asked again before it counts as broken.
+---  media_wait (300, with a sandbox's key 5): for how many seconds a success without media is asked again before it counts as broken.
 ---  schemas (true): inputs are checked against the schema that the service tells of their model, else only by what is known here.
 ---  on_warning: function(text), told once of each thing that is odd but no error.
 ---  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
@@ -453,14 +453,15 @@ local function open(opts)
       code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong,
     }
   end
+  local play = credentials.is_play(given[1].key)
   local self = setmetatable({
     base_url = base_url, service = service.name(base_url), board_ledgers = {},
     timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or 300, poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {},
+    media_wait = opts.media_wait or play and 5 or 300, poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {},
     uploading = {}, known_models = {},
-    play = credentials.is_play(given[1].key),
+    play = play,
   }, Client_mt)
   for _, name in ipairs(transport_options) do self.transport[name] = opts[name] end
   self.history = history.new(self)

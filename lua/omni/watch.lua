@@ -47,10 +47,13 @@ local lasting <const> = { "credits", "created_at", "completed_at", "duration", "
 -- A final state is final: what an earlier answer said stays, whatever a later one says. Only media may be new, as their URLs are signed
 -- anew, and credits higher.
 local function keep_final(task, known)
-  local media, credits = task.media, task.credits
+  local media, credits, empty = task.media, task.credits, task.status == "success" and task.error or known.error
   for _, name in ipairs(lasting) do task[name] = known[name] or task[name] end
   task.status, task.error = known.status, known.error
-  if known.status == "success" and media then task.media, task.error = media, nil end
+  if known.status == "success" then
+    task.media = media or task.media
+    task.error = not task.media and (empty or { code = "broken_result", message = "the task succeeded, and its media is not there" }) or nil
+  end
   if credits and known.credits then task.credits = math.max(credits, known.credits) end
 end
 
@@ -84,7 +87,6 @@ local function query(task)
   if not fine then return nil, failure end
   if known then keep_final(task, known) end
   if task.status == "success" and not task.media then
-    task.error = task.error or known and known.error or { code = "broken_result", message = "the task succeeded without media" }
     expect_media(task)
   end
   if task.error then

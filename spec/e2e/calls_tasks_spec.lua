@@ -80,7 +80,7 @@ describe("omni", function()
     local result = program.run({ "query", "t-1" }, { environment = environment })
     assert.equal(0, result.code)
     assert.not_matches("[\27\u{9b}]", result.out .. result.err)
-    assert.matches("model +a%?2Jb\ncost +0.5 credits", result.out)
+    assert.matches("model +a%?2Jb\nreserved +0.5 credits", result.out)
     result = program.run({ "query", "t-1", "--json" }, { environment = environment })
     assert.matches('"list":%[%],"object":{}', result.out)
     assert.not_matches("\27", result.out)
@@ -242,7 +242,7 @@ describe("omni", function()
       result = { media_urls = { server.url .. "/m/one?x=.mp4", server.url .. "/m/two", server.url .. "/m/three.webm" } } } }
     server:script {
       { method = "GET", target = "/m/one", turns = { { hostile.answer("200 OK", "\x89PNG\r\n\x1A\n0123") } } },
-      { method = "GET", target = "/m/two", turns = { { hostile.answer("200 OK", "nobody\0knows") } } },
+      { method = "GET", target = "/m/two", turns = { { hostile.answer("200 OK", "\2nobody\0knows") } } },
       { method = "GET", target = "/m/three", turns = { { hostile.answer("200 OK", "\1film") } } },
       GET = { { hostile.json(cjson.encode(answer)) } },
     }

@@ -110,7 +110,7 @@ local stand_ins <const> = {
     if given.on_progress then given.on_progress(1) end
     return { path = given.output, seconds = #given.clips, copied = true }
   end,
-  poster = function(_, path) return env.write(path, "poster") end,
+  poster = function(_, path) return env.write(path, "poster"), {} end,
 }
 
 -- Puts functions into omni.film until it is closed.
