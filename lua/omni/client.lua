@@ -459,8 +459,8 @@ local function open(opts)
     timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or play and 5 or 300, poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {}, uploads = {},
-    uploading = {}, known_models = {},
+    media_wait = opts.media_wait or play and 5 or 300, poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {},
+    uploads = {}, uploading = {}, known_models = {},
     play = play,
   }, Client_mt)
   for _, name in ipairs(transport_options) do self.transport[name] = opts[name] end
