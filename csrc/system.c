@@ -47,7 +47,8 @@ static bool is_control(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0);
 }
 
-static bool is_bidi_override(uint32_t code) {
+// Marks, which only hint a direction, are none: texts that are written from right to left need them.
+static bool is_bidi_control(uint32_t code) {
   return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
@@ -61,8 +62,8 @@ static piece next_piece(const char *text, size_t length) {
   uint32_t code = 0;
   size_t size = decode((const unsigned char *)text, length, &code);
   if (size == 0) return (piece){1, 1, "?"};
-  if (code == '\n' || code == '\t' || code == '\r') return (piece){1, 1, " "};
-  if (is_control(code) || is_bidi_override(code)) return (piece){size, 1, "?"};
+  if (code == '\n' || code == '\t' || code == '\r' || code == 0x2028 || code == 0x2029) return (piece){size, 1, " "};
+  if (is_control(code) || is_bidi_control(code)) return (piece){size, 1, "?"};
   return (piece){size, size, text};
 }
 

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- One kind of error value: what can go wrong at run time is returned as `nil, err`, and `err` is one of these.
 
+local core = require "omni.core"
+
 ---@class omni.Error
 ---@field code string          a short name out of the documented set (docs/errors.md)
 ---@field message string       what happened, fit for a person; never holds a key
@@ -17,6 +19,12 @@
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt
 
+-- Fit for a terminal; line breaks and tabs, as a traceback has them, stay.
+local function cleaned(text)
+  return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
+end
+
+-- It may hold what a service said, and is what Lua's own interpreter prints.
 function Error_mt:__tostring()
   local about = {}
   if self.status then about[#about + 1] = "status " .. self.status end
@@ -25,7 +33,7 @@ function Error_mt:__tostring()
   if #about > 0 then text = text .. " (" .. table.concat(about, ", ") .. ")" end
   if self.hint then text = text .. "\n  " .. self.hint end
   if self.traceback then text = text .. "\n" .. self.traceback end
-  return text
+  return cleaned(text)
 end
 
 ---Makes an error value out of a table of its fields (the table itself is used).

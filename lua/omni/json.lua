@@ -84,6 +84,13 @@ local function escaped(char)
   return short[char] or ("\\u%04x"):format(char:byte())
 end
 
+-- What a terminal, or a reader of the text, could be misled by: C1 controls, Unicode's Bidi_Control, line and paragraph separators.
+local misleading <const> = { "\xC2[\x80-\x9F]", "\xD8\x9C", "\xE2\x80[\x8E\x8F\xA8-\xAE]", "\xE2\x81[\xA6-\xA9]" }
+
+local function escaped_code(char)
+  return ("\\u%04x"):format(utf8.codepoint(char))
+end
+
 -- Bytes that aren't UTF-8 become U+FFFD.
 local function repaired(text)
   local good, bad = utf8.len(text)
@@ -151,7 +158,11 @@ function write(value, out, depth, manner)
       if not manner.repair then return trouble("must be valid UTF-8") end
       value = repaired(value)
     end
-    out[#out + 1] = '"' .. value:gsub('[\0-\31"\\\127]', escaped) .. '"'
+    value = value:gsub('[\0-\31"\\\127]', escaped)
+    if manner.printed and value:find "[\xC2\xD8\xE2]" then
+      for _, pattern in ipairs(misleading) do value = value:gsub(pattern, escaped_code) end
+    end
+    out[#out + 1] = '"' .. value .. '"'
   elseif kind == "number" then
     local text = number(value)
     if not text then return trouble("must be a finite number") end
@@ -168,8 +179,9 @@ end
 ---Writes a value as JSON, objects with their names in order.
 ---@param value any  a table whose metatable has `__tojson(value, out, put)` writes itself: texts to the end of `out`, other values by
 ---  `put(value)`, and returns what that returns
----@param manner { empty: "array"|"object", repair?: boolean }  what an empty table is that isn't marked; whether bytes that aren't
----  UTF-8 become U+FFFD instead of being refused
+---@param manner { empty: "array"|"object", repair?: boolean, printed?: boolean }  empty: what an empty table is that isn't marked;
+---  repair: bytes that aren't UTF-8 become U+FFFD instead of being refused; printed: for a terminal, on which C1 controls and bidi controls
+---  must not come as they are
 ---@return string|nil json
 ---@return { why: string, place: string }|nil problem  place: ".video_list[1].url"; "" for the value itself
 local function text_of(value, manner)

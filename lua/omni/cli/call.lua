@@ -55,7 +55,7 @@ function Call_methods:event(name, values)
   local shape = json.shape(table.move(fields[name], 1, #fields[name], 3, { "event", "time" }))
   values.event, values.time = name, os.time()
   values.error = values.error and require("omni.cli.progress").problem_of(values.error)
-  io.stdout:write(json.encode(shape(values)), "\n")
+  io.stdout:write(json.encode_printed(shape(values)), "\n")
   io.stdout:flush()
 end
 

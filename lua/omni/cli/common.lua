@@ -177,12 +177,18 @@ end
 
 -- --- telling
 
----Writes lines to stderr, the first after "omni: ".
+-- Fit for a terminal, whatever it holds; its line breaks stay. omni.core isn't there yet when a library is missing.
+local function cleaned(message)
+  local found, core = pcall(require, "omni.core")
+  return (message:gsub("[^\n]+", function(line) return found and core.clean(line) or line:gsub("%c", "?") end))
+end
+
+---Writes lines to stderr, the first after "omni: ". All of it is cleaned here.
 ---@param message string
 ---@param ... string
 function common.say(message, ...)
-  io.stderr:write("omni: ", message, "\n")
-  for _, line in ipairs { ... } do io.stderr:write("  ", line, "\n") end
+  io.stderr:write("omni: ", cleaned(message), "\n")
+  for _, line in ipairs { ... } do io.stderr:write("  ", cleaned(line), "\n") end
 end
 
 ---Tells of an error value, or of the several that a board has.

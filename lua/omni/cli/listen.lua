@@ -36,7 +36,7 @@ local function writer(given)
   return function(event)
     if given.json then
       local bad = event.error
-      io.stdout:write(json.encode(shape {
+      io.stdout:write(json.encode_printed(shape {
         event = event.event, time = os.time(), url = event.url, task_id = event.task_id, scene = event.scene, state = event.state,
         status = event.status, error = bad and problem_shape { code = bad.code, message = bad.message },
       }), "\n")

@@ -89,8 +89,7 @@ function command.run(given, arguments)
   elseif not failure then
     common.say("interrupted; " .. (#ids == 0 and "no task is in flight" or they))
   else
-    common.say(failure.code == "coroutine_failed" and failure.message or tostring(failure))
-    if failure.code == "coroutine_failed" and failure.traceback then io.stderr:write(failure.traceback, "\n") end
+    common.say(tostring(failure))
     if #ids > 0 then common.say(they) end
   end
   for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end

@@ -2,6 +2,7 @@
 -- The command line: finds the command, reads its options, answers the exit code (docs/cli.md).
 
 local options = require "omni.options"
+local say = require("omni.cli.common").say
 local version = require "omni.version"
 
 local order = { "init", "plan", "run", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate", "credits",
@@ -14,10 +15,6 @@ local function load_command(name)
   return require("omni.cli." .. (name == "init" and "init_board" or name))
 end
 
-local function say(message)
-  io.stderr:write("omni: ", message, "\n")
-end
-
 local function load_argparse()
   local found, argparse = pcall(require, "argparse")
   if found then return argparse end
@@ -28,9 +25,9 @@ end
 local function can_start()
   local found, why = pcall(require, "omni.core")
   if found then return true end
-  say("can't start: " .. tostring(why):match("^[^\n]*"))
-  io.stderr:write(tostring(why):find("File too large", 1, true) and "  raise the limit on the size of files (ulimit -f)\n"
-    or "  omni needs libcurl and the Lua module cjson; install libcurl4 and lua-cjson (Debian)\n")
+  local too_large = tostring(why):find("File too large", 1, true)
+  say("can't start: " .. tostring(why):match("^[^\n]*"), too_large and "raise the limit on the size of files (ulimit -f)"
+    or "omni needs libcurl and the Lua module cjson; install libcurl4 and lua-cjson (Debian)")
 end
 
 -- A parser that knows these commands. Each is a file to load and options to make, so that mostly it is only the one that was asked for.
@@ -78,7 +75,8 @@ return function(arguments)
   local fine, given = parser:pparse(words.tie_values(own, values))
   if not fine then
     local hint = words.hint(own, values, given)
-    say((given:gsub("\n", ". ")) .. (hint and "\n  " .. hint or "") .. ("\n  try: omni help%s"):format(known[first] and " " .. first or ""))
+    local try = "try: omni help" .. (known[first] and " " .. first or "")
+    say(given:gsub("\n", ". "), hint or try, hint and try)
     return 2
   end
   if not known[first] then

@@ -92,7 +92,7 @@ local function write_json(out, event)
       if type(holder[name]) == "table" then holder[name] = copy(holder[name], spent_shape) end
     end
   end
-  out:write(json.encode(object), "\n")
+  out:write(json.encode_printed(object), "\n")
   out:flush()
 end
 

@@ -85,7 +85,8 @@ local function write_json(event)
   local json = require "omni.sandbox.json"
   local bad = event.error
   event.error = bad and json.shape { "code", "message" } { code = bad.code, message = require("omni.cli.text").clean(bad.message) }
-  io.stdout:write(json.encode(json.shape { "event", "time", "kind", "task_id?", "status?", "seconds", "said?", "error?" } (event)), "\n")
+  local shape = json.shape { "event", "time", "kind", "task_id?", "status?", "seconds", "said?", "error?" }
+  io.stdout:write(json.encode_printed(shape(event)), "\n")
   io.stdout:flush()
 end
 

@@ -55,6 +55,16 @@ local function encode(value)
   return text or error("JSON" .. problem.place .. ": " .. problem.why, 0)
 end
 
+local printed_manner <const> = { empty = "array", repair = true, printed = true }
+
+---The same for what the program prints: no control character and no bidi control in it is there as it is.
+---@param value any
+---@return string
+local function encode_printed(value)
+  local text, problem = written.text_of(value, printed_manner)
+  return text or error("JSON" .. problem.place .. ": " .. problem.why, 0)
+end
+
 -- --- reading
 
 -- Where a string ends (its closing quote) that begins at `at`.
@@ -140,4 +150,4 @@ local function members(text)
   end
 end
 
-return { null = null, raw = raw, shape = shape, encode = encode, decode = decode, members = members }
+return { null = null, raw = raw, shape = shape, encode = encode, encode_printed = encode_printed, decode = decode, members = members }
