@@ -101,7 +101,7 @@
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
   /* A success whose media has expired at the service; and what a sandbox took with it when it ended. */                                   \
   X(retire, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'gone' WHERE id = :id AND state = 'success' RETURNING id")                                                  \
+    "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND play = 1) RETURNING id")                                                  \
   X(abandon, 0,                                                                                                                            \
     "UPDATE submit SET state = 'gone' WHERE play = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')" \
     " OR state = 'intended' AND NOT alive(session))")                                                                                      \

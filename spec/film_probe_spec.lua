@@ -105,7 +105,7 @@ describe("film.probe", function()
     assert(process.run({ lua, "-e", [[require "omni.film".probe(os.getenv "CLIP")]] }, { environment = {
       PATH = directory.path .. ":" .. os.getenv "PATH", CLIP = clips.make(), CRUN_API_KEY = "ak_secret" } }))
     local seen = env.read(directory:file "ffprobe.seen")
-    assert.is_truthy(seen:find "CRUN_API_KEY=\n")
+    assert.is_truthy(seen:find "PATH=")
     assert.is_nil(seen:find "ak_secret")
   end)
 

@@ -134,13 +134,13 @@ return storyboard {
     assert.equal(2, service.submits())
   end)
 
-  it("fetches a clip that was deleted once more, and shoots it anew when it is nowhere any more", function()
+  it("fetches a clip that was deleted once more; in a rehearsal makes it again when its sandbox is gone", function()
     serve()
     env.write(board, 'return storyboard { scene "dusk" { prompt = "dusk" } }')
     local function delete() os.execute("rm " .. env.quote(out) .. "/media/dusk-*.mp4") end
     run()
     delete()
-    assert.matches("~ resume   dusk .*mp4 is missing; fetched from the service", run().out)
+    assert.matches("~ fetch    dusk .*mp4 is missing; the service keeps it until", run().out)
     assert.equal(1, service.submits())
 
     local port = service.url:match("%d+$")
@@ -149,9 +149,9 @@ return storyboard {
     delete()
     local result = program.run(words(), { environment = service.environment })
     assert.equal(1, result.code)
-    assert.matches("\n  dusk  failed  no such task.*the next run will submit the scene again, and ask before that", result.out)
+    assert.matches("\n  dusk  failed  no such task.*its sandbox is gone; the next rehearsal makes the scene again", result.out)
     assert.equal(0, service.submits())
-    assert.matches("%+ submit   dusk  40 credits  its file is gone", run().out)
+    assert.matches("%+ submit   dusk  40 credits  its sandbox is gone", run().out)
     assert.equal(1, service.submits())
   end)
 

@@ -87,6 +87,7 @@ end
 -- Why it is submitted, by what was there before.
 function Maker_methods:reason(entry, old)
   if old and old.state == "failed" then return "failed before: " .. core.clean(old.message or old.error or "?", 120) end
+  if old and old.state == "gone" then return "its sandbox is gone" end
   local last = ask(self, "last_of_scene", { board = self.board_key, scene = entry.scene, service = self.client.service })[1]
   if not last then return "new" end
   if last.base == entry.base then

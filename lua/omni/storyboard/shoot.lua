@@ -35,10 +35,13 @@ end
 
 -- --- a task that is at the service
 
--- What a person can do about a task that can't be asked for.
+-- What a person can do about a task that can't be asked for. What a sandbox no longer knows ended with it, and cost nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
-  if not run.client.keyring:of(row.account) then
+  if run.client.play then
+    run.ledger:note("retire", { id = row.id })
+    problem.hint = "its sandbox is gone; the next rehearsal makes the scene again"
+  elseif not run.client.keyring:of(row.account) then
     problem.hint = "it was made with another key, and this key's account doesn't know it: run it with that key"
   else
     problem.hint = ("the service accepted this task and doesn't know it now: the next run asks again; `omni forget %d` gives it up")
@@ -72,7 +75,9 @@ local function follow(run, record, task)
     end,
   }
   local row = record.entry.row
-  if not ended and row and row.state == "success" then return set(run, record, "failed", stays_paid(run, record, problem)) end
+  if not ended and row and row.state == "success" and not run.client.play then
+    return set(run, record, "failed", stays_paid(run, record, problem))
+  end
   if not ended then return set(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
   record.slot:close() -- it is over: the next one may be submitted while this one is fetched
   record.credits = task.credits
