@@ -110,11 +110,25 @@ describe("a file's content", function()
     assert(client:upload(path))
     client:close()
     asked.sqlite3(ledger, ("UPDATE upload SET url = '%s/files/gone.png'"):format(sandbox.url))
-    local later <close> = client_of()
+    asked.sqlite3(ledger, "UPDATE upload SET at = at - 100")
+    local said = {}
+    local later <close> = client_of { on_warning = function(text) said[#said + 1] = text end }
     assert(later:submit { prompt = "x", img_urls = { omni.file(path) } })
+    assert.equal(1, #said)
+    assert.matches("refused a submit that names files which were uploaded before %(.*img_urls.*nothing was charged", said[1])
     assert.equal(1, sandbox:ledger().submits)
     assert.is_nil(named()[1]:find("gone", 1, true))
     assert.equal("refused|accepted",
       asked.sqlite3(ledger, "SELECT group_concat(state, '|') FROM (SELECT state FROM submit ORDER BY id)"):match "%S+")
+  end)
+
+  it("that was uploaded just now isn't uploaded again when the service refuses the submit for something else", function()
+    local client <close> = client_of()
+    local url = assert(client:upload(path)).url
+    client.schemas = false
+    local _, problem = client:submit({ prompt = "x", img_urls = { omni.file(path) }, nonsense = 5 }, { model = "kling/v3" })
+    assert.equal("invalid_request", problem.code)
+    assert.equal("1", asked.sqlite3(ledger, "SELECT count(*) FROM submit"))
+    assert.equal(url, assert(client:upload(path)).url)
   end)
 end)

@@ -98,7 +98,8 @@ function Client_methods:submit(input, opts)
       receiver:answered(token, made, problem)
     end
     if made or again or not request or not request.reused or problem.code ~= "invalid_request" then return made, problem end
-    again = true -- refused, and so not charged: what was uploaded long ago may be gone
+    again = true -- refused, and so not charged: what was uploaded before may be gone
+    self:warn(upload.GONE:format(problem.message))
   end
 end
 
@@ -272,7 +273,8 @@ local upload_options = { on_progress = "function", content_type = "string", agai
 ---@param opts? { on_progress?: fun(bytes: integer, total: integer), content_type?: string, again?: boolean }  on_progress: begins again
 ---  when it is tried again; content_type: what it is, instead of what its first bytes say (where these say nothing, its ending); again:
 ---  upload it though it was uploaded before
----@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
+---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean, age?: number }|nil
+---  age: seconds since it was uploaded, of one that is reused
 ---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
   check_open(self)

@@ -8,12 +8,14 @@ local input_rules = require "omni.input"
 local json = require "omni.json"
 local models = require "omni.models"
 
+local fresh <const> = 60 -- seconds for which an upload is surely there
+
 ---@class omni.Request
 ---@field model string
 ---@field input table        checked, ready to be sent
 ---@field input_text string  JSON
 ---@field body string        JSON
----@field reused boolean     a file in it was uploaded before, which may be gone by now
+---@field reused boolean     a file in it was uploaded before this call, and may be gone by now
 
 -- An asset's URL; one that could be, where only a price is asked.
 local function url_of(client, file, place, how)
@@ -27,7 +29,7 @@ local function url_of(client, file, place, how)
     problem.field, problem.message = place, place .. ": " .. problem.message
     return nil, problem
   end
-  how.reused = how.reused or sent.reused
+  how.reused = how.reused or sent.reused and sent.age > fresh
   return sent.url
 end
 

@@ -135,14 +135,14 @@ end
 
 -- --- what is there already
 
--- Where these bytes were brought before, as far as is known.
+-- Where these bytes were brought before, as far as is known, and how many seconds ago.
 local function known(client, file)
   local here = client.uploads[file.sha256]
-  if here and os.time() - here.at < days then return here.url end
+  if here and os.time() - here.at < days then return here.url, os.time() - here.at end
   local records = client:ledger()
   for _, key in ipairs(records and client.keyring or {}) do
     local row = records:row("upload", { account = key.account, sha256 = file.sha256 })
-    if row and os.time() - row.at < days then return row.url end
+    if row and os.time() - row.at < days then return row.url, os.time() - row.at end
   end
 end
 
@@ -203,21 +203,27 @@ end
 ---@param path string
 ---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  content_type: instead of what
 ---  the file looks like (such an upload isn't remembered); on_progress: begins again with each try; again: though it was before
----@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
+---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean, age?: number }|nil
+---  age: seconds since it was uploaded, of one that is reused
 ---@return omni.Error|nil
 local function send(client, path, opts)
   local file, problem = look(path, opts.content_type)
   if not file then return nil, problem end
-  local function sent(url, reused)
-    return { url = url, bytes = file.bytes, content_type = file.type, sha256 = file.sha256, reused = reused }
+  local function sent(url, age)
+    return { url = url, bytes = file.bytes, content_type = file.type, sha256 = file.sha256, reused = age ~= nil, age = age }
   end
   local busy <close> = alone(client, file) -- luacheck: ignore 211
-  local url = not opts.again and not opts.content_type and known(client, file)
-  if url then return sent(url, true) end
+  local url, age
+  if not opts.again and not opts.content_type then url, age = known(client, file) end
+  if url then return sent(url, age) end
   url, problem = bring(client, file, opts.on_progress)
   if not url then return nil, problem end
   if not opts.content_type then remember(client, file, url) end
-  return sent(url, false)
+  return sent(url)
 end
 
-return { check = check, send = send }
+---Said when a submit is made again with its files uploaded anew.
+local GONE <const> = "the service refused a submit that names files which were uploaded before (%s); nothing was charged, the files are"
+  .. " uploaded again, and it is sent once more"
+
+return { GONE = GONE, check = check, send = send }

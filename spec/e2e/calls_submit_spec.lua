@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- `omni submit`: what it may spend, what it sends, and that no task id is lost.
+local asked = require "helper.ledger"
 local cjson = require "cjson"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -231,6 +232,20 @@ describe("omni submit", function()
     assert.same({ "video/mp4", 2, 7 }, { uploaded[#uploaded].content_type, input.video_list[1].start, input.video_list[1].ends })
     assert.equal(uploaded[#uploaded].url, input.video_list[1].url)
     assert.equal(PNG, env.output("curl -s " .. input.img_urls[1]))
+  end)
+
+  it("uploads a file again that the service has no more, says so, and pays once", function()
+    serve()
+    env.write(files:file "a.png", PNG)
+    assert.equal(0, run({ "upload", "a.png" }).code)
+    asked.sqlite3(files:file "state/omni/ledger.db",
+      ("UPDATE upload SET url = '%s/files/gone.png', at = at - 86400"):format(service.url))
+    local result = run { "submit", "--prompt", "a", "--image", "a.png", "--yes" }
+    assert.equal(0, result.code, result.err)
+    assert.matches(UUID, result.out)
+    assert.matches("\nomni: the service refused a submit that names files which were uploaded before .*nothing was charged", result.err)
+    assert.not_matches("gone", last_input().img_urls[1])
+    assert.equal(1, service.submits())
   end)
 
   it("takes the input as JSON from a file or from stdin, with files relative to it; options override its fields", function()

@@ -7,6 +7,7 @@ local err = require "omni.error"
 local files = require "omni.storyboard.files"
 local film = require "omni.film"
 local loop = require "omni.loop"
+local uploads = require "omni.upload"
 
 local media_days <const> = 12  -- a clip's own URL expires after about 14 days (docs/service.md)
 local day <const> = 86400
@@ -98,9 +99,11 @@ end
 
 ---From now on nothing is taken for uploaded that an earlier run has uploaded.
 ---@param run omni.Run
-local function distrust(run)
+---@param problem omni.Error  what the service said to the submit that named it
+local function distrust(run, problem)
   if run.distrusts then return end
   run.distrusts = true
+  run.client:warn(uploads.GONE:format(problem.message))
   for key, fiber in pairs(run.making) do
     if fiber:done() then run.making[key] = nil end -- what is under way stays known, so that it can be interrupted
   end

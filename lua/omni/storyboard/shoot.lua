@@ -164,7 +164,7 @@ local function make_task(run, record, again)
   local task
   task, problem = submit_scene(run, record, input)
   if task or problem.code ~= "invalid_request" or not remembered or again then return task, problem end
-  materials.distrust(run) -- refused, and so not charged: what was uploaded long ago may be gone
+  materials.distrust(run, problem) -- refused, and so not charged: what was uploaded long ago may be gone
   return make_task(run, record, true)
 end
 
