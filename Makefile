@@ -37,10 +37,10 @@ INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core url address network system number file readiness download settings exchange exchange_result upload quiet pool client client_verbs answer echo redact task process board spawn output digest trace
-LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer file
+CORE     := core url address network system number descriptor file readiness download settings exchange exchange_result upload quiet pool client client_verbs answer echo redact task process board spawn output digest trace
+LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer descriptor file
 HOST     := main inherited streams
-LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker file
+LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker descriptor file
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
 SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
@@ -145,7 +145,7 @@ PARSER   := csrc/url.c csrc/task.c csrc/answer.c csrc/echo.c csrc/number.c csrc/
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
-	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) csrc/file.c -o build/fuzz/task $(FUZZ_LIBS)
+	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) csrc/file.c csrc/descriptor.c -o build/fuzz/task $(FUZZ_LIBS)
 	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(LISTENER:%=csrc/%.c) $(PARSER) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
 	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds

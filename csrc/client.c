@@ -7,8 +7,34 @@
 #include <string.h>
 
 #include "core_parts.h"
+#include "descriptor.h"
 
 #define CLIENT "omni.http"
+#define LOCK "omni.http.lock"
+
+// --- the lock
+
+void client_lock(lua_State *L, int arguments) {
+  lua_settop(L, arguments);
+  lua_pushvalue(L, 1);
+  if (luaL_testudata(L, 1, EXCHANGE)) lua_getiuservalue(L, 1, CLIENT_VALUE);
+  lua_getiuservalue(L, -1, 2);
+  client **lock = lua_touserdata(L, -1);
+  lua_replace(L, arguments + 1);
+  lua_settop(L, arguments + 1);
+  lua_toclose(L, arguments + 1);
+  (*lock)->locks++;
+}
+
+static int unlock(lua_State *L) {
+  client **lock = lua_touserdata(L, 1);
+  (*lock)->locks--;
+  return 0;
+}
+
+static void check_unlocked(lua_State *L, const client *c) {
+  if (c->locks) luaL_error(L, "it can't be closed while one of its own methods runs");
+}
 
 // --- opening and closing
 
@@ -28,19 +54,25 @@ client *client_check(lua_State *L) {
 static int open_client(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  client *c = lua_newuserdatauv(L, sizeof *c, 1);
+  client *c = lua_newuserdatauv(L, sizeof *c, 2);
   memset(c, 0, sizeof *c);
   c->pool.readiness = c->pool.wake = -1;
   luaL_setmetatable(L, CLIENT);
   lua_newtable(L); // anchors the exchanges that aren't closed: reference → userdata
   lua_setiuservalue(L, 2, 1);
+  client **lock = lua_newuserdatauv(L, sizeof *lock, 0);
+  *lock = c;
+  luaL_setmetatable(L, LOCK);
+  lua_setiuservalue(L, 2, 2);
   settings_take(L, &c->settings);
+  descriptor_fill_standard(); // libcurl opens descriptors, too
   if (!pool_open(&c->pool, (int)c->settings.max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
   return 1;
 }
 
 static int client_close(lua_State *L) {
   client *c = luaL_checkudata(L, 1, CLIENT);
+  check_unlocked(L, c);
   if (!c->closed) {
     close_client(c);
     lua_newtable(L);
@@ -60,6 +92,7 @@ static int client_trust(lua_State *L) {
 // network(client, url|nil) → { proxy, proxy_from, ... }: what is in force for a URL, the service's by default
 static int client_network(lua_State *L) {
   const client *c = client_check(L);
+  client_lock(L, 2);
   const char *url = luaL_optstring(L, 2, c->settings.base_url);
   luaL_argcheck(L, url, 2, "the client has no account, so there must be a URL");
   network_push(L, &c->settings.network, url);
@@ -92,9 +125,8 @@ static int client_step(lua_State *L) {
   return 0;
 }
 
-// An exchange is anchored from its start until it is closed, so it needs no finalizer; those cost more than all the rest of it.
-static void unanchor(lua_State *L, int client_index, exchange *x) {
-  lua_getiuservalue(L, client_index, 1);
+void client_unanchor(lua_State *L, exchange *x) {
+  lua_getiuservalue(L, -1, 1);
   luaL_unref(L, -1, x->anchor);
   lua_pop(L, 1);
 }
@@ -120,6 +152,7 @@ static int client_running(lua_State *L) {
 static int client_owners(lua_State *L) {
   client *c = client_check(L);
   int count = 0;
+  client_lock(L, 1);
   lua_newtable(L);
   lua_getiuservalue(L, 1, 1);
   for (exchange_state state = RUNNING; state <= DONE; state++) {
@@ -146,6 +179,7 @@ static int client_busy(lua_State *L) {
 static int exchange_result(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if (x->state != DONE && x->state != TOLD) return luaL_error(L, x->state == CLOSED ? "the exchange is closed" : "the exchange still runs");
+  client_lock(L, 2);
   return exchange_push_result(L, x);
 }
 
@@ -189,6 +223,7 @@ static int exchange_head(lua_State *L) {
   exchange *x = check_whole(L);
   lua_Integer most = luaL_checkinteger(L, 2);
   luaL_argcheck(L, most > 0 && most <= 65536, 2, "must be 1 to 65536");
+  client_lock(L, 2);
   luaL_Buffer head;
   ssize_t got = download_head(x->file, luaL_buffinitsize(L, &head, (size_t)most), (size_t)most);
   if (got < 0) return luaL_fileresult(L, 0, download_part(x->file));
@@ -225,12 +260,13 @@ static int exchange_close(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if (x->state != CLOSED && lua_getiuservalue(L, 1, CLIENT_VALUE) == LUA_TUSERDATA) {
     client *c = lua_touserdata(L, -1);
-    unanchor(L, lua_gettop(L), x);
+    check_unlocked(L, c);
+    client_unanchor(L, x);
     pool_drop(&c->pool, x);
   }
-  exchange_release(x);
   return 0;
 }
+
 
 static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events", client_events},     {"timeout", client_timeout},
                                           {"step", client_step},       {"finished", client_finished}, {"busy", client_busy},
@@ -254,6 +290,10 @@ static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, 
 }
 
 void client_open(lua_State *L) {
+  luaL_newmetatable(L, LOCK);
+  lua_pushcfunction(L, unlock);
+  lua_setfield(L, -2, "__close");
+  lua_pop(L, 1);
   make_class(L, CLIENT, client_methods, client_verbs);
   make_class(L, EXCHANGE, exchange_methods, NULL);
   lua_pushcfunction(L, open_client);

@@ -16,6 +16,8 @@
 
 // --- exchanges
 
+// Pushes an exchange, anchored already. From then on nothing of Lua's is allocated until it is started or given up, so that nothing raises
+// and leaks what it owns.
 static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
@@ -28,21 +30,28 @@ static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
   lua_setiuservalue(L, -2, CLIENT_VALUE);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, -2, OWNER);
-  return x;
-}
-
-static int start(lua_State *L, client *c, exchange *x) {
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, -2);
   x->anchor = luaL_ref(L, -2);
   lua_pop(L, 1);
+  client_check(L); // a finalizer, which may run at any allocation, may have closed it
+  return x;
+}
+
+static int start(client *c, exchange *x) {
   pool_start(&c->pool, x);
   return 1;
 }
 
-// An exchange that isn't queued yet has no finalizer to free what it owns.
-static int no_memory(lua_State *L, exchange *x) {
+static void give_up(lua_State *L, exchange *x) {
   exchange_release(x);
+  lua_pushvalue(L, 1);
+  client_unanchor(L, x);
+  lua_pop(L, 1);
+}
+
+static int no_memory(lua_State *L, exchange *x) {
+  give_up(L, x);
   return luaL_error(L, "not enough memory");
 }
 
@@ -76,7 +85,7 @@ static int client_submit(lua_State *L) {
   exchange *x = new_exchange(L, c, SUBMIT);
   set_url(L, x, c->settings.base_url, API "CreateTask");
   set_body(L, x, 3);
-  return start(L, c, x);
+  return start(c, x);
 }
 
 // Writes at most three bytes for each of text's, and a NUL.
@@ -111,7 +120,7 @@ static int client_query(lua_State *L) {
   memcpy(target, base, base_length);
   memcpy(target + base_length, path, sizeof path);
   percent_encode(target + base_length + sizeof path - 1, id, length);
-  return start(L, c, x);
+  return start(c, x);
 }
 
 // call(client, owner, method, path, body|nil) → exchange, whose result is the answer's `data`
@@ -128,7 +137,7 @@ static int client_call(lua_State *L) {
   x->method = method;
   set_url(L, x, c->settings.base_url, path);
   if (body) set_body(L, x, 5);
-  return start(L, c, x);
+  return start(c, x);
 }
 
 // --- to and from anybody, without the key
@@ -174,10 +183,10 @@ static int client_download(lua_State *L) {
     x->expected_total = offset > 0 ? total : -1;
     if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
     if (offset > 0) add_range(L, x);
-    return start(L, c, x);
+    return start(c, x);
   }
   int error = errno;
-  exchange_release(x);
+  give_up(L, x);
   lua_pushnil(L);
   if (error == EEXIST)
     lua_pushfstring(L, "%s can't be written: it is no regular file", path);
@@ -215,10 +224,10 @@ static int client_upload(lua_State *L) {
   if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
   if ((x->source = upload_open(path))) {
     x->total = upload_size(x->source);
-    return start(L, c, x);
+    return start(c, x);
   }
   int error = errno;
-  exchange_release(x);
+  give_up(L, x);
   lua_pushnil(L);
   lua_pushfstring(L, "%s can't be read: %s", path, file_problem(error));
   failure_push(L, "io", lua_tostring(L, -1), false);
@@ -240,8 +249,9 @@ static int client_post(lua_State *L) {
   set_url(L, x, url, "");
   set_body(L, x, 4);
   if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
-  return start(L, c, x);
+  return start(c, x);
 }
+
 
 const luaL_Reg client_verbs[] = {{"submit", client_submit},     {"query", client_query},   {"call", client_call},
                                  {"download", client_download}, {"upload", client_upload}, {"post", client_post},

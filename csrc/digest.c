@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "core_parts.h"
+#include "descriptor.h"
 #include "file.h"
 #include "system.h"
 
@@ -128,7 +129,7 @@ static bool start(job *j) {
   sigset_t all, before; // signals are for the thread that runs Lua
   sigfillset(&all);
   posix_fadvise(j->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-  if ((j->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) >= 0) {
+  if ((j->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) >= 0) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     error = pthread_create(&j->thread, NULL, work, j);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

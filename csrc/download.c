@@ -140,7 +140,7 @@ static void *finish(void *argument) {
 
 bool download_finish(download *file, int wake, bool replace) {
   file->replace = replace;
-  if ((file->wake = fcntl(wake, F_DUPFD_CLOEXEC, 0)) < 0) return false;
+  if ((file->wake = fcntl(wake, F_DUPFD_CLOEXEC, 3)) < 0) return false;
   atomic_store(&file->state, FINISHING);
   sigset_t all, before; // signals are for the thread that runs Lua
   sigfillset(&all);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "descriptor.h"
+
 // Sets errno for what isn't a regular file.
 static bool is_regular(const struct stat *info) {
   if (S_ISREG(info->st_mode)) return true;
@@ -19,7 +21,7 @@ int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
   // Looked at first, as opening a device can have effects; and again once it is open, as it may be another one by then.
   bool there = (flags & O_NOFOLLOW ? lstat(path, info) : stat(path, info)) == 0;
   if (there && !is_regular(info)) return -1;
-  int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode);
+  int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
   if (fd < 0) {
     if (errno == ENXIO) errno = EINVAL; // a FIFO or a socket that came between
     return -1;

@@ -10,13 +10,13 @@
 #include "ledger_worker.h"
 
 #define LEDGER "omni.ledger"
+#define BOX "omni.ledger.request"
 
 // A handle's user value is a table: request → its owner.
 typedef struct {
   worker worker;
   bool made;        // the worker must be released
   lua_Integer busy; // requests that weren't taken yet
-  request *held;    // the one that is on its way from or to Lua, which may raise for lack of memory; or NULL
 } ledger;
 
 static ledger *check(lua_State *L) {
@@ -27,6 +27,24 @@ static ledger *check_open(lua_State *L) {
   ledger *l = check(L);
   if (!l->worker.running) luaL_error(L, "the ledger is closed");
   return l;
+}
+
+// --- a request in Lua's hands
+
+// Pushes a userdata that frees the request which it comes to hold: what follows may raise for lack of memory, and run finalizers that
+// use this very ledger.
+static request **push_box(lua_State *L) {
+  request **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, BOX);
+  return box;
+}
+
+static int free_box(lua_State *L) {
+  request **box = luaL_checkudata(L, 1, BOX);
+  request_free(*box);
+  *box = NULL;
+  return 0;
 }
 
 // --- opening and closing
@@ -55,7 +73,6 @@ static int close_it(lua_State *L) {
 static int release(lua_State *L) {
   ledger *l = check(L);
   if (l->made) worker_release(&l->worker);
-  request_free(l->held);
   *l = (ledger){.made = false};
   return 0;
 }
@@ -114,20 +131,19 @@ static int start(lua_State *L) {
   if (lua_getfield(L, lua_upvalueindex(1), verb) == LUA_TNIL) return luaL_error(L, "ledger: unknown verb '%s'", verb);
   check_parameters(L, 4, 5, verb);
   lua_rawgeti(L, 5, 1);
-  request *r = request_new((int)lua_tointeger(L, -1));
+  request **box = push_box(L), *r = *box = request_new((int)lua_tointeger(L, -2));
   if (!r) return luaL_error(L, "not enough memory");
-  request_free(l->held);
-  l->held = r;
+  for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) note(L, lua_gettop(L) - 1, &r->given);
+  if (r->given.trouble) return luaL_error(L, "ledger: %s: %s", verb, r->given.trouble);
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, 2);
   lua_rawsetp(L, -2, r);
-  for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) note(L, lua_gettop(L) - 1, &r->given);
-  if (r->given.trouble) {
+  if (!l->worker.running) { // closed by a finalizer
     lua_pushnil(L);
     lua_rawsetp(L, -2, r);
-    return luaL_error(L, "ledger: %s: %s", verb, r->given.trouble);
+    check_open(L);
   }
-  l->held = NULL;
+  *box = NULL;
   l->busy++;
   worker_give(&l->worker, r);
   return 0;
@@ -170,24 +186,23 @@ static void failure_push(lua_State *L, const char *code, const char *message) {
 // ledger:finished() → owner, rows | owner, nil, failure | nothing
 static int finished(lua_State *L) {
   ledger *l = check(L);
-  request_free(l->held);
-  l->held = l->made ? worker_take(&l->worker) : NULL;
-  if (!l->held) return 0;
+  if (!l->made || !worker_has_done(&l->worker)) return 0;
+  request **box = push_box(L), *r = *box = worker_take(&l->worker);
+  if (!r) return 0;
   l->busy--;
-  lua_settop(L, 1);
   lua_getiuservalue(L, 1, 1);
-  lua_rawgetp(L, 2, l->held);
+  lua_rawgetp(L, -1, r);
   lua_pushnil(L);
-  lua_rawsetp(L, 2, l->held);
-  bool failed = l->held->failed;
+  lua_rawsetp(L, -3, r);
+  bool failed = r->failed;
   if (failed) {
     lua_pushnil(L);
-    failure_push(L, "ledger_failed", l->held->failure);
+    failure_push(L, "ledger_failed", r->failure);
   } else {
-    push_rows(L, l->held);
+    push_rows(L, r);
   }
-  request_free(l->held);
-  l->held = NULL;
+  request_free(r);
+  *box = NULL;
   return failed ? 3 : 2;
 }
 
@@ -271,6 +286,9 @@ __attribute__((visibility("default"))) int luaopen_omni_ledger(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", ledger_open}, {NULL, NULL}};
   luaL_checkversion(L);
   if (!sqlite3_threadsafe()) return luaL_error(L, "omni: this SQLite was built without threads");
+  luaL_newmetatable(L, BOX);
+  lua_pushcfunction(L, free_box);
+  lua_setfield(L, -2, "__gc");
   luaL_newmetatable(L, LEDGER);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

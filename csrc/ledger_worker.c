@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptor.h"
+
 // Nanoseconds without a request after which the main file catches up: commits that follow each other aren't held up.
 enum { REST = 20000000 };
 
@@ -87,7 +89,7 @@ bool worker_start(worker *w, const char *path) {
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&w->given, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  if (!base_init(&w->base, path) || (w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) return false;
+  if (!base_init(&w->base, path) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
   sigset_t all, before; // signals are for the thread that runs Lua
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "descriptor.h"
+
 #define LISTENER "omni.listener"
 
 enum {
@@ -48,7 +50,7 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   int yes = 1, no = 0;
   struct sockaddr_storage bound;
   socklen_t length = sizeof bound;
-  int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int fd = descriptor_raise(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   // "::" takes IPv4 too, whatever the system's default is.
   if (fd >= 0 && found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
@@ -69,6 +71,7 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
 // Orderly: takes no request any more, drops the unanswered ones, sends given answers as far as that doesn't block.
 static void stop(listener *l) {
   l->closing = true;
+  l->taken++;
   l->queue = NULL;
   l->queue_end = &l->queue;
   // libmicrohttpd ends the whole process when it is stopped with a suspended connection.
@@ -153,6 +156,7 @@ static int listener_open(lua_State *L) {
                   [PHASE_ANSWER] = o.seconds[ANSWER]},
   };
   luaL_setmetatable(L, LISTENER);
+  descriptor_fill_standard(); // libmicrohttpd opens descriptors, too
   char message[PATH_MAX + 256];
   int fd = load_tls(l, &o, message, sizeof message) ? open_socket(l, o.host, (int)o.whole[PORT], message, sizeof message) : -1;
   if (fd >= 0) {
@@ -199,9 +203,7 @@ static int step(lua_State *L) {
 
 static int next(lua_State *L) {
   listener *l = check(L);
-  if (!l->queue) return 0;
-  request_push(L, l);
-  return 1;
+  return l->queue && request_push(L, l) ? 1 : 0;
 }
 
 static int timeout(lua_State *L) {

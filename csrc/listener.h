@@ -35,6 +35,7 @@ typedef struct {
   size_t bodies;               // bytes of the bodies of `requests`
   request *requests;           // those whose connection lives
   request *queue, **queue_end; // those that are complete and wait for `next`, oldest first
+  unsigned long taken;         // counts what was taken off the queue, and its end
   double allowed[PHASES];      // seconds
   peer *first[PHASES], *last[PHASES]; // the connections of each phase: as all have the same time, the oldest is due first
   void *networks;                     // connections by address: a tree of tsearch(3)
@@ -182,8 +183,9 @@ bool head_is_token(const char *name, size_t length);
 // Makes the metatable of requests.
 void request_open(lua_State *L);
 
-// Pushes a userdata for the oldest queued request and takes it off the queue. Raises without memory, the queue untouched.
-void request_push(lua_State *L, listener *l);
+// Pushes a userdata for the oldest queued request and takes it off the queue. False when there is none. Raises without memory, the queue
+// untouched.
+bool request_push(lua_State *L, listener *l);
 
 // Wakes the suspended connection of a queued or held request, to do what `state` (answered or dropped) says.
 void request_wake(request *r, request_state state);

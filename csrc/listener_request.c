@@ -31,12 +31,19 @@ void request_wake(request *r, request_state state) {
 }
 
 // The body becomes a string of Lua's, so that the collector knows how large it is.
-void request_push(lua_State *L, listener *l) {
+bool request_push(lua_State *L, listener *l) {
   request **box = lua_newuserdatauv(L, sizeof *box, 1);
   *box = NULL;
   luaL_setmetatable(L, REQUEST);
-  request *r = l->queue;
-  lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.length);
+  request *r;
+  for (;;) {
+    if (!(r = l->queue)) return false;
+    unsigned long taken = l->taken;
+    lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.length);
+    if (l->taken == taken) break; // else a finalizer, which may run at any allocation, took the request or closed the listener
+    lua_pop(L, 1);
+  }
+  l->taken++;
   lua_setiuservalue(L, -2, 1);
   free(r->body.data);
   r->body = (bytes){.data = NULL};
@@ -46,6 +53,7 @@ void request_push(lua_State *L, listener *l) {
   r->state = REQUEST_HELD;
   r->held = true;
   *box = r;
+  return true;
 }
 
 static request *check(lua_State *L) {
@@ -160,36 +168,54 @@ static fault check_fault(lua_State *L, int index) {
   return f;
 }
 
-static const char *check_header(lua_State *L, const char *name, size_t length, int value) {
+// Pushes the value at `value`, a number as a string. Numbers and strings only: luaL_tolstring would call __tostring.
+static void push_header(lua_State *L, const char *name, size_t length, int value) {
   if (!head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
   if (ascii_is(name, "content-length") || ascii_is(name, "transfer-encoding"))
     luaL_error(L, "request: the header '%s' is set by the listener", name);
   if (lua_type(L, value) != LUA_TSTRING && lua_type(L, value) != LUA_TNUMBER)
     luaL_error(L, "request: the header '%s' must be a string or a number", name);
   size_t size;
-  const char *text = luaL_tolstring(L, value, &size);
+  lua_pushvalue(L, value);
+  const char *text = lua_tolstring(L, -1, &size);
   if (size == 0) luaL_error(L, "request: the header '%s' is empty", name);
   for (size_t i = 0; i < size; i++)
     if (((unsigned char)text[i] < 32 && text[i] != '\t') || text[i] == 127)
       luaL_error(L, "request: the header '%s' holds a control character", name);
-  return text;
 }
 
-// Checks the headers at `index`, and adds them to `response` unless that is NULL.
-static void each_header(lua_State *L, int index, struct MHD_Response *response) {
-  size_t all = 0;
+// Checks the headers at `index` and pushes them as a list: name, value, name, value, ... of strings.
+static void push_headers(lua_State *L, int index) {
+  size_t all = 0, length, size;
+  lua_Integer count = 0;
+  lua_newtable(L);
+  int list = lua_gettop(L);
   if (lua_isnoneornil(L, index)) return;
   luaL_checktype(L, index, LUA_TTABLE);
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 2)) {
-    size_t length;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "request: the names of an answer's headers must be strings");
     const char *name = lua_tolstring(L, -2, &length);
-    const char *value = check_header(L, name, length, lua_absindex(L, -1)); // pushes it
-    all += length + strlen(value) + 4;
+    push_header(L, name, length, lua_absindex(L, -1));
+    lua_tolstring(L, -1, &size);
+    all += length + size + 4;
     if (all > MOST_ANSWER_HEADERS) luaL_error(L, "request: an answer's headers must not exceed %d bytes", MOST_ANSWER_HEADERS);
-    if (response && MHD_add_response_header(response, name, value) != MHD_YES)
-      luaL_error(L, "request: the header '%s' can't be sent", name);
+    lua_rawseti(L, list, count + 2);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, list, count + 1);
+    count += 2;
   }
+}
+
+// Adds the headers in a list of push_headers. Allocates nothing of Lua's, so that nobody's finalizer runs meanwhile.
+static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
+  for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TSTRING; i += 2) {
+    const char *name = lua_tostring(L, -1);
+    lua_rawgeti(L, list, i + 1);
+    if (MHD_add_response_header(response, name, lua_tostring(L, -1)) != MHD_YES)
+      luaL_error(L, "request: the header '%s' can't be sent", name);
+    lua_pop(L, 2);
+  }
+  lua_pop(L, 1);
 }
 
 // A connection whose peer has reset it; one that only finished its sending may still wait for the answer.
@@ -204,7 +230,7 @@ static int answer(lua_State *L) {
   lua_settop(L, 5);
   lua_Integer status = luaL_checkinteger(L, 2);
   luaL_argcheck(L, status >= 200 && status <= 999, 2, "an HTTP status from 200 to 999 expected");
-  each_header(L, 3, NULL);
+  push_headers(L, 3); // at 6
   fault f = check_fault(L, 5);
   const char *file = NULL, *why = NULL;
   lua_Integer offset = 0, length = -1;
@@ -223,6 +249,7 @@ static int answer(lua_State *L) {
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
+  // From here to request_wake nothing of Lua's is allocated: a finalizer might close the listener.
   // Kept with the request at once: what raises below leaks nothing. One is left from an earlier call that raised.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
@@ -238,7 +265,7 @@ static int answer(lua_State *L) {
     return 2;
   }
   if (!r->response) return luaL_error(L, "not enough memory");
-  each_header(L, 3, r->response);
+  add_headers(L, 6, r->response);
   r->status = (unsigned)status;
   r->end = f.end;
   request_wake(r, REQUEST_ANSWERED);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "quiet.h"
 #include "readiness.h"
 
@@ -69,7 +70,7 @@ static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_s
   pool *p = slot->pool;
   (void)purpose;
   if (!exchange_may_connect(slot->exchange, &address->addr)) return CURL_SOCKET_BAD; // libcurl goes on to the host's next address
-  int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  int fd = descriptor_raise(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
   watched_fd *w = fd >= 0 ? watched(p, fd) : NULL;
   if (w) *w = (watched_fd){.ours = true};
   return fd;
@@ -249,7 +250,7 @@ void pool_drop(pool *p, exchange *x) {
 
 bool pool_open(pool *p, int max_connections) {
   p->due = -1;
-  p->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  p->wake = descriptor_raise(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   p->readiness = readiness_make();
   if (p->wake < 0 || p->readiness < 0 || !readiness_watch(p->readiness, p->wake, READ_READY, false)) return false;
   if (!(p->multi = curl_multi_init())) {
@@ -276,8 +277,8 @@ void pool_close(pool *p) {
   }
   if (p->multi) curl_multi_cleanup(p->multi); // closes the sockets, through on_close
   p->multi = NULL;
-  if (p->readiness > 0) close(p->readiness);
-  if (p->wake > 0) close(p->wake);
+  if (p->readiness >= 0) close(p->readiness);
+  if (p->wake >= 0) close(p->wake);
   p->readiness = p->wake = -1;
   free(p->watched);
   p->watched = NULL;

@@ -19,6 +19,7 @@
 
 #include "ascii.h"
 #include "core_parts.h"
+#include "descriptor.h"
 #include "output.h"
 #include "process.h"
 #include "readiness.h"
@@ -98,7 +99,7 @@ static spawn_failure begin(process *p, spawn_what *what, bool pipe_out, bool pip
   if (what->out >= 0) close(what->out);
   if (what->err >= 0) close(what->err);
 #ifdef SYS_pidfd_open
-  if (p->pid > 0) p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+  if (p->pid > 0) p->pidfd = descriptor_raise((int)syscall(SYS_pidfd_open, p->pid, 0));
   if (p->pidfd >= 0 && !readiness_watch(p->readiness, p->pidfd, READ_READY, false)) {
     close(p->pidfd);
     p->pidfd = -1;
@@ -168,16 +169,21 @@ static char **check_environment(lua_State *L) {
   if (!lua_istable(L, -1)) luaL_error(L, "process: environment must be a table, not a %s", luaL_typename(L, -1));
   int given = lua_gettop(L), anchor = given + 1;
   size_t total = 0, count = 0;
-  for (char **entry = environ; entry && *entry; entry++) total++;
+  for (size_t i = 0; environ && environ[i]; i++) total++;
   for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) total++;
   lua_newtable(L);
   char **all = lua_newuserdatauv(L, (total + 1) * sizeof *all, 0);
-  for (char **entry = environ; entry && *entry; entry++) {
-    lua_pushlstring(L, *entry, strcspn(*entry, "="));
+  // `environ` is read anew each time: a finalizer, which may run at any allocation, may set a variable.
+  for (size_t i = 0; environ && environ[i] && count < total; i++) {
+    lua_pushstring(L, environ[i]);
+    const char *entry = lua_tostring(L, -1);
+    lua_pushlstring(L, entry, strcspn(entry, "="));
     bool replaced = lua_rawget(L, given) != LUA_TNIL;
     lua_pop(L, 1);
-    if (replaced || is_secret(*entry)) continue;
-    lua_pushstring(L, *entry);
+    if (replaced || is_secret(entry)) {
+      lua_pop(L, 1);
+      continue;
+    }
     append(L, anchor, all, &count, "an environment variable");
   }
   for (lua_pushnil(L); lua_next(L, given) && count < total;) {
@@ -210,11 +216,9 @@ static void check_names(lua_State *L) {
   static const char *const known[] = {"directory", "stdout", "stderr", "max_output", "environment", "max_memory"};
   for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
     size_t i = 0, all = sizeof known / sizeof *known;
-    lua_pushvalue(L, -2);
-    const char *name = luaL_tolstring(L, -1, NULL);
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
     while (i < all && strcmp(name, known[i]) != 0) i++;
     if (i == all) luaL_error(L, "process: unknown option '%s'", name);
-    lua_pop(L, 2);
   }
 }
 

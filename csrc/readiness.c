@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #include "core_parts.h"
+#include "descriptor.h"
 
 enum { AT_ONCE = 64 };
 
 int readiness_make(void) {
-  return epoll_create1(EPOLL_CLOEXEC);
+  return descriptor_raise(epoll_create1(EPOLL_CLOEXEC));
 }
 
 bool readiness_watch(int readiness, int fd, int what, bool known) {

@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #endif
 
+#include "descriptor.h"
+
 extern char **environ;
 
 // It doesn't outlive us, however we end (strictly: the thread that started it).
@@ -98,11 +100,8 @@ spawn_failure spawn(const spawn_what *what, pid_t *pid) {
 bool spawn_pipe(int ends[2]) {
   if (pipe2(ends, O_CLOEXEC) != 0) return false;
   for (int i = 0; i < 2; i++) {
-    if (ends[i] > 2) continue;
-    int higher = fcntl(ends[i], F_DUPFD_CLOEXEC, 3), error = errno;
-    close(ends[i]);
-    ends[i] = higher;
-    if (higher >= 0) continue;
+    if ((ends[i] = descriptor_raise(ends[i])) >= 0) continue;
+    int error = errno;
     close(ends[1 - i]);
     errno = error;
     return false;

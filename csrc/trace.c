@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "client.h"
 #include "core_parts.h"
-#include "exchange.h"
 
 static void set_string(lua_State *L, const char *name, const char *value) {
   if (!value || !*value) return;
@@ -39,6 +39,7 @@ static const struct {
 static int trace(lua_State *L) {
   const exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   luaL_argcheck(L, x->state == DONE || x->state == TOLD, 1, "still runs, or is closed");
+  client_lock(L, 1);
   lua_newtable(L);
   if (!x->slot) return 1;
   char *address = NULL;
