@@ -59,7 +59,8 @@ facts.files = {
   { name = "~/.config/omni/keys",
     text = "API keys, a line each: `KEY` or `KEY=N` (N tasks in flight at most), `#` for comments; mode 600" },
   { name = "~/.crun/.env", text = "a line `CRUN_API_KEY=ak_...`, as the service's own client keeps it; mode 600" },
-  { name = "~/.local/state/omni/ledger.db", text = "the ledger: every submit, what it cost, where its files are" },
+  { name = "~/.local/state/omni/ledger.db",
+    text = "the ledger: every submit, what it cost, where its files are; with `-wal`, `-shm` and `-alive` beside it" },
   { name = "BOARD.omni", text = "a board's output: `media`, the film, `report.html`; in its folder `sandbox` what a rehearsal made" },
 }
 
