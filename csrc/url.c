@@ -46,10 +46,10 @@ static char *encode(char *out, const char *text, size_t length) {
   return out;
 }
 
-// Sets *host to the ASCII form of the URL's host, in lower case. libidn2 reads UTF-8 only under a locale that says so; the thread has it for
-// this one call, so that the host program's locale doesn't decide, nor is changed.
+// Sets *host to the ASCII form of the URL's host, in lower case. libidn2 reads UTF-8 only under a locale that says so; the thread has it
+// for this one call, so that the host program's locale doesn't decide, nor is changed.
 static const char *ascii_host(CURLU *parts, char **host) {
-  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK) return bad_host;
+  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host; // it was decoded already
   bool ascii = true;
   for (const char *at = *host; *at; at++) ascii = ascii && (unsigned char)*at < 0x80;
   if (!ascii) {
@@ -71,14 +71,16 @@ static const char *ascii_host(CURLU *parts, char **host) {
   return NULL;
 }
 
-// A name that ends in a number must be an IPv4 address, or resolvers and browsers disagree about what it is.
+// A name is of letters, digits, "-" and "_", and has no empty parts. One that ends in a number must be an IPv4 address, or resolvers and
+// browsers disagree about what it is.
 static bool host_is_sound(const char *host) {
   if (*host == '[') return true; // checked by libcurl
   struct in_addr address;
   const char *dot = strrchr(host, '.'), *last = dot ? dot + 1 : host;
   bool number = *last && (strspn(last, "0123456789") == strlen(last) ||
                           (strncmp(last, "0x", 2) == 0 && strspn(last + 2, "0123456789abcdef") == strlen(last + 2)));
-  return *host && (!number || inet_pton(AF_INET, host, &address) == 1);
+  if (*host == '.' || *last == '\0' || strstr(host, "..") || host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.")]) return false;
+  return !number || inet_pton(AF_INET, host, &address) == 1;
 }
 
 // Sets the URL's host to its normal form. Twice, as the ASCII form of an international host may be an IP address, which libcurl

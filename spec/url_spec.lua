@@ -50,7 +50,9 @@ describe("core.normalize_url", function()
     "data:image/png;base64,AA==", http },
     { "javascript:alert(1)", http }, { "http://user@host.example/", user }, { "http://user:secret@host.example/", user },
     { "http://@host.example/", user }, { "http://host.example\\@evil.example/", host }, { "http://ho st/", host },
-    { 'http://a"b/', host }, { "http://a%00b/", host }, { "http://a%2fb/", host }, { "http://256.1.1.1/", host }, {
+    { 'http://a"b/', host }, { "http://a..b/", host }, { "http://a../", host }, { "http://.a/", host }, { "http://a~b/", host },
+    { "http://a%2561/", host },
+    { "http://a%00b/", host }, { "http://a%2fb/", host }, { "http://256.1.1.1/", host }, {
     "http://1.2.3.4.5/", host },
     { "http://host.0x7f/", host }, { "http://[::1/", host }, { "http://[::g]/", host }, { "http://:80/", host },
     { "http://host:0/", port }, { "http://host:65536/", port }, { "http://host:a/", port },
@@ -67,6 +69,31 @@ describe("core.normalize_url", function()
       assert.equal(row[2], why)
     end)
   end
+
+  it("gives a form that it leaves as it is, whatever it is made of", function()
+    local parts = {
+      "a", "b.c", "127.0.0.1", "0x7f", "1", ".", "..", "/", "//", "?", "#", "%", "%41", "%2e", "%00", " ", "é", "。", "１", "[::1]", "[", "]",
+      ":", "80", "443", "0", "@", "\\", "x", "localhost", '"', "{", "[fe80::1%25lo]", "xn--", "-", "_", "~", "\t", "日本", "İ", "ß", ";", "&",
+    }
+    math.randomseed(7)
+    local count = 0
+    for _ = 1, 20000 do
+      local words = { math.random() < 0.5 and "http://" or "HTTPS://" }
+      for i = 2, math.random(2, 9) do words[i] = parts[math.random(#parts)] end
+      local text = table.concat(words)
+      local url, why = core.normalize_url(text)
+      assert.equal("string", type(url or why))
+      if url then
+        count = count + 1
+        assert.matches("^https?://[%w%-_.:%%%[%]]+[/?#]", url)
+        assert.is_nil(url:find "[^!-~]", text)
+        assert.equal(url, core.normalize_url(url), text)
+        assert.equal(url, core.resolve_url("http://host.example/a", url))
+      end
+      core.resolve_url("http://host.example/a", text)
+    end
+    assert.is_true(count > 1000)
+  end)
 
   it("refuses what isn't a string", function()
     for _, value in ipairs { 1, true, {} } do assert.equal("must be a string", select(2, core.normalize_url(value))) end
