@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "file.h"
+
 #ifndef LEDGER_SCHEMA // the specs bring another one, to have versions to migrate from and to
 #define LEDGER_SCHEMA "ledger_schema.h"
 #endif
@@ -222,7 +224,7 @@ static bool take_session(base *b, request *r) {
   bool taken = session_take(&b->session, file);
   int error = errno;
   free(file);
-  if (!taken) return base_fail(b, r, "can't be opened: its session file, with -alive behind the name, can't be used: %s", strerror(error));
+  if (!taken) return base_fail(b, r, "can't be opened: its session file, with -alive behind the name, can't be used: %s", file_problem(error));
   int code = session_register(&b->session, b->db);
   return code == SQLITE_OK || base_fail_code(b, r, "can't be opened", code);
 }

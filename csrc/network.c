@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "ascii.h"
 #include "settings.h"
@@ -45,6 +46,10 @@ void network_take(lua_State *L, network_settings *n) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
+  // libcurl opens it when a connection begins, and would wait for a pipe's other end.
+  struct stat info;
+  if (n->ca_file && stat(n->ca_file, &info) == 0 && S_ISFIFO(info.st_mode))
+    luaL_error(L, "the certificates of %s can't be used: %s is a pipe, not a file", n->ca_file_from, n->ca_file);
   int type = lua_getfield(L, 1, "allow_private_networks");
   if (type != LUA_TNIL && type != LUA_TBOOLEAN) luaL_error(L, "option 'allow_private_networks' must be a boolean");
   n->allow_private = type == LUA_TNIL ? is_true(getenv("OMNI_ALLOW_PRIVATE_NETWORKS")) : lua_toboolean(L, -1);

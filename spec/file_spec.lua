@@ -2,6 +2,7 @@
 -- Files that somebody else may have put there: opened without waiting, and only when they are regular files.
 local core = require "omni.core"
 local env = require "helper.env"
+local omni = require "omni"
 local paths = require "omni.paths"
 
 local directory
@@ -75,6 +76,22 @@ describe("a foreign file", function()
     assert.is_nil(lock)
     assert.matches("it is not a regular file", message)
     assert.is_nil(core.lock(file "folder"))
+  end)
+
+  it("isn't waited for as certificates, as keys, or as a ledger's session", function()
+    make "mkfifo pipe && mkdir -p .crun && mkfifo -m 600 .crun/.env ledger.db-alive"
+    local none, why = omni.client { base_url = "https://127.0.0.1:1", api_key = ("k"):rep(20), ca_file = file "pipe" }
+    assert.is_nil(none)
+    assert.matches("certificates of the option ca_file can't be used: .*/pipe is a pipe", tostring(why))
+    local code = 'print(select(2, require "omni".client { base_url = "http://127.0.0.1:1" }))'
+    local told = env.output(("env -u CRUN_API_KEY -u CRUN_API_KEYS -u XDG_CONFIG_HOME HOME=%s timeout 60 %s -e %s 2>&1"):format(
+      env.quote(directory.path), env.lua, env.quote(code)))
+    assert.matches("%.env: it is not a regular file", told)
+    local client <close> = omni.client { base_url = "http://127.0.0.1:1", api_key = ("k"):rep(20), ledger = file "ledger.db",
+      retry_for = 0 }
+    local task, err = client:submit { prompt = "x" }
+    assert.same({ nil, "ledger_failed" }, { task, err.code })
+    assert.matches("it is not a regular file", err.message)
   end)
 
   it("steps aside under the first name that is free, and comes back", function()

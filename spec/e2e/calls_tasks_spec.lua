@@ -254,6 +254,28 @@ describe("omni", function()
     assert.same({ "here" }, files:names())
   end)
 
+  it("fetch keeps no login page and no JSON, says what came instead, and takes it with --any", function()
+    local server <close> = hostile.start()
+    local answer = { code = 200, message = "success", data = { task_id = "t-1", status = "success",
+      result = { media_urls = { server.url .. "/m/one.mp4" } } } }
+    local words = '{"words":["a","b"]}'
+    server:script {
+      { method = "GET", target = "/m/one", turns = { { hostile.answer("200 OK", "<html>Sign in\27[31m</html>", {}) },
+        { hostile.answer("200 OK", words) } } },
+      GET = { { hostile.json(cjson.encode(answer)) } },
+    }
+    local given = { directory = files.path,
+      environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_" .. ("0"):rep(32), XDG_STATE_HOME = files:file "state" } }
+    local function fetch(...) return program.run({ "fetch", "t-1", "--out", "here", ... }, given) end
+    local result = fetch()
+    assert.equal(1, result.code)
+    assert.matches('no picture, film or sound: it is a page of HTML, SVG or XML: "<html>Sign in%?%[31m', result.err)
+    assert.matches("JSON", fetch().err)
+    assert.equal("", env.output("ls -A " .. env.quote(files:file "here")))
+    assert.equal(0, fetch("--any").code)
+    assert.equal(words, env.read(files:file "here/t-1.mp4"))
+  end)
+
   it("fetch says why there is nothing to fetch, and that a folder can't be made", function()
     serve("--fault", "no-media:match=empty", "--fault", "fail:match=bad")
     local empty, bad, good = submit "empty", submit "bad", submit "good"

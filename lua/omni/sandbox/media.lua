@@ -66,7 +66,7 @@ end
 -- --- files
 
 local function write_file(path, text)
-  local file, message = io.open(path, "wb")
+  local file, message = core.open(path, "x")
   if not file then return nil, message end
   local written
   written, message = file:write(text)

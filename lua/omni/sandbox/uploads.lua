@@ -84,7 +84,7 @@ local Store_methods = {}
 local Store_mt = { __name = "omni.sandbox.store", __index = Store_methods }
 
 local function write(path, bytes)
-  local file, message = io.open(path, "wb")
+  local file, message = core.open(path, "x")
   if not file then return nil, message end
   local fine
   fine, message = file:write(bytes)
