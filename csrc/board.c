@@ -20,6 +20,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "argument.h"
 #include "core_parts.h"
 #include "file.h"
 #include "process.h"
@@ -91,9 +92,8 @@ static const char *refusal(const char *real, const char *folder) {
 
 // open(path) → a file for reading, or nil, what is wrong. Relative paths begin at the board's folder.
 static int open_beside(lua_State *L) {
-  const char *given = luaL_checkstring(L, 1), *folder = lua_tostring(L, lua_upvalueindex(1));
+  const char *given = argument_text(L, 1), *folder = lua_tostring(L, lua_upvalueindex(1));
   lua_settop(L, 1);
-  luaL_argcheck(L, strlen(given) == lua_rawlen(L, 1), 1, "holds a zero byte");
   const char *path = *given == '/' ? given : lua_pushfstring(L, "%s/%s", folder, given);
   luaL_Stream *file = lua_newuserdatauv(L, sizeof *file, 0);
   file->closef = NULL;
@@ -174,7 +174,7 @@ static int start(lua_State *L) {
   b.argument = luaL_checklstring(L, 2, &b.argument_size);
   luaL_checktype(L, 3, LUA_TTABLE);
   lua_getfield(L, 3, "folder");
-  b.folder = luaL_checkstring(L, -1);
+  b.folder = argument_text(L, -1);
   lua_getfield(L, 3, "cpu_seconds");
   b.seconds = luaL_checknumber(L, -1);
   lua_getfield(L, 3, "max_memory");

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "argument.h"
 #include "core_parts.h"
 #include "descriptor.h"
 
@@ -93,7 +94,7 @@ static int client_trust(lua_State *L) {
 static int client_network(lua_State *L) {
   const client *c = client_check(L);
   client_lock(L, 2);
-  const char *url = luaL_optstring(L, 2, c->settings.base_url);
+  const char *url = argument_text_or(L, 2, c->settings.base_url);
   luaL_argcheck(L, url, 2, "the client has no account, so there must be a URL");
   network_push(L, &c->settings.network, url);
   return 1;

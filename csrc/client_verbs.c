@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "argument.h"
 #include "file.h"
 #include "task.h"
 
@@ -128,7 +129,7 @@ static int client_call(lua_State *L) {
   client *c = check_account(L);
   static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
   const char *method = methods[luaL_checkoption(L, 3, NULL, methods)];
-  const char *path = luaL_checkstring(L, 4);
+  const char *path = argument_text(L, 4);
   const char *body = luaL_optstring(L, 5, NULL);
   bool fine = path[0] == '/';
   for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
@@ -167,14 +168,11 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
 // failure at once. offset and stamp: what an earlier try left of PATH.part; validator and total: what the server said of the file then.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
-  size_t length;
-  const char *url = luaL_checklstring(L, 3, &length);
-  const char *path = luaL_checkstring(L, 4);
+  const char *url = argument_text(L, 3), *path = argument_text(L, 4);
   lua_Integer offset = luaL_optinteger(L, 5, 0);
-  const char *stamp = luaL_optstring(L, 6, NULL), *validator = luaL_optstring(L, 7, NULL);
+  const char *stamp = argument_text_or(L, 6, NULL), *validator = argument_text_or(L, 7, NULL);
   lua_Integer total = luaL_optinteger(L, 8, -1);
   luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
-  luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
   if (push_if_refused(L, c, url)) return 2;
   exchange *x = new_exchange(L, c, DOWNLOAD);
   set_url(L, x, url, "");
@@ -211,11 +209,7 @@ static bool is_media_type(const char *text) {
 // The file is PUT to the URL, without the key. Safe to repeat.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
-  size_t url_length, path_length;
-  const char *url = luaL_checklstring(L, 3, &url_length), *path = luaL_checklstring(L, 4, &path_length);
-  const char *type = luaL_checkstring(L, 5);
-  luaL_argcheck(L, strlen(url) == url_length, 3, "a URL holds no NUL");
-  luaL_argcheck(L, strlen(path) == path_length, 4, "a path holds no NUL");
+  const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
   if (push_if_refused(L, c, url)) return 2;
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
@@ -239,10 +233,8 @@ static int client_upload(lua_State *L) {
 // the beginning of what was said. Sent at most once, without the key; a redirect isn't followed.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
-  size_t length;
-  const char *url = luaL_checklstring(L, 3, &length), *type = luaL_checkstring(L, 5);
+  const char *url = argument_text(L, 3), *type = argument_text(L, 5);
   luaL_checkstring(L, 4);
-  luaL_argcheck(L, strlen(url) == length, 3, "a URL holds no NUL");
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
   exchange *x = new_exchange(L, c, POST);

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "argument.h"
 #include "core_parts.h"
 #include "descriptor.h"
 #include "file.h"
@@ -151,9 +152,7 @@ static int push_problem(lua_State *L, const job *j) {
 
 // digest(path) → job | nil, message
 static int make(lua_State *L) {
-  size_t length;
-  const char *path = luaL_checklstring(L, 1, &length);
-  luaL_argcheck(L, strlen(path) == length, 1, "must not contain a NUL");
+  const char *path = argument_text(L, 1);
   job *j = memset(lua_newuserdatauv(L, sizeof *j, 0), 0, sizeof *j);
   j->fd = j->wake = -1;
   luaL_setmetatable(L, DIGEST);

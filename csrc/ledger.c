@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "argument.h"
 #include "ledger_worker.h"
 
 #define LEDGER "omni.ledger"
@@ -51,9 +52,8 @@ static int free_box(lua_State *L) {
 
 // open(path) → ledger. Touches nothing yet.
 static int ledger_open(lua_State *L) {
-  size_t length;
-  const char *path = luaL_checklstring(L, 1, &length);
-  luaL_argcheck(L, length > 0 && strlen(path) == length, 1, "must be a file's path, without a NUL");
+  const char *path = argument_text(L, 1);
+  luaL_argcheck(L, *path, 1, "must be a file's path");
   ledger *l = lua_newuserdatauv(L, sizeof *l, 1);
   *l = (ledger){.made = false};
   luaL_setmetatable(L, LEDGER);

@@ -79,7 +79,7 @@ static const char *get_text(lua_State *L, const char *name) {
   if (lua_getfield(L, 1, name) == LUA_TNIL) return NULL;
   if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "listener.open: '%s' must be a string", name);
   const char *text = lua_tolstring(L, -1, &length);
-  if (strlen(text) != length) luaL_error(L, "listener.open: '%s' holds a NUL", name);
+  if (strlen(text) != length) luaL_error(L, "listener.open: '%s' must not contain a NUL", name);
   return text;
 }
 

@@ -238,10 +238,10 @@ static int answer(lua_State *L) {
     listener_check_keys(L, 4, known, "request");
     offset = count_field(L, 4, "offset", 0);
     length = count_field(L, 4, "length", -1);
-    size_t size;
     lua_getfield(L, 4, "file"); // stays on the stack: anchored
+    size_t size;
     file = luaL_checklstring(L, -1, &size);
-    luaL_argcheck(L, strlen(file) == size, 4, "'file' holds a NUL");
+    luaL_argcheck(L, strlen(file) == size, 4, "'file' must not contain a NUL");
   } else if (!lua_isnil(L, 4)) {
     luaL_checkstring(L, 4);
   }

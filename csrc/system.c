@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "argument.h"
 #include "core_parts.h"
 #include "file.h"
 
@@ -165,14 +166,6 @@ static int terminal(lua_State *L) {
 
 // --- files
 
-// A string without NUL: the system would silently read only its beginning.
-static const char *check_path(lua_State *L, int argument) {
-  size_t length;
-  const char *path = luaL_checklstring(L, argument, &length);
-  luaL_argcheck(L, strlen(path) == length, argument, "must not contain a NUL");
-  return path;
-}
-
 void system_stamp(const struct stat *status, char stamp[STAMP_SIZE]) {
   snprintf(stamp, STAMP_SIZE, "%jx:%jx:%jx:%jx.%lx:%jx.%lx", (uintmax_t)status->st_dev, (uintmax_t)status->st_ino,
            (uintmax_t)status->st_size, (uintmax_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec, (uintmax_t)status->st_ctim.tv_sec,
@@ -196,7 +189,7 @@ static int close_stream(lua_State *L) {
 // open(path, "r" or "x") → a file of Lua's | nil, message, errno
 static int open_file(lua_State *L) {
   static const char *const modes[] = {"r", "x", NULL};
-  const char *path = check_path(L, 1);
+  const char *path = argument_text(L, 1);
   bool reads = luaL_checkoption(L, 2, "r", modes) == 0;
   luaL_Stream *stream = lua_newuserdatauv(L, sizeof *stream, 0);
   stream->closef = NULL; // closed, for now
@@ -218,12 +211,12 @@ static int open_file(lua_State *L) {
 
 // rename_new(from, to) → true | nil, message, errno
 static int rename_new(lua_State *L) {
-  const char *from = check_path(L, 1), *to = check_path(L, 2);
+  const char *from = argument_text(L, 1), *to = argument_text(L, 2);
   return luaL_fileresult(L, file_rename_new(from, to), to);
 }
 
 static int file_status(lua_State *L) {
-  const char *path = check_path(L, 1);
+  const char *path = argument_text(L, 1);
   struct stat status;
   char stamp[STAMP_SIZE];
   if (stat(path, &status) != 0) return luaL_fileresult(L, 0, path);
@@ -243,7 +236,7 @@ static int file_status(lua_State *L) {
 }
 
 static int make_directory(lua_State *L) {
-  const char *path = check_path(L, 1);
+  const char *path = argument_text(L, 1);
   lua_Integer mode = luaL_optinteger(L, 2, 0777);
   luaL_argcheck(L, mode >= 0 && mode <= 07777, 2, "must be permissions");
   bool made = mkdir(path, (mode_t)mode) == 0;
@@ -257,7 +250,7 @@ static int make_directory(lua_State *L) {
 
 // The absolute path of a file that is there, without links in it.
 static int real_path(lua_State *L) {
-  const char *path = check_path(L, 1);
+  const char *path = argument_text(L, 1);
   char found[PATH_MAX];
   if (!realpath(path, found)) return luaL_fileresult(L, 0, path);
   lua_pushstring(L, found);
@@ -266,12 +259,12 @@ static int real_path(lua_State *L) {
 
 // Gives a file a second name; never replaces what is there.
 static int link_file(lua_State *L) {
-  const char *from = check_path(L, 1), *to = check_path(L, 2);
+  const char *from = argument_text(L, 1), *to = argument_text(L, 2);
   return luaL_fileresult(L, link(from, to) == 0, to);
 }
 
 static int make_temporary_directory(lua_State *L) {
-  const char *prefix = check_path(L, 1);
+  const char *prefix = argument_text(L, 1);
   luaL_argcheck(L, !strchr(prefix, '/'), 1, "must be a name, not a path");
   const char *parent = getenv("TMPDIR");
   if (!parent || !*parent) parent = "/tmp";
@@ -284,7 +277,7 @@ static int make_temporary_directory(lua_State *L) {
 }
 
 static int remove_path(lua_State *L) {
-  const char *path = check_path(L, 1);
+  const char *path = argument_text(L, 1);
   return luaL_fileresult(L, remove(path) == 0, path);
 }
 
@@ -300,7 +293,7 @@ static int lock_release(lua_State *L) {
 
 // lock(path) → lock | nil, message, errno. The file is made when it isn't there, and stays.
 static int lock(lua_State *L) {
-  const char *path = check_path(L, 1);
+  const char *path = argument_text(L, 1);
   int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
   *fd = -1;
   luaL_setmetatable(L, LOCK);

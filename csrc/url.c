@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "argument.h"
 #include "ascii.h"
 #include "core_parts.h"
 
@@ -274,7 +275,7 @@ static int normalize_base_url(lua_State *L) {
 // resolve_url(base, location) → url | nil, what it must be
 static int resolve_url(lua_State *L) {
   size_t length;
-  const char *base = luaL_checkstring(L, 1), *location = luaL_checklstring(L, 2, &length), *why;
+  const char *base = argument_text(L, 1), *location = luaL_checklstring(L, 2, &length), *why;
   luaL_Buffer room;
   luaL_buffinitsize(L, &room, MAX_URL);
   char *url = url_resolve(base, location, length, &why);
@@ -283,7 +284,7 @@ static int resolve_url(lua_State *L) {
 
 // is_loopback(host or URL) → boolean
 static int is_loopback(lua_State *L) {
-  const char *text = luaL_checkstring(L, 1);
+  const char *text = argument_text(L, 1);
   lua_pushboolean(L, strstr(text, "://") ? url_is_loopback(text) : host_is_loopback(text));
   return 1;
 }

@@ -111,9 +111,8 @@ describe("a ledger isn't opened", function()
   end)
 
   it("when its path can't be one", function()
-    for _, path in ipairs { "", "a\0b" } do
-      assert.error_matches(function() ledger.open(path) end, "must be a file's path, without a NUL")
-    end
+    assert.error_matches(function() ledger.open "" end, "must be a file's path")
+    assert.error_matches(function() ledger.open "a\0b" end, "must not contain a NUL")
     assert.has_error(function() ledger.open() end)
   end)
 

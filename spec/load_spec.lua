@@ -160,6 +160,6 @@ return storyboard {
   end)
 
   it("must be named by a string", function()
-    assert.has_error(function() load_board(nil) end, "load_storyboard: the path must be a string, not nothing")
+    assert.has_error(function() load_board(nil) end, "omni.load_storyboard: expected a path, got nil")
   end)
 end)

@@ -138,7 +138,7 @@ describe("an upload", function()
   it("raises for what it can't take", function()
     local client = storage.client(server.url)
     for _, wrong in ipairs { 5, "", "a\0b", {} } do
-      assert.error_matches(function() client:upload(wrong) end, "^client:upload: a path is due")
+      assert.error_matches(function() client:upload(wrong) end, "^client:upload: expected a path, got ")
     end
     assert.error_matches(function() client:upload(path, { on_progres = print }) end, "did you mean 'on_progress'")
     for _, wrong in ipairs { "png", "image/png\r\nX: y", "image/", "image/png; q=1" } do

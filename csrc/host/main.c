@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../argument.h"
 #include "inherited.h"
 #include "streams.h"
 
@@ -230,7 +231,7 @@ static int output_failed(lua_State *L) {
 
 // host.setenv(name, value): for this process and its children
 static int set_environment(lua_State *L) {
-  return luaL_fileresult(L, setenv(luaL_checkstring(L, 1), luaL_checkstring(L, 2), 1) == 0, NULL);
+  return luaL_fileresult(L, setenv(argument_text(L, 1), argument_text(L, 2), 1) == 0, NULL);
 }
 
 static int open_host(lua_State *L) {

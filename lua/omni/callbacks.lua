@@ -154,14 +154,14 @@ Receiver_mt.__close = Receiver_methods.close
 -- --- opening
 
 local known = {
-  client = "any", listen = "any", public_url = "string", poll = "seconds", on_event = "function", tls_certificate = "string",
-  tls_key = "string",
+  client = "any", listen = "any", public_url = "string", poll = "seconds", on_event = "function", tls_certificate = "path",
+  tls_key = "path",
 }
 
 -- "127.0.0.1:8787", "[::1]:8787", "8787"
 local function address_of(text)
   local host, port = text:match("^%[([%x:.]+)%]:(%d+)$")
-  if not host then host, port = text:match("^([^:%s]*):(%d+)$") end
+  if not host then host, port = text:match("^([^:%s%c]*):(%d+)$") end
   if not host then host, port = "", text:match("^%d+$") end
   port = math.tointeger(tonumber(port))
   if not port or port > 65535 then

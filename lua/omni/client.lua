@@ -278,7 +278,7 @@ local upload_options = { on_progress = "function", content_type = "string", agai
 ---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
   check_open(self)
-  if type(path) ~= "string" or path == "" or path:find("\0") then error("client:upload: a path is due", 2) end
+  options.path(path, "client:upload")
   opts = options.check(opts, upload_options, "client:upload")
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
     error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
@@ -441,9 +441,7 @@ end
 ---@return omni.Error|nil  code "no_key" or "invalid_input"
 local function open(opts)
   opts = options.check(opts, client_options, "omni.client")
-  if opts.ledger and (type(opts.ledger) ~= "string" or opts.ledger == "") then
-    error("omni.client: option 'ledger' must be a path, or false for none", 2)
-  end
+  if opts.ledger then options.path(opts.ledger, "omni.client: option 'ledger'") end
   if opts.rate and not (opts.rate > 0 and opts.rate < math.huge) then error("omni.client: option 'rate' must be more than 0", 2) end
   local given, problem = keys_of(opts)
   if not given then return nil, problem end

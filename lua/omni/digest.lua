@@ -4,6 +4,7 @@
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
+local options = require "omni.options"
 
 local at_once <const> = 4 -- files read at a time; more only make the disk seek
 
@@ -88,8 +89,7 @@ end
 ---@return omni.Digest|nil
 ---@return omni.Error|nil err  code "io": there is no such file, it can't be read, or it changed while it was read
 local function file(path)
-  if type(path) ~= "string" then error("digest.file: a path is due, not a " .. type(path), 2) end
-  if path:find("\0", 1, true) then error("digest.file: a path must not contain a NUL", 2) end
+  options.path(path, "digest.file")
   loop.in_fiber "digest.file"
   return loop.drive(read, path)
 end

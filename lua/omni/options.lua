@@ -57,18 +57,25 @@ local function unknown(name, known)
   return "known are: " .. table.concat(sorted_names(known), ", ")
 end
 
--- "string", "number", "integer", "seconds" (a number >= 0), "count" (an integer >= 1), "boolean", "table", "function", "any"
+-- The system takes a NUL for a path's end, and would open another file.
+local function is_path(value)
+  return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
+end
+
+-- "string", "number", "integer", "seconds" (a number >= 0), "count" (an integer >= 1), "path", "boolean", "table", "function", "any"
 local rules = {
+  path = is_path,
   any = function() return true end,
   integer = function(value) return math.type(value) == "integer" end,
   seconds = function(value) return type(value) == "number" and value >= 0 end,
   count = function(value) return math.type(value) == "integer" and value >= 1 end,
 }
-local said = { seconds = "a number of seconds, 0 or more", count = "a whole number, 1 or more", integer = "a whole number" }
+local said = { seconds = "a number of seconds, 0 or more", count = "a whole number, 1 or more", integer = "a whole number",
+  path = "a path" }
 
 ---Raises, at the level of the caller's caller by default, when `given` has a key that isn't in `known` or a value of the wrong type.
 ---@param given table|nil
----@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "count", "any"
+---@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "count", "path", "any"
 ---@param what string                   the function's name, for the message
 ---@param level? integer                as for `error`, counted from the caller of `check` (default 2: its caller)
 ---@return table given                  an empty table when it was nil
@@ -85,11 +92,25 @@ local function check(given, known, what, level)
     end
     local rule = rules[kind]
     if rule and not rule(value) or not rule and type(value) ~= kind then
-      local got = type(value) == "number" and require("omni.core").format("%s", value) or "a " .. type(value)
+      local got = kind == "path" and type(value) == "string" and (value == "" and "an empty text" or "a text with a NUL")
+        or type(value) == "number" and require("omni.core").format("%s", value) or "a " .. type(value)
       error(("%s: option '%s' must be %s, not %s"):format(what, name, said[kind] or "a " .. kind, got), level)
     end
   end
   return given
 end
 
-return { check = check, distance = distance, nearest = nearest, unknown = unknown }
+---Raises at the level of the caller's caller when a value isn't a path.
+---@param value any
+---@param what string    for the message: "task:save"
+---@param level? integer  as for `check`
+---@return string path
+local function path(value, what, level)
+  if is_path(value) then return value end
+  local got = type(value) ~= "string" and (value == nil and "nil" or "a " .. type(value)) or value == "" and "an empty text" or "a text with a NUL"
+  error(("%s: expected a path, got %s"):format(what, got), (level or 2) + 1)
+end
+
+return {
+  check = check, is_path = is_path, distance = distance, nearest = nearest, path = path, unknown = unknown,
+}

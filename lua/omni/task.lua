@@ -206,7 +206,7 @@ end
 ---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result,
 ---  media_gone, url_refused, not_media, download_failed, io, ...
 function Task_methods:save(path, opts)
-  if type(path) ~= "string" or path == "" or path:find("\0") then error("task:save: a path is due", 2) end
+  options.path(path, "task:save")
   opts = options.check(opts, save_options, "task:save")
   if not loop.in_fiber "task:save" then return loop.drive(self.save, self, path, opts) end
   local index = opts.index or 1

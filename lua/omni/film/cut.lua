@@ -218,7 +218,7 @@ end
 
 -- --- what is asked for
 
-local known = { clips = "table", transition = "table", audio = "table", output = "string", place = "function",
+local known = { clips = "table", transition = "table", audio = "table", output = "path", place = "function",
   on_progress = "function" }
 
 local function number(value, most) return value == nil or type(value) == "number" and value >= 0 and value <= most end
@@ -230,13 +230,13 @@ local function check(given)
   local clips, transition, audio = given.clips or {}, given.transition, given.audio
   if #clips == 0 or #clips > MAX_CLIPS then fail(("option 'clips' must have 1 to %d clips, not %d"):format(MAX_CLIPS, #clips)) end
   for i, clip in ipairs(clips) do
-    if type(clip) ~= "table" or type(clip.path) ~= "string" or clip.path == "" then fail(("clip %d has no path"):format(i)) end
+    if type(clip) ~= "table" or not options.is_path(clip.path) then fail(("clip %d has no path"):format(i)) end
   end
   if transition and not transitions[transition.name] then
     fail(("there is no transition '%s'; %s"):format(tostring(transition.name), options.unknown(transition.name, transitions)))
   end
   if transition and not number(transition.seconds, 60) then fail "a transition's seconds must be 0 to 60" end
-  if audio and (type(audio.path) ~= "string" or audio.path == "") then fail "the audio track has no path" end
+  if audio and not options.is_path(audio.path) then fail "the audio track has no path" end
   if audio and not (number(audio.volume, 10) and number(audio.clips, 10)) then fail "volumes must be 0 to 10" end
   return given
 end

@@ -6,6 +6,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
 local process = require "omni.process"
+local options = require "omni.options"
 local probe = require "omni.film.probe"
 local shape = require "omni.film.shape"
 local tool = require "omni.film.tool"
@@ -58,8 +59,8 @@ local function draw(clip, path, plan)
 end
 
 local function check(name, clip, path)
-  if type(clip) ~= "string" or clip == "" then error(name .. ": the clip's path is due", 3) end
-  if type(path) ~= "string" or path == "" then error(name .. ": a path for the picture is due", 3) end
+  options.path(clip, name .. ": the clip", 3)
+  options.path(path, name .. ": the picture", 3)
 end
 
 local last = {

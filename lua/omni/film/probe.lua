@@ -4,6 +4,7 @@
 
 local core = require "omni.core"
 local loop = require "omni.loop"
+local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.tool"
 
@@ -216,7 +217,7 @@ end
 ---@return omni.film.Probe|nil
 ---@return omni.Error|nil  "unreadable_clip" names the file and the reason, "process_failed": there is no ffprobe
 local function probe(path)
-  if type(path) ~= "string" or path == "" then error("film.probe: a file's path is due", 2) end
+  options.path(path, "film.probe")
   loop.in_fiber "film.probe"
   return loop.drive(look, path)
 end

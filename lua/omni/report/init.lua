@@ -103,6 +103,7 @@ end
 ---@return string|nil path
 ---@return omni.Error|nil err  code "io"
 local function write(path, data, place)
+  options.path(path, "report.write")
   check(data, "report.write")
   local part = ("%s.%s.part"):format(path, core.token(4)) -- two runs of one board may end at once
   local fine, why = write_file(part, render(data))

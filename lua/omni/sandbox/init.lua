@@ -23,7 +23,7 @@ local most_upload <const> = 64 * 1024 * 1024
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",
   key = "string", keys = "any", credits = "number", in_flight = "count", rate = "number", faults = "table",
-  directory = "string", clips = "string", upload_seconds = "seconds", media_seconds = "seconds",
+  directory = "path", clips = "string", upload_seconds = "seconds", media_seconds = "seconds",
 }
 
 ---@class omni.Sandbox

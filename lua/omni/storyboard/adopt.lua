@@ -51,7 +51,7 @@ local function adopt(board, given)
   return done and true, problem
 end
 
-local known_options = { client = "any", directory = "string", scene = "string", task_id = "string" }
+local known_options = { client = "any", directory = "path", scene = "string", task_id = "string" }
 
 ---Says that a task is the one of a scene's submit whose outcome is unknown; the next run waits for it, and fetches it, as if its id had
 ---come back then. The task must exist, have the model and the input that were submitted, field by field, and stand nowhere in the

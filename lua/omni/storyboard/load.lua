@@ -205,7 +205,7 @@ end
 ---  interrupted: called now and then; once it returns true, loading ends with an error whose code is "cancelled"
 ---@return omni.Storyboard|nil board, omni.Error|nil err  `code` is "invalid_board" or "cancelled"
 local function load_board(path, opts)
-  if type(path) ~= "string" then error("load_storyboard: the path must be a string, not " .. problems.a(path), 2) end
+  options.path(path, "omni.load_storyboard")
   opts = check_options(opts)
   if not loop.in_fiber "omni.load_storyboard" then return loop.drive(load_in_fiber, path, opts) end
   return load_in_fiber(path, opts)

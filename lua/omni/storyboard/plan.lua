@@ -217,7 +217,7 @@ local function select(plan, entry)
 end
 
 local known = {
-  client = "any", directory = "string", only = "table", redo = "table", resubmit = "table", on_retry = "function", prices = "boolean",
+  client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", on_retry = "function", prices = "boolean",
 }
 
 -- A set out of the names of scenes that are there.

@@ -235,7 +235,7 @@ local function start(plan, given)
 end
 
 local known = {
-  client = "any", directory = "string", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
+  client = "any", directory = "path", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
   resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function",
 }
 

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Arguments of functions that Lua calls.
+#ifndef OMNI_ARGUMENT_H
+#define OMNI_ARGUMENT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+
+// A string that C or the system reads up to a NUL (a path, a URL, a header line); raises when it holds one, and would be cut.
+static inline const char *argument_text(lua_State *L, int argument) {
+  size_t length;
+  const char *text = luaL_checklstring(L, argument, &length);
+  luaL_argcheck(L, strlen(text) == length, argument, "must not contain a NUL");
+  return text;
+}
+
+// The same, or `otherwise` when it is nil or missing.
+static inline const char *argument_text_or(lua_State *L, int argument, const char *otherwise) {
+  return lua_isnoneornil(L, argument) ? otherwise : argument_text(L, argument);
+}
+
+#endif
