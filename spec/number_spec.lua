@@ -103,6 +103,17 @@ describe("a status", function()
   end)
 end)
 
+describe("a date of HTTP", function()
+  it("is in English in every locale", function()
+    local said = same [[
+      local sandbox <close> = assert(omni.sandbox { faults = { "status-429:retry_after=date+60" } })
+      local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = false, retry_for = 0 })
+      print(select(2, client:balance()).retry_after > 0)
+    ]]
+    assert.equal("true\n", said)
+  end)
+end)
+
 describe("a film", function()
   it("is shot and paid alike with a decimal comma", function()
     local said = same [[

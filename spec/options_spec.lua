@@ -53,14 +53,15 @@ describe("a path with a NUL in it, at which the system would cut it", function()
       local said = refusal(case)
       assert.equal("string", type(said), i)
       assert.not_matches("bad argument", said)
-      assert.truthy(said:find "path" or said:find "NUL" or said:find "control character" or said:find "zero byte" or said:find "ADDRESS:PORT", i .. ": " .. said)
+      local names = said:find "path" or said:find "NUL" or said:find "control character" or said:find "zero byte"
+      assert.truthy(names or said:find "ADDRESS:PORT", i .. ": " .. said)
     end
     assert.same({ "real" }, files:names())
   end)
 
   it("is no argument of a C function's", function()
     local core = require "omni.core"
-    for _, name in ipairs { "stat", "make_directory", "real_path", "remove", "lock", "digest", "make_temporary_directory", "is_loopback" } do
+    for _, name in ipairs { "stat", "make_directory", "real_path", "remove", "lock", "digest", "is_loopback" } do
       assert.error_matches(function() core[name] "/tmp/a\0b" end, "must not contain a NUL")
     end
   end)

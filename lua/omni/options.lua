@@ -62,6 +62,12 @@ local function is_path(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end
 
+-- What a value is instead of a path.
+local function no_path(value)
+  if type(value) ~= "string" then return value == nil and "nil" or "a " .. type(value) end
+  return value == "" and "an empty text" or "a text with a NUL"
+end
+
 -- "string", "number", "integer", "seconds" (a number >= 0), "count" (an integer >= 1), "path", "boolean", "table", "function", "any"
 local rules = {
   path = is_path,
@@ -92,8 +98,8 @@ local function check(given, known, what, level)
     end
     local rule = rules[kind]
     if rule and not rule(value) or not rule and type(value) ~= kind then
-      local got = kind == "path" and type(value) == "string" and (value == "" and "an empty text" or "a text with a NUL")
-        or type(value) == "number" and require("omni.core").format("%s", value) or "a " .. type(value)
+      local got = kind == "path" and no_path(value) or type(value) == "number" and require("omni.core").format("%s", value)
+        or "a " .. type(value)
       error(("%s: option '%s' must be %s, not %s"):format(what, name, said[kind] or "a " .. kind, got), level)
     end
   end
@@ -107,8 +113,7 @@ end
 ---@return string path
 local function path(value, what, level)
   if is_path(value) then return value end
-  local got = type(value) ~= "string" and (value == nil and "nil" or "a " .. type(value)) or value == "" and "an empty text" or "a text with a NUL"
-  error(("%s: expected a path, got %s"):format(what, got), (level or 2) + 1)
+  error(("%s: expected a path, got %s"):format(what, no_path(value)), (level or 2) + 1)
 end
 
 return {

@@ -74,6 +74,24 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     assert.same({ 0, "signal\t13\n25\n" }, { result.code, result.out })
   end)
 
+  it("gives no descriptor of its own to what a script starts", function()
+    env.write(files:file "s.lua", [[
+      local client <close> = assert(omni.client { ledger = "ledger.db" })
+      assert(client:submit { prompt = "a" })
+      os.execute "sh list"
+    ]])
+    -- Without a pair of sockets by which libcurl wakes itself, and which it makes inheritable.
+    env.write(files:file "list", [[
+      for file in /proc/$$/fd/*; do
+        name=$(readlink $file) || continue # the shell's own, for this list
+        inode=${name#socket:[}
+        [ "$inode" = "$name" ] || grep -q " ${inode%]} " /proc/net/tcp /proc/net/tcp6 || continue
+        echo "$file ${name%%:*}"
+      done | sed 's/.*fd.//; /list$/d']])
+    local expected = shell("sh list").out -- with what the shell inherits from us
+    assert.equal(expected, shell('"$OMNI" lua --sandbox s.lua').out)
+  end)
+
   it("with closed descriptors opens no file in their place", function()
     env.write(files:file "s.lua", [[
       local file = assert(io.open("kept", "w"))

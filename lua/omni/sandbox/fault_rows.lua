@@ -3,11 +3,15 @@
 
 local payload = require "omni.sandbox.payload"
 
----The date of HTTP headers.
+local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+
+---The date of HTTP headers, in English whatever the locale is.
 ---@param seconds integer  Unix seconds
 ---@return string
 local function http_date(seconds)
-  return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) --[[@as string]]
+  local t = os.date("!*t", seconds)
+  return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(days[t.wday], t.day, months[t.month], t.year, t.hour, t.min, t.sec)
 end
 
 -- An answer with this code, as HTTP status or under HTTP 200.
