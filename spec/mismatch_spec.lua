@@ -39,7 +39,7 @@ describe("a clip", function()
 
   it("of a run is reported in an event, the summary and the report", function()
     local key = "ak_" .. ("x"):rep(32) -- no sandbox's key: the clips are taken for the service's
-    studio.open({ clips = "builtin", key = key }, function(s) -- the built-in clip is a small one, whatever is asked for
+    studio.open({ clips = "builtin", key = key, films = true }, function(s) -- the built-in clip is a small one, whatever is asked for
       local board = omni.storyboard {
         omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }, omni.scene "any" { prompt = "y" }, cut = false,
       }
@@ -63,7 +63,7 @@ describe("a clip", function()
   end)
 
   it("of a sandbox's run is what that draws, and no warning", function()
-    studio.open({ clips = "builtin" }, function(s)
+    studio.open({ clips = "builtin", films = true }, function(s)
       local wide = omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }
       local summary = assert(s:run(omni.storyboard { wide, cut = false }))
       assert.is_nil(summary.scenes[1].warnings)

@@ -30,7 +30,8 @@ local function work(run)
     local function draw() return film.poster(record.file, record.poster, nil, files.placer(run, "poster")) end
     local drawn, found = draw()
     if not drawn and found.damaged and run:fetch_again(record) then drawn, found = draw() end
-    if drawn then warn(run, record, found) else record.poster = nil end
+    if drawn and found then warn(run, record, found) end
+    if not drawn then record.poster = nil end
   end
   posters.working = posters.working - 1
 end
