@@ -92,8 +92,9 @@ static void release(listener *l) {
   tls_release(l->credentials);
   free(l->certificate);
   free(l->key);
+  free(l->body_directory);
   l->credentials = NULL;
-  l->certificate = l->key = NULL;
+  l->certificate = l->key = l->body_directory = NULL;
 }
 
 // --- opening
@@ -157,6 +158,7 @@ static int listener_open(lua_State *L) {
   };
   luaL_setmetatable(L, LISTENER);
   descriptor_fill_standard(); // libmicrohttpd opens descriptors, too
+  if (o.body_directory && !(l->body_directory = strdup(o.body_directory))) return luaL_error(L, "not enough memory");
   char message[PATH_MAX + 256];
   int fd = load_tls(l, &o, message, sizeof message) ? open_socket(l, o.host, (int)o.whole[PORT], message, sizeof message) : -1;
   if (fd >= 0) {

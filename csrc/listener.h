@@ -42,6 +42,7 @@ typedef struct {
   unsigned max_per_address;
   credentials *credentials;        // of new connections; NULL: no TLS
   char *certificate, *key;         // paths; NULL: no TLS
+  char *body_directory;            // where large bodies are kept; NULL: in memory
   bool again;                      // `step` has something to do although no descriptor tells
   bool closing;                    // only answers go on
   unsigned long calls;             // by libmicrohttpd, of any of our functions
@@ -94,6 +95,8 @@ struct request {
   const char *query;             // NULL: none
   bytes headers;                 // name, NUL, value, NUL, ...
   bytes body;                    // moves into Lua's hands with the request
+  char *file;                    // holds the body instead, and goes with the request; NULL: none
+  int file_fd;                   // while the body comes
   size_t counted;                // of the listener's `bodies`
   size_t thrown_away;            // bytes of the body, once it is refused
   char address[INET6_ADDRSTRLEN];
@@ -109,6 +112,7 @@ typedef struct {
   lua_Integer whole[WHOLES];
   double seconds[TIMES];
   const char *host, *certificate, *key; // the last two: NULL or both
+  const char *body_directory;           // or NULL
 } listener_options;
 
 // The options in the table (or nothing) that is the only argument. Raises for what can't be used; the strings stay on the stack.
@@ -195,6 +199,9 @@ void request_wake(request *r, request_state state);
 struct MHD_Response *answer_from_text(listener *l, const char *text, size_t length, lua_Integer cut);
 struct MHD_Response *answer_from_file(listener *l, const char *file, lua_Integer offset, lua_Integer length, lua_Integer cut,
                                       const char **why);
+
+// Frees a body that nobody took, its file removed.
+void request_free_body(request *r);
 
 // Frees a request that neither a connection nor a userdata points to.
 void request_free(request *r);

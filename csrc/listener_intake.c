@@ -2,15 +2,20 @@
 // How a request comes in: libmicrohttpd's callbacks. They run inside of `listener:step()` and `listener:close()` only, are
 // plain C and know nothing of Lua. What comes from the other side is bounded here.
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "descriptor.h"
 #include "listener.h"
 
 enum {
+  MOST_IN_MEMORY = 65536,    // bytes of a body, where larger ones may go to a file
   FIRST_BODY = 4096,         // bytes of the first room: a declared length isn't believed before its bytes are there
   MOST_THROWN_AWAY = 8 << 20 // bytes of a refused body
 };
@@ -35,6 +40,7 @@ void *intake_begin(void *of, const char *target, struct MHD_Connection *connecti
     *query = '\0';
     r->query = query + 1;
   }
+  r->file_fd = -1;
   r->peer = p;
   p->request = r;
   r->listener = l;
@@ -106,6 +112,7 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 
 #define LARGE "413 Content Too Large"
 #define BUSY "503 Service Unavailable\r\nRetry-After: 10"
+#define FULL "507 Insufficient Storage"
 
 // Answers while the body comes. libmicrohttpd doesn't, so this goes past it; the socket's buffer has room, as nothing of an
 // answer was sent before but perhaps a "100 Continue". What still comes is thrown away for a while: whoever is closed while
@@ -117,8 +124,7 @@ static void turn_away(listener *l, request *r, const char *status) {
   else (void)send(peer_socket(r->peer), text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
   l->bodies -= r->counted;
   r->counted = 0;
-  free(r->body.data);
-  r->body = (bytes){.data = NULL};
+  request_free_body(r);
   r->state = REQUEST_REFUSED;
   peer_enter(l, r->peer, PHASE_LEAVING);
 }
@@ -164,11 +170,35 @@ static bool make_room(listener *l, const request *r, size_t more) {
   return true;
 }
 
+// Writes to the body's file, which is made at first with what is in memory. False when that can't be.
+static bool write_body(listener *l, request *r, const char *data, size_t length) {
+  if (!r->file) {
+    if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;
+    if (!r->file || (r->file_fd = descriptor_raise(mkostemp(r->file, O_CLOEXEC))) < 0) return free(r->file), r->file = NULL, false;
+    if (!write_body(l, r, r->body.data, r->body.length)) return false;
+    free(r->body.data);
+    r->body = (bytes){.length = r->body.length};
+  }
+  while (length > 0) {
+    ssize_t written = write(r->file_fd, data, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    data += written;
+    length -= (size_t)written;
+  }
+  return true;
+}
+
 static enum MHD_Result take_body(listener *l, request *r, const char *data, size_t length) {
   if (r->state == REQUEST_RECEIVING && length > l->max_body - r->body.length) turn_away(l, r, LARGE);
   if (r->state == REQUEST_RECEIVING && !make_room(l, r, length)) turn_away(l, r, BUSY);
   if (r->state == REQUEST_REFUSED) return (r->thrown_away += length) > MOST_THROWN_AWAY ? MHD_NO : MHD_YES;
-  if (!bytes_append(&r->body, data, length, FIRST_BODY)) return MHD_NO;
+  if (l->body_directory && r->body.length + length > MOST_IN_MEMORY) {
+    if (!write_body(l, r, data, length)) return turn_away(l, r, FULL), MHD_YES;
+    r->body.length += length;
+  } else if (!bytes_append(&r->body, data, length, FIRST_BODY)) {
+    return MHD_NO;
+  }
   l->bodies += length;
   r->counted += length;
   return MHD_YES;
@@ -176,6 +206,8 @@ static enum MHD_Result take_body(listener *l, request *r, const char *data, size
 
 static enum MHD_Result enqueue(listener *l, request *r) {
   r->state = REQUEST_QUEUED;
+  if (r->file_fd >= 0) close(r->file_fd);
+  r->file_fd = -1;
   *l->queue_end = r;
   l->queue_end = &r->after;
   peer_enter(l, r->peer, PHASE_NONE);

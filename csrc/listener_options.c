@@ -39,7 +39,7 @@ static const struct {
     [ANSWER] = {"answer_timeout", 600},
 };
 
-static const char *const texts[] = {"host", "tls_certificate", "tls_key"};
+static const char *const texts[] = {"host", "tls_certificate", "tls_key", "body_directory"};
 
 static void check_known(lua_State *L) {
   const char *known[WHOLES + TIMES + sizeof texts / sizeof *texts + 1] = {NULL};
@@ -100,6 +100,7 @@ listener_options listener_check_options(lua_State *L) {
   if (!o.host) o.host = "127.0.0.1";
   o.certificate = get_text(L, texts[1]);
   o.key = get_text(L, texts[2]);
+  o.body_directory = get_text(L, texts[3]);
   if (!o.certificate != !o.key) luaL_error(L, "listener.open: 'tls_certificate' and 'tls_key' go together");
   return o;
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // A request in Lua's hands: what it says, and its answer.
+#include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ascii.h"
+#include "file.h"
 #include "listener.h"
 
 #define REQUEST "omni.request"
@@ -14,12 +18,22 @@ enum { MOST_ANSWER_HEADERS = 8192 }; // bytes; more might not fit beside the req
 
 // --- a request's life
 
+void request_free_body(request *r) {
+  if (r->file_fd >= 0) close(r->file_fd);
+  if (r->file) unlink(r->file);
+  free(r->file);
+  free(r->body.data);
+  r->body = (bytes){.data = NULL};
+  r->file = NULL;
+  r->file_fd = -1;
+}
+
 void request_free(request *r) {
   if (r->response) MHD_destroy_response(r->response);
   free(r->method);
   free(r->target);
   free(r->headers.data);
-  free(r->body.data);
+  request_free_body(r);
   free(r);
 }
 
@@ -39,14 +53,14 @@ bool request_push(lua_State *L, listener *l) {
   for (;;) {
     if (!(r = l->queue)) return false;
     unsigned long taken = l->taken;
-    lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.length);
+    lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.data ? r->body.length : 0);
     if (l->taken == taken) break; // else a finalizer, which may run at any allocation, took the request or closed the listener
     lua_pop(L, 1);
   }
   l->taken++;
   lua_setiuservalue(L, -2, 1);
   free(r->body.data);
-  r->body = (bytes){.data = NULL};
+  r->body = (bytes){.length = r->body.length};
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -129,9 +143,40 @@ static int headers(lua_State *L) {
   return 1;
 }
 
+static bool read_body(const char *path, char *to, size_t length) {
+  struct stat info;
+  int fd = file_open(path, O_RDONLY, 0, &info);
+  if (fd < 0) return false;
+  ssize_t got = 0;
+  for (size_t done = 0; done < length; done += (size_t)got) {
+    do got = pread(fd, to + done, length - done, (off_t)done);
+    while (got < 0 && errno == EINTR);
+    if (got == 0) errno = EIO; // it is shorter than it was
+    if (got <= 0) break;
+  }
+  int error = errno;
+  close(fd);
+  errno = error;
+  return got > 0;
+}
+
 static int body(lua_State *L) {
-  check(L);
-  lua_getiuservalue(L, 1, 1);
+  const request *r = check(L);
+  if (!r->file) return lua_getiuservalue(L, 1, 1), 1;
+  luaL_Buffer b;
+  char *room = luaL_buffinitsize(L, &b, r->body.length);
+  if (!read_body(r->file, room, r->body.length)) return luaL_error(L, "request: the body can't be read: %s", strerror(errno));
+  luaL_pushresultsize(&b, r->body.length);
+  return 1;
+}
+
+static int size(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)check(L)->body.length);
+  return 1;
+}
+
+static int body_file(lua_State *L) {
+  lua_pushstring(L, check(L)->file); // nil for NULL
   return 1;
 }
 
@@ -288,6 +333,7 @@ static int drop(lua_State *L) {
 void request_open(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"method", method}, {"path", path},     {"query", query}, {"headers", headers}, {"body", body},
+      {"size", size},       {"body_file", body_file},
       {"address", address}, {"answer", answer}, {"drop", drop},   {NULL, NULL},
   };
   static const luaL_Reg metamethods[] = {{"__gc", collect}, {"__close", drop_unanswered}, {NULL, NULL}};

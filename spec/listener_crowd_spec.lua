@@ -73,7 +73,7 @@ describe("a server with a crowd of connections", function()
         until_so(function() return listening.descriptors() >= before + most end)
         assert.equal(0, many.closed + many.failed)
         local each = (listening.memory() - bytes) / most
-        assert.is_true(each < env.seconds(20 << 10), each .. " bytes each")
+        assert.is_true(each < env.slowness * (20 << 10), each .. " bytes each")
         local status, seconds = get(one)
         assert.equal(200, status)
         assert.is_true(seconds < env.seconds(1), seconds)

@@ -23,7 +23,7 @@ describe("the listener, against senders that want its memory", function()
     local before, slow = memory(), {}
     for i = 1, 40 do slow[i] = connect(ALMOST) end
     for i = 1, 30 do assert.equal(503, (slow[i]:answer())) end
-    assert.is_true(memory() - before < env.seconds(24 << 20), memory() - before)
+    assert.is_true(memory() - before < env.slowness * (24 << 20), memory() - before)
     slow[40]:send("x")
     take():answer(200, nil, "yes")
     assert.equal("yes", select(3, slow[40]:answer()))
@@ -49,6 +49,57 @@ describe("the listener, against senders that want its memory", function()
     serves()
   end)
 
+  describe("with a folder for large bodies", function()
+    local directory, large
+    setup(function() large = ("0123456789abcdef"):rep(1 << 16) end) -- 1 MiB
+    before_each(function() directory = env.directory() end)
+    after_each(function() directory:close() end)
+
+    it("keeps them there: they can be read, or moved away, and go with their requests", function()
+      open { body_directory = directory.path, max_body = 2 << 20 }
+      for _, body in ipairs { "", "small", large:sub(1, 65536), large:sub(1, 65537), large } do
+        for _, text in ipairs { post(body), body ~= "" and peer.chunked(body:sub(1, 100), body:sub(101) .. "!") or post "" } do
+          local one = connect(text)
+          local request = take()
+          local expected = body ~= "" and text:find("chunked", 1, true) and body .. "!" or body
+          assert.is_true(expected == request:body())
+          assert.equal(#expected, request:size())
+          assert.equal(#expected > 65536, request:body_file() ~= nil)
+          request:answer(204)
+          assert.equal(204, (one:answer()))
+        end
+      end
+      connect(post(large))
+      local request = take()
+      assert.is_true(large == env.read(request:body_file()))
+      assert(os.rename(request:body_file(), directory:file "mine"))
+      assert.error_matches(function() request:body() end, "the body can't be read: No such file")
+      request = nil -- luacheck: ignore 311
+      here.close()
+      collectgarbage()
+      assert.same({ "mine" }, directory:names())
+    end)
+
+    it("removes those that never come to an end, and bounds all of them together", function()
+      open { body_directory = directory.path, max_body = 16 << 20, max_bodies = 64 << 20 }
+      local text = post(("x"):rep(16 << 20)):sub(1, -2)
+      local before, slow = memory(), {}
+      for i = 1, 6 do slow[i] = connect(text) end
+      for i = 1, 2 do assert.equal(503, (slow[i]:answer())) end
+      here.drive(function() return #directory:names() == 4 end)
+      assert.is_true(memory() - before < env.slowness * (8 << 20), memory() - before)
+      here.close()
+      assert.same({}, directory:names())
+    end)
+
+    it("answers 507 when they can't be kept", function()
+      open { body_directory = directory:file "nowhere" }
+      assert.equal(507, (connect(post(large)):answer()))
+      connect(post "small")
+      assert.equal("small", take():body())
+    end)
+  end)
+
   -- In a process of its own, whose memory nobody used before.
   it("keeps nothing of requests that have more arguments than there is room for", function()
     local said = env.output(env.lua .. " -e " .. env.quote [[
@@ -67,7 +118,7 @@ describe("the listener, against senders that want its memory", function()
       collectgarbage()
       print((listening.memory() - before) // 1024)
     ]])
-    assert.is_true(tonumber(said) < env.seconds(6000), said .. " KiB")
+    assert.is_true(tonumber(said) < env.slowness * 6000, said .. " KiB")
   end)
 
   -- Again in a process of its own: how long Lua's collector waits depends on how much else it holds.
@@ -93,6 +144,6 @@ describe("the listener, against senders that want its memory", function()
       for _ = 1, 300 do round() end -- and here without a collection of ours
       print((listening.memory() - before) // 1024)
     ]])
-    assert.is_true(tonumber(said) < env.seconds(100 << 10), said .. " KiB")
+    assert.is_true(tonumber(said) < env.slowness * (100 << 10), said .. " KiB")
   end)
 end)

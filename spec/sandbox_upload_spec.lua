@@ -5,6 +5,8 @@ local cjson = require("cjson").new()
 local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"
+local program = require "helper.program"
+local socket = require "socket"
 local wire = require "helper.wire"
 
 local api <const> = "/api/v1/client/"
@@ -88,6 +90,29 @@ describe("an upload to the sandbox", function()
       assert.same({ 200, PNG:reverse() }, { status, body })
       assert.not_equal(before.etag, after.etag)
     end)
+  end)
+
+  it("may be large, and is kept on disk while it comes: unfinished ones take no memory, whoever sends them", function()
+    local service = program.service { "--out", directory.path }
+    local function memory() return tonumber(env.read("/proc/" .. service.pid .. "/status"):match "VmRSS:%s+(%d+)") * 1024 end
+    local large = PNG .. ("x"):rep(8 << 20)
+    local offered = cjson.decode(env.output(("curl -s -H 'x-api-key: %s' '%s%s'"):format(service.key, service.url, offer_path))).data
+    env.write(picture, large)
+    env.output(("curl -sf -T %s -H 'Content-Type: image/png' '%s'"):format(env.quote(picture), offered.presigned_url))
+    assert.is_true(large == env.output(("curl -sf '%s'"):format(offered.file_url)))
+
+    local before, port, senders = memory(), service.url:match "%d+$", {}
+    for i = 1, 6 do
+      senders[i] = assert(socket.connect("127.0.0.1", port))
+      assert(senders[i]:send(("PUT /upload/x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"):format(#large + 1)))
+      assert(senders[i]:send(large))
+    end
+    local function unfinished() return #env.lines("ls " .. env.quote(directory.path) .. " | grep ^body- || true") end
+    repeat until unfinished() == 6
+    assert.is_true(memory() - before < env.slowness * (16 << 20), memory() - before)
+    for _, sender in ipairs(senders) do sender:close() end
+    repeat until unfinished() == 0
+    service.stop()
   end)
 
   it("is offered for the key, for media, and with an ending only", function()

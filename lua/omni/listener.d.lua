@@ -8,6 +8,7 @@
 ---@field tls_key? string     path of its key in PEM, without a password; refused when the group's or other users may read it (mode 600)
 ---@field max_body? integer   bytes of a request's body; more is answered 413 (default 1048576)
 ---@field max_bodies? integer bytes of the bodies of all requests that aren't answered yet. For more, those that are unfinished and began first are given up and answered 503, else the one that wants more (default 64 times max_body)
+---@field body_directory? string  a folder for bodies of more than 65536 bytes, each in a file of its own (`body_file`); it may be on the disk of one's choice, but must be there, else such a body is answered 507 (default: all bodies are kept in memory)
 ---@field max_header? integer bytes of a request's first line and headers; more is answered 431 (default 16384)
 ---@field max_connections? integer              more wait until one ends (default 1000; never more than half of the descriptors that the process may have)
 ---@field max_connections_per_address? integer  more are closed at once; a /64 network of IPv6 is one address (default 64)
@@ -78,8 +79,16 @@ function Request:query() end
 ---@return table<string, string> headers  by name in lower case; repeated ones joined by ", "
 function Request:headers() end
 
+---A body in a file is read from there; raises when that can't be.
 ---@return string body  any bytes; "" without one
 function Request:body() end
+
+---@return integer size  of the body, in bytes
+function Request:size() end
+
+---The file that holds the body, with `body_directory` and a large one. It can be moved away; else it is removed with the request.
+---@return string|nil path
+function Request:body_file() end
 
 ---@return string address  the sender's, without the port
 function Request:address() end

@@ -9,7 +9,8 @@ local options = require "omni.options"
 local known = {
   host = "string", port = "integer", max_body = "integer", max_bodies = "integer", max_header = "integer",
   max_connections = "count", max_connections_per_address = "count", idle_timeout = "seconds", header_timeout = "seconds",
-  body_timeout = "seconds", answer_timeout = "seconds", tls_certificate = "path", tls_key = "path", on_error = "function",
+  body_timeout = "seconds", answer_timeout = "seconds", tls_certificate = "path", tls_key = "path", body_directory = "path",
+  on_error = "function",
 }
 
 -- What the peer learns of an error of ours.

@@ -17,8 +17,8 @@ local server = require "omni.server"
 local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 
--- Bytes of an uploaded file. It comes as one body, which is kept in memory until all of it is there.
-local most_upload <const> = 64 * 1024 * 1024
+local most_upload <const> = 64 * 1024 * 1024    -- bytes of an uploaded file
+local most_uploads <const> = 1024 * 1024 * 1024 -- bytes of all that come at a time: on disk, a large one each in a file of its own
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",
@@ -142,7 +142,7 @@ local function open(given)
   local told = callbacks.open { seed = seed, clock = time }
   local served = service.open {
     accounts = wanted, seconds = o.seconds or 3, seed = seed, faults = wrong, callbacks = told,
-    upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, bytes) return kept:keep(name, bytes) end,
+    upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, request) return kept:keep(name, request) end,
     now = function() return time:now() end, advance = function(seconds) time:advance(seconds) end,
     wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
@@ -151,12 +151,13 @@ local function open(given)
   }
   local web
   local address = {
-    host = o.host or "127.0.0.1", port = o.port or 0, max_body = most_upload,
+    host = o.host or "127.0.0.1", port = o.port or 0, max_body = most_upload, max_bodies = most_uploads, body_directory = directory,
     max_connections_per_address = 1000, -- all of them are local
   }
   web, failure = server.serve(address, function(request)
     return outcome(time, request, served:handle {
-      method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), body = request:body(),
+      method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), size = request:size(),
+      file = request:body_file(), body = request:size() <= service.most_body and request:body() or nil,
     })
   end)
   if not web then

@@ -144,7 +144,8 @@ local Service_methods = {}
 local Service_mt = { __name = "omni.sandbox.service", __index = Service_methods }
 
 ---Answers one request.
----@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string }
+---@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string|nil,
+---  size: integer|nil, file: string|nil }  of a large body only its size and the file that holds it
 ---@return { status: integer, headers: table, body: string|table, wait?: fun(), delay?: number, drop?: boolean, reset?: boolean,
 ---  cut?: integer }
 function Service_methods:handle(request)
@@ -153,7 +154,8 @@ function Service_methods:handle(request)
   if request.method ~= route.method and not (request.method == "HEAD" and route.method == "GET") then
     return finish(refuse(405, "this endpoint takes " .. route.method, { Allow = route.method }))
   end
-  if route.kind ~= "upload" and #(request.body or "") > most_body then return finish(refuse(413, "the body is too large")) end
+  local size = request.size or #(request.body or "")
+  if route.kind ~= "upload" and size > most_body then return finish(refuse(413, "the body is too large")) end
   request.route, request.name = route, name
   request.task_id = task_id_of(route, name, request.query)
   request.task = request.task_id and self.tasks:find(request.task_id)
@@ -201,7 +203,7 @@ end
 ---@field wall fun(): integer    Unix seconds
 ---@field upload_seconds? number  how long a place for an upload is offered (900)
 ---@field media_seconds? number   how long a task's clip can be had, from its end; without end when nil
----@field keep? fun(name: string, bytes: string): string|nil, any  keeps an uploaded file; answers its path
+---@field keep? fun(name: string, request: table): string|nil, any  keeps a request's body; returns the path
 ---@field draw fun(clip: table, done: fun(path: string|nil, message: any))  has a clip drawn; calls `done` once
 ---@field callbacks? table  from callbacks.open; without it none are sent
 ---@field stat fun(path: string): { size: integer, mtime: integer }|nil, string|nil
@@ -217,4 +219,4 @@ local function open(settings)
   }, Service_mt)
 end
 
-return { open = open }
+return { open = open, most_body = most_body }

@@ -49,12 +49,12 @@ local function objection(self, place, request, signature, leaks)
   if headers["content-type"] ~= place.content_type then
     return 422, ("the header Content-Type must be %s, as was asked for"):format(place.content_type)
   end
-  if request.body == "" then return 422, "the file is empty" end
+  if (request.size or #request.body) == 0 then return 422, "the file is empty" end
 end
 
 ---Takes a PUT: keeps its body as the place's file.
 ---@param name string            of the place
----@param request { headers: table<string, string>, body: string }
+---@param request { headers: table<string, string>, body: string|nil, size: integer|nil, file: string|nil }
 ---@param signature string|nil   the one that came with it
 ---@param leaks fun(text: string): boolean  whether a text holds an API key, which must not come with it
 ---@return omni.sandbox.Place|nil
@@ -64,13 +64,13 @@ function Uploads_methods:take(name, request, signature, leaks)
   local place = self.by_name[name]
   local status, message = objection(self, place, request, signature, leaks)
   if status then return nil, status, message end
-  local path, why = self.keep(place.name, request.body)
+  local path, why = self.keep(place.name, request)
   if not path then return nil, 500, "the file can't be kept: " .. tostring(why) end
   place.path, place.version = path, place.version + 1
   return place
 end
 
----@param settings { seed: integer, upload_seconds?: number, now: fun(): number, keep: fun(name: string, bytes: string): string|nil, any }
+---@param settings { seed: integer, upload_seconds?: number, now: fun(): number, keep: fun(name: string, request: table): string|nil, any }
 local function open(settings)
   return setmetatable({
     seconds = settings.upload_seconds or 900, now = settings.now, keep = settings.keep, by_name = {},
@@ -92,18 +92,18 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Keeps a file; whoever reads an older one of the name reads that to its end.
+---Keeps what a request brought; whoever reads an older file of the name reads that to its end.
 ---@param name string
----@param bytes string
+---@param request { body: string|nil, file: string|nil }  the file is moved
 ---@return string|nil path
 ---@return string|nil message
-function Store_methods:keep(name, bytes)
+function Store_methods:keep(name, request)
   local made, message = core.make_directory(self.directory)
   if not made then return nil, message end
   local path = self.directory .. "/" .. name
-  local fine
-  fine, message = write(path .. ".part", bytes)
-  if fine then fine, message = os.rename(path .. ".part", path) end
+  local fine = true
+  if not request.file then fine, message = write(path .. ".part", request.body) end
+  if fine then fine, message = os.rename(request.file or path .. ".part", path) end
   if not fine then
     core.remove(path .. ".part")
     return nil, message
