@@ -57,12 +57,13 @@ function History_methods:set_weather(fair)
   service.on_submit = math.type(accept) and function() return accept end or nil
   service.on_query = function(data, task)
     if math.type(say) then return nil, say end
-    if task.told and say == "failed" then data.status, data.result = "failed", nil end -- a lie
-    if task.told and say == "running" then data.status, data.result, data.credits = "running", nil, nil end
-    if task.told and say == "less" then data.credits = 1 end
+    local row = self.inspected:ask("named", { task_id = task.id })[1]
+    local known = row ~= nil and row.state == "success" -- only then is what it says now a lie
+    if known and say == "failed" then data.status, data.result = "failed", nil end
+    if known and say == "running" then data.status, data.result, data.credits = "running", nil, nil end
+    if known and say == "less" then data.credits = 1 end
     if say == "no media" and task.status == "success" then data.result = nil end
-    if data.status == "success" then task.told = true end
-    if data.status == "failed" and not task.told and not task.failure_told then
+    if data.status == "failed" and not known and not task.failure_told then
       task.failure_told = true
       self:allow(task.input.prompt) -- a failed scene may be submitted again by the next run
     end
