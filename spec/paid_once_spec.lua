@@ -56,6 +56,9 @@ describe("a scene that is paid for", function()
         local board = fickle.board({}, "one", "two")
         service.media = media
         for _ = 1, 4 do assert.same({ "failed", "failed" }, statuses(assert(service:run(board)))) end
+        if media == 404 then
+          assert.matches("media URLs expire .*; it is paid for", assert(service:run(board)).scenes[1].error.hint)
+        end
         assert.equal(2, #service.submits)
         local plan = service:plan(board)
         assert.same({ "fetch", "fetch" }, actions(plan))

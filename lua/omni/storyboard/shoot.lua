@@ -60,7 +60,8 @@ local function stays_paid(run, record, problem)
     run.ledger:note("retire", { id = record.entry.row.id })
     problem.hint = "its media has expired at the service, after about 14 days; only a person's word (--redo) pays for another take"
   else
-    problem.hint = "it is paid for: the next run fetches it again, and doesn't pay for it again"
+    local paid = "it is paid for: the next run fetches it again, and doesn't pay for it again"
+    problem.hint = problem.hint and problem.hint .. "; " .. paid or paid -- what a person can do about the failure stays
   end
   return problem
 end
