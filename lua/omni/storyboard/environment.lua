@@ -12,7 +12,7 @@ local MAX_BYTES <const> = 8 * 1024 * 1024 -- of a board's file, and of what it m
 local function inside(open, argument)
   local MAX_DEPTH <const>, MAX_PRINTED <const> = 150, 65536
   local G, debug, io, os, string = _G, debug, io, os, string
-  local gsub, match, pack, sub, unpack = string.gsub, string.match, string.pack, string.sub, string.unpack
+  local find, gsub, match, pack, sub, unpack = string.find, string.gsub, string.match, string.pack, string.sub, string.unpack
   local concat, error, load, next, pcall, select, tostring, type = table.concat, error, load, next, pcall, select, tostring, type
   local getinfo, math_type, raw_metatable, setmetatable = debug.getinfo, math.type, debug.getmetatable, setmetatable
   local file_methods = raw_metatable(io.stdout).__index
@@ -71,14 +71,19 @@ local function inside(open, argument)
     error(refusal(name, "it only reads files, so its mode must be 'r' or 'rb'"), 3)
   end
 
+  local function check_path(what, path)
+    if type(path) ~= "string" then error(what .. ": expected a path, got a " .. type(path), 3) end
+    if find(path, "\0", 1, true) then error(what .. ": a path must not contain a NUL", 3) end
+  end
+
   function G.io.open(name, mode)
-    if type(name) ~= "string" then error("io.open: expected a path, got a " .. type(name), 2) end
+    check_path("io.open", name)
     read_only("io.open for writing", mode)
     return open(name)
   end
 
   function G.io.lines(name, ...)
-    if type(name) ~= "string" then error("io.lines: expected a path, got a " .. type(name), 2) end
+    check_path("io.lines", name)
     local file, why = open(name)
     if not file then error(why, 2) end
     local step = file_methods.lines(file, ...)
