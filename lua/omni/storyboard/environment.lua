@@ -71,9 +71,9 @@ local function inside(open, argument)
     error(refusal(name, "it only reads files, so its mode must be 'r' or 'rb'"), 3)
   end
 
-  local function check_path(what, path)
-    if type(path) ~= "string" then error(what .. ": expected a path, got a " .. type(path), 3) end
-    if find(path, "\0", 1, true) then error(what .. ": a path must not contain a NUL", 3) end
+  local function check_path(what, name)
+    if type(name) ~= "string" then error(what .. ": expected a path, got a " .. type(name), 3) end
+    if find(name, "\0", 1, true) then error(what .. ": a path must not contain a NUL", 3) end
   end
 
   function G.io.open(name, mode)
