@@ -175,9 +175,8 @@ void intake_end(listener *l, request *r);
 // Grows by these bytes; `first` is the first room. False without memory.
 bool bytes_append(bytes *b, const char *data, size_t length, size_t first);
 
-// Notes a request's method and headers. Gives the status with which it is to be refused, 0 for none, -1 without memory;
-// `*declared` is its body's declared length.
-int head_take(request *r, size_t max_header, const char *path, const char *method, const char *version, unsigned long long *declared);
+// Notes a request's method and headers. Returns the status that refuses the request, 0 for none, -1 without memory.
+int head_take(request *r, const char *path, const char *method, const char *version);
 
 // Tells whether it may be the name of a header. A NUL ends it where `length` doesn't.
 bool head_is_token(const char *name, size_t length);

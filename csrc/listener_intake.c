@@ -91,6 +91,7 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
     const char *text;
   } rows[] = {
       {400, "The request is malformed.\n"},
+      {411, "The request's body needs a Content-Length.\n"},
       {413, "The request's body is too large.\n"},
       {431, "The request's headers are too large.\n"},
       {501, "This transfer coding isn't known.\n"},
@@ -110,6 +111,7 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
   return result;
 }
 
+#define CHUNKED "411 Length Required"
 #define LARGE "413 Content Too Large"
 #define BUSY "503 Service Unavailable\r\nRetry-After: 10"
 #define FULL "507 Insufficient Storage"
@@ -145,17 +147,15 @@ static void write_address(request *r) {
 }
 
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
-  unsigned long long declared = 0;
-  int status = head_take(r, l->max_header, path, method, version, &declared);
+  int status = head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
-  if (status > 0) return refuse(l, r, (unsigned)status);
+  // A client that waits for a "100 Continue" sends no body after an answer.
+  bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->peer->connection, MHD_HEADER_KIND, "expect");
+  if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);
-  bool large = declared > l->max_body;
-  // Whoever waits for a "100 Continue" sends nothing after an answer.
-  if (large && MHD_lookup_connection_value(r->peer->connection, MHD_HEADER_KIND, "expect")) return refuse(l, r, 413);
   r->state = REQUEST_RECEIVING;
   peer_enter(l, r->peer, PHASE_BODY);
-  if (large) turn_away(l, r, LARGE);
+  if (body_comes) turn_away(l, r, status == 411 ? CHUNKED : LARGE);
   return MHD_YES;
 }
 
@@ -190,7 +190,6 @@ static bool write_body(listener *l, request *r, const char *data, size_t length)
 }
 
 static enum MHD_Result take_body(listener *l, request *r, const char *data, size_t length) {
-  if (r->state == REQUEST_RECEIVING && length > l->max_body - r->body.length) turn_away(l, r, LARGE);
   if (r->state == REQUEST_RECEIVING && !make_room(l, r, length)) turn_away(l, r, BUSY);
   if (r->state == REQUEST_REFUSED) return (r->thrown_away += length) > MOST_THROWN_AWAY ? MHD_NO : MHD_YES;
   if (l->body_directory && r->body.length + length > MOST_IN_MEMORY) {

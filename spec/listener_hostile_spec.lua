@@ -5,7 +5,7 @@ local env = require "helper.env"
 local listening = require "helper.listening"
 local peer = require "helper.peer"
 
-local GET <const>, post, chunked = peer.GET, peer.post, peer.chunked
+local GET <const>, post = peer.GET, peer.post
 local CHUNKED <const> = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 describe("the listener, against hostile senders", function()
@@ -59,10 +59,11 @@ describe("the listener, against hostile senders", function()
       assert.is_true(others > 5)
     end)
 
-    it("closes them in time, within chunks, their lines and what follows them", function()
+    it("refuses them at once, and closes them in time, within chunks, their lines and what follows them", function()
       for _, text in ipairs { CHUNKED .. "1", CHUNKED .. "1;" .. ("x"):rep(9), CHUNKED .. "0\r\nA: " .. ("x"):rep(9) } do
         open(times)
         local one = connect(text)
+        assert.equal(411, (one:answer()))
         assert.is_true((trickle(one, text:sub(-1))) < times.body_timeout + env.seconds(1))
         here.close()
       end
@@ -137,29 +138,29 @@ describe("the listener, against hostile senders", function()
       assert.is_nil(here.listener:next())
     end
 
-    it("answers 413 for a body of one byte more than 1 MiB, however it comes, and takes one of 1 MiB", function()
+    it("answers 413 for a body of one byte more than 1 MiB, and takes one of 1 MiB", function()
       local most <const> = ("x"):rep(1 << 20)
-      for _, good in ipairs { post(most), chunked(most), chunked(most:sub(1, 1000), most:sub(1001)) } do
-        local one = connect()
-        one:send(good)
-        assert.is_true(take():body() == most)
-      end
+      local one = connect()
+      one:send(post(most))
+      assert.is_true(take():body() == most)
       refused(413, post(most .. "x"))
-      refused(413, chunked(most .. "x"))
-      refused(413, chunked(most, "x"))
       serves()
     end)
 
-    it("answers 400 for chunk sizes that are none, 413 for those that no body may have", function()
-      for _, bad in ipairs {
-        "\r\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", ";a=b\r\n", "1\0\r\n", "\0", "1\r" .. "x",
+    -- Servers differ in where such a body ends, so that a proxy in front may take the bytes behind it for another request.
+    it("answers 411 for a body in chunks, whatever they are, and takes nothing behind them for a request", function()
+      for _, chunks in ipairs {
+        "5\r\nhello\r\n0\r\n\r\n", "5\nhello\n0\n\n", "5;a=b\r\nhello\r\n0\r\n\r\n", "5;a=b\nhello\r\n0\r\n\r\n",
+        "5\r\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\n\n", "0\r\n\r\n", "0\n\n",
+        "\r\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", ";a=b\r\n", "1\0\r\n", "\0", "1\r" .. "x", "1\r\nab\r\n",
+        "10000000000000000\r\n", "ffffffffffffffff\r\n" .. ("x"):rep(1 << 21), "ffffffffffffffff\r\n" .. ("x"):rep(1 << 24), "",
       } do
-        refused(400, CHUNKED .. bad .. "a\r\n0\r\n\r\n")
+        refused(411, CHUNKED .. chunks .. GET)
       end
-      refused(400, CHUNKED .. "1\r\nab\r\n0\r\n\r\n")
-      refused(413, CHUNKED .. "ffffffffffffffff\r\n" .. ("x"):rep(1 << 21))
-      refused(413, CHUNKED .. "ffffffffffffffff\r\n" .. ("x"):rep(1 << 24))
-      refused(413, CHUNKED .. "10000000000000000\r\n")
+      for _, spelling in ipairs { "TRANSFER-ENCODING: Chunked", "Transfer-Encoding:chunked", "transfer-encoding: \tchunked" } do
+        refused(411, ("POST / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n0\r\n\r\n"):format(spelling) .. GET)
+        refused(411, ("GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n%s\r\n\r\n"):format(spelling))
+      end
       serves()
     end)
 
@@ -191,7 +192,7 @@ describe("the listener, against hostile senders", function()
       local one = connect(CHUNKED .. "1;" .. ("x"):rep(1 << 20))
       assert.is_nil(here.listener:next())
       one:close()
-      refused(431, CHUNKED .. "0\r\n" .. ("A: b\r\n"):rep(20000) .. "\r\n")
+      refused(411, CHUNKED .. "0\r\n" .. ("A: b\r\n"):rep(20000) .. "\r\n")
       serves()
     end)
 
@@ -210,7 +211,7 @@ describe("the listener, against hostile senders", function()
 
     it("answers requests that come all at once, each in its turn", function()
       local one = connect()
-      one:send((post("abc") .. GET .. chunked("d", "ef")):rep(100))
+      one:send((post("abc") .. GET .. post("def")):rep(100))
       local bodies = {}
       for i = 1, 300 do
         local request = take()
@@ -224,7 +225,7 @@ describe("the listener, against hostile senders", function()
     it("answers those that have ended their sending, and closes those that did so too early", function()
       here.close()
       open { header_timeout = 0.2, body_timeout = 0.2, idle_timeout = 1 }
-      for _, whole in ipairs { GET, post("abc"), chunked("abc") } do
+      for _, whole in ipairs { GET, post("abc") } do
         local one = connect(whole)
         one.socket:shutdown("send")
         take():answer(200, nil, "yes")

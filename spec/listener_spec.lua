@@ -5,7 +5,7 @@ local listening = require "helper.listening"
 local peer = require "helper.peer"
 local socket = require "socket"
 
-local GET <const>, post, chunked = peer.GET, peer.post, peer.chunked
+local GET <const>, post = peer.GET, peer.post
 
 describe("the listener", function()
   local here = listening.here(after_each)
@@ -97,8 +97,6 @@ describe("the listener", function()
       local request = take()
       assert.equal(body, request:body())
       assert.equal(body, request:body())
-      connect(chunked(body:sub(1, 10), body:sub(11)))
-      assert.equal(body, take():body())
     end)
 
     it("arrives whole when it is sent byte by byte", function()

@@ -6,7 +6,7 @@
 ---@field port? integer       0: any free one (default 0)
 ---@field tls_certificate? string  path of a certificate in PEM, its chain behind it: TLS, 1.2 and newer (default: none)
 ---@field tls_key? string     path of its key in PEM, without a password; refused when the group's or other users may read it (mode 600)
----@field max_body? integer   bytes of a request's body; more is answered 413 (default 1048576)
+---@field max_body? integer   bytes of a request's body; more is answered 413, and a body in chunks 411 (default 1048576)
 ---@field max_bodies? integer bytes of the bodies of all requests that aren't answered yet. For more, those that are unfinished and began first are given up and answered 503, else the one that wants more (default 64 times max_body)
 ---@field body_directory? string  a folder for bodies of more than 65536 bytes, each in a file of its own (`body_file`); it may be on the disk of one's choice, but must be there, else such a body is answered 507 (default: all bodies are kept in memory)
 ---@field max_header? integer bytes of a request's first line and headers; more is answered 431 (default 16384)

@@ -29,6 +29,7 @@ static const char program[] =
     "local function check(request)"
     "  assert(request:path():find('^[^%c ]*$') and #request:body() <= 4096 and request:address() == '192.0.2.1')"
     "  assert(request:method():find('^[%w!#$%%&\\'*+.^_`|~-]+$') and not (request:query() or ''):find('[%c ]'))"
+    "  assert(not request:headers()['transfer-encoding'])"
     "  for name, value in pairs(request:headers()) do"
     "    assert(name:find('^[%w!#$%%&\\'*+.^_`|~-]+$') and name == name:lower() and not value:find('[^\\t\\32-\\126\\128-\\255]'))"
     "  end "
