@@ -21,6 +21,7 @@ local clip <const> = "\0\0\0\24ftypisom\0\0\2\0isomiso2" .. ("\0"):rep(200) -- b
 ---@field on_accept? fun(task: table)               may change what becomes of a new task: its `status`, its `credits`
 ---@field lose? fun(input: table): boolean            accept, but answer 500
 ---@field on_query? fun(data: table, task: table): table|nil, integer|nil  changes what is said of a task, or its code
+---@field on_other? fun(request: omni.Request): integer|nil, table|nil, string|nil  answers what isn't the API's, nor below /media/
 ---@field media integer|string                        200, another status, or a body to send instead of a clip
 local Fickle_methods = {}
 local Fickle_mt = { __index = Fickle_methods }
@@ -74,6 +75,7 @@ local function answer(self, request)
   elseif path:find "/EstimateTask$" then
     return envelope { estimated_credits = price, affordable = true }
   end
+  if self.on_other then return self.on_other(request) end
   return envelope(nil, 404)
 end
 
@@ -111,7 +113,7 @@ end
 local opened = 0
 
 ---Calls `body(service)` in the loop. The service, its ledger and the folder of its boards are gone afterwards.
----@param given { balance?: number }
+---@param given { balance?: number, host?: string }
 ---@param body fun(service: spec.Fickle)
 function fickle.open(given, body)
   local folder <close> = env.directory()
@@ -121,7 +123,7 @@ function fickle.open(given, body)
       name = ("task-%d"):format(opened), tasks = {}, submits = {}, last = 0, media = 200, balance = given.balance or 1e6,
       now = os.time(), ledger = folder.path .. "/ledger.db", directory = folder.path .. "/out",
     }, Fickle_mt)
-    local server <close> = assert(omni.serve({}, function(request) return answer(self, request) end))
+    local server <close> = assert(omni.serve({ host = given.host }, function(request) return answer(self, request) end))
     self.url = server.url
     body(self)
   end)
