@@ -430,9 +430,10 @@ end
 ---  "2-prior-knowledge". max_connections (64): of each key. max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
 ---  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; pause_for (1800; retry_for, where that was
 ---  given): how long it sits out rate limits and maintenance (429, 455). retry_min (1), retry_max (60): the first and the longest wait
----  between tries, ten times that for maintenance. poll_min (2), poll_max (30): seconds between two queries of a waiting task,
----  placed by how long such tasks took before (docs/performance.md, "Polling").
----  media_wait (300, with a sandbox's key 5): for how many seconds a success without media is asked again before it counts as broken.
+---  between tries, ten times that for maintenance. poll_min (2; with a sandbox key 0.2), poll_max (30; with a sandbox key 2): the shortest
+---  and the longest wait between two queries of a task, in seconds; omni chooses between them by how long such tasks took before
+---  (docs/performance.md, "Polling"). media_wait (300; with a sandbox key 5): for how many seconds a success without media is asked
+---  again before it counts as broken.
 ---  schemas (true): inputs are checked against the schema that the service tells of their model, else only by what is known here.
 ---  on_warning: function(text), told once of each thing that is odd but no error.
 ---  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
@@ -459,7 +460,8 @@ local function open(opts)
     timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or play and 5 or 300, poll_min = opts.poll_min or 2, poll_max = opts.poll_max or 30, transport = {},
+    media_wait = opts.media_wait or play and 5 or 300, poll_min = opts.poll_min or play and 0.2 or 2,
+    poll_max = opts.poll_max or play and 2 or 30, transport = {},
     uploads = {}, uploading = {}, known_models = {},
     play = play,
   }, Client_mt)

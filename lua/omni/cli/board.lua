@@ -133,12 +133,9 @@ function board.open(given, changes_nothing)
   local problem
   opened.sandbox, problem = common.rehearsal(given)
   if problem then return nil, common.tell(problem) or 2 end
-  local sandbox, credentials = opened.sandbox, require "omni.credentials"
-  local found = credentials.find_all() -- why there is none the client will say
-  local key = sandbox and sandbox.key or found and found[1].key
+  local sandbox = opened.sandbox
   opened.client, problem = omni.client {
     base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = given.ledger,
-    poll_min = key and credentials.is_play(key) and 0.2 or nil, -- nobody else is waiting for its answers
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
   local no_client = problem -- told of once the board is fine

@@ -162,7 +162,6 @@ local function open(given)
     on_warning = function(warning) called:say(require("omni.core").clean(warning)) end,
   }
   if not client then return common.tell(problem) end
-  if client.play then client.poll_min = 0.2 end -- nobody else is waiting for its answers
   called.client = client
   called.manner = {
     columns = common.drawing_columns(), paint = require("omni.cli.text").painter(common.wants_colour()), sandbox = client.play,
