@@ -33,17 +33,20 @@ INST_FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 B ?= build
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
 STRICT   ?= $(if $(CI),-Werror)
-INCLUDES := -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS_INCDIR) $(SQLITE_INCDIR) $(CRYPTO_INCDIR))
+INCLUDES := -Icsrc -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS_INCDIR) $(SQLITE_INCDIR) $(CRYPTO_INCDIR))
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
-CORE     := core url address network system number descriptor file readiness download settings exchange exchange_result upload quiet pool client client_verbs answer echo redact task process board spawn output digest trace
-LISTENER := listener listener_options listener_peer listener_tls listener_intake listener_head listener_request listener_answer descriptor file
-HOST     := main inherited streams
-LEDGER   := ledger ledger_base ledger_session ledger_sheet ledger_verb ledger_worker descriptor file
-MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger.so
+# The C files of a module: its folder, and what all modules share.
+sources   = $(patsubst csrc/%.c,%,$(sort $(wildcard csrc/$(1)/*.c)))
+SHARED   := $(call sources,shared)
+CORE     := $(call sources,core) $(SHARED)
+LISTENER := $(call sources,listener) $(SHARED)
+LEDGER   := $(call sources,ledger) $(SHARED)
+HOST     := $(call sources,host)
+MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger_sqlite.so
 SHELLS   := bash zsh fish
-LUA_FILES := $(sort $(filter-out %.d.lua,$(wildcard lua/omni/*.lua lua/omni/*/*.lua)))
+LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 
 .PHONY: all deps test prove asan memcheck fuzz lint check demo bench install install-rock clean help
 all:
@@ -68,7 +71,7 @@ deps:
 Q   := $(if $(V),,@)
 say  = $(if $(V),:,echo '  $(1)  $(2)')
 
-$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*.h csrc/host/*.h) lua/omni/version.lua Makefile
+$(B)/obj/%.o: csrc/%.c $(wildcard csrc/*/*.h) lua/omni/version.lua Makefile
 	@mkdir -p $(@D)
 	@$(call say,cc,$<)
 	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
@@ -83,7 +86,7 @@ $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR) $(GNUTLS_LIBDIR)) -lmicrohttpd -lgnutls -lm
 
-$(B)/lib/omni/ledger.so: $(LEDGER:%=$(B)/obj/%.o)
+$(B)/lib/omni/ledger_sqlite.so: $(LEDGER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(SQLITE_LIBDIR)) -lsqlite3 -lpthread
@@ -102,7 +105,7 @@ $(B)/obj/embedded.o: $(B)/obj/embedded.c
 	@$(call say,cc,$<)
 	$(Q)$(CC) $(CFLAGS) $(CPPFLAGS) -c $< -o $@
 
-$(B)/omni: $(HOST:%=$(B)/obj/host/%.o) $(B)/obj/embedded.o csrc/host/exports
+$(B)/omni: $(HOST:%=$(B)/obj/%.o) $(B)/obj/embedded.o csrc/host/exports
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LDFLAGS) $(SANITIZE) $(filter %.o,$^) -o $@ -Wl,--dynamic-list=csrc/host/exports $(LUA_STATIC) -lm -ldl
 
@@ -116,7 +119,7 @@ export OMNI_LEDGER :=
 SPECS ?= spec
 RUN_SPECS = CC="$(CC)" LUA="$(LUA)" spec/helper/run
 
-## make test: builds and tests, JOBS spec files at a time; SPECS=spec/loop_spec.lua for one of them
+## make test: builds and tests, JOBS spec files at a time; SPECS=spec/loop/loop_spec.lua for one of them
 test:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
@@ -141,11 +144,11 @@ FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undef
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
-PARSER   := csrc/url.c csrc/task.c csrc/answer.c csrc/echo.c csrc/number.c csrc/system.c
+PARSER   := csrc/core/url.c csrc/core/task.c csrc/core/envelope.c csrc/core/input_echo.c csrc/core/number.c csrc/core/system.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
-	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) csrc/file.c csrc/descriptor.c -o build/fuzz/task $(FUZZ_LIBS)
+	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) csrc/shared/file.c csrc/shared/descriptor.c -o build/fuzz/task $(FUZZ_LIBS)
 	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(LISTENER:%=csrc/%.c) $(PARSER) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
 	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
@@ -160,14 +163,14 @@ prove:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
-	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/paid_once_property_spec.lua -o spec/helper/summary.lua
+	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
 lint:
 	@$(MAKE) --no-print-directory deps FOR="build lint"
 	luacheck -q lua spec examples bench csrc/host
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  --suppress=missingIncludeSystem --suppress=toomanyconfigs -I$(LUA_INCDIR) csrc
+	  --suppress=missingIncludeSystem --suppress=toomanyconfigs -Icsrc -I$(LUA_INCDIR) csrc
 	@$(MAKE) --no-print-directory build B=build/lint STRICT=-Werror
 	sh -n .ci/run .ci/deps
 	luarocks --lua-version=5.4 lint rockspec/*.rockspec
@@ -207,7 +210,7 @@ install-rock: build
 	install -d "$(DESTDIR)$(INST_BINDIR)" "$(DESTDIR)$(INST_LIBDIR)/omni" "$(DESTDIR)$(INST_LUADIR)"
 	install -m 755 $(B)/omni "$(DESTDIR)$(INST_BINDIR)/omni"
 	install -m 644 $(MODULES) "$(DESTDIR)$(INST_LIBDIR)/omni"
-	for file in $(LUA_FILES) $(wildcard lua/omni/*.d.lua); do \
+	for file in $(LUA_FILES) $(wildcard lua/omni/types/*.d.lua); do \
 	  install -D -m 644 $$file "$(DESTDIR)$(INST_LUADIR)/$${file#lua/}" || exit 1; done
 
 clean:

@@ -5,7 +5,7 @@
 local core = require "omni.core"
 local loop = require "omni.loop"
 local omni = require "omni"
-local post = require "omni.post"
+local post = require "omni.http.webhook"
 
 local window, quiet = tonumber(arg[1]), 3
 local tasks, count, began = {}, 0, core.now()

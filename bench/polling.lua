@@ -3,12 +3,12 @@
 -- seconds between a task's end and the query that tells of it: for a query every 5 s and every 20 s, for polling.lua with none, 20 and
 -- 1,000 such tasks in its past, and the least that any rule could do that knows the durations' distribution.
 
-local polling = require "omni.polling"
+local polling = require "omni.client.poll_schedule"
 
 local tasks <const> = tonumber(arg[1]) or 10000
 local pasts <const> = 10           -- so many different pasts share a case's tasks
 local least <const>, most <const> = 2, 30
-local remembered <const> = 100     -- what lua/omni/history.lua keeps
+local remembered <const> = 100     -- what lua/omni/client/task_durations.lua keeps
 
 local function normal()
   return math.sqrt(-2 * math.log(1 - math.random())) * math.cos(2 * math.pi * math.random())

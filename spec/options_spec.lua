@@ -47,7 +47,7 @@ describe("a path with a NUL in it, at which the system would cut it", function()
       function() return film.cut { clips = { { path = bad } }, output = files:file "new" } end,
       function() return film.cut { clips = { { path = real } }, output = new } end,
       function() return require("omni.report").write(new, { title = "a", scenes = {} }) end,
-      function() return require("omni.digest").file(bad) end,
+      function() return require("omni.file.digest").file(bad) end,
     }
     for i, case in ipairs(cases) do
       local said = refusal(case)

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- Writes to stdout a C file that holds omni's Lua files and its built C modules as data, for csrc/host/main.c.
--- Usage: lua5.4 embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/run.lua, ...)
+-- Usage: lua5.4 embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/command/run.lua, ...)
 
-local modules = { "omni.core", "omni.listener", "omni.ledger" }
+local modules = { "omni.core", "omni.listener", "omni.ledger_sqlite" }
 
 local function read(path)
   local file <close> = assert(io.open(path, "rb"))
   return assert(file:read("a"))
 end
 
--- lua/omni/cli/run.lua → omni/cli/run.lua
+-- lua/omni/cli/command/run.lua → omni/cli/run.lua
 local function below_lua(path)
   return path:match("^lua/(.+)$") or path:match("/lua/(.+)$") or error("not below lua/: " .. path)
 end

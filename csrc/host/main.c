@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../argument.h"
+#include "shared/argument.h"
 #include "inherited.h"
 #include "streams.h"
 

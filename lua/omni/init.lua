@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- The public face: everything that a user may call, and nothing else. Each function is described where it is written.
 
-local asset = require "omni.asset"
+local asset = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
 local loop = require "omni.loop"
-local words = require "omni.storyboard"
+local words = require "omni.storyboard.language"
 
 -- Loaded when it is first called: the server side needs libmicrohttpd, which a client doesn't.
 local function later(module, name)
@@ -37,19 +37,19 @@ return {
   run = loop.run, spawn = loop.spawn, sleep = loop.sleep, join = loop.join, loop = loop,
 
   client = require("omni.client").open,
-  check_input = require("omni.input").check,
+  check_input = require("omni.models.input_rules").check,
   parse_callback = parse_callback,
   null = core.json.null, array = json.array, object = json.object,
 
   storyboard = words.storyboard, scene = words.scene, windows = words.windows,
   file = asset.file, url = asset.url, last_frame = asset.last_frame, clip = asset.clip,
-  load_storyboard = require("omni.storyboard.load").load,
+  load_storyboard = require("omni.storyboard.language.load").load,
   plan_storyboard = later("omni.storyboard.plan", "make"),
   run_storyboard = later("omni.storyboard.run", "run"),
-  adopt_task = later("omni.storyboard.adopt", "adopt"),
+  adopt_task = later("omni.storyboard.run.adopt", "adopt"),
 
-  callbacks = later("omni.callbacks", "open"),
+  callbacks = later("omni.callbacks.receiver", "open"),
   process = later("omni.process", "run"),
-  serve = later("omni.server", "serve"),
+  serve = later("omni.http.server", "serve"),
   sandbox = later("omni.sandbox", "open"),
 }

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `omni doctor`, against a sandbox that it can't tell from the service, and servers that are none.
 local asked = require "helper.ledger"
-local credentials = require "omni.credentials"
+local credentials = require "omni.client.credentials"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
 local program = require "helper.program"
@@ -298,9 +298,9 @@ describe("omni doctor", function()
     local modules <close> = env.directory()
     local folder = modules:file "omni"
     env.output(("mkdir %s && cp %s %s"):format(folder, env.quote(package.searchpath("omni.core", package.cpath)), folder))
-    local script = [[require("omni.cli.checks").program({}, function(state, text) print(state, text) end)]]
+    local script = [[require("omni.cli.doctor.local_checks").program({}, function(state, text) print(state, text) end)]]
     local said = env.output(("LUA_CPATH=%s %s -e %s"):format(env.quote(modules.path .. "/?.so;;"), env.lua, env.quote(script)))
-    assert.matches("problem\tomni.ledger can't be loaded, so nothing can be submitted: ", said, 1, true)
+    assert.matches("problem\tomni.ledger_sqlite can't be loaded, so nothing can be submitted: ", said, 1, true)
     assert.matches("warning\tomni.listener can't be loaded, so there is no sandbox", said, 1, true)
   end)
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The program with several keys: the limits of each hold, also when it is killed in the middle and begun again, or runs twice.
 
-local credentials = require "omni.credentials"
+local credentials = require "omni.client.credentials"
 local env = require "helper.env"
 local program = require "helper.program"
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The man page, read by the programs that show man pages; and that it, the help and docs/cli.md say the same.
 local env = require "helper.env"
-local facts = require "omni.cli.facts"
+local facts = require "omni.cli.completion.help_topics"
 local program = require "helper.program"
 
 local function there(name) return (os.execute("command -v " .. name .. " >/dev/null")) end
@@ -79,7 +79,7 @@ describe("omni man", function()
       local parser = require "argparse"("omni")
       local command = parser:command("try", "A summary.")
       for i, text in ipairs(arg) do command:option("--a" .. i, text) end
-      require("omni.cli.man").run({}, {}, function() return parser end)]]
+      require("omni.cli.command.man").run({}, {}, function() return parser end)]]
     local words = {}
     for i, text in ipairs(texts) do words[i] = env.quote(text) end
     env.write(directory:file "try.lua", script)

@@ -6,7 +6,7 @@ local env = require "helper.env"
 local loop = require "omni.loop"
 local process = require "omni.process"
 local sandbox = require "omni.sandbox"
-local media = require "omni.sandbox.media"
+local media = require "omni.sandbox.drawing"
 
 local job = "/api/v1/client/job/"
 

@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../csrc/core_parts.h"
-#include "../../csrc/listener.h"
+#include "core/core_parts.h"
+#include "listener/listener.h"
 
 int luaopen_cjson(lua_State *L);
 int luaopen_omni_listener(lua_State *L);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../csrc/answer.h"
-#include "../../csrc/core_parts.h"
-#include "../../csrc/task.h"
+#include "../../csrc/core/envelope.h"
+#include "core/core_parts.h"
+#include "core/task.h"
 
 // Whether two answers' data are the same but for the echo of the task's input.
 static const char same_source[] =

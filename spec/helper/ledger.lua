@@ -3,7 +3,7 @@
 
 local core = require "omni.core"
 local env = require "helper.env"
-local ledger = require "omni.ledger"
+local ledger = require "omni.ledger_sqlite"
 
 local asked = {}
 
@@ -55,7 +55,7 @@ function asked.command(code, arguments, cpath)
   local given = {}
   for i, argument in ipairs(arguments or {}) do given[i] = ("%q"):format(argument) end
   local whole = ([[
-    local asked, ledger, core = require "helper.ledger", require "omni.ledger", require "omni.core"
+    local asked, ledger, core = require "helper.ledger", require "omni.ledger_sqlite", require "omni.core"
     local function main(...) %s end
     main(%s)]]):format(code, table.concat(given, ","))
   local modules = (cpath and cpath .. "/?.so;" or "") .. os.getenv("LUA_CPATH")

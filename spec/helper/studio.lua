@@ -2,7 +2,7 @@
 -- A sandbox, a client and a directory for specs that make films out of boards.
 
 local core = require "omni.core"
-local directories = require "omni.storyboard.directory"
+local directories = require "omni.storyboard.run.output_lock"
 local env = require "helper.env"
 local film = require "omni.film"
 local loop = require "omni.loop"

@@ -7,7 +7,7 @@ local process = require "omni.process"
 
 -- Every allocation from `go` on may run the finalizers: one step of the collector is a whole cycle.
 local before <const> = [[
-  local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger"
+  local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger_sqlite"
   collectgarbage "stop"
   collectgarbage("incremental", 100, 400, 40)
   local ran = 0

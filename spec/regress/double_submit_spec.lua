@@ -145,7 +145,7 @@ describe("a run that was stopped while a refused submit waited for its next try"
       return stopped
     end }
     local task = omni.run(function()
-      return require("omni.storyboard.submit").submit(sending, client.submit, client, { prompt = "a" })
+      return require("omni.storyboard.run.stoppable_submit").submit(sending, client.submit, client, { prompt = "a" })
     end)
     assert.is_nil(task)
     assert.is_true(sending.dropped)

@@ -64,7 +64,7 @@ describe("a method that raises for lack of memory, at whichever allocation,", fu
       'core.process({ "true" }, { stdout = "pipe" })', "core.readiness()",
     } do
       leaves_nothing([[
-        local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger"
+        local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger_sqlite"
         local function act() return %s end
         arm(true)
         pcall(act)
@@ -99,7 +99,7 @@ describe("a method that raises for lack of memory, at whichever allocation,", fu
       http:close()
     ]]
     leaves_nothing([[
-      local ledger = require "omni.ledger"
+      local ledger = require "omni.ledger_sqlite"
       local l = ledger.open(%q)
       local given = { account = "a", model = "m", input = ("x"):rep(200000), identity = "i" }
       arm(true)

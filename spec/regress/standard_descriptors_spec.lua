@@ -7,7 +7,7 @@ describe("in a host whose stdin, stdout and stderr are closed", function()
   it("nothing that is opened becomes one of them, and all of it is closed again", function()
     local directory <close> = env.directory()
     local code = ([[
-      local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger"
+      local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger_sqlite"
       local function descriptors()
         local pipe = core.readiness() -- the lowest free number above 2 is how many there are
         local count = pipe:pollfd()

@@ -48,7 +48,7 @@ end
 ---@param message string  of argparse
 ---@return string|nil
 function arguments.hint(given, values, message)
-  local quote = require("omni.cli.text").quote
+  local quote = require("omni.cli.view.text").quote
   local name = message:match "^option '(%-%-[%w-]+)' requires" or message:match "^unknown option '([^']*)"
   for index = 2, #given do
     local option, value = given[index - 1], given[index]

@@ -194,7 +194,7 @@ end
 ---Tells of an error value, or of the several that a board has.
 ---@param bad omni.Error
 function common.tell(bad)
-  local text = require "omni.cli.text"
+  local text = require "omni.cli.view.text"
   for _, problem in ipairs(bad.problems or { bad }) do
     common.say(text.problem(problem), problem.hint and text.clean(problem.hint))
   end

@@ -4,9 +4,9 @@
 local common = require "omni.cli.common"
 local core = require "omni.core"
 local err = require "omni.error"
-local planned = require "omni.cli.planned"
+local planned = require "omni.cli.view.plan"
 local refusal = require("omni.storyboard.run").refusal
-local text = require "omni.cli.text"
+local text = require "omni.cli.view.text"
 
 local function no_consent(message, hint)
   return err.new { code = "no_consent", message = "nothing was submitted: " .. message, hint = hint }

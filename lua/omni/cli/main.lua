@@ -10,9 +10,9 @@ local order = { "init", "plan", "run", "status", "forget", "listen", "submit", "
 local known = { help = true }
 for _, name in ipairs(order) do known[name] = true end
 
--- A command stands in a file of its name. init.lua would stand for the whole folder, though.
+-- Each command is a file of its name, except that init.lua would be the module of the whole folder.
 local function load_command(name)
-  return require("omni.cli." .. (name == "init" and "init_board" or name))
+  return require("omni.cli.command." .. (name == "init" and "init_board" or name))
 end
 
 local function load_argparse()
@@ -32,7 +32,7 @@ end
 
 -- A parser that knows these commands. Each is a file to load and options to make, so that mostly it is only the one that was asked for.
 local function new_parser(argparse, names)
-  local facts = require "omni.cli.facts"
+  local facts = require "omni.cli.completion.help_topics"
   local parser = argparse("omni", (facts.summary:gsub("^%l", string.upper)) .. ".")
     :epilog(("%s\n%s More: docs/cli.md"):format(facts.exit_line(), facts.key))
     :help_max_width(100):add_help_command { summary = "Show help for a command." }
@@ -69,7 +69,7 @@ return function(arguments)
   end
 
   local own, rest = arguments, {}
-  local grammar, words = require "omni.cli.grammar", require "omni.cli.arguments"
+  local grammar, words = require "omni.cli.completion.command_line", require "omni.cli.arguments"
   local values = grammar.values(parser, first)
   if grammar.passes_on[first] then own, rest = words.split(arguments, values) end
   local fine, given = parser:pparse(words.tie_values(own, values))

@@ -4,17 +4,17 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
-local graph = require "omni.film.graph"
+local graph = require "omni.film.filter_graph"
 local loop = require "omni.loop"
 local options = require "omni.options"
-local plan_of = require "omni.film.pieces"
+local plan_of = require "omni.film.cut_plan"
 local probe = require "omni.film.probe"
 local process = require "omni.process"
-local runs = require "omni.film.runs"
-local shape = require "omni.film.shape"
-local tool = require "omni.film.tool"
+local runs = require "omni.film.ffmpeg_queue"
+local shape = require "omni.film.common_format"
+local tool = require "omni.film.ffmpeg"
 local transitions = require "omni.film.transitions"
-local work_folder = require "omni.film.work"
+local work_folder = require "omni.film.work_folder"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2

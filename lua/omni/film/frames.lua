@@ -8,8 +8,8 @@ local loop = require "omni.loop"
 local process = require "omni.process"
 local options = require "omni.options"
 local probe = require "omni.film.probe"
-local shape = require "omni.film.shape"
-local tool = require "omni.film.tool"
+local shape = require "omni.film.common_format"
+local tool = require "omni.film.ffmpeg"
 
 -- A picture that is being made has a name of its own, so that two at once don't meet. Closing removes what wasn't published.
 local Part_mt = { __close = function(part) os.remove(part.path) end }

@@ -6,7 +6,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 local options = require "omni.options"
 local process = require "omni.process"
-local tool = require "omni.film.tool"
+local tool = require "omni.film.ffmpeg"
 
 -- Everything that two clips must agree in, or that is needed to make them agree.
 local shown = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"

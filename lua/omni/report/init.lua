@@ -2,12 +2,12 @@
 -- report.html: what a run made, as one file that opens from disk, offline, without a script.
 
 local core = require "omni.core"
-local embed = require "omni.report.embed"
+local embed = require "omni.report.embedded_images"
 local err = require "omni.error"
 local options = require "omni.options"
 local page = require "omni.report.page"
 local style = require "omni.report.style"
-local words = require "omni.report.words"
+local words = require "omni.report.wording"
 
 ---@class omni.report.Reference
 ---@field label string

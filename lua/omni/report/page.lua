@@ -7,7 +7,7 @@ local scene_part = require "omni.report.scene"
 local style = require "omni.report.style"
 local timeline = require "omni.report.timeline"
 local version = require "omni.version"
-local words = require "omni.report.words"
+local words = require "omni.report.wording"
 
 local h = html.tag
 

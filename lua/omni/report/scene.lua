@@ -2,7 +2,7 @@
 -- One scene of the report: its player, its prompt, and everything that is known of it.
 
 local html = require "omni.report.html"
-local words = require "omni.report.words"
+local words = require "omni.report.wording"
 
 local h = html.tag
 

@@ -2,7 +2,7 @@
 -- What ran when, as data: each scene's phases, and the sessions in which anything ran. A board is made over days; where nothing
 -- ran for long, a session ends.
 
-local words = require "omni.report.words"
+local words = require "omni.report.wording"
 
 local pause <const> = 1800 -- seconds in which nothing runs, that end a session
 

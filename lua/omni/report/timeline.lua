@@ -5,7 +5,7 @@
 local core = require "omni.core"
 local html = require "omni.report.html"
 local plan = require "omni.report.sessions"
-local words = require "omni.report.words"
+local words = require "omni.report.wording"
 
 local h = html.tag
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- The sandbox's accounts: a key each, with a balance, tasks in flight, and a rate of its own.
 
-local credentials = require "omni.credentials"
-local inputs = require "omni.input"
+local credentials = require "omni.client.credentials"
+local inputs = require "omni.models.input_rules"
 local json = require "omni.sandbox.json"
 
 local most_keys <const> = 1000

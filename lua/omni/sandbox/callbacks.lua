@@ -7,8 +7,8 @@
 local core = require "omni.core"
 local json = require "omni.sandbox.json"
 local loop = require "omni.loop"
-local payload = require "omni.sandbox.payload"
-local post = require "omni.post"
+local payload = require "omni.sandbox.task_payload"
+local post = require "omni.http.webhook"
 local random = require "omni.sandbox.random"
 
 local patience <const> = 10 -- seconds that an endpoint has for its answer

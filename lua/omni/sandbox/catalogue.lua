@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- The sandbox's models: which there are, what each accepts, what it makes. A row a model.
 
-local inputs = require "omni.input"
+local inputs = require "omni.models.input_rules"
 local options = require "omni.options"
-local schema = require "omni.schema"
+local schema = require "omni.models.schema"
 
 ---@class omni.sandbox.Model
 ---@field model string
@@ -29,11 +29,11 @@ local schema = require "omni.schema"
 
 ---@type omni.sandbox.Model[]
 local rows = {
-  require "omni.sandbox.model_gemini_omni",
-  require "omni.sandbox.model_kling",
-  require "omni.sandbox.model_vidu",
-  require "omni.sandbox.model_seedance",
-  require "omni.sandbox.model_nano_banana",
+  require "omni.sandbox.model.gemini_omni",
+  require "omni.sandbox.model.kling",
+  require "omni.sandbox.model.vidu",
+  require "omni.sandbox.model.seedance",
+  require "omni.sandbox.model.nano_banana",
   {
     model = "sandbox/any", modality = "video", operations = { "text-to-video" }, description = "A clip from any input",
     input_schema = { type = "object" },

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- The words to ask the sandbox for faults, "NAME[:key=value,...]" (docs/sandbox.md), and when one strikes. What there is stands in
--- fault_rows.lua.
+-- fault_table.lua.
 
 local err = require "omni.error"
 local options = require "omni.options"
 local random = require "omni.sandbox.random"
-local rows = require "omni.sandbox.fault_rows"
+local rows = require "omni.sandbox.fault_table"
 
 -- What a request can be: calls of the API; a clip, an uploaded file, the bytes of one on their way here.
 local api = {

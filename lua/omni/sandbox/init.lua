@@ -6,14 +6,14 @@
 
 local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
-local clips = require "omni.sandbox.clips"
+local clips = require "omni.sandbox.clip_queue"
 local clock = require "omni.sandbox.clock"
 local core = require "omni.core"
 local err = require "omni.error"
 local faults = require "omni.sandbox.faults"
-local media = require "omni.sandbox.media"
+local media = require "omni.sandbox.drawing"
 local options = require "omni.options"
-local server = require "omni.server"
+local server = require "omni.http.server"
 local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 

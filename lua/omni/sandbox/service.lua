@@ -3,16 +3,16 @@
 
 local accounts = require "omni.sandbox.accounts"
 local faults = require "omni.sandbox.faults"
-local files = require "omni.sandbox.files"
-local jobs = require "omni.sandbox.jobs"
+local files = require "omni.sandbox.file_response"
+local jobs = require "omni.sandbox.task_calls"
 local json = require "omni.sandbox.json"
-local listings = require "omni.sandbox.listings"
-local payload = require "omni.sandbox.payload"
-local reply = require "omni.sandbox.reply"
-local stored = require "omni.sandbox.stored"
+local listings = require "omni.sandbox.catalogue_calls"
+local payload = require "omni.sandbox.task_payload"
+local reply = require "omni.sandbox.response"
+local stored = require "omni.sandbox.stored_files"
 local tasks = require "omni.sandbox.tasks"
 local uploads = require "omni.sandbox.uploads"
-local wanted = require "omni.sandbox.wanted"
+local wanted = require "omni.sandbox.submit_body"
 
 local most_body <const> = 1024 * 1024 -- bytes of a request that brings no file
 

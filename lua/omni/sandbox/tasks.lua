@@ -3,7 +3,7 @@
 -- runs meanwhile, but for those that have a callback_url (callbacks.lua).
 
 local json = require "omni.sandbox.json"
-local payload = require "omni.sandbox.payload"
+local payload = require "omni.sandbox.task_payload"
 local random = require "omni.sandbox.random"
 
 local ledger_object = json.shape { "submits", "charged", "tasks", "accounts" }

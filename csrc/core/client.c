@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+// The HTTP client as Lua sees it: options in, verbs (client_methods.c) that start an exchange each, and a pollable. Nothing in it blocks.
+#include "core/client.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "shared/argument.h"
+#include "core/core_parts.h"
+#include "shared/descriptor.h"
+
+#define CLIENT "omni.http"
+#define LOCK "omni.http.lock"
+
+// --- the lock
+
+void client_lock(lua_State *L, int arguments) {
+  lua_settop(L, arguments);
+  lua_pushvalue(L, 1);
+  if (luaL_testudata(L, 1, EXCHANGE)) lua_getiuservalue(L, 1, CLIENT_VALUE);
+  lua_getiuservalue(L, -1, 2);
+  client **lock = lua_touserdata(L, -1);
+  lua_replace(L, arguments + 1);
+  lua_settop(L, arguments + 1);
+  lua_toclose(L, arguments + 1);
+  (*lock)->locks++;
+}
+
+static int unlock(lua_State *L) {
+  client **lock = lua_touserdata(L, 1);
+  (*lock)->locks--;
+  return 0;
+}
+
+static void check_unlocked(lua_State *L, const client *c) {
+  if (c->locks) luaL_error(L, "it can't be closed while one of its own methods runs");
+}
+
+// --- opening and closing
+
+static void close_client(client *c) {
+  if (c->closed) return;
+  c->closed = true;
+  pool_close(&c->pool);
+  settings_free(&c->settings);
+}
+
+client *client_check(lua_State *L) {
+  client *c = luaL_checkudata(L, 1, CLIENT);
+  if (c->closed) luaL_error(L, "the client is closed");
+  return c;
+}
+
+static int open_client(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  client *c = lua_newuserdatauv(L, sizeof *c, 2);
+  memset(c, 0, sizeof *c);
+  c->pool.readiness = c->pool.wake = -1;
+  luaL_setmetatable(L, CLIENT);
+  lua_newtable(L); // anchors the exchanges that aren't closed: reference → userdata
+  lua_setiuservalue(L, 2, 1);
+  client **lock = lua_newuserdatauv(L, sizeof *lock, 0);
+  *lock = c;
+  luaL_setmetatable(L, LOCK);
+  lua_setiuservalue(L, 2, 2);
+  settings_take(L, &c->settings);
+  descriptor_fill_standard(); // libcurl opens descriptors, too
+  if (!pool_open(&c->pool, (int)c->settings.max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
+  return 1;
+}
+
+static int client_close(lua_State *L) {
+  client *c = luaL_checkudata(L, 1, CLIENT);
+  check_unlocked(L, c);
+  if (!c->closed) {
+    close_client(c);
+    lua_newtable(L);
+    lua_setiuservalue(L, 1, 1);
+  }
+  return 0;
+}
+
+// trust(client, other): files may also come from the networks where the other client reached the service, and go there
+static int client_trust(lua_State *L) {
+  client *c = client_check(L);
+  const client *other = luaL_checkudata(L, 2, CLIENT);
+  c->settings.network.service |= other->settings.network.service;
+  return 0;
+}
+
+// network(client, url|nil) → { proxy, proxy_from, ... }: what is in force for a URL, the service's by default
+static int client_network(lua_State *L) {
+  const client *c = client_check(L);
+  client_lock(L, 2);
+  const char *url = argument_text_or(L, 2, c->settings.base_url);
+  luaL_argcheck(L, url, 2, "the client has no account, so there must be a URL");
+  network_push(L, &c->settings.network, url);
+  return 1;
+}
+
+// --- pollable
+
+static int client_pollfd(lua_State *L) {
+  lua_pushinteger(L, client_check(L)->pool.readiness);
+  return 1;
+}
+
+static int client_events(lua_State *L) {
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int client_timeout(lua_State *L) {
+  double left = pool_timeout(&client_check(L)->pool);
+  if (left < 0)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, left);
+  return 1;
+}
+
+static int client_step(lua_State *L) {
+  pool_step(&client_check(L)->pool);
+  return 0;
+}
+
+void client_unanchor(lua_State *L, exchange *x) {
+  lua_getiuservalue(L, -1, 1);
+  luaL_unref(L, -1, x->anchor);
+  lua_pop(L, 1);
+}
+
+// finished(client) → the owner of the next exchange that is done (each one once), or nil
+static int client_finished(lua_State *L) {
+  client *c = client_check(L);
+  exchange *x = pool_next_done(&c->pool);
+  if (!x) return 0;
+  lua_getiuservalue(L, 1, 1);
+  lua_rawgeti(L, -1, x->anchor);
+  lua_getiuservalue(L, -1, OWNER);
+  return 1;
+}
+
+// running(client) → how many exchanges hold a connection
+static int client_running(lua_State *L) {
+  lua_pushinteger(L, client_check(L)->pool.running);
+  return 1;
+}
+
+// owners(client) → array of the owners of all exchanges that haven't been told of
+static int client_owners(lua_State *L) {
+  client *c = client_check(L);
+  int count = 0;
+  client_lock(L, 1);
+  lua_newtable(L);
+  lua_getiuservalue(L, 1, 1);
+  for (exchange_state state = RUNNING; state <= DONE; state++) {
+    for (exchange *x = c->pool.lists[state].first; x; x = x->next) {
+      lua_rawgeti(L, -1, x->anchor);
+      lua_getiuservalue(L, -1, OWNER);
+      lua_rawseti(L, -4, ++count);
+      lua_pop(L, 1);
+    }
+  }
+  lua_pop(L, 1);
+  return 1;
+}
+
+// busy(client) → whether anything is running or not yet told
+static int client_busy(lua_State *L) {
+  const exchange_list *l = client_check(L)->pool.lists;
+  lua_pushboolean(L, l[RUNNING].first || l[FINISHING].first || l[DONE].first);
+  return 1;
+}
+
+// --- the exchange
+
+static int exchange_result(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  if (x->state != DONE && x->state != TOLD) return luaL_error(L, x->state == CLOSED ? "the exchange is closed" : "the exchange still runs");
+  client_lock(L, 2);
+  return exchange_push_result(L, x);
+}
+
+static int exchange_done(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  lua_pushboolean(L, x->state >= DONE);
+  return 1;
+}
+
+// progress(exchange) → bytes of the file so far (got, or given to the connection), total | nil, validator | nil
+static int exchange_progress(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  lua_pushinteger(L, x->file ? download_offset(x->file) : x->source ? upload_offset(x->source) : 0);
+  if (x->total >= 0)
+    lua_pushinteger(L, x->total);
+  else
+    lua_pushnil(L);
+  lua_pushstring(L, exchange_validator(x));
+  return 3;
+}
+
+// stamp(exchange) → what PATH.part keeps as long as nobody else writes to it, or nil: see download
+static int exchange_stamp(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  char stamp[STAMP_SIZE];
+  if (!x->file) return 0;
+  download_stamp(x->file, stamp);
+  lua_pushstring(L, stamp);
+  return 1;
+}
+
+// A download whose bytes are all there, and that has no name yet.
+static exchange *check_whole(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  if ((x->state != DONE && x->state != TOLD) || x->kind != DOWNLOAD || !x->file || x->kept) luaL_error(L, "not a download that is whole");
+  return x;
+}
+
+// head(exchange, most) → the first bytes of the file, its Content-Encoding | nil, PATH.part; nil, message when they can't be read
+static int exchange_head(lua_State *L) {
+  exchange *x = check_whole(L);
+  lua_Integer most = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, most > 0 && most <= 65536, 2, "must be 1 to 65536");
+  client_lock(L, 2);
+  luaL_Buffer head;
+  ssize_t got = download_head(x->file, luaL_buffinitsize(L, &head, (size_t)most), (size_t)most);
+  if (got < 0) return luaL_fileresult(L, 0, download_part(x->file));
+  luaL_pushresultsize(&head, (size_t)got);
+  lua_pushstring(L, exchange_header(x, "Content-Encoding"));
+  lua_pushstring(L, download_part(x->file));
+  return 3;
+}
+
+// keep(exchange, replace): gives the file its name; the exchange isn't done then until that is over
+static int exchange_keep(lua_State *L) {
+  exchange *x = check_whole(L);
+  bool replace = lua_toboolean(L, 2);
+  lua_getiuservalue(L, 1, CLIENT_VALUE);
+  client *c = lua_touserdata(L, -1);
+  pool_keep(&c->pool, x, replace);
+  return 0;
+}
+
+// discard(exchange): what came is of no use; nothing of it stays
+static int exchange_discard(lua_State *L) {
+  download_restart(check_whole(L)->file);
+  return 0;
+}
+
+// sends(exchange) → how often libcurl was about to send a submit (more than once: it was stopped)
+static int exchange_sends(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  lua_pushinteger(L, x->sends);
+  return 1;
+}
+
+static int exchange_close(lua_State *L) {
+  exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  if (x->state != CLOSED && lua_getiuservalue(L, 1, CLIENT_VALUE) == LUA_TUSERDATA) {
+    client *c = lua_touserdata(L, -1);
+    check_unlocked(L, c);
+    client_unanchor(L, x);
+    pool_drop(&c->pool, x);
+  }
+  return 0;
+}
+
+
+static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events", client_events},     {"timeout", client_timeout},
+                                          {"step", client_step},       {"finished", client_finished}, {"busy", client_busy},
+                                          {"running", client_running}, {"owners", client_owners},     {"close", client_close},
+                                          {"trust", client_trust},     {"network", client_network},   {"__gc", client_close},
+                                          {"__close", client_close},   {NULL, NULL}};
+
+static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done", exchange_done},   {"progress", exchange_progress},
+                                            {"head", exchange_head},       {"keep", exchange_keep},   {"discard", exchange_discard},
+                                            {"stamp", exchange_stamp},
+                                            {"sends", exchange_sends},   {"close", exchange_close}, {"__close", exchange_close},
+                                            {NULL, NULL}};
+
+static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *more) {
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, methods, 0);
+  if (more) luaL_setfuncs(L, more, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+void client_open(lua_State *L) {
+  luaL_newmetatable(L, LOCK);
+  lua_pushcfunction(L, unlock);
+  lua_setfield(L, -2, "__close");
+  lua_pop(L, 1);
+  make_class(L, CLIENT, client_methods, client_verbs);
+  make_class(L, EXCHANGE, exchange_methods, NULL);
+  lua_pushcfunction(L, open_client);
+  lua_setfield(L, -2, "client");
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+// The verbs of the HTTP client: each pushes a new exchange, which the next step starts to send. Their first argument is the
+// owner: what `finished` returns when the exchange is done.
+#include "core/client.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/envelope.h"
+#include "shared/argument.h"
+#include "shared/file.h"
+#include "core/task.h"
+
+#define API "/api/v1/client/job/"
+
+// --- exchanges
+
+// Pushes an exchange, anchored already. From then on nothing of Lua's is allocated until it is started or given up, so that nothing raises
+// and leaks what it owns.
+static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
+  exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
+  memset(x, 0, sizeof *x);
+  x->kind = kind;
+  x->state = CLOSED;
+  x->total = -1;
+  x->settings = &c->settings;
+  luaL_setmetatable(L, EXCHANGE);
+  lua_pushvalue(L, 1); // the client lives at least as long as its exchanges
+  lua_setiuservalue(L, -2, CLIENT_VALUE);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, -2, OWNER);
+  lua_getiuservalue(L, 1, 1);
+  lua_pushvalue(L, -2);
+  x->anchor = luaL_ref(L, -2);
+  lua_pop(L, 1);
+  client_check(L); // a finalizer, which may run at any allocation, may have closed it
+  return x;
+}
+
+static int start(client *c, exchange *x) {
+  pool_start(&c->pool, x);
+  return 1;
+}
+
+static void give_up(lua_State *L, exchange *x) {
+  exchange_release(x);
+  lua_pushvalue(L, 1);
+  client_unanchor(L, x);
+  lua_pop(L, 1);
+}
+
+static int no_memory(lua_State *L, exchange *x) {
+  give_up(L, x);
+  return luaL_error(L, "not enough memory");
+}
+
+static void set_url(lua_State *L, exchange *x, const char *base, const char *path) {
+  size_t base_length = strlen(base), path_length = strlen(path);
+  if (!(x->url = malloc(base_length + path_length + 1))) no_memory(L, x);
+  memcpy(x->url, base, base_length);
+  memcpy(x->url + base_length, path, path_length + 1);
+}
+
+// The body is the string at `index`; its type has been checked.
+static void set_body(lua_State *L, exchange *x, int index) {
+  const char *body = lua_tolstring(L, index, &x->body_length);
+  if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
+  memcpy(x->body, body, x->body_length + 1);
+}
+
+// --- calls of the account's
+
+// A client without an account has nobody to ask.
+static client *check_account(lua_State *L) {
+  client *c = client_check(L);
+  if (!c->settings.base_url) luaL_error(L, "the client has no account");
+  return c;
+}
+
+// submit(client, owner, body) → exchange, whose result is the task id
+static int client_submit(lua_State *L) {
+  client *c = check_account(L);
+  luaL_checkstring(L, 3);
+  exchange *x = new_exchange(L, c, SUBMIT);
+  set_url(L, x, c->settings.base_url, API "CreateTask");
+  set_body(L, x, 3);
+  return start(c, x);
+}
+
+// Writes at most three bytes for each of text's, and a NUL.
+static void percent_encode(char *out, const char *text, size_t length) {
+  static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  for (size_t i = 0; i < length; i++) {
+    unsigned char byte = (unsigned char)text[i];
+    if (strchr(plain, byte))
+      *out++ = (char)byte;
+    else
+      *out++ = '%', *out++ = "0123456789ABCDEF"[byte >> 4], *out++ = "0123456789ABCDEF"[byte & 15];
+  }
+  *out = '\0';
+}
+
+// query(client, owner, task_id) → exchange, whose result is the task table
+static int client_query(lua_State *L) {
+  client *c = check_account(L);
+  size_t length;
+  const char *id = luaL_checklstring(L, 3, &length);
+  luaL_argcheck(L, task_id_valid(id, length), 3, "not a task id (1 to 256 printable ASCII characters without spaces)");
+  exchange *x = new_exchange(L, c, QUERY);
+  static const char path[] = API "TaskInfo?task_id=";
+  const char *base = c->settings.server ? c->settings.base_path : c->settings.base_url;
+  size_t base_length = strlen(base);
+  char *target = malloc(base_length + sizeof path + length * 3);
+  if (!target || !(x->task_id = strdup(id))) {
+    free(target);
+    return no_memory(L, x);
+  }
+  *(c->settings.server ? &x->target : &x->url) = target;
+  memcpy(target, base, base_length);
+  memcpy(target + base_length, path, sizeof path);
+  percent_encode(target + base_length + sizeof path - 1, id, length);
+  return start(c, x);
+}
+
+// call(client, owner, method, path, body|nil) → exchange, whose result is the answer's `data`
+static int client_call(lua_State *L) {
+  client *c = check_account(L);
+  static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
+  const char *method = methods[luaL_checkoption(L, 3, NULL, methods)];
+  const char *path = argument_text(L, 4);
+  const char *body = luaL_optstring(L, 5, NULL);
+  bool fine = path[0] == '/';
+  for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
+  luaL_argcheck(L, fine, 4, "a path begins with '/' and holds printable ASCII characters without spaces");
+  exchange *x = new_exchange(L, c, CALL);
+  x->method = method;
+  set_url(L, x, c->settings.base_url, path);
+  if (body) set_body(L, x, 5);
+  return start(c, x);
+}
+
+// --- to and from anybody, without the key
+
+static void add_range(lua_State *L, exchange *x) {
+  char line[1100];
+  snprintf(line, sizeof line, "Range: bytes=%lld-", (long long)x->asked_from);
+  bool fine = header_add(&x->own_headers, line);
+  if (x->validator && strlen(x->validator) < 1000 && !strpbrk(x->validator, "\r\n")) {
+    snprintf(line, sizeof line, "If-Range: %s", x->validator);
+    fine = fine && header_add(&x->own_headers, line);
+  }
+  if (!fine) no_memory(L, x);
+}
+
+// Pushes nil and the failure when the URL spells an address that nothing may be fetched from or brought to. Where a proxy looks names up
+// this is all that can be checked here.
+static bool push_if_refused(lua_State *L, const client *c, const char *url) {
+  refused_address refused;
+  if (network_allows_url(&c->settings.network, url, &refused)) return false;
+  lua_pushnil(L);
+  exchange_push_refusal(L, &refused);
+  return true;
+}
+
+// download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
+// failure at once. offset and stamp: what an earlier try left of PATH.part; validator and total: what the server said of the file then.
+static int client_download(lua_State *L) {
+  client *c = client_check(L);
+  const char *url = argument_text(L, 3), *path = argument_text(L, 4);
+  lua_Integer offset = luaL_optinteger(L, 5, 0);
+  const char *stamp = argument_text_or(L, 6, NULL), *validator = argument_text_or(L, 7, NULL);
+  lua_Integer total = luaL_optinteger(L, 8, -1);
+  luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
+  if (push_if_refused(L, c, url)) return 2;
+  exchange *x = new_exchange(L, c, DOWNLOAD);
+  set_url(L, x, url, "");
+  if ((x->file = download_open(path, offset, stamp))) {
+    x->asked_from = offset = download_offset(x->file);
+    x->expected_total = offset > 0 ? total : -1;
+    if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
+    if (offset > 0) add_range(L, x);
+    return start(c, x);
+  }
+  int error = errno;
+  give_up(L, x);
+  lua_pushnil(L);
+  if (error == EEXIST)
+    lua_pushfstring(L, "%s can't be written: it is no regular file", path);
+  else
+    lua_pushfstring(L, "%s.part can't be written: %s", path,
+                    error == EWOULDBLOCK ? "another download is writing to it"
+                    : error == EMLINK    ? "it has other names, too"
+                                         : file_problem(error));
+  failure_push(L, "io", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  return 2;
+}
+
+static bool is_media_type(const char *text) {
+  size_t length = strlen(text);
+  for (size_t i = 0; i < length; i++)
+    if (text[i] < ' ' || text[i] > '~') return false;
+  return length > 0 && length < 256;
+}
+
+// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once.
+// The file is PUT to the URL, without the key. Safe to repeat.
+static int client_upload(lua_State *L) {
+  client *c = client_check(L);
+  const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);
+  luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  if (push_if_refused(L, c, url)) return 2;
+  const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
+  exchange *x = new_exchange(L, c, UPLOAD);
+  set_url(L, x, url, "");
+  if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
+  if ((x->source = upload_open(path))) {
+    x->total = upload_size(x->source);
+    return start(c, x);
+  }
+  int error = errno;
+  give_up(L, x);
+  lua_pushnil(L);
+  lua_pushfstring(L, "%s can't be read: %s", path, file_problem(error));
+  failure_push(L, "io", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  return 2;
+}
+
+// post(client, owner, url, body, content_type) → exchange, whose result is { status, text }, whatever the status is; the text is
+// the beginning of what was said. Sent at most once, without the key; a redirect isn't followed.
+static int client_post(lua_State *L) {
+  client *c = client_check(L);
+  const char *url = argument_text(L, 3), *type = argument_text(L, 5);
+  luaL_checkstring(L, 4);
+  luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
+  exchange *x = new_exchange(L, c, POST);
+  set_url(L, x, url, "");
+  set_body(L, x, 4);
+  if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
+  return start(c, x);
+}
+
+
+const luaL_Reg client_verbs[] = {{"submit", client_submit},     {"query", client_query},   {"call", client_call},
+                                 {"download", client_download}, {"upload", client_upload}, {"post", client_post},
+                                 {NULL, NULL}};

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+// A client's settings, out of the table of options that Lua gives. The key goes through here into libcurl's header lines.
+#include "core/client_options.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/url.h"
+
+enum { MAX_KEY = 512 };
+
+char *settings_string(lua_State *L, const char *name) {
+  if (lua_getfield(L, 1, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  size_t length = 0;
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+  if (!text) luaL_error(L, "option '%s' must be a string", name);
+  for (size_t i = 0; i < length; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) luaL_error(L, "option '%s' holds a control character", name);
+  char *copy = strdup(text);
+  if (!copy) luaL_error(L, "not enough memory");
+  lua_pop(L, 1);
+  return copy;
+}
+
+static double number_option(lua_State *L, const char *name, double standard, double least, double most) {
+  double value = standard;
+  if (lua_getfield(L, 1, name) != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TNUMBER) luaL_error(L, "option '%s' must be a number", name);
+    value = lua_tonumber(L, -1);
+    if (!(value >= least && value <= most)) luaL_error(L, "option '%s' must be a number from %f to %f", name, least, most);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
+// Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
+static bool split_base_url(exchange_settings *s) {
+  char *host = strstr(s->base_url, "://") + 3;
+  size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
+  s->base_path = s->base_url + length;
+  bool plain_proxy = s->base_url[4] != 's' && s->proxy[0] != '\0';
+  if (plain_proxy) return true;
+  char *server = strndup(s->base_url, length);
+  s->server = curl_url();
+  bool fine = server && s->server && curl_url_set(s->server, CURLUPART_URL, server, 0) == CURLUE_OK;
+  free(server);
+  return fine;
+}
+
+bool header_add(struct curl_slist **list, const char *line) {
+  struct curl_slist *longer = curl_slist_append(*list, line);
+  if (longer) *list = longer;
+  return longer != NULL;
+}
+
+// The key goes from Lua into the header lines and nowhere else. Returns why it can't be used, or NULL.
+static const char *take_key(exchange_settings *s, lua_State *L) {
+  size_t length;
+  lua_getfield(L, 1, "api_key");
+  const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+  if (!key) return "it must be a string";
+  if (length < 1 || length > MAX_KEY) return "it must be of 1 to 512 characters";
+  for (size_t i = 0; i < length; i++)
+    if (key[i] <= ' ' || key[i] > '~') return "it must be of printable ASCII characters, without spaces or line breaks";
+  char line[sizeof "x-api-key: " + MAX_KEY];
+  strcpy(line, "x-api-key: ");
+  memcpy(line + strlen(line), key, length + 1);
+  bool fine = header_add(&s->key_headers, line) && header_add(&s->post_headers, line);
+  explicit_bzero(line, sizeof line);
+  if (fine) s->key = s->key_headers->data + strlen("x-api-key: ");
+  lua_pop(L, 1);
+  return fine ? NULL : "not enough memory";
+}
+
+// As lines of our own: what libcurl makes of its options for them it prints twice.
+static bool add_common_headers(lua_State *L, exchange_settings *s) {
+  const char *agent = lua_pushfstring(L, "User-Agent: %s", s->user_agent);
+  bool fine = header_add(&s->key_headers, agent) && header_add(&s->post_headers, agent) &&
+              header_add(&s->key_headers, "Accept-Encoding: gzip") && header_add(&s->post_headers, "Accept-Encoding: gzip") &&
+              header_add(&s->post_headers, "Content-Type: application/json") &&
+              header_add(&s->post_headers, "Expect:"); // a 417 to an explicit one is answered by sending again
+  lua_pop(L, 1);
+  return fine;
+}
+
+static long version_option(lua_State *L) {
+  static const char *const names[] = {"auto", "1.1", "2-prior-knowledge", NULL};
+  static const long versions[] = {CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_1_1, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE};
+  lua_getfield(L, 1, "http_version");
+  const char *wanted = luaL_optstring(L, -1, "auto");
+  for (int i = 0; names[i]; i++) {
+    if (strcmp(names[i], wanted) == 0) {
+      lua_pop(L, 1);
+      return versions[i];
+    }
+  }
+  return luaL_error(L, "option 'http_version' must be 'auto', '1.1' or '2-prior-knowledge'");
+}
+
+// Reads base_url and api_key, unless there is neither.
+static void take_account(lua_State *L, exchange_settings *s) {
+  int top = lua_gettop(L);
+  bool none = lua_getfield(L, 1, "base_url") == LUA_TNIL && lua_getfield(L, 1, "api_key") == LUA_TNIL;
+  size_t length = 0;
+  const char *text = lua_type(L, top + 1) == LUA_TSTRING ? lua_tolstring(L, top + 1, &length) : NULL, *why = "must be a string";
+  if (text) s->base_url = url_normalize_base(text, length, &why);
+  lua_settop(L, top);
+  if (none) return;
+  if (!s->base_url) luaL_error(L, "option 'base_url' can't be used: it %s", why);
+  if ((why = take_key(s, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
+}
+
+// Where the service is: by which proxy, and in which network when its URL says so.
+static void take_place(exchange_settings *s) {
+  s->proxy = network_proxy(&s->network, s->base_url);
+  refused_address spelled;
+  if (!network_allows_url(&s->network, s->base_url, &spelled)) network_learn(&s->network, spelled.text);
+}
+
+void settings_take(lua_State *L, exchange_settings *s) {
+  take_account(L, s);
+  s->user_agent = settings_string(L, "user_agent");
+  if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
+  if (!add_common_headers(L, s)) luaL_error(L, "not enough memory");
+  network_take(L, &s->network);
+  if (s->base_url) take_place(s);
+  if (s->base_url && !split_base_url(s)) luaL_error(L, "not enough memory");
+  s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
+  s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
+  s->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);
+  s->max_download_bytes = (int64_t)number_option(L, "max_download_bytes", 16.0 * (1 << 30), 1024, 1e15);
+  s->max_connections = (long)number_option(L, "max_connections", 64, 1, 10000);
+  s->http_version = version_option(L);
+}
+
+// Wiped before it is freed: the key is in it.
+static void free_list(struct curl_slist *list) {
+  for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
+  curl_slist_free_all(list);
+}
+
+void settings_free(exchange_settings *s) {
+  free_list(s->key_headers);
+  free_list(s->post_headers);
+  free(s->base_url);
+  curl_url_cleanup(s->server);
+  free(s->user_agent);
+  network_free(&s->network);
+  memset(s, 0, sizeof *s);
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// luaopen_omni_core: one table with everything that the parts offer.
+#include <curl/curl.h>
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "core/core_parts.h"
+
+LUAMOD_API int luaopen_omni_core(lua_State *L);
+
+__attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
+  luaL_checkversion(L);
+  // Counted by libcurl itself; never undone, as another module of the process may use libcurl too.
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "omni: libcurl can't be initialised");
+  lua_newtable(L);
+  system_open(L);
+  number_open(L);
+  readiness_open(L);
+  answer_open(L);
+  task_open(L);
+  client_open(L);
+  process_open(L);
+  board_open(L);
+  digest_open(L);
+  trace_open(L);
+  url_open(L);
+  return 1;
+}

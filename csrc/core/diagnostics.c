@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// What tells a person why it doesn't work: which libcurl this is, and how an exchange went.
+#include <curl/curl.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "core/client.h"
+#include "core/core_parts.h"
+
+static void set_string(lua_State *L, const char *name, const char *value) {
+  if (!value || !*value) return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+// libraries() → { curl = "7.88.1", tls = "OpenSSL/3.0.15" }
+static int libraries(lua_State *L) {
+  const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+  lua_newtable(L);
+  set_string(L, "curl", info->version);
+  set_string(L, "tls", info->ssl_version);
+  return 1;
+}
+
+// What took how long, from the beginning on.
+static const struct {
+  const char *name;
+  CURLINFO info;
+} steps[] = {
+    {"lookup", CURLINFO_NAMELOOKUP_TIME_T},
+    {"connect", CURLINFO_CONNECT_TIME_T},
+    {"tls", CURLINFO_APPCONNECT_TIME_T},
+    {"total", CURLINFO_TOTAL_TIME_T},
+};
+
+// trace(exchange) → { address, date, lookup, connect, tls, total }, each if it is known. The exchange must be done.
+static int trace(lua_State *L) {
+  const exchange *x = luaL_checkudata(L, 1, EXCHANGE);
+  luaL_argcheck(L, x->state == DONE || x->state == TOLD, 1, "still runs, or is closed");
+  client_lock(L, 1);
+  lua_newtable(L);
+  if (!x->slot) return 1;
+  char *address = NULL;
+  if (curl_easy_getinfo(x->slot->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK) set_string(L, "address", address);
+  const char *date = exchange_header(x, "Date");
+  time_t seconds = date ? curl_getdate(date, NULL) : (time_t)-1;
+  if (seconds != (time_t)-1) {
+    lua_pushinteger(L, (lua_Integer)seconds);
+    lua_setfield(L, -2, "date");
+  }
+  for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    curl_off_t microseconds = 0;
+    if (curl_easy_getinfo(x->slot->easy, steps[i].info, &microseconds) != CURLE_OK || microseconds <= 0) continue;
+    lua_pushnumber(L, (lua_Number)microseconds / 1e6);
+    lua_setfield(L, -2, steps[i].name);
+  }
+  return 1;
+}
+
+void trace_open(lua_State *L) {
+  static const luaL_Reg functions[] = {{"libraries", libraries}, {"trace", trace}, {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+}

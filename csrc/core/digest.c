@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+// SHA-256 of texts, and of files: a file is read in a thread of its own, as it can be large and its disk slow.
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/argument.h"
+#include "core/core_parts.h"
+#include "shared/descriptor.h"
+#include "shared/file.h"
+#include "core/system.h"
+
+#define DIGEST "omni.digest"
+
+enum { CHUNK = 256 << 10, SHA256_SIZE = 32, MOST_BYTES = 64 };
+
+typedef unsigned char sum[SHA256_SIZE];
+
+static void push_hex(lua_State *L, const unsigned char *bytes, size_t count) {
+  static const char digits[] = "0123456789abcdef";
+  char text[2 * MOST_BYTES];
+  for (size_t i = 0; i < count; i++) {
+    text[2 * i] = digits[bytes[i] >> 4];
+    text[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  lua_pushlstring(L, text, 2 * count);
+}
+
+// sha256(text) → 64 hexadecimal digits
+static int sha256(lua_State *L) {
+  size_t length;
+  const char *text = luaL_checklstring(L, 1, &length);
+  sum bytes;
+  if (!EVP_Digest(text, length, bytes, NULL, EVP_sha256(), NULL)) return luaL_error(L, "SHA-256: not enough memory");
+  push_hex(L, bytes, sizeof bytes);
+  return 1;
+}
+
+// --- a file
+
+enum { READING, DONE, STOPPED };
+
+typedef struct {
+  int fd, wake; // wake: an eventfd, written when the thread is done; -1: closed
+  pthread_t thread;
+  bool running;     // the thread was started and not joined yet
+  atomic_int state; // READING; STOPPED by Lua; DONE by the thread, which wrote the following before
+  struct stat info; // of the file when it was opened
+  const char *problem;
+  int error; // why there is no sum: errno, or 0 with the problem in words
+  sum bytes;
+} job;
+
+static bool same_stamp(const struct stat *a, const struct stat *b) {
+  char one[STAMP_SIZE], other[STAMP_SIZE];
+  system_stamp(a, one);
+  system_stamp(b, other);
+  return strcmp(one, other) == 0;
+}
+
+// Notes why there is no sum when there is none.
+static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
+  struct stat after;
+  off_t size = 0;
+  while (atomic_load(&j->state) == READING) {
+    ssize_t got = read(j->fd, chunk, CHUNK);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      j->error = errno;
+      return;
+    }
+    if (got == 0) break;
+    size += got;
+    if (size > j->info.st_size) break; // it grows, perhaps as fast as it is read
+    EVP_DigestUpdate(context, chunk, (size_t)got);
+  }
+  if (fstat(j->fd, &after) != 0) j->error = errno;
+  else if (size != j->info.st_size || !same_stamp(&j->info, &after)) j->problem = "the file changed while it was read";
+  else if (!EVP_DigestFinal_ex(context, j->bytes, NULL)) j->error = ENOMEM;
+}
+
+static void *work(void *argument) {
+  job *j = argument;
+  char *chunk = malloc(CHUNK);
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  if (chunk && context && EVP_DigestInit_ex(context, EVP_sha256(), NULL)) read_all(j, context, chunk);
+  else j->error = ENOMEM;
+  EVP_MD_CTX_free(context);
+  free(chunk);
+  int expected = READING;
+  atomic_compare_exchange_strong(&j->state, &expected, DONE);
+  eventfd_write(j->wake, 1);
+  return NULL;
+}
+
+static void release(job *j) {
+  int expected = READING;
+  atomic_compare_exchange_strong(&j->state, &expected, STOPPED);
+  if (j->running) pthread_join(j->thread, NULL);
+  j->running = false;
+  if (j->fd >= 0) close(j->fd);
+  if (j->wake >= 0) close(j->wake);
+  j->fd = j->wake = -1;
+}
+
+// False with the problem noted.
+static bool open_file(job *j, const char *path) {
+  j->fd = file_open(path, O_RDONLY, 0, &j->info);
+  if (j->fd < 0) j->problem = file_problem(errno);
+  return j->fd >= 0;
+}
+
+// False with the problem noted.
+static bool start(job *j) {
+  int error = 0;
+  sigset_t all, before; // signals are for the thread that runs Lua
+  sigfillset(&all);
+  posix_fadvise(j->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  if ((j->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) >= 0) {
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&j->thread, NULL, work, j);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    j->running = error == 0;
+  } else {
+    error = errno;
+  }
+  if (error) j->error = error; // else that is the thread's to write
+  return j->running;
+}
+
+// --- for Lua
+
+static int push_problem(lua_State *L, const job *j) {
+  lua_pushnil(L);
+  lua_pushstring(L, j->problem ? j->problem : strerror(j->error));
+  return 2;
+}
+
+// digest(path) → job | nil, message
+static int make(lua_State *L) {
+  const char *path = argument_text(L, 1);
+  job *j = memset(lua_newuserdatauv(L, sizeof *j, 0), 0, sizeof *j);
+  j->fd = j->wake = -1;
+  luaL_setmetatable(L, DIGEST);
+  if (open_file(j, path) && start(j)) return 1;
+  release(j);
+  return push_problem(L, j);
+}
+
+static job *check(lua_State *L) {
+  return luaL_checkudata(L, 1, DIGEST);
+}
+
+static job *check_open(lua_State *L) {
+  job *j = check(L);
+  if (j->wake < 0) luaL_error(L, "the digest is closed");
+  return j;
+}
+
+static int pollfd(lua_State *L) {
+  lua_pushinteger(L, check_open(L)->wake);
+  return 1;
+}
+
+static int events(lua_State *L) {
+  check(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int timeout(lua_State *L) {
+  check(L);
+  lua_pushnil(L);
+  return 1;
+}
+
+static int step(lua_State *L) {
+  job *j = check_open(L);
+  eventfd_t ignored;
+  eventfd_read(j->wake, &ignored);
+  lua_pushboolean(L, atomic_load(&j->state) == DONE);
+  return 1;
+}
+
+// job:result() → { sha256=, size=, stamp= } | nil, message; nil alone while it is read
+static int result(lua_State *L) {
+  job *j = check_open(L);
+  if (atomic_load(&j->state) != DONE) return lua_pushnil(L), 1;
+  if (j->error || j->problem) return push_problem(L, j);
+  lua_createtable(L, 0, 3);
+  push_hex(L, j->bytes, sizeof j->bytes);
+  lua_setfield(L, -2, "sha256");
+  lua_pushinteger(L, (lua_Integer)j->info.st_size);
+  lua_setfield(L, -2, "size");
+  char stamp[STAMP_SIZE];
+  system_stamp(&j->info, stamp);
+  lua_pushstring(L, stamp);
+  lua_setfield(L, -2, "stamp");
+  return 1;
+}
+
+static int close_it(lua_State *L) {
+  release(check(L));
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", events},  {"timeout", timeout},  {"step", step},  {"result", result},
+                                   {"close", close_it}, {"__close", close_it}, {"__gc", close_it}, {NULL, NULL}};
+
+// token(bytes) → so many random bytes of the system's, as hexadecimal digits
+static int token(lua_State *L) {
+  unsigned char bytes[MOST_BYTES];
+  lua_Integer count = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
+  size_t wanted = (size_t)count & (2 * MOST_BYTES - 1); // gcc doesn't see that the line above doesn't return
+  if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system gives no random bytes");
+  push_hex(L, bytes, wanted);
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  return 1;
+}
+
+// same(a, b) → whether two texts are equal; it takes as long whatever they differ in
+static int same(lua_State *L) {
+  size_t length, other_length;
+  const char *text = luaL_checklstring(L, 1, &length), *other = luaL_checklstring(L, 2, &other_length);
+  lua_pushboolean(L, length == other_length && CRYPTO_memcmp(text, other, length) == 0);
+  return 1;
+}
+
+void digest_open(lua_State *L) {
+  luaL_newmetatable(L, DIGEST);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  lua_pushcfunction(L, sha256);
+  lua_setfield(L, -2, "sha256");
+  lua_pushcfunction(L, make);
+  lua_setfield(L, -2, "digest");
+  lua_pushcfunction(L, token);
+  lua_setfield(L, -2, "token");
+  lua_pushcfunction(L, same);
+  lua_setfield(L, -2, "same");
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// A file that is being downloaded. Syncing can take seconds on a slow disk, so it is done in a thread of its own.
+#include "core/download.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/file.h"
+
+enum { IDLE, FINISHING, FINISHED, ABANDONED };
+
+struct download {
+  char *path, *part;
+  int fd, wake, error;
+  bool replace;
+  int64_t offset;
+  atomic_int state;
+};
+
+static void release(download *file) {
+  if (file->fd >= 0) close(file->fd);
+  if (file->wake >= 0) close(file->wake);
+  free(file->path);
+  free(file->part);
+  free(file);
+}
+
+// Whether PATH.part is the open file; another download may have renamed it, another program may have removed it.
+static bool is_at_part(const download *file) {
+  struct stat open, now;
+  return fstat(file->fd, &open) == 0 && lstat(file->part, &now) == 0 && open.st_ino == now.st_ino && open.st_dev == now.st_dev;
+}
+
+void download_stamp(const download *file, char stamp[STAMP_SIZE]) {
+  struct stat info;
+  *stamp = '\0';
+  if (fstat(file->fd, &info) == 0) system_stamp(&info, stamp);
+}
+
+download *download_open(const char *path, int64_t offset, const char *stamp) {
+  download *file = calloc(1, sizeof *file);
+  if (!file) return NULL;
+  file->fd = file->wake = -1;
+  file->path = strdup(path);
+  struct stat info;
+  if (!file->path || asprintf(&file->part, "%s.part", path) < 0) {
+    file->part = NULL;
+    errno = ENOMEM;
+  } else if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+    errno = EEXIST; // never a device or a socket replaced by a film
+  } else if ((file->fd = file_open(file->part, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) >= 0 &&
+             flock(file->fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->fd, &info) == 0) {
+    char now[STAMP_SIZE];
+    system_stamp(&info, now);
+    if (info.st_nlink > 1) {
+      errno = EMLINK; // what is written here would be written there, too
+    } else if (!is_at_part(file)) {
+      errno = EWOULDBLOCK; // another download has finished, and renamed the file, between open and lock
+    } else {
+      file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
+      // One that is as long already keeps its stamp: behind a redirect it is opened again.
+      if ((info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0) && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
+    }
+  }
+  int error = errno;
+  release(file);
+  errno = error;
+  return NULL;
+}
+
+const char *download_part(const download *file) {
+  return file->part;
+}
+
+int64_t download_offset(const download *file) {
+  return file->offset;
+}
+
+ssize_t download_head(const download *file, void *bytes, size_t size) {
+  ssize_t got;
+  do got = pread(file->fd, bytes, size, 0);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+bool download_restart(download *file) {
+  file->offset = 0;
+  return ftruncate(file->fd, 0) == 0 && lseek(file->fd, 0, SEEK_SET) == 0;
+}
+
+bool download_write(download *file, const void *bytes, size_t length) {
+  for (const char *at = bytes; length > 0;) {
+    ssize_t written = write(file->fd, at, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    at += written, length -= (size_t)written, file->offset += written;
+  }
+  return true;
+}
+
+static int sync_folder(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+  if (!folder) return ENOMEM;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+  free(folder);
+  if (fd < 0) return errno;
+  // Some file systems can't sync a folder; that is not ours to mend.
+  if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) error = errno;
+  close(fd);
+  return error;
+}
+
+static void *finish(void *argument) {
+  download *file = argument;
+  int error = 0;
+  if (fsync(file->fd) != 0) error = errno;
+  else if (!is_at_part(file)) error = ESTALE;
+  else if (file->replace ? rename(file->part, file->path) != 0 : !file_rename_new(file->part, file->path)) error = errno;
+  else error = sync_folder(file->path);
+  file->error = error;
+  int wake = file->wake, expected = FINISHING;
+  file->wake = -1;
+  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // nobody waits for it any more
+  uint64_t one = 1;
+  ssize_t ignored = write(wake, &one, sizeof one);
+  (void)ignored;
+  close(wake);
+  return NULL;
+}
+
+bool download_finish(download *file, int wake, bool replace) {
+  file->replace = replace;
+  if ((file->wake = fcntl(wake, F_DUPFD_CLOEXEC, 3)) < 0) return false;
+  atomic_store(&file->state, FINISHING);
+  sigset_t all, before; // signals are for the thread that runs Lua
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, finish, file);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (error) {
+    atomic_store(&file->state, IDLE);
+    errno = error;
+    return false;
+  }
+  pthread_detach(thread);
+  return true;
+}
+
+bool download_finished(download *file, int *error) {
+  if (atomic_load(&file->state) != FINISHED) return false;
+  *error = file->error;
+  if (file->error) atomic_store(&file->state, IDLE); // it may be tried once more
+  return true;
+}
+
+void download_close(download *file) {
+  int expected = FINISHING;
+  if (!file || atomic_compare_exchange_strong(&file->state, &expected, ABANDONED)) return;
+  if (atomic_load(&file->state) == IDLE && file->offset == 0 && is_at_part(file)) unlink(file->part); // nothing that could be gone on from
+  release(file);
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: MIT
+// The service's answers: hostile bytes in, the envelope's data or a failure out. Decoding is lua-cjson's, by an instance of our
+// own (core.json), so that nobody else's settings reach us.
+#include "core/envelope.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "core/api_codes.h"
+#include "shared/ascii.h"
+#include "core/core_parts.h"
+#include "core/input_echo.h"
+#include "core/number.h"
+#include "core/system.h"
+
+enum {
+  MAX_DEPTH = 100,    // of nested arrays and objects; real answers have about 5
+  MAX_MESSAGE = 2000, // bytes of a message of the service's
+  MAX_ERRORS = 10,    // of a refusal's `errors` that a message holds
+};
+
+#define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
+static const api_code api_codes[] = {API_CODES(ROW)};
+#undef ROW
+
+static const char decoder; // registry key of the decode function
+
+const api_code *api_code_find(long number) {
+  for (size_t i = 0; i < sizeof api_codes / sizeof *api_codes; i++)
+    if (api_codes[i].number == number) return &api_codes[i];
+  return NULL;
+}
+
+void clean_push(lua_State *L, int index, size_t max_bytes) {
+  size_t length, plain = 0;
+  const char *text = lua_tolstring(L, index, &length);
+  while (plain < length && text[plain] >= ' ' && text[plain] <= '~') plain++;
+  if (plain == length && length <= max_bytes) { // as nearly always
+    lua_pushvalue(L, index);
+    return;
+  }
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  system_clean(&buffer, text, length, max_bytes);
+  luaL_pushresult(&buffer);
+}
+
+// The field `name` of the table at index `object`, if it has the Lua type `type`; nothing is pushed otherwise.
+bool field_push(lua_State *L, int object, const char *name, int type) {
+  if (lua_type(L, object) != LUA_TTABLE) return false;
+  lua_pushstring(L, name);
+  lua_rawget(L, object < 0 ? object - 1 : object);
+  if (lua_type(L, -1) == type) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+// A field that is a whole number (lua-cjson's numbers are floats); false when it is anything else.
+bool field_whole(lua_State *L, int object, const char *name, lua_Integer *value) {
+  if (!field_push(L, object, name, LUA_TNUMBER)) return false;
+  int whole = 0;
+  *value = lua_tointegerx(L, -1, &whole);
+  lua_pop(L, 1);
+  return whole;
+}
+
+void failure_push(lua_State *L, const char *code, const char *message, bool retry) {
+  lua_createtable(L, 0, 6);
+  lua_pushstring(L, code);
+  lua_setfield(L, -2, "code");
+  lua_pushstring(L, message);
+  clean_push(L, -1, MAX_MESSAGE);
+  lua_setfield(L, -3, "message");
+  lua_pop(L, 1);
+  lua_pushboolean(L, retry);
+  lua_setfield(L, -2, "retry");
+}
+
+// Decodes the string at index `text` and pushes the value; false with a message pushed when it isn't JSON.
+bool json_push(lua_State *L, int text) {
+  size_t length;
+  const char *bytes = lua_tolstring(L, text, &length);
+  bool marked = length >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0; // a byte order mark
+  if (length == (marked ? 3 : 0)) {
+    lua_pushliteral(L, "it is empty");
+    return false;
+  }
+  if (memchr(bytes, '\0', length)) { // lua-cjson would take the first NUL for the end
+    lua_pushliteral(L, "it holds a NUL byte");
+    return false;
+  }
+  text = lua_absindex(L, text);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder);
+  number_neutral(L, text, marked ? 3 : 0);
+  int outcome = number_pcall(L, 1);
+  if (outcome == LUA_ERRMEM) lua_error(L);
+  return outcome == LUA_OK;
+}
+
+// --- the envelope
+
+// Pushes a number of credits as text, to the hundredth; printf would take the decimal point from the locale.
+static void push_credits(lua_State *L, double credits) {
+  lua_Integer hundredths = (lua_Integer)(credits * 100 + 0.5);
+  if (hundredths % 100 == 0)
+    lua_pushfstring(L, "%I", hundredths / 100);
+  else
+    lua_pushfstring(L, "%I.%d%d", hundredths / 100, (int)(hundredths / 10 % 10), (int)(hundredths % 10));
+}
+
+// Adds ": " (first) or "; ", and the text at the top of the stack, unless the message holds it already. Replaces the message below the
+// text with the longer one.
+static void add_said(lua_State *L, bool *first) {
+  const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
+  if (*text == '\0' || strstr(message, text)) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pushfstring(L, "%s%s%s", message, *first ? ": " : "; ", text);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  *first = false;
+}
+
+// Adds what the envelope says to the message at the top of the stack: its `message`, and each of `errors`, which are texts or objects
+// with a `msg` or a `message`.
+static void add_reasons(lua_State *L, int envelope) {
+  bool first = true;
+  if (field_push(L, envelope, "message", LUA_TSTRING)) {
+    clean_push(L, -1, MAX_MESSAGE / 2);
+    lua_remove(L, -2);
+    add_said(L, &first);
+  }
+  if (!field_push(L, envelope, "errors", LUA_TTABLE)) return;
+  int errors = lua_gettop(L);
+  lua_pushvalue(L, errors - 1); // the message
+  first = true;
+  for (int i = 1; i <= MAX_ERRORS; i++) {
+    int item = lua_gettop(L) + 1, type = lua_rawgeti(L, errors, i);
+    if (type == LUA_TTABLE && (field_push(L, item, "msg", LUA_TSTRING) || field_push(L, item, "message", LUA_TSTRING)))
+      lua_replace(L, item);
+    if (lua_type(L, item) == LUA_TSTRING) {
+      clean_push(L, item, MAX_MESSAGE / 2);
+      lua_remove(L, item);
+      add_said(L, &first);
+    } else {
+      lua_settop(L, item - 1);
+    }
+    if (type == LUA_TNIL) break;
+  }
+  lua_replace(L, errors - 1);
+  lua_pop(L, 1);
+}
+
+// Of a refusal for lack of credits: `balance`, where the service says what the account has, and a hint that names it.
+static void add_balance(lua_State *L, int envelope) {
+  int failure = lua_gettop(L);
+  if (field_push(L, envelope, "data", LUA_TTABLE) && field_push(L, -1, "balance", LUA_TNUMBER)) {
+    double balance = lua_tonumber(L, -1);
+    if (balance >= 0 && balance < 1e15) {
+      lua_setfield(L, failure, "balance");
+      push_credits(L, balance);
+      lua_pushfstring(L, "the account has %s credits; %s", lua_tostring(L, -1), api_code_find(402)->hint);
+      lua_setfield(L, failure, "hint");
+    }
+  }
+  lua_settop(L, failure);
+}
+
+// envelope: the stack index of the answer's envelope, 0 when there is none.
+static void push_refusal(lua_State *L, long number, int envelope) {
+  const api_code *row = api_code_find(number);
+  const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service answered with a code that isn't documented";
+  const char *code = row ? row->name : number >= 500 ? "server_error" : "unexpected_code";
+  lua_pushstring(L, meaning);
+  if (envelope) add_reasons(L, envelope);
+  failure_push(L, code, lua_tostring(L, -1), row ? row->retry : number >= 500);
+  lua_remove(L, -2);
+  lua_pushinteger(L, number);
+  lua_setfield(L, -2, "status");
+  lua_pushboolean(L, row && row->refused);
+  lua_setfield(L, -2, "refused");
+  if (row && row->hint) {
+    lua_pushstring(L, row->hint);
+    lua_setfield(L, -2, "hint");
+  }
+  if (number == 402 && envelope) add_balance(L, envelope);
+}
+
+void bad_answer_push(lua_State *L, long http_status, const char *why) {
+  if (http_status)
+    lua_pushfstring(L, "the answer (HTTP %d) can't be used: %s", (int)http_status, why);
+  else
+    lua_pushfstring(L, "it can't be used: %s", why);
+  failure_push(L, "bad_answer", lua_tostring(L, -1), true);
+  lua_remove(L, -2);
+  if (http_status) {
+    lua_pushinteger(L, http_status);
+    lua_setfield(L, -2, "status");
+  }
+}
+
+// An answer without a usable envelope: the HTTP status is all there is.
+static void push_bare_status(lua_State *L, long http_status, const char *why) {
+  if (api_code_find(http_status) || http_status >= 500)
+    push_refusal(L, http_status, 0);
+  else if (http_status >= 300 && http_status < 400)
+    bad_answer_push(L, http_status, "it is a redirect, which isn't followed");
+  else
+    bad_answer_push(L, http_status, why);
+}
+
+// Whether the value at the top is a task object whose generation is over (it can come under the envelope's code 501).
+static bool is_final_task(lua_State *L) {
+  if (!field_push(L, -1, "status", LUA_TSTRING)) return false;
+  bool final = ascii_is(lua_tostring(L, -1), "failed");
+  lua_pop(L, 1);
+  return final;
+}
+
+bool answer_push(lua_State *L, long http_status, int body) {
+  int top = lua_gettop(L);
+  bool fine = http_status >= 200 && http_status < 300;
+  lua_Integer code = 0;
+  if (!json_push(L, body)) {
+    push_bare_status(L, http_status, lua_tostring(L, -1));
+  } else if (!field_whole(L, -1, "code", &code)) {
+    push_bare_status(L, http_status, "it isn't the service's envelope");
+  } else if (code == 200 && fine) {
+    lua_getfield(L, -1, "data");
+    lua_replace(L, top + 1);
+    return true;
+  } else if (code == 200) { // an error status that calls itself a success
+    push_bare_status(L, http_status, "its code says success and its status doesn't");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "refused");
+  } else {
+    if (code == 501 && field_push(L, -1, "data", LUA_TTABLE)) {
+      if (is_final_task(L)) {
+        lua_replace(L, top + 1);
+        return true;
+      }
+      lua_pop(L, 1);
+    }
+    if (code < 100 || code > 999) code = 0;
+    push_refusal(L, (long)code, lua_gettop(L));
+  }
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+  return false;
+}
+
+bool answer_push_without_echo(lua_State *L, long http_status, int body) {
+  size_t length, start, end;
+  const char *text = lua_tolstring(L, body, &length);
+  if (!echo_find(text, length, &start, &end) || end - start < 32) return answer_push(L, http_status, body);
+  luaL_Buffer shorter;
+  luaL_buffinitsize(L, &shorter, length);
+  luaL_addlstring(&shorter, text, start);
+  luaL_addlstring(&shorter, "null", 4);
+  luaL_addlstring(&shorter, text + end, length - end);
+  luaL_pushresult(&shorter);
+  bool fine = answer_push(L, http_status, lua_gettop(L));
+  lua_remove(L, -2);
+  return fine;
+}
+
+// --- for Lua
+
+// parse_answer(http_status, body) → data | nil, failure
+static int parse_answer(lua_State *L) {
+  lua_Integer status = luaL_checkinteger(L, 1);
+  luaL_checkstring(L, 2);
+  if (answer_push(L, (long)status, 2)) return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+// decode(text) → value | nil, message
+static int decode(lua_State *L) {
+  luaL_checkstring(L, 1);
+  if (json_push(L, 1)) return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+static void set_option(lua_State *L, const char *name, lua_Integer value, bool boolean) {
+  lua_getfield(L, -1, name);
+  if (boolean)
+    lua_pushboolean(L, (int)value);
+  else
+    lua_pushinteger(L, value);
+  lua_call(L, 1, 0);
+}
+
+void answer_open(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "cjson");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "new");
+  lua_call(L, 0, 1);
+  lua_remove(L, -2);
+  set_option(L, "decode_invalid_numbers", 0, true);
+  set_option(L, "encode_invalid_numbers", 0, true);
+  set_option(L, "decode_max_depth", MAX_DEPTH, false);
+  set_option(L, "encode_max_depth", MAX_DEPTH, false);
+  set_option(L, "encode_number_precision", 14, false);
+  lua_getfield(L, -1, "decode");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &decoder);
+  lua_setfield(L, -2, "json");
+
+  static const luaL_Reg functions[] = {{"parse_answer", parse_answer}, {"decode", decode}, {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof api_codes / sizeof *api_codes; i++) {
+    const api_code *row = &api_codes[i];
+    lua_createtable(L, 0, 6);
+    lua_pushstring(L, row->name), lua_setfield(L, -2, "name");
+    lua_pushstring(L, row->meaning), lua_setfield(L, -2, "meaning");
+    lua_pushstring(L, row->hint), lua_setfield(L, -2, "hint");
+    lua_pushboolean(L, row->retry), lua_setfield(L, -2, "retry");
+    lua_pushboolean(L, row->refused), lua_setfield(L, -2, "refused");
+    lua_rawseti(L, -2, row->number);
+  }
+  lua_setfield(L, -2, "codes");
+  lua_createtable(L, 0, 2);
+  lua_pushliteral(L, KEYS_PAGE), lua_setfield(L, -2, "keys");
+  lua_pushliteral(L, BILLING_PAGE), lua_setfield(L, -2, "billing");
+  lua_setfield(L, -2, "pages");
+}

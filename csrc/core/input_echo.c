@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// Where an answer repeats the task's input: the one part of it that nobody needs while a task is waited for, and by far the
+// longest. Stepping over it costs a fraction of decoding it.
+#include "core/input_echo.h"
+
+#include <string.h>
+
+typedef struct {
+  const char *at, *end;
+} cursor;
+
+static bool skip_blanks(cursor *c) {
+  while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\r' || *c->at == '\t')) c->at++;
+  return c->at < c->end;
+}
+
+// From behind the opening quote to behind the closing one.
+static bool skip_string(cursor *c) {
+  while (c->at < c->end) {
+    const char *quote = memchr(c->at, '"', (size_t)(c->end - c->at));
+    if (!quote) return false;
+    size_t backslashes = 0;
+    while (quote - backslashes > c->at && quote[-1 - (ptrdiff_t)backslashes] == '\\') backslashes++;
+    c->at = quote + 1;
+    if (backslashes % 2 == 0) return true;
+  }
+  return false;
+}
+
+static bool skip_value(cursor *c) {
+  size_t depth = 0;
+  if (!skip_blanks(c)) return false;
+  do {
+    char byte = *c->at++;
+    if (byte == '"') {
+      if (!skip_string(c)) return false;
+    } else if (byte == '{' || byte == '[') {
+      depth++;
+    } else if (byte == '}' || byte == ']') {
+      if (depth == 0) return false;
+      depth--;
+    } else if (depth == 0) { // a number or a word
+      while (c->at < c->end && !strchr(",}] \n\r\t", *c->at)) c->at++;
+    }
+  } while (depth > 0 && c->at < c->end);
+  return depth == 0;
+}
+
+// Goes from an object's beginning to the value of its member `name`.
+static bool enter(cursor *c, const char *name) {
+  size_t name_length = strlen(name);
+  if (!skip_blanks(c) || *c->at++ != '{') return false;
+  for (;;) {
+    if (!skip_blanks(c) || *c->at++ != '"') return false;
+    const char *key = c->at;
+    if (!skip_string(c)) return false;
+    size_t length = (size_t)(c->at - 1 - key);
+    if (!skip_blanks(c) || *c->at++ != ':' || !skip_blanks(c)) return false;
+    if (length == name_length && memcmp(key, name, length) == 0) return true;
+    if (!skip_value(c) || !skip_blanks(c) || *c->at++ != ',') return false;
+  }
+}
+
+bool echo_find(const char *text, size_t length, size_t *start, size_t *end) {
+  cursor c = {text, text + length};
+  if (!enter(&c, "data") || !enter(&c, "param") || !enter(&c, "input")) return false;
+  *start = (size_t)(c.at - text);
+  if (!skip_value(&c)) return false;
+  *end = (size_t)(c.at - text);
+  return true;
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// Numbers as text and text as numbers, the same in every locale.
+//
+// A program that loads us may set a locale with a decimal comma, before or after. Then C's printf and strtod, and with them
+// Lua's and lua-cjson's, write 0,5, and read [1,2] as one number and [1,"a"] not at all. So both are called with the C locale
+// as the thread's. lua-cjson moreover remembers the decimal point of the moment when anybody last made an instance, and puts it into
+// what it gives strtod: numbers come to it without a point.
+#include "core/number.h"
+
+#include <lauxlib.h>
+#include <locale.h>
+#include <lualib.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_parts.h"
+
+int number_pcall(lua_State *L, int arguments) {
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // a constant of the C library: never freed
+  locale_t before = plain ? uselocale(plain) : (locale_t)0;
+  int outcome = lua_pcall(L, arguments, 1, 0);
+  if (plain) uselocale(before);
+  return outcome;
+}
+
+// --- what is read
+
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+static const char *skip_digits(const char *at) {
+  while (is_digit(*at)) at++;
+  return at;
+}
+
+// Writes the number at `at`, which begins with a digit, and returns where it ends. Texts of Lua's end with a NUL.
+static const char *add_number(luaL_Buffer *out, const char *at) {
+  const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
+  bool plain = *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
+  const char *end = plain ? point : skip_digits(fraction);
+  if (plain) {
+    luaL_addlstring(out, whole, (size_t)(end - whole));
+  } else {
+    // The digits without leading zeros, of which JSON allows none.
+    const char *first = *whole == '0' ? fraction : whole;
+    while (*whole == '0' && first < end - 1 && *first == '0') first++;
+    if (first == whole) luaL_addlstring(out, whole, (size_t)(point - whole));
+    if (first < fraction) first = fraction;
+    luaL_addlstring(out, first, (size_t)(end - first));
+  }
+  long long exponent = plain ? 0 : fraction - end;
+  if (*end == 'e' || *end == 'E') {
+    const char *sign = end + 1, *digits = sign + (*sign == '-' || *sign == '+');
+    const char *after = skip_digits(digits);
+    if (after > digits && plain) {
+      luaL_addlstring(out, end, (size_t)(after - end));
+      end = after;
+    } else if (after > digits) {
+      long long given = strtoll(sign, NULL, 10); // at its limits: 0 or infinite with any digits that fit into memory
+      if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
+      else exponent = given / 2;
+      end = after;
+    }
+  }
+  if (!plain) {
+    char text[32];
+    int length = snprintf(text, sizeof text, "e%lld", exponent);
+    luaL_addlstring(out, text, (size_t)length);
+  }
+  return end;
+}
+
+// Behind the string that begins with the quote at `at`; at the NUL when it has no end.
+static const char *skip_string(const char *at) {
+  for (at++; *at && *at != '"'; at++)
+    if (*at == '\\' && at[1]) at++;
+  return *at ? at + 1 : at;
+}
+
+// The next digit outside of strings that begins a number; or the end.
+static const char *next_number(const char *at) {
+  while (*at && !is_digit(*at)) at = *at == '"' ? skip_string(at) : at + 1;
+  return at;
+}
+
+// Whether a digit stands on both sides of a point, be it in a string.
+static bool may_hold_point(const char *text, size_t length) {
+  for (const char *at = text; (at = memchr(at, '.', (size_t)(text + length - at))); at++)
+    if (is_digit(at[1]) && at > text && is_digit(at[-1])) return true;
+  return false;
+}
+
+void number_neutral(lua_State *L, int text, size_t skip) {
+  size_t length;
+  const char *from = lua_tolstring(L, text, &length) + skip;
+  if (!may_hold_point(from, length - skip)) {
+    if (skip) lua_pushlstring(L, from, length - skip);
+    else lua_pushvalue(L, text);
+    return;
+  }
+  const char *at = next_number(from);
+  luaL_Buffer out;
+  luaL_buffinit(L, &out);
+  while (*at) {
+    luaL_addlstring(&out, from, (size_t)(at - from));
+    from = add_number(&out, at);
+    at = next_number(from);
+  }
+  luaL_addlstring(&out, from, (size_t)(at - from));
+  luaL_pushresult(&out);
+}
+
+// --- what is written
+
+// format(format, ...) → string.format's text with a decimal point, in every locale. Upvalue: string.format.
+static int format(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  if (number_pcall(L, lua_gettop(L) - 1) != LUA_OK) return lua_error(L);
+  return 1;
+}
+
+void number_open(lua_State *L) {
+  lua_getglobal(L, LUA_STRLIBNAME);
+  lua_getfield(L, -1, "format");
+  lua_remove(L, -2);
+  lua_pushcclosure(L, format, 1);
+  lua_setfield(L, -2, "format");
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// One pollable descriptor over many, on epoll; for C (poll_set.h) and for the loop in Lua.
+#include "core/poll_set.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "core/core_parts.h"
+#include "shared/descriptor.h"
+
+enum { AT_ONCE = 64 };
+
+int readiness_make(void) {
+  return descriptor_raise(epoll_create1(EPOLL_CLOEXEC));
+}
+
+bool readiness_watch(int readiness, int fd, int what, bool known) {
+  struct epoll_event event = {.events = 0};
+  event.data.fd = fd;
+  if (what & READ_READY) event.events |= EPOLLIN;
+  if (what & WRITE_READY) event.events |= EPOLLOUT;
+  return epoll_ctl(readiness, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void readiness_forget(int readiness, int fd) {
+  epoll_ctl(readiness, EPOLL_CTL_DEL, fd, NULL);
+}
+
+int readiness_wait(int readiness, ready_fd *ready, int room, double seconds) {
+  struct epoll_event events[AT_ONCE];
+  // Rounded up: waking a part of a millisecond early would only spin.
+  int milliseconds = seconds < 0 ? -1 : seconds > INT_MAX / 1000.0 ? INT_MAX : (int)ceil(seconds * 1000);
+  int count = epoll_wait(readiness, events, room < AT_ONCE ? room : AT_ONCE, milliseconds);
+  for (int i = 0; i < count; i++) {
+    unsigned e = events[i].events;
+    ready[i].fd = events[i].data.fd;
+    ready[i].what = (e & EPOLLIN ? READ_READY : 0) | (e & EPOLLOUT ? WRITE_READY : 0) | (e & (EPOLLERR | EPOLLHUP) ? BROKEN : 0);
+  }
+  return count < 0 ? 0 : count;
+}
+
+// --- for Lua
+
+#define READINESS "omni.readiness"
+
+static int *check(lua_State *L) {
+  int *readiness = luaL_checkudata(L, 1, READINESS);
+  if (*readiness < 0) luaL_error(L, "the readiness object is closed");
+  return readiness;
+}
+
+static int make(lua_State *L) {
+  int *readiness = lua_newuserdatauv(L, sizeof *readiness, 0);
+  *readiness = -1;
+  luaL_setmetatable(L, READINESS);
+  if ((*readiness = readiness_make()) < 0) return luaL_error(L, "epoll: %s", strerror(errno));
+  return 1;
+}
+
+static int add(lua_State *L) {
+  int *readiness = check(L), fd = (int)luaL_checkinteger(L, 2);
+  if (!readiness_watch(*readiness, fd, READ_READY, false)) return luaL_error(L, "can't watch descriptor %d: %s", fd, strerror(errno));
+  return 0;
+}
+
+static int forget(lua_State *L) {
+  int *readiness = check(L);
+  readiness_forget(*readiness, (int)luaL_checkinteger(L, 2));
+  return 0;
+}
+
+static int wait_for(lua_State *L) {
+  int *readiness = check(L);
+  double seconds = luaL_optnumber(L, 2, -1);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  ready_fd ready[AT_ONCE];
+  int count = readiness_wait(*readiness, ready, AT_ONCE, seconds);
+  for (int i = 0; i < count; i++) {
+    lua_pushboolean(L, 1);
+    lua_rawseti(L, 3, ready[i].fd);
+  }
+  lua_pushinteger(L, count);
+  return 1;
+}
+
+static int pollfd(lua_State *L) {
+  lua_pushinteger(L, *check(L));
+  return 1;
+}
+
+static int release(lua_State *L) {
+  int *readiness = luaL_checkudata(L, 1, READINESS);
+  if (*readiness >= 0) close(*readiness);
+  *readiness = -1;
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"add", add},       {"remove", forget}, {"wait", wait_for}, {"pollfd", pollfd},
+                                   {"close", release}, {"__gc", release},  {"__close", release}, {NULL, NULL}};
+
+void readiness_open(lua_State *L) {
+  luaL_newmetatable(L, READINESS);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  lua_pushcfunction(L, make);
+  lua_setfield(L, -2, "readiness");
+}

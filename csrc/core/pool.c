@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+// The exchanges of one client on one libcurl multi handle.
+#include "core/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shared/descriptor.h"
+#include "core/signal_guard.h"
+#include "core/poll_set.h"
+
+enum { EVENTS_AT_ONCE = 64, KEPT_ROOM = 64 * 1024 };
+
+// A socket of libcurl's. It stays registered while it idles, which saves a system call for each transfer; the function
+// that closes it tells of its end. Only for sockets that we opened ourselves: others are forgotten when libcurl says so.
+typedef struct watched_fd {
+  unsigned char registered, wanted;
+  bool ours;
+} watched_fd;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+// --- the lists
+
+static void leave(pool *p, exchange *x) {
+  exchange_list *list = &p->lists[x->state];
+  *(x->previous ? &x->previous->next : &list->first) = x->next;
+  *(x->next ? &x->next->previous : &list->last) = x->previous;
+  x->next = x->previous = NULL;
+}
+
+static void enter(pool *p, exchange *x, exchange_state state) {
+  exchange_list *list = &p->lists[state];
+  x->state = state;
+  x->previous = list->last;
+  *(list->last ? &list->last->next : &list->first) = x;
+  list->last = x;
+}
+
+static void move(pool *p, exchange *x, exchange_state state) {
+  leave(p, x);
+  enter(p, x, state);
+}
+
+// --- called by libcurl
+
+static watched_fd *watched(pool *p, int fd) {
+  if (fd >= p->watched_room) {
+    int room = p->watched_room ? p->watched_room : 64;
+    while (room <= fd) room *= 2;
+    watched_fd *all = realloc(p->watched, (size_t)room * sizeof *all);
+    if (!all) return NULL;
+    memset(all + p->watched_room, 0, (size_t)(room - p->watched_room) * sizeof *all);
+    p->watched = all, p->watched_room = room;
+  }
+  return &p->watched[fd];
+}
+
+static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_sockaddr *address) {
+  easy_slot *slot = argument;
+  pool *p = slot->pool;
+  (void)purpose;
+  if (!exchange_may_connect(slot->exchange, &address->addr)) return CURL_SOCKET_BAD; // libcurl goes on to the host's next address
+  int fd = descriptor_raise(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+  watched_fd *w = fd >= 0 ? watched(p, fd) : NULL;
+  if (w) *w = (watched_fd){.ours = true};
+  return fd;
+}
+
+static int on_close(void *argument, curl_socket_t fd) {
+  pool *p = argument;
+  if (fd < p->watched_room) p->watched[fd] = (watched_fd){0};
+  return close(fd); // which also takes it out of the readiness object
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *socket_data) {
+  pool *p = argument;
+  (void)easy, (void)socket_data;
+  watched_fd *w = watched(p, fd);
+  if (!w) return -1;
+  w->wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned char)((what & CURL_POLL_IN ? READ_READY : 0) | (what & CURL_POLL_OUT ? WRITE_READY : 0));
+  if (w->wanted == 0 && w->ours) return 0;
+  if (w->wanted == 0) {
+    readiness_forget(p->readiness, fd);
+    w->registered = 0;
+  } else if (w->wanted != w->registered) {
+    if (!readiness_watch(p->readiness, fd, w->wanted, w->registered != 0)) return -1;
+    w->registered = w->wanted;
+  }
+  return 0;
+}
+
+static int on_timer(CURLM *multi, long milliseconds, void *argument) {
+  pool *p = argument;
+  (void)multi;
+  p->due = milliseconds < 0 ? -1 : milliseconds == 0 ? 0 : now() + (double)milliseconds / 1000;
+  return 0;
+}
+
+// --- running exchanges
+
+static easy_slot *take_slot(pool *p, exchange_kind kind) {
+  for (easy_slot **at = &p->idle; *at; at = &(*at)->next) {
+    if ((*at)->kind == kind) {
+      easy_slot *slot = *at;
+      *at = slot->next;
+      return slot;
+    }
+  }
+  easy_slot *slot = calloc(1, sizeof *slot);
+  if (!slot) return NULL;
+  slot->kind = (exchange_kind)-1;
+  slot->pool = p;
+  if ((slot->easy = curl_easy_init())) return slot;
+  free(slot);
+  return NULL;
+}
+
+static void give_back(pool *p, exchange *x, bool reusable) {
+  easy_slot *slot = x->slot;
+  x->slot = NULL;
+  if (!slot) return;
+  if (!reusable || slot->room > KEPT_ROOM) {
+    slot_free(slot);
+    return;
+  }
+  slot->next = p->idle;
+  p->idle = slot;
+}
+
+static bool own_sockets(easy_slot *slot) {
+  CURL *easy = slot->easy;
+  return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, slot->pool) == CURLE_OK; // a connection outlives the slot
+}
+
+void pool_start(pool *p, exchange *x) {
+  easy_slot *slot = take_slot(p, x->kind);
+  if (slot && exchange_prepare(x, slot, own_sockets) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
+    enter(p, x, RUNNING);
+    p->running++;
+    return;
+  }
+  x->slot = slot;
+  give_back(p, x, false);
+  x->outcome = CURLE_OUT_OF_MEMORY;
+  enter(p, x, DONE);
+}
+
+static void finish(pool *p, exchange *x, CURLcode outcome) {
+  curl_multi_remove_handle(p->multi, x->slot->easy);
+  p->running--;
+  exchange_finished(x, outcome);
+  move(p, x, DONE);
+}
+
+void pool_keep(pool *p, exchange *x, bool replace) {
+  x->file_error = 0;
+  if (download_finish(x->file, p->wake, replace)) {
+    move(p, x, FINISHING);
+  } else {
+    x->file_error = errno;
+    move(p, x, DONE);
+  }
+}
+
+static void take_synced(pool *p) {
+  for (exchange *x = p->lists[FINISHING].first, *next; x; x = next) {
+    next = x->next;
+    if (!download_finished(x->file, &x->file_error)) continue;
+    x->kept = x->file_error == 0;
+    move(p, x, DONE);
+  }
+}
+
+static void turn(pool *p) {
+  ready_fd ready[EVENTS_AT_ONCE];
+  int running, count = readiness_wait(p->readiness, ready, EVENTS_AT_ONCE, 0);
+  for (int i = 0; i < count; i++) {
+    int fd = ready[i].fd, what = ready[i].what;
+    if (fd == p->wake) {
+      uint64_t written;
+      if (read(p->wake, &written, sizeof written) > 0) take_synced(p);
+      continue;
+    }
+    watched_fd *w = watched(p, fd);
+    if (w && w->wanted == 0) { // an idle connection that ends: libcurl notices when it wants to use it
+      readiness_forget(p->readiness, fd);
+      w->registered = 0;
+      continue;
+    }
+    curl_multi_socket_action(p->multi, fd,
+                             (what & READ_READY ? CURL_CSELECT_IN : 0) | (what & WRITE_READY ? CURL_CSELECT_OUT : 0) |
+                                 (what & BROKEN ? CURL_CSELECT_ERR : 0),
+                             &running);
+  }
+  if (p->due >= 0 && p->due <= now()) {
+    p->due = -1;
+    curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+  }
+  int left;
+  for (CURLMsg *message; (message = curl_multi_info_read(p->multi, &left));) {
+    if (message->msg != CURLMSG_DONE) continue;
+    easy_slot *slot = NULL;
+    CURLcode outcome = message->data.result;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
+    finish(p, slot->exchange, outcome);
+  }
+}
+
+void pool_step(pool *p) {
+  quiet q;
+  quiet_begin(&q);
+  turn(p);
+  quiet_end(&q);
+}
+
+static void drop(pool *p, exchange *x) {
+  if (x->state == RUNNING) {
+    curl_multi_remove_handle(p->multi, x->slot->easy);
+    p->running--;
+    p->due = 0; // a step, so that somebody notices the room
+  }
+  give_back(p, x, x->state >= DONE);
+  leave(p, x);
+  x->state = CLOSED;
+  exchange_release(x);
+}
+
+void pool_drop(pool *p, exchange *x) {
+  if (x->state == CLOSED) return;
+  quiet q;
+  quiet_begin(&q);
+  drop(p, x);
+  quiet_end(&q);
+}
+
+// --- the pool
+
+bool pool_open(pool *p, int max_connections) {
+  p->due = -1;
+  p->wake = descriptor_raise(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  p->readiness = readiness_make();
+  if (p->wake < 0 || p->readiness < 0 || !readiness_watch(p->readiness, p->wake, READ_READY, false)) return false;
+  if (!(p->multi = curl_multi_init())) {
+    errno = ENOMEM;
+    return false;
+  }
+  curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+  curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
+  curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)max_connections);
+  return true;
+}
+
+void pool_close(pool *p) {
+  quiet q;
+  quiet_begin(&q);
+  for (int state = 0; state < CLOSED; state++)
+    while (p->lists[state].first) drop(p, p->lists[state].first);
+  while (p->idle) {
+    easy_slot *slot = p->idle;
+    p->idle = slot->next;
+    slot_free(slot);
+  }
+  if (p->multi) curl_multi_cleanup(p->multi); // closes the sockets, through on_close
+  p->multi = NULL;
+  if (p->readiness >= 0) close(p->readiness);
+  if (p->wake >= 0) close(p->wake);
+  p->readiness = p->wake = -1;
+  free(p->watched);
+  p->watched = NULL;
+  quiet_end(&q);
+}
+
+double pool_timeout(const pool *p) {
+  if (p->lists[DONE].first) return 0;
+  if (p->due <= 0) return p->due;
+  double left = p->due - now();
+  return left > 0 ? left : 0;
+}
+
+exchange *pool_next_done(pool *p) {
+  exchange *x = p->lists[DONE].first;
+  if (x) move(p, x, TOLD);
+  return x;
+}

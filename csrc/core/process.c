@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: MIT
+// Programs started without a shell, pollable until they end and all that they said was read.
+//
+// The end is told by a pidfd: a life pipe that the child holds would be held, too, by whatever it leaves behind.
+// Where there is no pidfd (another system, a kernel before 5.3) `timeout` asks for a look many times a second.
+// `step` asks the system with waitpid in either case, so nothing else differs.
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+#include "shared/ascii.h"
+#include "core/core_parts.h"
+#include "shared/descriptor.h"
+#include "core/process_output.h"
+#include "core/process.h"
+#include "core/poll_set.h"
+#include "core/spawn.h"
+#include "core/system.h"
+
+#define PROCESS "omni.process"
+#define BETWEEN_LOOKS 0.02 // seconds, without a pidfd
+
+enum { AT_ONCE = 1 << 20 };                                  // bytes read from a pipe in one step
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes kept of a pipe
+
+extern char **environ;
+
+typedef struct {
+  pid_t pid; // 0: not started, or reaped
+  int pidfd, readiness;
+  double look_at; // without a pidfd: when to step next
+  bool closed, ended;
+  int exit, signal; // one is >= 0 at the end, unless another part of this program reaped it
+  output out, err;
+} process;
+
+// --- the end
+
+// True when the program is gone; how it ended stays unknown when another part of this process reaped it.
+static bool gone(process *p, int options) {
+  int status = 0;
+  pid_t got;
+  if (p->pid == 0) return true;
+  do got = waitpid(p->pid, &status, options);
+  while (got < 0 && errno == EINTR);
+  if (got == 0) return false;
+  if (got == p->pid && WIFEXITED(status)) p->exit = WEXITSTATUS(status);
+  if (got == p->pid && WIFSIGNALED(status)) p->signal = WTERMSIG(status);
+  p->pid = 0;
+  if (p->pidfd >= 0) {
+    readiness_forget(p->readiness, p->pidfd);
+    close(p->pidfd);
+    p->pidfd = -1;
+  }
+  return true;
+}
+
+// To its group, and to itself should it have left that. Never once it is gone: its number may be another's.
+static void strike(process *p) {
+  kill(-p->pid, SIGKILL);
+  kill(p->pid, SIGKILL);
+}
+
+// Kills and reaps what still runs, so that no zombie stays, and frees all. May be called again.
+static void release(process *p) {
+  if (!gone(p, WNOHANG)) {
+    strike(p);
+    // It ends at once, unless it became another user's: such a one can't be killed and isn't waited for.
+    gone(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
+  }
+  output_release(&p->out, p->readiness);
+  output_release(&p->err, p->readiness);
+  if (p->pidfd >= 0) close(p->pidfd);
+  if (p->readiness >= 0) close(p->readiness);
+  p->pidfd = p->readiness = -1;
+  p->pid = 0;
+  p->closed = p->ended = true;
+}
+
+// --- the start
+
+static spawn_failure begin(process *p, spawn_what *what, bool pipe_out, bool pipe_err) {
+  spawn_failure failure = {.error = 0};
+  if ((p->readiness = readiness_make()) < 0) return (spawn_failure){.error = errno};
+  if ((!pipe_out || output_open(&p->out, p->readiness, &what->out)) &&
+      (!pipe_err || output_open(&p->err, p->readiness, &what->err)))
+    failure = spawn(what, &p->pid);
+  else
+    failure.error = errno;
+  if (what->out >= 0) close(what->out);
+  if (what->err >= 0) close(what->err);
+#ifdef SYS_pidfd_open
+  if (p->pid > 0) p->pidfd = descriptor_raise((int)syscall(SYS_pidfd_open, p->pid, 0));
+  if (p->pidfd >= 0 && !readiness_watch(p->readiness, p->pidfd, READ_READY, false)) {
+    close(p->pidfd);
+    p->pidfd = -1;
+  }
+#endif
+  return failure;
+}
+
+// --- arguments
+
+// The string at the top of the stack, which the system would silently cut at a NUL. exec wants a `char *`, though
+// it changes nothing.
+static char *check_text(lua_State *L, const char *what) {
+  size_t length;
+  if (lua_type(L, -1) != LUA_TSTRING)
+    luaL_error(L, "process: %s must be a string, not a %s", what, luaL_typename(L, -1));
+  const char *text = lua_tolstring(L, -1, &length);
+  if (strlen(text) != length) luaL_error(L, "process: %s must not contain a NUL", what);
+  return (char *)(uintptr_t)text;
+}
+
+// Pops a string, anchors it in the table at `anchor` and puts it into the array.
+static void append(lua_State *L, int anchor, char **array, size_t *count, const char *what) {
+  array[*count] = check_text(L, what);
+  lua_rawseti(L, anchor, (lua_Integer)++*count);
+}
+
+// Pushes a table that holds the strings, and the array.
+static char **check_argv(lua_State *L, int given) {
+  luaL_checktype(L, given, LUA_TTABLE);
+  size_t total = lua_rawlen(L, given), count = 0;
+  luaL_argcheck(L, total > 0, given, "names no program");
+  lua_newtable(L);
+  int anchor = lua_gettop(L);
+  char **argv = lua_newuserdatauv(L, (total + 1) * sizeof *argv, 0);
+  while (count < total) {
+    lua_rawgeti(L, given, (lua_Integer)count + 1);
+    append(L, anchor, argv, &count, "an argument");
+  }
+  argv[count] = NULL;
+  return argv;
+}
+
+// Whether the value holds a URL with a user in it, and so maybe a password (http_proxy, DATABASE_URL).
+static bool holds_login(const char *value) {
+  const char *host = strstr(value, "://");
+  return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
+}
+
+// Whether an entry of our environment is a secret, or looks like one. What we start needs none; who does need one names it in
+// `environment`.
+static bool is_secret(const char *entry) {
+  static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL"};
+  size_t length = strcspn(entry, "=");
+  if (strncmp(entry, "CRUN_", 5) == 0 || holds_login(entry + length)) return true;
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    size_t size = strlen(words[i]);
+    for (size_t at = 0; at + size <= length; at++)
+      if (ascii_equal(entry + at, words[i], size)) return true;
+  }
+  return false;
+}
+
+// Our environment without secrets, and over it the table on top of the stack (or nil). Pushes what check_argv does.
+static char **check_environment(lua_State *L) {
+  if (lua_isnil(L, -1)) lua_newtable(L);
+  if (!lua_istable(L, -1)) luaL_error(L, "process: environment must be a table, not a %s", luaL_typename(L, -1));
+  int given = lua_gettop(L), anchor = given + 1;
+  size_t total = 0, count = 0;
+  for (size_t i = 0; environ && environ[i]; i++) total++;
+  for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) total++;
+  lua_newtable(L);
+  char **all = lua_newuserdatauv(L, (total + 1) * sizeof *all, 0);
+  // `environ` is read anew each time: a finalizer, which may run at any allocation, may set a variable.
+  for (size_t i = 0; environ && environ[i] && count < total; i++) {
+    lua_pushstring(L, environ[i]);
+    const char *entry = lua_tostring(L, -1);
+    lua_pushlstring(L, entry, strcspn(entry, "="));
+    bool replaced = lua_rawget(L, given) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (replaced || is_secret(entry)) {
+      lua_pop(L, 1);
+      continue;
+    }
+    append(L, anchor, all, &count, "an environment variable");
+  }
+  for (lua_pushnil(L); lua_next(L, given) && count < total;) {
+    const char *value = check_text(L, "the value of an environment variable");
+    lua_pushvalue(L, -2);
+    const char *name = check_text(L, "the name of an environment variable");
+    if (!*name || strchr(name, '=')) luaL_error(L, "process: '%s' can't name an environment variable", name);
+    lua_pushfstring(L, "%s=%s", name, value);
+    append(L, anchor, all, &count, "an environment variable");
+    lua_pop(L, 2);
+  }
+  all[count] = NULL;
+  return all;
+}
+
+// The option's place in `allowed`, which begins with its default.
+static int check_choice(lua_State *L, const char *name, const char *const allowed[]) {
+  int choice = 0;
+  if (lua_getfield(L, 2, name) != LUA_TNIL) {
+    const char *given = check_text(L, name);
+    while (allowed[choice] && strcmp(allowed[choice], given) != 0) choice++;
+    if (!allowed[choice])
+      luaL_error(L, "process: %s must be \"pipe\", \"null\" or \"inherit\", not \"%s\"", name, given);
+  }
+  lua_pop(L, 1);
+  return choice;
+}
+
+static void check_names(lua_State *L) {
+  static const char *const known[] = {"directory", "stdout", "stderr", "max_output", "environment", "max_memory"};
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+    size_t i = 0, all = sizeof known / sizeof *known;
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+    while (i < all && strcmp(name, known[i]) != 0) i++;
+    if (i == all) luaL_error(L, "process: unknown option '%s'", name);
+  }
+}
+
+static const char *check_directory(lua_State *L) {
+  const char *directory = lua_getfield(L, 2, "directory") == LUA_TNIL ? NULL : check_text(L, "directory");
+  return directory; // stays on the stack
+}
+
+static size_t check_max_output(lua_State *L) {
+  lua_Integer bytes = DEFAULT_OUTPUT;
+  int valid = 1;
+  if (lua_getfield(L, 2, "max_output") != LUA_TNIL) bytes = lua_tointegerx(L, -1, &valid);
+  if (!valid || bytes < 0 || bytes > LARGEST_OUTPUT)
+    luaL_error(L, "process: max_output must be a whole number of bytes, 0 to %d", LARGEST_OUTPUT);
+  lua_pop(L, 1);
+  return (size_t)bytes;
+}
+
+static size_t check_max_memory(lua_State *L) {
+  lua_Integer bytes = 0;
+  int valid = 1;
+  if (lua_getfield(L, 2, "max_memory") != LUA_TNIL) bytes = lua_tointegerx(L, -1, &valid);
+  if (!valid || bytes < 0) luaL_error(L, "process: max_memory must be a whole number of bytes, 0 or more");
+  lua_pop(L, 1);
+  return (size_t)bytes;
+}
+
+// --- methods
+
+static int push_failure(lua_State *L, const spawn_what *what, spawn_failure failure) {
+  const char *name = failure.in_directory ? what->directory : what->argv[0];
+  bool missing = failure.error == ENOENT && !failure.in_directory;
+  luaL_Buffer message;
+  lua_pushnil(L);
+  luaL_buffinit(L, &message);
+  luaL_addstring(&message, failure.in_directory ? "can't enter directory '" : "can't start '");
+  system_clean(&message, name, strlen(name), 200);
+  luaL_addstring(&message, "': ");
+  luaL_addstring(&message, missing ? "no such program" : strerror(failure.error));
+  luaL_pushresult(&message);
+  return 2;
+}
+
+static process *push_process(lua_State *L) {
+  process *p = memset(lua_newuserdatauv(L, sizeof *p, 0), 0, sizeof *p);
+  p->pidfd = p->readiness = p->out.fd = p->err.fd = p->exit = p->signal = -1;
+  luaL_setmetatable(L, PROCESS);
+  return p;
+}
+
+int process_push_inside(lua_State *L, int (*inside)(const void *), const void *argument, size_t max_output) {
+  process *p = push_process(L);
+  spawn_what what = {.inside = inside, .argument = argument, .out = TO_NULL, .err = TO_NULL};
+  p->out.max = max_output;
+  spawn_failure failure = begin(p, &what, true, false);
+  if (failure.error == 0) return 1;
+  release(p);
+  lua_pushnil(L);
+  lua_pushstring(L, strerror(failure.error));
+  return 2;
+}
+
+static int make(lua_State *L) {
+  static const char *const out_kinds[] = {"null", "pipe", "inherit", NULL};
+  static const char *const err_kinds[] = {"pipe", "null", "inherit", NULL};
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2)) {
+    lua_newtable(L);
+    lua_replace(L, 2);
+  }
+  luaL_checktype(L, 2, LUA_TTABLE);
+  process *p = push_process(L);
+  check_names(L);
+  int out = check_choice(L, "stdout", out_kinds), err = check_choice(L, "stderr", err_kinds);
+  p->out.max = p->err.max = check_max_output(L);
+  size_t max_memory = check_max_memory(L);
+  spawn_what what = {.argv = check_argv(L, 1), .directory = check_directory(L), .max_memory = max_memory};
+  lua_getfield(L, 2, "environment");
+  what.environment = check_environment(L);
+  what.out = out == 2 ? INHERIT : TO_NULL;
+  what.err = err == 2 ? INHERIT : TO_NULL;
+  spawn_failure failure = begin(p, &what, out == 1, err == 0);
+  if (failure.error != 0) {
+    release(p);
+    return push_failure(L, &what, failure);
+  }
+  lua_settop(L, 3);
+  return 1;
+}
+
+static process *check(lua_State *L) {
+  return luaL_checkudata(L, 1, PROCESS);
+}
+
+static process *check_open(lua_State *L) {
+  process *p = check(L);
+  if (p->closed) luaL_error(L, "the process is closed");
+  return p;
+}
+
+static int pollfd(lua_State *L) {
+  lua_pushinteger(L, check_open(L)->readiness);
+  return 1;
+}
+
+static int events(lua_State *L) {
+  check(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int timeout(lua_State *L) {
+  process *p = check(L);
+  double left = p->look_at - system_now();
+  if (p->ended || p->pidfd >= 0) lua_pushnil(L);
+  else lua_pushnumber(L, left > 0 ? left : 0);
+  return 1;
+}
+
+static int step(lua_State *L) {
+  process *p = check(L);
+  if (!p->ended) {
+    // Asked before reading: what it wrote before it ended is in the pipes then.
+    bool end = gone(p, WNOHANG);
+    bool read_out = end ? output_read_rest(&p->out, p->readiness) : output_read(&p->out, p->readiness, AT_ONCE);
+    bool read_err = end ? output_read_rest(&p->err, p->readiness) : output_read(&p->err, p->readiness, AT_ONCE);
+    if (!read_out || !read_err) return luaL_error(L, "not enough memory");
+    p->ended = end;
+    p->look_at = system_now() + BETWEEN_LOOKS;
+  }
+  lua_pushboolean(L, p->ended);
+  return 1;
+}
+
+static int result(lua_State *L) {
+  process *p = check_open(L);
+  if (!p->ended) return lua_pushnil(L), 1;
+  lua_createtable(L, 0, 4);
+  if (p->exit >= 0) {
+    lua_pushinteger(L, p->exit);
+    lua_setfield(L, -2, "exit");
+  }
+  if (p->signal >= 0) {
+    lua_pushinteger(L, p->signal);
+    lua_setfield(L, -2, "signal");
+  }
+  output_push(L, &p->out, p->out.length);
+  lua_setfield(L, -2, "stdout");
+  output_push(L, &p->err, p->err.length);
+  lua_setfield(L, -2, "stderr");
+  return 1;
+}
+
+static int read_output(lua_State *L) {
+  process *p = check_open(L);
+  output_push(L, &p->out, p->out.unread);
+  p->out.unread = 0;
+  return 1;
+}
+
+static int kill_it(lua_State *L) {
+  process *p = check(L);
+  if (!gone(p, WNOHANG)) strike(p);
+  return 0;
+}
+
+static int close_it(lua_State *L) {
+  release(check(L));
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"pollfd", pollfd},     {"events", events},    {"timeout", timeout},
+                                   {"step", step},         {"result", result},    {"read", read_output},
+                                   {"kill", kill_it},      {"close", close_it},   {"__close", close_it},
+                                   {"__gc", close_it},     {NULL, NULL}};
+
+void process_open(lua_State *L) {
+  luaL_newmetatable(L, PROCESS);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  lua_pushcfunction(L, make);
+  lua_setfield(L, -2, "process");
+}

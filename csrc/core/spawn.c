@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Starts a program without a shell, or a function in a process of its own: fork, exec, and a close-on-exec pipe on which the child
+// reports what failed.
+// (posix_spawn can do all of it but two things: the death signal, and descriptors of unknown origin.)
+#include "core/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+#include "shared/descriptor.h"
+
+extern char **environ;
+
+// It doesn't outlive us, however we end (strictly: the thread that started it).
+static void die_with(pid_t parent) {
+#ifdef PR_SET_PDEATHSIG
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(127);
+#else
+  (void)parent;
+#endif
+}
+
+// Closes the descriptors from 3 on, at exec or now. Our own are close-on-exec anyway; those of Lua's io.open and of
+// many a library are not.
+static void close_others(bool at_exec) {
+#ifdef SYS_close_range
+  if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;
+#endif
+  long all = sysconf(_SC_OPEN_MAX);
+  if (all < 0 || all > 65536) all = 65536;
+  for (int fd = 3; fd < all; fd++) {
+    if (at_exec) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    else close(fd);
+  }
+}
+
+// An allocation beyond that fails. A lower limit that is there already stays.
+static void limit_memory(size_t bytes) {
+  struct rlimit limit;
+  if (bytes == 0 || getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur <= bytes) return;
+  limit.rlim_cur = bytes;
+  setrlimit(RLIMIT_AS, &limit);
+}
+
+// In the child, all signals blocked. Only what a signal handler may call: another thread may have held any lock.
+_Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
+  struct sigaction normal = {.sa_handler = SIG_DFL};
+  for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);
+  setpgid(0, 0); // Ctrl-C in the terminal is ours to handle, and one blow kills it with all that it started
+  die_with(parent);
+  int null = open("/dev/null", O_RDWR);
+  dup2(null, 0);
+  if (what->out != INHERIT) dup2(what->out == TO_NULL ? null : what->out, 1);
+  if (what->err != INHERIT) dup2(what->err == TO_NULL ? null : what->err, 2);
+  close_others(!what->inside); // with `report` the parent's wait ends
+  limit_memory(what->max_memory);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  if (what->inside) _exit(what->inside(what->argument));
+  spawn_failure failure = {.in_directory = what->directory && chdir(what->directory) != 0};
+  if (!failure.in_directory) {
+    environ = what->environment;
+    execvp(what->argv[0], what->argv);
+  }
+  failure.error = errno;
+  while (write(report, &failure, sizeof failure) < 0 && errno == EINTR) {}
+  _exit(127);
+}
+
+spawn_failure spawn(const spawn_what *what, pid_t *pid) {
+  spawn_failure failure = {.error = 0};
+  int report[2];
+  if (!spawn_pipe(report)) return (spawn_failure){.error = errno};
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before); // no handler of ours may run in the child
+  pid_t parent = getpid(), child = fork();
+  if (child == 0) become(what, report[1], parent);
+  if (child < 0) failure.error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  close(report[1]);
+  if (child > 0) {
+    while (read(report[0], &failure, sizeof failure) < 0 && errno == EINTR) {} // until exec closes it
+    if (failure.error == 0) *pid = child;
+    else while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+  }
+  close(report[0]);
+  return failure;
+}
+
+bool spawn_pipe(int ends[2]) {
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  for (int i = 0; i < 2; i++) {
+    if ((ends[i] = descriptor_raise(ends[i])) >= 0) continue;
+    int error = errno;
+    close(ends[1 - i]);
+    errno = error;
+    return false;
+  }
+  return true;
+}

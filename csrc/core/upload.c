@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// A file that is being uploaded.
+#include "core/upload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/file.h"
+
+struct upload {
+  int fd;
+  int64_t size, offset;
+  struct timespec modified;
+};
+
+upload *upload_open(const char *path) {
+  upload *file = calloc(1, sizeof *file);
+  if (!file) return NULL;
+  struct stat info;
+  if ((file->fd = file_open(path, O_RDONLY, 0, &info)) >= 0) {
+    file->size = info.st_size, file->modified = info.st_mtim;
+    return file;
+  }
+  int error = errno;
+  upload_close(file);
+  errno = error;
+  return NULL;
+}
+
+int64_t upload_size(const upload *file) {
+  return file->size;
+}
+
+int64_t upload_offset(const upload *file) {
+  return file->offset;
+}
+
+static bool unchanged(const upload *file) {
+  struct stat now;
+  return fstat(file->fd, &now) == 0 && now.st_size == file->size && now.st_mtim.tv_sec == file->modified.tv_sec &&
+         now.st_mtim.tv_nsec == file->modified.tv_nsec;
+}
+
+ssize_t upload_read(upload *file, void *to, size_t room) {
+  int64_t left = file->size - file->offset;
+  if (left == 0) return 0;
+  if ((int64_t)room > left) room = (size_t)left;
+  ssize_t got;
+  do got = pread(file->fd, to, room, file->offset);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return -1;
+  if (got == 0 || (got == left && !unchanged(file))) return errno = ESTALE, -1;
+  file->offset += got;
+  return got;
+}
+
+bool upload_seek(upload *file, int64_t offset) {
+  if (offset < 0 || offset > file->size) return false;
+  file->offset = offset;
+  return true;
+}
+
+void upload_close(upload *file) {
+  if (!file) return;
+  if (file->fd >= 0) close(file->fd);
+  free(file);
+}

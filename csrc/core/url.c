@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: MIT
+// URLs from outside, normalised with libcurl's own parser, so that what is checked is what is fetched.
+#include "core/url.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <curl/curl.h>
+#include <lauxlib.h>
+#include <locale.h>
+#include <lua.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/argument.h"
+#include "shared/ascii.h"
+#include "core/core_parts.h"
+
+enum { MAX_URL = 8192 }; // bytes, before and after
+
+static const char no_http[] = "must be an http or https URL";
+static const char no_memory[] = "must fit into memory";
+static const char bad_host[] = "must have a valid host name or IP address";
+
+// Whether a URL may hold the byte as it is behind its host (RFC 3986, "pchar" and the delimiters).
+static bool is_plain(unsigned char byte) {
+  return isalnum(byte) || (byte < 0x80 && byte && strchr("-._~!$&'()*+,;=:@/?#%", byte));
+}
+
+static bool is_space(char byte) {
+  return byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+
+// Writes the part behind the host to `out`, three bytes at most for each of its own; returns the end.
+// A "%" that encodes nothing is meant literally; a second "#" is part of the fragment.
+static char *encode(char *out, const char *text, size_t length) {
+  bool fragment = false;
+  for (size_t i = 0; i < length; i++) {
+    unsigned char byte = (unsigned char)text[i];
+    bool plain = is_plain(byte);
+    if (byte == '%') plain = length - i > 2 && isxdigit((unsigned char)text[i + 1]) && isxdigit((unsigned char)text[i + 2]);
+    if (byte == '#') plain = !fragment, fragment = true;
+    if (plain)
+      *out++ = (char)byte;
+    else
+      *out++ = '%', *out++ = "0123456789ABCDEF"[byte >> 4], *out++ = "0123456789ABCDEF"[byte & 15];
+  }
+  return out;
+}
+
+// Sets *host to the ASCII form of the URL's host, in lower case. libidn2 reads UTF-8 only under a locale that says so; the thread has it
+// for this one call, so that the host program's locale doesn't decide, nor is changed.
+static const char *ascii_host(CURLU *parts, char **host) {
+  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host; // it was decoded already
+  bool ascii = true;
+  for (const char *at = *host; *at; at++) ascii = ascii && (unsigned char)*at < 0x80;
+  if (!ascii) {
+    curl_free(*host);
+    *host = NULL;
+#ifdef CURLU_PUNYCODE
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
+    CURLUcode outcome = curl_url_get(parts, CURLUPART_HOST, host, CURLU_PUNYCODE);
+    if (utf8) uselocale(before), freelocale(utf8);
+    if (outcome == CURLUE_BAD_HOSTNAME) return bad_host;
+    if (outcome != CURLUE_OK)
+#endif
+      return "must have its host in ASCII (xn--...): this libcurl can't convert international names";
+  }
+  for (char *at = *host; *at; at++) *at = (char)tolower((unsigned char)*at);
+  size_t length = strlen(*host);
+  if (length > 1 && (*host)[length - 1] == '.') (*host)[length - 1] = '\0';
+  return NULL;
+}
+
+// A name is of letters, digits, "-" and "_", and has no empty parts. One that ends in a number must be an IPv4 address, or resolvers and
+// browsers disagree about what it is.
+static bool host_is_sound(const char *host) {
+  if (*host == '[') return true; // checked by libcurl
+  struct in_addr address;
+  const char *dot = strrchr(host, '.'), *last = dot ? dot + 1 : host;
+  bool number = *last && (strspn(last, "0123456789") == strlen(last) ||
+                          (strncmp(last, "0x", 2) == 0 && strspn(last + 2, "0123456789abcdef") == strlen(last + 2)));
+  if (*host == '.' || *last == '\0' || strstr(host, "..") || host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.")]) return false;
+  return !number || inet_pton(AF_INET, host, &address) == 1;
+}
+
+// Sets the URL's host to its normal form. Twice, as the ASCII form of an international host may be an IP address, which libcurl
+// brings into its usual spelling when it reads it.
+static const char *normalize_host(CURLU *parts, char **host) {
+  const char *why = ascii_host(parts, host);
+  if (why) return why;
+  char text[sizeof "http:///" + 256];
+  if (strlen(*host) > 255) return bad_host;
+  strcat(strcat(strcpy(text, "http://"), *host), "/");
+  CURLU *again = curl_url();
+  if (!again) return no_memory;
+  char *spelled = NULL;
+  if (curl_url_set(again, CURLUPART_URL, text, 0) == CURLUE_OK) curl_url_get(again, CURLUPART_HOST, &spelled, 0);
+  curl_url_cleanup(again);
+  if (!spelled || !host_is_sound(spelled)) {
+    curl_free(spelled);
+    return bad_host;
+  }
+  char canonical[INET6_ADDRSTRLEN + 2] = "[";
+  struct in6_addr six;
+  size_t length = strlen(spelled);
+  if (*spelled == '[' && length < sizeof canonical) {
+    spelled[length - 1] = '\0';
+    bool known = inet_pton(AF_INET6, spelled + 1, &six) == 1 && inet_ntop(AF_INET6, &six, canonical + 1, INET6_ADDRSTRLEN);
+    curl_free(spelled);
+    if (!known) return bad_host;
+    return curl_url_set(parts, CURLUPART_HOST, strcat(canonical, "]"), 0) == CURLUE_OK ? NULL : bad_host;
+  }
+  CURLUcode outcome = curl_url_set(parts, CURLUPART_HOST, spelled, 0);
+  curl_free(spelled);
+  return outcome == CURLUE_OK ? NULL : bad_host;
+}
+
+static const char *normalize(const char *text, CURLU *parts, char **url) {
+  CURLUcode outcome = curl_url_set(parts, CURLUPART_URL, text, 0);
+  if (outcome == CURLUE_OUT_OF_MEMORY) return no_memory;
+  if (outcome == CURLUE_BAD_PORT_NUMBER) return "must have a port from 1 to 65535";
+  if (outcome != CURLUE_OK) return bad_host;
+  char *port = NULL;
+  bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
+  curl_free(port);
+  if (zero) return "must have a port from 1 to 65535";
+  char *host = NULL, *zone = NULL; // of a link-local IPv6 address; lost with its host
+  if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
+  const char *why = normalize_host(parts, &host);
+  if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;
+  curl_free(host), curl_free(zone);
+  if (why) return why;
+  return curl_url_get(parts, CURLUPART_URL, url, CURLU_NO_DEFAULT_PORT) == CURLUE_OK ? NULL : no_memory;
+}
+
+char *url_normalize(const char *text, size_t length, const char **why) {
+  while (length && is_space(*text)) text++, length--;
+  while (length && is_space(text[length - 1])) length--;
+  *why = NULL;
+  if (length > MAX_URL) return *why = "must have at most 8192 bytes", NULL;
+  for (size_t i = 0; i < length; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) return *why = "must not hold a control character", NULL;
+  size_t scheme = length > 7 && ascii_equal(text, "http://", 7) ? 7 : length > 8 && ascii_equal(text, "https://", 8) ? 8 : 0;
+  if (!scheme) return *why = no_http, NULL;
+  size_t authority = scheme;
+  for (; authority < length && !strchr("/?#", text[authority]); authority++) {
+    if (text[authority] == '@') return *why = "must not hold a user or a password", NULL;
+    if (text[authority] == '\\' || text[authority] == ' ') return *why = bad_host, NULL;
+  }
+  if (authority == scheme) return *why = no_http, NULL;
+  char *encoded = malloc(length * 3 + 1), *url = NULL, *copy = NULL;
+  CURLU *parts = curl_url();
+  if (!encoded || !parts) {
+    *why = no_memory;
+  } else {
+    memcpy(encoded, text, authority);
+    *encode(encoded + authority, text + authority, length - authority) = '\0';
+    *why = normalize(encoded, parts, &url);
+    if (!*why && strlen(url) > MAX_URL) *why = "must have at most 8192 bytes";
+    if (!*why && !(copy = strdup(url))) *why = no_memory;
+  }
+  curl_free(url);
+  curl_url_cleanup(parts);
+  free(encoded);
+  return copy;
+}
+
+char *url_resolve(const char *base, const char *location, size_t length, const char **why) {
+  size_t letters = 0; // a scheme's
+  while (letters < length && (isalnum((unsigned char)location[letters]) || strchr("+-.", location[letters]))) letters++;
+  if (letters && letters < length && location[letters] == ':') return url_normalize(location, length, why);
+  char *whole = NULL, *url = NULL;
+  CURLU *parts = curl_url();
+  char *relative = malloc(length * 3 + 1);
+  *why = no_memory;
+  if (!parts || !relative) goto end;
+  if (length > 1 && location[0] == '/' && location[1] == '/') { // another host, the same scheme
+    size_t scheme = strcspn(base, ":") + 1;
+    if (!(whole = malloc(scheme + length))) goto end;
+    memcpy(whole, base, scheme);
+    memcpy(whole + scheme, location, length);
+    url = url_normalize(whole, scheme + length, why);
+    free(whole);
+    whole = NULL;
+  } else {
+    *encode(relative, location, length) = '\0';
+    *why = no_http;
+    if (curl_url_set(parts, CURLUPART_URL, base, 0) == CURLUE_OK && curl_url_set(parts, CURLUPART_URL, relative, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_URL, &whole, 0) == CURLUE_OK)
+      url = url_normalize(whole, strlen(whole), why);
+  }
+end:
+  curl_free(whole);
+  curl_url_cleanup(parts);
+  free(relative);
+  return url;
+}
+
+char *url_normalize_base(const char *text, size_t length, const char **why) {
+  char *url = url_normalize(text, length, why);
+  if (!url) return NULL;
+  if (strpbrk(url, "?#")) {
+    free(url);
+    return *why = "must not hold a query or a fragment", NULL;
+  }
+  for (size_t end = strlen(url); end && url[end - 1] == '/';) url[--end] = '\0';
+  return url;
+}
+
+// --- this machine
+
+bool host_is_loopback(const char *host) {
+  char name[INET6_ADDRSTRLEN + 2];
+  size_t length = strlen(host);
+  if (length && host[length - 1] == '.') length--;
+  if (length >= 2 && host[0] == '[' && host[length - 1] == ']') host++, length -= 2;
+  if (length >= sizeof name) return false;
+  memcpy(name, host, length);
+  name[length] = '\0';
+  struct in_addr four;
+  struct in6_addr six;
+  if (inet_pton(AF_INET, name, &four) == 1) return ntohl(four.s_addr) >> 24 == 127;
+  if (inet_pton(AF_INET6, name, &six) == 1)
+    return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+  return ascii_is(name, "localhost");
+}
+
+bool url_is_loopback(const char *url) {
+  CURLU *parts = curl_url();
+  char *host = NULL;
+  bool loopback = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                  curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && host_is_loopback(host);
+  curl_free(host);
+  curl_url_cleanup(parts);
+  return loopback;
+}
+
+// --- for Lua
+
+// Pushes a URL that one of the functions above has made, or nil and what it must be. Frees it. `room` holds MAX_URL bytes: it is taken
+// before the URL is made, as a Lua error would leak that.
+static int push_url(lua_State *L, luaL_Buffer *room, char *url, const char *why) {
+  if (!url) {
+    lua_pushnil(L);
+    lua_pushstring(L, why);
+    return 2;
+  }
+  size_t size = strlen(url);
+  memcpy(luaL_buffaddr(room), url, size);
+  free(url);
+  luaL_pushresultsize(room, size);
+  return 1;
+}
+
+static int push_normalized(lua_State *L, char *(*normalized)(const char *, size_t, const char **)) {
+  size_t length = 0;
+  const char *text = lua_type(L, 1) == LUA_TSTRING ? lua_tolstring(L, 1, &length) : NULL, *why = "must be a string";
+  luaL_Buffer room;
+  luaL_buffinitsize(L, &room, MAX_URL);
+  char *url = text ? normalized(text, length, &why) : NULL;
+  return push_url(L, &room, url, why);
+}
+
+// normalize_url(text) → url | nil, what it must be
+static int normalize_url(lua_State *L) {
+  return push_normalized(L, url_normalize);
+}
+
+// normalize_base_url(text) → url | nil, what it must be
+static int normalize_base_url(lua_State *L) {
+  return push_normalized(L, url_normalize_base);
+}
+
+// resolve_url(base, location) → url | nil, what it must be
+static int resolve_url(lua_State *L) {
+  size_t length;
+  const char *base = argument_text(L, 1), *location = luaL_checklstring(L, 2, &length), *why;
+  luaL_Buffer room;
+  luaL_buffinitsize(L, &room, MAX_URL);
+  char *url = url_resolve(base, location, length, &why);
+  return push_url(L, &room, url, why);
+}
+
+// is_loopback(host or URL) → boolean
+static int is_loopback(lua_State *L) {
+  const char *text = argument_text(L, 1);
+  lua_pushboolean(L, strstr(text, "://") ? url_is_loopback(text) : host_is_loopback(text));
+  return 1;
+}
+
+void url_open(lua_State *L) {
+  static const luaL_Reg functions[] = {{"normalize_url", normalize_url},
+                                       {"normalize_base_url", normalize_base_url},
+                                       {"resolve_url", resolve_url},
+                                       {"is_loopback", is_loopback},
+                                       {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+}

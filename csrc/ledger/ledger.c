@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+// omni.ledger_sqlite: the durable record of what was submitted, in SQLite. Lua gives verbs and takes what became of them; it never waits.
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "shared/argument.h"
+#include "ledger/worker.h"
+
+#define LEDGER "omni.ledger_sqlite"
+#define BOX "omni.ledger.request"
+
+// A handle's user value is a table: request → its owner.
+typedef struct {
+  worker worker;
+  bool made;        // the worker must be released
+  lua_Integer busy; // requests that weren't taken yet
+} ledger;
+
+static ledger *check(lua_State *L) {
+  return luaL_checkudata(L, 1, LEDGER);
+}
+
+static ledger *check_open(lua_State *L) {
+  ledger *l = check(L);
+  if (!l->worker.running) luaL_error(L, "the ledger is closed");
+  return l;
+}
+
+// --- a request in Lua's hands
+
+// Pushes a userdata that frees the request which it comes to hold: what follows may raise for lack of memory, and run finalizers that
+// use this very ledger.
+static request **push_box(lua_State *L) {
+  request **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = NULL;
+  luaL_setmetatable(L, BOX);
+  return box;
+}
+
+static int free_box(lua_State *L) {
+  request **box = luaL_checkudata(L, 1, BOX);
+  request_free(*box);
+  *box = NULL;
+  return 0;
+}
+
+// --- opening and closing
+
+// open(path) → ledger. Touches nothing yet.
+static int ledger_open(lua_State *L) {
+  const char *path = argument_text(L, 1);
+  luaL_argcheck(L, *path, 1, "must be a file's path");
+  ledger *l = lua_newuserdatauv(L, sizeof *l, 1);
+  *l = (ledger){.made = false};
+  luaL_setmetatable(L, LEDGER);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, 1);
+  l->made = true;
+  if (!worker_start(&l->worker, path)) return luaL_error(L, "the ledger's thread can't be started: %s", strerror(errno));
+  return 1;
+}
+
+static int close_it(lua_State *L) {
+  ledger *l = check(L);
+  if (l->made) worker_stop(&l->worker);
+  return 0;
+}
+
+static int release(lua_State *L) {
+  ledger *l = check(L);
+  if (l->made) worker_release(&l->worker);
+  *l = (ledger){.made = false};
+  return 0;
+}
+
+// --- giving
+
+// Raises for what a verb can't be given: a parameter that it doesn't know (it is in the table at `known`), a value that SQL has no
+// word for.
+static void check_parameters(lua_State *L, int given, int known, const char *verb) {
+  for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: parameters have names", verb);
+    const char *name = lua_tostring(L, -2);
+    if (lua_getfield(L, known, name) == LUA_TNIL) luaL_error(L, "ledger: %s has no parameter '%s'", verb, name);
+    lua_pop(L, 1);
+    size_t length;
+    int kind = lua_type(L, -1);
+    if (kind == LUA_TSTRING) {
+      const char *text = lua_tolstring(L, -1, &length);
+      if (strlen(text) != length) luaL_error(L, "ledger: %s: '%s' must not contain a NUL", verb, name);
+    } else if (kind == LUA_TNUMBER) {
+      if (isnan(lua_tonumber(L, -1))) luaL_error(L, "ledger: %s: '%s' must be a number, not NaN", verb, name);
+    } else if (kind != LUA_TBOOLEAN) {
+      luaL_error(L, "ledger: %s: '%s' must be a string, a number or a boolean, not a %s", verb, name, lua_typename(L, kind));
+    }
+  }
+}
+
+// Notes the name at the index `at`, and the value behind it. Never raises.
+static void note(lua_State *L, int at, sheet *given) {
+  size_t length;
+  const char *name = lua_tolstring(L, at, &length);
+  sheet_text(given, name, length);
+  if (lua_type(L, at + 1) == LUA_TSTRING) {
+    const char *text = lua_tolstring(L, at + 1, &length);
+    sheet_text(given, text, length);
+  } else if (lua_isinteger(L, at + 1)) {
+    sheet_integer(given, lua_tointeger(L, at + 1));
+  } else if (lua_isboolean(L, at + 1)) {
+    sheet_integer(given, lua_toboolean(L, at + 1));
+  } else {
+    sheet_real(given, lua_tonumber(L, at + 1));
+  }
+}
+
+// ledger:start(owner, verb, parameters|nil). Upvalue: verb → { its number, parameter = true, ... }.
+static int start(lua_State *L) {
+  ledger *l = check_open(L);
+  luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "an owner is due");
+  const char *verb = luaL_checkstring(L, 3);
+  lua_settop(L, 4);
+  if (lua_isnil(L, 4)) {
+    lua_newtable(L);
+    lua_replace(L, 4);
+  }
+  luaL_checktype(L, 4, LUA_TTABLE);
+  if (lua_getfield(L, lua_upvalueindex(1), verb) == LUA_TNIL) return luaL_error(L, "ledger: unknown verb '%s'", verb);
+  check_parameters(L, 4, 5, verb);
+  lua_rawgeti(L, 5, 1);
+  request **box = push_box(L), *r = *box = request_new((int)lua_tointeger(L, -2));
+  if (!r) return luaL_error(L, "not enough memory");
+  for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) note(L, lua_gettop(L) - 1, &r->given);
+  if (r->given.trouble) return luaL_error(L, "ledger: %s: %s", verb, r->given.trouble);
+  lua_getiuservalue(L, 1, 1);
+  lua_pushvalue(L, 2);
+  lua_rawsetp(L, -2, r);
+  if (!l->worker.running) { // closed by a finalizer
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, r);
+    check_open(L);
+  }
+  *box = NULL;
+  l->busy++;
+  worker_give(&l->worker, r);
+  return 0;
+}
+
+// --- taking
+
+static void push_value(lua_State *L, const sheet *found, const cell *c) {
+  switch (c->kind) {
+    case INTEGER: lua_pushinteger(L, c->as.integer); break;
+    case REAL: lua_pushnumber(L, c->as.real); break;
+    case TEXT: lua_pushlstring(L, sheet_bytes(found, c), c->as.text.length); break;
+    case EMPTY: lua_pushnil(L); break;
+  }
+}
+
+// An array of rows, each by its columns' names.
+static void push_rows(lua_State *L, const request *r) {
+  const sheet *found = &r->found;
+  size_t rows = r->columns ? found->count / r->columns - 1 : 0;
+  lua_createtable(L, (int)rows, 0);
+  for (size_t i = 0; i < rows; i++) {
+    lua_createtable(L, 0, (int)r->columns);
+    for (size_t column = 0; column < r->columns; column++) {
+      push_value(L, found, &found->cells[(i + 1) * r->columns + column]);
+      lua_setfield(L, -2, sheet_bytes(found, &found->cells[column]));
+    }
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+}
+
+static void failure_push(lua_State *L, const char *code, const char *message) {
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, code);
+  lua_setfield(L, -2, "code");
+  lua_pushstring(L, message ? message : "the ledger can't be used: not enough memory");
+  lua_setfield(L, -2, "message");
+}
+
+// ledger:finished() → owner, rows | owner, nil, failure | nothing
+static int finished(lua_State *L) {
+  ledger *l = check(L);
+  if (!l->made || !worker_has_done(&l->worker)) return 0;
+  request **box = push_box(L), *r = *box = worker_take(&l->worker);
+  if (!r) return 0;
+  l->busy--;
+  lua_getiuservalue(L, 1, 1);
+  lua_rawgetp(L, -1, r);
+  lua_pushnil(L);
+  lua_rawsetp(L, -3, r);
+  bool failed = r->failed;
+  if (failed) {
+    lua_pushnil(L);
+    failure_push(L, "ledger_failed", r->failure);
+  } else {
+    push_rows(L, r);
+  }
+  request_free(r);
+  *box = NULL;
+  return failed ? 3 : 2;
+}
+
+// --- the pollable
+
+static int pollfd(lua_State *L) {
+  lua_pushinteger(L, check_open(L)->worker.wake);
+  return 1;
+}
+
+static int events(lua_State *L) {
+  check(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int timeout(lua_State *L) {
+  if (worker_has_done(&check_open(L)->worker)) lua_pushinteger(L, 0);
+  else lua_pushnil(L);
+  return 1;
+}
+
+static int step(lua_State *L) {
+  ledger *l = check_open(L);
+  eventfd_t ignored;
+  eventfd_read(l->worker.wake, &ignored);
+  lua_pushboolean(L, worker_has_done(&l->worker));
+  return 1;
+}
+
+static int busy(lua_State *L) {
+  lua_pushinteger(L, check(L)->busy);
+  return 1;
+}
+
+// --- the module
+
+static bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || c == '_';
+}
+
+// Adds the parameters in a verb's SQL, `:name`, to the table on top of the stack. A colon within quotes is none.
+static void add_parameters(lua_State *L, const char *sql) {
+  bool quoted = false;
+  for (; *sql; sql++) {
+    if (*sql == '\'') quoted = !quoted;
+    if (quoted || *sql != ':' || !is_letter(sql[1])) continue;
+    const char *name = sql + 1;
+    size_t length = 0;
+    while (is_letter(name[length]) || (name[length] >= '0' && name[length] <= '9')) length++;
+    lua_pushlstring(L, name, length);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+  }
+}
+
+static void push_verbs(lua_State *L) {
+  static const struct {
+    const char *name, *sql;
+  } verbs[] = {
+#define ROW(verb, money, text) {#verb, text},
+      LEDGER_VERBS(ROW)
+#undef ROW
+  };
+  lua_createtable(L, 0, VERBS);
+  for (int i = 0; i < VERBS; i++) {
+    lua_newtable(L);
+    add_parameters(L, verbs[i].sql);
+    lua_pushinteger(L, i);
+    lua_rawseti(L, -2, 1);
+    lua_setfield(L, -2, verbs[i].name);
+  }
+}
+
+LUAMOD_API int luaopen_omni_ledger_sqlite(lua_State *L);
+
+__attribute__((visibility("default"))) int luaopen_omni_ledger_sqlite(lua_State *L) {
+  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"events", events},
+                                     {"timeout", timeout},   {"step", step}, {"close", close_it}, {NULL, NULL}};
+  static const luaL_Reg metamethods[] = {{"__gc", release}, {"__close", close_it}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"open", ledger_open}, {NULL, NULL}};
+  luaL_checkversion(L);
+  if (!sqlite3_threadsafe()) return luaL_error(L, "omni: this SQLite was built without threads");
+  luaL_newmetatable(L, BOX);
+  lua_pushcfunction(L, free_box);
+  lua_setfield(L, -2, "__gc");
+  luaL_newmetatable(L, LEDGER);
+  luaL_setfuncs(L, metamethods, 0);
+  luaL_newlib(L, methods);
+  push_verbs(L);
+  lua_pushcclosure(L, start, 1);
+  lua_setfield(L, -2, "start");
+  lua_setfield(L, -2, "__index");
+  luaL_newlib(L, functions);
+  return 1;
+}

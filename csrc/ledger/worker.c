@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// One thread a ledger: a commit waits for the disk, and another program may hold the file for seconds.
+#include "ledger/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shared/descriptor.h"
+
+// Nanoseconds without a request after which the main file catches up: commits that follow each other aren't held up.
+enum { REST = 20000000 };
+
+request *request_new(int verb) {
+  request *r = calloc(1, sizeof *r);
+  if (r) r->verb = verb;
+  return r;
+}
+
+void request_free(request *r) {
+  if (!r) return;
+  sheet_release(&r->given);
+  sheet_release(&r->found);
+  free(r->failure);
+  free(r);
+}
+
+static void put(queue *q, request *r) {
+  r->next = NULL;
+  *q->end = r;
+  q->end = &r->next;
+}
+
+static request *get(queue *q) {
+  request *r = q->first;
+  if (!r) return NULL;
+  q->first = r->next;
+  if (!q->first) q->end = &q->first;
+  return r;
+}
+
+// Waits for a request with the lock held; while the main file is behind, for REST at most. False when none came by then.
+static bool wait_for_request(worker *w) {
+  if (!w->base.behind) return pthread_cond_wait(&w->given, &w->lock) == 0;
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += REST;
+  if (until.tv_nsec >= 1000000000L) {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000L;
+  }
+  return pthread_cond_timedwait(&w->given, &w->lock, &until) == 0;
+}
+
+static void *work(void *argument) {
+  worker *w = argument;
+  pthread_mutex_lock(&w->lock);
+  for (;;) {
+    request *r = get(&w->waiting);
+    if (!r && w->ending) break;
+    if (!r) {
+      if (wait_for_request(w) || !w->base.behind) continue;
+      pthread_mutex_unlock(&w->lock);
+      base_checkpoint(&w->base);
+      pthread_mutex_lock(&w->lock);
+      continue;
+    }
+    pthread_mutex_unlock(&w->lock);
+    base_run(&w->base, r);
+    pthread_mutex_lock(&w->lock);
+    put(&w->done, r);
+    eventfd_write(w->wake, 1);
+  }
+  pthread_mutex_unlock(&w->lock);
+  base_close(&w->base);
+  return NULL;
+}
+
+bool worker_start(worker *w, const char *path) {
+  *w = (worker){.wake = -1};
+  w->waiting.end = &w->waiting.first;
+  w->done.end = &w->done.first;
+  pthread_mutex_init(&w->lock, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&w->given, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  if (!base_init(&w->base, path) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
+  sigset_t all, before; // signals are for the thread that runs Lua
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&w->thread, NULL, work, w);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  w->running = error == 0;
+  errno = error;
+  return w->running;
+}
+
+void worker_give(worker *w, request *r) {
+  pthread_mutex_lock(&w->lock);
+  put(&w->waiting, r);
+  pthread_cond_signal(&w->given);
+  pthread_mutex_unlock(&w->lock);
+}
+
+request *worker_take(worker *w) {
+  pthread_mutex_lock(&w->lock);
+  request *r = get(&w->done);
+  pthread_mutex_unlock(&w->lock);
+  return r;
+}
+
+bool worker_has_done(worker *w) {
+  pthread_mutex_lock(&w->lock);
+  bool any = w->done.first != NULL;
+  pthread_mutex_unlock(&w->lock);
+  return any;
+}
+
+void worker_stop(worker *w) {
+  if (w->running) {
+    pthread_mutex_lock(&w->lock);
+    w->ending = true;
+    pthread_cond_signal(&w->given);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    w->running = false;
+  }
+  if (w->wake >= 0) close(w->wake);
+  w->wake = -1;
+}
+
+void worker_release(worker *w) {
+  worker_stop(w);
+  for (request *r; (r = get(&w->done));) request_free(r);
+  base_release(&w->base);
+  pthread_mutex_destroy(&w->lock);
+  pthread_cond_destroy(&w->given);
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+// omni.listener: a small HTTP server on libmicrohttpd, driven by the caller's own loop.
+//
+// libmicrohttpd runs inside of `step` only. A request that is complete suspends its connection and is queued; `next` hands
+// it to Lua; its answer wakes the connection, and the next `step` sends it. A suspended connection is watched by nobody and
+// has no time-out: it waits for its answer.
+#include "listener/listener.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <math.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shared/descriptor.h"
+
+#define LISTENER "omni.listener"
+
+enum {
+  POOL_EXTRA = 16384,  // bytes a connection for libmicrohttpd's own records and an answer's headers, beside the request's
+  CLOSING_ROUNDS = 64, // how often a closing listener lets answers that were given already get on their way
+  BARREN = 16,         // steps
+};
+
+// Seconds. libmicrohttpd 0.9.75 wants to run again at once, and again, for as long as a TLS handshake or the line before a
+// chunk is incomplete. After so many steps that brought nothing it has to wait; what comes in wakes it anyway.
+static const double PAUSE = 0.05;
+
+// Seconds in which whoever is refused has to stop sending.
+static const double LEAVING = 5;
+
+// --- the socket, and the end
+
+// Opens a socket that listens on a numeric address, and notes the real address and port. -1 with a message when it can't.
+static int open_socket(listener *l, const char *host, int port, char *message, size_t size) {
+  struct addrinfo wanted = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+  struct addrinfo *found = NULL;
+  char service[16];
+  snprintf(service, sizeof service, "%d", port);
+  if (getaddrinfo(strcmp(host, "localhost") ? host : "127.0.0.1", service, &wanted, &found) != 0) {
+    snprintf(message, size, "can't listen on '%s': not an IPv4 or IPv6 address", host);
+    return -1;
+  }
+  int yes = 1, no = 0;
+  struct sockaddr_storage bound;
+  socklen_t length = sizeof bound;
+  int fd = descriptor_raise(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  // "::" takes IPv4 too, whatever the system's default is.
+  if (fd >= 0 && found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
+  if (fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0 &&
+      getsockname(fd, (struct sockaddr *)&bound, &length) == 0 &&
+      getnameinfo((struct sockaddr *)&bound, length, l->host, sizeof l->host, service, sizeof service,
+                  NI_NUMERICHOST | NI_NUMERICSERV) == 0) {
+    l->port = atoi(service);
+  } else {
+    snprintf(message, size, "can't listen on %s port %d: %s", host, port, strerror(errno));
+    if (fd >= 0) close(fd);
+    fd = -1;
+  }
+  freeaddrinfo(found);
+  return fd;
+}
+
+// Orderly: takes no request any more, drops the unanswered ones, sends given answers as far as that doesn't block.
+static void stop(listener *l) {
+  l->closing = true;
+  l->taken++;
+  l->queue = NULL;
+  l->queue_end = &l->queue;
+  // libmicrohttpd ends the whole process when it is stopped with a suspended connection.
+  for (request *r = l->requests; r; r = r->next)
+    if (r->state == REQUEST_QUEUED || r->state == REQUEST_HELD) request_wake(r, REQUEST_DROPPED);
+  for (int round = 0; round < CLOSING_ROUNDS; round++) {
+    MHD_UNSIGNED_LONG_LONG wait;
+    MHD_run(l->daemon);
+    if (MHD_get_timeout(l->daemon, &wait) != MHD_YES || wait > 0) break;
+  }
+  MHD_stop_daemon(l->daemon);
+  l->daemon = NULL;
+}
+
+// May be called again.
+static void release(listener *l) {
+  if (l->daemon) stop(l);
+  tls_release(l->credentials);
+  free(l->certificate);
+  free(l->key);
+  free(l->body_directory);
+  l->credentials = NULL;
+  l->certificate = l->key = l->body_directory = NULL;
+}
+
+// --- opening
+
+// As many connections as are wanted, and never more than half of the descriptors that the process may have.
+static unsigned most_connections(lua_Integer wanted) {
+  struct rlimit descriptors;
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return (unsigned)wanted;
+  rlim_t half = descriptors.rlim_cur / 2;
+  return half < (rlim_t)wanted ? (unsigned)half : (unsigned)wanted;
+}
+
+// False with a message.
+static bool load_tls(listener *l, const listener_options *o, char *message, size_t size) {
+  if (!o->certificate) return true;
+  snprintf(message, size, "this libmicrohttpd was built without TLS");
+  if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) return false;
+  snprintf(message, size, "not enough memory");
+  l->certificate = strdup(o->certificate);
+  l->key = strdup(o->key);
+  if (!l->certificate || !l->key) return false;
+  l->credentials = tls_load(l->certificate, l->key, message, size);
+  return l->credentials != NULL;
+}
+
+static struct MHD_Daemon *start(listener *l, const listener_options *o, int fd) {
+  static const struct MHD_OptionItem nothing[] = {{MHD_OPTION_END, 0, NULL}};
+  unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+  if (strchr(l->host, ':')) flags |= MHD_USE_IPv6;
+  if (l->credentials) flags |= MHD_USE_TLS;
+  return MHD_start_daemon(flags, 0, peer_admit, l, intake_proceed, l,                               //
+                          MHD_OPTION_LISTEN_SOCKET, fd,                                             //
+                          MHD_OPTION_CONNECTION_LIMIT, most_connections(o->whole[MAX_CONNECTIONS]), //
+                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ceil(o->seconds[IDLE]),          //
+                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * l->max_header + POOL_EXTRA,       //
+#if MHD_VERSION >= 0x01000000
+                          MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, // request_head.c
+#endif
+                          MHD_OPTION_NOTIFY_CONNECTION, peer_notify, l,             //
+                          MHD_OPTION_URI_LOG_CALLBACK, intake_begin, l,             //
+                          MHD_OPTION_NOTIFY_COMPLETED, intake_finish, l,            //
+                          MHD_OPTION_ARRAY, l->credentials ? tls_options : nothing, //
+                          MHD_OPTION_END);
+}
+
+static int listener_open(lua_State *L) {
+  listener_options o = listener_check_options(L);
+  listener *l = lua_newuserdatauv(L, sizeof *l, 0);
+  *l = (listener){
+      .queue_end = &l->queue,
+      .max_body = (size_t)o.whole[MAX_BODY],
+      .max_bodies = (size_t)o.whole[MAX_BODIES],
+      .max_header = (size_t)o.whole[MAX_HEADER],
+      .max_per_address = (unsigned)o.whole[MAX_PER_ADDRESS],
+      .allowed = {[PHASE_FIRST_HEAD] = o.seconds[HEADER],
+                  // An idle connection may be silent for so long before it begins.
+                  [PHASE_HEAD] = ceil(o.seconds[IDLE]) + o.seconds[HEADER],
+                  [PHASE_BODY] = o.seconds[BODY],
+                  [PHASE_LEAVING] = fmin(o.seconds[BODY], LEAVING),
+                  [PHASE_ANSWER] = o.seconds[ANSWER]},
+  };
+  luaL_setmetatable(L, LISTENER);
+  descriptor_fill_standard(); // libmicrohttpd opens descriptors, too
+  if (o.body_directory && !(l->body_directory = strdup(o.body_directory))) return luaL_error(L, "not enough memory");
+  char message[PATH_MAX + 256];
+  int fd = load_tls(l, &o, message, sizeof message) ? open_socket(l, o.host, (int)o.whole[PORT], message, sizeof message) : -1;
+  if (fd >= 0) {
+    l->daemon = start(l, &o, fd);
+    if (l->daemon) return 1;
+    close(fd);
+    snprintf(message, sizeof message, "can't listen: the system is out of descriptors or memory");
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, message);
+  return 2;
+}
+
+// --- methods
+
+static listener *check(lua_State *L) {
+  return luaL_checkudata(L, 1, LISTENER);
+}
+
+static listener *check_alive(lua_State *L) {
+  listener *l = check(L);
+  if (!l->daemon) luaL_error(L, "this listener is closed");
+  return l;
+}
+
+static unsigned connections(const listener *l) {
+  return MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+static int step(lua_State *L) {
+  listener *l = check_alive(L);
+  l->again = false;
+  unsigned before = connections(l);
+  unsigned long calls = l->calls;
+  peer_expire(l);
+  MHD_run(l->daemon);
+  // At its limit libmicrohttpd leaves the listening socket alone, and only one more run takes that up again.
+  if (connections(l) < before) l->again = true;
+  if (l->calls != calls) l->barren = 0;
+  else if (l->barren < BARREN) l->barren++;
+  lua_pushboolean(L, l->queue != NULL);
+  return 1;
+}
+
+static int next(lua_State *L) {
+  listener *l = check(L);
+  return l->queue && request_push(L, l) ? 1 : 0;
+}
+
+static int timeout(lua_State *L) {
+  listener *l = check_alive(L);
+  MHD_UNSIGNED_LONG_LONG milliseconds = 0;
+  double wait = INFINITY;
+  if (MHD_get_timeout(l->daemon, &milliseconds) == MHD_YES) wait = (double)milliseconds / 1000;
+  if (l->barren == BARREN) wait = fmax(wait, PAUSE);
+  wait = fmin(wait, peer_wait(l));
+  if (l->queue || l->again) wait = 0;
+  if (wait == INFINITY) lua_pushnil(L);
+  else lua_pushnumber(L, wait);
+  return 1;
+}
+
+static int pollfd(lua_State *L) {
+  lua_pushinteger(L, MHD_get_daemon_info(check_alive(L)->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+  return 1;
+}
+
+static int events(lua_State *L) {
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int port(lua_State *L) {
+  lua_pushinteger(L, check(L)->port);
+  return 1;
+}
+
+static int host(lua_State *L) {
+  lua_pushstring(L, check(L)->host);
+  return 1;
+}
+
+// Connections that there are already keep what they began with.
+static int reload(lua_State *L) {
+  listener *l = check_alive(L);
+  char message[PATH_MAX + 256];
+  if (!l->certificate) return luaL_error(L, "this listener has no certificate");
+  credentials *renewed = tls_load(l->certificate, l->key, message, sizeof message);
+  if (!renewed) {
+    lua_pushnil(L);
+    lua_pushstring(L, message);
+    return 2;
+  }
+  tls_release(l->credentials);
+  l->credentials = renewed;
+  lua_pushboolean(L, true);
+  return 1;
+}
+
+static int listener_close(lua_State *L) {
+  release(check(L));
+  return 0;
+}
+
+LUAMOD_API int luaopen_omni_listener(lua_State *L);
+
+__attribute__((visibility("default"))) int luaopen_omni_listener(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"step", step},     {"next", next}, {"timeout", timeout}, {"pollfd", pollfd},
+      {"events", events}, {"port", port}, {"host", host},       {"reload", reload},
+      {"close", listener_close}, {NULL, NULL},
+  };
+  static const luaL_Reg metamethods[] = {{"__gc", listener_close}, {"__close", listener_close}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"open", listener_open}, {NULL, NULL}};
+  luaL_checkversion(L);
+  request_open(L);
+  luaL_newmetatable(L, LISTENER);
+  luaL_setfuncs(L, metamethods, 0);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  luaL_newlib(L, functions);
+  return 1;
+}

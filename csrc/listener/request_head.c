@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// The head of a request, its first line and headers: bounded, and refused when two servers in a row could read it differently.
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/ascii.h"
+#include "listener/listener.h"
+
+enum { FIRST_HEADERS = 512 }; // bytes of the first room
+
+bool bytes_append(bytes *b, const char *data, size_t length, size_t first) {
+  if (b->room - b->length < length) {
+    size_t room = b->room ? 2 * b->room : first;
+    if (room < b->length + length) room = b->length + length;
+    char *larger = realloc(b->data, room);
+    if (!larger) return false;
+    b->data = larger;
+    b->room = room;
+  }
+  if (length > 0) memcpy(b->data + b->length, data, length);
+  b->length += length;
+  return true;
+}
+
+typedef struct {
+  request *request;
+  const char *host, *length, *coding; // the last two: of the body
+  const char *next;                   // where the next line begins
+  bool good, room;
+} check;
+
+bool head_is_token(const char *name, size_t length) {
+  static const char letters[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  return length > 0 && strspn(name, letters) == length;
+}
+
+// libmicrohttpd lets control characters pass, and blanks in a target.
+static bool is_clean(const char *text, bool blanks) {
+  for (; *text; text++)
+    if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;
+  return true;
+}
+
+// --- where the parts lie
+//
+// libmicrohttpd before 1.0 cuts a line at a NUL without a word, takes a line that is folded for a part of the name in the line
+// before it, and lines that end by LF alone. It leaves each part where it came in, ended by a NUL in place of what stood
+// behind it. So a part that doesn't lie where the one before it ends shows that something was left out. Later ones refuse all
+// that themselves, if they are told to be strict (listener.c).
+
+#if MHD_VERSION < 0x01000000
+enum { LINE_END = 2 }; // bytes of CRLF
+
+static void first_line(check *c, const char *path, const char *method, const char *version) {
+  if (path != method + strlen(method) + 1 || version != path + c->request->target_length + 1) c->good = false;
+  c->next = version + strlen(version) + LINE_END;
+}
+
+static void line(check *c, const char *name, size_t name_length, const char *value, size_t value_length) {
+  if (name != c->next || value <= name + name_length || strspn(name + name_length + 1, " \t") != (size_t)(value - name) - name_length - 1)
+    c->good = false;
+  c->next = value + value_length + LINE_END;
+}
+
+static void last_line(check *c, const char *method, size_t size) {
+  if (c->next + LINE_END != method + size) c->good = false;
+}
+#else
+#define first_line(c, path, method, version) ((void)(path))
+#define line(c, name, name_length, value, value_length) ((void)0)
+#define last_line(c, method, size) ((void)0)
+#endif
+
+// --- what they say
+
+static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char *name, size_t name_length, const char *value,
+                                   size_t value_length) {
+  check *c = of;
+  bytes *headers = &c->request->headers;
+  (void)kind;
+  if (!value) {
+    value = "";
+    value_length = 0;
+  }
+  line(c, name, name_length, value, value_length);
+  // A blank before the colon, two hosts, lengths or codings: ways to make two servers in a row see different requests.
+  if (!head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
+  const char **once = NULL;
+  if (ascii_is(name, "host")) once = &c->host;
+  if (ascii_is(name, "content-length")) once = &c->length;
+  if (ascii_is(name, "transfer-encoding")) once = &c->coding;
+  if (once && *once) c->good = false;
+  if (once) *once = value;
+  c->room = bytes_append(headers, name, name_length, FIRST_HEADERS) && bytes_append(headers, "", 1, FIRST_HEADERS) &&
+            bytes_append(headers, value, value_length, FIRST_HEADERS) && bytes_append(headers, "", 1, FIRST_HEADERS);
+  return c->room ? MHD_YES : MHD_NO;
+}
+
+int head_take(request *r, const char *path, const char *method, const char *version) {
+  struct MHD_Connection *connection = r->peer->connection;
+  size_t size = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+  if (size > r->listener->max_header) return 431;
+  check c = {.request = r, .good = true, .room = true};
+  r->method = strdup(method);
+  if (!r->method) return -1;
+  first_line(&c, path, method, version);
+  MHD_get_connection_values_n(connection, MHD_HEADER_KIND, take_header, &c);
+  if (!c.room) return -1;
+  last_line(&c, method, size);
+  bool old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
+  if ((!c.host && !old) || (c.coding && (c.length || old))) c.good = false;
+  if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
+  if (!c.good || !head_is_token(method, strlen(method))) return 400;
+  if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
+  // Servers differ in how they read the lines between chunks: libmicrohttpd 0.9 lets a bare LF end them, so that a proxy may see other
+  // requests than we do. It keeps those lines to itself, so no body may come in chunks.
+  if (c.coding) return 411;
+  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd has refused what isn't a number of 64 bits
+  return length > r->listener->max_body ? 413 : 0;
+}

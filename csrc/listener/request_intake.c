@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+// How a request comes in: libmicrohttpd's callbacks. They run inside of `listener:step()` and `listener:close()` only, are
+// plain C and know nothing of Lua. What comes from the other side is bounded here.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shared/descriptor.h"
+#include "listener/listener.h"
+
+enum {
+  MOST_IN_MEMORY = 65536,    // bytes of a body, where larger ones may go to a file
+  FIRST_BODY = 4096,         // bytes of the first room: a declared length isn't believed before its bytes are there
+  MOST_THROWN_AWAY = 8 << 20 // bytes of a refused body
+};
+
+// --- begin and end
+
+// Gets the target as it was sent, before libmicrohttpd decodes it in place. NULL (no memory) closes the connection later.
+void *intake_begin(void *of, const char *target, struct MHD_Connection *connection) {
+  listener *l = of;
+  l->calls++;
+  peer *p = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  request *r = p ? calloc(1, sizeof *r) : NULL;
+  if (!r) return NULL;
+  r->target = strdup(target ? target : "");
+  if (!r->target) {
+    request_free(r);
+    return NULL;
+  }
+  r->target_length = strlen(r->target);
+  char *query = strchr(r->target, '?');
+  if (query) {
+    *query = '\0';
+    r->query = query + 1;
+  }
+  r->file_fd = -1;
+  r->peer = p;
+  p->request = r;
+  r->listener = l;
+  r->next = l->requests;
+  if (r->next) r->next->previous = r;
+  l->requests = r;
+  return r;
+}
+
+// Closes by RST. Where `connect` can't send it at once, libmicrohttpd's `close` will, after a FIN.
+static void reset(int fd) {
+  struct linger none = {.l_onoff = 1, .l_linger = 0};
+  struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  (void)connect(fd, &nobody, sizeof nobody);
+}
+
+void intake_end(listener *l, request *r) {
+  if (r->end == END_RESET) reset(peer_socket(r->peer));
+  if (r->end == END_CUT) shutdown(peer_socket(r->peer), SHUT_RDWR);
+  if (r->next) r->next->previous = r->previous;
+  if (r->previous) r->previous->next = r->next;
+  else l->requests = r->next;
+  l->bodies -= r->counted;
+  peer_enter(l, r->peer, PHASE_HEAD);
+  r->peer->request = NULL;
+  r->next = r->previous = NULL;
+  r->listener = NULL;
+  r->peer = NULL;
+  if (!r->held) request_free(r);
+}
+
+// Comes for what `intake_begin` made: its connection is over, or goes on to the next request.
+void intake_finish(void *of, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why) {
+  listener *l = of;
+  (void)connection;
+  (void)why;
+  l->calls++;
+  if (*context) intake_end(l, *context);
+  *context = NULL;
+}
+
+// --- refusals: the connection is closed after them
+
+static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
+  static const struct {
+    unsigned status;
+    const char *text;
+  } rows[] = {
+      {400, "The request is malformed.\n"},
+      {411, "The request's body needs a Content-Length.\n"},
+      {413, "The request's body is too large.\n"},
+      {431, "The request's headers are too large.\n"},
+      {501, "This transfer coding isn't known.\n"},
+  };
+  const char *text = "";
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (rows[i].status == status) text = rows[i].text;
+  struct MHD_Response *response =
+      MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+  if (!response) return MHD_NO;
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+  enum MHD_Result result = MHD_queue_response(r->peer->connection, status, response);
+  MHD_destroy_response(response);
+  r->state = REQUEST_ANSWERED;
+  peer_enter(l, r->peer, PHASE_ANSWER);
+  return result;
+}
+
+#define CHUNKED "411 Length Required"
+#define LARGE "413 Content Too Large"
+#define BUSY "503 Service Unavailable\r\nRetry-After: 10"
+#define FULL "507 Insufficient Storage"
+
+// Answers while the body comes. libmicrohttpd doesn't, so this goes past it; the socket's buffer has room, as nothing of an
+// answer was sent before but perhaps a "100 Continue". What still comes is thrown away for a while: whoever is closed while
+// he sends sees no answer, but a reset.
+static void turn_away(listener *l, request *r, const char *status) {
+  char text[128];
+  int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
+  if (r->peer->credentials) tls_send(r->peer->connection, text, (size_t)size);
+  else (void)send(peer_socket(r->peer), text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  l->bodies -= r->counted;
+  r->counted = 0;
+  request_free_body(r);
+  r->state = REQUEST_REFUSED;
+  peer_enter(l, r->peer, PHASE_LEAVING);
+}
+
+// --- head, body, queue, answer
+
+static void write_address(request *r) {
+  const struct sockaddr *from =
+      MHD_get_connection_info(r->peer->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+  if (from->sa_family == AF_INET) {
+    const struct sockaddr_in *four = (const void *)from;
+    inet_ntop(AF_INET, &four->sin_addr, r->address, sizeof r->address);
+  } else if (from->sa_family == AF_INET6) {
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(six);
+    inet_ntop(mapped ? AF_INET : AF_INET6, six->s6_addr + (mapped ? 12 : 0), r->address, sizeof r->address);
+  }
+}
+
+static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
+  int status = head_take(r, path, method, version);
+  if (status < 0) return MHD_NO;
+  // A client that waits for a "100 Continue" sends no body after an answer.
+  bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->peer->connection, MHD_HEADER_KIND, "expect");
+  if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
+  write_address(r);
+  r->state = REQUEST_RECEIVING;
+  peer_enter(l, r->peer, PHASE_BODY);
+  if (body_comes) turn_away(l, r, status == 411 ? CHUNKED : LARGE);
+  return MHD_YES;
+}
+
+// Makes room for so many bytes more: at the cost of the unfinished bodies that began first, which are the slow ones. False
+// when there are none but this one.
+static bool make_room(listener *l, const request *r, size_t more) {
+  while (more > l->max_bodies - l->bodies) {
+    const peer *p = l->first[PHASE_BODY];
+    if (!p || p->request == r) return false;
+    turn_away(l, p->request, BUSY);
+  }
+  return true;
+}
+
+// Writes to the body's file, which is made at first with what is in memory. False when that can't be.
+static bool write_body(listener *l, request *r, const char *data, size_t length) {
+  if (!r->file) {
+    if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;
+    if (!r->file || (r->file_fd = descriptor_raise(mkostemp(r->file, O_CLOEXEC))) < 0) return free(r->file), r->file = NULL, false;
+    if (!write_body(l, r, r->body.data, r->body.length)) return false;
+    free(r->body.data);
+    r->body = (bytes){.length = r->body.length};
+  }
+  while (length > 0) {
+    ssize_t written = write(r->file_fd, data, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    data += written;
+    length -= (size_t)written;
+  }
+  return true;
+}
+
+static enum MHD_Result take_body(listener *l, request *r, const char *data, size_t length) {
+  if (r->state == REQUEST_RECEIVING && !make_room(l, r, length)) turn_away(l, r, BUSY);
+  if (r->state == REQUEST_REFUSED) return (r->thrown_away += length) > MOST_THROWN_AWAY ? MHD_NO : MHD_YES;
+  if (l->body_directory && r->body.length + length > MOST_IN_MEMORY) {
+    if (!write_body(l, r, data, length)) return turn_away(l, r, FULL), MHD_YES;
+    r->body.length += length;
+  } else if (!bytes_append(&r->body, data, length, FIRST_BODY)) {
+    return MHD_NO;
+  }
+  l->bodies += length;
+  r->counted += length;
+  return MHD_YES;
+}
+
+static enum MHD_Result enqueue(listener *l, request *r) {
+  r->state = REQUEST_QUEUED;
+  if (r->file_fd >= 0) close(r->file_fd);
+  r->file_fd = -1;
+  *l->queue_end = r;
+  l->queue_end = &r->after;
+  peer_enter(l, r->peer, PHASE_NONE);
+  MHD_suspend_connection(r->peer->connection);
+  return MHD_YES;
+}
+
+static enum MHD_Result send_answer(request *r) {
+  if (!r->response) return MHD_NO;
+  enum MHD_Result result = MHD_queue_response(r->peer->connection, r->status, r->response);
+  MHD_destroy_response(r->response);
+  r->response = NULL;
+  return result;
+}
+
+// Comes when the headers are there, for each piece of the body, when all is there, and after `request_wake`.
+enum MHD_Result intake_proceed(void *of, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
+                               const char *data, size_t *length, void **context) {
+  listener *l = of;
+  request *r = *context;
+  (void)connection;
+  l->calls++;
+  if (!r) return MHD_NO;
+  if (r->state == REQUEST_ANSWERED) return send_answer(r);
+  if (l->closing) return MHD_NO;
+  if (r->state == REQUEST_BEGUN) return take_head(l, r, path, method, version);
+  if (*length > 0 && (r->state == REQUEST_RECEIVING || r->state == REQUEST_REFUSED)) {
+    enum MHD_Result result = take_body(l, r, data, *length);
+    *length = 0;
+    return result;
+  }
+  return r->state == REQUEST_RECEIVING ? enqueue(l, r) : MHD_NO;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Where the body of an answer comes from: a text, or a part of a file; and where it breaks off, if it is to.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shared/file.h"
+#include "listener/listener.h"
+
+enum { BLOCK = 65536 }; // bytes that are sent at a time
+
+typedef struct {
+  listener *listener;
+  int fd; // -1: `data`
+  uint64_t offset, most;
+  char data[];
+} source;
+
+static source *source_new(listener *l, int fd, uint64_t offset, uint64_t most, const char *data, size_t length) {
+  source *s = malloc(sizeof *s + length);
+  if (!s) return NULL;
+  *s = (source){.listener = l, .fd = fd, .offset = offset, .most = most};
+  if (length > 0) memcpy(s->data, data, length);
+  return s;
+}
+
+static void source_free(void *of) {
+  source *s = of;
+  if (s->fd >= 0) close(s->fd);
+  free(s);
+}
+
+// Fails, and thereby closes the connection, where the answer is to be cut, and where a file got shorter.
+static ssize_t source_read(void *of, uint64_t position, char *buffer, size_t room) {
+  const source *s = of;
+  s->listener->calls++;
+  if (position >= s->most) return MHD_CONTENT_READER_END_WITH_ERROR;
+  if (room > s->most - position) room = (size_t)(s->most - position);
+  if (s->fd < 0) {
+    memcpy(buffer, s->data + position, room);
+    return (ssize_t)room;
+  }
+  ssize_t got;
+  do got = pread(s->fd, buffer, room, (off_t)(s->offset + position));
+  while (got < 0 && errno == EINTR);
+  return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *response_from(source *s, uint64_t length) {
+  if (!s) return NULL;
+  struct MHD_Response *response = MHD_create_response_from_callback(length, BLOCK, source_read, s, source_free);
+  if (!response) source_free(s);
+  return response;
+}
+
+struct MHD_Response *answer_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
+  bool whole = cut < 0 || (size_t)cut >= length;
+  if (whole && length <= BLOCK) // libmicrohttpd only reads it, and copies it
+    return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+  size_t most = whole ? length : (size_t)cut;
+  return response_from(source_new(l, -1, 0, most, text, most), length);
+}
+
+struct MHD_Response *answer_from_file(listener *l, const char *file, lua_Integer from, lua_Integer length, lua_Integer cut,
+                                      const char **why) {
+  struct stat s;
+  uint64_t offset = (uint64_t)from;
+  int fd = file_open(file, O_RDONLY, 0, &s);
+  if (fd < 0) *why = file_problem(errno);
+  else if (offset > (uint64_t)s.st_size) *why = "the file is shorter";
+  else if (length >= 0 && (uint64_t)length > (uint64_t)s.st_size - offset) *why = "the file is shorter";
+  if (*why) {
+    if (fd >= 0) close(fd);
+    return NULL;
+  }
+  uint64_t size = length >= 0 ? (uint64_t)length : (uint64_t)s.st_size - offset;
+  source *made = source_new(l, fd, offset, cut >= 0 ? (uint64_t)cut : size, NULL, 0);
+  if (!made) close(fd);
+  return response_from(made, size);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Files that somebody else may have put there.
+#include "shared/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/descriptor.h"
+
+// Sets errno for what isn't a regular file.
+static bool is_regular(const struct stat *info) {
+  if (S_ISREG(info->st_mode)) return true;
+  errno = S_ISDIR(info->st_mode) ? EISDIR : S_ISLNK(info->st_mode) ? ELOOP : EINVAL;
+  return false;
+}
+
+int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
+  // Looked at first, as opening a device can have effects; and again once it is open, as it may be another one by then.
+  bool there = (flags & O_NOFOLLOW ? lstat(path, info) : stat(path, info)) == 0;
+  if (there && !is_regular(info)) return -1;
+  int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
+  if (fd < 0) {
+    if (errno == ENXIO) errno = EINVAL; // a FIFO or a socket that came between
+    return -1;
+  }
+  if (fstat(fd, info) == 0 && is_regular(info)) return fd;
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+const char *file_problem(int error) {
+  switch (error) {
+  case EISDIR: return "it is a folder, not a file";
+  case EINVAL: return "it is not a regular file";
+  case ELOOP: return "it is a symbolic link that can't be followed";
+  default: return strerror(error);
+  }
+}
+
+bool file_rename_new(const char *from, const char *to) {
+#ifdef RENAME_NOREPLACE
+  if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return false;
+#endif
+  // A file system that can't do that: with a second name, else as well as can be.
+  if (link(from, to) == 0) return unlink(from) == 0;
+  if (errno != EPERM && errno != ENOTSUP && errno != ENOSYS && errno != EMLINK) return false;
+  struct stat info;
+  if (lstat(to, &info) == 0) return errno = EEXIST, false;
+  return rename(from, to) == 0;
+}

@@ -1,0 +1,109 @@
+-- SPDX-License-Identifier: MIT
+-- `omni init [FILE]`: writes a first board, and says what to do with it. Never replaces what is there.
+
+local common = require "omni.cli.common"
+
+local command = { summary = "Write a first storyboard, and say what to do next." }
+
+function command.define(parser)
+  common.path(parser:argument("file", "The board to write (default: film.lua)."):argname("FILE"):args("?"))
+end
+
+local board <const> = [==[
+-- A first film, in three scenes. docs/storyboards.md tells what else a board can say.
+
+return storyboard {
+  title = "The Paper Boat",
+
+  -- Added to every prompt, so that the scenes look like one film.
+  style = "Shot on 35mm film, soft light after rain, muted colours with one strong yellow, natural sound, no text on screen. "
+    .. "The child is about seven and wears a yellow raincoat.",
+
+  -- What holds for every scene that doesn't say otherwise.
+  defaults = { duration = 4, aspect_ratio = "16:9", resolution = "720p" },
+
+  scene "launch" {
+    prompt = "Close-up of a child's hands that set a folded paper boat onto a stream of rain water beside a kerb. The boat "
+      .. "wobbles, finds its balance, and drifts out of the frame. The camera follows it at the height of the water.",
+  },
+
+  scene "rapids" {
+    prompt = "The paper boat shoots down a steep gutter between cobblestones, seen from just behind its stern as if it were a "
+      .. "ship. Drops burst over the bow. In the background a pair of yellow rubber boots runs alongside.",
+  },
+
+  scene "open water" {
+    duration = 6,
+    prompt = "The stream opens into a wide, still puddle that holds the whole evening sky. The paper boat glides out, tiny and "
+      .. "unhurried. The camera rises slowly until the child is seen crouching at the edge, chin on knees, watching it go.",
+  },
+}
+]==]
+
+local exists <const> = 17 -- EEXIST
+
+-- There whole or not at all; what is there already stays, whoever made it meanwhile. Returns nil, why, whether that was it.
+local function write_new(path, content)
+  local core = require "omni.core"
+  local part = ("%s.%s.part"):format(path, core.token(4))
+  local file, why = core.open(part, "x")
+  if not file then return nil, why end
+  local written, trouble = file:write(content)
+  local closed, more = file:close()
+  if not (written and closed) then
+    core.remove(part)
+    return nil, trouble or more
+  end
+  local named, message, number = core.rename_new(part, path)
+  if not named then core.remove(part) end
+  return named, message, number == exists
+end
+
+local ways_to_give_a_key <const> = {
+  "Give omni your API key in one of these ways, and never as an argument, which others can see:",
+  "  export CRUN_API_KEY=ak_...",
+  "  a line CRUN_API_KEY=ak_... in ~/.crun/.env (chmod 600)",
+  "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, a line each",
+}
+
+-- The keys that are there; or why there is none, and what to do about it.
+local function about_keys()
+  local keys, text = require "omni.cli.view.keys", require "omni.cli.view.text"
+  local found, problem = keys.find()
+  if not found then
+    return { (text.problem(problem):gsub("^there is", "There is")) .. ".", table.unpack(ways_to_give_a_key) }
+  end
+  local lines = { "An API key is there:" }
+  for _, key in ipairs(found) do lines[#lines + 1] = "  " .. keys.describe(key) end
+  return lines
+end
+
+---@param given table  what argparse found
+---@return integer exit code
+function command.run(given)
+  local text = require "omni.cli.view.text"
+  local path = given.file or "film.lua"
+  local fine, why, there = write_new(path, board)
+  if not fine then
+    if there then
+      return common.say(("there is %s already; nothing was written"):format(text.clean(path)), "another name:  omni init NAME.lua") or 2
+    end
+    return common.say(("%s can't be written: %s"):format(text.clean(path), text.clean(why))) or 1
+  end
+  local name = text.quote(path)
+  local lines = {
+    "wrote " .. text.clean(path) .. ": a film of three scenes, to be changed at will", "",
+    "Rehearse it: no key, no network, no cost.",
+    "  omni run " .. name .. " --sandbox", "",
+  }
+  for _, line in ipairs(about_keys()) do lines[#lines + 1] = line end
+  for _, line in ipairs {
+    "", "See what it would cost; then make it, for at most so many credits.",
+    "  omni plan " .. name, "  omni run " .. name .. " --budget 200",
+    "", "When something doesn't work:  omni doctor",
+  } do lines[#lines + 1] = line end
+  io.stdout:write(table.concat(lines, "\n"), "\n")
+  return 0
+end
+
+return command

@@ -1,0 +1,204 @@
+-- SPDX-License-Identifier: MIT
+-- Progress on a terminal: one line a scene, redrawn in place, one for the cut, and one for the whole.
+--
+-- Nothing is changed in the terminal that would have to be put back: the cursor stays visible, below the lines.
+
+local text = require "omni.cli.view.text"
+
+local STATE <const> = 11  -- columns of the longest state, "interrupted"
+local FEW <const> = 3     -- reused scenes that have lines of their own
+local WIDE <const> = 72   -- columns from which on times are spelt out
+local BAR <const> = 20    -- columns of the cut's bar, where there is room
+local SOON <const> = 0.05 -- seconds: what happens sooner after a drawing waits for the next tick
+
+local in_flight = { submitting = true, pending = true, running = true, fetching = true }
+local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }
+
+local Live_methods = { draws = true }
+local Live_mt = { __name = "omni.cli.live", __index = Live_methods }
+
+-- The scenes that fit into `room` lines: those in flight before those that wait, and these before those that are done.
+local function choose(scenes, room)
+  if #scenes <= room then return scenes end
+  local function rank(scene) return in_flight[scene.status] and 1 or scene.status == "waiting" and 2 or 3 end
+  local chosen = {}
+  for wanted = 1, 3 do
+    for _, scene in ipairs(scenes) do
+      if #chosen < room and rank(scene) == wanted then chosen[#chosen + 1] = scene end
+    end
+  end
+  table.sort(chosen, function(a, b) return a.index < b.index end)
+  return chosen
+end
+
+-- "1:05", and while it lasts how long such a scene takes: "1:05 of about 1:30".
+local function time_of(live, scene, width)
+  if not scene.began then return "" end
+  local taken = text.elapsed((scene.ended or live.now()) - scene.began)
+  if not scene.typical or scene.ended then return taken end
+  return (width >= WIDE and "%s of about %s" or "%s/~%s"):format(taken, text.elapsed(scene.typical))
+end
+
+local function scene_line(live, scene, layout, width)
+  -- Until it is over the task id: who pulls the plug now needs it.
+  local last = scene.credits and text.credits(scene.credits, live.sandbox) or scene.task_id or ""
+  local left = "  " .. text.fit(scene.name, layout.name) .. "  "
+  local state = text.fit(scene.status, STATE)
+  local time = time_of(live, scene, width)
+  local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
+  line = text.cut(line, width)
+  local paint_from = #left + 1 -- the colour goes in after the cut, so that no escape sequence is cut
+  if #line < paint_from then return line end
+  local painted = line:sub(paint_from, #left + #state)
+  return line:sub(1, #left) .. live.paint(scene.status, painted) .. line:sub(paint_from + #painted)
+end
+
+local function cut_line(live, width)
+  local fraction = math.min(1, math.max(0, live.cut.fraction))
+  local bar = math.min(BAR, width - 34)
+  local done = math.floor(fraction * bar + 0.5)
+  local drawn = bar >= 5 and ("[%s%s] "):format(("#"):rep(done), (" "):rep(bar - done)) or ""
+  local line = ("  film  cutting  %s%3d%%  %s"):format(drawn, math.floor(fraction * 100 + 0.5), text.elapsed(live.now() - live.cut.began))
+  return text.cut(line, width)
+end
+
+local function total_line(live, width)
+  local counts, sum, promised = {}, 0, 0
+  for _, scene in ipairs(live.scenes) do
+    counts[scene.status] = (counts[scene.status] or 0) + 1
+    sum = sum + (scene.credits or 0)
+    promised = promised + (scene.credits or scene.estimate or 0)
+  end
+  local parts = { ("%d of %d done"):format((counts.fetched or 0) + (counts.reused or 0), #live.scenes) }
+  for _, status in ipairs(troubles) do
+    if counts[status] then parts[#parts + 1] = ("%d %s"):format(counts[status], status) end
+  end
+  local cost = text.credits(sum, live.sandbox)
+  if promised > sum then cost = ("%s of about %s"):format(cost, text.credits(promised):match("^%S+")) end
+  parts[#parts + 1] = cost
+  parts[#parts + 1] = text.elapsed(live.now() - live.began)
+  return text.cut("  " .. table.concat(parts, " · "), width)
+end
+
+-- How many rows the lines of the last drawing take, should the terminal have become narrower since.
+local function rows_taken(live, columns)
+  local rows = 0
+  for _, width in ipairs(live.drawn) do rows = rows + math.max(1, (width + columns - 1) // columns) end
+  return rows
+end
+
+-- Replaces the last drawing.
+local function draw(live, lines, columns)
+  local parts = {}
+  local up = rows_taken(live, columns)
+  if up > 0 then parts[1] = ("\27[%dA\r\27[J"):format(up) end
+  live.drawn = {}
+  for index, line in ipairs(lines) do
+    parts[#parts + 1] = line .. "\n"
+    live.drawn[index] = text.columns((line:gsub("\27%[[%d;]*m", "")))
+  end
+  live.out:write(table.concat(parts))
+  live.out:flush()
+end
+
+-- The scenes that have lines of their own, and how many reused ones share a line.
+local function fold(scenes)
+  local others, reused = {}, 0
+  for _, scene in ipairs(scenes) do
+    if scene.status == "reused" then reused = reused + 1 else others[#others + 1] = scene end
+  end
+  if reused <= FEW then return scenes, 0 end
+  return others, reused
+end
+
+-- How wide names and times are.
+local function layout_of(scenes, width)
+  local name, typical = 0, false
+  for _, scene in ipairs(scenes) do
+    name = math.max(name, text.columns(scene.name))
+    typical = typical or scene.typical ~= nil
+  end
+  local time = not typical and 8 or width >= WIDE and 19 or 12
+  -- A task id takes 36 columns; where there is no room for it anyway, the names have it, and the credits.
+  local room = width - STATE - time - 42
+  if room < 12 then room = width - STATE - time - 17 end
+  return { name = math.min(name, math.max(6, room)), time = time }
+end
+
+local function draw_all(self)
+  self.dirty, self.drawn_at = false, self.now()
+  local columns = math.max(1, self.columns() or 80)
+  local width = columns - 1 -- a full line would leave the cursor between two rows
+  local room = math.max(1, (self.rows() or 24) - 3)
+  local scenes, reused = fold(self.scenes)
+  local lines = {}
+  if self.cut then room = math.max(1, room - 1) end
+  if reused > 0 then room = math.max(1, room - 1) end
+  if self.title and #scenes < room then
+    lines[1] = self.paint("title", text.cut(self.title, width))
+    room = room - 1
+  end
+  local layout = layout_of(scenes, width)
+  for _, scene in ipairs(choose(scenes, room)) do lines[#lines + 1] = scene_line(self, scene, layout, width) end
+  if reused > 0 then lines[#lines + 1] = self.paint("reused", text.cut(("  %d reused"):format(reused), width)) end
+  if self.cut then lines[#lines + 1] = cut_line(self, width) end
+  lines[#lines + 1] = total_line(self, width)
+  draw(self, lines, columns)
+end
+
+---Draws the present state, when something has happened since, or a second has passed. To be called several times a second.
+function Live_methods:tick()
+  if self.dirty or self.now() - self.drawn_at >= 1 then draw_all(self) end
+end
+
+---@param event table  as `omni.storyboard.run` gives them
+function Live_methods:event(event)
+  if event.event == "cutting" then
+    self.cut = { began = self.cut and self.cut.began or self.now(), fraction = event.fraction }
+  elseif event.event == "warning" then
+    return -- the summary has it
+  elseif event.scene then
+    local scene = self.by_name[event.scene]
+    scene.status, scene.credits, scene.estimate = event.event, event.credits, event.estimate or scene.estimate
+    scene.task_id = event.task_id and text.clean(event.task_id)
+    scene.began = scene.began or in_flight[event.event] and self.now() - scene.age or nil
+    if not in_flight[event.event] then scene.ended = self.now() end
+  else
+    self.cut = nil -- it is done; the report follows
+  end
+  self.dirty = true
+  if self.now() - self.drawn_at >= SOON then draw_all(self) end
+end
+
+---Takes the drawing away; the summary comes in its place.
+function Live_methods:finish()
+  draw(self, {}, math.max(1, self.columns() or 80))
+end
+
+-- What is known of a scene before anything is done. Of what is in flight already: since when, and what it was thought to cost.
+local function scene_of(entry, options)
+  local row = entry.action == "resume" and entry.row or {}
+  return {
+    index = entry.index, name = text.clean(entry.scene), action = entry.action, status = entry.action == "reuse" and "reused" or "waiting",
+    estimate = entry.credits or row.estimate, typical = options.typical and options.typical[entry.scene],
+    age = row.intended_at and math.max(0, os.time() - row.intended_at) or 0,
+  }
+end
+
+---@param options omni.cli.ProgressOptions
+local function open(options)
+  local title = options.plan.board.title
+  local live = setmetatable({
+    title = title and text.clean(title), sandbox = options.sandbox, out = options.out, columns = options.columns, rows = options.rows,
+    now = options.now, paint = text.painter(options.colour), began = options.now(), scenes = {}, by_name = {}, drawn = {},
+    dirty = true, drawn_at = -math.huge,
+  }, Live_mt)
+  for _, entry in ipairs(options.plan.scenes) do
+    local scene = scene_of(entry, options)
+    live.by_name[entry.scene] = scene
+    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the others aren't touched
+  end
+  return live
+end
+
+return { open = open }

@@ -1,0 +1,182 @@
+-- SPDX-License-Identifier: MIT
+-- A plan as people see it: a line a scene, with what is to be done, its price and why; then the sum.
+
+local advice = require "omni.cli.view.next_command"
+local paths = require "omni.file.path"
+local text = require "omni.cli.view.text"
+
+local ACTION <const> = 7  -- columns of the longest word for an action
+local FEW <const> = 3     -- reused scenes that have lines of their own in a run's plan
+
+local symbols = {
+  reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-",
+}
+
+local needs_a_person = { unknown = true, expired = true, invalid = true }
+
+local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid" }
+local said_counts = {
+  submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight",
+  fetch = "to fetch", reuse = "to reuse", unknown = "unknown", expired = "expired", blocked = "blocked", invalid = "invalid",
+}
+
+local function quoted(names)
+  local list = {}
+  for index, name in ipairs(names) do list[index] = '"' .. text.clean(name) .. '"' end
+  return table.concat(list, ", ")
+end
+
+---What a scene waits for, as far as that keeps it from being submitted at all.
+---@param plan omni.Plan
+---@param entry omni.PlanScene
+---@return string[] names
+local function blockers(plan, entry)
+  local names = {}
+  for _, name in ipairs(entry.blocked and entry.waits_for or {}) do
+    local other = plan.by_name[name]
+    if other.blocked or needs_a_person[other.action] then names[#names + 1] = name end
+  end
+  return names
+end
+
+local function why(plan, entry)
+  local parts = {}
+  if entry.action ~= "reuse" and entry.why then parts[1] = text.clean(entry.why) end
+  if entry.blocked then
+    parts[#parts + 1] = "blocked by " .. quoted(blockers(plan, entry))
+  elseif entry.waits_for and not entry.twin then
+    parts[#parts + 1] = "after " .. quoted(entry.waits_for)
+  end
+  return table.concat(parts, "; ")
+end
+
+local function price(entry, sandbox)
+  if not entry.pays then return "" end
+  return entry.credits and text.credits(entry.credits, sandbox) or "price unknown"
+end
+
+---What a plan costs: "about 36 credits", "more than 4 credits (not every price is known: ...)".
+---@param plan omni.Plan
+---@param sandbox? boolean
+---@return string
+local function cost(plan, sandbox)
+  if plan.complete then return "about " .. text.credits(plan.credits, sandbox) end
+  local reason = plan.error and ": " .. text.problem(plan.error) or ""
+  if plan.credits == 0 then return "an unknown price" .. reason end
+  return ("more than %s (not every price is known%s)"):format(text.credits(plan.credits, sandbox), reason)
+end
+
+-- The rows of the table: { symbol, action, name, price, why, ways }; reused ones may be one row.
+local function rows_of(plan, options)
+  local rows, reused, left = {}, 0, 0
+  local fold = options.fold and (plan.counts.reuse or 0) > FEW
+  for _, entry in ipairs(plan.scenes) do
+    if fold and entry.action == "reuse" then
+      reused = reused + 1
+    elseif not entry.selected and entry.action ~= "reuse" then
+      left = left + 1
+    else
+      local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox), why = why(plan, entry) }
+      if entry.action == "expired" then row.ways = advice.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
+      if entry.action == "unknown" then row.ways = advice.ways_out(options.given, entry.scene, entry.row.id, options.ledger) end
+      rows[#rows + 1] = row
+    end
+  end
+  if reused > 0 then rows[#rows + 1] = { action = "reuse", name = text.count(reused, "scene"), price = "", why = "" } end
+  if left > 0 then rows[#rows + 1] = { action = "left", name = text.count(left, "scene"), price = "", why = "not among --only" } end
+  return rows
+end
+
+local function widest(rows, field, most)
+  local width = 0
+  for _, row in ipairs(rows) do width = math.max(width, text.columns(row[field])) end
+  return math.min(width, most)
+end
+
+-- A row as lines: what doesn't fit beside it stands below.
+local function lines_of(row, layout, paint, columns)
+  local head = ("  %s %s"):format(symbols[row.action], text.fit(row.action, ACTION))
+  local middle = ("  %s  %s"):format(text.fit(row.name, layout.name), (" "):rep(layout.price - text.columns(row.price)) .. row.price)
+  local left = text.columns(head .. middle)
+  local lines, below = {}, {}
+  if row.why ~= "" then
+    if not columns or left + 2 + text.columns(row.why) < columns then
+      middle = middle .. "  " .. row.why
+    else
+      below = text.wrap(row.why, math.max(20, columns - 14))
+    end
+  end
+  middle = middle:gsub("%s+$", "")
+  if columns and columns <= #head then head, middle = text.cut(head, columns - 1), "" end
+  lines[1] = paint(row.action, head) .. text.cut(middle, columns and columns - 1 - #head or #middle)
+  for _, line in ipairs(below) do lines[#lines + 1] = (" "):rep(12) .. line end
+  for _, way in ipairs(row.ways or {}) do lines[#lines + 1] = (" "):rep(12) .. way end
+  return lines
+end
+
+-- "2 to submit, 1 to reuse: about 80 credits", and what there is for it.
+local function sum_lines(plan, options)
+  local counts, parts = {}, {}
+  for _, entry in ipairs(plan.scenes) do
+    local kind = entry.blocked and "blocked" or entry.twin and "twin" or entry.action
+    if entry.selected then counts[kind] = (counts[kind] or 0) + 1 end
+  end
+  for _, action in ipairs(order) do
+    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], said_counts[action]) end
+  end
+  local first = ("%s: %s"):format(table.concat(parts, ", "), plan.submits > 0 and cost(plan, options.sandbox) or "nothing is to be paid")
+  local second = {}
+  if plan.balance then
+    local enough = plan.complete and (plan.credits <= plan.balance and ", enough" or ", not enough") or ""
+    second[1] = ("the account has %s%s"):format(text.credits(plan.balance, options.sandbox), enough)
+  end
+  second[#second + 1] = ("the board has cost %s so far"):format(text.credits(plan.spent, options.sandbox))
+  if options.budget then second[#second + 1] = ("the run's budget is %s"):format(text.credits(options.budget)) end
+  if plan.board.budget then second[#second + 1] = ("the board's budget is %s"):format(text.credits(plan.board.budget)) end
+  return { first, table.concat(second, "; ") }
+end
+
+---Writes a plan as text.
+---@param out file*
+---@param plan omni.Plan
+---@param options { given: table, ledger: string, sandbox?: boolean, budget?: number, colour?: boolean, columns?: integer, fold?: boolean }
+---  given: what argparse found; columns: of the terminal, if it is one; fold: many reused scenes are one line
+local function write(out, plan, options)
+  local paint, columns = text.painter(options.colour), options.columns
+  local rows = rows_of(plan, options)
+  local layout = { price = widest(rows, "price", 40) }
+  layout.name = widest(rows, "name", columns and math.max(6, math.min(32, columns - 16 - layout.price)) or 32)
+  if plan.board.title then out:write(paint("title", text.clean(plan.board.title)), "\n") end
+  for _, row in ipairs(rows) do
+    for _, line in ipairs(lines_of(row, layout, paint, columns)) do out:write(line, "\n") end
+  end
+  for _, line in ipairs(sum_lines(plan, options)) do
+    for _, part in ipairs(text.wrap(line, columns and columns - 1)) do out:write(part, "\n") end
+  end
+  out:flush()
+end
+
+---The same for programs; the fields stand in run_progress.lua.
+---@param plan omni.Plan
+---@param options { directory: string, sandbox?: boolean, budget?: number }
+---@return table event
+local function event(plan, options)
+  local told = {
+    event = "plan", title = plan.board.title, directory = paths.absolute(options.directory), sandbox = options.sandbox or false,
+    scenes = {}, credits = plan.credits, complete = plan.complete, balance = plan.balance, budget = options.budget,
+    board_budget = plan.board.budget, spent = plan.spent, affordable = nil,
+  }
+  if plan.balance and plan.complete then told.affordable = plan.credits <= plan.balance end
+  for index, entry in ipairs(plan.scenes) do
+    local blocked_by = blockers(plan, entry)
+    told.scenes[index] = {
+      scene = entry.scene, index = index, model = entry.model, action = entry.action, why = entry.why, selected = entry.selected,
+      pays = entry.pays or false, waits_for = entry.waits_for, blocked_by = #blocked_by > 0 and blocked_by or nil, twin = entry.twin,
+      take = entry.take, credits = entry.credits, task_id = entry.task_id, submit = entry.row and entry.row.id, files = entry.files,
+      error = entry.error or entry.price_error,
+    }
+  end
+  return told
+end
+
+return { cost = cost, event = event, write = write }

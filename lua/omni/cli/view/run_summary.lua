@@ -1,0 +1,210 @@
+-- SPDX-License-Identifier: MIT
+-- What is said at the end of a run: what each scene cost, where its file is, and what to do about those that have none; the film,
+-- the report, and what the board has cost.
+
+local advice = require "omni.cli.view.next_command"
+local core = require "omni.core"
+local text = require "omni.cli.view.text"
+
+local FEW <const> = 3 -- reused scenes that have lines of their own
+
+-- The exit codes, each for what it says (docs/cli.md).
+local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
+
+local function count(summary, status)
+  local n = 0
+  for _, scene in ipairs(summary.scenes) do
+    if scene.status == status then n = n + 1 end
+  end
+  return n
+end
+
+---The exit code of a run: what needs a person most comes first. A blocked scene counts by what blocks it, which is there, too.
+---@param summary omni.RunSummary
+---@return integer
+local function exit_code(summary)
+  if summary.interrupted then return exit_codes.interrupted end
+  for _, status in ipairs { "unknown", "failed", "refused" } do
+    if count(summary, status) > 0 then return exit_codes[status] end
+  end
+  if count(summary, "blocked") > 0 then return exit_codes.failed end
+  -- A film that lacks scenes which weren't wanted now (--only) is none that failed.
+  local film = summary.film_error
+  if film and film.code ~= "film_incomplete" or summary.report_error then return exit_codes.failed end
+  return exit_codes.done
+end
+
+-- --- a scene
+
+-- What may have been charged for it without having been reported: credits.
+local function promised(scene, entry)
+  if scene.credits or scene.status == "reused" or entry.action == "fetch" then return 0 end
+  if not (scene.task_id or scene.status == "unknown") then return 0 end
+  return scene.estimate or entry.row and entry.row.estimate or 0
+end
+
+-- What the ledger knows of a submit whose outcome has just become unknown. (Of an older one the plan's words say it.)
+local function known_of(entry)
+  local row = entry.row
+  if not row or entry.action == "unknown" then return nil end
+  local parts = { "submitted " .. text.moment(row.intended_at) }
+  if row.estimate then parts[#parts + 1] = ("it may have cost about %s"):format(text.credits(row.estimate)) end
+  if row.balance_before then
+    parts[#parts + 1] = core.format("balance %.14g before%s", row.balance_before,
+      row.balance_after and core.format(", %.14g after", row.balance_after) or "")
+  end
+  return table.concat(parts, "; ")
+end
+
+local writers = {}
+
+function writers.fetched(scene, entry, options)
+  local lines = {}
+  for index, file in ipairs(scene.files) do lines[index] = text.path(file) end
+  local cost = entry.action == "fetch" and "paid for before" or scene.credits and text.credits(scene.credits, options.sandbox)
+  lines[1] = ("%s  %s"):format(cost or "cost unknown", lines[1])
+  return lines
+end
+
+function writers.reused(scene)
+  local lines = {}
+  for index, file in ipairs(scene.files) do lines[index] = text.path(file) end
+  lines[1] = "reused  " .. lines[1]
+  return lines
+end
+
+function writers.interrupted(scene)
+  return { "interrupted  task " .. text.clean(scene.task_id) }
+end
+
+function writers.waiting()
+  return { "not submitted" }
+end
+
+function writers.unknown(scene, entry, options)
+  local lines = { "unknown  " .. text.problem(scene.error) }
+  lines[#lines + 1] = known_of(entry)
+  lines[#lines + 1] = "it may have been accepted and charged, and is never submitted again by itself"
+  if options.given and not options.given.sandbox then
+    local ways = advice.ways_out(options.given, scene.scene, entry.row and entry.row.id, options.ledger)
+    table.move(ways, 1, #ways, #lines + 1, lines)
+  end
+  return lines
+end
+
+-- failed, refused, blocked
+local function with_reason(scene, _, options)
+  local lines = { ("%s  %s"):format(scene.status, text.problem(scene.error)) }
+  if scene.credits then lines[1] = ("%s, %s"):format(lines[1], text.credits(scene.credits, options.sandbox)) end
+  if scene.error.hint then lines[2] = text.clean(scene.error.hint) end
+  return lines
+end
+
+local function write_scene(out, scene, entry, options, name_width, paint)
+  local lines = (writers[scene.status] or with_reason)(scene, entry, options)
+  for _, warning in ipairs(scene.warnings or {}) do lines[#lines + 1] = "warning: " .. text.clean(warning) end
+  local name = text.fit(text.clean(scene.scene), name_width)
+  local indent = (" "):rep(name_width + 4)
+  if options.columns and text.columns(lines[1]) + #indent > options.columns then
+    local first, rest = lines[1]:match("^(.-)  (.*)$") -- a path or a reason gets a line of its own
+    if first then
+      lines[1] = first
+      table.insert(lines, 2, rest)
+      indent = "    "
+    end
+  end
+  out:write(("  %s  %s\n"):format(paint(scene.status, name), lines[1]))
+  for index = 2, #lines do out:write(indent, lines[index], "\n") end
+end
+
+-- --- the whole
+
+local function write_film(out, summary)
+  local film, problem = summary.film, summary.film_error
+  if film then
+    local seconds = math.floor(film.seconds * 100 + 0.5) / 100
+    out:write(core.format("film    %s (%.14g s%s)\n", text.path(film.path), seconds, film.made and "" or ", as it was"))
+  elseif problem then
+    out:write("film    ", text.problem(problem), "\n")
+    if problem.hint then out:write("        ", text.clean(problem.hint), "\n") end
+  end
+  if summary.report then out:write("report  ", text.path(summary.report), "\n") end
+  if summary.report_error then out:write("report  ", text.problem(summary.report_error), "\n") end
+end
+
+local function write_interrupted(out, summary, options)
+  if not summary.interrupted then return end
+  if options.sandbox then
+    out:write("interrupted; the rehearsal's tasks ended with it\n")
+    return
+  end
+  local goes_on = count(summary, "interrupted") > 0
+  out:write(goes_on and "interrupted: what is in flight goes on at the service, and is charged\n" or "interrupted\n",
+    "to go on from here, run it again; nothing is paid for twice:\n  ", advice.run(options.given), "\n")
+end
+
+---Writes the summary as text.
+---@param out file*
+---@param plan omni.Plan
+---@param summary omni.RunSummary
+---@param options { given: table, ledger?: string, spent?: number, promised?: number, sandbox?: boolean, colour?: boolean,
+---  columns?: integer }  given: what argparse found; spent, promised: on the board, as far as reported, and as estimated; columns: of
+---  the terminal, if it is one
+local function write(out, plan, summary, options)
+  local paint = text.painter(options.colour)
+  local shown, left, name_width, more = {}, 0, 0, 0
+  local fold = count(summary, "reused") > FEW
+  for index, scene in ipairs(summary.scenes) do
+    local entry = plan.scenes[index]
+    more = more + promised(scene, entry)
+    if scene.status == "waiting" and not entry.selected then
+      left = left + 1
+    elseif not (fold and scene.status == "reused") then
+      shown[#shown + 1] = index
+      name_width = math.max(name_width, text.columns(text.clean(scene.scene)))
+    end
+  end
+  name_width = math.min(name_width, 32)
+
+  local title = summary.title and text.clean(summary.title) .. ": " or ""
+  local pending = more > 0 and core.format(", about %.14g more not yet reported", more) or ""
+  out:write(("%s%d of %d scenes done, %s%s\n"):format(paint("title", title), count(summary, "fetched") + count(summary, "reused"),
+    #summary.scenes - left, text.credits(summary.credits, options.sandbox), pending))
+  if fold then out:write(("  %s\n"):format(paint("reused", count(summary, "reused") .. " reused"))) end
+  for _, index in ipairs(shown) do write_scene(out, summary.scenes[index], plan.scenes[index], options, name_width, paint) end
+  if left > 0 then out:write(("  %s not among --only\n"):format(text.count(left, "scene"))) end
+  write_film(out, summary)
+  if options.spent then
+    out:write(("the board has cost %s so far%s\n"):format(text.credits(options.spent, options.sandbox),
+      options.promised > 0 and core.format(", and about %.14g more is not yet reported", options.promised) or ""))
+  end
+  write_interrupted(out, summary, options)
+  out:flush()
+end
+
+---The same for programs; the fields stand in run_progress.lua.
+---@param board omni.Storyboard
+---@param plan? omni.Plan
+---@param summary? omni.RunSummary   nil: refused
+---@param options { sandbox?: boolean, spent?: number, exit: integer, error?: omni.Error }
+---@return table event
+local function event(board, plan, summary, options)
+  local told = {
+    event = "done", title = board.title, sandbox = options.sandbox or false, credits = summary and summary.credits or 0,
+    spent = options.spent, exit = options.exit, error = options.error,
+  }
+  if not summary then return told end
+  told.scenes, told.interrupted, told.film_error = {}, summary.interrupted, summary.film_error
+  told.report, told.report_error = summary.report, summary.report_error
+  local film = summary.film
+  told.film = film and { file = film.path, seconds = film.seconds, made = film.made }
+  for index, scene in ipairs(summary.scenes) do
+    local copy, entry = {}, plan.scenes[index]
+    for name, value in pairs(scene) do copy[name] = value end
+    copy.selected, copy.submit = entry.selected, entry.row and entry.row.id
+    told.scenes[index] = copy
+  end
+  return told
+end
+
+return { event = event, exit_code = exit_code, exit_codes = exit_codes, write = write }

@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: MIT
+-- Tables and lists of fields as people read them: aligned, and within a terminal's width where there is one.
+--
+-- All texts are cleaned here.
+
+local core = require "omni.core"
+local text = require "omni.cli.view.text"
+
+local GAP <const> = 2       -- columns between two columns
+local INDENT <const> = 4
+local NARROWEST <const> = 6 -- of a column that must give way
+local READABLE <const> = 24 -- columns from which on a text is wrapped beside what it is about, and not below
+
+---@class omni.cli.Column
+---@field title string
+---@field wrap? boolean   the last one: it is wrapped instead of cut, and stands below the others where there is little room; its cells may
+---  be lists of texts
+
+local function words_of(value)
+  if type(value) == "number" then value = core.format("%.14g", value) end
+  if type(value) == "boolean" then value = value and "yes" or "no" end
+  return text.clean(value or "")
+end
+
+-- Texts in lines of at most `width` columns.
+local function wrap_all(texts, width)
+  local all = {}
+  for _, one in ipairs(texts) do
+    local parts = text.wrap(one, width)
+    table.move(parts, 1, #parts, #all + 1, all)
+  end
+  return all
+end
+
+-- The widths that the columns have, at most `width` in all, if that is possible: the widest give way first.
+local function widths_of(columns, cells, width)
+  local widths, sum = {}, GAP * (#columns - 1)
+  for i = 1, #columns do
+    widths[i] = 0
+    for _, row in ipairs(cells) do widths[i] = math.max(widths[i], text.columns(row[i])) end
+    sum = sum + widths[i]
+  end
+  while width and sum > width do
+    local widest = 1
+    for i = 2, #columns do
+      if widths[i] > widths[widest] then widest = i end
+    end
+    if widths[widest] <= NARROWEST then break end
+    widths[widest], sum = widths[widest] - 1, sum - 1
+  end
+  return widths
+end
+
+-- A row's first cells beside each other, without spaces behind the last one.
+local function joined(widths, cells, last)
+  local parts = {}
+  for i = 1, last do parts[i] = text.fit(cells[i], widths[i]) end
+  return (table.concat(parts, (" "):rep(GAP)):gsub(" +$", ""))
+end
+
+-- A row whose last cell is wrapped, beside the others or below them.
+local function wrapped(columns, widths, cells, width, before)
+  local line, texts = joined(widths, cells, #columns - 1), cells.texts
+  if #texts == 0 then return { line } end
+  local room = width - before - GAP
+  if room >= READABLE then
+    local lines = wrap_all(texts, room)
+    for i, one in ipairs(lines) do lines[i] = text.fit(i == 1 and line or "", before + GAP) .. one end
+    return lines
+  end
+  local lines = wrap_all(texts, math.max(width - INDENT, NARROWEST))
+  for i, one in ipairs(lines) do lines[i] = (" "):rep(INDENT) .. one end
+  table.insert(lines, 1, line)
+  return lines
+end
+
+-- Cleaned texts: one a column, and those of the last cell.
+local function cells_of(columns, row)
+  local cells, last = { texts = {} }, row[#columns]
+  for i = 1, #columns - 1 do cells[i] = words_of(row[i]) end
+  for _, one in ipairs(type(last) == "table" and last or { last }) do
+    local words = words_of(one)
+    if words ~= "" then table.insert(cells.texts, words) end
+  end
+  cells[#columns] = table.concat(cells.texts, "; ")
+  return cells
+end
+
+---The lines of a table: a head, and at least one line a row.
+---@param columns omni.cli.Column[]
+---@param rows (string|number|boolean|string[]|nil)[][]
+---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  columns: of the terminal; nothing is cut or
+---  wrapped without it
+---@return string[]
+local function lines(columns, rows, options)
+  local width, paint = options and options.columns, options and options.paint
+  local head, cells = {}, {}
+  for i, column in ipairs(columns) do head[i] = column.title end
+  for i = 0, #rows do cells[i + 1] = cells_of(columns, rows[i] or head) end
+  local wraps = width and columns[#columns].wrap
+  local fixed = wraps and table.move(columns, 1, #columns - 1, 1, {}) or columns
+  local widths, before = widths_of(fixed, cells, width), GAP * (#fixed - 1)
+  for _, one in ipairs(widths) do before = before + one end
+  local result = {}
+  for i, row in ipairs(cells) do
+    local made = wraps and wrapped(columns, widths, row, width, before) or { joined(widths, row, #columns) }
+    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- what stands below needs no head
+    for _, line in ipairs(made) do
+      if width then line = text.cut(line, width) end
+      result[#result + 1] = i == 1 and paint and paint("title", line) or line
+    end
+  end
+  return result
+end
+
+---The lines of a list of fields: a name, and a value beside it, or several, one below the other. A value that has no spaces (a URL, a
+---path) is never broken, so that it can be copied.
+---@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  one without a value is left out; the third
+---  is the state whose colour the value has
+---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  as for `lines`
+---@return string[]
+local function list(fields, options)
+  local width, paint = options and options.columns, options and options.paint
+  local names, result = 0, {}
+  for _, field in ipairs(fields) do
+    if field[2] ~= nil then names = math.max(names, text.columns(words_of(field[1]))) end
+  end
+  local room = width and math.max(width - names - GAP, READABLE)
+  for _, field in ipairs(fields) do
+    local name = words_of(field[1])
+    for _, value in ipairs(type(field[2]) == "table" and field[2] or { field[2] }) do
+      local words = words_of(value)
+      for _, line in ipairs(words:find(" ", 1, true) and text.wrap(words, room) or { words }) do
+        result[#result + 1] = text.fit(name, names + GAP) .. (paint and field[3] and paint(field[3], line) or line)
+        name = ""
+      end
+    end
+  end
+  return result
+end
+
+return { lines = lines, list = list }

@@ -1,0 +1,55 @@
+-- SPDX-License-Identifier: MIT
+-- A task as people and programs see it.
+
+local table_of = require "omni.cli.view.table"
+local text = require "omni.cli.view.text"
+
+---How long a task took, as far as the service says: seconds.
+---@param task omni.Task
+---@return number|nil
+local function took(task)
+  return task.duration or task.completed_at and task.created_at and task.completed_at - task.created_at or nil
+end
+
+---The lines that show it.
+---@param task omni.Task
+---@param options { columns?: integer, paint?: function, sandbox?: boolean }  as for omni.cli.table
+---@return string[]
+local function lines(task, options)
+  local seconds, problem = took(task), task.error
+  return table_of.list({
+    { "task", task.id },
+    { "status", task.status, task.status },
+    { "model", task.model },
+    { "created", task.created_at and text.moment(task.created_at) },
+    { "took", seconds and seconds >= 0 and text.elapsed(seconds) or nil },
+    { "cost", task.credits and text.credits(task.credits, options.sandbox) },
+    { "reserved", task.reserved_credits and text.credits(task.reserved_credits, options.sandbox) },
+    { "media", task.media },
+    { "error", problem and (problem.message or problem.code) },
+    { "", problem and problem.hint },
+  }, options)
+end
+
+---"d696...  success in 0:42, 40 credits"
+---@param task omni.Task
+---@param options { sandbox?: boolean }
+---@return string
+local function line(task, options)
+  local seconds = took(task)
+  return ("%s  %s%s%s"):format(task.id, text.clean(task.status), seconds and seconds >= 0 and " in " .. text.elapsed(seconds) or "",
+    task.credits and ", " .. text.credits(task.credits, options.sandbox) or "")
+end
+
+---The fields of the event `task` (docs/cli.md).
+---@param task omni.Task
+---@return table
+local function event(task)
+  return {
+    task_id = task.id, status = task.status, model = task.model, created_at = task.created_at, completed_at = task.completed_at,
+    duration = task.duration, credits = task.credits, reserved_credits = task.reserved_credits,
+    media = task.media, error = task.error,
+  }
+end
+
+return { event = event, line = line, lines = lines }

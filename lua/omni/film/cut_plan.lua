@@ -1,0 +1,87 @@
+-- SPDX-License-Identifier: MIT
+-- How a film is put together: what is copied, what is encoded, which pieces that makes, and how long it will be.
+
+local graph = require "omni.film.filter_graph"
+local shape = require "omni.film.common_format"
+
+local sounds_at_once <const> = 16 -- clips whose sounds are decoded by one ffmpeg
+
+---@class omni.film.Plan
+---@field copied boolean              pictures are joined as they are
+---@field sound "copy"|"group"|"piece"  as they are; encoded from groups of clips; encoded from the pieces of the picture
+---@field shape omni.film.Shape
+---@field fades integer[]             frames of each transition, between clip i and i + 1
+---@field pieces omni.film.Piece[]    what is encoded, clip by clip
+---@field groups { first: integer, last: integer, samples: integer[] }[]  of clips whose sound is decoded together
+---@field tiny boolean                a piece is so short that its decoding can't begin as much before it is shown as that of the others
+---@field lengths number[]            seconds from the start of each clip's or piece's file to that of the next one's
+---@field offset number               seconds that are added to the times of the joined files, so that the film begins at 0
+---@field frames integer              of the film
+---@field samples integer             of the film
+---@field seconds number              of the film
+
+-- At most half of the shorter neighbour, so that a clip's two transitions never meet.
+local function fades_of(counts, wanted)
+  local fades = {}
+  for i = 1, #counts - 1 do fades[i] = math.min(wanted, counts[i] // 2, counts[i + 1] // 2) end
+  return fades
+end
+
+local function encode(plan, found, seconds)
+  local into, counts = plan.shape, {}
+  for i, clip in ipairs(found) do counts[i] = shape.frames(clip.video, into) end
+  plan.fades = fades_of(counts, math.floor(seconds * into.num / into.den + 0.5))
+  for i, clip in ipairs(found) do
+    local skip, sample = plan.fades[i - 1] or 0, graph.sample(plan.frames, into)
+    local frames = counts[i] - skip
+    plan.frames = plan.frames + frames
+    plan.pieces[i] = {
+      clip = clip, skip = skip, frames = frames, sample = sample, samples = graph.sample(plan.frames, into) - sample,
+      fade = plan.fades[i] or 0, next = found[i + 1],
+    }
+    plan.lengths[i] = frames * into.den / into.num
+    plan.tiny = plan.tiny or frames < 4
+  end
+  plan.samples = graph.sample(plan.frames, into)
+  plan.seconds = plan.frames * into.den / into.num
+end
+
+local function copy(plan, found)
+  local group
+  for i, clip in ipairs(found) do
+    local video, other = clip.video, found[i + 1]
+    plan.frames, plan.seconds = plan.frames + video.frames, plan.seconds + video.seconds
+    -- a picture can begin later than its file: the next one's is to begin where this one ends
+    plan.lengths[i] = video.seconds + (other and video.start - other.video.start or 0)
+    local samples = math.floor(plan.seconds * graph.rate + 0.5)
+    if i % sounds_at_once == 1 then
+      group = { first = i, samples = {} }
+      plan.groups[#plan.groups + 1] = group
+    end
+    group.last = i
+    group.samples[#group.samples + 1], plan.samples = samples - plan.samples, samples
+  end
+end
+
+---@param found omni.film.Probe[]  each with a picture
+---@param transition? number       seconds
+---@param track boolean            whether a track comes to the sound
+---@param encoded? boolean         encode the pictures even if they agree
+---@return omni.film.Plan
+local function plan_of(found, transition, track, encoded)
+  local plan = {
+    copied = not encoded and (not transition or #found == 1) and shape.pictures_agree(found), offset = 0, shape = shape.common(found),
+    tiny = false, fades = {}, pieces = {}, groups = {}, lengths = {}, frames = 0, samples = 0, seconds = 0,
+  }
+  if not plan.copied then
+    plan.sound = "piece"
+    encode(plan, found, transition or 0)
+  else
+    copy(plan, found)
+    plan.offset = -found[1].video.start
+    plan.sound = not track and shape.sounds_agree(found) and "copy" or "group"
+  end
+  return plan
+end
+
+return plan_of

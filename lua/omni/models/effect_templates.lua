@@ -1,0 +1,113 @@
+-- SPDX-License-Identifier: MIT
+-- The effect templates of a platform, page by page, each page asked for when it is needed.
+
+local err = require "omni.error"
+local json = require "omni.json"
+local loop = require "omni.loop"
+local options = require "omni.options"
+local percent = require "omni.http.percent_encoding"
+
+local path <const> = "/api/v1/client/job/%s-templates" -- docs/service.md, "Other endpoints"
+local most_pages <const> = 1000
+local most_of_page <const>, usual_of_page <const> = 50, 20
+
+-- What each platform calls the parameter that names one template.
+local platforms <const> = { bytedance = "template_id", kling = "template_id", vidu = "template" }
+local known_options <const> = { platform = "string", template_id = "string", template = "string", page_size = "count" }
+
+-- --- what a page holds; which field its list stands in isn't documented
+
+local usual <const> = { "templates", "list", "items", "records", "data" }
+
+local function is_list(value)
+  return type(value) == "table" and (#value > 0 or next(value) == nil)
+end
+
+-- The list of a page; nil when there is none, or when it can't be told which it is.
+local function list_of(data)
+  if is_list(data) then return data end
+  if type(data) ~= "table" then return nil end
+  for _, name in ipairs(usual) do
+    if is_list(data[name]) then return data[name] end
+  end
+  local only
+  for _, value in pairs(data) do
+    if is_list(value) then
+      if only then return nil end
+      only = value
+    end
+  end
+  return only
+end
+
+local function total_of(data)
+  local total = type(data.total) == "number" and math.tointeger(data.total)
+  return total and total >= 0 and total or nil
+end
+
+-- --- the iterator
+
+-- Asks for the next page. False when there is none.
+local function turn(self)
+  if self.over or self.page >= most_pages then return false end
+  loop.in_fiber "client:templates"
+  self.values.page = self.page + 1
+  local data, problem = self.client:call("GET", self.path .. percent.query(self.names, self.values))
+  if problem then error(problem, 0) end
+  local list = list_of(data)
+  if not list then error(err.new { code = "bad_answer", message = "the answer holds no page of templates" }, 0) end
+  self.page = self.values.page
+  local text = json.text_of(list, { empty = "array", repair = true })
+  if #list == 0 or text and text == self.text then return false end
+  self.list, self.at, self.text, self.count = list, 0, text, self.count + #list
+  local total = total_of(data)
+  if total then
+    self.over = self.count >= total
+  else
+    self.over = #list < self.values.page_size
+  end
+  return true
+end
+
+local function next_template(self)
+  repeat
+    while self.at < #self.list do
+      self.at = self.at + 1
+      local template = self.list[self.at]
+      if type(template) == "table" or type(template) == "string" then return template end
+    end
+  until not turn(self)
+  self.over, self.list = true, {}
+  return nil
+end
+
+local function wrong(message)
+  error("client:templates: " .. message, 3)
+end
+
+---Goes through a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
+---A page is asked for when it is reached, tried again like any GET; when that fails, **the iterator raises the error value** (omni.Error),
+---as io.lines does. It ends at an empty page, at one that isn't full, at the total that the service tells, at a page equal to the one
+---before, and after 1000 pages.
+---@param client omni.Client
+---@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }  template_id,
+---  template: only this one (either name, for each platform); page_size: 1 to 50 (20)
+---@return fun(): table|nil  a template, as the service gives it
+local function each(client, opts)
+  opts = options.check(opts, known_options, "client:templates")
+  local named = platforms[opts.platform]
+  if not named then
+    wrong(("option 'platform' must be bytedance, kling or vidu, not %s"):format(
+      opts.platform and ("'%s'; %s"):format(opts.platform, options.unknown(opts.platform, platforms)) or "nil"))
+  end
+  if opts.template_id and opts.template then wrong "options 'template_id' and 'template' mean the same; give one" end
+  local size = opts.page_size or usual_of_page
+  if size > most_of_page then wrong(("option 'page_size' must be from 1 to %d, not %d"):format(most_of_page, size)) end
+  local state = {
+    client = client, path = path:format(opts.platform), names = { "page", "page_size", named }, page = 0, count = 0, list = {}, at = 0,
+    values = { page_size = size, [named] = opts.template_id or opts.template },
+  }
+  return function() return next_template(state) end
+end
+
+return { each = each }

@@ -1,0 +1,180 @@
+-- SPDX-License-Identifier: MIT
+-- The sandbox's clips and images: real files, drawn by ffmpeg; where there is none, small ones that are built in.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local process = require "omni.process"
+local slate = require "omni.sandbox.title_card"
+
+local fonts = {
+  "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",     -- Debian
+  "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",   -- Fedora
+  "/usr/share/fonts/TTF/DejaVuSans.ttf",                 -- Arch
+  "/usr/share/fonts/dejavu/DejaVuSans.ttf",              -- Alpine
+  "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
+  "/System/Library/Fonts/Supplemental/Arial Unicode.ttf", -- macOS
+  "/System/Library/Fonts/Helvetica.ttc",
+}
+
+---@class omni.sandbox.ClipSpec
+---@field prompt string
+---@field seconds? number                    of a clip
+---@field image? "png"|"jpeg"               an image of this format instead of a clip
+---@field index? integer                    which of several images
+---@field aspect_ratio? string              "9:16"; default "16:9"
+---@field resolution? "480p"|"540p"|"720p"|"1080p"|"4k"    default "720p"
+---@field seed? integer                      default 0
+---@field label? string                      a short line of its own on the slate
+---@field images? integer|table              how many reference images, or these
+---@field video? any                         whether there is a reference video
+---@field builtin? boolean                   the built-in clip, even where there is ffmpeg
+
+-- --- what this machine can
+
+-- Whether what ffmpeg tells of a part of it holds a text.
+local function offers(part, text)
+  local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe" })
+  return result ~= nil and (result.stdout:find(text, 1, true) ~= nil)
+end
+
+local function first_font()
+  for _, path in ipairs(fonts) do
+    if core.stat(path) then return path end
+  end
+end
+
+local able -- what was found, once it was looked for
+
+local function abilities()
+  if able then return able end
+  local found = { ffmpeg = offers("encoder=libx264", "Encoder libx264") }
+  if found.ffmpeg then
+    found.gradients = offers("filter=gradients", "radial")
+    found.font = offers("filter=drawtext", "textfile") and first_font() or nil
+  end
+  able = found
+  return able
+end
+
+---Who makes the clips on this machine: looked up once.
+---@return "ffmpeg"|"builtin"
+local function available()
+  return abilities().ffmpeg and "ffmpeg" or "builtin"
+end
+
+-- --- files
+
+local function write_file(path, text)
+  local file, message = core.open(path, "x")
+  if not file then return nil, message end
+  local written
+  written, message = file:write(text)
+  local closed, why = file:close()
+  if written and closed then return true end
+  return nil, message or why
+end
+
+local function file_failed(message)
+  return nil, err.new { code = "io", message = "a clip can't be written: " .. core.clean(message, 400) }
+end
+
+-- A directory for the texts, and a name for the unfinished clip; what lies there goes when it is closed.
+local Scratch_mt = {}
+
+function Scratch_mt:__close()
+  os.remove(self.part)
+  for name in pairs(self.texts) do os.remove(self.directory .. "/" .. name) end
+  os.remove(self.directory)
+end
+
+local function scratch_for(path)
+  local directory, message = core.make_temporary_directory "omni-clip-"
+  if not directory then return nil, message end
+  local part = ("%s.%s.part"):format(path, directory:match "[^-]*$")
+  return setmetatable({ directory = directory, part = part, texts = {} }, Scratch_mt)
+end
+
+local function rename(part, path)
+  local renamed, message = os.rename(part, path)
+  if not renamed then return file_failed(message) end
+  return path
+end
+
+-- --- clips
+
+local function base64_bytes(text)
+  local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+  local function value(character) return alphabet:find(character, 1, true) - 1 end
+  text = text:gsub("[^%w+/=]", "")
+  local bytes = text:gsub("(.)(.)(.)(.)", function(a, b, c, d)
+    local word = value(a) << 18 | value(b) << 12 | (c == "=" and 0 or value(c)) << 6 | (d == "=" and 0 or value(d))
+    return string.char(word >> 16, word >> 8 & 255, word & 255):sub(1, c == "=" and 1 or d == "=" and 2 or 3)
+  end)
+  return bytes
+end
+
+local function write_builtin(spec, path)
+  local scratch <close>, problem = scratch_for(path)
+  if not scratch then return file_failed(problem) end
+  local text = spec.image and require "omni.sandbox.built_in_image"[spec.image] or require "omni.sandbox.built_in_clip"
+  local written, message = write_file(scratch.part, base64_bytes(text))
+  if not written then return file_failed(message) end
+  return rename(scratch.part, path)
+end
+
+-- ffmpeg's arguments for what comes out of the graph.
+local function encoding(spec, plan)
+  if spec.image then
+    return { "-map", "[v]", "-frames:v", "1", "-c:v", spec.image == "png" and "png" or "mjpeg", "-pix_fmt",
+      spec.image == "png" and "rgb24" or "yuvj420p", "-threads:v", "1", "-f", "image2" }
+  end
+  return {
+    "-map", "[v]", "-map", "[a]", "-frames:v", tostring(plan.frames), "-t", core.format("%.6f", plan.seconds),
+    "-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads:v", "1",
+    "-c:a", "aac", "-b:a", "64k", "-movflags", "+faststart", "-f", "mp4",
+  }
+end
+
+local function draw(spec, path)
+  local can = abilities()
+  if spec.builtin or not can.ffmpeg then return write_builtin(spec, path) end
+  local scratch <close>, problem = scratch_for(path)
+  if not scratch then return file_failed(problem) end
+  local plan = slate.compose(spec, scratch.directory, can)
+  scratch.texts = plan.texts
+  for name, text in pairs(plan.texts) do
+    local written, message = write_file(scratch.directory .. "/" .. name, text)
+    if not written then return file_failed(message) end
+  end
+  local words = {
+    "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-progress", "pipe:1", "-y", "-filter_complex_threads", "1",
+    "-filter_complex", plan.graph,
+    "-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact",
+  }
+  for _, word in ipairs(encoding(spec, plan)) do words[#words + 1] = word end
+  words[#words + 1] = "file:" .. scratch.part
+  local result, failure = process.run(words, { stdout = "pipe", max_output = 4096 })
+  if not result then return nil, failure end
+  if not process.succeeded(result, result.stdout:find "progress=end\n$") then
+    local how = result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
+    return nil, err.new {
+      code = "process_failed",
+      message = ("ffmpeg could not draw a clip (%s): %s"):format(how, core.clean(result.stderr:sub(-600), 600)),
+    }
+  end
+  return rename(scratch.part, path)
+end
+
+---Makes a clip of exactly the asked duration, shape and size: H.264 at 24 frames a second with a quiet stereo tone; or an image. The
+---same spec gives the same bytes. The built-in clip, where there is no ffmpeg, is a second long and 160 x 90; the image 64 x 64.
+---@param spec omni.sandbox.ClipSpec
+---@param path string  where it is to lie; nothing is there before it is whole
+---@return string|nil path
+---@return omni.Error|nil
+local function clip(spec, path)
+  loop.in_fiber "media.clip"
+  return loop.drive(draw, spec, path)
+end
+
+return { available = available, clip = clip }

@@ -1,0 +1,127 @@
+-- SPDX-License-Identifier: MIT
+-- What can go wrong in the sandbox, one row each (docs/sandbox.md).
+
+local payload = require "omni.sandbox.task_payload"
+
+local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+
+---The date of HTTP headers, in English whatever the locale is.
+---@param seconds integer  Unix seconds
+---@return string
+local function http_date(seconds)
+  local t = os.date("!*t", seconds)
+  return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(days[t.wday], t.day, months[t.month], t.year, t.hour, t.min, t.sec)
+end
+
+-- An answer with this code, as HTTP status or under HTTP 200.
+local function answering(status, code, message)
+  return function(response, fault)
+    local wait = fault.retry_after
+    response.status, response.code, response.message = status, code, message
+    response.data, response.errors, response.body = nil, nil, nil
+    response.headers = { ["Retry-After"] = wait and (wait.seconds or http_date(os.time() + wait.ahead)) or nil }
+  end
+end
+
+local function hang_up(response, fault)
+  response.drop, response.reset = true, fault.reset
+end
+
+local function cut(response, fault)
+  response.cut, response.reset = true, fault.reset
+end
+
+local function note(plan, fault)
+  plan.notes[#plan.notes + 1] = fault.row.name
+end
+
+local function with_body(context) return context.method ~= "HEAD" end
+local function from_start(context)
+  return with_body(context) and (not context.range or context.range:find "^bytes=0%-" ~= nil)
+end
+
+---@class omni.sandbox.FaultRow
+---@field name string
+---@field about string
+---@field when "task"|"callback"|"before"|"after"  at what: a task's fate, its callbacks, or a request before or after it is handled
+---@field on? table<string, boolean>    fixed: there is no key `on`
+---@field keys? string[]                beside those of every fault
+---@field only? fun(context: table): boolean
+---@field effect fun(subject: table, fault: table)  edits the task's fate, the plan of its callbacks, or the response
+
+---@type omni.sandbox.FaultRow[]
+local rows = {
+  { name = "fail", when = "task", on = { task = true }, keys = { "reason" }, about = "the task fails (its result has code 501)",
+    effect = function(fate, fault)
+      fate.ends, fate.reason = "failed", fault.reason or "the sandbox was asked to let this task fail"
+    end },
+  { name = "no-media", when = "task", on = { task = true }, about = "the task succeeds, but without a media URL",
+    effect = function(fate) fate.no_media = true end },
+  { name = "never", when = "task", on = { task = true }, about = "the task runs and never ends",
+    effect = function(fate) fate.never = true end },
+  { name = "drop-before", when = "before", keys = { "reset" }, effect = hang_up,
+    about = "the connection is closed before the request is handled: nothing is charged" },
+  { name = "drop-after", when = "after", keys = { "reset" }, effect = hang_up,
+    about = "the request is handled, and charged; then the connection is closed without an answer" },
+  { name = "cut", when = "after", keys = { "reset" }, effect = cut, only = with_body,
+    about = "the answer breaks off in its middle" },
+  { name = "garbage", when = "after", about = "the answer is an HTML page under HTTP 200",
+    effect = function(response)
+      response.status, response.headers = 200, { ["Content-Type"] = "text/html" }
+      response.body = payload.garbage
+    end },
+  { name = "slow", when = "after", keys = { "delay" }, about = "the request is handled, and answered late (delay=2)",
+    effect = function(response, fault) response.delay = (response.delay or 0) + (fault.delay or 2) end },
+  { name = "media-cut", when = "after", on = { media = true }, keys = { "reset" }, effect = cut, only = from_start,
+    about = "a download from a clip's beginning breaks off in its middle; one that continues (Range) does not" },
+  { name = "media-expired", when = "before", on = { media = true }, about = "a clip isn't there any more: HTTP status 403",
+    effect = answering(403, 403, "this file has expired") },
+  { name = "upload-expired", when = "before", on = { upload = true }, about = "the presigned URL of an upload has expired: HTTP status 403",
+    effect = answering(403, 403, "the presigned URL has expired") },
+}
+
+-- What happens to the callbacks of a task that has a callback_url (callbacks.lua).
+local callback_rows = {
+  { name = "callback-late", keys = { "delay" }, about = "it is sent some time after its task's end (delay=2)",
+    effect = function(plan, fault)
+      plan.delay = plan.delay + (fault.delay or 2)
+      note(plan, fault)
+    end },
+  { name = "callback-early", about = "it is sent before the submit's own answer, which is held back until then",
+    effect = function(plan, fault)
+      plan.early = true
+      note(plan, fault)
+    end },
+  { name = "callback-wrapped", about = "it comes in the envelope of answers",
+    effect = function(plan, fault)
+      plan.wrapped = true
+      note(plan, fault)
+    end },
+  { name = "callback-twice", keys = { "delay" }, about = "it is sent once more, at once or after a while (delay=0)",
+    effect = function(plan, fault) plan.twice = fault.delay or 0 end },
+  { name = "callback-never", about = "it isn't sent", effect = function(plan) plan.never = true end },
+  { name = "callback-forged", keys = { "kind" }, about = "while the task runs, a lie is sent to its URL (kind=status)",
+    effect = function(plan, fault) plan.forged[#plan.forged + 1] = fault.kind or "status" end },
+  { name = "callback-stale", keys = { "delay" }, about = "one that says \"running\" follows, at once or after a while (delay=0)",
+    effect = function(plan, fault) plan.stale = fault.delay or 0 end },
+}
+for _, row in ipairs(callback_rows) do
+  row.when, row.on = "callback", { callback = true }
+  rows[#rows + 1] = row
+end
+
+local codes = {
+  { 401, "this key isn't valid" }, { 402, "not enough credits" }, { 403, "this key is disabled" }, { 404, "no such resource" },
+  { 429, "rate limited" }, { 455, "under maintenance" }, { 500, "unexpected server error" },
+  { 503, "temporarily unavailable" }, { 505, "this feature is disabled" },
+}
+for _, row in ipairs(codes) do
+  local code, message = row[1], row[2]
+  rows[#rows + 1] = { name = "status-" .. code, when = "before", keys = { "retry_after", "when" },
+    about = ("HTTP status %d: %s"):format(code, message), effect = answering(code, code, message) }
+  rows[#rows + 1] = { name = "envelope-" .. code, when = "before", keys = { "retry_after", "when" },
+    about = ("HTTP status 200 with code %d in the envelope"):format(code), effect = answering(200, code, message) }
+end
+
+return { all = rows, http_date = http_date }

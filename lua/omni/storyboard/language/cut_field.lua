@@ -1,0 +1,134 @@
+-- SPDX-License-Identifier: MIT
+-- The board's field `cut`: which scenes the film is joined from, with which transition and audio track, under which name.
+--
+--   cut = { "dawn", "storm", transition = { "fade", seconds = 0.5 }, audio = { file "score.mp3", volume = 0.6 }, output = "film.mp4" }
+
+local asset = require "omni.client.placeholder"
+local core = require "omni.core"
+local options = require "omni.options"
+local problems = require "omni.storyboard.language.errors"
+local transitions = require "omni.film.transitions"
+
+local a, missing = problems.a, problems.missing
+
+local DEFAULT_OUTPUT <const> = "film.mp4"
+local DEFAULT_SECONDS <const> = 0.5 -- of a transition
+local MAX_SECONDS <const> = 5
+local MAX_VOLUME <const> = 10
+local MAX_OUTPUT_BYTES <const> = 120
+local MAX_CLIPS <const> = 10000 -- of one film (lua/omni/film/cut.lua)
+
+local known = { transition = true, audio = true, output = true }
+
+---@class omni.Cut
+---@field scenes string[]                                 names, in the film's order; one may stand there several times
+---@field transition? { name: string, seconds: number }    between two clips; none when nil
+---@field audio? { path: string, volume: number, clips: number }  a track below the whole film, and the volume of the clips' own sound
+---@field output string                                    the film's file name
+
+-- A table that a word was given as it is, or the plain value in a table of its own; with its further fields checked.
+local function with_options(value, allowed, field, fail)
+  local given = type(value) == "table" and not asset.is(value) and value or { value }
+  for name in pairs(given) do
+    if name ~= 1 and not allowed[name] then
+      fail(("%s: unknown field '%s'; %s"):format(field, tostring(name), options.unknown(name, allowed)), field)
+    end
+  end
+  return given
+end
+
+-- A number within limits, or the default; anything else fails.
+local function number(value, default, field, least, most, fail)
+  if value == nil then return default end
+  if type(value) == "number" and value >= least and value <= most then return value end
+  local shown = type(value) == "number" and core.format("%s", value) or a(value)
+  fail(core.format("%s: must be a number from %g to %g, not %s", field, least, most, shown), field)
+  return default
+end
+
+local function transition(value, fail)
+  if value == nil or value == false or value == "none" then return nil end
+  local given = with_options(value, { seconds = true }, "transition", fail)
+  local name = given[1]
+  if type(name) ~= "string" then
+    fail("transition: must be a name like \"fade\", not " .. a(name), "transition", 'write transition = "fade", or { "fade", seconds = 1 }')
+  elseif name ~= "none" and not transitions[name] then
+    local near = options.nearest(name, transitions)
+    fail(("transition: there is none called '%s'%s"):format(name, near and ("; did you mean '%s'?"):format(near) or ""), "transition",
+      not near and "docs/storyboards.md lists them" or nil)
+  end
+  local seconds = number(given.seconds, DEFAULT_SECONDS, "transition.seconds", 0, MAX_SECONDS, fail)
+  if seconds == 0 then fail('transition.seconds: must be more than 0; for none write transition = "none"', "transition.seconds") end
+  if name == "none" then return nil end
+  return { name = name, seconds = seconds }
+end
+
+local function audio(value, fail)
+  if value == nil or value == false then return nil end
+  local given = with_options(value, { volume = true, clips = true }, "audio", fail)
+  local track = given[1]
+  if not asset.is(track) or track.kind ~= "file" then
+    fail("audio: must be a file, not " .. (asset.is(track) and tostring(track) or a(track)), "audio", 'write audio = file "score.mp3"')
+    return nil
+  end
+  return { path = track.path, volume = number(given.volume, 1, "audio.volume", 0, MAX_VOLUME, fail),
+    clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
+end
+
+-- Why a name can't be the film's, or nil.
+local function wrong_output(name)
+  if type(name) ~= "string" then return "must be a file's name, not " .. a(name) end
+  if name:find("[/\\]") then return "must be a file's name, not a path" end
+  if not utf8.len(name) or name:find("%c") then return "must be valid UTF-8 without control characters" end
+  if not name:lower():find("[^.].*%.mp4$") or name:sub(1, 1) == "." then return "must be a name that ends in .mp4" end
+  if #name > MAX_OUTPUT_BYTES then return ("must have at most %d bytes, not %d"):format(MAX_OUTPUT_BYTES, #name) end
+end
+
+---Checks the field `cut` and fills in what it leaves out.
+---@param value any
+---@param scenes { name: string }[]      the board's, in their order
+---@param names table<string, any>        their names
+---@param fail fun(message: string, field: string, hint?: string)
+---@return omni.Cut|nil  nil for `cut = false`: no film
+local function cut(value, scenes, names, fail)
+  if value == false then return nil end
+  local given = value == nil and {} or value
+  if type(given) ~= "table" or asset.is(given) then
+    fail("field 'cut' must be a table, not " .. a(given), "cut", 'write cut = { "dawn", "storm", transition = "fade" }')
+    given = {}
+  end
+  local result, last = { scenes = {} }, 0
+  for key in pairs(given) do
+    if math.type(key) == "integer" then
+      last = math.max(last, key)
+    elseif not known[key] then
+      fail(("cut: unknown field '%s'; %s"):format(tostring(key), options.unknown(key, known)), "cut")
+    end
+  end
+  for index = 1, last do
+    local name = given[index]
+    if type(name) ~= "string" then
+      fail(("cut: a scene's name is due at place %d, not %s"):format(index, a(name)), "cut")
+      if name == nil then break end -- a hole; the places behind it may be without number
+    elseif not names[name] then
+      fail("cut: " .. missing("scene", name, names), "cut")
+    else
+      result.scenes[#result.scenes + 1] = name
+    end
+  end
+  if last == 0 then
+    for index, scene in ipairs(scenes) do result.scenes[index] = scene.name end
+  end
+  if #result.scenes > MAX_CLIPS then
+    fail(("cut: a film is joined from at most %d clips, not %d"):format(MAX_CLIPS, #result.scenes), "cut")
+  end
+  local function fail_within(message, field, hint) fail("cut: " .. message, "cut." .. field, hint) end
+  result.transition = transition(given.transition, fail_within)
+  result.audio = audio(given.audio, fail_within)
+  result.output = given.output == nil and DEFAULT_OUTPUT or given.output
+  local wrong = wrong_output(result.output)
+  if wrong then fail_within("output: " .. wrong, "output") end
+  return result
+end
+
+return { cut = cut, fields = known }

@@ -1,0 +1,203 @@
+-- SPDX-License-Identifier: MIT
+-- The storyboard language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name" {...}, ... }`
+-- (docs/storyboards.md). A board is a plain value. Nothing that runs it changes it.
+
+local core = require "omni.core"
+local cut_words = require "omni.storyboard.language.cut_field"
+local fields_of = require "omni.storyboard.language.scene_fields"
+local graph = require "omni.storyboard.plan.dependency_order"
+local input = require "omni.models.input_rules"
+local options = require "omni.options"
+local problems_of = require "omni.storyboard.language.errors"
+local references = require "omni.storyboard.language.references"
+local resolve = require("omni.storyboard.language.resolve").resolve
+local scenes_of = require "omni.storyboard.language.scene"
+local windows_of = require "omni.storyboard.language.windows"
+
+local a, problem, quoted = problems_of.a, problems_of.problem, problems_of.quoted
+
+---@class omni.Storyboard
+---@field title? string
+---@field path? string      its file, absolute, when it was loaded from one
+---@field style? string
+---@field budget? number     credits
+---@field scenes omni.ResolvedScene[]  as declared
+---@field order integer[]   indexes of the scenes, each after those that it builds on
+---@field cut? omni.Cut  nil: no film is wanted
+local Board_mt = { __name = "omni.storyboard" }
+
+-- The board's fields → their types.
+local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
+
+-- Puts the scenes of an array, and of the arrays within it, into `found` in their order; holes and `false` stand for no scene. Stops
+-- behind `most` scenes.
+local function flatten(list, found, fail, depth, most)
+  if depth > 16 then return fail("scenes are nested too deeply") end
+  local indexes = {}
+  for key in pairs(list) do
+    if math.type(key) == "integer" then
+      indexes[#indexes + 1] = key
+    elseif depth > 0 then
+      return fail(("expected a scene, found a table with the field '%s'"):format(tostring(key)), nil,
+        'write scene "name" { ... }')
+    end
+  end
+  table.sort(indexes)
+  for _, index in ipairs(indexes) do
+    local value = list[index]
+    if #found > most then return end
+    if scenes_of.is_scene(value) then
+      found[#found + 1] = value
+    elseif scenes_of.is_unfinished(value) then
+      fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name))
+    elseif windows_of.is_windows(value) then
+      flatten(windows_of.scenes(value), found, fail, depth + 1, most)
+    elseif type(value) == "table" and getmetatable(value) == nil then
+      flatten(value, found, fail, depth + 1, most)
+    elseif value ~= false then
+      fail(("expected a scene at place %d, found %s"):format(index, a(value)), nil, 'write scene "name" { ... }')
+    end
+  end
+end
+
+-- The names of the board's own fields, and of its defaults.
+local function check_fields(fields, fail)
+  for name in pairs(fields) do
+    if type(name) == "string" and not known[name] then
+      local of_scene = input.fields(input.default_model)[name] or fields_of.words[name]
+      fail(("unknown field '%s'; %s"):format(name,
+        of_scene and ("for all scenes write defaults = { %s = ... }"):format(name) or options.unknown(name, known)), name)
+    elseif type(name) ~= "string" and math.type(name) ~= "integer" then
+      fail("a field's name can't be " .. a(name))
+    end
+  end
+  for _, name in ipairs { "title", "style", "defaults" } do -- references, budget and cut are looked at where they are used
+    local value = fields[name]
+    if value ~= nil and type(value) ~= known[name] and not (name == "style" and value == false) then
+      fail(("field '%s' must be a %s, not %s"):format(name, known[name], a(value)), name)
+    end
+  end
+  local budget = fields.budget
+  if budget ~= nil and not (type(budget) == "number" and budget >= 0 and budget < math.huge) then
+    local shown = type(budget) == "number" and core.format("%s", budget) or a(budget)
+    fail("field 'budget' must be a number of credits, 0 or more, not " .. shown,
+      "budget")
+  end
+  local defaults = type(fields.defaults) == "table" and fields.defaults or {}
+  if defaults.style ~= nil then
+    fail("defaults: the style stands on the board itself: storyboard { style = ... }", "style")
+  end
+  local message, field = fields_of.wrong_field(defaults, defaults.model or input.default_model)
+  if message then fail("defaults: " .. message, field) end
+  return defaults
+end
+
+-- The declared scenes by their names; each name that is there twice is told of.
+local function by_name(declared, problems)
+  local first = {}
+  for _, scene in ipairs(declared) do
+    local twin = first[scene.name]
+    if twin then
+      problems[#problems + 1] = problem(scene.where, quoted(scene.name),
+        ("this name is taken already, at %s"):format(twin.where or "an earlier place"), "name")
+    end
+    first[scene.name] = twin or scene
+  end
+  return first
+end
+
+-- About how many bytes a value takes.
+local function size_of(value)
+  if type(value) == "string" then return #value + 40 end
+  if type(value) ~= "table" then return 16 end
+  local sum = 56
+  for key, part in next, value do sum = sum + size_of(key) + size_of(part) end
+  return sum
+end
+
+---Builds a board out of what the word `storyboard` was given.
+---@param fields table
+---@param where string|nil  the place for errors about the board as a whole
+---@param path string|nil   the board's file, absolute
+---@param check? function   as omni.check_input, which it is by default: what a model accepts
+---@param limits? { scenes: integer, bytes: integer, problems: integer }  of a board that nobody vouches for: a small file may make
+---  much of little, as `defaults` and `style` are added to every scene
+---@return omni.Storyboard|nil board, omni.Error|nil  with `problems`: everything that was found wrong
+local function build(fields, where, path, check, limits)
+  limits = limits or { scenes = math.huge, bytes = math.huge, problems = math.huge }
+  local problems = {}
+  local function fail(message, field, hint)
+    problems[#problems + 1] = problem(where, nil, message, field, hint)
+  end
+  local function result(board)
+    if #problems == 0 then return board end
+    problems[1].problems = problems
+    return nil, problems[1]
+  end
+
+  if type(fields) ~= "table" then
+    fail("a storyboard must be a table, not " .. a(fields))
+    return result()
+  end
+  local defaults = check_fields(fields, fail)
+  local named = references.declared(fields.references, fail)
+  local declared = {}
+  flatten(fields, declared, fail, 0, limits.scenes)
+  if #declared > limits.scenes then
+    fail(("a board has at most %d scenes"):format(limits.scenes), nil, "--trust (in a program: trusted = true) lifts this limit")
+  end
+  if #declared == 0 and #problems == 0 then
+    fail("a storyboard needs at least one scene", nil, 'write storyboard { scene "dawn" { prompt = "..." } }')
+  end
+  if #problems > 0 then return result() end
+
+  local style = fields.style or nil
+  local board = setmetatable({ title = fields.title, path = path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
+  local names = by_name(declared, problems)
+  local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check }
+  local bytes = 0
+  for index, scene in ipairs(declared) do
+    local resolved, bad = resolve(scene, context)
+    if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end
+    if resolved and limits.bytes < math.huge then bytes = bytes + size_of(resolved.input) end
+    if bytes > limits.bytes then
+      fail(("the scenes, with the defaults and the style in each, take more than %d MiB"):format(limits.bytes // 1048576), nil,
+        "--trust (in a program: trusted = true) lifts this limit")
+    end
+    if bytes > limits.bytes or #problems >= limits.problems then return result() end
+  end
+  board.cut = cut_words.cut(fields.cut, declared, names, fail)
+  if #problems > 0 then return result() end
+
+  local circles
+  board.order, circles = graph.order(board.scenes)
+  for _, circle in ipairs(circles) do
+    local scene = board.scenes[circle.index]
+    problems[#problems + 1] = problem(scene.where, quoted(scene.name), "scenes build on one another in a circle: " .. circle.names)
+  end
+  return result(board)
+end
+
+---The word of the storyboard language. Raises an `invalid_board` error value (a table that reads well) naming the scene,
+---its file and line; its field `problems` lists everything that was found wrong.
+---
+---A scene inherits each field of `defaults` that it doesn't set itself. `style` is a text added to every prompt after an
+---empty line; a scene's own `style` stands in its place, and `style = false` switches it off.
+---@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table|false,
+---  [integer]: omni.Scene|omni.Scene[]|omni.Windows }
+---@return omni.Storyboard
+local function storyboard(fields)
+  local where = problems_of.place()
+  local board, bad = build(fields, where)
+  if not board then error(bad, 0) end
+  return board
+end
+
+return {
+  build = build,
+  fields = known,
+  is_board = function(value) return getmetatable(value) == Board_mt end,
+  scene = scenes_of.scene,
+  storyboard = storyboard,
+  windows = windows_of.windows,
+}

@@ -1,0 +1,214 @@
+-- SPDX-License-Identifier: MIT
+-- Loads a board: a Lua file that returns a storyboard, with the words of the language at hand. A board is somebody's program, so it runs
+-- confined (environment.lua says what it sees) unless the caller trusts it.
+
+local asset = require "omni.client.placeholder"
+local board_file = require "omni.storyboard.language.board_file"
+local confined = require "omni.storyboard.language.confined_load"
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local models = require "omni.models"
+local options = require "omni.options"
+local problems = require "omni.storyboard.language.errors"
+local scenes = require "omni.storyboard.language.scene"
+local storyboard = require "omni.storyboard.language"
+
+local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
+local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- of a board's own process
+local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- of what is made of it in this one
+local HOOK_COUNT <const> = 10000 -- instructions between two looks at `interrupted`
+local TRUST_HINT <const> = "--trust (in a program: trusted = true) runs a board without these limits"
+
+local HINT = 'end the file with: return storyboard { scene "name" { prompt = "..." } }'
+
+local function cancelled()
+  return err.new { code = "cancelled", message = "loading the board was interrupted" }
+end
+
+-- Gives a message of Lua's the whole path of the board, or of a file beside it (Lua shortens long ones); or the board's path where the
+-- message has no place.
+local function placed(path, message)
+  local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
+  local folder = path:match("^.*/") or ""
+  for length = shortened and #shortened or 0, 1, -1 do
+    if folder:sub(-length) == shortened:sub(1, length) then return folder .. shortened:sub(length + 1) .. rest end
+  end
+  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- its name alone is long
+  if message:find("^[^\n]-:%d+: ") then return message end
+  return path .. ": " .. message
+end
+
+local function read_text(path)
+  local file <close>, why = board_file.open(path)
+  if not file then return nil, "can't read the board: " .. why end
+  local text, unreadable = file:read(MAX_BYTES + 1)
+  if unreadable then return nil, ("%s: can't read the board: %s"):format(path, unreadable) end
+  if text and #text > MAX_BYTES then return nil, ("%s: is larger than %d MiB"):format(path, MAX_BYTES // 1048576) end
+  return text or ""
+end
+
+-- Calls fn(...) as pcall does. Once `interrupted()` is true each further instruction of it raises, so that it ends although it catches
+-- errors; an endless loop, too.
+local function pcall_interruptible(interrupted, fn, ...)
+  if not interrupted then return pcall(fn, ...) end
+  local hook, mask, count = debug.gethook()
+  local function stop()
+    if debug.getinfo(2, "f").func == pcall_interruptible or not interrupted() then return end
+    debug.sethook(stop, "", 1)
+    error(cancelled(), 0)
+  end
+  debug.sethook(stop, "", HOOK_COUNT)
+  local results = table.pack(pcall(fn, ...))
+  debug.sethook(hook, mask, count)
+  return table.unpack(results, 1, results.n)
+end
+
+-- Coroutines of a trusted board have the hook of the one that makes them.
+local function hooked_coroutines()
+  local function hooked(fn)
+    local hook, mask, count = debug.gethook()
+    if not hook or type(fn) ~= "function" then return fn end
+    return function(...)
+      debug.sethook(hook, mask, count)
+      return fn(...)
+    end
+  end
+  return setmetatable({
+    create = function(fn) return coroutine.create(hooked(fn)) end,
+    wrap = function(fn) return coroutine.wrap(hooked(fn)) end,
+  }, { __index = coroutine })
+end
+
+-- What a trusted board sees besides Lua's own globals: files that it runs lie beside it.
+local function trusted_environment(path, folder, set)
+  local environment = {
+    scene = storyboard.scene, windows = storyboard.windows,
+    file = asset.file_in(folder), url = asset.url, last_frame = asset.last_frame, clip = asset.clip,
+    coroutine = hooked_coroutines(),
+    os = setmetatable({ getenv = function(name) return set[name] or os.getenv(name) end }, { __index = os }),
+  }
+  local function beside(name)
+    return name:sub(1, 1) == "/" and name or (path:match("^(.*/)[^/]*$") or "") .. name
+  end
+  function environment.loadfile(name, mode, ...)
+    if select("#", ...) > 0 then return loadfile(name and beside(name), mode, ...) end
+    return loadfile(name and beside(name), mode, environment)
+  end
+  function environment.dofile(name)
+    local chunk, why = environment.loadfile(name)
+    if not chunk then error(why, 0) end
+    return chunk()
+  end
+  local loaded = {}
+  function environment.require(name)
+    if type(name) ~= "string" or loaded[name] ~= nil then return loaded[name] or require(name) end
+    for _, ending in ipairs { ".lua", "/init.lua" } do
+      local file = name:gsub("%.", "/") .. ending
+      if core.stat(beside(file)) then
+        local chunk, why = environment.loadfile(file)
+        if not chunk then error(why, 0) end
+        local result = chunk(name, beside(file))
+        loaded[name] = result == nil or result
+        return loaded[name]
+      end
+    end
+    return require(name)
+  end
+  return setmetatable(environment, { __index = _G })
+end
+
+local known = {
+  client = "any", trusted = "boolean", set = "table", cpu_seconds = "seconds", max_memory = "count", interrupted = "function",
+}
+
+local function check_options(opts)
+  opts = options.check(opts, known, "omni.load_storyboard", 3)
+  if opts.cpu_seconds == 0 then error("omni.load_storyboard: option 'cpu_seconds' must be more than 0", 3) end
+  for name, value in pairs(opts.set or {}) do
+    if type(name) ~= "string" or type(value) ~= "string" then
+      error("omni.load_storyboard: option 'set' must hold strings by their names", 3)
+    end
+  end
+  return opts
+end
+
+-- Loads it in a fiber.
+local function load_in_fiber(path, opts)
+  local client, interrupted, set = opts.client, opts.interrupted, opts.set or {}
+  local check = client and function(model, given) return models.check(client, model, given, true) end
+  local function fail(message, hint)
+    return nil, problems.problem(path, nil, message, nil, hint)
+  end
+
+  local text, unreadable = read_text(path)
+  if not text then return nil, problems.problem(nil, nil, unreadable) end
+  local absolute, folder = board_file.key(path)
+  if not absolute then return fail("can't find the board's folder: " .. folder) end
+  local function build(fields, limits)
+    local board, bad = storyboard.build(fields, path, absolute, check, limits)
+    if not board then error(bad, 0) end
+    return board
+  end
+
+  -- A function that returns the board, or something else; or a problem.
+  local function trusted()
+    local environment = trusted_environment(path, folder, set)
+    -- `return storyboard {...}` is a tail call, after which Lua doesn't know the line any more: the file must do.
+    environment.storyboard = function(fields) return build(fields) end
+    local code = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
+    local chunk, syntax = load(code, "@" .. path, "t", environment)
+    return chunk, not chunk and problems.problem(nil, nil, placed(path, syntax)) or nil
+  end
+  local function untrusted()
+    local told, message, hint = confined.run {
+      path = path, text = text, folder = folder, set = set, cpu_seconds = opts.cpu_seconds or CPU_SECONDS,
+      max_memory = opts.max_memory or MAX_MEMORY,
+    }
+    if not told then return nil, problems.problem(path, nil, message, nil, hint or TRUST_HINT) end
+    local failed = type(told.failed) == "string" and placed(path, told.failed)
+      or type(told.raised) == "string" and ("%s: raised a %s"):format(path, core.clean(told.raised, 20))
+    if failed then return nil, problems.problem(nil, nil, failed, nil, hint) end
+    return function()
+      local fields, other = confined.fields_of(told.result, folder)
+      if fields == nil then return other end
+      return build(fields, LIMITS)
+    end
+  end
+
+  local made, bad = (opts.trusted and trusted or untrusted)()
+  if not made then return nil, bad end
+  local ok, board = pcall_interruptible(interrupted, made)
+  if not ok then
+    if err.is(board) then return nil, board end
+    local message = type(board) == "string" and board or "raised " .. problems.a(board)
+    return nil, problems.problem(nil, nil, placed(path, message))
+  end
+  if storyboard.is_board(board) then return board end
+  if scenes.is_scene(board) or scenes.is_unfinished(board) then
+    return fail("the file returned a scene instead of a storyboard", HINT)
+  end
+  return fail(("the file returned %s instead of a storyboard"):format(problems.a(board)), HINT)
+end
+
+---Loads a board from a file of Lua text. Waits. The board runs in a process of its own, without access to programs, the environment, or
+---files outside of its folder, and within limits of time and memory (docs/storyboards.md, "What a board can do"). A trusted board
+---runs in this process and may do what any Lua program may.
+---@param path string
+---@param opts? { client?: omni.Client, trusted?: boolean, set?: table<string, string>, cpu_seconds?: number, max_memory?: integer,
+---  interrupted?: fun(): any }
+---  client: the service is asked what its models accept, else what is known here counts
+---  trusted: default false
+---  set: what os.getenv returns in the board, by name
+---  cpu_seconds: of processor time, unless it is trusted (10)
+---  max_memory: bytes, unless it is trusted (268435456)
+---  interrupted: called now and then; once it returns true, loading ends with an error whose code is "cancelled"
+---@return omni.Storyboard|nil board, omni.Error|nil err  `code` is "invalid_board" or "cancelled"
+local function load_board(path, opts)
+  options.path(path, "omni.load_storyboard")
+  opts = check_options(opts)
+  if not loop.in_fiber "omni.load_storyboard" then return loop.drive(load_in_fiber, path, opts) end
+  return load_in_fiber(path, opts)
+end
+
+return { load = load_board }

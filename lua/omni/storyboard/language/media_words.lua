@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: MIT
+-- Puts what the words `references`, `first_frame`, `video` and `continues` name into a model's input.
+--
+-- What is wrong is a table { message, field, hint }.
+
+local asset = require "omni.client.placeholder"
+local core = require "omni.core"
+local input = require "omni.models.input_rules"
+local options = require "omni.options"
+local references = require "omni.storyboard.language.references"
+local a = require("omni.storyboard.language.errors").a
+
+local described, find, list = references.described, references.find, references.list
+
+---@class omni.Reference: omni.Asset
+---@field label string   the name that the board gives it; else what it is
+---@field role "first_frame"|"reference"|"video"|"continues"|"input"  the word that it comes from; "input": a field of the model's
+---@field place string   where it stands in the input: "img_urls[2]", "video_list[1].url"
+---@field url? string    when it is a URL, instead of an asset's fields
+---@field from? number   of a video: the window of it, in seconds
+---@field to? number
+
+local window_fields = { "from", "to" }
+
+-- The seconds `from` and `to` of a table that a word was given, checked.
+local function window(given, field)
+  for name in pairs(given) do
+    if name ~= 1 and name ~= "from" and name ~= "to" then
+      return nil, { field = field,
+        message = ("%s: unknown field '%s'; %s"):format(field, tostring(name), options.unknown(name, { from = true, to = true })) }
+    end
+  end
+  for _, name in ipairs(window_fields) do
+    local value = given[name]
+    if value ~= nil and not (type(value) == "number" and value >= 0 and value <= 86400) then
+      return nil, { field = field, message = ("%s: '%s' must be a number of seconds, 0 or more, not %s"):format(field, name,
+        type(value) == "number" and core.format("%s", value) or a(value)) }
+    end
+  end
+  local from, to = given.from, given.to
+  if to and not from then from = 0 end
+  if to and from >= to then
+    return nil, { field = field, message = ("%s: 'from' (%s) must be less than 'to' (%s)"):format(field, from, to) }
+  end
+  return { from = from, to = to }
+end
+
+---Finds the video of the words `video` and `continues`; nil when there is none.
+---@param given table  the words
+---@return table|nil item, table|nil bad
+local function video(given, board)
+  local field = given.continues and "continues" or "video"
+  local value = given[field]
+  if not value then return nil end
+  local stretch, bad = {}, nil
+  if type(value) == "table" and not asset.is(value) then
+    stretch, bad = window(value, field)
+    if bad then return nil, bad end
+    value = value[1]
+  end
+  local item
+  if field == "video" then
+    item, bad = find(value, "video", field, board)
+  elseif type(value) == "string" and value ~= "" then
+    local source = asset.clip(value)
+    item = { value = source, label = described(source), field = field }
+  else
+    bad = { field = field, message = "continues: must be a scene's name, not " .. (asset.is(value) and tostring(value) or a(value)),
+      hint = asset.is(value) and "for a file write video = file \"...\"" or nil }
+  end
+  if not item then return nil, bad end
+  item.role, item.from, item.to = field, stretch.from, stretch.to
+  return item
+end
+
+---Puts what the words name into a model's input: images in the order first_frame, references, img_urls; a video as video_list.
+---@param given table   the words
+---@param fields table  the model's fields; changed
+---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }  what the scene stands in
+---@return table<string, table>|nil items  by their place in the input
+---@return table|nil bad
+local function place(given, fields, board)
+  local items = {}
+  local images, bad = list(given.references, "references", board)
+  if not images then return nil, bad end
+  if given.first_frame then
+    local first
+    first, bad = find(given.first_frame, "image", "first_frame", board)
+    if not first then return nil, bad end
+    first.role = "first_frame"
+    table.insert(images, 1, first)
+  end
+  if #images > 0 then
+    local rest = fields.img_urls or {}
+    local count = input.array_length(rest)
+    if not count then return nil, { field = "img_urls", message = "img_urls: must be an array of URLs" } end
+    fields.img_urls = table.move(rest, 1, count, #images + 1, {})
+    for index, item in ipairs(images) do
+      fields.img_urls[index] = item.value
+      items[("img_urls[%d]"):format(index)] = item
+    end
+  end
+  local source
+  source, bad = video(given, board)
+  if bad then return nil, bad end
+  if source then
+    fields.video_list = { { url = source.value, start = source.from, ends = source.to } }
+    items["video_list[1].url"] = source
+  end
+  return items
+end
+
+---All that an input is made from, for people: images, then videos, then the other fields' assets.
+---@param fields table  the model's input
+---@param items table<string, table>  what `place` gave
+---@return omni.Reference[]
+local function used(fields, items)
+  local result, seen = {}, {}
+  local function add(value, at, from, to)
+    if seen[at] or not (asset.is(value) or type(value) == "string") then return end
+    seen[at] = true
+    local item = items[at]
+    local entry = { label = item and item.label or described(value), role = item and (item.role or "reference") or "input", place = at,
+      from = from, to = to }
+    if asset.is(value) then
+      entry.kind, entry.path, entry.scene = value.kind, value.path, value.scene
+    else
+      entry.url = value
+    end
+    result[#result + 1] = entry
+  end
+  for _, name in ipairs { "img_urls", "video_list" } do
+    local given = fields[name]
+    for index, value in ipairs(type(given) == "table" and not asset.is(given) and given or {}) do
+      local at = ("%s[%d]"):format(name, index)
+      if name == "img_urls" then
+        add(value, at)
+      elseif type(value) == "table" and not asset.is(value) then
+        add(value.url, at .. ".url", value.start, value.ends)
+      end
+    end
+  end
+  for value, at in asset.each(fields) do add(value, at) end
+  return result
+end
+
+return { place = place, used = used }

@@ -1,0 +1,121 @@
+-- SPDX-License-Identifier: MIT
+-- What scenes are made from: the images and videos that a board declares by name, and finding what a word names.
+--
+-- What is wrong is a table { message, field, hint }.
+
+local asset = require "omni.client.placeholder"
+local core = require "omni.core"
+local input = require "omni.models.input_rules"
+local problems = require "omni.storyboard.language.errors"
+local wrong_name = require("omni.storyboard.language.scene").wrong_name
+
+local a, missing = problems.a, problems.missing
+
+local function is_url(text)
+  return text:find("://", 1, true) ~= nil or text:find("^%s*[dD][aA][tT][aA]:") ~= nil
+end
+
+-- What something without a name is called.
+local function described(value)
+  if type(value) == "string" then
+    local host, path = value:match("^%a+://([^/?#]*)([^?#]*)")
+    local last = path and path:match("([^/]+)/*$")
+    return last or host or value
+  end
+  if value.kind == "file" then return value.path:match("([^/]+)/*$") or value.path end
+  return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
+end
+
+-- Words that take an image can't take a clip, and so on: the kind of asset that doesn't fit → what to say.
+local unfit = {
+  image = { kind = "clip", message = "must be an image, not another scene's clip", hint = 'write last_frame "%s"' },
+  video = { kind = "frame", message = "must be a video, not another scene's frame", hint = 'write continues = "%s"' },
+}
+
+---Finds what a word was given: a reference's name, a file, a URL, another scene's frame or clip.
+---@param value any
+---@param want "image"|"video"
+---@param field string          what it is called in an error
+---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }  what it stands in
+---@return { value: omni.Asset|string, label: string, field: string }|nil item, table|nil bad
+local function find(value, want, field, board)
+  local named, wrong = board.references, unfit[want]
+  local function fail(message, hint)
+    return nil, { message = field .. ": " .. message, field = field, hint = hint }
+  end
+  local found, label = value, nil
+  if type(value) == "string" and named[value] then
+    found, label = named[value], value
+  elseif type(value) == "string" and is_url(value) then
+    local checked, bad = input.url(value, field)
+    if not checked then return nil, bad end
+  elseif type(value) == "string" then
+    local hint = board.names[value] and wrong.hint:format(value)
+      or value:find("%.%w+$") and ('for a file write file "%s"'):format(core.clean(value, 200))
+      or 'declare it on the board: references = { NAME = file "..." }'
+    return fail(missing("reference", value, named), hint)
+  elseif not asset.is(value) then
+    return fail("must be a reference's name, file \"...\" or url \"...\", not " .. a(value))
+  end
+  if asset.is(found) then
+    if found.kind == wrong.kind then return fail(wrong.message, wrong.hint:format(found.scene)) end
+    found = asset.copy(found)
+  end
+  return { value = found, label = label or described(found), field = field }
+end
+
+---Finds the images of the word `references`: one, or an array of them; `false` and nil are none.
+---@return table[]|nil items, table|nil bad
+local function list(value, field, board)
+  if not value then return {} end
+  if type(value) ~= "table" or asset.is(value) then value = { value } end
+  local count = input.array_length(value)
+  if not count then
+    return nil, { field = field, message = field .. ": must be names, files and URLs in an array without holes",
+      hint = "names are given on the board: storyboard { references = { NAME = file \"...\" } }" }
+  end
+  local items = {}
+  for index = 1, count do
+    local item, bad = find(value[index], "image", ("%s[%d]"):format(field, index), board)
+    if not item then return nil, bad end
+    items[index] = item
+  end
+  return items
+end
+
+---Checks the board's own field `references`: names → files, URLs, or other scenes' frames and clips.
+---@param value any
+---@param fail fun(message: string, field: string, hint?: string)
+---@return table<string, omni.Asset|string> named  copied
+local function declared(value, fail)
+  local named = {}
+  if value == nil then return named end
+  if type(value) ~= "table" or asset.is(value) then
+    fail("field 'references' must be a table of names, not " .. (asset.is(value) and tostring(value) or a(value)), "references",
+      'write references = { keeper = file "keeper.png" }')
+    return named
+  end
+  local names = {}
+  for name in pairs(value) do names[#names + 1] = name end
+  table.sort(names, function(x, y) return tostring(x) < tostring(y) end)
+  for _, name in ipairs(names) do
+    local given = value[name]
+    local field = "references." .. tostring(name)
+    local wrong = type(name) ~= "string" and "a reference needs a name"
+      or wrong_name(name, "a reference's name") or is_url(name) and "a reference's name can't be a URL"
+    if wrong then
+      fail("references: " .. wrong, "references", 'write references = { keeper = file "keeper.png" }')
+    elseif asset.is(given) then
+      named[name] = asset.copy(given)
+    elseif type(given) == "string" and is_url(given) then
+      local checked, bad = input.url(given, field)
+      if checked then named[name] = given else fail(bad.message, field) end
+    else
+      local hint = type(given) == "string" and ('write %s = file "%s"'):format(name, given) or nil
+      fail(field .. ': must be file "..." or url "...", not ' .. a(given), field, hint)
+    end
+  end
+  return named
+end
+
+return { declared = declared, described = described, find = find, list = list }

@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: MIT
+-- A scene's fields: which are words of the language, which are the model's; and what a scene inherits from the board's defaults.
+
+local asset = require "omni.client.placeholder"
+local input = require "omni.models.input_rules"
+local json = require "omni.json"
+local options = require "omni.options"
+local a = require("omni.storyboard.language.errors").a
+
+-- The words of the language. Every other field is the model's; one of the model's that is called like a word stands in `input`.
+local words = {
+  model = true, style = true, take = true, input = true,
+  references = true, first_frame = true, video = true, continues = true,
+}
+
+-- They all say where the one video comes from: a scene's own one replaces whichever the defaults have.
+local video_fields = { "video", "continues", "video_list" }
+
+-- What a model's field may have been made of, to tell whether a wrong one is the defaults' fault.
+local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
+
+-- The fields that a scene (or the defaults) of this model may have; nil when the model takes any.
+local function known_fields(model)
+  local of_model = input.fields(model)
+  if not of_model then return nil end
+  local known = {}
+  for name in pairs(words) do known[name] = true end
+  for name in pairs(of_model) do known[name] = true end
+  return known
+end
+
+---Says what is wrong with the names of a scene's (or the defaults') fields.
+---@return string|nil message, string|nil field
+local function wrong_field(fields, model)
+  local known = known_fields(model)
+  local names = {}
+  for name in pairs(fields) do names[#names + 1] = name end
+  table.sort(names, function(x, y) return tostring(x) < tostring(y) end)
+  for _, name in ipairs(names) do
+    if type(name) ~= "string" then
+      return 'a value without a field\'s name; write for example prompt = "..."'
+    elseif known and not known[name] then
+      return ("unknown field '%s'; %s"):format(name, options.unknown(name, known)), name
+    end
+  end
+end
+
+-- The model's fields of a scene (or of the defaults), those in `input` among them; or nil and what is wrong.
+local function of_model(fields)
+  local found = {}
+  for name, value in pairs(fields) do
+    if not words[name] then found[name] = value end
+  end
+  local more = fields.input
+  if more == nil then return found end
+  if type(more) ~= "table" or asset.is(more) then
+    return nil, { field = "input", message = "field 'input' must be a table of the model's fields, not " .. a(more) }
+  end
+  for name, value in pairs(more) do
+    if type(name) ~= "string" then
+      return nil, { field = "input", message = "field 'input': a value without a field's name" }
+    end
+    if found[name] ~= nil then
+      return nil, { field = name, message = ("field '%s' stands in 'input', too; it can be given once"):format(name) }
+    end
+    found[name] = value
+  end
+  return found
+end
+
+-- A copy of a value that can be sent, assets taken for URLs; or nil and what is wrong.
+local function sendable(value, name)
+  local copy, standing = value, value
+  if type(value) == "table" then
+    local bad
+    copy, bad = asset.map(value, asset.copy, name)
+    if bad then return nil, bad end
+    standing = asset.map(value, function() return "" end, name)
+  end
+  local _, bad = json.encode(standing, name)
+  if bad then return nil, bad end
+  return copy
+end
+
+-- Whether a video's field says that there is one; `false` and an empty array say that there is none.
+local function is_given(value)
+  return value ~= nil and value ~= false and (type(value) ~= "table" or next(value) ~= nil)
+end
+
+---Puts the board's defaults and a scene's own fields together.
+---@param defaults table
+---@param own table
+---@return { words: table, input: table }|nil  the words as they are given; the model's fields, copied
+---@return { message: string, field: string }|nil bad
+local function merge(defaults, own)
+  local base, bad = of_model(defaults)
+  if not base then return nil, { message = bad.message .. " (in the board's defaults)", field = bad.field } end
+  local given
+  given, bad = of_model(own)
+  if not given then return nil, bad end
+
+  local merged = { words = {}, input = {} }
+  for name in pairs(words) do
+    local value = own[name]
+    if value == nil then value = defaults[name] end
+    merged.words[name] = value
+  end
+  local own_video = own.video ~= nil or own.continues ~= nil or given.video_list ~= nil
+  if own_video then
+    merged.words.video, merged.words.continues, base.video_list = own.video, own.continues, nil
+  end
+
+  for name, value in pairs(given) do base[name] = value end
+  for name, value in pairs(base) do
+    merged.input[name], bad = sendable(value, name)
+    if bad then return nil, { message = bad.message, field = name } end
+  end
+
+  local first
+  for _, name in ipairs(video_fields) do
+    local value = merged.words[name]
+    if name == "video_list" then value = merged.input[name] end
+    if is_given(value) then
+      if first then
+        return nil, { field = name, message = ("'%s' and '%s' can't stand together: a scene has at most one video"):format(first, name) }
+      end
+      first = name
+    end
+  end
+  return merged
+end
+
+---Whether a field of the model's input comes from the board's defaults and from nothing of the scene's own.
+---@param name string
+---@param defaults table
+---@param own table
+---@return boolean
+local function is_inherited(name, defaults, own)
+  local inherited = false
+  for _, source in ipairs(sources[name] or { name }) do
+    if own[source] ~= nil or type(own.input) == "table" and own.input[source] ~= nil then return false end
+    if defaults[source] ~= nil or type(defaults.input) == "table" and defaults.input[source] ~= nil then inherited = true end
+  end
+  return inherited
+end
+
+return { is_inherited = is_inherited, merge = merge, words = words, wrong_field = wrong_field }

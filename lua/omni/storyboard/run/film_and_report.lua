@@ -1,0 +1,113 @@
+-- SPDX-License-Identifier: MIT
+-- The end of a run: the film, cut from the scenes' clips when anything in it changed, and the report.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local files = require "omni.storyboard.run.scene_files"
+local film = require "omni.film"
+local json = require "omni.sandbox.json"
+local posters = require "omni.storyboard.run.thumbnails"
+local tell = require "omni.storyboard.run.report_data"
+
+local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume" }
+
+-- --- the film
+
+-- The scenes of the cut in order; nil and the names of those that aren't there.
+local function clips_of(run)
+  local clips, missing = {}, {}
+  for index, name in ipairs(run.plan.board.cut.scenes) do
+    local record = run.by_name[name]
+    clips[index] = { name = name, path = record.file }
+    if not record.file then missing[#missing + 1] = '"' .. name .. '"' end
+  end
+  if #missing == 0 then return clips end
+  if #missing > 3 then missing = { missing[1], missing[2], ("%d more"):format(#missing - 2) } end
+  return nil, err.new { code = "film_incomplete", message = "the film wasn't cut: " .. table.concat(missing, ", ") .. " missing" }
+end
+
+-- What makes two films the same: the bytes in it, in their order, and how they are joined.
+local function identity_of(run, clips)
+  local cut, digests = run.plan.board.cut, {}
+  for index, clip in ipairs(clips) do
+    local sha256, problem = run.ledger:digest(clip.path)
+    if not sha256 then return nil, problem end
+    digests[index] = sha256
+  end
+  local transition, audio, audio_digest = cut.transition or {}, cut.audio or {}, nil
+  if cut.audio then
+    local problem
+    audio_digest, problem = run.ledger:digest(audio.path)
+    if not audio_digest then return nil, problem end
+  end
+  return core.sha256(json.encode(identity_shape {
+    recipe = film.recipe, clips = digests, transition = transition.name, seconds = transition.seconds,
+    audio = audio_digest, volume = audio.volume, clips_volume = audio.clips,
+  }))
+end
+
+local function say(run, event)
+  if run.on_event then run.on_event(event) end
+end
+
+-- The film that is there, when it is the one that is wanted.
+local function existing(run, path, identity)
+  local known = run.ledger:row("film", { path = path })
+  if not known or known.identity ~= identity or not core.stat(path) then return nil end
+  if run.ledger:digest(path) ~= known.sha256 then return nil end
+  local probed = film.probe(path)
+  return probed and { path = path, seconds = probed.seconds, made = false }
+end
+
+-- One try. The error of a clip that can't be decoded has its path as `damaged`.
+local function try(run)
+  local clips, problem = clips_of(run)
+  if not clips then return nil, problem end
+  local path, cut = run.directory.path .. "/" .. run.plan.board.cut.output, run.plan.board.cut
+  local identity
+  identity, problem = identity_of(run, clips)
+  if not identity then return nil, problem end
+  local there = existing(run, path, identity)
+  if there then return there end
+  say(run, { event = "cutting", file = path, fraction = 0 })
+  local made
+  made, problem = film.cut {
+    clips = clips, transition = cut.transition, audio = cut.audio, output = path, place = files.placer(run, identity),
+    on_progress = function(fraction) say(run, { event = "cutting", file = path, fraction = fraction }) end,
+  }
+  if not made then return nil, problem end
+  return { path = path, seconds = made.seconds, made = true }
+end
+
+-- A clip that can't be decoded is fetched again, once; so this ends.
+local function make(run)
+  local again = {}
+  while true do
+    local made, problem = try(run)
+    local damaged = not made and problem.damaged
+    local record
+    for _, candidate in ipairs(run.records) do
+      if damaged and candidate.file == damaged then record = candidate end
+    end
+    if not record or again[record] or not run:fetch_again(record) then return made, problem end
+    again[record] = true
+  end
+end
+
+---Cuts the film and writes the report; what came of it goes into the summary.
+---@param run omni.Run
+---@param summary omni.RunSummary
+local function finish(run, summary)
+  if run.plan.board.cut then summary.film, summary.film_error = make(run) end
+  if summary.film then
+    say(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
+  end
+  posters.settle(run)
+  for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
+  local path = run.directory.path .. "/report.html"
+  local written, problem = require("omni.report").write(path, tell.data(run, summary), files.placer(run, "report"))
+  summary.report, summary.report_error = written and path, problem
+  if written then say(run, { event = "report", file = path }) end
+end
+
+return { finish = finish }

@@ -1,0 +1,112 @@
+-- SPDX-License-Identifier: MIT
+-- Turns what stands for a URL in a scene's input (files, clips and frames of other scenes) into URLs that the service can fetch.
+
+local asset = require "omni.client.placeholder"
+local core = require "omni.core"
+local err = require "omni.error"
+local files = require "omni.storyboard.run.scene_files"
+local film = require "omni.film"
+local loop = require "omni.loop"
+local uploads = require "omni.client.upload"
+
+local media_days <const> = 12  -- a clip's own URL expires after about 14 days (docs/service.md)
+local day <const> = 86400
+
+-- What several scenes want is made once; who comes second waits for it.
+local function once(run, key, make, ...)
+  local fiber = run.making[key]
+  if not fiber then
+    fiber = loop.spawn(make, ...)
+    run.making[key] = fiber
+  end
+  local url, problem = fiber:join()
+  if not url then run.making[key] = nil end -- may be tried again
+  return url, problem and err.copy(problem)
+end
+
+local function upload(run, path, sha256)
+  local sent, problem = run.client:upload(path, { again = run.distrusts })
+  if not sent then return nil, problem end
+  if sent.sha256 ~= sha256 then
+    return nil, err.new { code = "file_changed", message = path .. " was changed since the run was planned",
+      hint = "run it again: what was planned isn't what would be sent" }
+  end
+  if sent.reused then run.remembered[sent.url] = true end
+  return sent.url
+end
+
+local function upload_once(run, path, sha256)
+  return once(run, "upload " .. sha256, upload, run, path, sha256)
+end
+
+-- The clip's own URL, while it can be had.
+local function remote(run, record)
+  local task = record.task
+  if not task then
+    local row = record.entry.row
+    if not row or not row.task_id or not run.client:serves(row) then return nil end
+    if os.time() - (row.completed_at or row.intended_at) > media_days * day then return nil end
+    task = run.client:task(row.task_id)
+    task.ledger, task.row = run.ledger, row.id
+    task = task:refresh()
+  end
+  return task and task.media and task.media[1]
+end
+
+local function clip(run, record)
+  local url = remote(run, record)
+  if url then return url end
+  local sha256, problem = run.ledger:digest(record.file)
+  if not sha256 then return nil, problem end
+  return upload_once(run, record.file, sha256)
+end
+
+local function frame(run, record)
+  local png = record.file:gsub("%.%w+$", "") .. ".last.png"
+  local clip_info, info = core.stat(record.file), core.stat(png)
+  if not info or not clip_info or info.mtime < clip_info.mtime then
+    local place = files.placer(run, "frame")
+    local made, problem = film.last_frame(record.file, png, place)
+    if not made and problem.damaged and run:fetch_again(record) then made, problem = film.last_frame(record.file, png, place) end
+    if not made then return nil, problem end
+  end
+  local sha256, problem = run.ledger:digest(png)
+  if not sha256 then return nil, problem end
+  return upload_once(run, png, sha256)
+end
+
+local makers = {
+  file = function(run, value) return upload_once(run, value.path, run.plan.digests[value.path]) end,
+  clip = function(run, value) return once(run, "clip " .. value.scene, clip, run, run.by_name[value.scene]) end,
+  frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
+}
+
+---A scene's input with URLs in it. What it builds on must be there.
+---@param run omni.Run
+---@param scene omni.ResolvedScene
+---@return table|nil input
+---@return omni.Error|nil err
+---@return boolean remembered  an upload of an earlier run is in it, which may be gone by now
+local function prepare(run, scene)
+  local remembered = false
+  local input, problem = asset.map(scene.input, function(value)
+    local url, trouble = makers[value.kind](run, value)
+    remembered = remembered or run.remembered[url or 0] == true
+    return url, trouble
+  end)
+  return input, problem, remembered
+end
+
+---From now on nothing is taken for uploaded that an earlier run has uploaded.
+---@param run omni.Run
+---@param problem omni.Error  what the service said to the submit that named it
+local function distrust(run, problem)
+  if run.distrusts then return end
+  run.distrusts = true
+  run.client:warn(uploads.GONE:format(problem.message))
+  for key, fiber in pairs(run.making) do
+    if fiber:done() then run.making[key] = nil end -- what is under way stays known, so that it can be interrupted
+  end
+end
+
+return { distrust = distrust, prepare = prepare }

@@ -1,0 +1,58 @@
+-- SPDX-License-Identifier: MIT
+-- Where a run's output goes: one run at a time, as two would take each other's unfinished files.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local paths = require "omni.file.path"
+
+local TAKEN <const> = 11   -- EWOULDBLOCK
+local look_every <const> = 0.2 -- seconds
+
+---@class omni.Directory
+---@field path string    absolute
+---@field media string   absolute; for the clips
+local Directory_methods = {}
+local Directory_mt = { __name = "omni.directory", __index = Directory_methods }
+
+---Lets the next run in.
+function Directory_methods:close()
+  self.lock:close()
+end
+
+Directory_mt.__close = Directory_methods.close
+
+local function refuse(why)
+  return nil, err.new { code = "io", message = "can't write to " .. why }
+end
+
+---Makes the directory, sees that files can be written there, and keeps every other run out. While another run is at work there, waits
+---until it has ended.
+---@param path string
+---@param on_wait? fun()  called once when there is another run to wait for
+---@return omni.Directory|nil  to be closed
+---@return omni.Error|nil err  code "io"
+local function open(path, on_wait)
+  if not loop.in_fiber "omni.run_storyboard" then return loop.drive(open, path, on_wait) end
+  local media = path .. "/media"
+  local fine, why = paths.make_directories(media)
+  if not fine then return refuse(why) end
+  local probe = media .. "/.omni-" .. core.token(4)
+  local file
+  file, why = core.open(probe, "x")
+  if not file then return refuse(why) end
+  file:close()
+  core.remove(probe)
+  while true do
+    local lock, message, code = core.lock(media .. "/.lock")
+    if lock then
+      return setmetatable({ path = paths.absolute(path), media = paths.absolute(media), lock = lock }, Directory_mt)
+    end
+    if code ~= TAKEN then return refuse(message) end
+    if on_wait then on_wait() end
+    on_wait = nil
+    loop.sleep(look_every)
+  end
+end
+
+return { open = open }

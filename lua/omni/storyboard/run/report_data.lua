@@ -1,0 +1,97 @@
+-- SPDX-License-Identifier: MIT
+-- What the report is told of a run: the plan, what came of it, and what the ledger knows of each scene.
+
+local asset = require "omni.client.placeholder"
+local canonical = require "omni.storyboard.plan.canonical_json"
+local accounts = require "omni.client.submit_record"
+local core = require "omni.core"
+local paths = require "omni.file.path"
+
+-- A path as seen from the report, which lies beside `media`.
+local function relative(run, path)
+  local folder = run.directory.path .. "/"
+  return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
+end
+
+-- Where a file lies on this machine is nobody's business.
+local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
+local function shown_asset(value)
+  return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
+end
+
+-- The input's fields but the prompt, as texts.
+local function input_fields(scene)
+  local names, fields = {}, {}
+  for name in pairs(scene.input) do
+    if name ~= "prompt" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for index, name in ipairs(names) do
+    local shown = asset.map(scene.input[name], shown_asset)
+    local text = type(shown) == "table" and canonical(shown) or tostring(shown)
+    fields[index] = { name, core.clean(text, 2000) }
+  end
+  return fields
+end
+
+-- A file is named, and its picture is in the page when it is small: the page asks for nothing outside of its folder.
+local function references(scene)
+  local list = {}
+  for index, reference in ipairs(scene.references or {}) do
+    local label, file = reference.label or reference.role, reference.path and paths.name(reference.path)
+    if file and label ~= file then label = ("%s (%s)"):format(label, file) end
+    list[index] = { label = label, url = reference.url, scene = reference.scene, poster = reference.path }
+  end
+  return list
+end
+
+local function scene_data(run, record)
+  local entry, scene = record.entry, run.plan.board.scenes[record.index]
+  local row = entry.identity and run.ledger:row("by_identity", { identity = entry.identity, service = run.client.service }) or {}
+  if row.state == "refused" or row.state == "forgotten" then row = {} end
+  local fetched = row.id and run.ledger:ask("files", { submit = row.id })
+  local files = {}
+  for index, path in ipairs(record.files or {}) do files[index] = relative(run, path) end
+  return {
+    name = record.scene, action = entry.action, status = record.status, take = entry.take, model = entry.model,
+    prompt = scene.input.prompt, input = input_fields(scene), references = references(scene), builds_on = scene.builds_on,
+    files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
+    task_id = record.task_id or row.task_id, seconds = row.seconds, why = entry.why, error = record.error,
+    warnings = record.warnings,
+    times = {
+      intended = row.intended_at, accepted = row.answered_at, completed = row.completed_at or row.ended_at,
+      fetched = fetched and fetched[1] and fetched[1].at,
+    },
+  }
+end
+
+-- What all keys have, asked once: good to know and no more.
+local function balance_of(client)
+  local sum
+  for _, key in ipairs(client.keyring) do
+    local balance = accounts.balance(key)
+    if balance then sum = (sum or 0) + balance end
+  end
+  return sum
+end
+
+---@param run omni.Run
+---@param summary omni.RunSummary
+---@return table data  for omni.report
+local function data(run, summary)
+  local spent = 0
+  for _, row in ipairs(run.ledger:ask("spent", { board = run.plan.board_key }) or {}) do spent = spent + row.credits end
+  local scenes = {}
+  for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record) end
+  local film, cut = summary.film, run.plan.board.cut
+  local opening = cut and run.by_name[cut.scenes[1]]
+  return {
+    title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
+    sandbox = run.client.play,
+    film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
+    film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
+    balance = run.plan.balance and balance_of(run.client), scenes = scenes,
+  }
+end
+
+return { data = data }

@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: MIT
+-- Values and arguments that begin with a dash, for every option of every command.
+
+local argparse = require "argparse"
+local grammar = require "omni.cli.completion.command_line"
+local program = require "helper.program"
+local words = require "omni.cli.arguments"
+
+-- The commands that the program's help lists, each with a parser of its own.
+local function commands()
+  local list = {}
+  for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "   (%l+)  " do
+    if name ~= "help" then
+      local command, parser = require("omni.cli.command." .. (name == "init" and "init_board" or name)), argparse "omni"
+      command.define(parser:command(name, command.summary))
+      list[#list + 1] = { name = name, parser = parser, values = grammar.values(parser, name) }
+    end
+  end
+  return list
+end
+
+-- The words that a command needs beside the option of this name.
+local function needed(parser, name)
+  local list = {}
+  for _, option in ipairs(parser._commands[1]._options) do
+    if option._mincount > 0 and option._aliases[1] ~= name then
+      table.move({ option._aliases[1], option._choices and option._choices[1] or "x" }, 1, 2, #list + 1, list)
+    end
+  end
+  for _, argument in ipairs(parser._commands[1]._arguments) do
+    for _ = 1, argument._minargs do list[#list + 1] = argument._choices and argument._choices[1] or "x" end
+  end
+  return list
+end
+
+local all <const> = commands()
+
+describe("a value that begins with a dash", function()
+  it("is taken by every option of every command, if it can't be an option's name", function()
+    local count = 0
+    for _, command in ipairs(all) do
+      for name, needs in pairs(command.values) do
+        for _, value in ipairs(needs > 0 and { "-5 degrees, snow", "- a boat, slowly" } or {}) do
+          count = count + 1
+          local given = { command.name, name, value }
+          for i = 2, needs do given[i + 2] = "y" .. i end
+          table.move(needed(command.parser, name), 1, 9, #given + 1, given)
+          local fine, found = command.parser:pparse(words.tie_values(given, command.values))
+          local field = name:gsub("^%-%-", ""):gsub("-", "_")
+          local got = fine and found[field]
+          while type(got) == "table" do got = got[1] end -- options that may be given several times, or take several values
+          -- What the option's own check refuses it names, and the value.
+          local refused = not fine and found:find(name, 1, true) and not found:find "unknown option" and not found:find "requires"
+          assert.is_truthy(got == value or refused,
+            ("%s %s %q: %s"):format(command.name, name, value, fine and tostring(got) or found))
+        end
+      end
+    end
+    assert.is_true(count > 100)
+  end)
+
+  it("needs an equals sign if it may be an option's name; the message says how to write it, for every option of every command", function()
+    for _, command in ipairs(all) do
+      for name, needs in pairs(command.values) do
+        for _, value in ipairs(needs > 0 and { "-x", "--no-such-option", "--no-such=option", "--help-me" } or {}) do
+          local given = { command.name, name, value }
+          local fine, message = command.parser:pparse(words.tie_values(given, command.values))
+          assert.is_false(fine)
+          local hint = words.hint(given, command.values, message)
+          assert.is_truthy(hint and hint:find(name .. "=", 1, true), ("%s %s %s: %s"):format(command.name, name, value, message))
+        end
+      end
+    end
+  end)
+
+  it("is told so by the program, too, which spends nothing", function()
+    for given, wanted in pairs {
+      ["--prompt --jsno"] = "\n  a value that begins with a dash is written so: --prompt=--jsno\n",
+      ["--prompt -x"] = "\n  a value that begins with a dash is written so: --prompt=-x\n",
+      ["--prompt x -5"] = "\n  an argument that begins with a dash stands behind --: -- -5\n",
+    } do
+      local arguments = { "submit" }
+      for word in given:gmatch "%S+" do arguments[#arguments + 1] = word end
+      local result = program.run(arguments)
+      assert.equal(2, result.code)
+      assert.is_truthy(result.err:find(wanted, 1, true), result.err)
+    end
+    assert.not_matches("dash", program.run({ "submit", "--jsno" }).err)
+    assert.not_matches("dash", program.run({ "submit", "--jsno", "x" }).err)
+  end)
+end)
+
+describe("the arguments of a command that passes some on", function()
+  it("are its own up to the first that is no option", function()
+    local values = { ["--seed"] = 1, ["--sandbox"] = 0, ["--pair"] = 2 }
+    local own, rest = words.split({ "lua", "--seed", "-5", "--sandbox", "--pair", "a", "b", "x.lua", "--seed", "y" }, values)
+    assert.same({ "lua", "--seed", "-5", "--sandbox", "--pair", "a", "b", "x.lua" }, own)
+    assert.same({ "--seed", "y" }, rest)
+    own, rest = words.split({ "lua", "--", "-x.lua", "y" }, values)
+    assert.same({ { "lua", "--", "-x.lua" }, { "y" } }, { own, rest })
+  end)
+end)

@@ -1,0 +1,16 @@
+-- SPDX-License-Identifier: MIT
+local advice = require "omni.cli.view.next_command"
+
+describe("the command that takes tasks up again", function()
+  it("names them, the folder, the ledger and the service, as a shell takes them", function()
+    assert.equal("omni wait t-1", advice.tasks("wait", { "t-1" }, {}))
+    assert.equal("omni wait t-1 t-2 --ledger own.db", advice.tasks("wait", { "t-1", "t-2" }, { ledger = "own.db" }))
+    assert.equal("omni fetch 't;rm' --out 'my clips' --base-url 'http://127.0.0.1:1/a?b'",
+      advice.tasks("fetch", { "t;rm" }, { out = "my clips", base_url = "http://127.0.0.1:1/a?b" }))
+    assert.equal("omni fetch t --out=-x", advice.tasks("fetch", { "t" }, { out = "-x" }))
+  end)
+
+  it("keeps a task that looks like an option from being one", function()
+    assert.equal("omni wait --ledger own.db -- t -x", advice.tasks("wait", { "t", "-x" }, { ledger = "own.db" }))
+  end)
+end)

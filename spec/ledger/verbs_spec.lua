@@ -1,0 +1,278 @@
+-- SPDX-License-Identifier: MIT
+local asked = require "helper.ledger"
+local core = require "omni.core"
+local env = require "helper.env"
+local ledger = require "omni.ledger_sqlite"
+local loop = require "omni.loop"
+
+local ask, intend = asked.ask, asked.intend
+
+local function open(directory) return ledger.open(directory:file "l.db") end
+
+-- Another program that holds the ledger for itself until it is told to let go.
+local function holder(directory)
+  local told = directory:file "told"
+  env.output("mkfifo " .. env.quote(told))
+  local pipe = assert(io.popen("sqlite3 -batch " .. env.quote(directory:file "l.db"), "w"))
+  pipe:write("BEGIN IMMEDIATE;\n.shell echo held > ", env.quote(told), "\n")
+  pipe:flush()
+  assert(env.read(told) == "held\n")
+  return pipe
+end
+
+describe("a verb", function()
+  it("gives back what was stored: whole numbers, fractions, any text; what wasn't given is absent", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    for _, value in ipairs { "", "plain", "日本 😀", "\xff\xfe'\"\\\n", ("long "):rep(200000) } do
+      local id = intend(handle, nil, { input = value })
+      assert.is_true(value == ask(handle, "row", { id = id })[1].input)
+    end
+    for _, value in ipairs { 0, -1, math.maxinteger, math.mininteger } do
+      local row = ask(handle, "row", { id = intend(handle, nil, { take = value }) })[1]
+      assert.equal(value, row.take)
+      assert.equal("integer", math.type(row.take))
+    end
+    for _, value in ipairs { 0.5, -1e300, 1e-300, math.huge, 3 } do
+      local row = ask(handle, "row", { id = intend(handle, nil, { estimate = value }) })[1]
+      assert.equal(value, row.estimate)
+      assert.equal("float", math.type(row.estimate))
+    end
+    local row = ask(handle, "row", { id = intend(handle) })[1]
+    assert.is_nil(row.estimate)
+    assert.is_nil(row.scene)
+    assert.is_true(math.abs(row.intended_at - os.time()) < env.seconds(5))
+  end)
+
+  it("stores a boolean as 0 or 1", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    assert.equal(1, ask(handle, "row", { id = intend(handle, nil, { take = true }) })[1].take)
+    assert.equal(0, ask(handle, "row", { id = intend(handle, nil, { take = false }) })[1].take)
+  end)
+
+  it("that is misspelt raises at once, as does a parameter that it doesn't have or a value that can't be stored", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    local function misuse(message, ...)
+      local given = table.pack(...)
+      local fine, problem = pcall(function() handle:start(table.unpack(given, 1, given.n)) end)
+      assert.is_false(fine)
+      assert.truthy(problem:find("^spec/ledger/verbs_spec.lua:%d+: ") and problem:find(message, 1, true), problem)
+    end
+    misuse("unknown verb 'rows'", "me", "rows")
+    misuse("ledger: row has no parameter 'ID'", "me", "row", { ID = 1 })
+    misuse("ledger: row: parameters have names", "me", "row", { 7 })
+    misuse("ledger: row: 'id' must be a string, a number or a boolean, not a table", "me", "row", { id = {} })
+    misuse("ledger: row: 'id' must not contain a NUL", "me", "row", { id = "a\0b" })
+    misuse("ledger: row: 'id' must be a number, not NaN", "me", "row", { id = 0 / 0 })
+    misuse("an owner is due", nil, "row")
+    misuse("table expected, got string", "me", "row", "id")
+    misuse("string expected, got no value", "me")
+    misuse("the answer is too large", "me", "row", { id = ("x"):rep((64 << 20) + 1) })
+    assert.equal(0, handle:busy())
+  end)
+
+  it("that the ledger refuses tells why, and no value that it was given", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    local function refused(verb, params)
+      local rows, failure = ask(handle, verb, params)
+      assert.is_nil(rows)
+      assert.equal("ledger_failed", failure.code)
+      assert.is_nil(failure.message:find("secret", 1, true))
+      return failure.message
+    end
+    local path = directory:file "l.db"
+    assert.equal(("the ledger %s can't be written: NOT NULL constraint failed: submit.account"):format(path),
+      refused("intend", { model = "secret", input = "secret" }))
+    assert.equal(("the ledger %s can't be written: cannot store TEXT value in INTEGER column submit.take"):format(path),
+      refused("intend", { account = "secret", model = "secret", input = "secret", take = "secret" }))
+    assert.equal(("the ledger %s can't be written: string or blob too big"):format(path),
+      refused("intend", { account = "a", model = "m", input = ("secret"):rep(3 << 20) }))
+    assert.equal(1, intend(handle))
+  end)
+
+  it("of csrc/ledger/verbs.h is one statement that fits the schema", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    local text, count = env.read("csrc/ledger/verbs.h"):gsub("//[^\n]*", ""):gsub("/%*.-%*/", ""), 0
+    assert.is_nil(text:find(";", 1, true))
+    for verb in text:gmatch("\n  X%((%l[%l_]*), [01],") do
+      local rows, failure = ask(handle, verb)
+      assert.truthy(rows or failure.message:find("NOT NULL constraint failed", 1, true), verb .. ": " .. (rows and "" or failure.message))
+      count = count + 1
+    end
+    assert.equal(select(2, text:gsub("X%(%l", "")), count)
+  end)
+end)
+
+describe("answers", function()
+  it("come in the order of their verbs, each once, with their owners, whatever these are", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    local owners = { "text", 7, 1.5, true, {}, print, handle, coroutine.create(print), false }
+    for i, owner in ipairs(owners) do handle:start(owner, "intend", { account = "a", model = "m", input = tostring(i) }) end
+    for i, owner in ipairs(owners) do
+      assert.equal(#owners + 1 - i, handle:busy())
+      local got, rows = asked.take(handle)
+      assert.equal(owner, got)
+      assert.same({ { id = i } }, rows)
+    end
+    assert.equal(0, handle:busy())
+    assert.equal(0, select("#", handle:finished()))
+    assert.is_nil(handle:timeout())
+  end)
+
+  it("keep their owner alive until they are taken, and no longer", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    local known = setmetatable({}, { __mode = "k" })
+    known[asked] = true -- something that stays
+    do
+      local owner = {}
+      known[owner] = true
+      handle:start(owner, "version")
+    end
+    collectgarbage()
+    do
+      local owner = asked.take(handle)
+      assert.is_true(known[owner])
+    end
+    collectgarbage()
+    collectgarbage()
+    local left = 0
+    for _ in pairs(known) do left = left + 1 end
+    assert.equal(1, left)
+  end)
+
+  it("wake the loop, which never waits for the disk or for another program", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    assert.equal(1, intend(handle, "x"))
+    local other = holder(directory)
+    local turns, rows, let_go = 0, nil, nil
+    loop.run(function()
+      local fiber = loop.current()
+      loop.add { pollfd = function() return handle:pollfd() end, events = function() return "r" end,
+        timeout = function() return handle:timeout() end,
+        step = function(self)
+          handle:step()
+          local owner, got = handle:finished()
+          if owner then
+            loop.remove(self)
+            rows = got
+            loop.wake(fiber)
+          end
+        end }
+      handle:start("me", "intend", { account = "a", model = "m", input = "{}" })
+      loop.spawn(function()
+        for _ = 1, 20 do
+          loop.sleep(0.005)
+          turns = turns + 1
+          assert.is_nil(rows)
+        end
+        let_go = other:close()
+      end)
+      loop.park()
+    end)
+    assert.same({ 20, true, { { id = 2 } } }, { turns, let_go, rows })
+  end)
+end)
+
+describe("closing a ledger", function()
+  it("finishes what is queued; what came of it can still be taken", function()
+    local directory <close> = env.directory()
+    local handle = open(directory)
+    for i = 1, 50 do handle:start(i, "intend", { account = "a", model = "m", input = "{}" }) end
+    handle:close()
+    for i = 1, 50 do
+      local owner, rows = handle:finished()
+      assert.same({ i, { { id = i } } }, { owner, rows })
+    end
+    assert.is_nil((handle:finished()))
+    assert.same({ { id = 51 } }, asked.once(directory:file "l.db", "intend", { account = "a", model = "m", input = "{}" }))
+  end)
+
+  it("may be done again, and by the end of a variable, and by collection; each leaves no descriptor and no thread", function()
+    local directory <close> = env.directory()
+    local function held() return env.output "ls /proc/$PPID/fd /proc/$PPID/task | wc -l" end
+    local before = held()
+    local function is_gone() -- a thread that has ended may be seen a moment longer
+      local deadline = core.now() + env.seconds(5)
+      while held() ~= before do assert(core.now() < deadline, "something stays") end
+    end
+    for how = 1, 3 do
+      local handle = open(directory)
+      intend(handle)
+      assert.not_equal(before, held())
+      if how == 1 then
+        handle:close()
+        handle:close()
+      elseif how == 2 then
+        local closed <close> = handle -- luacheck: ignore
+      end
+      handle = nil -- luacheck: ignore
+      collectgarbage()
+      is_gone()
+    end
+  end)
+
+  it("is the end of it: whatever else is asked of it raises", function()
+    local directory <close> = env.directory()
+    local handle = open(directory)
+    handle:close()
+    for _, name in ipairs { "start", "step", "pollfd", "timeout" } do
+      assert.error_matches(function() handle[name](handle, "me", "version") end, "the ledger is closed")
+    end
+  end)
+end)
+
+describe("what concerns money", function()
+  -- Counts how often a program asks the system to put a file onto the disk, as bytes of the file SYNCS.
+  local shim <const> = [[
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <fcntl.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static void count(void) {
+      int fd = open(getenv("SYNCS"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+      if (fd < 0 || write(fd, "x", 1) != 1) abort();
+      close(fd);
+    }
+    int fsync(int fd) { count(); return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd); }
+    int fdatasync(int fd) { count(); return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd); }
+  ]]
+
+  it("is on the disk before it is answered; what is only convenient doesn't wait for that", function()
+    local directory <close> = env.directory()
+    local source, library, syncs = directory:file "shim.c", directory:file "shim.so", directory:file "syncs"
+    env.write(source, shim)
+    env.output(("cc -shared -fPIC -o %s %s -ldl"):format(env.quote(library), env.quote(source)))
+    env.write(syncs, "")
+    local command = asked.command([[
+      local path, syncs = ...
+      local handle <close> = ledger.open(path)
+      asked.ask(handle, "version")
+      local function syncs_of(verb, params)
+        local before = core.stat(syncs).size
+        assert(asked.ask(handle, verb, params))
+        return core.stat(syncs).size - before
+      end
+      local note = { path = "p", stamp = "s", sha256 = "d", size = 1 }
+      for id = 1, 2 do
+        print(syncs_of("intend", { account = "a", model = "m", input = "{}" }), syncs_of("remember_digest", note),
+          syncs_of("accept", { id = id, task_id = "t" }), syncs_of("row", { id = id }))
+      end
+    ]], { directory:file "l.db", syncs })
+    local said = env.output(("LD_PRELOAD=%s SYNCS=%s ASAN_OPTIONS=\"$ASAN_OPTIONS:verify_asan_link_order=0\" %s"):format(
+      env.quote(library), env.quote(syncs), command))
+    for intended, noted, accepted, read in said:gmatch "(%d+)\t(%d+)\t(%d+)\t(%d+)" do
+      assert.is_true(tonumber(intended) >= 1, said)
+      assert.is_true(tonumber(accepted) >= 1, said)
+      assert.same({ "0", "0" }, { noted, read })
+    end
+    assert.equal(2, select(2, said:gsub("\n", "")), said)
+  end)
+end)

@@ -1,0 +1,129 @@
+-- SPDX-License-Identifier: MIT
+-- A server with thousands of connections: what they may take, who is served beside them, and how it ends.
+local env = require "helper.env"
+local listening = require "helper.listening"
+local loop = require "omni.loop"
+local process = require "omni.process"
+local server = require "omni.http.server"
+local wire = require "helper.wire"
+
+local HALF <const> = "POST /slow HTTP/1.1\r\nHost: x\r\nContent-"
+local BODY <const> = "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc"
+local WAIT <const> = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"
+local LARGE <const> = "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+
+-- 10,000, but no more than half of the descriptors that a process may have, the other things that it has open aside.
+local most = math.min(10000, tonumber((env.output("ulimit -n"):gsub("unlimited", "1e9"))) // 2 - 50) // env.slowness // 1 | 0
+
+-- A crowd (helper/crowd.lua), with its `open`, `closed` and `failed` connections; it ends with its variable.
+local function crowd(one, count, addresses, ...)
+  local self = setmetatable({ open = 0, closed = 0, failed = 0 }, { __close = function(self) self.fiber:cancel() end })
+  local argv = { env.plain_lua, "spec/helper/crowd.lua", tostring(one.port), tostring(count), tostring(addresses), ... }
+  local text = ""
+  self.fiber = loop.spawn(process.run, argv, { stdout = "pipe", stderr = "inherit", on_output = function(more)
+    text = text .. more
+    local last, rest = text:match("([^\n]*)\n([^\n]*)$")
+    if not last then return end
+    text = rest
+    self.open, self.closed, self.failed = table.unpack((function()
+      local numbers = {}
+      for number in last:gmatch("%d+") do numbers[#numbers + 1] = tonumber(number) end
+      return numbers
+    end)())
+  end })
+  return self
+end
+
+-- Waits for a condition, in the loop; raises when it takes too long.
+local function until_so(condition)
+  local deadline = listening.now() + env.seconds(20)
+  while not condition() do
+    if listening.now() > deadline then error("the condition never came to hold", 2) end
+    loop.sleep(0.005)
+  end
+end
+
+-- The status that a request gets from 127.0.0.1, where no crowd comes from, and the seconds that took.
+local function get(one)
+  local began = listening.now()
+  return (wire.request(one.url, "GET", "/quick")), listening.now() - began
+end
+
+local large = ("x"):rep(1 << 22)
+
+-- Runs `fn(server)` in the loop; each request of /wait waits for ever.
+local function with(options, fn)
+  return loop.run(function()
+    local one <close> = assert(server.serve(options, function(request)
+      if request:path() == "/wait" then loop.park() end
+      return 200, nil, request:path() == "/large" and large or "yes"
+    end))
+    fn(one)
+  end)
+end
+
+describe("a server with a crowd of connections", function()
+  it("holds 10,000 of them in little memory, serves others meanwhile, and gives all back", function()
+    local options = { max_connections = most + 10, idle_timeout = 100, header_timeout = 100, body_timeout = 100 }
+    local before, bytes = listening.descriptors(), listening.memory()
+    with(options, function(one)
+      do
+        local many <close> = crowd(one, most, most // 60 + 1, HALF, BODY)
+        until_so(function() return many.open == most end)
+        until_so(function() return listening.descriptors() >= before + most end)
+        assert.equal(0, many.closed + many.failed)
+        local each = (listening.memory() - bytes) / most
+        assert.is_true(each < env.slowness * (20 << 10), each .. " bytes each")
+        local status, seconds = get(one)
+        assert.equal(200, status)
+        assert.is_true(seconds < env.seconds(1), seconds)
+      end
+      until_so(function() return listening.descriptors() < before + 20 end)
+      assert.equal(200, (get(one)))
+    end)
+  end)
+
+  it("has never more than it may have, and comes to everybody as the slow ones are closed in time", function()
+    local count = math.min(most, 3000)
+    local limit <const> = count // 3
+    local before = listening.descriptors()
+    with({ max_connections = limit, header_timeout = env.seconds(0.4), body_timeout = env.seconds(0.4) }, function(one)
+      local many <close> = crowd(one, count, count // 60 + 1, HALF, BODY)
+      until_so(function() return many.open + many.closed >= limit end)
+      local highest, status = 0, nil
+      loop.spawn(function() status = get(one) end)
+      until_so(function()
+        highest = math.max(highest, listening.descriptors() - before)
+        return many.closed == count
+      end)
+      assert.equal(200, status)
+      assert.is_true(highest >= limit * 0.9 and highest < limit + 20, highest)
+    end)
+  end)
+
+  it("gives an address its share and no more", function()
+    with({ header_timeout = 100 }, function(one)
+      local many <close> = crowd(one, math.min(most, 2000), 1, HALF)
+      until_so(function() return many.closed == math.min(most, 2000) - 64 end)
+      assert.equal(64, many.open)
+      local status, seconds = get(one)
+      assert.equal(200, status)
+      assert.is_true(seconds < env.seconds(1), seconds)
+    end)
+  end)
+
+  it("can be closed with all of it under way: what comes in, what waits, what goes out", function()
+    local count = math.min(most, 600)
+    for _, served in ipairs { count // 4, count } do
+      local before = listening.descriptors()
+      with({ max_connections = 10000 }, function(one)
+        local many <close> = crowd(one, count, 20, HALF, BODY, WAIT, LARGE)
+        until_so(function() return many.open >= served end)
+        one:close()
+        until_so(function() return many.open == 0 end)
+        assert.is_nil(next(one.fibers))
+      end)
+      until_so(function() return listening.descriptors() <= before end)
+    end
+  end)
+end)

@@ -1,0 +1,160 @@
+-- SPDX-License-Identifier: MIT
+-- The sandbox's accounts, over real sockets: several keys, each with limits, a balance and tasks of its own.
+local cjson = require("cjson").new()
+local credentials = require "omni.client.credentials"
+local loop = require "omni.loop"
+local program = require "helper.program"
+local sandbox = require "omni.sandbox"
+local wire = require "helper.wire"
+
+local job <const> = "/api/v1/client/job/"
+local submit_body <const> = '{"model":"google/gemini-omni","input":{"prompt":"a boat"}}'
+
+-- Runs fn(box, ask) in the loop; ask(n, ...) asks with the nth key.
+local function with(given, fn)
+  given.clips, given.seconds = "builtin", given.seconds or 3600
+  loop.run(function()
+    local box <close> = assert(sandbox.open(given))
+    fn(box, function(n, method, target, body)
+      local status, headers, text = wire.request(box.url, method, target, { ["X-API-Key"] = box.keys[n].key }, body)
+      return status, cjson.decode(text), headers
+    end)
+  end)
+end
+
+local function submit(ask, n)
+  local status, answer = ask(n, "POST", job .. "CreateTask", submit_body)
+  return status, answer
+end
+
+local function balance(ask, n)
+  local status, answer = ask(n, "GET", "/api/v1/client/account/balance")
+  return status == 200 and answer.data.balance or status
+end
+
+describe("play keys", function()
+  it("differ, look like real ones, and are known as play keys; no other is", function()
+    local seen = {}
+    for _, n in ipairs { 1, 2, 3, 10, 9999 } do
+      local key = credentials.play_key(n)
+      assert.is_true(credentials.looks_right(key) and credentials.is_play(key))
+      assert.is_nil(seen[key])
+      seen[key] = true
+    end
+    assert.equal(credentials.play, credentials.play_key(1))
+    for _, key in ipairs { "", credentials.play .. "x", credentials.play:sub(1, -2), credentials.play:sub(1, -5) .. "12a4",
+      "x" .. credentials.play, credentials.play:sub(1, -5), "ak_" .. ("0"):rep(32) } do
+      assert.is_false(credentials.is_play(key), key)
+    end
+  end)
+end)
+
+describe("a sandbox with several keys", function()
+  it("has a balance for each, and tasks that only their own key finds", function()
+    with({ keys = { { credits = 100 }, { key = "second", credits = 50 } } }, function(box, ask)
+      assert.same({ credentials.play, "second" }, { box.keys[1].key, box.keys[2].key })
+      assert.equal(box.key, box.keys[1].key)
+      local _, answer = submit(ask, 1)
+      local target = job .. "TaskInfo?task_id=" .. answer.data.task_id
+      assert.same({ 200, 404 }, { (ask(1, "GET", target)), (ask(2, "GET", target)) })
+      assert.same({ 60, 50 }, { balance(ask, 1), balance(ask, 2) })
+      assert.equal(200, (submit(ask, 2)))
+      assert.equal(402, (submit(ask, 2)))
+      local ledger = box:ledger()
+      assert.same({ credentials.fingerprint(box.keys[1].key), credentials.fingerprint "second" },
+        { ledger.tasks[1].account, ledger.tasks[2].account })
+      assert.same({ 80, 40, 10 }, { ledger.charged, ledger.accounts[2].charged, ledger.accounts[2].balance })
+    end)
+  end)
+
+  it("answers a submit beyond a key's limit with 500 and charges nothing, until a task of it has ended", function()
+    with({ keys = { 1, 2 } }, function(box, ask)
+      assert.same({ 1, 2 }, { box.keys[1].in_flight, box.keys[2].in_flight })
+      assert.equal(200, (submit(ask, 1)))
+      local status, answer = submit(ask, 1)
+      assert.same({ 500, 500, "Internal Error" }, { status, answer.code, answer.message })
+      assert.equal(9960, balance(ask, 1))
+      assert.same({ 200, 200, 500 }, { (submit(ask, 2)), (submit(ask, 2)), (submit(ask, 2)) })
+      local first = box.service.tasks.in_order[1]
+      first.runs_at, first.ends_at = 0, 0
+      while not first.drawn_at do loop.sleep(0) end
+      assert.equal(200, (submit(ask, 1)))
+      assert.equal(500, (submit(ask, 1)))
+      local accounts = box:ledger().accounts
+      assert.same({ 1, 1, 2, 2 }, { accounts[1].peak, accounts[1].in_flight, accounts[2].peak, accounts[2].in_flight })
+    end)
+  end)
+
+  it("has a limit for a single key, too, and none unless asked for", function()
+    with({ in_flight = 1 }, function(_, ask) assert.same({ 200, 500 }, { (submit(ask, 1)), (submit(ask, 1)) }) end)
+    with({}, function(box, ask)
+      for _ = 1, 20 do assert.equal(200, (submit(ask, 1))) end
+      assert.same({ 20, nil }, { box:ledger().accounts[1].peak, box:ledger().accounts[1].in_flight })
+    end)
+  end)
+
+  it("refuses a key that was taken back with 401, and one whose credits are gone with 402; the others go on", function()
+    with({ keys = 3 }, function(box, ask)
+      box:revoke(box.keys[1].key)
+      box:set_credits(box.keys[2].key, 39.5)
+      assert.same({ 401, 402, 200 }, { (submit(ask, 1)), (submit(ask, 2)), (submit(ask, 3)) })
+      assert.same({ 401, 39.5, 9960 }, { balance(ask, 1), balance(ask, 2), balance(ask, 3) })
+      assert.error_matches(function() box:revoke "other" end, "no such key")
+      assert.error_matches(function() box:set_credits(box.key, -1) end, "0 or more")
+    end)
+  end)
+
+  it("lets a key ask so often a second and no more: 429 with Retry-After, of that key alone", function()
+    with({ keys = 2, rate = 0.001 }, function(_, ask)
+      assert.equal(10000, balance(ask, 1))
+      local status, _, headers = ask(1, "GET", "/api/v1/client/account/balance")
+      assert.equal(429, status)
+      assert.is_true(tonumber(headers["retry-after"]) > 900)
+      assert.equal(10000, balance(ask, 2))
+    end)
+  end)
+
+  it("strikes one key's requests with key=N", function()
+    with({ keys = 2, faults = { "status-401:key=2,skip=1" } }, function(_, ask)
+      assert.same({ 10000, 10000, 10000, 401 }, { balance(ask, 1), balance(ask, 2), balance(ask, 1), balance(ask, 2) })
+    end)
+  end)
+
+  it("takes no upload that any of the keys comes with", function()
+    with({ keys = 2 }, function(box, ask)
+      local _, answer = ask(1, "GET", "/api/v1/client/files/upload-url?content_type=image/png&ext=.png")
+      local target = answer.data.presigned_url:sub(#box.url + 1)
+      local headers = { ["Content-Type"] = "image/png", Authorization = "Bearer " .. box.keys[2].key }
+      assert.equal(400, (wire.request(box.url, "PUT", target, headers, "x")))
+    end)
+  end)
+
+  it("refuses what can't be keys", function()
+    for message, given in pairs {
+      ["exclude each other"] = { key = "a", keys = 2 }, ["'keys' must be a number or an array"] = { keys = 0 },
+      ["keys%[2%].key' stands there twice"] = { keys = { { key = "a" }, { key = "a" } } },
+      ["keys%[1%].in_flight' must be a whole number"] = { keys = { 0 } }, ["keys%[1%]' has no 'limit'"] = { keys = { { limit = 1 } } },
+      ["keys%[1%].credits' must be 0 or more"] = { keys = { { credits = -1 } } }, ["'rate' must be more than 0"] = { rate = 0 },
+      ["keys%[1%]' must be a limit"] = { keys = { "x" } },
+      ["'keys' must be a number or an array: of 1 to 1000"] = { keys = { 1, nil, 3 } },
+    } do
+      assert.error_matches(function() sandbox.open(given) end, message)
+    end
+  end)
+
+  it("is had from the program with --keys, which prints what a client's environment must hold", function()
+    local child = program.start { "sandbox", "--keys", "1,2,5" }
+    local line = child:wait_for "CRUN_API_KEYS="
+    child:signal "TERM"
+    child:finish()
+    local key = credentials.play_key
+    assert.equal(("export CRUN_API_KEYS=%s=1,%s=2,%s=5"):format(key(1), key(2), key(3)), line)
+    assert.matches("%-%-keys: '1,0' should be whole numbers", program.run({ "sandbox", "--keys", "1,0" }).err)
+    local both = program.run { "sandbox", "--keys", "1,2", "--in-flight", "3", "--host", "192.0.2.1" }
+    assert.same({ 2, "" }, { both.code, both.out })
+    assert.matches("%-%-keys and %-%-in%-flight exclude each other", both.err)
+    local service = program.service { "--keys", "3", "--rate", "100" }
+    assert.same({ service.key, 3 }, { credentials.play, math.tointeger(service.ledger().accounts[1].in_flight) })
+    service.stop()
+  end)
+end)

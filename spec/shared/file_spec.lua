@@ -1,0 +1,129 @@
+-- SPDX-License-Identifier: MIT
+-- Files that somebody else may have put there: opened without waiting, and only when they are regular files.
+local core = require "omni.core"
+local env = require "helper.env"
+local omni = require "omni"
+local paths = require "omni.file.path"
+
+local directory
+
+local function file(name) return directory:file(name) end
+
+local function make(command) assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), command))) end
+
+describe("a foreign file", function()
+  before_each(function() directory = env.directory() end)
+  after_each(function() directory:close() end)
+
+  local function refused(why, path, mode)
+    local opened, message, number = core.open(path, mode)
+    assert.is_nil(opened)
+    assert.equal(path .. ": " .. why, message)
+    assert.equal("integer", math.type(number))
+  end
+
+  it("is read as Lua reads one", function()
+    env.write(file "text", "one\ntwo\n")
+    local opened <close> = assert(core.open(file "text"))
+    assert.equal("file", io.type(opened))
+    assert.equal("one", opened:read "l")
+    assert.equal("two\n", opened:read "a")
+  end)
+
+  it("isn't waited for, and is refused in words, when it is something else", function()
+    make "mkfifo pipe && ln -s pipe link && mkdir folder && ln -s loop loop"
+    refused("it is not a regular file", file "pipe")
+    refused("it is not a regular file", file "link")
+    refused("it is not a regular file", "/dev/zero")
+    refused("it is not a regular file", "/dev/tty")
+    refused("it is a folder, not a file", file "folder")
+    refused("it is a symbolic link that can't be followed", file "loop")
+    refused("No such file or directory", file "none")
+  end)
+
+  it("is made only where nothing is yet, not even a link", function()
+    local made <close> = assert(core.open(file "new", "x"))
+    assert(made:write "text")
+    assert(made:close())
+    assert.equal("text", env.read(file "new"))
+    refused("File exists", file "new", "x")
+    make "ln -s nowhere link && mkfifo pipe"
+    refused("File exists", file "link", "x")
+    refused("it is not a regular file", file "pipe", "x")
+    assert.equal("text", env.read(file "new"))
+  end)
+
+  it("is no path with a zero byte, and no mode that isn't there", function()
+    assert.has_error(function() core.open("a\0b") end)
+    assert.has_error(function() core.open(file "a", "w") end)
+  end)
+
+  it("is never replaced by another name", function()
+    env.write(file "one", "one")
+    env.write(file "two", "two")
+    local fine, message, number = core.rename_new(file "one", file "two")
+    assert.same({ nil, 17 }, { fine, number })
+    assert.matches("/two: File exists$", message)
+    make "ln -s nowhere link"
+    assert.is_nil(core.rename_new(file "one", file "link"))
+    assert.is_true(core.rename_new(file "one", file "three"))
+    assert.same({ "link", "three", "two" }, directory:names())
+  end)
+
+  it("can't take a lock's place", function()
+    make "mkfifo lock && mkdir folder"
+    local lock, message = core.lock(file "lock")
+    assert.is_nil(lock)
+    assert.matches("it is not a regular file", message)
+    assert.is_nil(core.lock(file "folder"))
+  end)
+
+  it("isn't waited for as certificates, as keys, or as a ledger's session", function()
+    make "mkfifo pipe && mkdir -p .crun && mkfifo -m 600 .crun/.env ledger.db-alive"
+    local none, why = omni.client { base_url = "https://127.0.0.1:1", api_key = ("k"):rep(20), ca_file = file "pipe" }
+    assert.is_nil(none)
+    assert.matches("certificates of the option ca_file can't be used: .*/pipe is a pipe", tostring(why))
+    local code = 'print(select(2, require "omni".client { base_url = "http://127.0.0.1:1" }))'
+    local told = env.output(("env -u CRUN_API_KEY -u CRUN_API_KEYS -u XDG_CONFIG_HOME HOME=%s timeout 60 %s -e %s 2>&1"):format(
+      env.quote(directory.path), env.lua, env.quote(code)))
+    assert.matches("%.env: it is not a regular file", told)
+    local client <close> = omni.client { base_url = "http://127.0.0.1:1", api_key = ("k"):rep(20), ledger = file "ledger.db",
+      retry_for = 0 }
+    local task, err = client:submit { prompt = "x" }
+    assert.same({ nil, "ledger_failed" }, { task, err.code })
+    assert.matches("it is not a regular file", err.message)
+  end)
+
+  it("steps aside under the first name that is free, and comes back", function()
+    env.write(file "film.mp4", "mine")
+    env.write(file "film (older 1).mp4", "older")
+    local older = assert(paths.step_aside(file "film.mp4"))
+    assert.equal(file "film (older 2).mp4", older)
+    assert.is_nil(env.read(file "film.mp4"))
+    paths.put_back(older, file "film.mp4")
+    assert.equal("mine", env.read(file "film.mp4"))
+    assert.equal("older", env.read(file "film (older 1).mp4"))
+    env.write(file "plain", "")
+    assert.equal(file "plain (older 1)", paths.step_aside(file "plain"))
+    local none, err = paths.step_aside(file "none.mp4")
+    assert.is_nil(none)
+    assert.equal("io", err.code)
+  end)
+
+  it("makes way for a finished one only when it isn't ours, and comes back when that gets no name", function()
+    env.write(file "film.mp4", "mine")
+    env.write(file "part", "new")
+    local function foreign() return false end
+    assert(paths.place(file "part", file "film.mp4", foreign))
+    assert.equal("new", env.read(file "film.mp4"))
+    assert.equal("mine", env.read(file "film (older 1).mp4"))
+    env.write(file "part", "newer")
+    assert(paths.place(file "part", file "film.mp4", function() return true end))
+    assert.equal("newer", env.read(file "film.mp4"))
+    local fine, err = paths.place(file "gone", file "film.mp4", foreign)
+    assert.is_nil(fine)
+    assert.equal("io", err.code)
+    assert.equal("newer", env.read(file "film.mp4"))
+    assert.same({ "film (older 1).mp4", "film.mp4" }, directory:names())
+  end)
+end)

@@ -1,0 +1,174 @@
+-- SPDX-License-Identifier: MIT
+-- The word `windows`: a scene for each stretch of a long film.
+local asset = require "omni.client.placeholder"
+local env = require "helper.env"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local load_board = require("omni.storyboard.language.load").load
+local windows_of = require "omni.storyboard.language.windows"
+local words = require "omni.storyboard.language"
+
+local windows, scene, storyboard, file = words.windows, words.scene, words.storyboard, asset.file
+
+describe("the stretches of a length", function()
+  -- "0-8 8-16.4"
+  local function stretches(length, step)
+    local found = {}
+    for i, stretch in ipairs(windows_of.stretches(length, step)) do found[i] = stretch.from .. "-" .. stretch.to end
+    return table.concat(found, " ")
+  end
+
+  it("are whole numbers of seconds where the step is, but for the end", function()
+    assert.equal("0-8 8-16 16-20.4", stretches(20.4, 8))
+    assert.equal("0-8 8-16", stretches(16, 8))
+    assert.equal("0-8 8-16", stretches(16.0, 8.0))
+    assert.equal("0-2.5 2.5-5 5-6", stretches(6, 2.5))
+  end)
+
+  it("end with the film, rounded down to a millisecond", function()
+    assert.equal("0-8 8-10.123", stretches(10.1239, 8))
+    assert.equal("0-4 4-7.999", stretches(7.9999, 4))
+  end)
+
+  it("leave no rest of less than a second", function()
+    assert.equal("0-8 8-16.9", stretches(16.9, 8))
+    assert.equal("0-8 8-16 16-17", stretches(17, 8))
+    assert.equal("0-8.5", stretches(8.5, 8))
+    assert.equal("0-0.4", stretches(0.4, 8))
+    assert.equal("0-1 1-2.5", stretches(2.5, 1))
+    assert.equal("0-11 11-22.5", stretches(22.5, 11))
+  end)
+
+  it("are never made longer than the 10 seconds that a window may have", function()
+    assert.equal("0-10 10-19.5 19.5-20.5", stretches(20.5, 10))
+    assert.equal("0-9.2 9.2-10.2", stretches(10.2, 10))
+    assert.equal("0-9.9", stretches(9.9, 9.5))
+    assert.equal("0-9.5 9.5-18.9 18.9-19.9", stretches(19.9, 9.5))
+  end)
+
+  it("cover the whole of it, one beginning where the other ends", function()
+    for _, step in ipairs { 1, 1.1, 2.7, 7, 8, 10, 33.3 } do
+      for length = 0.1, 100, 7.37 do
+        local at = 0
+        for _, stretch in ipairs(windows_of.stretches(length, step)) do
+          assert.equal(at, stretch.from)
+          assert.is_true(stretch.to > stretch.from)
+          assert.is_true(stretch.to - stretch.from < step + 1.001)
+          at = stretch.to
+        end
+        assert.is_true(math.abs(at - length) <= 0.001)
+      end
+    end
+  end)
+end)
+
+describe("windows", function()
+  local directory, long
+
+  setup(function()
+    directory = env.directory()
+    long = directory:file "long.mp4"
+    env.output(("ffmpeg -v error -f lavfi -i color=size=32x32:rate=10:duration=20.4 -f lavfi -i anullsrc -t 22 "
+      .. "-c:v libx264 -preset ultrafast -map 0 -map 1 %s"):format(env.quote(long)))
+    env.output(("ffmpeg -v error -f lavfi -i anullsrc -t 1 %s"):format(env.quote(directory:file "sound.m4a")))
+  end)
+  teardown(function() directory:close() end)
+
+  local function raised(fn, ...)
+    local ok, bad = pcall(fn, ...)
+    assert.is_false(ok, "expected an error")
+    assert.is_true(err.is(bad), tostring(bad))
+    assert.equal("invalid_board", bad.code)
+    return bad
+  end
+
+  local function shown(board)
+    local found = {}
+    for i, made in ipairs(board.scenes) do
+      local video = made.input.video_list[1]
+      found[i] = ("%s: %s %s-%s"):format(made.name, made.input.prompt, video.start, video.ends)
+    end
+    return found
+  end
+
+  it("are scenes as they are, with their fields from the defaults", function()
+    assert.same({ "long 1: x 0-8", "long 2: x 8-16", "long 3: x 16-20.4" },
+      shown(storyboard { defaults = { prompt = "x" }, windows(file(long), 8) }))
+  end)
+
+  it("are called with the fields that their scenes share", function()
+    local board = storyboard {
+      defaults = { video = file "other.mp4", resolution = "4k" },
+      windows(file(long), 10) { prompt = "y", name = "street", style = "Ink.", references = file "k.png" },
+      scene "end" { prompt = "x", continues = "street 3" },
+    }
+    assert.equal("y\n\nInk.", board.scenes[1].input.prompt)
+    assert.equal("street 2", board.scenes[2].name)
+    assert.same({ "street 3" }, board.scenes[4].builds_on)
+    assert.equal("4k", board.scenes[1].input.resolution)
+    assert.equal(10, board.scenes[2].input.video_list[1].start)
+    assert.equal(long, board.scenes[2].input.video_list[1].url.path)
+    assert.equal("k.png", board.scenes[2].input.img_urls[1].path)
+    assert.matches("windows_spec%.lua:%d+$", board.scenes[2].where)
+  end)
+
+  it("count the picture, as sound may last longer", function()
+    assert.matches("%-20%.4$", shown(storyboard { windows(file(long), 60) { prompt = "x", model = "some/other" } })[1])
+  end)
+
+  it("stand in a board's file, named relative to its folder, in a fiber or out of one", function()
+    env.write(directory:file "board.lua", 'return storyboard { windows(file "long.mp4", 10) { prompt = "x" } }')
+    local function names()
+      local found = {}
+      for i, made in ipairs(assert(load_board(directory:file "board.lua")).scenes) do found[i] = made.name end
+      return found
+    end
+    assert.same({ "long 1", "long 2", "long 3" }, names())
+    local ticks, inside = 0, nil
+    loop.run(function()
+      local ticker = loop.background(function()
+        while true do
+          ticks = ticks + 1
+          loop.sleep(0.001)
+        end
+      end)
+      inside = names()
+      ticker:cancel()
+    end)
+    assert.same({ "long 1", "long 2", "long 3" }, inside)
+    assert.is_true(ticks > 1)
+  end)
+
+  it("of a file that can't be read say so, with the board's line", function()
+    env.write(directory:file "bad.mp4", "no film")
+    for name, what in pairs { ["missing.mp4"] = "No such file", ["bad.mp4"] = "bad%.mp4", ["sound.m4a"] = "holds no picture" } do
+      env.write(directory:file "board.lua", ('\nreturn storyboard {\n windows(file "%s", 10) { prompt = "x" } }'):format(name))
+      local board, bad = load_board(directory:file "board.lua")
+      assert.is_nil(board)
+      assert.equal("invalid_board", bad.code)
+      assert.equal(1, (bad.message:find(directory:file "board.lua" .. ":3: windows: ", 1, true)), bad.message)
+      assert.matches(what, bad.message)
+    end
+  end)
+
+  it("are refused for what can't be", function()
+    assert.matches("a file is due, not a string", raised(windows, long, 8).message)
+    assert.matches('not clip "a"', raised(windows, asset.clip "a", 8).message)
+    for _, step in ipairs { 0, 0.5, -1, 0 / 0, math.huge, "8" } do
+      assert.matches("number of seconds, 1 or more", raised(windows, file(long), step).message)
+    end
+    assert.matches("number of seconds, 1 or more, not nothing", raised(windows, file(long)).message)
+    for word, value in pairs { video = file(long), continues = "a", video_list = {} } do
+      assert.equal(word, raised(windows(file(long), 8), { prompt = "x", [word] = value }).field)
+    end
+    assert.matches("their fields must be a table", raised(windows(file(long), 8), "x").message)
+    for _, name in ipairs { 5, ("x"):rep(99), "a\nb" } do
+      assert.equal("name", raised(windows(file(long), 8), { prompt = "x", name = name }).field)
+    end
+  end)
+
+  it("are told apart from scenes of the same name", function()
+    local bad = raised(storyboard, { windows(file(long), 8) { prompt = "x" }, scene "long 2" { prompt = "x" } })
+    assert.matches("taken already", bad.message)
+  end)
+end)

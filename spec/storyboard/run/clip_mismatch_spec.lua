@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: MIT
+-- A clip that isn't what its scene asked for: what is said of it, and where. It is paid for and kept.
+local differences = require("omni.storyboard.run.clip_mismatch").differences
+local env = require "helper.env"
+local omni = require "omni"
+local studio = require "helper.studio"
+
+local function clip(seconds, width, height, more)
+  local video = { seconds = seconds, width = width, height = height, sar = "1:1", rotation = 0 }
+  for name, value in pairs(more or {}) do video[name] = value end
+  return { seconds = seconds + 3, video = video } -- its sound lasts longer
+end
+
+describe("a clip", function()
+  it("that is what was asked for has no differences, give or take a few frames and pixels", function()
+    local asked = { duration = 8, aspect_ratio = "16:9", resolution = "720p" }
+    for _, found in ipairs { clip(8, 1280, 720), clip(8.04, 1280, 720), clip(7.6, 1278, 720), clip(8, 960, 720, { sar = "4:3" }),
+      clip(8, 720, 1280, { rotation = 90 }), clip(8, 720, 1280, { rotation = -90 }) } do
+      assert.same({}, differences(asked, found))
+    end
+    assert.same({}, differences({ aspect_ratio = "9:16", resolution = "4K" }, clip(3, 2160, 3840)))
+  end)
+
+  it("that is shorter, longer, of another shape or another size is told apart", function()
+    assert.same({ "the clip lasts 4.1 s, and 8 s were asked for" }, differences({ duration = 8 }, clip(4.08, 1280, 720)))
+    assert.same({ "the clip lasts 10 s, and 8 s were asked for" }, differences({ duration = 8 }, clip(10, 1280, 720)))
+    assert.same({ "the clip's picture is 1280×720, and 9:16 was asked for" }, differences({ aspect_ratio = "9:16" }, clip(8, 1280, 720)))
+    assert.same({ "the clip's picture is 720×720, and 16:9 was asked for", "the clip's picture is 720×720, and 1080p was asked for" },
+      differences({ aspect_ratio = "16:9", resolution = "1080p" }, clip(8, 720, 720)))
+  end)
+
+  it("has none in what wasn't asked, or isn't known here; nor in its length when it is made from a video", function()
+    for _, asked in ipairs { {}, { duration = "8", aspect_ratio = "auto", resolution = 720 }, { aspect_ratio = "0:0", resolution = "best" },
+      { duration = 8, video_list = { { url = "https://example.com/v.mp4" } } } } do
+      assert.same({}, differences(asked, clip(3, 300, 200)))
+    end
+    assert.same({}, differences({ duration = 8 }, { seconds = 3 })) -- sound alone
+  end)
+
+  it("of a run is reported in an event, the summary and the report", function()
+    local key = "ak_" .. ("x"):rep(32) -- no sandbox's key: the clips are taken for the service's
+    studio.open({ clips = "builtin", key = key, films = true }, function(s) -- the built-in clip is a small one, whatever is asked for
+      local board = omni.storyboard {
+        omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }, omni.scene "any" { prompt = "y" }, cut = false,
+      }
+      local summary = assert(s:run(board, { yes = true }))
+      local wide, any = summary.scenes[1], summary.scenes[2]
+      assert.same({ "fetched", "fetched" }, studio.statuses(summary))
+      assert.equal(2, #wide.warnings)
+      assert.matches("^the clip lasts %d[%d.]* s, and 10 s were asked for$", wide.warnings[1])
+      assert.matches("9:16 was asked for$", wide.warnings[2])
+      assert.is_nil(any.warnings)
+      local told = {}
+      for _, event in ipairs(s.events) do
+        if event.event == "warning" then told[#told + 1] = event end
+      end
+      assert.same({ "wide", 1, wide.task_id, wide.file, wide.warnings[1] },
+        { told[1].scene, told[1].index, told[1].task_id, told[1].file, told[1].message })
+      assert.equal(2, #told)
+      local page = env.read(summary.report)
+      assert.truthy(page:find("10 s were asked for", 1, true))
+    end)
+  end)
+
+  it("of a sandbox's run is what that draws, and no warning", function()
+    studio.open({ clips = "builtin", films = true }, function(s)
+      local wide = omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }
+      local summary = assert(s:run(omni.storyboard { wide, cut = false }))
+      assert.is_nil(summary.scenes[1].warnings)
+    end)
+  end)
+end)
