@@ -28,7 +28,7 @@ describe("the command line", function()
     for message, arguments in pairs {
       ["unknown command 'rnu'; did you mean 'run'%?"] = { "rnu", "board.lua" },
       ["no help for 'sandbx'; did you mean 'sandbox'%?"] = { "help", "sandbx" },
-      ["unknown option '%-%-jbos'.*'%-%-jobs'"] = { "run", "--jbos", "3", "cli/board_options.lua" },
+      ["unknown option '%-%-jbos'.*'%-%-jobs'"] = { "run", "--jbos", "3", "board.lua" },
       ["missing argument 'board'"] = { "run" },
       ["missing argument 'script'"] = { "lua", "--seed", "3" },
       ["too many arguments"] = { "run", "a.lua", "b.lua" },

@@ -61,14 +61,14 @@ local table_of_keys <const> = {
   { "omni templates --platform=v\t", "[templates][--platform=vidu]" },
   { "omni estimate --aspect-ratio 9\t", "[estimate][--aspect-ratio][9:16]" },
   { "omni estimate --aspect-ratio=16:\t", "[estimate][--aspect-ratio=16:9]" },
-  { "omni plan my\t --ledger tls\t", "[plan][my cli/board_options.lua][--ledger][tls.key]" },
+  { "omni plan my\t --ledger tls\t", "[plan][my board.lua][--ledger][tls.key]" },
   { "omni plan \"my\t", "[plan][my board.lua]" },
-  { "omni plan -- my\t", "[plan][--][my cli/board_options.lua]" },
+  { "omni plan -- my\t", "[plan][--][my board.lua]" },
   { "omni plan --out=clips\t x", "[plan][--out=clips/][x]", "[plan][--out=clips][x]" }, -- the folder, not the file
-  { "omni run --adopt my\t x my\t", "[run][--adopt][my][x][my cli/board_options.lua]" }, -- a scene, its task, and the board
+  { "omni run --adopt my\t x my\t", "[run][--adopt][my][x][my board.lua]" }, -- a scene, its task, and the board
   { "omni forget my\t", "[forget][my]" }, -- takes no files
   { "omni plan --budget my\t", "[plan][--budget][my]" },
-  { "omni lua my\t clipsf\t --see\t", "[lua][my cli/board_options.lua][clipsfile][--see]" }, -- after the script it is the script's
+  { "omni lua my\t clipsf\t --see\t", "[lua][my board.lua][clipsfile][--see]" }, -- after the script it is the script's
   { "omni upload my\t tls\t", "[upload][my board.lua][tls.key]" },
 }
 

@@ -43,14 +43,14 @@ end
 
 describe("the key is nowhere to be seen", function()
   it("in a run, its events and its files", function()
-    local result = run(nil, { "run", "board.lua", "--yes", "--base-url", "URL" }, { ["cli/board_options.lua"] = board })
+    local result = run(nil, { "run", "board.lua", "--yes", "--base-url", "URL" }, { ["board.lua"] = board })
     assert.equal(0, result.exit, result.stdout .. result.stderr)
   end)
 
   it("in a run that fails in every way", function()
     for _, faults in ipairs { { "fail:first=1" }, { "garbage:on=submit,first=1", "drop-after:on=submit" },
       { "status-500:on=submit,first=1", "cut:on=submit" } } do
-      local result = run(faults, { "run", "board.lua", "--yes", "--json" }, { ["cli/board_options.lua"] = board })
+      local result = run(faults, { "run", "board.lua", "--yes", "--json" }, { ["board.lua"] = board })
       assert.is_true(result.exit > 0)
     end
   end)

@@ -10,7 +10,7 @@ local MAX_COMPARED = 1000 -- names of which the nearest is looked for
 local MAX_MESSAGE = 2000 -- bytes; a board's names and values may be long
 
 ---Makes the error value that says what is wrong with a board.
----@param where string|nil      "cli/board_options.lua:12"
+---@param where string|nil      "board.lua:12"
 ---@param what string|nil       "scene \"dawn\"", "cut"
 ---@param message string
 ---@param field? string

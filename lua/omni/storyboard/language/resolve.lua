@@ -14,7 +14,7 @@ local a, problem = problems.a, problems.problem
 ---@field model string
 ---@field input table           the model's fields; assets stand where URLs aren't known yet
 ---@field take? integer         nil: the latest there is
----@field where? string         "cli/board_options.lua:12"
+---@field where? string         "board.lua:12"
 ---@field builds_on string[]    the scenes whose clips or frames it needs, in the order of its input, each once
 ---@field prompt_style? string  the style that was added to its prompt
 ---@field references omni.Reference[]  what it is made from, for people
