@@ -57,7 +57,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
 }
 
 // Called each time that libcurl is about to send a request that isn't a GET. It sends a POST again by itself when a connection
-// dies unanswered; a submit must not be (docs/architecture.md, "At most once"), nor any other call that may cost something.
+// dies unanswered; a submit must not be (docs/internals/at-most-once.md), nor any other call that may cost something.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((easy_slot *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;

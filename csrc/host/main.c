@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The program omni: Lua, all of lua/omni as text, and the C modules as data, in one file (docs/architecture.md).
+// The program omni: Lua, all of lua/omni as text, and the C modules as data, in one file (docs/internals/program.md).
 // Everything that it does is in lua/omni/cli; here are only the things that must be C: where the modules come from,
 // signals, and what the command line asks of the system through the table `omni.host`.
 #include <dlfcn.h>
