@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Lua values as JSON, and what JSON can't hold refused. lua-cjson only decodes: 2.1.0 writes at most 14 digits and every empty table
--- as {}, and newer ones write other text.
+-- Writes Lua values as JSON and reads JSON. lua-cjson 2.1.0 writes at most 14 digits and every empty table as {}, and other versions
+-- write other text; so omni only decodes with it.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -8,7 +8,7 @@ local err = require "omni.error"
 local most_depth <const> = 90 -- of nested tables
 local null = core.json.null
 
--- --- arrays and objects that say so, which matters where they are empty
+-- --- marks that tell an empty array from an empty object
 
 local marks = { array = { __name = "omni.array" }, object = { __name = "omni.object" } }
 local kinds = { [marks.array] = "array", [marks.object] = "object" }
@@ -27,14 +27,14 @@ local function object(value)
   return setmetatable(value or {}, marks.object)
 end
 
----What a table is marked as.
+---Returns the mark of a table.
 ---@param value any
 ---@return "array"|"object"|nil
 local function mark_of(value)
   return kinds[getmetatable(value)]
 end
 
----Marks a copy as its original is marked, if it is.
+---Gives a copy the mark of its original, if there is one.
 ---@param copy table
 ---@param original table
 ---@return table copy
@@ -43,9 +43,9 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
----What a table is in JSON: as it is marked, or as its keys say. Nil with a reason when it is neither.
+---Returns what a table is in JSON, by its mark or its keys. Nil with a reason when it is neither an array nor an object.
 ---@param value table
----@return "array"|"object"|"empty"|nil kind  empty: nothing in it, and not marked
+---@return "array"|"object"|"empty"|nil kind  empty: the table has no mark and no content
 ---@return string|nil why
 local function kind_of(value)
   local marked, length = mark_of(value), #value
@@ -63,9 +63,10 @@ end
 
 -- --- writing
 
----A number as JSON: whole ones as integers, others with as few digits as give the number back, in every locale with a point.
+---Returns a number as JSON. Whole numbers become integers. Other numbers have the fewest digits that give the same number back, and a
+---decimal point in every locale.
 ---@param value number
----@return string|nil  nil for what isn't finite
+---@return string|nil  nil for infinity and NaN
 local function number(value)
   local whole = math.tointeger(value)
   if whole then return ("%d"):format(whole) end
@@ -78,20 +79,29 @@ local function number(value)
   return text
 end
 
+-- Orders names by their bytes. `<` follows the locale that the program has set.
+local function before(x, y)
+  for i = 1, math.min(#x, #y) do
+    local p, q = x:byte(i), y:byte(i)
+    if p ~= q then return p < q end
+  end
+  return #x < #y
+end
+
 local short = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
 local function escaped(char)
   return short[char] or ("\\u%04x"):format(char:byte())
 end
 
--- What a terminal, or a reader of the text, could be misled by: C1 controls, Unicode's Bidi_Control, line and paragraph separators.
+-- Characters that mislead a terminal or a reader: C1 controls, Unicode's Bidi_Control, line and paragraph separators.
 local misleading <const> = { "\xC2[\x80-\x9F]", "\xD8\x9C", "\xE2\x80[\x8E\x8F\xA8-\xAE]", "\xE2\x81[\xA6-\xA9]" }
 
 local function escaped_code(char)
   return ("\\u%04x"):format(utf8.codepoint(char))
 end
 
--- Bytes that aren't UTF-8 become U+FFFD.
+-- Replaces bytes that aren't UTF-8 by U+FFFD.
 local function repaired(text)
   local good, bad = utf8.len(text)
   while not good do
@@ -105,12 +115,12 @@ local function trouble(why)
   return { why = why, place = "" }
 end
 
-local write
+local write_value
 
-local function write_array(value, out, depth, manner)
+local function write_array(value, out, depth, options)
   for index, item in ipairs(value) do
     out[#out + 1] = index == 1 and "[" or ","
-    local problem = write(item, out, depth + 1, manner)
+    local problem = write_value(item, out, depth + 1, options)
     if problem then
       problem.place = ("[%d]"):format(index) .. problem.place
       return problem
@@ -119,15 +129,13 @@ local function write_array(value, out, depth, manner)
   out[#out + 1] = #value > 0 and "]" or "[]"
 end
 
-local function write_object(value, out, depth, manner)
-  local names = {}
-  for name in pairs(value) do names[#names + 1] = name end
-  table.sort(names)
+-- Writes the fields in the order of `names`.
+local function write_object(value, names, out, depth, options)
   for index, name in ipairs(names) do
     out[#out + 1] = index == 1 and "{" or ","
-    write(name, out, depth, manner)
+    write_value(name, out, depth, options)
     out[#out + 1] = ":"
-    local problem = write(value[name], out, depth + 1, manner)
+    local problem = write_value(value[name], out, depth + 1, options)
     if problem then
       problem.place = "." .. core.clean(name, 60) .. problem.place
       return problem
@@ -136,34 +144,64 @@ local function write_object(value, out, depth, manner)
   out[#out + 1] = #names > 0 and "}" or "{}"
 end
 
-local function write_table(value, out, depth, manner)
-  if depth > most_depth then return trouble("is nested too deeply") end
-  local mt = getmetatable(value)
-  if mt and mt.__tojson then
-    return mt.__tojson(value, out, function(item) return write(item, out, depth + 1, manner) end)
-  end
-  local kind, why = kind_of(value)
-  if not kind then return trouble(why) end
-  if kind == "empty" then kind = manner.empty end
-  return (kind == "array" and write_array or write_object)(value, out, depth, manner)
+local function sorted_names(value)
+  local names = {}
+  for name in pairs(value) do names[#names + 1] = name end
+  table.sort(names, before)
+  return names
 end
 
--- Returns what is wrong, with its place, when the value can't be written.
-function write(value, out, depth, manner)
+local shapes = setmetatable({}, { __mode = "k" }) -- metatable → fields, as { name =, optional = }
+local Raw_mt = { __name = "omni.json.raw" }
+
+-- Returns the fields of a shape that a value has.
+local function names_of_shape(value, fields)
+  local names = {}
+  for _, field in ipairs(fields) do
+    if value[field.name] ~= nil or not field.optional then names[#names + 1] = field.name end
+  end
+  return names
+end
+
+local function write_table(value, out, depth, options)
+  if options.canonical then
+    if #value > 0 then return write_array(value, out, depth, options) end
+    return write_object(value, sorted_names(value), out, depth, options)
+  end
+  if depth > most_depth then return trouble("is nested too deeply") end
+  local mt = getmetatable(value)
+  if mt == Raw_mt then
+    out[#out + 1] = value.text
+    return nil
+  end
+  local fields = mt and shapes[mt]
+  if fields then return write_object(value, names_of_shape(value, fields), out, depth, options) end
+  local kind, why = kind_of(value)
+  if not kind then return trouble(why) end
+  if kind == "empty" then kind = options.empty end
+  if kind == "array" then return write_array(value, out, depth, options) end
+  return write_object(value, sorted_names(value), out, depth, options)
+end
+
+local function write_string(value, out, options)
+  local specials = options.canonical and '[\0-\31"\\]' or '[\0-\31"\\\127]'
+  if not options.canonical and not utf8.len(value) then
+    if not options.repair then return trouble("must be valid UTF-8") end
+    value = repaired(value)
+  end
+  value = value:gsub(specials, escaped)
+  if options.printed and value:find "[\xC2\xD8\xE2]" then
+    for _, pattern in ipairs(misleading) do value = value:gsub(pattern, escaped_code) end
+  end
+  out[#out + 1] = '"' .. value .. '"'
+end
+
+-- Returns a problem, with its place, when the value can't be written.
+function write_value(value, out, depth, options)
   local kind = type(value)
-  if kind == "table" then
-    return write_table(value, out, depth, manner)
-  elseif kind == "string" then
-    if not utf8.len(value) then
-      if not manner.repair then return trouble("must be valid UTF-8") end
-      value = repaired(value)
-    end
-    value = value:gsub('[\0-\31"\\\127]', escaped)
-    if manner.printed and value:find "[\xC2\xD8\xE2]" then
-      for _, pattern in ipairs(misleading) do value = value:gsub(pattern, escaped_code) end
-    end
-    out[#out + 1] = '"' .. value .. '"'
-  elseif kind == "number" then
+  if kind == "table" then return write_table(value, out, depth, options) end
+  if kind == "string" then return write_string(value, out, options) end
+  if kind == "number" then
     local text = number(value)
     if not text then return trouble("must be a finite number") end
     out[#out + 1] = text
@@ -176,36 +214,171 @@ function write(value, out, depth, manner)
   end
 end
 
----Writes a value as JSON, objects with their names in order.
----@param value any  a table whose metatable has `__tojson(value, out, put)` writes itself: texts to the end of `out`, other values by
----  `put(value)`, and returns what that returns
----@param manner { empty: "array"|"object", repair?: boolean, printed?: boolean }  empty: what an empty table is that isn't marked;
----  repair: bytes that aren't UTF-8 become U+FFFD instead of being refused; printed: for a terminal, on which C1 controls and bidi controls
----  must not come as they are
+---@class omni.json.Options
+---@field empty "array"|"object"  what an empty table without a mark becomes
+---@field repair? boolean   replace bytes that aren't UTF-8 by U+FFFD instead of refusing them
+---@field printed? boolean  escape the characters that mislead a terminal
+---@field canonical? boolean  the form of digests (`canonical`)
+
+---Writes a value as JSON. The names of an object are sorted by their bytes; those of a shape keep its order.
+---@param value any
+---@param options omni.json.Options
 ---@return string|nil json
 ---@return { why: string, place: string }|nil problem  place: ".video_list[1].url"; "" for the value itself
-local function text_of(value, manner)
+local function write(value, options)
   local out = {}
-  local problem = write(value, out, 0, manner)
+  local problem = write_value(value, out, 0, options)
   if problem then return nil, problem end
   return table.concat(out)
 end
 
-local as_object <const> = { empty = "object" }
+local for_service <const> = { empty = "object" }
 
----Writes a value as JSON for the service. An empty table is an object, unless it is marked as an array.
+---Writes a value as JSON for the service. An empty table without a mark is an object.
 ---@param value any
----@param name string  what the value is called in an error
+---@param name string  the value's name in an error
 ---@return string|nil json
 ---@return omni.Error|nil err  code "invalid_input", with the `field` that can't be sent
 local function encode(value, name)
-  local text, problem = text_of(value, as_object)
+  local text, problem = write(value, for_service)
   if text then return text end
   local field = name .. problem.place
   return nil, err.new { code = "invalid_input", field = field, message = field .. ": " .. problem.why }
 end
 
+local function write_or_raise(value, options)
+  local text, problem = write(value, options)
+  return text or error("JSON" .. problem.place .. ": " .. problem.why, 0)
+end
+
+local for_text <const> = { empty = "array", repair = true }
+
+---Writes a value as JSON, for answers and files of our own. An empty table without a mark is an array. Raises for what JSON can't hold.
+---@param value any
+---@return string
+local function text(value) return write_or_raise(value, for_text) end
+
+local for_terminal <const> = { empty = "array", repair = true, printed = true }
+
+---Writes a value as `text` does, without characters that mislead a terminal.
+---@param value any
+---@return string
+local function printed(value) return write_or_raise(value, for_terminal) end
+
+local for_digests <const> = { canonical = true }
+
+---Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {}
+---for every empty table. The identity of a scene is such a digest, so a change here would make every scene of every board a new one.
+---@param value any  a value that `encode` accepts
+---@return string
+local function canonical(value) return write_or_raise(value, for_digests) end
+
+---Returns a function that marks a table as an object with these fields, written in this order. A field that is nil becomes null; one
+---whose name ends in "?" is left out.
+---@param fields string[]
+---@return fun(object: table): table
+local function shape(fields)
+  local mt, order = { __name = "omni.json.shape" }, {}
+  for i, field in ipairs(fields) do
+    order[i] = { name = field:match("^[^?]+"), optional = field:find("?", 1, true) ~= nil }
+  end
+  shapes[mt] = order
+  return function(value) return setmetatable(value, mt) end
+end
+
+---Marks JSON text to be written as it is.
+---@param json string
+local function raw(json)
+  return setmetatable({ text = json }, Raw_mt)
+end
+
+-- --- reading
+
+-- Returns the place of the closing quote of a string that begins at `at`.
+local function string_end(json, at)
+  at = json:find('["\\]', at + 1)
+  while json:sub(at, at) == "\\" do at = json:find('["\\]', at + 2) end
+  return at
+end
+
+-- Puts a random sign into each empty array. The decoder makes the same empty table of [] and {}.
+local function with_signs(json, sign)
+  local parts, from, at = {}, 1, json:find('["%[]')
+  while at do
+    local to = json:byte(at) == 34 and string_end(json, at) or json:match("^%[%s*()%]", at)
+    if to and json:byte(at) == 91 then
+      parts[#parts + 1] = json:sub(from, at) .. '"' .. sign .. '"'
+      from = to
+    end
+    at = json:find('["%[]', (to or at) + 1)
+  end
+  return table.concat(parts) .. json:sub(from)
+end
+
+-- Makes whole numbers integers and marks empty tables.
+local function settled(value, sign)
+  if type(value) == "number" then return math.tointeger(value) or value end
+  if type(value) ~= "table" then return value end
+  if next(value) == nil then return object(value) end
+  if sign and value[1] == sign and #value == 1 then return array() end
+  for key, item in pairs(value) do
+    if type(item) == "table" or math.type(item) == "float" then value[key] = settled(item, sign) end
+  end
+  return value
+end
+
+---Reads JSON. null becomes `json.null`, whole numbers become integers, and empty tables are marked (`mark_of`).
+---@param json string
+---@return any|nil value
+---@return string|nil message
+local function decode(json)
+  if json:find("\0", 1, true) then return nil, "it holds a zero byte" end
+  if not utf8.len(json) then return nil, "it isn't UTF-8" end
+  local value, problem = core.decode(json)
+  if value == nil then return nil, problem end
+  if not json:find "%[%s*%]" then return settled(value) end
+  local sign = core.token(16)
+  return settled(assert(core.decode(with_signs(json, sign))), sign)
+end
+
+-- Returns the place of the last byte of a value that begins at `at`, in valid JSON.
+local function value_end(json, at)
+  local sign = json:sub(at, at)
+  if sign == '"' then return string_end(json, at) end
+  if sign ~= "{" and sign ~= "[" then return json:find("[%s,}%]]", at) - 1 end
+  local depth = 0
+  repeat
+    if sign == '"' then
+      at = string_end(json, at)
+    else
+      depth = depth + ((sign == "{" or sign == "[") and 1 or -1)
+      if depth == 0 then return at end
+    end
+    at = json:find('["%[%]{}]', at + 1)
+    sign = json:sub(at, at)
+  until false
+end
+
+---Returns the text of each field of an object, as it was written. Of several fields with one name it returns the last, as the decoder.
+---@param json string  valid JSON of an object
+---@return table<string, string>
+local function members(json)
+  local texts = {}
+  local at = json:find("{", 1, true) + 1
+  while true do
+    at = json:find("[^%s,]", at)
+    if json:sub(at, at) == "}" then return texts end
+    local key_end = value_end(json, at)
+    local key = core.decode("[" .. json:sub(at, key_end) .. "]")[1]
+    local from = json:find("[^%s:]", key_end + 1)
+    local to = value_end(json, from)
+    texts[key] = json:sub(from, to)
+    at = to + 1
+  end
+end
+
 return {
-  array = array, object = object, mark_of = mark_of, mark_like = mark_like, kind_of = kind_of,
-  encode = encode, number = number, text_of = text_of, null = null, most_depth = most_depth,
+  array = array, object = object, mark_of = mark_of, mark_like = mark_like, kind_of = kind_of, null = null, most_depth = most_depth,
+  write = write, encode = encode, text = text, printed = printed, canonical = canonical, number = number, shape = shape, raw = raw,
+  decode = decode, members = members,
 }

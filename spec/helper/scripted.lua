@@ -12,7 +12,7 @@ local scripted = {}
 local headers <const> = { ["Content-Type"] = "application/json" }
 
 local function body_of(status, data)
-  return assert(json.text_of({ code = status, message = status == 200 and "success" or "no", data = data }, { empty = "array" }))
+  return assert(json.write({ code = status, message = status == 200 and "success" or "no", data = data }, { empty = "array" }))
 end
 
 ---Calls `body(client, asked, server)` in the loop; `asked` lists the requests: "GET /path?query".

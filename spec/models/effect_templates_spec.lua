@@ -155,7 +155,7 @@ describe("a page of templates that can't be had", function()
   it("or has nothing that could be a list, or two, raises it, too", function()
     for _, data in ipairs { 5, { name = "x" }, { a = { 1 }, b = { 2 } }, { templates = "x" } } do
       scripted.open(function()
-        return json.text_of({ code = 200, message = "success", data = data }, { empty = "array" })
+        return json.write({ code = 200, message = "success", data = data }, { empty = "array" })
       end, function(client)
         local fine, problem = pcall(collect, client, { platform = "kling" })
         assert.is_false(fine)

@@ -34,7 +34,7 @@ local function of(...)
 end
 
 -- A whole answer, for data that is a string.
-local function envelope(data) return assert(json.text_of({ code = 200, message = "success", data = data }, { empty = "array" })) end
+local function envelope(data) return assert(json.write({ code = 200, message = "success", data = data }, { empty = "array" })) end
 
 local function image(i) return ("https://example.com/%d.png"):format(i) end
 

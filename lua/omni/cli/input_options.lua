@@ -94,7 +94,7 @@ local function from_json(name)
   local text = read_text(name)
   local what = name == "-" and "stdin" or shown(name)
   if not text:find "%S" then wrong("--input: %s is empty; a JSON object is due", what) end
-  local tree, why = require("omni.sandbox.json").decode(text)
+  local tree, why = require("omni.json").decode(text)
   if tree == nil then wrong("--input: %s isn't JSON: %s", what, require("omni.core").clean(why, 200)) end
   if not text:find "^%s*{" then wrong("--input: %s holds no JSON object", what) end
   local folder = name ~= "-" and name:match "^(.*)/[^/]*$" or nil
@@ -109,7 +109,7 @@ local function set(tree, word)
   local name, text = word:match "^([^=]+)=(.*)$"
   if not name then wrong("--set: NAME=VALUE is due, not %s", shown(word)) end
   if ("." .. name .. "."):find("..", 1, true) then wrong("--set: a name is missing in %s", shown(name)) end
-  local value = require("omni.sandbox.json").decode(text)
+  local value = require("omni.json").decode(text)
   if value == nil then value = text end
   local steps = {}
   for step in name:gmatch "[^.]+" do steps[#steps + 1] = step end

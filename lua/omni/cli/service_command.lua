@@ -51,11 +51,11 @@ local Call_mt = { __name = "omni.cli.call", __index = Call_methods }
 ---@param values table
 function Call_methods:event(name, values)
   if not self.given.json then return end
-  local json = require "omni.sandbox.json"
+  local json = require "omni.json"
   local shape = json.shape(table.move(fields[name], 1, #fields[name], 3, { "event", "time" }))
   values.event, values.time = name, os.time()
   values.error = values.error and require("omni.cli.view.run_progress").problem_of(values.error)
-  io.stdout:write(json.encode_printed(shape(values)), "\n")
+  io.stdout:write(json.printed(shape(values)), "\n")
   io.stdout:flush()
 end
 

@@ -25,7 +25,7 @@ end
 
 local function shown(value)
   if value == nil then return "none" end
-  local text = type(value) == "table" and json.text_of(value, { empty = "object", repair = true }) or core.format("%s", value)
+  local text = type(value) == "table" and json.write(value, { empty = "object", repair = true }) or core.format("%s", value)
   if math.type(value) == "float" and math.tointeger(value) then text = ("%d"):format(value) end
   return core.clean(text, SHOWN)
 end

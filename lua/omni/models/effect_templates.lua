@@ -57,7 +57,7 @@ local function turn(self)
   local list = list_of(data)
   if not list then error(err.new { code = "bad_answer", message = "the answer holds no page of templates" }, 0) end
   self.page = self.values.page
-  local text = json.text_of(list, { empty = "array", repair = true })
+  local text = json.write(list, { empty = "array", repair = true })
   if #list == 0 or text and text == self.text then return false end
   self.list, self.at, self.text, self.count = list, 0, text, self.count + #list
   local total = total_of(data)

@@ -3,7 +3,7 @@
 
 local credentials = require "omni.client.credentials"
 local inputs = require "omni.models.input_rules"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 
 local most_keys <const> = 1000
 

@@ -5,7 +5,7 @@
 -- Takes omni.loop and omni.post by name: a fiber waits for each task's end, and what it sends carries no key.
 
 local core = require "omni.core"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local loop = require "omni.loop"
 local payload = require "omni.sandbox.task_payload"
 local post = require "omni.http.webhook"
@@ -48,7 +48,7 @@ local Callbacks_mt = { __name = "omni.sandbox.callbacks", __index = Callbacks_me
 
 local function text_of(plan, object)
   if plan.wrapped then object = payload.envelope { code = 200, message = "success", data = object } end
-  return json.encode(object)
+  return json.text(object)
 end
 
 local function truth(plan)

@@ -78,7 +78,7 @@ end
 
 ---Checks an input as the model's service does.
 ---@param row omni.sandbox.Model
----@param input table  as sandbox/json.lua reads it: what is empty says whether it is an array
+---@param input table  as json.decode returns it, so that its empty tables are marked
 ---@return table|nil copy
 ---@return string|nil message  it begins with the field
 local function check(row, input)

@@ -3,7 +3,7 @@
 
 local catalogue = require "omni.sandbox.catalogue"
 local effects = require "omni.sandbox.effect_templates"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local reply = require "omni.sandbox.response"
 
 local most_of_page <const>, usual_of_page <const> = 50, 20

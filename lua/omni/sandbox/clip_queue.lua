@@ -2,7 +2,7 @@
 -- The sandbox's clips: drawn once a spec, two at a time, in the order in which they were asked for; kept in one directory.
 
 local core = require "omni.core"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local loop = require "omni.loop"
 local random = require "omni.sandbox.random"
 
@@ -17,7 +17,7 @@ local function name_of(spec, seed)
   if type(video) == "table" then
     for _, key in ipairs { "url", "start", "ends" } do parts[#parts + 1] = key .. "=" .. tostring(video[key]) end
   end
-  local text = json.encode(parts)
+  local text = json.text(parts)
   return ("%016x%016x.%s"):format(random.hash(text, 1), random.hash(text, 2), spec.image or "mp4")
 end
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The sandbox's effect templates: the same ones each time, more or fewer a platform.
 
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 
 local verbs = { "hug", "kiss", "dance", "fly", "melt", "freeze", "bloom", "spin", "shrink", "grow", "wave", "float" }
 local things = { "lighthouse", "boat", "keeper", "storm", "gull", "lamp" }

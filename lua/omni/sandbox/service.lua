@@ -5,7 +5,7 @@ local accounts = require "omni.sandbox.accounts"
 local faults = require "omni.sandbox.faults"
 local files = require "omni.sandbox.file_response"
 local jobs = require "omni.sandbox.task_calls"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local listings = require "omni.sandbox.catalogue_calls"
 local payload = require "omni.sandbox.task_payload"
 local reply = require "omni.sandbox.response"
@@ -26,11 +26,11 @@ local function balance(_, request)
 end
 
 local function ledger(self)
-  return { status = 200, body = json.encode(self.tasks:ledger()) }
+  return { status = 200, body = json.text(self.tasks:ledger()) }
 end
 
 local function callbacks(self)
-  return { status = 200, body = json.encode(self:sent()) }
+  return { status = 200, body = json.text(self:sent()) }
 end
 
 local function advance(self, request)
@@ -129,7 +129,7 @@ end
 local function finish(response)
   response.headers = response.headers or {}
   local envelope = response.errors and payload.invalid or payload.envelope
-  response.body = response.body or json.encode(envelope {
+  response.body = response.body or json.text(envelope {
     code = response.code, message = response.message, errors = response.errors, data = response.data,
   })
   response.headers["Content-Type"] = response.headers["Content-Type"] or "application/json"

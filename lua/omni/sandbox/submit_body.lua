@@ -6,7 +6,7 @@
 local catalogue = require "omni.sandbox.catalogue"
 local core = require "omni.core"
 local inputs = require "omni.models.input_rules"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local price = require "omni.sandbox.price"
 
 ---Reads a body: its members decoded, and their texts. What is wrong with it is kept for later.

@@ -2,7 +2,7 @@
 -- The sandbox's calls that make and tell of tasks. Each: (service, request) → response.
 
 local faults = require "omni.sandbox.faults"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local reply = require "omni.sandbox.response"
 local stored = require "omni.sandbox.stored_files"
 local wanted_of = require "omni.sandbox.submit_body"
@@ -28,7 +28,7 @@ end
 local function objection(self, account, wanted)
   if wanted.credits > account.balance then
     return reply.refuse(402, ("not enough credits: this task costs %s, the balance is %s"):format(
-      json.encode(wanted.credits), json.encode(account.balance)), nil, balance_object { balance = account.balance })
+      json.text(wanted.credits), json.text(account.balance)), nil, balance_object { balance = account.balance })
   end
   if account.in_flight and self.accounts:count(account, self.tasks) >= account.in_flight then
     return reply.refuse(500, "Internal Error") -- all that the service is known to say of it

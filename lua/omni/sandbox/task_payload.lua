@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What the service says of a task: in the answer to a query, and in a callback.
 
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 
 local task_object = json.shape {
   "task_id", "provider", "model_version", "status", "param", "create_at", "complete_at", "duration_s", "credits", "result", "source",

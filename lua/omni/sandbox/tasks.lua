@@ -2,7 +2,7 @@
 -- The sandbox's tasks and its charge ledger. A task's state is worked out from the clock when it is asked for: nothing
 -- runs meanwhile, but for those that have a callback_url (callbacks.lua).
 
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local payload = require "omni.sandbox.task_payload"
 local random = require "omni.sandbox.random"
 

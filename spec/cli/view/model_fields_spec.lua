@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- A model's schema as rows: { field, type, "yes" or "", default, { allowed, description } }.
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local rows_of = require("omni.cli.view.model_fields").rows_of
 
 local function rows(text, required)

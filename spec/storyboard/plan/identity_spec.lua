@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- What makes a scene the same: what is paid for again after a change to a board, and what isn't.
-local canonical = require "omni.storyboard.plan.canonical_json"
+local canonical = require("omni.json").canonical
 local core = require "omni.core"
 local env = require "helper.env"
 local err = require "omni.error"

@@ -15,7 +15,7 @@ local function row_of(one, play)
 end
 
 local function show(called)
-  local key_shape = require("omni.sandbox.json").shape { "key", "balance?", "error?" }
+  local key_shape = require("omni.json").shape { "key", "balance?", "error?" }
   local text, play, problem_of = require "omni.cli.view.text", called.client.play, require("omni.cli.view.run_progress").problem_of
   local keys = called.client:balances()
   local sum, failed, listed = 0, false, {}

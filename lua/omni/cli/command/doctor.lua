@@ -33,10 +33,10 @@ local function writer()
 end
 
 local function write_json(findings, code)
-  local json = require "omni.sandbox.json"
+  local json = require "omni.json"
   local shape, list = json.shape { "check", "state", "text", "hint?" }, {}
   for i, finding in ipairs(findings) do list[i] = shape(finding) end
-  io.stdout:write(json.encode_printed(json.shape { "event", "time", "version", "exit", "checks" } {
+  io.stdout:write(json.printed(json.shape { "event", "time", "version", "exit", "checks" } {
     event = "doctor", time = os.time(), version = require "omni.version", exit = code, checks = list,
   }), "\n")
 end

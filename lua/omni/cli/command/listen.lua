@@ -30,13 +30,13 @@ local function line_of(event)
 end
 
 local function writer(given)
-  local json = require "omni.sandbox.json"
+  local json = require "omni.json"
   local shape = json.shape { "event", "time", "url?", "task_id?", "scene?", "state?", "status?", "error?" }
   local problem_shape = json.shape { "code", "message" }
   return function(event)
     if given.json then
       local bad = event.error
-      io.stdout:write(json.encode_printed(shape {
+      io.stdout:write(json.printed(shape {
         event = event.event, time = os.time(), url = event.url, task_id = event.task_id, scene = event.scene, state = event.state,
         status = event.status, error = bad and problem_shape { code = bad.code, message = bad.message },
       }), "\n")

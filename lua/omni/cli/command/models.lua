@@ -81,7 +81,7 @@ local function show_one(called)
   called:event("model", { model = model })
   if called.given.schema then
     if schema then
-      io.stdout:write(require("omni.sandbox.json").encode_printed(schema), "\n")
+      io.stdout:write(require("omni.json").printed(schema), "\n")
       return 0
     end
     called:say "the service tells no schema of this model"

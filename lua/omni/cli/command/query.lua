@@ -13,7 +13,7 @@ end
 -- What the service said, as it came: [] isn't {}. The path of the callback URL is left out: it holds a secret, by which whoever has it
 -- could send callbacks.
 local function raw_of(task)
-  local raw = require("omni.sandbox.json").decode(require("omni.text").unmarked(task.answer)).data
+  local raw = require("omni.json").decode(require("omni.text").unmarked(task.answer)).data
   local param = type(raw.param) == "table" and raw.param or {}
   if type(param.callback_url) == "string" then
     local host = param.callback_url:match "^%a+://[^/?#]*"

@@ -56,7 +56,7 @@ local function random_integer() return math.tointeger(tonumber("0x" .. require("
 
 -- What is POSTed, and the id of the task that it names, if it does.
 local function body_of(given)
-  local kind, json, payload = kinds[given.kind], require "omni.sandbox.json", require "omni.sandbox.task_payload"
+  local kind, json, payload = kinds[given.kind], require "omni.json", require "omni.sandbox.task_payload"
   if kind.body then return kind.body() end
   local id, now = given.task_id or require("omni.sandbox.random").uuid(random_integer), os.time()
   local final = kind.status == "success" or kind.status == "failed"
@@ -67,7 +67,7 @@ local function body_of(given)
     media = kind.media or { given.media or "https://example.com/clip.mp4" }, reason = "omni trigger says so",
   }
   if given.wrapped then object = payload.envelope { code = 200, message = "success", data = object } end
-  local text = json.encode(object)
+  local text = json.text(object)
   return text .. (" "):rep((kind.pad or 0) - #text), id
 end
 
@@ -82,11 +82,11 @@ local function write_line(event)
 end
 
 local function write_json(event)
-  local json = require "omni.sandbox.json"
+  local json = require "omni.json"
   local bad = event.error
   event.error = bad and json.shape { "code", "message" } { code = bad.code, message = require("omni.cli.view.text").clean(bad.message) }
   local shape = json.shape { "event", "time", "kind", "task_id?", "status?", "seconds", "said?", "error?" }
-  io.stdout:write(json.encode_printed(shape(event)), "\n")
+  io.stdout:write(json.printed(shape(event)), "\n")
   io.stdout:flush()
 end
 

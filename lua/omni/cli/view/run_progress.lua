@@ -31,7 +31,7 @@
 --   status       of `omni status`: see cli/command/status.lua
 -- `error` is {code, message, status, task_id, task_status, field, balance, hint}; the codes stand in docs/errors.md.
 
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local live = require "omni.cli.view.live_progress"
 local text = require "omni.cli.view.text"
 
@@ -92,7 +92,7 @@ local function write_json(out, event)
       if type(holder[name]) == "table" then holder[name] = copy(holder[name], spent_shape) end
     end
   end
-  out:write(json.encode_printed(object), "\n")
+  out:write(json.printed(object), "\n")
   out:flush()
 end
 

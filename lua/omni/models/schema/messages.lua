@@ -32,7 +32,7 @@ end
 local function word(value)
   if type(value) == "string" then return (core.clean(value, shown_bytes)) end
   if type(value) ~= "table" then return shown(value) end
-  return (core.clean(json.text_of(value, { empty = "array", repair = true }) or "a table", shown_bytes))
+  return (core.clean(json.write(value, { empty = "array", repair = true }) or "a table", shown_bytes))
 end
 
 ---"a", "a or b", "a, b or c".

@@ -130,7 +130,7 @@ end
 local function twice(walk, value, place)
   local seen = {}
   for i, item in ipairs(value) do
-    local text = json.text_of(item, { empty = "array" }) or "" -- an asset is a table, too
+    local text = json.write(item, { empty = "array" }) or "" -- an asset is a table, too
     walk:spend(1 + #text // 8)
     if seen[text] then
       local first = asset.place_of(place, seen[text])

@@ -3,9 +3,9 @@
 -- that it builds on, and its take. Names, places, order, paths and signatures of URLs are no part of it.
 
 local asset = require "omni.client.placeholder"
-local canonical = require "omni.storyboard.plan.canonical_json"
 local core = require "omni.core"
 local err = require "omni.error"
+local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
 local VERSION <const> = 1 -- of the form; another one makes every scene a new one
@@ -49,7 +49,7 @@ local function form_of(scene, known, digest)
     return { [part.kind] = below.identity }
   end)
   if not input then return nil, problem end
-  return canonical { version = VERSION, model = scene.model, input = without_signatures(input) }
+  return json.canonical { version = VERSION, model = scene.model, input = without_signatures(input) }
 end
 
 ---Says of each scene of a board what makes it the same. Files are asked for once each.

@@ -5,7 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
-local json = require "omni.sandbox.json"
+local json = require "omni.json"
 local posters = require "omni.storyboard.run.thumbnails"
 local tell = require "omni.storyboard.run.report_data"
 
@@ -40,7 +40,7 @@ local function identity_of(run, clips)
     audio_digest, problem = run.ledger:digest(audio.path)
     if not audio_digest then return nil, problem end
   end
-  return core.sha256(json.encode(identity_shape {
+  return core.sha256(json.text(identity_shape {
     recipe = film.recipe, clips = digests, transition = transition.name, seconds = transition.seconds,
     audio = audio_digest, volume = audio.volume, clips_volume = audio.clips,
   }))

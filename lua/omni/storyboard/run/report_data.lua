@@ -2,9 +2,9 @@
 -- What the report is told of a run: the plan, what came of it, and what the ledger knows of each scene.
 
 local asset = require "omni.client.placeholder"
-local canonical = require "omni.storyboard.plan.canonical_json"
 local accounts = require "omni.client.submit_record"
 local core = require "omni.core"
+local json = require "omni.json"
 local paths = require "omni.file.path"
 
 -- A path as seen from the report, which lies beside `media`.
@@ -28,7 +28,7 @@ local function input_fields(scene)
   table.sort(names)
   for index, name in ipairs(names) do
     local shown = asset.map(scene.input[name], shown_asset)
-    local text = type(shown) == "table" and canonical(shown) or tostring(shown)
+    local text = type(shown) == "table" and json.canonical(shown) or tostring(shown)
     fields[index] = { name, core.clean(text, 2000) }
   end
   return fields
