@@ -84,7 +84,7 @@ $(B)/lib/omni/core.so: $(CORE:%=$(B)/obj/%.o)
 $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
 	@$(call say,link,$@)
-	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR) $(GNUTLS_LIBDIR)) -lmicrohttpd -lgnutls -lm
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR) $(GNUTLS_LIBDIR)) -lmicrohttpd -lgnutls -lm -lpthread
 
 $(B)/lib/omni/ledger_sqlite.so: $(LEDGER:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
@@ -148,7 +148,7 @@ PARSER   := csrc/core/url.c csrc/core/task.c csrc/core/envelope.c csrc/core/inpu
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
-	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) csrc/shared/file.c csrc/shared/descriptor.c -o build/fuzz/task $(FUZZ_LIBS)
+	$(FUZZ_CC) spec/fuzz/task_fuzz.c $(PARSER) $(SHARED:%=csrc/%.c) -o build/fuzz/task $(FUZZ_LIBS)
 	$(FUZZ_CC) spec/fuzz/listener_fuzz.c $(LISTENER:%=csrc/%.c) $(PARSER) -o build/fuzz/listener $(FUZZ_LIBS) -lmicrohttpd -lgnutls
 	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds

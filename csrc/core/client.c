@@ -6,8 +6,9 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "shared/argument.h"
 #include "core/core_parts.h"
+#include "shared/argument.h"
+#include "shared/class.h"
 #include "shared/descriptor.h"
 
 #define CLIENT "omni.http"
@@ -104,11 +105,6 @@ static int client_network(lua_State *L) {
 
 static int client_pollfd(lua_State *L) {
   lua_pushinteger(L, client_check(L)->pool.readiness);
-  return 1;
-}
-
-static int client_events(lua_State *L) {
-  lua_pushliteral(L, "r");
   return 1;
 }
 
@@ -269,7 +265,7 @@ static int exchange_close(lua_State *L) {
 }
 
 
-static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events", client_events},     {"timeout", client_timeout},
+static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events", class_events_read},     {"timeout", client_timeout},
                                           {"step", client_step},       {"finished", client_finished}, {"busy", client_busy},
                                           {"running", client_running}, {"owners", client_owners},     {"close", client_close},
                                           {"trust", client_trust},     {"network", client_network},   {"__gc", client_close},
@@ -281,22 +277,12 @@ static const luaL_Reg exchange_methods[] = {{"result", exchange_result}, {"done"
                                             {"sends", exchange_sends},   {"close", exchange_close}, {"__close", exchange_close},
                                             {NULL, NULL}};
 
-static void make_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *more) {
-  luaL_newmetatable(L, name);
-  luaL_setfuncs(L, methods, 0);
-  if (more) luaL_setfuncs(L, more, 0);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
 void client_open(lua_State *L) {
-  luaL_newmetatable(L, LOCK);
-  lua_pushcfunction(L, unlock);
-  lua_setfield(L, -2, "__close");
-  lua_pop(L, 1);
-  make_class(L, CLIENT, client_methods, client_verbs);
-  make_class(L, EXCHANGE, exchange_methods, NULL);
+  static const luaL_Reg lock_methods[] = {{"__close", unlock}, {NULL, NULL}};
+  class_add(L, LOCK, lock_methods);
+  class_add(L, CLIENT, client_methods);
+  class_add(L, CLIENT, client_verbs);
+  class_add(L, EXCHANGE, exchange_methods);
   lua_pushcfunction(L, open_client);
   lua_setfield(L, -2, "client");
 }

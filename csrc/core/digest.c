@@ -6,8 +6,6 @@
 #include <lua.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,11 +16,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shared/argument.h"
 #include "core/core_parts.h"
+#include "core/system.h"
+#include "shared/argument.h"
+#include "shared/class.h"
 #include "shared/descriptor.h"
 #include "shared/file.h"
-#include "core/system.h"
+#include "shared/thread.h"
 
 #define DIGEST "omni.digest"
 
@@ -127,13 +127,9 @@ static bool open_file(job *j, const char *path) {
 // False with the problem noted.
 static bool start(job *j) {
   int error = 0;
-  sigset_t all, before; // signals are for the thread that runs Lua
-  sigfillset(&all);
   posix_fadvise(j->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
   if ((j->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) >= 0) {
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&j->thread, NULL, work, j);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    error = thread_start(&j->thread, work, j);
     j->running = error == 0;
   } else {
     error = errno;
@@ -176,12 +172,6 @@ static int pollfd(lua_State *L) {
   return 1;
 }
 
-static int events(lua_State *L) {
-  check(L);
-  lua_pushliteral(L, "r");
-  return 1;
-}
-
 static int timeout(lua_State *L) {
   check(L);
   lua_pushnil(L);
@@ -218,7 +208,7 @@ static int close_it(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", events},  {"timeout", timeout},  {"step", step},  {"result", result},
+static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", class_events_read},  {"timeout", timeout},  {"step", step},  {"result", result},
                                    {"close", close_it}, {"__close", close_it}, {"__gc", close_it}, {NULL, NULL}};
 
 // token(bytes) → so many random bytes of the system's, as hexadecimal digits
@@ -242,11 +232,7 @@ static int same(lua_State *L) {
 }
 
 void digest_open(lua_State *L) {
-  luaL_newmetatable(L, DIGEST);
-  luaL_setfuncs(L, methods, 0);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  class_add(L, DIGEST, methods);
   lua_pushcfunction(L, sha256);
   lua_setfield(L, -2, "sha256");
   lua_pushcfunction(L, make);

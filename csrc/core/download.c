@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +13,7 @@
 #include <unistd.h>
 
 #include "shared/file.h"
+#include "shared/thread.h"
 
 enum { IDLE, FINISHING, FINISHED, ABANDONED };
 
@@ -142,12 +141,8 @@ bool download_finish(download *file, int wake, bool replace) {
   file->replace = replace;
   if ((file->wake = fcntl(wake, F_DUPFD_CLOEXEC, 3)) < 0) return false;
   atomic_store(&file->state, FINISHING);
-  sigset_t all, before; // signals are for the thread that runs Lua
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
-  int error = pthread_create(&thread, NULL, finish, file);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int error = thread_start(&thread, finish, file);
   if (error) {
     atomic_store(&file->state, IDLE);
     errno = error;

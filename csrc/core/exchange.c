@@ -19,25 +19,12 @@ enum {
 
 // --- called by libcurl
 
-static bool append(easy_slot *slot, const char *bytes, size_t length) {
-  if (slot->room - slot->length < length) {
-    size_t room = slot->room ? slot->room : 4096;
-    while (room - slot->length < length) room *= 2;
-    char *answer = realloc(slot->answer, room);
-    if (!answer) return false;
-    slot->answer = answer, slot->room = room;
-  }
-  memcpy(slot->answer + slot->length, bytes, length);
-  slot->length += length;
-  return true;
-}
-
 // Bytes are counted as they arrive, after decompression: neither a missing Content-Length nor a compressed bomb passes.
 static size_t on_answer(char *bytes, size_t one, size_t length, void *argument) {
   exchange *x = ((easy_slot *)argument)->exchange;
   (void)one;
-  x->too_large = length > x->settings->max_bytes - x->slot->length;
-  return !x->too_large && append(x->slot, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
+  x->too_large = length > x->settings->max_bytes - x->slot->body.length;
+  return !x->too_large && buffer_append(&x->slot->body, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 static bool count_header(exchange *x, size_t length) {
@@ -149,9 +136,9 @@ static size_t on_media(char *bytes, size_t one, size_t length, void *argument) {
 // Of what is said to an upload or a post only the beginning is kept, for people.
 static size_t on_said(char *bytes, size_t one, size_t length, void *argument) {
   easy_slot *slot = argument;
-  size_t room = MAX_SAID - slot->length;
+  size_t room = MAX_SAID - slot->body.length;
   (void)one;
-  return count_header(slot->exchange, length) && append(slot, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
+  return count_header(slot->exchange, length) && buffer_append(&slot->body, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 static size_t on_read(char *to, size_t one, size_t room, void *argument) {
@@ -270,7 +257,7 @@ bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(easy_slot *slo
   if (is_foreign(x->kind)) SET(CURLOPT_HTTPHEADER, x->own_headers);
   if (x->kind == UPLOAD) SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_size(x->source));
 #undef SET
-  slot->length = 0;
+  slot->body.length = 0;
   slot->trouble[0] = '\0';
   x->slot = slot;
   slot->exchange = x;
@@ -288,7 +275,7 @@ void exchange_finished(exchange *x, CURLcode outcome) {
 
 void slot_free(easy_slot *slot) {
   if (slot->easy) curl_easy_cleanup(slot->easy);
-  free(slot->answer);
+  buffer_free(&slot->body);
   free(slot);
 }
 

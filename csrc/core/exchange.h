@@ -12,6 +12,7 @@
 #include "core/download.h"
 #include "core/client_options.h"
 #include "core/upload.h"
+#include "shared/buffer.h"
 
 #define EXCHANGE "omni.exchange"
 
@@ -27,8 +28,7 @@ typedef struct easy_slot {
   CURL *easy;
   exchange_kind kind;
   struct exchange *exchange; // the one that runs on it
-  char *answer;
-  size_t length, room;
+  buffer body; // of the response
   void *pool; // the one that it belongs to
   char trouble[CURL_ERROR_SIZE];
 } easy_slot;

@@ -107,12 +107,13 @@ static void set_failure(lua_State *L, exchange *x) {
 // A service that repeats the key must not bring it into an error, a log or a file. A very short key is no secret, and
 // would spoil the answer.
 static void redact_key(exchange *x) {
-  if (x->slot->answer && strlen(x->settings->key) >= 8) redact(x->slot->answer, x->slot->length, x->settings->key);
+  const buffer *body = &x->slot->body;
+  if (body->length > 0 && strlen(x->settings->key) >= 8) redact(body->data, body->length, x->settings->key);
 }
 
 static bool push_answer(lua_State *L, exchange *x) {
   redact_key(x);
-  lua_pushlstring(L, x->slot->answer ? x->slot->answer : "", x->slot->length);
+  lua_pushlstring(L, x->slot->body.length ? x->slot->body.data : "", x->slot->body.length);
   int body = lua_gettop(L);
   bool fine = x->kind == QUERY ? answer_push_without_echo(L, x->status, body) : answer_push(L, x->status, body);
   if (!fine) return false;
@@ -203,12 +204,12 @@ static bool push_download(lua_State *L, exchange *x) {
 
 // What the storage said, after a colon; an empty string when it said nothing. failure_push cleans it.
 static void push_said(lua_State *L, const easy_slot *slot) {
-  if (slot->length == 0) {
+  if (slot->body.length == 0) {
     lua_pushliteral(L, "");
     return;
   }
   lua_pushliteral(L, ": ");
-  lua_pushlstring(L, slot->answer, slot->length);
+  lua_pushlstring(L, slot->body.data, slot->body.length);
   lua_concat(L, 2);
 }
 
@@ -249,7 +250,7 @@ static bool push_post(lua_State *L, exchange *x) {
   lua_createtable(L, 0, 2);
   lua_pushinteger(L, x->status);
   lua_setfield(L, -2, "status");
-  lua_pushlstring(L, x->slot->length ? x->slot->answer : "", x->slot->length);
+  lua_pushlstring(L, x->slot->body.length ? x->slot->body.data : "", x->slot->body.length);
   lua_setfield(L, -2, "text");
   return true;
 }

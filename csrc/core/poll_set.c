@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/core_parts.h"
+#include "shared/class.h"
 #include "shared/descriptor.h"
 
 enum { AT_ONCE = 64 };
@@ -105,11 +106,7 @@ static const luaL_Reg methods[] = {{"add", add},       {"remove", forget}, {"wai
                                    {"close", release}, {"__gc", release},  {"__close", release}, {NULL, NULL}};
 
 void readiness_open(lua_State *L) {
-  luaL_newmetatable(L, READINESS);
-  luaL_setfuncs(L, methods, 0);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  class_add(L, READINESS, methods);
   lua_pushcfunction(L, make);
   lua_setfield(L, -2, "readiness");
 }

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "shared/clock.h"
 #include "shared/descriptor.h"
 #include "core/signal_guard.h"
 #include "core/poll_set.h"
@@ -22,12 +22,6 @@ typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;
 } watched_fd;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 // --- the lists
 
@@ -102,7 +96,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, voi
 static int on_timer(CURLM *multi, long milliseconds, void *argument) {
   pool *p = argument;
   (void)multi;
-  p->due = milliseconds < 0 ? -1 : milliseconds == 0 ? 0 : now() + (double)milliseconds / 1000;
+  p->due = milliseconds < 0 ? -1 : milliseconds == 0 ? 0 : clock_now() + (double)milliseconds / 1000;
   return 0;
 }
 
@@ -129,7 +123,7 @@ static void give_back(pool *p, exchange *x, bool reusable) {
   easy_slot *slot = x->slot;
   x->slot = NULL;
   if (!slot) return;
-  if (!reusable || slot->room > KEPT_ROOM) {
+  if (!reusable || slot->body.capacity > KEPT_ROOM) {
     slot_free(slot);
     return;
   }
@@ -205,7 +199,7 @@ static void turn(pool *p) {
                                  (what & BROKEN ? CURL_CSELECT_ERR : 0),
                              &running);
   }
-  if (p->due >= 0 && p->due <= now()) {
+  if (p->due >= 0 && p->due <= clock_now()) {
     p->due = -1;
     curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
   }
@@ -288,7 +282,7 @@ void pool_close(pool *p) {
 double pool_timeout(const pool *p) {
   if (p->lists[DONE].first) return 0;
   if (p->due <= 0) return p->due;
-  double left = p->due - now();
+  double left = p->due - clock_now();
   return left > 0 ? left : 0;
 }
 

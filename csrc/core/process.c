@@ -17,14 +17,16 @@
 #include <sys/syscall.h>
 #endif
 
-#include "shared/ascii.h"
 #include "core/core_parts.h"
-#include "shared/descriptor.h"
-#include "core/process_output.h"
-#include "core/process.h"
 #include "core/poll_set.h"
+#include "core/process.h"
+#include "core/process_output.h"
 #include "core/spawn.h"
 #include "core/system.h"
+#include "shared/ascii.h"
+#include "shared/class.h"
+#include "shared/clock.h"
+#include "shared/descriptor.h"
 
 #define PROCESS "omni.process"
 #define BETWEEN_LOOKS 0.02 // seconds, without a pidfd
@@ -324,15 +326,9 @@ static int pollfd(lua_State *L) {
   return 1;
 }
 
-static int events(lua_State *L) {
-  check(L);
-  lua_pushliteral(L, "r");
-  return 1;
-}
-
 static int timeout(lua_State *L) {
   process *p = check(L);
-  double left = p->look_at - system_now();
+  double left = p->look_at - clock_now();
   if (p->ended || p->pidfd >= 0) lua_pushnil(L);
   else lua_pushnumber(L, left > 0 ? left : 0);
   return 1;
@@ -347,7 +343,7 @@ static int step(lua_State *L) {
     bool read_err = end ? output_read_rest(&p->err, p->readiness) : output_read(&p->err, p->readiness, AT_ONCE);
     if (!read_out || !read_err) return luaL_error(L, "not enough memory");
     p->ended = end;
-    p->look_at = system_now() + BETWEEN_LOOKS;
+    p->look_at = clock_now() + BETWEEN_LOOKS;
   }
   lua_pushboolean(L, p->ended);
   return 1;
@@ -365,9 +361,9 @@ static int result(lua_State *L) {
     lua_pushinteger(L, p->signal);
     lua_setfield(L, -2, "signal");
   }
-  output_push(L, &p->out, p->out.length);
+  output_push(L, &p->out, p->out.bytes.length);
   lua_setfield(L, -2, "stdout");
-  output_push(L, &p->err, p->err.length);
+  output_push(L, &p->err, p->err.bytes.length);
   lua_setfield(L, -2, "stderr");
   return 1;
 }
@@ -390,17 +386,13 @@ static int close_it(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"pollfd", pollfd},     {"events", events},    {"timeout", timeout},
+static const luaL_Reg methods[] = {{"pollfd", pollfd},     {"events", class_events_read},    {"timeout", timeout},
                                    {"step", step},         {"result", result},    {"read", read_output},
                                    {"kill", kill_it},      {"close", close_it},   {"__close", close_it},
                                    {"__gc", close_it},     {NULL, NULL}};
 
 void process_open(lua_State *L) {
-  luaL_newmetatable(L, PROCESS);
-  luaL_setfuncs(L, methods, 0);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  class_add(L, PROCESS, methods);
   lua_pushcfunction(L, make);
   lua_setfield(L, -2, "process");
 }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -24,20 +23,13 @@ bool output_open(output *o, int readiness, int *child) {
 
 // Makes room for one more chunk, throwing away the oldest bytes; false when there is no memory.
 static bool reserve(output *o) {
-  if (o->length > 0 && o->length >= 2 * o->max) {
-    memmove(o->bytes, o->bytes + o->length - o->max, o->max);
-    o->length = o->max;
+  buffer *b = &o->bytes;
+  if (b->length > 0 && b->length >= 2 * o->max) {
+    memmove(b->data, b->data + b->length - o->max, o->max);
+    b->length = o->max;
     if (o->unread > o->max) o->unread = o->max;
   }
-  if (o->room - o->length >= CHUNK) return true;
-  size_t room = 2 * o->room, most = 2 * o->max + CHUNK;
-  if (room < o->length + CHUNK) room = o->length + CHUNK;
-  if (room > most) room = most;
-  char *bytes = realloc(o->bytes, room);
-  if (!bytes) return false;
-  o->bytes = bytes;
-  o->room = room;
-  return true;
+  return buffer_reserve(b, CHUNK);
 }
 
 static void end(output *o, int readiness) {
@@ -50,14 +42,14 @@ static void end(output *o, int readiness) {
 bool output_read(output *o, int readiness, size_t limit) {
   while (o->fd >= 0 && limit > 0) {
     if (!reserve(o)) return false;
-    ssize_t got = read(o->fd, o->bytes + o->length, limit < CHUNK ? limit : CHUNK);
+    ssize_t got = read(o->fd, o->bytes.data + o->bytes.length, limit < CHUNK ? limit : CHUNK);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return true;
     if (got <= 0) {
       end(o, readiness);
       return true;
     }
-    o->length += (size_t)got;
+    o->bytes.length += (size_t)got;
     o->unread += (size_t)got;
     limit -= (size_t)got;
   }
@@ -73,14 +65,13 @@ bool output_read_rest(output *o, int readiness) {
 }
 
 void output_push(lua_State *L, const output *o, size_t wanted) {
-  size_t kept = o->length < o->max ? o->length : o->max;
+  size_t kept = o->bytes.length < o->max ? o->bytes.length : o->max;
   if (wanted > kept) wanted = kept;
-  lua_pushlstring(L, wanted ? o->bytes + o->length - wanted : "", wanted);
+  lua_pushlstring(L, wanted ? o->bytes.data + o->bytes.length - wanted : "", wanted);
 }
 
 void output_release(output *o, int readiness) {
   end(o, readiness);
-  free(o->bytes);
-  o->bytes = NULL;
-  o->length = o->room = o->unread = 0;
+  buffer_free(&o->bytes);
+  o->unread = 0;
 }

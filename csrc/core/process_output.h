@@ -7,11 +7,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "shared/buffer.h"
+
 // The last `max` bytes are kept; older ones may lie before them for a while, so that they are moved rarely.
 typedef struct {
   int fd; // -1: no pipe, or its end was reached
-  char *bytes;
-  size_t length, room, max;
+  buffer bytes;
+  size_t max;
   size_t unread; // how many of the last bytes were not given yet
 } output;
 

@@ -17,12 +17,13 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <wchar.h>
 
 #include "shared/argument.h"
 #include "core/core_parts.h"
+#include "shared/class.h"
+#include "shared/clock.h"
 #include "shared/file.h"
 
 // --- text
@@ -144,14 +145,8 @@ static int columns(lua_State *L) {
 
 // --- clock and terminal
 
-double system_now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
 static int now(lua_State *L) {
-  lua_pushnumber(L, system_now());
+  lua_pushnumber(L, clock_now());
   return 1;
 }
 
@@ -325,18 +320,12 @@ void system_open(lua_State *L) {
   luaL_setfuncs(L, functions, 0);
   locale_t *widths = lua_newuserdatauv(L, sizeof *widths, 0);
   *widths = (locale_t)0;
-  if (luaL_newmetatable(L, WIDTHS)) {
-    lua_pushcfunction(L, widths_release);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
+  static const luaL_Reg widths_methods[] = {{"__gc", widths_release}, {NULL, NULL}};
+  class_add(L, WIDTHS, widths_methods);
+  luaL_setmetatable(L, WIDTHS);
   lua_pushcclosure(L, columns, 1);
   lua_setfield(L, -2, "columns");
 
   static const luaL_Reg methods[] = {{"close", lock_release}, {"__gc", lock_release}, {"__close", lock_release}, {NULL, NULL}};
-  luaL_newmetatable(L, LOCK);
-  luaL_setfuncs(L, methods, 0);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  class_add(L, LOCK, methods);
 }

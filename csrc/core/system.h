@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text that is safe to show, the stamps of files, and the clock.
+// Text that is safe to show and the stamps of files.
 #ifndef OMNI_SYSTEM_H
 #define OMNI_SYSTEM_H
 
@@ -17,8 +17,5 @@ void system_clean(luaL_Buffer *out, const char *text, size_t length, size_t max_
 // change to its bytes and to its inode, in nanoseconds. Two changes within one tick of the file system's clock may share a stamp.
 enum { STAMP_SIZE = 128 };
 void system_stamp(const struct stat *status, char stamp[STAMP_SIZE]);
-
-// Seconds on a clock that never jumps.
-double system_now(void);
 
 #endif

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shared/clock.h"
 #include "shared/file.h"
 
 #ifndef LEDGER_SCHEMA // the specs bring another one, to have versions to migrate from and to
@@ -99,12 +100,6 @@ static int ask_number(base *b, const char *sql, long long *number) {
   int code = ask(b, sql, answer, sizeof answer);
   *number = strtoll(answer, NULL, 10);
   return code;
-}
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
 // --- the file
@@ -232,11 +227,11 @@ static bool take_session(base *b, request *r) {
 bool base_open(base *b, request *r) {
   if (!admit(b, r)) return false;
   // Where two programs begin a new file at once SQLite doesn't always wait by itself.
-  for (double until = now() + PATIENCE;;) {
+  for (double until = clock_now() + PATIENCE;;) {
     int code = SQLITE_OK;
     if (attempt(b, r, &code)) break;
     base_close(b);
-    if ((code & 0xFF) != SQLITE_BUSY || now() >= until) return false;
+    if ((code & 0xFF) != SQLITE_BUSY || clock_now() >= until) return false;
     nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
   }
   if (take_session(b, r)) return true;

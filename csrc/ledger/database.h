@@ -30,8 +30,8 @@ typedef struct {
 typedef struct request {
   struct request *next;
   int verb;
-  sheet given;    // a parameter's name and its value, the next one's name, ...
-  sheet found;    // the names of the columns, then the rows' values
+  values given;    // a parameter's name and its value, the next one's name, ...
+  values found;    // the names of the columns, then the rows' values
   size_t columns; // 0: no row came
   bool failed;
   char *failure; // why, for a person; NULL: there was no memory to say it in

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#include "shared/argument.h"
 #include "ledger/worker.h"
+#include "shared/argument.h"
+#include "shared/class.h"
 
 #define LEDGER "omni.ledger_sqlite"
 #define BOX "omni.ledger.request"
@@ -101,19 +102,19 @@ static void check_parameters(lua_State *L, int given, int known, const char *ver
 }
 
 // Notes the name at the index `at`, and the value behind it. Never raises.
-static void note(lua_State *L, int at, sheet *given) {
+static void note(lua_State *L, int at, values *given) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);
-  sheet_text(given, name, length);
+  values_add_text(given, name, length);
   if (lua_type(L, at + 1) == LUA_TSTRING) {
     const char *text = lua_tolstring(L, at + 1, &length);
-    sheet_text(given, text, length);
+    values_add_text(given, text, length);
   } else if (lua_isinteger(L, at + 1)) {
-    sheet_integer(given, lua_tointeger(L, at + 1));
+    values_add_integer(given, lua_tointeger(L, at + 1));
   } else if (lua_isboolean(L, at + 1)) {
-    sheet_integer(given, lua_toboolean(L, at + 1));
+    values_add_integer(given, lua_toboolean(L, at + 1));
   } else {
-    sheet_real(given, lua_tonumber(L, at + 1));
+    values_add_real(given, lua_tonumber(L, at + 1));
   }
 }
 
@@ -134,7 +135,7 @@ static int start(lua_State *L) {
   request **box = push_box(L), *r = *box = request_new((int)lua_tointeger(L, -2));
   if (!r) return luaL_error(L, "not enough memory");
   for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) note(L, lua_gettop(L) - 1, &r->given);
-  if (r->given.trouble) return luaL_error(L, "ledger: %s: %s", verb, r->given.trouble);
+  if (r->given.problem) return luaL_error(L, "ledger: %s: %s", verb, r->given.problem);
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, 2);
   lua_rawsetp(L, -2, r);
@@ -151,25 +152,25 @@ static int start(lua_State *L) {
 
 // --- taking
 
-static void push_value(lua_State *L, const sheet *found, const cell *c) {
+static void push_value(lua_State *L, const values *found, const value *c) {
   switch (c->kind) {
-    case INTEGER: lua_pushinteger(L, c->as.integer); break;
-    case REAL: lua_pushnumber(L, c->as.real); break;
-    case TEXT: lua_pushlstring(L, sheet_bytes(found, c), c->as.text.length); break;
-    case EMPTY: lua_pushnil(L); break;
+    case VALUE_INTEGER: lua_pushinteger(L, c->as.integer); break;
+    case VALUE_REAL: lua_pushnumber(L, c->as.real); break;
+    case VALUE_TEXT: lua_pushlstring(L, values_text(found, c), c->as.text.length); break;
+    case VALUE_NULL: lua_pushnil(L); break;
   }
 }
 
 // An array of rows, each by its columns' names.
 static void push_rows(lua_State *L, const request *r) {
-  const sheet *found = &r->found;
-  size_t rows = r->columns ? found->count / r->columns - 1 : 0;
+  const values *found = &r->found;
+  size_t rows = r->columns ? values_count(found) / r->columns - 1 : 0;
   lua_createtable(L, (int)rows, 0);
   for (size_t i = 0; i < rows; i++) {
     lua_createtable(L, 0, (int)r->columns);
     for (size_t column = 0; column < r->columns; column++) {
-      push_value(L, found, &found->cells[(i + 1) * r->columns + column]);
-      lua_setfield(L, -2, sheet_bytes(found, &found->cells[column]));
+      push_value(L, found, values_get(found, (i + 1) * r->columns + column));
+      lua_setfield(L, -2, values_text(found, values_get(found, column)));
     }
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
@@ -210,12 +211,6 @@ static int finished(lua_State *L) {
 
 static int pollfd(lua_State *L) {
   lua_pushinteger(L, check_open(L)->worker.wake);
-  return 1;
-}
-
-static int events(lua_State *L) {
-  check(L);
-  lua_pushliteral(L, "r");
   return 1;
 }
 
@@ -280,22 +275,20 @@ static void push_verbs(lua_State *L) {
 LUAMOD_API int luaopen_omni_ledger_sqlite(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_omni_ledger_sqlite(lua_State *L) {
-  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"events", events},
-                                     {"timeout", timeout},   {"step", step}, {"close", close_it}, {NULL, NULL}};
-  static const luaL_Reg metamethods[] = {{"__gc", release}, {"__close", close_it}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"events", class_events_read},
+                                     {"timeout", timeout},   {"step", step}, {"close", close_it},
+                                     {"__gc", release},      {"__close", close_it}, {NULL, NULL}};
+  static const luaL_Reg box_methods[] = {{"__gc", free_box}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", ledger_open}, {NULL, NULL}};
   luaL_checkversion(L);
   if (!sqlite3_threadsafe()) return luaL_error(L, "omni: this SQLite was built without threads");
-  luaL_newmetatable(L, BOX);
-  lua_pushcfunction(L, free_box);
-  lua_setfield(L, -2, "__gc");
-  luaL_newmetatable(L, LEDGER);
-  luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);
+  class_add(L, BOX, box_methods);
+  class_add(L, LEDGER, methods);
+  luaL_getmetatable(L, LEDGER);
+  lua_getfield(L, -1, "__index");
   push_verbs(L);
   lua_pushcclosure(L, start, 1);
   lua_setfield(L, -2, "start");
-  lua_setfield(L, -2, "__index");
   luaL_newlib(L, functions);
   return 1;
 }

@@ -28,36 +28,36 @@ static int set_durability(base *b, bool full) {
 }
 
 // The value that was given for a parameter (":id"), or NULL.
-static const cell *given_for(const sheet *given, const char *parameter) {
-  for (size_t i = 0; i < given->count; i += 2)
-    if (strcmp(sheet_bytes(given, &given->cells[i]), parameter + 1) == 0) return &given->cells[i + 1];
+static const value *given_for(const values *given, const char *parameter) {
+  for (size_t i = 0; i < values_count(given); i += 2)
+    if (strcmp(values_text(given, values_get(given, i)), parameter + 1) == 0) return values_get(given, i + 1);
   return NULL;
 }
 
 // What isn't given stays NULL. The values are in the request for as long as the statement runs.
-static int bind(sqlite3_stmt *statement, const sheet *given) {
+static int bind(sqlite3_stmt *statement, const values *given) {
   int code = SQLITE_OK;
   for (int at = sqlite3_bind_parameter_count(statement); code == SQLITE_OK && at > 0; at--) {
-    const cell *value = given_for(given, sqlite3_bind_parameter_name(statement, at));
-    if (value) switch (value->kind) {
-      case INTEGER: code = sqlite3_bind_int64(statement, at, value->as.integer); break;
-      case REAL: code = sqlite3_bind_double(statement, at, value->as.real); break;
-      case TEXT: code = sqlite3_bind_text(statement, at, sheet_bytes(given, value), (int)value->as.text.length, SQLITE_STATIC); break;
-      case EMPTY: break;
+    const value *bound = given_for(given, sqlite3_bind_parameter_name(statement, at));
+    if (bound) switch (bound->kind) {
+      case VALUE_INTEGER: code = sqlite3_bind_int64(statement, at, bound->as.integer); break;
+      case VALUE_REAL: code = sqlite3_bind_double(statement, at, bound->as.real); break;
+      case VALUE_TEXT: code = sqlite3_bind_text(statement, at, values_text(given, bound), (int)bound->as.text.length, SQLITE_STATIC); break;
+      case VALUE_NULL: break;
     }
   }
   return code;
 }
 
-static void take_value(sqlite3_stmt *statement, int column, sheet *found) {
+static void take_value(sqlite3_stmt *statement, int column, values *found) {
   int kind = sqlite3_column_type(statement, column);
-  if (kind == SQLITE_NULL) sheet_empty(found);
-  else if (kind == SQLITE_INTEGER) sheet_integer(found, sqlite3_column_int64(statement, column));
-  else if (kind == SQLITE_FLOAT) sheet_real(found, sqlite3_column_double(statement, column));
+  if (kind == SQLITE_NULL) values_add_null(found);
+  else if (kind == SQLITE_INTEGER) values_add_integer(found, sqlite3_column_int64(statement, column));
+  else if (kind == SQLITE_FLOAT) values_add_real(found, sqlite3_column_double(statement, column));
   else {
     const char *text = (const char *)sqlite3_column_text(statement, column);
-    if (text) sheet_text(found, text, (size_t)sqlite3_column_bytes(statement, column));
-    else found->trouble = "not enough memory";
+    if (text) values_add_text(found, text, (size_t)sqlite3_column_bytes(statement, column));
+    else found->problem = "not enough memory";
   }
 }
 
@@ -65,8 +65,8 @@ static void take_row(sqlite3_stmt *statement, request *r) {
   int columns = sqlite3_column_count(statement);
   for (int i = 0; r->columns == 0 && i < columns; i++) {
     const char *name = sqlite3_column_name(statement, i);
-    if (name) sheet_text(&r->found, name, strlen(name));
-    else r->found.trouble = "not enough memory";
+    if (name) values_add_text(&r->found, name, strlen(name));
+    else r->found.problem = "not enough memory";
   }
   r->columns = (size_t)columns;
   for (int i = 0; i < columns; i++) take_value(statement, i, &r->found);
@@ -90,8 +90,8 @@ void base_run(base *b, request *r) {
   if (code == SQLITE_OK) code = set_durability(b, verbs[r->verb].money);
   if (code == SQLITE_OK) code = bind(statement, &r->given);
   if (code == SQLITE_OK)
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW && !r->found.trouble) take_row(statement, r);
-  if (r->found.trouble) base_fail(b, r, "%s: %s", what, r->found.trouble);
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW && !r->found.problem) take_row(statement, r);
+  if (r->found.problem) base_fail(b, r, "%s: %s", what, r->found.problem);
   else if (code != SQLITE_DONE) base_fail_code(b, r, what, code);
   if (!statement) return; // it could not be prepared
   if (verbs[r->verb].money && code == SQLITE_DONE && sqlite3_changes(b->db) > 0) b->behind = true;

@@ -1,63 +1,53 @@
 // SPDX-License-Identifier: MIT
-// A list of values in plain memory.
 #include "ledger/values.h"
 
-#include <stdlib.h>
-#include <string.h>
+enum { MAX_TEXT = 64 << 20, MAX_VALUES = 4 << 20 }; // limits for a damaged or hostile file
 
-enum { MOST_TEXT = 64 << 20, MOST_CELLS = 4 << 20 }; // a damaged or hostile file must not take all memory
-
-// Makes *room hold `wanted` items of `size` bytes. False, with the sheet's trouble set, when that can't be.
-static bool reserve(sheet *s, void **items, size_t *room, size_t wanted, size_t size, size_t most) {
-  if (s->trouble) return false;
-  if (wanted <= *room) return true;
-  size_t next = *room ? *room : 32;
-  while (next < wanted) next *= 2;
-  void *grown = wanted <= most ? realloc(*items, next * size) : NULL;
-  if (!grown) {
-    s->trouble = wanted <= most ? "not enough memory" : "the answer is too large";
-    return false;
-  }
-  *items = grown;
-  *room = next;
-  return true;
+// Makes room for `more` bytes. On failure sets the list's problem and returns false.
+static bool reserve(values *v, buffer *b, size_t more, size_t max) {
+  if (v->problem) return false;
+  if (more > max - b->length) v->problem = "too many or too large values";
+  else if (!buffer_reserve(b, more)) v->problem = "not enough memory";
+  return !v->problem;
 }
 
-static void add(sheet *s, cell c) {
-  void *cells = s->cells;
-  if (!reserve(s, &cells, &s->room, s->count + 1, sizeof c, MOST_CELLS)) return;
-  s->cells = cells;
-  s->cells[s->count++] = c;
+static void add(values *v, value item) {
+  if (reserve(v, &v->items, sizeof item, MAX_VALUES * sizeof item)) buffer_append(&v->items, &item, sizeof item);
 }
 
-void sheet_empty(sheet *s) {
-  add(s, (cell){.kind = EMPTY});
+void values_add_null(values *v) {
+  add(v, (value){.kind = VALUE_NULL});
 }
 
-void sheet_integer(sheet *s, int64_t value) {
-  add(s, (cell){.kind = INTEGER, .as.integer = value});
+void values_add_integer(values *v, int64_t number) {
+  add(v, (value){.kind = VALUE_INTEGER, .as.integer = number});
 }
 
-void sheet_real(sheet *s, double value) {
-  add(s, (cell){.kind = REAL, .as.real = value});
+void values_add_real(values *v, double number) {
+  add(v, (value){.kind = VALUE_REAL, .as.real = number});
 }
 
-void sheet_text(sheet *s, const char *bytes, size_t length) {
-  void *text = s->text;
-  if (!reserve(s, &text, &s->capacity, s->length + length + 1, 1, MOST_TEXT)) return;
-  s->text = text;
-  memcpy(s->text + s->length, bytes, length);
-  s->text[s->length + length] = '\0';
-  add(s, (cell){.kind = TEXT, .as.text = {s->length, length}});
-  s->length += length + 1;
+void values_add_text(values *v, const char *bytes, size_t length) {
+  if (!reserve(v, &v->text, length + 1, MAX_TEXT)) return;
+  add(v, (value){.kind = VALUE_TEXT, .as.text = {v->text.length, length}});
+  buffer_append(&v->text, bytes, length);
+  buffer_append(&v->text, "", 1);
 }
 
-const char *sheet_bytes(const sheet *s, const cell *c) {
-  return s->text + c->as.text.at;
+size_t values_count(const values *v) {
+  return v->items.length / sizeof(value);
 }
 
-void sheet_release(sheet *s) {
-  free(s->cells);
-  free(s->text);
-  *s = (sheet){.cells = NULL};
+const value *values_get(const values *v, size_t index) {
+  return (const value *)(const void *)v->items.data + index;
+}
+
+const char *values_text(const values *v, const value *text) {
+  return v->text.data + text->as.text.at;
+}
+
+void values_free(values *v) {
+  buffer_free(&v->items);
+  buffer_free(&v->text);
+  v->problem = NULL;
 }

@@ -1,39 +1,43 @@
 // SPDX-License-Identifier: MIT
-// A list of values in plain memory: what goes to SQLite's thread, and what comes back.
-#ifndef OMNI_LEDGER_SHEET_H
-#define OMNI_LEDGER_SHEET_H
+// A list of SQL values in plain memory, for passing parameters to the ledger's thread and rows back.
+#ifndef OMNI_LEDGER_VALUES_H
+#define OMNI_LEDGER_VALUES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/buffer.h"
+
 typedef struct {
-  enum { EMPTY, INTEGER, REAL, TEXT } kind;
+  enum { VALUE_NULL, VALUE_INTEGER, VALUE_REAL, VALUE_TEXT } kind;
   union {
     int64_t integer;
     double real;
     struct {
-      size_t at, length; // in the sheet's text; a NUL follows
+      size_t at, length; // in the list's `text`; a NUL follows
     } text;
   } as;
-} cell;
+} value;
 
-// All zeroes is an empty one.
+// A zeroed list is empty.
 typedef struct {
-  cell *cells;
-  char *text;
-  size_t count, room;      // of cells
-  size_t length, capacity; // of text, in bytes
-  const char *trouble;     // why the last cells are missing: memory, or more than a sheet may hold; NULL: none are
-} sheet;
+  buffer items, text;  // the values; the bytes of all texts
+  const char *problem; // why the last values are missing, in words; NULL: none are missing
+} values;
 
-void sheet_empty(sheet *s);
-void sheet_integer(sheet *s, int64_t value);
-void sheet_real(sheet *s, double value);
-void sheet_text(sheet *s, const char *bytes, size_t length);
-// The bytes of a TEXT cell, with a NUL behind them; until something is added.
-const char *sheet_bytes(const sheet *s, const cell *c);
-// Frees what it holds; it is empty then.
-void sheet_release(sheet *s);
+// Append a value. On failure they set the list's `problem`; every later call then does nothing.
+void values_add_null(values *v);
+void values_add_integer(values *v, int64_t number);
+void values_add_real(values *v, double number);
+void values_add_text(values *v, const char *bytes, size_t length);
+
+size_t values_count(const values *v);
+// Returns the value at `index`, from 0. Valid until the list grows.
+const value *values_get(const values *v, size_t index);
+// Returns the bytes of a VALUE_TEXT, followed by a NUL. Valid until the list grows.
+const char *values_text(const values *v, const value *text);
+// Frees the list's memory and empties it. Idempotent.
+void values_free(values *v);
 
 #endif

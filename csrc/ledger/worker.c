@@ -3,13 +3,13 @@
 #include "ledger/worker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shared/descriptor.h"
+#include "shared/thread.h"
 
 // Nanoseconds without a request after which the main file catches up: commits that follow each other aren't held up.
 enum { REST = 20000000 };
@@ -22,8 +22,8 @@ request *request_new(int verb) {
 
 void request_free(request *r) {
   if (!r) return;
-  sheet_release(&r->given);
-  sheet_release(&r->found);
+  values_free(&r->given);
+  values_free(&r->found);
   free(r->failure);
   free(r);
 }
@@ -90,11 +90,7 @@ bool worker_start(worker *w, const char *path) {
   pthread_cond_init(&w->given, &monotonic);
   pthread_condattr_destroy(&monotonic);
   if (!base_init(&w->base, path) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
-  sigset_t all, before; // signals are for the thread that runs Lua
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&w->thread, NULL, work, w);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  int error = thread_start(&w->thread, work, w);
   w->running = error == 0;
   errno = error;
   return w->running;

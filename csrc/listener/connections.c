@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "listener/listener.h"
+#include "shared/clock.h"
 
 // --- how many of one address
 
@@ -67,12 +67,6 @@ static void discount(listener *l, network *n) {
 
 // --- how long
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void leave(listener *l, peer *p) {
   if (p->phase == PHASE_NONE) return;
   *(p->next ? &p->next->previous : &l->last[p->phase]) = p->previous;
@@ -85,7 +79,7 @@ void peer_enter(listener *l, peer *p, phase next) {
   leave(l, p);
   if (next == PHASE_NONE) return;
   p->phase = next;
-  p->due = now() + l->allowed[next];
+  p->due = clock_now() + l->allowed[next];
   p->previous = l->last[next];
   *(p->previous ? &p->previous->next : &l->first[next]) = p;
   l->last[next] = p;
@@ -101,7 +95,7 @@ void peer_shut(listener *l, peer *p) {
 }
 
 void peer_expire(listener *l) {
-  double time = now();
+  double time = clock_now();
   for (phase at = 0; at < PHASES; at++)
     while (l->first[at] && l->first[at]->due <= time) peer_shut(l, l->first[at]);
 }
@@ -110,7 +104,7 @@ double peer_wait(const listener *l) {
   double earliest = INFINITY;
   for (phase at = 0; at < PHASES; at++)
     if (l->first[at]) earliest = fmin(earliest, l->first[at]->due);
-  return fmax(earliest - now(), 0);
+  return fmax(earliest - clock_now(), 0);
 }
 
 // --- beginning and end

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shared/class.h"
 #include "shared/descriptor.h"
 
 #define LISTENER "omni.listener"
@@ -226,11 +227,6 @@ static int pollfd(lua_State *L) {
   return 1;
 }
 
-static int events(lua_State *L) {
-  lua_pushliteral(L, "r");
-  return 1;
-}
-
 static int port(lua_State *L) {
   lua_pushinteger(L, check(L)->port);
   return 1;
@@ -268,17 +264,13 @@ LUAMOD_API int luaopen_omni_listener(lua_State *L);
 __attribute__((visibility("default"))) int luaopen_omni_listener(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"step", step},     {"next", next}, {"timeout", timeout}, {"pollfd", pollfd},
-      {"events", events}, {"port", port}, {"host", host},       {"reload", reload},
-      {"close", listener_close}, {NULL, NULL},
+      {"events", class_events_read}, {"port", port}, {"host", host},       {"reload", reload},
+      {"close", listener_close}, {"__gc", listener_close}, {"__close", listener_close}, {NULL, NULL},
   };
-  static const luaL_Reg metamethods[] = {{"__gc", listener_close}, {"__close", listener_close}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", listener_open}, {NULL, NULL}};
   luaL_checkversion(L);
   request_open(L);
-  luaL_newmetatable(L, LISTENER);
-  luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);
-  lua_setfield(L, -2, "__index");
+  class_add(L, LISTENER, methods);
   luaL_newlib(L, functions);
   return 1;
 }

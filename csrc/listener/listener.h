@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "shared/buffer.h"
+
 typedef struct request request;
 typedef struct peer peer;
 typedef struct network network;
@@ -60,12 +62,6 @@ struct peer {
   credentials *credentials; // in use by it; NULL: no TLS
 };
 
-// Bytes that grow.
-typedef struct {
-  char *data;
-  size_t length, room;
-} bytes;
-
 typedef enum {
   REQUEST_BEGUN,     // its first line is there
   REQUEST_RECEIVING, // its headers are there and good
@@ -93,8 +89,8 @@ struct request {
   char *method, *target;         // the target is cut at its query; the method may be missing before the headers are there
   size_t target_length;          // with its query
   const char *query;             // NULL: none
-  bytes headers;                 // name, NUL, value, NUL, ...
-  bytes body;                    // moves into Lua's hands with the request
+  buffer headers;                // name, NUL, value, NUL, ...
+  buffer body;                   // moves into Lua's hands with the request
   char *file;                    // holds the body instead, and goes with the request; NULL: none
   int file_fd;                   // while the body comes
   size_t counted;                // of the listener's `bodies`
@@ -171,9 +167,6 @@ void intake_finish(void *of, struct MHD_Connection *connection, void **context, 
 
 // Parts a request from its connection, which lives still.
 void intake_end(listener *l, request *r);
-
-// Grows by these bytes; `first` is the first room. False without memory.
-bool bytes_append(bytes *b, const char *data, size_t length, size_t first);
 
 // Notes a request's method and headers. Returns the status that refuses the request, 0 for none, -1 without memory.
 int head_take(request *r, const char *path, const char *method, const char *version);

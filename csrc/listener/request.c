@@ -8,9 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/ascii.h"
-#include "shared/file.h"
 #include "listener/listener.h"
+#include "shared/ascii.h"
+#include "shared/class.h"
+#include "shared/file.h"
 
 #define REQUEST "omni.request"
 
@@ -22,8 +23,7 @@ void request_free_body(request *r) {
   if (r->file_fd >= 0) close(r->file_fd);
   if (r->file) unlink(r->file);
   free(r->file);
-  free(r->body.data);
-  r->body = (bytes){.data = NULL};
+  buffer_free(&r->body);
   r->file = NULL;
   r->file_fd = -1;
 }
@@ -32,7 +32,7 @@ void request_free(request *r) {
   if (r->response) MHD_destroy_response(r->response);
   free(r->method);
   free(r->target);
-  free(r->headers.data);
+  buffer_free(&r->headers);
   request_free_body(r);
   free(r);
 }
@@ -59,8 +59,9 @@ bool request_push(lua_State *L, listener *l) {
   }
   l->taken++;
   lua_setiuservalue(L, -2, 1);
-  free(r->body.data);
-  r->body = (bytes){.length = r->body.length};
+  size_t length = r->body.length;
+  buffer_free(&r->body);
+  r->body.length = length; // `size` and a body in a file still need it
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -334,12 +335,8 @@ void request_open(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"method", method}, {"path", path},     {"query", query}, {"headers", headers}, {"body", body},
       {"size", size},       {"body_file", body_file},
-      {"address", address}, {"answer", answer}, {"drop", drop},   {NULL, NULL},
+      {"address", address}, {"answer", answer}, {"drop", drop},
+      {"__gc", collect}, {"__close", drop_unanswered}, {NULL, NULL},
   };
-  static const luaL_Reg metamethods[] = {{"__gc", collect}, {"__close", drop_unanswered}, {NULL, NULL}};
-  luaL_newmetatable(L, REQUEST);
-  luaL_setfuncs(L, metamethods, 0);
-  luaL_newlib(L, methods);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  class_add(L, REQUEST, methods);
 }

@@ -3,24 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/ascii.h"
 #include "listener/listener.h"
-
-enum { FIRST_HEADERS = 512 }; // bytes of the first room
-
-bool bytes_append(bytes *b, const char *data, size_t length, size_t first) {
-  if (b->room - b->length < length) {
-    size_t room = b->room ? 2 * b->room : first;
-    if (room < b->length + length) room = b->length + length;
-    char *larger = realloc(b->data, room);
-    if (!larger) return false;
-    b->data = larger;
-    b->room = room;
-  }
-  if (length > 0) memcpy(b->data + b->length, data, length);
-  b->length += length;
-  return true;
-}
+#include "shared/ascii.h"
 
 typedef struct {
   request *request;
@@ -76,7 +60,7 @@ static void last_line(check *c, const char *method, size_t size) {
 static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char *name, size_t name_length, const char *value,
                                    size_t value_length) {
   check *c = of;
-  bytes *headers = &c->request->headers;
+  buffer *headers = &c->request->headers;
   (void)kind;
   if (!value) {
     value = "";
@@ -91,8 +75,8 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
   if (ascii_is(name, "transfer-encoding")) once = &c->coding;
   if (once && *once) c->good = false;
   if (once) *once = value;
-  c->room = bytes_append(headers, name, name_length, FIRST_HEADERS) && bytes_append(headers, "", 1, FIRST_HEADERS) &&
-            bytes_append(headers, value, value_length, FIRST_HEADERS) && bytes_append(headers, "", 1, FIRST_HEADERS);
+  c->room = buffer_append(headers, name, name_length) && buffer_append(headers, "", 1) &&
+            buffer_append(headers, value, value_length) && buffer_append(headers, "", 1);
   return c->room ? MHD_YES : MHD_NO;
 }
 

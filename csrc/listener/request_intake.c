@@ -16,7 +16,6 @@
 
 enum {
   MOST_IN_MEMORY = 65536,    // bytes of a body, where larger ones may go to a file
-  FIRST_BODY = 4096,         // bytes of the first room: a declared length isn't believed before its bytes are there
   MOST_THROWN_AWAY = 8 << 20 // bytes of a refused body
 };
 
@@ -176,8 +175,9 @@ static bool write_body(listener *l, request *r, const char *data, size_t length)
     if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;
     if (!r->file || (r->file_fd = descriptor_raise(mkostemp(r->file, O_CLOEXEC))) < 0) return free(r->file), r->file = NULL, false;
     if (!write_body(l, r, r->body.data, r->body.length)) return false;
-    free(r->body.data);
-    r->body = (bytes){.length = r->body.length};
+    size_t written = r->body.length;
+    buffer_free(&r->body);
+    r->body.length = written;
   }
   while (length > 0) {
     ssize_t written = write(r->file_fd, data, length);
@@ -195,7 +195,7 @@ static enum MHD_Result take_body(listener *l, request *r, const char *data, size
   if (l->body_directory && r->body.length + length > MOST_IN_MEMORY) {
     if (!write_body(l, r, data, length)) return turn_away(l, r, FULL), MHD_YES;
     r->body.length += length;
-  } else if (!bytes_append(&r->body, data, length, FIRST_BODY)) {
+  } else if (!buffer_append(&r->body, data, length)) {
     return MHD_NO;
   }
   l->bodies += length;

@@ -35,17 +35,17 @@ static void source_free(void *of) {
 }
 
 // Fails, and thereby closes the connection, where the answer is to be cut, and where a file got shorter.
-static ssize_t source_read(void *of, uint64_t position, char *buffer, size_t room) {
+static ssize_t source_read(void *of, uint64_t position, char *to, size_t room) {
   const source *s = of;
   s->listener->calls++;
   if (position >= s->most) return MHD_CONTENT_READER_END_WITH_ERROR;
   if (room > s->most - position) room = (size_t)(s->most - position);
   if (s->fd < 0) {
-    memcpy(buffer, s->data + position, room);
+    memcpy(to, s->data + position, room);
     return (ssize_t)room;
   }
   ssize_t got;
-  do got = pread(s->fd, buffer, room, (off_t)(s->offset + position));
+  do got = pread(s->fd, to, room, (off_t)(s->offset + position));
   while (got < 0 && errno == EINTR);
   return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
 }

@@ -69,7 +69,7 @@ describe("a verb", function()
     misuse("an owner is due", nil, "row")
     misuse("table expected, got string", "me", "row", "id")
     misuse("string expected, got no value", "me")
-    misuse("the answer is too large", "me", "row", { id = ("x"):rep((64 << 20) + 1) })
+    misuse("too many or too large values", "me", "row", { id = ("x"):rep((64 << 20) + 1) })
     assert.equal(0, handle:busy())
   end)
 

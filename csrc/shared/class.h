@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// Classes of userdata for Lua.
+#ifndef OMNI_CLASS_H
+#define OMNI_CLASS_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+// Adds functions to the class `name`, and creates it first if it doesn't exist. A function whose name begins with "__" becomes a
+// metamethod, any other a method. Raises only for lack of memory.
+void class_add(lua_State *L, const char *name, const luaL_Reg *functions);
+
+// The method `events` of a pollable whose descriptor becomes readable. Returns "r".
+int class_events_read(lua_State *L);
+
+#endif

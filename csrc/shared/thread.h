@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+// Starts the threads of the C modules.
+#ifndef OMNI_THREAD_H
+#define OMNI_THREAD_H
+
+#include <pthread.h>
+
+// Starts a thread that receives no signals: only the thread that runs Lua handles them. The caller joins or detaches it.
+// Returns 0 or an errno.
+int thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
+
+#endif
