@@ -48,7 +48,7 @@ MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger
 SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 
-.PHONY: all deps test prove asan memcheck fuzz lint check demo bench install install-rock clean help
+.PHONY: all deps test prove asan memcheck fuzz lint check demo bench docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -172,7 +172,7 @@ lint:
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem --suppress=toomanyconfigs -Icsrc -I$(LUA_INCDIR) csrc
 	@$(MAKE) --no-print-directory build B=build/lint STRICT=-Werror
-	sh -n .ci/run .ci/deps
+	sh -n .ci/run .ci/deps docs/build/site
 	luarocks --lua-version=5.4 lint rockspec/*.rockspec
 
 ## make check: all that CI runs
@@ -189,6 +189,11 @@ bench:
 	@$(MAKE) --no-print-directory deps FOR="build bench"
 	@$(MAKE) --no-print-directory build
 	@LUA=$(LUA) bench/run
+
+## make docs: an HTML site of all docs, in build/site
+docs:
+	@$(MAKE) --no-print-directory deps FOR="docs"
+	@docs/build/site $(B)/site
 
 # What the program says of itself, with the Lua path that we were called with: it may be where argparse is.
 $(B)/share/omni.1: SAYS = man

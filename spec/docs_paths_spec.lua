@@ -61,6 +61,14 @@ describe("the documentation", function()
     end)
   end
 
+  it("has each page in the navigation of the HTML site", function()
+    local template = env.read("docs/build/page.html")
+    for path in pairs(pages) do
+      local page = path == "README.md" and "index" or path:gsub("%.md$", "")
+      assert.truthy(template:find(('href="$root$%s.html"'):format(page), 1, true), path)
+    end
+  end)
+
   it("exists where comments of the source refer to it", function()
     local found = env.output("grep -rhoE 'docs/[a-z/-]+\\.md' lua csrc examples bench Makefile | sort -u")
     for path in found:gmatch("[^\n]+") do assert.is_true(exists(path), path) end

@@ -15,19 +15,30 @@ end
 describe("the README", function()
   local readme = env.read("README.md")
 
-  it("shows the example that lies in examples/dawn.lua", function()
-    local shown = readme:match("```lua\n(.-)```")
-    local file = env.read("examples/dawn.lua")
-    assert.truthy(file:find(shown, 1, true))
+  local blocks = {}
+  for block in readme:gmatch("```lua\n(.-)```") do blocks[#blocks + 1] = block end
+
+  it("shows a board of at most ten lines and a program, and nothing else that would have to be tried", function()
+    assert.equal(2, #blocks)
+    local _, lines = blocks[1]:gsub("%S[^\n]*\n", "")
+    assert.is_true(lines <= 10)
   end)
 
-  it("shows a storyboard that can be shot", function()
+  it("shows the program examples/dawn.lua", function()
+    assert.truthy(env.read("examples/dawn.lua"):find(blocks[2], 1, true))
+  end)
+
+  it("shows a board that runs in the sandbox", function()
     local directory <close> = env.directory()
-    local blocks = {}
-    for block in readme:gmatch("```lua\n(.-)```") do blocks[#blocks + 1] = block end
-    env.write(directory:file "board.lua", blocks[2])
+    env.write(directory:file "board.lua", blocks[1])
     local said = run_in(directory, omni .. " run board.lua --sandbox --seconds 0.1")
-    assert.truthy(said:find("2 of 2 scenes done", 1, true), said)
+    assert.truthy(said:find("3 of 3 scenes done", 1, true), said)
+  end)
+
+  it("shows a picture of the report, which is small", function()
+    local picture = env.read(readme:match("!%[[^]]+%]%((.-)%)"))
+    assert.equal("\137PNG", picture:sub(1, 4))
+    assert.is_true(#picture < 200 * 1024)
   end)
 
   it("names only files that are there", function()
