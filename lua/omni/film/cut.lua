@@ -8,9 +8,10 @@ local graph = require "omni.film.filter_graph"
 local loop = require "omni.loop"
 local options = require "omni.options"
 local plan_of = require "omni.film.cut_plan"
+local pool = require "omni.loop.pool"
 local probe = require "omni.film.probe"
 local process = require "omni.process"
-local runs = require "omni.film.ffmpeg_queue"
+local progress = require "omni.film.progress"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 local transitions = require "omni.film.transitions"
@@ -65,7 +66,7 @@ end
 
 local function look_at(job)
   local seen = {} -- a scene may stand there several times
-  return runs.each(#job.clips, probes_at_once, function(i)
+  return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
     local found, failure = seen[clip.path], nil
     if not found then found, failure = probe(clip.path) end
@@ -82,7 +83,7 @@ local exact = { "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+b
 local function encode_piece(job, i)
   local piece, clips = job.plan.pieces[i], job.clips
   local into, seconds = job.plan.shape, job.plan.lengths[i]
-  local fine, failure, said = runs.ffmpeg(tool.words(
+  local fine, failure, said = progress.ffmpeg(tool.words(
     tool.input(clips[i].path), piece.fade > 0 and tool.input(clips[i + 1].path) or {},
     "-filter_complex", graph.piece(piece, into, job.transition and job.transition.name), "-map", "[v]", "-map", "[a]",
     "-fps_mode", "passthrough", "-c:v", "libx264", "-preset", "fast", "-crf", "18", "-profile:v", "high",
@@ -101,7 +102,7 @@ local function decode_sounds(job, i)
     found[#found + 1], seconds = clip, seconds + clip.video.seconds
     if clip.audio then inputs = tool.words(inputs, tool.input(job.clips[n].path)) end
   end
-  local fine, failure, said = runs.ffmpeg(tool.words(inputs, "-filter_complex", graph.sounds(found, group.samples), "-map", "[a]",
+  local fine, failure, said = progress.ffmpeg(tool.words(inputs, "-filter_complex", graph.sounds(found, group.samples), "-map", "[a]",
     "-c:a", "pcm_f32le", exact, "-f", "mov", "file:" .. job.work:piece(i)), seconds, job.meter(seconds * sound_weight))
   return fine, failure or not fine and blame(job, group.first, group.last, said) or nil
 end
@@ -135,7 +136,7 @@ local function join(job)
     sound = { "-filter_complex", graph.film_sound(from == 1 and "1:0" or "0:1", plan.samples, under), "-map", "[a]",
       "-c:a", "aac", "-b:a", "192k", "-ar", tostring(graph.rate) }
   end
-  local fine, failure, said = runs.ffmpeg(tool.words(
+  local fine, failure, said = progress.ffmpeg(tool.words(
     inputs, track and tool.input(track.path) or {}, "-map", "0:" .. (plan.copied and first.video.index or 0), "-c:v", "copy",
     "-tag:v", plan.copied and shape.tag(first.video) or "avc1", sound, exact,
     "-video_track_timescale", job.timescale, "-movie_timescale", tostring(graph.rate), "-movflags", "+faststart",
@@ -177,13 +178,13 @@ local function produce(job, encoded)
   local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded)
   local base, num = job.found[1].video.time_base:match "^1/(%d+)$", plan.shape.num
   job.plan, job.timescale = plan, plan.copied and base or tostring(num * math.max(1, math.ceil(10000 / num)))
-  job.meter = runs.meter(total_cost(plan), job.on_progress)
+  job.meter = progress.meter(total_cost(plan), job.on_progress)
   local fine, failure = true, nil
   if not plan.copied then
     local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder of 4k takes 1.7 GB
-    fine, failure = runs.each(#plan.pieces, large and 1 or encoders_at_once, function(i) return encode_piece(job, i) end)
+    fine, failure = pool.each(#plan.pieces, large and 1 or encoders_at_once, function(i) return encode_piece(job, i) end)
   elseif plan.sound == "group" then
-    fine, failure = runs.each(#plan.groups, encoders_at_once, function(i) return decode_sounds(job, i) end)
+    fine, failure = pool.each(#plan.groups, encoders_at_once, function(i) return decode_sounds(job, i) end)
   end
   if not fine then return nil, failure end
   return join(job)
@@ -195,7 +196,7 @@ local function make(given)
   local work <close>, problem = work_folder.open(given.output, #given.clips, MAX_CLIPS)
   if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
   local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {},
-    on_progress = runs.rising(given.on_progress) }
+    on_progress = progress.rising(given.on_progress) }
   local fine, failure = look_at(job)
   if not fine then return nil, failure end
   job.track, failure = track_of(given.audio)

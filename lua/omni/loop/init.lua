@@ -89,7 +89,7 @@ end
 -- --- where waiting is possible
 
 -- How the names of omni's own chunks begin: "@omni/" in the program.
-local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop%.lua$") or "@omni/"
+local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/init%.lua$") or "@omni/"
 
 -- "file:line: " of the innermost function on the stack that isn't omni's own.
 local function place_of_caller()

@@ -6,7 +6,7 @@
 
 local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
-local clips = require "omni.sandbox.clip_queue"
+local clip_cache = require "omni.sandbox.clip_cache"
 local clock = require "omni.sandbox.clock"
 local core = require "omni.core"
 local err = require "omni.error"
@@ -137,7 +137,7 @@ local function open(given)
   end
 
   local kept = uploads.store(directory .. "/uploads")
-  local store = clips.open { directory = directory, seed = seed, clip = media.clip }
+  local clips = clip_cache.open { directory = directory, seed = seed, draw = media.clip }
   local time = clock.open()
   local told = callbacks.open { seed = seed, clock = time }
   local served = service.open {
@@ -146,7 +146,7 @@ local function open(given)
     now = function() return time:now() end, advance = function(seconds) time:advance(seconds) end,
     wall = os.time, stat = core.stat, draw = function(spec, done)
       spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
-      store:want(spec, done)
+      clips:get(spec, done)
     end,
   }
   local web
@@ -161,7 +161,7 @@ local function open(given)
     })
   end)
   if not web then
-    store:close(not o.directory)
+    clips:close(not o.directory)
     return nil, failure
   end
   served.url = web.url
@@ -169,7 +169,7 @@ local function open(given)
   for i, one in ipairs(wanted) do keys[i] = { key = one.key, in_flight = one.in_flight } end
   return setmetatable({
     url = web.url, key = keys[1].key, keys = keys, directory = directory,
-    server = web, service = served, clock = time, told = told, clips = store, uploads = kept, temporary = not o.directory,
+    server = web, service = served, clock = time, told = told, clips = clips, uploads = kept, temporary = not o.directory,
   }, Sandbox_mt)
 end
 

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- What a plan would cost, asked of the service scene by scene. Costs nothing, submits nothing.
 
-local loop = require "omni.loop"
+local pool = require "omni.loop.pool"
+
+local at_once <const> = 8
 
 -- Failures that would meet every other question, and every submit, too.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true }
@@ -24,21 +26,15 @@ local function price(plan, client, on_retry)
   for _, scene in ipairs(plan.scenes) do
     if scene.pays then paid[#paid + 1] = scene end
   end
-  local next_index = 1
-  local function ask()
-    while paid[next_index] and not plan.unavailable do
-      local scene = paid[next_index]
-      next_index = next_index + 1
-      local declared = plan.board.scenes[scene.index]
-      local estimate, problem = asking:estimate(declared.input, { model = declared.model })
-      scene.credits, scene.price_error = estimate and estimate.credits, problem
-      if estimate and estimate.balance and #client.keyring == 1 then plan.balance = estimate.balance end -- of several it is one key's
-      if problem and unavailable[problem.code] then plan.unavailable = problem end
-    end
-  end
-  local fibers = {}
-  for index = 1, math.min(8, #paid) do fibers[index] = loop.spawn(ask) end
-  loop.join(table.unpack(fibers))
+  pool.each(#paid, at_once, function(i)
+    local scene = paid[i]
+    local declared = plan.board.scenes[scene.index]
+    local estimate, problem = asking:estimate(declared.input, { model = declared.model })
+    scene.credits, scene.price_error = estimate and estimate.credits, problem
+    if estimate and estimate.balance and #client.keyring == 1 then plan.balance = estimate.balance end -- of several it is one key's
+    if problem and unavailable[problem.code] then plan.unavailable = problem end
+    return not plan.unavailable, problem
+  end)
 
   plan.credits, plan.complete = 0, true
   for _, scene in ipairs(paid) do

@@ -6,7 +6,6 @@ local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
 local json = require "omni.json"
-local posters = require "omni.storyboard.run.thumbnails"
 local tell = require "omni.storyboard.run.report_data"
 
 local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume" }
@@ -102,7 +101,7 @@ local function finish(run, summary)
   if summary.film then
     say(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
-  posters.settle(run)
+  run.thumbnails:join()
   for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
   local path = run.directory.path .. "/report.html"
   local written, problem = require("omni.report").write(path, tell.data(run, summary), files.placer(run, "report"))

@@ -12,8 +12,8 @@ local names = require "omni.storyboard.run.file_names"
 local options = require "omni.options"
 local on_its_way = require("omni.storyboard.run.stoppable_submit").on_its_way
 local plans = require "omni.storyboard.plan"
-local posters = require "omni.storyboard.run.thumbnails"
 local shooting = require "omni.storyboard.run.scene"
+local thumbnails = require "omni.storyboard.run.thumbnails"
 
 local set = shooting.set
 
@@ -106,7 +106,7 @@ function Run_methods:interrupt()
   for _, fiber in pairs(self.making) do
     if not fiber:done() then fiber:cancel() end
   end
-  posters.stop(self)
+  self.thumbnails:close()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
@@ -209,7 +209,7 @@ local function start(plan, given)
   local run = setmetatable({
     plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
     fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free = jobs, line = {}, making = {},
-    remembered = {}, posters = posters.new(),
+    remembered = {}, thumbnails = thumbnails.new(),
   }, Run_mt)
   run.ledger = plan.ledger
   if given.client.play then run.ledger:note("abandon", { base = given.client.service .. " " }) end

@@ -6,8 +6,8 @@ local files = require "omni.storyboard.run.scene_files"
 local loop = require "omni.loop"
 local materials = require "omni.storyboard.run.input_media"
 local money = require "omni.storyboard.run.budget"
-local posters = require "omni.storyboard.run.thumbnails"
 local submit = require("omni.storyboard.run.stoppable_submit").submit
+local thumbnails = require "omni.storyboard.run.thumbnails"
 
 local look_every <const> = 0.5 -- seconds between two looks at a submit that another run makes
 
@@ -30,7 +30,7 @@ end
 -- The scene's files are there: its poster can be drawn.
 local function have(run, record, brought)
   record.file, record.files = brought[1], brought
-  posters.want(run, record)
+  thumbnails.add(run, record)
 end
 
 -- --- a task that is at the service

@@ -1,40 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Runs of ffmpeg: some at once, and how far they are together.
+-- The progress of a cut: what each run of ffmpeg reports, summed over all runs.
 
-local loop = require "omni.loop"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
-local Crew_mt = {
-  __close = function(crew)
-    for _, fiber in ipairs(crew) do fiber:cancel() end
-  end,
-}
-
----Calls fn(i) for 1 to count, some of them at once. After the first that returns nil, err no other begins. A cancelled fiber takes those
----that run with it.
----@param count integer
----@param at_once integer
----@param fn fun(i: integer): any, omni.Error|nil
----@return true|nil
----@return omni.Error|nil
-local function each(count, at_once, fn)
-  local index, failure = 0, nil
-  local function work()
-    while index < count and not failure do
-      index = index + 1
-      local fine, problem = fn(index)
-      if not fine then failure = failure or problem end
-    end
-  end
-  local crew <close> = setmetatable({}, Crew_mt)
-  for n = 1, math.min(at_once, count) do crew[n] = loop.spawn(work) end
-  for _, fiber in ipairs(crew) do fiber:join() end
-  if failure then return nil, failure end
-  return true
-end
-
----Passes on only what is more than before: a cut that begins again shows no way back.
+---Returns a function that passes on a fraction only if it exceeds all earlier ones, since a cut can start again.
 ---@param on_progress? fun(fraction: number)
 ---@return fun(fraction: number)
 local function rising(on_progress)
@@ -47,10 +17,10 @@ local function rising(on_progress)
   end
 end
 
----Sums up how far all runs are. Each has a weight, the seconds that it makes times what a second costs.
----@param total number  of all weights
+---Sums the progress of all runs. The weight of a run is the length of its output in seconds times the cost of a second.
+---@param total number  the sum of all weights
 ---@param on_progress fun(fraction: number)
----@return fun(weight: number): fun(fraction: number)  begins a run, which then tells how far it is
+---@return fun(weight: number): fun(fraction: number)  call it once for each run; the run reports its fraction to the result
 local function meter(total, on_progress)
   local done = 0
   return function(weight)
@@ -63,6 +33,7 @@ local function meter(total, on_progress)
   end
 end
 
+-- Returns a function that reads the lines of ffmpeg's -progress.
 local function follow(advance, seconds, seen)
   local rest = ""
   return function(text)
@@ -78,13 +49,13 @@ local function follow(advance, seconds, seen)
   end
 end
 
----Runs ffmpeg and tells how far it is.
----@param words string[]
----@param seconds number  that it makes
+---Runs ffmpeg and reports its progress.
+---@param words string[]  its arguments
+---@param seconds number  the length of its output
 ---@param advance fun(fraction: number)
----@return { frames: integer }|nil  of the picture
----@return omni.Error|nil  "process_failed": it can't be started
----@return string|nil said  when it failed: how, in its words
+---@return { frames: integer }|nil  pictures written
+---@return omni.Error|nil  "process_failed" if it can't be started
+---@return string|nil message  ffmpeg's own words, if it failed
 local function ffmpeg(words, seconds, advance)
   local seen = { frames = 0 }
   local result, failure = tool.run("ffmpeg", tool.words("-progress", "pipe:1", words), { on_output = follow(advance, seconds, seen) })
@@ -94,4 +65,4 @@ local function ffmpeg(words, seconds, advance)
   return seen
 end
 
-return { each = each, rising = rising, meter = meter, ffmpeg = ffmpeg }
+return { rising = rising, meter = meter, ffmpeg = ffmpeg }
