@@ -25,12 +25,12 @@ function verbs.upload() assert(open():upload(path, { content_type = "video/mp4" 
 
 function verbs.put()
   local http <close> = core.client { user_agent = "bench" }
-  local readiness <close> = core.readiness()
+  local poll_set <close> = core.poll_set()
   local put = assert(http:upload({}, url, path, "video/mp4"))
   local ready = {}
-  readiness:add(http:pollfd())
+  poll_set:add(http:pollfd())
   while not put:done() do
-    readiness:wait(http:timeout(), ready)
+    poll_set:wait(http:timeout(), ready)
     http:step()
   end
   assert(put:result())

@@ -7,7 +7,7 @@ local process = require "omni.process"
 
 -- Steps a process until it has ended, by nothing but what a pollable offers.
 local function finish(p)
-  local ready = core.readiness()
+  local ready = core.poll_set()
   ready:add(p:pollfd())
   local deadline = core.now() + env.seconds(20)
   while not p:step() do
@@ -27,7 +27,7 @@ local function sh(script, options) return run({ "sh", "-c", script }, options) e
 
 -- What a program said first, while it goes on.
 local function first_output(p)
-  local ready, text = core.readiness(), ""
+  local ready, text = core.poll_set(), ""
   ready:add(p:pollfd())
   repeat
     ready:wait(p:timeout() or env.seconds(20), {})
@@ -262,7 +262,7 @@ end)
 describe("a process that runs", function()
   it("says nothing to the loop while nothing happens", function()
     local p <close> = assert(core.process { "sleep", "1000" })
-    local ready = core.readiness()
+    local ready = core.poll_set()
     ready:add(p:pollfd())
     assert.equal(0, ready:wait(0, {}))
     assert.is_false(p:step())

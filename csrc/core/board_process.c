@@ -166,7 +166,7 @@ static int inside(const void *argument) {
   return status == LUA_OK && lua_toboolean(L, -1) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-// core.board(code, argument, { folder, cpu_seconds, max_memory, max_output }) → a process, or nil, why there is none
+// core.board_process(code, argument, { folder, cpu_seconds, max_memory, max_output }) → a process, or nil, why there is none
 static int start(lua_State *L) {
   board b;
   lua_settop(L, 3);
@@ -184,7 +184,7 @@ static int start(lua_State *L) {
   return process_push_inside(L, inside, &b, max_output);
 }
 
-void board_open(lua_State *L) {
+void board_process_open(lua_State *L) {
   lua_pushcfunction(L, start);
-  lua_setfield(L, -2, "board");
+  lua_setfield(L, -2, "board_process");
 }

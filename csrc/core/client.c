@@ -44,7 +44,7 @@ static void close_client(client *c) {
   if (c->closed) return;
   c->closed = true;
   pool_close(&c->pool);
-  settings_free(&c->settings);
+  client_options_free(&c->options);
 }
 
 client *client_check(lua_State *L) {
@@ -58,7 +58,7 @@ static int open_client(lua_State *L) {
   lua_settop(L, 1);
   client *c = lua_newuserdatauv(L, sizeof *c, 2);
   memset(c, 0, sizeof *c);
-  c->pool.readiness = c->pool.wake = -1;
+  c->pool.poll_set = c->pool.wake = -1;
   luaL_setmetatable(L, CLIENT);
   lua_newtable(L); // anchors the exchanges that aren't closed: reference → userdata
   lua_setiuservalue(L, 2, 1);
@@ -66,9 +66,9 @@ static int open_client(lua_State *L) {
   *lock = c;
   luaL_setmetatable(L, LOCK);
   lua_setiuservalue(L, 2, 2);
-  settings_take(L, &c->settings);
+  client_options_read(L, &c->options);
   descriptor_fill_standard(); // libcurl opens descriptors, too
-  if (!pool_open(&c->pool, (int)c->settings.max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
+  if (!pool_open(&c->pool, (int)c->options.max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
   return 1;
 }
 
@@ -87,7 +87,7 @@ static int client_close(lua_State *L) {
 static int client_trust(lua_State *L) {
   client *c = client_check(L);
   const client *other = luaL_checkudata(L, 2, CLIENT);
-  c->settings.network.service |= other->settings.network.service;
+  c->options.network.service |= other->options.network.service;
   return 0;
 }
 
@@ -95,16 +95,16 @@ static int client_trust(lua_State *L) {
 static int client_network(lua_State *L) {
   const client *c = client_check(L);
   client_lock(L, 2);
-  const char *url = argument_text_or(L, 2, c->settings.base_url);
+  const char *url = argument_text_or(L, 2, c->options.base_url);
   luaL_argcheck(L, url, 2, "the client has no account, so there must be a URL");
-  network_push(L, &c->settings.network, url);
+  network_push(L, &c->options.network, url);
   return 1;
 }
 
 // --- pollable
 
 static int client_pollfd(lua_State *L) {
-  lua_pushinteger(L, client_check(L)->pool.readiness);
+  lua_pushinteger(L, client_check(L)->pool.poll_set);
   return 1;
 }
 
@@ -175,7 +175,7 @@ static int client_busy(lua_State *L) {
 
 static int exchange_result(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  if (x->state != DONE && x->state != TOLD) return luaL_error(L, x->state == CLOSED ? "the exchange is closed" : "the exchange still runs");
+  if (x->state != DONE && x->state != REPORTED) return luaL_error(L, x->state == CLOSED ? "the exchange is closed" : "the exchange still runs");
   client_lock(L, 2);
   return exchange_push_result(L, x);
 }
@@ -201,7 +201,7 @@ static int exchange_progress(lua_State *L) {
 // stamp(exchange) → what PATH.part keeps as long as nobody else writes to it, or nil: see download
 static int exchange_stamp(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  char stamp[STAMP_SIZE];
+  char stamp[FILE_STAMP_SIZE];
   if (!x->file) return 0;
   download_stamp(x->file, stamp);
   lua_pushstring(L, stamp);
@@ -211,7 +211,7 @@ static int exchange_stamp(lua_State *L) {
 // A download whose bytes are all there, and that has no name yet.
 static exchange *check_whole(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  if ((x->state != DONE && x->state != TOLD) || x->kind != DOWNLOAD || !x->file || x->kept) luaL_error(L, "not a download that is whole");
+  if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "not a download that is whole");
   return x;
 }
 
@@ -281,7 +281,7 @@ void client_open(lua_State *L) {
   static const luaL_Reg lock_methods[] = {{"__close", unlock}, {NULL, NULL}};
   class_add(L, LOCK, lock_methods);
   class_add(L, CLIENT, client_methods);
-  class_add(L, CLIENT, client_verbs);
+  class_add(L, CLIENT, client_exchange_methods);
   class_add(L, EXCHANGE, exchange_methods);
   lua_pushcfunction(L, open_client);
   lua_setfield(L, -2, "client");

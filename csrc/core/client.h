@@ -13,7 +13,7 @@ enum { CLIENT_VALUE = 1, OWNER = 2 }; // an exchange's user values
 
 // Its first user value anchors the exchanges that aren't closed: reference → userdata. Its second one is its lock.
 typedef struct {
-  exchange_settings settings;
+  client_options options;
   pool pool;
   bool closed;
   unsigned locks; // functions that have called client_lock and haven't returned
@@ -32,6 +32,6 @@ void client_lock(lua_State *L, int arguments);
 void client_unanchor(lua_State *L, exchange *x);
 
 // Its methods that start an exchange.
-extern const luaL_Reg client_verbs[];
+extern const luaL_Reg client_exchange_methods[];
 
 #endif

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "core/envelope.h"
+#include "core/task.h"
 #include "shared/argument.h"
 #include "shared/file.h"
-#include "core/task.h"
 
 #define API "/api/v1/client/job/"
 
@@ -19,13 +19,13 @@
 
 // Pushes an exchange, anchored already. From then on nothing of Lua's is allocated until it is started or given up, so that nothing raises
 // and leaks what it owns.
-static exchange *new_exchange(lua_State *L, client *c, exchange_kind kind) {
+static exchange *new_exchange(lua_State *L, client *c, const exchange_kind *kind) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
   x->kind = kind;
   x->state = CLOSED;
   x->total = -1;
-  x->settings = &c->settings;
+  x->options = &c->options;
   luaL_setmetatable(L, EXCHANGE);
   lua_pushvalue(L, 1); // the client lives at least as long as its exchanges
   lua_setiuservalue(L, -2, CLIENT_VALUE);
@@ -75,7 +75,7 @@ static void set_body(lua_State *L, exchange *x, int index) {
 // A client without an account has nobody to ask.
 static client *check_account(lua_State *L) {
   client *c = client_check(L);
-  if (!c->settings.base_url) luaL_error(L, "the client has no account");
+  if (!c->options.base_url) luaL_error(L, "the client has no account");
   return c;
 }
 
@@ -83,8 +83,8 @@ static client *check_account(lua_State *L) {
 static int client_submit(lua_State *L) {
   client *c = check_account(L);
   luaL_checkstring(L, 3);
-  exchange *x = new_exchange(L, c, SUBMIT);
-  set_url(L, x, c->settings.base_url, API "CreateTask");
+  exchange *x = new_exchange(L, c, &exchange_submit);
+  set_url(L, x, c->options.base_url, API "CreateTask");
   set_body(L, x, 3);
   return start(c, x);
 }
@@ -108,16 +108,16 @@ static int client_query(lua_State *L) {
   size_t length;
   const char *id = luaL_checklstring(L, 3, &length);
   luaL_argcheck(L, task_id_valid(id, length), 3, "not a task id (1 to 256 printable ASCII characters without spaces)");
-  exchange *x = new_exchange(L, c, QUERY);
+  exchange *x = new_exchange(L, c, &exchange_query);
   static const char path[] = API "TaskInfo?task_id=";
-  const char *base = c->settings.server ? c->settings.base_path : c->settings.base_url;
+  const char *base = c->options.server ? c->options.base_path : c->options.base_url;
   size_t base_length = strlen(base);
   char *target = malloc(base_length + sizeof path + length * 3);
   if (!target || !(x->task_id = strdup(id))) {
     free(target);
     return no_memory(L, x);
   }
-  *(c->settings.server ? &x->target : &x->url) = target;
+  *(c->options.server ? &x->target : &x->url) = target;
   memcpy(target, base, base_length);
   memcpy(target + base_length, path, sizeof path);
   percent_encode(target + base_length + sizeof path - 1, id, length);
@@ -134,9 +134,9 @@ static int client_call(lua_State *L) {
   bool fine = path[0] == '/';
   for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
   luaL_argcheck(L, fine, 4, "a path begins with '/' and holds printable ASCII characters without spaces");
-  exchange *x = new_exchange(L, c, CALL);
+  exchange *x = new_exchange(L, c, &exchange_call);
   x->method = method;
-  set_url(L, x, c->settings.base_url, path);
+  set_url(L, x, c->options.base_url, path);
   if (body) set_body(L, x, 5);
   return start(c, x);
 }
@@ -158,10 +158,17 @@ static void add_range(lua_State *L, exchange *x) {
 // this is all that can be checked here.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
-  if (network_allows_url(&c->settings.network, url, &refused)) return false;
+  if (network_allows_url(&c->options.network, url, &refused)) return false;
   lua_pushnil(L);
   exchange_push_refusal(L, &refused);
   return true;
+}
+
+// Replaces the message at the top of the stack by a failure; nil is below it. Returns their number.
+static int push_io_failure(lua_State *L) {
+  failure_push(L, "io", lua_tostring(L, -1), false);
+  lua_remove(L, -2);
+  return 2;
 }
 
 // download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
@@ -174,7 +181,7 @@ static int client_download(lua_State *L) {
   lua_Integer total = luaL_optinteger(L, 8, -1);
   luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
   if (push_if_refused(L, c, url)) return 2;
-  exchange *x = new_exchange(L, c, DOWNLOAD);
+  exchange *x = new_exchange(L, c, &exchange_download);
   set_url(L, x, url, "");
   if ((x->file = download_open(path, offset, stamp))) {
     x->asked_from = offset = download_offset(x->file);
@@ -193,9 +200,7 @@ static int client_download(lua_State *L) {
                     error == EWOULDBLOCK ? "another download is writing to it"
                     : error == EMLINK    ? "it has other names, too"
                                          : file_problem(error));
-  failure_push(L, "io", lua_tostring(L, -1), false);
-  lua_remove(L, -2);
-  return 2;
+  return push_io_failure(L);
 }
 
 static bool is_media_type(const char *text) {
@@ -213,7 +218,7 @@ static int client_upload(lua_State *L) {
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
   if (push_if_refused(L, c, url)) return 2;
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
-  exchange *x = new_exchange(L, c, UPLOAD);
+  exchange *x = new_exchange(L, c, &exchange_upload);
   set_url(L, x, url, "");
   if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
   if ((x->source = upload_open(path))) {
@@ -224,9 +229,7 @@ static int client_upload(lua_State *L) {
   give_up(L, x);
   lua_pushnil(L);
   lua_pushfstring(L, "%s can't be read: %s", path, file_problem(error));
-  failure_push(L, "io", lua_tostring(L, -1), false);
-  lua_remove(L, -2);
-  return 2;
+  return push_io_failure(L);
 }
 
 // post(client, owner, url, body, content_type) → exchange, whose result is { status, text }, whatever the status is; the text is
@@ -237,7 +240,7 @@ static int client_post(lua_State *L) {
   luaL_checkstring(L, 4);
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
-  exchange *x = new_exchange(L, c, POST);
+  exchange *x = new_exchange(L, c, &exchange_post);
   set_url(L, x, url, "");
   set_body(L, x, 4);
   if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
@@ -245,6 +248,6 @@ static int client_post(lua_State *L) {
 }
 
 
-const luaL_Reg client_verbs[] = {{"submit", client_submit},     {"query", client_query},   {"call", client_call},
+const luaL_Reg client_exchange_methods[] = {{"submit", client_submit},     {"query", client_query},   {"call", client_call},
                                  {"download", client_download}, {"upload", client_upload}, {"post", client_post},
                                  {NULL, NULL}};

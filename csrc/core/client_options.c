@@ -11,7 +11,7 @@
 
 enum { MAX_KEY = 512 };
 
-char *settings_string(lua_State *L, const char *name) {
+char *client_options_string(lua_State *L, const char *name) {
   if (lua_getfield(L, 1, name) == LUA_TNIL) {
     lua_pop(L, 1);
     return NULL;
@@ -39,7 +39,7 @@ static double number_option(lua_State *L, const char *name, double standard, dou
 }
 
 // Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
-static bool split_base_url(exchange_settings *s) {
+static bool split_base_url(client_options *s) {
   char *host = strstr(s->base_url, "://") + 3;
   size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
   s->base_path = s->base_url + length;
@@ -59,7 +59,7 @@ bool header_add(struct curl_slist **list, const char *line) {
 }
 
 // The key goes from Lua into the header lines and nowhere else. Returns why it can't be used, or NULL.
-static const char *take_key(exchange_settings *s, lua_State *L) {
+static const char *take_key(client_options *s, lua_State *L) {
   size_t length;
   lua_getfield(L, 1, "api_key");
   const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
@@ -78,7 +78,7 @@ static const char *take_key(exchange_settings *s, lua_State *L) {
 }
 
 // As lines of our own: what libcurl makes of its options for them it prints twice.
-static bool add_common_headers(lua_State *L, exchange_settings *s) {
+static bool add_common_headers(lua_State *L, client_options *s) {
   const char *agent = lua_pushfstring(L, "User-Agent: %s", s->user_agent);
   bool fine = header_add(&s->key_headers, agent) && header_add(&s->post_headers, agent) &&
               header_add(&s->key_headers, "Accept-Encoding: gzip") && header_add(&s->post_headers, "Accept-Encoding: gzip") &&
@@ -103,7 +103,7 @@ static long version_option(lua_State *L) {
 }
 
 // Reads base_url and api_key, unless there is neither.
-static void take_account(lua_State *L, exchange_settings *s) {
+static void take_account(lua_State *L, client_options *s) {
   int top = lua_gettop(L);
   bool none = lua_getfield(L, 1, "base_url") == LUA_TNIL && lua_getfield(L, 1, "api_key") == LUA_TNIL;
   size_t length = 0;
@@ -116,18 +116,18 @@ static void take_account(lua_State *L, exchange_settings *s) {
 }
 
 // Where the service is: by which proxy, and in which network when its URL says so.
-static void take_place(exchange_settings *s) {
+static void take_place(client_options *s) {
   s->proxy = network_proxy(&s->network, s->base_url);
   refused_address spelled;
   if (!network_allows_url(&s->network, s->base_url, &spelled)) network_learn(&s->network, spelled.text);
 }
 
-void settings_take(lua_State *L, exchange_settings *s) {
+void client_options_read(lua_State *L, client_options *s) {
   take_account(L, s);
-  s->user_agent = settings_string(L, "user_agent");
+  s->user_agent = client_options_string(L, "user_agent");
   if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
   if (!add_common_headers(L, s)) luaL_error(L, "not enough memory");
-  network_take(L, &s->network);
+  network_options_read(L, &s->network);
   if (s->base_url) take_place(s);
   if (s->base_url && !split_base_url(s)) luaL_error(L, "not enough memory");
   s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
@@ -144,12 +144,12 @@ static void free_list(struct curl_slist *list) {
   curl_slist_free_all(list);
 }
 
-void settings_free(exchange_settings *s) {
+void client_options_free(client_options *s) {
   free_list(s->key_headers);
   free_list(s->post_headers);
   free(s->base_url);
   curl_url_cleanup(s->server);
   free(s->user_agent);
-  network_free(&s->network);
+  network_options_free(&s->network);
   memset(s, 0, sizeof *s);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A client's settings.
-#ifndef OMNI_SETTINGS_H
-#define OMNI_SETTINGS_H
+#ifndef OMNI_CLIENT_OPTIONS_H
+#define OMNI_CLIENT_OPTIONS_H
 
 #include <curl/curl.h>
 #include <lua.h>
@@ -19,7 +19,7 @@ typedef struct {
   CURLU *server;
   const char *base_path; // the path within base_url
   char *user_agent;
-  network_settings network;
+  network_options network;
   const char *proxy; // of the account's calls, "" for none; within `network`
   const char *key; // within the key's header line
   struct curl_slist *key_headers; // with the key; wiped when they are freed
@@ -27,17 +27,17 @@ typedef struct {
   long connect_timeout_ms, timeout_ms, http_version, max_connections;
   size_t max_bytes;
   int64_t max_download_bytes;
-} exchange_settings;
+} client_options;
 
 // Fills zeroed settings from the table of options at index 1; without base_url and api_key they are no account's. Raises for what
 // can't be used, never showing the key;
-// settings_free is due in either case.
-void settings_take(lua_State *L, exchange_settings *s);
+// client_options_free is due in either case.
+void client_options_read(lua_State *L, client_options *s);
 // Frees everything, wiping the key. Idempotent.
-void settings_free(exchange_settings *s);
+void client_options_free(client_options *s);
 
 // An option of the table at index 1 that is a string without control characters, copied; NULL when it isn't there. Raises for any other.
-char *settings_string(lua_State *L, const char *name);
+char *client_options_string(lua_State *L, const char *name);
 
 // Appends a header line; false when there is no memory.
 bool header_add(struct curl_slist **list, const char *line);

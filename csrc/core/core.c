@@ -14,15 +14,16 @@ __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "omni: libcurl can't be initialised");
   lua_newtable(L);
   system_open(L);
+  text_open(L);
   number_open(L);
-  readiness_open(L);
-  answer_open(L);
+  poll_set_open(L);
+  envelope_open(L);
   task_open(L);
   client_open(L);
   process_open(L);
-  board_open(L);
+  board_process_open(L);
   digest_open(L);
-  trace_open(L);
+  diagnostics_open(L);
   url_open(L);
   return 1;
 }

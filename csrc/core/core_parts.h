@@ -6,15 +6,16 @@
 #include <lua.h>
 
 void system_open(lua_State *L);
+void text_open(lua_State *L);
 void number_open(lua_State *L);
-void readiness_open(lua_State *L);
+void poll_set_open(lua_State *L);
 void client_open(lua_State *L);
-void answer_open(lua_State *L); // raises when lua-cjson can't be loaded
+void envelope_open(lua_State *L); // raises when lua-cjson can't be loaded
 void task_open(lua_State *L);
 void process_open(lua_State *L);
-void board_open(lua_State *L);
+void board_process_open(lua_State *L);
 void digest_open(lua_State *L);
-void trace_open(lua_State *L);
+void diagnostics_open(lua_State *L);
 void url_open(lua_State *L);
 
 #endif

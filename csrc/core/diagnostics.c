@@ -38,12 +38,12 @@ static const struct {
 // trace(exchange) → { address, date, lookup, connect, tls, total }, each if it is known. The exchange must be done.
 static int trace(lua_State *L) {
   const exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  luaL_argcheck(L, x->state == DONE || x->state == TOLD, 1, "still runs, or is closed");
+  luaL_argcheck(L, x->state == DONE || x->state == REPORTED, 1, "still runs, or is closed");
   client_lock(L, 1);
   lua_newtable(L);
-  if (!x->slot) return 1;
+  if (!x->transfer) return 1;
   char *address = NULL;
-  if (curl_easy_getinfo(x->slot->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK) set_string(L, "address", address);
+  if (curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK) set_string(L, "address", address);
   const char *date = exchange_header(x, "Date");
   time_t seconds = date ? curl_getdate(date, NULL) : (time_t)-1;
   if (seconds != (time_t)-1) {
@@ -52,14 +52,14 @@ static int trace(lua_State *L) {
   }
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
     curl_off_t microseconds = 0;
-    if (curl_easy_getinfo(x->slot->easy, steps[i].info, &microseconds) != CURLE_OK || microseconds <= 0) continue;
+    if (curl_easy_getinfo(x->transfer->easy, steps[i].info, &microseconds) != CURLE_OK || microseconds <= 0) continue;
     lua_pushnumber(L, (lua_Number)microseconds / 1e6);
     lua_setfield(L, -2, steps[i].name);
   }
   return 1;
 }
 
-void trace_open(lua_State *L) {
+void diagnostics_open(lua_State *L) {
   static const luaL_Reg functions[] = {{"libraries", libraries}, {"trace", trace}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "core/core_parts.h"
-#include "core/system.h"
 #include "shared/argument.h"
 #include "shared/class.h"
 #include "shared/descriptor.h"
@@ -26,13 +25,13 @@
 
 #define DIGEST "omni.digest"
 
-enum { CHUNK = 256 << 10, SHA256_SIZE = 32, MOST_BYTES = 64 };
+enum { CHUNK = 256 << 10, SHA256_SIZE = 32, MAX_BYTES = 64 };
 
 typedef unsigned char sum[SHA256_SIZE];
 
 static void push_hex(lua_State *L, const unsigned char *bytes, size_t count) {
   static const char digits[] = "0123456789abcdef";
-  char text[2 * MOST_BYTES];
+  char text[2 * MAX_BYTES];
   for (size_t i = 0; i < count; i++) {
     text[2 * i] = digits[bytes[i] >> 4];
     text[2 * i + 1] = digits[bytes[i] & 15];
@@ -66,9 +65,9 @@ typedef struct {
 } job;
 
 static bool same_stamp(const struct stat *a, const struct stat *b) {
-  char one[STAMP_SIZE], other[STAMP_SIZE];
-  system_stamp(a, one);
-  system_stamp(b, other);
+  char one[FILE_STAMP_SIZE], other[FILE_STAMP_SIZE];
+  file_stamp(a, one);
+  file_stamp(b, other);
   return strcmp(one, other) == 0;
 }
 
@@ -196,8 +195,8 @@ static int result(lua_State *L) {
   lua_setfield(L, -2, "sha256");
   lua_pushinteger(L, (lua_Integer)j->info.st_size);
   lua_setfield(L, -2, "size");
-  char stamp[STAMP_SIZE];
-  system_stamp(&j->info, stamp);
+  char stamp[FILE_STAMP_SIZE];
+  file_stamp(&j->info, stamp);
   lua_pushstring(L, stamp);
   lua_setfield(L, -2, "stamp");
   return 1;
@@ -213,32 +212,18 @@ static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", class_events_r
 
 // token(bytes) → so many random bytes of the system's, as hexadecimal digits
 static int token(lua_State *L) {
-  unsigned char bytes[MOST_BYTES];
+  unsigned char bytes[MAX_BYTES];
   lua_Integer count = luaL_checkinteger(L, 1);
   luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
-  size_t wanted = (size_t)count & (2 * MOST_BYTES - 1); // gcc doesn't see that the line above doesn't return
+  size_t wanted = (size_t)count & (2 * MAX_BYTES - 1); // gcc doesn't see that the line above doesn't return
   if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system gives no random bytes");
   push_hex(L, bytes, wanted);
   OPENSSL_cleanse(bytes, sizeof bytes);
   return 1;
 }
 
-// same(a, b) → whether two texts are equal; it takes as long whatever they differ in
-static int same(lua_State *L) {
-  size_t length, other_length;
-  const char *text = luaL_checklstring(L, 1, &length), *other = luaL_checklstring(L, 2, &other_length);
-  lua_pushboolean(L, length == other_length && CRYPTO_memcmp(text, other, length) == 0);
-  return 1;
-}
-
 void digest_open(lua_State *L) {
+  static const luaL_Reg functions[] = {{"sha256", sha256}, {"digest", make}, {"token", token}, {NULL, NULL}};
   class_add(L, DIGEST, methods);
-  lua_pushcfunction(L, sha256);
-  lua_setfield(L, -2, "sha256");
-  lua_pushcfunction(L, make);
-  lua_setfield(L, -2, "digest");
-  lua_pushcfunction(L, token);
-  lua_setfield(L, -2, "token");
-  lua_pushcfunction(L, same);
-  lua_setfield(L, -2, "same");
+  luaL_setfuncs(L, functions, 0);
 }

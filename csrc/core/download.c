@@ -39,10 +39,10 @@ static bool is_at_part(const download *file) {
   return fstat(file->fd, &open) == 0 && lstat(file->part, &now) == 0 && open.st_ino == now.st_ino && open.st_dev == now.st_dev;
 }
 
-void download_stamp(const download *file, char stamp[STAMP_SIZE]) {
+void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]) {
   struct stat info;
   *stamp = '\0';
-  if (fstat(file->fd, &info) == 0) system_stamp(&info, stamp);
+  if (fstat(file->fd, &info) == 0) file_stamp(&info, stamp);
 }
 
 download *download_open(const char *path, int64_t offset, const char *stamp) {
@@ -58,8 +58,8 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     errno = EEXIST; // never a device or a socket replaced by a film
   } else if ((file->fd = file_open(file->part, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) >= 0 &&
              flock(file->fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->fd, &info) == 0) {
-    char now[STAMP_SIZE];
-    system_stamp(&info, now);
+    char now[FILE_STAMP_SIZE];
+    file_stamp(&info, now);
     if (info.st_nlink > 1) {
       errno = EMLINK; // what is written here would be written there, too
     } else if (!is_at_part(file)) {

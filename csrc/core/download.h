@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/system.h"
+#include "shared/file.h"
 
 typedef struct download download;
 
@@ -19,7 +19,7 @@ download *download_open(const char *path, int64_t offset, const char *stamp);
 // PATH.part; valid as long as the file is open.
 const char *download_part(const download *file);
 // What PATH.part keeps as long as nobody else writes to it; empty when that can't be told.
-void download_stamp(const download *file, char stamp[STAMP_SIZE]);
+void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]);
 // Copies the file's first bytes, `size` of them at most; returns how many there are, -1 and errno on failure.
 ssize_t download_head(const download *file, void *bytes, size_t size);
 // Where the next byte goes.

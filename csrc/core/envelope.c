@@ -7,11 +7,11 @@
 #include <string.h>
 
 #include "core/api_codes.h"
-#include "shared/ascii.h"
 #include "core/core_parts.h"
 #include "core/input_echo.h"
 #include "core/number.h"
-#include "core/system.h"
+#include "core/text.h"
+#include "shared/ascii.h"
 
 enum {
   MAX_DEPTH = 100,    // of nested arrays and objects; real answers have about 5
@@ -41,7 +41,7 @@ void clean_push(lua_State *L, int index, size_t max_bytes) {
   }
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
-  system_clean(&buffer, text, length, max_bytes);
+  text_clean(&buffer, text, length, max_bytes);
   luaL_pushresult(&buffer);
 }
 
@@ -218,7 +218,7 @@ static bool is_final_task(lua_State *L) {
   return final;
 }
 
-bool answer_push(lua_State *L, long http_status, int body) {
+bool envelope_push(lua_State *L, long http_status, int body) {
   int top = lua_gettop(L);
   bool fine = http_status >= 200 && http_status < 300;
   lua_Integer code = 0;
@@ -250,32 +250,22 @@ bool answer_push(lua_State *L, long http_status, int body) {
   return false;
 }
 
-bool answer_push_without_echo(lua_State *L, long http_status, int body) {
+bool envelope_push_without_input(lua_State *L, long http_status, int body) {
   size_t length, start, end;
   const char *text = lua_tolstring(L, body, &length);
-  if (!echo_find(text, length, &start, &end) || end - start < 32) return answer_push(L, http_status, body);
+  if (!input_echo_find(text, length, &start, &end) || end - start < 32) return envelope_push(L, http_status, body);
   luaL_Buffer shorter;
   luaL_buffinitsize(L, &shorter, length);
   luaL_addlstring(&shorter, text, start);
   luaL_addlstring(&shorter, "null", 4);
   luaL_addlstring(&shorter, text + end, length - end);
   luaL_pushresult(&shorter);
-  bool fine = answer_push(L, http_status, lua_gettop(L));
+  bool fine = envelope_push(L, http_status, lua_gettop(L));
   lua_remove(L, -2);
   return fine;
 }
 
 // --- for Lua
-
-// parse_answer(http_status, body) → data | nil, failure
-static int parse_answer(lua_State *L) {
-  lua_Integer status = luaL_checkinteger(L, 1);
-  luaL_checkstring(L, 2);
-  if (answer_push(L, (long)status, 2)) return 1;
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  return 2;
-}
 
 // decode(text) → value | nil, message
 static int decode(lua_State *L) {
@@ -295,7 +285,7 @@ static void set_option(lua_State *L, const char *name, lua_Integer value, bool b
   lua_call(L, 1, 0);
 }
 
-void answer_open(lua_State *L) {
+void envelope_open(lua_State *L) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "cjson");
   lua_call(L, 1, 1);
@@ -311,7 +301,7 @@ void answer_open(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &decoder);
   lua_setfield(L, -2, "json");
 
-  static const luaL_Reg functions[] = {{"parse_answer", parse_answer}, {"decode", decode}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"decode", decode}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   lua_newtable(L);
   for (size_t i = 0; i < sizeof api_codes / sizeof *api_codes; i++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The service's answers, decoded and checked, and what its other readers need for that.
-#ifndef OMNI_ANSWER_H
-#define OMNI_ANSWER_H
+#ifndef OMNI_ENVELOPE_H
+#define OMNI_ENVELOPE_H
 
 #include <lua.h>
 #include <stdbool.h>
@@ -24,9 +24,9 @@ void bad_answer_push(lua_State *L, long http_status, const char *why);
 
 // Decodes an answer's envelope; the body is the string at index `body`. Pushes `data` and returns true,
 // or pushes a failure (code, message, status, retry, hint, refused) and returns false.
-bool answer_push(lua_State *L, long http_status, int body);
+bool envelope_push(lua_State *L, long http_status, int body);
 // The same for a query's answer, whose echo of the task's input is stepped over: data.param.input is then null.
-bool answer_push_without_echo(lua_State *L, long http_status, int body);
+bool envelope_push_without_input(lua_State *L, long http_status, int body);
 
 // Decodes the string at index `text` and pushes the value; false with a message pushed when it isn't JSON.
 bool json_push(lua_State *L, int text);

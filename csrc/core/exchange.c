@@ -12,19 +12,19 @@
 #include "shared/ascii.h"
 
 enum {
-  MAX_SAID = 1024,          // bytes that are kept of what is said to an upload or a post
-  MAX_UNSENT = 64 * 1024,   // bytes of an upload that the system holds and hasn't sent
-  UPLOAD_PIECE = 96 * 1024, // bytes of an upload at a time: a tenth faster than libcurl's own 64 KiB; large ones look silent on a slow line
+  MAX_EXCERPT = 1024,       // bytes kept of the response to an upload or a post
+  MAX_UNSENT = 64 * 1024,   // bytes of an upload that the system's socket buffer may hold
+  UPLOAD_PIECE = 96 * 1024, // bytes per read: a tenth faster than libcurl's 64 KiB; larger pieces look like silence on a slow line
 };
 
 // --- called by libcurl
 
-// Bytes are counted as they arrive, after decompression: neither a missing Content-Length nor a compressed bomb passes.
-static size_t on_answer(char *bytes, size_t one, size_t length, void *argument) {
-  exchange *x = ((easy_slot *)argument)->exchange;
+// Counts the bytes after decompression: neither a missing Content-Length nor a compression bomb exceeds the limit.
+static size_t on_body(char *bytes, size_t one, size_t length, void *argument) {
+  exchange *x = ((transfer *)argument)->exchange;
   (void)one;
-  x->too_large = length > x->settings->max_bytes - x->slot->body.length;
-  return !x->too_large && buffer_append(&x->slot->body, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
+  x->too_large = length > x->options->max_bytes - x->transfer->body.length;
+  return !x->too_large && buffer_append(&x->transfer->body, bytes, length) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 static bool count_header(exchange *x, size_t length) {
@@ -33,35 +33,35 @@ static bool count_header(exchange *x, size_t length) {
   return !x->too_large;
 }
 
-// A file isn't sent on to a server that has sent us elsewhere.
+// Ends an upload when the response is a redirect, so that this server doesn't receive the file.
 static size_t on_header(char *line, size_t one, size_t length, void *argument) {
-  exchange *x = ((easy_slot *)argument)->exchange;
+  exchange *x = ((transfer *)argument)->exchange;
   (void)one;
   if (!count_header(x, length)) return CURL_WRITEFUNC_ERROR;
-  if (x->kind != UPLOAD || length > 2 || line[0] != '\r') return length;
-  curl_easy_getinfo(x->slot->easy, CURLINFO_RESPONSE_CODE, &x->status);
+  if (!x->source || length > 2 || line[0] != '\r') return length;
+  curl_easy_getinfo(x->transfer->easy, CURLINFO_RESPONSE_CODE, &x->status);
   return exchange_redirect(x) ? CURL_WRITEFUNC_ERROR : length;
 }
 
-// Called each time that libcurl is about to send a request that isn't a GET. It sends a POST again by itself when a connection
-// dies unanswered; a submit must not be (docs/internals/at-most-once.md), nor any other call that may cost something.
+// libcurl calls this each time before it sends the request. When a connection dies without a response, libcurl would send a POST a
+// second time by itself. This stops it, for submits (docs/internals) and for every other call that may cost something.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
-  exchange *x = ((easy_slot *)argument)->exchange;
+  exchange *x = ((transfer *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;
   return ++x->sends == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 const char *exchange_header(const exchange *x, const char *name) {
   struct curl_header *found;
-  return x->slot && curl_easy_header(x->slot->easy, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value : NULL;
+  return x->transfer && curl_easy_header(x->transfer->easy, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value : NULL;
 }
 
 const char *exchange_redirect(const exchange *x) {
-  bool leads = x->status == 301 || x->status == 302 || x->status == 307 || x->status == 308 || (x->status == 303 && x->kind == DOWNLOAD);
-  return leads ? exchange_header(x, "Location") : NULL;
+  bool redirect = x->status == 301 || x->status == 302 || x->status == 307 || x->status == 308 || (x->status == 303 && x->file);
+  return redirect ? exchange_header(x, "Location") : NULL;
 }
 
-// "bytes 5-9/10" → first and total (-1 when it is "*"); false when it is anything else.
+// Reads "bytes 5-9/10" as first = 5 and total = 10 (-1 for "*"). Returns false for any other text.
 static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   if (!text || !ascii_equal(text, "bytes ", 6)) return false;
   char *end;
@@ -75,26 +75,26 @@ static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   return !errno && *end == '\0' && *total >= 0 && *first >= 0;
 }
 
-// The strong ETag, else the date; what a resumed download is compared with.
+// Returns the strong ETag, else Last-Modified, else NULL.
 static const char *validator(const exchange *x) {
   const char *tag = exchange_header(x, "ETag");
   return tag && strncmp(tag, "W/", 2) != 0 ? tag : exchange_header(x, "Last-Modified");
 }
 
 const char *exchange_validator(const exchange *x) {
-  return x->slot && x->body_seen && !x->wrong_range ? validator(x) : NULL;
+  return x->transfer && x->body_seen && !x->wrong_range ? validator(x) : NULL;
 }
 
-// Whether a 206 continues the very file that we have the beginning of; a server may forget about If-Range.
+// Returns whether a 206 response continues the file that we hold the beginning of. A server may ignore If-Range.
 static bool continues(exchange *x, int64_t first) {
   const char *now = validator(x);
   return first == x->asked_from && (!x->validator || !now || strcmp(x->validator, now) == 0) &&
          (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
 }
 
-// The first byte of a body tells where the rest belongs. False when it doesn't belong into the file.
+// Decides, at the first byte of a body, where the body belongs. Returns false when it doesn't belong in the file.
 static bool place_body(exchange *x) {
-  CURL *easy = x->slot->easy;
+  CURL *easy = x->transfer->easy;
   curl_off_t length = -1;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &x->status);
   curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
@@ -112,19 +112,19 @@ static bool place_body(exchange *x) {
   } else {
     x->discarded = true;
   }
-  x->too_large = x->total > x->settings->max_download_bytes;
+  x->too_large = x->total > x->options->max_download_bytes;
   return !x->too_large;
 }
 
-static size_t on_media(char *bytes, size_t one, size_t length, void *argument) {
-  exchange *x = ((easy_slot *)argument)->exchange;
+static size_t on_file_body(char *bytes, size_t one, size_t length, void *argument) {
+  exchange *x = ((transfer *)argument)->exchange;
   (void)one;
   if (!x->body_seen && !place_body(x)) return CURL_WRITEFUNC_ERROR;
-  if (x->discarded) { // an error's or a redirect's page; libcurl tells where a redirect leads only after its whole
+  if (x->discarded) { // the page of an error or a redirect; libcurl reports the redirect only after the whole page
     x->header_bytes += length;
     return x->header_bytes <= EXCHANGE_MAX_HEADERS ? length : CURL_WRITEFUNC_ERROR;
   }
-  x->too_large = download_offset(x->file) + (int64_t)length > x->settings->max_download_bytes;
+  x->too_large = download_offset(x->file) + (int64_t)length > x->options->max_download_bytes;
   if (x->too_large) return CURL_WRITEFUNC_ERROR;
   if (!download_write(x->file, bytes, length)) {
     x->file_error = errno;
@@ -133,150 +133,178 @@ static size_t on_media(char *bytes, size_t one, size_t length, void *argument) {
   return length;
 }
 
-// Of what is said to an upload or a post only the beginning is kept, for people.
-static size_t on_said(char *bytes, size_t one, size_t length, void *argument) {
-  easy_slot *slot = argument;
-  size_t room = MAX_SAID - slot->body.length;
+// Keeps the beginning of the body, for people to read.
+static size_t on_excerpt(char *bytes, size_t one, size_t length, void *argument) {
+  transfer *t = argument;
+  size_t room = MAX_EXCERPT - t->body.length;
   (void)one;
-  return count_header(slot->exchange, length) && buffer_append(&slot->body, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
+  return count_header(t->exchange, length) && buffer_append(&t->body, bytes, length < room ? length : room) ? length : CURL_WRITEFUNC_ERROR;
 }
 
 static size_t on_read(char *to, size_t one, size_t room, void *argument) {
-  exchange *x = ((easy_slot *)argument)->exchange;
+  exchange *x = ((transfer *)argument)->exchange;
   ssize_t got = upload_read(x->source, to, one * room);
   if (got >= 0) return (size_t)got;
   x->file_error = errno;
   return CURL_READFUNC_ABORT;
 }
 
-// An upload may be sent again by libcurl itself, from its beginning.
+// libcurl may send an upload again by itself, from the file's beginning.
 static int on_seek(void *argument, curl_off_t offset, int origin) {
-  exchange *x = ((easy_slot *)argument)->exchange;
+  exchange *x = ((transfer *)argument)->exchange;
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-// Without it megabytes are said to be on their way that a slow line hasn't sent, and it looks silent while it sends them.
+// Limits the socket's send buffer. With a large buffer, progress runs ahead of a slow line and then looks like silence.
 static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
   int most = MAX_UNSENT;
   (void)argument, (void)purpose;
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // a system that can't: only less exact
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // on failure only the progress is less exact
   return CURL_SOCKOPT_OK;
+}
+
+// --- the kinds
+
+#define SET(option, value) fine = fine && curl_easy_setopt(easy, option, value) == CURLE_OK
+
+static bool set_query(CURL *easy, const client_options *o) {
+  bool fine = true;
+  SET(CURLOPT_HTTPHEADER, o->key_headers);
+  if (o->server) SET(CURLOPT_CURLU, o->server);
+  return fine;
+}
+
+static bool set_download(CURL *easy, const client_options *o) {
+  (void)o;
+  return curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 256L * 1024) == CURLE_OK;
+}
+
+static bool set_upload(CURL *easy, const client_options *o) {
+  bool fine = true;
+  (void)o;
+  SET(CURLOPT_UPLOAD, 1L);
+  SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE);
+  SET(CURLOPT_READFUNCTION, on_read);
+  SET(CURLOPT_SEEKFUNCTION, on_seek);
+  SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
+  return fine;
+}
+
+// Each post has a connection of its own; an idle one would only use a connection of the other server.
+static bool set_post(CURL *easy, const client_options *o) {
+  (void)o;
+  return curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
+}
+
+const exchange_kind exchange_submit = {
+    .keyed = true, .costs = true, .timed = true, .on_body = on_body, .push_result = exchange_push_submit};
+const exchange_kind exchange_query = {
+    .keyed = true, .timed = true, .on_body = on_body, .set_options = set_query, .push_result = exchange_push_query};
+const exchange_kind exchange_call = {
+    .keyed = true, .timed = true, .varies = true, .on_body = on_body, .push_result = exchange_push_call};
+const exchange_kind exchange_download = {
+    .on_body = on_file_body, .set_options = set_download, .push_result = exchange_push_download};
+const exchange_kind exchange_upload = {
+    .on_body = on_excerpt, .set_options = set_upload, .push_result = exchange_push_upload};
+const exchange_kind exchange_post = {
+    .timed = true, .varies = true, .on_body = on_excerpt, .set_options = set_post, .push_result = exchange_push_post};
+
+// Sets the options that all exchanges of a kind share.
+static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options *o) {
+  bool fine = true;
+  SET(CURLOPT_NOSIGNAL, 1L);
+  SET(CURLOPT_QUICK_EXIT, 1L); // a hanging name lookup must not delay a close
+  SET(CURLOPT_PROTOCOLS_STR, "http,https");
+  SET(CURLOPT_FOLLOWLOCATION, 0L);
+  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  SET(CURLOPT_CONNECTTIMEOUT_MS, o->connect_timeout_ms);
+  SET(CURLOPT_HTTP_VERSION, o->http_version);
+  SET(CURLOPT_HEADERFUNCTION, on_header);
+  SET(CURLOPT_WRITEFUNCTION, kind->on_body);
+  fine = fine && network_set_certificates(easy, &o->network);
+  if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
+  if (kind->keyed) {
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line itself is among our own
+    // libcurl allocates this buffer for each transfer, and responses are small. libcurl refuses a change while the handle still has
+    // a buffer of this size, as after a failed name lookup.
+    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
+    SET(CURLOPT_HTTPHEADER, o->post_headers);
+  } else {
+    SET(CURLOPT_USERAGENT, o->user_agent);
+  }
+  // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).
+  if (o->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
+  if (kind->set_options) fine = fine && kind->set_options(easy, o);
+  return fine;
 }
 
 // --- setting up
 
-// Goes to anybody, and so without the key.
-static bool is_foreign(exchange_kind kind) {
-  return kind == DOWNLOAD || kind == UPLOAD || kind == POST;
-}
-
-// What all exchanges of a kind have in common; set once for a slot.
-static bool set_common(CURL *easy, exchange_kind kind, const exchange_settings *s) {
-  bool fine = true;
-#define SET(option, value) fine = fine && curl_easy_setopt(easy, option, value) == CURLE_OK
-  SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_QUICK_EXIT, 1L); // a hanging name look-up must not hold up a close
-  SET(CURLOPT_PROTOCOLS_STR, "http,https");
-  SET(CURLOPT_FOLLOWLOCATION, 0L);
-  SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  SET(CURLOPT_CONNECTTIMEOUT_MS, s->connect_timeout_ms);
-  SET(CURLOPT_HTTP_VERSION, s->http_version);
-  SET(CURLOPT_HEADERFUNCTION, on_header);
-  fine = fine && network_set_certificates(easy, &s->network);
-  if (kind == QUERY && s->server) SET(CURLOPT_CURLU, s->server);
-  // A file has no time-out for the whole, however large it is; silence is noticed in lua/omni/http/exchange.lua.
-  if (kind != DOWNLOAD && kind != UPLOAD) SET(CURLOPT_TIMEOUT_MS, s->timeout_ms);
-  if (is_foreign(kind)) {
-    SET(CURLOPT_USERAGENT, s->user_agent);
-    SET(CURLOPT_WRITEFUNCTION, kind == DOWNLOAD ? on_media : on_said);
-    if (kind == DOWNLOAD) SET(CURLOPT_BUFFERSIZE, 256L * 1024);
-  } else {
-    SET(CURLOPT_WRITEFUNCTION, on_answer);
-    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line of that name is among ours
-    // Allocated anew for each transfer; answers are small. Refused while a handle has one left (of this size), as it has
-    // after a look-up that failed.
-    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
-    SET(CURLOPT_HTTPHEADER, kind == QUERY ? s->key_headers : s->post_headers);
-  }
-  if (kind == UPLOAD) {
-    SET(CURLOPT_UPLOAD, 1L);
-    SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE);
-    SET(CURLOPT_READFUNCTION, on_read);
-    SET(CURLOPT_SEEKFUNCTION, on_seek);
-    SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
-  }
-  // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634). After a post there is none: each has a
-  // connection of its own, and one kept idle would only take a place at its peer.
-  if (kind == POST || s->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
-#undef SET
-  return fine;
-}
-
 bool exchange_may_connect(exchange *x, const struct sockaddr *address) {
-  bool named_by_service = x->kind == DOWNLOAD || x->kind == UPLOAD;
-  return !named_by_service || x->proxied || network_allows(&x->settings->network, address, &x->refused);
+  bool url_from_service = x->file || x->source;
+  return !url_from_service || x->proxied || network_allows(&x->options->network, address, &x->refused);
 }
 
-bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(easy_slot *slot)) {
-  const exchange_settings *s = x->settings;
-  const char *proxy = is_foreign(x->kind) ? network_proxy(&s->network, x->url) : s->proxy;
+bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)) {
+  const client_options *o = x->options;
+  const exchange_kind *kind = x->kind;
+  const char *proxy = kind->keyed ? o->proxy : network_proxy(&o->network, x->url);
+  CURL *easy = t->easy;
+  bool fine = true, reset = t->kind != kind || kind->varies;
   x->proxied = *proxy != '\0';
-  bool fine = true, reset = slot->kind != x->kind || x->kind == CALL || x->kind == POST; // these differ in method and headers
-#define SET(option, value) fine = fine && curl_easy_setopt(slot->easy, option, value) == CURLE_OK
   if (reset) {
-    curl_easy_reset(slot->easy);
-    fine = set_common(slot->easy, x->kind, s) && fresh(slot);
-    SET(CURLOPT_ERRORBUFFER, slot->trouble);
-    SET(CURLOPT_PRIVATE, slot);
-    SET(CURLOPT_WRITEDATA, slot);
-    SET(CURLOPT_HEADERDATA, slot);
-    if (x->kind == UPLOAD) {
-      SET(CURLOPT_READDATA, slot);
-      SET(CURLOPT_SEEKDATA, slot);
-    }
-    slot->kind = x->kind;
+    curl_easy_reset(easy);
+    fine = set_kind(easy, kind, o) && after_reset(t);
+    SET(CURLOPT_ERRORBUFFER, t->error);
+    SET(CURLOPT_PRIVATE, t);
+    SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_HEADERDATA, t);
+    if (x->source) SET(CURLOPT_READDATA, t);
+    if (x->source) SET(CURLOPT_SEEKDATA, t);
+    t->kind = kind;
   }
-  if (reset || is_foreign(x->kind)) fine = fine && network_set_proxy(slot->easy, proxy);
+  if (reset || !kind->keyed) fine = fine && network_set_proxy(easy, proxy);
   if (x->target)
     SET(CURLOPT_REQUEST_TARGET, x->target);
   else
     SET(CURLOPT_URL, x->url);
   if (x->body) {
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
-    SET(CURLOPT_POSTFIELDS, x->body); // not copied: it lives as long as the exchange
+    SET(CURLOPT_POSTFIELDS, x->body); // libcurl doesn't copy it: it lives as long as the exchange
   }
-  if (x->body || (x->kind == CALL && strcmp(x->method, "GET") != 0)) { // libcurl must not send it again by itself
+  if (x->body || (x->method && strcmp(x->method, "GET") != 0)) { // libcurl must not send it a second time
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
-    SET(CURLOPT_PREREQDATA, slot);
+    SET(CURLOPT_PREREQDATA, t);
   }
-  if (x->kind == CALL) {
-    if (!x->body) SET(CURLOPT_HTTPHEADER, s->key_headers);
+  if (x->method) {
+    if (!x->body) SET(CURLOPT_HTTPHEADER, o->key_headers);
     if (strcmp(x->method, x->body ? "POST" : "GET") != 0) SET(CURLOPT_CUSTOMREQUEST, x->method);
   }
-  if (is_foreign(x->kind)) SET(CURLOPT_HTTPHEADER, x->own_headers);
-  if (x->kind == UPLOAD) SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_size(x->source));
-#undef SET
-  slot->body.length = 0;
-  slot->trouble[0] = '\0';
-  x->slot = slot;
-  slot->exchange = x;
+  if (!kind->keyed) SET(CURLOPT_HTTPHEADER, x->own_headers);
+  if (x->source) SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_size(x->source));
+  t->body.length = 0;
+  t->error[0] = '\0';
+  x->transfer = t;
+  t->exchange = x;
   return fine;
 }
+
+#undef SET
 
 // --- the end
 
 void exchange_finished(exchange *x, CURLcode outcome) {
-  CURL *easy = x->slot->easy;
+  CURL *easy = x->transfer->easy;
   x->outcome = outcome;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &x->status);
-  if (x->kind == DOWNLOAD && !x->body_seen && outcome == CURLE_OK && x->status == 200) place_body(x); // an empty file
+  if (x->file && !x->body_seen && outcome == CURLE_OK && x->status == 200) place_body(x); // an empty file
 }
 
-void slot_free(easy_slot *slot) {
-  if (slot->easy) curl_easy_cleanup(slot->easy);
-  buffer_free(&slot->body);
-  free(slot);
+void transfer_free(transfer *t) {
+  if (t->easy) curl_easy_cleanup(t->easy);
+  buffer_free(&t->body);
+  free(t);
 }
 
 void exchange_release(exchange *x) {
@@ -292,5 +320,5 @@ void exchange_release(exchange *x) {
   x->file = NULL;
   x->source = NULL;
   x->own_headers = NULL;
-  x->settings = NULL;
+  x->options = NULL;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One HTTP exchange: what is asked, what came back, and what is known about whether it was sent.
+// One HTTP exchange: the request, the response, and whether the request was sent.
 #ifndef OMNI_EXCHANGE_H
 #define OMNI_EXCHANGE_H
 
@@ -9,87 +9,108 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/download.h"
 #include "core/client_options.h"
+#include "core/download.h"
 #include "core/upload.h"
 #include "shared/buffer.h"
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes: of one answer, all its header lines together; also of a page that nobody needs
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes: all header lines of one response together; also the page of an error
 
-typedef enum { SUBMIT, QUERY, CALL, DOWNLOAD, UPLOAD, POST } exchange_kind; // the first three are the account's, and carry its key
-// FINISHING: the bytes are there, the file is being synced. TOLD: Lua knows of the end. CLOSED: the client has let go of it.
-typedef enum { RUNNING, FINISHING, DONE, TOLD, CLOSED } exchange_state;
+// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: Lua knows the end. CLOSED: the client released it.
+typedef enum { RUNNING, FINISHING, DONE, REPORTED, CLOSED } exchange_state;
 
-// An easy handle with its buffer: taken for a running exchange, given back for the next one of the same kind.
-typedef struct easy_slot {
-  struct easy_slot *next;
+typedef struct exchange exchange;
+
+// What the exchanges of one kind have in common: one row for each kind.
+typedef struct {
+  bool keyed;  // goes to the service with the account's key; the other kinds may go to any server, without the key
+  bool costs;  // may cost credits: its failure says whether it was sent
+  bool timed;  // `timeout` limits the whole exchange; without it, lua/omni/http/exchange.lua notices silence
+  bool varies; // each exchange needs libcurl's options set anew
+  size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
+  bool (*set_options)(CURL *easy, const client_options *o); // sets more options that the kind needs; false without memory
+  bool (*push_result)(lua_State *L, exchange *x);           // pushes the result, or pushes a failure and returns false
+} exchange_kind;
+
+extern const exchange_kind exchange_submit, exchange_query, exchange_call, exchange_download, exchange_upload, exchange_post;
+
+// An easy handle with the response's body. It belongs to one running exchange, then to the next one of the same kind.
+typedef struct transfer {
+  struct transfer *next;
   CURL *easy;
-  exchange_kind kind;
-  struct exchange *exchange; // the one that runs on it
-  buffer body; // of the response
-  void *pool; // the one that it belongs to
-  char trouble[CURL_ERROR_SIZE];
-} easy_slot;
+  const exchange_kind *kind; // NULL: the handle is new
+  exchange *exchange;
+  buffer body;
+  void *pool;
+  char error[CURL_ERROR_SIZE];
+} transfer;
 
-typedef struct exchange {
-  struct exchange *next, *previous; // in the one list of the client that its state names
-  exchange_kind kind;
+struct exchange {
+  exchange *next, *previous; // in the pool's list for this state
+  const exchange_kind *kind;
   exchange_state state;
-  int anchor; // where the client holds its userdata
-  exchange_settings *settings;       // NULL once the client is closed
-  easy_slot *slot;                   // while it runs, and until its answer is taken
+  int anchor;              // the client's reference to the userdata
+  client_options *options; // NULL once the client is closed
+  transfer *transfer;      // from its start until it is closed
   char *url, *body;
-  char *target; // of a query, instead of url: what to ask settings->server for
-  const char *method;
+  char *target;       // the request target on options->server, instead of `url`: of a query
+  const char *method; // of a call
   size_t body_length;
-  char *task_id;
+  char *task_id; // of a query
 
-  unsigned sends; // calls of the prereq function: 0 = certainly not sent
+  unsigned sends; // how often libcurl was about to send the request; 0: it was certainly not sent
   size_t header_bytes;
   bool too_large;
   CURLcode outcome;
   long status;
 
-  download *file;
-  upload *source;
-  struct curl_slist *own_headers;   // of a download that goes on, of an upload, of a post
-  char *validator;                  // ETag or Last-Modified of what the file holds already, or NULL
-  int64_t expected_total;           // what the server said before; -1 when it didn't
-  int64_t asked_from, total;        // -1 when the total isn't known
-  int file_error;
+  download *file;                 // of a download
+  upload *source;                 // of an upload
+  struct curl_slist *own_headers; // of a resumed download, an upload, a post
+  char *validator;                // ETag or Last-Modified of the bytes that the file already holds, or NULL
+  int64_t expected_total;         // the file's size by an earlier response; -1: unknown
+  int64_t asked_from, total;      // total: -1 when unknown
+  int file_error;                 // errno
   bool body_seen, wrong_range, discarded;
-  bool kept; // of a download: its file has its name
+  bool kept; // the downloaded file has its final name
 
-  bool proxied;            // the connection is a proxy's
-  refused_address refused; // the last address that it was kept from; its text is empty when there was none
-} exchange;
+  bool proxied;            // the connection goes to a proxy
+  refused_address refused; // the last address that the exchange was not allowed to connect to; empty text: none
+};
 
-// Sets the slot's easy handle up for the exchange; false when libcurl refuses (no memory).
-// `fresh` is told of a slot whose handle was reset, for options of the caller's own.
-bool exchange_prepare(exchange *x, easy_slot *slot, bool (*fresh)(easy_slot *slot));
-// Whether the exchange may connect to an address. The service decides where a file is fetched from and brought to, and must not reach
-// this machine's networks with that.
+// Prepares the transfer's easy handle for the exchange. Calls `after_reset` when it has reset the handle's options.
+// Returns false when libcurl has no memory.
+bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
+// Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so they must not
+// reach private networks.
 bool exchange_may_connect(exchange *x, const struct sockaddr *address);
-// Takes down what the transfer gave. Called once, before the slot's handle is used again.
+// Records the outcome of the transfer. Call it once, before the transfer's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
-// Frees what the exchange owns but the slot. Idempotent.
+// Frees what the exchange owns, except the transfer. Idempotent.
 void exchange_release(exchange *x);
-// result(exchange) → value | nil, failure; the exchange must be DONE or TOLD.
+
+// Pushes the result, or nil and a failure, of an exchange that is DONE or REPORTED. Returns the number of values.
 int exchange_push_result(lua_State *L, exchange *x);
-
-// Pushes the failure of a request that may not go to this address.
+// Pushes the failure of a request to an address that omni refuses.
 void exchange_push_refusal(lua_State *L, const refused_address *refused);
+// The `push_result` of each kind (exchange_result.c).
+bool exchange_push_submit(lua_State *L, exchange *x);
+bool exchange_push_query(lua_State *L, exchange *x);
+bool exchange_push_call(lua_State *L, exchange *x);
+bool exchange_push_download(lua_State *L, exchange *x);
+bool exchange_push_upload(lua_State *L, exchange *x);
+bool exchange_push_post(lua_State *L, exchange *x);
 
-// A header of the answer, its last value; NULL when there is none. Valid until the exchange's slot runs again.
+// Returns the last value of a response header, or NULL. Valid until the exchange's transfer runs again.
 const char *exchange_header(const exchange *x, const char *name);
-// Where the answer sends the request on, as it says it; NULL when it doesn't. A file that is brought goes on with its method and body, as
-// RFC 9110 allows; to such a request 303 only says where to look next.
+// Returns the response's Location when the exchange may follow it, else NULL. A 303 redirects a download, but not an upload: RFC 9110
+// allows only a GET there.
 const char *exchange_redirect(const exchange *x);
-// By what a download's file can be told from another one under its URL; NULL when the server doesn't say.
+// Returns the ETag or Last-Modified that identifies the downloaded file, or NULL.
 const char *exchange_validator(const exchange *x);
 
-void slot_free(easy_slot *slot);
+void transfer_free(transfer *t);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What an exchange came to, as Lua gets it: a value, or nil and a failure.
+// Turns a finished exchange into a value for Lua, or into nil and a failure.
 #include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
@@ -8,15 +8,15 @@
 
 #include "core/envelope.h"
 #include "core/exchange.h"
-#include "shared/file.h"
 #include "core/redact.h"
 #include "core/task.h"
+#include "shared/file.h"
 
 static const double LONGEST_PAUSE = 1e9; // seconds
 
 void exchange_push_refusal(lua_State *L, const refused_address *refused) {
   bool reserved = refused->class == ADDRESS_RESERVED;
-  lua_pushfstring(L, reserved ? "the URL leads to %s, an address of %s: nothing is fetched from there or brought there"
+  lua_pushfstring(L, reserved ? "the URL leads to %s, an address of %s: omni sends nothing there and fetches nothing from there"
                               : "the URL leads to %s, an address of %s, and the service itself isn't there",
                   refused->text, address_class_name(refused->class));
   failure_push(L, "url_refused", lua_tostring(L, -1), false);
@@ -26,33 +26,34 @@ void exchange_push_refusal(lua_State *L, const refused_address *refused) {
   lua_setfield(L, -2, "hint");
 }
 
-static void push_network_failure(lua_State *L, exchange *x) {
-  const char *trouble = x->slot && x->slot->trouble[0] ? x->slot->trouble : curl_easy_strerror(x->outcome);
-  // What time doesn't heal.
-  bool final = x->outcome == CURLE_PEER_FAILED_VERIFICATION || x->outcome == CURLE_SSL_CACERT_BADFILE ||
-               x->outcome == CURLE_OUT_OF_MEMORY || x->outcome == CURLE_FAILED_INIT;
+// Pushes the failure and returns false.
+static bool push_network_failure(lua_State *L, exchange *x) {
+  const char *message = x->transfer && x->transfer->error[0] ? x->transfer->error : curl_easy_strerror(x->outcome);
+  bool permanent = x->outcome == CURLE_PEER_FAILED_VERIFICATION || x->outcome == CURLE_SSL_CACERT_BADFILE ||
+                   x->outcome == CURLE_OUT_OF_MEMORY || x->outcome == CURLE_FAILED_INIT;
   if (x->too_large) {
-    lua_pushfstring(L, "the answer is larger than %d bytes",
-                    (int)(x->header_bytes > EXCHANGE_MAX_HEADERS ? EXCHANGE_MAX_HEADERS : x->settings ? x->settings->max_bytes : 0));
-    failure_push(L, "too_large", lua_tostring(L, -1), x->kind != DOWNLOAD);
+    lua_pushfstring(L, "the response is larger than %d bytes",
+                    (int)(x->header_bytes > EXCHANGE_MAX_HEADERS ? EXCHANGE_MAX_HEADERS : x->options ? x->options->max_bytes : 0));
+    failure_push(L, "too_large", lua_tostring(L, -1), true);
   } else if (x->outcome == CURLE_COULDNT_CONNECT && x->refused.text[0]) {
     exchange_push_refusal(L, &x->refused);
   } else if (x->outcome == CURLE_ABORTED_BY_CALLBACK && x->sends > 1) {
-    failure_push(L, "network", "the connection broke before an answer came", true);
+    failure_push(L, "network", "the connection broke before a response came", true);
   } else {
-    failure_push(L, "network", trouble, !final);
+    failure_push(L, "network", message, !permanent);
   }
+  return false;
 }
 
-// Reads Retry-After: seconds, also with a fraction, or a date. That is compared with the answer's own Date, as this machine's clock may
-// be wrong. Returns -1 when there is none, or it can't be read.
+// Reads Retry-After: seconds, which may have a fraction, or a date. Compares the date with the response's own Date, since this machine's
+// clock may be wrong. Returns seconds, or -1 when the header is missing or can't be read.
 static double retry_after(const exchange *x) {
-  const char *text = exchange_header(x, "Retry-After"); // valid until the next header is asked for
+  const char *text = exchange_header(x, "Retry-After"); // valid until the next call of exchange_header
   if (!text) return -1;
   double seconds = 0, digit = 1;
   size_t whole = strspn(text, "0123456789");
   for (size_t i = 0; i < whole; i++) seconds = seconds * 10 + (text[i] - '0');
-  if (whole > 0 && (text[whole] == '\0' || text[whole] == '.')) { // by hand: strtod takes the decimal point from the locale
+  if (whole > 0 && (text[whole] == '\0' || text[whole] == '.')) { // not strtod: its decimal point depends on the locale
     const char *fraction = text[whole] ? text + whole + 1 : "";
     size_t length = strspn(fraction, "0123456789");
     if (fraction[length] != '\0') return -1;
@@ -67,30 +68,33 @@ static double retry_after(const exchange *x) {
   return seconds < 0 ? 0 : seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
 }
 
-static void set_failure(lua_State *L, exchange *x) {
-  bool refused = false;
-  if (x->kind == SUBMIT) {
-    refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    bool sent = x->sends > 0;
-    lua_pushstring(L, !sent ? "no" : x->outcome == CURLE_OK ? "answered" : "maybe");
-    lua_setfield(L, -2, "sent");
-    if (sent && !refused) { // nobody knows whether it was charged: never again by itself
-      lua_getfield(L, -1, "message");
-      lua_pushfstring(L, "the outcome of this submit is unknown: %s", lua_tostring(L, -1));
-      lua_setfield(L, -3, "message");
-      lua_pop(L, 1);
-      lua_pushliteral(L, "submit_unknown");
-      lua_setfield(L, -2, "code");
-      lua_pushboolean(L, 0);
-      lua_setfield(L, -2, "retry");
-      lua_pushliteral(L, "it may have been accepted and charged; look at the account's balance before you submit it again");
-      lua_setfield(L, -2, "hint");
-    }
-  }
+// Sets `sent` in the failure at the top of the stack. A submit that was sent and not refused becomes "submit_unknown": it may have been
+// charged, so nothing may send it again automatically.
+static void set_sent(lua_State *L, const exchange *x) {
+  bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  bool sent = x->sends > 0;
+  lua_pushstring(L, !sent ? "no" : x->outcome == CURLE_OK ? "answered" : "maybe");
+  lua_setfield(L, -2, "sent");
+  if (!sent || refused) return;
+  lua_getfield(L, -1, "message");
+  lua_pushfstring(L, "the outcome of this submit is unknown: %s", lua_tostring(L, -1));
+  lua_setfield(L, -3, "message");
+  lua_pop(L, 1);
+  lua_pushliteral(L, "submit_unknown");
+  lua_setfield(L, -2, "code");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "retry");
+  lua_pushliteral(L, "it may have been accepted and charged; look at the account's balance before you submit it again");
+  lua_setfield(L, -2, "hint");
+}
+
+// Adds what every failure has to the table at the top of the stack.
+static void complete_failure(lua_State *L, exchange *x) {
+  if (x->kind->costs) set_sent(L, x);
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  double wait = retry_after(x); // also under HTTP 200, where the envelope can say 429
+  double wait = retry_after(x); // also under HTTP 200: the envelope's code may be 429
   if (wait >= 0) {
     if (wait == floor(wait))
       lua_pushinteger(L, (lua_Integer)wait);
@@ -104,44 +108,72 @@ static void set_failure(lua_State *L, exchange *x) {
   }
 }
 
-// A service that repeats the key must not bring it into an error, a log or a file. A very short key is no secret, and
-// would spoil the answer.
-static void redact_key(exchange *x) {
-  const buffer *body = &x->slot->body;
-  if (body->length > 0 && strlen(x->settings->key) >= 8) redact(body->data, body->length, x->settings->key);
+static void push_body(lua_State *L, const exchange *x) {
+  const buffer *body = &x->transfer->body;
+  lua_pushlstring(L, body->length ? body->data : "", body->length);
 }
 
-static bool push_answer(lua_State *L, exchange *x) {
+static void set_status(lua_State *L, const exchange *x) {
+  lua_pushinteger(L, x->status);
+  lua_setfield(L, -2, "status");
+}
+
+// --- calls of the service
+
+// Overwrites the key in the response, so that a service that repeats it can't bring it into an error, a log or a file. A very short key
+// is no secret, and would damage the response.
+static void redact_key(exchange *x) {
+  const buffer *body = &x->transfer->body;
+  if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
+}
+
+// Pushes the response's text, then the envelope's data or a failure; `push` decodes the envelope.
+static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long, int)) {
+  if (x->outcome != CURLE_OK) return push_network_failure(L, x);
   redact_key(x);
-  lua_pushlstring(L, x->slot->body.length ? x->slot->body.data : "", x->slot->body.length);
-  int body = lua_gettop(L);
-  bool fine = x->kind == QUERY ? answer_push_without_echo(L, x->status, body) : answer_push(L, x->status, body);
-  if (!fine) return false;
+  push_body(L, x);
+  if (!push(L, x->status, lua_gettop(L))) return false;
   char *address = NULL;
-  if (!x->proxied && curl_easy_getinfo(x->slot->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
-    network_learn(&x->settings->network, address); // it answered as the service does
-  if (x->kind == SUBMIT && !task_id_push(L, -1)) {
-    failure_push(L, "bad_answer", "the service said success and gave no valid task id", false);
-    return false;
-  }
-  if (x->kind == QUERY) {
-    // Into the table that the caller gave, or a new one; the text stays with it, for `raw`.
-    int into = 2;
-    if (!lua_istable(L, into)) {
-      lua_createtable(L, 0, 8);
-      into = lua_gettop(L);
-      lua_insert(L, -2);
-    }
-    if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) {
-      lua_pushinteger(L, x->status);
-      lua_setfield(L, -2, "status");
-      return false;
-    }
-    lua_pushvalue(L, body);
-    lua_setfield(L, into, "answer"); // a task handle has no __newindex
-    lua_pushvalue(L, into);
-  }
+  if (!x->proxied && curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
+    network_learn(&x->options->network, address); // it responded as the service does
   return true;
+}
+
+bool exchange_push_call(lua_State *L, exchange *x) {
+  return push_data(L, x, envelope_push);
+}
+
+bool exchange_push_submit(lua_State *L, exchange *x) {
+  if (!push_data(L, x, envelope_push)) return false;
+  if (task_id_push(L, -1)) return true;
+  failure_push(L, "bad_answer", "the service said success and gave no valid task id", false);
+  return false;
+}
+
+// Fills the table at index 2, or a new one. The response's text stays with the task, for `raw`.
+bool exchange_push_query(lua_State *L, exchange *x) {
+  int body = lua_gettop(L) + 1, into = 2;
+  if (!push_data(L, x, envelope_push_without_input)) return false;
+  if (!lua_istable(L, into)) {
+    lua_createtable(L, 0, 8);
+    into = lua_gettop(L);
+    lua_insert(L, -2);
+  }
+  if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
+  lua_pushvalue(L, body);
+  lua_setfield(L, into, "answer"); // a task handle has no __newindex
+  lua_pushvalue(L, into);
+  return true;
+}
+
+// --- files and posts
+
+static bool is_gone(long status) {
+  return status == 403 || status == 404 || status == 410;
+}
+
+static bool is_temporary(long status) {
+  return status >= 500 || status == 429 || status == 408;
 }
 
 static void set_redirect(lua_State *L, const exchange *x) {
@@ -151,46 +183,15 @@ static void set_redirect(lua_State *L, const exchange *x) {
   lua_setfield(L, -2, "redirect");
 }
 
-static bool push_download(lua_State *L, exchange *x) {
-  bool whole = x->status == 200 || x->status == 206;
-  if (x->file_error) {
-    bool replaced = x->file_error == ESTALE;
-    lua_pushfstring(L, replaced ? "%s was removed or replaced while it was written" : "%s can't be written: %s", download_part(x->file),
-                    file_problem(x->file_error));
-    failure_push(L, "io", lua_tostring(L, -1), replaced);
-    lua_pushboolean(L, x->file_error == EEXIST);
-    lua_setfield(L, -2, "exists");
-  } else if (x->too_large) {
-    failure_push(L, "too_large", "the file is larger than max_download_bytes allows", false);
-  } else if (x->wrong_range) {
-    failure_push(L, "bad_answer", "the server sent another part of the file than was asked for", true);
-  } else if ((x->outcome == CURLE_OK || x->discarded) && !whole) {
-    bool gone = x->status == 403 || x->status == 404 || x->status == 410;
-    const char *said = x->status == 403 ? "the server refuses the file (HTTP %d)"
-                       : gone           ? "the server no longer has the file (HTTP %d)"
-                                        : "the server answered HTTP %d";
-    lua_pushfstring(L, said, (int)x->status);
-    failure_push(L, gone ? "media_gone" : "download_failed", lua_tostring(L, -1),
-                 x->status >= 500 || x->status == 429 || x->status == 408 || x->status == 416);
-    lua_pushinteger(L, x->status);
-    lua_setfield(L, -2, "status");
-    set_redirect(L, x);
-  } else if (x->outcome == CURLE_OK && x->total >= 0 && download_offset(x->file) != x->total) {
-    failure_push(L, "network", "the file is shorter than was said", true);
-  } else if (x->outcome != CURLE_OK) {
-    push_network_failure(L, x);
-  } else {
-    lua_pushinteger(L, download_offset(x->file));
-    return true;
-  }
-  lua_pushinteger(L, x->wrong_range || x->status == 416 || x->file_error == ESTALE ? 0 : x->file ? download_offset(x->file) : 0);
+// Adds to a failure what a later download needs to resume: offset, stamp, validator, total.
+static void set_progress(lua_State *L, exchange *x, bool whole) {
+  char stamp[FILE_STAMP_SIZE];
+  bool useless = x->wrong_range || x->status == 416 || x->file_error == ESTALE;
+  lua_pushinteger(L, useless ? 0 : download_offset(x->file));
   lua_setfield(L, -2, "offset");
-  if (x->file) {
-    char stamp[STAMP_SIZE];
-    download_stamp(x->file, stamp);
-    lua_pushstring(L, stamp);
-    lua_setfield(L, -2, "stamp");
-  }
+  download_stamp(x->file, stamp);
+  lua_pushstring(L, stamp);
+  lua_setfield(L, -2, "stamp");
   if (whole && exchange_validator(x)) {
     lua_pushstring(L, exchange_validator(x));
     lua_setfield(L, -2, "validator");
@@ -199,41 +200,61 @@ static bool push_download(lua_State *L, exchange *x) {
     lua_pushinteger(L, x->total);
     lua_setfield(L, -2, "total");
   }
+}
+
+bool exchange_push_download(lua_State *L, exchange *x) {
+  bool whole = x->status == 200 || x->status == 206;
+  if (x->file_error) {
+    bool replaced = x->file_error == ESTALE;
+    lua_pushfstring(L, replaced ? "%s was removed or replaced during the download" : "%s can't be written: %s", download_part(x->file),
+                    file_problem(x->file_error));
+    failure_push(L, "io", lua_tostring(L, -1), replaced);
+    lua_pushboolean(L, x->file_error == EEXIST);
+    lua_setfield(L, -2, "exists");
+  } else if (x->too_large) {
+    failure_push(L, "too_large", "the file is larger than max_download_bytes allows", false);
+  } else if (x->wrong_range) {
+    failure_push(L, "bad_answer", "the server sent another part of the file than omni asked for", true);
+  } else if ((x->outcome == CURLE_OK || x->discarded) && !whole) {
+    bool gone = is_gone(x->status);
+    const char *format = x->status == 403 ? "the server refuses the file (HTTP %d)"
+                         : gone           ? "the server no longer has the file (HTTP %d)"
+                                          : "the server answered HTTP %d";
+    lua_pushfstring(L, format, (int)x->status);
+    failure_push(L, gone ? "media_gone" : "download_failed", lua_tostring(L, -1), is_temporary(x->status) || x->status == 416);
+    set_status(L, x);
+    set_redirect(L, x);
+  } else if (x->outcome == CURLE_OK && x->total >= 0 && download_offset(x->file) != x->total) {
+    failure_push(L, "network", "the file is shorter than the server announced", true);
+  } else if (x->outcome != CURLE_OK) {
+    push_network_failure(L, x);
+  } else {
+    lua_pushinteger(L, download_offset(x->file));
+    return true;
+  }
+  set_progress(L, x, whole);
   return false;
 }
 
-// What the storage said, after a colon; an empty string when it said nothing. failure_push cleans it.
-static void push_said(lua_State *L, const easy_slot *slot) {
-  if (slot->body.length == 0) {
-    lua_pushliteral(L, "");
-    return;
-  }
-  lua_pushliteral(L, ": ");
-  lua_pushlstring(L, slot->body.data, slot->body.length);
-  lua_concat(L, 2);
-}
-
-// A storage may answer before it has read all, and close: its refusal counts whatever the connection came to.
-static bool push_upload(lua_State *L, exchange *x) {
-  bool whole = upload_offset(x->source) == upload_size(x->source), gone = x->status == 403 || x->status == 404 || x->status == 410;
+// A storage may respond before it has read the whole file, and then close: its refusal counts, whatever the connection's outcome.
+bool exchange_push_upload(lua_State *L, exchange *x) {
   if (x->file_error == ESTALE) {
-    failure_push(L, "file_changed", "the file changed while it was uploaded", false);
+    failure_push(L, "file_changed", "the file changed during the upload", false);
   } else if (x->file_error) {
     lua_pushfstring(L, "the file can't be read: %s", strerror(x->file_error));
     failure_push(L, "io", lua_tostring(L, -1), false);
   } else if (x->status >= 300) {
-    lua_pushfstring(L, "the upload was refused (HTTP %d)", (int)x->status);
-    push_said(L, x->slot);
+    bool gone = is_gone(x->status);
+    lua_pushfstring(L, "the server refused the upload (HTTP %d)%s", (int)x->status, x->transfer->body.length ? ": " : "");
+    push_body(L, x);
     lua_concat(L, 2);
-    failure_push(L, gone ? "upload_expired" : "upload_failed", lua_tostring(L, -1),
-                 gone || x->status >= 500 || x->status == 429 || x->status == 408);
-    lua_pushinteger(L, x->status);
-    lua_setfield(L, -2, "status");
+    failure_push(L, gone ? "upload_expired" : "upload_failed", lua_tostring(L, -1), gone || is_temporary(x->status));
+    set_status(L, x);
     set_redirect(L, x);
   } else if (x->outcome != CURLE_OK) {
     push_network_failure(L, x);
-  } else if (!whole) {
-    failure_push(L, "network", "the upload was answered before all of the file was sent", true);
+  } else if (upload_offset(x->source) != upload_size(x->source)) {
+    failure_push(L, "network", "the server answered before it had received the whole file", true);
   } else {
     lua_pushinteger(L, upload_size(x->source));
     return true;
@@ -241,36 +262,19 @@ static bool push_upload(lua_State *L, exchange *x) {
   return false;
 }
 
-// Whatever it is: what it means is the caller's to say. A refusal counts though the rest of the answer broke off.
-static bool push_post(lua_State *L, exchange *x) {
-  if (x->outcome != CURLE_OK && x->status < 300) {
-    push_network_failure(L, x);
-    return false;
-  }
+// The caller judges the status. An error status counts even when the rest of the response is missing.
+bool exchange_push_post(lua_State *L, exchange *x) {
+  if (x->outcome != CURLE_OK && x->status < 300) return push_network_failure(L, x);
   lua_createtable(L, 0, 2);
-  lua_pushinteger(L, x->status);
-  lua_setfield(L, -2, "status");
-  lua_pushlstring(L, x->slot->body.length ? x->slot->body.data : "", x->slot->body.length);
+  set_status(L, x);
+  push_body(L, x);
   lua_setfield(L, -2, "text");
   return true;
 }
 
 int exchange_push_result(lua_State *L, exchange *x) {
-  bool fine;
-  if (x->kind == DOWNLOAD && x->slot) {
-    fine = push_download(L, x);
-  } else if (x->kind == UPLOAD && x->slot) {
-    fine = push_upload(L, x);
-  } else if (x->kind == POST && x->slot) {
-    fine = push_post(L, x);
-  } else if (x->outcome == CURLE_OK && x->slot) {
-    fine = push_answer(L, x);
-  } else {
-    push_network_failure(L, x);
-    fine = false;
-  }
-  if (fine) return 1;
-  set_failure(L, x);
+  if (x->transfer ? x->kind->push_result(L, x) : push_network_failure(L, x)) return 1;
+  complete_failure(L, x);
   lua_pushnil(L);
   lua_insert(L, -2);
   return 2;

@@ -61,7 +61,7 @@ static bool enter(cursor *c, const char *name) {
   }
 }
 
-bool echo_find(const char *text, size_t length, size_t *start, size_t *end) {
+bool input_echo_find(const char *text, size_t length, size_t *start, size_t *end) {
   cursor c = {text, text + length};
   if (!enter(&c, "data") || !enter(&c, "param") || !enter(&c, "input")) return false;
   *start = (size_t)(c.at - text);

@@ -32,15 +32,15 @@ static bool is_true(const char *text) {
   return text && *text && strcmp(text, "0") != 0 && !ascii_is(text, "no") && !ascii_is(text, "false");
 }
 
-void network_take(lua_State *L, network_settings *n) {
-  if ((n->proxy = settings_string(L, "proxy"))) {
+void network_options_read(lua_State *L, network_options *n) {
+  if ((n->proxy = client_options_string(L, "proxy"))) {
     n->proxy_from = "the option proxy";
   } else { // curl's names: never HTTP_PROXY, which a web server fills from a request's header
     n->http_proxy = ENVIRONMENT(L, &n->http_proxy_from, "http_proxy", "all_proxy", "ALL_PROXY");
     n->https_proxy = ENVIRONMENT(L, &n->https_proxy_from, "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY");
     n->no_proxy = ENVIRONMENT(L, &n->no_proxy_from, "no_proxy", "NO_PROXY");
   }
-  if ((n->ca_file = settings_string(L, "ca_file"))) {
+  if ((n->ca_file = client_options_string(L, "ca_file"))) {
     n->ca_file_from = "the option ca_file";
   } else if (!(n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "CURL_CA_BUNDLE"))) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
@@ -56,7 +56,7 @@ void network_take(lua_State *L, network_settings *n) {
   lua_pop(L, 1);
 }
 
-void network_free(network_settings *n) {
+void network_options_free(network_options *n) {
   free(n->proxy), free(n->http_proxy), free(n->https_proxy), free(n->no_proxy);
   free(n->ca_file), free(n->ca_dir);
   memset(n, 0, sizeof *n);
@@ -118,7 +118,7 @@ static char *host_of(const char *url) {
   return host;
 }
 
-const char *network_proxy(const network_settings *n, const char *url) {
+const char *network_proxy(const network_options *n, const char *url) {
   if (n->proxy) return n->proxy;
   const char *proxy = ascii_equal(url, "https:", 6) ? n->https_proxy : n->http_proxy;
   char *host = proxy ? host_of(url) : NULL;
@@ -131,7 +131,7 @@ bool network_set_proxy(CURL *easy, const char *proxy) {
   return curl_easy_setopt(easy, CURLOPT_PROXY, proxy) == CURLE_OK && curl_easy_setopt(easy, CURLOPT_NOPROXY, "") == CURLE_OK;
 }
 
-bool network_set_certificates(CURL *easy, const network_settings *n) {
+bool network_set_certificates(CURL *easy, const network_options *n) {
   bool fine = true;
 #define SET(option, value) fine = fine && curl_easy_setopt(easy, option, value) == CURLE_OK
   if (n->ca_file) SET(CURLOPT_CAINFO, n->ca_file);
@@ -144,7 +144,7 @@ bool network_set_certificates(CURL *easy, const network_settings *n) {
 
 // --- addresses
 
-bool network_allows(const network_settings *n, const struct sockaddr *address, refused_address *refused) {
+bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused) {
   address_class class = address_classify(address);
   if (class == ADDRESS_PUBLIC) return true;
   if (class != ADDRESS_RESERVED && (n->allow_private || n->service & 1u << class)) return true;
@@ -155,7 +155,7 @@ bool network_allows(const network_settings *n, const struct sockaddr *address, r
   return false;
 }
 
-bool network_allows_url(const network_settings *n, const char *url, refused_address *refused) {
+bool network_allows_url(const network_options *n, const char *url, refused_address *refused) {
   struct sockaddr_storage address;
   char *host = host_of(url);
   bool known = host && (address_parse(host, &address) || (host_is_loopback(host) && address_parse("127.0.0.1", &address)));
@@ -163,7 +163,7 @@ bool network_allows_url(const network_settings *n, const char *url, refused_addr
   return !known || network_allows(n, (const struct sockaddr *)&address, refused);
 }
 
-void network_learn(network_settings *n, const char *address) {
+void network_learn(network_options *n, const char *address) {
   struct sockaddr_storage parsed;
   if (address && address_parse(address, &parsed)) n->service |= 1u << address_classify((const struct sockaddr *)&parsed);
 }
@@ -186,7 +186,7 @@ static void push_proxy(lua_State *L, const char *proxy) {
     lua_pushstring(L, at + 1);
 }
 
-void network_push(lua_State *L, const network_settings *n, const char *url) {
+void network_push(lua_State *L, const network_options *n, const char *url) {
   const char *proxy = network_proxy(n, url);
   bool https = ascii_equal(url, "https:", 6);
   const char *named = n->proxy ? n->proxy : https ? n->https_proxy : n->http_proxy;

@@ -17,7 +17,7 @@ typedef struct {
   const char *ca_file_from, *ca_dir_from;
   bool allow_private;
   unsigned service; // bits, 1 << address_class: the networks where the service was reached
-} network_settings;
+} network_options;
 
 // An address that a request may not connect to.
 typedef struct {
@@ -26,26 +26,26 @@ typedef struct {
 } refused_address;
 
 // Fills zeroed settings from the options at index 1 of the stack and from the environment. Raises for what can't be used;
-// network_free is due in either case.
-void network_take(lua_State *L, network_settings *n);
-void network_free(network_settings *n);
+// network_options_free is due in either case.
+void network_options_read(lua_State *L, network_options *n);
+void network_options_free(network_options *n);
 
 // The proxy for a URL; "" for none. An environment's proxy isn't asked for this machine.
-const char *network_proxy(const network_settings *n, const char *url);
+const char *network_proxy(const network_options *n, const char *url);
 // Tells libcurl which certificates to trust.
-bool network_set_certificates(CURL *easy, const network_settings *n);
+bool network_set_certificates(CURL *easy, const network_options *n);
 // Tells libcurl the proxy.
 bool network_set_proxy(CURL *easy, const char *proxy);
 
 // Whether the service may send us to an address: any public one, any of the networks where the service itself is, and with
 // allow_private any but reserved ones. Else *refused says which it is.
-bool network_allows(const network_settings *n, const struct sockaddr *address, refused_address *refused);
+bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused);
 // The same for an address that a URL spells, or for "localhost"; true for another name.
-bool network_allows_url(const network_settings *n, const char *url, refused_address *refused);
+bool network_allows_url(const network_options *n, const char *url, refused_address *refused);
 // The service was reached at this address (a numeric one; anything else changes nothing).
-void network_learn(network_settings *n, const char *address);
+void network_learn(network_options *n, const char *address);
 
 // Pushes a table: what is in force for a URL, and where it comes from.
-void network_push(lua_State *L, const network_settings *n, const char *url);
+void network_push(lua_State *L, const network_options *n, const char *url);
 
 #endif

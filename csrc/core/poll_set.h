@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One descriptor that is readable when one of many is ready.
-#ifndef OMNI_READINESS_H
-#define OMNI_READINESS_H
+#ifndef OMNI_POLL_SET_H
+#define OMNI_POLL_SET_H
 
 #include <stdbool.h>
 
@@ -13,12 +13,12 @@ typedef struct {
 } ready_fd;
 
 // A new pollable descriptor, closed with close(); -1 and errno on failure.
-int readiness_make(void);
+int poll_set_new(void);
 // Watches fd for `what` (replacing what was watched before if `known`); false and errno on failure.
-bool readiness_watch(int readiness, int fd, int what, bool known);
+bool poll_set_add(int poll_set, int fd, int what, bool known);
 // Forgets fd; one that is closed or was never watched is no error.
-void readiness_forget(int readiness, int fd);
+void poll_set_remove(int poll_set, int fd);
 // Waits at most `seconds` (negative: without end) for at most `room` descriptors; 0 also when a signal came.
-int readiness_wait(int readiness, ready_fd *ready, int room, double seconds);
+int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds);
 
 #endif

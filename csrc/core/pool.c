@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/poll_set.h"
+#include "core/signal_guard.h"
 #include "shared/clock.h"
 #include "shared/descriptor.h"
-#include "core/signal_guard.h"
-#include "core/poll_set.h"
 
-enum { EVENTS_AT_ONCE = 64, KEPT_ROOM = 64 * 1024 };
+enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
 
 // A socket of libcurl's. It stays registered while it idles, which saves a system call for each transfer; the function
 // that closes it tells of its end. Only for sockets that we opened ourselves: others are forgotten when libcurl says so.
@@ -48,22 +48,22 @@ static void move(pool *p, exchange *x, exchange_state state) {
 // --- called by libcurl
 
 static watched_fd *watched(pool *p, int fd) {
-  if (fd >= p->watched_room) {
-    int room = p->watched_room ? p->watched_room : 64;
-    while (room <= fd) room *= 2;
-    watched_fd *all = realloc(p->watched, (size_t)room * sizeof *all);
+  if (fd >= p->watched_capacity) {
+    int capacity = p->watched_capacity ? p->watched_capacity : 64;
+    while (capacity <= fd) capacity *= 2;
+    watched_fd *all = realloc(p->watched, (size_t)capacity * sizeof *all);
     if (!all) return NULL;
-    memset(all + p->watched_room, 0, (size_t)(room - p->watched_room) * sizeof *all);
-    p->watched = all, p->watched_room = room;
+    memset(all + p->watched_capacity, 0, (size_t)(capacity - p->watched_capacity) * sizeof *all);
+    p->watched = all, p->watched_capacity = capacity;
   }
   return &p->watched[fd];
 }
 
 static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_sockaddr *address) {
-  easy_slot *slot = argument;
-  pool *p = slot->pool;
+  transfer *t = argument;
+  pool *p = t->pool;
   (void)purpose;
-  if (!exchange_may_connect(slot->exchange, &address->addr)) return CURL_SOCKET_BAD; // libcurl goes on to the host's next address
+  if (!exchange_may_connect(t->exchange, &address->addr)) return CURL_SOCKET_BAD; // libcurl goes on to the host's next address
   int fd = descriptor_raise(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
   watched_fd *w = fd >= 0 ? watched(p, fd) : NULL;
   if (w) *w = (watched_fd){.ours = true};
@@ -72,8 +72,8 @@ static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_s
 
 static int on_close(void *argument, curl_socket_t fd) {
   pool *p = argument;
-  if (fd < p->watched_room) p->watched[fd] = (watched_fd){0};
-  return close(fd); // which also takes it out of the readiness object
+  if (fd < p->watched_capacity) p->watched[fd] = (watched_fd){0};
+  return close(fd); // which also takes it out of the poll set
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *socket_data) {
@@ -84,10 +84,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, voi
   w->wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned char)((what & CURL_POLL_IN ? READ_READY : 0) | (what & CURL_POLL_OUT ? WRITE_READY : 0));
   if (w->wanted == 0 && w->ours) return 0;
   if (w->wanted == 0) {
-    readiness_forget(p->readiness, fd);
+    poll_set_remove(p->poll_set, fd);
     w->registered = 0;
   } else if (w->wanted != w->registered) {
-    if (!readiness_watch(p->readiness, fd, w->wanted, w->registered != 0)) return -1;
+    if (!poll_set_add(p->poll_set, fd, w->wanted, w->registered != 0)) return -1;
     w->registered = w->wanted;
   }
   return 0;
@@ -102,58 +102,57 @@ static int on_timer(CURLM *multi, long milliseconds, void *argument) {
 
 // --- running exchanges
 
-static easy_slot *take_slot(pool *p, exchange_kind kind) {
-  for (easy_slot **at = &p->idle; *at; at = &(*at)->next) {
+static transfer *take_transfer(pool *p, const exchange_kind *kind) {
+  for (transfer **at = &p->idle; *at; at = &(*at)->next) {
     if ((*at)->kind == kind) {
-      easy_slot *slot = *at;
-      *at = slot->next;
-      return slot;
+      transfer *t = *at;
+      *at = t->next;
+      return t;
     }
   }
-  easy_slot *slot = calloc(1, sizeof *slot);
-  if (!slot) return NULL;
-  slot->kind = (exchange_kind)-1;
-  slot->pool = p;
-  if ((slot->easy = curl_easy_init())) return slot;
-  free(slot);
+  transfer *t = calloc(1, sizeof *t);
+  if (!t) return NULL;
+  t->pool = p;
+  if ((t->easy = curl_easy_init())) return t;
+  free(t);
   return NULL;
 }
 
-static void give_back(pool *p, exchange *x, bool reusable) {
-  easy_slot *slot = x->slot;
-  x->slot = NULL;
-  if (!slot) return;
-  if (!reusable || slot->body.capacity > KEPT_ROOM) {
-    slot_free(slot);
+static void put_back(pool *p, exchange *x, bool reusable) {
+  transfer *t = x->transfer;
+  x->transfer = NULL;
+  if (!t) return;
+  if (!reusable || t->body.capacity > MAX_KEPT_BODY) {
+    transfer_free(t);
     return;
   }
-  slot->next = p->idle;
-  p->idle = slot;
+  t->next = p->idle;
+  p->idle = t;
 }
 
-static bool own_sockets(easy_slot *slot) {
-  CURL *easy = slot->easy;
+static bool set_socket_functions(transfer *t) {
+  CURL *easy = t->easy;
   return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, slot) == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, slot->pool) == CURLE_OK; // a connection outlives the slot
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t->pool) == CURLE_OK; // a connection outlives the t
 }
 
 void pool_start(pool *p, exchange *x) {
-  easy_slot *slot = take_slot(p, x->kind);
-  if (slot && exchange_prepare(x, slot, own_sockets) && curl_multi_add_handle(p->multi, slot->easy) == CURLM_OK) {
+  transfer *t = take_transfer(p, x->kind);
+  if (t && exchange_prepare(x, t, set_socket_functions) && curl_multi_add_handle(p->multi, t->easy) == CURLM_OK) {
     enter(p, x, RUNNING);
     p->running++;
     return;
   }
-  x->slot = slot;
-  give_back(p, x, false);
+  x->transfer = t;
+  put_back(p, x, false);
   x->outcome = CURLE_OUT_OF_MEMORY;
   enter(p, x, DONE);
 }
 
 static void finish(pool *p, exchange *x, CURLcode outcome) {
-  curl_multi_remove_handle(p->multi, x->slot->easy);
+  curl_multi_remove_handle(p->multi, x->transfer->easy);
   p->running--;
   exchange_finished(x, outcome);
   move(p, x, DONE);
@@ -169,7 +168,7 @@ void pool_keep(pool *p, exchange *x, bool replace) {
   }
 }
 
-static void take_synced(pool *p) {
+static void collect_finished_files(pool *p) {
   for (exchange *x = p->lists[FINISHING].first, *next; x; x = next) {
     next = x->next;
     if (!download_finished(x->file, &x->file_error)) continue;
@@ -179,18 +178,18 @@ static void take_synced(pool *p) {
 }
 
 static void turn(pool *p) {
-  ready_fd ready[EVENTS_AT_ONCE];
-  int running, count = readiness_wait(p->readiness, ready, EVENTS_AT_ONCE, 0);
+  ready_fd ready[MAX_EVENTS];
+  int running, count = poll_set_wait(p->poll_set, ready, MAX_EVENTS, 0);
   for (int i = 0; i < count; i++) {
     int fd = ready[i].fd, what = ready[i].what;
     if (fd == p->wake) {
       uint64_t written;
-      if (read(p->wake, &written, sizeof written) > 0) take_synced(p);
+      if (read(p->wake, &written, sizeof written) > 0) collect_finished_files(p);
       continue;
     }
     watched_fd *w = watched(p, fd);
     if (w && w->wanted == 0) { // an idle connection that ends: libcurl notices when it wants to use it
-      readiness_forget(p->readiness, fd);
+      poll_set_remove(p->poll_set, fd);
       w->registered = 0;
       continue;
     }
@@ -206,27 +205,27 @@ static void turn(pool *p) {
   int left;
   for (CURLMsg *message; (message = curl_multi_info_read(p->multi, &left));) {
     if (message->msg != CURLMSG_DONE) continue;
-    easy_slot *slot = NULL;
+    transfer *t = NULL;
     CURLcode outcome = message->data.result;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
-    finish(p, slot->exchange, outcome);
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
+    finish(p, t->exchange, outcome);
   }
 }
 
 void pool_step(pool *p) {
-  quiet q;
-  quiet_begin(&q);
+  signal_guard guard;
+  signal_guard_begin(&guard);
   turn(p);
-  quiet_end(&q);
+  signal_guard_end(&guard);
 }
 
 static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
-    curl_multi_remove_handle(p->multi, x->slot->easy);
+    curl_multi_remove_handle(p->multi, x->transfer->easy);
     p->running--;
     p->due = 0; // a step, so that somebody notices the room
   }
-  give_back(p, x, x->state >= DONE);
+  put_back(p, x, x->state >= DONE);
   leave(p, x);
   x->state = CLOSED;
   exchange_release(x);
@@ -234,10 +233,10 @@ static void drop(pool *p, exchange *x) {
 
 void pool_drop(pool *p, exchange *x) {
   if (x->state == CLOSED) return;
-  quiet q;
-  quiet_begin(&q);
+  signal_guard guard;
+  signal_guard_begin(&guard);
   drop(p, x);
-  quiet_end(&q);
+  signal_guard_end(&guard);
 }
 
 // --- the pool
@@ -245,8 +244,8 @@ void pool_drop(pool *p, exchange *x) {
 bool pool_open(pool *p, int max_connections) {
   p->due = -1;
   p->wake = descriptor_raise(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  p->readiness = readiness_make();
-  if (p->wake < 0 || p->readiness < 0 || !readiness_watch(p->readiness, p->wake, READ_READY, false)) return false;
+  p->poll_set = poll_set_new();
+  if (p->wake < 0 || p->poll_set < 0 || !poll_set_add(p->poll_set, p->wake, READ_READY, false)) return false;
   if (!(p->multi = curl_multi_init())) {
     errno = ENOMEM;
     return false;
@@ -260,23 +259,23 @@ bool pool_open(pool *p, int max_connections) {
 }
 
 void pool_close(pool *p) {
-  quiet q;
-  quiet_begin(&q);
+  signal_guard guard;
+  signal_guard_begin(&guard);
   for (int state = 0; state < CLOSED; state++)
     while (p->lists[state].first) drop(p, p->lists[state].first);
   while (p->idle) {
-    easy_slot *slot = p->idle;
-    p->idle = slot->next;
-    slot_free(slot);
+    transfer *t = p->idle;
+    p->idle = t->next;
+    transfer_free(t);
   }
   if (p->multi) curl_multi_cleanup(p->multi); // closes the sockets, through on_close
   p->multi = NULL;
-  if (p->readiness >= 0) close(p->readiness);
+  if (p->poll_set >= 0) close(p->poll_set);
   if (p->wake >= 0) close(p->wake);
-  p->readiness = p->wake = -1;
+  p->poll_set = p->wake = -1;
   free(p->watched);
   p->watched = NULL;
-  quiet_end(&q);
+  signal_guard_end(&guard);
 }
 
 double pool_timeout(const pool *p) {
@@ -288,6 +287,6 @@ double pool_timeout(const pool *p) {
 
 exchange *pool_next_done(pool *p) {
   exchange *x = p->lists[DONE].first;
-  if (x) move(p, x, TOLD);
+  if (x) move(p, x, REPORTED);
   return x;
 }

@@ -14,11 +14,11 @@ typedef struct {
 
 typedef struct {
   CURLM *multi;
-  int readiness, wake; // what the loop polls; an eventfd that finished downloads write
+  int poll_set, wake; // what the loop polls; an eventfd that finished downloads write
   struct watched_fd *watched;
-  int watched_room, running;
+  int watched_capacity, running;
   double due; // when libcurl wants to be called, in seconds of the monotonic clock; negative: not
-  easy_slot *idle;
+  transfer *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;
 

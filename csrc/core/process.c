@@ -22,7 +22,7 @@
 #include "core/process.h"
 #include "core/process_output.h"
 #include "core/spawn.h"
-#include "core/system.h"
+#include "core/text.h"
 #include "shared/ascii.h"
 #include "shared/class.h"
 #include "shared/clock.h"
@@ -38,11 +38,11 @@ extern char **environ;
 
 typedef struct {
   pid_t pid; // 0: not started, or reaped
-  int pidfd, readiness;
+  int pidfd, poll_set;
   double look_at; // without a pidfd: when to step next
   bool closed, ended;
   int exit, signal; // one is >= 0 at the end, unless another part of this program reaped it
-  output out, err;
+  process_output out, err;
 } process;
 
 // --- the end
@@ -59,7 +59,7 @@ static bool gone(process *p, int options) {
   if (got == p->pid && WIFSIGNALED(status)) p->signal = WTERMSIG(status);
   p->pid = 0;
   if (p->pidfd >= 0) {
-    readiness_forget(p->readiness, p->pidfd);
+    poll_set_remove(p->poll_set, p->pidfd);
     close(p->pidfd);
     p->pidfd = -1;
   }
@@ -79,11 +79,11 @@ static void release(process *p) {
     // It ends at once, unless it became another user's: such a one can't be killed and isn't waited for.
     gone(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
   }
-  output_release(&p->out, p->readiness);
-  output_release(&p->err, p->readiness);
+  process_output_release(&p->out, p->poll_set);
+  process_output_release(&p->err, p->poll_set);
   if (p->pidfd >= 0) close(p->pidfd);
-  if (p->readiness >= 0) close(p->readiness);
-  p->pidfd = p->readiness = -1;
+  if (p->poll_set >= 0) close(p->poll_set);
+  p->pidfd = p->poll_set = -1;
   p->pid = 0;
   p->closed = p->ended = true;
 }
@@ -92,9 +92,9 @@ static void release(process *p) {
 
 static spawn_failure begin(process *p, spawn_what *what, bool pipe_out, bool pipe_err) {
   spawn_failure failure = {.error = 0};
-  if ((p->readiness = readiness_make()) < 0) return (spawn_failure){.error = errno};
-  if ((!pipe_out || output_open(&p->out, p->readiness, &what->out)) &&
-      (!pipe_err || output_open(&p->err, p->readiness, &what->err)))
+  if ((p->poll_set = poll_set_new()) < 0) return (spawn_failure){.error = errno};
+  if ((!pipe_out || process_output_open(&p->out, p->poll_set, &what->out)) &&
+      (!pipe_err || process_output_open(&p->err, p->poll_set, &what->err)))
     failure = spawn(what, &p->pid);
   else
     failure.error = errno;
@@ -102,7 +102,7 @@ static spawn_failure begin(process *p, spawn_what *what, bool pipe_out, bool pip
   if (what->err >= 0) close(what->err);
 #ifdef SYS_pidfd_open
   if (p->pid > 0) p->pidfd = descriptor_raise((int)syscall(SYS_pidfd_open, p->pid, 0));
-  if (p->pidfd >= 0 && !readiness_watch(p->readiness, p->pidfd, READ_READY, false)) {
+  if (p->pidfd >= 0 && !poll_set_add(p->poll_set, p->pidfd, READ_READY, false)) {
     close(p->pidfd);
     p->pidfd = -1;
   }
@@ -257,7 +257,7 @@ static int push_failure(lua_State *L, const spawn_what *what, spawn_failure fail
   lua_pushnil(L);
   luaL_buffinit(L, &message);
   luaL_addstring(&message, failure.in_directory ? "can't enter directory '" : "can't start '");
-  system_clean(&message, name, strlen(name), 200);
+  text_clean(&message, name, strlen(name), 200);
   luaL_addstring(&message, "': ");
   luaL_addstring(&message, missing ? "no such program" : strerror(failure.error));
   luaL_pushresult(&message);
@@ -266,7 +266,7 @@ static int push_failure(lua_State *L, const spawn_what *what, spawn_failure fail
 
 static process *push_process(lua_State *L) {
   process *p = memset(lua_newuserdatauv(L, sizeof *p, 0), 0, sizeof *p);
-  p->pidfd = p->readiness = p->out.fd = p->err.fd = p->exit = p->signal = -1;
+  p->pidfd = p->poll_set = p->out.fd = p->err.fd = p->exit = p->signal = -1;
   luaL_setmetatable(L, PROCESS);
   return p;
 }
@@ -322,7 +322,7 @@ static process *check_open(lua_State *L) {
 }
 
 static int pollfd(lua_State *L) {
-  lua_pushinteger(L, check_open(L)->readiness);
+  lua_pushinteger(L, check_open(L)->poll_set);
   return 1;
 }
 
@@ -339,8 +339,8 @@ static int step(lua_State *L) {
   if (!p->ended) {
     // Asked before reading: what it wrote before it ended is in the pipes then.
     bool end = gone(p, WNOHANG);
-    bool read_out = end ? output_read_rest(&p->out, p->readiness) : output_read(&p->out, p->readiness, AT_ONCE);
-    bool read_err = end ? output_read_rest(&p->err, p->readiness) : output_read(&p->err, p->readiness, AT_ONCE);
+    bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
+    bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);
     if (!read_out || !read_err) return luaL_error(L, "not enough memory");
     p->ended = end;
     p->look_at = clock_now() + BETWEEN_LOOKS;
@@ -361,16 +361,16 @@ static int result(lua_State *L) {
     lua_pushinteger(L, p->signal);
     lua_setfield(L, -2, "signal");
   }
-  output_push(L, &p->out, p->out.bytes.length);
+  process_output_push(L, &p->out, p->out.bytes.length);
   lua_setfield(L, -2, "stdout");
-  output_push(L, &p->err, p->err.bytes.length);
+  process_output_push(L, &p->err, p->err.bytes.length);
   lua_setfield(L, -2, "stderr");
   return 1;
 }
 
 static int read_output(lua_State *L) {
   process *p = check_open(L);
-  output_push(L, &p->out, p->out.unread);
+  process_output_push(L, &p->out, p->out.unread);
   p->out.unread = 0;
   return 1;
 }

@@ -13,16 +13,16 @@
 
 enum { CHUNK = 1 << 16 }; // bytes asked of the system at once: a pipe's usual size
 
-bool output_open(output *o, int readiness, int *child) {
+bool process_output_open(process_output *o, int poll_set, int *child) {
   int ends[2];
   if (!spawn_pipe(ends)) return false;
   o->fd = ends[0];
   *child = ends[1];
-  return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && readiness_watch(readiness, o->fd, READ_READY, false);
+  return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && poll_set_add(poll_set, o->fd, READ_READY, false);
 }
 
 // Makes room for one more chunk, throwing away the oldest bytes; false when there is no memory.
-static bool reserve(output *o) {
+static bool reserve(process_output *o) {
   buffer *b = &o->bytes;
   if (b->length > 0 && b->length >= 2 * o->max) {
     memmove(b->data, b->data + b->length - o->max, o->max);
@@ -32,21 +32,21 @@ static bool reserve(output *o) {
   return buffer_reserve(b, CHUNK);
 }
 
-static void end(output *o, int readiness) {
+static void end(process_output *o, int poll_set) {
   if (o->fd < 0) return;
-  readiness_forget(readiness, o->fd);
+  poll_set_remove(poll_set, o->fd);
   close(o->fd);
   o->fd = -1;
 }
 
-bool output_read(output *o, int readiness, size_t limit) {
+bool process_output_read(process_output *o, int poll_set, size_t limit) {
   while (o->fd >= 0 && limit > 0) {
     if (!reserve(o)) return false;
     ssize_t got = read(o->fd, o->bytes.data + o->bytes.length, limit < CHUNK ? limit : CHUNK);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return true;
     if (got <= 0) {
-      end(o, readiness);
+      end(o, poll_set);
       return true;
     }
     o->bytes.length += (size_t)got;
@@ -56,22 +56,22 @@ bool output_read(output *o, int readiness, size_t limit) {
   return true;
 }
 
-bool output_read_rest(output *o, int readiness) {
+bool process_output_read_rest(process_output *o, int poll_set) {
   int there = 0;
   bool some = o->fd >= 0 && ioctl(o->fd, FIONREAD, &there) == 0 && there > 0;
-  if (some && !output_read(o, readiness, (size_t)there)) return false;
-  end(o, readiness);
+  if (some && !process_output_read(o, poll_set, (size_t)there)) return false;
+  end(o, poll_set);
   return true;
 }
 
-void output_push(lua_State *L, const output *o, size_t wanted) {
+void process_output_push(lua_State *L, const process_output *o, size_t wanted) {
   size_t kept = o->bytes.length < o->max ? o->bytes.length : o->max;
   if (wanted > kept) wanted = kept;
   lua_pushlstring(L, wanted ? o->bytes.data + o->bytes.length - wanted : "", wanted);
 }
 
-void output_release(output *o, int readiness) {
-  end(o, readiness);
+void process_output_release(process_output *o, int poll_set) {
+  end(o, poll_set);
   buffer_free(&o->bytes);
   o->unread = 0;
 }

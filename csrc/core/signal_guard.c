@@ -5,19 +5,19 @@
 #include <pthread.h>
 #include <time.h>
 
-void quiet_begin(quiet *q) {
+void signal_guard_begin(signal_guard *guard) {
   sigset_t all;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &q->before);
+  pthread_sigmask(SIG_SETMASK, &all, &guard->before);
 }
 
-void quiet_end(const quiet *q) {
+void signal_guard_end(const signal_guard *guard) {
   static const int ours[] = {SIGPIPE, SIGXFSZ};
   const struct timespec at_once = {0, 0};
   sigset_t raised;
   sigemptyset(&raised);
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-    if (!sigismember(&q->before, ours[i])) sigaddset(&raised, ours[i]); // blocked before: it may be the program's own
+    if (!sigismember(&guard->before, ours[i])) sigaddset(&raised, ours[i]); // blocked before: it may be the program's own
   while (sigtimedwait(&raised, NULL, &at_once) > 0) {}
-  pthread_sigmask(SIG_SETMASK, &q->before, NULL);
+  pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }

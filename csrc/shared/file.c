@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,4 +54,10 @@ bool file_rename_new(const char *from, const char *to) {
   struct stat info;
   if (lstat(to, &info) == 0) return errno = EEXIST, false;
   return rename(from, to) == 0;
+}
+
+void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]) {
+  snprintf(stamp, FILE_STAMP_SIZE, "%jx:%jx:%jx:%jx.%lx:%jx.%lx", (uintmax_t)status->st_dev, (uintmax_t)status->st_ino,
+           (uintmax_t)status->st_size, (uintmax_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec, (uintmax_t)status->st_ctim.tv_sec,
+           status->st_ctim.tv_nsec);
 }

@@ -15,4 +15,9 @@ const char *file_problem(int error);
 // Gives a file another name in the same file system. Never replaces what is there: false and EEXIST then, or another errno.
 bool file_rename_new(const char *from, const char *to);
 
+enum { FILE_STAMP_SIZE = 128 };
+// Writes the file's stamp, a text that differs once the file has changed or was replaced: device, inode, size, and the times of the last
+// change to the content and the inode, in nanoseconds. Two changes within one tick of the file system's clock may share a stamp.
+void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]);
+
 #endif

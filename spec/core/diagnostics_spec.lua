@@ -30,10 +30,10 @@ describe("core.trace", function()
   end
 
   local function finish()
-    local ready, readiness <close> = {}, core.readiness()
-    readiness:add(http:pollfd())
+    local ready, poll_set <close> = {}, core.poll_set()
+    poll_set:add(http:pollfd())
     while not exchange:done() do
-      readiness:wait(http:timeout(), ready)
+      poll_set:wait(http:timeout(), ready)
       http:step()
       http:finished()
     end

@@ -100,7 +100,7 @@ describe("a file that changes while it is read", function()
   -- The result for a file of 64 MiB to which `change` is done while it is read.
   local function read_during(change)
     local directory <close> = env.directory()
-    local ready <const> = core.readiness()
+    local ready <const> = core.poll_set()
     for try = 1, 50 do
       local path = hollow(directory:file(tostring(try)), 64 << 20)
       local job <close> = assert(core.digest(path))

@@ -85,7 +85,7 @@ static void open_state(void) {
   l = lua_touserdata(L, -1);
   require_that(l != NULL);
   lua_newtable(L);
-  answer_open(L);
+  envelope_open(L);
   task_open(L);
   require_that(lua_pcall(L, 2, 3, 0) == LUA_OK);
 }

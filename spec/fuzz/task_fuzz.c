@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../csrc/core/envelope.h"
+#include "core/envelope.h"
 #include "core/core_parts.h"
 #include "core/task.h"
 
@@ -28,13 +28,23 @@ static const char same_source[] =
 int luaopen_cjson(lua_State *L);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
+// parse_envelope(http_status, body) → data | nil, failure
+static int parse_envelope(lua_State *L) {
+  if (envelope_push(L, (long)luaL_checkinteger(L, 1), 2)) return 1;
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
 static lua_State *open_state(void) {
   lua_State *L = luaL_newstate();
   luaL_openlibs(L);
   luaL_requiref(L, "cjson", luaopen_cjson, 0);
   lua_newtable(L);
-  answer_open(L);
+  envelope_open(L);
   task_open(L);
+  lua_pushcfunction(L, parse_envelope);
+  lua_setfield(L, -2, "parse_envelope");
   lua_setglobal(L, "core");
   if (luaL_dostring(L, same_source) != LUA_OK) abort();
   lua_setglobal(L, "same");
@@ -74,12 +84,12 @@ static void check_echo(lua_State *L, const uint8_t *bytes, size_t length, int st
   if (json_push(L, 1)) {
     lua_settop(L, 1);
     lua_getglobal(L, "same");
-    bool fine = answer_push(L, status, 1);
-    require_that(answer_push_without_echo(L, status, 1) == fine);
+    bool fine = envelope_push(L, status, 1);
+    require_that(envelope_push_without_input(L, status, 1) == fine);
     lua_call(L, 2, 1);
     require_that(lua_toboolean(L, -1));
   } else {
-    answer_push_without_echo(L, status, 1);
+    envelope_push_without_input(L, status, 1);
   }
   lua_settop(L, 0);
 }
@@ -91,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   static const int statuses[] = {200, 429, 500, 302, 404};
   int status = statuses[turns++ % 5];
   check_echo(L, bytes, length, status);
-  call(L, "parse_answer", bytes, length, status);
+  call(L, "parse_envelope", bytes, length, status);
   if (lua_istable(L, -2)) {
     lua_newtable(L);
     if (task_fill(L, -3, lua_gettop(L), NULL, 0)) check_task(L, lua_gettop(L));
@@ -101,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   lua_settop(L, 0);
   // With the echo stepped over, a good answer says the same.
   lua_pushlstring(L, (const char *)bytes, length);
-  bool whole = answer_push(L, 200, 1), lean = answer_push_without_echo(L, 200, 1);
+  bool whole = envelope_push(L, 200, 1), lean = envelope_push_without_input(L, 200, 1);
   require_that(lua_gettop(L) == 3);
   if (whole) require_that(lean && lua_type(L, 2) == lua_type(L, 3));
   lua_newtable(L);

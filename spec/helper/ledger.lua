@@ -9,7 +9,7 @@ local asked = {}
 
 ---Takes the next result, waiting by nothing but what a pollable offers: owner, rows, failure.
 function asked.take(handle)
-  local ready <const> = core.readiness()
+  local ready <const> = core.poll_set()
   ready:add(handle:pollfd())
   local deadline = core.now() + env.seconds(30)
   while true do

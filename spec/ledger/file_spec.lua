@@ -214,7 +214,7 @@ describe("a ledger's main file", function()
       asked.intend(handle, "a")
       asked.intend(handle, "b")
       print "written"
-      core.readiness():wait(600, {}) -- until it is killed
+      core.poll_set():wait(600, {}) -- until it is killed
     ]], { path })
     assert.equal("written", child:line())
     local deadline = core.now() + env.seconds(30)

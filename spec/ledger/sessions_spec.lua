@@ -13,7 +13,7 @@ local function state(handle, id) return ask(handle, "row", { id = id })[1].state
 local holds <const> = [[
   local handle = ledger.open((...))
   print(asked.intend(handle))
-  core.readiness():wait(nil, {})
+  core.poll_set():wait(nil, {})
 ]]
 
 describe("a submit that was intended", function()
@@ -74,7 +74,7 @@ describe("a submit that was intended", function()
       local id = asked.intend(handle)
       local pipe = io.popen("exec sleep 1000", "r")
       print(id, io.open("/proc/self/task/" .. io.open("/proc/self/stat"):read("n") .. "/children"):read("n"))
-      core.readiness():wait(nil, {})
+      core.poll_set():wait(nil, {})
     ]], { path })
     local grandchild = child:line():match("%d+\t(%d+)")
     local handle <close> = ledger.open(path)

@@ -258,7 +258,7 @@ describe("the loop", function()
         steps[i] = true
       end
     end)
-    local poller <close> = core.readiness()
+    local poller <close> = core.poll_set()
     poller:add(loop:pollfd())
     assert.equal("r", loop:events())
     while not loop:empty() do
@@ -277,8 +277,8 @@ describe("the loop", function()
 
   it("drives pollables, which may come and go within a step", function()
     local stepped = 0
-    local poller <close> = core.readiness()
-    local other <close> = core.readiness()
+    local poller <close> = core.poll_set()
+    local other <close> = core.poll_set()
     local second = { pollfd = function() return other:pollfd() end, timeout = function() return 0 end }
     function second:step() stepped = stepped + 1 loop.remove(self) end
     local first = { pollfd = function() return poller:pollfd() end, timeout = function() return 0 end }

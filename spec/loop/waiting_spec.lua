@@ -52,7 +52,7 @@ describe("a call that waits, within a C function that can't be suspended,", func
     finalize()
     omni.run(finalize)
     local pollable <const> = { pollfd = loop.pollfd, timeout = function() return 0 end }
-    local poller <close> = require("omni.core").readiness()
+    local poller <close> = require("omni.core").poll_set()
     function pollable.pollfd() return poller:pollfd() end
     function pollable:step()
       loop.remove(self)

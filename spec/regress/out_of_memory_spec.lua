@@ -55,13 +55,13 @@ describe("a method that raises for lack of memory, at whichever allocation,", fu
     end
   end)
 
-  it("leaves nothing of a client, a listener, a ledger, a digest, a process or a readiness object behind", function()
+  it("leaves nothing of a client, a listener, a ledger, a digest, a process or a poll set behind", function()
     local path = directory:file "large"
     env.write(path, ("x"):rep(1000))
     for _, call in ipairs {
       'core.client { base_url = "http://127.0.0.1:9/", api_key = ("k"):rep(32), user_agent = ("x"):rep(200000) }',
       "listener.open {}", ("ledger.open(%q)"):format(directory:file "ledger.db"), ("core.digest(%q)"):format(path),
-      'core.process({ "true" }, { stdout = "pipe" })', "core.readiness()",
+      'core.process({ "true" }, { stdout = "pipe" })', "core.poll_set()",
     } do
       leaves_nothing([[
         local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger_sqlite"

@@ -9,7 +9,7 @@ describe("in a host whose stdin, stdout and stderr are closed", function()
     local code = ([[
       local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger_sqlite"
       local function descriptors()
-        local pipe = core.readiness() -- the lowest free number above 2 is how many there are
+        local pipe = core.poll_set() -- the lowest free number above 2 is how many there are
         local count = pipe:pollfd()
         pipe:close()
         return count

@@ -133,7 +133,6 @@ end
 ---@return omni.Error|nil err  the ledger can't be read
 function Tokens_methods:find(hash)
   local entry = self.entries[hash]
-  if entry and not core.same(entry.hash, hash) then return nil end
   if entry and (entry.own or entry.over) then return entry end
   local row, ledger, problem = self:look_up(hash)
   if problem then return nil, problem end

@@ -17,7 +17,7 @@ local running, isyieldable = coroutine.running, coroutine.isyieldable
 local Fiber_methods = {}
 local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
-local readiness = core.readiness()
+local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
 local ready, ready_count = {}, 0        -- fibers to run at the next turn
 local current                           -- the fiber that runs, if any
@@ -262,7 +262,7 @@ local Turn <const> = setmetatable({}, { __close = function() turning = false end
 local function turn(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
   turning = true
-  readiness:wait(timeout, ready_fds)
+  poll_set:wait(timeout, ready_fds)
   if pollable_count > 0 then step_pollables() end
   if heap_size > 0 then
     local time = now()
@@ -429,7 +429,7 @@ end
 ---@param pollable omni.Pollable
 local function add(pollable)
   local fd = pollable:pollfd()
-  readiness:add(fd)
+  poll_set:add(fd)
   pollables[pollable] = fd
   pollable_count = pollable_count + 1
 end
@@ -438,7 +438,7 @@ end
 local function remove(pollable)
   local fd = pollables[pollable]
   if not fd then return end
-  readiness:remove(fd)
+  poll_set:remove(fd)
   pollables[pollable] = nil
   pollable_count = pollable_count - 1
 end
@@ -453,7 +453,7 @@ local loop = {
 function loop.current() return current end
 
 ---A descriptor for another loop (poll, epoll, cqueues, luv): readable when `step` has something to do.
-function loop:pollfd() return readiness:pollfd() end -- luacheck: ignore self
+function loop:pollfd() return poll_set:pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self
 

@@ -137,7 +137,7 @@ function Readiness:pollfd() end
 function Readiness:close() end
 
 ---@return omni.Readiness
-function core.readiness() end
+function core.poll_set() end
 
 ---@param http_status integer
 ---@param body string

@@ -142,7 +142,7 @@ local function run(board)
     folder = board.folder:gsub("/$", ""), cpu_seconds = board.cpu_seconds, max_memory = board.max_memory,
     max_output = 2 * environment.MAX_BYTES,
   }
-  local started, why = core.board(string.dump(environment.inside), packed(board.path, board.text, board.set), limits)
+  local started, why = core.board_process(string.dump(environment.inside), packed(board.path, board.text, board.set), limits)
   if not started then return nil, "can't start a process for it: " .. why end
   local ended = process.await(started)
   if ended.stdout == "" then return nil, stopped(ended, limits) end
