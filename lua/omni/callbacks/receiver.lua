@@ -110,7 +110,7 @@ end
 
 -- --- the client's side
 
----A callback URL for a submit, with a token of its own. For the client.
+---A callback URL for a submit, with a token of its own. For omni's own modules.
 ---@return string url
 ---@return string hash  of the token
 function Receiver_methods:issue()
@@ -118,7 +118,7 @@ function Receiver_methods:issue()
   return self.url .. "/" .. token, hash
 end
 
----What became of a submit. For the client.
+---What became of a submit. For omni's own modules.
 ---@param hash string
 ---@param task omni.Task|nil
 ---@param failure omni.Error|nil
@@ -185,9 +185,7 @@ end
 
 ---Opens a receiver for a client: from then on its submits carry a callback URL with a secret of their own, unless they say one themselves,
 ---and its tasks are waited for by callbacks, with a query every `poll` seconds in case one is lost.
----@param given { client: omni.Client, listen?: string|false, public_url?: string, poll?: number, on_event?: fun(event: table),
----  tls_certificate?: string, tls_key?: string }  listen: "ADDRESS:PORT" ("127.0.0.1:8787"), false for a web server of your own that calls
----  receiver:handle; public_url: what the service can reach it under, by default the server's own address; poll: seconds (60)
+---@param given omni.CallbacksOptions
 ---@return omni.Receiver|nil  to be closed
 ---@return omni.Error|nil     codes: listen_failed, invalid_input
 local function open(given)

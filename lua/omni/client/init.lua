@@ -78,8 +78,7 @@ local Issued_mt = {
 ---has room it waits for that.
 ---@param input table  the model's input, as the model wants it (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio,
 ---  resolution); omni.file(path) may stand where a URL is due: it is uploaded first
----@param opts? { model?: string, callback_url?: string, about?: table }  model: "google/gemini-omni" by default; about: what the
----  ledger notes beside it, for omni's own modules (lua/omni/client/submit_record.lua)
+---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent` tells "no", "maybe" or "answered"
 function Client_methods:submit(input, opts)
@@ -176,7 +175,7 @@ local function number_in(data, name)
 end
 
 ---What each key has.
----@return { key: string, balance?: number, error?: omni.Error }[]  key: its fingerprint, in the order in which they were given
+---@return omni.Balance[]  in the order in which the keys were given
 function Client_methods:balances()
   check_open(self)
   if not loop.in_fiber "client:balances" then return loop.drive(self.balances, self) end
@@ -212,9 +211,8 @@ end
 
 ---What a submit would cost. Costs nothing, and uploads nothing.
 ---@param input table  as for submit; a scene's clip or frame may stand in it, too
----@param opts? { model?: string }
----@return { credits: number, balance?: number, affordable?: boolean }|nil  balance and affordable: not with several keys, whose
----  balances client:balance() adds up
+---@param opts? omni.EstimateOptions
+---@return omni.Estimate|nil
 ---@return omni.Error|nil
 function Client_methods:estimate(input, opts)
   check_open(self)
@@ -238,7 +236,7 @@ end
 -- --- what the service has
 
 ---The models that there are.
----@param opts? { modality?: string, operation?: string }  only those: "video", "text-to-video"
+---@param opts? omni.ModelsOptions  only models with these properties
 ---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
 ---@return omni.Error|nil
 function Client_methods:models(opts)
@@ -259,7 +257,7 @@ function Client_methods:model(name)
 end
 
 ---Effect templates, one after the other; pages are asked for as they are needed: `for template in client:templates { platform = "kling" }`.
----@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }
+---@param opts omni.TemplatesOptions
 ---@return fun(): table|nil  raises an omni.Error when the service can't be asked, as io.lines does
 function Client_methods:templates(opts)
   check_open(self)
@@ -271,11 +269,8 @@ local upload_options = { on_progress = "function", content_type = "string", agai
 ---Uploads a file, so that the service can fetch it: what it returns as `url` goes into `img_urls` or `video_list`. Costs nothing. The
 ---same content is uploaded once: for seven days its URL is taken to be good.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a film (MP4, MOV, WebM, Matroska, OGG) or sound (MP3, WAV, OGG, M4A)
----@param opts? { on_progress?: fun(bytes: integer, total: integer), content_type?: string, again?: boolean }  on_progress: begins again
----  when it is tried again; content_type: what it is, instead of what its first bytes say (where these say nothing, its ending); again:
----  upload it though it was uploaded before
----@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean, age?: number }|nil
----  age: seconds since it was uploaded, of one that is reused
+---@param opts? omni.UploadOptions
+---@return omni.Upload|nil
 ---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
   check_open(self)
@@ -358,8 +353,7 @@ function Client_methods:courier()
 end
 
 ---How the keys are doing.
----@return { key: string, in_flight?: integer, flying: integer, paused: number, aside?: string }[]  key: its fingerprint; in_flight: its
----  limit; flying: tasks in flight; paused: seconds; aside: the code of why it isn't used
+---@return omni.KeyState[]
 function Client_methods:keys()
   local found = {}
   for i, key in ipairs(self.keyring) do
@@ -420,25 +414,7 @@ local function keys_of(opts)
 end
 
 ---Opens a client.
----@param opts? table
----  api_key: the key. keys: several, an array of { key=, in_flight=, rate= }: in_flight, tasks in flight at most (as many as you like);
----  rate, requests a second. By default those in CRUN_API_KEYS, CRUN_API_KEY, the file ~/.config/omni/keys, or ~/.crun/.env: the first
----  of these that is there (docs/keys.md). rate: requests a second of each key that doesn't say its own.
----  base_url: by default CRUN_BASE_URL, else https://api.crun.ai.
----  connect_timeout (10), timeout (60): seconds for a connection, for a whole call. proxy: a URL, "" for none; ca_file: certificates to
----  trust instead of the system's; by default what the environment says (docs/network.md). allow_private_networks (false): files may come
----  from private networks though the service isn't there; by default OMNI_ALLOW_PRIVATE_NETWORKS. user_agent. http_version: "auto", "1.1",
----  "2-prior-knowledge". max_connections (64): of each key. max_bytes (8 MiB): of one answer. max_download_bytes (16 GiB): of one file.
----  retry_for (120): how long a call goes on trying what may be tried again, 0 for one try; pause_for (1800; retry_for, where that was
----  given): how long it sits out rate limits and maintenance (429, 455). retry_min (1), retry_max (60): the first and the longest wait
----  between tries, ten times that for maintenance. poll_min (2; with a sandbox key 0.2), poll_max (30; with a sandbox key 2): the shortest
----  and the longest wait between two queries of a task, in seconds; omni chooses between them by how long such tasks took before
----  (docs/performance.md, "Polling"). media_wait (300; with a sandbox key 5): for how many seconds a success without media is asked
----  again before it counts as broken.
----  schemas (true): inputs are checked against the schema that the service tells of their model, else only by what is known here.
----  on_warning: function(text), told once of each thing that is odd but no error.
----  ledger: the path of the ledger, false for none; by default OMNI_LEDGER, else $XDG_STATE_HOME/omni/ledger.db (~/.local/state), and
----  none with a sandbox's own key: play and money never mix.
+---@param opts? omni.ClientOptions
 ---@return omni.Client|nil
 ---@return omni.Error|nil  code "no_key" or "invalid_input"
 local function open(opts)

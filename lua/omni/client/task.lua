@@ -24,9 +24,9 @@ local default_timeout <const> = 1800 -- seconds; tasks take from half a minute t
 ---@field duration? number       seconds that the generation took
 ---@field credits? number        what it cost, once it is over
 ---@field reserved_credits? number  what is set aside for it until then
----@field ledger? omni.Records    the ledger that has its row
----@field row? integer            the row's number there
----@field media_by? number        of a success without media: until when (monotonic seconds) it is asked again
+---@field package ledger? omni.Records    the ledger that has its row
+---@field package row? integer            the row's number there
+---@field package media_by? number        of a success without media: until when (monotonic seconds) it is asked again
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
 ---@field raw? table             the last answer's data as it came, unknown fields too (while the task is waited for: only within
@@ -136,7 +136,7 @@ end
 
 ---Waits until the task is over. Outside of omni.run this turns the loop.
 ---A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
----@param opts? { timeout?: number, on_status?: fun(task: omni.Task) }  timeout: seconds, 1800 by default; on_status: at each change
+---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; then see `error`
 ---@return omni.Error|nil      code "timeout" (`task_status`: what the service last said), or what makes asking useless (unauthorized,
 ---  not_found, ...); with task_id
@@ -199,9 +199,7 @@ end
 ---Downloads a file of the task's result. It is on disk under its name only when it is whole, and when its first bytes may be those of a
 ---picture, a film or a sound: a page of HTML, XML, JSON, plain text, an archive or an empty file is an error.
 ---@param path string
----@param opts? { index?: integer, on_progress?: fun(bytes: integer, total: integer|nil), any?: boolean, aside?: boolean }
----  index: which file, 1 by default; any: take files of any kind; aside: a file that has the name already and other bytes becomes
----  "NAME (older 1)" instead of being replaced
+---@param opts? omni.SaveOptions
 ---@return string|nil path
 ---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result,
 ---  media_gone, url_refused, not_media, download_failed, io, ...

@@ -108,14 +108,7 @@ local function directory_of(given)
 end
 
 ---Starts a sandbox; the loop drives it.
----
----Options: `host` ("127.0.0.1"), `port` (0: any free one), `seconds` (about how long a task takes; 3), `seed` (1: decides ids, durations
----and chances), `key` (a play key), `credits` (the balance to begin with; 10000), `in_flight` (tasks in flight at most; no limit), `rate`
----(requests a second at most; no limit), `keys` (several accounts: how many, or an array of limits or of
----{ key=, in_flight=, credits=, rate= }; what one doesn't say is as for a single key), `faults` (an array of fault specs), `directory` (for
----clips and uploads; a temporary one, removed on close), `clips` ("ffmpeg" or "builtin"; what is there), `upload_seconds` (how long a
----presigned URL is good; 900), `media_seconds` (how long a clip can be had, from its task's end; without end).
----@param given? table
+---@param given? omni.SandboxOptions
 ---@return omni.Sandbox|nil
 ---@return omni.Error|nil
 local function open(given)

@@ -72,30 +72,37 @@ function Listener:close() end
 ---@class omni.Request
 local Request = {}
 
----@return string method  as sent
+---Returns the request's method, as sent.
+---@return string
 function Request:method() end
 
----@return string path  as sent (percent-encoded), without the query
+---Returns the path, as sent (percent-encoded), without the query.
+---@return string
 function Request:path() end
 
----@return string|nil query  as sent, what follows the first "?"
+---Returns the query, as sent: everything after the first "?".
+---@return string|nil
 function Request:query() end
 
----@return table<string, string> headers  by name in lower case; repeated ones joined by ", "
+---Returns the headers by name, in lower case; repeated ones are joined by ", ".
+---@return table<string, string>
 function Request:headers() end
 
----A body in a file is read from there; raises when that can't be.
----@return string body  any bytes; "" without one
+---Returns the body, "" without one. Raises if the body is in a file that can't be read.
+---@return string
 function Request:body() end
 
----@return integer size  of the body, in bytes
+---Returns the size of the body, in bytes.
+---@return integer
 function Request:size() end
 
----The file that holds the body, with `body_directory` and a large one. It can be moved away; else it is removed with the request.
----@return string|nil path
+---Returns the path of the file that holds a large body, if the server has a `body_directory`. You may move the file away; otherwise
+---it is removed with the request.
+---@return string|nil
 function Request:body_file() end
 
----@return string address  the sender's, without the port
+---Returns the client's address, without the port.
+---@return string
 function Request:address() end
 
 ---Answers the request. Content-Length is set by the listener; a HEAD request gets no body.

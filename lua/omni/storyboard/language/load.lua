@@ -195,15 +195,9 @@ end
 ---files outside of its folder, and within limits of time and memory (docs/storyboards.md, "What a board can do"). A trusted board
 ---runs in this process and may do what any Lua program may.
 ---@param path string
----@param opts? { client?: omni.Client, trusted?: boolean, set?: table<string, string>, cpu_seconds?: number, max_memory?: integer,
----  interrupted?: fun(): any }
----  client: the service is asked what its models accept, else what is known here counts
----  trusted: default false
----  set: what os.getenv returns in the board, by name
----  cpu_seconds: of processor time, unless it is trusted (10)
----  max_memory: bytes, unless it is trusted (268435456)
----  interrupted: called now and then; once it returns true, loading ends with an error whose code is "cancelled"
----@return omni.Storyboard|nil board, omni.Error|nil err  `code` is "invalid_board" or "cancelled"
+---@param opts? omni.LoadOptions
+---@return omni.Storyboard|nil
+---@return omni.Error|nil  codes: invalid_board, cancelled
 local function load_board(path, opts)
   options.path(path, "omni.load_storyboard")
   opts = check_options(opts)

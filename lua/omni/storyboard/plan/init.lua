@@ -310,8 +310,7 @@ end
 
 ---Plans a run. Asks the ledger and the files, and the service for prices.
 ---@param board omni.Storyboard
----@param given { client: omni.Client, directory: string, only?: string[], redo?: string[], resubmit?: string[], prices?: boolean,
----  on_retry?: fun(failure: table) }  prices: false to ask for none
+---@param given omni.PlanOptions
 ---@return omni.Plan|nil plan
 ---@return omni.Error|nil err  codes: ledger_failed, invalid_input
 local function make(board, given)

@@ -58,7 +58,7 @@ local known_options = { client = "any", directory = "path", scene = "string", ta
 ---ledger. A scene that the ledger knows nothing of, because it was lost, gets a row for it; the URLs of files that were uploaded for it
 ---can't be compared then. Nothing changes when the scene has that task already. Submits nothing.
 ---@param board omni.Storyboard
----@param given { client: omni.Client, directory: string, scene: string, task_id: string }  directory: that of omni.run_storyboard
+---@param given omni.AdoptOptions
 ---@return boolean|nil done   true
 ---@return omni.Error|nil err codes: task_mismatch, not_found, invalid_input (no such scene, it has another task), ledger_failed, ...
 local function adopt_task(board, given)

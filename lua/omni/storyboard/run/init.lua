@@ -191,7 +191,7 @@ local function jobs_of(client)
   return sum
 end
 
----@class omni.RunOptions
+---@class omni.RunSettings
 ---@field client omni.Client
 ---@field directory omni.Directory        from omni.storyboard.directory
 ---@field jobs? integer                   scenes in flight at most (the sum of the keys' limits when each has one, else 4)
@@ -202,7 +202,7 @@ end
 
 ---Starts carrying out a plan. Whoever calls this has consent to spend what the plan says.
 ---@param plan omni.Plan
----@param given omni.RunOptions
+---@param given omni.RunSettings
 ---@return omni.Run  `run:join()`, `run:interrupt()`
 local function start(plan, given)
   local jobs = given.jobs or jobs_of(given.client)
@@ -273,8 +273,7 @@ end
 ---A scene that fails doesn't stop those that don't build on it, unless `fail_fast` is set. `jobs`: scenes in flight at most; by default
 ---the sum of the keys' limits when each has one, else 4.
 ---@param board omni.Storyboard
----@param given { client: omni.Client, directory: string, jobs?: integer, budget?: number, yes?: boolean, only?: string[],
----  redo?: string[], resubmit?: string[], fail_fast?: boolean, on_event?: fun(event: table), interrupted?: fun(): boolean }
+---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary
 ---@return omni.Error|nil err  codes: no_consent, over_budget, price_unknown, insufficient_credits, io, ledger_failed, ...
 local function run_board(board, given)

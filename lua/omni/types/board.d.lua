@@ -1,0 +1,71 @@
+---@meta omni.board
+-- SPDX-License-Identifier: MIT
+-- The words of the storyboard language, as globals of a board file: for editors (`omni init --editor`), and for docs/reference.md.
+
+---@class omni.BoardFields
+---@field title? string         the film's title
+---@field style? string         text that is added to every prompt, after an empty line
+---@field defaults? omni.SceneFields  fields for all scenes, except `style`; a scene's own field replaces the default
+---@field references? table<string, omni.Placeholder|string>  images and videos by name
+---@field budget? number        credits that all runs of this board together may spend
+---@field cut? omni.CutFields|false  how the clips are joined; `false`: no film (default: all scenes, in their order)
+---@field [integer] omni.Scene|omni.Scene[]|omni.Windows|false  the scenes
+
+---@class omni.SceneFields
+---@field prompt? string        what the scene shows: 1 to 20,000 characters
+---@field duration? 4|6|8|10    seconds
+---@field aspect_ratio? "16:9"|"9:16"
+---@field resolution? "720p"|"1080p"|"4k"
+---@field img_urls? (string|omni.Placeholder)[]  further reference images
+---@field video_list? { url: string|omni.Placeholder, start?: number, ends?: number }[]  the model's own field for a video
+---@field style? string|false   replaces the board's style; `false`: none
+---@field take? integer         makes another take of an otherwise equal scene
+---@field references? string|omni.Placeholder|(string|omni.Placeholder)[]|false  images that the scene follows
+---@field first_frame? string|omni.Placeholder|false  the image that the scene begins with
+---@field video? string|omni.Placeholder|table|false  a source or reference video, or `{ video, from = seconds, to = seconds }`
+---@field continues? string|table|false  another scene, whose clip is the reference video, or `{ "scene", from = seconds, to = seconds }`
+---@field model? string         (default "google/gemini-omni")
+---@field input? table          fields of the model that have the same name as one of these words
+---@field [string] any          fields of other models
+
+---@class omni.CutFields
+---@field transition? string|table  between two clips: a name such as "fade", or `{ "fade", seconds = 0.5 }` (default "none")
+---@field audio? omni.Placeholder|table  a track under the whole film: a file, or `{ file, volume = 1, clips = 1 }`
+---@field output? string        the film's file name (default "film.mp4")
+---@field [integer] string      names of scenes, in the film's order (default: all scenes)
+
+---Returns a board. A board file returns it: `return storyboard { ... }`.
+---@param fields omni.BoardFields
+---@return omni.Storyboard
+function storyboard(fields) end
+
+---Returns a scene. Write `scene "dawn" { prompt = "..." }`.
+---@param name string  1 to 100 characters, unique in its board
+---@return fun(fields: omni.SceneFields): omni.Scene
+function scene(name) end
+
+---Returns one scene for each stretch of a long film. Call the result with fields that the scenes share, among them `name`.
+---@param source omni.Placeholder  made by `file`
+---@param seconds number     the length of a stretch, 1 or more
+---@return omni.Windows
+function windows(source, seconds) end
+
+---Returns a placeholder for a local file. A run uploads the file when it submits a scene that needs it.
+---@param path string  relative to the board's folder; in a program, to the working directory
+---@return omni.Placeholder
+function file(path) end
+
+---Returns a public http or https URL in its normal form.
+---@param text string
+---@return string
+function url(text) end
+
+---Returns a placeholder for the last picture of another scene's clip.
+---@param scene string  its name
+---@return omni.Placeholder
+function last_frame(scene) end
+
+---Returns a placeholder for another scene's clip.
+---@param scene string  its name
+---@return omni.Placeholder
+function clip(scene) end

@@ -1,0 +1,180 @@
+---@meta omni.options
+-- SPDX-License-Identifier: MIT
+-- The options, results and events of the public functions; docs/reference.md shows them.
+
+---@class omni.ClientOptions
+---@field api_key? string            the API key
+---@field keys? omni.KeyOptions[]    several API keys. Without both options, omni takes the keys from the first of: `CRUN_API_KEYS`,
+---  `CRUN_API_KEY`, the file `~/.config/omni/keys`, the file `~/.crun/.env`
+---@field base_url? string           the service (default `CRUN_BASE_URL`, or `"https://api.crun.ai"`)
+---@field ledger? string|false       path of the ledger; `false`: none (default `OMNI_LEDGER`, or
+---  `$XDG_STATE_HOME/omni/ledger.db`; none with a sandbox key)
+---@field timeout? number            seconds for a whole call of the API (default 60)
+---@field connect_timeout? number    seconds for a connection (default 10)
+---@field retry_for? number          seconds for which omni retries what may be retried; 0: one attempt (default 120)
+---@field retry_min? number          seconds before the second attempt (default 1)
+---@field retry_max? number          the longest wait between two attempts, in seconds; ten times that for maintenance (default 60)
+---@field pause_for? number          seconds for which omni waits while the service answers 429 or 455 (default 1800, or `retry_for`
+---  if you set that)
+---@field poll_min? number           the shortest wait between two queries of a task, in seconds (default 2; 0.2 with a sandbox key)
+---@field poll_max? number           the longest wait between two queries of a task, in seconds (default 30; 2 with a sandbox key)
+---@field media_wait? number         seconds for which omni queries a success without media again (default 300; 5 with a sandbox key)
+---@field rate? number               requests a second, for each key without a rate of its own (default: no limit)
+---@field max_connections? integer   connections of each key at the same time (default 64)
+---@field max_bytes? integer         bytes of one answer (default 8388608)
+---@field max_download_bytes? integer  bytes of one downloaded file (default 17179869184)
+---@field proxy? string              URL of a proxy for every request; `""`: none (default: from the environment)
+---@field ca_file? string            file with certificates to trust instead of the system's (default: from the environment)
+---@field allow_private_networks? boolean  whether files may come from private networks though the service isn't there (default
+---  `OMNI_ALLOW_PRIVATE_NETWORKS`, or false)
+---@field http_version? "auto"|"1.1"|"2-prior-knowledge"  (default "auto")
+---@field user_agent? string         the header `User-Agent` (default `omni/VERSION`)
+---@field schemas? boolean           whether inputs are checked against the schema that the service publishes; `false`: only against
+---  omni's own rules (default true)
+---@field on_warning? fun(text: string)  called once for each thing that is unusual but no error
+
+---@class omni.KeyOptions
+---@field key string           the API key
+---@field in_flight? integer   tasks in flight at the same time (default: no limit)
+---@field rate? number         requests a second (default: the client's `rate`)
+
+---@class omni.SubmitOptions
+---@field model? string         (default "google/gemini-omni")
+---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
+
+---@class omni.EstimateOptions
+---@field model? string         (default "google/gemini-omni")
+
+---@class omni.Estimate
+---@field credits number        what the submit would cost
+---@field balance? number       credits of the account; absent with several keys
+---@field affordable? boolean   whether the balance suffices; absent with several keys
+
+---@class omni.UploadOptions
+---@field on_progress? fun(bytes: integer, total: integer)  starts from 0 again when omni retries
+---@field content_type? string  the media type (default: by the file's first bytes, else by its extension)
+---@field again? boolean        upload even if the same content was uploaded in the last seven days (default false)
+
+---@class omni.Upload
+---@field url string            for an input, such as `img_urls`
+---@field bytes integer
+---@field content_type string
+---@field sha256 string
+---@field reused boolean        whether an earlier upload was used
+---@field age? number           seconds since that earlier upload
+
+---@class omni.AwaitOptions
+---@field timeout? number       seconds (default 1800)
+---@field on_status? fun(task: omni.Task)  called at each change of `task.status`
+
+---@class omni.SaveOptions
+---@field index? integer        which file of the result (default 1)
+---@field on_progress? fun(bytes: integer, total: integer|nil)
+---@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
+---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
+
+---@class omni.Balance
+---@field key string            the key's fingerprint
+---@field balance? number       credits
+---@field error? omni.Error     why the balance isn't known
+
+---@class omni.KeyState
+---@field key string            the key's fingerprint
+---@field in_flight? integer    the key's limit
+---@field flying integer        tasks and submits in flight
+---@field paused number         seconds until its traffic continues
+---@field aside? string         the error code for which omni doesn't use it
+
+---@class omni.ModelsOptions
+---@field modality? string      such as "video"
+---@field operation? string     such as "text-to-video"
+
+---@class omni.TemplatesOptions
+---@field platform "kling"|"vidu"|"bytedance"
+---@field template_id? string   only this template
+---@field template? string      the same, as vidu calls it
+---@field page_size? integer    templates in one request, 1 to 50 (default 20)
+
+---@class omni.CallbacksOptions
+---@field client omni.Client    its submits get a callback URL from now on; one receiver for each client
+---@field listen? string|false  "ADDRESS:PORT" or "PORT", port 0: any free one; `false`: you call `receiver:handle` (default "127.0.0.1:8787")
+---@field public_url? string    the URL under which the service reaches the receiver (default: the address it listens on)
+---@field poll? number          seconds between two queries of a task whose callback doesn't come (default 60)
+---@field tls_certificate? string  PEM file, for a server that speaks TLS itself
+---@field tls_key? string       PEM file, readable by its owner only
+---@field on_event? fun(event: omni.CallbackEvent)  called for each request, and for each confirmed task
+
+---@class omni.CallbackEvent
+---@field event string          `taken`, `wrong_token`, `wrong_method`, `too_large`, `not_a_task`, `wrong_task`, `unavailable`; then
+---  `confirmed`, or `settled` if the callback named the task of a submit with an unknown outcome
+---@field status? integer       the HTTP status that the receiver returned
+---@field task_id? string
+---@field state? string         the task's status: of a request as the callback claims, of the others as a query reports
+---@field body? string          of a callback that could be parsed
+---@field scene? string         of `settled`
+
+---@class omni.LoadOptions
+---@field trusted? boolean      run the board in this process, without limits (default false)
+---@field set? table<string, string>  what `os.getenv` returns in the board
+---@field cpu_seconds? number   processor time for an untrusted board (default 10)
+---@field max_memory? integer   bytes for an untrusted board (default 268435456)
+---@field client? omni.Client   whose service is asked what the models accept (default: omni's own rules)
+---@field interrupted? fun(): any  called now and then; once it returns true, loading ends with the code "cancelled"
+
+---@class omni.PlanOptions
+---@field client omni.Client
+---@field directory string      the output folder
+---@field only? string[]        only these scenes, and those that they build on
+---@field redo? string[]        scenes that get a new take
+---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
+---@field prices? boolean       whether to ask the service for prices (default true)
+
+---@class omni.RunOptions
+---@field client omni.Client
+---@field directory string      the output folder; it is made if it doesn't exist
+---@field budget? number        credits that this run may spend
+---@field yes? boolean          consent to any price (default false: without consent or a budget the run submits nothing)
+---@field jobs? integer         scenes in flight at the same time (default: the sum of the keys' limits, or 4)
+---@field only? string[]        only these scenes, and those that they build on
+---@field redo? string[]        scenes that get a new take
+---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
+---@field fail_fast? boolean    submit nothing more once a scene has failed (default false)
+---@field on_event? fun(event: omni.RunEvent)
+---@field interrupted? fun(): boolean  called now and then; once it returns true, the run ends as with `run:interrupt`
+
+---@class omni.RunEvent
+---@field event string          a scene's new status, or `warning`, `cutting`, `film`, `report`
+---@field scene? string
+---@field index? integer        the scene's place on the board
+---@field task_id? string
+---@field estimate? number      credits
+---@field credits? number       what the scene cost
+---@field file? string          the clip, the film or the report
+---@field files? string[]       all files of the scene
+---@field error? omni.Error
+---@field message? string       of `warning`
+---@field fraction? number      of `cutting`: 0 to 1
+---@field seconds? number       of `film`: its length
+---@field made? boolean         of `film`: false if it was up to date
+
+---@class omni.AdoptOptions
+---@field client omni.Client
+---@field directory string      the output folder
+---@field scene string          its name
+---@field task_id string
+
+---@class omni.SandboxOptions
+---@field seconds? number       about how long a task takes (default 3)
+---@field seed? integer         decides ids, durations, the look of clips, and chances (default 1)
+---@field credits? number       the balance at the start (default 10000)
+---@field in_flight? integer    tasks in flight at the same time (default: no limit)
+---@field rate? number          requests a second; more get 429 (default: no limit)
+---@field key? string           the key that it demands (default: a sandbox key)
+---@field keys? integer|table[]  several accounts: how many, or an array of limits and of `{ key=, in_flight=, credits=, rate= }`
+---@field faults? string[]      what goes wrong, such as `"submit-lost"` (default: nothing)
+---@field host? string          address to listen on (default "127.0.0.1")
+---@field port? integer         0: any free one (default 0)
+---@field directory? string     folder for clips and uploads (default: a temporary one, removed at the end)
+---@field clips? "ffmpeg"|"builtin"  how clips are made (default: with ffmpeg, if it is there)
+---@field upload_seconds? number  how long the URL for an upload is valid (default 900)
+---@field media_seconds? number  how long a clip can be downloaded after its task's end (default: without end)
