@@ -187,7 +187,7 @@ return storyboard {
     local first = program.start(words(), { environment = service.environment })
     first:wait_for("submitting")
     local second = program.start(words(), { environment = service.environment })
-    local said = "omni: another omni run is at work in " .. out .. "; waiting for it\n"
+    local said = "omni: another omni run uses " .. out .. "; waiting for it\n"
     repeat until second:errors() == said
     second:signal("INT")
     local result = second:finish()

@@ -55,32 +55,40 @@ end
 ---@field directory string
 ---@field given table         what argparse found
 ---@field sandbox? omni.Sandbox
----@field warnings string[]   what the client said; to be told when nothing is drawn
+---@field warnings string[]   the client's, to be printed when nothing is drawn
+---@field line omni.cli.Line    on stderr
 ---@field forget_ledger? fun()
 local Opened_methods = {}
 local Opened_mt = { __index = Opened_methods }
 
----What a run would do; says on a terminal that it takes a moment to ask.
----@return omni.Plan|nil, omni.Error|nil
-function Opened_methods:plan()
-  local told, given = {}, self.given
-  local asked = require("omni.cli.consent").announce("asking what it costs ...")
-  local plan, problem = require("omni.storyboard.plan").make(self.board, {
-    client = self.client, directory = self.directory, only = #given.only > 0 and given.only or nil, redo = given.redo,
-    resubmit = given.resubmit,
-    on_retry = function(failure)
-      if told[failure.message] then return end
-      told[failure.message] = true
-      asked()
-      common.say(require("omni.cli.view.text").problem(failure) .. "; trying again")
-    end,
-  })
-  asked()
-  return plan, problem
+---Shows on a terminal that prices are being asked for, until `clear`.
+function Opened_methods:announce_prices()
+  self.line:draw("asking what it costs ...")
 end
 
----Tells what the client warned of, once.
-function Opened_methods:tell_warnings()
+---Removes what `announce_prices` has drawn.
+function Opened_methods:clear()
+  self.line:clear()
+end
+
+---Returns the options of `omni.plan_storyboard` and `omni.run_storyboard` that the command line has set.
+---@param more? table  further ones
+---@return table
+function Opened_methods:plan_options(more)
+  local shown, given, options = {}, self.given, more or {}
+  options.client, options.directory = self.client, self.directory
+  options.only, options.redo, options.resubmit = #given.only > 0 and given.only or nil, given.redo, given.resubmit
+  function options.on_retry(failure)
+    if shown[failure.message] then return end
+    shown[failure.message] = true
+    self:clear()
+    common.say(require("omni.cli.view.text").problem(failure) .. "; trying again")
+  end
+  return options
+end
+
+---Prints the client's warnings, each once.
+function Opened_methods:print_warnings()
   for _, warning in ipairs(self.warnings) do common.say(require("omni.cli.view.text").clean(warning)) end
   self.warnings = {}
 end
@@ -130,6 +138,7 @@ function board.open(given, changes_nothing)
   if misuse then return nil, common.say(misuse) or 2 end
   local omni = require "omni"
   local opened = { given = given, warnings = {}, directory = given.out or default_directory(given) }
+  opened.line = require("omni.cli.view.status_line").open(io.stderr, function() return common.drawing_columns(2) end)
   local problem
   opened.sandbox, problem = common.rehearsal(given)
   if problem then return nil, common.tell(problem) or 2 end

@@ -1,61 +1,55 @@
 -- SPDX-License-Identifier: MIT
--- Whether a run may spend money: asked before anything is submitted.
+-- Consent to spend credits, before anything is submitted.
 
 local common = require "omni.cli.common"
 local core = require "omni.core"
 local err = require "omni.error"
-local planned = require "omni.cli.view.plan"
-local refusal = require("omni.storyboard.run").refusal
+local plan_view = require "omni.cli.view.plan"
 local text = require "omni.cli.view.text"
 
 local function no_consent(message, hint)
   return err.new { code = "no_consent", message = "nothing was submitted: " .. message, hint = hint }
 end
 
----Says that it takes a moment, where that can be taken back; answers the function that does.
----@param message string
----@return fun()
-local function announce(message)
-  if not common.drawing_columns(2) then return function() end end
-  io.stderr:write(message)
-  return function() io.stderr:write("\r\27[K") end
-end
-
----Whether a person must say yes to this plan: it submits something, at whatever price, and nobody has set a limit or said yes beforehand.
----@param plan omni.Plan
----@param options { budget?: number, yes?: boolean, sandbox?: boolean }
----@return boolean
-local function is_due(plan, options)
-  return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
-end
-
----Whether there is somebody to ask.
----@return boolean
-local function possible()
-  return core.terminal(0) ~= nil and core.terminal(2) ~= nil
-end
-
----Decides; asks a person where that is due and possible.
----@param plan omni.Plan
----@param options { budget?: number, yes?: boolean, sandbox?: boolean }
----@return omni.Error|nil refusal  nil: go on
-local function decide(plan, options)
-  local problem = refusal(plan, options.budget)
-  if problem or not is_due(plan, options) then return problem end
-  local said = planned.cost(plan)
-  if plan.balance then said = ("%s; the account has %s"):format(said, text.credits(plan.balance)) end
-  local yes = common.ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), said))
+-- Asks on the terminal. Returns why nothing may be submitted, or nil.
+local function ask(question, cost)
+  local yes = common.ask(question)
   if yes == nil then
-    return no_consent(("the plan costs %s, and there is no terminal to ask on"):format(said), "give --yes, or a ceiling with --budget N")
+    return no_consent(("%s, and there is no terminal to ask on"):format(cost), "give --yes, or a ceiling with --budget N")
   end
   if not yes then return no_consent("you didn't say yes") end
 end
 
--- What keeps a submit from going through, too.
+---Returns whether a person must agree to this plan: it submits something, at whatever price, and no option has set a limit or agreed.
+---@param plan omni.Plan
+---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
+---@return boolean
+local function is_needed(plan, options)
+  return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
+end
+
+---Returns whether there is a terminal to ask on.
+---@return boolean
+local function can_ask()
+  return core.terminal(0) ~= nil and core.terminal(2) ~= nil
+end
+
+---Asks a person to agree to a plan, where that is needed.
+---@param plan omni.Plan
+---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
+---@return omni.Error|nil refusal  nil: go on
+local function decide(plan, options)
+  if not is_needed(plan, options) then return nil end
+  local cost = plan_view.cost(plan)
+  if plan.balance then cost = ("%s; the account has %s"):format(cost, text.credits(plan.balance)) end
+  return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
+end
+
+-- Failures of the estimate that the submit would meet, too.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 
--- Why a submit of this price can't be made at all, or not within the budget.
+-- Returns why a submit of this price can't be made, or exceeds the budget; nil if neither.
 local function refusal_of_one(price, problem, budget)
   local function refuse(code, message, hint)
     return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
@@ -70,27 +64,22 @@ local function refusal_of_one(price, problem, budget)
   elseif price and price.affordable == false then
     return refuse("insufficient_credits", core.format("it costs about %.14g credits%s", price.credits,
       price.balance and core.format("; the account has %.14g", price.balance) or ", more than the account has"),
-      require("omni.core").codes[402].hint)
+      core.codes[402].hint)
   end
 end
 
----Decides over one submit; asks a person where that is due and possible.
+---Checks the price of one submit against the budget and the balance, and asks a person to agree to it, where that is needed.
 ---@param price? { credits: number, balance?: number, affordable?: boolean }
 ---@param problem? omni.Error  why there is no price
----@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: tells the price; what is refused for it says
----  why itself
+---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price,
+---  unless the price is why it is refused
 ---@return omni.Error|nil refusal  nil: go on
 local function decide_one(price, problem, options)
   local refused = refusal_of_one(price, problem, options.budget)
   if refused then return refused end
   options.show()
   if options.sandbox or options.budget or options.yes then return nil end
-  local yes = common.ask "Submit?"
-  if yes == nil then
-    return no_consent(("it costs %s, and there is no terminal to ask on"):format(
-      price and "about " .. text.credits(price.credits) or "an unknown price"), "give --yes, or a ceiling with --budget N")
-  end
-  if not yes then return no_consent("you didn't say yes") end
+  return ask("Submit?", "it costs " .. (price and "about " .. text.credits(price.credits) or "an unknown price"))
 end
 
-return { announce = announce, decide = decide, decide_one = decide_one, is_due = is_due, possible = possible }
+return { can_ask = can_ask, decide = decide, decide_one = decide_one, is_needed = is_needed }

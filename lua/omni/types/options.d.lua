@@ -141,6 +141,13 @@
 ---@field fail_fast? boolean    submit nothing more once a scene has failed (default false)
 ---@field on_event? fun(event: omni.RunEvent)
 ---@field interrupted? fun(): boolean  called now and then; once it returns true, the run ends as with `run:interrupt`
+---@field on_wait? fun()         called once if another run uses the directory, before this run waits for it
+---@field before_plan? fun(): omni.Error|nil  called when the directory belongs to this run, before it plans; an error that it returns ends
+---  the run
+---@field on_retry? fun(failure: table)  called before omni asks for a price again
+---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan, and with the reason if
+---  omni refuses to carry it out. Returns true for consent, false (and an error) to submit nothing, nil to leave it to `budget` and `yes`
+---@field on_start? fun(run: omni.Run)  called when the run starts; `run:interrupt()` ends it
 
 ---@class omni.RunEvent
 ---@field event string          a scene's new status, or `warning`, `cutting`, `film`, `report`

@@ -23,7 +23,7 @@ local function show(opened, plan)
   local given, planned = opened.given, require "omni.cli.view.plan"
   local refusal = require("omni.storyboard.run").refusal(plan, given.budget)
   local code = exit_code(plan, refusal)
-  opened:tell_warnings()
+  opened:print_warnings()
   if given.json then
     local event = planned.event(plan, { directory = opened.directory, sandbox = given.sandbox, budget = given.budget })
     event.exit, event.error = code, refusal
@@ -48,7 +48,9 @@ function command.run(given)
   local opened <close>, exit = boards.open(given, true)
   if not opened then return exit end
   local code, failure = common.in_loop(function()
-    local plan, problem = opened:plan()
+    opened:announce_prices()
+    local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options())
+    opened:clear()
     if plan then return show(opened, plan) end
     local refused = boards.refuse(problem)
     if given.json and refused == 3 then

@@ -1,8 +1,5 @@
 -- SPDX-License-Identifier: MIT
 -- `omni run BOARD`: shoots a storyboard, cuts the film, writes the report. Run again it goes on from where it was.
---
--- Besides what omni offers to everybody it takes the storyboard's rooms by name, for a plan that is shown before it is carried out,
--- and for an interruption that hears submits out.
 
 local boards = require "omni.cli.board_options"
 local common = require "omni.cli.common"
@@ -23,46 +20,63 @@ function command.define(parser)
   parser:flag("--json", "One JSON event a line on stdout.")
 end
 
--- --- before anything is submitted
+-- --- before the first submit
 
--- Carries out what --adopt says.
+-- Gives the tasks of --adopt to their scenes. Returns an error value, or nil.
 local function adopt(opened)
   for _, pair in ipairs(opened.given.adopt) do
-    local _, problem = require("omni.storyboard.run.adopt").adopt(opened.board, {
+    local _, problem = require("omni").adopt_task(opened.board, {
       client = opened.client, directory = opened.directory, scene = pair[1], task_id = pair[2],
     })
     if problem then return problem end
   end
 end
 
--- The plan, for whoever reads: beside the question where there will be one.
+-- Opens the receiver of --listen, which the client closes, and adopts. Returns an error value, or nil.
+local function prepare(opened)
+  local problem = opened.given.listen and select(2, common.open_receiver(opened.given, opened.client)) or adopt(opened)
+  if not problem then opened:announce_prices() end
+  return problem
+end
+
+-- Shows the plan: on stderr if a question follows, else on stdout.
 local function show_plan(opened, plan)
-  local given, consent, planned = opened.given, require "omni.cli.consent", require "omni.cli.view.plan"
+  local given, consent, view = opened.given, require "omni.cli.consent", require "omni.cli.view.plan"
   if given.json then
     require("omni.cli.view.run_progress").write_json(io.stdout,
-      planned.event(plan, { directory = opened.directory, sandbox = given.sandbox, budget = given.budget }))
+      view.event(plan, { directory = opened.directory, sandbox = given.sandbox, budget = given.budget }))
   end
-  local asks = consent.is_due(plan, given) and consent.possible()
+  local asks = consent.is_needed(plan, given) and consent.can_ask()
   if given.json and not asks then return end
   local fd = asks and 2 or 1
-  planned.write(asks and io.stderr or io.stdout, plan, {
+  view.write(asks and io.stderr or io.stdout, plan, {
     given = given, ledger = opened.client.ledger_path, sandbox = given.sandbox, budget = given.budget, fold = true,
     colour = common.wants_colour(fd), columns = common.drawing_columns(fd),
   })
 end
 
-local function say_needless(opened, plan)
+local function warn_of_needless_resubmits(opened, plan)
   for _, name in ipairs(opened.given.resubmit) do
-    local entry = plan.by_name[name]
-    if not entry.instead_of then
+    if not plan.by_name[name].instead_of then
       common.say(('--resubmit: the outcome of scene "%s" isn\'t unknown; it is planned like the others')
         :format(require("omni.core").clean(name)))
     end
   end
 end
 
--- How long such scenes take, in seconds, by scene: the median of at least three; asked of the ledger once for each kind.
-local function typical_times(plan, ledger)
+-- Shows the plan and asks for consent where that is needed. Returns what `on_plan` returns.
+local function review(opened, plan, problem)
+  opened:clear()
+  warn_of_needless_resubmits(opened, plan)
+  show_plan(opened, plan)
+  local refused = problem or require("omni.cli.consent").decide(plan, opened.given)
+  return not refused and not require("omni.cli.signals").interrupted(), refused
+end
+
+-- --- the run
+
+-- Returns how long such scenes take, in seconds, by scene: the median of at least three. Asks the ledger once for each kind of scene.
+local function typical_times(plan)
   local kinds, times = {}, {}
   for index, entry in ipairs(plan.scenes) do
     local input = plan.board.scenes[index].input
@@ -70,7 +84,7 @@ local function typical_times(plan, ledger)
     if entry.selected and entry.action ~= "reuse" and type(duration) ~= "table" and type(resolution) ~= "table" then
       local kind = ("%s %s %s"):format(entry.model, duration, resolution)
       if kinds[kind] == nil then
-        local rows = ledger:ask("typical", { model = entry.model, duration = duration, resolution = resolution }) or {}
+        local rows = plan.ledger:ask("typical", { model = entry.model, duration = duration, resolution = resolution }) or {}
         kinds[kind] = #rows >= 3 and rows[(#rows + 1) // 2].took
       end
       times[entry.scene] = kinds[kind] or nil
@@ -79,33 +93,23 @@ local function typical_times(plan, ledger)
   return times
 end
 
--- --- the run
-
-local function shoot(opened, plan, directory, on_interrupt)
+-- Opens the view of the run, and a fiber that redraws it where it is drawn.
+local function open_progress(opened, plan)
   local given, loop = opened.given, require "omni.loop"
-  local signals = require "omni.cli.signals"
-  local shown = require("omni.cli.view.run_progress").open {
-    json = given.json, plan = plan, sandbox = given.sandbox, out = io.stdout, typical = typical_times(plan, plan.ledger),
+  local progress = require("omni.cli.view.run_progress").open {
+    json = given.json, plan = plan, sandbox = given.sandbox, out = io.stdout, typical = typical_times(plan),
     colour = common.wants_colour(), columns = common.drawing_columns, rows = require("omni.host").rows, now = require("omni.core").now,
   }
-  local run <close> = require("omni.storyboard.run").start(plan, {
-    client = opened.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
-    interrupted = function() return signals.interrupted() ~= nil end,
-    on_event = function(event) shown:event(event) end,
-  })
-  on_interrupt(function() run:interrupt() end)
-  local clock <close> = shown.draws and loop.background(function() -- luacheck: ignore 211
+  local clock = progress.draws and loop.background(function()
     while true do
-      shown:tick()
+      progress:tick()
       loop.sleep(0.1)
     end
   end)
-  local summary = run:join()
-  shown:finish()
-  return summary
+  return progress, clock
 end
 
--- What the board has cost, this run included.
+-- Returns what the board has cost, this run included: the credits that were reported, and the estimates of the rest.
 local function spent_on(plan)
   local sum, promised = 0, 0
   for _, row in ipairs(plan.ledger:ask("spent", { board = plan.board_key }) or {}) do
@@ -114,52 +118,53 @@ local function spent_on(plan)
   return sum, promised
 end
 
----@param plan? omni.Plan             nil: there was none
----@param summary? omni.RunSummary    nil: refused
----@param refused? omni.Error
-local function tell_end(opened, plan, summary, refused)
-  local given, result = opened.given, require "omni.cli.view.run_summary"
-  local code = summary and result.exit_code(summary) or result.exit_codes.refused
+-- Shows the summary, or why nothing was submitted. Returns the exit code.
+local function finish(opened, plan, summary, problem)
+  local given, view = opened.given, require "omni.cli.view.run_summary"
+  local code = summary and view.exit_code(summary) or view.exit_codes.refused
   local spent, promised
   if summary then spent, promised = spent_on(plan) end
   if given.json then
-    require("omni.cli.view.run_progress").write_json(io.stdout, result.event(opened.board, plan, summary, {
-      sandbox = given.sandbox, spent = spent, exit = code, error = refused,
+    require("omni.cli.view.run_progress").write_json(io.stdout, view.event(opened.board, plan, summary, {
+      sandbox = given.sandbox, spent = spent, exit = code, error = problem,
     }))
   elseif summary then
-    result.write(io.stdout, plan, summary, {
+    view.write(io.stdout, plan, summary, {
       given = given, ledger = opened.client.ledger_path, sandbox = given.sandbox, spent = spent, promised = promised,
       colour = common.wants_colour(), columns = common.drawing_columns(),
     })
   end
-  if refused then common.tell(refused) end
+  if problem then common.tell(problem) end
   return code
 end
 
--- From the lock to the end; in the loop. Answers the exit code, or nothing when it was interrupted before anything was submitted.
-local function carry_out(opened, on_interrupt)
-  local directories, signals = require "omni.storyboard.run.output_lock", require "omni.cli.signals"
-  local directory <close>, problem = directories.open(opened.directory, function()
-    common.say(("another omni run is at work in %s; waiting for it"):format(require("omni.core").clean(opened.directory)))
-  end)
-  local records
-  if not problem then records, problem = opened.client:board_ledger(opened.directory) end
-  if opened.given.listen and not problem then -- it is closed with the client
-    problem = select(2, common.open_receiver(opened.given, opened.client))
-  end
-  if records then require("omni.callbacks.receiver").settle_heard(opened.client, records) end
-  problem = problem or adopt(opened)
-  local plan
-  if not problem then plan, problem = opened:plan() end
-  if problem and problem.code == "invalid_input" then return boards.refuse(problem) end
-  if problem then return tell_end(opened, nil, nil, problem) end
-  say_needless(opened, plan)
-  show_plan(opened, plan)
-  local refused = require("omni.cli.consent").decide(plan, opened.given)
-  if signals.interrupted() then return nil end -- while it was asked
-  local summary = not refused and shoot(opened, plan, directory, on_interrupt) or nil
-  opened:tell_warnings() -- not into the drawing
-  return tell_end(opened, plan, summary, refused)
+-- Runs the board. Returns the exit code; nil after an interruption before the first submit.
+local function run(opened, on_interrupt)
+  local given, signals = opened.given, require "omni.cli.signals"
+  local plan, progress, clock
+  local summary, problem = require("omni").run_storyboard(opened.board, opened:plan_options {
+    jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
+    on_wait = function()
+      common.say(("another omni run uses %s; waiting for it"):format(require("omni.core").clean(opened.directory)))
+    end,
+    before_plan = function() return prepare(opened) end,
+    on_plan = function(made, refusal)
+      plan = made
+      local yes, reason = review(opened, plan, refusal)
+      if yes then progress, clock = open_progress(opened, plan) end
+      return yes, reason
+    end,
+    on_start = function(started) on_interrupt(function() started:interrupt() end) end,
+    on_event = function(event) progress:event(event) end,
+    interrupted = function() return signals.interrupted() ~= nil end,
+  })
+  opened:clear()
+  if clock then clock:cancel() end
+  if progress then progress:close() end
+  if plan and not summary and signals.interrupted() then return nil end
+  opened:print_warnings() -- after the drawing
+  if not plan and problem.code == "invalid_input" then return boards.refuse(problem) end
+  return finish(opened, plan, summary, problem)
 end
 
 ---@param given table  what argparse found
@@ -169,7 +174,7 @@ function command.run(given)
   if misuse then return common.say(misuse) or 2 end
   local opened <close>, exit = boards.open(given, false)
   if not opened then return exit end
-  local code, failure = common.in_loop(function(on_interrupt) return carry_out(opened, on_interrupt) end)
+  local code, failure = common.in_loop(function(on_interrupt) return run(opened, on_interrupt) end)
   if failure then error(failure, 0) end
   if code then return code end
   common.say("interrupted: nothing was submitted")

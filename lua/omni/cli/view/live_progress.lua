@@ -171,7 +171,7 @@ function Live_methods:event(event)
 end
 
 ---Takes the drawing away; the summary comes in its place.
-function Live_methods:finish()
+function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end
 

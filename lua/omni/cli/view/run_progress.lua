@@ -100,7 +100,7 @@ local Json_methods = {}
 local Json_mt = { __name = "omni.cli.json", __index = Json_methods }
 
 function Json_methods:event(event) write_json(self.out, event) end
-function Json_methods:finish() end -- luacheck: ignore self
+function Json_methods:close() end -- luacheck: ignore self
 
 -- --- plain lines
 
@@ -137,7 +137,7 @@ function Plain_methods:event(event)
   self.out:flush()
 end
 
-function Plain_methods:finish() end -- luacheck: ignore self
+function Plain_methods:close() end -- luacheck: ignore self
 
 ---@class omni.cli.ProgressOptions
 ---@field plan omni.Plan
@@ -152,7 +152,7 @@ function Plain_methods:finish() end -- luacheck: ignore self
 
 ---Opens what fits: JSON if asked for, a drawing on a terminal, plain lines elsewhere.
 ---@param options omni.cli.ProgressOptions
----@return { event: fun(self, event: table), finish: fun(self), draws?: boolean, tick?: fun(self) }  draws: `tick` is to be called
+---@return { event: fun(self, event: table), close: fun(self), draws?: boolean, tick?: fun(self) }  draws: `tick` is to be called
 ---  several times a second
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end

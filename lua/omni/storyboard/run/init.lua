@@ -236,7 +236,8 @@ end
 
 local known = {
   client = "any", directory = "path", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
-  resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function",
+  resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function", on_wait = "function",
+  before_plan = "function", on_retry = "function", on_plan = "function", on_start = "function",
 }
 
 ---Why a plan may not be carried out, or nil.
@@ -269,9 +270,26 @@ local function refusal(plan, budget)
   end
 end
 
----Makes a board's film: plans, and carries the plan out. Spends only within a `budget` (or the board's own), or with `yes`.
----A scene that fails doesn't stop those that don't build on it, unless `fail_fast` is set. `jobs`: scenes in flight at most; by default
----the sum of the keys' limits when each has one, else 4.
+-- Nobody has agreed to what the plan costs.
+local function no_consent(plan)
+  local cost = plan.complete and core.format("about %.14g credits", plan.credits) or "an unknown price"
+  return err.new { code = "no_consent", hint = "give a budget, or yes = true",
+    message = ("nothing was submitted: the plan costs %s, and nobody said yes"):format(cost) }
+end
+
+-- Shows the plan to the caller. Returns why it may not be carried out, or nil.
+local function consent(plan, given)
+  local problem = refusal(plan, given.budget)
+  local yes, reason
+  if given.on_plan then yes, reason = given.on_plan(plan, problem) end
+  if problem then return problem end
+  if yes == false then return reason or no_consent(plan) end
+  local agreed = yes or given.yes or given.budget or plan.board.budget or given.client.play
+  if plan.submits > 0 and not agreed then return no_consent(plan) end
+end
+
+---Makes a board's film: plans, and carries the plan out. Spends credits only with consent: a `budget` (or the board's own), `yes`, or
+---an `on_plan` that returns true. A scene that fails stops only those that build on it, unless `fail_fast` is set.
 ---@param board omni.Storyboard
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary
@@ -284,27 +302,26 @@ local function run_board(board, given)
   if not given.directory or given.directory == "" then error("omni.run_storyboard: option 'directory' is missing", 2) end
   loop.in_fiber "omni.run_storyboard"
   return loop.drive(function()
-    local directory <close>, problem = directories.open(given.directory)
+    local directory <close>, problem = directories.open(given.directory, given.on_wait)
     if not directory then return nil, problem end
-    local ledger = given.client:board_ledger(given.directory)
-    if ledger then callbacks.settle_heard(given.client, ledger) end
+    local ledger
+    ledger, problem = given.client:board_ledger(given.directory)
+    if not ledger then return nil, problem end
+    callbacks.settle_heard(given.client, ledger)
+    problem = given.before_plan and given.before_plan()
+    if problem then return nil, problem end
     local plan
     plan, problem = plans.make(board, {
       client = given.client, directory = given.directory, only = given.only, redo = given.redo, resubmit = given.resubmit,
+      on_retry = given.on_retry,
     })
-    if not plan then return nil, problem end
-    problem = refusal(plan, given.budget)
-    local asked = given.yes or given.budget or board.budget or given.client.play
-    if not problem and plan.submits > 0 and not asked then
-      local cost = plan.complete and core.format("about %.14g credits", plan.credits) or "an unknown price"
-      problem = err.new { code = "no_consent", hint = "give a budget, or yes = true",
-        message = ("nothing was submitted: the plan costs %s, and nobody said yes"):format(cost) }
-    end
+    problem = problem or consent(plan, given)
     if problem then return nil, problem end
     local run <close> = start(plan, {
       client = given.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
       on_event = given.on_event, interrupted = given.interrupted,
     })
+    if given.on_start then given.on_start(run) end
     return run:join()
   end)
 end
