@@ -3,6 +3,7 @@
 
 local core = require "omni.core"
 local env = require "helper.env"
+local errors = require "omni.error"
 local omni = require "omni"
 local studio = require "helper.studio"
 
@@ -98,6 +99,38 @@ describe("running a board", function()
     studio.open({ faults = { "drop-after:on=submit,first=1" } }, function(s)
       assert.same({ "unknown" }, statuses(assert(s:run(board_of "lost"))))
       assert.same({ "fetched" }, statuses(assert(s:run(board_of "lost", { resubmit = { "lost" } }))))
+      assert.equal(2, s:submits())
+    end)
+  end)
+
+  it("shows its plan to a hook; true is consent, false submits nothing, nil leaves it to budget and yes", function()
+    studio.open({}, function(s)
+      local shown, steps = nil, {}
+      local function options(answer, problem)
+        return {
+          before_plan = function() steps[#steps + 1] = "before_plan" end,
+          on_plan = function(plan, refusal)
+            steps[#steps + 1], shown = "on_plan", { plan.submits, plan.credits, refusal and refusal.code }
+            return answer, problem
+          end,
+          on_start = function(run) steps[#steps + 1] = type(run.interrupt) end,
+        }
+      end
+      local board, why = board_of("a", "b"), errors.new { code = "no_consent", message = "not today" }
+      assert.equal(why, select(2, s:run(board, options(false, why))))
+      assert.same({ 2, 80 }, shown)
+      assert.equal("no_consent", select(2, s:run(board, options(false))).code)
+      local refused = options(true)
+      refused.budget = 79
+      assert.equal("over_budget", select(2, s:run(board, refused)).code) -- whatever the hook says
+      assert.same({ 2, 80, "over_budget" }, shown)
+      local early = options(true)
+      early.before_plan = function() return why end
+      assert.equal(why, select(2, s:run(board, early)))
+      assert.equal(0, s:submits())
+      steps = {}
+      assert.same({ "fetched", "fetched" }, statuses(assert(s:run(board, options(true)))))
+      assert.same({ "before_plan", "on_plan", "function" }, steps)
       assert.equal(2, s:submits())
     end)
   end)
