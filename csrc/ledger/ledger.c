@@ -82,8 +82,8 @@ static int release(lua_State *L) {
 
 // Raises for what a verb can't be given: a parameter that it doesn't know (it is in the table at `known`), a value that SQL has no
 // word for.
-static void check_parameters(lua_State *L, int given, int known, const char *verb) {
-  for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) {
+static void check_parameters(lua_State *L, int parameters, int known, const char *verb) {
+  for (lua_pushnil(L); lua_next(L, parameters); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: parameters have names", verb);
     const char *name = lua_tostring(L, -2);
     if (lua_getfield(L, known, name) == LUA_TNIL) luaL_error(L, "ledger: %s has no parameter '%s'", verb, name);
@@ -102,19 +102,19 @@ static void check_parameters(lua_State *L, int given, int known, const char *ver
 }
 
 // Notes the name at the index `at`, and the value behind it. Never raises.
-static void note(lua_State *L, int at, values *given) {
+static void note(lua_State *L, int at, values *parameters) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);
-  values_add_text(given, name, length);
+  values_add_text(parameters, name, length);
   if (lua_type(L, at + 1) == LUA_TSTRING) {
     const char *text = lua_tolstring(L, at + 1, &length);
-    values_add_text(given, text, length);
+    values_add_text(parameters, text, length);
   } else if (lua_isinteger(L, at + 1)) {
-    values_add_integer(given, lua_tointeger(L, at + 1));
+    values_add_integer(parameters, lua_tointeger(L, at + 1));
   } else if (lua_isboolean(L, at + 1)) {
-    values_add_integer(given, lua_toboolean(L, at + 1));
+    values_add_integer(parameters, lua_toboolean(L, at + 1));
   } else {
-    values_add_real(given, lua_tonumber(L, at + 1));
+    values_add_real(parameters, lua_tonumber(L, at + 1));
   }
 }
 
@@ -134,8 +134,8 @@ static int start(lua_State *L) {
   lua_rawgeti(L, 5, 1);
   request **box = push_box(L), *r = *box = request_new((int)lua_tointeger(L, -2));
   if (!r) return luaL_error(L, "not enough memory");
-  for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) note(L, lua_gettop(L) - 1, &r->given);
-  if (r->given.problem) return luaL_error(L, "ledger: %s: %s", verb, r->given.problem);
+  for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1)) note(L, lua_gettop(L) - 1, &r->parameters);
+  if (r->parameters.problem) return luaL_error(L, "ledger: %s: %s", verb, r->parameters.problem);
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, 2);
   lua_rawsetp(L, -2, r);
@@ -146,31 +146,31 @@ static int start(lua_State *L) {
   }
   *box = NULL;
   l->busy++;
-  worker_give(&l->worker, r);
+  worker_add(&l->worker, r);
   return 0;
 }
 
 // --- taking
 
-static void push_value(lua_State *L, const values *found, const value *c) {
+static void push_value(lua_State *L, const values *rows, const value *c) {
   switch (c->kind) {
     case VALUE_INTEGER: lua_pushinteger(L, c->as.integer); break;
     case VALUE_REAL: lua_pushnumber(L, c->as.real); break;
-    case VALUE_TEXT: lua_pushlstring(L, values_text(found, c), c->as.text.length); break;
+    case VALUE_TEXT: lua_pushlstring(L, values_text(rows, c), c->as.text.length); break;
     case VALUE_NULL: lua_pushnil(L); break;
   }
 }
 
 // An array of rows, each by its columns' names.
 static void push_rows(lua_State *L, const request *r) {
-  const values *found = &r->found;
-  size_t rows = r->columns ? values_count(found) / r->columns - 1 : 0;
-  lua_createtable(L, (int)rows, 0);
-  for (size_t i = 0; i < rows; i++) {
+  const values *rows = &r->rows;
+  size_t count = r->columns ? values_count(rows) / r->columns - 1 : 0;
+  lua_createtable(L, (int)count, 0);
+  for (size_t i = 0; i < count; i++) {
     lua_createtable(L, 0, (int)r->columns);
     for (size_t column = 0; column < r->columns; column++) {
-      push_value(L, found, values_get(found, (i + 1) * r->columns + column));
-      lua_setfield(L, -2, values_text(found, values_get(found, column)));
+      push_value(L, rows, values_get(rows, (i + 1) * r->columns + column));
+      lua_setfield(L, -2, values_text(rows, values_get(rows, column)));
     }
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }

@@ -12,7 +12,7 @@
 #include "shared/thread.h"
 
 // Nanoseconds without a request after which the main file catches up: commits that follow each other aren't held up.
-enum { REST = 20000000 };
+enum { CHECKPOINT_DELAY = 20000000 };
 
 request *request_new(int verb) {
   request *r = calloc(1, sizeof *r);
@@ -22,8 +22,8 @@ request *request_new(int verb) {
 
 void request_free(request *r) {
   if (!r) return;
-  values_free(&r->given);
-  values_free(&r->found);
+  values_free(&r->parameters);
+  values_free(&r->rows);
   free(r->failure);
   free(r);
 }
@@ -44,62 +44,62 @@ static request *get(queue *q) {
 
 // Waits for a request with the lock held; while the main file is behind, for REST at most. False when none came by then.
 static bool wait_for_request(worker *w) {
-  if (!w->base.behind) return pthread_cond_wait(&w->given, &w->lock) == 0;
+  if (!w->database.needs_checkpoint) return pthread_cond_wait(&w->added, &w->lock) == 0;
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += REST;
+  until.tv_nsec += CHECKPOINT_DELAY;
   if (until.tv_nsec >= 1000000000L) {
     until.tv_sec++;
     until.tv_nsec -= 1000000000L;
   }
-  return pthread_cond_timedwait(&w->given, &w->lock, &until) == 0;
+  return pthread_cond_timedwait(&w->added, &w->lock, &until) == 0;
 }
 
 static void *work(void *argument) {
   worker *w = argument;
   pthread_mutex_lock(&w->lock);
   for (;;) {
-    request *r = get(&w->waiting);
+    request *r = get(&w->queued);
     if (!r && w->ending) break;
     if (!r) {
-      if (wait_for_request(w) || !w->base.behind) continue;
+      if (wait_for_request(w) || !w->database.needs_checkpoint) continue;
       pthread_mutex_unlock(&w->lock);
-      base_checkpoint(&w->base);
+      database_checkpoint(&w->database);
       pthread_mutex_lock(&w->lock);
       continue;
     }
     pthread_mutex_unlock(&w->lock);
-    base_run(&w->base, r);
+    database_run(&w->database, r);
     pthread_mutex_lock(&w->lock);
     put(&w->done, r);
     eventfd_write(w->wake, 1);
   }
   pthread_mutex_unlock(&w->lock);
-  base_close(&w->base);
+  database_close(&w->database);
   return NULL;
 }
 
 bool worker_start(worker *w, const char *path) {
   *w = (worker){.wake = -1};
-  w->waiting.end = &w->waiting.first;
+  w->queued.end = &w->queued.first;
   w->done.end = &w->done.first;
   pthread_mutex_init(&w->lock, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&w->given, &monotonic);
+  pthread_cond_init(&w->added, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  if (!base_init(&w->base, path) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
+  if (!database_init(&w->database, path) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
   int error = thread_start(&w->thread, work, w);
   w->running = error == 0;
   errno = error;
   return w->running;
 }
 
-void worker_give(worker *w, request *r) {
+void worker_add(worker *w, request *r) {
   pthread_mutex_lock(&w->lock);
-  put(&w->waiting, r);
-  pthread_cond_signal(&w->given);
+  put(&w->queued, r);
+  pthread_cond_signal(&w->added);
   pthread_mutex_unlock(&w->lock);
 }
 
@@ -121,7 +121,7 @@ void worker_stop(worker *w) {
   if (w->running) {
     pthread_mutex_lock(&w->lock);
     w->ending = true;
-    pthread_cond_signal(&w->given);
+    pthread_cond_signal(&w->added);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
     w->running = false;
@@ -133,7 +133,7 @@ void worker_stop(worker *w) {
 void worker_release(worker *w) {
   worker_stop(w);
   for (request *r; (r = get(&w->done));) request_free(r);
-  base_release(&w->base);
+  database_release(&w->database);
   pthread_mutex_destroy(&w->lock);
-  pthread_cond_destroy(&w->given);
+  pthread_cond_destroy(&w->added);
 }

@@ -13,11 +13,11 @@ typedef struct {
 } queue;
 
 typedef struct {
-  base base; // the thread's alone
+  database database; // the thread's alone
   pthread_t thread;
   pthread_mutex_t lock; // over what follows
-  pthread_cond_t given;
-  queue waiting, done;
+  pthread_cond_t added;
+  queue queued, done;
   bool ending;
   bool running; // Lua's: whether the thread was started and not joined yet
   int wake;     // an eventfd, readable when something is done; -1: closed
@@ -27,7 +27,7 @@ typedef struct {
 // released in either case.
 bool worker_start(worker *w, const char *path);
 // Queues a request; the worker owns it until it is taken.
-void worker_give(worker *w, request *r);
+void worker_add(worker *w, request *r);
 // The request that was done first of those not taken yet, the caller's from now on; NULL: none.
 request *worker_take(worker *w);
 // Whether there is one to take.

@@ -16,13 +16,13 @@
 // --- how many of one address
 
 // IPv4 as IPv6 has it. Of an IPv6 address the network only, as whoever has one address there has all 2^64 of it.
-struct network {
+struct client_address {
   unsigned char name[16]; // first: what the tree compares
   unsigned connections;
 };
 
 static int compare(const void *a, const void *b) {
-  return memcmp(a, b, sizeof(((network *)0)->name));
+  return memcmp(a, b, sizeof(((client_address *)0)->name));
 }
 
 static void name_of(const struct sockaddr *address, unsigned char name[16]) {
@@ -37,70 +37,70 @@ static void name_of(const struct sockaddr *address, unsigned char name[16]) {
   }
 }
 
-enum MHD_Result peer_admit(void *of, const struct sockaddr *address, socklen_t length) {
+enum MHD_Result connection_admit(void *of, const struct sockaddr *address, socklen_t length) {
   listener *l = of;
   unsigned char name[16];
   (void)length;
   l->calls++;
   name_of(address, name);
-  network *const *found = tfind(name, &l->networks, compare);
+  client_address *const *found = tfind(name, &l->addresses, compare);
   return found && (*found)->connections >= l->max_per_address ? MHD_NO : MHD_YES;
 }
 
 // NULL without memory.
-static network *count(listener *l, const struct sockaddr *address) {
-  network *new = calloc(1, sizeof *new);
+static client_address *count(listener *l, const struct sockaddr *address) {
+  client_address *new = calloc(1, sizeof *new);
   if (!new) return NULL;
   name_of(address, new->name);
-  network **found = tsearch(new, &l->networks, compare);
+  client_address **found = tsearch(new, &l->addresses, compare);
   if (!found || *found != new) free(new);
   if (!found) return NULL;
   (*found)->connections++;
   return *found;
 }
 
-static void discount(listener *l, network *n) {
+static void discount(listener *l, client_address *n) {
   if (--n->connections > 0) return;
-  tdelete(n, &l->networks, compare);
+  tdelete(n, &l->addresses, compare);
   free(n);
 }
 
 // --- how long
 
-static void leave(listener *l, peer *p) {
-  if (p->phase == PHASE_NONE) return;
-  *(p->next ? &p->next->previous : &l->last[p->phase]) = p->previous;
-  *(p->previous ? &p->previous->next : &l->first[p->phase]) = p->next;
-  p->next = p->previous = NULL;
-  p->phase = PHASE_NONE;
+static void leave(listener *l, connection *c) {
+  if (c->phase == PHASE_NONE) return;
+  *(c->next ? &c->next->previous : &l->last[c->phase]) = c->previous;
+  *(c->previous ? &c->previous->next : &l->first[c->phase]) = c->next;
+  c->next = c->previous = NULL;
+  c->phase = PHASE_NONE;
 }
 
-void peer_enter(listener *l, peer *p, phase next) {
-  leave(l, p);
+void connection_enter(listener *l, connection *c, phase next) {
+  leave(l, c);
   if (next == PHASE_NONE) return;
-  p->phase = next;
-  p->due = clock_now() + l->allowed[next];
-  p->previous = l->last[next];
-  *(p->previous ? &p->previous->next : &l->first[next]) = p;
-  l->last[next] = p;
+  c->phase = next;
+  c->due = clock_now() + l->allowed[next];
+  c->previous = l->last[next];
+  *(c->previous ? &c->previous->next : &l->first[next]) = c;
+  l->last[next] = c;
 }
 
-int peer_socket(const peer *p) {
-  return MHD_get_connection_info(p->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+int connection_socket(const connection *c) {
+  return MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 }
 
-void peer_shut(listener *l, peer *p) {
-  leave(l, p);
-  shutdown(peer_socket(p), SHUT_RDWR);
+void connection_shut(listener *l, connection *c) {
+  leave(l, c);
+  shutdown(connection_socket(c), SHUT_RDWR);
 }
 
-void peer_expire(listener *l) {
+void connection_expire(listener *l) {
   double time = clock_now();
   for (phase at = 0; at < PHASES; at++)
-    while (l->first[at] && l->first[at]->due <= time) peer_shut(l, l->first[at]);
+    while (l->first[at] && l->first[at]->due <= time) connection_shut(l, l->first[at]);
 }
 
-double peer_wait(const listener *l) {
+double connection_wait(const listener *l) {
   double earliest = INFINITY;
   for (phase at = 0; at < PHASES; at++)
     if (l->first[at]) earliest = fmin(earliest, l->first[at]->due);
@@ -109,32 +109,32 @@ double peer_wait(const listener *l) {
 
 // --- beginning and end
 
-static void begin(listener *l, struct MHD_Connection *connection, void **context) {
-  const union MHD_ConnectionInfo *from = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-  peer *p = calloc(1, sizeof *p);
-  network *n = p ? count(l, from->client_addr) : NULL;
+static void begin(listener *l, struct MHD_Connection *mhd, void **context) {
+  const union MHD_ConnectionInfo *from = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  connection *c = calloc(1, sizeof *c);
+  client_address *n = c ? count(l, from->client_addr) : NULL;
   if (!n) { // without memory: its first request has no place either (intake_begin)
-    free(p);
+    free(c);
     return;
   }
-  *p = (peer){.phase = PHASE_NONE, .connection = connection, .network = n, .credentials = tls_use(l->credentials)};
-  if (p->credentials) tls_attach(connection, p->credentials);
-  *context = p;
-  peer_enter(l, p, PHASE_FIRST_HEAD);
+  *c = (connection){.phase = PHASE_NONE, .mhd = mhd, .address = n, .credentials = tls_use(l->credentials)};
+  if (c->credentials) tls_attach(mhd, c->credentials);
+  *context = c;
+  connection_enter(l, c, PHASE_FIRST_HEAD);
 }
 
-static void end(listener *l, peer *p) {
-  if (p->request) intake_end(l, p->request); // libmicrohttpd 0.9.75 forgets to: after too many arguments in a query
-  leave(l, p);
-  discount(l, p->network);
-  tls_release(p->credentials);
-  free(p);
+static void end(listener *l, connection *c) {
+  if (c->request) request_intake_end(l, c->request); // libmicrohttpd 0.9.75 forgets to: after too many arguments in a query
+  leave(l, c);
+  discount(l, c->address);
+  tls_release(c->credentials);
+  free(c);
 }
 
-void peer_notify(void *of, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what) {
+void connection_notify(void *of, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode what) {
   listener *l = of;
   l->calls++;
-  if (what == MHD_CONNECTION_NOTIFY_STARTED) begin(l, connection, context);
+  if (what == MHD_CONNECTION_NOTIFY_STARTED) begin(l, mhd, context);
   else if (*context) end(l, *context);
   if (what == MHD_CONNECTION_NOTIFY_CLOSED) *context = NULL;
 }

@@ -26,7 +26,7 @@
 enum {
   POOL_EXTRA = 16384,  // bytes a connection for libmicrohttpd's own records and an answer's headers, beside the request's
   CLOSING_ROUNDS = 64, // how often a closing listener lets answers that were given already get on their way
-  BARREN = 16,         // steps
+  MAX_IDLE_STEPS = 16,         // steps
 };
 
 // Seconds. libmicrohttpd 0.9.75 wants to run again at once, and again, for as long as a TLS handshake or the line before a
@@ -126,7 +126,7 @@ static struct MHD_Daemon *start(listener *l, const listener_options *o, int fd) 
   unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
   if (strchr(l->host, ':')) flags |= MHD_USE_IPv6;
   if (l->credentials) flags |= MHD_USE_TLS;
-  return MHD_start_daemon(flags, 0, peer_admit, l, intake_proceed, l,                               //
+  return MHD_start_daemon(flags, 0, connection_admit, l, request_intake_proceed, l,                               //
                           MHD_OPTION_LISTEN_SOCKET, fd,                                             //
                           MHD_OPTION_CONNECTION_LIMIT, most_connections(o->whole[MAX_CONNECTIONS]), //
                           MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ceil(o->seconds[IDLE]),          //
@@ -134,9 +134,9 @@ static struct MHD_Daemon *start(listener *l, const listener_options *o, int fd) 
 #if MHD_VERSION >= 0x01000000
                           MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, // request_head.c
 #endif
-                          MHD_OPTION_NOTIFY_CONNECTION, peer_notify, l,             //
-                          MHD_OPTION_URI_LOG_CALLBACK, intake_begin, l,             //
-                          MHD_OPTION_NOTIFY_COMPLETED, intake_finish, l,            //
+                          MHD_OPTION_NOTIFY_CONNECTION, connection_notify, l,             //
+                          MHD_OPTION_URI_LOG_CALLBACK, request_intake_begin, l,             //
+                          MHD_OPTION_NOTIFY_COMPLETED, request_intake_finish, l,            //
                           MHD_OPTION_ARRAY, l->credentials ? tls_options : nothing, //
                           MHD_OPTION_END);
 }
@@ -191,15 +191,15 @@ static unsigned connections(const listener *l) {
 
 static int step(lua_State *L) {
   listener *l = check_alive(L);
-  l->again = false;
+  l->run_again = false;
   unsigned before = connections(l);
   unsigned long calls = l->calls;
-  peer_expire(l);
+  connection_expire(l);
   MHD_run(l->daemon);
   // At its limit libmicrohttpd leaves the listening socket alone, and only one more run takes that up again.
-  if (connections(l) < before) l->again = true;
-  if (l->calls != calls) l->barren = 0;
-  else if (l->barren < BARREN) l->barren++;
+  if (connections(l) < before) l->run_again = true;
+  if (l->calls != calls) l->idle_steps = 0;
+  else if (l->idle_steps < MAX_IDLE_STEPS) l->idle_steps++;
   lua_pushboolean(L, l->queue != NULL);
   return 1;
 }
@@ -214,9 +214,9 @@ static int timeout(lua_State *L) {
   MHD_UNSIGNED_LONG_LONG milliseconds = 0;
   double wait = INFINITY;
   if (MHD_get_timeout(l->daemon, &milliseconds) == MHD_YES) wait = (double)milliseconds / 1000;
-  if (l->barren == BARREN) wait = fmax(wait, PAUSE);
-  wait = fmin(wait, peer_wait(l));
-  if (l->queue || l->again) wait = 0;
+  if (l->idle_steps == MAX_IDLE_STEPS) wait = fmax(wait, PAUSE);
+  wait = fmin(wait, connection_wait(l));
+  if (l->queue || l->run_again) wait = 0;
   if (wait == INFINITY) lua_pushnil(L);
   else lua_pushnumber(L, wait);
   return 1;

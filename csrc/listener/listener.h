@@ -14,8 +14,8 @@
 #include "shared/buffer.h"
 
 typedef struct request request;
-typedef struct peer peer;
-typedef struct network network;
+typedef struct connection connection;
+typedef struct client_address client_address;
 typedef struct credentials credentials;
 
 // What a connection does for which it has so long and no longer.
@@ -39,26 +39,26 @@ typedef struct {
   request *queue, **queue_end; // those that are complete and wait for `next`, oldest first
   unsigned long taken;         // counts what was taken off the queue, and its end
   double allowed[PHASES];      // seconds
-  peer *first[PHASES], *last[PHASES]; // the connections of each phase: as all have the same time, the oldest is due first
-  void *networks;                     // connections by address: a tree of tsearch(3)
+  connection *first[PHASES], *last[PHASES]; // the connections of each phase: as all have the same time, the oldest is due first
+  void *addresses;                     // connections by address: a tree of tsearch(3)
   unsigned max_per_address;
   credentials *credentials;        // of new connections; NULL: no TLS
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // where large bodies are kept; NULL: in memory
-  bool again;                      // `step` has something to do although no descriptor tells
+  bool run_again;                      // `step` has something to do although no descriptor tells
   bool closing;                    // only answers go on
   unsigned long calls;             // by libmicrohttpd, of any of our functions
-  unsigned barren;                 // steps on end without such a call
+  unsigned idle_steps;                 // steps on end without such a call
 } listener;
 
 // A connection. libmicrohttpd's socket context; lives from its beginning to its end.
-struct peer {
-  peer *next, *previous; // of its phase
+struct connection {
+  connection *next, *previous; // of its phase
   phase phase;
   double due; // by core.now()'s clock
-  struct MHD_Connection *connection;
+  struct MHD_Connection *mhd;
   request *request;         // the one that is under way; NULL: none
-  network *network;         // whose connection it is
+  client_address *address;         // whose connection it is
   credentials *credentials; // in use by it; NULL: no TLS
 };
 
@@ -80,7 +80,7 @@ struct request {
   request *next, *previous; // of those whose connection lives
   request *after;           // of those that are queued
   listener *listener;       // NULL: the connection is over
-  peer *peer;               // NULL: the connection is over
+  connection *connection;               // NULL: the connection is over
   bool held;                // a userdata points here
   request_state state;
   request_end end;
@@ -94,7 +94,7 @@ struct request {
   char *file;                    // holds the body instead, and goes with the request; NULL: none
   int file_fd;                   // while the body comes
   size_t counted;                // of the listener's `bodies`
-  size_t thrown_away;            // bytes of the body, once it is refused
+  size_t discarded;            // bytes of the body, once it is refused
   char address[INET6_ADDRSTRLEN];
 };
 
@@ -120,23 +120,23 @@ void listener_check_keys(lua_State *L, int index, const char *const known[], con
 // --- connections
 
 // libmicrohttpd's callbacks (MHD_AcceptPolicyCallback, MHD_OPTION_NOTIFY_CONNECTION); `of` is the listener.
-enum MHD_Result peer_admit(void *of, const struct sockaddr *address, socklen_t length);
-void peer_notify(void *of, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what);
+enum MHD_Result connection_admit(void *of, const struct sockaddr *address, socklen_t length);
+void connection_notify(void *of, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode what);
 
 // Its time for this phase begins now.
-void peer_enter(listener *l, peer *p, phase next);
+void connection_enter(listener *l, connection *c, phase next);
 
 // Shuts down the sockets of the connections whose time is over: the next MHD_run ends them.
-void peer_expire(listener *l);
+void connection_expire(listener *l);
 
 // Seconds until `peer_expire` has something to do: 0 or more, INFINITY for never.
-double peer_wait(const listener *l);
+double connection_wait(const listener *l);
 
 // Ends the connection, now as far as the other side sees, with the next MHD_run in all. Not for one that is suspended.
-void peer_shut(listener *l, peer *p);
+void connection_shut(listener *l, connection *c);
 
 // Its socket.
-int peer_socket(const peer *p);
+int connection_socket(const connection *c);
 
 // --- TLS
 
@@ -149,30 +149,30 @@ credentials *tls_use(credentials *c);
 void tls_release(credentials *c);
 
 // Lets a new connection use these. They must be in use until it is over.
-void tls_attach(struct MHD_Connection *connection, const credentials *c);
+void tls_attach(struct MHD_Connection *mhd, const credentials *c);
 
 // What a server with TLS is started with, beside MHD_USE_TLS: for MHD_OPTION_ARRAY.
 extern const struct MHD_OptionItem tls_options[];
 
 // Sends, past libmicrohttpd, what the connection takes at once.
-void tls_send(struct MHD_Connection *connection, const char *data, size_t length);
+void tls_send(struct MHD_Connection *mhd, const char *data, size_t length);
 
 // --- a request's way in
 
 // libmicrohttpd's callbacks (MHD_OPTION_URI_LOG_CALLBACK, the access handler, MHD_OPTION_NOTIFY_COMPLETED); `of` is the listener.
-void *intake_begin(void *of, const char *target, struct MHD_Connection *connection);
-enum MHD_Result intake_proceed(void *of, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
+void *request_intake_begin(void *of, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
                                const char *data, size_t *length, void **context);
-void intake_finish(void *of, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why);
+void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why);
 
 // Parts a request from its connection, which lives still.
-void intake_end(listener *l, request *r);
+void request_intake_end(listener *l, request *r);
 
 // Notes a request's method and headers. Returns the status that refuses the request, 0 for none, -1 without memory.
-int head_take(request *r, const char *path, const char *method, const char *version);
+int request_head_take(request *r, const char *path, const char *method, const char *version);
 
 // Tells whether it may be the name of a header. A NUL ends it where `length` doesn't.
-bool head_is_token(const char *name, size_t length);
+bool request_head_is_token(const char *name, size_t length);
 
 // --- a request in Lua's hands
 
@@ -188,8 +188,8 @@ void request_wake(request *r, request_state state);
 
 // The response with a copy of this text, or a part of this file (length -1: the rest), as its body, which breaks off after
 // `cut` bytes (-1: it doesn't). NULL without memory; NULL and `*why` when the file can't be sent.
-struct MHD_Response *answer_from_text(listener *l, const char *text, size_t length, lua_Integer cut);
-struct MHD_Response *answer_from_file(listener *l, const char *file, lua_Integer offset, lua_Integer length, lua_Integer cut,
+struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut);
+struct MHD_Response *response_from_file(listener *l, const char *file, lua_Integer offset, lua_Integer length, lua_Integer cut,
                                       const char **why);
 
 // Frees a body that nobody took, its file removed.

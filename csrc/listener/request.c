@@ -15,7 +15,7 @@
 
 #define REQUEST "omni.request"
 
-enum { MOST_ANSWER_HEADERS = 8192 }; // bytes; more might not fit beside the request's in a connection's memory
+enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; more might not fit beside the request's in a connection's memory
 
 // --- a request's life
 
@@ -39,9 +39,9 @@ void request_free(request *r) {
 
 void request_wake(request *r, request_state state) {
   r->state = state;
-  r->listener->again = true;
-  peer_enter(r->listener, r->peer, PHASE_ANSWER);
-  MHD_resume_connection(r->peer->connection);
+  r->listener->run_again = true;
+  connection_enter(r->listener, r->connection, PHASE_ANSWER);
+  MHD_resume_connection(r->connection->mhd);
 }
 
 // The body becomes a string of Lua's, so that the collector knows how large it is.
@@ -89,7 +89,7 @@ static int collect(lua_State *L) {
   drop_unanswered(L);
   *box = NULL;
   if (r) r->held = false;
-  if (r && !r->peer) request_free(r);
+  if (r && !r->connection) request_free(r);
   return 0;
 }
 
@@ -216,7 +216,7 @@ static fault check_fault(lua_State *L, int index) {
 
 // Pushes the value at `value`, a number as a string. Numbers and strings only: luaL_tolstring would call __tostring.
 static void push_header(lua_State *L, const char *name, size_t length, int value) {
-  if (!head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
+  if (!request_head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
   if (ascii_is(name, "content-length") || ascii_is(name, "transfer-encoding"))
     luaL_error(L, "request: the header '%s' is set by the listener", name);
   if (lua_type(L, value) != LUA_TSTRING && lua_type(L, value) != LUA_TNUMBER)
@@ -244,7 +244,7 @@ static void push_headers(lua_State *L, int index) {
     push_header(L, name, length, lua_absindex(L, -1));
     lua_tolstring(L, -1, &size);
     all += length + size + 4;
-    if (all > MOST_ANSWER_HEADERS) luaL_error(L, "request: an answer's headers must not exceed %d bytes", MOST_ANSWER_HEADERS);
+    if (all > MAX_RESPONSE_HEADERS) luaL_error(L, "request: an answer's headers must not exceed %d bytes", MAX_RESPONSE_HEADERS);
     lua_rawseti(L, list, count + 2);
     lua_pushvalue(L, -2);
     lua_rawseti(L, list, count + 1);
@@ -265,8 +265,8 @@ static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
 }
 
 // A connection whose peer has reset it; one that only finished its sending may still wait for the answer.
-static bool peer_gone(const request *r) {
-  struct pollfd p = {.fd = peer_socket(r->peer)};
+static bool connection_gone(const request *r) {
+  struct pollfd p = {.fd = connection_socket(r->connection)};
   return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
 }
 
@@ -291,7 +291,7 @@ static int answer(lua_State *L) {
   } else if (!lua_isnil(L, 4)) {
     luaL_checkstring(L, 4);
   }
-  if (r->state == REQUEST_HELD && peer_gone(r)) request_wake(r, REQUEST_DROPPED);
+  if (r->state == REQUEST_HELD && connection_gone(r)) request_wake(r, REQUEST_DROPPED);
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
@@ -299,11 +299,11 @@ static int answer(lua_State *L) {
   // Kept with the request at once: what raises below leaks nothing. One is left from an earlier call that raised.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
-    r->response = answer_from_file(r->listener, file, offset, length, f.cut, &why);
+    r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);
   } else {
     size_t size = 0;
     const char *text = lua_isnil(L, 4) ? "" : lua_tolstring(L, 4, &size);
-    r->response = answer_from_text(r->listener, text, size, f.cut);
+    r->response = response_from_text(r->listener, text, size, f.cut);
   }
   if (why) {
     lua_pushnil(L);

@@ -13,7 +13,7 @@ typedef struct {
   bool good, room;
 } check;
 
-bool head_is_token(const char *name, size_t length) {
+bool request_head_is_token(const char *name, size_t length) {
   static const char letters[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   return length > 0 && strspn(name, letters) == length;
 }
@@ -68,7 +68,7 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
   }
   line(c, name, name_length, value, value_length);
   // A blank before the colon, two hosts, lengths or codings: ways to make two servers in a row see different requests.
-  if (!head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
+  if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;
   if (ascii_is(name, "content-length")) once = &c->length;
@@ -80,21 +80,21 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
   return c->room ? MHD_YES : MHD_NO;
 }
 
-int head_take(request *r, const char *path, const char *method, const char *version) {
-  struct MHD_Connection *connection = r->peer->connection;
-  size_t size = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+int request_head_take(request *r, const char *path, const char *method, const char *version) {
+  struct MHD_Connection *mhd = r->connection->mhd;
+  size_t size = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
   if (size > r->listener->max_header) return 431;
   check c = {.request = r, .good = true, .room = true};
   r->method = strdup(method);
   if (!r->method) return -1;
   first_line(&c, path, method, version);
-  MHD_get_connection_values_n(connection, MHD_HEADER_KIND, take_header, &c);
+  MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, take_header, &c);
   if (!c.room) return -1;
   last_line(&c, method, size);
   bool old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
   if ((!c.host && !old) || (c.coding && (c.length || old))) c.good = false;
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
-  if (!c.good || !head_is_token(method, strlen(method))) return 400;
+  if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
   // Servers differ in how they read the lines between chunks: libmicrohttpd 0.9 lets a bare LF end them, so that a proxy may see other
   // requests than we do. It keeps those lines to itself, so no body may come in chunks.

@@ -15,18 +15,18 @@
 #include "listener/listener.h"
 
 enum {
-  MOST_IN_MEMORY = 65536,    // bytes of a body, where larger ones may go to a file
-  MOST_THROWN_AWAY = 8 << 20 // bytes of a refused body
+  MAX_IN_MEMORY = 65536,    // bytes of a body, where larger ones may go to a file
+  MAX_DISCARDED = 8 << 20 // bytes of a refused body
 };
 
 // --- begin and end
 
 // Gets the target as it was sent, before libmicrohttpd decodes it in place. NULL (no memory) closes the connection later.
-void *intake_begin(void *of, const char *target, struct MHD_Connection *connection) {
+void *request_intake_begin(void *of, const char *target, struct MHD_Connection *mhd) {
   listener *l = of;
   l->calls++;
-  peer *p = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-  request *r = p ? calloc(1, sizeof *r) : NULL;
+  connection *c = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+  request *r = c ? calloc(1, sizeof *r) : NULL;
   if (!r) return NULL;
   r->target = strdup(target ? target : "");
   if (!r->target) {
@@ -40,8 +40,8 @@ void *intake_begin(void *of, const char *target, struct MHD_Connection *connecti
     r->query = query + 1;
   }
   r->file_fd = -1;
-  r->peer = p;
-  p->request = r;
+  r->connection = c;
+  c->request = r;
   r->listener = l;
   r->next = l->requests;
   if (r->next) r->next->previous = r;
@@ -57,28 +57,28 @@ static void reset(int fd) {
   (void)connect(fd, &nobody, sizeof nobody);
 }
 
-void intake_end(listener *l, request *r) {
-  if (r->end == END_RESET) reset(peer_socket(r->peer));
-  if (r->end == END_CUT) shutdown(peer_socket(r->peer), SHUT_RDWR);
+void request_intake_end(listener *l, request *r) {
+  if (r->end == END_RESET) reset(connection_socket(r->connection));
+  if (r->end == END_CUT) shutdown(connection_socket(r->connection), SHUT_RDWR);
   if (r->next) r->next->previous = r->previous;
   if (r->previous) r->previous->next = r->next;
   else l->requests = r->next;
   l->bodies -= r->counted;
-  peer_enter(l, r->peer, PHASE_HEAD);
-  r->peer->request = NULL;
+  connection_enter(l, r->connection, PHASE_HEAD);
+  r->connection->request = NULL;
   r->next = r->previous = NULL;
   r->listener = NULL;
-  r->peer = NULL;
+  r->connection = NULL;
   if (!r->held) request_free(r);
 }
 
 // Comes for what `intake_begin` made: its connection is over, or goes on to the next request.
-void intake_finish(void *of, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why) {
+void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why) {
   listener *l = of;
-  (void)connection;
+  (void)mhd;
   (void)why;
   l->calls++;
-  if (*context) intake_end(l, *context);
+  if (*context) request_intake_end(l, *context);
   *context = NULL;
 }
 
@@ -103,10 +103,10 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
   if (!response) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-  enum MHD_Result result = MHD_queue_response(r->peer->connection, status, response);
+  enum MHD_Result result = MHD_queue_response(r->connection->mhd, status, response);
   MHD_destroy_response(response);
   r->state = REQUEST_ANSWERED;
-  peer_enter(l, r->peer, PHASE_ANSWER);
+  connection_enter(l, r->connection, PHASE_ANSWER);
   return result;
 }
 
@@ -121,20 +121,20 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 static void turn_away(listener *l, request *r, const char *status) {
   char text[128];
   int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
-  if (r->peer->credentials) tls_send(r->peer->connection, text, (size_t)size);
-  else (void)send(peer_socket(r->peer), text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (r->connection->credentials) tls_send(r->connection->mhd, text, (size_t)size);
+  else (void)send(connection_socket(r->connection), text, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
   l->bodies -= r->counted;
   r->counted = 0;
   request_free_body(r);
   r->state = REQUEST_REFUSED;
-  peer_enter(l, r->peer, PHASE_LEAVING);
+  connection_enter(l, r->connection, PHASE_LEAVING);
 }
 
 // --- head, body, queue, answer
 
 static void write_address(request *r) {
   const struct sockaddr *from =
-      MHD_get_connection_info(r->peer->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+      MHD_get_connection_info(r->connection->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
   if (from->sa_family == AF_INET) {
     const struct sockaddr_in *four = (const void *)from;
     inet_ntop(AF_INET, &four->sin_addr, r->address, sizeof r->address);
@@ -146,14 +146,14 @@ static void write_address(request *r) {
 }
 
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
-  int status = head_take(r, path, method, version);
+  int status = request_head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
   // A client that waits for a "100 Continue" sends no body after an answer.
-  bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->peer->connection, MHD_HEADER_KIND, "expect");
+  bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, "expect");
   if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);
   r->state = REQUEST_RECEIVING;
-  peer_enter(l, r->peer, PHASE_BODY);
+  connection_enter(l, r->connection, PHASE_BODY);
   if (body_comes) turn_away(l, r, status == 411 ? CHUNKED : LARGE);
   return MHD_YES;
 }
@@ -162,9 +162,9 @@ static enum MHD_Result take_head(listener *l, request *r, const char *path, cons
 // when there are none but this one.
 static bool make_room(listener *l, const request *r, size_t more) {
   while (more > l->max_bodies - l->bodies) {
-    const peer *p = l->first[PHASE_BODY];
-    if (!p || p->request == r) return false;
-    turn_away(l, p->request, BUSY);
+    const connection *c = l->first[PHASE_BODY];
+    if (!c || c->request == r) return false;
+    turn_away(l, c->request, BUSY);
   }
   return true;
 }
@@ -191,8 +191,8 @@ static bool write_body(listener *l, request *r, const char *data, size_t length)
 
 static enum MHD_Result take_body(listener *l, request *r, const char *data, size_t length) {
   if (r->state == REQUEST_RECEIVING && !make_room(l, r, length)) turn_away(l, r, BUSY);
-  if (r->state == REQUEST_REFUSED) return (r->thrown_away += length) > MOST_THROWN_AWAY ? MHD_NO : MHD_YES;
-  if (l->body_directory && r->body.length + length > MOST_IN_MEMORY) {
+  if (r->state == REQUEST_REFUSED) return (r->discarded += length) > MAX_DISCARDED ? MHD_NO : MHD_YES;
+  if (l->body_directory && r->body.length + length > MAX_IN_MEMORY) {
     if (!write_body(l, r, data, length)) return turn_away(l, r, FULL), MHD_YES;
     r->body.length += length;
   } else if (!buffer_append(&r->body, data, length)) {
@@ -209,25 +209,25 @@ static enum MHD_Result enqueue(listener *l, request *r) {
   r->file_fd = -1;
   *l->queue_end = r;
   l->queue_end = &r->after;
-  peer_enter(l, r->peer, PHASE_NONE);
-  MHD_suspend_connection(r->peer->connection);
+  connection_enter(l, r->connection, PHASE_NONE);
+  MHD_suspend_connection(r->connection->mhd);
   return MHD_YES;
 }
 
 static enum MHD_Result send_answer(request *r) {
   if (!r->response) return MHD_NO;
-  enum MHD_Result result = MHD_queue_response(r->peer->connection, r->status, r->response);
+  enum MHD_Result result = MHD_queue_response(r->connection->mhd, r->status, r->response);
   MHD_destroy_response(r->response);
   r->response = NULL;
   return result;
 }
 
 // Comes when the headers are there, for each piece of the body, when all is there, and after `request_wake`.
-enum MHD_Result intake_proceed(void *of, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
+enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
                                const char *data, size_t *length, void **context) {
   listener *l = of;
   request *r = *context;
-  (void)connection;
+  (void)mhd;
   l->calls++;
   if (!r) return MHD_NO;
   if (r->state == REQUEST_ANSWERED) return send_answer(r);

@@ -18,25 +18,25 @@ typedef struct {
   int fd; // -1: `data`
   uint64_t offset, most;
   char data[];
-} source;
+} body_source;
 
-static source *source_new(listener *l, int fd, uint64_t offset, uint64_t most, const char *data, size_t length) {
-  source *s = malloc(sizeof *s + length);
+static body_source *body_source_new(listener *l, int fd, uint64_t offset, uint64_t most, const char *data, size_t length) {
+  body_source *s = malloc(sizeof *s + length);
   if (!s) return NULL;
-  *s = (source){.listener = l, .fd = fd, .offset = offset, .most = most};
+  *s = (body_source){.listener = l, .fd = fd, .offset = offset, .most = most};
   if (length > 0) memcpy(s->data, data, length);
   return s;
 }
 
-static void source_free(void *of) {
-  source *s = of;
+static void body_source_free(void *of) {
+  body_source *s = of;
   if (s->fd >= 0) close(s->fd);
   free(s);
 }
 
 // Fails, and thereby closes the connection, where the answer is to be cut, and where a file got shorter.
-static ssize_t source_read(void *of, uint64_t position, char *to, size_t room) {
-  const source *s = of;
+static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t room) {
+  const body_source *s = of;
   s->listener->calls++;
   if (position >= s->most) return MHD_CONTENT_READER_END_WITH_ERROR;
   if (room > s->most - position) room = (size_t)(s->most - position);
@@ -50,22 +50,22 @@ static ssize_t source_read(void *of, uint64_t position, char *to, size_t room) {
   return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-static struct MHD_Response *response_from(source *s, uint64_t length) {
+static struct MHD_Response *make_response(body_source *s, uint64_t length) {
   if (!s) return NULL;
-  struct MHD_Response *response = MHD_create_response_from_callback(length, BLOCK, source_read, s, source_free);
-  if (!response) source_free(s);
+  struct MHD_Response *response = MHD_create_response_from_callback(length, BLOCK, body_source_read, s, body_source_free);
+  if (!response) body_source_free(s);
   return response;
 }
 
-struct MHD_Response *answer_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
+struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
   bool whole = cut < 0 || (size_t)cut >= length;
   if (whole && length <= BLOCK) // libmicrohttpd only reads it, and copies it
     return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   size_t most = whole ? length : (size_t)cut;
-  return response_from(source_new(l, -1, 0, most, text, most), length);
+  return make_response(body_source_new(l, -1, 0, most, text, most), length);
 }
 
-struct MHD_Response *answer_from_file(listener *l, const char *file, lua_Integer from, lua_Integer length, lua_Integer cut,
+struct MHD_Response *response_from_file(listener *l, const char *file, lua_Integer from, lua_Integer length, lua_Integer cut,
                                       const char **why) {
   struct stat s;
   uint64_t offset = (uint64_t)from;
@@ -78,7 +78,7 @@ struct MHD_Response *answer_from_file(listener *l, const char *file, lua_Integer
     return NULL;
   }
   uint64_t size = length >= 0 ? (uint64_t)length : (uint64_t)s.st_size - offset;
-  source *made = source_new(l, fd, offset, cut >= 0 ? (uint64_t)cut : size, NULL, 0);
+  body_source *made = body_source_new(l, fd, offset, cut >= 0 ? (uint64_t)cut : size, NULL, 0);
   if (!made) close(fd);
-  return response_from(made, size);
+  return make_response(made, size);
 }

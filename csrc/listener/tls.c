@@ -16,7 +16,7 @@
 #include "shared/file.h"
 #include "listener/listener.h"
 
-enum { MOST_FILE = 1 << 20 }; // bytes
+enum { MAX_FILE = 1 << 20 }; // bytes
 
 struct credentials {
   gnutls_certificate_credentials_t certificate;
@@ -51,7 +51,7 @@ static void forget(gnutls_datum_t *text) {
 static const char *read_open(int fd, struct stat s, bool secret, gnutls_datum_t *text) {
   if (secret && (s.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     return "it can be read by other users of this machine, so it isn't used (chmod 600)";
-  if (s.st_size > MOST_FILE) return "too large";
+  if (s.st_size > MAX_FILE) return "too large";
   text->data = malloc((size_t)s.st_size + 1);
   if (!text->data) return "not enough memory";
   while (text->size < (size_t)s.st_size) {
@@ -78,13 +78,13 @@ typedef struct {
   gnutls_x509_crt_t *chain; // its own first
   unsigned length;
   gnutls_x509_privkey_t key;
-} material;
+} certificate_and_key;
 
 static const char *why_not(int result) {
   return result < 0 ? gnutls_strerror(result) : NULL;
 }
 
-static const char *read_chain(const char *path, material *m) {
+static const char *read_chain(const char *path, certificate_and_key *m) {
   gnutls_datum_t text = {.data = NULL};
   const char *why = read_file(path, false, &text);
   if (!why)
@@ -93,7 +93,7 @@ static const char *read_chain(const char *path, material *m) {
   return why;
 }
 
-static const char *read_key(const char *path, material *m) {
+static const char *read_key(const char *path, certificate_and_key *m) {
   gnutls_datum_t text = {.data = NULL};
   const char *why = read_file(path, true, &text);
   if (!why) why = why_not(gnutls_x509_privkey_init(&m->key));
@@ -102,14 +102,14 @@ static const char *read_key(const char *path, material *m) {
   return why;
 }
 
-static const char *join(credentials *c, const material *m) {
+static const char *join(credentials *c, const certificate_and_key *m) {
   int result = gnutls_certificate_allocate_credentials(&c->certificate);
   if (result >= 0) result = gnutls_certificate_set_x509_key(c->certificate, m->chain, (int)m->length, m->key);
   return result == GNUTLS_E_CERTIFICATE_KEY_MISMATCH ? "this key isn't the certificate's" : why_not(result);
 }
 
 credentials *tls_load(const char *certificate, const char *key, char *message, size_t size) {
-  material m = {.key = NULL};
+  certificate_and_key m = {.key = NULL};
   credentials *c = calloc(1, sizeof *c);
   const char *why = c ? NULL : "not enough memory", *path = certificate;
   if (!why) why = read_chain(certificate, &m);
@@ -139,14 +139,14 @@ void tls_release(credentials *c) {
 
 // --- connections
 
-static gnutls_session_t session_of(struct MHD_Connection *connection) {
-  return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+static gnutls_session_t session_of(struct MHD_Connection *mhd) {
+  return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
 }
 
-void tls_attach(struct MHD_Connection *connection, const credentials *c) {
-  gnutls_credentials_set(session_of(connection), GNUTLS_CRD_CERTIFICATE, c->certificate);
+void tls_attach(struct MHD_Connection *mhd, const credentials *c) {
+  gnutls_credentials_set(session_of(mhd), GNUTLS_CRD_CERTIFICATE, c->certificate);
 }
 
-void tls_send(struct MHD_Connection *connection, const char *data, size_t length) {
-  (void)gnutls_record_send(session_of(connection), data, length);
+void tls_send(struct MHD_Connection *mhd, const char *data, size_t length) {
+  (void)gnutls_record_send(session_of(mhd), data, length);
 }

@@ -161,7 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   for (int i = 0; i < 64 && connections() > 0; i++) serve(how & ~LATER);
   settle(how);
   require_that(!foul || requests == 0);
-  require_that(connections() == 0 && !l->requests && !l->queue && !l->networks && l->bodies == 0);
+  require_that(connections() == 0 && !l->requests && !l->queue && !l->addresses && l->bodies == 0);
   for (phase at = 0; at < PHASES; at++) require_that(!l->first[at] && !l->last[at]);
   return 0;
 }
