@@ -27,8 +27,8 @@ omni.run(function()
     local task = assert(client:task(("d6956973-2f17-43d4-8514-%012d"):format(i)))
     fibers[i] = omni.spawn(task.await, task)
   end
-  local watch = client.keyring[1].watch
-  repeat omni.sleep(0.1) until watch.size == count and watch.working == 0 -- each has had its answer
+  local poller = client.all_keys[1].poller
+  repeat omni.sleep(0.1) until poller.size == count and poller.working == 0 -- each has had its answer
   print(("%.0f bytes"):format((resident() - before) / count))
   local cpu = os.clock()
   omni.sleep(seconds)

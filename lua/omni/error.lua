@@ -1,30 +1,30 @@
 -- SPDX-License-Identifier: MIT
--- One kind of error value: what can go wrong at run time is returned as `nil, err`, and `err` is one of these.
+-- The one kind of error value. Functions return `nil, err` for what can go wrong at run time, and `err` is one of these.
 
 local core = require "omni.core"
 
 ---@class omni.Error
----@field code string          a short name out of the documented set (docs/errors.md)
----@field message string       what happened, fit for a person; never holds a key
----@field status? integer      the service's number (envelope code, else HTTP status), if it answered
+---@field code string          one of the codes in docs/errors.md
+---@field message string       what happened, for a person to read; never contains a key
+---@field status? integer      the service's code (of the envelope, else the HTTP status), if it answered
 ---@field sent? "no"|"maybe"|"answered"  how far a request got
----@field task_id? string      the task that it is about
----@field field? string        the input's field that it is about
----@field task_status? string  of a time-out: what the service last said of the task
----@field balance? number      credits that the account has, where a refusal for lack of them says it
+---@field task_id? string      the task that the error is about
+---@field field? string        the input field that the error is about
+---@field task_status? string  for a timeout: the last status that the service gave
+---@field balance? number      the account's credits, if a refusal for lack of credits says it
 ---@field retry_after? number  seconds that the service asked us to wait
----@field hint? string         what the user can do
----@field cause? any           the error value underneath
+---@field hint? string         what you can do
+---@field cause? any           the error value that caused this one
 ---@field traceback? string    where a coroutine failed
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt
 
--- Fit for a terminal; line breaks and tabs, as a traceback has them, stay.
+-- Returns a text that is safe to print on a terminal. Line breaks and tabs stay, since a traceback has them.
 local function cleaned(text)
   return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
 end
 
--- It may hold what a service said, and is what Lua's own interpreter prints.
+-- Lua's own interpreter prints this. It may quote the service, so it is cleaned.
 function Error_mt:__tostring()
   local about = {}
   if self.status then about[#about + 1] = "status " .. self.status end
@@ -36,21 +36,21 @@ function Error_mt:__tostring()
   return cleaned(text)
 end
 
----Makes an error value out of a table of its fields (the table itself is used).
+---Turns a table of fields into an error value. It changes and returns the table itself.
 ---@param fields table
 ---@return omni.Error
 local function new(fields)
   return setmetatable(fields, Error_mt)
 end
 
----Tells whether a value is one of omni's error values.
+---Returns whether a value is one of omni's error values.
 ---@param value any
 ---@return boolean
 local function is(value)
   return getmetatable(value) == Error_mt
 end
 
----A copy of an error value, or of a failure that isn't one yet: what one of several waiters does with its own changes nobody else's.
+---Returns a copy of an error value, or of an internal failure, so that each of several waiters can change its own.
 ---@generic T: table
 ---@param problem T
 ---@return T
@@ -60,11 +60,25 @@ local function copy(problem)
   return setmetatable(own, getmetatable(problem))
 end
 
----Whether an error says that the service doesn't take the key: it is missing, not valid, or disabled.
+-- What a failure on its way through omni may hold besides: `retry`, `offset`, `stamp`, `redirect`, ... Only these fields are public.
+local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "field", "task_status", "balance", "retry_after", "hint", "cause" }
+
+---Turns an internal failure into a public error, without the fields that only omni's own retries need.
+---@param failure table
+---@param task_id? string  the task that it is about
+---@return omni.Error
+local function public(failure, task_id)
+  local fields = {}
+  for _, name in ipairs(PUBLIC) do fields[name] = failure[name] end
+  fields.task_id = task_id or fields.task_id
+  return new(fields)
+end
+
+---Returns whether an error says that the service rejects the key: it is missing, invalid or disabled.
 ---@param problem table
 ---@return boolean
-local function refuses_key(problem)
+local function rejects_key(problem)
   return problem.code == "unauthorized" or problem.code == "key_disabled"
 end
 
-return { copy = copy, is = is, new = new, refuses_key = refuses_key }
+return { copy = copy, is = is, new = new, public = public, rejects_key = rejects_key }

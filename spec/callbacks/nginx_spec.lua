@@ -90,7 +90,7 @@ describe("behind nginx, which ends TLS", function()
       assert.equal(1, receiver.counts.confirmed)
       -- The receiver itself takes no body in chunks; nginx gathers it and passes on its length.
       assert.equal("200", ask(front, url, cjson.encode { task_id = task.id, status = "success" }, "-H", "Transfer-Encoding: chunked"))
-      assert.equal(2, receiver.counts.taken)
+      assert.equal(2, receiver.counts.accepted)
     end)
   end)
 

@@ -104,7 +104,7 @@ describe("a callback that the service sends", function()
       local wait = omni.spawn(function() return assert(task:await { timeout = 50 }) end)
       local said = assert(omni.process({ "curl", "-s", "--cacert", certificate, "--data-binary",
         cjson.encode { task_id = task.id, status = "success" }, s.sandbox.service.tasks:find(task.id).callback_url }, { stdout = "pipe" }))
-      assert.equal("taken over\n", said.stdout)
+      assert.equal("accepted\n", said.stdout)
       assert.equal("success", wait:join().status)
     end, { tls_certificate = certificate, tls_key = key })
   end)

@@ -238,7 +238,7 @@ describe("a receiver", function()
         local url, hash = receiver:issue()
         local task = assert(s.client:task("task-" .. i))
         task.status = "success"
-        receiver:answered(hash, task)
+        receiver:submit_ended(hash, task)
         last = url
       end
       local kept = 0
@@ -293,7 +293,7 @@ describe("a receiver", function()
       local fibers, body, url = {}, body_of(task, "running"), url_of(s, task)
       for i = 1, 200 do fibers[i] = omni.spawn(function() return assert(sender:post(url, body, "application/json")).status end) end
       for _, status in ipairs { omni.join(table.unpack(fibers)) } do assert.equal(200, status) end
-      assert.equal(200, receiver.counts.taken)
+      assert.equal(200, receiver.counts.accepted)
     end)
   end)
 

@@ -85,7 +85,7 @@ end
 local function fingerprint(s, number) return credentials.fingerprint(s.sandbox.keys[number].key) end
 
 -- The tasks of a key that the sandbox has and that aren't over.
-local function flying(s, number)
+local function in_flight(s, number)
   local n, account = 0, fingerprint(s, number)
   for _, task in ipairs(s.sandbox:ledger().tasks) do
     if task.account == account and task.status ~= "success" then n = n + 1 end
@@ -96,7 +96,7 @@ end
 -- Whether each key has as many tasks in flight as it may have.
 local function full(s)
   for i, limit in ipairs(limits) do
-    if flying(s, i) ~= limit then return false end
+    if in_flight(s, i) ~= limit then return false end
   end
   return true
 end
@@ -125,7 +125,7 @@ describe("several keys", function()
       assert.equal(s.sandbox:ledger().charged, summary.credits)
       assert.same({}, s.warnings)
       for i, key in ipairs(s.client:keys()) do
-        assert.same({ key = fingerprint(s, i), in_flight = limits[i], flying = 0, paused = 0 }, key)
+        assert.same({ key = fingerprint(s, i), limit = limits[i], in_flight = 0, paused = 0 }, key)
       end
     end)
   end)
@@ -175,9 +175,9 @@ describe("several keys", function()
       assert.equal(4, count(assert(run(s, 4)), "fetched"))
       assert_charged_once(s, 4)
       assert.same({ 0, 160 }, { s.sandbox:ledger().accounts[1].charged, s.sandbox:ledger().accounts[2].charged })
-      local told = "the API key %s is disabled by the service; it is set aside, the others go on"
+      local told = "the API key %s is disabled by the service; the other keys are used instead"
       assert.same({ told:format(fingerprint(s, 1)) }, s.warnings)
-      assert.equal("key_disabled", s.client:keys()[1].aside)
+      assert.equal("key_disabled", s.client:keys()[1].disabled)
       assert.equal(10000 - 160, s.client:balance())
       -- Whose task that is it can't say: the other key is asked.
       local _, task = next(s.sandbox:ledger().tasks)
@@ -217,9 +217,9 @@ describe("several keys", function()
       assert.equal(scenes - failed, count(summary, "fetched"))
       assert_charged_once(s)
       in_limits(s)
-      assert.same({ ("the API key %s is refused by the service; it is set aside, the others go on"):format(fingerprint(s, 3)) }, s.warnings)
-      assert.equal("unauthorized", s.client:keys()[3].aside)
-      assert.is_nil(s.client:keys()[1].aside)
+      assert.same({ ("the API key %s is rejected by the service; the other keys are used instead"):format(fingerprint(s, 3)) }, s.warnings)
+      assert.equal("unauthorized", s.client:keys()[3].disabled)
+      assert.is_nil(s.client:keys()[1].disabled)
       -- A further run doesn't submit them again either.
       directory:close()
       assert.equal(failed, count(assert(s:run(board, those)), "failed"))
@@ -238,8 +238,8 @@ describe("several keys", function()
       assert.equal(before, s.sandbox:ledger().accounts[3].charged)
       assert_charged_once(s)
       in_limits(s)
-      assert.same({ ("the API key %s is out of credits; it is set aside, the others go on"):format(fingerprint(s, 3)) }, s.warnings)
-      assert.equal("insufficient_credits", s.client:keys()[3].aside)
+      assert.same({ ("the API key %s is out of credits; the other keys are used instead"):format(fingerprint(s, 3)) }, s.warnings)
+      assert.equal("insufficient_credits", s.client:keys()[3].disabled)
     end)
   end)
 
@@ -256,7 +256,7 @@ describe("several keys", function()
       assert.equal(submits, count(summary, "fetched"))
       assert.equal("insufficient_credits", summary.scenes[10].error.code)
       assert.equal(2, #s.warnings)
-      assert.matches("others go on$", s.warnings[1])
+      assert.matches("the other keys are used instead$", s.warnings[1])
       assert.matches("no other is left$", s.warnings[2])
     end)
   end)
@@ -414,23 +414,23 @@ describe("a program that submits and never waits", function()
 
   it("counts a task of a key without a limit for an hour, and no longer", function()
     open({ keys = { {}, {} }, seconds = 100000 }, function(s)
-      local function flying_now()
+      local function in_flight_now()
         local found = s.client:keys()
-        return { found[1].flying, found[2].flying }
+        return { found[1].in_flight, found[2].in_flight }
       end
       for i = 1, 6 do assert(s.client:submit { prompt = "p" .. i, duration = 4 }) end
-      assert.same({ 3, 3 }, flying_now())
+      assert.same({ 3, 3 }, in_flight_now())
       core.now = function() return real_now() + 3601 end
-      assert.same({ 0, 0 }, flying_now())
+      assert.same({ 0, 0 }, in_flight_now())
       for i = 1, 3 do assert(s.client:submit { prompt = "q" .. i, duration = 4 }) end
-      assert.same({ 2, 1 }, flying_now())
+      assert.same({ 2, 1 }, in_flight_now())
     end)
   end)
 
   it("remembers no task that is over", function()
     open({ keys = { {} }, seconds = 0 }, function(s)
       for i = 1, 200 do assert(assert(s.client:submit { prompt = "p" .. i, duration = 4 }):await()) end
-      local taken = s.client.keyring[1].taken
+      local taken = s.client.all_keys[1].started
       assert.is_true(taken.last - taken.first < 100)
     end)
   end)
@@ -448,7 +448,7 @@ describe("two programs with one ledger and the same keys", function()
           end)
         end
       end
-      become(function() return flying(s, 1) == 1 and flying(s, 2) == 2 end)
+      become(function() return in_flight(s, 1) == 1 and in_flight(s, 2) == 2 end)
       local hurry <close> = s:hurry() -- luacheck: ignore 211
       omni.join(table.unpack(fibers))
       for _, client in ipairs(clients) do client:close() end

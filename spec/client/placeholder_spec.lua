@@ -36,11 +36,11 @@ describe("the words for assets", function()
       return message
     end
     for _, fn in ipairs { omni_file, last_frame, clip } do
-      for _, wrong in ipairs { "", "a\0b", 5, false, {} } do assert.matches("asset_spec%.lua:%d+: ", raised(fn, wrong)) end
+      for _, wrong in ipairs { "", "a\0b", 5, false, {} } do assert.matches("placeholder_spec%.lua:%d+: ", raised(fn, wrong)) end
       assert.matches("not nothing", raised(fn, nil))
     end
     for _, wrong in ipairs { "keeper.png", "file:///etc/passwd", "data:image/png;base64,AA", "https://u:p@h.org/", "", 5 } do
-      assert.matches("asset_spec%.lua:%d+: url: must ", raised(url, wrong))
+      assert.matches("placeholder_spec%.lua:%d+: url: must ", raised(url, wrong))
     end
     assert.equal("https://h.org/a.png", url "https://h.org/a.png")
   end)

@@ -145,18 +145,3 @@ describe("the next query", function()
     assert.is_true(delay < 3)
   end)
 end)
-
-describe("the next try", function()
-  it("comes later each time, up to a bound, and never below half of it", function()
-    assert.equal(1, polling.next_try(1, nil, 1, 60, 1))
-    assert.equal(2, polling.next_try(2, nil, 1, 60, 1))
-    assert.equal(60, polling.next_try(50, nil, 1, 60, 1))
-    assert.equal(30, polling.next_try(50, nil, 1, 60, 0))
-  end)
-
-  it("is never earlier than the service asked for", function()
-    for attempt = 1, 20 do
-      for jitter = 0, 1, 0.25 do assert.is_true(polling.next_try(attempt, 17, 1, 60, jitter) >= 17) end
-    end
-  end)
-end)

@@ -34,7 +34,7 @@ end
 local function opened(path, body)
   omni.run(function()
     local book <close> = assert(records.open(path))
-    body(history.new { poll_min = 2, poll_max = 30, records = book }, book)
+    body(history.new { poll_min = 2, poll_max = 30, own_ledger = book }, book)
   end)
 end
 
@@ -109,7 +109,7 @@ describe("the past of a kind of task", function()
       settled(book)
       assert.equal(100, #kind.seconds)
       assert.equal(250, kind.seconds[100])
-      past:note { submitted = kind, status = "success", duration = 7, since = core.now() - 60 }
+      past:learn { submitted = kind, status = "success", duration = 7, since = core.now() - 60 }
       assert.equal(100, #kind.seconds)
       assert.equal(7, kind.seconds[1]) -- in place of the oldest
       assert.equal(152, kind.seconds[2])
@@ -131,13 +131,13 @@ describe("a task of this program", function()
     local before = first_wait(past, kind)
     local function note(task)
       task.submitted, task.since = kind, core.now() - 1000
-      past:note(task)
+      past:learn(task)
     end
     note { status = "running", created_at = 1000, completed_at = 1008 }
     note { status = "failed", created_at = 1000, completed_at = 1008 }
     note { status = "success" }
     note { status = "success", created_at = 1008, completed_at = 1000 }
-    past:note { status = "success", created_at = 1000, completed_at = 1008, since = core.now() } -- taken up by its id
+    past:learn { status = "success", created_at = 1000, completed_at = 1008, since = core.now() } -- taken up by its id
     assert.same({}, kind.seconds)
     for _ = 1, 5 do note { status = "success", created_at = 1000, completed_at = 1008 } end
     note { status = "success", duration = 9 }
@@ -148,7 +148,7 @@ describe("a task of this program", function()
   it("didn't take longer than it is known, whatever the service's clock says", function()
     local past = history.new { poll_min = 2, poll_max = 30 }
     local kind = past:kind("m", {})
-    past:note { submitted = kind, status = "success", created_at = 0, completed_at = 3600, since = core.now() - 5 }
+    past:learn { submitted = kind, status = "success", created_at = 0, completed_at = 3600, since = core.now() - 5 }
     assert.is_true(kind.seconds[1] < 6)
   end)
 

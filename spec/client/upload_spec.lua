@@ -131,7 +131,7 @@ describe("an upload", function()
     local uploaded, err = storage.client(server.url, { timeout = env.seconds(0.4) }):upload(path, {
       on_progress = function(bytes) gone = bytes end,
     })
-    assert.matches("nothing went for", assert_failed("network", uploaded, err).message)
+    assert.matches("nothing was sent for", assert_failed("network", uploaded, err).message)
     assert.is_true(gone < 1024 * 1024, gone)
   end)
 
@@ -207,7 +207,7 @@ describe("an upload", function()
     assert.is_true(#asked() > 1)
   end)
 
-  it("is given up when nothing went for retry_for seconds, however much was sent before", function()
+  it("is given up when nothing was sent for retry_for seconds, however much was sent before", function()
     assert_failed("network", upload({ { hostile.hang() } }, { retry_for = env.seconds(0.6), timeout = env.seconds(0.2) }))
     assert.is_true(#asked() <= 3, #asked())
   end)

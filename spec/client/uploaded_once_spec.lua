@@ -91,7 +91,7 @@ describe("a file's content", function()
     assert.matches("^" .. sandbox.url:gsub("%p", "%%%0") .. "/files/", urls[1])
     assert.equal(urls[1], urls[2])
     assert.is_false(client:upload(path, { again = true }).reused)
-    assert.equal("omni.asset", getmetatable(input.img_urls[1]).__name) -- the caller's own table is left alone
+    assert.equal("omni.placeholder", getmetatable(input.img_urls[1]).__name) -- the caller's own table is left alone
   end)
 
   it("names the field when there is no such file, and nothing is submitted; a scene's frame is none here", function()
@@ -115,7 +115,7 @@ describe("a file's content", function()
     local later <close> = client_of { on_warning = function(text) said[#said + 1] = text end }
     assert(later:submit { prompt = "x", img_urls = { omni.file(path) } })
     assert.equal(1, #said)
-    assert.matches("refused a submit that names files which were uploaded before %(.*img_urls.*nothing was charged", said[1])
+    assert.matches("refused a submit that names files uploaded earlier %(.*img_urls.*nothing was charged", said[1])
     assert.equal(1, sandbox:ledger().submits)
     assert.is_nil(named()[1]:find("gone", 1, true))
     assert.equal("refused|accepted",

@@ -105,10 +105,10 @@ describe("callbacks at the command line:", function()
         assert.is_nil(line:find("prompt", 1, true), "line " .. i)
       end
       assert.equal("http://" .. address, seen.listening.url)
-      assert.same({ 200, "success" }, { seen.taken.status, seen.taken.state })
-      assert.equal(seen.taken.task_id, seen.confirmed.task_id)
+      assert.same({ 200, "success" }, { seen.accepted.status, seen.accepted.state })
+      assert.equal(seen.accepted.task_id, seen.confirmed.task_id)
       assert.equal(200, seen.forwarded.status)
-      assert.equal(seen.taken.task_id, cjson.decode(bodies[1]).task_id)
+      assert.equal(seen.accepted.task_id, cjson.decode(bodies[1]).task_id)
     end)
   end)
 

@@ -400,14 +400,10 @@ describe("a download", function()
     -- Between the first try, which breaks off, and the second one something happens to PATH.part.
     local function save_after(command)
       script{ file{ cut = 40000 }, file() }
-      local client = answers.client(server.url, patient)
-      local courier, task = client:courier(), assert(client:query(answers.ID))
-      local pause_after = courier.pause_after
-      courier.pause_after = function(...)
-        assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), command)))
-        return pause_after(...)
-      end
-      return task:save(path)
+      local options = { on_retry = function() assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), command))) end }
+      for name, value in pairs(patient) do options[name] = value end
+      local client = answers.client(server.url, options)
+      return assert(client:query(answers.ID)):save(path)
     end
 
     for name, command in pairs{

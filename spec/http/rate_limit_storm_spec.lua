@@ -4,7 +4,6 @@ local core = require "omni.core"
 local credentials = require "omni.client.credentials"
 local env = require "helper.env"
 local omni = require "omni"
-local sending = require "omni.storyboard.run.stoppable_submit"
 local studio = require "helper.studio"
 
 local INPUT <const> = { prompt = "A lighthouse at dusk.", duration = 4 }
@@ -43,7 +42,7 @@ local function finish(client, count)
   omni.join(table.unpack(fibers))
 end
 
-local function governor_of(client, number) return client.keyring[number or 1].governor end
+local function limiter_of(client, number) return client.all_keys[number or 1].transport.limiter end
 
 describe("a storm of refusals", function()
   local needed -- requests, where nothing is refused
@@ -72,7 +71,7 @@ describe("a storm of refusals", function()
       open({ faults = { kind .. "-429:every=2,retry_after=1" } }, { max_connections = 200 }, function(client, sandbox, seen)
         finish(client, 200)
         assert.equal(200, sandbox:ledger().submits)
-        assert.is_true(governor_of(client).pauses > 1)
+        assert.is_true(limiter_of(client).pauses > 1)
         assert.is_true(seen.passed + seen.refused <= 2 * needed, ("%d requests, needed %d"):format(seen.passed + seen.refused, needed))
       end)
     end)
@@ -81,7 +80,7 @@ describe("a storm of refusals", function()
       open({ faults = { kind .. "-429:every=2,first=100,retry_after=1" } }, { max_connections = 200 }, function(client, sandbox, seen)
         local begun = core.now()
         finish(client, 200)
-        assert.same({ 200, 100, 1 }, { sandbox:ledger().submits, seen.refused, governor_of(client).pauses })
+        assert.same({ 200, 100, 1 }, { sandbox:ledger().submits, seen.refused, limiter_of(client).pauses })
         assert.is_true(core.now() - begun >= 1)
       end)
     end)
@@ -107,7 +106,7 @@ describe("a storm of refusals", function()
       omni.join(table.unpack(fibers))
       assert.equal(1000, #order)
       for place, i in ipairs(order) do assert.equal(place, i) end
-      assert.is_true(governor_of(client).pauses >= 200)
+      assert.is_true(limiter_of(client).pauses >= 200)
     end)
   end)
 end)
@@ -159,24 +158,22 @@ describe("during a pause", function()
 
   it("a submit that is stopped is not sent any more", function()
     open({ faults = { "status-429:on=submit,first=1,retry_after=1" } }, {}, function(client, sandbox, seen)
-      local stopped = false
-      local state = { is_stopped = function() return stopped end }
-      local submit = omni.spawn(sending.submit, state, client.submit, client, INPUT)
-      studio.become(function() return seen.refused == 1 and state.pausing end)
-      assert.is_false(sending.on_its_way(state))
-      stopped = true
+      local stop = {}
+      local submit = omni.spawn(client.submit, client, INPUT, { stop = stop })
+      studio.become(function() return seen.refused == 1 and not stop.sending end)
+      stop.requested = true
       local task, problem = submit:join()
       assert.is_nil(task)
       assert.equal("rate_limited", problem.code)
-      assert.same({ 0, 0, true }, { sandbox:ledger().submits, seen.passed, state.dropped })
+      assert.same({ 0, 0, true }, { sandbox:ledger().submits, seen.passed, stop.prevented })
     end)
   end)
 
   it("a submit whose fiber is cancelled is not sent any more, and holds up nobody", function()
     open({ faults = { "status-429:on=submit,first=1,retry_after=1" } }, {}, function(client, sandbox, seen)
-      local state = { is_stopped = function() return false end }
-      local submit = omni.spawn(sending.submit, state, client.submit, client, INPUT)
-      studio.become(function() return seen.refused == 1 and state.pausing end)
+      local stop = {}
+      local submit = omni.spawn(client.submit, client, INPUT, { stop = stop })
+      studio.become(function() return seen.refused == 1 and not stop.sending end)
       submit:cancel()
       assert(client:balance())
       assert.equal(0, sandbox:ledger().submits)

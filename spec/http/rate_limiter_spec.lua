@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Pacing, without a network: what is sent is only counted.
 local core = require "omni.core"
-local governor = require "omni.http.rate_limiter"
+local rate_limiter = require "omni.http.rate_limiter"
 local loop = require "omni.loop"
 local studio = require "helper.studio"
 
@@ -10,19 +10,19 @@ local function paced(settings)
   local http = { count = 0 }
   function http:running() return self.count end
   settings.connections = settings.connections or 1
-  local self = { http = http, governor = governor.new(http, settings), begun = {} }
+  local self = { http = http, limiter = rate_limiter.new(http, settings), begun = {} }
   -- One request of the running fiber: begins when it may, and is answered with the failure that `answer` tells, after a turn of the loop.
   function self.ask(name, answer, on_begin)
-    assert(self.governor:enter())
-    local turn <close> = self.governor -- luacheck: ignore 211
-    local pauses = self.governor.pauses
+    assert(self.limiter:enter())
+    local turn <close> = self.limiter -- luacheck: ignore 211
+    local pauses = self.limiter.pauses
     self.begun[#self.begun + 1] = name
     http.count = http.count + 1
     if on_begin then on_begin() end
     loop.sleep(0)
     http.count = http.count - 1
     local failure = answer and answer() or nil
-    self.governor:heed(failure, pauses)
+    self.limiter:learn(failure, pauses)
     return failure
   end
   return self
@@ -63,8 +63,8 @@ describe("who waits for a turn", function()
     loop.run(function()
       local p = paced { least = 0.0001, most = 0.0001 }
       assert.same(sorted(1000), crowd(p, 1000, 3))
-      assert.is_true(p.governor.pauses >= 400)
-      assert.is_true(p.governor:is_idle())
+      assert.is_true(p.limiter.pauses >= 400)
+      assert.is_true(p.limiter:is_idle())
     end)
   end)
 
@@ -88,7 +88,7 @@ describe("who waits for a turn", function()
         end)
       end
       loop.join(table.unpack(fibers))
-      assert.is_true(p.governor.pauses > 0 and answered >= 1999)
+      assert.is_true(p.limiter.pauses > 0 and answered >= 1999)
     end)
   end)
 
@@ -97,10 +97,10 @@ describe("who waits for a turn", function()
       local p = paced {}
       p.http.count = 1 -- something is under way that lasts
       local first, second, third = loop.spawn(p.ask, 1), loop.spawn(p.ask, 2), loop.spawn(p.ask, 3)
-      studio.become(function() return not p.governor:is_idle() end)
+      studio.become(function() return not p.limiter:is_idle() end)
       second:cancel()
       p.http.count = 0
-      p.governor:advance()
+      p.limiter:advance()
       loop.join(first, third)
       assert.same({ 1, 3 }, p.begun)
     end)
@@ -110,19 +110,19 @@ describe("who waits for a turn", function()
     loop.run(function()
       local p = paced { least = 60 }
       p.ask(1, refusal)
-      assert.is_false(p.governor:enter(0.01))
-      local waiting = loop.spawn(function() return p.governor:enter() end)
-      studio.become(function() return not p.governor:is_idle() end)
-      p.governor:close()
+      assert.is_false(p.limiter:enter(0.01))
+      local waiting = loop.spawn(function() return p.limiter:enter() end)
+      studio.become(function() return not p.limiter:is_idle() end)
+      p.limiter:close()
       assert.is_false(waiting:join())
-      assert.is_false(p.governor:enter())
+      assert.is_false(p.limiter:enter())
     end)
   end)
 
   it("never has more requests under way than there are connections, held places included", function()
     loop.run(function()
       local p = paced { connections = 3 }
-      local hold = assert(p.governor:hold())
+      local hold = assert(p.limiter:reserve())
       local most, fibers = 0, {}
       for i = 1, 20 do
         fibers[i] = loop.spawn(p.ask, i, function() most = math.max(most, p.http.count + 1) end)
@@ -139,9 +139,9 @@ describe("who waits for a turn", function()
       local p = paced {}
       local waiting
       do
-        local hold <close> = assert(p.governor:hold()) -- luacheck: ignore 211
+        local hold <close> = assert(p.limiter:reserve()) -- luacheck: ignore 211
         waiting = loop.spawn(p.ask, 1)
-        studio.become(function() return not p.governor:is_idle() end)
+        studio.become(function() return not p.limiter:is_idle() end)
         assert.same({}, p.begun)
       end
       waiting:join()
@@ -154,17 +154,17 @@ describe("who waits for a turn", function()
       local p = paced {}
       p.http.count = 1 -- something is under way that lasts
       local waiting = loop.spawn(function()
-        local hold <close> = p.governor:hold(0)
+        local hold <close> = p.limiter:reserve(0)
         return hold ~= nil
       end)
-      studio.become(function() return not p.governor:is_idle() end)
+      studio.become(function() return not p.limiter:is_idle() end)
       loop.sleep(0.01)
       assert.is_false(waiting:done())
       p.http.count = 0
-      p.governor:advance()
+      p.limiter:advance()
       assert.is_true(waiting:join())
       p.ask(1, function() return refusal { retry_after = 60 } end)
-      assert.is_nil(p.governor:hold(0))
+      assert.is_nil(p.limiter:reserve(0))
     end)
   end)
 end)
@@ -173,10 +173,10 @@ describe("a refusal", function()
   local function after(failures, settings)
     local p = paced(settings or { connections = 100 })
     for _, failure in ipairs(failures) do
-      p.governor.opens_at = p.governor.opens_at and core.now() -- the pause is over
+      p.limiter.paused_until = p.limiter.paused_until and core.now() -- the pause is over
       p.ask(1, function() return failure or nil end)
     end
-    return p.governor
+    return p.limiter
   end
 
   it("pauses everything once, however many requests were on their way", function()
@@ -184,9 +184,9 @@ describe("a refusal", function()
       local p, fibers = paced { connections = 50, least = 60 }, {}
       for i = 1, 50 do fibers[i] = loop.spawn(p.ask, i, refusal) end
       loop.join(table.unpack(fibers))
-      assert.same({ 1, 1 }, { p.governor.pauses, p.governor.strikes })
-      assert.is_true(p.governor:paused() <= 60)
-      assert.is_false(p.governor:enter(0))
+      assert.same({ 1, 1 }, { p.limiter.pauses, p.limiter.strikes })
+      assert.is_true(p.limiter:paused() <= 60)
+      assert.is_false(p.limiter:enter(0))
     end)
   end)
 
@@ -197,8 +197,8 @@ describe("a refusal", function()
         fibers[i] = loop.spawn(p.ask, i, function() return refusal { retry_after = seconds } end)
       end
       loop.join(table.unpack(fibers))
-      assert.equal(1, p.governor.pauses)
-      local left = p.governor:paused()
+      assert.equal(1, p.limiter.pauses)
+      local left = p.limiter:paused()
       assert.is_true(left > 990 and left <= 1000)
     end)
   end)
@@ -230,10 +230,10 @@ describe("a refusal", function()
       for _ = 1, 5 do
         local refused, through = loop.spawn(p.ask, 1, refusal), loop.spawn(p.ask, 2)
         loop.join(refused, through)
-        assert.is_true(p.governor:paused() <= 100)
-        p.governor.opens_at = core.now()
+        assert.is_true(p.limiter:paused() <= 100)
+        p.limiter.paused_until = core.now()
       end
-      assert.equal(5, p.governor.pauses)
+      assert.equal(5, p.limiter.pauses)
     end)
   end)
 
@@ -265,7 +265,7 @@ describe("a refusal", function()
         answers[#answers + 1] = refusal()
         local g = after(answers, { connections = #answers }) -- as many as could be sent
         g.connections = 100
-        g.opens_at = core.now()
+        g.paused_until = core.now()
         local begun = 0
         while begun < 50 and g:enter(0) do begun = begun + 1 end
         assert.equal(may, begun)
@@ -279,9 +279,9 @@ describe("a refusal", function()
       p.ask(0, refusal)
       for i = 1, 40 do fibers[i] = loop.spawn(p.ask, i) end
       loop.join(table.unpack(fibers))
-      assert.equal(1, p.governor.pauses)
+      assert.equal(1, p.limiter.pauses)
       local begun = 0
-      while begun < 16 and p.governor:enter(0) do
+      while begun < 16 and p.limiter:enter(0) do
         begun = begun + 1
         p.http.count = begun
       end
@@ -299,11 +299,11 @@ describe("a rate", function()
       loop.join(table.unpack(fibers))
       assert.same(sorted(11), p.begun)
       assert.is_true(core.now() - begun >= 0.2) -- ten gaps
-      assert.is_true(p.governor.next_at >= begun + 11 / 50)
+      assert.is_true(p.limiter.next_at >= begun + 11 / 50)
       loop.sleep(0.1)
-      assert(p.governor:enter())
-      assert.is_true(p.governor.next_at > core.now())
-      assert.is_false(p.governor:enter(0))
+      assert(p.limiter:enter())
+      assert.is_true(p.limiter.next_at > core.now())
+      assert.is_false(p.limiter:enter(0))
     end)
   end)
 
@@ -311,9 +311,9 @@ describe("a rate", function()
     loop.run(function()
       local p = paced { connections = 100, rate = 0.01, least = 0.001, most = 0.001 }
       p.ask(1, refusal)
-      p.governor.opens_at = core.now()
-      assert.is_false(p.governor:enter(0))
-      assert.equal(0, p.governor:paused())
+      p.limiter.paused_until = core.now()
+      assert.is_false(p.limiter:enter(0))
+      assert.equal(0, p.limiter:paused())
     end)
   end)
 end)

@@ -39,7 +39,7 @@ describe("a post", function()
     local client = answers.client(other.url)
     assert(client:query(answers.ID)) -- its connections and handles have carried the key
     local result = loop.run(function()
-      return require("omni.http.exchange").perform(client.keyring[1], nil, nil, "post", server.url, "{}", "application/json")
+      return client.all_keys[1].transport:perform(nil, nil, "post", server.url, "{}", "application/json")
     end)
     assert.equal(200, result.status)
     local sent = server:requests()[1]
@@ -87,7 +87,7 @@ describe("a post", function()
       server:script { POST = { { step } } }
       local client = answers.client(server.url, { http_version = "2-prior-knowledge" })
       local _, problem = loop.run(function()
-        return require("omni.http.exchange").perform(client.keyring[1], nil, nil, "post", server.url, "{}", "application/json")
+        return client.all_keys[1].transport:perform(nil, nil, "post", server.url, "{}", "application/json")
       end)
       assert.equal("network", problem.code)
       assert.equal(1, server:posts())
@@ -145,9 +145,9 @@ describe("a post", function()
         return answer or problem.code
       end)
       local cancelled = loop.spawn(function() sender:post(server.url, "{}", "application/json") end)
-      while sender.http:running() < 2 do loop.sleep(0) end
+      while sender.transport.http:running() < 2 do loop.sleep(0) end
       cancelled:cancel()
-      assert.equal(1, sender.http:running())
+      assert.equal(1, sender.transport.http:running())
       sender:close()
       sender:close()
       assert.equal("closed", waiting:join())

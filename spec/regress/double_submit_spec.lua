@@ -138,17 +138,15 @@ describe("a run that was stopped while a refused submit waited for its next try"
     local server <close> = hostile.start()
     server:script { POST = { { hostile.json(answers.envelope("null", 429, "slow down")) }, { answers.accepted() } } }
     local client <close> = assert(answers.client(server.url, { retry_for = 5 }))
-    local stopped, asked = false, 0
-    local sending = { is_stopped = function()
+    local asked = 0
+    local stop = setmetatable({}, { __index = function(_, name)
+      if name ~= "requested" then return nil end
       asked = asked + 1
-      if asked > 2 then stopped = true end -- between the pause's begin and its end
-      return stopped
-    end }
-    local task = omni.run(function()
-      return require("omni.storyboard.run.stoppable_submit").submit(sending, client.submit, client, { prompt = "a" })
-    end)
+      return asked > 2 -- between the pause's begin and its end
+    end })
+    local task = omni.run(client.submit, client, { prompt = "a" }, { stop = stop })
     assert.is_nil(task)
-    assert.is_true(sending.dropped)
+    assert.is_true(stop.prevented)
     assert.equal(1, server:posts())
   end)
 end)

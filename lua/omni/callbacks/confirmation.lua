@@ -1,37 +1,37 @@
 -- SPDX-License-Identifier: MIT
--- What becomes of a callback that was taken over (receiver.lua): a query has to confirm it before anything is believed. One that names
--- the task of a submit whose outcome is unknown settles that.
+-- Confirms accepted callbacks (receiver.lua): nothing that a callback says counts until a query confirms it. A callback that names the task
+-- of a submit with an unknown outcome can settle that submit.
 
-local claims = require "omni.client.match_task"
 local core = require "omni.core"
 local loop = require "omni.loop"
-local watch = require "omni.client.poller"
+local matching = require "omni.client.match_task"
+local poller = require "omni.client.poller"
 
-local PATIENCE <const> = 1800    -- seconds after a submit in which its callback may settle it
-local EVERY <const> = 1          -- seconds between two confirming queries of one token
-local MAX_TRIES <const> = 10     -- of those in a row, when the service doesn't confirm at once
-local LOOK_EVERY <const> = 2     -- seconds between two looks at whether a submit was settled by another program
+local SETTLES_FOR <const> = 1800 -- seconds after a submit during which a callback may settle it
+local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
+local MAX_QUERIES <const> = 10   -- in a row, if the service doesn't confirm at once
+local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has settled a submit
 
--- Wakes those who wait for an unknown submit to be settled.
-local function tell(entry, task)
+-- Wakes the fibers that wait for a submit to be settled.
+local function wake_waiting(entry, task)
   for fiber in pairs(entry.waiting or {}) do loop.wake(fiber, task) end
 end
 
-local function say(self, event)
+local function report(self, event)
   if self.on_event then self.on_event(event) end
 end
 
--- A submit whose outcome is unknown: is the task that the callback named the one that was submitted? Answers whether that is done with.
+-- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns whether that is decided.
 local function settle(self, entry)
   local row = entry.row
-  local task, problem = claims.claim(self.client, entry.ledger, row, entry.kept)
+  local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
   if task then
     entry.task_id, entry.unknown = task.id, nil
     self.tokens.tasks[entry.hash] = task
     self.counts.settled = self.counts.settled + 1
     if task:done() then self.tokens:retire(entry) end
-    tell(entry, task)
-    say(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
+    wake_waiting(entry, task)
+    report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
     entry.kept, entry.heard = nil, nil -- the right one may come yet
@@ -40,106 +40,106 @@ local function settle(self, entry)
   return false
 end
 
--- Asks the service about what a callback said. Answers whether that is done with: what isn't over, though it was said to be, is not.
-local function ask(self, entry)
+-- Queries the task that a callback named. Returns whether the callback is dealt with: not if it said that the task is over, and it isn't.
+local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]
   if task then
-    over = watch.confirm(task)
-  else -- nobody here holds it: the ledger takes note of how it ended
+    over = poller.confirm(task)
+  else -- this program has no handle of it; the query updates the ledger
     task = self.client:query(entry.task_id)
     over = task and task:done()
   end
   if over then
     self.counts.confirmed = self.counts.confirmed + 1
-    say(self, { event = "confirmed", task_id = task.id, state = task.status })
+    report(self, { event = "confirmed", task_id = task.id, state = task.status })
     self.tokens:retire(entry)
   end
   return over or not entry.final
 end
 
--- --- who asks: a few fibers for all that stand in line, however many callbacks come at once
+-- --- a queue of tokens and a few worker fibers, however many callbacks arrive at once
 
----@class omni.Confirming
+---@class omni.ConfirmationQueue
 ---@field workers table<omni.Fiber, true>
----@field working integer     how many those are
----@field coming boolean      one of them hasn't run yet
----@field first integer       the line is this object's own array, from `first` to `last`
+---@field working integer     how many workers there are
+---@field starting boolean    one of them hasn't run yet
+---@field first integer       the queue is this object's own array, from `first` to `last`
 ---@field last integer
 
----@return omni.Confirming
+---@return omni.ConfirmationQueue
 local function new()
-  return { workers = {}, working = 0, coming = false, first = 1, last = 0 }
+  return { workers = {}, working = 0, starting = false, first = 1, last = 0 }
 end
 
 local confirm, work -- below
 
-local function ask_for(self, entry)
-  entry.next_at, entry.due, entry.tries = core.now() + EVERY, false, (entry.tries or 0) + 1
-  local done = entry.over or ask(self, entry)
-  entry.in_line = nil
-  if done or entry.tries == MAX_TRIES then entry.tries = nil else entry.due = true end
+local function work_on(self, entry)
+  entry.next_at, entry.due, entry.tries = core.now() + QUERY_EVERY, false, (entry.tries or 0) + 1
+  local done = entry.over or check(self, entry)
+  entry.queued = nil
+  if done or entry.tries == MAX_QUERIES then entry.tries = nil else entry.due = true end
   if entry.due then confirm(self, entry) end
 end
 
--- One more that asks, unless one is about to, or there are enough.
-local function call_worker(self)
-  local line = self.confirming
-  if line.coming or line.working >= self.client.connections then return end
-  line.coming, line.working = true, line.working + 1
-  line.workers[loop.background(work, self)] = true
+-- Starts another worker, unless one is starting or there are enough.
+local function start_worker(self)
+  local queue = self.confirming
+  if queue.starting or queue.working >= self.client.connections then return end
+  queue.starting, queue.working = true, queue.working + 1
+  queue.workers[loop.background(work, self)] = true
 end
 
-local Turn_mt = {
-  __close = function(turn)
-    turn.line.workers[turn.fiber], turn.line.working = nil, turn.line.working - 1
+local Worker_mt = {
+  __close = function(worker)
+    worker.queue.workers[worker.fiber], worker.queue.working = nil, worker.queue.working - 1
   end,
 }
 
 function work(self)
-  local line = self.confirming
-  local turn <close> = setmetatable({ line = line, fiber = loop.current() }, Turn_mt) -- luacheck: ignore 211
-  line.coming = false
-  while line.first <= line.last and not self.closed do
-    local entry = line[line.first]
-    line[line.first], line.first = nil, line.first + 1
-    if line.first > line.last then line.first, line.last = 1, 0 end
-    if line.first <= line.last then call_worker(self) end -- this one may have to wait for its answer
-    ask_for(self, entry)
+  local queue = self.confirming
+  local worker <close> = setmetatable({ queue = queue, fiber = loop.current() }, Worker_mt) -- luacheck: ignore 211
+  queue.starting = false
+  while queue.first <= queue.last and not self.closed do
+    local entry = queue[queue.first]
+    queue[queue.first], queue.first = nil, queue.first + 1
+    if queue.first > queue.last then queue.first, queue.last = 1, 0 end
+    if queue.first <= queue.last then start_worker(self) end -- this worker may have to wait for its answer
+    work_on(self, entry)
   end
 end
 
-local function stand_in_line(self, entry)
-  local line = self.confirming
-  line.last = line.last + 1
-  line[line.last] = entry
-  call_worker(self)
+local function enqueue(self, entry)
+  local queue = self.confirming
+  queue.last = queue.last + 1
+  queue[queue.last] = entry
+  start_worker(self)
 end
 
----Has the service asked about what a callback said, at most once a second for a token.
+---Has a worker query the task that a callback named, at most once a second for each token.
 ---@param self omni.Receiver
 ---@param entry omni.Token
 function confirm(self, entry)
   if entry.over or entry.foreign or self.closed then return end
   entry.due = true
-  if entry.in_line then return end
-  entry.in_line = true
+  if entry.queued then return end
+  entry.queued = true
   local wait = (entry.next_at or 0) - core.now()
-  if wait <= 0 then return stand_in_line(self, entry) end
+  if wait <= 0 then return enqueue(self, entry) end
   entry.fiber = loop.background(function()
     loop.sleep(wait)
     entry.fiber = nil
-    stand_in_line(self, entry)
+    enqueue(self, entry)
   end)
 end
 
----Nothing is asked for any more; who waits is told.
+---Stops all queries and wakes the waiting fibers.
 ---@param self omni.Receiver
 local function stop(self)
   local fibers = self.confirming.workers
   for _, entry in pairs(self.tokens.entries) do
     if entry.fiber then fibers[entry.fiber] = true end
-    tell(entry)
+    wake_waiting(entry)
   end
   self.confirming.workers = {}
   for fiber in pairs(fibers) do
@@ -147,9 +147,9 @@ local function stop(self)
   end
 end
 
--- --- submits whose outcome is unknown
+-- --- submits with an unknown outcome
 
--- The task of a submit that another program has settled.
+-- Returns the task if another program has settled the submit.
 local function settled_elsewhere(self, entry)
   local now = entry.ledger:row("row", { id = entry.row.id })
   return now and now.state ~= "unknown" and now.task_id and self.client:task(now.task_id) or nil
@@ -162,18 +162,18 @@ local Waiter_mt = {
   end,
 }
 
----Waits for a callback to settle a submit whose outcome is unknown.
+---Waits for a callback to settle a submit with an unknown outcome.
 ---@param self omni.Receiver
----@param ledger omni.Records
----@param row table  of it, with a token
----@return omni.Task|nil  nil when its time is over
+---@param ledger omni.Ledger
+---@param row table  of the submit, with a token
+---@return omni.Task|nil  nil if none came in time
 local function await_settled(self, ledger, row)
   local entry = self.tokens:find(row.token)
   if not entry then return nil end
   if entry.task_id then return self.tokens.tasks[entry.hash] or self.client:task(entry.task_id) end
   entry.own, entry.ledger, entry.row, entry.unknown, entry.kept = nil, ledger, entry.row or row, true, entry.kept or row.heard
   if entry.kept then confirm(self, entry) end
-  local deadline = core.now() + math.max(0, row.intended_at + PATIENCE - os.time())
+  local deadline = core.now() + math.max(0, row.intended_at + SETTLES_FOR - os.time())
   local waiter <close> = setmetatable({ entry = entry, fiber = loop.current() }, Waiter_mt)
   local task
   while not task and core.now() < deadline and not self.closed do
@@ -184,14 +184,14 @@ local function await_settled(self, ledger, row)
   return task
 end
 
----Settles what callbacks have named while nobody was there to confirm it.
+---Settles submits whose tasks were named by callbacks while no program was there to confirm them.
 ---@param client omni.Client
----@param ledger omni.Records
+---@param ledger omni.Ledger
 ---@return integer count
 local function settle_heard(client, ledger)
   local count = 0
   for _, row in ipairs(ledger:ask("all_heard") or {}) do
-    if row.state == "unknown" and client:serves(row) and claims.claim(client, ledger, row, row.heard) then count = count + 1 end
+    if row.state == "unknown" and client:serves(row) and matching.match(client, ledger, row, row.heard) then count = count + 1 end
   end
   return count
 end

@@ -1,41 +1,41 @@
 -- SPDX-License-Identifier: MIT
--- The tokens of a receiver of callbacks (receiver.lua), by their digests: what is known of each, in memory or in the ledger. Memory
--- stays bounded: of tasks that are over only the last are kept, and a task that nobody holds any more isn't held here.
+-- The tokens of a receiver of callbacks (receiver.lua), by their digests. What is known about a token is in memory or in the ledger. Memory
+-- stays bounded: of tasks that are over, only the last are kept, and a task handle that the application drops is dropped here, too.
 
 local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
-local KEPT <const> = 10000      -- tokens of tasks that are over, for callbacks that come again
-local PATIENCE <const> = 1800   -- seconds after which a submit that was never answered is forgotten here; the ledger knows it still
+local KEPT <const> = 10000        -- tokens of tasks that are over, for repeated callbacks
+local ANSWERED_BY <const> = 1800  -- seconds after which a submit without an answer is forgotten here; the ledger still has it
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token
 ---@field hash string       its SHA-256
----@field at number         monotonic seconds: since when it is known here
----@field own? boolean      of a submit of this receiver's client whose outcome isn't unknown: the ledger needn't be asked
+---@field at number         monotonic seconds when it was added
+---@field own? boolean      of a submit of this receiver's client with a known outcome, so the ledger isn't needed
 ---@field task_id? string
----@field ledger? omni.Records  which has its row
----@field row? table        of the ledger, when it isn't our own
+---@field ledger? omni.Ledger  has its row
+---@field row? table        of the ledger, unless `own`
 ---@field unknown? boolean  its submit's outcome is unknown
----@field foreign? boolean  of another service, which this client can't ask about
----@field kept? string      the task id that a callback named before we knew any
----@field heard? boolean    that is on disk
+---@field foreign? boolean  of another service, which this client can't query
+---@field kept? string      the task id that a callback named before we knew it
+---@field heard? boolean    that id is in the ledger
 ---@field final? boolean    a callback said that the task is over
 ---@field over? boolean     a query said so
----@field due? boolean      there is something to confirm
----@field in_line? boolean   it is, or will be
----@field tries? integer     queries so far that didn't bear the callback out
----@field fiber? omni.Fiber  that waits until it may be asked for again
----@field next_at? number   monotonic seconds: no query before
----@field waiting? table<omni.Fiber, true>  who waits for it to be settled
+---@field due? boolean      a callback must be confirmed
+---@field queued? boolean   it is in the queue, or will be
+---@field tries? integer    queries so far that didn't confirm the callback
+---@field fiber? omni.Fiber waits until the next query is allowed
+---@field next_at? number   monotonic seconds: the earliest time of the next query
+---@field waiting? table<omni.Fiber, true>  fibers that wait for the submit to be settled
 
 ---@class omni.Tokens
 ---@field entries table<string, omni.Token>
----@field tasks table<string, omni.Task>  by digest, as long as somebody holds them
+---@field tasks table<string, omni.Task>  by digest, while the application has a handle
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
--- Forgets the oldest of those that are over when there are too many.
+-- Marks a token's task as over, and forgets the oldest such token if there are too many.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -45,18 +45,18 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Makes room: of what was seen to be over without a callback, of tasks that nobody holds, and of submits that nobody will answer for.
--- What stands in the ledger is found there again. The cost is spread over as many new ones.
+-- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no answer. The
+-- ledger still has them. A sweep runs once per as many new tokens as there are live ones.
 local function sweep(self)
-  local now, live, records = core.now(), 0, self.client:ledgers()[1]
+  local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
     local task = self.tasks[hash]
-    if entry.in_line or entry.waiting and next(entry.waiting) then
+    if entry.queued or entry.waiting and next(entry.waiting) then
       live = live + 1
     elseif not entry.over then
-      if task and task:done() or entry.own and entry.task_id and not task and not records then
+      if task and task:done() or entry.own and entry.task_id and not task and not ledger then
         retire(self, entry)
-      elseif entry.task_id and not task or not entry.task_id and now - entry.at > PATIENCE then
+      elseif entry.task_id and not task or not entry.task_id and now - entry.at > ANSWERED_BY then
         self.entries[hash] = nil
       else
         live = live + 1
@@ -66,10 +66,10 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
--- Named here so that the table has its size at once.
+-- All fields are listed so that the table gets its final size at once.
 local function add(self, hash, own)
   local entry = {
-    hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, in_line = nil, next_at = nil, tries = nil,
+    hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil, tries = nil,
   }
   self.fresh = self.fresh + 1
   if self.fresh > self.next_sweep then sweep(self) end
@@ -77,7 +77,7 @@ local function add(self, hash, own)
   return entry
 end
 
----A new token of this client's next submit.
+---Makes a token for the client's next submit.
 ---@return string token
 ---@return string hash
 function Tokens_methods:issue()
@@ -87,7 +87,7 @@ function Tokens_methods:issue()
   return token, hash
 end
 
----The digest of a token as it stands in a path, or nil when there can be none.
+---Returns the digest of the token in a path, or nil if there is none.
 ---@param path string
 ---@return string|nil hash
 function Tokens_methods:hash(path) -- luacheck: ignore self
@@ -98,24 +98,24 @@ end
 
 local ended = { success = true, failed = true, gone = true }
 
--- What the ledger says, which other programs write, too.
+-- Takes over what the ledger says; other programs write to it, too.
 local function learn(self, entry, ledger, row)
   entry.ledger, entry.row, entry.task_id, entry.unknown = ledger, row, row.task_id or entry.task_id, row.state == "unknown" or nil
   entry.foreign = not self.client:serves(row) or nil
   if ended[row.state] then retire(self, entry) end
 end
 
----The entry of a token that this receiver has issued.
+---Returns the entry of a token that this receiver has issued.
 ---@param hash string
 ---@return omni.Token
 function Tokens_methods:issued(hash)
   return self.entries[hash] or add(self, hash, true)
 end
 
----The row of a submit with this token, and the ledger that has it.
+---Finds the row of a submit with this token.
 ---@param hash string
 ---@return table|nil row
----@return omni.Records|nil
+---@return omni.Ledger|nil  that has the row
 ---@return omni.Error|nil err  a ledger can't be read
 function Tokens_methods:look_up(hash)
   local ledgers, problem = self.client:ledgers()
@@ -127,7 +127,7 @@ function Tokens_methods:look_up(hash)
   return nil, nil, problem
 end
 
----The entry of a digest. May ask the ledger, and wait for it.
+---Returns the entry of a digest. May wait for the ledger.
 ---@param hash string
 ---@return omni.Token|nil
 ---@return omni.Error|nil err  the ledger can't be read
@@ -144,7 +144,7 @@ function Tokens_methods:find(hash)
   return entry
 end
 
----A task is over: callbacks for it are taken without a query from now on.
+---Marks a token's task as over: further callbacks are accepted without a query.
 Tokens_methods.retire = retire
 
 ---@param hash string

@@ -1,14 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- What a script has in flight: its clients' submits and tasks, so that Ctrl-C loses no task id.
+-- The submits and tasks of a script that `omni lua` runs, so that Ctrl-C loses no task id.
 
 local loop = require "omni.loop"
-local sendings = require "omni.storyboard.run.stoppable_submit"
+local submits = require "omni.client.submit"
 
-local sending = {}                                  -- omni.Sending → its fiber, while in a submit
-local tasks, count, sweep_at = {}, 0, 64             -- task id → task, whether or not the script still holds it
+local running = {}                            -- omni.Stop → the fiber of its submit
+local tasks, count, sweep_at = {}, 0, 64      -- task id → task, whether or not the script still holds it
 local stopped, waiter = false, nil
+local lost = 0                                -- submits that were given up while their outcome was unknown
 
--- Those that are over are forgotten, now and then.
+-- Adds a task, and now and then forgets those that are over.
 local function keep(task)
   tasks[task.id], count = task, count + 1
   if count < sweep_at then return end
@@ -19,63 +20,49 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
-local function is_stopped() return stopped end
-
-local lost = 0 -- submits that were given up on their way: the script failed elsewhere, or cancelled them
-
-local Entry_mt = {
+-- A submit that is under way. Its fiber may be cancelled, or fail.
+local Running_mt = {
   __close = function(entry)
-    local mine = entry.sending
-    sending[mine] = nil
-    if not mine.heard and not mine.pausing then lost = lost + 1 end
+    running[entry.stop] = nil
+    if not entry.returned and entry.stop.sending then lost = lost + 1 end
     if waiter then loop.wake(waiter) end
   end,
 }
 
--- Puts itself before the client's own submit.
-local function watch(client)
-  local method = client.submit
-  client.submit = function(self, input, options)
-    if not loop.in_fiber "client:submit" then return loop.drive(self.submit, self, input, options) end
-    if stopped then loop.park() end -- for ever: nothing is submitted any more
-    local mine = { is_stopped = is_stopped }
-    local task, problem
-    do
-      sending[mine] = loop.current()
-      local entry <close> = setmetatable({ sending = mine }, Entry_mt) -- luacheck: ignore 211
-      task, problem = sendings.submit(mine, method, self, input, options)
-      mine.heard = true
-    end
-    if task then keep(task) end
-    if stopped then loop.park() end
-    return task, problem
+-- Runs each submit of the script. After `settle` none begins, and none returns to the script.
+local function around(stop, run)
+  if stopped then loop.park() end -- forever
+  local task, problem
+  do
+    running[stop] = loop.current()
+    local entry <close> = setmetatable({ stop = stop }, Running_mt)
+    task, problem = run()
+    entry.returned = true
   end
+  if task then keep(task) end
+  if stopped then loop.park() end
+  return task, problem
 end
 
----Watches every client that `omni.client` opens from now on.
----@param omni table  the library
-local function watch_all(omni)
-  local open = omni.client
-  omni.client = function(options)
-    local client, problem = open(options)
-    if client then watch(client) end
-    return client, problem
-  end
+---Watches every submit from now on.
+local function watch_all()
+  submits.set_around(around)
 end
 
----Submits nothing more, and waits until the submits on their way were answered. Runs in a fiber.
+---Lets no further submit begin, and waits until those on their way are answered. Runs in a fiber.
 local function settle()
   stopped, waiter = true, loop.current()
-  for mine, fiber in pairs(sending) do
-    if not sendings.on_its_way(mine) then
-      sending[mine] = nil
+  for stop, fiber in pairs(running) do
+    stop.requested = true
+    if not stop.sending then
+      running[stop] = nil
       fiber:cancel()
     end
   end
-  while next(sending) do loop.park() end
+  while next(running) do loop.park() end
 end
 
----The ids of the tasks that are not over, in order.
+---Returns the ids of the tasks that aren't over, sorted.
 ---@return string[]
 local function task_ids()
   local ids = {}

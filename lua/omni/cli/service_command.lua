@@ -139,21 +139,17 @@ end
 
 -- --- opening
 
--- Has the client say, once each, why it tries again.
-local function tell_retries(called)
-  local client, told = called.client, {}
-  local pause_after = client.pause_after
-  client.pause_after = function(self, failure, attempt)
-    local wait = pause_after(self, failure, attempt)
-    if wait and not told[failure.message] then
-      told[failure.message] = true
-      called:say(require("omni.cli.view.text").problem(failure) .. "; trying again")
-    end
-    return wait
+-- Returns a function that reports each reason for a retry once.
+local function report_retries(called)
+  local reported = {}
+  return function(problem)
+    if reported[problem.message] then return end
+    reported[problem.message] = true
+    called:say(require("omni.cli.view.text").problem(problem) .. "; trying again")
   end
 end
 
--- Opens what the options name; what can't be opened is told.
+-- Opens what the options name, and reports what can't be opened.
 local function open(given)
   local called = setmetatable({ given = given }, Call_mt)
   called.line = require("omni.cli.view.status_line").open(io.stderr, function()
@@ -161,14 +157,13 @@ local function open(given)
   end)
   local client, problem = require("omni").client {
     base_url = given.base_url, ledger = given.ledger,
-    on_warning = function(warning) called:say(require("omni.core").clean(warning)) end,
+    on_warning = function(warning) called:say(require("omni.core").clean(warning)) end, on_retry = report_retries(called),
   }
   if not client then return common.tell(problem) end
   called.client = client
   called.manner = {
     columns = common.drawing_columns(), paint = require("omni.cli.view.text").painter(common.wants_colour()), sandbox = client.play,
   }
-  tell_retries(called)
   return called
 end
 

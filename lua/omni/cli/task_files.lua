@@ -17,7 +17,7 @@ local EEXIST <const> = 17
 
 -- What the ledger knows of a task's files: by their numbers, and the submit's own number. Nothing of a task that isn't in it.
 local function known_files(client, task)
-  if not client.records and not (client.ledger_path and core.stat(client.ledger_path)) then return {} end
+  if not client:existing_ledger() then return {} end
   local records, known = client:ledger(), {}
   local row = records and records:row("by_task", { service = client.service, task_id = task.id })
   for _, file in ipairs(row and records:ask("files", { submit = row.id }) or {}) do known[file.number] = file end

@@ -1,52 +1,46 @@
 -- SPDX-License-Identifier: MIT
--- One API key: an account at the service, with its own connections, its own pace, and its own tasks in flight.
+-- One API key: an account at the service, with its own connections, its own rate limiter, and its own tasks in flight.
 
 local core = require "omni.core"
 local credentials = require "omni.client.credentials"
 local err = require "omni.error"
-local exchange = require "omni.http.exchange"
 local loop = require "omni.loop"
-local watch = require "omni.client.poller"
+local poller = require "omni.client.poller"
+local transports = require "omni.http.transport"
 
-local longest <const> = 3600       -- seconds after its submit for which a task is taken to be in flight (csrc/ledger/verbs.h, IN_ROOM)
-local doubt_lasts <const> = 1800   -- seconds for which a submit of unknown outcome is
-local look_every <const> = 2       -- seconds between two looks at what only the ledger can tell
-local credits_rest <const> = 600   -- seconds until a key that was out of credits is tried again
+local TASK_LASTS <const> = 3600       -- seconds after its submit during which a task counts as in flight (csrc/ledger/verbs.h, IN_ROOM)
+local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
+local LOOK_EVERY <const> = 2          -- seconds between two looks into the ledger
+local NO_CREDITS_LASTS <const> = 600  -- seconds until a key without credits is tried again
 
 ---@class omni.Key
 ---@field client omni.Client
----@field name string          its fingerprint: what tells keys apart and gives none away
----@field account string       what the ledger calls it: the service and the key's fingerprint
----@field in_flight integer|nil tasks in flight at most
----@field flying integer       tasks and submits that are in flight, as far as is known
----@field http table|nil       the C client
----@field governor omni.Governor
----@field watch omni.Watch
+---@field name string             the key's fingerprint: it identifies the key and reveals nothing
+---@field account string          the account's name in the ledger: the service and the fingerprint
+---@field limit integer|nil       the most tasks that may be in flight
+---@field used integer            slots in use: tasks and submits in flight, as far as we know
+---@field transport omni.Transport
+---@field poller omni.Poller
 local Key_methods = {}
 local Key_mt = { __name = "omni.key", __index = Key_methods }
 
 function Key_mt:__tostring() return "key " .. self.name end
 
----Seconds before a failed try is repeated; for http/exchange.lua.
-function Key_methods:pause_after(failure, attempt)
-  return self.client:pause_after(failure, attempt)
-end
+-- --- slots
 
--- --- what is in flight
-
----Whether another task may be submitted with it.
+---Returns whether a slot is free for another task.
 ---@return boolean
-function Key_methods:has_room()
-  return not self.in_flight or self.flying < self.in_flight
+function Key_methods:has_slot()
+  return not self.limit or self.used < self.limit
 end
 
--- Something is in flight no more.
-local function land(self)
-  self.flying = self.flying - 1
-  self.client.keyring:advance()
+---Releases one slot.
+function Key_methods:release()
+  self.used = self.used - 1
+  self.client.all_keys:advance()
 end
 
--- Whether the ledger counts a task as in flight.
+-- Returns whether the ledger counts a task as in flight.
 local function is_counted(self, task)
   for _, row in ipairs(task.ledger and task.ledger:ask("flying", { account = self.account }) or {}) do
     if row.task_id == task.id then return true end
@@ -54,162 +48,176 @@ local function is_counted(self, task)
   return false
 end
 
--- With a limit its tasks are asked for also when nobody waits for them: who would submit the next one does. One that can't be asked for
--- keeps its room for as long as the ledger says so: nothing could be submitted in its place.
-local function follow(self, task)
+-- With a limit, every task is polled until it is over, even if nobody awaits it, because the next submit waits for its slot. A task that
+-- can't be queried keeps its slot for as long as the ledger counts it, since nothing could be submitted in its place.
+local function poll_until_over(self, task)
   loop.background(function()
-    local _, problem = task:await { timeout = longest }
-    if problem and err.refuses_key(problem) and #self.client.keyring > 1 then
-      self:set_aside { code = problem.code, message = problem.message, hint = problem.hint, retry = false, sent = "no" }
+    local _, problem = task:await { timeout = TASK_LASTS }
+    if problem and err.rejects_key(problem) and #self.client.all_keys > 1 then
+      self:disable { code = problem.code, message = problem.message, hint = problem.hint, retry = false, sent = "no" }
     end
-    while problem and self.http and is_counted(self, task) do loop.sleep(look_every) end
+    while problem and self.transport.http and is_counted(self, task) do loop.sleep(LOOK_EVERY) end
     self.tasks[task.id] = nil
-    land(self)
+    self:release()
   end)
 end
 
--- Without a limit nobody asks for a task that nobody waits for: it counts until a query says that it is over, for an hour at most.
-local function expire(self)
-  local taken, time = self.taken, core.now()
-  while taken.first <= taken.last and time - taken[taken.first].at >= longest do
-    local id = taken[taken.first].id
-    taken[taken.first], taken.first = nil, taken.first + 1
+-- Without a limit a task that nobody awaits isn't polled: it counts until a query says that it is over, and for an hour at most.
+local function release_old(self)
+  local started, time = self.started, core.now()
+  while started.first <= started.last and time - started[started.first].at >= TASK_LASTS do
+    local id = started[started.first].id
+    started[started.first], started.first = nil, started.first + 1
     if self.tasks[id] then
       self.tasks[id] = nil
-      land(self)
+      self:release()
     end
   end
 end
 
--- Those that are over are taken out now and then.
-local function note_taken(self, id)
-  expire(self)
-  local taken = self.taken
-  taken.last = taken.last + 1
-  taken[taken.last] = { id = id, at = core.now() }
-  if taken.last - taken.first < 2 * self.flying + 64 then return end
+-- Adds a task to the list by age, and now and then drops those that are over from it.
+local function note_started(self, id)
+  release_old(self)
+  local started = self.started
+  started.last = started.last + 1
+  started[started.last] = { id = id, at = core.now() }
+  if started.last - started.first < 2 * self.used + 64 then return end
   local kept = { first = 1, last = 0 }
-  for i = taken.first, taken.last do
-    if self.tasks[taken[i].id] then
+  for i = started.first, started.last do
+    if self.tasks[started[i].id] then
       kept.last = kept.last + 1
-      kept[kept.last] = taken[i]
+      kept[kept.last] = started[i]
     end
   end
-  self.taken = kept
+  self.started = kept
 end
 
----A submit of this key has a task: it counts until it is over.
+---A submit with this key has its task now, which holds the slot until it is over.
 ---@param task omni.Task
-function Key_methods:took_off(task)
+function Key_methods:hold(task)
   self.tasks[task.id] = true
-  if self.in_flight then return follow(self, task) end
-  note_taken(self, task.id)
+  if self.limit then return poll_until_over(self, task) end
+  note_started(self, task.id)
 end
 
----Tasks and submits that are in flight, as far as is known.
+---Returns how many tasks and submits are in flight, as far as we know.
 ---@return integer
-function Key_methods:in_the_air()
-  expire(self)
-  return self.flying
+function Key_methods:in_flight()
+  release_old(self)
+  return self.used
 end
 
--- What has no task yet is counted by its row in the ledger: until it has one, or is decided, or is taken to be over.
-local function follow_row(self, records, id)
-  self:owns_row(records, id, true)
+-- A submit without a task holds its slot until its row in the ledger has a task, or is decided, or is too old.
+local function watch_row(self, ledger, id)
+  self:own_row(ledger, id, true)
   loop.background(function()
     local row
     repeat
-      loop.sleep(look_every)
-      row = records:row("row", { id = id })
-    until not row or row.state ~= "intended" and (row.state ~= "unknown" or os.time() - row.intended_at > doubt_lasts)
-    self:owns_row(records, id, nil)
+      loop.sleep(LOOK_EVERY)
+      row = ledger:row("row", { id = id })
+    until not row or row.state ~= "intended" and (row.state ~= "unknown" or os.time() - row.intended_at > UNKNOWN_LASTS)
+    self:own_row(ledger, id, nil)
     if row and row.state == "accepted" and not self.tasks[row.task_id] then
       self.tasks[row.task_id] = true
-      return follow(self, self.client.keyring.make(self, row.task_id, records, id))
+      return poll_until_over(self, self.client.all_keys.new_task(self, row.task_id, ledger, id))
     end
-    land(self)
+    self:release()
   end)
 end
 
----A submit of this key has an unknown outcome: it counts for a while.
----@param records omni.Records|nil
----@param id integer|nil  of its row
-function Key_methods:doubts(records, id)
-  if not self.in_flight then return land(self) end
-  if records then return follow_row(self, records, id) end
+---A submit with this key has an unknown outcome: it holds its slot for a while.
+---@param ledger omni.Ledger|nil
+---@param id integer|nil  the number of its row
+function Key_methods:hold_unknown(ledger, id)
+  if not self.limit then return self:release() end
+  if ledger then return watch_row(self, ledger, id) end
   loop.background(function()
-    loop.sleep(doubt_lasts)
-    land(self)
+    loop.sleep(UNKNOWN_LASTS)
+    self:release()
   end)
 end
 
----A task is over, says a query.
+---A query has found that a task is over.
 ---@param task omni.Task
-function Key_methods:landed(task)
-  if self.in_flight or not self.tasks[task.id] then return end -- with a limit there is a fiber that sees it
+function Key_methods:task_over(task)
+  if self.limit or not self.tasks[task.id] then return end -- with a limit, `poll_until_over` releases the slot
   self.tasks[task.id] = nil
-  land(self)
+  self:release()
 end
 
----Notes that a row is a submit of this program, which is counted already; or that it no longer is.
----@param records omni.Records
+---Notes that this program's own submit has this row, and already counts; or, with nil, that it no longer does.
+---@param ledger omni.Ledger
 ---@param id integer
----@param ours true|nil
-function Key_methods:owns_row(records, id, ours)
-  local rows = self.rows[records] or {}
-  self.rows[records], rows[id] = rows, ours
+---@param own true|nil
+function Key_methods:own_row(ledger, id, own)
+  local rows = self.own_rows[ledger] or {}
+  self.own_rows[ledger], rows[id] = rows, own
 end
 
----Takes up what is in flight by a ledger: of an earlier run, or of another program.
----@param records omni.Records|nil
-function Key_methods:take_up(records)
-  for _, row in ipairs(records and records:ask("flying", { account = self.account }) or {}) do
+---Counts what the ledger knows to be in flight: tasks of an earlier run, or of another program.
+---@param ledger omni.Ledger|nil
+function Key_methods:count_rows(ledger)
+  for _, row in ipairs(ledger and ledger:ask("flying", { account = self.account }) or {}) do
     if row.task_id and not self.tasks[row.task_id] then
-      self.tasks[row.task_id], self.flying = true, self.flying + 1
-      follow(self, self.client.keyring.make(self, row.task_id, records, row.id))
-    elseif not row.task_id and not (self.rows[records] and self.rows[records][row.id]) then
-      self.flying = self.flying + 1
-      follow_row(self, records, row.id)
+      self.tasks[row.task_id], self.used = true, self.used + 1
+      poll_until_over(self, self.client.all_keys.new_task(self, row.task_id, ledger, row.id))
+    elseif not row.task_id and not (self.own_rows[ledger] and self.own_rows[ledger][row.id]) then
+      self.used = self.used + 1
+      watch_row(self, ledger, row.id)
     end
   end
 end
 
--- --- set aside
+-- --- disabling
 
-local reasons <const> = {
-  unauthorized = "is refused by the service", key_disabled = "is disabled by the service", insufficient_credits = "is out of credits",
+local REASONS <const> = {
+  unauthorized = "is rejected by the service", key_disabled = "is disabled by the service", insufficient_credits = "is out of credits",
 }
 
----Whether the failure of a submit says that the key is of no use.
+---Returns whether the failure of a submit means that the key can't be used.
 ---@param failure table
 ---@return boolean
-function Key_methods.is_refused(failure)
-  return reasons[failure.code] ~= nil
+function Key_methods.is_unusable(failure)
+  return REASONS[failure.code] ~= nil
 end
 
----Does without this key from now on, and says so once. One that is out of credits is tried again after ten minutes, as somebody may
----have filled it up: a refusal costs nothing.
+---Stops using this key, and warns once. A key without credits is tried again after ten minutes, since somebody may have added credits and
+---a refusal costs nothing.
 ---@param failure table
-function Key_methods:set_aside(failure)
-  local before = self:is_aside()
-  self.aside = err.copy(failure)
-  self.back_at = failure.code == "insufficient_credits" and core.now() + credits_rest or nil
+function Key_methods:disable(failure)
+  local before = self:disabled()
+  self.failure = err.copy(failure)
+  self.disabled_until = failure.code == "insufficient_credits" and core.now() + NO_CREDITS_LASTS or nil
   if before and before.code == failure.code then return end
-  local others = self.client.keyring:any_in_use() and "the others go on" or "no other is left"
-  self.client:warn(("the API key %s %s; it is set aside, %s"):format(self.name, reasons[failure.code], others))
+  local rest = self.client.all_keys:any_enabled() and "the other keys are used instead" or "no other key is left"
+  self.client:warn(("the API key %s %s; %s"):format(self.name, REASONS[failure.code], rest))
 end
 
----Why it isn't used, or nil.
+---Returns the failure because of which the key isn't used, or nil.
 ---@return table|nil failure
-function Key_methods:is_aside()
-  if self.back_at and core.now() >= self.back_at then self.aside, self.back_at = nil, nil end
-  return self.aside
+function Key_methods:disabled()
+  if self.disabled_until and core.now() >= self.disabled_until then self.failure, self.disabled_until = nil, nil end
+  return self.failure
+end
+
+-- --- calls
+
+---Asks once for the account's credits.
+---@param timeout? number  seconds
+---@return number|nil
+---@return table|nil failure
+function Key_methods:balance(timeout)
+  local data, failure = self.transport:perform(nil, timeout, "call", "GET", "/api/v1/client/account/balance")
+  if failure then return nil, failure end
+  local value = type(data) == "table" and data.balance
+  if type(value) == "number" and value - value == 0 then return math.tointeger(value) or value end -- neither NaN nor infinite
+  return nil, { code = "bad_answer", message = "the answer holds no valid balance", retry = false }
 end
 
 function Key_methods:close()
-  if not self.http then return end
-  exchange.close(self)
-  self.watch:close { code = "closed", message = "the client was closed", retry = false }
+  if not self.transport.http then return end
+  self.transport:close()
+  self.poller:close { code = "closed", message = "the client was closed", retry = false }
 end
 
 ---@param client omni.Client
@@ -219,16 +227,16 @@ end
 ---@return omni.Key
 local function new(client, given, http, connections)
   local self = setmetatable({
-    client = client, http = http, name = credentials.fingerprint(given.key), in_flight = given.in_flight, flying = 0, tasks = {},
-    rows = setmetatable({}, { __mode = "k" }),
-    taken = { first = 1, last = 0 },
-    timeout = client.timeout, retry_for = client.retry_for,
+    client = client, name = credentials.fingerprint(given.key), limit = given.in_flight, used = 0, tasks = {},
+    own_rows = setmetatable({}, { __mode = "k" }),
+    started = { first = 1, last = 0 },
+    transport = transports.new(http, {
+      connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate, timeout = client.timeout,
+      max_pause = client.pause_for,
+    }),
   }, Key_mt)
   self.account = client.service .. " " .. self.name
-  exchange.attach(self, {
-    connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate,
-  })
-  self.watch = watch.new(self, connections)
+  self.poller = poller.new(self, connections)
   return self
 end
 

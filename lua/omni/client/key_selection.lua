@@ -1,167 +1,152 @@
 -- SPDX-License-Identifier: MIT
--- The keys of a client: which one a submit goes to, and whose a task is. Who submits stands in line until a key has room.
+-- Which of a client's keys a request uses: the key with a free slot for a submit, any working key for a call, the owner for a task. Submits
+-- wait in one queue until a key has a free slot.
 
 local err = require "omni.error"
 local loop = require "omni.loop"
+local wait_queue = require "omni.loop.wait_queue"
 
----@class omni.Keyring
+---@class omni.KeySelection
 ---@field [integer] omni.Key   in the order in which they were given
-local Keyring_methods = {}
-local Keyring_mt = { __name = "omni.keyring", __index = Keyring_methods }
+---@field new_task fun(key: omni.Key, id: string, ledger: omni.Ledger, row: integer): omni.Task
+local Selection_methods = {}
+local Selection_mt = { __name = "omni.key_selection", __index = Selection_methods }
 
--- --- room for a submit
+-- --- a slot for a submit
 
--- Which of two keys rather: one whose traffic isn't paused, then the one with more room, then the one with less to do.
+-- Orders keys: shorter pause first, then lower load.
 local function is_better(a, b)
-  local pause, other = a.governor:paused(), b.governor:paused()
+  local pause, other = a.transport.limiter:paused(), b.transport.limiter:paused()
   if pause ~= other then return pause < other end
-  local load, less = a:in_the_air() / (a.in_flight or 64), b:in_the_air() / (b.in_flight or 64)
-  return load < less
+  return a:in_flight() / (a.limit or 64) < b:in_flight() / (b.limit or 64)
 end
 
--- The key for the next submit; or nil, and the failure when there is none left.
+-- Returns the best key with a free slot, or nil; and the failure if every key is disabled.
 local function choose(self)
   local best, failure
-  local left = 0
+  local enabled = 0
   for _, key in ipairs(self) do
-    local aside = key:is_aside()
-    if aside then
-      failure = aside
+    local disabled = key:disabled()
+    if disabled then
+      failure = disabled
     else
-      left = left + 1
-      if key:has_room() and (not best or is_better(key, best)) then best = key end
+      enabled = enabled + 1
+      if key:has_slot() and (not best or is_better(key, best)) then best = key end
     end
   end
-  if left == 0 then return nil, err.copy(failure) end
+  if enabled == 0 then return nil, err.copy(failure) end
   return best
 end
 
----Lets the first in line look whether there is room.
-function Keyring_methods:advance()
-  local line = self.line
-  while line.first <= line.last and not line[line.first].fiber do
-    line[line.first] = nil
-    line.first = line.first + 1
-  end
-  if line.first <= line.last then loop.wake(line[line.first].fiber, true) end
+---Lets the first waiting submit check whether a slot is free.
+function Selection_methods:advance()
+  self.queue:wake_first(1)
 end
 
-local Place_mt = {
-  __close = function(place)
-    place.fiber = nil
-    place.ring:advance()
-  end,
-}
+-- A slot that a submit holds until its outcome is known.
+local Slot_methods = {}
+local Slot_mt = { __name = "omni.slot", __index = Slot_methods }
 
--- Room that was promised to a submit, until it is known what became of that.
-local Room_methods = {}
-local Room_mt = { __name = "omni.room", __index = Room_methods }
-
----The submit has a task, which has the room now.
+---The submit has a task, which holds the slot from now on.
 ---@param task omni.Task
-function Room_methods:keep(task)
+function Slot_methods:keep(task)
   self.kept = true
-  self.key:took_off(task)
+  self.key:hold(task)
 end
 
----The submit's outcome is unknown.
----@param records omni.Records|nil
----@param id integer|nil  of its row in the ledger
-function Room_methods:doubt(records, id)
+---The submit's outcome is unknown; its row holds the slot from now on.
+---@param ledger omni.Ledger|nil
+---@param id integer|nil  the number of its row in the ledger
+function Slot_methods:keep_unknown(ledger, id)
   self.kept = true
-  self.key:doubts(records, id)
+  self.key:hold_unknown(ledger, id)
 end
 
-function Room_mt:__close()
-  if self.kept then return end
-  self.key.flying = self.key.flying - 1
-  self.key.client.keyring:advance()
+function Slot_mt:__close()
+  if not self.kept then self.key:release() end
 end
 
-local look_every <const> = 60 -- seconds: a key that was set aside may be back
+local LOOK_EVERY <const> = 60 -- seconds: a disabled key may be usable again
 
----Parks the fiber until a key has room; first come, first served.
----@param records omni.Records|nil  the ledger that the submit stands in: what it has in flight counts
----@return table|nil room       with its `key`; to be closed
+---Waits until a key has a free slot, first come, first served.
+---@param ledger omni.Ledger|nil  the submit's ledger: what it has in flight counts
+---@return table|nil slot       with its `key`; to be closed
 ---@return table|nil failure    no key can be used
-function Keyring_methods:room(records)
-  local line = self.line
-  local place <close> = setmetatable({ fiber = loop.current(), ring = self }, Place_mt) -- luacheck: ignore 211
-  line.last = line.last + 1
-  line[line.last] = place
+function Selection_methods:reserve(ledger)
+  local place <close> = self.queue:join()
   while true do
-    if line[line.first] == place then
-      if records and not self.taken_up[records] then
-        self.taken_up[records] = true
+    if self.queue:is_first(place) then
+      if ledger and not self.counted[ledger] then
+        self.counted[ledger] = true
         for _, key in ipairs(self) do
-          if key.in_flight then key:take_up(records) end
+          if key.limit then key:count_rows(ledger) end
         end
       end
       local key, failure = choose(self)
       if failure then return nil, failure end
       if key then
-        key.flying = key.flying + 1
-        return setmetatable({ key = key }, Room_mt)
+        key.used = key.used + 1
+        return setmetatable({ key = key }, Slot_mt)
       end
     end
-    loop.park(look_every)
+    loop.park(LOOK_EVERY)
     if self.closed then return nil, { code = "closed", message = "the client was closed", retry = false, sent = "no" } end
   end
 end
 
--- --- for all other calls
+-- --- all other calls
 
----A key for a call that is about no task: one that isn't paused, if there is one.
+---Returns a key for a call that is about no task: one that isn't paused, if there is one.
 ---@return omni.Key|nil
----@return table|nil failure
-function Keyring_methods:any()
+---@return table|nil failure  if every key is rejected
+function Selection_methods:any()
   local best, failure
   for _, key in ipairs(self) do
-    local aside = key:is_aside()
-    if aside and err.refuses_key(aside) then
-      failure = aside
-    elseif not best or key.governor:paused() < best.governor:paused() then
+    local disabled = key:disabled()
+    if disabled and err.rejects_key(disabled) then
+      failure = disabled
+    elseif not best or key.transport.limiter:paused() < best.transport.limiter:paused() then
       best = key
     end
   end
   return best, not best and err.copy(failure) or nil
 end
 
----Whether a key is left that isn't set aside.
+---Returns whether any key is enabled.
 ---@return boolean
-function Keyring_methods:any_in_use()
+function Selection_methods:any_enabled()
   for _, key in ipairs(self) do
-    if not key:is_aside() then return true end
+    if not key:disabled() then return true end
   end
   return false
 end
 
----Seconds until one of the keys that are used may be used again.
+---Returns the seconds until the first enabled key isn't paused.
 ---@return number
-function Keyring_methods:paused()
+function Selection_methods:paused()
   local least = math.huge
   for _, key in ipairs(self) do
-    if not key:is_aside() then least = math.min(least, key.governor:paused()) end
+    if not key:disabled() then least = math.min(least, key.transport.limiter:paused()) end
   end
   return least
 end
 
----The key of an account of the ledger's.
+---Returns the key of an account, as the ledger names it.
 ---@param account string
 ---@return omni.Key|nil
-function Keyring_methods:of(account)
+function Selection_methods:of(account)
   return self.by_account[account]
 end
 
----The key that made a task, by the ledger; nil when it isn't here, or nothing is known of it.
+---Returns the key that created a task, if a ledger says so and the client has the key.
 ---@param task omni.Task
 ---@return omni.Key|nil
----@return string|nil account  whose task it is, when its key isn't here
-function Keyring_methods:owner(task)
+---@return string|nil account  the account that created it, if its key isn't here
+function Selection_methods:owner(task)
   if #self == 1 then return self[1] end
   local other
-  for _, records in ipairs(task.ledger and { task.ledger } or (self.client:ledgers())) do
-    for _, row in ipairs(records:ask("named", { task_id = task.id }) or {}) do
+  for _, ledger in ipairs(task.ledger and { task.ledger } or (self.client:ledgers())) do
+    for _, row in ipairs(ledger:ask("named", { task_id = task.id }) or {}) do
       local key = self.by_account[row.account]
       if key then return key end
       other = other or row.account
@@ -170,38 +155,38 @@ function Keyring_methods:owner(task)
   return nil, other
 end
 
----The error of a task that no key knows and that another key made.
+---Returns the error for a task that no key knows and that another key created.
 ---@param id string
 ---@param account string
 ---@return omni.Error
-function Keyring_methods.missing(id, account)
+function Selection_methods.missing(id, account)
   return err.new {
-    code = "no_key", task_id = id, hint = "add that key: only the account that made a task can ask for it",
-    message = ("this task was made with the key %s, at %s, which isn't among the keys"):format(
+    code = "no_key", task_id = id, hint = "add that key: only the account that created a task can query it",
+    message = ("this task was created with the key %s, at %s, which isn't among the keys"):format(
       account:match "%S+$", account:match "^(.*) %S+$" or "?"),
   }
 end
 
----Closes them all. Who waits is told.
-function Keyring_methods:close()
+---Closes all keys. Waiting submits fail with the code "closed".
+function Selection_methods:close()
   self.closed = true
   for _, key in ipairs(self) do key:close() end
   self:advance()
 end
 
----@param client omni.Client
----@param make fun(key: omni.Key, id: string, ledger: omni.Records, row: integer): omni.Task
----@return omni.Keyring
-local function new(client, make)
-  return setmetatable({
-    client = client, make = make, by_account = {}, taken_up = setmetatable({}, { __mode = "k" }), line = { first = 1, last = 0 },
-  }, Keyring_mt)
-end
-
 ---@param key omni.Key
-function Keyring_methods:add(key)
+function Selection_methods:add(key)
   self[#self + 1] = key
   self.by_account[key.account] = key
+end
+
+---@param client omni.Client
+---@param new_task fun(key: omni.Key, id: string, ledger: omni.Ledger, row: integer): omni.Task
+---@return omni.KeySelection
+local function new(client, new_task)
+  return setmetatable({
+    client = client, new_task = new_task, by_account = {}, counted = setmetatable({}, { __mode = "k" }), queue = wait_queue.new(),
+  }, Selection_mt)
 end
 
 return { new = new }

@@ -1,20 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- Whether a task at the service is the one of a submit whose outcome is unknown; then the ledger's row gets its id. A person says so
--- (storyboard/run/adopt.lua), or a callback with the submit's own token (callbacks/receiver.lua); nothing that the service tells of
--- the task may
--- say otherwise. A person may also name the task of a scene whose row was lost; then it gets a row.
+-- Matches a task at the service with a submit whose outcome is unknown, and gives the submit's row in the ledger its task id. Only a person
+-- (storyboard/run/adopt.lua) or a callback with the submit's own token (callbacks/receiver.lua) may name the task; what the service says
+-- about it is only compared. A person may also name the task of a scene whose row was lost, which then gets a new row.
 
-local asset = require "omni.client.placeholder"
 local core = require "omni.core"
-local entry = require "omni.client.submit_record"
 local err = require "omni.error"
 local json = require "omni.json"
 local models = require "omni.models"
+local placeholder = require "omni.client.placeholder"
+local task_rows = require "omni.ledger.task_rows"
 
-local MAX_TOLD <const> = 6 -- differences in one message
-local SHOWN <const> = 60   -- bytes of a value
+local MAX_LISTED <const> = 6 -- differences in one message
+local SHOWN <const> = 60     -- bytes of a value
 
--- Without what says no more than nothing: null, and arrays and objects that are empty.
+-- Returns a copy without null and without empty arrays and objects.
 local function stripped(value)
   if value == core.json.null then return nil end
   if type(value) ~= "table" then return value end
@@ -30,7 +29,7 @@ local function shown(value)
   return core.clean(text, SHOWN)
 end
 
--- Two texts, the longer ones from a little before the place where they differ.
+-- Returns two texts for display. Long ones start shortly before their first difference.
 local function apart(task, scene)
   if type(task) ~= "string" or type(scene) ~= "string" or #task <= SHOWN and #scene <= SHOWN then return shown(task), shown(scene) end
   local at = 1
@@ -41,7 +40,7 @@ local function apart(task, scene)
   return before .. shown(task:sub(at)), before .. shown(scene:sub(at))
 end
 
--- Whether a value is a URL, or holds one.
+-- Returns whether a value is or contains a URL.
 local function names_file(value)
   if type(value) == "string" then return value:find "^%a[%w+.-]*://" ~= nil end
   if type(value) ~= "table" then return false end
@@ -51,13 +50,13 @@ local function names_file(value)
   return false
 end
 
--- Whether the service may have added a field of the task's that the scene's submit hasn't: it echoes its own defaults. An item of an
--- array is no field, and no default names a file.
+-- Returns whether the service may have added a field that wasn't submitted: it echoes its defaults. A default is never an array item, and
+-- never names a file.
 local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end
 
--- Adds to `found` a sentence for each field in which the task isn't what the scene's submit was: all that was sent must be there.
+-- Adds a sentence to `found` for each difference between the task and the submit: everything that was sent must be there.
 local function compare(place, task, scene, found)
   if type(task) == "table" and type(scene) == "table" then
     local names = {}
@@ -76,14 +75,14 @@ local function compare(place, task, scene, found)
   end
 end
 
--- What the service's echo of the task and the submit's row don't agree on.
+-- Returns the differences between the service's echo of the task and the submit's row.
 local function differences(param, row)
   local found = {}
   compare("model", param.model, row.model, found)
   compare("", stripped(param.input) or {}, stripped(core.decode(row.input)) or {}, found)
-  if #found > MAX_TOLD then
-    found[MAX_TOLD] = ("%d more fields"):format(#found - MAX_TOLD + 1)
-    found = table.move(found, 1, MAX_TOLD, 1, {})
+  if #found > MAX_LISTED then
+    found[MAX_LISTED] = ("%d more fields"):format(#found - MAX_LISTED + 1)
+    found = table.move(found, 1, MAX_LISTED, 1, {})
   end
   return found
 end
@@ -93,9 +92,9 @@ local function mismatch(id, row, message)
   return nil, err.new { code = "task_mismatch", task_id = id, message = ("this task can't be that of %s: %s"):format(what, message) }
 end
 
--- The ledger's row that has a task already, as a mismatch, or nothing. `free`: the states in which it may have it all the same.
-local function taken(records, row, task_id, free)
-  local known, problem = records:ask("by_task", { service = row.service, task_id = task_id })
+-- Returns an error if another row has the task already, unless that row is in one of the states in `free`.
+local function taken(ledger, row, task_id, free)
+  local known, problem = ledger:ask("by_task", { service = row.service, task_id = task_id })
   if not known then return problem end
   for _, other in ipairs(known) do
     if not free[other.state] then
@@ -105,8 +104,8 @@ local function taken(records, row, task_id, free)
   end
 end
 
--- Asks for a task; it, and the model and the input that it was submitted with.
-local function ask(client, row, key, task_id)
+-- Queries a task. Returns it, and the model and input that it was submitted with.
+local function query(client, row, key, task_id)
   local task, problem = client:task(task_id)
   if not task then return nil, problem end
   task.key = key or task.key
@@ -114,69 +113,68 @@ local function ask(client, row, key, task_id)
   if not task then return nil, problem end
   local param = type(task.raw) == "table" and task.raw.param
   if type(param) ~= "table" or type(param.input) ~= "table" then
-    return mismatch(task_id, row, "the service doesn't say what it was submitted with")
+    return mismatch(task_id, row, "the service doesn't say with which input it was submitted")
   end
   return task, param
 end
 
--- The row has the task now; the ledger hears how that is doing.
-local function recorded(client, task, records, row)
-  task.ledger, task.row = records, row
-  entry.note_state(client, task)
+-- Connects the task with its row and ledger its state.
+local function with_row(client, task, ledger, row)
+  task.ledger, task.row = ledger, row
+  task_rows.record_state(client, task)
   return task
 end
 
----Gives a task's id to a row, if the task exists, has the model and all of the input that were submitted, and stands nowhere in the
----ledger. The service may have added its defaults to the input.
+---Gives a row its task id, if the task exists, has the model and the whole input that were submitted, and no other row has it. The service
+---may have added its defaults to the input.
 ---@param client omni.Client
----@param records omni.Records  the ledger that has the row
----@param row table             unknown, of this client's service
+---@param ledger omni.Ledger  has the row
+---@param row table  of a submit with an unknown outcome, at this client's service
 ---@param task_id string
 ---@return omni.Task|nil task
 ---@return omni.Error|nil err  codes: task_mismatch, not_found, ledger_failed, ...
-local function claim(client, records, row, task_id)
+local function match(client, ledger, row, task_id)
   if not client:serves(row) then
-    return mismatch(task_id, row, "its submit was made at another service, " .. core.clean(row.service or "?", 100))
+    return mismatch(task_id, row, "it was submitted to another service, " .. core.clean(row.service or "?", 100))
   end
-  local problem = taken(records, row, task_id, { forgotten = true, refused = true })
+  local problem = taken(ledger, row, task_id, { forgotten = true, refused = true })
   if problem then return nil, problem end
-  local task, param = ask(client, row, client.keyring:of(row.account), task_id) -- else a query finds the key that knows it
+  local task, param = query(client, row, client.all_keys:of(row.account), task_id) -- without it, the query finds the key
   if not task then return nil, param end
   local found = differences(param, row)
   if #found > 0 then return mismatch(task_id, row, table.concat(found, "; ")) end
 
   local moved
-  moved, problem = records:row("adopt", { id = row.id, task_id = task_id })
+  moved, problem = ledger:row("adopt", { id = row.id, task_id = task_id })
   if problem then return nil, problem end
-  if not moved then return mismatch(task_id, row, "it was decided elsewhere meanwhile") end
-  return recorded(client, task, records, row.id)
+  if not moved then return mismatch(task_id, row, "another program has settled it meanwhile") end
+  return with_row(client, task, ledger, row.id)
 end
 
--- A scene's input as it would have been sent. The URL of what was uploaded for it can't be known: any that the task has there will do.
-local function filled(value, told)
-  if asset.is(value) then return type(told) == "string" and core.normalize_url(told) and told or tostring(value) end
+-- Returns a scene's input as it would have been sent. The URL of an uploaded file can't be known, so any URL that the task has is taken.
+local function filled(value, of_task)
+  if placeholder.is(value) then return type(of_task) == "string" and core.normalize_url(of_task) and of_task or tostring(value) end
   if type(value) ~= "table" then return value end
   local copy = json.mark_like({}, value)
-  for name, part in pairs(value) do copy[name] = filled(part, type(told) == "table" and told[name] or nil) end
+  for name, part in pairs(value) do copy[name] = filled(part, type(of_task) == "table" and of_task[name] or nil) end
   return copy
 end
 
----Makes a row for a task of which the ledger has none, because it was lost: the task must exist, have the model and the input that the
----scene would be submitted with, field by field (except for the URLs of uploaded files), and the ledger must have neither it nor another
----submit of that scene. Submits nothing.
+---Makes a row for a task whose row was lost. The task must exist and have the model and input with which the scene would be submitted,
+---except for the URLs of uploaded files; the ledger must have neither the task nor another submit of the scene. Submits nothing.
 ---@param client omni.Client
----@param records omni.Records  the board's ledger
----@param scene table  board, scene, identity, base, take, form, model, input (a scene's: assets may stand in it)
+---@param ledger omni.Ledger  the board's
+---@param scene table  board, scene, identity, base, take, form, model, input (the scene's, with placeholders)
 ---@param task_id string
 ---@return omni.Task|nil task
 ---@return omni.Error|nil err  codes: task_mismatch, not_found, invalid_input, ledger_failed, ...
-local function claim_lost(client, records, scene, task_id)
+local function match_lost(client, ledger, scene, task_id)
   scene.service = client.service
   local input, problem = models.check(client, scene.model, scene.input, true)
   if not input then return nil, problem end
-  local task, param = ask(client, scene, nil, task_id)
+  local task, param = query(client, scene, nil, task_id)
   if not task then return nil, param end
-  problem = taken(records, scene, task_id, { refused = true })
+  problem = taken(ledger, scene, task_id, { refused = true })
   if problem then return nil, problem end
   local text
   text, problem = json.encode(filled(input, param.input), "input")
@@ -184,16 +182,16 @@ local function claim_lost(client, records, scene, task_id)
   local found = differences(param, { model = scene.model, input = text })
   if #found > 0 then return mismatch(task_id, scene, table.concat(found, "; ")) end
 
-  local price = client:estimate(input, { model = scene.model }) -- what it has cost is told when it is over
+  local price = client:estimate(input, { model = scene.model }) -- the real cost is known when the task is over
   local made
-  made, problem = records:row("adopt_lost", {
+  made, problem = ledger:row("adopt_lost", {
     account = task.key.account, service = client.service, play = client.play, board = scene.board, scene = scene.scene,
     identity = scene.identity, base = scene.base, take = scene.take, form = scene.form, model = scene.model, input = text,
     estimate = price and price.credits, task_id = task_id,
   })
   if problem then return nil, problem end
-  if not made then return mismatch(task_id, scene, "it was submitted, or adopted, elsewhere meanwhile") end
-  return recorded(client, task, records, made.id)
+  if not made then return mismatch(task_id, scene, "another program has submitted or adopted it meanwhile") end
+  return with_row(client, task, ledger, made.id)
 end
 
-return { claim = claim, claim_lost = claim_lost }
+return { match = match, match_lost = match_lost }

@@ -1,57 +1,57 @@
 -- SPDX-License-Identifier: MIT
--- Assets: values that stand, anywhere in a model's input, for a URL that isn't known yet: a local file that will be uploaded,
--- another scene's clip, the last frame of one.
+-- Placeholders: values that stand, anywhere in a model's input, for a URL that isn't known yet: a local file to be uploaded, another
+-- scene's clip, or the last frame of one.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
 
----@class omni.Asset
+---@class omni.Placeholder
 ---@field kind "file"|"frame"|"clip"
 ---@field path? string   of a file
 ---@field scene? string  of a frame or clip: the name of the scene that it is taken from
-local Asset_mt = { __name = "omni.asset" }
+local Placeholder_mt = { __name = "omni.placeholder" }
 
 local words = { file = "file", frame = "last_frame", clip = "clip" } -- kind → the word that makes it
 
-function Asset_mt:__tostring()
+function Placeholder_mt:__tostring()
   return ('%s "%s"'):format(words[self.kind], core.clean(self.path or self.scene, 200))
 end
 
----A URL in an asset's place where nothing is fetched: where only a price is asked.
----@param asset omni.Asset
+---Returns a made-up URL that nobody fetches, for an estimate.
+---@param placeholder omni.Placeholder
 ---@return string
-local function stand_in(asset)
-  return ("https://omni.invalid/%s/%s"):format(asset.kind, core.sha256(asset.path or asset.scene))
+local function example_url(placeholder)
+  return ("https://omni.invalid/%s/%s"):format(placeholder.kind, core.sha256(placeholder.path or placeholder.scene))
 end
 
 ---@return boolean
 local function is(value)
-  return getmetatable(value) == Asset_mt
+  return getmetatable(value) == Placeholder_mt
 end
 
 local function new(kind, field, value)
-  return setmetatable({ kind = kind, [field] = value }, Asset_mt)
+  return setmetatable({ kind = kind, [field] = value }, Placeholder_mt)
 end
 
 ---A copy that shares nothing with the original.
----@param asset omni.Asset
----@return omni.Asset
-local function copy(asset)
-  return setmetatable({ kind = asset.kind, path = asset.path, scene = asset.scene }, Asset_mt)
+---@param placeholder omni.Placeholder
+---@return omni.Placeholder
+local function copy(placeholder)
+  return setmetatable({ kind = placeholder.kind, path = placeholder.path, scene = placeholder.scene }, Placeholder_mt)
 end
 
--- Raises at the line of the code that used the word.
+-- Raises an error at the line that used the word.
 local function check_text(value, word, what)
   local wrong = type(value) ~= "string" and "a " .. type(value) or value == "" and "an empty string"
-    or value:find("\0", 1, true) and "a string with a zero byte"
+    or value:find("\0", 1, true) and "a string with a NUL"
   if value == nil then wrong = "nothing" end
   if wrong then error(("%s: %s must be a string, not %s"):format(word, what, wrong), 3) end
 end
 
----The word `file` for paths that are relative to a folder.
----@param folder? string  the working directory when nil
----@return fun(path: string): omni.Asset
+---Returns the word `file` for paths relative to a folder.
+---@param folder? string  nil: the working directory
+---@return fun(path: string): omni.Placeholder
 local function file_in(folder)
   return function(path)
     check_text(path, "file", "the path")
@@ -60,7 +60,7 @@ local function file_in(folder)
   end
 end
 
----Why a value can't be used as a URL of something that the service is to fetch, or nil when it can.
+---Returns why a value isn't a URL that the service can fetch, or nil if it is.
 ---@param value any
 ---@return string|nil why
 local function wrong_url(value)
@@ -73,7 +73,7 @@ local function wrong_url(value)
   if not normal then return wrong end
 end
 
----The word `url`: the URL itself, checked and normalised. Raises when it can't be used.
+---The word `url`: checks and normalises a URL. Raises an error if it can't be used.
 ---@param text string
 ---@return string
 local function url(text)
@@ -82,23 +82,23 @@ local function url(text)
   return (core.normalize_url(text))
 end
 
----The word `last_frame`: the last picture of another scene's clip.
+---The word `last_frame`: the last frame of another scene's clip.
 ---@param scene string  its name
----@return omni.Asset
+---@return omni.Placeholder
 local function last_frame(scene)
   check_text(scene, "last_frame", "the scene's name")
   return new("frame", "scene", scene)
 end
 
----The word `clip`: another scene's clip, whole.
+---The word `clip`: another scene's whole clip.
 ---@param scene string  its name
----@return omni.Asset
+---@return omni.Placeholder
 local function clip(scene)
   check_text(scene, "clip", "the scene's name")
   return new("clip", "scene", scene)
 end
 
--- An object's names, in an order that is always the same.
+-- Returns an object's names in a fixed order.
 local function sorted_keys(tree)
   local keys = {}
   for key in pairs(tree) do keys[#keys + 1] = key end
@@ -109,7 +109,7 @@ local function sorted_keys(tree)
   return keys
 end
 
----Where a part of a tree stands: "img_urls[2]", "video_list[1].url".
+---Returns the place of a part in a tree: "img_urls[2]", "video_list[1].url".
 local function place_of(place, key)
   if math.type(key) == "integer" then return ("%s[%d]"):format(place, key) end
   local name = core.clean(tostring(key), 60)
@@ -131,24 +131,24 @@ local function map_part(value, fn, place, depth)
   return mapped
 end
 
----A copy of a tree with each of its assets replaced. `fn` may wait; the order of its calls is always the same. What is marked as an
----array or object (omni.json) is so in the copy, too.
+---Copies a tree and replaces each placeholder in it. `fn` may wait; the order of its calls is fixed. Tables marked as an array or object
+---(omni.json) stay so in the copy.
 ---@param tree any
----@param fn fun(asset: omni.Asset, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
----@param place? string  what the tree itself is called ("")
+---@param fn fun(placeholder: omni.Placeholder, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
+---@param place? string  the tree's own place ("")
 ---@return any|nil tree
----@return omni.Error|nil  what fn said; or code "invalid_input" for a tree that is nested too deeply (or in itself)
+---@return omni.Error|nil  an error that fn returned; or code "invalid_input" for a tree that is nested too deeply, or in itself
 local function map(tree, fn, place)
   return map_part(tree, fn, place or "", 0)
 end
 
----Goes through the assets of a tree, always in the same order; a tree that is nested too deeply has those above that depth.
+---Iterates over the placeholders of a tree in a fixed order, down to the depth that JSON allows.
 ---@param tree any
----@return fun(): omni.Asset|nil, string|nil  asset, place
+---@return fun(): omni.Placeholder|nil, string|nil  placeholder, place
 local function each(tree)
   local found, index = {}, 0
-  map(tree, function(asset, place)
-    found[#found + 1] = { asset, place }
+  map(tree, function(placeholder, place)
+    found[#found + 1] = { placeholder, place }
     return true
   end)
   return function()
@@ -159,5 +159,5 @@ end
 
 return {
   clip = clip, copy = copy, each = each, file = file_in(nil), file_in = file_in, is = is, last_frame = last_frame, map = map,
-  place_of = place_of, stand_in = stand_in, url = url, wrong_url = wrong_url,
+  place_of = place_of, example_url = example_url, url = url, wrong_url = wrong_url,
 }

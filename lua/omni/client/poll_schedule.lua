@@ -1,33 +1,34 @@
 -- SPDX-License-Identifier: MIT
--- When to ask for a task's state next, and when to try again what failed. Pure functions: they know no clock.
+-- The poll schedule: when to query a task next. Pure functions, without a clock.
 --
--- How long such tasks took is turned into a density over time, and that into a hazard h: how likely a task that isn't over ends in the
--- next second. Queries every sqrt(2 c / h) seconds are the fewest for the delay that they leave (J. B. Keller, "Optimum checking
--- schedules for systems subject to random failure", 1974); c, the seconds of delay that one query is worth, follows from the delay
--- that is aimed at. docs/performance.md, "Polling", has the figures that the numbers here were chosen by.
+-- The durations of similar tasks give a density over time, and that a hazard h: the chance that an unfinished task ends within the next
+-- second. Queries every sqrt(2 c / h) seconds are the fewest for their mean delay (J. B. Keller, "Optimum checking schedules for systems
+-- subject to random failure", 1974). The cost of a query, c seconds of delay, follows from the target delay. docs/performance.md,
+-- "Polling", has the measurements behind the constants.
 
-local step <const> = 0.025     -- of the density's grid: in ln(seconds), as durations scatter in proportion
-local jitter <const> = 0.05    -- what a wait differs by, to either side
-local aim <const> = 1.3        -- the mean delay that is aimed at, in units of the shortest wait ...
-local sparing <const> = 4.1    -- ... but no more queries, all in all, than one in so many units, or than ...
-local fewest <const> = 2       -- ... so many
-local stuck <const> = 0.005    -- the share of tasks that never end: hence wide waits in the long tail
-local quarter <const> = 4      -- a plan says when each quarter of a query is due,
-local planned <const> = 1000   -- of so many queries at most
+local step <const> = 0.025     -- the grid's step in ln(seconds), since durations vary in proportion
+local jitter <const> = 0.05    -- each wait varies by this share in both directions
+local aim <const> = 1.3        -- the target for the mean delay, in units of the shortest wait
+local sparing <const> = 4.1    -- at most one query in this many units ...
+local fewest <const> = 2       -- ... but this many queries are always allowed
+local stuck <const> = 0.005    -- the share of tasks that never end; it widens the waits in the long tail
+local quarter <const> = 4      -- a schedule has the time of each quarter of a query,
+local planned <const> = 1000   -- for this many queries
 
--- What is expected of tasks of which nothing is known: a log-normal with this median (seconds) and spread (in ln).
-local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 } -- weight: as much as so many tasks
-local usual <const> = 2        -- seconds: the shortest wait for which it holds
-local shortest <const> = 0.001 -- seconds: as short as a wait can be asked for
--- Of so few tasks that their own spread says little: the spread to begin with, and the weight that it has.
-local few <const> = { spread = 0.3, weight = 3, robust = 8 } -- robust: from so many on, outliers don't widen it
-local rounding <const> = 0.4   -- seconds: the service tells whole ones
-local quickest <const> = 0.3   -- seconds: what 0 of them is taken for
-local lasting <const> = 0.25   -- of its age: when to ask next for a task that lasts longer than anything that is expected
+-- The assumption about unknown tasks: a log-normal distribution with this median (seconds) and spread (in ln). Its weight is that of
+-- `weight` observed tasks.
+local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
+local usual <const> = 2        -- seconds: the shortest wait for which the prior holds
+local shortest <const> = 0.001 -- seconds: the shortest possible wait
+-- For few tasks the spread starts at this value with this weight. From `robust` tasks on, outliers don't widen it.
+local few <const> = { spread = 0.3, weight = 3, robust = 8 }
+local rounding <const> = 0.4   -- seconds: the service reports whole seconds
+local quickest <const> = 0.3   -- seconds: what a reported 0 counts as
+local lasting <const> = 0.25   -- a task older than any expectation is queried again after this share of its age
 
 -- --- the density
 
--- Puts a bell of this weight around `middle` (ln seconds) onto the grid, whose first point is at `first + step`.
+-- Adds a bell curve around `middle` (ln seconds) to the grid, whose first point is at `first + step`.
 local function add_bell(density, first, middle, width, weight)
   local centre, reach = (middle - first) // step, math.ceil(4 * width / step)
   local from, to = math.tointeger(math.max(1, centre - reach)), math.tointeger(math.min(#density, centre + reach))
@@ -39,7 +40,7 @@ local function add_bell(density, first, middle, width, weight)
   for i = from, to do density[i] = density[i] + weight * shares[i] / sum end
 end
 
--- How wide a bell each known task gets (ln seconds), by a rule that is usual for it (Silverman's).
+-- Returns the width of each task's bell curve (ln seconds), by Silverman's rule.
 local function bell_width(logs)
   local n, sum, squares = #logs, 0, 0
   for _, x in ipairs(logs) do sum = sum + x end
@@ -52,7 +53,7 @@ local function bell_width(logs)
   return 0.65 * spread * n ^ -0.2
 end
 
--- The chance of each point of the grid, where the grid begins (ln seconds), and how much of it is the prior's.
+-- Returns the density on the grid, the start of the grid (ln seconds), and the prior's share.
 local function expectation(seconds, scale)
   local logs = {}
   for i, took in ipairs(seconds) do logs[i] = math.log(math.max(took, quickest)) end
@@ -71,9 +72,9 @@ local function expectation(seconds, scale)
   return density, first, doubt
 end
 
--- --- the plan
+-- --- the schedule
 
--- For each point of the grid its age, the chance that a task lasts longer, and the gap that is right there for 2 c = 1; and the mean.
+-- Returns, for each grid point, its age, the chance that a task lasts longer, and the optimal gap for 2 c = 1; and the mean duration.
 local function hazards(density, first)
   local ages, left, gaps, beyond, mean = {}, {}, {}, stuck, 0
   for i = #density, 1, -1 do
@@ -85,7 +86,7 @@ local function hazards(density, first)
   return ages, left, gaps, mean
 end
 
--- The factor for those gaps, sqrt(2 c): as wide as they can be for the delay that is aimed at, or wider, so that queries stay few.
+-- Returns the factor sqrt(2 c) for those gaps: the widest gaps that reach the target delay, or wider ones if there were too many queries.
 local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
   local low, high = -8, 8 -- in ln
   for _ = 1, 20 do
@@ -101,16 +102,16 @@ local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
   return math.exp(high)
 end
 
----@class omni.PollingPlan
----@field [integer] number  the age, in seconds, at which that many quarters of queries are due
+---@class omni.PollSchedule
+---@field [integer] number  the age, in seconds, by which that many quarters of a query are due
 ---@field least number
 ---@field most number
 
----When tasks of which this is known are to be asked for.
----@param seconds number[]  how long such tasks took, in any order; none: what is usual
----@param least number      seconds: never two queries closer than this. Below 2 the tasks are taken for a sandbox's: quick
----@param most number       seconds: never wider; where it is less than `least` it counts for both
----@return omni.PollingPlan
+---Computes the schedule for a kind of tasks.
+---@param seconds number[]  durations of such tasks, in any order; may be empty
+---@param least number      seconds: the shortest gap between queries; below 2, tasks are assumed to be as quick as a sandbox's
+---@param most number       seconds: the longest gap; if it is less than `least`, it counts for both
+---@return omni.PollSchedule
 local function plan(seconds, least, most)
   least = math.max(math.min(least, most), shortest)
   most = math.max(most, least)
@@ -124,23 +125,23 @@ local function plan(seconds, least, most)
   local few_enough = math.max(mean / (unit * (sparing + (prior.sparing - sparing) * doubt)), fewest)
   local factor = factor_for(density, ages, left, gaps, aim * unit, few_enough, clip)
   local times, due, age = { least = least, most = most }, 0, 0
-  local function go_on(to, gap) -- until that age with queries that far apart
+  local function extend(to, gap) -- up to that age, with that gap between queries
     local whole = math.floor(math.min(due + quarter * (to - age) / gap, planned * quarter))
     for i = #times + 1, whole do times[i] = age + (i - due) * gap / quarter end
     due, age = due + quarter * (to - age) / gap, to
   end
-  go_on(math.exp(first + step / 2), widest)
-  for i = 1, #ages do go_on(math.exp(first + (i + 0.5) * step), clip(gaps[i] * factor)) end
+  extend(math.exp(first + step / 2), widest)
+  for i = 1, #ages do extend(math.exp(first + (i + 0.5) * step), clip(gaps[i] * factor)) end
   return times
 end
 
----Seconds until the next query of a task of this age.
+---Returns the seconds until the next query of a task.
 ---@param age number      seconds since the task was submitted
----@param times omni.PollingPlan
----@param random number   0 to 1, by chance: so that many tasks of one moment don't ask in step
----@return number         within the plan's least and most
+---@param times omni.PollSchedule
+---@param random number   from 0 to 1, so that tasks submitted together aren't queried together
+---@return number         between the schedule's `least` and `most`
 local function next_query(age, times, random)
-  local low, high = 0, #times -- the last that is over
+  local low, high = 0, #times -- searches the last time that has passed
   while low < high do
     local middle = (low + high + 1) // 2
     if times[middle] <= age then low = middle else high = middle - 1 end
@@ -154,17 +155,4 @@ local function next_query(age, times, random)
   return math.max(wait, times.least)
 end
 
----Seconds until the next try of something that may be repeated.
----@param attempt integer     1 for the first that failed
----@param asked number|nil    what the service asked for (Retry-After), which counts if it is longer
----@param least number        the first wait
----@param most number         the longest own wait
----@param random number       0 to 1, by chance
----@return number
-local function next_try(attempt, asked, least, most, random)
-  local wait = math.min(least * 2 ^ math.min(attempt - 1, 30), most)
-  wait = wait * (0.5 + 0.5 * random)
-  return math.max(wait, asked and asked + wait * 0.1 or 0)
-end
-
-return { plan = plan, next_query = next_query, next_try = next_try }
+return { plan = plan, next_query = next_query }

@@ -1,112 +1,22 @@
 -- SPDX-License-Identifier: MIT
--- Asks for the state of the tasks of one key that are waited for: one query at a time a task, however many wait for it, and a few
--- fibers that ask for all of them. Who waits only parks: that is what makes a hundred thousand waiting tasks cheap.
+-- The poller of one API key: queries the tasks that fibers await. Each task has at most one query at a time, however many fibers await it,
+-- and a few fibers make all the queries. An awaiting fiber only parks, so a hundred thousand waiting tasks stay cheap.
 
 local core = require "omni.core"
-local entry = require "omni.client.submit_record"
 local err = require "omni.error"
-local exchange = require "omni.http.exchange"
-local governor = require "omni.http.rate_limiter"
 local loop = require "omni.loop"
-local polling = require "omni.client.poll_schedule"
+local poll_schedule = require "omni.client.poll_schedule"
+local queries = require "omni.client.query"
+local rate_limiter = require "omni.http.rate_limiter"
 
-local settling <const> = 60 -- seconds in which a task that was just created may still be unknown (404)
+---@class omni.Poller
+---@field key omni.Key
+---@field most integer  queries that may run at once
+local Poller_methods = {}
+local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
--- One query with this key.
-local function query_with(key, task)
-  local state, failure = exchange.perform(key, task, nil, "query", task.id)
-  if state then
-    task.key = key
-    return true
-  end
-  -- A task that we created ourselves a moment ago may not be known everywhere yet.
-  if failure.code == "not_found" and task.submitted and core.now() - task.since < settling then failure.retry = true end
-  return nil, failure
-end
-
--- Asks with each key in turn until one knows the task: the keys of one account share its tasks, and a replaced key's successor has them.
-local function query_all(task)
-  local keyring = task.client.keyring
-  local key, account = keyring:owner(task)
-  if key then return query_with(key, task) end
-  local failure
-  for _, candidate in ipairs(keyring) do
-    local fine, why = query_with(candidate, task)
-    if fine then return true end
-    local not_its_own = why.code == "not_found" or err.refuses_key(why)
-    if not failure or failure.code == "not_found" or err.refuses_key(failure) then failure = why end
-    if not not_its_own then break end
-  end
-  if account and failure.code == "not_found" then return nil, keyring.missing(task.id, account) end
-  return nil, failure
-end
-
-local final <const> = { success = true, failed = true }
-local lasting <const> = { "credits", "created_at", "completed_at", "duration", "media" }
-
--- A final state is final: what an earlier answer said stays, whatever a later one says. Only media may be new, as their URLs are signed
--- anew, and credits higher.
-local function keep_final(task, known)
-  local media, credits, empty = task.media, task.credits, task.status == "success" and task.error or known.error
-  for _, name in ipairs(lasting) do task[name] = known[name] or task[name] end
-  task.status, task.error = known.status, known.error
-  if known.status == "success" then
-    task.media = media or task.media
-    task.error = not task.media and (empty or { code = "broken_result", message = "the task succeeded, and its media is not there" }) or nil
-  end
-  if credits and known.credits then task.credits = math.max(credits, known.credits) end
-end
-
--- A success whose media isn't there yet is asked again for a while before it counts as broken.
-local function expect_media(task)
-  local patience = task.client.media_wait
-  if not task.media_by then
-    local is_old = task.completed_at and os.time() - task.completed_at > patience
-    task.media_by = core.now() + (is_old and 0 or patience)
-  end
-  if core.now() < task.media_by then
-    task.error = nil
-  else
-    task.error.hint = "it is paid for: fetch it again later, don't submit it again"
-  end
-end
-
----One query of a task, whose fields then are the answer's.
----@param task omni.Task
----@return true|nil
----@return table|nil failure
-local function query(task)
-  local client, before, known = task.client, task.status, nil
-  if final[before] then
-    known = { status = before, error = task.error }
-    for _, name in ipairs(lasting) do known[name] = task[name] end
-  end
-  task.raw = nil
-  local fine, failure
-  if task.key then fine, failure = query_with(task.key, task) else fine, failure = query_all(task) end
-  if not fine then return nil, failure end
-  if known then keep_final(task, known) end
-  if task.status == "success" and not task.media then
-    expect_media(task)
-  end
-  if task.error then
-    task.error.task_id, task.error.retry = task.id, nil
-    err.new(task.error)
-  end
-  if task.status ~= before or known then entry.note_state(client, task) end
-  if task.status ~= before then
-    client.history:note(task)
-    if final[task.status] then task.key:landed(task) end
-  end
-  return true
-end
-
----@class omni.Watch
-local Watch_methods = {}
-local Watch_mt = { __name = "omni.watch", __index = Watch_methods }
-
--- --- what is due when: a binary heap in two arrays. A task has at most one entry; its field `waiter` tells:
--- nil: no entry; false: an entry, but nobody waits any more; else the fiber that waits, or an array of them.
+-- --- the schedule: a binary heap in two arrays, by the time of the next query. A task has at most one entry. Its field `waiter` is nil
+-- without an entry, false if no fiber awaits it any more, else the awaiting fiber or an array of them.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
@@ -140,15 +50,15 @@ local function pop(self)
   return first
 end
 
--- --- who waits
+-- --- awaiting fibers
 
--- A failure of its own for each who waits: what one of them does with it changes nobody else's.
+-- Returns a copy of a failure for each fiber, so that none changes another's.
 local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes those who wait, and forgets them: whoever isn't satisfied waits anew. Until then its fiber may wait for something else,
--- which must not be taken for over.
+-- Wakes the awaiting fibers and forgets them. A fiber that still isn't done awaits the task again; until then it may park for something
+-- else, and must not be woken for this.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -157,8 +67,8 @@ local function wake_all(task, value)
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
 end
 
--- Whether anybody still waits; a fiber that was cancelled doesn't.
-local function is_waited_for(waiter)
+-- Returns whether any fiber still awaits the task; a cancelled one doesn't.
+local function is_awaited(waiter)
   if not waiter then return false end
   if #waiter == 0 then return not waiter:done() end
   for _, fiber in ipairs(waiter) do
@@ -190,10 +100,10 @@ local function leave(task)
   end
 end
 
--- --- who asks
+-- --- queries
 
 local function schedule(self, task, wait)
-  if push(self, core.now() + wait, task) and self.keeper then loop.wake(self.keeper) end
+  if push(self, core.now() + wait, task) and self.runner then loop.wake(self.runner) end
 end
 
 local function settle(task, value)
@@ -201,39 +111,40 @@ local function settle(task, value)
   task.waiter = nil
 end
 
--- Seconds for which a task that isn't over has lasted. Of one that isn't ours the service tells when it was made.
+-- Returns the age of an unfinished task in seconds. For a task that we didn't submit, the service says when it was created.
 local function age_of(task)
   local known = core.now() - task.since
   if task.submitted or not task.created_at then return known end
   return math.max(known, os.time() - task.created_at)
 end
 
--- Seconds until the next query of a task of this age; where a callback is expected it is only there in case that is lost.
-local function pause(task, age)
+-- Returns the seconds until the next query of a task of this age. If a callback is expected, the query is only a safeguard.
+local function time_until_query(task, age)
   local client = task.client
   if task.callback and client.receiver and task.status ~= "success" then return client.callback_poll * (0.9 + 0.2 * math.random()) end
-  return polling.next_query(age, client.history:plan(task), math.random())
+  return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
-local function ask(self, task)
-  if not is_waited_for(task.waiter) then
+-- Queries a task, and schedules its next query or wakes the fibers that await it.
+local function poll(self, task)
+  if not is_awaited(task.waiter) then
     task.waiter = nil
     return
   end
   local client, before = self.client, task.status
-  local fine, failure = query(task)
-  if fine then
+  local answered, failure = queries.query(task)
+  if answered then
     self.attempts[task], self.failures[task] = nil, nil
     if task:done() then return settle(task, true) end
     if task.status ~= before then wake_all(task, true) else task.answer = nil end
-    schedule(self, task, pause(task, age_of(task)))
+    schedule(self, task, time_until_query(task, age_of(task)))
   else
     local attempt = (self.attempts[task] or 0) + 1
-    local wait = client:pause_after(failure, attempt)
+    local wait = client:wait_before_retry(failure, attempt)
     if not wait then return settle(task, failure) end
     self.failures[task] = failure
-    if governor.is_paced(failure) then -- the governor makes it wait, but for no longer than the client's patience
-      local left = self.key.governor:paused()
+    if rate_limiter.is_pause(failure) then -- the rate limiter waits for the end of the pause, up to `pause_for` seconds
+      local left = self.key.transport.limiter:paused()
       return schedule(self, task, left > client.pause_for and left or 0)
     end
     self.attempts[task] = attempt
@@ -241,23 +152,23 @@ local function ask(self, task)
   end
 end
 
--- A fiber that asks for one task after the other, as long as any is due.
+-- Runs in a fiber: queries one task after the other, as long as any is due.
 local function work(self, task)
   repeat
-    ask(self, task)
+    poll(self, task)
     task = self.size > 0 and self.times[1] <= core.now() and pop(self)
   until not task
   self.working = self.working - 1
-  if self.keeper then loop.wake(self.keeper) end
+  if self.runner then loop.wake(self.runner) end
 end
 
--- When to ask first: of our own submit we know when it began, of any other task nothing.
+-- Returns the seconds until the first query. We know when our own submits began; any other task is queried at once.
 local function first_wait(task)
-  return task.submitted and math.max(0, pause(task, 0) - (core.now() - task.since)) or 0
+  return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
 
--- The fiber that starts those; it is there while anybody waits.
-local function keep(self)
+-- Runs in one fiber, while any task is awaited: starts those fibers when a query is due.
+local function run(self)
   while self.size > 0 or self.new > 0 or self.working > 0 do
     for i = 1, self.new do
       schedule(self, self.fresh[i], first_wait(self.fresh[i]))
@@ -276,69 +187,69 @@ local function keep(self)
       loop.park()
     end
   end
-  self.keeper = nil
+  self.runner = nil
 end
 
----Parks the fiber until the task's status has changed, or asking for it has become useless.
+---Parks the fiber until the task's status has changed or can't be queried.
 ---@param task omni.Task
 ---@param deadline number  monotonic seconds
----@return true|table|nil  true: it changed; a failure: asking is of no use; nil: the time is over
-function Watch_methods:wait(task, deadline)
+---@return true|table|nil  true: it changed; a failure: queries are of no use; nil: the deadline has passed
+function Poller_methods:wait(task, deadline)
   if deadline <= core.now() then return nil end
-  task.answer = nil -- who waits for long needs no text to look at
-  -- As little as can be is done on the stack of who waits: it would keep its size for as long as the wait lasts.
+  task.answer = nil -- frees the text of the last answer
+  -- Keeps the waiting coroutine's stack shallow, since it stays allocated for the whole wait.
   if task.waiter == nil then
     self.new = self.new + 1
     self.fresh[self.new] = task
   end
   join(task)
-  if not self.keeper then
-    self.keeper = loop.background(keep, self)
+  if not self.runner then
+    self.runner = loop.background(run, self)
   elseif self.new == 1 then
-    loop.wake(self.keeper)
+    loop.wake(self.runner)
   end
   local woken
-  repeat -- a fiber that waits within a callback is woken by what it called from, too
+  repeat -- a fiber that awaits within a callback may also be woken for what it parked for outside
     woken = loop.park(deadline - core.now())
   until woken or deadline <= core.now()
   if not woken then leave(task) end
   return woken
 end
 
----Asks for a task at once, as something was heard of it; who waits for it is woken when that is true.
+---Queries a task at once, because a callback named it, and wakes the awaiting fibers if its status has changed.
 ---@param task omni.Task
 ---@return boolean over
 local function confirm(task)
   if task:done() then return true end
   local before = task.status
-  if not query(task) then return false end
+  if not queries.query(task) then return false end
   if task:done() or task.status ~= before then wake_all(task, true) end
   return task:done()
 end
 
----What went wrong last with asking for a task, or nil when the last query was answered.
+---Returns the failure of the last query of a task, or nil if it was answered.
 ---@param task omni.Task
 ---@return table|nil failure
-function Watch_methods:last_failure(task)
+function Poller_methods:last_failure(task)
   return self.failures[task]
 end
 
----Tells all who wait that the client was closed.
+---Wakes all awaiting fibers with a failure.
 ---@param failure table
-function Watch_methods:close(failure)
+function Poller_methods:close(failure)
   while self.size > 0 do settle(pop(self), failure) end
   for i = 1, self.new do settle(self.fresh[i], failure) end
   self.new, self.fresh = 0, {}
 end
 
 ---@param key omni.Key
----@param most integer  queries at the same time
----@return omni.Watch
+---@param most integer  queries that may run at once
+---@return omni.Poller
 local function new(key, most)
   return setmetatable({
     key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }), -- of tasks whose last query failed
-  }, Watch_mt)
+  }, Poller_mt)
 end
 
-return { confirm = confirm, new = new, query = query }
+return { confirm = confirm, new = new }

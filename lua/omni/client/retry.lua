@@ -1,85 +1,91 @@
 -- SPDX-License-Identifier: MIT
--- How often something is tried, and calls that are about no task: with a key that may be used, repeated as far as they may be.
+-- Retries: whether a failed call may be tried again, and for how long.
 
 local core = require "omni.core"
 local err = require "omni.error"
-local exchange = require "omni.http.exchange"
-local governor = require "omni.http.rate_limiter"
 local loop = require "omni.loop"
+local rate_limiter = require "omni.http.rate_limiter"
 
 ---@class omni.Tries
----@field since number    monotonic seconds
----@field count integer   that failed
+---@field since number    monotonic seconds of the first try
+---@field failed integer  how many tries have failed
+
+---How the owner of a call ends it early without losing a task: between two tries, never during one. For omni's own modules.
+---@class omni.Stop
+---@field requested? boolean  set by the owner: no further try begins
+---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
+---@field prevented? boolean  set by `submit`: a further try was due and wasn't made
 
 ---@return omni.Tries
 local function begin()
-  return { since = core.now(), count = 0 }
+  return { since = core.now(), failed = 0 }
 end
 
----After a failed try: whether there may be another one, after waiting where nobody else makes us wait. For `retry_for` seconds in all;
----where the service asks to wait the governor does so, for `pause_for` seconds.
----@param client omni.Client  or a view of it
+---After a failed try: waits for the next one and returns true, or returns false if there must not be one. Tries go on for the client's
+---`retry_for` seconds. A pause that the service asked for (429, 455) is the rate limiter's to wait for, up to `pause_for` seconds.
+---@param client omni.Client
 ---@param tries omni.Tries
 ---@param failure table
+---@param how? { stop?: omni.Stop, on_retry?: fun(err: omni.Error, seconds: number) }
 ---@return boolean
-local function may_retry(client, tries, failure)
-  tries.count = tries.count + 1
-  local wait = client:pause_after(failure, tries.count)
+local function may_retry(client, tries, failure, how)
+  local stop = how and how.stop
+  tries.failed = tries.failed + 1
+  if stop and stop.requested then
+    stop.prevented = failure.retry
+    return false
+  end
+  local wait = client:wait_before_retry(failure, tries.failed, how and how.on_retry)
   if not wait then return false end
-  if governor.is_paced(failure) then return core.now() + client.keyring:paused() < tries.since + client.pause_for end
+  if rate_limiter.is_pause(failure) then return core.now() + client.all_keys:paused() < tries.since + client.pause_for end
   if core.now() + wait > tries.since + client.retry_for then return false end
   loop.sleep(wait)
+  if stop and stop.requested then
+    stop.prevented = true
+    return false
+  end
   return true
 end
 
----A failure as an error: without what only its tries were told.
----@param failure table
----@return omni.Error
-local function final(failure)
-  failure.retry, failure.given_up, failure.no_room = nil, nil, nil
-  return err.new(failure)
-end
-
----Tries until it works, or until it is of no use.
+---Retries until success, a permanent failure, or the client's time limit.
 ---@generic T
 ---@param client omni.Client
----@param try fun(): T|nil, table|nil  a value, or nil and a failure
+---@param try fun(): T|nil, table|nil  returns a value, or nil and a failure
+---@param how? { stop?: omni.Stop, on_retry?: fun(err: omni.Error, seconds: number) }
 ---@return T|nil
 ---@return omni.Error|nil
-local function persist(client, try)
+local function persist(client, try, how)
   local tries = begin()
   while true do
     local value, failure = try()
     if not failure then return value end
-    if not may_retry(client, tries, failure) or client.given_up() then return nil, final(failure) end
+    if not may_retry(client, tries, failure, how) then return nil, err.public(failure) end
   end
 end
 
--- One try; a key that is refused is set aside, if there are others.
-local function try(client, method, path, body, repeatable)
-  while true do
-    local key, none = client.keyring:any()
-    if not key then return nil, none end
-    local value, failure = exchange.perform(key, nil, nil, "call", method, path, body)
-    if not failure then return value end
-    if not err.refuses_key(failure) or #client.keyring == 1 then
-      if not repeatable then failure.retry = false end
-      return nil, failure
-    end
-    key:set_aside(failure)
-  end
-end
-
----A call of the API. In a fiber.
+---Makes a call of the API, with any key that can be used, in a fiber.
 ---@param client omni.Client
 ---@param method string
 ---@param path string
 ---@param body? string        JSON
----@param repeatable boolean  it may be tried again though it may have been sent
+---@param repeatable boolean  the call may be tried again though it may have been sent
+---@param how? { on_retry?: fun(err: omni.Error, seconds: number) }
 ---@return any data
 ---@return omni.Error|nil
-local function call(client, method, path, body, repeatable)
-  return persist(client, function() return try(client, method, path, body, repeatable) end)
+local function call(client, method, path, body, repeatable, how)
+  return persist(client, function()
+    while true do
+      local key, none = client.all_keys:any()
+      if not key then return nil, none end
+      local value, failure = key.transport:perform(nil, nil, "call", method, path, body)
+      if not failure then return value end
+      if not err.rejects_key(failure) or #client.all_keys == 1 then
+        if not repeatable then failure.retry = false end
+        return nil, failure
+      end
+      key:disable(failure)
+    end
+  end, how)
 end
 
-return { begin = begin, call = call, final = final, may_retry = may_retry, persist = persist }
+return { begin = begin, call = call, may_retry = may_retry, persist = persist }

@@ -1,49 +1,335 @@
 -- SPDX-License-Identifier: MIT
--- A submit's way to the service: to a key with room, at most once; tried again only when it was certainly not sent, or refused.
+-- A submit, from its input to its task. It costs money, so it is sent at most once; docs/internals/at-most-once.md has the rules.
+-- Read this file from top to bottom: each function is called by the one above it.
 
-local calling = require "omni.client.retry"
 local core = require "omni.core"
+local err = require "omni.error"
 local loop = require "omni.loop"
+local retry = require "omni.client.retry"
+local submit_body = require "omni.client.submit_body"
+local tasks = require "omni.client.task"
+local upload = require "omni.client.upload"
 
--- Whether another key may take what this one refused.
-local function try_another(client, key, failure)
-  if #client.keyring == 1 or not key.is_refused(failure) then return false end
-  key:set_aside(failure)
-  return true
+local BALANCE_TIMEOUT <const> = 10 -- seconds: the balance is useful, but not needed
+
+---@class omni.Submit
+---@field client omni.Client
+---@field body string              JSON
+---@field ledger omni.Ledger|nil   nil: nothing is recorded
+---@field row integer|nil          the number of its row, once there is one
+---@field params table             what the row is made of (csrc/ledger/verbs.h, `intend`)
+---@field stop omni.Stop           lets the owner prevent further tries
+---@field key omni.Key|nil         the key of the current try
+local Submit_methods = {}
+local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
+
+local new_callback_token, open, verb_for, abandoned -- below
+
+---Submits a task, in a fiber: checks the input, uploads its files, and sends it. If the service refuses an input that names files uploaded
+---earlier, those may be gone: nothing was charged, so the files are uploaded again and the submit is sent once more.
+---@param client omni.Client
+---@param input table
+---@param opts { model?: string, callback_url?: string, about?: table, stop?: omni.Stop }  see client:submit; about: what a storyboard knows
+---  of the submit (board, scene, identity, base, take, form, estimate, budget, instead_of) and the `ledger` of its run
+---@return omni.Task|nil
+---@return omni.Error|nil
+local function submit_task(client, input, opts)
+  local upload_again = false
+  while true do
+    local token <close> = new_callback_token(client, opts.callback_url)
+    local request, task, problem
+    request, problem = submit_body.make(client, input, { model = opts.model, callback_url = token.url },
+      { upload_again = upload_again, stop = opts.stop })
+    if request then
+      local self <close>, why = open(client, request, opts, token.hash)
+      if self then task, problem = self:send(request) else problem = why end
+    end
+    token:settle(task, problem)
+    local may_be_gone = request and request.reused and problem and problem.code == "invalid_request"
+    if task or upload_again or not may_be_gone then return task, problem end
+    upload_again = true
+    client:warn(upload.GONE:format(problem.message))
+  end
 end
 
----Sends a submit.
----@param client omni.Client  or a view of it, whose `idle` is told when nothing is on its way, and whose `given_up` ends it between tries
----@param entry omni.Entry
+---Tries until there is a task or a final failure.
+---@param request omni.SubmitBody
+---@return omni.Task|nil
+---@return omni.Error|nil
+function Submit_methods:send(request)
+  local kind = self.client.durations:kind(request.model, request.input)
+  local id, failure, slot = self:try_until_settled()
+  if not id then return nil, err.public(failure) end
+  local task = tasks.new(slot.key.client, id, slot.key, kind, self.ledger, self.row)
+  slot:keep(task)
+  self.stop.sending = false
+  return task
+end
+
+---Each try takes a slot of a key. What was certainly not sent is tried again for `retry_for` seconds; what was refused for the moment
+---(429, 455) for `pause_for` seconds. A refusal that disables a key is tried with another one. Any other outcome is final.
 ---@return string|nil task_id
----@return table|nil failure   with `sent`
----@return table|nil room      of the task: to be kept
-local function send(client, entry)
-  local tries, last = calling.begin(), nil
+---@return table|nil failure
+---@return table|nil slot  the task's, to be kept
+function Submit_methods:try_until_settled()
+  local client, stop, tries, last = self.client, self.stop, retry.begin(), nil
   while true do
-    client:idle(true)
-    local room, none = client.keyring:room(entry.records)
-    if not room then return nil, last or none end
+    stop.sending = false
+    local slot, none = client.all_keys:reserve(self.ledger)
+    if not slot then return nil, last or none end
     local id, failure
     do
-      local reserved <close> = room
-      id, failure = entry:try(reserved.key, tries.since + client.pause_for - core.now())
+      local reserved <close> = slot -- released, unless it is kept
+      id, failure = self:try_once(reserved.key, tries.since + client.pause_for - core.now())
       if id then
-        reserved.kept = true -- until the caller has a task
+        reserved.kept = true -- until `send` has a task for it
         return id, nil, reserved
       end
-      if failure.code == "submit_unknown" then reserved:doubt(entry.records, entry.id) end
+      if failure.code == "submit_unknown" then reserved:keep_unknown(self.ledger, self.row) end
     end
-    if failure.given_up then return nil, last or failure end
+    stop.sending = false
+    if failure.stopped then return nil, last or failure end
     last = failure
-    client:idle(true)
-    if failure.no_room then -- another program has filled the key
-      room.key:take_up(entry.records)
+    if failure.no_slot then -- another program has used the key's slots
+      slot.key:count_rows(self.ledger)
       loop.sleep(1)
-    elseif not try_another(client, room.key, failure) and not calling.may_retry(client, tries, failure) then
+    elseif #client.all_keys > 1 and slot.key.is_unusable(failure) then
+      slot.key:disable(failure)
+    elseif not retry.may_retry(client, tries, failure, { stop = stop }) then
       return nil, failure
     end
   end
 end
 
-return { send = send }
+-- Returns the failure of a try in which nothing was sent.
+local function not_sent(code, message, stopped)
+  return nil, { code = code, message = message, retry = false, sent = "no", stopped = stopped }
+end
+
+---One try: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
+---@param key omni.Key
+---@param timeout number  seconds to wait during a pause of the key
+---@return string|nil task_id
+---@return table|nil failure  `stopped`: the owner didn't want another try; `no_slot`: the ledger says that the key has no free slot
+function Submit_methods:try_once(key, timeout)
+  local stop, params = self.stop, self.params
+  if key ~= self.key then params.balance_before = nil end -- that was another key's
+  self.key = key
+  if self.ledger and params.identity and not params.balance_before then params.balance_before = key:balance(BALANCE_TIMEOUT) end
+
+  local turn <close> = key.transport.limiter:reserve(timeout)
+  if not turn then
+    if not key.transport.http then return not_sent("closed", "the client was closed") end
+    return not_sent("rate_limited", core.format("the service asked to wait, for longer than %g seconds", self.client.pause_for))
+  end
+  if stop.requested then
+    stop.prevented = true
+    return not_sent("cancelled", "not submitted: it was stopped before that", true)
+  end
+  stop.sending = true
+
+  if not self.ledger then
+    turn:use()
+    return key.transport:submit(self.body)
+  end
+  params.account, params.in_flight = key.account, key.limit
+  local intended, problem = self:record_intent()
+  if not intended then
+    problem.retry, problem.sent = false, "no"
+    return nil, problem
+  end
+  turn:use()
+  key:own_row(self.ledger, self.row, true)
+  self.owns_row, self.answered, self.recorded = true, false, false
+  local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end)
+  self.answered = true
+  id, failure = self:record_outcome(id, failure)
+  self.owns_row = false
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on its task counts, or nothing
+  return id, failure
+end
+
+-- What `intend` and `again` check and write anew at each try.
+local CHECKED <const> = {
+  "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of",
+}
+
+---Writes the row, unless the ledger forbids the submit: one statement checks the identity, the board's budget and the key's slots.
+---@return true|nil
+---@return table|nil failure
+function Submit_methods:record_intent()
+  local verb, params = "intend", self.params
+  if self.row then
+    verb, params = "again", { id = self.row }
+    for _, name in ipairs(CHECKED) do params[name] = self.params[name] end
+  end
+  local rows, problem = self.ledger:ask(verb, params, function(late) -- the fiber was cancelled before it received the row
+    if late and late[1] then
+      self.ledger:note("refuse", { id = late[1].id, error = "cancelled", message = "given up before it was sent" })
+    end
+  end)
+  if not rows then return nil, problem end
+  if not rows[1] then return nil, self:why_forbidden() end
+  self.row = rows[1].id
+  return true
+end
+
+---Finds out why no row was written.
+---@return table failure
+function Submit_methods:why_forbidden()
+  local ledger, params = self.ledger, self.params
+  local mixed, problem = ledger:row("mixed", { play = params.play })
+  if problem then return problem end
+  if mixed then
+    return { code = "ledger_failed", hint = "choose another ledger",
+      message = ("the ledger %s holds %s submits, and this is a %s one; the two are never mixed"):format(
+        ledger.path, params.play and "real" or "sandbox", params.play and "sandbox" or "real") }
+  end
+  if params.in_flight and #(ledger:ask("flying", { account = params.account }) or {}) >= params.in_flight then
+    return { code = "rate_limited", no_slot = true, message = "another program has used the key's slots" }
+  end
+  local row = params.identity and ledger:row("by_identity", { identity = params.identity, service = params.service })
+  if row and row.id ~= self.row and row.state ~= "failed" and row.state ~= "forgotten" and row.state ~= "refused"
+    and not (row.state == "unknown" and params.instead_of and row.id <= params.instead_of) then
+    return { code = "already_submitted", task_id = row.task_id,
+      message = "not submitted: another run has submitted the same scene meanwhile" }
+  end
+  if params.budget then
+    local cost = params.estimate or 0
+    local rows, failure = ledger:ask("spent", { board = params.board })
+    if not rows then return failure end
+    for _, of_account in ipairs(rows) do cost = cost + of_account.credits + of_account.promised end
+    if cost > params.budget + 1e-9 then
+      return { code = "over_budget", hint = "raise the board's budget, or make the film cheaper",
+        message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
+    end
+  end
+  -- The reason is gone by now: for example, another program's task has ended. The submit is tried again.
+  return { code = "rate_limited", no_slot = true, message = "what prevented the submit is gone" }
+end
+
+---Writes the outcome into the row.
+---@param id string|nil
+---@param failure table|nil
+---@return string|nil task_id
+---@return table|nil failure
+function Submit_methods:record_outcome(id, failure)
+  local ledger = self.ledger
+  if self.recorded then return id, failure end -- when the client was closed
+  local verb, params = verb_for(self, id, failure)
+  self:replace_unknown(verb)
+  if id then
+    local row, problem = ledger:row(verb, params)
+    if row then return id end
+    return nil, { code = "ledger_failed", task_id = id, sent = "answered",
+      message = "the task was accepted, but its id could not be recorded: " .. (problem and problem.message or "its row is gone"),
+      hint = "keep the task id, it is nowhere else; give it to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
+  end
+  local _, problem = ledger:ask(verb, params)
+  if verb == "doubt" and not problem then
+    params.balance_after = self.key:balance(BALANCE_TIMEOUT)
+    ledger:note(verb, params)
+  end
+  return nil, failure
+end
+
+---Writes the outcome, without waiting, when the submit's own fiber can't: it was cancelled, or the client is being closed.
+---@param id string|nil
+---@param failure table|nil  both nil: nobody knows the outcome
+function Submit_methods:record_abandoned(id, failure)
+  self.recorded = true
+  local verb, params = verb_for(self, id, failure or not id and abandoned or nil)
+  if not id and not failure then params.error = "cancelled" end
+  self:replace_unknown(verb)
+  self.ledger:note(verb, params)
+  if self.key.limit and self.key.transport.http then -- the row counts like one of another program
+    loop.background(self.key.count_rows, self.key, self.ledger)
+  end
+end
+
+abandoned = { code = "submit_unknown", message = "the submit was given up on its way" }
+
+-- Returns the ledger's verb for an outcome, and its parameters.
+function verb_for(self, id, failure)
+  if id then return "accept", { id = self.row, task_id = id } end
+  local verb = failure.code == "submit_unknown" and "doubt" or "refuse"
+  return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
+end
+
+---A submit that was sent takes the place of the one with an unknown outcome that it repeats.
+---@param verb string
+function Submit_methods:replace_unknown(verb)
+  local params = self.params
+  if not params.instead_of or verb == "refuse" then return end
+  self.ledger:note("replace", { instead_of = params.instead_of, identity = params.identity, service = params.service })
+end
+
+-- Ends a submit. If its row is still its own, the fiber was cancelled, or failed, before the POST began.
+function Submit_mt:__close()
+  if not self.owns_row then return end
+  self.key:own_row(self.ledger, self.row, nil)
+  if self.answered or self.recorded then return end
+  self.ledger:note("refuse", { id = self.row, error = "cancelled", message = "given up before it was sent" })
+end
+
+-- --- how a submit begins
+
+local ABOUT <const> = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
+
+-- Makes a submit; nothing is written yet.
+function open(client, request, opts, token_hash)
+  local about = opts.about or {}
+  local ledger, problem = about.ledger, nil
+  if not ledger then ledger, problem = client:ledger() end
+  if problem then return nil, problem end
+  local params = { service = client.service, play = client.play, model = request.model, input = request.input_text, token = token_hash }
+  for _, name in ipairs(ABOUT) do params[name] = about[name] end
+  return setmetatable({ client = client, body = request.body, ledger = ledger, params = params, stop = opts.stop or {} }, Submit_mt)
+end
+
+-- The token in the callback URL, if the client has a receiver. When the fiber is cancelled, the receiver goes by the ledger.
+local Token_methods = {}
+local Token_mt = { __index = Token_methods }
+
+function new_callback_token(client, callback_url)
+  local token = setmetatable({ receiver = not callback_url and client.receiver or nil, url = callback_url }, Token_mt)
+  if token.receiver then token.url, token.hash = token.receiver:issue() end
+  return token
+end
+
+function Token_methods:settle(task, problem)
+  local receiver = self.receiver
+  self.receiver = nil
+  if receiver then receiver:submit_ended(self.hash, task, problem) end
+end
+
+function Token_mt:__close()
+  if self.receiver then self.receiver.tokens:forget(self.hash) end
+end
+
+-- --- the hook of programs that run other people's scripts
+
+local around
+
+---Sets a hook that every submit of this Lua state runs through: `hook(stop, run)` calls `run()` and returns what it returns. It lets the
+---program `omni lua` stop a script's submits without losing a task id.
+---@param hook fun(stop: omni.Stop, run: fun(): omni.Task|nil, omni.Error|nil): omni.Task|nil, omni.Error|nil
+local function set_around(hook)
+  around = hook
+end
+
+---Submits a task; see `submit_task`.
+---@param client omni.Client
+---@param input table
+---@param opts table
+---@return omni.Task|nil
+---@return omni.Error|nil
+local function submit(client, input, opts)
+  if not around then return submit_task(client, input, opts) end
+  local stop, copy = opts.stop or {}, {}
+  for name, value in pairs(opts) do copy[name] = value end
+  copy.stop = stop
+  return around(stop, function() return submit_task(client, input, copy) end)
+end
+
+return { set_around = set_around, submit = submit }

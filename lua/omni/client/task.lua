@@ -1,44 +1,45 @@
 -- SPDX-License-Identifier: MIT
--- A task: one generation job at the service. A handle that can be refreshed, awaited and saved.
+-- A task: one generation job at the service. The handle can be refreshed and awaited, and its files saved.
 
-local calling = require "omni.client.retry"
 local core = require "omni.core"
-local entry = require "omni.client.submit_record"
 local err = require "omni.error"
-local exchange = require "omni.http.exchange"
-local governor = require "omni.http.rate_limiter"
 local loop = require "omni.loop"
+local media_transfer = require "omni.client.media_transfer"
 local media_type = require "omni.file.media_type"
 local options = require "omni.options"
-local watch = require "omni.client.poller"
+local poller = require "omni.client.poller"
+local queries = require "omni.client.query"
+local rate_limiter = require "omni.http.rate_limiter"
+local retry = require "omni.client.retry"
+local task_rows = require "omni.ledger.task_rows"
 
 local await_options = { timeout = "seconds", on_status = "function" }
-local default_timeout <const> = 1800 -- seconds; tasks take from half a minute to many minutes
+local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute to many minutes
 
 ---@class omni.Task
 ---@field id string
----@field status? string         "pending", "running", "success", "failed", or a word of the service's that we don't know; lower case
+---@field status? string         "pending", "running", "success", "failed", or another word of the service; in lower case
 ---@field model? string
 ---@field created_at? integer    Unix seconds
 ---@field completed_at? integer  Unix seconds
 ---@field duration? number       seconds that the generation took
 ---@field credits? number        what it cost, once it is over
----@field reserved_credits? number  what is set aside for it until then
----@field package ledger? omni.Records    the ledger that has its row
----@field package row? integer            the row's number there
----@field package media_by? number        of a success without media: until when (monotonic seconds) it is asked again
+---@field reserved_credits? number  credits reserved for it until then
+---@field package ledger? omni.Ledger  the ledger that has its row
+---@field package row? integer    the number of that row
+---@field package media_by? number  for a success without media: monotonic seconds until which it is queried again
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
----@field raw? table             the last answer's data as it came, unknown fields too (while the task is waited for: only within
----                              on_status, and when it is over)
+---@field raw? table             the data of the last answer, with the service's own fields; while the task is awaited, only within
+---  on_status
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
--- `raw` is decoded when it is asked for: a hundred thousand waiting tasks hold texts, not tables.
+-- Decodes `raw` when it is read, so that a hundred thousand waiting tasks hold texts rather than tables.
 function Task_mt.__index(self, name)
   local method = Task_methods[name]
   if method then return method end
-  if name == "client" then -- a field of its own only while it isn't known whose the task is
+  if name == "client" then -- a field of its own only until the task's key is known
     local key = rawget(self, "key")
     return key and key.client
   end
@@ -50,8 +51,8 @@ function Task_mt.__index(self, name)
   return rawget(self, "raw")
 end
 
----Whether the task is over: "failed", or "success" with its media. A success can come a moment before its media; then it isn't over
----until these are there, or until the client's `media_wait` has passed (error "broken_result").
+---Returns whether the task is over: "failed", or "success" with its media. A success may arrive before its media; the task isn't over then
+---until they arrive, or until the client's `media_wait` seconds have passed (error "broken_result").
 ---@return boolean
 function Task_methods:done()
   return self.status == "failed" or self.status == "success" and (self.media ~= nil or self.error ~= nil)
@@ -59,67 +60,66 @@ end
 
 local known_status = { pending = true, running = true, success = true, failed = true }
 
--- In the fiber of whoever asks or waits: what on_warning raises is raised there.
-local function heeded(self)
+-- Warns in the fiber that refreshes or awaits the task, so that an error in on_warning is raised there.
+local function with_warning(self)
   if self.status and not known_status[self.status] then
-    self.client:warn(("the service gave a task the unknown status '%s'; it is taken as not final"):format(self.status))
+    self.client:warn(("the service gave a task the unknown status '%s'; omni treats it as not final"):format(self.status))
   end
   return self
 end
 
-local function give_up(self, failure)
-  failure.retry, failure.task_id = nil, self.id
-  return nil, err.new(failure)
+local function fail(self, failure)
+  return nil, err.public(failure, self.id)
 end
 
----Asks for the task's state now. What fails for the moment is tried again for the client's retry_for seconds.
+---Queries the task now. A query that fails for the moment is tried again for the client's `retry_for` seconds.
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
 function Task_methods:refresh()
   if not loop.in_fiber "task:refresh" then return loop.drive(self.refresh, self) end
   local client = self.client
-  local fine, failure = calling.persist(client, function() return watch.query(self) end)
-  if fine then return heeded(self) end
-  return give_up(self, failure)
+  local answered, failure = retry.persist(client, function() return queries.query(self) end)
+  if answered then return with_warning(self) end
+  return fail(self, failure)
 end
 
 local function closed(self)
-  return give_up(self, { code = "closed", message = "the client was closed" })
+  return fail(self, { code = "closed", message = "the client was closed" })
 end
 
 local function deadline_error(self, timeout, failure)
   return nil, err.new {
-    code = "timeout", task_id = self.id, cause = failure and err.new(err.copy(failure)), task_status = self.status,
+    code = "timeout", task_id = self.id, cause = failure and err.public(failure), task_status = self.status,
     message = core.format("the task wasn't done within %g seconds: %s%s", timeout,
-      self.status and ("the service last said '%s'"):format(self.status) or "the service has said nothing of it yet",
+      self.status and ("its last status was '%s'"):format(self.status) or "the service has given no status yet",
       failure and "; the last query failed: " .. failure.message or ""),
-    hint = ("it goes on at the service; take it up again with client:task(%q)"):format(self.id),
+    hint = ("it goes on at the service; await it again with client:task(%q):await()"):format(self.id),
   }
 end
 
--- Queries a task that was made elsewhere until one of the keys turns out to be its own. Wakes `waiter` then.
+-- Queries a task that was created elsewhere until one of the keys knows it, then wakes `waiter`.
 local function find_key(self, finding, waiter)
   local client, attempt = self.client, 0
   repeat
-    local found, failure = watch.query(self)
+    local found, failure = queries.query(self)
     if found then break end
     attempt = attempt + 1
     finding.failure = failure
-    local wait = client:pause_after(failure, attempt)
+    local wait = client:wait_before_retry(failure, attempt)
     if not wait then
       finding.useless = true
       break
     end
-    if governor.is_paced(failure) then -- the governor makes it wait, but for no longer than the client's patience
-      local left = client.keyring:paused()
+    if rate_limiter.is_pause(failure) then -- the rate limiter waits for the end of the pause, up to `pause_for` seconds
+      local left = client.all_keys:paused()
       wait = left > client.pause_for and left or 0
     end
     loop.sleep(wait)
-  until not client.http
+  until client.closed
   loop.wake(waiter)
 end
 
--- The same within a deadline. True when there is a key, else nil and what await returns.
+-- Does that until a deadline. Returns true once the key is known, else what `await` returns.
 local function await_key(self, deadline, timeout)
   local finding = {}
   local fiber <close> = loop.background(find_key, self, finding, loop.current())
@@ -128,50 +128,49 @@ local function await_key(self, deadline, timeout)
     if left <= 0 then return deadline_error(self, timeout, finding.failure) end
     loop.park(left)
   end
-  fiber:join() -- raises what on_warning has raised
+  fiber:join() -- raises an error of on_warning
   if self.key then return true end
-  if finding.useless then return give_up(self, finding.failure) end
+  if finding.useless then return fail(self, finding.failure) end
   return closed(self)
 end
 
----Waits until the task is over. Outside of omni.run this turns the loop.
----A network failure doesn't end the wait; a deadline ends only the waiting: the task goes on at the service.
+---Waits until the task is over. Outside omni.run this runs the loop meanwhile. A network failure doesn't end the wait. A timeout ends only
+---the wait: the task goes on at the service.
 ---@param opts? omni.AwaitOptions
----@return omni.Task|nil self  its status is "success" or "failed"; then see `error`
----@return omni.Error|nil      code "timeout" (`task_status`: what the service last said), or what makes asking useless (unauthorized,
----  not_found, ...); with task_id
+---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
+---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...
 function Task_methods:await(opts)
   if opts then options.check(opts, await_options, "task:await") end
   if not loop.in_fiber "task:await" then return loop.drive(self.await, self, opts) end
-  local timeout, on_status = opts and opts.timeout or default_timeout, opts and opts.on_status
-  local deadline, told = core.now() + timeout, nil
+  local timeout, on_status = opts and opts.timeout or DEFAULT_TIMEOUT, opts and opts.on_status
+  local deadline, reported = core.now() + timeout, nil
   if not self.key then
     local found, failure = await_key(self, deadline, timeout)
     if not found then return nil, failure end
   end
   while true do
-    heeded(self)
-    if on_status and self.status and self.status ~= told then
-      told = self.status
+    with_warning(self)
+    if on_status and self.status and self.status ~= reported then
+      reported = self.status
       on_status(self)
     end
     if self:done() then return self end
-    if not self.key.http then return closed(self) end -- not through `client`: that would take more of the stack of who waits
-    local woken = self.key.watch:wait(self, deadline)
+    if not self.key.transport.http then return closed(self) end -- not through `client`, which would need more stack
+    local woken = self.key.poller:wait(self, deadline)
     if not woken and not self:done() then
       -- A callback may have been lost since the last query.
-      local over = self.callback and watch.confirm(self)
-      if not over then return deadline_error(self, timeout, self.key.watch:last_failure(self)) end
+      local over = self.callback and poller.confirm(self)
+      if not over then return deadline_error(self, timeout, self.key.poller:last_failure(self)) end
     end
-    if woken and woken ~= true then return give_up(self, woken) end
+    if woken and woken ~= true then return fail(self, woken) end
   end
 end
 
--- Why there is nothing to save, or nil.
-local function save_trouble(self, index)
+-- Returns an error if the file can't be saved, else nil.
+local function why_not_saved(self, index)
   if self.error then return err.copy(self.error) end
   if not self:done() then
-    local state = self.status == "success" and "its media is not there yet" or self.status or "not asked yet"
+    local state = self.status == "success" and "its media is not there yet" or self.status or "not queried yet"
     return err.new { code = "not_done", task_id = self.id, message = ("the task is not over (%s)"):format(state),
       hint = "task:await() first" }
   end
@@ -183,12 +182,12 @@ end
 
 local save_options = { index = "count", on_progress = "function", any = "boolean", aside = "boolean" }
 
--- Looks at a file before it gets its name: a login page or an error's text is no result.
+-- Refuses a downloaded file that isn't media, such as a login page or an error message.
 local function accept_media(head, encoding)
   local what = media_type.download_trouble(head, encoding)
   return what and {
-    code = "not_media", retry = false, message = "the file is no picture, film or sound: it is " .. what,
-    hint = "fetch it again later; where the model makes files of another kind, say so with any = true",
+    code = "not_media", retry = false, message = "the file is not a picture, film or sound: it is " .. what,
+    hint = "fetch it again later; if the model makes other kinds of files, pass any = true",
   }
 end
 
@@ -196,8 +195,8 @@ local function accept_any(head)
   return head == "" and accept_media(head) or nil
 end
 
----Downloads a file of the task's result. It is on disk under its name only when it is whole, and when its first bytes may be those of a
----picture, a film or a sound: a page of HTML, XML, JSON, plain text, an archive or an empty file is an error.
+---Downloads a file of the task's result. It gets its name only when it is whole and on disk, and only if its first bytes may be those of a
+---picture, a film or a sound. HTML, XML, JSON, plain text, archives and empty files are errors.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path
@@ -208,19 +207,20 @@ function Task_methods:save(path, opts)
   opts = options.check(opts, save_options, "task:save")
   if not loop.in_fiber "task:save" then return loop.drive(self.save, self, path, opts) end
   local index = opts.index or 1
-  local trouble = save_trouble(self, index)
-  if trouble then return nil, trouble end
+  local problem = why_not_saved(self, index)
+  if problem then return nil, problem end
   local url = self.media[index]
   local given = { on_progress = opts.on_progress, aside = opts.aside, accept = opts.any and accept_any or accept_media }
-  local bytes, problem = exchange.download(self.client:courier(), url, path, given)
+  local bytes
+  bytes, problem = media_transfer.download(self.client, url, path, given)
   local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
   if stale and self:refresh() and self.media and self.media[index] ~= url then
-    bytes, problem = exchange.download(self.client:courier(), self.media[index], path, given) -- the service signed it anew
+    bytes, problem = media_transfer.download(self.client, self.media[index], path, given) -- with a new signature
   end
   if bytes then
-    local noted
-    noted, problem = entry.note_file(self.client, self, index, path)
-    if noted then return path, bytes end
+    local recorded
+    recorded, problem = task_rows.record_file(self.client, self, index, path)
+    if recorded then return path, bytes end
     return nil, problem
   end
   problem.task_id = self.id
@@ -228,18 +228,18 @@ function Task_methods:save(path, opts)
   return nil, problem
 end
 
----Makes a task handle. For omni's own modules; users have client:submit, client:task and client:query.
+---Makes a task handle. For omni's own modules.
 ---@param client omni.Client
 ---@param id string
----@param key? omni.Key     whose it is, when that is known
----@param kind? omni.Kind   of a task that was submitted just now (task_durations.lua)
----@param ledger? omni.Records
----@param row? integer      its row there
+---@param key? omni.Key     the key that created it, if that is known
+---@param kind? omni.TaskKind  for a task that was just submitted (task_durations.lua)
+---@param ledger? omni.Ledger
+---@param row? integer      the number of its row
 ---@return omni.Task
 local function new(client, id, key, kind, ledger, row)
   local self = setmetatable({
     id = id, key = key, since = core.now(), submitted = kind, ledger = ledger, row = row,
-    -- Named so that the table has its size at once.
+    -- Listed so that the table gets its final size at once.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)
   if not key then rawset(self, "client", client) end

@@ -1,43 +1,43 @@
 -- SPDX-License-Identifier: MIT
--- How long tasks took, by kind (model, length and resolution of the clip): what poll_schedule.lua plans with. A kind's past is asked of the
--- ledger once, when the first such task is submitted; what ends while this program runs is added. Without a ledger that is all.
+-- How long tasks took, by kind (model, length and resolution of the clip), for the poll schedule. The durations of a kind come from the
+-- ledger, read when its first task is submitted, and from the tasks that end while this program runs.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
-local polling = require "omni.client.poll_schedule"
+local poll_schedule = require "omni.client.poll_schedule"
 
-local longest_memory <const> = 100 -- tasks of a kind (csrc/ledger/verbs.h, `typical`, gives as many)
-local one_day <const> = 86400      -- seconds; what took longer tells nothing
+local REMEMBERED <const> = 100 -- tasks of a kind (csrc/ledger/verbs.h, `typical`, returns as many)
+local ONE_DAY <const> = 86400  -- seconds; longer durations are ignored
 
----Tasks that are alike. One table for all of them: a task has it in its field `submitted`.
----@class omni.Kind
+---A kind of tasks. All its tasks share one table, in their field `submitted`.
+---@class omni.TaskKind
 ---@field model string
 ---@field duration? number|string
 ---@field resolution? number|string
----@field seconds number[]          how long the last ones took, as a ring: `last` is where it was written last
----@field news integer              how many of them the plan doesn't know
----@field plan? omni.PollingPlan    nil: to be made anew
+---@field seconds number[]          the last durations, as a ring buffer; `last` is the index of the newest
+---@field news integer              how many durations the plan doesn't include
+---@field plan? omni.PollSchedule   nil: must be computed
 
----@class omni.History
-local History_methods = {}
-local History_mt = { __name = "omni.history", __index = History_methods }
+---@class omni.TaskDurations
+local Durations_methods = {}
+local Durations_mt = { __name = "omni.task_durations", __index = Durations_methods }
 
 local function remember(kind, took)
   local seconds = kind.seconds
-  if #seconds < longest_memory then
+  if #seconds < REMEMBERED then
     seconds[#seconds + 1] = took
   else
-    kind.last = kind.last % longest_memory + 1
+    kind.last = kind.last % REMEMBERED + 1
     seconds[kind.last] = took
   end
   kind.news = kind.news + 1
-  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not at each: a plan costs about a millisecond
+  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not every time: a plan takes about a millisecond
 end
 
--- In a fiber of its own: nobody waits for what is only good to know.
-local function ask_ledger(kind, records)
-  local rows = records:ask("typical", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
-  if not rows then return end -- whoever waits for the ledger hears of it
+-- Runs in a fiber of its own, since nobody needs to wait for it.
+local function read_ledger(kind, ledger)
+  local rows = ledger:ask("typical", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
+  if not rows then return end -- the submit itself reports a ledger that can't be read
   table.sort(rows, function(a, b) return a.id < b.id end)
   for _, row in ipairs(rows) do remember(kind, row.took) end
   kind.plan, kind.news = nil, 0
@@ -47,44 +47,44 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----The kind of a task with this input; its past is asked of the client's ledger when it is the first one.
+---Returns the kind of a task with this input, and starts to read its durations if it is the first one.
 ---@param model string
 ---@param input table  checked
----@return omni.Kind
-function History_methods:kind(model, input)
+---@return omni.TaskKind
+function Durations_methods:kind(model, input)
   local duration, resolution = simple(input.duration), simple(input.resolution)
   local name = ("%s\0%s\0%s"):format(model, duration, resolution)
   local kind = self.kinds[name]
   if not kind then
     kind = { model = model, duration = duration, resolution = resolution, seconds = {}, last = 0, news = 0, plan = nil }
     self.kinds[name] = kind
-    if self.client.records then loop.background(ask_ledger, kind, self.client.records) end
+    if self.client.own_ledger then loop.background(read_ledger, kind, self.client.own_ledger) end
   end
   return kind
 end
 
----When tasks like this one are asked for. One that was taken up by its id is of no kind: the service tells too little of it.
+---Returns the poll schedule for a task. A task that is only known by its id has no kind, since the service says too little about it.
 ---@param task omni.Task
----@return omni.PollingPlan
-function History_methods:plan(task)
+---@return omni.PollSchedule
+function Durations_methods:plan(task)
   local kind = task.submitted or self.unknown
-  if not kind.plan then kind.plan = polling.plan(kind.seconds, self.client.poll_min, self.client.poll_max) end
+  if not kind.plan then kind.plan = poll_schedule.plan(kind.seconds, self.client.poll_min, self.client.poll_max) end
   return kind.plan
 end
 
----Learns from a task of ours that has ended well: the service says from when to when it lasted, or how long it generated.
+---Learns the duration of a successful task of ours.
 ---@param task omni.Task
-function History_methods:note(task) -- luacheck: ignore self
+function Durations_methods:learn(task) -- luacheck: ignore self
   local kind = task.submitted
   if not kind or task.status ~= "success" then return end
   local took = task.completed_at and task.created_at and task.completed_at - task.created_at or task.duration
-  if took and took >= 0 and took <= one_day then remember(kind, math.min(took, core.now() - task.since)) end
+  if took and took >= 0 and took <= ONE_DAY then remember(kind, math.min(took, core.now() - task.since)) end
 end
 
 ---@param client omni.Client
----@return omni.History
+---@return omni.TaskDurations
 local function new(client)
-  return setmetatable({ client = client, kinds = {}, unknown = { seconds = {} } }, History_mt)
+  return setmetatable({ client = client, kinds = {}, unknown = { seconds = {} } }, Durations_mt)
 end
 
 return { new = new }

@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- A local file brought to where the service can fetch it: the service names a place, and the file is PUT there without the key.
--- Nothing of it costs credits, and all of it may be repeated.
+-- Uploads a local file so that the service can fetch it: the service gives a presigned URL, and the file is PUT there without the key.
+-- Uploads cost no credits and may be repeated.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 local err = require "omni.error"
-local exchange = require "omni.http.exchange"
 local loop = require "omni.loop"
+local media_transfer = require "omni.client.media_transfer"
 local media_type = require "omni.file.media_type"
 local percent = require "omni.http.percent_encoding"
 
-local days <const> = 7 * 86400 -- seconds for which an upload is taken to be there; the service doesn't say
-local place_path <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
-local most_refused <const> = 3 -- places in a row at which the file is refused, before it is given up
+local LASTS <const> = 7 * 86400 -- seconds during which we assume that an upload exists; the service doesn't say
+local PLACE_PATH <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
+local MAX_REFUSED <const> = 3 -- presigned URLs that may refuse the file in a row
 
 local function shown(path)
   return (core.clean(path, 200))
@@ -22,7 +22,7 @@ local function wrong(code, path, message, hint)
   return nil, err.new { code = code, field = "path", message = shown(path) .. ": " .. message, hint = hint }
 end
 
--- What the system says of a path, without the path.
+-- Returns the system's message without the path in front of it.
 local function reason(path, why)
   return (core.clean(why:sub(1, #path + 2) == path .. ": " and why:sub(#path + 3) or why, 200))
 end
@@ -37,7 +37,7 @@ local function first_bytes(path)
   return bytes, why
 end
 
--- The ending that the service is told: the file's own where it goes with the kind, which the bytes may have contradicted.
+-- Returns the file name's ending for the service: the file's own if it fits the kind that its bytes show.
 local function ending_for(path, kind)
   local own = media_type.ending(path)
   if not kind then return own and #own <= 10 and own or ".bin" end
@@ -47,11 +47,11 @@ local function ending_for(path, kind)
   return kind.endings[1]
 end
 
----Whether a file can be uploaded: a regular file that isn't empty, and is media by its first bytes. Asks nothing of the service.
+---Checks whether a file can be uploaded: it must be a regular file, not empty, and media by its first bytes. Sends nothing.
 ---@param path string
----@param content_type? string  what the user says it is; then its bytes don't matter
+---@param content_type? string  given by the user; then the bytes don't matter
 ---@return true|nil
----@return omni.Error|omni.MediaType|nil  what is wrong with it (codes io, invalid_input); else its kind, if its bytes tell
+---@return omni.Error|omni.MediaType|nil  the error (codes io, invalid_input), or the kind that the bytes show
 local function check(path, content_type)
   local info, why = core.stat(path)
   if not info then return wrong("io", path, "can't be read: " .. reason(path, why)) end
@@ -64,14 +64,14 @@ local function check(path, content_type)
   if not bytes then return wrong("io", path, "can't be read: " .. (why and reason(path, why) or "it is empty by now")) end
   local kind, other = media_type.of(bytes, path)
   if not kind and not content_type then
-    local message = other and "is " .. other or "is no kind of picture, film or sound that its first bytes tell"
+    local message = other and "is " .. other or "doesn't begin like any known picture, film or sound"
     return wrong("invalid_input", path, message .. "; these can be uploaded: " .. media_type.all,
-      "convert it, or say what it is with the option content_type")
+      "convert it, or give the option content_type")
   end
   return true, kind
 end
 
--- What it is, looked at before anything is asked of the service: { path, type, ending, bytes, sha256, stamp }; or nil, err.
+-- Examines the file before the service is asked for anything. Returns { path, type, ending, bytes, sha256, stamp }, or nil and an error.
 local function look(path, content_type)
   local fine, kind = check(path, content_type)
   if not fine then return nil, kind end
@@ -86,7 +86,7 @@ local function look(path, content_type)
   }
 end
 
--- Whether the file is still the one that was looked at. Its stamp also changes with its mode and its links: then its bytes tell.
+-- Returns whether the file hasn't changed since. Its stamp also changes with its mode and its links; then its bytes decide.
 local function is_same(file)
   local now = core.stat(file.path)
   if now and now.stamp == file.stamp then return true end
@@ -94,10 +94,10 @@ local function is_same(file)
   return again ~= nil and again.sha256 == file.sha256
 end
 
--- --- the place
+-- --- the presigned URL
 
--- Why a place can't be used, or nil.
-local function trouble(place)
+-- Returns what is wrong with the service's answer, or nil.
+local function what_is_wrong(place)
   if type(place) ~= "table" then return "no place for the file" end
   for _, name in ipairs { "presigned_url", "file_url" } do
     local normal, why = core.normalize_url(place[name])
@@ -107,25 +107,25 @@ local function trouble(place)
 end
 
 local function ask_place(client, file)
-  local key, none = client.keyring:any()
+  local key, none = client.all_keys:any()
   if not key then return nil, none end
-  local path = place_path:format(percent.encode(file.type), percent.encode(file.ending))
-  local place, failure = exchange.perform(key, nil, nil, "call", "GET", path)
+  local path = PLACE_PATH:format(percent.encode(file.type), percent.encode(file.ending))
+  local place, failure = key.transport:perform(nil, nil, "call", "GET", path)
   if failure then return nil, failure end
   file.account = key.account
-  local why = trouble(place)
+  local why = what_is_wrong(place)
   if why then return nil, { code = "bad_answer", retry = false, message = "the service gave " .. why } end
   return place
 end
 
--- --- the way
+-- --- the upload
 
--- One try, at a place of its own: one that broke may have used up, or outlived, the place before.
+-- Tries once, with a new presigned URL: a failed try may have used up the last one, and it may have expired.
 local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
   local bytes
-  bytes, failure = exchange.upload(client:courier(), place.presigned_url, file.path, file.type, on_progress)
+  bytes, failure = media_transfer.upload(client, place.presigned_url, file.path, file.type, on_progress)
   if not bytes then return nil, failure end
   if bytes ~= file.bytes or not is_same(file) then
     return nil, { code = "file_changed", retry = false, message = "the file changed while it was uploaded" }
@@ -133,26 +133,26 @@ local function try(client, file, on_progress)
   return place.file_url
 end
 
--- --- what is there already
+-- --- earlier uploads
 
--- Where these bytes were brought before, as far as is known, and how many seconds ago.
+-- Returns the URL of an earlier upload of the same bytes, and its age in seconds.
 local function known(client, file)
   local here = client.uploads[file.sha256]
-  if here and os.time() - here.at < days then return here.url, os.time() - here.at end
-  local records = client:ledger()
-  for _, key in ipairs(records and client.keyring or {}) do
-    local row = records:row("upload", { account = key.account, sha256 = file.sha256 })
-    if row and os.time() - row.at < days then return row.url, os.time() - row.at end
+  if here and os.time() - here.at < LASTS then return here.url, os.time() - here.at end
+  local ledger = client:ledger()
+  for _, key in ipairs(ledger and client.all_keys or {}) do
+    local row = ledger:row("upload", { account = key.account, sha256 = file.sha256 })
+    if row and os.time() - row.at < LASTS then return row.url, os.time() - row.at end
   end
 end
 
 local function remember(client, file, url)
   client.uploads[file.sha256] = { url = url, at = os.time() }
-  local records = client:ledger()
-  if records then records:note("remember_upload", { account = file.account, sha256 = file.sha256, url = url }) end
+  local ledger = client:ledger()
+  if ledger then ledger:note("remember_upload", { account = file.account, sha256 = file.sha256, url = url }) end
 end
 
--- Who uploads these bytes just now; others wait until that is done, and look again.
+-- An upload under way. Other fibers with the same bytes wait for it, and then look for its URL.
 local Busy_mt = {
   __close = function(busy)
     busy.client.uploading[busy.sha256] = nil
@@ -172,9 +172,8 @@ local function alone(client, file)
   return busy
 end
 
--- Tried again like any call that may be, but of `retry_for` only those seconds count in which nothing goes. A place that is refused is
--- asked for anew.
-local function bring(client, file, on_progress)
+-- Retries like any other call, except that only the seconds in which no byte was sent count against `retry_for`.
+local function upload_with_retries(client, file, on_progress)
   local attempt, refused, idle = 0, 0, 0
   while true do
     local gone, since = 0, core.now()
@@ -186,12 +185,11 @@ local function bring(client, file, on_progress)
     attempt = attempt + 1
     refused = failure.code == "upload_expired" and refused + 1 or 0
     idle = idle + core.now() - since
-    local wait = refused < most_refused and client:pause_after(failure, attempt)
+    local wait = refused < MAX_REFUSED and client:wait_before_retry(failure, attempt)
     if not wait or idle + wait > client.retry_for then
-      failure.retry, failure.offset, failure.total = nil, nil, nil
       failure.message = ("the upload of %s failed: %s"):format(shown(file.path), failure.message)
       if failure.code == "file_changed" or failure.code == "io" then failure.field = "path" end
-      return nil, err.new(failure)
+      return nil, err.public(failure)
     end
     loop.sleep(wait)
     idle = idle + wait
@@ -201,10 +199,9 @@ end
 ---Uploads a file, unless its content was uploaded before. In a fiber.
 ---@param client omni.Client
 ---@param path string
----@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  content_type: instead of what
----  the file looks like (such an upload isn't remembered); on_progress: begins again with each try; again: though it was before
+---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  as for client:upload; an
+---  upload with a content_type isn't reused
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean, age?: number }|nil
----  age: seconds since it was uploaded, of one that is reused
 ---@return omni.Error|nil
 local function send(client, path, opts)
   local file, problem = look(path, opts.content_type)
@@ -216,14 +213,14 @@ local function send(client, path, opts)
   local url, age
   if not opts.again and not opts.content_type then url, age = known(client, file) end
   if url then return sent(url, age) end
-  url, problem = bring(client, file, opts.on_progress)
+  url, problem = upload_with_retries(client, file, opts.on_progress)
   if not url then return nil, problem end
   if not opts.content_type then remember(client, file, url) end
   return sent(url)
 end
 
----Said when a submit is made again with its files uploaded anew.
-local GONE <const> = "the service refused a submit that names files which were uploaded before (%s); nothing was charged, the files are"
-  .. " uploaded again, and it is sent once more"
+---The warning when a submit is sent once more with its files uploaded again; %s: the service's message.
+local GONE <const> = "the service refused a submit that names files uploaded earlier (%s); nothing was charged; omni uploads the files"
+  .. " again and submits once more"
 
 return { GONE = GONE, check = check, send = send }

@@ -1,134 +1,114 @@
 -- SPDX-License-Identifier: MIT
--- Pacing: decides when one key's next request may begin. All that wants to be sent stands in one line, first come, first served, until
--- there is a connection, the service wants to hear of us (429, 455), and the key's own rate allows it.
+-- The rate limiter of one API key: decides when each request may begin. Requests wait in one queue, first come, first served, until a
+-- connection is free, no pause that the service asked for (429, 455) is on, and the key's own rate allows another request.
 
+local backoff = require "omni.http.backoff"
 local core = require "omni.core"
 local loop = require "omni.loop"
-local polling = require "omni.client.poll_schedule"
+local wait_queue = require "omni.loop.wait_queue"
 
-local paced <const> = { rate_limited = 1, maintenance = 10 } -- failures that concern all of a key's traffic → how much longer it waits
+-- Failures that pause all of a key's requests, and how many times longer than usual.
+local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
----Whether a failure asks for a pause of all of the key's traffic.
+---Returns whether a failure pauses all of the key's requests.
 ---@param failure table
 ---@return boolean
-local function is_paced(failure)
-  return paced[failure.code] ~= nil
+local function is_pause(failure)
+  return PAUSES[failure.code] ~= nil
 end
 
----@class omni.Governor
----@field http table|nil        the C client; nil: closed
----@field connections integer   requests at the same time
----@field interval number|nil   seconds between the beginnings of two requests
+---@class omni.RateLimiter
+---@field http table|nil        the C client; nil after closing
+---@field connections integer   how many requests may run at once
+---@field interval number|nil   seconds between the starts of two requests; nil: no limit
 ---@field least number          seconds: the first pause
----@field most number           seconds: the longest pause of our own
----@field held integer          places promised to requests that have not begun
----@field pauses integer        how many there were
----@field opens_at number|nil   monotonic seconds: until then nothing is sent
----@field passed integer        requests that got through since the last pause was over
----@field strikes integer       pauses since something got through
----@field allowance integer|nil how many more may begin before one is answered; nil: any number
----@field sent integer          requests that began since the last pause was over
----@field ceiling integer       how many may begin after a pause
----@field probing boolean       nothing got through before the pause: one request looks whether anything does
-local Governor_methods = {}
-local Governor_mt = { __name = "omni.governor", __index = Governor_methods }
+---@field most number           seconds: the longest pause that the service didn't ask for
+---@field reserved integer      turns given to requests that haven't started yet
+---@field pauses integer        how many pauses there were
+---@field paused_until number|nil  monotonic seconds
+---@field strikes integer       pauses since the last success
+---@field allowance integer|nil how many more requests may start before one is answered; nil: any number
+---@field window integer        how many requests may start right after a pause
+---@field started integer       requests started since the last pause ended
+---@field succeeded integer     requests answered since then
+---@field probing boolean       no request succeeded before the pause, so a single one goes first
+---@field queue omni.WaitQueue
+local Limiter_methods = {}
+local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
--- After a pause at most twice as many go out as got through before it: so a limit is found, and no more than half of all requests are
--- refused on the way. Where fewer were sent than might have been, what got through says nothing of a limit.
-local function reopen(self)
-  self.opens_at = nil
-  if self.sent >= self.ceiling then self.ceiling = math.max(1, 2 * self.passed) end
-  self.probing = self.passed == 0
-  self.allowance = self.probing and 1 or self.ceiling
-  self.sent, self.passed = 0, 0
+-- Ends a pause. At most twice as many requests start as succeeded before it: that finds the service's limit while at most half of all
+-- requests are refused. If fewer were started than the window allows, their number says nothing about a limit, and the window stays.
+local function end_pause(self)
+  self.paused_until = nil
+  if self.started >= self.window then self.window = math.max(1, 2 * self.succeeded) end
+  self.probing = self.succeeded == 0
+  self.allowance = self.probing and 1 or self.window
+  self.started, self.succeeded = 0, 0
 end
 
--- Seconds until the next request may begin; math.huge when that depends on another one.
-local function wait_of(self)
-  if self.opens_at then
-    local left = self.opens_at - core.now()
+-- Returns the seconds until the next request may start, or math.huge if another request has to end first.
+local function time_until_turn(self)
+  if self.paused_until then
+    local left = self.paused_until - core.now()
     if left > 0 then return left end
-    reopen(self)
+    end_pause(self)
   end
-  if self.http:running() + self.held >= self.connections or self.allowance and self.allowance <= 0 then return math.huge end
+  if self.http:running() + self.reserved >= self.connections or self.allowance and self.allowance <= 0 then return math.huge end
   if self.interval then return math.max(0, self.next_at - core.now()) end
   return 0
 end
 
--- A request begins.
-local function take(self)
-  self.sent = self.sent + 1
+local function take_turn(self)
+  self.started = self.started + 1
   if self.allowance then self.allowance = self.allowance - 1 end
   if self.interval then self.next_at = math.max(self.next_at, core.now()) + self.interval end
 end
 
--- How many of the first in line may find that it is their turn; at least the first, which watches the clock for all.
-local function turns(self)
-  if self.opens_at or self.interval or not self.http then return 1 end
-  return math.max(1, math.min(self.connections - self.http:running() - self.held, self.allowance or math.huge))
+-- Returns how many waiting requests to wake: at least the first, which watches the clock for all of them.
+local function turns_available(self)
+  if self.paused_until or self.interval or not self.http then return 1 end
+  return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
 end
 
----Lets the first in line look whether it is their turn: all that there is room for together, as the first refusal ends it for the others.
----To be called whenever that may be so.
-function Governor_methods:advance()
-  local line = self.line
-  while line.first <= line.last and not line[line.first].fiber do -- those who left
-    line[line.first] = nil
-    line.first = line.first + 1
-  end
-  if line.first > line.last then return end
-  for i = line.first, math.min(line.last, line.first + turns(self) - 1) do
-    if line[i].fiber then loop.wake(line[i].fiber, true) end
-  end
+---Wakes the requests that may start now. To be called whenever one may have become able to.
+function Limiter_methods:advance()
+  self.queue:wake_first(turns_available(self))
 end
 
----Whether nobody stands in line.
-function Governor_methods:is_idle()
-  return self.line.first > self.line.last
+---Returns whether no request waits.
+---@return boolean
+function Limiter_methods:is_idle()
+  return self.queue:is_empty()
 end
 
-local Place_mt = {
-  __close = function(place)
-    place.fiber = nil
-    place.governor:advance()
-  end,
-}
-
--- A place in line, by its number: mostly at the end; who was refused stands where it stood.
-local function join(self, number)
-  local line = self.line
-  local place = setmetatable({ fiber = loop.current(), governor = self, number = number }, Place_mt)
-  local at = line.last + 1
-  line.last = at
-  while at > line.first and line[at - 1].number > number do
-    line[at] = line[at - 1]
-    at = at - 1
-  end
-  line[at] = place
-  return place
-end
-
----Parks the fiber until its request may begin. Each call is followed by a request, or by `leave`.
----@param timeout? number   seconds
----@param patience? number  seconds after which a pause isn't sat out; other waits are
----@return boolean          false: the time is over, or the key closed
-function Governor_methods:enter(timeout, patience)
-  if not self.http then return false end
-  local number = self.numbers[loop.current()]
+-- A request that the service refuses keeps its number, and so its place in the queue, for its next try.
+local function number_of(self)
+  local fiber = loop.current()
+  local number = self.numbers[fiber]
   if not number then
-    number = self.number + 1
-    self.number, self.numbers[loop.current()] = number, number
+    number = self.last_number + 1
+    self.last_number, self.numbers[fiber] = number, number
   end
-  if self:is_idle() and wait_of(self) == 0 then
-    take(self)
+  return number
+end
+
+---Waits until the fiber's request may start. After true, the caller starts the request or calls `leave`.
+---@param timeout? number    seconds to wait in all
+---@param max_pause? number  seconds to wait during a pause; other waits don't count
+---@return boolean           false: a limit was reached, or the key was closed
+function Limiter_methods:enter(timeout, max_pause)
+  if not self.http then return false end
+  local number = number_of(self)
+  if self:is_idle() and time_until_turn(self) == 0 then
+    take_turn(self)
     return true
   end
-  local line, deadline, limit = self.line, timeout and core.now() + timeout, patience and core.now() + patience
-  local place <close> = join(self, number)
+  local deadline, pause_deadline = timeout and core.now() + timeout, max_pause and core.now() + max_pause
+  local place <close> = self.queue:join(number)
   while true do
     local wait = math.huge
-    if line[line.first] == place then
-      wait = wait_of(self)
+    if self.queue:is_first(place) then
+      wait = time_until_turn(self)
       if wait == 0 then break end
     end
     if deadline then
@@ -136,104 +116,101 @@ function Governor_methods:enter(timeout, patience)
       if left <= 0 then return false end
       wait = math.min(wait, left)
     end
-    if limit then
-      local left = limit - core.now()
+    if pause_deadline then
+      local left = pause_deadline - core.now()
       if left <= 0 and self:paused() > 0 then return false end
       if left > 0 then wait = math.min(wait, left) end
     end
     if wait == math.huge then loop.park() else loop.park(wait) end
     if not self.http then return false end
   end
-  take(self)
+  take_turn(self)
   return true
 end
 
----A request is over, or was given up: there may be room for the next.
-function Governor_methods:leave()
+---Reports that a request has ended or will not start.
+function Limiter_methods:leave()
   if self.allowance then
     self.allowance = self.allowance + 2
-    if self.allowance > 2 * self.connections then self.allowance, self.ceiling = nil, self.connections end
+    if self.allowance > 2 * self.connections then self.allowance, self.window = nil, self.connections end
   end
   if self.http and not self:is_idle() then self:advance() end
 end
 
-Governor_mt.__close = Governor_methods.leave -- of a request that runs in a block
+Limiter_mt.__close = Limiter_methods.leave -- for a request that runs within a block
 
-local Hold_methods = {}
-local Hold_mt = { __name = "omni.hold", __index = Hold_methods }
+local Turn_methods = {}
+local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
----As `enter`, for a request that isn't ready yet: its place stays its own until it begins, or the hold is closed.
----@param patience? number
----@return table|nil hold
-function Governor_methods:hold(patience)
-  if not self:enter(nil, patience) then return nil end
-  self.held = self.held + 1
-  return setmetatable({ governor = self }, Hold_mt)
+---Waits like `enter`, for a request that still needs preparation: its turn is kept until it starts, or until the turn is closed.
+---@param max_pause? number
+---@return table|nil turn
+function Limiter_methods:reserve(max_pause)
+  if not self:enter(nil, max_pause) then return nil end
+  self.reserved = self.reserved + 1
+  return setmetatable({ limiter = self }, Turn_mt)
 end
 
----The request begins now.
-function Hold_methods:use()
+---The request starts now.
+function Turn_methods:use()
   self.used = true
-  self.governor.held = self.governor.held - 1
+  self.limiter.reserved = self.limiter.reserved - 1
 end
 
-function Hold_mt:__close()
+function Turn_mt:__close()
   if self.used then return end
   self:use()
-  self.governor:leave()
+  self.limiter:leave()
 end
 
----Learns from an answer. A refusal pauses the traffic once, however many requests were on their way when it began; who was refused keeps
----its place in line.
+---Adapts to a request's outcome. A refusal pauses the key's requests once, however many were running when the pause began.
 ---@param failure table|nil
----@param pauses integer     `self.pauses` when the request began
-function Governor_methods:heed(failure, pauses)
-  local longer = failure and paced[failure.code]
-  if not longer then
+---@param pauses integer  `self.pauses` when the request started
+function Limiter_methods:learn(failure, pauses)
+  local factor = failure and PAUSES[failure.code]
+  if not factor then
     self.numbers[loop.current()] = nil
     if failure then return end
-    self.passed, self.strikes = self.passed + 1, 0
+    self.succeeded, self.strikes = self.succeeded + 1, 0
     if self.probing then
       self.probing = false
-      if self.allowance then self.allowance = self.allowance + self.ceiling end
+      if self.allowance then self.allowance = self.allowance + self.window end
     end
     return
   end
-  local asked = failure.retry_after
-  if pauses ~= self.pauses then -- it was on its way before the pause
-    if self.opens_at and asked then self.opens_at = math.max(self.opens_at, core.now() + asked) end
+  local retry_after = failure.retry_after
+  if pauses ~= self.pauses then -- the request started before the current pause
+    if self.paused_until and retry_after then self.paused_until = math.max(self.paused_until, core.now() + retry_after) end
     return
   end
   self.strikes, self.pauses, self.allowance = self.strikes + 1, self.pauses + 1, nil
-  self.opens_at = core.now() + polling.next_try(self.strikes, asked, self.least * longer, self.most * longer, math.random())
+  self.paused_until = core.now()
+    + backoff.wait_before_retry(self.strikes, retry_after, self.least * factor, self.most * factor, math.random())
 end
 
----Seconds until traffic goes on, 0 when it isn't paused.
+---Returns the seconds until the current pause ends; 0 without one.
 ---@return number
-function Governor_methods:paused()
-  return self.opens_at and math.max(0, self.opens_at - core.now()) or 0
+function Limiter_methods:paused()
+  return self.paused_until and math.max(0, self.paused_until - core.now()) or 0
 end
 
----Nothing is sent any more: who stands in line is told.
-function Governor_methods:close()
+---Starts no further request: every waiting fiber's `enter` returns false.
+function Limiter_methods:close()
   self.http = nil
-  local line = self.line
-  for i = line.first, line.last do
-    if line[i].fiber then loop.wake(line[i].fiber, true) end
-  end
+  self.queue:wake_first(math.huge)
 end
 
 ---@param http table  the C client
----@param settings { connections: integer, least?: number, most?: number, rate?: number }  least, most: seconds of a pause (1, 60);
----  rate: requests a second
----@return omni.Governor
+---@param settings { connections: integer, least?: number, most?: number, rate?: number }  least, most: seconds of the first and of the
+---  longest pause (1, 60); rate: requests a second
+---@return omni.RateLimiter
 local function new(http, settings)
   return setmetatable({
     http = http, connections = settings.connections, least = settings.least or 1, most = settings.most or 60,
-    interval = settings.rate and 1 / settings.rate or nil, next_at = 0, held = 0, pauses = 0, passed = 0, strikes = 0,
-    opens_at = nil, allowance = nil, sent = 0, ceiling = settings.connections, probing = false, number = 0, line = { first = 1, last = 0 },
-    numbers = setmetatable({}, { __mode = "k" }), -- of fibers whose request is under way, or was refused for the moment
-  }, Governor_mt)
+    interval = settings.rate and 1 / settings.rate or nil, next_at = 0, reserved = 0, pauses = 0, paused_until = nil, strikes = 0,
+    allowance = nil, window = settings.connections, started = 0, succeeded = 0, probing = false, queue = wait_queue.new(),
+    last_number = 0, numbers = setmetatable({}, { __mode = "k" }), -- fiber → number
+  }, Limiter_mt)
 end
 
-return { is_paced = is_paced, new = new }
+return { is_pause = is_pause, new = new }

@@ -4,7 +4,6 @@
 local asset = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
-local exchange = require "omni.http.exchange"
 local input_rules = require "omni.models.input_rules"
 local loop = require "omni.loop"
 local percent = require "omni.http.percent_encoding"
@@ -132,9 +131,9 @@ end
 
 -- One try that takes no longer than `patience`: a submit waits for it.
 local function ask(client, where)
-  local key, none = client.keyring:any()
+  local key, none = client.all_keys:any()
   if not key then return nil, none end
-  return exchange.perform(key, nil, patience, "call", "GET", where)
+  return key.transport:perform(nil, patience, "call", "GET", where)
 end
 
 -- What the model's input must fit: its schema, and the fields that are required beside it.

@@ -32,6 +32,7 @@
 ---@field schemas? boolean           whether inputs are checked against the schema that the service publishes; `false`: only against
 ---  omni's own rules (default true)
 ---@field on_warning? fun(text: string)  called once for each thing that is unusual but no error
+---@field on_retry? fun(err: omni.Error, seconds: number)  called before each retry, with the seconds until then
 
 ---@class omni.KeyOptions
 ---@field key string           the API key
@@ -44,6 +45,7 @@
 
 ---@class omni.EstimateOptions
 ---@field model? string         (default "google/gemini-omni")
+---@field on_retry? fun(err: omni.Error, seconds: number)  called before each retry of this call
 
 ---@class omni.Estimate
 ---@field credits number        what the submit would cost
@@ -80,10 +82,10 @@
 
 ---@class omni.KeyState
 ---@field key string            the key's fingerprint
----@field in_flight? integer    the key's limit
----@field flying integer        tasks and submits in flight
----@field paused number         seconds until its traffic continues
----@field aside? string         the error code for which omni doesn't use it
+---@field limit? integer        the most tasks in flight
+---@field in_flight integer     tasks and submits in flight now
+---@field paused number         seconds until its requests continue
+---@field disabled? string      the error code because of which omni doesn't use it
 
 ---@class omni.ModelsOptions
 ---@field modality? string      such as "video"
@@ -105,7 +107,7 @@
 ---@field on_event? fun(event: omni.CallbackEvent)  called for each request, and for each confirmed task
 
 ---@class omni.CallbackEvent
----@field event string          `taken`, `wrong_token`, `wrong_method`, `too_large`, `not_a_task`, `wrong_task`, `unavailable`; then
+---@field event string          `accepted`, `wrong_token`, `wrong_method`, `too_large`, `not_a_task`, `wrong_task`, `unavailable`; then
 ---  `confirmed`, or `settled` if the callback named the task of a submit with an unknown outcome
 ---@field status? integer       the HTTP status that the receiver returned
 ---@field task_id? string

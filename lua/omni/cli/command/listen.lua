@@ -9,14 +9,14 @@ local command = { summary = "Take the service's callbacks until Ctrl-C; settle w
 
 function command.define(parser)
   common.add_receiver_options(parser, "127.0.0.1:8787")
-  parser:option("--forward-to", "Hand on what was taken over: POST it to this URL."):argname("URL")
+  parser:option("--forward-to", "POST each accepted callback to this URL, too."):argname("URL")
   common.add_ledger_option(parser)
   parser:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
   parser:flag("--json", "One line of JSON an event.")
 end
 
 -- Words for people; what isn't among them is refused.
-local said = { taken = "taken over", confirmed = "confirmed", settled = "settled a lost answer", forwarded = "handed on" }
+local said = { accepted = "accepted", confirmed = "confirmed", settled = "settled a lost answer", forwarded = "handed on" }
 
 local function line_of(event)
   local text = require "omni.cli.view.text"
@@ -62,7 +62,7 @@ local function listen(given, client)
     local body = event.body
     event.body = nil -- is nobody's to see here
     write(event)
-    if sender and event.event == "taken" then
+    if sender and event.event == "accepted" then
       loop.background(forward, sender, given, write, { task_id = event.task_id, body = body })
     end
   end)

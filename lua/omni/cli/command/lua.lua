@@ -69,7 +69,7 @@ function command.run(given, arguments)
   allow_run(_G.omni)
 
   local in_flight, loop = require "omni.cli.script_tasks", require "omni.loop"
-  in_flight.watch_all(_G.omni)
+  in_flight.watch_all()
   local code, failure = common.in_loop(function(on_interrupt)
     on_interrupt(function(leave)
       loop.background(function()

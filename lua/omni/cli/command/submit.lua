@@ -66,24 +66,21 @@ end
 
 -- Submits, and hears the submit out when it is interrupted meanwhile. The task's id is the first thing on stdout.
 local function submit(called, model, wanted, estimate, on_interrupt)
-  local sendings, given = require "omni.storyboard.run.stoppable_submit", called.given
-  local stopped = false
-  local sending = { is_stopped = function() return stopped end }
+  local stop = {}
   on_interrupt(function(leave)
-    stopped = true
-    if not sendings.on_its_way(sending) then leave() end
+    stop.requested = true
+    if not stop.sending then leave() end
   end)
   called.line:draw("submitting ...")
-  local client = called.client
-  local task, problem = sendings.submit(sending, client.submit, client, wanted,
-    { model = model, callback_url = given.callback_url, about = { estimate = estimate } })
+  local task, problem = called.client:submit(wanted,
+    { model = model, callback_url = called.given.callback_url, about = { estimate = estimate }, stop = stop })
   on_interrupt(function(leave) leave() end)
   if task then
     called:event("submitted", { task_id = task.id, model = model, estimate = estimate })
     called:print { task.id }
     if require("omni.host").output_failed() then called:say("submitted, and charged: task " .. task.id) end -- it must stand somewhere
   end
-  return task, problem, stopped
+  return task, problem, stop.requested
 end
 
 -- Everything up to the task; or nil and the exit code, which is nil, too, when it was interrupted.

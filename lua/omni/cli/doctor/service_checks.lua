@@ -62,7 +62,7 @@ end
 -- What the service says to a key; to none of one's own it should say that it refuses it, if anything.
 local function judge(key, probe, say)
   local failure, own = probe.failure, key.fingerprint ~= nil
-  local refused = failure and require("omni.error").refuses_key(failure)
+  local refused = failure and require("omni.error").rejects_key(failure)
   if not own and (not failure or refused) then return nil end
   if not failure then
     if probe.balance > 0 then return say("ok", ("key %s is accepted: %s"):format(key.fingerprint, text.credits(probe.balance))) end
@@ -102,7 +102,7 @@ end
 function service.network(found, say)
   local client <close> = open_client(found)
   if not client then return end -- which the next check tells
-  local network = client.http:network()
+  local network = client.all_keys[1].transport.http:network()
   local proxy = "no proxy"
   if network.proxy_used then
     proxy = ("through the proxy %s (%s)"):format(network.proxy, network.proxy_from)

@@ -17,7 +17,7 @@ end
 
 -- Finds out how long such tasks took, in seconds: the median of at least three that the ledger knows.
 local function learn(client, one)
-  local there = client.records or client.ledger_path and core.stat(client.ledger_path)
+  local there = client:existing_ledger()
   local records = there and client:ledger()
   local raw = one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input

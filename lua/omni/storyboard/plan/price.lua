@@ -13,15 +13,8 @@ local unavailable = { unauthorized = true, key_disabled = true, network = true, 
 ---at all).
 ---@param plan omni.Plan
 ---@param client omni.Client
----@param on_retry? fun(failure: table)  told of each try that failed and is made again
+---@param on_retry? fun(err: omni.Error, seconds: number)  called before each retry
 local function price(plan, client, on_retry)
-  local asking = setmetatable({
-    pause_after = function(_, failure, attempt)
-      local wait = client:pause_after(failure, attempt)
-      if wait and on_retry then on_retry(failure) end
-      return wait
-    end,
-  }, { __index = client })
   local paid = {}
   for _, scene in ipairs(plan.scenes) do
     if scene.pays then paid[#paid + 1] = scene end
@@ -29,9 +22,9 @@ local function price(plan, client, on_retry)
   pool.each(#paid, at_once, function(i)
     local scene = paid[i]
     local declared = plan.board.scenes[scene.index]
-    local estimate, problem = asking:estimate(declared.input, { model = declared.model })
+    local estimate, problem = client:estimate(declared.input, { model = declared.model, on_retry = on_retry })
     scene.credits, scene.price_error = estimate and estimate.credits, problem
-    if estimate and estimate.balance and #client.keyring == 1 then plan.balance = estimate.balance end -- of several it is one key's
+    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- of several it is one key's
     if problem and unavailable[problem.code] then plan.unavailable = problem end
     return not plan.unavailable, problem
   end)
@@ -44,7 +37,7 @@ local function price(plan, client, on_retry)
       plan.complete, plan.error = false, plan.error or scene.price_error or plan.unavailable
     end
   end
-  if #paid > 0 and not plan.balance and not plan.unavailable then plan.balance = asking:balance() end
+  if #paid > 0 and not plan.balance and not plan.unavailable then plan.balance = client:balance() end
 end
 
 return { price = price }

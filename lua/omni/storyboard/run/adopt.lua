@@ -2,7 +2,7 @@
 -- Gives a task that exists at the service to a scene whose submit has an unknown outcome, or whose row in the ledger was lost: a person
 -- says that it is that one, and nothing that the service tells of it may say otherwise.
 
-local claims = require "omni.client.match_task"
+local matching = require "omni.client.match_task"
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
@@ -33,7 +33,7 @@ local function adopt(board, given)
   local row = scene.row
   local done
   if scene.action == "unknown" then
-    done, problem = claims.claim(given.client, plan.ledger, row, given.task_id)
+    done, problem = matching.match(given.client, plan.ledger, row, given.task_id)
   elseif scene.error then
     return nil, scene.error
   elseif scene.twin then
@@ -43,7 +43,7 @@ local function adopt(board, given)
   elseif row then
     return submitted_already(given.scene, row)
   else
-    done, problem = claims.claim_lost(given.client, plan.ledger, {
+    done, problem = matching.match_lost(given.client, plan.ledger, {
       board = plan.board_key, scene = scene.scene, identity = scene.identity, base = scene.base, take = scene.take, form = scene.form,
       model = scene.model, input = board.scenes[scene.index].input,
     }, given.task_id)

@@ -53,7 +53,7 @@ end
 
 -- Whether it is about one task only: of several keys one is refused, with which this task was made.
 local function is_of_its_key(run, record, problem)
-  return err.refuses_key(problem) and record.task_id ~= nil and #run.client.keyring > 1
+  return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end
 
 ---What a failure means for the scenes that aren't submitted yet.
@@ -72,7 +72,7 @@ end
 ---@param problem omni.Error
 local function explain(run, record, problem)
   if problem.code ~= "insufficient_credits" then return end
-  local one_key = #run.client.keyring == 1
+  local one_key = #run.client.all_keys == 1
   local balance = one_key and problem.balance or run.client:balance()
   if balance and record.estimate then
     problem.hint = core.format("the scene costs about %.14g credits; the account has %.14g; buy credits at %s",

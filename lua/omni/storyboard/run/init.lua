@@ -10,7 +10,6 @@ local finish = require "omni.storyboard.run.film_and_report"
 local loop = require "omni.loop"
 local names = require "omni.storyboard.run.file_names"
 local options = require "omni.options"
-local on_its_way = require("omni.storyboard.run.stoppable_submit").on_its_way
 local plans = require "omni.storyboard.plan"
 local shooting = require "omni.storyboard.run.scene"
 local thumbnails = require "omni.storyboard.run.thumbnails"
@@ -32,7 +31,7 @@ local set = shooting.set
 ---@field files? string[]
 ---@field warnings? string[]  in what the clip isn't what was asked for
 ---@field error? omni.Error
----@field sending omni.Sending
+---@field stop omni.Stop      of its submit
 ---@field fiber? omni.Fiber
 
 ---@class omni.Run
@@ -93,7 +92,8 @@ function Run_methods:interrupt()
   self.stopped, self.line = true, {}
   for _, record in ipairs(self.records) do
     local fiber = record.fiber
-    if fiber and fiber ~= loop.current() and not fiber:done() and not on_its_way(record.sending) then
+    record.stop.requested = true
+    if fiber and fiber ~= loop.current() and not fiber:done() and not record.stop.sending then
       fiber:cancel()
       if record.task_id then
         set(self, record, "interrupted")
@@ -184,9 +184,9 @@ local usual_jobs <const> = 4
 -- As many scenes as the keys may have in flight together, when each has a limit.
 local function jobs_of(client)
   local sum = 0
-  for _, key in ipairs(client.keyring) do
-    if not key.in_flight then return usual_jobs end
-    sum = sum + key.in_flight
+  for _, key in ipairs(client.all_keys) do
+    if not key.limit then return usual_jobs end
+    sum = sum + key.limit
   end
   return sum
 end
@@ -218,7 +218,7 @@ local function start(plan, given)
     if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end
     local record = {
       scene = entry.scene, index = index, status = "waiting", entry = entry, stem = stems[index], estimate = entry.credits,
-      sending = { is_stopped = function() return run.stopped end },
+      stop = {},
     }
     run.records[index], run.by_name[entry.scene] = record, record
     record.selected = entry.selected or entry.action == "reuse"

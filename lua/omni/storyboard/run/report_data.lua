@@ -2,7 +2,6 @@
 -- What the report is told of a run: the plan, what came of it, and what the ledger knows of each scene.
 
 local asset = require "omni.client.placeholder"
-local accounts = require "omni.client.submit_record"
 local core = require "omni.core"
 local json = require "omni.json"
 local paths = require "omni.file.path"
@@ -65,11 +64,13 @@ local function scene_data(run, record)
   }
 end
 
--- What all keys have, asked once: good to know and no more.
+local BALANCE_TIMEOUT <const> = 10 -- seconds: the balance is useful, but not needed
+
+-- Returns the sum of the keys' credits, each asked once.
 local function balance_of(client)
   local sum
-  for _, key in ipairs(client.keyring) do
-    local balance = accounts.balance(key)
+  for _, key in ipairs(client.all_keys) do
+    local balance = key:balance(BALANCE_TIMEOUT)
     if balance then sum = (sum or 0) + balance end
   end
   return sum

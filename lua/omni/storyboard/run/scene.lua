@@ -6,7 +6,6 @@ local files = require "omni.storyboard.run.scene_files"
 local loop = require "omni.loop"
 local materials = require "omni.storyboard.run.input_media"
 local money = require "omni.storyboard.run.budget"
-local submit = require("omni.storyboard.run.stoppable_submit").submit
 local thumbnails = require "omni.storyboard.run.thumbnails"
 
 local look_every <const> = 0.5 -- seconds between two looks at a submit that another run makes
@@ -41,7 +40,7 @@ local function explain_lost(run, row, problem)
   if run.client.play then
     run.ledger:note("retire", { id = row.id })
     problem.hint = "its sandbox is gone; the next rehearsal makes the scene again"
-  elseif not run.client.keyring:of(row.account) then
+  elseif not run.client.all_keys:of(row.account) then
     problem.hint = "it was made with another key, and this key's account doesn't know it: run it with that key"
   else
     problem.hint = ("the service accepted this task and doesn't know it now: the next run asks again; `omni forget %d` gives it up")
@@ -146,13 +145,13 @@ local function about(run, record)
 end
 
 local function submit_scene(run, record, input)
-  local entry, sending = record.entry, record.sending
+  local entry = record.entry
   if entry.retire then -- it ended with its sandbox
     local _, problem = run.ledger:ask("retire", { id = entry.retire })
     if problem then return nil, problem end
   end
   set(run, record, "submitting")
-  return submit(sending, run.client.submit, run.client, input, { model = entry.model, about = about(run, record) })
+  return run.client:submit(input, { model = entry.model, about = about(run, record), stop = record.stop })
 end
 
 -- From the input's materials to a task; nil, and nothing where the scene has ended otherwise.
@@ -193,7 +192,7 @@ local function shoot_new(run, record)
     if row then return resume(run, record, row) end
   end
   money.explain(run, record, problem)
-  if record.sending.dropped then return set(run, record, "waiting") end
+  if record.stop.prevented then return set(run, record, "waiting") end
   set(run, record, problem.code == "over_budget" and "refused" or "failed", problem)
 end
 

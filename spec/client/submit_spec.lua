@@ -7,7 +7,6 @@ local core = require "omni.core"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
 local omni = require "omni"
-local sendings = require "omni.storyboard.run.stoppable_submit"
 
 local KEY = "ak_" .. ("0123456789abcdef"):rep(2)
 
@@ -65,11 +64,10 @@ describe("a client's ledger", function()
     local client <close> = client_of(sandbox.url)
     local opened
     for i = 1, 2 do
-      local sending = { is_stopped = function() return false end }
-      assert(omni.run(sendings.submit, sending, client.submit, client, { prompt = "x" .. i }))
-      opened = opened or client.records
-      assert.is_truthy(client.records)
-      assert.equal(opened, client.records)
+      assert(omni.run(client.submit, client, { prompt = "x" .. i }, { stop = {} }))
+      opened = opened or client.own_ledger
+      assert.is_truthy(client.own_ledger)
+      assert.equal(opened, client.own_ledger)
     end
   end)
 
@@ -169,7 +167,7 @@ describe("a client's ledger", function()
     omni.run(function()
       local submit = omni.spawn(function() return client:submit { prompt = "x" } end)
       every_turn(function() -- until it was answered and its fiber hasn't run yet
-        return next(client.keyring[1].submits) and not submit.parked
+        return next(client.all_keys[1].transport.submits) and not submit.parked
       end)
       client:close()
       assert.equal(sandbox:ledger().tasks[1].task_id, submit:join().id)

@@ -1,0 +1,98 @@
+-- SPDX-License-Identifier: MIT
+-- One query of a task's state: with the key that created it, or with each key until one knows it. What the answer says goes into the task
+-- and into the ledger. A final state stays final, whatever later answers say.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local task_rows = require "omni.ledger.task_rows"
+
+local MAY_BE_NEW <const> = 60 -- seconds during which the service may not know a task yet that it has just created (404)
+
+-- --- which key
+
+local function query_with(key, task)
+  local state, failure = key.transport:perform(task, nil, "query", task.id)
+  if state then
+    task.key = key
+    return true
+  end
+  if failure.code == "not_found" and task.submitted and core.now() - task.since < MAY_BE_NEW then failure.retry = true end
+  return nil, failure
+end
+
+-- Tries each key until one knows the task: keys of one account share its tasks, and a key that replaces another has its tasks.
+local function query_with_each(task)
+  local all_keys = task.client.all_keys
+  local key, account = all_keys:owner(task)
+  if key then return query_with(key, task) end
+  local failure
+  for _, candidate in ipairs(all_keys) do
+    local found, why = query_with(candidate, task)
+    if found then return true end
+    local may_be_anothers = why.code == "not_found" or err.rejects_key(why)
+    if not failure or failure.code == "not_found" or err.rejects_key(failure) then failure = why end
+    if not may_be_anothers then break end
+  end
+  if account and failure.code == "not_found" then return nil, all_keys.missing(task.id, account) end
+  return nil, failure
+end
+
+-- --- what the answer means
+
+local FINAL <const> = { success = true, failed = true }
+local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
+
+-- Puts back what an earlier answer said of a finished task. Only its media may be new, since their URLs are signed anew, and its credits
+-- may be higher.
+local function keep_final(task, known)
+  local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
+  for _, name in ipairs(LASTING) do task[name] = known[name] or task[name] end
+  task.status, task.error = known.status, known.error
+  if known.status == "success" then
+    task.media = media or task.media
+    task.error = not task.media and (no_media or { code = "broken_result", message = "the task succeeded, and its media is not there" })
+      or nil
+  end
+  if credits and known.credits then task.credits = math.max(credits, known.credits) end
+end
+
+-- A success without media is queried again for the client's `media_wait` seconds before it counts as an error.
+local function wait_for_media(task)
+  local patience = task.client.media_wait
+  if not task.media_by then
+    local is_old = task.completed_at and os.time() - task.completed_at > patience
+    task.media_by = core.now() + (is_old and 0 or patience)
+  end
+  if core.now() < task.media_by then
+    task.error = nil
+  else
+    task.error.hint = "it is paid for: fetch it again later, don't submit it again"
+  end
+end
+
+---Queries a task once, and updates its fields.
+---@param task omni.Task
+---@return true|nil
+---@return table|nil failure
+local function query(task)
+  local client, before, known = task.client, task.status, nil
+  if FINAL[before] then
+    known = { status = before, error = task.error }
+    for _, name in ipairs(LASTING) do known[name] = task[name] end
+  end
+  task.raw = nil
+  local found, failure
+  if task.key then found, failure = query_with(task.key, task) else found, failure = query_with_each(task) end
+  if not found then return nil, failure end
+  if known then keep_final(task, known) end
+  if task.status == "success" and not task.media then wait_for_media(task) end
+  if task.error then task.error = err.public(task.error, task.id) end
+  if task.status ~= before or known then task_rows.record_state(client, task) end
+  if task.status ~= before then
+    client.durations:learn(task)
+    if FINAL[task.status] then task.key:task_over(task) end
+  end
+  return true
+end
+
+return { query = query }

@@ -1,0 +1,17 @@
+-- SPDX-License-Identifier: MIT
+-- Exponential backoff with jitter.
+
+---Returns the seconds to wait before the next try.
+---@param attempt integer           how many tries have failed, from 1
+---@param retry_after number|nil    seconds that the server asked for; they count if they are longer
+---@param least number              seconds: the first wait
+---@param most number               seconds: the longest wait that the server didn't ask for
+---@param random number             from 0 to 1, so that clients that failed together don't return together
+---@return number
+local function wait_before_retry(attempt, retry_after, least, most, random)
+  local wait = math.min(least * 2 ^ math.min(attempt - 1, 30), most)
+  wait = wait * (0.5 + 0.5 * random)
+  return math.max(wait, retry_after and retry_after + wait * 0.1 or 0)
+end
+
+return { wait_before_retry = wait_before_retry }

@@ -1,0 +1,194 @@
+-- SPDX-License-Identifier: MIT
+-- A transport: one C HTTP client, driven by the loop, behind one rate limiter. Each API key has one, and the media client, which sends no
+-- key, has another. A request parks its fiber until it is answered.
+
+local core = require "omni.core"
+local loop = require "omni.loop"
+local rate_limiter = require "omni.http.rate_limiter"
+
+---@class omni.Transport
+---@field http table|nil           the C client; nil after closing
+---@field limiter omni.RateLimiter
+---@field timeout number           seconds after which a file that stopped moving is given up
+---@field max_pause number|nil     seconds that a request waits during a pause; nil: any number
+---@field connections integer
+local Transport_methods = {}
+local Transport_mt = { __name = "omni.transport", __index = Transport_methods }
+
+-- --- the loop's side
+
+-- The pollable of a C client. The loop knows it only while a request runs, so that an unused transport can be collected.
+local Driver_methods = {}
+local Driver_mt = { __name = "omni.transport.driver", __index = Driver_methods }
+
+function Driver_methods:pollfd() return self.http:pollfd() end
+
+function Driver_methods:events() return "r" end -- luacheck: ignore self
+
+function Driver_methods:timeout() return self.http:timeout() end
+
+function Driver_methods:step()
+  local http, wake = self.http, loop.wake
+  http:step()
+  for fiber in http.finished, http do wake(fiber) end
+  if not self.limiter:is_idle() then self.limiter:advance() end
+  if not http:busy() then
+    loop.remove(self)
+    self.driven = false
+  end
+end
+
+---Has the loop drive the C client until its requests are done.
+function Transport_methods:drive()
+  local driver = self.driver
+  if driver.driven then return end
+  loop.add(driver)
+  driver.driven = true
+end
+
+-- --- one request
+
+---Returns nil and the failure of a request on a closed transport.
+---@param sent? "no"|"maybe"
+---@return nil
+---@return table failure
+local function closed(sent)
+  return nil, { code = "closed", message = "the client was closed", retry = false, sent = sent }
+end
+
+local function timed_out()
+  return nil, { code = "network", message = "no answer came in time", retry = true }
+end
+
+local function paused_too_long(seconds)
+  return nil, {
+    code = "rate_limited", retry = true,
+    message = core.format("the service asked to wait, for longer than %g seconds", seconds),
+  }
+end
+
+-- Runs a request whose turn has come. A fiber that is cancelled takes its request back.
+local function run(self, into, timeout, verb, ...)
+  local http = self.http
+  if not http then return closed() end
+  local limiter <close> = self.limiter -- reports the request's end
+  local pauses = limiter.pauses
+  local exchange <close> = http[verb](http, loop.current(), ...)
+  self:drive()
+  local deadline = timeout and core.now() + timeout
+  repeat -- the fiber may be woken for other reasons
+    local left = deadline and deadline - core.now()
+    if left and left <= 0 then return timed_out() end
+    loop.park(left)
+    if not self.http then return closed() end
+  until exchange:done()
+  local value, failure = exchange:result(into)
+  limiter:learn(failure, pauses)
+  return value, failure
+end
+
+---Waits for the request's turn, sends it, and waits for the answer.
+---@param into table|nil      for a query: receives the task's state
+---@param timeout number|nil  seconds, waiting for the turn included
+---@param verb string         a method of the C client other than "submit"
+---@param ... any             its arguments after the owner
+---@return any value
+---@return table|nil failure
+function Transport_methods:perform(into, timeout, verb, ...)
+  local deadline = timeout and core.now() + timeout
+  if not self.http then return closed() end
+  if not self.limiter:enter(timeout, self.max_pause) then
+    if not self.http then return closed() end
+    if deadline and core.now() >= deadline then return timed_out() end
+    return paused_too_long(self.max_pause)
+  end
+  return run(self, into, deadline and deadline - core.now(), verb, ...)
+end
+
+-- --- a submit
+
+-- A submit that may be on its way. Its outcome is reported to `on_abandoned` if its own fiber can't receive it: the fiber was cancelled,
+-- perhaps between the answer and its next turn, or the transport was closed.
+local Submit_methods = {}
+local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
+
+-- Takes the result once the exchange is done.
+function Submit_methods:is_done()
+  if not self.done and self.exchange:done() then
+    self.done = true
+    self.value, self.failure = self.exchange:result()
+  end
+  return self.done
+end
+
+function Submit_mt:__close()
+  local transport = self.transport
+  transport.submits[self] = nil
+  if self.received or not self.on_abandoned then return end
+  if transport.http and self:is_done() then
+    self.on_abandoned(self.value, self.failure)
+  elseif not self.done then
+    self.on_abandoned(nil, self.exchange:sends() == 0 and { code = "cancelled", message = "given up before it was sent" } or nil)
+  end
+end
+
+---Sends a submit whose turn has come, once, and waits for the answer.
+---@param body string
+---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  called with the outcome if the fiber was cancelled or the transport
+---  closed meanwhile; without arguments if nobody will ever know the outcome. It must not wait.
+---@return string|nil task_id
+---@return table|nil failure
+function Transport_methods:submit(body, on_abandoned)
+  local http = self.http
+  if not http then return closed "no" end
+  local limiter <close> = self.limiter
+  local pauses = limiter.pauses
+  local exchange <close> = http:submit(loop.current(), body)
+  local submit <close> = setmetatable({ transport = self, exchange = exchange, on_abandoned = on_abandoned, done = false }, Submit_mt)
+  self.submits[submit] = true
+  self:drive()
+  repeat loop.park() until not self.http or submit:is_done() -- the fiber may be woken for other reasons
+  submit.received = true
+  if submit.done then
+    limiter:learn(submit.failure, pauses)
+    return submit.value, submit.failure
+  elseif exchange:sends() == 0 then
+    return closed "no"
+  end
+  return nil, {
+    code = "submit_unknown", sent = "maybe", retry = false,
+    message = "the outcome of this submit is unknown: the client was closed before the answer came",
+    hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
+  }
+end
+
+-- --- opening and closing
+
+---Gives up all requests. Fibers that wait for one receive the failure "closed". May be called again.
+function Transport_methods:close()
+  local http = self.http
+  if not http then return end
+  loop.remove(self.driver)
+  for submit in pairs(self.submits) do
+    if submit:is_done() and submit.on_abandoned then submit.on_abandoned(submit.value, submit.failure) end
+  end
+  self.http = nil
+  for _, fiber in ipairs(http:owners()) do loop.wake(fiber) end
+  http:close()
+  self.limiter:close()
+end
+
+---@param http table  a C client, which the transport owns from now on
+---@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number }
+---  connections, least, most, rate: of the rate limiter; timeout, max_pause: the fields above
+---@return omni.Transport
+local function new(http, settings)
+  local limiter = rate_limiter.new(http, settings)
+  return setmetatable({
+    http = http, limiter = limiter, timeout = settings.timeout, max_pause = settings.max_pause, connections = settings.connections,
+    driver = setmetatable({ http = http, limiter = limiter, driven = false }, Driver_mt),
+    submits = {}, -- those that may be on their way
+  }, Transport_mt)
+end
+
+return { closed = closed, new = new }

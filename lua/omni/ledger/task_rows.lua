@@ -1,0 +1,53 @@
+-- SPDX-License-Identifier: MIT
+-- Keeps a task's row in the ledger up to date: its states, its cost, and the files that were fetched.
+
+local core = require "omni.core"
+local digest = require "omni.file.digest"
+
+-- Returns the ledger that has a task's row, if any, and the parameters that name the row. For a task that was only named by its id, the
+-- client's own ledger may have one; it isn't created for that.
+local function row_of(client, task)
+  if task.ledger then return task.ledger, { id = task.row } end
+  return client:existing_ledger(), { service = client.service, task_id = task.id }
+end
+
+---Records a task's state without waiting for the disk: a lost state is queried again. A state that isn't final is only recorded for tasks
+---that this program submitted or took from the ledger.
+---@param client omni.Client
+---@param task omni.Task
+local function record_state(client, task)
+  local final = task.status == "success" or task.status == "failed"
+  if not final and not task.submitted and not task.row then return end
+  local ledger, params = row_of(client, task)
+  if not ledger then return end
+  params.account, params.status = task.key.account, task.status
+  if not final then return ledger:note("status", params) end
+  local problem = task.status == "failed" and task.error
+  params.state, params.media = task.status, task.media and #task.media or 0
+  params.credits, params.created_at, params.completed_at, params.seconds =
+    task.credits, task.created_at, task.completed_at, task.duration
+  params.error, params.message = problem and problem.code, problem and core.clean(problem.message or "", 500)
+  ledger:note("finish", params)
+end
+
+---Records a fetched file with its SHA-256, and waits until that is on disk.
+---@param client omni.Client
+---@param task omni.Task
+---@param number integer  which of the task's media, from 1
+---@param path string
+---@return true|nil
+---@return omni.Error|nil
+local function record_file(client, task, number, path)
+  local ledger, params = row_of(client, task)
+  if not ledger then return true end
+  local found, problem = digest.file(path)
+  if not found then return nil, problem end
+  params.number, params.path, params.sha256, params.size = number, core.real_path(path) or path, found.sha256, found.size
+  local rows
+  rows, problem = ledger:ask("remember_file", params)
+  if rows then return true end
+  problem.task_id, problem.message = task.id, ("%s was fetched, but could not be recorded in the ledger: %s"):format(path, problem.message)
+  return nil, problem
+end
+
+return { record_file = record_file, record_state = record_state }

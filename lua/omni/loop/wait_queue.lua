@@ -1,0 +1,71 @@
+-- SPDX-License-Identifier: MIT
+-- A first-in, first-out wait queue of fibers. The owner decides when the first ones may go on; the queue keeps their order and survives
+-- fibers that leave early, cancelled ones included.
+
+local loop = require "omni.loop"
+
+---@class omni.WaitQueue
+---@field first integer  the queue is this object's own array, from `first` to `last`
+---@field last integer
+local Queue_methods = {}
+local Queue_mt = { __name = "omni.wait_queue", __index = Queue_methods }
+
+-- A fiber's place in the queue. Closing it leaves the queue.
+local Place_mt = {
+  __close = function(place)
+    place.fiber = nil
+    place.queue:wake_first(1)
+  end,
+}
+
+---Adds the running fiber. With a number it goes before all that have a higher one, otherwise to the end.
+---@param number? integer
+---@return table place  to be closed when the fiber no longer waits
+function Queue_methods:join(number)
+  local place = setmetatable({ fiber = loop.current(), queue = self, number = number }, Place_mt)
+  local at = self.last + 1
+  self.last = at
+  while number and at > self.first and (self[at - 1].number or 0) > number do
+    self[at] = self[at - 1]
+    at = at - 1
+  end
+  self[at] = place
+  return place
+end
+
+-- Removes the places at the front whose fibers have left.
+local function trim(self)
+  while self.first <= self.last and not self[self.first].fiber do
+    self[self.first] = nil
+    self.first = self.first + 1
+  end
+end
+
+---Returns whether a place is the first in the queue.
+---@param place table
+---@return boolean
+function Queue_methods:is_first(place)
+  return self[self.first] == place
+end
+
+---Returns whether no fiber waits.
+---@return boolean
+function Queue_methods:is_empty()
+  return self.first > self.last
+end
+
+---Wakes up to `count` fibers at the front, so that each checks whether it may go on.
+---@param count number
+function Queue_methods:wake_first(count)
+  trim(self)
+  for i = self.first, math.min(self.last, self.first + count - 1) do
+    if self[i].fiber then loop.wake(self[i].fiber, true) end
+  end
+end
+
+---@return omni.WaitQueue
+local function new()
+  return setmetatable({ first = 1, last = 0 }, Queue_mt)
+end
+
+return { new = new }
