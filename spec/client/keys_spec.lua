@@ -257,7 +257,7 @@ describe("several keys", function()
       assert.equal("insufficient_credits", summary.scenes[10].error.code)
       assert.equal(2, #s.warnings)
       assert.matches("the other keys are used instead$", s.warnings[1])
-      assert.matches("no other is left$", s.warnings[2])
+      assert.matches("no other key is left$", s.warnings[2])
     end)
   end)
 

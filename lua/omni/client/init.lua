@@ -31,12 +31,8 @@ local upload = require "omni.client.upload"
 local Client_methods = {}
 local Client_mt = { __name = "omni.client", __index = Client_methods }
 
-local function check_open(self)
-  if self.closed then error("the client is closed", 3) end
-end
-
 local function closed_error()
-  return err.new { code = "closed", message = "the client was closed" }
+  return err.new { code = "closed", sent = "no", message = "the client was closed" }
 end
 
 -- --- tasks
@@ -67,7 +63,7 @@ local submit_options = { model = "string", callback_url = "string", about = "tab
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent`: "no", "maybe" or "answered"
 function Client_methods:submit(input, opts)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   opts = options.check(opts, submit_options, "client:submit")
   loop.in_fiber "client:submit"
   return loop.drive(submits.submit, self, input, opts)
@@ -86,7 +82,7 @@ end
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "invalid_input"
 function Client_methods:task(id)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   local checked, problem = checked_id(id)
   if not checked then return nil, problem end
   return tasks.new(self, checked, #self.all_keys == 1 and self.all_keys[1] or nil)
@@ -97,7 +93,7 @@ end
 ---@return omni.Task|nil
 ---@return omni.Error|nil  codes: not_found, bad_answer, network, ...
 function Client_methods:query(id)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   loop.in_fiber "client:query"
   local known, problem = self:task(id)
   if not known then return nil, problem end
@@ -119,7 +115,7 @@ local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = tr
 ---@return any data         the answer's `data` (json null: omni.null)
 ---@return omni.Error|nil
 function Client_methods:call(method, path, body)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   if not methods[method] then error("client:call: the method must be GET, POST, PUT, DELETE or PATCH", 2) end
   if type(path) ~= "string" or not path:find("^/[!-~]*$") or path:find("[#\\]") then
     error("client:call: the path must begin with '/' and hold printable ASCII characters without spaces", 2)
@@ -147,7 +143,7 @@ end
 ---Returns the credits of each key's account.
 ---@return omni.Balance[]  in the order in which the keys were given
 function Client_methods:balances()
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   if not loop.in_fiber "client:balances" then return loop.drive(self.balances, self) end
   local found, fibers = {}, {}
   for i, key in ipairs(self.all_keys) do
@@ -164,7 +160,7 @@ end
 ---@return number|nil
 ---@return omni.Error|nil
 function Client_methods:balance()
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   loop.in_fiber "client:balance"
   local sum, problem
   for _, one in ipairs(self:balances()) do
@@ -181,7 +177,7 @@ end
 ---@return omni.Estimate|nil
 ---@return omni.Error|nil
 function Client_methods:estimate(input, opts)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   opts = options.check(opts, { model = "string", on_retry = "function" }, "client:estimate")
   if not loop.in_fiber "client:estimate" then return loop.drive(self.estimate, self, input, opts) end
   local request, problem = submit_body.make(self, input, opts, { no_upload = true })
@@ -206,7 +202,7 @@ end
 ---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
 ---@return omni.Error|nil
 function Client_methods:models(opts)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
   loop.in_fiber "client:models"
   return loop.drive(models.list, self, opts)
@@ -217,7 +213,7 @@ end
 ---@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }, with the service's own fields
 ---@return omni.Error|nil   code "not_found": the message suggests the nearest name
 function Client_methods:model(name)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   loop.in_fiber "client:model"
   return loop.drive(models.get, self, name)
 end
@@ -227,7 +223,6 @@ end
 ---@param opts omni.TemplatesOptions
 ---@return fun(): table|nil  raises an omni.Error when the service can't be asked, as io.lines does
 function Client_methods:templates(opts)
-  check_open(self)
   return effect_templates.each(self, opts)
 end
 
@@ -240,7 +235,7 @@ local upload_options = { on_progress = "function", content_type = "string", agai
 ---@return omni.Upload|nil
 ---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
-  check_open(self)
+  if self.closed then return nil, closed_error() end
   options.path(path, "client:upload")
   opts = options.check(opts, upload_options, "client:upload")
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
@@ -351,7 +346,7 @@ function Client_methods:keys()
 end
 
 ---Closes the connections and the ledger, and wipes the keys from memory. Requests are given up; tasks go on at the service. Afterwards,
----every call that needs the service or the ledger fails with the code "closed" or raises an error.
+---every call that needs the service or the ledger fails with the code "closed".
 function Client_methods:close()
   if self.closed then return end
   if self.receiver then self.receiver:close() end

@@ -6,7 +6,7 @@ local pool = require "omni.loop.pool"
 local at_once <const> = 8
 
 -- Failures that would meet every other question, and every submit, too.
-local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true }
+local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
 ---Fills in the prices of what the plan submits: `credits` or `price_error` of its scenes, and `plan.credits` (the sum of what is known),
 ---`plan.complete`, `plan.balance`, `plan.error` (why the first unknown price isn't known), `plan.unavailable` (the service can't be used
