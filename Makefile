@@ -48,7 +48,7 @@ MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger
 SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 
-.PHONY: all deps test prove asan memcheck fuzz lint check demo bench docs install install-rock clean help
+.PHONY: all deps test prove asan memcheck fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -168,7 +168,7 @@ prove:
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
 lint:
 	@$(MAKE) --no-print-directory deps FOR="build lint"
-	luacheck -q lua spec examples bench csrc/host
+	luacheck -q lua spec examples bench docs/build csrc/host
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppress=missingIncludeSystem --suppress=toomanyconfigs -Icsrc -I$(LUA_INCDIR) csrc
 	@$(MAKE) --no-print-directory build B=build/lint STRICT=-Werror
@@ -189,6 +189,10 @@ bench:
 	@$(MAKE) --no-print-directory deps FOR="build bench"
 	@$(MAKE) --no-print-directory build
 	@LUA=$(LUA) bench/run
+
+## make reference: docs/reference.md, out of the annotations
+reference: build
+	@LUA_PATH="docs/build/?.lua;$(LUA_PATH)" $(LUA) docs/build/reference.lua > $(B)/reference.md && mv $(B)/reference.md docs/reference.md
 
 ## make docs: an HTML site of all docs, in build/site
 docs:

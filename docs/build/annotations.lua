@@ -70,6 +70,12 @@ local function read_block(lines)
     if kind == "return" then block.returns[#block.returns + 1] = result(rest) end
     if kind == "field" and not rest:find "^private " and not rest:find "^package " then block.fields[#block.fields + 1] = field(rest) end
     if kind == "class" then block.class, block.parent = rest:match "^([%w_.]+)%s*:?%s*([%w_.]*)" end
+    if kind == "alias" then
+      block.alias, block.values = rest:match "^[%w_.]+", {}
+      for value, meaning in rest:gmatch '| (%b"")%s+([^|]+)' do
+        block.values[#block.values + 1] = { name = value:gsub('"', ""), text = meaning:match "^%s*(.-)%s*$" }
+      end
+    end
     if kind == "private" or kind == "package" then block.hidden = true end
   end
   block.hidden = block.hidden or block.text:find("omni's own modules", 1, true) ~= nil
@@ -82,10 +88,10 @@ end
 
 ---Reads one file.
 ---@param path string
----@return { functions: table<integer, build.Block>, classes: table<string, build.Block>, methods: table<string, build.Block[]> }
----  functions: by line; classes, methods: by the class's name
+---@return { functions: table<integer, build.Block>, classes: table<string, build.Block>, methods: table<string, build.Block[]>,
+---  aliases: table<string, build.Tag[]> }  functions: by line; classes, methods, aliases: by name
 local function read(path)
-  local found = { functions = {}, classes = {}, methods = {} }
+  local found = { functions = {}, classes = {}, methods = {}, aliases = {} }
   local tables, comment, class, number = {}, {}, nil, 0 -- tables: variable → the class whose methods it has
   for line in io.lines(path) do
     number = number + 1
@@ -99,6 +105,7 @@ local function read(path)
       comment.has_class = comment.has_class or doc:find "^@class" ~= nil
     else
       local block = #comment > 0 and read_block(comment) or nil
+      if block and block.alias then found.aliases[block.alias] = block.values end
       if block and block.class then
         found.classes[block.class], class = block, block.class
       end
@@ -122,6 +129,8 @@ local function read(path)
       comment = {}
     end
   end
+  local last = read_block(comment)
+  if last.class then found.classes[last.class] = last end
   return found
 end
 

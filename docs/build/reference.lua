@@ -9,13 +9,14 @@ local omni = require "omni"
 
 -- --- what the source has
 
-local files, classes, methods = {}, {}, {}
+local files, classes, methods, aliases = {}, {}, {}, {}
 local listing = assert(io.popen "find lua/omni -name '*.lua' | LC_ALL=C sort")
 for path in listing:lines() do
   files[path] = annotations.read(path)
   for name, block in pairs(files[path].classes) do
     if not classes[name] or #block.fields > #classes[name].fields then classes[name] = block end
   end
+  for name, values in pairs(files[path].aliases) do aliases[name] = values end
   for name, list in pairs(files[path].methods) do
     methods[name] = methods[name] or {}
     table.move(list, 1, #list, #methods[name] + 1, methods[name])
@@ -35,7 +36,7 @@ end
 
 local function block_of(fn)
   local info = debug.getinfo(implementation(fn), "S")
-  local file = files[info.source:match "^@(.*)$"]
+  local file = files[info.source:match "lua/omni/.*$"]
   return file and file.functions[info.linedefined]
 end
 
@@ -62,7 +63,7 @@ end
 local function default_of(text)
   local before, default = text:match "^(.-)%s*%(default:? (.-)%)$"
   if not default then return text, "" end
-  return before, default:find "^[%d\"][%w_.\"/:-]*$" and code(default) or default
+  return before, default:find "^[%d\"tf][%w_.\"/:-]*$" and code(default) or default
 end
 
 local function fields_table(fields, with_defaults)
@@ -114,10 +115,11 @@ end
 local function put_function(name, block)
   assert(block and block.text ~= "", name .. " has no description")
   put("### %s(%s)", name, block.arguments)
-  put("%s", (block.text:gsub("%-%-%-", "")))
+  put("%s", block.text)
   local list = {}
   for _, param in ipairs(block.params) do
     local class = param.type:gsub("%?$", "")
+    param.optional = param.optional or param.type:find "|nil$" ~= nil
     if not (is_options(class) and classes[class]) then
       list[#list + 1] = ("* `%s` (%s%s)%s"):format(param.name, type_text(param.type), param.optional and ", optional" or "",
         param.text ~= "" and ": " .. param.text or "")
@@ -141,10 +143,10 @@ local function put_function(name, block)
         result.text ~= "" and ": " .. result.text or "")
     end
   end
-  if #results > 0 then put("Returns %s.", (table.concat(results, "; "):gsub("%.$", ""))) end
-  if failure then
-    put("Or returns `nil` and an error%s.", failure.text ~= "" and ": " .. failure.text:gsub("%.$", "") or "")
-  end
+  local facts = {}
+  if #results > 0 then facts[1] = "**Returns** " .. table.concat(results, "; ") end
+  if failure then facts[#facts + 1] = "**Error**" .. (failure.text ~= "" and ": " .. failure.text or "") end
+  if #facts > 0 then put("%s", table.concat(facts, "  \n")) end
   put_example(name)
 end
 
@@ -171,7 +173,7 @@ sections = require "sections"
 for _, section in ipairs(sections) do
   for _, part in ipairs(section) do
     if part.class then
-      linked[part.class] = ("fields-of-" .. part.title):gsub(" ", "-"):lower()
+      linked[part.class] = ("fields-of-" .. part.title):gsub("[^%w%s_-]", ""):gsub(" ", "-"):lower()
       linked.titles = linked.titles or {}
       linked.titles[part.class] = part.title
     end
@@ -201,6 +203,13 @@ for _, section in ipairs(sections) do
       put_methods(part.methods, part.as)
     elseif part.class then
       put_class(part.class)
+    elseif part.alias then
+      put("### %s", part.title)
+      local rows = { "| value | meaning |", "| --- | --- |" }
+      for _, value in ipairs(assert(aliases[part.alias], part.alias)) do
+        rows[#rows + 1] = ("| `%s` | %s |"):format(value.name, cell(value.text))
+      end
+      put("%s", table.concat(rows, "\n"))
     end
   end
 end

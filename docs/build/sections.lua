@@ -38,10 +38,12 @@ there is something to do, `omni.loop:timeout()` the seconds until `omni.loop:ste
 `omni.loop:step()` does what is due and never waits; `omni.loop:empty()` returns whether every fiber has ended. See
 `examples/cqueues.lua`, `examples/luv.lua` and [internals/loop.md](internals/loop.md).]] }, order = { "loop" } } },
 
-  { title = "Boards", text = "Loading, planning and running storyboards from a program. [storyboards.md](storyboards.md) describes the language.",
+  { title = "Boards",
+    text = "Loading, planning and running storyboards from a program. [storyboards.md](storyboards.md) describes the language.",
     { fn = "load_storyboard" }, { fn = "plan_storyboard" }, { fn = "run_storyboard" }, { fn = "adopt_task" },
     { class = "omni.Storyboard", title = "a board" }, { class = "omni.Plan", title = "a plan" },
-    { class = "omni.PlanScene", title = "a planned scene" }, { class = "omni.RunSummary", title = "a run's summary" },
+    { class = "omni.PlanScene", title = "a planned scene" }, { alias = "omni.Action", title = "Actions of a plan" },
+    { class = "omni.RunSummary", title = "a run's summary" },
     { class = "omni.RunEvent", title = "a run's event" } },
 
   { title = "The board language", text = [[

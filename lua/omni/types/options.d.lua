@@ -180,7 +180,7 @@
 ---@field rate? number          requests a second; more get 429 (default: no limit)
 ---@field key? string           the key that it demands (default: a sandbox key)
 ---@field keys? integer|table[]  several accounts: how many, or an array of limits and of `{ key=, in_flight=, credits=, rate= }`
----@field faults? string[]      what goes wrong, such as `"submit-lost"` (default: nothing)
+---@field faults? string[]      what goes wrong, such as `"drop-after:on=submit,first=1"` (default: nothing)
 ---@field host? string          address to listen on (default "127.0.0.1")
 ---@field port? integer         0: any free one (default 0)
 ---@field directory? string     folder for clips and uploads (default: a temporary one, removed at the end)

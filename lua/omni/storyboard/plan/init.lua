@@ -36,10 +36,10 @@ local media_days <const> = 14 -- after about as many days media URLs expire (doc
 ---@field selected boolean     this run touches it
 ---@field take? integer
 ---@field redo? boolean        it was asked for another take
----@field identity? string
----@field base? string
----@field form? string
----@field row? table           of the ledger: the submit that made it, or that is under way
+---@field package identity? string
+---@field package base? string
+---@field package form? string
+---@field package row? table           of the ledger: the submit that made it, or that is under way
 ---@field task_id? string
 ---@field files? string[]      of a scene that is reused
 ---@field media_until? number  of a scene to be fetched: about when its media expires, Unix seconds
@@ -49,9 +49,9 @@ local media_days <const> = 14 -- after about as many days media URLs expire (doc
 
 ---@class omni.Plan
 ---@field board omni.Storyboard
----@field board_key string          what the ledger calls the board: its path
----@field ledger omni.Records       where the board's submits stand
----@field digests table<string, string>  SHA-256 of the local files in it, by path
+---@field package board_key string          what the ledger calls the board: its path
+---@field package ledger omni.Records       where the board's submits stand
+---@field package digests table<string, string>  SHA-256 of the local files in it, by path
 ---@field scenes omni.PlanScene[]
 ---@field by_name table<string, omni.PlanScene>
 ---@field credits number            the sum of what is known
