@@ -162,10 +162,14 @@ local function put_class(class)
   end
 end
 
-local function put_methods(class, variable)
+-- All methods of a class, or those that are named; a class that omni's own modules extend names its public ones.
+local function put_methods(class, variable, names)
+  local known = {}
   for _, method in ipairs(methods[class] or {}) do
-    if not method.hidden then put_function(variable .. ":" .. method.name, method) end
+    known[method.name] = method
+    if not names and not method.hidden then put_function(variable .. ":" .. method.name, method) end
   end
+  for _, name in ipairs(names or {}) do put_function(variable .. ":" .. name, known[name]) end
 end
 
 sections = require "sections"
@@ -200,7 +204,7 @@ for _, section in ipairs(sections) do
       for name, text in pairs(part.values) do shown[name] = text end
       for _, name in ipairs(part.order) do put("### omni.%s\n\n%s", name, part.values[name]) end
     elseif part.methods then
-      put_methods(part.methods, part.as)
+      put_methods(part.methods, part.as, part.names)
     elseif part.class then
       put_class(part.class)
     elseif part.alias then

@@ -20,7 +20,9 @@ Conventions:
 * Objects with a `close` method can stand in a `<close>` variable.]],
 
   { title = "Client", text = "A client submits tasks with one or several API keys.",
-    { fn = "client" }, { methods = "omni.Client", as = "client" }, { class = "omni.Client", title = "a client" },
+    { fn = "client" },
+    { methods = "omni.Client", as = "client", names = { "submit", "task", "query", "call", "estimate", "balance", "balances", "keys",
+      "upload", "models", "model", "templates", "close" } }, { class = "omni.Client", title = "a client" },
     { class = "omni.Estimate", title = "an estimate" }, { class = "omni.Upload", title = "an upload" },
     { class = "omni.Balance", title = "a balance" }, { class = "omni.KeyState", title = "a key's state" } },
 
@@ -54,7 +56,7 @@ whose `problems` lists everything that is wrong.]],
     { class = "omni.SceneFields", title = "a scene" }, { class = "omni.CutFields", title = "a cut" } },
 
   { title = "Callbacks", text = "A receiver takes the service's callbacks and confirms each by a query. See [callbacks.md](callbacks.md).",
-    { fn = "callbacks" }, { methods = "omni.Receiver", as = "receiver" }, { class = "omni.Receiver", title = "a receiver" },
+    { fn = "callbacks" }, { methods = "omni.Receiver", as = "receiver", names = { "handle", "close" } }, { class = "omni.Receiver", title = "a receiver" },
     { class = "omni.CallbackEvent", title = "a callback event" }, { fn = "parse_callback" } },
 
   { title = "The sandbox", text = "A local stand-in for the service. See [sandbox.md](sandbox.md).",

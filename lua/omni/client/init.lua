@@ -26,7 +26,7 @@ local upload = require "omni.client.upload"
 ---@class omni.Client
 ---@field base_url string  normalised, without a slash at its end
 ---@field service string   the service behind the base URL (service_address.lua): the same name, the same accounts
----@field all_keys omni.KeySelection
+---@field package all_keys omni.KeySelection
 ---@field closed boolean
 local Client_methods = {}
 local Client_mt = { __name = "omni.client", __index = Client_methods }
