@@ -269,7 +269,7 @@ describe("omni", function()
     local function fetch(...) return program.run({ "fetch", "t-1", "--out", "here", ... }, given) end
     local result = fetch()
     assert.equal(1, result.code)
-    assert.matches('no picture, film or sound: it is a page of HTML, SVG or XML: "<html>Sign in%?%[31m', result.err)
+    assert.matches('not a picture, film or sound: it is a page of HTML, SVG or XML: "<html>Sign in%?%[31m', result.err)
     assert.matches("JSON", fetch().err)
     assert.equal("", env.output("ls -A " .. env.quote(files:file "here")))
     assert.equal(0, fetch("--any").code)
