@@ -6,7 +6,7 @@
   X("CREATE TABLE submit ("                                                                                                                \
     "  id INTEGER PRIMARY KEY AUTOINCREMENT,"                                                                                              \
     "  account TEXT NOT NULL,"    /* a fingerprint of the key, never the key */                                                            \
-    "  play INTEGER NOT NULL DEFAULT 0," /* 1: a rehearsal, in a sandbox */                                                                \
+    "  sandbox INTEGER NOT NULL DEFAULT 0," /* 1: a rehearsal, in a sandbox */                                                                \
     "  board TEXT, scene TEXT,"   /* NULL: not a storyboard's */                                                                           \
     "  identity TEXT,"            /* what makes two scenes the same, take included; NULL: never the same */                                \
     "  base TEXT, take INTEGER,"  /* the identity without its take */                                                                      \
@@ -26,7 +26,7 @@
     "CREATE INDEX submit_scene ON submit (board, scene);"                                                                                  \
     "CREATE INDEX submit_task_id ON submit (task_id);"                                                                                     \
     "CREATE INDEX submit_state ON submit (state);"                                                                                         \
-    "CREATE INDEX submit_play ON submit (play);"                                                                                           \
+    "CREATE INDEX submit_sandbox ON submit (sandbox);"                                                                                           \
     "CREATE TABLE file ("         /* what a submit's task gave */                                                                          \
     "  submit INTEGER NOT NULL REFERENCES submit (id), number INTEGER NOT NULL,"                                                           \
     "  path TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL,"                                                 \

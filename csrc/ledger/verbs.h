@@ -9,11 +9,11 @@
 #define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
 
 // Two rows are for the same scene when their identities are equal and the same service has them. Sandboxes come and go, and count as one.
-#define SAME(service) "identity = :identity AND (play = 1 OR service IS " service ")"
+#define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
 
 // While a row of a scene is live, an equal submit must not be made. A success is live for ever, also when its media has expired
 // ('gone'): only a person gives it up. What a sandbox made ends with the sandbox.
-#define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND play = 0)"
+#define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
 // Only a refused submit costs nothing. Of one that a person gave up ('forgotten') the charge stays.
 #define MAY_COST "state <> 'refused'"
@@ -37,7 +37,7 @@
 
 // A submit as others see it: who died between the intent and the answer leaves its outcome unknown.
 #define SUBMIT                                                                                                                             \
-  "SELECT id, account, play, board, scene, identity, base, take, form, model, input,"                                                      \
+  "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input,"                                                      \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state,"                                           \
   " task_id, status, estimate, credits, balance_before, balance_after, error, message,"                                                    \
   " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, heard, service FROM submit"
@@ -46,10 +46,10 @@
   /* Gives no row when an equal submit is live, the board's budget doesn't allow it, or the key has no free slot. `instead_of`: the row    \
      of unknown outcome that a person said to submit once more. */                                                                         \
   X(intend, 1,                                                                                                                             \
-    "INSERT INTO submit (account, service, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
-    " balance_before, token, intended_at) SELECT :account, :service, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form,"  \
+    "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
+    " balance_before, token, intended_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form,"  \
     " :model, :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET          \
-    " AND " IN_ROOM " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                \
+    " AND " IN_ROOM " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id")                                \
   /* A further try of what was refused for the moment, or certainly not sent. It checks what `intend` checks. */                           \
   X(again, 1,                                                                                                                              \
     "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL,"       \
@@ -94,33 +94,33 @@
     " AND other.state NOT IN " GIVEN_UP_OR_REFUSED ") RETURNING id")                                                                       \
   /* A task whose row was lost. Gives no row when an equal submit is live, or the task has a row. */                                       \
   X(adopt_lost, 1,                                                                                                                         \
-    "INSERT INTO submit (account, service, play, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
-    " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:play, 0), :board, :scene, :identity, :base, :take, :form,"   \
+    "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
+    " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form,"   \
     " :model, :input, 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE_TWICE                                  \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE service IS :service AND task_id = :task_id AND state <> 'refused')"                       \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE play <> coalesce(:play, 0)) RETURNING id")                                                \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id")                                                \
   /* A success whose media has expired at the service; and what a sandbox took with it when it ended. */                                   \
   X(retire, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND play = 1) RETURNING id")                                                  \
+    "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id")                                                  \
   X(abandon, 0,                                                                                                                            \
-    "UPDATE submit SET state = 'gone' WHERE play = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')" \
+    "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')" \
     " OR state = 'intended' AND NOT alive(session))")                                                                                      \
   /* What was there before. */                                                                                                             \
   X(mixed, 0,                                                                                                                              \
-    "SELECT id FROM submit WHERE play <> :play LIMIT 1")                                                                                   \
+    "SELECT id FROM submit WHERE sandbox <> :sandbox LIMIT 1")                                                                                   \
   X(by_token, 0, SUBMIT " WHERE token = :token")                                                                                           \
   X(heard, 1, "UPDATE submit SET heard = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id")                 \
   X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
   X(latest_take, 0,                                                                                                                        \
-    "SELECT max(take) AS take FROM submit WHERE base = :base AND (play = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED) \
+    "SELECT max(take) AS take FROM submit WHERE base = :base AND (sandbox = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED) \
   X(begin_redo, 1,                                                                                                                         \
     "INSERT INTO redo (board, base, last_submit) SELECT :board, :base, coalesce(max(id), 0) FROM submit WHERE true ON CONFLICT DO NOTHING") \
   X(end_redo, 1, "DELETE FROM redo WHERE board = :board")                                                                                  \
   X(redone, 0,                                                                                                                             \
     "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base"     \
-    " AND submit.id > redo.last_submit AND (play = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                \
+    " AND submit.id > redo.last_submit AND (sandbox = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                \
   X(last_of_scene, 0,                                                                                                                      \
-    SUBMIT " WHERE board = :board AND scene = :scene AND (play = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
+    SUBMIT " WHERE board = :board AND scene = :scene AND (sandbox = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
   X(by_task, 0,                                                                                                                            \
     SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC")                                                           \
   /* What a person names: by the row's number, or by the task's id. */                                                                     \

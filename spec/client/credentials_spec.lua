@@ -140,10 +140,10 @@ describe("API keys", function()
 
   it("are refused when one is given twice, and when a sandbox's stand beside real ones", function()
     assert.matches("^no_key: API key 3 of 3 can't be used: it is given twice", find { CRUN_API_KEYS = A .. "," .. B .. "," .. A .. "=2" })
-    local mixed = find { CRUN_API_KEYS = A .. "," .. credentials.play }
+    local mixed = find { CRUN_API_KEYS = A .. "," .. credentials.sandbox_key(1) }
     assert.matches("^no_key: a sandbox's keys and real ones can't be used together", mixed)
     assert.equal("s 1 nil CRUN_API_KEYS\ns 2 nil CRUN_API_KEYS",
-      find { CRUN_API_KEYS = credentials.play_key(1) .. "=1," .. credentials.play_key(2) .. "=2" })
+      find { CRUN_API_KEYS = credentials.sandbox_key(1) .. "=1," .. credentials.sandbox_key(2) .. "=2" })
   end)
 end)
 
@@ -158,7 +158,7 @@ describe("the keys of a client's options", function()
       ["in_flight %(KEY=N%) must be a whole number, 1 or more, not 0"] = { { key = A, in_flight = 0 } },
       ["rate %(KEY@R%) must be a number above 0, not %-1"] = { { key = A, rate = -1 } },
       ["API key 2 of 2 can't be used: it is given twice"] = { { key = A }, { key = A, in_flight = 1 } },
-      ["can't be used together"] = { { key = credentials.play }, { key = B } },
+      ["can't be used together"] = { { key = credentials.sandbox_key(1) }, { key = B } },
     } do
       local checked, problem = credentials.check_all(given)
       assert.is_nil(checked)

@@ -10,7 +10,7 @@ local limits <const> = { 1, 2, 5 }
 -- What stands in CRUN_API_KEYS for these of the sandbox's keys.
 local function keys_of(...)
   local words = {}
-  for i, number in ipairs { ... } do words[i] = ("%s=%d"):format(credentials.play_key(number), limits[number]) end
+  for i, number in ipairs { ... } do words[i] = ("%s=%d"):format(credentials.sandbox_key(number), limits[number]) end
   return table.concat(words, ",")
 end
 
@@ -65,7 +65,7 @@ describe("omni with several keys", function()
   end
 
   local function shows_no_key(text)
-    for n = 1, 3 do assert.is_nil(text:find(credentials.play_key(n), 1, true), text) end
+    for n = 1, 3 do assert.is_nil(text:find(credentials.sandbox_key(n), 1, true), text) end
   end
 
   it("credits shows what each has, and the sum; one that is refused doesn't hide the others", function()
@@ -73,10 +73,10 @@ describe("omni with several keys", function()
     local result = program.run({ "credits" }, { environment = environment(keys_of(1, 2, 3)) })
     assert.equal(0, result.code, result.err)
     for n = 1, 3 do
-      assert.matches("^" .. credentials.fingerprint(credentials.play_key(n)) .. " +100 sandbox credits$", result.lines[n])
+      assert.matches("^" .. credentials.fingerprint(credentials.sandbox_key(n)) .. " +100 sandbox credits$", result.lines[n])
     end
     assert.matches("^sum +300 sandbox credits$", result.lines[4])
-    local foreign = ("%s,%s"):format(keys_of(1, 2), credentials.play_key(77))
+    local foreign = ("%s,%s"):format(keys_of(1, 2), credentials.sandbox_key(77))
     result = program.run({ "credits", "--json" }, { environment = environment(foreign) })
     assert.equal(1, result.code)
     local keys = program.events_of(result)[1].keys
@@ -145,7 +145,7 @@ describe("omni with several keys", function()
       if event.event == "failed" then
         lost = lost + 1
         assert.equal("no_key", event.error.code)
-        assert.matches(credentials.fingerprint(credentials.play_key(2)), event.error.message, 1, true)
+        assert.matches(credentials.fingerprint(credentials.sandbox_key(2)), event.error.message, 1, true)
       end
     end
     assert.equal(2, lost)

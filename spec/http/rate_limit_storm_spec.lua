@@ -115,7 +115,7 @@ describe("during a pause", function()
   local LONG <const> = ",first=1,retry_after=3600"
 
   it("another key goes on", function()
-    local keys = { { key = credentials.play_key(1) }, { key = credentials.play_key(2) } }
+    local keys = { { key = credentials.sandbox_key(1) }, { key = credentials.sandbox_key(2) } }
     open({ keys = 2, faults = { "status-429:key=1,retry_after=3600" } }, { keys = keys }, function(client, sandbox)
       finish(client, 20)
       assert.is_true(client:keys()[1].paused > 3500)

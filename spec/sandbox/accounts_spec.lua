@@ -32,19 +32,19 @@ local function balance(ask, n)
   return status == 200 and answer.data.balance or status
 end
 
-describe("play keys", function()
-  it("differ, look like real ones, and are known as play keys; no other is", function()
+describe("sandbox keys", function()
+  it("differ, look like real ones, and are known as sandbox keys; no other key is", function()
     local seen = {}
     for _, n in ipairs { 1, 2, 3, 10, 9999 } do
-      local key = credentials.play_key(n)
-      assert.is_true(credentials.looks_right(key) and credentials.is_play(key))
+      local key = credentials.sandbox_key(n)
+      assert.is_true(credentials.looks_right(key) and credentials.is_sandbox_key(key))
       assert.is_nil(seen[key])
       seen[key] = true
     end
-    assert.equal(credentials.play, credentials.play_key(1))
-    for _, key in ipairs { "", credentials.play .. "x", credentials.play:sub(1, -2), credentials.play:sub(1, -5) .. "12a4",
-      "x" .. credentials.play, credentials.play:sub(1, -5), "ak_" .. ("0"):rep(32) } do
-      assert.is_false(credentials.is_play(key), key)
+    local first = credentials.sandbox_key(1)
+    for _, key in ipairs { "", first .. "x", first:sub(1, -2), first:sub(1, -5) .. "12a4",
+      "x" .. first, first:sub(1, -5), "ak_" .. ("0"):rep(32) } do
+      assert.is_false(credentials.is_sandbox_key(key), key)
     end
   end)
 end)
@@ -52,7 +52,7 @@ end)
 describe("a sandbox with several keys", function()
   it("has a balance for each, and tasks that only their own key finds", function()
     with({ keys = { { credits = 100 }, { key = "second", credits = 50 } } }, function(box, ask)
-      assert.same({ credentials.play, "second" }, { box.keys[1].key, box.keys[2].key })
+      assert.same({ credentials.sandbox_key(1), "second" }, { box.keys[1].key, box.keys[2].key })
       assert.equal(box.key, box.keys[1].key)
       local _, answer = submit(ask, 1)
       local target = job .. "TaskInfo?task_id=" .. answer.data.task_id
@@ -147,14 +147,14 @@ describe("a sandbox with several keys", function()
     local line = child:wait_for "CRUN_API_KEYS="
     child:signal "TERM"
     child:finish()
-    local key = credentials.play_key
+    local key = credentials.sandbox_key
     assert.equal(("export CRUN_API_KEYS=%s=1,%s=2,%s=5"):format(key(1), key(2), key(3)), line)
     assert.matches("%-%-keys: '1,0' should be whole numbers", program.run({ "sandbox", "--keys", "1,0" }).err)
     local both = program.run { "sandbox", "--keys", "1,2", "--in-flight", "3", "--host", "192.0.2.1" }
     assert.same({ 2, "" }, { both.code, both.out })
     assert.matches("%-%-keys and %-%-in%-flight exclude each other", both.err)
     local service = program.service { "--keys", "3", "--rate", "100" }
-    assert.same({ service.key, 3 }, { credentials.play, math.tointeger(service.ledger().accounts[1].in_flight) })
+    assert.same({ service.key, 3 }, { credentials.sandbox_key(1), math.tointeger(service.ledger().accounts[1].in_flight) })
     service.stop()
   end)
 end)

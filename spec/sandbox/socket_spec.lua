@@ -41,7 +41,7 @@ describe("a sandbox on a socket", function()
     end)
   end
 
-  it("has a url, a play key like a real one, and a ledger that is the one that it serves", function()
+  it("has a url, a sandbox key like a real one, and a ledger that is the one that it serves", function()
     with({}, function(box, ask, submit)
       assert.matches("^http://127%.0%.0%.1:%d+$", box.url)
       assert.matches("^ak_%w+$", box.key)

@@ -211,7 +211,7 @@ local function open(given)
     if not server then return nil, problem end
   end
   self.url = public_url or self.server.url
-  if not given.public_url and not client.play then
+  if not given.public_url and not client.is_sandbox then
     client:warn("the callback URL is " .. self.url .. ", which the service probably can't reach; give a public_url")
   end
   client.receiver, client.callback_poll = self, given.poll or 60

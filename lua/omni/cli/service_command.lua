@@ -162,7 +162,7 @@ local function open(given)
   if not client then return common.tell(problem) end
   called.client = client
   called.manner = {
-    columns = common.drawing_columns(), paint = require("omni.cli.view.text").painter(common.wants_colour()), sandbox = client.play,
+    columns = common.drawing_columns(), paint = require("omni.cli.view.text").painter(common.wants_colour()), sandbox = client.is_sandbox,
   }
   return called
 end

@@ -127,22 +127,22 @@ local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- The keys that a sandbox wants when it isn't told others: 35 characters, as real ones have. They open nothing else.
-local play_stem <const> = "ak_sandboxsandboxsandboxsandbox"
-local play <const> = play_stem .. "play"
+-- A sandbox's default keys: 35 characters, like real ones. They are worth nothing anywhere else.
+local sandbox_stem <const> = "ak_sandboxsandboxsandboxsandbox"
 
----A sandbox's Nth key.
+---Returns a sandbox's Nth key.
 ---@param n integer  1 to 9999
 ---@return string
-local function play_key(n)
-  return n == 1 and play or play_stem .. ("%04d"):format(n)
+local function sandbox_key(n)
+  return sandbox_stem .. (n == 1 and "play" or ("%04d"):format(n))
 end
 
----Whether a key is a sandbox's.
+---Returns whether a key is a sandbox's.
 ---@param key string
 ---@return boolean
-local function is_play(key)
-  return key == play or #key == #play and key:sub(1, #play_stem) == play_stem and key:find("%d%d%d%d$") ~= nil
+local function is_sandbox_key(key)
+  local ending = key:sub(#sandbox_stem + 1)
+  return key:sub(1, #sandbox_stem) == sandbox_stem and (ending == "play" or ending:find "^%d%d%d%d$" ~= nil)
 end
 
 ---What tells keys apart and gives none away: the beginning of a SHA-256.
@@ -164,7 +164,7 @@ end
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
 ---@return omni.Error|nil  code "no_key"; never holds a key
 local function check_all(given)
-  local checked, seen, play_keys = {}, {}, 0
+  local checked, seen, sandbox_keys = {}, {}, 0
   local function refuse(i, why)
     local which = #given > 1 and ("API key %d of %d"):format(i, #given) or "the API key"
     return nil, err.new { code = "no_key", field = "keys", message = ("%s can't be used: %s"):format(which, why), hint = hint }
@@ -188,15 +188,15 @@ local function check_all(given)
     if seen[one.key] then why = "it is given twice" end
     if why then return refuse(i, why) end
     seen[one.key] = true
-    if is_play(one.key) then play_keys = play_keys + 1 end
+    if is_sandbox_key(one.key) then sandbox_keys = sandbox_keys + 1 end
   end
-  if play_keys > 0 and play_keys < #given then
+  if sandbox_keys > 0 and sandbox_keys < #given then
     return nil, err.new { code = "no_key", field = "keys", message = "a sandbox's keys and real ones can't be used together" }
   end
   return checked
 end
 
 return {
-  check_all = check_all, files = files, find_all = find_all, fingerprint = fingerprint, is_play = is_play,
-  looks_right = looks_right, play = play, play_key = play_key, trouble = trouble,
+  check_all = check_all, files = files, find_all = find_all, fingerprint = fingerprint, is_sandbox_key = is_sandbox_key,
+  looks_right = looks_right, sandbox_key = sandbox_key, trouble = trouble,
 }

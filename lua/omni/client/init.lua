@@ -413,17 +413,17 @@ local function open(opts)
       code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong,
     }
   end
-  local play = credentials.is_play(given[1].key)
+  local is_sandbox = credentials.is_sandbox_key(given[1].key)
   local self = setmetatable({
     base_url = base_url, service = service_address.name(base_url), board_ledgers = {}, closed = false,
     timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
     on_retry = opts.on_retry,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or play and 5 or 300, poll_min = opts.poll_min or play and 0.2 or 2,
-    poll_max = opts.poll_max or play and 2 or 30, transport_options = {},
+    media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = opts.poll_min or is_sandbox and 0.2 or 2,
+    poll_max = opts.poll_max or is_sandbox and 2 or 30, transport_options = {},
     uploads = {}, uploading = {}, known_models = {},
-    play = play,
+    is_sandbox = is_sandbox,
   }, Client_mt)
   for _, name in ipairs(transport_options) do self.transport_options[name] = opts[name] end
   self.durations = task_durations.new(self)
@@ -441,7 +441,7 @@ local function open(opts)
   end
   if opts.ledger then
     self.ledger_path = opts.ledger
-  elseif opts.ledger == nil and not self.play then
+  elseif opts.ledger == nil and not self.is_sandbox then
     self.ledger_path, self.ledger_problem = ledgers.default_path()
   end
   for _, one in ipairs(given) do

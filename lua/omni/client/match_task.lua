@@ -185,7 +185,7 @@ local function match_lost(client, ledger, scene, task_id)
   local price = client:estimate(input, { model = scene.model }) -- the real cost is known when the task is over
   local made
   made, problem = ledger:row("adopt_lost", {
-    account = task.key.account, service = client.service, play = client.play, board = scene.board, scene = scene.scene,
+    account = task.key.account, service = client.service, sandbox = client.is_sandbox, board = scene.board, scene = scene.scene,
     identity = scene.identity, base = scene.base, take = scene.take, form = scene.form, model = scene.model, input = text,
     estimate = price and price.credits, task_id = task_id,
   })

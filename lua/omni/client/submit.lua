@@ -178,12 +178,12 @@ end
 ---@return table failure
 function Submit_methods:why_forbidden()
   local ledger, params = self.ledger, self.params
-  local mixed, problem = ledger:row("mixed", { play = params.play })
+  local mixed, problem = ledger:row("mixed", { sandbox = params.sandbox })
   if problem then return problem end
   if mixed then
     return { code = "ledger_failed", hint = "choose another ledger",
       message = ("the ledger %s holds %s submits, and this is a %s one; the two are never mixed"):format(
-        ledger.path, params.play and "real" or "sandbox", params.play and "sandbox" or "real") }
+        ledger.path, params.sandbox and "real" or "sandbox", params.sandbox and "sandbox" or "real") }
   end
   if params.in_flight and #(ledger:ask("flying", { account = params.account }) or {}) >= params.in_flight then
     return { code = "rate_limited", no_slot = true, message = "another program has used the key's slots" }
@@ -282,7 +282,9 @@ function open(client, request, opts, token_hash)
   local ledger, problem = about.ledger, nil
   if not ledger then ledger, problem = client:ledger() end
   if problem then return nil, problem end
-  local params = { service = client.service, play = client.play, model = request.model, input = request.input_text, token = token_hash }
+  local params = {
+    service = client.service, sandbox = client.is_sandbox, model = request.model, input = request.input_text, token = token_hash,
+  }
   for _, name in ipairs(ABOUT) do params[name] = about[name] end
   return setmetatable({ client = client, body = request.body, ledger = ledger, params = params, stop = opts.stop or {} }, Submit_mt)
 end

@@ -47,7 +47,7 @@ local function one_of(item, number, usual)
     end
   end
   return {
-    key = item.key or credentials.play_key(number), in_flight = item.in_flight or usual.in_flight,
+    key = item.key or credentials.sandbox_key(number), in_flight = item.in_flight or usual.in_flight,
     credits = item.credits or usual.credits, rate = item.rate or usual.rate,
   }
 end
@@ -60,7 +60,9 @@ end
 local function read(options)
   local usual = { in_flight = options.in_flight, credits = options.credits or 10000, rate = options.rate }
   if options.keys == nil then
-    local wanted = { key = options.key or credentials.play, in_flight = usual.in_flight, credits = usual.credits, rate = usual.rate }
+    local wanted = {
+      key = options.key or credentials.sandbox_key(1), in_flight = usual.in_flight, credits = usual.credits, rate = usual.rate
+    }
     local wrong = wrong_in(wanted, function(field) return ("option '%s'"):format(field) end)
     return not wrong and { wanted } or nil, wrong
   end

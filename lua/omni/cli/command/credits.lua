@@ -16,7 +16,7 @@ end
 
 local function show(called)
   local key_shape = require("omni.json").shape { "key", "balance?", "error?" }
-  local text, play, problem_of = require "omni.cli.view.text", called.client.play, require("omni.cli.view.run_progress").problem_of
+  local text, play, problem_of = require "omni.cli.view.text", called.client.is_sandbox, require("omni.cli.view.run_progress").problem_of
   local keys = called.client:balances()
   local sum, failed, listed = 0, false, {}
   for i, one in ipairs(keys) do

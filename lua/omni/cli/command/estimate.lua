@@ -23,8 +23,8 @@ function command.run(given)
     called:event("estimate", { model = model, credits = price.credits, balance = price.balance, affordable = price.affordable })
     called:print(require("omni.cli.view.table").list({
       { "model", model },
-      { "cost", "about " .. text.credits(price.credits, called.client.play) },
-      { "balance", price.balance and text.credits(price.balance, called.client.play) },
+      { "cost", "about " .. text.credits(price.credits, called.client.is_sandbox) },
+      { "balance", price.balance and text.credits(price.balance, called.client.is_sandbox) },
       { "affordable", price.affordable },
     }, called.manner))
     return 0

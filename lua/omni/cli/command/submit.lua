@@ -26,7 +26,7 @@ end
 
 -- Shows what it costs, on stderr: stdout is for what came of it.
 local function tell_price(called, model, price, problem)
-  local text, play = require "omni.cli.view.text", called.client.play
+  local text, play = require "omni.cli.view.text", called.client.is_sandbox
   local cost = price and "about " .. text.credits(price.credits, play) or "an unknown price: " .. text.problem(problem)
   local balance = price and price.balance and "; the account has " .. text.credits(price.balance, play) or ""
   called:note(("%s: %s%s"):format(text.clean(model), cost, balance))
@@ -92,7 +92,7 @@ local function make_task(called, model, wanted, on_interrupt)
     error = problem,
   })
   local refused = require("omni.cli.consent").decide_one(price, problem, {
-    budget = given.budget, yes = given.yes, sandbox = called.client.play,
+    budget = given.budget, yes = given.yes, sandbox = called.client.is_sandbox,
     show = function() tell_price(called, model, price, problem) end,
   })
   if signals.interrupted() then return nil end -- while it was asked

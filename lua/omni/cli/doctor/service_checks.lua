@@ -92,7 +92,7 @@ end
 -- A client for the base URL that was given: with the sandbox's key, which opens nothing.
 local function open_client(found, on_warning)
   return require("omni").client {
-    base_url = found.given.base_url, api_key = require("omni.client.credentials").play, ledger = false, on_warning = on_warning,
+    base_url = found.given.base_url, api_key = require("omni.client.credentials").sandbox_key(1), ledger = false, on_warning = on_warning,
   }
 end
 
@@ -131,7 +131,7 @@ function service.answer(found, say)
   client:close()
   local ask = require("omni.cli.doctor.probe").ask
   local answered
-  for _, key in ipairs(found.keys or { { secret = require("omni.client.credentials").play } }) do
+  for _, key in ipairs(found.keys or { { secret = require("omni.client.credentials").sandbox_key(1) } }) do
     local probe = ask(base_url, key.secret)
     local failure = probe.failure
     if failure and not failure.status then

@@ -24,7 +24,7 @@ local function find()
   for i, one in ipairs(found) do
     keys[i] = {
       secret = one.key, fingerprint = credentials.fingerprint(one.key), from = one.from, looks_right = credentials.looks_right(one.key),
-      play = credentials.is_play(one.key),
+      play = credentials.is_sandbox_key(one.key),
     }
   end
   return keys

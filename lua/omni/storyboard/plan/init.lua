@@ -121,7 +121,7 @@ function Maker_methods:take_stock(entry, row)
   end
   if not why then
     entry.action, entry.files = "reuse", found
-  elseif self.client.play and not self.client:serves(row) then
+  elseif self.client.is_sandbox and not self.client:serves(row) then
     entry.action, entry.why, entry.retire = "submit", why .. ", and its sandbox is gone", row.id
   elseif row.state == "gone" then
     entry.action, entry.why = "expired", why .. ", and its media has expired at the service"
@@ -134,9 +134,9 @@ end
 
 -- What stands in the ledger for this very scene.
 function Maker_methods:look_up(entry)
-  local row, dead = nil, { gone = self.client.play, failed = true, refused = true, forgotten = true }
+  local row, dead = nil, { gone = self.client.is_sandbox, failed = true, refused = true, forgotten = true }
   for _, candidate in ipairs(ask(self, "by_identity", { identity = entry.identity, service = self.client.service })) do
-    local foreign = self.client.play and not self.client:serves(candidate) and candidate.state ~= "success"
+    local foreign = self.client.is_sandbox and not self.client:serves(candidate) and candidate.state ~= "success"
     if not foreign and not dead[candidate.state] then -- what an earlier sandbox had under way ended with it
       row = candidate
       break
@@ -245,11 +245,11 @@ local function build(self, board, given)
   local redo = names_of(board, given.redo, "redo") or {}
   local only = names_of(board, given.only, "only")
   self.resubmit = names_of(board, given.resubmit, "resubmit") or {}
-  local mixed = ask(self, "mixed", { play = self.client.play })[1]
+  local mixed = ask(self, "mixed", { sandbox = self.client.is_sandbox })[1]
   if mixed then
     error(err.new { code = "ledger_failed", hint = "choose another ledger",
       message = ("the ledger %s is %s; rehearsals and real submits are never mixed")
-        :format(self.records.path, self.client.play and "for real submits" or "a rehearsal's") }, 0)
+        :format(self.records.path, self.client.is_sandbox and "for real submits" or "a rehearsal's") }, 0)
   end
 
   for _, scene in ipairs(board.scenes) do

@@ -212,7 +212,7 @@ local function start(plan, given)
     remembered = {}, thumbnails = thumbnails.new(),
   }, Run_mt)
   run.ledger = plan.ledger
-  if given.client.play then run.ledger:note("abandon", { base = given.client.service .. " " }) end
+  if given.client.is_sandbox then run.ledger:note("abandon", { base = given.client.service .. " " }) end
   local stems = names.stems(plan.board.scenes, plan.scenes)
   for index, entry in ipairs(plan.scenes) do
     if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end
@@ -284,7 +284,7 @@ local function consent(plan, given)
   if given.on_plan then yes, reason = given.on_plan(plan, problem) end
   if problem then return problem end
   if yes == false then return reason or no_consent(plan) end
-  local agreed = yes or given.yes or given.budget or plan.board.budget or given.client.play
+  local agreed = yes or given.yes or given.budget or plan.board.budget or given.client.is_sandbox
   if plan.submits > 0 and not agreed then return no_consent(plan) end
 end
 

@@ -88,7 +88,7 @@ local function data(run, summary)
   local opening = cut and run.by_name[cut.scenes[1]]
   return {
     title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
-    sandbox = run.client.play,
+    sandbox = run.client.is_sandbox,
     film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
     film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
     balance = run.plan.balance and balance_of(run.client), scenes = scenes,

@@ -37,7 +37,7 @@ end
 -- What a person can do about a task that can't be asked for. What a sandbox no longer knows ended with it, and cost nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
-  if run.client.play then
+  if run.client.is_sandbox then
     run.ledger:note("retire", { id = row.id })
     problem.hint = "its sandbox is gone; the next rehearsal makes the scene again"
   elseif not run.client.all_keys:of(row.account) then
@@ -75,7 +75,7 @@ local function follow(run, record, task)
     end,
   }
   local row = record.entry.row
-  if not ended and row and row.state == "success" and not run.client.play then
+  if not ended and row and row.state == "success" and not run.client.is_sandbox then
     return set(run, record, "failed", stays_paid(run, record, problem))
   end
   if not ended then return set(run, record, "failed", row and explain_lost(run, row, problem) or problem) end

@@ -10,7 +10,7 @@ local pool = require "omni.loop.pool"
 
 -- Warns of the differences between a clip and what its scene asked for. The clips of a sandbox are only stand-ins.
 local function warn(run, record, probe)
-  if run.client.play then return end
+  if run.client.is_sandbox then return end
   local found = mismatch.differences(run.plan.board.scenes[record.index].input, probe)
   record.warnings = #found > 0 and found or nil
   for _, message in ipairs(run.on_event and found or {}) do
