@@ -316,7 +316,7 @@ end)
 describe("misuse of core.process", function()
   local wrong = {
     { "no arguments", "bad argument #1", function() core.process() end },
-    { "an empty list", "names no program", function() core.process {} end },
+    { "an empty list", "must name a program", function() core.process {} end },
     { "a number as an argument", "an argument must be a string, not a number",
       function() core.process { "echo", 1 } end },
     { "a NUL in an argument", "an argument must not contain a NUL", function() core.process { "echo", "a\0b" } end },
@@ -430,7 +430,7 @@ describe("process.run", function()
     end
     says("did you mean 'directory'?", { "true" }, { directry = "/" })
     says('on_output needs stdout = "pipe"', { "true" }, { on_output = print, stdout = "null" })
-    says("names no program", {})
+    says("must name a program", {})
     says("must not contain a NUL", { "a\0" })
     local _, message = pcall(function() process.run { 1 } end)
     assert.is_truthy(message:find "process_spec%.lua:%d+: process: an argument must be a string")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The classes of IP addresses, by the IANA registries of special-purpose addresses (RFC 6890 and its successors).
+// Classifies IP addresses by the IANA registries of special-purpose addresses (RFC 6890 and its successors).
 #include "core/address.h"
 
 #include <arpa/inet.h>
@@ -13,7 +13,8 @@ typedef struct {
   address_class class;
 } network;
 
-// The first row that holds the address decides. The metadata services of clouds come first: their addresses are of other classes, too.
+// The first row that contains the address decides. The metadata services of clouds come first, since their addresses also belong to other
+// classes.
 static const network four[] = {
     {{169, 254, 169, 254}, 32, ADDRESS_RESERVED}, // most clouds
     {{100, 100, 100, 200}, 32, ADDRESS_RESERVED}, // Alibaba Cloud
@@ -31,7 +32,7 @@ static const network four[] = {
     {{198, 18}, 15, ADDRESS_BENCHMARK},
     {{198, 51, 100}, 24, ADDRESS_RESERVED},
     {{203, 0, 113}, 24, ADDRESS_RESERVED},
-    {{224}, 3, ADDRESS_RESERVED}, // multicast, and what lies above it
+    {{224}, 3, ADDRESS_RESERVED}, // multicast and everything above
     {{0}, 0, ADDRESS_PUBLIC},
 };
 
@@ -42,14 +43,14 @@ static const network six[] = {
     {{0xfe, 0xc0}, 10, ADDRESS_PRIVATE},
     {{0xfe, 0x80}, 10, ADDRESS_LINK_LOCAL},
     {{0x20, 0x01, 0, 2}, 48, ADDRESS_BENCHMARK},
-    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // protocol assignments, Teredo among them
+    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // protocol assignments, for example Teredo
     {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_RESERVED},
     {{0x3f, 0xff}, 20, ADDRESS_RESERVED},
     {{0x20}, 3, ADDRESS_PUBLIC}, // global unicast
     {{0}, 0, ADDRESS_RESERVED},
 };
 
-// Prefixes behind which an IPv4 address stands, and where.
+// Prefixes of IPv6 addresses that contain an IPv4 address, and its offset in bytes.
 static const struct {
   uint8_t prefix[16];
   int bits, at;

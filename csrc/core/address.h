@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What kind of network an IP address belongs to.
+// The kind of network that an IP address belongs to.
 #ifndef OMNI_ADDRESS_H
 #define OMNI_ADDRESS_H
 
@@ -10,20 +10,20 @@ typedef enum {
   ADDRESS_PUBLIC,
   ADDRESS_LOOPBACK,   // 127.0.0.0/8, ::1
   ADDRESS_PRIVATE,    // 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, fec0::/10
-  ADDRESS_SHARED,     // 100.64.0.0/10: behind a carrier's NAT; overlay networks
+  ADDRESS_SHARED,     // 100.64.0.0/10: carrier-grade NAT and overlay networks
   ADDRESS_LINK_LOCAL, // 169.254.0.0/16, fe80::/10
-  ADDRESS_BENCHMARK,  // 198.18.0.0/15, 2001:2::/48; some tunnels give every name such an address
-  ADDRESS_RESERVED,   // unspecified, multicast, documentation, a cloud's metadata, and all that isn't assigned
+  ADDRESS_BENCHMARK,  // 198.18.0.0/15, 2001:2::/48; some tunnels map every name to such an address
+  ADDRESS_RESERVED,   // unspecified, multicast, documentation, a cloud's metadata service, and everything unassigned
 } address_class;
 
-// Returns the class of an IPv4 or IPv6 address. An IPv6 address that stands for an IPv4 one (mapped, translated, NAT64, 6to4) has that
-// one's class. Any other family is ADDRESS_RESERVED.
+// Returns the class of an IPv4 or IPv6 address. An IPv6 address that contains an IPv4 address (mapped, translated, NAT64, 6to4) has the
+// IPv4 address's class. Any other family is ADDRESS_RESERVED.
 address_class address_classify(const struct sockaddr *address);
 
-// Reads a numeric address, with or without brackets and a zone; false for a name.
+// Reads a numeric address, with or without brackets and a zone. Returns false for a name.
 bool address_parse(const char *host, struct sockaddr_storage *address);
 
-// The class in words, as what an address belongs to: "a private network".
+// Returns the network of a class in words: "a private network".
 const char *address_class_name(address_class class);
 
 #endif

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The service's codes, one row each (docs/service.md, "Codes"):
-// X(number, name, may be asked again, as the answer to a submit: refused and so not charged, meaning, what the user can do)
+// The service's codes, one row each (docs/service.md, "Codes"): X(number, name, whether a retry may help, whether a submit with this
+// answer was refused and so not charged, meaning, hint)
 #ifndef OMNI_API_CODES_H
 #define OMNI_API_CODES_H
 
-#define KEYS_PAGE "https://crun.ai/user-api-key" // makes and resets keys
-#define BILLING_PAGE "https://crun.ai/billing"   // sells credits
+#define KEYS_PAGE "https://crun.ai/user-api-key" // the page that creates and resets keys
+#define BILLING_PAGE "https://crun.ai/billing"   // the page that sells credits
 
 #define API_CODES(X)                                                                                                   \
   X(401, "unauthorized", false, true, "the key is missing or not valid",                                               \

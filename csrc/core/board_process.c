@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Runs a board in a process and a Lua state of its own, within limits of processor time and memory. Nothing of this process can be
-// reached from there: the board's result comes back as bytes.
+// Runs a board in a process and a Lua state of its own, with limits on processor time and memory. The board can't reach anything of this
+// process; its result comes back as bytes.
 //
-// What a board sees is in lua/omni/storyboard/language/environment.lua; here is only what must be C: the state, the limits, and the one
-// function through which a board reads files.
+// lua/omni/storyboard/language/environment.lua decides what a board can call. This file holds only what must be C: the state, the limits,
+// and the function that opens files for the board.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -25,7 +25,7 @@
 #include "shared/file.h"
 #include "core/process.h"
 
-enum { EXIT_MEMORY = 3, EXIT_TIME = 4 }; // storyboard/language/confined_load.lua knows them
+enum { EXIT_MEMORY = 3, EXIT_TIME = 4 }; // also in storyboard/language/confined_load.lua
 
 typedef struct {
   const char *code, *argument, *folder;
@@ -35,7 +35,7 @@ typedef struct {
 
 // --- limits
 
-static void too_long(int number) {
+static void on_time_limit(int number) {
   (void)number;
   _exit(EXIT_TIME);
 }
@@ -46,24 +46,24 @@ static void set_limit(int resource) {
 }
 
 static void set_limits(double seconds) {
-  struct sigaction action = {.sa_handler = too_long};
+  struct sigaction action = {.sa_handler = on_time_limit};
   sigemptyset(&action.sa_mask);
   sigaction(SIGPROF, &action, NULL);
-  if (seconds < 0.001) seconds = 0.001; // 0 would be no limit
+  if (seconds < 0.001) seconds = 0.001; // 0 would mean no limit
   if (seconds > 1e6) seconds = 1e6;
   struct itimerval timer = {.it_value = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)}};
-  setitimer(ITIMER_PROF, &timer, NULL); // of processor time
+  setitimer(ITIMER_PROF, &timer, NULL); // counts processor time
   set_limit(RLIMIT_CORE);
-  set_limit(RLIMIT_FSIZE); // not of pipes
+  set_limit(RLIMIT_FSIZE); // doesn't limit pipes
 #ifdef RLIMIT_NPROC
   set_limit(RLIMIT_NPROC);
 #endif
 }
 
-// Lua's allocator; `budget` holds the bytes that are left.
+// Lua's allocator. `budget` points to the number of bytes that are left.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
-  if (!block) before = 0; // it is the kind of the new object then
+  if (!block) before = 0; // Lua then passes the kind of the new object
   if (size == 0) {
     free(block);
     *left += before;
@@ -82,7 +82,7 @@ static int close_file(lua_State *L) {
   return luaL_fileresult(L, fclose(file->f) == 0, NULL);
 }
 
-// Says why a board may not open the file at this real path, or NULL.
+// Returns why a board may not open the file at this real path, or NULL.
 static const char *refusal(const char *real, const char *folder) {
   size_t length = strlen(folder);
   if (strncmp(real, folder, length) != 0 || real[length] != '/') return "a board reads only files in its own folder and below";
@@ -90,8 +90,8 @@ static const char *refusal(const char *real, const char *folder) {
   return NULL;
 }
 
-// open(path) → a file for reading, or nil, what is wrong. Relative paths begin at the board's folder.
-static int open_beside(lua_State *L) {
+// open(path) → a file for reading | nil, message. Relative paths start at the board's folder.
+static int open_board_file(lua_State *L) {
   const char *given = argument_text(L, 1), *folder = lua_tostring(L, lua_upvalueindex(1));
   lua_settop(L, 1);
   const char *path = *given == '/' ? given : lua_pushfstring(L, "%s/%s", folder, given);
@@ -128,7 +128,7 @@ static bool write_all(const char *bytes, size_t size) {
   return true;
 }
 
-// Protected. The code is called with `open` and the argument, and returns the bytes for the parent.
+// Runs protected. Calls the code with `open` and the argument, and writes the bytes that it returns to the parent.
 static int run(lua_State *L) {
   static const luaL_Reg libraries[] = {
     {LUA_GNAME, luaopen_base},         {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
@@ -142,7 +142,7 @@ static int run(lua_State *L) {
   }
   if (luaL_loadbufferx(L, b->code, b->code_size, "=omni", "b") != LUA_OK) return lua_error(L);
   lua_pushstring(L, b->folder);
-  lua_pushcclosure(L, open_beside, 1);
+  lua_pushcclosure(L, open_board_file, 1);
   lua_pushlstring(L, b->argument, b->argument_size);
   lua_call(L, 2, 1);
   size_t size;
@@ -151,7 +151,7 @@ static int run(lua_State *L) {
   return 1;
 }
 
-// The state isn't closed: a board's finalizers have nothing to do here.
+// Doesn't close the Lua state, so the board's finalizers don't run.
 static int inside(const void *argument) {
   const board *b = argument;
   set_limits(b->seconds);
@@ -166,7 +166,7 @@ static int inside(const void *argument) {
   return status == LUA_OK && lua_toboolean(L, -1) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-// core.board_process(code, argument, { folder, cpu_seconds, max_memory, max_output }) → a process, or nil, why there is none
+// core.board_process(code, argument, { folder, cpu_seconds, max_memory, max_output }) → process | nil, message
 static int start(lua_State *L) {
   board b;
   lua_settop(L, 3);

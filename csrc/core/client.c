@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client as Lua sees it: options in, verbs (client_methods.c) that start an exchange each, and a pollable. Nothing in it blocks.
+// The HTTP client for Lua: it takes options, starts exchanges (client_methods.c) and is a pollable. No function blocks.
 #include "core/client.h"
 
 #include <errno.h>
@@ -60,7 +60,7 @@ static int open_client(lua_State *L) {
   memset(c, 0, sizeof *c);
   c->pool.poll_set = c->pool.wake = -1;
   luaL_setmetatable(L, CLIENT);
-  lua_newtable(L); // anchors the exchanges that aren't closed: reference → userdata
+  lua_newtable(L); // anchors the open exchanges: reference → userdata
   lua_setiuservalue(L, 2, 1);
   client **lock = lua_newuserdatauv(L, sizeof *lock, 0);
   *lock = c;
@@ -83,7 +83,7 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-// trust(client, other): files may also come from the networks where the other client reached the service, and go there
+// trust(client, other): also allows files in the networks where the other client reached the service
 static int client_trust(lua_State *L) {
   client *c = client_check(L);
   const client *other = luaL_checkudata(L, 2, CLIENT);
@@ -91,12 +91,12 @@ static int client_trust(lua_State *L) {
   return 0;
 }
 
-// network(client, url|nil) → { proxy, proxy_from, ... }: what is in force for a URL, the service's by default
+// network(client, url|nil) → { proxy, proxy_from, ... }: the settings for a URL, by default the service's
 static int client_network(lua_State *L) {
   const client *c = client_check(L);
   client_lock(L, 2);
   const char *url = argument_text_or(L, 2, c->options.base_url);
-  luaL_argcheck(L, url, 2, "the client has no account, so there must be a URL");
+  luaL_argcheck(L, url, 2, "expected a URL, since the client has no account");
   network_push(L, &c->options.network, url);
   return 1;
 }
@@ -128,7 +128,7 @@ void client_unanchor(lua_State *L, exchange *x) {
   lua_pop(L, 1);
 }
 
-// finished(client) → the owner of the next exchange that is done (each one once), or nil
+// finished(client) → the owner of the next finished exchange, each one once, or nil
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   exchange *x = pool_next_done(&c->pool);
@@ -139,13 +139,13 @@ static int client_finished(lua_State *L) {
   return 1;
 }
 
-// running(client) → how many exchanges hold a connection
+// running(client) → the number of exchanges that hold a connection
 static int client_running(lua_State *L) {
   lua_pushinteger(L, client_check(L)->pool.running);
   return 1;
 }
 
-// owners(client) → array of the owners of all exchanges that haven't been told of
+// owners(client) → array of the owners of all exchanges that `finished` hasn't returned
 static int client_owners(lua_State *L) {
   client *c = client_check(L);
   int count = 0;
@@ -164,7 +164,7 @@ static int client_owners(lua_State *L) {
   return 1;
 }
 
-// busy(client) → whether anything is running or not yet told
+// busy(client) → whether any exchange is running or finished and not yet returned by `finished`
 static int client_busy(lua_State *L) {
   const exchange_list *l = client_check(L)->pool.lists;
   lua_pushboolean(L, l[RUNNING].first || l[FINISHING].first || l[DONE].first);
@@ -186,7 +186,7 @@ static int exchange_done(lua_State *L) {
   return 1;
 }
 
-// progress(exchange) → bytes of the file so far (got, or given to the connection), total | nil, validator | nil
+// progress(exchange) → bytes of the file received or sent, total | nil, validator | nil
 static int exchange_progress(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   lua_pushinteger(L, x->file ? download_offset(x->file) : x->source ? upload_offset(x->source) : 0);
@@ -198,7 +198,7 @@ static int exchange_progress(lua_State *L) {
   return 3;
 }
 
-// stamp(exchange) → what PATH.part keeps as long as nobody else writes to it, or nil: see download
+// stamp(exchange) → the stamp of PATH.part, or nil (see `download`)
 static int exchange_stamp(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   char stamp[FILE_STAMP_SIZE];
@@ -208,14 +208,14 @@ static int exchange_stamp(lua_State *L) {
   return 1;
 }
 
-// A download whose bytes are all there, and that has no name yet.
+// Returns the exchange at index 1, a complete download without its final name; raises for any other.
 static exchange *check_whole(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "not a download that is whole");
+  if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "expected a complete download");
   return x;
 }
 
-// head(exchange, most) → the first bytes of the file, its Content-Encoding | nil, PATH.part; nil, message when they can't be read
+// head(exchange, most) → the file's first bytes, its Content-Encoding | nil, PATH.part; or nil, message
 static int exchange_head(lua_State *L) {
   exchange *x = check_whole(L);
   lua_Integer most = luaL_checkinteger(L, 2);
@@ -230,7 +230,7 @@ static int exchange_head(lua_State *L) {
   return 3;
 }
 
-// keep(exchange, replace): gives the file its name; the exchange isn't done then until that is over
+// keep(exchange, replace): gives the file its final name. The exchange isn't done again until the file is on disk.
 static int exchange_keep(lua_State *L) {
   exchange *x = check_whole(L);
   bool replace = lua_toboolean(L, 2);
@@ -240,13 +240,13 @@ static int exchange_keep(lua_State *L) {
   return 0;
 }
 
-// discard(exchange): what came is of no use; nothing of it stays
+// discard(exchange): empties the downloaded file, so that closing the exchange removes it
 static int exchange_discard(lua_State *L) {
   download_restart(check_whole(L)->file);
   return 0;
 }
 
-// sends(exchange) → how often libcurl was about to send a submit (more than once: it was stopped)
+// sends(exchange) → how often libcurl was about to send a submit; a second attempt was stopped
 static int exchange_sends(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   lua_pushinteger(L, x->sends);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client, as its own files share it.
+// The HTTP client: the declarations that its own files share.
 #ifndef OMNI_CLIENT_H
 #define OMNI_CLIENT_H
 
@@ -11,27 +11,27 @@
 
 enum { CLIENT_VALUE = 1, OWNER = 2 }; // an exchange's user values
 
-// Its first user value anchors the exchanges that aren't closed: reference → userdata. Its second one is its lock.
+// Its first user value anchors the open exchanges: reference → userdata. Its second user value is its lock.
 typedef struct {
   client_options options;
   pool pool;
   bool closed;
-  unsigned locks; // functions that have called client_lock and haven't returned
+  unsigned locks; // the number of running functions that called client_lock
 } client;
 
-// The client at index 1; raises when it isn't one, or is closed.
+// Returns the client at index 1. Raises when there is none, or it is closed.
 client *client_check(lua_State *L);
 
-// Keeps the client and its exchanges from being closed until the running function returns or raises: closing them raises meanwhile. For
-// functions that read them while they make Lua values: each allocation may run a finalizer, and that may call anything. The client, or
-// one of its exchanges, is at index 1; the function has so many arguments, and one slot of the stack more afterwards.
+// Prevents closing the client and its exchanges until the running C function returns or raises; an attempt to close them raises. A
+// function that makes Lua values while it reads them needs this: each allocation may run a finalizer, which may call anything. The
+// client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` and one more slot.
 void client_lock(lua_State *L, int arguments);
 
-// Takes an exchange out of the client's anchors. The client is on top of the stack. An exchange is anchored from the moment when it is
-// made until it is closed, so it needs no finalizer; those cost more than all the rest of it.
+// Removes an exchange from the client's anchors. The client must be on top of the stack. An exchange is anchored from its creation until
+// it is closed, so it needs no finalizer, which would cost more than the rest of the exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
-// Its methods that start an exchange.
+// The client's methods that start an exchange.
 extern const luaL_Reg client_exchange_methods[];
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The verbs of the HTTP client: each pushes a new exchange, which the next step starts to send. Their first argument is the
-// owner: what `finished` returns when the exchange is done.
+// The client's methods that start an exchange. Each pushes a new exchange; the next `step` starts to send it. The first argument is the
+// owner: `finished` returns it when the exchange is done.
 #include "core/client.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@
 
 // --- exchanges
 
-// Pushes an exchange, anchored already. From then on nothing of Lua's is allocated until it is started or given up, so that nothing raises
-// and leaks what it owns.
+// Pushes a new, anchored exchange. Until it is started or abandoned the caller must allocate nothing in Lua: an error would leak what the
+// exchange owns.
 static exchange *new_exchange(lua_State *L, client *c, const exchange_kind *kind) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
@@ -35,7 +35,7 @@ static exchange *new_exchange(lua_State *L, client *c, const exchange_kind *kind
   lua_pushvalue(L, -2);
   x->anchor = luaL_ref(L, -2);
   lua_pop(L, 1);
-  client_check(L); // a finalizer, which may run at any allocation, may have closed it
+  client_check(L); // a finalizer may have closed the client during an allocation
   return x;
 }
 
@@ -63,7 +63,7 @@ static void set_url(lua_State *L, exchange *x, const char *base, const char *pat
   memcpy(x->url + base_length, path, path_length + 1);
 }
 
-// The body is the string at `index`; its type has been checked.
+// Copies the string at `index`, whose type the caller has checked, as the body.
 static void set_body(lua_State *L, exchange *x, int index) {
   const char *body = lua_tolstring(L, index, &x->body_length);
   if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
@@ -72,14 +72,14 @@ static void set_body(lua_State *L, exchange *x, int index) {
 
 // --- calls of the account's
 
-// A client without an account has nobody to ask.
+// Returns the client at index 1. Raises when it has no account.
 static client *check_account(lua_State *L) {
   client *c = client_check(L);
   if (!c->options.base_url) luaL_error(L, "the client has no account");
   return c;
 }
 
-// submit(client, owner, body) → exchange, whose result is the task id
+// submit(client, owner, body) → exchange; its result is the task id
 static int client_submit(lua_State *L) {
   client *c = check_account(L);
   luaL_checkstring(L, 3);
@@ -89,7 +89,7 @@ static int client_submit(lua_State *L) {
   return start(c, x);
 }
 
-// Writes at most three bytes for each of text's, and a NUL.
+// Writes at most three bytes for each byte of `text`, and a NUL.
 static void percent_encode(char *out, const char *text, size_t length) {
   static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   for (size_t i = 0; i < length; i++) {
@@ -102,7 +102,7 @@ static void percent_encode(char *out, const char *text, size_t length) {
   *out = '\0';
 }
 
-// query(client, owner, task_id) → exchange, whose result is the task table
+// query(client, owner, task_id) → exchange; its result is the task table
 static int client_query(lua_State *L) {
   client *c = check_account(L);
   size_t length;
@@ -124,7 +124,7 @@ static int client_query(lua_State *L) {
   return start(c, x);
 }
 
-// call(client, owner, method, path, body|nil) → exchange, whose result is the answer's `data`
+// call(client, owner, method, path, body|nil) → exchange; its result is the response's `data`
 static int client_call(lua_State *L) {
   client *c = check_account(L);
   static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", NULL};
@@ -133,7 +133,7 @@ static int client_call(lua_State *L) {
   const char *body = luaL_optstring(L, 5, NULL);
   bool fine = path[0] == '/';
   for (const char *at = path; *at; at++) fine = fine && *at > ' ' && *at <= '~' && *at != '#' && *at != '\\';
-  luaL_argcheck(L, fine, 4, "a path begins with '/' and holds printable ASCII characters without spaces");
+  luaL_argcheck(L, fine, 4, "must start with '/' and contain only printable ASCII characters without spaces");
   exchange *x = new_exchange(L, c, &exchange_call);
   x->method = method;
   set_url(L, x, c->options.base_url, path);
@@ -154,8 +154,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Pushes nil and the failure when the URL spells an address that nothing may be fetched from or brought to. Where a proxy looks names up
-// this is all that can be checked here.
+// Pushes nil and a failure when the URL contains an address that omni refuses. With a proxy, which looks up names itself, this is the
+// only possible check.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
   if (network_allows_url(&c->options.network, url, &refused)) return false;
@@ -164,7 +164,7 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// Replaces the message at the top of the stack by a failure; nil is below it. Returns their number.
+// Replaces the message at the top of the stack by a failure; nil is below it. Returns the number of values.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
@@ -172,14 +172,15 @@ static int push_io_failure(lua_State *L) {
 }
 
 // download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
-// failure at once. offset and stamp: what an earlier try left of PATH.part; validator and total: what the server said of the file then.
+// failure at once. offset and stamp describe PATH.part as an earlier attempt left it; validator and total are the server's values at that
+// time.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);
   lua_Integer offset = luaL_optinteger(L, 5, 0);
   const char *stamp = argument_text_or(L, 6, NULL), *validator = argument_text_or(L, 7, NULL);
   lua_Integer total = luaL_optinteger(L, 8, -1);
-  luaL_argcheck(L, offset >= 0, 5, "an offset is 0 or more");
+  luaL_argcheck(L, offset >= 0, 5, "must be 0 or more");
   if (push_if_refused(L, c, url)) return 2;
   exchange *x = new_exchange(L, c, &exchange_download);
   set_url(L, x, url, "");
@@ -210,8 +211,8 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once.
-// The file is PUT to the URL, without the key. Safe to repeat.
+// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once. PUTs the file
+// without the key. A caller may repeat it.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);
@@ -232,8 +233,8 @@ static int client_upload(lua_State *L) {
   return push_io_failure(L);
 }
 
-// post(client, owner, url, body, content_type) → exchange, whose result is { status, text }, whatever the status is; the text is
-// the beginning of what was said. Sent at most once, without the key; a redirect isn't followed.
+// post(client, owner, url, body, content_type) → exchange, whose result is { status, text } for any status; text: the beginning of the
+// response's body. Sends at most once, without the key, and follows no redirect.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A client's settings, out of the table of options that Lua gives. The key goes through here into libcurl's header lines.
+// Reads a client's options from a Lua table. The key goes from there into libcurl's header lines.
 #include "core/client_options.h"
 
 #include <lauxlib.h>
@@ -20,7 +20,7 @@ char *client_options_string(lua_State *L, const char *name) {
   const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
   if (!text) luaL_error(L, "option '%s' must be a string", name);
   for (size_t i = 0; i < length; i++)
-    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) luaL_error(L, "option '%s' holds a control character", name);
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) luaL_error(L, "option '%s' must not contain a control character", name);
   char *copy = strdup(text);
   if (!copy) luaL_error(L, "not enough memory");
   lua_pop(L, 1);
@@ -38,16 +38,16 @@ static double number_option(lua_State *L, const char *name, double standard, dou
   return value;
 }
 
-// Splits base_url into server and base_path, unless a proxy may have to be given whole URLs. False for lack of memory.
-static bool split_base_url(client_options *s) {
-  char *host = strstr(s->base_url, "://") + 3;
-  size_t length = (size_t)(host - s->base_url) + strcspn(host, "/");
-  s->base_path = s->base_url + length;
-  bool plain_proxy = s->base_url[4] != 's' && s->proxy[0] != '\0';
+// Splits base_url into server and base_path, unless a proxy may need whole URLs. Returns false without memory.
+static bool split_base_url(client_options *o) {
+  char *host = strstr(o->base_url, "://") + 3;
+  size_t length = (size_t)(host - o->base_url) + strcspn(host, "/");
+  o->base_path = o->base_url + length;
+  bool plain_proxy = o->base_url[4] != 'o' && o->proxy[0] != '\0';
   if (plain_proxy) return true;
-  char *server = strndup(s->base_url, length);
-  s->server = curl_url();
-  bool fine = server && s->server && curl_url_set(s->server, CURLUPART_URL, server, 0) == CURLUE_OK;
+  char *server = strndup(o->base_url, length);
+  o->server = curl_url();
+  bool fine = server && o->server && curl_url_set(o->server, CURLUPART_URL, server, 0) == CURLUE_OK;
   free(server);
   return fine;
 }
@@ -58,32 +58,32 @@ bool header_add(struct curl_slist **list, const char *line) {
   return longer != NULL;
 }
 
-// The key goes from Lua into the header lines and nowhere else. Returns why it can't be used, or NULL.
-static const char *take_key(client_options *s, lua_State *L) {
+// Copies the key into the header lines and nowhere else. Returns why it can't be used, or NULL.
+static const char *copy_key(client_options *o, lua_State *L) {
   size_t length;
   lua_getfield(L, 1, "api_key");
   const char *key = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
   if (!key) return "it must be a string";
-  if (length < 1 || length > MAX_KEY) return "it must be of 1 to 512 characters";
+  if (length < 1 || length > MAX_KEY) return "it must have 1 to 512 characters";
   for (size_t i = 0; i < length; i++)
     if (key[i] <= ' ' || key[i] > '~') return "it must be of printable ASCII characters, without spaces or line breaks";
   char line[sizeof "x-api-key: " + MAX_KEY];
   strcpy(line, "x-api-key: ");
   memcpy(line + strlen(line), key, length + 1);
-  bool fine = header_add(&s->key_headers, line) && header_add(&s->post_headers, line);
+  bool fine = header_add(&o->key_headers, line) && header_add(&o->post_headers, line);
   explicit_bzero(line, sizeof line);
-  if (fine) s->key = s->key_headers->data + strlen("x-api-key: ");
+  if (fine) o->key = o->key_headers->data + strlen("x-api-key: ");
   lua_pop(L, 1);
   return fine ? NULL : "not enough memory";
 }
 
-// As lines of our own: what libcurl makes of its options for them it prints twice.
-static bool add_common_headers(lua_State *L, client_options *s) {
-  const char *agent = lua_pushfstring(L, "User-Agent: %s", s->user_agent);
-  bool fine = header_add(&s->key_headers, agent) && header_add(&s->post_headers, agent) &&
-              header_add(&s->key_headers, "Accept-Encoding: gzip") && header_add(&s->post_headers, "Accept-Encoding: gzip") &&
-              header_add(&s->post_headers, "Content-Type: application/json") &&
-              header_add(&s->post_headers, "Expect:"); // a 417 to an explicit one is answered by sending again
+// Adds our own header lines, since libcurl formats the lines of its options twice.
+static bool add_common_headers(lua_State *L, client_options *o) {
+  const char *agent = lua_pushfstring(L, "User-Agent: %s", o->user_agent);
+  bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&
+              header_add(&o->key_headers, "Accept-Encoding: gzip") && header_add(&o->post_headers, "Accept-Encoding: gzip") &&
+              header_add(&o->post_headers, "Content-Type: application/json") &&
+              header_add(&o->post_headers, "Expect:"); // libcurl answers a 417 to its own Expect by sending again
   lua_pop(L, 1);
   return fine;
 }
@@ -102,54 +102,54 @@ static long version_option(lua_State *L) {
   return luaL_error(L, "option 'http_version' must be 'auto', '1.1' or '2-prior-knowledge'");
 }
 
-// Reads base_url and api_key, unless there is neither.
-static void take_account(lua_State *L, client_options *s) {
+// Reads base_url and api_key, unless both are missing.
+static void read_account(lua_State *L, client_options *o) {
   int top = lua_gettop(L);
   bool none = lua_getfield(L, 1, "base_url") == LUA_TNIL && lua_getfield(L, 1, "api_key") == LUA_TNIL;
   size_t length = 0;
   const char *text = lua_type(L, top + 1) == LUA_TSTRING ? lua_tolstring(L, top + 1, &length) : NULL, *why = "must be a string";
-  if (text) s->base_url = url_normalize_base(text, length, &why);
+  if (text) o->base_url = url_normalize_base(text, length, &why);
   lua_settop(L, top);
   if (none) return;
-  if (!s->base_url) luaL_error(L, "option 'base_url' can't be used: it %s", why);
-  if ((why = take_key(s, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
+  if (!o->base_url) luaL_error(L, "option 'base_url' can't be used: it %s", why);
+  if ((why = copy_key(o, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
 }
 
-// Where the service is: by which proxy, and in which network when its URL says so.
-static void take_place(client_options *s) {
-  s->proxy = network_proxy(&s->network, s->base_url);
+// Determines the service's proxy, and its network when the URL contains an address.
+static void find_service(client_options *o) {
+  o->proxy = network_proxy(&o->network, o->base_url);
   refused_address spelled;
-  if (!network_allows_url(&s->network, s->base_url, &spelled)) network_learn(&s->network, spelled.text);
+  if (!network_allows_url(&o->network, o->base_url, &spelled)) network_learn(&o->network, spelled.text);
 }
 
-void client_options_read(lua_State *L, client_options *s) {
-  take_account(L, s);
-  s->user_agent = client_options_string(L, "user_agent");
-  if (!s->user_agent && !(s->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
-  if (!add_common_headers(L, s)) luaL_error(L, "not enough memory");
-  network_options_read(L, &s->network);
-  if (s->base_url) take_place(s);
-  if (s->base_url && !split_base_url(s)) luaL_error(L, "not enough memory");
-  s->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
-  s->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
-  s->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);
-  s->max_download_bytes = (int64_t)number_option(L, "max_download_bytes", 16.0 * (1 << 30), 1024, 1e15);
-  s->max_connections = (long)number_option(L, "max_connections", 64, 1, 10000);
-  s->http_version = version_option(L);
+void client_options_read(lua_State *L, client_options *o) {
+  read_account(L, o);
+  o->user_agent = client_options_string(L, "user_agent");
+  if (!o->user_agent && !(o->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
+  if (!add_common_headers(L, o)) luaL_error(L, "not enough memory");
+  network_options_read(L, &o->network);
+  if (o->base_url) find_service(o);
+  if (o->base_url && !split_base_url(o)) luaL_error(L, "not enough memory");
+  o->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
+  o->timeout_ms = (long)ceil(number_option(L, "timeout", 60, 0.001, 86400) * 1000);
+  o->max_bytes = (size_t)number_option(L, "max_bytes", 8 * 1024 * 1024, 1024, 1 << 30);
+  o->max_download_bytes = (int64_t)number_option(L, "max_download_bytes", 16.0 * (1 << 30), 1024, 1e15);
+  o->max_connections = (long)number_option(L, "max_connections", 64, 1, 10000);
+  o->http_version = version_option(L);
 }
 
-// Wiped before it is freed: the key is in it.
+// Wipes the lines before it frees them, since they contain the key.
 static void free_list(struct curl_slist *list) {
   for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
   curl_slist_free_all(list);
 }
 
-void client_options_free(client_options *s) {
-  free_list(s->key_headers);
-  free_list(s->post_headers);
-  free(s->base_url);
-  curl_url_cleanup(s->server);
-  free(s->user_agent);
-  network_options_free(&s->network);
-  memset(s, 0, sizeof *s);
+void client_options_free(client_options *o) {
+  free_list(o->key_headers);
+  free_list(o->post_headers);
+  free(o->base_url);
+  curl_url_cleanup(o->server);
+  free(o->user_agent);
+  network_options_free(&o->network);
+  memset(o, 0, sizeof *o);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A client's settings.
+// The options of a client.
 #ifndef OMNI_CLIENT_OPTIONS_H
 #define OMNI_CLIENT_OPTIONS_H
 
@@ -11,35 +11,35 @@
 
 #include "core/network.h"
 
-// What all exchanges of a client share; owned by the client, which outlives its exchanges' running.
+// Belongs to the client, and is shared by all its exchanges.
 typedef struct {
-  char *base_url; // without a slash at its end; NULL where there is no account, nor then a key
-  // A query's URL is mostly the same: libcurl parses and prints URLs letter by letter, which costs more than sending them.
-  // So it is given the server's URL once, in parts, and each query's target. NULL where a proxy needs to see the whole URL.
+  char *base_url; // without a slash at its end; NULL for a client without an account, which has no key either
+  // The server part of base_url, parsed once; a query then sets only the request target. libcurl takes longer to parse and print a whole
+  // URL than to send it. NULL when a proxy must see the whole URL.
   CURLU *server;
   const char *base_path; // the path within base_url
   char *user_agent;
   network_options network;
-  const char *proxy; // of the account's calls, "" for none; within `network`
-  const char *key; // within the key's header line
-  struct curl_slist *key_headers; // with the key; wiped when they are freed
+  const char *proxy; // for calls of the account; "" for none; points into `network`
+  const char *key; // points into the key's header line
+  struct curl_slist *key_headers; // contain the key; client_options_free wipes them
   struct curl_slist *post_headers;
   long connect_timeout_ms, timeout_ms, http_version, max_connections;
   size_t max_bytes;
   int64_t max_download_bytes;
 } client_options;
 
-// Fills zeroed settings from the table of options at index 1; without base_url and api_key they are no account's. Raises for what
-// can't be used, never showing the key;
-// client_options_free is due in either case.
-void client_options_read(lua_State *L, client_options *s);
-// Frees everything, wiping the key. Idempotent.
-void client_options_free(client_options *s);
+// Fills a zeroed struct from the options at index 1. Without base_url and api_key the client has no account. Raises for an invalid
+// option, and never shows the key. Call client_options_free in either case.
+void client_options_read(lua_State *L, client_options *o);
+// Wipes the key and frees everything. Idempotent.
+void client_options_free(client_options *o);
 
-// An option of the table at index 1 that is a string without control characters, copied; NULL when it isn't there. Raises for any other.
+// Returns a copy of a string option of the table at index 1, or NULL when it is missing. Raises when it is no string or contains a
+// control character.
 char *client_options_string(lua_State *L, const char *name);
 
-// Appends a header line; false when there is no memory.
+// Appends a header line. Returns false without memory.
 bool header_add(struct curl_slist **list, const char *line);
 
 #endif

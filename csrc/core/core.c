@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// luaopen_omni_core: one table with everything that the parts offer.
+// luaopen_omni_core: returns one table with the functions of all parts.
 #include <curl/curl.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -10,7 +10,7 @@ LUAMOD_API int luaopen_omni_core(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   luaL_checkversion(L);
-  // Counted by libcurl itself; never undone, as another module of the process may use libcurl too.
+  // libcurl counts these calls. This one is never undone, since another module of the process may use libcurl too.
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "omni: libcurl can't be initialised");
   lua_newtable(L);
   system_open(L);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What tells a person why it doesn't work: which libcurl this is, and how an exchange went.
+// Information for finding problems: the version of libcurl, and the course of an exchange.
 #include <curl/curl.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -24,7 +24,7 @@ static int libraries(lua_State *L) {
   return 1;
 }
 
-// What took how long, from the beginning on.
+// The times since the start of the exchange.
 static const struct {
   const char *name;
   CURLINFO info;
@@ -35,7 +35,7 @@ static const struct {
     {"total", CURLINFO_TOTAL_TIME_T},
 };
 
-// trace(exchange) → { address, date, lookup, connect, tls, total }, each if it is known. The exchange must be done.
+// trace(exchange) → { address, date, lookup, connect, tls, total }, each if known, of a finished exchange
 static int trace(lua_State *L) {
   const exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   luaL_argcheck(L, x->state == DONE || x->state == REPORTED, 1, "still runs, or is closed");

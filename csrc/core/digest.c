@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// SHA-256 of texts, and of files: a file is read in a thread of its own, as it can be large and its disk slow.
+// SHA-256 of texts and files. A thread reads the file, since it can be large and its disk slow.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -54,13 +54,13 @@ static int sha256(lua_State *L) {
 enum { READING, DONE, STOPPED };
 
 typedef struct {
-  int fd, wake; // wake: an eventfd, written when the thread is done; -1: closed
+  int fd, wake; // wake: an eventfd that the thread writes at its end; -1: closed
   pthread_t thread;
-  bool running;     // the thread was started and not joined yet
-  atomic_int state; // READING; STOPPED by Lua; DONE by the thread, which wrote the following before
-  struct stat info; // of the file when it was opened
+  bool running;     // the thread was started and not yet joined
+  atomic_int state; // READING; STOPPED by Lua; DONE by the thread, after it has written the following fields
+  struct stat info; // the file's status when it was opened
   const char *problem;
-  int error; // why there is no sum: errno, or 0 with the problem in words
+  int error; // why there is no digest: an errno, or 0 when `problem` says why
   sum bytes;
 } job;
 
@@ -71,7 +71,7 @@ static bool same_stamp(const struct stat *a, const struct stat *b) {
   return strcmp(one, other) == 0;
 }
 
-// Notes why there is no sum when there is none.
+// Computes the digest, or sets the reason why there is none.
 static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
   struct stat after;
   off_t size = 0;
@@ -84,7 +84,7 @@ static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
     }
     if (got == 0) break;
     size += got;
-    if (size > j->info.st_size) break; // it grows, perhaps as fast as it is read
+    if (size > j->info.st_size) break; // it grows, perhaps as fast as this reads
     EVP_DigestUpdate(context, chunk, (size_t)got);
   }
   if (fstat(j->fd, &after) != 0) j->error = errno;
@@ -116,14 +116,14 @@ static void release(job *j) {
   j->fd = j->wake = -1;
 }
 
-// False with the problem noted.
+// Returns false with the problem set.
 static bool open_file(job *j, const char *path) {
   j->fd = file_open(path, O_RDONLY, 0, &j->info);
   if (j->fd < 0) j->problem = file_problem(errno);
   return j->fd >= 0;
 }
 
-// False with the problem noted.
+// Returns false with the problem set.
 static bool start(job *j) {
   int error = 0;
   posix_fadvise(j->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -133,7 +133,7 @@ static bool start(job *j) {
   } else {
     error = errno;
   }
-  if (error) j->error = error; // else that is the thread's to write
+  if (error) j->error = error; // otherwise the thread writes this field
   return j->running;
 }
 
@@ -185,7 +185,7 @@ static int step(lua_State *L) {
   return 1;
 }
 
-// job:result() → { sha256=, size=, stamp= } | nil, message; nil alone while it is read
+// job:result() → { sha256=, size=, stamp= } | nil, message; only nil during the reading
 static int result(lua_State *L) {
   job *j = check_open(L);
   if (atomic_load(&j->state) != DONE) return lua_pushnil(L), 1;
@@ -210,13 +210,13 @@ static int close_it(lua_State *L) {
 static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", class_events_read},  {"timeout", timeout},  {"step", step},  {"result", result},
                                    {"close", close_it}, {"__close", close_it}, {"__gc", close_it}, {NULL, NULL}};
 
-// token(bytes) → so many random bytes of the system's, as hexadecimal digits
+// token(bytes) → random bytes from the system, as hexadecimal digits
 static int token(lua_State *L) {
   unsigned char bytes[MAX_BYTES];
   lua_Integer count = luaL_checkinteger(L, 1);
   luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
-  size_t wanted = (size_t)count & (2 * MAX_BYTES - 1); // gcc doesn't see that the line above doesn't return
-  if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system gives no random bytes");
+  size_t wanted = (size_t)count & (2 * MAX_BYTES - 1); // bounds the value for gcc, which doesn't see that luaL_argcheck doesn't return
+  if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system has no random bytes");
   push_hex(L, bytes, wanted);
   OPENSSL_cleanse(bytes, sizeof bytes);
   return 1;

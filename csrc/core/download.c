@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A file that is being downloaded. Syncing can take seconds on a slow disk, so it is done in a thread of its own.
+// A download's file. A thread syncs it to disk, which can take seconds on a slow disk.
 #include "core/download.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static void release(download *file) {
   free(file);
 }
 
-// Whether PATH.part is the open file; another download may have renamed it, another program may have removed it.
+// Returns whether PATH.part is still the open file. Another download may have renamed it, another program may have removed it.
 static bool is_at_part(const download *file) {
   struct stat open, now;
   return fstat(file->fd, &open) == 0 && lstat(file->part, &now) == 0 && open.st_ino == now.st_ino && open.st_dev == now.st_dev;
@@ -55,18 +55,18 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     file->part = NULL;
     errno = ENOMEM;
   } else if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-    errno = EEXIST; // never a device or a socket replaced by a film
+    errno = EEXIST; // a download never replaces a device or a socket
   } else if ((file->fd = file_open(file->part, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) >= 0 &&
              flock(file->fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->fd, &info) == 0) {
     char now[FILE_STAMP_SIZE];
     file_stamp(&info, now);
     if (info.st_nlink > 1) {
-      errno = EMLINK; // what is written here would be written there, too
+      errno = EMLINK; // a write here would also change the file under its other name
     } else if (!is_at_part(file)) {
-      errno = EWOULDBLOCK; // another download has finished, and renamed the file, between open and lock
+      errno = EWOULDBLOCK; // between open and lock another download has finished and renamed the file
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // One that is as long already keeps its stamp: behind a redirect it is opened again.
+      // A file of the right length keeps its stamp: omni opens it again to follow a redirect.
       if ((info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0) && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }
   }
@@ -113,7 +113,7 @@ static int sync_folder(const char *path) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
   free(folder);
   if (fd < 0) return errno;
-  // Some file systems can't sync a folder; that is not ours to mend.
+  // Some file systems can't sync a folder.
   if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) error = errno;
   close(fd);
   return error;
@@ -129,7 +129,7 @@ static void *finish(void *argument) {
   file->error = error;
   int wake = file->wake, expected = FINISHING;
   file->wake = -1;
-  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // nobody waits for it any more
+  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed meanwhile
   uint64_t one = 1;
   ssize_t ignored = write(wake, &one, sizeof one);
   (void)ignored;
@@ -155,13 +155,14 @@ bool download_finish(download *file, int wake, bool replace) {
 bool download_finished(download *file, int *error) {
   if (atomic_load(&file->state) != FINISHED) return false;
   *error = file->error;
-  if (file->error) atomic_store(&file->state, IDLE); // it may be tried once more
+  if (file->error) atomic_store(&file->state, IDLE); // the caller may try again
   return true;
 }
 
 void download_close(download *file) {
   int expected = FINISHING;
   if (!file || atomic_compare_exchange_strong(&file->state, &expected, ABANDONED)) return;
-  if (atomic_load(&file->state) == IDLE && file->offset == 0 && is_at_part(file)) unlink(file->part); // nothing that could be gone on from
+  // Empty: a later download couldn't resume from it.
+  if (atomic_load(&file->state) == IDLE && file->offset == 0 && is_at_part(file)) unlink(file->part);
   release(file);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A file that is being downloaded: PATH.part while it grows, PATH when it is whole and on disk.
+// A download's file: PATH.part until all bytes are on disk, then PATH.
 #ifndef OMNI_DOWNLOAD_H
 #define OMNI_DOWNLOAD_H
 
@@ -12,29 +12,29 @@
 
 typedef struct download download;
 
-// Opens and locks PATH.part. Goes on behind `offset` bytes when it is still the file that had this stamp (download_stamp), else
-// begins anew. NULL and errno on failure (file_problem); errno is EWOULDBLOCK when somebody else is downloading to it, EMLINK when
-// it has further names, EEXIST when there is something else than a file at PATH.
+// Opens and locks PATH.part. Resumes at `offset` when the file still has this stamp (download_stamp), else empties it. Returns NULL and
+// errno (file_problem) on failure: EWOULDBLOCK when another download writes to it, EMLINK when it has further names, EEXIST when PATH
+// isn't a regular file.
 download *download_open(const char *path, int64_t offset, const char *stamp);
-// PATH.part; valid as long as the file is open.
+// Returns PATH.part. Valid until the file is closed.
 const char *download_part(const download *file);
-// What PATH.part keeps as long as nobody else writes to it; empty when that can't be told.
+// Writes the stamp of PATH.part, which stays the same until another program changes the file. Writes "" when it can't be determined.
 void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]);
-// Copies the file's first bytes, `size` of them at most; returns how many there are, -1 and errno on failure.
+// Copies at most `size` of the file's first bytes. Returns their number, or -1 and errno.
 ssize_t download_head(const download *file, void *bytes, size_t size);
-// Where the next byte goes.
+// Returns the position of the next byte.
 int64_t download_offset(const download *file);
-// Throws away what the file holds (the server sent the whole again). False and errno on failure.
+// Empties the file. Returns false and errno on failure.
 bool download_restart(download *file);
-// False and errno on failure.
+// Returns false and errno on failure.
 bool download_write(download *file, const void *bytes, size_t length);
-// Starts to sync the file, rename it to PATH and sync its folder, in a thread of its own; then `wake` (an eventfd) is
-// written. False and errno when it can't be started.
+// Starts a thread that syncs the file, renames it to PATH, syncs its folder and then writes to `wake`, an eventfd. Returns false and
+// errno when the thread can't be started.
 bool download_finish(download *file, int wake, bool replace);
-// Whether that is over; *error is then 0 or an errno: EEXIST when there is a file at PATH that must not be replaced (it may be
-// finished once more), ESTALE when PATH.part isn't the file any more that was written.
+// Returns whether the thread has finished. *error is then 0 or an errno: EEXIST when PATH exists and must not be replaced (the caller may
+// call download_finish again), ESTALE when PATH.part is no longer the downloaded file.
 bool download_finished(download *file, int *error);
-// Closes the file (a .part stays) and frees everything; a finish under way goes on by itself.
+// Closes the file and frees everything. PATH.part stays unless it is empty. A running thread finishes by itself.
 void download_close(download *file);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The service's answers: hostile bytes in, the envelope's data or a failure out. Decoding is lua-cjson's, by an instance of our
-// own (core.json), so that nobody else's settings reach us.
+// Turns the bytes of a response, which may be hostile, into the envelope's data or a failure. Decodes with our own instance of lua-cjson
+// (core.json), whose settings no other module can change.
 #include "core/envelope.h"
 
 #include <lauxlib.h>
@@ -14,9 +14,9 @@
 #include "shared/ascii.h"
 
 enum {
-  MAX_DEPTH = 100,    // of nested arrays and objects; real answers have about 5
-  MAX_MESSAGE = 2000, // bytes of a message of the service's
-  MAX_ERRORS = 10,    // of a refusal's `errors` that a message holds
+  MAX_DEPTH = 100,    // of nested arrays and objects; real responses have about 5
+  MAX_MESSAGE = 2000, // bytes of a message from the service
+  MAX_ERRORS = 10,    // of a refusal's `errors` that a message includes
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -35,7 +35,7 @@ void clean_push(lua_State *L, int index, size_t max_bytes) {
   size_t length, plain = 0;
   const char *text = lua_tolstring(L, index, &length);
   while (plain < length && text[plain] >= ' ' && text[plain] <= '~') plain++;
-  if (plain == length && length <= max_bytes) { // as nearly always
+  if (plain == length && length <= max_bytes) { // the common case
     lua_pushvalue(L, index);
     return;
   }
@@ -45,7 +45,6 @@ void clean_push(lua_State *L, int index, size_t max_bytes) {
   luaL_pushresult(&buffer);
 }
 
-// The field `name` of the table at index `object`, if it has the Lua type `type`; nothing is pushed otherwise.
 bool field_push(lua_State *L, int object, const char *name, int type) {
   if (lua_type(L, object) != LUA_TTABLE) return false;
   lua_pushstring(L, name);
@@ -55,7 +54,6 @@ bool field_push(lua_State *L, int object, const char *name, int type) {
   return false;
 }
 
-// A field that is a whole number (lua-cjson's numbers are floats); false when it is anything else.
 bool field_whole(lua_State *L, int object, const char *name, lua_Integer *value) {
   if (!field_push(L, object, name, LUA_TNUMBER)) return false;
   int whole = 0;
@@ -76,7 +74,6 @@ void failure_push(lua_State *L, const char *code, const char *message, bool retr
   lua_setfield(L, -2, "retry");
 }
 
-// Decodes the string at index `text` and pushes the value; false with a message pushed when it isn't JSON.
 bool json_push(lua_State *L, int text) {
   size_t length;
   const char *bytes = lua_tolstring(L, text, &length);
@@ -85,8 +82,8 @@ bool json_push(lua_State *L, int text) {
     lua_pushliteral(L, "it is empty");
     return false;
   }
-  if (memchr(bytes, '\0', length)) { // lua-cjson would take the first NUL for the end
-    lua_pushliteral(L, "it holds a NUL byte");
+  if (memchr(bytes, '\0', length)) { // lua-cjson would end the text at the first NUL
+    lua_pushliteral(L, "it contains a NUL byte");
     return false;
   }
   text = lua_absindex(L, text);
@@ -99,7 +96,7 @@ bool json_push(lua_State *L, int text) {
 
 // --- the envelope
 
-// Pushes a number of credits as text, to the hundredth; printf would take the decimal point from the locale.
+// Pushes a number of credits as text, with up to two decimals. printf's decimal point depends on the locale.
 static void push_credits(lua_State *L, double credits) {
   lua_Integer hundredths = (lua_Integer)(credits * 100 + 0.5);
   if (hundredths % 100 == 0)
@@ -108,9 +105,9 @@ static void push_credits(lua_State *L, double credits) {
     lua_pushfstring(L, "%I.%d%d", hundredths / 100, (int)(hundredths / 10 % 10), (int)(hundredths % 10));
 }
 
-// Adds ": " (first) or "; ", and the text at the top of the stack, unless the message holds it already. Replaces the message below the
-// text with the longer one.
-static void add_said(lua_State *L, bool *first) {
+// Pops the text at the top of the stack and appends it to the message below, after ": " (first) or "; ", unless the message contains it
+// already.
+static void append_text(lua_State *L, bool *first) {
   const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
   if (*text == '\0' || strstr(message, text)) {
     lua_pop(L, 1);
@@ -122,14 +119,14 @@ static void add_said(lua_State *L, bool *first) {
   *first = false;
 }
 
-// Adds what the envelope says to the message at the top of the stack: its `message`, and each of `errors`, which are texts or objects
-// with a `msg` or a `message`.
+// Appends the envelope's `message` and each of its `errors` (texts, or objects with a `msg` or a `message`) to the message at the top of
+// the stack.
 static void add_reasons(lua_State *L, int envelope) {
   bool first = true;
   if (field_push(L, envelope, "message", LUA_TSTRING)) {
     clean_push(L, -1, MAX_MESSAGE / 2);
     lua_remove(L, -2);
-    add_said(L, &first);
+    append_text(L, &first);
   }
   if (!field_push(L, envelope, "errors", LUA_TTABLE)) return;
   int errors = lua_gettop(L);
@@ -142,7 +139,7 @@ static void add_reasons(lua_State *L, int envelope) {
     if (lua_type(L, item) == LUA_TSTRING) {
       clean_push(L, item, MAX_MESSAGE / 2);
       lua_remove(L, item);
-      add_said(L, &first);
+      append_text(L, &first);
     } else {
       lua_settop(L, item - 1);
     }
@@ -152,7 +149,7 @@ static void add_reasons(lua_State *L, int envelope) {
   lua_pop(L, 1);
 }
 
-// Of a refusal for lack of credits: `balance`, where the service says what the account has, and a hint that names it.
+// Adds to a refusal for lack of credits the account's `balance`, if the service states it, and a hint with it.
 static void add_balance(lua_State *L, int envelope) {
   int failure = lua_gettop(L);
   if (field_push(L, envelope, "data", LUA_TTABLE) && field_push(L, -1, "balance", LUA_TNUMBER)) {
@@ -167,10 +164,10 @@ static void add_balance(lua_State *L, int envelope) {
   lua_settop(L, failure);
 }
 
-// envelope: the stack index of the answer's envelope, 0 when there is none.
+// envelope: the stack index of the response's envelope, or 0 without one.
 static void push_refusal(lua_State *L, long number, int envelope) {
   const api_code *row = api_code_find(number);
-  const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service answered with a code that isn't documented";
+  const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service answered with an undocumented code";
   const char *code = row ? row->name : number >= 500 ? "server_error" : "unexpected_code";
   lua_pushstring(L, meaning);
   if (envelope) add_reasons(L, envelope);
@@ -200,17 +197,17 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
   }
 }
 
-// An answer without a usable envelope: the HTTP status is all there is.
+// Pushes the failure of a response without a usable envelope, by its HTTP status.
 static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
     push_refusal(L, http_status, 0);
   else if (http_status >= 300 && http_status < 400)
-    bad_answer_push(L, http_status, "it is a redirect, which isn't followed");
+    bad_answer_push(L, http_status, "it is a redirect, and omni follows no redirect here");
   else
     bad_answer_push(L, http_status, why);
 }
 
-// Whether the value at the top is a task object whose generation is over (it can come under the envelope's code 501).
+// Returns whether the value at the top is a task object that has failed. Such an object can come with the envelope's code 501.
 static bool is_final_task(lua_State *L) {
   if (!field_push(L, -1, "status", LUA_TSTRING)) return false;
   bool final = ascii_is(lua_tostring(L, -1), "failed");
@@ -230,8 +227,8 @@ bool envelope_push(lua_State *L, long http_status, int body) {
     lua_getfield(L, -1, "data");
     lua_replace(L, top + 1);
     return true;
-  } else if (code == 200) { // an error status that calls itself a success
-    push_bare_status(L, http_status, "its code says success and its status doesn't");
+  } else if (code == 200) { // an error status with a code that says success
+    push_bare_status(L, http_status, "its code says success, but its HTTP status doesn't");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "refused");
   } else {

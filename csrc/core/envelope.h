@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The service's answers, decoded and checked, and what its other readers need for that.
+// Decodes and checks the service's responses; and shared helpers for reading them.
 #ifndef OMNI_ENVELOPE_H
 #define OMNI_ENVELOPE_H
 
@@ -14,27 +14,27 @@ typedef struct {
   const char *meaning, *hint;
 } api_code;
 
-// The row of a code (api_codes.h), or NULL.
+// Returns the row of a code (api_codes.h), or NULL.
 const api_code *api_code_find(long number);
 
-// Pushes a failure table: code, message (cleaned of what a terminal might obey), and the optional ones that the caller sets.
+// Pushes a failure: a table with code, message (cleaned by text_clean) and retry. The caller may add fields.
 void failure_push(lua_State *L, const char *code, const char *message, bool retry);
-// Pushes the failure "bad_answer"; http_status 0: it didn't come as an answer.
+// Pushes the failure "bad_answer". http_status: 0 for a text that isn't an HTTP response.
 void bad_answer_push(lua_State *L, long http_status, const char *why);
 
-// Decodes an answer's envelope; the body is the string at index `body`. Pushes `data` and returns true,
-// or pushes a failure (code, message, status, retry, hint, refused) and returns false.
+// Decodes the envelope in the string at index `body`. Pushes its `data` and returns true; or pushes a failure (code, message, status,
+// retry, hint, refused) and returns false.
 bool envelope_push(lua_State *L, long http_status, int body);
-// The same for a query's answer, whose echo of the task's input is stepped over: data.param.input is then null.
+// Does the same for the response to a query, without decoding the task's input: data.param.input is then null.
 bool envelope_push_without_input(lua_State *L, long http_status, int body);
 
-// Decodes the string at index `text` and pushes the value; false with a message pushed when it isn't JSON.
+// Decodes the string at index `text` and pushes the value; or pushes a message and returns false when the text isn't JSON.
 bool json_push(lua_State *L, int text);
-// Pushes the field `name` of the table at index `object`, if it has the Lua type `type`; else nothing, and false.
+// Pushes the field `name` of the table at index `object` and returns true if it has this Lua type; else pushes nothing.
 bool field_push(lua_State *L, int object, const char *name, int type);
-// A field that is a whole number (lua-cjson's numbers are floats); false when it is anything else.
+// Reads a field that is a whole number; lua-cjson's numbers are floats. Returns false for any other value.
 bool field_whole(lua_State *L, int object, const char *name, lua_Integer *value);
-// Pushes the string at `index` without what a terminal might obey, of at most max_bytes.
+// Pushes the string at `index`, cleaned by text_clean to at most max_bytes.
 void clean_push(lua_State *L, int index, size_t max_bytes);
 
 #endif

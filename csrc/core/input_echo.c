@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where an answer repeats the task's input: the one part of it that nobody needs while a task is waited for, and by far the
-// longest. Stepping over it costs a fraction of decoding it.
+// Finds the task's input in a response. It is by far the longest part, and nobody reads it while waiting for a task. Skipping it costs a
+// fraction of decoding it.
 #include "core/input_echo.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static bool skip_blanks(cursor *c) {
   return c->at < c->end;
 }
 
-// From behind the opening quote to behind the closing one.
+// Moves from after the opening quote to after the closing one.
 static bool skip_string(cursor *c) {
   while (c->at < c->end) {
     const char *quote = memchr(c->at, '"', (size_t)(c->end - c->at));
@@ -39,14 +39,14 @@ static bool skip_value(cursor *c) {
     } else if (byte == '}' || byte == ']') {
       if (depth == 0) return false;
       depth--;
-    } else if (depth == 0) { // a number or a word
+    } else if (depth == 0) { // a number, true, false or null
       while (c->at < c->end && !strchr(",}] \n\r\t", *c->at)) c->at++;
     }
   } while (depth > 0 && c->at < c->end);
   return depth == 0;
 }
 
-// Goes from an object's beginning to the value of its member `name`.
+// Moves from an object's start to the value of its member `name`.
 static bool enter(cursor *c, const char *name) {
   size_t name_length = strlen(name);
   if (!skip_blanks(c) || *c->at++ != '{') return false;

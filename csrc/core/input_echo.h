@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Every answer to a query repeats the input of the task (data.param.input), up to 20,000 characters of prompt.
+// Every response to a query repeats the task's input (data.param.input), with up to 20,000 characters of prompt.
 #ifndef OMNI_INPUT_ECHO_H
 #define OMNI_INPUT_ECHO_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// Finds that value in an answer's text; false when it isn't there. Looks at the text's shape only: whether it is JSON,
-// the decoder says.
+// Finds the input's value in the text of a response. Returns false when it isn't there. Looks only at the text's structure; the decoder
+// checks whether it is JSON.
 bool input_echo_find(const char *text, size_t length, size_t *start, size_t *end);
 
 #endif

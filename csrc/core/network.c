@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How requests reach the network. The environment is read once, when a client is opened; libcurl itself reads nothing of it.
+// How requests reach the network. Reads the environment once, when a client is opened; libcurl itself reads none of it.
 #include "core/network.h"
 
 #include <arpa/inet.h>
@@ -14,7 +14,7 @@
 
 // --- taking the settings
 
-// The first of these variables that is set and not empty, copied, and its name.
+// Returns a copy of the first of these variables that is set and not empty, and its name in *from.
 static char *environment(lua_State *L, const char *const *names, const char **from) {
   for (; *names; names++) {
     const char *value = getenv(*names);
@@ -35,7 +35,7 @@ static bool is_true(const char *text) {
 void network_options_read(lua_State *L, network_options *n) {
   if ((n->proxy = client_options_string(L, "proxy"))) {
     n->proxy_from = "the option proxy";
-  } else { // curl's names: never HTTP_PROXY, which a web server fills from a request's header
+  } else { // curl's names; not HTTP_PROXY, since a web server fills that from a request's header
     n->http_proxy = ENVIRONMENT(L, &n->http_proxy_from, "http_proxy", "all_proxy", "ALL_PROXY");
     n->https_proxy = ENVIRONMENT(L, &n->https_proxy_from, "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY");
     n->no_proxy = ENVIRONMENT(L, &n->no_proxy_from, "no_proxy", "NO_PROXY");
@@ -46,7 +46,7 @@ void network_options_read(lua_State *L, network_options *n) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
-  // libcurl opens it when a connection begins, and would wait for a pipe's other end.
+  // libcurl opens the file for each connection, and would wait for a pipe's writer.
   struct stat info;
   if (n->ca_file && stat(n->ca_file, &info) == 0 && S_ISFIFO(info.st_mode))
     luaL_error(L, "the certificates of %s can't be used: %s is a pipe, not a file", n->ca_file_from, n->ca_file);
@@ -79,7 +79,7 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
   return memcmp(x, y, (size_t)bits / 8) == 0 && (bits % 8 == 0 || (x[bits / 8] ^ y[bits / 8]) >> (8 - bits % 8) == 0);
 }
 
-// Whether one entry of no_proxy names the host: a domain with all below it, an address, or a network of addresses ("10.0.0.0/8").
+// Returns whether one entry of no_proxy matches the host: a domain with its subdomains, an address, or a network ("10.0.0.0/8").
 static bool entry_names(const char *entry, size_t length, const char *host) {
   char text[256];
   struct sockaddr_storage address, other;
@@ -109,7 +109,7 @@ static bool is_exempt(const char *no_proxy, const char *host) {
   return false;
 }
 
-// The URL's host, as libcurl reads it; curl_free is due. NULL for what isn't a URL.
+// Returns the URL's host as libcurl reads it, or NULL for an invalid URL. The caller frees it with curl_free.
 static char *host_of(const char *url) {
   CURLU *parts = curl_url();
   char *host = NULL;

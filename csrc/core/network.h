@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How requests reach the network: by which proxy, trusting which certificates, to which addresses. All verbs of a client ask here.
+// How requests reach the network: the proxy, the trusted certificates, the allowed addresses.
 #ifndef OMNI_NETWORK_H
 #define OMNI_NETWORK_H
 
@@ -11,7 +11,7 @@
 #include "core/address.h"
 
 typedef struct {
-  char *proxy, *http_proxy, *https_proxy, *no_proxy; // the option, for every URL; else the environment's
+  char *proxy, *http_proxy, *https_proxy, *no_proxy; // the option, for every URL; or else from the environment
   const char *proxy_from, *http_proxy_from, *https_proxy_from, *no_proxy_from;
   char *ca_file, *ca_dir; // NULL: the system's
   const char *ca_file_from, *ca_dir_from;
@@ -19,33 +19,33 @@ typedef struct {
   unsigned service; // bits, 1 << address_class: the networks where the service was reached
 } network_options;
 
-// An address that a request may not connect to.
+// An address that omni refuses to connect to.
 typedef struct {
   address_class class;
   char text[INET6_ADDRSTRLEN];
 } refused_address;
 
-// Fills zeroed settings from the options at index 1 of the stack and from the environment. Raises for what can't be used;
-// network_options_free is due in either case.
+// Fills a zeroed struct from the options at index 1 of the stack and from the environment. Raises for an invalid option. Call
+// network_options_free in either case.
 void network_options_read(lua_State *L, network_options *n);
 void network_options_free(network_options *n);
 
-// The proxy for a URL; "" for none. An environment's proxy isn't asked for this machine.
+// Returns the proxy for a URL, or "" for none. A proxy from the environment isn't used for this machine.
 const char *network_proxy(const network_options *n, const char *url);
-// Tells libcurl which certificates to trust.
+// Sets the trusted certificates of a handle.
 bool network_set_certificates(CURL *easy, const network_options *n);
-// Tells libcurl the proxy.
+// Sets the proxy of a handle.
 bool network_set_proxy(CURL *easy, const char *proxy);
 
-// Whether the service may send us to an address: any public one, any of the networks where the service itself is, and with
-// allow_private any but reserved ones. Else *refused says which it is.
+// Returns whether the service may make us connect to an address: to a public one, to the networks where the service itself is, and with
+// allow_private to all but reserved ones. On refusal fills *refused.
 bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused);
-// The same for an address that a URL spells, or for "localhost"; true for another name.
+// Does the same for the address in a URL, or for "localhost". Returns true for any other name.
 bool network_allows_url(const network_options *n, const char *url, refused_address *refused);
-// The service was reached at this address (a numeric one; anything else changes nothing).
+// Records that the service was reached at this numeric address. Ignores any other text.
 void network_learn(network_options *n, const char *address);
 
-// Pushes a table: what is in force for a URL, and where it comes from.
+// Pushes a table with the network settings for a URL, and the origin of each.
 void network_push(lua_State *L, const network_options *n, const char *url);
 
 #endif

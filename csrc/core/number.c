@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Numbers as text and text as numbers, the same in every locale.
+// Writes and reads numbers in the same way in every locale.
 //
-// A program that loads us may set a locale with a decimal comma, before or after. Then C's printf and strtod, and with them
-// Lua's and lua-cjson's, write 0,5, and read [1,2] as one number and [1,"a"] not at all. So both are called with the C locale
-// as the thread's. lua-cjson moreover remembers the decimal point of the moment when anybody last made an instance, and puts it into
-// what it gives strtod: numbers come to it without a point.
+// A program that uses omni may set a locale with a decimal comma, at any time. C's printf and strtod, and therefore Lua and lua-cjson,
+// then write 0,5, read [1,2] as one number, and can't read [1,"a"]. So omni calls both with the thread's locale set to "C". lua-cjson
+// also remembers the decimal point at the time when its last instance was made, and passes it to strtod. So omni passes numbers without a
+// decimal point to lua-cjson.
 #include "core/number.h"
 
 #include <lauxlib.h>
@@ -18,7 +18,7 @@
 #include "core/core_parts.h"
 
 int number_pcall(lua_State *L, int arguments) {
-  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // a constant of the C library: never freed
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // a constant of the C library; it needs no free
   locale_t before = plain ? uselocale(plain) : (locale_t)0;
   int outcome = lua_pcall(L, arguments, 1, 0);
   if (plain) uselocale(before);
@@ -36,7 +36,7 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number at `at`, which begins with a digit, and returns where it ends. Texts of Lua's end with a NUL.
+// Writes the number at `at`, which starts with a digit, and returns its end. A Lua string ends with a NUL.
 static const char *add_number(luaL_Buffer *out, const char *at) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
   bool plain = *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
@@ -44,7 +44,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
   if (plain) {
     luaL_addlstring(out, whole, (size_t)(end - whole));
   } else {
-    // The digits without leading zeros, of which JSON allows none.
+    // The digits without leading zeros, which JSON forbids.
     const char *first = *whole == '0' ? fraction : whole;
     while (*whole == '0' && first < end - 1 && *first == '0') first++;
     if (first == whole) luaL_addlstring(out, whole, (size_t)(point - whole));
@@ -59,7 +59,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      long long given = strtoll(sign, NULL, 10); // at its limits: 0 or infinite with any digits that fit into memory
+      long long given = strtoll(sign, NULL, 10); // a value at the limits means 0 or infinity, with any digits that fit in memory
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;
       end = after;
@@ -73,20 +73,20 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
   return end;
 }
 
-// Behind the string that begins with the quote at `at`; at the NUL when it has no end.
+// Returns the position after the string whose opening quote is at `at`; the final NUL when the string has no end.
 static const char *skip_string(const char *at) {
   for (at++; *at && *at != '"'; at++)
     if (*at == '\\' && at[1]) at++;
   return *at ? at + 1 : at;
 }
 
-// The next digit outside of strings that begins a number; or the end.
+// Returns the next digit outside of strings that starts a number; or the end.
 static const char *next_number(const char *at) {
   while (*at && !is_digit(*at)) at = *at == '"' ? skip_string(at) : at + 1;
   return at;
 }
 
-// Whether a digit stands on both sides of a point, be it in a string.
+// Returns whether a point with digits on both sides occurs anywhere, even in a string.
 static bool may_hold_point(const char *text, size_t length) {
   for (const char *at = text; (at = memchr(at, '.', (size_t)(text + length - at))); at++)
     if (is_digit(at[1]) && at > text && is_digit(at[-1])) return true;
@@ -115,7 +115,7 @@ void number_neutral(lua_State *L, int text, size_t skip) {
 
 // --- what is written
 
-// format(format, ...) → string.format's text with a decimal point, in every locale. Upvalue: string.format.
+// format(format, ...) → string.format's text, with a decimal point in every locale. Upvalue: string.format.
 static int format(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One pollable descriptor over many, on epoll; for C (poll_set.h) and for the loop in Lua.
+// One pollable descriptor for many, with epoll. C uses it (poll_set.h), and so does the loop in Lua.
 #include "core/poll_set.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ void poll_set_remove(int poll_set, int fd) {
 
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds) {
   struct epoll_event events[AT_ONCE];
-  // Rounded up: waking a part of a millisecond early would only spin.
+  // Rounds up: waking a fraction of a millisecond early would cause a busy loop.
   int milliseconds = seconds < 0 ? -1 : seconds > INT_MAX / 1000.0 ? INT_MAX : (int)ceil(seconds * 1000);
   int count = epoll_wait(poll_set, events, room < AT_ONCE ? room : AT_ONCE, milliseconds);
   for (int i = 0; i < count; i++) {

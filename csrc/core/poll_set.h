@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One descriptor that is readable when one of many is ready.
+// A descriptor that becomes readable when one of many descriptors is ready.
 #ifndef OMNI_POLL_SET_H
 #define OMNI_POLL_SET_H
 
@@ -12,13 +12,14 @@ typedef struct {
   int what; // READ_READY | WRITE_READY | BROKEN
 } ready_fd;
 
-// A new pollable descriptor, closed with close(); -1 and errno on failure.
+// Returns a new pollable descriptor, which the caller closes with close(); -1 and errno on failure.
 int poll_set_new(void);
-// Watches fd for `what` (replacing what was watched before if `known`); false and errno on failure.
+// Watches fd for `what`. known: fd is already in the set, so this replaces what it was watched for. Returns false and errno on failure.
 bool poll_set_add(int poll_set, int fd, int what, bool known);
-// Forgets fd; one that is closed or was never watched is no error.
+// Removes fd. Ignores a closed descriptor, and one that isn't in the set.
 void poll_set_remove(int poll_set, int fd);
-// Waits at most `seconds` (negative: without end) for at most `room` descriptors; 0 also when a signal came.
+// Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns their number; 0 also after a
+// signal.
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The exchanges of one client on one libcurl multi handle: running, done. Knows nothing of Lua.
+// The exchanges of one client, on one libcurl multi handle. Uses no Lua.
 #ifndef OMNI_POOL_H
 #define OMNI_POOL_H
 
@@ -14,29 +14,29 @@ typedef struct {
 
 typedef struct {
   CURLM *multi;
-  int poll_set, wake; // what the loop polls; an eventfd that finished downloads write
+  int poll_set, wake; // the loop polls poll_set; wake is an eventfd that finished downloads write to
   struct watched_fd *watched;
   int watched_capacity, running;
-  double due; // when libcurl wants to be called, in seconds of the monotonic clock; negative: not
+  double due; // when to call libcurl, in seconds of clock_now; negative: never
   transfer *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;
 
-// Makes an empty pool in zeroed memory. False (and errno) on failure; pool_close is due in either case.
-bool pool_open(pool *p, int max_connections); // how many connections are kept when they idle
+// Initialises a pool in zeroed memory. Returns false and errno on failure. Call pool_close in either case.
+bool pool_open(pool *p, int max_connections); // max_connections: how many idle connections stay open
 // Drops every exchange and frees what the pool owns. Idempotent.
 void pool_close(pool *p);
-// Starts a new exchange; one that can't be started is done at once.
+// Starts a new exchange. If that fails, the exchange is DONE at once.
 void pool_start(pool *p, exchange *x);
-// Gives the file of a whole download its name, which takes a while: the exchange is done once more when that is over.
+// Gives a complete download its final name in a thread. The exchange becomes DONE again when the thread ends.
 void pool_keep(pool *p, exchange *x, bool replace);
-// Does what is due; never blocks.
+// Does all work that is possible without blocking.
 void pool_step(pool *p);
-// Seconds until the next step is due; negative when only the descriptor tells.
+// Returns the seconds until pool_step must be called; negative when only the descriptor decides.
 double pool_timeout(const pool *p);
-// Takes the oldest exchange that is done and not yet told of, or NULL.
+// Returns the oldest DONE exchange and marks it REPORTED; or NULL.
 exchange *pool_next_done(pool *p);
-// Takes an exchange away from the pool, whatever it was doing, and releases it.
+// Removes an exchange in any state from the pool and releases it.
 void pool_drop(pool *p, exchange *x);
 
 #endif

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Programs started without a shell, pollable until they end and all that they said was read.
+// Starts programs without a shell. A process is pollable until the program has ended and all its output was read.
 //
-// The end is told by a pidfd: a life pipe that the child holds would be held, too, by whatever it leaves behind.
-// Where there is no pidfd (another system, a kernel before 5.3) `timeout` asks for a look many times a second.
-// `step` asks the system with waitpid in either case, so nothing else differs.
+// A pidfd reports the end. (A pipe held open by the child would also be held by the child's own children.) Without pidfd (another system,
+// or Linux before 5.3) `timeout` requests many checks per second. `step` calls waitpid in either case.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -29,9 +28,9 @@
 #include "shared/descriptor.h"
 
 #define PROCESS "omni.process"
-#define BETWEEN_LOOKS 0.02 // seconds, without a pidfd
+#define CHECK_INTERVAL 0.02 // seconds between checks without a pidfd
 
-enum { AT_ONCE = 1 << 20 };                                  // bytes read from a pipe in one step
+enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
 enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes kept of a pipe
 
 extern char **environ;
@@ -39,16 +38,16 @@ extern char **environ;
 typedef struct {
   pid_t pid; // 0: not started, or reaped
   int pidfd, poll_set;
-  double look_at; // without a pidfd: when to step next
+  double check_at; // when to check again, without a pidfd
   bool closed, ended;
-  int exit, signal; // one is >= 0 at the end, unless another part of this program reaped it
+  int exit, signal; // one of them is >= 0 at the end, unless another part of this program reaped the child
   process_output out, err;
 } process;
 
 // --- the end
 
-// True when the program is gone; how it ended stays unknown when another part of this process reaped it.
-static bool gone(process *p, int options) {
+// Returns whether the program has ended. Its exit status stays unknown when another part of this process reaped it.
+static bool has_ended(process *p, int options) {
   int status = 0;
   pid_t got;
   if (p->pid == 0) return true;
@@ -66,18 +65,19 @@ static bool gone(process *p, int options) {
   return true;
 }
 
-// To its group, and to itself should it have left that. Never once it is gone: its number may be another's.
-static void strike(process *p) {
+// Kills the process group, and the process itself in case it left the group. Don't call it after the end: the number may then belong to
+// another process.
+static void kill_group(process *p) {
   kill(-p->pid, SIGKILL);
   kill(p->pid, SIGKILL);
 }
 
-// Kills and reaps what still runs, so that no zombie stays, and frees all. May be called again.
+// Kills and reaps the program if it still runs, and frees everything. Idempotent.
 static void release(process *p) {
-  if (!gone(p, WNOHANG)) {
-    strike(p);
-    // It ends at once, unless it became another user's: such a one can't be killed and isn't waited for.
-    gone(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
+  if (!has_ended(p, WNOHANG)) {
+    kill_group(p);
+    // It ends at once, unless it runs as another user: then it can't be killed, and this doesn't wait.
+    has_ended(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
   }
   process_output_release(&p->out, p->poll_set);
   process_output_release(&p->err, p->poll_set);
@@ -90,7 +90,7 @@ static void release(process *p) {
 
 // --- the start
 
-static spawn_failure begin(process *p, spawn_what *what, bool pipe_out, bool pipe_err) {
+static spawn_failure start_program(process *p, spawn_what *what, bool pipe_out, bool pipe_err) {
   spawn_failure failure = {.error = 0};
   if ((p->poll_set = poll_set_new()) < 0) return (spawn_failure){.error = errno};
   if ((!pipe_out || process_output_open(&p->out, p->poll_set, &what->out)) &&
@@ -112,8 +112,8 @@ static spawn_failure begin(process *p, spawn_what *what, bool pipe_out, bool pip
 
 // --- arguments
 
-// The string at the top of the stack, which the system would silently cut at a NUL. exec wants a `char *`, though
-// it changes nothing.
+// Returns the string at the top of the stack. Raises when it contains a NUL, where the system would cut it. exec's argument type is `char
+// *`, though exec changes nothing.
 static char *check_text(lua_State *L, const char *what) {
   size_t length;
   if (lua_type(L, -1) != LUA_TSTRING)
@@ -123,17 +123,17 @@ static char *check_text(lua_State *L, const char *what) {
   return (char *)(uintptr_t)text;
 }
 
-// Pops a string, anchors it in the table at `anchor` and puts it into the array.
+// Pops a string, anchors it in the table at `anchor` and appends it to the array.
 static void append(lua_State *L, int anchor, char **array, size_t *count, const char *what) {
   array[*count] = check_text(L, what);
   lua_rawseti(L, anchor, (lua_Integer)++*count);
 }
 
-// Pushes a table that holds the strings, and the array.
+// Pushes a table that anchors the strings, and the array as a userdata.
 static char **check_argv(lua_State *L, int given) {
   luaL_checktype(L, given, LUA_TTABLE);
   size_t total = lua_rawlen(L, given), count = 0;
-  luaL_argcheck(L, total > 0, given, "names no program");
+  luaL_argcheck(L, total > 0, given, "must name a program");
   lua_newtable(L);
   int anchor = lua_gettop(L);
   char **argv = lua_newuserdatauv(L, (total + 1) * sizeof *argv, 0);
@@ -145,13 +145,13 @@ static char **check_argv(lua_State *L, int given) {
   return argv;
 }
 
-// Whether the value holds a URL with a user in it, and so maybe a password (http_proxy, DATABASE_URL).
+// Returns whether the value contains a URL with a user name, and so perhaps a password (http_proxy, DATABASE_URL).
 static bool holds_login(const char *value) {
   const char *host = strstr(value, "://");
   return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
 }
 
-// Whether an entry of our environment is a secret, or looks like one. What we start needs none; who does need one names it in
+// Returns whether an environment entry is, or looks like, a secret. Child processes don't inherit it; a caller can pass it in
 // `environment`.
 static bool is_secret(const char *entry) {
   static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL"};
@@ -165,7 +165,7 @@ static bool is_secret(const char *entry) {
   return false;
 }
 
-// Our environment without secrets, and over it the table on top of the stack (or nil). Pushes what check_argv does.
+// Merges the table on top of the stack (or nil) over our environment without its secrets. Pushes what check_argv pushes.
 static char **check_environment(lua_State *L) {
   if (lua_isnil(L, -1)) lua_newtable(L);
   if (!lua_istable(L, -1)) luaL_error(L, "process: environment must be a table, not a %s", luaL_typename(L, -1));
@@ -175,7 +175,7 @@ static char **check_environment(lua_State *L) {
   for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) total++;
   lua_newtable(L);
   char **all = lua_newuserdatauv(L, (total + 1) * sizeof *all, 0);
-  // `environ` is read anew each time: a finalizer, which may run at any allocation, may set a variable.
+  // Reads `environ` anew each time: a finalizer may run at any allocation and set a variable.
   for (size_t i = 0; environ && environ[i] && count < total; i++) {
     lua_pushstring(L, environ[i]);
     const char *entry = lua_tostring(L, -1);
@@ -201,7 +201,7 @@ static char **check_environment(lua_State *L) {
   return all;
 }
 
-// The option's place in `allowed`, which begins with its default.
+// Returns the option's index in `allowed`; the default is at index 0.
 static int check_choice(lua_State *L, const char *name, const char *const allowed[]) {
   int choice = 0;
   if (lua_getfield(L, 2, name) != LUA_TNIL) {
@@ -275,7 +275,7 @@ int process_push_inside(lua_State *L, int (*inside)(const void *), const void *a
   process *p = push_process(L);
   spawn_what what = {.inside = inside, .argument = argument, .out = TO_NULL, .err = TO_NULL};
   p->out.max = max_output;
-  spawn_failure failure = begin(p, &what, true, false);
+  spawn_failure failure = start_program(p, &what, true, false);
   if (failure.error == 0) return 1;
   release(p);
   lua_pushnil(L);
@@ -302,7 +302,7 @@ static int make(lua_State *L) {
   what.environment = check_environment(L);
   what.out = out == 2 ? INHERIT : TO_NULL;
   what.err = err == 2 ? INHERIT : TO_NULL;
-  spawn_failure failure = begin(p, &what, out == 1, err == 0);
+  spawn_failure failure = start_program(p, &what, out == 1, err == 0);
   if (failure.error != 0) {
     release(p);
     return push_failure(L, &what, failure);
@@ -328,7 +328,7 @@ static int pollfd(lua_State *L) {
 
 static int timeout(lua_State *L) {
   process *p = check(L);
-  double left = p->look_at - clock_now();
+  double left = p->check_at - clock_now();
   if (p->ended || p->pidfd >= 0) lua_pushnil(L);
   else lua_pushnumber(L, left > 0 ? left : 0);
   return 1;
@@ -337,13 +337,13 @@ static int timeout(lua_State *L) {
 static int step(lua_State *L) {
   process *p = check(L);
   if (!p->ended) {
-    // Asked before reading: what it wrote before it ended is in the pipes then.
-    bool end = gone(p, WNOHANG);
+    // Checks before it reads: everything that the program wrote before its end is then in the pipes.
+    bool end = has_ended(p, WNOHANG);
     bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
     bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);
     if (!read_out || !read_err) return luaL_error(L, "not enough memory");
     p->ended = end;
-    p->look_at = clock_now() + BETWEEN_LOOKS;
+    p->check_at = clock_now() + CHECK_INTERVAL;
   }
   lua_pushboolean(L, p->ended);
   return 1;
@@ -377,7 +377,7 @@ static int read_output(lua_State *L) {
 
 static int kill_it(lua_State *L) {
   process *p = check(L);
-  if (!gone(p, WNOHANG)) strike(p);
+  if (!has_ended(p, WNOHANG)) kill_group(p);
   return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a program says on a pipe: read without blocking, the tail of it kept.
+// Reads a program's output from a pipe without blocking, and keeps its tail.
 #include "core/process_output.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "core/poll_set.h"
 #include "core/spawn.h"
 
-enum { CHUNK = 1 << 16 }; // bytes asked of the system at once: a pipe's usual size
+enum { CHUNK = 1 << 16 }; // bytes per read: the usual size of a pipe
 
 bool process_output_open(process_output *o, int poll_set, int *child) {
   int ends[2];
@@ -21,7 +21,7 @@ bool process_output_open(process_output *o, int poll_set, int *child) {
   return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && poll_set_add(poll_set, o->fd, READ_READY, false);
 }
 
-// Makes room for one more chunk, throwing away the oldest bytes; false when there is no memory.
+// Reserves one more chunk, and drops the oldest bytes. Returns false without memory.
 static bool reserve(process_output *o) {
   buffer *b = &o->bytes;
   if (b->length > 0 && b->length >= 2 * o->max) {

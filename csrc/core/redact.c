@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-// The number in `digits` hexadecimal digits, or -1.
+// Returns the value of `digits` hexadecimal digits, or -1.
 static int hex(const char *at, const char *end, int digits) {
   int value = 0;
   if (end - at < digits) return -1;
@@ -23,7 +23,7 @@ static size_t backslashes(const char *at, const char *end) {
   return (size_t)(at - from);
 }
 
-// How many bytes at `at` stand for the character; 0 when they don't. Several backslashes: JSON within JSON.
+// Returns how many bytes at `at` encode the character, or 0. Several backslashes occur in JSON within JSON.
 static size_t stands_for(const char *at, const char *end, char character) {
   size_t run = backslashes(at, end);
   const char *next = at + run;
@@ -55,6 +55,6 @@ void redact(char *text, size_t length, const char *secret) {
     }
     size_t found = match(at, end, secret), run = backslashes(at, end);
     if (found) memset(at, '*', found);
-    at += found ? found : run ? run + run % 2 : 1; // after an odd run stands the character that it escapes
+    at += found ? found : run ? run + run % 2 : 1; // after an odd number of backslashes comes the character that they escape
   }
 }

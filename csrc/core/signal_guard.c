@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// A stretch of code in which this thread gets no signal, and after which it gets none of what the stretch itself brought about.
 #include "core/signal_guard.h"
 
 #include <pthread.h>
@@ -17,7 +16,7 @@ void signal_guard_end(const signal_guard *guard) {
   sigset_t raised;
   sigemptyset(&raised);
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-    if (!sigismember(&guard->before, ours[i])) sigaddset(&raised, ours[i]); // blocked before: it may be the program's own
+    if (!sigismember(&guard->before, ours[i])) sigaddset(&raised, ours[i]); // blocked before: the signal may be the program's own
   while (sigtimedwait(&raised, NULL, &at_once) > 0) {}
   pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }

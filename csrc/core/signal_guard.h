@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A stretch of code in which this thread gets no signal, and after which it gets none of what the stretch itself brought about.
+// A section of code during which this thread receives no signals.
 #ifndef OMNI_SIGNAL_GUARD_H
 #define OMNI_SIGNAL_GUARD_H
 
@@ -9,12 +9,12 @@ typedef struct {
   sigset_t before;
 } signal_guard;
 
-// Blocks all signals of this thread. A library that starts a thread meanwhile (libcurl does, to look up names) leaves signals to
-// the program's own threads; a write to a broken connection or beyond a file size limit is an error, and not the
-// program's end. The program's dispositions stay as they are.
+// Blocks all signals of this thread. So a thread that a library starts meanwhile (libcurl does for name lookups) receives no signals, and
+// a write to a broken connection or beyond the file size limit returns an error instead of ending the program. The program's signal
+// handlers stay unchanged.
 void signal_guard_begin(signal_guard *guard);
 
-// Forgets SIGPIPE and SIGXFSZ, and lets signals through as before.
+// Discards SIGPIPE and SIGXFSZ that came meanwhile, and restores the signal mask.
 void signal_guard_end(const signal_guard *guard);
 
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell, or a function in a process of its own: fork, exec, and a close-on-exec pipe on which the child
-// reports what failed.
-// (posix_spawn can do all of it but two things: the death signal, and descriptors of unknown origin.)
+// Starts a program without a shell, or a function in a child process: fork, exec, and a close-on-exec pipe on which the child reports
+// failures. (posix_spawn can't set the death signal, and can't close unknown descriptors.)
 #include "core/spawn.h"
 
 #include <errno.h>
@@ -19,7 +18,7 @@
 
 extern char **environ;
 
-// It doesn't outlive us, however we end (strictly: the thread that started it).
+// Makes the kernel kill this process when the parent's thread that started it ends.
 static void die_with(pid_t parent) {
 #ifdef PR_SET_PDEATHSIG
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -29,8 +28,7 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Closes the descriptors from 3 on, at exec or now. Our own are close-on-exec anyway; those of Lua's io.open and of
-// many a library are not.
+// Closes the descriptors from 3 on, at exec or now. Our own are close-on-exec, but those of Lua's io.open and of many libraries are not.
 static void close_others(bool at_exec) {
 #ifdef SYS_close_range
   if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;
@@ -43,7 +41,7 @@ static void close_others(bool at_exec) {
   }
 }
 
-// An allocation beyond that fails. A lower limit that is there already stays.
+// Makes allocations beyond the limit fail. A lower limit that is already set stays.
 static void limit_memory(size_t bytes) {
   struct rlimit limit;
   if (bytes == 0 || getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur <= bytes) return;
@@ -51,17 +49,17 @@ static void limit_memory(size_t bytes) {
   setrlimit(RLIMIT_AS, &limit);
 }
 
-// In the child, all signals blocked. Only what a signal handler may call: another thread may have held any lock.
+// Runs in the child with all signals blocked. Calls only async-signal-safe functions: another thread may have held any lock.
 _Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
   for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);
-  setpgid(0, 0); // Ctrl-C in the terminal is ours to handle, and one blow kills it with all that it started
+  setpgid(0, 0); // Ctrl-C in the terminal reaches only us, and one signal kills the program with all its children
   die_with(parent);
   int null = open("/dev/null", O_RDWR);
   dup2(null, 0);
   if (what->out != INHERIT) dup2(what->out == TO_NULL ? null : what->out, 1);
   if (what->err != INHERIT) dup2(what->err == TO_NULL ? null : what->err, 2);
-  close_others(!what->inside); // with `report` the parent's wait ends
+  close_others(!what->inside); // also closes `report`, which ends the parent's wait
   limit_memory(what->max_memory);
   sigset_t none;
   sigemptyset(&none);
@@ -90,7 +88,7 @@ spawn_failure spawn(const spawn_what *what, pid_t *pid) {
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   close(report[1]);
   if (child > 0) {
-    while (read(report[0], &failure, sizeof failure) < 0 && errno == EINTR) {} // until exec closes it
+    while (read(report[0], &failure, sizeof failure) < 0 && errno == EINTR) {} // until exec closes the pipe
     if (failure.error == 0) *pid = child;
     else while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
   }

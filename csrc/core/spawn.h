@@ -6,31 +6,31 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-// What the child's stdout and stderr are to be: a descriptor, or one of these.
+// The child's stdout and stderr: a descriptor, or one of these.
 enum { TO_NULL = -1, INHERIT = -2 };
 
 typedef struct {
-  char **argv, **environment; // both end with NULL; argv[0] is looked up in the environment's PATH
+  char **argv, **environment; // both end with NULL; argv[0] is looked up in the PATH of `environment`
   const char *directory;      // or NULL
   int out, err;               // stdin is /dev/null
-  // Runs in the child instead of a program when set; its result is the exit code. Of this process it has the memory
-  // and the one thread that called `spawn`: it must take no lock but malloc's.
+  // If set, the child calls this function instead of a program; its result is the exit code. The child has this process's memory and only
+  // the thread that called `spawn`, so the function must take no lock except malloc's.
   int (*inside)(const void *argument);
   const void *argument;
-  size_t max_memory;          // bytes that it can allocate (address space); 0: no limit of ours
+  size_t max_memory;          // bytes of address space that it may use; 0: no limit of ours
 } spawn_what;
 
 typedef struct {
-  int error;         // errno, or 0: it runs
-  bool in_directory; // the directory could not be entered; else the program could not be started
+  int error;         // errno; 0 on success
+  bool in_directory; // whether the directory couldn't be entered; else the program couldn't be started
 } spawn_failure;
 
-// Starts it, in a process group of its own, and returns when it runs or could not be started. The caller closes
-// its descriptors, and reaps *pid, which is set on success only. The child gets no other descriptor of ours,
-// default signal dispositions and an empty mask, and is killed when we die.
+// Starts the program in a process group of its own, and returns when it runs or has failed to start. On success sets *pid, which the
+// caller reaps. The caller closes its own descriptors. The child inherits no other descriptor, has default signal handlers and an empty
+// signal mask, and dies with us.
 spawn_failure spawn(const spawn_what *what, pid_t *pid);
 
-// A pipe, close-on-exec; neither end is 0, 1 or 2, which the child replaces. False and errno on failure.
+// Makes a close-on-exec pipe. No end is 0, 1 or 2, since the child replaces those. Returns false and errno on failure.
 bool spawn_pipe(int ends[2]);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What Lua lacks of the operating system: the monotonic clock, terminals and files.
+// Functions of the operating system that Lua lacks: the monotonic clock, terminals and files.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -38,7 +38,7 @@ static int terminal(lua_State *L) {
 
 // --- files
 
-// nil, "PATH: why", errno; after file_open
+// Pushes nil, "PATH: why", errno. Call it directly after file_open has failed.
 static int push_file_problem(lua_State *L, const char *path) {
   int error = errno;
   lua_pushnil(L);
@@ -52,7 +52,7 @@ static int close_stream(lua_State *L) {
   return luaL_fileresult(L, fclose(stream->f) == 0, NULL);
 }
 
-// open(path, "r" or "x") → a file of Lua's | nil, message, errno
+// open(path, "r" or "x") → a Lua file | nil, message, errno
 static int open_file(lua_State *L) {
   static const char *const modes[] = {"r", "x", NULL};
   const char *path = argument_text(L, 1);
@@ -114,7 +114,7 @@ static int make_directory(lua_State *L) {
   return luaL_fileresult(L, made, path);
 }
 
-// The absolute path of a file that is there, without links in it.
+// real_path(path) → the absolute path of an existing file, without links | nil, message, errno
 static int real_path(lua_State *L) {
   const char *path = argument_text(L, 1);
   char found[PATH_MAX];
@@ -123,7 +123,7 @@ static int real_path(lua_State *L) {
   return 1;
 }
 
-// Gives a file a second name; never replaces what is there.
+// link(from, to) → true | nil, message, errno. Gives a file a second name; never replaces a file.
 static int link_file(lua_State *L) {
   const char *from = argument_text(L, 1), *to = argument_text(L, 2);
   return luaL_fileresult(L, link(from, to) == 0, to);
@@ -147,7 +147,7 @@ static int remove_path(lua_State *L) {
   return luaL_fileresult(L, remove(path) == 0, path);
 }
 
-// A file that is locked for as long as this lives, or until it is closed.
+// A locked file. The lock ends when this userdata is closed or collected.
 #define LOCK "omni.lock"
 
 static int lock_release(lua_State *L) {
@@ -157,7 +157,7 @@ static int lock_release(lua_State *L) {
   return 0;
 }
 
-// lock(path) → lock | nil, message, errno. The file is made when it isn't there, and stays.
+// lock(path) → lock | nil, message, errno. Creates the file if it is missing; the file stays.
 static int lock(lua_State *L) {
   const char *path = argument_text(L, 1);
   int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
@@ -165,7 +165,7 @@ static int lock(lua_State *L) {
   luaL_setmetatable(L, LOCK);
   struct stat info;
   if ((*fd = file_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) < 0) return push_file_problem(L, path);
-  // A file system that knows no locks is used without.
+  // On a file system without locks this succeeds without a lock.
   if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
   lua_pushnil(L);
   lua_pushfstring(L, "%s: another run holds it", path);

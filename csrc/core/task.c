@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The task object and the callback's payload: checked, and turned into one Lua table.
+// Checks a task object or a callback's payload, and turns it into a Lua table.
 #include "core/task.h"
 
 #include <lauxlib.h>
@@ -14,11 +14,11 @@
 
 enum {
   MAX_ID = 256,   // bytes of a task id (docs/service.md, "Submit")
-  MAX_WORD = 64,  // bytes of a status, as far as we show it
+  MAX_WORD = 64,  // bytes of a status
   MAX_MEDIA = 1000, // URLs of one task
-  MAX_REASON = 1000, // bytes of why a task failed
-  MAX_VALUES = 10000, // in a result that is searched for URLs
-  MAX_NAMES = 200,   // of one object in it
+  MAX_REASON = 1000, // bytes of a failure's reason
+  MAX_VALUES = 10000, // values of a result to search for URLs
+  MAX_NAMES = 200,   // names of one object in it
 };
 
 bool task_id_valid(const char *id, size_t length) {
@@ -38,8 +38,8 @@ static bool holds(lua_State *L, int array, int value) {
   return false;
 }
 
-// Appends the URL at the top of the stack, normalised, to the array at index `media`, unless it can't be fetched (or, with `once`, stands
-// there already). Pops it.
+// Pops the URL at the top of the stack and appends it, normalised, to the array at index `media`. Skips it when it is invalid or, with
+// `once`, already in the array.
 static void add_url(lua_State *L, int media, bool once) {
   size_t length = 0, count = lua_rawlen(L, media);
   const char *why, *url = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
@@ -54,7 +54,7 @@ static void add_url(lua_State *L, int media, bool once) {
     lua_rawseti(L, media, (lua_Integer)count + 1);
 }
 
-// Appends the usable URLs in `object.media_urls`: an array of strings, or of objects with a `url`.
+// Appends the valid URLs of `object.media_urls`: an array of strings, or of objects with a `url`.
 static void add_media_urls(lua_State *L, int object, int media) {
   if (!field_push(L, object, "media_urls", LUA_TTABLE)) return;
   int urls = lua_gettop(L);
@@ -67,7 +67,7 @@ static void add_media_urls(lua_State *L, int object, int media) {
   lua_settop(L, urls - 1);
 }
 
-// Pushes an array of the keys of the table at index `object` that are strings, in order.
+// Pushes a sorted array of the string keys of the table at index `object`.
 static void push_sorted_names(lua_State *L, int object) {
   lua_newtable(L);
   int names = lua_gettop(L);
@@ -75,7 +75,7 @@ static void push_sorted_names(lua_State *L, int object) {
   for (lua_pushnil(L); lua_next(L, object); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || count >= MAX_NAMES) continue;
     lua_Integer at = ++count;
-    for (; at > 1; at--) { // insertion: real objects have a dozen
+    for (; at > 1; at--) { // insertion sort: real objects have a dozen names
       lua_rawgeti(L, names, at - 1);
       if (strcmp(lua_tostring(L, -1), lua_tostring(L, -3)) <= 0) {
         lua_pop(L, 1);
@@ -88,8 +88,8 @@ static void push_sorted_names(lua_State *L, int object) {
   }
 }
 
-// Appends each usable URL that stands anywhere in the value at index `value`, once: arrays in their order, objects by their names.
-// Looks at `*left` values at most. The decoder has bounded the depth.
+// Appends each valid URL in the value at index `value`, once: arrays in their order, objects by name. Visits at most `*left` values. The
+// decoder has limited the depth.
 static void add_all_urls(lua_State *L, int value, int media, int *left) {
   if (--*left < 0) return;
   if (lua_type(L, value) == LUA_TSTRING) {
@@ -114,8 +114,8 @@ static void add_all_urls(lua_State *L, int value, int media, int *left) {
   }
 }
 
-// Pushes the array of a task's usable media URLs and returns true; or false when there is none (nothing is pushed then). They stand in
-// `media_urls` of the result or beside it; of a success without any there, anywhere in the result, in `media_info`, in `suno_data`.
+// Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Looks in
+// `media_urls` of the result and of the task. For a success without URLs there, searches the whole result, `media_info` and `suno_data`.
 static bool push_media(lua_State *L, int data, int result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   lua_newtable(L);
@@ -136,7 +136,7 @@ static bool push_media(lua_State *L, int data, int result, bool success) {
   return false;
 }
 
-// Sets a field of the table at index `into` to the value at the top, past any metatable.
+// Sets a field of the table at index `into` to the value at the top, without metamethods.
 static void set(lua_State *L, int into, const char *name) {
   lua_pushstring(L, name);
   lua_insert(L, -2);
@@ -161,7 +161,7 @@ static void fill_number(lua_State *L, int object, const char *name, int into, co
   set(L, into, as);
 }
 
-// Whether a text of the service's says that its moderation stopped the task.
+// Returns whether a text from the service says that its moderation stopped the task.
 static bool is_moderation(const char *text) {
   static const char *const words[] = {"moderation", "moderated", "content policy", "content_policy", "safety filter", "safety system",
                                       "sensitive content", "prohibited content"};
@@ -170,8 +170,8 @@ static bool is_moderation(const char *text) {
   return false;
 }
 
-// Pushes why a task ended as it did, as far as the service says it: `message` of the result, else of the task, else `reason`. A word
-// that only repeats the status says nothing. Returns whether it was the service's moderation, wherever that stands.
+// Pushes the reason of a task's end, or "": `message` of the result, else of the task, else `reason`. Skips a text that only repeats the
+// status. Returns whether any of these texts names the service's moderation.
 static bool push_reason(lua_State *L, int data, int result) {
   const struct {
     int object;
@@ -279,7 +279,7 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
   fill_number(L, data, "create_at", into, "created_at", true);
   fill_number(L, data, "complete_at", into, "completed_at", true);
   fill_number(L, data, "duration_s", into, "duration", false);
-  // What a task cost is known when it is over; before that its credits are only reserved.
+  // The cost is final when the task is over; until then its credits are only reserved.
   bool over = success || failed;
   fill_number(L, data, "credits", into, over ? "credits" : "reserved_credits", false);
   lua_pushnil(L);
@@ -301,7 +301,7 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
 
 // --- for Lua
 
-// parse_callback(body) → task table with `raw` | nil, failure. The object comes bare, or wrapped in the envelope.
+// parse_callback(body) → task table with `raw` | nil, failure. Accepts the task object alone or in the envelope.
 static int parse_callback(lua_State *L) {
   luaL_checkstring(L, 1);
   lua_settop(L, 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The task object, checked and turned into Lua values.
+// Checks the task object and turns it into Lua values.
 #ifndef OMNI_TASK_H
 #define OMNI_TASK_H
 
@@ -7,14 +7,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Turns the task object at index `data` into fields of the table at index `into`. True, or false with a failure pushed.
-// expected: the task id asked for, or NULL.
+// Turns the task object at index `data` into fields of the table at index `into` and returns true; or pushes a failure and returns false.
+// expected: the task id of the query, or NULL.
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length);
 
-// Pushes the task id of a submit's data and returns true, or false (nothing pushed) when there is no valid one.
+// Pushes the task id of a submit's data and returns true; or pushes nothing and returns false when there is no valid one.
 bool task_id_push(lua_State *L, int data);
 
-// A task id: 1 to 256 printable ASCII characters without spaces.
+// Returns whether this is a task id: 1 to 256 printable ASCII characters without spaces.
 bool task_id_valid(const char *id, size_t length);
 
 #endif

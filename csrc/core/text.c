@@ -11,8 +11,8 @@
 #include "core/core_parts.h"
 #include "shared/class.h"
 
-// Decodes the code point at `text` (length > 0 bytes are there) and answers how many bytes it has; 0 where that is
-// not valid UTF-8: cut short, overlong, a surrogate, above U+10FFFF.
+// Decodes the code point at `text`, which has at least one byte. Returns its size in bytes, or 0 for invalid UTF-8: cut short, overlong,
+// a surrogate, above U+10FFFF.
 static size_t decode(const unsigned char *text, size_t length, uint32_t *code) {
   unsigned char first = text[0];
   if (first < 0x80) return *code = first, 1;
@@ -32,12 +32,12 @@ static bool is_control(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0);
 }
 
-// Marks, which only hint a direction, are none: texts that are written from right to left need them.
+// Doesn't include direction marks, which right-to-left texts need.
 static bool is_bidi_control(uint32_t code) {
   return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-// What stands for the next bytes of a text: `taken` of them become `size` bytes at `bytes`.
+// The replacement for the next part of a text: `taken` bytes become the `size` bytes at `bytes`.
 typedef struct {
   size_t taken, size;
   const char *bytes;
@@ -55,7 +55,7 @@ static piece next_piece(const char *text, size_t length) {
 #define ELLIPSIS "\xE2\x80\xA6"
 
 void text_clean(luaL_Buffer *out, const char *text, size_t length, size_t max_bytes) {
-  // Once to see whether all of it fits and, if not, where to cut; once more to write it.
+  // The first pass finds out whether everything fits and where to cut; the second one writes.
   size_t ellipsis = max_bytes >= strlen(ELLIPSIS) ? strlen(ELLIPSIS) : 0;
   size_t written = 0, until = 0, at = 0;
   while (at < length) {
@@ -87,7 +87,7 @@ static int clean(lua_State *L) {
   return 1;
 }
 
-// The locale whose wcwidth knows Unicode, made when first needed; it lives as long as the Lua state.
+// A locale whose wcwidth knows Unicode, made at first use. It lives as long as the Lua state.
 #define WIDTHS "omni.widths"
 
 static int widths_release(lua_State *L) {
@@ -104,7 +104,8 @@ static locale_t widths_locale(locale_t *widths) {
   return *widths;
 }
 
-// Upvalue: the locale. Control characters take no column, what the locale doesn't know takes one.
+// columns(text) → how many terminal columns it takes: 0 for a control character, 1 for a character that the locale doesn't know. Upvalue:
+// the locale.
 static int columns(lua_State *L) {
   size_t length, sum = 0;
   const unsigned char *text = (const unsigned char *)luaL_checklstring(L, 1, &length);

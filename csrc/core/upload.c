@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// A file that is being uploaded.
 #include "core/upload.h"
 
 #include <errno.h>

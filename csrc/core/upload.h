@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A file that is being uploaded: opened once, read from its beginning to its end, and watched for changes meanwhile.
+// An upload's file: opened once, read from start to end, and checked for changes.
 #ifndef OMNI_UPLOAD_H
 #define OMNI_UPLOAD_H
 
@@ -10,17 +10,17 @@
 
 typedef struct upload upload;
 
-// Opens a regular file. NULL and errno (file_problem) on failure.
+// Opens a regular file. Returns NULL and errno (file_problem) on failure.
 upload *upload_open(const char *path);
-// How many bytes it has; how many of them have been read.
+// Return the file's size, and how many bytes were read.
 int64_t upload_size(const upload *file);
 int64_t upload_offset(const upload *file);
-// Reads on: how many bytes there were, 0 at the end. -1 and errno on failure; errno is ESTALE when the file isn't what it
-// was when it was opened, which is always seen before the last byte is handed out.
+// Reads the next bytes. Returns their number, 0 at the end, or -1 and errno. errno is ESTALE when the file has changed since it was
+// opened; this is always found before the last byte is returned.
 ssize_t upload_read(upload *file, void *to, size_t room);
-// Goes on from this offset; false when the file has none such.
+// Continues at this offset. Returns false when the file is shorter.
 bool upload_seek(upload *file, int64_t offset);
-// Closes the file and frees everything; NULL is fine.
+// Closes the file and frees everything. Accepts NULL.
 void upload_close(upload *file);
 
 #endif

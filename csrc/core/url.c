@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// URLs from outside, normalised with libcurl's own parser, so that what is checked is what is fetched.
+// Normalises URLs from outside with libcurl's own parser, so that omni checks exactly what libcurl fetches.
 #include "core/url.h"
 
 #include <arpa/inet.h>
@@ -15,13 +15,13 @@
 #include "shared/ascii.h"
 #include "core/core_parts.h"
 
-enum { MAX_URL = 8192 }; // bytes, before and after
+enum { MAX_URL = 8192 }; // bytes, before and after normalisation
 
 static const char no_http[] = "must be an http or https URL";
 static const char no_memory[] = "must fit into memory";
 static const char bad_host[] = "must have a valid host name or IP address";
 
-// Whether a URL may hold the byte as it is behind its host (RFC 3986, "pchar" and the delimiters).
+// Returns whether a URL may contain the byte unencoded after its host (RFC 3986, "pchar" and the delimiters).
 static bool is_plain(unsigned char byte) {
   return isalnum(byte) || (byte < 0x80 && byte && strchr("-._~!$&'()*+,;=:@/?#%", byte));
 }
@@ -30,8 +30,8 @@ static bool is_space(char byte) {
   return byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
-// Writes the part behind the host to `out`, three bytes at most for each of its own; returns the end.
-// A "%" that encodes nothing is meant literally; a second "#" is part of the fragment.
+// Percent-encodes the part of a URL after its host, with at most three bytes for each byte. Returns the end of the output. Encodes a "%"
+// that starts no valid escape, and a second "#".
 static char *encode(char *out, const char *text, size_t length) {
   bool fragment = false;
   for (size_t i = 0; i < length; i++) {
@@ -47,10 +47,10 @@ static char *encode(char *out, const char *text, size_t length) {
   return out;
 }
 
-// Sets *host to the ASCII form of the URL's host, in lower case. libidn2 reads UTF-8 only under a locale that says so; the thread has it
-// for this one call, so that the host program's locale doesn't decide, nor is changed.
+// Sets *host to the URL's host in ASCII and lower case. libidn2 reads UTF-8 only in a UTF-8 locale; this function sets one for the thread
+// during the call, so the program's locale neither matters nor changes.
 static const char *ascii_host(CURLU *parts, char **host) {
-  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host; // it was decoded already
+  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host; // libcurl has decoded it already
   bool ascii = true;
   for (const char *at = *host; *at; at++) ascii = ascii && (unsigned char)*at < 0x80;
   if (!ascii) {
@@ -72,10 +72,10 @@ static const char *ascii_host(CURLU *parts, char **host) {
   return NULL;
 }
 
-// A name is of letters, digits, "-" and "_", and has no empty parts. One that ends in a number must be an IPv4 address, or resolvers and
-// browsers disagree about what it is.
+// Accepts a name of letters, digits, "-" and "_" without empty labels. A name that ends in a number must be an IPv4 address, since
+// resolvers and browsers disagree about other such names.
 static bool host_is_sound(const char *host) {
-  if (*host == '[') return true; // checked by libcurl
+  if (*host == '[') return true; // libcurl has checked it
   struct in_addr address;
   const char *dot = strrchr(host, '.'), *last = dot ? dot + 1 : host;
   bool number = *last && (strspn(last, "0123456789") == strlen(last) ||
@@ -84,8 +84,8 @@ static bool host_is_sound(const char *host) {
   return !number || inet_pton(AF_INET, host, &address) == 1;
 }
 
-// Sets the URL's host to its normal form. Twice, as the ASCII form of an international host may be an IP address, which libcurl
-// brings into its usual spelling when it reads it.
+// Sets the URL's host to its normal form. Parses twice: the ASCII form of an international host may be an IP address, which libcurl
+// normalises only when it parses it.
 static const char *normalize_host(CURLU *parts, char **host) {
   const char *why = ascii_host(parts, host);
   if (why) return why;
@@ -125,7 +125,7 @@ static const char *normalize(const char *text, CURLU *parts, char **url) {
   bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
   curl_free(port);
   if (zero) return "must have a port from 1 to 65535";
-  char *host = NULL, *zone = NULL; // of a link-local IPv6 address; lost with its host
+  char *host = NULL, *zone = NULL; // of a link-local IPv6 address; setting the host loses it
   if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
   const char *why = normalize_host(parts, &host);
   if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;
@@ -140,12 +140,12 @@ char *url_normalize(const char *text, size_t length, const char **why) {
   *why = NULL;
   if (length > MAX_URL) return *why = "must have at most 8192 bytes", NULL;
   for (size_t i = 0; i < length; i++)
-    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) return *why = "must not hold a control character", NULL;
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) return *why = "must not contain a control character", NULL;
   size_t scheme = length > 7 && ascii_equal(text, "http://", 7) ? 7 : length > 8 && ascii_equal(text, "https://", 8) ? 8 : 0;
   if (!scheme) return *why = no_http, NULL;
   size_t authority = scheme;
   for (; authority < length && !strchr("/?#", text[authority]); authority++) {
-    if (text[authority] == '@') return *why = "must not hold a user or a password", NULL;
+    if (text[authority] == '@') return *why = "must not contain a user name or a password", NULL;
     if (text[authority] == '\\' || text[authority] == ' ') return *why = bad_host, NULL;
   }
   if (authority == scheme) return *why = no_http, NULL;
@@ -167,7 +167,7 @@ char *url_normalize(const char *text, size_t length, const char **why) {
 }
 
 char *url_resolve(const char *base, const char *location, size_t length, const char **why) {
-  size_t letters = 0; // a scheme's
+  size_t letters = 0; // of a scheme
   while (letters < length && (isalnum((unsigned char)location[letters]) || strchr("+-.", location[letters]))) letters++;
   if (letters && letters < length && location[letters] == ':') return url_normalize(location, length, why);
   char *whole = NULL, *url = NULL;
@@ -202,7 +202,7 @@ char *url_normalize_base(const char *text, size_t length, const char **why) {
   if (!url) return NULL;
   if (strpbrk(url, "?#")) {
     free(url);
-    return *why = "must not hold a query or a fragment", NULL;
+    return *why = "must not contain a query or a fragment", NULL;
   }
   for (size_t end = strlen(url); end && url[end - 1] == '/';) url[--end] = '\0';
   return url;
@@ -238,8 +238,8 @@ bool url_is_loopback(const char *url) {
 
 // --- for Lua
 
-// Pushes a URL that one of the functions above has made, or nil and what it must be. Frees it. `room` holds MAX_URL bytes: it is taken
-// before the URL is made, as a Lua error would leak that.
+// Pushes and frees a URL from one of the functions above, or pushes nil and `why`. `room` has MAX_URL bytes. The caller allocates it
+// first, since a Lua error would leak the URL.
 static int push_url(lua_State *L, luaL_Buffer *room, char *url, const char *why) {
   if (!url) {
     lua_pushnil(L);
@@ -262,17 +262,17 @@ static int push_normalized(lua_State *L, char *(*normalized)(const char *, size_
   return push_url(L, &room, url, why);
 }
 
-// normalize_url(text) → url | nil, what it must be
+// normalize_url(text) → url | nil, "must be ..."
 static int normalize_url(lua_State *L) {
   return push_normalized(L, url_normalize);
 }
 
-// normalize_base_url(text) → url | nil, what it must be
+// normalize_base_url(text) → url | nil, "must be ..."
 static int normalize_base_url(lua_State *L) {
   return push_normalized(L, url_normalize_base);
 }
 
-// resolve_url(base, location) → url | nil, what it must be
+// resolve_url(base, location) → url | nil, "must be ..."
 static int resolve_url(lua_State *L) {
   size_t length;
   const char *base = argument_text(L, 1), *location = luaL_checklstring(L, 2, &length), *why;

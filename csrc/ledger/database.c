@@ -58,7 +58,7 @@ bool database_fail_code(const database *d, request *r, const char *what, int cod
       {SQLITE_FULL, "the disk is full"},
       {SQLITE_NOTADB, "it is damaged, or something else"},
       {SQLITE_NOMEM, "not enough memory"},
-      {SQLITE_READONLY, "it must not be written to"},
+      {SQLITE_READONLY, "it is read-only"},
   };
   int primary = code & 0xFF;
   const char *words = NULL;
@@ -208,7 +208,7 @@ static bool try_open(database *d, request *r, int *code) {
   }
   if (note_failure(d, r, *code) != SQLITE_OK) return false;
   if (verdict != FINE) return refuse(d, r, version, verdict);
-  if (strcmp(mode, "wal") != 0) return cannot_open(d, r, "its file system has no memory that programs can share");
+  if (strcmp(mode, "wal") != 0) return cannot_open(d, r, "its file system doesn't support shared memory");
   return true;
 }
 
@@ -219,7 +219,7 @@ static bool take_session(database *d, request *r) {
   bool taken = session_take(&d->session, file);
   int error = errno;
   free(file);
-  if (!taken) return database_fail(d, r, "can't be opened: its session file, with -alive behind the name, can't be used: %s", file_problem(error));
+  if (!taken) return database_fail(d, r, "can't be opened: its session file, the same name with -alive, can't be used: %s", file_problem(error));
   int code = session_register(&d->session, d->db);
   return code == SQLITE_OK || database_fail_code(d, r, "can't be opened", code);
 }

@@ -84,7 +84,7 @@ static int release(lua_State *L) {
 // word for.
 static void check_parameters(lua_State *L, int parameters, int known, const char *verb) {
   for (lua_pushnil(L); lua_next(L, parameters); lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: parameters have names", verb);
+    if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: the names of parameters must be strings", verb);
     const char *name = lua_tostring(L, -2);
     if (lua_getfield(L, known, name) == LUA_TNIL) luaL_error(L, "ledger: %s has no parameter '%s'", verb, name);
     lua_pop(L, 1);
@@ -121,7 +121,7 @@ static void note(lua_State *L, int at, values *parameters) {
 // ledger:start(owner, verb, parameters|nil). Upvalue: verb → { its number, parameter = true, ... }.
 static int start(lua_State *L) {
   ledger *l = check_open(L);
-  luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "an owner is due");
+  luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "expected an owner, got nil");
   const char *verb = luaL_checkstring(L, 3);
   lua_settop(L, 4);
   if (lua_isnil(L, 4)) {

@@ -42,8 +42,8 @@ describe("core.normalize_url", function()
   end
 
   local http, host = "must be an http or https URL", "must have a valid host name or IP address"
-  local port, user = "must have a port from 1 to 65535", "must not hold a user or a password"
-  local control = "must not hold a control character"
+  local port, user = "must have a port from 1 to 65535", "must not contain a user name or a password"
+  local control = "must not contain a control character"
   local refused = {
     { "", http }, { "  ", http }, { "clip.mp4", http }, { "//host.example/", http }, { "http:/host.example/", http }, { "http:///a", http },
     { "http://", http }, { "http://?a", http }, { "ftp://host.example/", http }, { "file:///etc/passwd", http }, {
@@ -119,7 +119,7 @@ describe("core.normalize_base_url", function()
     for _, url in ipairs { "https://host.example/?a", "https://host.example/#a" } do
       local normal, why = core.normalize_base_url(url)
       assert.is_nil(normal, url)
-      assert.equal("must not hold a query or a fragment", why)
+      assert.equal("must not contain a query or a fragment", why)
     end
   end)
 end)

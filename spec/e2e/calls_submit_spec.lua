@@ -298,7 +298,7 @@ describe("omni submit", function()
       ['img_urls%[1%]: {"$file": PATH} is due, and nothing beside it'] = { "--input", "odd.json" },
       ["video_list%[1%]%.url: the file 'lost.mp4' can't be read"] = { "--input", "lost.json" },
       ["%-%-timeout is for the waiting; add %-%-wait"] = { "--timeout", "3" },
-      ["%-%-callback%-url must not hold a user or a password"] = { "--callback-url", "https://a:b@example.com/" },
+      ["%-%-callback%-url must not contain a user name or a password"] = { "--callback-url", "https://a:b@example.com/" },
       ["%-%-out: a path is due"] = { "--out", "" },
       ["%-%-budget: 'much' should be a number"] = { "--budget", "much" },
       ["unknown option '%-%-key'"] = { "--key", "ak_x" },

@@ -145,7 +145,7 @@ describe("omni trigger", function()
       ["argument 'kind' must be one of 'success'"] = { "trigger", "succes", "--to", endpoint.url },
       ["missing option '%-%-to'"] = { "trigger", "success" },
       ["%-%-to must be an http or https URL"] = { "trigger", "success", "--to", "ftp://127.0.0.1/" },
-      ["%-%-to must not hold a user or a password"] = { "trigger", "success", "--to", "http://a:b@127.0.0.1/" },
+      ["%-%-to must not contain a user name or a password"] = { "trigger", "success", "--to", "http://a:b@127.0.0.1/" },
       ["%-%-media must be an http or https URL"] = { "trigger", "success", "--to", endpoint.url, "--media", "clip.mp4" },
       ["%-%-task%-id: 1 to 256 printable"] = { "trigger", "success", "--to", endpoint.url, "--task-id", "a b" },
       ["%-%-task%-id means nothing with forged"] = { "trigger", "forged", "--to", endpoint.url, "--task-id", "x" },
