@@ -56,7 +56,8 @@ whose `problems` lists everything that is wrong.]],
     { class = "omni.SceneFields", title = "a scene" }, { class = "omni.CutFields", title = "a cut" } },
 
   { title = "Callbacks", text = "A receiver takes the service's callbacks and confirms each by a query. See [callbacks.md](callbacks.md).",
-    { fn = "callbacks" }, { methods = "omni.Receiver", as = "receiver", names = { "handle", "close" } }, { class = "omni.Receiver", title = "a receiver" },
+    { fn = "callbacks" }, { methods = "omni.Receiver", as = "receiver", names = { "handle", "close" } },
+    { class = "omni.Receiver", title = "a receiver" },
     { class = "omni.CallbackEvent", title = "a callback event" }, { fn = "parse_callback" } },
 
   { title = "The sandbox", text = "A local stand-in for the service. See [sandbox.md](sandbox.md).",
