@@ -4,6 +4,7 @@
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
+local pollable = require "omni.loop.pollable"
 local options = require "omni.options"
 
 local known = {
@@ -11,41 +12,17 @@ local known = {
   on_output = "function",
 }
 
--- The process as the loop drives it. Closing it takes it out of the loop and kills what still runs.
-local Watch_methods = {}
-local Watch_mt = { __name = "omni.process.watch", __index = Watch_methods }
-
-function Watch_methods:pollfd() return self.process:pollfd() end
-
-function Watch_methods:events() return self.process:events() end
-
-function Watch_methods:timeout() return self.process:timeout() end
-
-function Watch_methods:step()
-  if self.process:step() or self.on_output then loop.wake(self.fiber) end
-end
-
-function Watch_mt:__close()
-  loop.remove(self)
-  self.process:close()
-end
-
----Waits in a fiber until a process has ended; kills it when the fiber is cancelled or `on_output` raises.
+---Waits in a fiber until a process has ended. Kills the process if the fiber is cancelled or `on_output` raises.
 ---@param process omni.Process
 ---@param on_output? fun(text: string)
 ---@return omni.process.Result
 local function await(process, on_output)
-  local watch <close> = setmetatable({ process = process, on_output = on_output, fiber = loop.current() }, Watch_mt)
-  loop.add(watch)
-  repeat
-    local ended = process:step()
-    if on_output then
-      local text = process:read()
-      if text ~= "" then on_output(text) end
-    end
-    if not ended then loop.park() end
-  until ended
-  return process:result()
+  local owned <close> = process
+  pollable.finish(process, on_output and function()
+    local text = process:read()
+    if text ~= "" then on_output(text) end
+  end)
+  return owned:result()
 end
 
 ---@class omni.process.Result

@@ -23,7 +23,7 @@ local function run(transport, on_progress, finish, verb, ...)
   local limiter <close> = transport.limiter -- luacheck: ignore 211 (reports the request's end)
   local exchange <close>, problem = http[verb](http, loop.current(), ...)
   if not exchange then return nil, problem end
-  transport:drive()
+  transport.driver:start()
   local last_bytes, since = -1, core.now()
   while not exchange:done() do
     loop.park(math.min(PROGRESS_EVERY, timeout / 2))
@@ -119,7 +119,7 @@ local function keep(transport, exchange, path, given)
   local way <close> = setmetatable({ path = path }, Way_mt)
   while true do
     exchange:keep(not given.aside)
-    transport:drive()
+    transport.driver:start()
     repeat
       loop.park(PROGRESS_EVERY)
       if not transport.http then return transports.closed() end

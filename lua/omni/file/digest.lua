@@ -1,64 +1,32 @@
 -- SPDX-License-Identifier: MIT
--- SHA-256 of files, while other fibers go on.
+-- Computes the SHA-256 of files. Other fibers run meanwhile.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
 local options = require "omni.options"
+local pollable = require "omni.loop.pollable"
+local wait_queue = require "omni.loop.wait_queue"
 
-local at_once <const> = 4 -- files read at a time; more only make the disk seek
+local MAX_READERS <const> = 4 -- files read at a time; more would only make the disk seek
 
--- A place among those who read. The others stand in line, the first one first.
-local taken, line = 0, {}
-local Place_mt = {}
+local readers, queue = 0, wait_queue.new()
 
-local function take_place()
-  local place <const> = setmetatable({}, Place_mt)
-  if taken < at_once then
-    taken, place.taken = taken + 1, true
-  else
-    place.fiber = loop.current()
-    line[#line + 1] = place
+local Slot_mt = {
+  __close = function()
+    readers = readers - 1
+    queue:wake_first(1)
+  end,
+}
+
+-- Waits until fewer than MAX_READERS fibers read. The caller closes the slot.
+local function take_slot()
+  if readers >= MAX_READERS or not queue:is_empty() then
+    local place <close> = queue:join()
+    repeat loop.park() until readers < MAX_READERS and queue:is_first(place)
   end
-  return place
-end
-
-local function wait_for(place)
-  while not place.taken do loop.park() end
-end
-
-function Place_mt:__close()
-  if not self.taken then -- cancelled while it stood in line
-    for i, other in ipairs(line) do
-      if other == self then return table.remove(line, i) end
-    end
-  end
-  local next_one = table.remove(line, 1)
-  if not next_one then
-    taken = taken - 1
-    return
-  end
-  next_one.taken = true
-  loop.wake(next_one.fiber)
-end
-
--- The job as the loop drives it. Closing it takes it out of the loop and stops the reading.
-local Watch_methods = {}
-local Watch_mt = { __name = "omni.digest.watch", __index = Watch_methods }
-
-function Watch_methods:pollfd() return self.job:pollfd() end
-
-function Watch_methods:events() return self.job:events() end
-
-function Watch_methods:timeout() return self.job:timeout() end
-
-function Watch_methods:step()
-  if self.job:step() then loop.wake(self.fiber) end
-end
-
-function Watch_mt:__close()
-  loop.remove(self)
-  self.job:close()
+  readers = readers + 1
+  return setmetatable({}, Slot_mt)
 end
 
 local function failure(path, message)
@@ -66,13 +34,10 @@ local function failure(path, message)
 end
 
 local function read(path)
-  local place <close> = take_place()
-  wait_for(place)
-  local job, message = core.digest(path)
+  local slot <close> = take_slot() -- luacheck: ignore 211
+  local job <close>, message = core.digest(path)
   if not job then return nil, failure(path, message) end
-  local watch <close> = setmetatable({ job = job, fiber = loop.current() }, Watch_mt)
-  loop.add(watch)
-  while not job:step() do loop.park() end
+  pollable.finish(job)
   local found
   found, message = job:result()
   if not found then return nil, failure(path, message) end
@@ -82,12 +47,12 @@ end
 ---@class omni.Digest
 ---@field sha256 string  64 hexadecimal digits
 ---@field size integer   bytes
----@field stamp string   the file's stamp (`core.stat`) before and after it was read
+---@field stamp string   the file's stamp (`core.stat`), the same before and after the reading
 
----The SHA-256 of a file's bytes. Waits; a fiber that is cancelled meanwhile stops the reading. Links are followed.
+---Waits for the SHA-256 of a file's bytes. Follows links. Stops reading if the fiber is cancelled.
 ---@param path string  a regular file
 ---@return omni.Digest|nil
----@return omni.Error|nil err  code "io": there is no such file, it can't be read, or it changed while it was read
+---@return omni.Error|nil err  code "io": the file is missing or unreadable, or it changed during the reading
 local function file(path)
   options.path(path, "digest.file")
   loop.in_fiber "digest.file"

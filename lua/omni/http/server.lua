@@ -5,6 +5,7 @@ local err = require "omni.error"
 local listener = require "omni.listener"
 local loop = require "omni.loop"
 local options = require "omni.options"
+local pollable = require "omni.loop.pollable"
 
 local known = {
   host = "string", port = "integer", max_body = "integer", max_bodies = "integer", max_header = "integer",
@@ -57,20 +58,14 @@ local function handle(server, request)
   if server.on_error then server.on_error(failure, request) end
 end
 
--- The C listener with its queue drained, as the loop knows nothing of requests.
-local function pollable_of(server)
-  local source = server.listener
-  return {
-    pollfd = function() return source:pollfd() end,
-    events = function() return source:events() end,
-    timeout = function() return source:timeout() end,
-    step = function()
-      source:step()
-      for request in source.next, source do
-        server.fibers[loop.background(handle, server, request)] = true
-      end
-    end,
-  }
+-- Accepts requests and starts a fiber for each.
+local function driver_of(server)
+  return pollable.driver(server.listener, function(source)
+    source:step()
+    for request in source.next, source do
+      server.fibers[loop.background(handle, server, request)] = true
+    end
+  end)
 end
 
 local function url_of(scheme, host, port)
@@ -92,7 +87,7 @@ end
 function Server_methods:close()
   if self.closed then return end
   self.closed = true
-  loop.remove(self.pollable)
+  self.driver:stop()
   local fibers = self.fibers
   self.fibers = {}
   for fiber in pairs(fibers) do
@@ -125,8 +120,8 @@ local function serve(given, handler)
     url = url_of(tls and "https" or "http", host, port), host = host, port = port, tls = tls,
     listener = source, fibers = {}, handler = handler, on_error = given.on_error,
   }, Server_mt)
-  server.pollable = pollable_of(server)
-  loop.add(server.pollable)
+  server.driver = driver_of(server)
+  server.driver:start()
   return server
 end
 

@@ -4,6 +4,7 @@
 
 local core = require "omni.core"
 local loop = require "omni.loop"
+local pollable = require "omni.loop.pollable"
 local rate_limiter = require "omni.http.rate_limiter"
 
 ---@class omni.Transport
@@ -15,35 +16,15 @@ local rate_limiter = require "omni.http.rate_limiter"
 local Transport_methods = {}
 local Transport_mt = { __name = "omni.transport", __index = Transport_methods }
 
--- --- the loop's side
-
--- The pollable of a C client. The loop knows it only while a request runs, so that an unused transport can be collected.
-local Driver_methods = {}
-local Driver_mt = { __name = "omni.transport.driver", __index = Driver_methods }
-
-function Driver_methods:pollfd() return self.http:pollfd() end
-
-function Driver_methods:events() return "r" end -- luacheck: ignore self
-
-function Driver_methods:timeout() return self.http:timeout() end
-
-function Driver_methods:step()
-  local http, wake = self.http, loop.wake
-  http:step()
-  for fiber in http.finished, http do wake(fiber) end
-  if not self.limiter:is_idle() then self.limiter:advance() end
-  if not http:busy() then
-    loop.remove(self)
-    self.driven = false
-  end
-end
-
----Has the loop drive the C client until its requests are done.
-function Transport_methods:drive()
-  local driver = self.driver
-  if driver.driven then return end
-  loop.add(driver)
-  driver.driven = true
+-- Steps the C client and wakes the fibers whose requests are done. The loop knows the client only while a request runs, so that an unused
+-- transport can be collected.
+local function driver_of(http, limiter)
+  return pollable.driver(http, function()
+    http:step()
+    for fiber in http.finished, http do loop.wake(fiber) end
+    if not limiter:is_idle() then limiter:advance() end
+    return not http:busy()
+  end)
 end
 
 -- --- one request
@@ -74,7 +55,7 @@ local function run(self, into, timeout, verb, ...)
   local limiter <close> = self.limiter -- reports the request's end
   local pauses = limiter.pauses
   local exchange <close> = http[verb](http, loop.current(), ...)
-  self:drive()
+  self.driver:start()
   local deadline = timeout and core.now() + timeout
   repeat -- the fiber may be woken for other reasons
     local left = deadline and deadline - core.now()
@@ -146,7 +127,7 @@ function Transport_methods:submit(body, on_abandoned)
   local exchange <close> = http:submit(loop.current(), body)
   local submit <close> = setmetatable({ transport = self, exchange = exchange, on_abandoned = on_abandoned, done = false }, Submit_mt)
   self.submits[submit] = true
-  self:drive()
+  self.driver:start()
   repeat loop.park() until not self.http or submit:is_done() -- the fiber may be woken for other reasons
   submit.received = true
   if submit.done then
@@ -168,7 +149,7 @@ end
 function Transport_methods:close()
   local http = self.http
   if not http then return end
-  loop.remove(self.driver)
+  self.driver:stop()
   for submit in pairs(self.submits) do
     if submit:is_done() and submit.on_abandoned then submit.on_abandoned(submit.value, submit.failure) end
   end
@@ -186,7 +167,7 @@ local function new(http, settings)
   local limiter = rate_limiter.new(http, settings)
   return setmetatable({
     http = http, limiter = limiter, timeout = settings.timeout, max_pause = settings.max_pause, connections = settings.connections,
-    driver = setmetatable({ http = http, limiter = limiter, driven = false }, Driver_mt),
+    driver = driver_of(http, limiter),
     submits = {}, -- those that may be on their way
   }, Transport_mt)
 end

@@ -7,6 +7,7 @@ local digest = require "omni.file.digest"
 local err = require "omni.error"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
+local pollable = require "omni.loop.pollable"
 
 local SETTLED <const> = 2 -- seconds: a file changed more recently may change again within the same tick of the file system's clock
 
@@ -14,14 +15,6 @@ local SETTLED <const> = 2 -- seconds: a file changed more recently may change ag
 ---@field path string
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
-
--- --- the loop drives it while a verb runs
-
-function Ledger_methods:pollfd() return self.handle:pollfd() end
-
-function Ledger_methods:events() return "r" end -- luacheck: ignore self
-
-function Ledger_methods:timeout() return self.handle:timeout() end
 
 -- Hands the results of finished verbs to their fibers.
 local function deliver(self, handle)
@@ -37,13 +30,13 @@ local function deliver(self, handle)
   end
 end
 
-function Ledger_methods:step()
-  self.handle:step()
-  deliver(self, self.handle)
-  if self.handle and self.handle:busy() == 0 then
-    loop.remove(self)
-    self.driven = false
-  end
+-- The loop drives the ledger while a verb runs.
+local function driver_of(self)
+  return pollable.driver(self.handle, function(handle)
+    handle:step()
+    deliver(self, handle)
+    return not self.handle or handle:busy() == 0
+  end)
 end
 
 -- A fiber that is cancelled after it was woken doesn't receive the result, so `late` gets it.
@@ -57,10 +50,7 @@ local Box_mt = {
 local function start(self, verb, params, fiber)
   local box = setmetatable({ fiber = fiber }, Box_mt)
   self.handle:start(box, verb, params or {})
-  if not self.driven then
-    loop.add(self)
-    self.driven = true
-  end
+  self.driver:start()
   return box
 end
 
@@ -122,9 +112,9 @@ end
 ---Waits for the verbs under way and closes the file.
 function Ledger_methods:close()
   if not self.handle then return end
-  if self.driven then loop.remove(self) end
+  self.driver:stop()
   local handle = self.handle
-  self.driven, self.handle = false, nil
+  self.handle = nil
   handle:close()
   deliver(self, handle)
 end
@@ -159,8 +149,9 @@ local function open(path)
   if not fine then
     return nil, err.new { code = "ledger_failed", message = ("the ledger's folder can't be created: %s"):format(why) }
   end
-  local self = setmetatable({ path = path, digests = {}, driven = false }, Ledger_mt)
+  local self = setmetatable({ path = path, digests = {} }, Ledger_mt)
   self.handle = require("omni.ledger_sqlite").open(path)
+  self.driver = driver_of(self)
   return self
 end
 

@@ -5,6 +5,7 @@
 
 local core = require "omni.core"
 local loop = require "omni.loop"
+local pollable = require "omni.loop.pollable"
 
 local path <const> = "/api/v1/client/account/balance"
 
@@ -18,17 +19,11 @@ local path <const> = "/api/v1/client/account/balance"
 -- Waits for the only exchange that this C client has.
 local function wait(http)
   local fiber = loop.current()
-  local driver = {
-    pollfd = function() return http:pollfd() end,
-    events = function() return "r" end,
-    timeout = function() return http:timeout() end,
-    step = function()
-      http:step()
-      if http:finished() then loop.wake(fiber) end
-    end,
-  }
-  loop.add(driver)
-  local guard <close> = setmetatable({}, { __close = function() loop.remove(driver) end }) -- luacheck: ignore 211
+  local driver <close> = pollable.driver(http, function()
+    http:step()
+    if http:finished() then loop.wake(fiber) end
+  end)
+  driver:start()
   loop.park()
 end
 

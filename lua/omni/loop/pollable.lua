@@ -1,0 +1,62 @@
+-- SPDX-License-Identifier: MIT
+-- Connects an object of a C module to the loop: a client, a job, a ledger, a listener.
+
+local loop = require "omni.loop"
+
+---@class omni.Driver: omni.Pollable
+---@field private source omni.Pollable
+---@field private work fun(source: omni.Pollable): boolean|nil
+local Driver_methods = {}
+local Driver_mt = { __name = "omni.driver", __index = Driver_methods }
+
+function Driver_methods:pollfd() return self.source:pollfd() end
+
+function Driver_methods:events() return "r" end -- luacheck: ignore self
+
+function Driver_methods:timeout() return self.source:timeout() end
+
+function Driver_methods:step()
+  if self.work(self.source) then self:stop() end
+end
+
+---Adds the object to the loop, unless it is there.
+function Driver_methods:start()
+  if self.started then return end
+  loop.add(self)
+  self.started = true
+end
+
+---Removes the object from the loop. Call it before you close the object, which closes the descriptor.
+function Driver_methods:stop()
+  loop.remove(self)
+  self.started = false
+end
+
+Driver_mt.__close = Driver_methods.stop
+
+---Returns a driver, which steps the object when that is due. The loop, and so the driver, holds the object only from `start` to `stop`: an
+---unused object can be collected.
+---@param source omni.Pollable
+---@param work fun(source: omni.Pollable): boolean|nil  steps the object; true: the driver stops until its next `start`
+---@return omni.Driver
+local function driver(source, work)
+  return setmetatable({ source = source, work = work, started = false }, Driver_mt)
+end
+
+---Drives a job until it has ended, in a fiber. The caller closes the job.
+---@param job omni.Pollable|table  its `step` returns whether it has ended
+---@param on_step? fun()  called each time the loop has stepped the job
+local function finish(job, on_step)
+  local fiber <const> = loop.current()
+  local running <close> = driver(job, function()
+    if job:step() or on_step then loop.wake(fiber) end
+  end)
+  running:start()
+  repeat
+    local ended = job:step()
+    if on_step then on_step() end
+    if not ended then loop.park() end
+  until ended
+end
+
+return { driver = driver, finish = finish }
