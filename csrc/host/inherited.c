@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// What the program inherits from whoever starts it, put into a known state.
 #include "inherited.h"
 
 #include <errno.h>
@@ -8,8 +7,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-// A closed stdin stays one that can't be read, a closed stdout one that can't be written: /dev/null stands there, opened
-// for the opposite.
+// Opens /dev/null in the opposite direction, so that a closed stdin still can't be read, and a closed stdout still can't be written.
 static void fill_descriptors(void) {
   for (int fd = 0; fd <= 2; fd++)
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
@@ -24,7 +22,7 @@ void inherited_reset(void) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   sigemptyset(&action.sa_mask);
   sigaction(SIGCHLD, &action, NULL);
-  action.sa_handler = nothing; // unlike SIG_IGN not inherited: what a script starts dies of SIGPIPE as it should
+  action.sa_handler = nothing; // a child doesn't inherit a handler, unlike SIG_IGN: a script's children must die of SIGPIPE as usual
   action.sa_flags = SA_RESTART;
   sigaction(SIGPIPE, &action, NULL);
   sigaction(SIGXFSZ, &action, NULL);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// What the program inherits from whoever starts it, put into a known state: descriptors, signals, the umask.
+// Resets what the program inherits from its parent process: descriptors, signals, the umask.
 #ifndef OMNI_HOST_INHERITED_H
 #define OMNI_HOST_INHERITED_H
 
-// Makes sure that descriptors 0 to 2 are open, so that no file of ours becomes stdout, that SIGCHLD has its default (waitpid
-// reports how a child ended), that a broken pipe or a file size limit is an error of the write and not our death, and
-// that the umask leaves the owner's rights alone. Comes first.
+// Opens descriptors 0 to 2 if they are closed, so that no file of ours becomes stdout. Resets SIGCHLD, so that waitpid returns exit
+// statuses. Turns a broken pipe and the file size limit into write errors that don't end the program. Makes the umask keep the owner's
+// permissions. Call it first.
 void inherited_reset(void);
 
-// Lets signals through that the program was started with blocked. Comes after the handlers are installed.
+// Unblocks signals that the parent process had blocked. Call it after installing the handlers.
 void inherited_unblock(void);
 
 #endif

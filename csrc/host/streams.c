@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// stdin, stdout and stderr that work on descriptors of any kind, and remember whether all was written.
 #include "streams.h"
 
 #include <errno.h>
@@ -26,7 +25,7 @@ static bool wait_until(int fd, short what) {
   return poll(&one, 1, -1) >= 0;
 }
 
-// A signal ends it, so that a question on the terminal can be interrupted.
+// A signal ends the read, so that the user can interrupt a question.
 static ssize_t on_read(void *cookie, char *bytes, size_t size) {
   for (;;) {
     ssize_t got = read(descriptor(cookie), bytes, size);
@@ -56,7 +55,7 @@ bool streams_failed(void) {
   return stdout_error != 0;
 }
 
-// At the program's end, whoever ends it (a script may call os.exit).
+// Runs at exit, also when a script calls os.exit.
 static void report(int code, void *unused) {
   (void)unused;
   if (!streams_failed()) return;
@@ -78,6 +77,6 @@ bool streams_open(void (*on_broken_pipe)(void)) {
   FILE *err = open_stream(STDERR_FILENO, "w", _IONBF);
   if (!in || !out || !err) return false;
   broken_pipe = on_broken_pipe;
-  stdin = in, stdout = out, stderr = err; // variables in glibc; Lua's io library takes what is there when it is opened
+  stdin = in, stdout = out, stderr = err; // variables in glibc; Lua's io library uses their values when it is opened
   return on_exit(report, NULL) == 0;
 }

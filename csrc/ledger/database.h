@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The database behind a ledger. All of this runs in the ledger's own thread, as it waits for the disk and for other programs.
+// A ledger's database. All functions run in the ledger's own thread, since they wait for the disk and for other programs.
 #ifndef OMNI_LEDGER_DATABASE_H
 #define OMNI_LEDGER_DATABASE_H
 
@@ -19,41 +19,41 @@ enum {
 
 typedef struct {
   char *path;  // absolute
-  char *display_path; // for messages: without control characters
-  sqlite3 *db; // NULL until it could be opened
+  char *display_path; // without control characters, for messages
+  sqlite3 *db; // NULL until the file is open
   sqlite3_stmt *statements[VERBS];
-  bool full_sync;   // whether commits wait for the disk now
-  bool needs_checkpoint; // whether the main file lacks something that was committed where money is concerned
+  bool full_sync;   // whether commits currently wait for the disk
+  bool needs_checkpoint; // whether the main file lacks committed changes that concern money
   session session;
 } database;
 
 typedef struct request {
   struct request *next;
   int verb;
-  values parameters;    // a parameter's name and its value, the next one's name, ...
-  values rows;    // the names of the columns, then the rows' values
-  size_t columns; // 0: no row came
+  values parameters;    // name, value, name, value, ...
+  values rows;    // the names of the columns, then the values of each row
+  size_t columns; // 0: there are no rows
   bool failed;
-  char *failure; // why, for a person; NULL: there was no memory to say it in
+  char *failure; // for people; NULL: there was no memory for the message
 } request;
 
-// A base for the file at `path`, which is not touched yet. False: not enough memory, or errno.
+// Initialises a database for the file at `path`, without touching it. Returns false, with errno or without memory, on failure.
 bool database_init(database *d, const char *path);
-// Opens the file, and makes and migrates it as needed. False and r's failure when that can't be; may be tried again.
+// Opens the file, and creates and migrates it if needed. Returns false and r's failure; the caller may try again.
 bool database_open(database *d, request *r);
-// Carries out a verb, opening the database when it isn't open. Sets r's `found` and `columns`, or its failure.
+// Executes a verb, after opening the database if needed. Sets r's `rows` and `columns`, or its failure.
 void database_run(database *d, request *r);
-// Copies what is in the write-ahead log into the main file, as far as other programs' reading allows it. Waits for the disk, and for
-// nobody else. A failure costs nothing: it is done at the next chance.
+// Copies the write-ahead log into the main file, as far as other programs' readers permit. Waits for the disk, but not for other
+// programs. Ignores a failure: the next checkpoint does the work.
 void database_checkpoint(database *d);
-// Closes the database. May be called again.
+// Closes the database. Idempotent.
 void database_close(database *d);
-// Closes it and frees all.
+// Closes the database and frees everything.
 void database_release(database *d);
 
-// For the files of the base: notes r's failure, "the ledger PATH " and then what `format` says; returns false.
+// Sets r's failure to "the ledger PATH " and the formatted text. Returns false.
 __attribute__((format(printf, 3, 4))) bool database_fail(const database *d, request *r, const char *format, ...);
-// Notes the failure of a call to SQLite: "the ledger PATH WHAT: " and the reason of `code`, in words; returns false.
+// Sets r's failure to "the ledger PATH WHAT: " and the reason of an SQLite code, in words. Returns false.
 bool database_fail_code(const database *d, request *r, const char *what, int code);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// omni.ledger_sqlite: the durable record of what was submitted, in SQLite. Lua gives verbs and takes what became of them; it never waits.
+// omni.ledger_sqlite: stores what was submitted, in SQLite. Lua starts verbs and takes their results, and never waits.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -14,11 +14,11 @@
 #define LEDGER "omni.ledger_sqlite"
 #define BOX "omni.ledger.request"
 
-// A handle's user value is a table: request → its owner.
+// The user value of a handle is a table: request → its owner.
 typedef struct {
   worker worker;
-  bool made;        // the worker must be released
-  lua_Integer busy; // requests that weren't taken yet
+  bool made;        // worker_release must be called
+  lua_Integer busy; // requests whose result Lua hasn't taken
 } ledger;
 
 static ledger *check(lua_State *L) {
@@ -33,8 +33,8 @@ static ledger *check_open(lua_State *L) {
 
 // --- a request in Lua's hands
 
-// Pushes a userdata that frees the request which it comes to hold: what follows may raise for lack of memory, and run finalizers that
-// use this very ledger.
+// Pushes a userdata that frees the request stored in it. The code after it may raise for lack of memory, and may run finalizers that use
+// this ledger.
 static request **push_box(lua_State *L) {
   request **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
@@ -51,7 +51,7 @@ static int free_box(lua_State *L) {
 
 // --- opening and closing
 
-// open(path) → ledger. Touches nothing yet.
+// open(path) → ledger. Doesn't touch the file yet.
 static int ledger_open(lua_State *L) {
   const char *path = argument_text(L, 1);
   luaL_argcheck(L, *path, 1, "must be a file's path");
@@ -80,8 +80,7 @@ static int release(lua_State *L) {
 
 // --- giving
 
-// Raises for what a verb can't be given: a parameter that it doesn't know (it is in the table at `known`), a value that SQL has no
-// word for.
+// Raises for a parameter that isn't in the table at `known`, and for a value that SQL can't store.
 static void check_parameters(lua_State *L, int parameters, int known, const char *verb) {
   for (lua_pushnil(L); lua_next(L, parameters); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: the names of parameters must be strings", verb);
@@ -101,7 +100,7 @@ static void check_parameters(lua_State *L, int parameters, int known, const char
   }
 }
 
-// Notes the name at the index `at`, and the value behind it. Never raises.
+// Appends the name at index `at` and the value after it. Never raises.
 static void note(lua_State *L, int at, values *parameters) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);
@@ -139,7 +138,7 @@ static int start(lua_State *L) {
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, 2);
   lua_rawsetp(L, -2, r);
-  if (!l->worker.running) { // closed by a finalizer
+  if (!l->worker.running) { // a finalizer has closed it
     lua_pushnil(L);
     lua_rawsetp(L, -2, r);
     check_open(L);
@@ -161,7 +160,7 @@ static void push_value(lua_State *L, const values *rows, const value *c) {
   }
 }
 
-// An array of rows, each by its columns' names.
+// Pushes an array of rows: tables by the names of the columns.
 static void push_rows(lua_State *L, const request *r) {
   const values *rows = &r->rows;
   size_t count = r->columns ? values_count(rows) / r->columns - 1 : 0;
@@ -239,7 +238,7 @@ static bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || c == '_';
 }
 
-// Adds the parameters in a verb's SQL, `:name`, to the table on top of the stack. A colon within quotes is none.
+// Adds the parameters (`:name`) of a verb's SQL to the table on top of the stack. Ignores colons within quotes.
 static void add_parameters(lua_State *L, const char *sql) {
   bool quoted = false;
   for (; *sql; sql++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The ledger's schema, step by step: the Nth row brings version N-1 to N. A row that was released never changes; what must change
-// is a further row. Each is any number of statements; all that a file needs are run in one transaction.
-// Times are seconds since 1970; `created_at`, `completed_at` and `seconds` are the service's, all others ours.
+// The ledger's schema in steps: row N brings version N-1 to version N. Never change a released row; append another one. A row may have
+// several statements. All rows that a file needs run in one transaction. Times are in seconds since 1970. `created_at`, `completed_at`
+// and `seconds` come from the service, all other times from this machine.
 #define LEDGER_STEPS(X)                                                                                                                    \
   X("CREATE TABLE submit ("                                                                                                                \
     "  id INTEGER PRIMARY KEY AUTOINCREMENT,"                                                                                              \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Who lives: each open ledger has a number of its own, whose byte in the file PATH-alive it keeps locked. The kernel lets go of the
-// lock when the process ends, however it ends.
+// Shows which ledgers are open: each has a random number, and locks the byte at that position in the file PATH-alive. The kernel releases
+// the lock when the process ends for any reason.
 #ifndef OMNI_LEDGER_SESSION_H
 #define OMNI_LEDGER_SESSION_H
 
@@ -9,15 +9,15 @@
 #include <stdint.h>
 
 typedef struct {
-  int fd; // -1: none is taken
+  int fd; // -1: no session
   int64_t number;
 } session;
 
-// Takes a session on the file of that name, which is made when it isn't there. False and errno on failure; EACCES also when
-// others than its owner may open it.
+// Starts a session in this file, and creates the file if needed. Returns false and errno on failure; EACCES also when other users may
+// open the file.
 bool session_take(session *s, const char *file);
-// Gives the connection the SQL functions session() → its number, and alive(number) → whether whoever has it lives: 1 or 0.
-// The session must stay where it is until the connection is closed.
+// Registers the SQL functions session() → this session's number, and alive(number) → 1 if that session is open, else 0. `s` must not move
+// until the connection is closed.
 int session_register(session *s, sqlite3 *db);
 // Idempotent.
 void session_release(session *s);

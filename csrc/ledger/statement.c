@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Carrying out a verb: one prepared statement, a transaction of its own.
+// Executes a verb: one prepared statement, which is a transaction of its own.
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static int prepare(database *d, int verb) {
   return sqlite3_prepare_v3(d->db, verbs[verb].sql, -1, SQLITE_PREPARE_PERSISTENT, &d->statements[verb], NULL);
 }
 
-// Commits wait for the disk where money is concerned; others may be lost in a power cut, but never break the file.
+// Makes commits wait for the disk when they concern money. A power cut may lose other commits, but never damages the file.
 static int set_durability(database *d, bool full) {
   if (d->full_sync == full) return SQLITE_OK;
   int code = sqlite3_exec(d->db, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
@@ -27,14 +27,14 @@ static int set_durability(database *d, bool full) {
   return code;
 }
 
-// The value that was given for a parameter (":id"), or NULL.
+// Returns the value of a parameter (":id"), or NULL.
 static const value *parameter_value(const values *parameters, const char *parameter) {
   for (size_t i = 0; i < values_count(parameters); i += 2)
     if (strcmp(values_text(parameters, values_get(parameters, i)), parameter + 1) == 0) return values_get(parameters, i + 1);
   return NULL;
 }
 
-// What isn't given stays NULL. The values are in the request for as long as the statement runs.
+// Binds the parameters. A missing one stays NULL. The request owns the values while the statement runs.
 static int bind(sqlite3_stmt *statement, const values *parameters) {
   int code = SQLITE_OK;
   for (int at = sqlite3_bind_parameter_count(statement); code == SQLITE_OK && at > 0; at--) {
@@ -72,7 +72,7 @@ static void take_row(sqlite3_stmt *statement, request *r) {
   for (int i = 0; i < columns; i++) take_value(statement, i, &r->rows);
 }
 
-// A file that was moved or removed is still written to, but nobody would find again what is in it.
+// Returns whether the file was moved or removed: SQLite would still write to it, but nobody would find the changes.
 static bool is_moved(database *d) {
   int moved = 0;
   return sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
@@ -93,7 +93,7 @@ void database_run(database *d, request *r) {
     while ((code = sqlite3_step(statement)) == SQLITE_ROW && !r->rows.problem) take_row(statement, r);
   if (r->rows.problem) database_fail(d, r, "%s: %s", what, r->rows.problem);
   else if (code != SQLITE_DONE) database_fail_code(d, r, what, code);
-  if (!statement) return; // it could not be prepared
+  if (!statement) return; // preparing it failed
   if (verbs[r->verb].money && code == SQLITE_DONE && sqlite3_changes(d->db) > 0) d->needs_checkpoint = true;
   sqlite3_reset(statement);
   sqlite3_clear_bindings(statement);

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT
-// What can be asked of the ledger. A row: name, money (1: its commit waits for the disk, as a lost one could cost credits), SQL.
-// The SQL is exactly one statement and a transaction of its own; `:name` is a parameter, NULL when it isn't given. Of the database's
-// own there are session() and alive(session) (session.h).
+// The verbs of the ledger. Each row has a name, `money` and SQL. money: 1 if a lost commit could cost credits; the commit then waits for
+// the disk. The SQL is one statement and a transaction of its own; `:name` is a parameter, NULL when it is missing. session() and
+// alive(session) are SQL functions of session.h.
 
 #define NOW "((julianday('now') - 2440587.5) * 86400.0)"
 
-// The row of a task: by the row's number, else by the service and the task's id. Not by the account: keys are replaced.
+// The row of a task, by its id, or else by the service and the task id. The account doesn't matter, since keys are replaced.
 #define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
 
-// Two rows are for the same scene when their identities are equal and the same service has them. Sandboxes come and go, and count as one.
+// Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
 
-// While a row of a scene is live, an equal submit must not be made. A success is live for ever, also when its media has expired
-// ('gone'): only a person gives it up. What a sandbox made ends with the sandbox.
+// While a row of a scene is live, the ledger refuses an equal submit. A success stays live even when its media has expired ('gone'); only
+// a person gives it up. A sandbox's results end with the sandbox.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
-// Only a refused submit costs nothing. Of one that a person gave up ('forgotten') the charge stays.
+// Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
 #define MAY_COST "state <> 'refused'"
 #define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')"
 
-// Submits of unknown outcome that a person said to replace: the row `instead_of`, and any older one of the scene.
+// Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and older rows of the scene.
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT alive(session))"
 #define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
 
@@ -28,14 +28,14 @@
 #define COST_OF_BOARD(board) "(SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit WHERE board = " board " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// What is in flight with a key, as far as is known: a task for an hour, a submit without an answer for half of one. And whether there is
-// room for another.
+// The known tasks and submits in flight with a key: a task counts for one hour, a submit without an answer for half an hour. And whether
+// the key has a free slot.
 #define FLYING                                                                                                                             \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600"                                                            \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define IN_ROOM "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " FLYING "))"
 
-// A submit as others see it: who died between the intent and the answer leaves its outcome unknown.
+// A row as others see it: when the process died between the intent and the answer, the outcome is unknown.
 #define SUBMIT                                                                                                                             \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input,"                                                      \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state,"                                           \

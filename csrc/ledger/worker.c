@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One thread a ledger: a commit waits for the disk, and another program may hold the file for seconds.
+// Each ledger has one thread, since a commit waits for the disk, and another program may lock the file for seconds.
 #include "ledger/worker.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-// Nanoseconds without a request after which the main file catches up: commits that follow each other aren't held up.
+// Nanoseconds without a request before a checkpoint, so that a checkpoint doesn't delay a series of commits.
 enum { CHECKPOINT_DELAY = 20000000 };
 
 request *request_new(int verb) {
@@ -42,7 +42,7 @@ static request *get(queue *q) {
   return r;
 }
 
-// Waits for a request with the lock held; while the main file is behind, for REST at most. False when none came by then.
+// Waits for a request, with the lock held; if a checkpoint is needed, at most CHECKPOINT_DELAY. Returns false when none came.
 static bool wait_for_request(worker *w) {
   if (!w->database.needs_checkpoint) return pthread_cond_wait(&w->added, &w->lock) == 0;
   struct timespec until;

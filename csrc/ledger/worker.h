@@ -13,31 +13,31 @@ typedef struct {
 } queue;
 
 typedef struct {
-  database database; // the thread's alone
+  database database; // used only by the thread
   pthread_t thread;
-  pthread_mutex_t lock; // over what follows
+  pthread_mutex_t lock; // protects the following fields
   pthread_cond_t added;
   queue queued, done;
   bool ending;
-  bool running; // Lua's: whether the thread was started and not joined yet
-  int wake;     // an eventfd, readable when something is done; -1: closed
+  bool running; // used only by Lua: the thread was started and not yet joined
+  int wake;     // an eventfd, readable when a request is done; -1: closed
 } worker;
 
-// Starts the thread for the file at `path`; what it finds there each request tells. False and errno on failure; it must be
-// released in either case.
+// Starts the thread for the file at `path`. Problems of the file appear in each request's failure. Returns false and errno when the
+// thread can't be started. Call worker_release in either case.
 bool worker_start(worker *w, const char *path);
-// Queues a request; the worker owns it until it is taken.
+// Queues a request. The worker owns it until worker_take returns it.
 void worker_add(worker *w, request *r);
-// The request that was done first of those not taken yet, the caller's from now on; NULL: none.
+// Returns the oldest finished request, which the caller then owns; or NULL.
 request *worker_take(worker *w);
-// Whether there is one to take.
+// Returns whether a finished request waits.
 bool worker_has_done(worker *w);
-// Finishes what is queued, ends the thread and closes the database; what was done can still be taken. May be called again.
+// Finishes the queue, ends the thread and closes the database. Finished requests can still be taken. Idempotent.
 void worker_stop(worker *w);
-// Stops it and frees all.
+// Stops the worker and frees everything.
 void worker_release(worker *w);
 
 request *request_new(int verb);
-void request_free(request *r); // NULL is fine
+void request_free(request *r); // accepts NULL
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A listener's connections: how many an address may have, and how long each may take for what it does.
+// A listener's connections: limits their number per address, and the time of each phase.
 //
-// libmicrohttpd's own time-out starts anew with every byte, so that somebody who sends one now and then keeps his
-// connection for ever. Here each phase has an end. libmicrohttpd can't be told to close a connection; it is by the shutdown
-// of its socket, which it then finds.
+// libmicrohttpd's own timeout restarts with every byte, so a client that sends one byte now and then would keep its connection forever.
+// Here each phase has a deadline. libmicrohttpd has no function to close a connection; shutting down its socket makes libmicrohttpd close
+// it.
 #include <math.h>
 #include <search.h>
 #include <stdlib.h>
@@ -15,9 +15,10 @@
 
 // --- how many of one address
 
-// IPv4 as IPv6 has it. Of an IPv6 address the network only, as whoever has one address there has all 2^64 of it.
+// The connections of one client address. An IPv4 address is stored as IPv6. Of an IPv6 address only the network counts, since its owner
+// usually has all 2^64 addresses of it.
 struct client_address {
-  unsigned char name[16]; // first: what the tree compares
+  unsigned char name[16]; // must come first: the tree compares it
   unsigned connections;
 };
 
@@ -47,7 +48,7 @@ enum MHD_Result connection_admit(void *of, const struct sockaddr *address, sockl
   return found && (*found)->connections >= l->max_per_address ? MHD_NO : MHD_YES;
 }
 
-// NULL without memory.
+// Counts one connection of the address. Returns NULL without memory.
 static client_address *count(listener *l, const struct sockaddr *address) {
   client_address *new = calloc(1, sizeof *new);
   if (!new) return NULL;
@@ -113,7 +114,7 @@ static void begin(listener *l, struct MHD_Connection *mhd, void **context) {
   const union MHD_ConnectionInfo *from = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   connection *c = calloc(1, sizeof *c);
   client_address *n = c ? count(l, from->client_addr) : NULL;
-  if (!n) { // without memory: its first request has no place either (intake_begin)
+  if (!n) { // without memory; the first request will fail, too (request_intake_begin)
     free(c);
     return;
   }
@@ -124,7 +125,7 @@ static void begin(listener *l, struct MHD_Connection *mhd, void **context) {
 }
 
 static void end(listener *l, connection *c) {
-  if (c->request) request_intake_end(l, c->request); // libmicrohttpd 0.9.75 forgets to: after too many arguments in a query
+  if (c->request) request_intake_end(l, c->request); // libmicrohttpd 0.9.75 doesn't report the end after too many arguments in a query
   leave(l, c);
   discount(l, c->address);
   tls_release(c->credentials);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// omni.listener: a small HTTP server on libmicrohttpd, driven by the caller's own loop.
+// omni.listener: a small HTTP server on libmicrohttpd that the caller's loop drives.
 //
-// libmicrohttpd runs inside of `step` only. A request that is complete suspends its connection and is queued; `next` hands
-// it to Lua; its answer wakes the connection, and the next `step` sends it. A suspended connection is watched by nobody and
-// has no time-out: it waits for its answer.
+// libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `next` returns it to Lua. Its
+// answer resumes the connection, and the next `step` sends it. A suspended connection isn't polled and has no timeout: it waits for its
+// answer.
 #include "listener/listener.h"
 
 #include <errno.h>
@@ -24,21 +24,21 @@
 #define LISTENER "omni.listener"
 
 enum {
-  POOL_EXTRA = 16384,  // bytes a connection for libmicrohttpd's own records and an answer's headers, beside the request's
-  CLOSING_ROUNDS = 64, // how often a closing listener lets answers that were given already get on their way
+  POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, in addition to the request's
+  CLOSING_ROUNDS = 64, // how many times a closing listener runs to send responses that are already known
   MAX_IDLE_STEPS = 16,         // steps
 };
 
-// Seconds. libmicrohttpd 0.9.75 wants to run again at once, and again, for as long as a TLS handshake or the line before a
-// chunk is incomplete. After so many steps that brought nothing it has to wait; what comes in wakes it anyway.
+// Seconds. While a TLS handshake or a line before a chunk is incomplete, libmicrohttpd 0.9.75 asks to run again immediately, without end.
+// After MAX_IDLE_STEPS steps without any event the listener waits this long; new data wakes it anyway.
 static const double PAUSE = 0.05;
 
-// Seconds in which whoever is refused has to stop sending.
+// Seconds after which a refused client must have stopped sending.
 static const double LEAVING = 5;
 
 // --- the socket, and the end
 
-// Opens a socket that listens on a numeric address, and notes the real address and port. -1 with a message when it can't.
+// Opens a listening socket on a numeric address, and stores the actual address and port. Returns -1 and a message on failure.
 static int open_socket(listener *l, const char *host, int port, char *message, size_t size) {
   struct addrinfo wanted = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
   struct addrinfo *found = NULL;
@@ -53,7 +53,7 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   socklen_t length = sizeof bound;
   int fd = descriptor_raise(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  // "::" takes IPv4 too, whatever the system's default is.
+  // "::" also accepts IPv4, whatever the system's default.
   if (fd >= 0 && found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
   if (fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0 &&
       getsockname(fd, (struct sockaddr *)&bound, &length) == 0 &&
@@ -69,13 +69,13 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   return fd;
 }
 
-// Orderly: takes no request any more, drops the unanswered ones, sends given answers as far as that doesn't block.
+// Accepts no more requests, drops unanswered ones, and sends known answers as far as that doesn't block.
 static void stop(listener *l) {
   l->closing = true;
   l->taken++;
   l->queue = NULL;
   l->queue_end = &l->queue;
-  // libmicrohttpd ends the whole process when it is stopped with a suspended connection.
+  // libmicrohttpd aborts the process when it stops with a suspended connection.
   for (request *r = l->requests; r; r = r->next)
     if (r->state == REQUEST_QUEUED || r->state == REQUEST_HELD) request_wake(r, REQUEST_DROPPED);
   for (int round = 0; round < CLOSING_ROUNDS; round++) {
@@ -87,7 +87,7 @@ static void stop(listener *l) {
   l->daemon = NULL;
 }
 
-// May be called again.
+// Idempotent.
 static void release(listener *l) {
   if (l->daemon) stop(l);
   tls_release(l->credentials);
@@ -100,7 +100,7 @@ static void release(listener *l) {
 
 // --- opening
 
-// As many connections as are wanted, and never more than half of the descriptors that the process may have.
+// Returns the wanted number of connections, but at most half of the process's descriptors.
 static unsigned most_connections(lua_Integer wanted) {
   struct rlimit descriptors;
   if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return (unsigned)wanted;
@@ -108,7 +108,7 @@ static unsigned most_connections(lua_Integer wanted) {
   return half < (rlim_t)wanted ? (unsigned)half : (unsigned)wanted;
 }
 
-// False with a message.
+// Returns false and a message on failure.
 static bool load_tls(listener *l, const listener_options *o, char *message, size_t size) {
   if (!o->certificate) return true;
   snprintf(message, size, "this libmicrohttpd was built without TLS");
@@ -151,7 +151,7 @@ static int listener_open(lua_State *L) {
       .max_header = (size_t)o.whole[MAX_HEADER],
       .max_per_address = (unsigned)o.whole[MAX_PER_ADDRESS],
       .allowed = {[PHASE_FIRST_HEAD] = o.seconds[HEADER],
-                  // An idle connection may be silent for so long before it begins.
+                  // An idle connection may first be silent for idle_timeout.
                   [PHASE_HEAD] = ceil(o.seconds[IDLE]) + o.seconds[HEADER],
                   [PHASE_BODY] = o.seconds[BODY],
                   [PHASE_LEAVING] = fmin(o.seconds[BODY], LEAVING),
@@ -196,7 +196,7 @@ static int step(lua_State *L) {
   unsigned long calls = l->calls;
   connection_expire(l);
   MHD_run(l->daemon);
-  // At its limit libmicrohttpd leaves the listening socket alone, and only one more run takes that up again.
+  // At its connection limit libmicrohttpd ignores the listening socket; one more run makes it accept again.
   if (connections(l) < before) l->run_again = true;
   if (l->calls != calls) l->idle_steps = 0;
   else if (l->idle_steps < MAX_IDLE_STEPS) l->idle_steps++;
@@ -237,7 +237,7 @@ static int host(lua_State *L) {
   return 1;
 }
 
-// Connections that there are already keep what they began with.
+// Existing connections keep their certificate.
 static int reload(lua_State *L) {
   listener *l = check_alive(L);
   char message[PATH_MAX + 256];

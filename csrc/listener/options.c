@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The options of a listener, a row each: name, what it is by default, what it may be.
+// Reads a listener's options. Each has a row: name, default, limits.
 #include <lauxlib.h>
 #include <limits.h>
 #include <string.h>
 
 #include "listener/listener.h"
 
-enum { BODIES = 64 }; // bodies of the largest size that there may be at a time, by default
+enum { BODIES = 64 }; // the default of max_bodies, in bodies of max_body
 
 void listener_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
@@ -73,7 +73,7 @@ static double get_seconds(lua_State *L, int i) {
   return n;
 }
 
-// The string stays on the stack.
+// Returns a string option, or NULL. The string stays on the stack.
 static const char *get_text(lua_State *L, const char *name) {
   size_t length;
   if (lua_getfield(L, 1, name) == LUA_TNIL) return NULL;

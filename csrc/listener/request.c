@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A request in Lua's hands: what it says, and its answer.
+// A request as Lua sees it, and its answer.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -15,7 +15,7 @@
 
 #define REQUEST "omni.request"
 
-enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; more might not fit beside the request's in a connection's memory
+enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; with more, they might not fit in the connection's memory beside the request's headers
 
 // --- a request's life
 
@@ -44,7 +44,7 @@ void request_wake(request *r, request_state state) {
   MHD_resume_connection(r->connection->mhd);
 }
 
-// The body becomes a string of Lua's, so that the collector knows how large it is.
+// Turns the body into a Lua string, so that the garbage collector knows its size.
 bool request_push(lua_State *L, listener *l) {
   request **box = lua_newuserdatauv(L, sizeof *box, 1);
   *box = NULL;
@@ -54,14 +54,14 @@ bool request_push(lua_State *L, listener *l) {
     if (!(r = l->queue)) return false;
     unsigned long taken = l->taken;
     lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.data ? r->body.length : 0);
-    if (l->taken == taken) break; // else a finalizer, which may run at any allocation, took the request or closed the listener
+    if (l->taken == taken) break; // otherwise a finalizer, which may run at any allocation, has taken the request or closed the listener
     lua_pop(L, 1);
   }
   l->taken++;
   lua_setiuservalue(L, -2, 1);
   size_t length = r->body.length;
   buffer_free(&r->body);
-  r->body.length = length; // `size` and a body in a file still need it
+  r->body.length = length; // for `size`, and for a body in a file
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -152,7 +152,7 @@ static bool read_body(const char *path, char *to, size_t length) {
   for (size_t done = 0; done < length; done += (size_t)got) {
     do got = pread(fd, to + done, length - done, (off_t)done);
     while (got < 0 && errno == EINTR);
-    if (got == 0) errno = EIO; // it is shorter than it was
+    if (got == 0) errno = EIO; // the file has become shorter
     if (got <= 0) break;
   }
   int error = errno;
@@ -188,7 +188,7 @@ typedef struct {
   request_end end;
 } fault;
 
-// An option that is a whole number, 0 or more; `absent` when it is nil.
+// Reads an option that is a whole number, 0 or more; `absent` for nil.
 static lua_Integer count_field(lua_State *L, int index, const char *name, lua_Integer absent) {
   int good = 1;
   lua_Integer n = absent;
@@ -214,7 +214,7 @@ static fault check_fault(lua_State *L, int index) {
   return f;
 }
 
-// Pushes the value at `value`, a number as a string. Numbers and strings only: luaL_tolstring would call __tostring.
+// Checks a header and pushes its value as a string. Accepts only numbers and strings: luaL_tolstring would call __tostring.
 static void push_header(lua_State *L, const char *name, size_t length, int value) {
   if (!request_head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
   if (ascii_is(name, "content-length") || ascii_is(name, "transfer-encoding"))
@@ -230,7 +230,7 @@ static void push_header(lua_State *L, const char *name, size_t length, int value
       luaL_error(L, "request: the header '%s' holds a control character", name);
 }
 
-// Checks the headers at `index` and pushes them as a list: name, value, name, value, ... of strings.
+// Checks the headers at `index` and pushes them as a list of strings: name, value, name, value, ...
 static void push_headers(lua_State *L, int index) {
   size_t all = 0, length, size;
   lua_Integer count = 0;
@@ -252,7 +252,7 @@ static void push_headers(lua_State *L, int index) {
   }
 }
 
-// Adds the headers in a list of push_headers. Allocates nothing of Lua's, so that nobody's finalizer runs meanwhile.
+// Adds the headers of push_headers's list. Allocates nothing in Lua, so that no finalizer runs.
 static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TSTRING; i += 2) {
     const char *name = lua_tostring(L, -1);
@@ -264,7 +264,7 @@ static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   lua_pop(L, 1);
 }
 
-// A connection whose peer has reset it; one that only finished its sending may still wait for the answer.
+// Returns whether the client has reset the connection. A client that has only finished sending may still wait for the answer.
 static bool connection_gone(const request *r) {
   struct pollfd p = {.fd = connection_socket(r->connection)};
   return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
@@ -276,7 +276,7 @@ static int answer(lua_State *L) {
   lua_settop(L, 5);
   lua_Integer status = luaL_checkinteger(L, 2);
   luaL_argcheck(L, status >= 200 && status <= 999, 2, "an HTTP status from 200 to 999 expected");
-  push_headers(L, 3); // at 6
+  push_headers(L, 3); // at index 6
   fault f = check_fault(L, 5);
   const char *file = NULL, *why = NULL;
   lua_Integer offset = 0, length = -1;
@@ -284,7 +284,7 @@ static int answer(lua_State *L) {
     listener_check_keys(L, 4, known, "request");
     offset = count_field(L, 4, "offset", 0);
     length = count_field(L, 4, "length", -1);
-    lua_getfield(L, 4, "file"); // stays on the stack: anchored
+    lua_getfield(L, 4, "file"); // stays on the stack as an anchor
     size_t size;
     file = luaL_checklstring(L, -1, &size);
     luaL_argcheck(L, strlen(file) == size, 4, "'file' must not contain a NUL");
@@ -295,8 +295,8 @@ static int answer(lua_State *L) {
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
-  // From here to request_wake nothing of Lua's is allocated: a finalizer might close the listener.
-  // Kept with the request at once: what raises below leaks nothing. One is left from an earlier call that raised.
+  // Until request_wake nothing is allocated in Lua: a finalizer might close the listener. The request owns the response at once, so an
+  // error below leaks nothing. An earlier call that raised may have left one.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
     r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);

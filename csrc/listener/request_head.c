@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The head of a request, its first line and headers: bounded, and refused when two servers in a row could read it differently.
+// Checks a request's first line and headers: their size, and whether two servers could read them differently.
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +8,8 @@
 
 typedef struct {
   request *request;
-  const char *host, *length, *coding; // the last two: of the body
-  const char *next;                   // where the next line begins
+  const char *host, *length, *coding; // length and coding: of the body
+  const char *next;                   // where the next line should start
   bool good, room;
 } check;
 
@@ -18,7 +18,7 @@ bool request_head_is_token(const char *name, size_t length) {
   return length > 0 && strspn(name, letters) == length;
 }
 
-// libmicrohttpd lets control characters pass, and blanks in a target.
+// libmicrohttpd accepts control characters, and blanks in a target.
 static bool is_clean(const char *text, bool blanks) {
   for (; *text; text++)
     if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;
@@ -67,7 +67,7 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
     value_length = 0;
   }
   line(c, name, name_length, value, value_length);
-  // A blank before the colon, two hosts, lengths or codings: ways to make two servers in a row see different requests.
+  // A blank before the colon, or a second host, length or coding, could make two servers see different requests.
   if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;
@@ -96,9 +96,9 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
-  // Servers differ in how they read the lines between chunks: libmicrohttpd 0.9 lets a bare LF end them, so that a proxy may see other
-  // requests than we do. It keeps those lines to itself, so no body may come in chunks.
+  // Servers read the lines between chunks differently: libmicrohttpd 0.9 accepts a bare LF as their end, so a proxy may see other
+  // requests than we do. libmicrohttpd doesn't show these lines, so the listener refuses all bodies in chunks.
   if (c.coding) return 411;
-  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd has refused what isn't a number of 64 bits
+  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd has refused anything but a number of 64 bits
   return length > r->listener->max_body ? 413 : 0;
 }

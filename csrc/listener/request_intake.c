@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How a request comes in: libmicrohttpd's callbacks. They run inside of `listener:step()` and `listener:close()` only, are
-// plain C and know nothing of Lua. What comes from the other side is bounded here.
+// Receives requests in libmicrohttpd's callbacks, and limits what a client can send. They run only inside `listener:step()` and
+// `listener:close()`, and use no Lua.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,13 +15,14 @@
 #include "listener/listener.h"
 
 enum {
-  MAX_IN_MEMORY = 65536,    // bytes of a body, where larger ones may go to a file
-  MAX_DISCARDED = 8 << 20 // bytes of a refused body
+  MAX_IN_MEMORY = 65536,    // bytes of a body; a larger one goes to a file if there is a folder
+  MAX_DISCARDED = 8 << 20 // bytes of a refused body that are read
 };
 
 // --- begin and end
 
-// Gets the target as it was sent, before libmicrohttpd decodes it in place. NULL (no memory) closes the connection later.
+// Receives the target as the client sent it; libmicrohttpd decodes it in place later. Returning NULL (no memory) closes the connection
+// later.
 void *request_intake_begin(void *of, const char *target, struct MHD_Connection *mhd) {
   listener *l = of;
   l->calls++;
@@ -49,7 +50,7 @@ void *request_intake_begin(void *of, const char *target, struct MHD_Connection *
   return r;
 }
 
-// Closes by RST. Where `connect` can't send it at once, libmicrohttpd's `close` will, after a FIN.
+// Closes a connection by RST. If `connect` can't send the RST now, libmicrohttpd's `close` sends it after a FIN.
 static void reset(int fd) {
   struct linger none = {.l_onoff = 1, .l_linger = 0};
   struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -72,7 +73,7 @@ void request_intake_end(listener *l, request *r) {
   if (!r->held) request_free(r);
 }
 
-// Comes for what `intake_begin` made: its connection is over, or goes on to the next request.
+// libmicrohttpd calls this for the result of request_intake_begin, when the request or its connection ends.
 void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why) {
   listener *l = of;
   (void)mhd;
@@ -115,9 +116,9 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 #define BUSY "503 Service Unavailable\r\nRetry-After: 10"
 #define FULL "507 Insufficient Storage"
 
-// Answers while the body comes. libmicrohttpd doesn't, so this goes past it; the socket's buffer has room, as nothing of an
-// answer was sent before but perhaps a "100 Continue". What still comes is thrown away for a while: whoever is closed while
-// he sends sees no answer, but a reset.
+// Answers before the body is complete. libmicrohttpd can't, so this writes to the socket directly; its send buffer has room, since
+// nothing was sent before, except perhaps "100 Continue". The rest of the body is discarded for a while: a client whose connection is
+// closed while it sends sees a reset instead of the answer.
 static void turn_away(listener *l, request *r, const char *status) {
   char text[128];
   int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
@@ -148,7 +149,7 @@ static void write_address(request *r) {
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
   int status = request_head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
-  // A client that waits for a "100 Continue" sends no body after an answer.
+  // A client that waits for "100 Continue" sends no body after an answer.
   bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, "expect");
   if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);
@@ -158,8 +159,8 @@ static enum MHD_Result take_head(listener *l, request *r, const char *path, cons
   return MHD_YES;
 }
 
-// Makes room for so many bytes more: at the cost of the unfinished bodies that began first, which are the slow ones. False
-// when there are none but this one.
+// Makes room for `more` bytes by refusing the oldest unfinished bodies, which come from the slowest clients. Returns false when only this
+// request is left.
 static bool make_room(listener *l, const request *r, size_t more) {
   while (more > l->max_bodies - l->bodies) {
     const connection *c = l->first[PHASE_BODY];
@@ -169,7 +170,7 @@ static bool make_room(listener *l, const request *r, size_t more) {
   return true;
 }
 
-// Writes to the body's file, which is made at first with what is in memory. False when that can't be.
+// Writes to the body's file. The first call creates the file and writes the bytes from memory. Returns false on failure.
 static bool write_body(listener *l, request *r, const char *data, size_t length) {
   if (!r->file) {
     if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;
@@ -222,7 +223,7 @@ static enum MHD_Result send_answer(request *r) {
   return result;
 }
 
-// Comes when the headers are there, for each piece of the body, when all is there, and after `request_wake`.
+// libmicrohttpd calls this after the headers, for each piece of the body, after the whole body, and after request_wake.
 enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
                                const char *data, size_t *length, void **context) {
   listener *l = of;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where the body of an answer comes from: a text, or a part of a file; and where it breaks off, if it is to.
+// The body of a response: a text, or a part of a file. It may break off early, for fault injection.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -11,11 +11,11 @@
 #include "shared/file.h"
 #include "listener/listener.h"
 
-enum { BLOCK = 65536 }; // bytes that are sent at a time
+enum { BLOCK = 65536 }; // bytes per read
 
 typedef struct {
   listener *listener;
-  int fd; // -1: `data`
+  int fd; // -1: the body is `data`
   uint64_t offset, most;
   char data[];
 } body_source;
@@ -34,7 +34,7 @@ static void body_source_free(void *of) {
   free(s);
 }
 
-// Fails, and thereby closes the connection, where the answer is to be cut, and where a file got shorter.
+// Fails, which closes the connection, at the byte where the body must break off, and when the file has become shorter.
 static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t room) {
   const body_source *s = of;
   s->listener->calls++;
@@ -59,7 +59,7 @@ static struct MHD_Response *make_response(body_source *s, uint64_t length) {
 
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
   bool whole = cut < 0 || (size_t)cut >= length;
-  if (whole && length <= BLOCK) // libmicrohttpd only reads it, and copies it
+  if (whole && length <= BLOCK) // libmicrohttpd copies the text and doesn't write to it
     return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   size_t most = whole ? length : (size_t)cut;
   return make_response(body_source_new(l, -1, 0, most, text, most), length);

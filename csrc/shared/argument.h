@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Arguments of functions that Lua calls.
+// Arguments of C functions for Lua.
 #ifndef OMNI_ARGUMENT_H
 #define OMNI_ARGUMENT_H
 
@@ -7,7 +7,7 @@
 #include <lua.h>
 #include <string.h>
 
-// A string that C or the system reads up to a NUL (a path, a URL, a header line); raises when it holds one, and would be cut.
+// Returns a string argument that C or the system reads up to a NUL (a path, a URL, a header line). Raises when it contains a NUL.
 static inline const char *argument_text(lua_State *L, int argument) {
   size_t length;
   const char *text = luaL_checklstring(L, argument, &length);
@@ -15,7 +15,7 @@ static inline const char *argument_text(lua_State *L, int argument) {
   return text;
 }
 
-// The same, or `otherwise` when it is nil or missing.
+// Does the same, but returns `otherwise` for nil or a missing argument.
 static inline const char *argument_text_or(lua_State *L, int argument, const char *otherwise) {
   return lua_isnoneornil(L, argument) ? otherwise : argument_text(L, argument);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Letters compared as ASCII, whatever the locale is: in a Turkish one strcasecmp tells "FAILED" from "failed".
+// Compares ASCII letters in the same way in every locale: in a Turkish one, strcasecmp finds that "FAILED" and "failed" differ.
 #ifndef OMNI_ASCII_H
 #define OMNI_ASCII_H
 
@@ -10,7 +10,7 @@ static inline char ascii_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-// Whether the first `length` bytes are the same but for their case, or both texts end before.
+// Returns whether the first `length` bytes are equal except for case, or both texts are equal and shorter.
 static inline bool ascii_equal(const char *a, const char *b, size_t length) {
   for (size_t i = 0; i < length; i++) {
     if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;
@@ -19,7 +19,7 @@ static inline bool ascii_equal(const char *a, const char *b, size_t length) {
   return true;
 }
 
-// Whether `text` is `word`, but for its case.
+// Returns whether `text` is `word`, except for case.
 static inline bool ascii_is(const char *text, const char *word) {
   return ascii_equal(text, word, (size_t)-1);
 }

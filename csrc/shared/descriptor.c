@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Descriptors and the numbers 0 to 2.
 #include "shared/descriptor.h"
 
 #include <errno.h>
@@ -16,5 +15,5 @@ int descriptor_raise(int fd) {
 
 void descriptor_fill_standard(void) {
   for (int fd = 0; fd <= 2; fd++)
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR | O_CLOEXEC); // takes the lowest free number
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR | O_CLOEXEC); // uses the lowest free number
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Descriptors and the numbers 0 to 2. A host may have closed those; a socket or a file of ours that came to stand there would be its
-// stdin, stdout or stderr.
+// Keeps descriptors away from the numbers 0 to 2. A host program may have closed those numbers, and a socket or file of ours with such a
+// number would become its stdin, stdout or stderr.
 #ifndef OMNI_DESCRIPTOR_H
 #define OMNI_DESCRIPTOR_H
 
-// Moves a descriptor that was just opened to a number above 2; the new one is close-on-exec. Returns its number, or -1 and errno, the
-// descriptor closed. A failed open (-1) passes through with its errno.
+// Moves a new descriptor to a number above 2; the result is close-on-exec. Returns the number. On failure closes the descriptor and
+// returns -1 and errno. Passes on -1 and its errno.
 int descriptor_raise(int fd);
-// Opens /dev/null where one of the three is closed, for libraries that open descriptors themselves.
+// Opens /dev/null for each of 0 to 2 that is closed, for libraries that open descriptors themselves.
 void descriptor_fill_standard(void);
 
 #endif
