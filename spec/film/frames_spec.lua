@@ -105,7 +105,7 @@ describe("a picture", function()
     local path = env.write(directory:file "picture", "as before")
     local broken = env.write(directory:file "broken.mp4", env.read(clips.make()):sub(1, 1500))
     local sound = clips.ffmpeg({ "-f", "lavfi", "-i", "sine=d=0.1" }, "wav")
-    for clip, reason in pairs { [broken] = "moov atom not found", [sound] = "there is no picture in it" } do
+    for clip, reason in pairs { [broken] = "moov atom not found", [sound] = "it has no picture" } do
       for _, make in ipairs { film.last_frame, film.poster } do
         local made, failure = make(clip, path)
         assert.is_nil(made)
@@ -162,12 +162,12 @@ describe("a picture", function()
   it("needs two paths and a sensible width", function()
     assert.has_error(function() film.last_frame(nil, "x") end, "film.last_frame: the clip: expected a path, got nil")
     assert.has_error(function() film.poster("x") end, "film.poster: the picture: expected a path, got nil")
-    assert.has_error(function() film.poster("x", "y", 0) end, "film.poster: a width from 16 to 16384 is due")
+    assert.has_error(function() film.poster("x", "y", 0) end, "film.poster: expected a width from 16 to 16384")
   end)
 end)
 
 describe("a picture of absurd size", function()
-  local too_large = "has more pixels than any standard of video knows"
+  local too_large = "has more pixels than any video standard allows"
 
   -- A small clip that says, in its header and in its picture's, that it is 16384x8640: 425 MB of RGB, and a decoder keeps several of them.
   local function huge(directory)

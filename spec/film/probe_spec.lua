@@ -41,10 +41,10 @@ describe("film.probe", function()
       { env.write(directory:file "text.mp4", ("not a film\n"):rep(100)), "Invalid data" },
       { directory.path, "it is a folder" },
       { directory:file "gone.mp4", "No such file" },
-      { "/dev/zero", "no plain file" },
+      { "/dev/zero", "isn't a regular file" },
     }
     env.output("mkfifo " .. env.quote(directory:file "fifo.mp4"))
-    cases[#cases + 1] = { directory:file "fifo.mp4", "no plain file" }
+    cases[#cases + 1] = { directory:file "fifo.mp4", "isn't a regular file" }
     for _, case in ipairs(cases) do
       local found, failure = film.probe(case[1])
       assert.is_nil(found)
@@ -65,7 +65,7 @@ describe("film.probe", function()
     } do
       local found, failure = film.probe(env.write(directory:file(name), text))
       assert.is_nil(found)
-      assert.is_truthy(failure.message:find "a file of this kind isn't taken for a clip", failure.message)
+      assert.is_truthy(failure.message:find "a file of this format isn't allowed as a clip", failure.message)
     end
   end)
 
@@ -94,7 +94,7 @@ describe("film.probe", function()
       local found, failure = require "omni.film".probe(os.getenv "CLIP")
       print(found, failure.code, failure.hint)
     ]] }, { stdout = "pipe", environment = { PATH = "/nowhere", CLIP = clips.make() } }))
-    assert.equal("nil\tprocess_failed\tinstall ffmpeg (it brings ffprobe) and see that it is in PATH\n", result.stdout)
+    assert.equal("nil\tprocess_failed\tinstall ffmpeg (it includes ffprobe) and check that it is in PATH\n", result.stdout)
   end)
 
   it("shows ffprobe no key", function()

@@ -43,8 +43,8 @@ describe("a clip that can't be read", function()
     local fade = { name = "fade", seconds = 0.1 }
     local cases = { -- path, which of three, reason, transition
       { half, 1, "partial file" }, { half, 3, "partial file" }, { half, 1, "partial file", fade }, { half, 3, "partial file", fade },
-      { torn, 2, "there is neither picture nor sound in it" }, { directory:file "gone.mp4", 2, "No such file or directory" },
-      { clips.ffmpeg({ "-f", "lavfi", "-i", "sine=d=1" }, "m4a"), 2, "there is no picture in it" },
+      { torn, 2, "it has neither picture nor sound" }, { directory:file "gone.mp4", 2, "No such file or directory" },
+      { clips.ffmpeg({ "-f", "lavfi", "-i", "sine=d=1" }, "m4a"), 2, "it has no picture" },
     }
     for _, case in ipairs(cases) do
       local path, index, reason, transition = table.unpack(case, 1, 4)
@@ -53,7 +53,7 @@ describe("a clip that can't be read", function()
       local made, failure = film.cut { clips = list, output = output, transition = transition }
       assert.is_nil(made)
       assert.equal("unreadable_clip", failure.code)
-      local scene = ("scene '%s': the clip %s can't be read: "):format(list[index].name, path)
+      local scene = ("scene '%s': can't read the clip %s: "):format(list[index].name, path)
       assert.equal(scene, failure.message:sub(1, #scene))
       assert.is_truthy(failure.message:find(reason, 1, true), failure.message)
     end
@@ -62,11 +62,11 @@ describe("a clip that can't be read", function()
 
   it("is told from an audio track that can't be", function()
     local mute = clips.make { tone = false }
-    for path, reason in pairs { [directory:file "gone.mp3"] = "No such file or directory", [mute] = "there is no sound in it" } do
+    for path, reason in pairs { [directory:file "gone.mp3"] = "No such file or directory", [mute] = "it has no sound" } do
       local made, failure = film.cut { clips = { { name = "dawn", path = whole } }, output = output, audio = { path = path } }
       assert.is_nil(made)
       assert.equal("unreadable_clip", failure.code)
-      assert.equal(("the audio track %s can't be read: %s"):format(path, reason), failure.message)
+      assert.equal(("can't read the audio track %s: %s"):format(path, reason), failure.message)
     end
     assert_untouched()
   end)
@@ -146,7 +146,7 @@ describe("two cuts of one film at once", function()
     assert.equal(output, results[1][1].path)
     assert.is_nil(results[2][1])
     assert.equal("cut_failed", results[2][2].code)
-    assert.is_truthy(results[2][2].message:find("another program is making it now", 1, true))
+    assert.is_truthy(results[2][2].message:find("another program is cutting it now", 1, true))
     assert.same({ "film.mp4" }, directory:names())
   end)
 end)
@@ -175,7 +175,7 @@ describe("a film that can't be made", function()
 
   it("for want of room says so, and blames no clip", function()
     local told = cut_with 'echo "av_interleaved_write_frame(): No space left on device" >&2; exit 1\n'
-    assert.is_truthy(told:find("^nil\tcut_failed\t.*film.mp4 can't be made: .*No space left on device .exit code 1.\tmake room"), told)
+    assert.is_truthy(told:find("^nil\tcut_failed\t.*film.mp4: .*No space left on device .exit code 1.\tfree disk space"), told)
     assert_untouched()
   end)
 
@@ -185,7 +185,7 @@ describe("a film that can't be made", function()
       printf 'it \033[31mdoes\377 not\nwork\n' >&2
       kill -9 $$
     ]]
-    assert.is_truthy(told:find("film.mp4 can't be made: it ?[31mdoes? not; work (signal 9)", 1, true), told)
+    assert.is_truthy(told:find("film.mp4: it ?[31mdoes? not; work (signal 9)", 1, true), told)
     assert.is_truthy(told:find "^nil\tcut_failed\t")
     assert_untouched()
   end)

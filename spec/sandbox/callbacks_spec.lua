@@ -130,7 +130,7 @@ describe("a task with a callback_url", function()
   it("has it sent when its clip takes longer than the task would", function()
     with({}, nil, function(w)
       local release
-      w.box.clips.clip = function(_, path)
+      w.box.clips.draw = function(_, path)
         release = loop.current()
         loop.park()
         return path

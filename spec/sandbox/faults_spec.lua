@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 local cjson = require("cjson").new()
 local faults = require "omni.sandbox.faults"
+local http_date = require("omni.sandbox.response").http_date
 local service = require "omni.sandbox.service"
 
 local key = "ak_" .. ("0"):rep(32)
@@ -69,14 +70,14 @@ describe("asking for a fault", function()
     assert.matches("delay=soon: a number of seconds", refused "slow:delay=soon")
     assert.matches("retry_after=later: whole seconds, date", refused "status-429:retry_after=later")
     assert.matches("reset=perhaps: known are: no, yes", refused "drop-after:reset=perhaps")
-    assert.matches("match=: a text", refused "fail:match=")
+    assert.matches("match=: a part of the prompt", refused "fail:match=")
   end)
 
   it("refuses what isn't key=value, a key that stands twice, an empty spec, and what isn't a string", function()
     assert.matches("'first' isn't key=value", refused "fail:first")
-    assert.matches("'first' stands there twice", refused "fail:first=1,first=2")
+    assert.matches("'first' is given twice", refused "fail:first=1,first=2")
     assert.matches("there is no fault ''", refused "")
-    assert.matches("a fault is a string, not a number", refused(7))
+    assert.matches("expected a string, got number", refused(7))
   end)
 
   it("lets a value in quotes hold commas", function()
@@ -154,7 +155,7 @@ describe("a fault", function()
     assert.equal("7", tostring(rehearse({ "status-429:retry_after=7" }).submit().headers["Retry-After"]))
     local date = rehearse({ "envelope-429:retry_after=date+60" }).submit().headers["Retry-After"]
     assert.matches("^%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT$", date)
-    assert.is_true(date == faults.http_date(os.time() + 60) or date == faults.http_date(os.time() + 59))
+    assert.is_true(date == http_date(os.time() + 60) or date == http_date(os.time() + 59))
   end)
 
   it("handles and charges the submit first with when=after", function()

@@ -113,7 +113,7 @@ describe("the sandbox, as the service", function()
     assert.same({ "success", 50 }, { answer.data.status, answer.data.duration_s })
     _, answer = r.query(two)
     assert.equal("failed", answer.data.status)
-    assert.same({ 501, "no clip could be drawn: no disk" }, { answer.data.result.code, answer.data.result.message })
+    assert.same({ 501, "can't draw a clip: no disk" }, { answer.data.result.code, answer.data.result.message })
   end)
 
   it("demands the key on every call of the API, and says nothing of it", function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What is done to a picture's colours before it is encoded again: HDR and wide gamuts become BT.709, what is transparent becomes black.
+-- Converts a picture's colours before encoding: HDR and wide gamuts become BT.709, and transparent areas become black.
 
 local hdr = { smpte2084 = true, ["arib-std-b67"] = true } -- PQ and HLG
 local wide = { bt2020 = true, smpte431 = true, smpte432 = true } -- Display P3 is the last one
@@ -8,11 +8,11 @@ local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["b
   smpte2084 = true, ["arib-std-b67"] = true }
 local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
 
-local WHITE <const> = 203 -- cd/m², HDR's reference white (ITU-R BT.2408), which comes out a little darker than SDR's
+local WHITE <const> = 203 -- cd/m², HDR's reference white (ITU-R BT.2408); becomes a little darker than SDR's white
 
 local colour = {}
 
--- The four names that a probe gives.
+-- Splits a probe's `color` into range, matrix, transfer and primaries.
 local function names(video)
   return video.color:match "^([^/]*)/([^/]*)/([^/]*)/([^/]*)$"
 end
@@ -24,7 +24,7 @@ local function has_alpha(video)
   return false
 end
 
----Whether a picture is HDR: PQ or HLG.
+---Returns whether a picture is HDR (PQ or HLG).
 ---@param video omni.film.Video
 ---@return boolean
 function colour.is_hdr(video)
@@ -32,13 +32,13 @@ function colour.is_hdr(video)
   return hdr[transfer] == true
 end
 
--- For players HD that doesn't name its colours is BT.709; ffmpeg would take another matrix.
+-- Players treat HD without named colours as BT.709; ffmpeg uses another matrix.
 local function named_matrix(video)
   local _, matrix = names(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
 end
 
--- Names a picture's colours for zscale, which converts nothing from or to what has no name.
+-- Names a picture's colours for zscale, which doesn't convert unnamed colours.
 local function named(video)
   local range, matrix, transfer, primaries = names(video)
   return ("setparams=range=%s:colorspace=%s:color_trc=%s:color_primaries=%s"):format(range == "pc" and "pc" or "tv",
@@ -46,7 +46,7 @@ local function named(video)
     wide[primaries] and primaries or "bt2020")
 end
 
----Filters that turn what the scale filter can't convert into opaque RGB of BT.709, each with a comma behind it; "" for most clips.
+---Returns filters that convert to opaque BT.709 RGB what the scale filter can't, each followed by a comma; "" for most clips.
 ---@param video omni.film.Video
 ---@return string
 function colour.to_sdr(video)
@@ -60,7 +60,7 @@ function colour.to_sdr(video)
   return ""
 end
 
----The matrix for the scale filter, behind `to_sdr`.
+---Returns the matrix for the scale filter after `to_sdr`.
 ---@param video omni.film.Video
 ---@return "bt709"|"auto"
 function colour.matrix(video) return colour.to_sdr(video) == "" and named_matrix(video) or "auto" end

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- What clips have in common: whether their packets can stand one after the other as they are, and else the shape they are all given.
+-- Decides whether clips can be joined without encoding, and else the common shape (size and frame rate) for all of them.
 
--- What common players take in an MP4: the codec's name there (Apple's players want hvc1), and layouts of pixels.
+-- The pictures that common players accept in an MP4: the codec's tag (Apple's players need hvc1) and the pixel formats.
 local plain <const>, deep <const> = { yuv420p = true, yuvj420p = true }, { yuv420p = true, yuvj420p = true, yuv420p10le = true }
 local copied_pictures = {
   h264 = { tag = "avc1", layouts = plain }, hevc = { tag = "hvc1", layouts = deep }, av1 = { tag = "av01", layouts = deep },
   vp9 = { tag = "vp09", layouts = deep, headless = true },
 }
--- Pictures whose decoder's settings change on their way, or that are Dolby Vision.
+-- Tags of Dolby Vision, and of pictures whose decoder settings change within the stream.
 local odd_tags = { avc2 = true, avc3 = true, avc4 = true, dvav = true, dva1 = true, dvhe = true, dvh1 = true, dav1 = true }
 local interlaced = { tt = true, bb = true, tb = true, bt = true }
 local copied_sounds = { aac = 1024, mp3 = 1152 } -- samples in a packet
@@ -18,7 +18,7 @@ local sound_words = { "index", "codec", "profile", "tag", "sample_rate", "channe
 
 local shape = {}
 
--- "24/1" → 24, 1; nil for what is no rate of frames
+-- "24/1" → 24, 1; nil if the text isn't a fraction
 local function fraction(text)
   local num, den = (text or ""):match "^(%d+)[/:](%d+)$"
   num, den = math.tointeger(tonumber(num)), math.tointeger(tonumber(den))
@@ -33,13 +33,13 @@ local function alike(first, other, words)
   return true
 end
 
----A filter, with a comma behind it, that makes whole pictures of interlaced ones; "" where they are whole.
+---Returns a deinterlacing filter, followed by a comma; "" for a progressive picture.
 ---@param video omni.film.Video
 ---@return string
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
 
----Whether the pictures' packets can be joined as they are, into a film that common players show. Frames that a file hides would be
----shown.
+---Returns whether the pictures can be joined without encoding, into a film that common players show. Clips with hidden frames can't,
+---since the film would show them.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.pictures_agree(found)
@@ -54,13 +54,13 @@ function shape.pictures_agree(found)
   return true
 end
 
----The codec's name in the film, for pictures that are joined as they are.
+---Returns the codec's tag in a film that is joined without encoding.
 ---@param video omni.film.Video
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
 
----Whether the sounds' packets can be joined as they are and stay in time with pictures that are. Most encoders put some 30 ms of silence
----of their own around a sound, which only the clip's own file tells to skip: 300 clips would be off by 9 s at the end.
+---Returns whether the sounds can be joined without encoding and stay in sync. Most encoders add about 30 ms of silence, which only the
+---clip's own file tells players to skip: after 300 clips the sound would be 9 s late.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.sounds_agree(found)
@@ -76,7 +76,7 @@ function shape.sounds_agree(found)
   return true
 end
 
--- The value with the largest sum of seconds; among equals, that of the earlier clip.
+-- Returns the value with the largest sum of seconds; of equal values the earlier one.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do
@@ -99,12 +99,12 @@ local function seen(video)
   return width, height
 end
 
----The size of a picture as it is seen: turned, and with square pixels.
+---Returns the displayed size of a picture: rotated, with square pixels.
 ---@param video omni.film.Video
 ---@return number width, number height
 shape.seen = seen
 
--- The nominal rate, unless it makes no sense (a variable one).
+-- Returns the nominal frame rate, or the mean one if the rate varies.
 local function rate(video)
   local num, den = fraction(video.rate)
   local mean_num, mean_den = fraction(video.fps)
@@ -119,7 +119,7 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
----The shape of the most seconds.
+---Returns the shape with the largest sum of seconds.
 ---@param found omni.film.Probe[]
 ---@return omni.film.Shape
 function shape.common(found)
@@ -132,7 +132,7 @@ function shape.common(found)
   return { width = math.tointeger(width), height = math.tointeger(height), num = num, den = den }
 end
 
----The size of a clip's picture within a shape: as large as fits, never stretched.
+---Returns the size of a clip's picture within a shape: as large as possible, never stretched.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer width, integer height
@@ -142,8 +142,8 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
----Whether a clip's frames are those of the film, one by one: it has the film's rate, and times that are a little off (rounded, or
----moved with the sound) don't make it another.
+---Returns whether each frame of a clip becomes one frame of the film: the clip has the film's rate, apart from small errors in its
+---times.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean
@@ -152,7 +152,7 @@ function shape.is_steady(video, into)
   return num * into.den == into.num * den and math.abs(video.frames - video.seconds * num / den) < 0.75
 end
 
----How many frames of a shape a clip gives; at least one.
+---Returns the number of a clip's frames in a shape, at least one.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- One film out of many clips. Each frame is encoded once at most, a piece a clip, so that neither memory nor open files grow with
--- their number; the pieces, or the clips themselves where they agree, are joined packet by packet. Sound is joined as PCM, encoded once.
+-- Cuts one film from many clips. Encodes each clip as one piece, so that memory and open files don't grow with their number, and joins
+-- the pieces packet by packet. Joins clips directly if they agree. Sound is joined as PCM and encoded once.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -19,14 +19,14 @@ local work_folder = require "omni.film.work_folder"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- of the time that a second of picture takes to encode
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- relative to the time for encoding a second of picture
 
 -- --- errors
 
-local no_filter <const> = "install an ffmpeg with all its filters (zscale and tonemap turn HDR into SDR); the clips are all there"
+local no_filter <const> = "install an ffmpeg with all filters (zscale and tonemap convert HDR to SDR); the clips are kept"
 
 local function cut_failed(film, why, hint)
-  return err.new { code = "cut_failed", message = ("the film %s can't be made: %s"):format(core.clean(film, 300), why), hint = hint }
+  return err.new { code = "cut_failed", message = ("can't cut the film %s: %s"):format(core.clean(film, 300), why), hint = hint }
 end
 
 local function about_scene(clip, failure)
@@ -35,9 +35,9 @@ local function about_scene(clip, failure)
   return failure
 end
 
--- --- looking for the clip that broke a run
+-- --- finding the clip that caused a failure
 
--- What is wrong with a clip: its packets are read and, where that is asked for, its picture decoded.
+-- Reads a clip's packets, and decodes them on request. Returns nil and an error if that fails.
 local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
@@ -48,9 +48,9 @@ local function fault(path, decode)
   return true
 end
 
--- The error for a run that failed: that of the first of the clips from `first` to `last` which can't be read, else ffmpeg's words.
+-- Returns the error for a failed run: that of the first unreadable clip from `first` to `last`, else ffmpeg's message.
 local function blame(job, first, last, said, decode)
-  if said:find("No space left", 1, true) then return cut_failed(job.output, said, "make room on the disk; the clips are all there") end
+  if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
   if lacking then
     return cut_failed(job.output, (name and ("scene '%s': "):format(core.clean(name, 120)) or "") .. lacking, no_filter)
@@ -64,20 +64,20 @@ end
 
 -- --- the steps
 
-local function look_at(job)
-  local seen = {} -- a scene may stand there several times
+local function probe_clips(job)
+  local seen = {} -- a scene can appear several times
   return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
     local found, failure = seen[clip.path], nil
     if not found then found, failure = probe(clip.path) end
-    if found and not found.video then found, failure = nil, tool.unreadable(clip.path, "there is no picture in it") end
+    if found and not found.video then found, failure = nil, tool.unreadable(clip.path, "it has no picture") end
     if not found then return nil, about_scene(clip, failure) end
     seen[clip.path], job.found[i] = found, found
     return true
   end)
 end
 
--- The same clips give the same bytes.
+-- Options that give the same bytes for the same clips.
 local exact = { "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1" }
 
 local function encode_piece(job, i)
@@ -107,7 +107,7 @@ local function decode_sounds(job, i)
   return fine, failure or not fine and blame(job, group.first, group.last, said) or nil
 end
 
--- The files that are joined, and their lists: of the pictures (with the sounds, where both come from there), and of the sounds.
+-- Writes the lists of files to join: the pictures, and the sounds if they come from other files.
 local function lists(job)
   local plan, pictures, sounds = job.plan, {}, {}
   for i, clip in ipairs(job.clips) do pictures[i] = plan.copied and clip.path or job.work:piece(i) end
@@ -154,9 +154,9 @@ end
 local function track_of(given)
   if not given then return nil end
   local found, failure = probe(given.path)
-  if found and not found.audio then found, failure = nil, tool.unreadable(given.path, "there is no sound in it") end
+  if found and not found.audio then found, failure = nil, tool.unreadable(given.path, "it has no sound") end
   if not found then
-    failure.message = failure.message:gsub("^the clip ", "the audio track ")
+    failure.message = failure.message:gsub("^can't read the clip ", "can't read the audio track ")
     return nil, failure
   end
   return { path = given.path, volume = given.volume or 1, clips = given.clips or 1, found = found }
@@ -172,7 +172,7 @@ local function seconds_of(plan)
   return all
 end
 
--- Makes the film in the work folder out of clips that were looked at.
+-- Makes the film in the work folder from probed clips.
 local function produce(job, encoded)
   local transition = job.transition
   local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded)
@@ -181,7 +181,7 @@ local function produce(job, encoded)
   job.meter = progress.meter(total_cost(plan), job.on_progress)
   local fine, failure = true, nil
   if not plan.copied then
-    local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder of 4k takes 1.7 GB
+    local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder needs 1.7 GB for 4k
     fine, failure = pool.each(#plan.pieces, large and 1 or encoders_at_once, function(i) return encode_piece(job, i) end)
   elseif plan.sound == "group" then
     fine, failure = pool.each(#plan.groups, encoders_at_once, function(i) return decode_sounds(job, i) end)
@@ -192,18 +192,18 @@ end
 
 local function make(given)
   local there = core.stat(given.output)
-  if there and there.kind ~= "file" then return nil, cut_failed(given.output, "what has this name is no plain file") end
+  if there and there.kind ~= "file" then return nil, cut_failed(given.output, "the path isn't a regular file") end
   local work <close>, problem = work_folder.open(given.output, #given.clips, MAX_CLIPS)
   if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
   local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {},
     on_progress = progress.rising(given.on_progress) }
-  local fine, failure = look_at(job)
+  local fine, failure = probe_clips(job)
   if not fine then return nil, failure end
   job.track, failure = track_of(given.audio)
   if failure then return nil, failure end
   local film
   film, failure = produce(job)
-  -- Clips can seem to agree and still not make a whole film: then their frames are encoded.
+  -- Clips can seem to agree and still not give a whole film. Then the pictures are encoded.
   if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
     work:clear()
     film, failure = produce(job, true)
@@ -217,7 +217,7 @@ local function make(given)
   }
 end
 
--- --- what is asked for
+-- --- the arguments
 
 local known = { clips = "table", transition = "table", audio = "table", output = "path", place = "function",
   on_progress = "function" }
@@ -245,20 +245,20 @@ end
 ---@class omni.film.Cut
 ---@field path string
 ---@field seconds number
----@field copied boolean                 the pictures were joined as they are, without encoding them again
----@field transition_seconds? number[]   how long each transition has become: at most half of the shorter of its two clips
+---@field copied boolean                 the pictures were joined without encoding
+---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
 
----Makes one film out of clips, in their order: MP4 with one picture and one sound (silence, if need be). Clips that agree in everything,
----and that common players show, are joined without encoding their pictures again. Else all are given the shape of the most seconds, scaled
----and padded, in SDR (BT.709), 4:2:0, progressive. A film has exactly the frames of its clips, if those have its rate. Nothing is at
----`output`, or the film that was there, until the new one is whole; what is unfinished lies in the folder OUTPUT.part.
+---Cuts one film from clips in their order: an MP4 with one picture and one sound (silence if the clips have none). Clips that agree in
+---all properties are joined without encoding their pictures. Otherwise every clip is scaled and padded to the most common shape, and
+---encoded in SDR (BT.709), 4:2:0, progressive. Clips with the film's frame rate keep each of their frames. `output` keeps its old
+---content until the new film is whole; unfinished files are in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
 --- audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number),
 --- place?: fun(part: string, path: string): true|nil, string|nil }
----   transition: `seconds` is 0.5 by default; audio: a track under the whole film, with its own volume and that of the clips (1 by default)
----   place: gives the finished film its name, instead of replacing what is at `output`
+---   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
+---   place: renames the finished film, instead of replacing the file at `output`
 ---@return omni.film.Cut|nil
----@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed": there is no ffmpeg
+---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg
 local function cut(given)
   given = check(given)
   loop.in_fiber "film.cut"

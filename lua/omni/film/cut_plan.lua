@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- How a film is put together: what is copied, what is encoded, which pieces that makes, and how long it will be.
+-- Plans a cut: copy or encode, the pieces to encode, and the film's length.
 
 local graph = require "omni.film.filter_graph"
 local shape = require "omni.film.common_format"
@@ -7,20 +7,20 @@ local shape = require "omni.film.common_format"
 local sounds_at_once <const> = 16 -- clips whose sounds are decoded by one ffmpeg
 
 ---@class omni.film.Plan
----@field copied boolean              pictures are joined as they are
----@field sound "copy"|"group"|"piece"  as they are; encoded from groups of clips; encoded from the pieces of the picture
+---@field copied boolean              join the pictures without encoding
+---@field sound "copy"|"group"|"piece"  join the sounds without encoding; encode them from groups of clips; or from the encoded pieces
 ---@field shape omni.film.Shape
----@field fades integer[]             frames of each transition, between clip i and i + 1
----@field pieces omni.film.Piece[]    what is encoded, clip by clip
----@field groups { first: integer, last: integer, samples: integer[] }[]  of clips whose sound is decoded together
----@field tiny boolean                a piece is so short that its decoding can't begin as much before it is shown as that of the others
----@field lengths number[]            seconds from the start of each clip's or piece's file to that of the next one's
----@field offset number               seconds that are added to the times of the joined files, so that the film begins at 0
+---@field fades integer[]             frames of the transition between clip i and i + 1
+---@field pieces omni.film.Piece[]    pieces to encode, one for each clip
+---@field groups { first: integer, last: integer, samples: integer[] }[]  clips whose sounds are decoded together
+---@field tiny boolean                a piece is too short for B-frames
+---@field lengths number[]            seconds from the start of each clip or piece to the start of the next
+---@field offset number               seconds to add to the times of the joined files, so that the film begins at 0
 ---@field frames integer              of the film
 ---@field samples integer             of the film
 ---@field seconds number              of the film
 
--- At most half of the shorter neighbour, so that a clip's two transitions never meet.
+-- A transition takes at most half of its shorter clip, so that two transitions never overlap.
 local function fades_of(counts, wanted)
   local fades = {}
   for i = 1, #counts - 1 do fades[i] = math.min(wanted, counts[i] // 2, counts[i + 1] // 2) end
@@ -51,7 +51,7 @@ local function copy(plan, found)
   for i, clip in ipairs(found) do
     local video, other = clip.video, found[i + 1]
     plan.frames, plan.seconds = plan.frames + video.frames, plan.seconds + video.seconds
-    -- a picture can begin later than its file: the next one's is to begin where this one ends
+    -- A picture can begin later than its file. The next picture begins where this one ends.
     plan.lengths[i] = video.seconds + (other and video.start - other.video.start or 0)
     local samples = math.floor(plan.seconds * graph.rate + 0.5)
     if i % sounds_at_once == 1 then
@@ -65,7 +65,7 @@ end
 
 ---@param found omni.film.Probe[]  each with a picture
 ---@param transition? number       seconds
----@param track boolean            whether a track comes to the sound
+---@param track boolean            the film has an audio track
 ---@param encoded? boolean         encode the pictures even if they agree
 ---@return omni.film.Plan
 local function plan_of(found, transition, track, encoded)

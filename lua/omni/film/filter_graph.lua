@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What is done to pictures and sounds, as filter graphs for ffmpeg. Only numbers, and names out of our own tables, stand in them.
+-- Filter graphs of ffmpeg for pictures and sounds. They contain only numbers and names from our own tables.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"
@@ -9,7 +9,7 @@ local rate <const> = 48000 -- samples a second in every film
 
 local graph = { rate = rate }
 
----The sample at which a frame of a shape begins; sums of lengths are exact, as each is the difference of two of these.
+---Returns the sample at which a frame begins. Lengths are differences of such samples, so their sums are exact.
 ---@param frame integer
 ---@param into omni.film.Shape
 ---@return integer
@@ -17,7 +17,8 @@ function graph.sample(frame, into)
   return (frame * rate * into.den + into.num // 2) // into.num
 end
 
--- A clip's frames from `first` up to `stop` in the shape. A picture that ends half a second early stands still for the rest.
+-- Returns a clip's frames from `first` up to `stop` in the film's shape. Repeats the last frame where the picture ends too early (up to
+-- half a second).
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
   local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)
@@ -34,8 +35,8 @@ local function picture(stream, video, into, first, stop)
   }, ",")
 end
 
--- `count` samples of a sound from `first` on, after `start` (an expression for asetpts); silence where there is none. One channel goes to
--- both sides as it is: ffmpeg would make it 3 dB quieter than players do.
+-- Returns `count` samples of a sound from `first` on, after `start` (an expression for asetpts), or silence. Copies a single channel to
+-- both sides; ffmpeg would make it 3 dB quieter than players do.
 local function sound(stream, audio, start, first, count)
   if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
   return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
@@ -49,14 +50,14 @@ local function stream_of(input, stream) return stream and ("%d:%d"):format(input
 
 ---@class omni.film.Piece
 ---@field clip omni.film.Probe
----@field skip integer              frames of it that the transition before has shown
+---@field skip integer              frames of the clip in the transition before
 ---@field frames integer            frames of this piece
----@field sample integer            its first one in the film
----@field samples integer           how many
----@field fade integer              frames of the transition at its end, 0 for none
----@field next? omni.film.Probe     whose beginning that transition shows
+---@field sample integer            its first sample in the film
+---@field samples integer           its number of samples
+---@field fade integer              frames of the transition at its end; 0 without one
+---@field next? omni.film.Probe     the second clip of that transition
 
----A clip in the film's shape, up to the end of the transition to the next one: inputs 0 and 1, outputs v and a.
+---Returns the graph of one piece: a clip in the film's shape, up to the end of its transition. Inputs 0 and 1, outputs v and a.
 ---@param piece omni.film.Piece
 ---@param into omni.film.Shape
 ---@param transition string
@@ -70,7 +71,7 @@ function graph.piece(piece, into, transition)
   local cross = core.format("xfade=transition=%s:duration=%.6f:offset=0,format=yuv420p", transition, fade * into.den / into.num)
   return table.concat {
     picture(stream_of(1, other.video), other.video, into, 0, fade), "[q];",
-    -- xfade works in 4:4:4: only what crosses goes through it
+    -- xfade works in 4:4:4, so only the frames of the transition pass through it
     body == 0 and ("%s[p];[p][q]%s[v];"):format(first, cross) or (
       "%s,split[b][p];[b]trim=end_frame=%d[b];[p]trim=start_frame=%d,setpts=PTS-STARTPTS[p];[p][q]%s[x];[b][x]concat=n=2[v];"):format(
       first, body, body, cross),
@@ -81,9 +82,9 @@ function graph.piece(piece, into, transition)
   }
 end
 
----The sounds of clips one after the other, each as long as its picture: the clips that have one are the inputs, in order; output a.
+---Returns the graph that joins the sounds of clips, each as long as its picture. Inputs: the clips with a sound, in order; output a.
 ---@param clips omni.film.Probe[]
----@param samples integer[]  how many of each
+---@param samples integer[]  of each clip
 ---@return string
 function graph.sounds(clips, samples)
   local chains, labels, input = {}, {}, 0
@@ -95,8 +96,8 @@ function graph.sounds(clips, samples)
   return ("%s;%sconcat=n=%d:v=0:a=1[a]"):format(table.concat(chains, ";"), table.concat(labels), #clips)
 end
 
----The film's sound, output a: the clips', and a track under which it lies. The track is cut to the film's length and fades out there.
----@param stream string   where the clips' sound comes from, "0:1"
+---Returns the graph of the film's sound: the clips' sound, mixed with the audio track. The track fades out at the film's end. Output a.
+---@param stream string   of the clips' sound, "0:1"
 ---@param samples integer of the whole film
 ---@param track? { stream: string, audio: omni.film.Audio, volume: number, clips: number }
 ---@return string

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Single frames of a clip as pictures: the last one, for a scene that goes on from it, and a small one to show.
+-- Writes single frames of a clip as pictures: the last frame, for a scene that continues from it, and a small poster for the report.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"
@@ -11,32 +11,32 @@ local probe = require "omni.film.probe"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 
--- A picture that is being made has a name of its own, so that two at once don't meet. Closing removes what wasn't published.
+-- An unfinished picture with a unique name. Closing it removes the file, unless it was published.
 local Part_mt = { __close = function(part) os.remove(part.path) end }
 
 local function part_of(path)
   local directory, message = core.make_temporary_directory "omni-frame-"
   if not directory then return nil, message end
-  core.remove(directory) -- only its name was wanted: nobody else gets it
+  core.remove(directory) -- only its unique name is needed
   return setmetatable({ path = ("%s.%s.part"):format(path, directory:match "[^-]*$") }, Part_mt)
 end
 
 local function not_written(message)
-  return nil, err.new { code = "io", message = "a picture can't be written: " .. message }
+  return nil, err.new { code = "io", message = "can't write a picture: " .. message }
 end
 
--- Whole, in SDR, with square pixels.
+-- Returns the filters for a progressive SDR picture with square pixels.
 local function upright(video, width)
   return shape.deinterlace(video) .. colour.to_sdr(video) .. ("scale=w=%s:h=%s:in_color_matrix=%s:flags=%s,setsar=1"):format(
     width and ("'min(%d,2*trunc(iw*sar/2))'"):format(width) or "'trunc(iw*sar+0.5)'", width and "-2" or "ih", colour.matrix(video),
     "lanczos+accurate_rnd+full_chroma_int")
 end
 
--- Asks ffmpeg for the picture at one start after the other, until one of them brings something.
+-- Tries one start time after the other, until ffmpeg writes a picture.
 local function draw(clip, path, plan)
   local found, failure = probe(clip)
   if not found then return nil, failure end
-  if not found.video then return nil, tool.unreadable(clip, "there is no picture in it") end
+  if not found.video then return nil, tool.unreadable(clip, "it has no picture") end
   local part <close>, problem = part_of(path)
   if not part then return not_written(core.clean(problem, 300)) end
   local result
@@ -65,14 +65,14 @@ end
 
 local last = {
   words = { "-c:v", "png", "-pix_fmt", "rgb24" },
-  -- Every frame from there on is written over the one before. Nearer to the end is quicker.
+  -- Each frame from the start time overwrites the one before. A start near the end is quicker.
   starts = function(seconds) return { math.max(0, seconds - 0.25), math.max(0, seconds - 4), 0 } end,
 }
 
 ---Writes the last frame of a clip as a PNG, in the clip's size.
 ---@param clip string
----@param path string  where the picture is to lie; nothing is there, or what was, before it is whole
----@param place? fun(part: string, path: string): true|nil, string|nil  gives it its name, instead of replacing what is there
+---@param path string  keeps its old content until the picture is whole
+---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
 ---@return string|nil path
 ---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
 local function last_frame(clip, path, place)
@@ -81,17 +81,17 @@ local function last_frame(clip, path, place)
   return loop.drive(draw, clip, path, { words = last.words, starts = last.starts, place = place })
 end
 
----Writes a small JPEG of what a clip shows at a third of its length.
+---Writes a small JPEG of the frame at a third of a clip's length.
 ---@param clip string
----@param path string     where the picture is to lie; nothing is there, or what was, before it is whole
----@param width? integer  pixels, default 480; a smaller clip keeps its width
----@param place? fun(part: string, path: string): true|nil, string|nil  gives it its name, instead of replacing what is there
+---@param path string     keeps its old content until the picture is whole
+---@param width? integer  pixels, default 480; a narrower clip keeps its width
+---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
 ---@return string|nil path
 ---@return omni.film.Probe|omni.Error  of the clip; without a path an error: "unreadable_clip", "process_failed", "io"
 local function poster(clip, path, width, place)
   check("film.poster", clip, path)
   width = width or 480
-  if math.type(width) ~= "integer" or width < 16 or width > 16384 then error("film.poster: a width from 16 to 16384 is due", 2) end
+  if math.type(width) ~= "integer" or width < 16 or width > 16384 then error("film.poster: expected a width from 16 to 16384", 2) end
   loop.in_fiber "film.poster"
   return loop.drive(draw, clip, path, {
     width = width, place = place, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Work on films, done by ffmpeg: what a clip is, single frames of it, and one film out of many clips.
+-- Films with ffmpeg: probes clips, extracts frames, and cuts one film from many clips.
 
 local frames = require "omni.film.frames"
 
@@ -8,6 +8,6 @@ return {
   last_frame = frames.last_frame,
   poster = frames.poster,
   cut = require "omni.film.cut",
-  transitions = require "omni.film.transitions", ---@type table<string, true>  the names that there are
-  recipe = 2, -- counted up when the same clips would give another film: part of what a film is made of
+  transitions = require "omni.film.transitions", ---@type table<string, true>  names
+  recipe = 2, -- part of a film's identity; increment it when the same clips give another film
 }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a media file is: its length, its picture and its sound, as ffprobe reports them. Where the container doesn't say how many frames
--- there are, or is wrong about it, the packets are counted.
+-- Reads a media file's length, picture and sound with ffprobe. If the container's number of frames is missing or wrong, counts the
+-- packets.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -8,8 +8,8 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
--- Everything that two clips must agree in, or that is needed to make them agree.
-local shown = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
+-- The properties that decide whether two clips can be joined as they are, and how to convert them.
+local entries = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"
   .. "extradata_hash:stream_disposition=attached_pic,default:stream_side_data=rotation"
@@ -17,25 +17,25 @@ local shown = "format=duration,start_time:stream=index,codec_type,codec_name,cod
 ---@class omni.film.Video
 ---@field index integer       the stream's number in the file
 ---@field codec string        "h264", ...
----@field profile string      "" when there is none
+---@field profile string      "" if it has none
 ---@field level integer
 ---@field tag string          the codec's name in the file, "avc1", ...
 ---@field width integer       pixels, as stored
 ---@field height integer
----@field rotation integer    degrees by which a player turns it
----@field sar string          the shape of a pixel, "1:1"
+---@field rotation integer    degrees by which a player turns the picture
+---@field sar string          the aspect ratio of a pixel, "1:1"
 ---@field pix_fmt string
----@field fps string          mean frames a second, "24/1"
----@field rate string         the nominal one, "24/1"
+---@field fps string          mean frame rate, "24/1"
+---@field rate string         nominal frame rate, "24/1"
 ---@field time_base string    "1/12288"
 ---@field b_frames integer
 ---@field field_order string
 ---@field color string        range, matrix, transfer and primaries
 ---@field header string       SHA-256 of the codec's header
 ---@field start number        seconds after the file's start
----@field seconds number      of the picture alone
----@field frames integer      that a player shows
----@field hidden integer      further frames in the file, which an edit list hides
+---@field seconds number      length of the picture alone
+---@field frames integer      frames that a player shows
+---@field hidden integer      further frames, which an edit list hides
 
 ---@class omni.film.Audio
 ---@field index integer
@@ -49,27 +49,27 @@ local shown = "format=duration,start_time:stream=index,codec_type,codec_name,cod
 ---@field header string
 ---@field start number        seconds after the file's start
 ---@field seconds number
----@field frames? integer     packets in the file, where that is known
+---@field frames? integer     packets in the file, if known
 
 ---@class omni.film.Probe
----@field seconds number             of the whole file
+---@field seconds number             length of the whole file
 ---@field video? omni.film.Video     the first picture that isn't a cover
 ---@field audio? omni.film.Audio
 
 local function whole(value) return math.tointeger(tonumber(value)) or 0 end
 
--- "24/1" → 24.0; nil for what is no rate of frames
+-- "24/1" → 24.0; nil if the text isn't a frame rate
 local function rate_of(text)
   local num, den = (text or ""):match "^(%d+)/(%d+)$"
   if num and tonumber(num) > 0 and tonumber(den) > 0 then return tonumber(num) / tonumber(den) end
 end
 
--- What pictures and sounds have alike.
-local function stream_of(stream, told)
+-- Returns the properties that pictures and sounds share.
+local function stream_of(stream, report)
   return {
     index = whole(stream.index), codec = stream.codec_name, profile = stream.profile or "", tag = stream.codec_tag_string or "",
     time_base = stream.time_base, header = stream.extradata_hash or "", frames = stream.frames, seconds = stream.seconds,
-    start = math.max(0, (stream.start or 0) - (tonumber(told.format.start_time) or 0)),
+    start = math.max(0, (stream.start or 0) - (tonumber(report.format.start_time) or 0)),
   }
 end
 
@@ -80,8 +80,8 @@ local function rotation_of(stream)
   return 0
 end
 
-local function video_of(stream, told)
-  local video = stream_of(stream, told)
+local function video_of(stream, report)
+  local video = stream_of(stream, report)
   video.hidden = stream.hidden or 0
   video.width, video.height, video.rotation = whole(stream.width), whole(stream.height), rotation_of(stream)
   video.level, video.b_frames = whole(stream.level), whole(stream.has_b_frames)
@@ -92,13 +92,13 @@ local function video_of(stream, told)
   return video
 end
 
-local function audio_of(stream, told)
-  local audio = stream_of(stream, told)
+local function audio_of(stream, report)
+  local audio = stream_of(stream, report)
   audio.sample_rate, audio.channels, audio.layout = whole(stream.sample_rate), whole(stream.channels), stream.channel_layout or ""
   return audio
 end
 
--- The first stream of a kind that can be decoded; one that players choose by themselves comes first.
+-- Returns the first stream of a kind that can be decoded. Prefers the stream that players choose by default.
 local function find(streams, kind)
   local other
   for _, stream in ipairs(streams) do
@@ -113,8 +113,8 @@ end
 
 -- --- counting
 
--- Takes over what the container says of a stream, and returns whether that can be relied on: for a picture, all of it must be there, and
--- agree. Fragmented files round the length up to that of the sound, and edit lists hide frames.
+-- Takes the container's frames and length, and returns whether they are reliable: for a picture, frames, length and rate must agree.
+-- Fragmented files round the length up to that of the sound, and edit lists hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)
@@ -123,7 +123,7 @@ local function trust(stream)
   return stream.frames and stream.seconds and rate and math.abs(stream.frames - stream.seconds * rate) < 0.5 or false
 end
 
--- Adds one packet, a line of ffprobe's, to the count of its stream.
+-- Adds one packet (a line of ffprobe's output) to the count of its stream.
 local function count(line, counts)
   local index, pts, dts, length, marks = line:match "^(%d+),([^,]*),([^,]*),([^,]*),(%S%S)"
   local of = counts[index]
@@ -136,8 +136,8 @@ local function count(line, counts)
   if not of.last or start > of.last then of.last, of.length = start, tonumber(length) end
 end
 
--- Counts the packets of streams: how many there are, when the first begins and the last ends.
-local function measure(path, streams)
+-- Counts the packets of streams, and finds the start of the first and the end of the last packet.
+local function count_packets(path, streams)
   local counts, rest = {}, ""
   for _, stream in ipairs(streams) do counts[tostring(whole(stream.index))] = { packets = 0, hidden = 0, stream = stream } end
   local result, failure = tool.run("ffprobe", tool.words("-show_entries", "packet=stream_index,pts_time,dts_time,duration_time,flags",
@@ -169,7 +169,7 @@ local function measure(path, streams)
   return true
 end
 
--- Pixels of one row once they are square; the file says how wide they are, and can say anything.
+-- Returns the width of the picture with square pixels. The file can state any aspect ratio.
 local function shown_width_of(stream)
   local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"
   local width = whole(stream.width)
@@ -180,18 +180,20 @@ end
 local function look(path)
   local stat, message = core.stat(path)
   if not stat then return nil, tool.unreadable(path, (core.clean(message, 300):gsub("^.*: ", ""))) end
-  if stat.kind ~= "file" then return nil, tool.unreadable(path, stat.kind == "directory" and "it is a folder" or "it is no plain file") end
-  local result, failure = tool.run("ffprobe", tool.words("-show_data_hash", "sha256", "-show_entries", shown, "-of", "json",
+  if stat.kind ~= "file" then
+    return nil, tool.unreadable(path, stat.kind == "directory" and "it is a folder" or "it isn't a regular file")
+  end
+  local result, failure = tool.run("ffprobe", tool.words("-show_data_hash", "sha256", "-show_entries", entries, "-of", "json",
     tool.input(path)), { stdout = "pipe", max_output = 1048576, max_memory = tool.max_memory })
   if not result then return nil, failure end
   local width, height = result.stderr:match "Picture size (%d+)x(%d+) exceeds"
   if width then return nil, tool.unreadable(path, tool.too_large(width, height)) end
-  local told = process.succeeded(result, true) and core.decode(result.stdout)
-  if type(told) ~= "table" or type(told.streams) ~= "table" or type(told.format) ~= "table" then
+  local report = process.succeeded(result, true) and core.decode(result.stdout)
+  if type(report) ~= "table" or type(report.streams) ~= "table" or type(report.format) ~= "table" then
     return nil, tool.unreadable(path, tool.said(result.stderr, path), tool.is_damage(result))
   end
-  local video, audio = find(told.streams, "video"), find(told.streams, "audio")
-  if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it", true) end
+  local video, audio = find(report.streams, "video"), find(report.streams, "audio")
+  if not video and not audio then return nil, tool.unreadable(path, "it has neither picture nor sound", true) end
   if video and whole(video.width) * whole(video.height) == 0 then
     return nil, tool.unreadable(path, "its picture can't be decoded", true)
   end
@@ -199,23 +201,23 @@ local function look(path)
   if video and shown_width * whole(video.height) > tool.max_pixels then
     return nil, tool.unreadable(path, tool.too_large(shown_width, video.height))
   end
-  local doubted, heard = video and not trust(video), not audio or trust(audio)
-  if doubted or not heard then
-    local fine, problem = measure(path, { doubted and video or audio, doubted and audio and not audio.frames and audio or nil })
+  local uncounted, heard = video and not trust(video), not audio or trust(audio)
+  if uncounted or not heard then
+    local fine, problem = count_packets(path, { uncounted and video or audio, uncounted and audio and not audio.frames and audio or nil })
     if not fine then return nil, problem end
   end
-  if audio and audio.frames == 0 then audio = nil end -- a track that nothing was written to
-  if video and video.frames == 0 then return nil, tool.unreadable(path, "there is no picture in it", true) end
-  if not video and not audio then return nil, tool.unreadable(path, "there is neither picture nor sound in it", true) end
-  local seconds = tonumber(told.format.duration) or (video or audio).seconds
-  if not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length can't be told", true) end
-  return { seconds = seconds, video = video and video_of(video, told), audio = audio and audio_of(audio, told) }
+  if audio and audio.frames == 0 then audio = nil end -- an empty track
+  if video and video.frames == 0 then return nil, tool.unreadable(path, "it has no picture", true) end
+  if not video and not audio then return nil, tool.unreadable(path, "it has neither picture nor sound", true) end
+  local seconds = tonumber(report.format.duration) or (video or audio).seconds
+  if not (seconds > 0 and seconds < 1e7) then return nil, tool.unreadable(path, "its length is unknown", true) end
+  return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
----Looks at a media file with ffprobe. Nothing but the file itself is read, whatever it says.
+---Returns the properties of a media file. ffprobe reads no other file, whatever this one refers to.
 ---@param path string
 ---@return omni.film.Probe|nil
----@return omni.Error|nil  "unreadable_clip" names the file and the reason, "process_failed": there is no ffprobe
+---@return omni.Error|nil  "unreadable_clip" names the file and the reason; "process_failed" if there is no ffprobe
 local function probe(path)
   options.path(path, "film.probe")
   loop.in_fiber "film.probe"

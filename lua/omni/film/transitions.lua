@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The transitions there are: those of ffmpeg's xfade filter since 5.1.
+-- The names of the transitions: those of the xfade filter in ffmpeg 5.1 and later.
 
 local names = [[
   fade fadeblack fadewhite fadegrays fadefast fadeslow dissolve distance pixelize hblur radial zoomin squeezeh squeezev

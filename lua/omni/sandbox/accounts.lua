@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's accounts: a key each, with a balance, tasks in flight, and a rate of its own.
+-- The accounts of the sandbox. Each has a key, a balance, a limit of tasks in flight and a request rate.
 
 local credentials = require "omni.client.credentials"
 local inputs = require "omni.models.input_rules"
@@ -7,26 +7,28 @@ local json = require "omni.json"
 
 local most_keys <const> = 1000
 
-local entry_object = json.shape { "account", "in_flight", "peak", "charged", "balance" }
+local account_object = json.shape { "account", "in_flight", "peak", "charged", "balance" }
 
 ---@class omni.sandbox.Account
 ---@field key string
----@field number integer          which one it is, from 1
+---@field number integer          from 1
 ---@field account string          the key's fingerprint
 ---@field balance number
 ---@field charged number
----@field in_flight integer|nil   tasks in flight at most
----@field rate number|nil         requests a second at most
+---@field in_flight integer|nil   limit of tasks in flight
+---@field rate number|nil         limit of requests a second
 ---@field revoked boolean
----@field running omni.sandbox.Task[]  those that weren't final when last looked at
+---@field running omni.sandbox.Task[]  tasks that weren't final at the last look
 
--- --- what is asked for
+-- --- reading the options
 
 local fields = { key = true, in_flight = true, credits = true, rate = true }
 
 local function is_amount(value) return type(value) == "number" and value >= 0 and value < math.huge end
 local function is_limit(value) return math.type(value) == "integer" and value >= 1 end
 
+-- Returns a message if an account's settings are wrong.
+-- Returns a message if an account's settings are wrong.
 local function wrong_in(wanted, name)
   local key = wanted.key
   if type(key) ~= "string" or key == "" or key:find "[%c ]" then return name("key") .. " must be a text without spaces" end
@@ -35,7 +37,7 @@ local function wrong_in(wanted, name)
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
 end
 
--- What stands for one key: its limit, or a table.
+-- Reads one item of `keys`: a limit, or a table.
 local function one_of(item, number, usual)
   if math.type(item) == "integer" then item = { in_flight = item } end
   if type(item) ~= "table" then
@@ -52,9 +54,9 @@ local function one_of(item, number, usual)
   }
 end
 
----Reads what the options say of keys.
----@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }  keys: how many, or an array
----  of limits and { key=, in_flight=, credits=, rate= }; what one doesn't say stands beside it
+---Reads the options for accounts.
+---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }  keys: a number, or an array
+---  of limits and { key=, in_flight=, credits=, rate= }; the options beside it are the defaults of its items
 ---@return { key: string, in_flight?: integer, credits: number, rate?: number }[]|nil
 ---@return string|nil message
 local function read(options)
@@ -80,7 +82,7 @@ local function read(options)
     local wanted, message = one_of(item, number, usual)
     message = message or wrong_in(wanted, function(field) return ("option 'keys[%d].%s'"):format(number, field) end)
     if message then return nil, message end
-    if seen[wanted.key] then return nil, ("option 'keys[%d].key' stands there twice"):format(number) end
+    if seen[wanted.key] then return nil, ("option 'keys[%d].key' is given twice"):format(number) end
     seen[wanted.key], all[number] = true, wanted
   end
   return all
@@ -97,7 +99,7 @@ function Accounts_methods:find(key)
   return self.by_key[key or ""]
 end
 
----Whether a text holds one of the keys.
+---Returns whether a text contains one of the keys.
 ---@param text string
 ---@return boolean
 function Accounts_methods:leaks(text)
@@ -107,9 +109,9 @@ function Accounts_methods:leaks(text)
   return false
 end
 
----Counts a request of an account that has a rate: a second's worth may come at once.
+---Counts a request against the account's rate. The burst is one second's worth.
 ---@param account omni.sandbox.Account
----@return number|nil wait  seconds until the next one would pass; nil: this one does
+---@return number|nil wait  seconds until a request would pass; nil if this one passes
 function Accounts_methods:wait(account)
   if not account.rate then return nil end
   local now, most = self.now(), math.max(1, account.rate)
@@ -120,7 +122,7 @@ function Accounts_methods:wait(account)
   return nil
 end
 
----How many tasks of an account aren't final.
+---Returns the number of an account's tasks that aren't final.
 ---@param account omni.sandbox.Account
 ---@param tasks table
 ---@return integer
@@ -134,7 +136,7 @@ function Accounts_methods:count(account, tasks) -- luacheck: ignore self
   return #still
 end
 
----Charges an account for a task that it has from now on.
+---Charges an account for a new task.
 ---@param account omni.sandbox.Account
 ---@param task omni.sandbox.Task
 function Accounts_methods:charge(account, task) -- luacheck: ignore self
@@ -142,8 +144,8 @@ function Accounts_methods:charge(account, task) -- luacheck: ignore self
   account.running[#account.running + 1] = task
 end
 
--- The most that were in flight at once: from when they began and were over, not by what the limit let through; and not counted at each
--- submit, as thousands can be in flight.
+-- Returns the largest number of tasks in flight at one time, from the times of their starts and ends. Counting at each submit would be
+-- slow with thousands in flight.
 local function peak_of(spans)
   table.sort(spans.began)
   table.sort(spans.over)
@@ -155,10 +157,10 @@ local function peak_of(spans)
   return peak
 end
 
----What was charged, account by account.
----@param all omni.sandbox.Task[]  each one's status as it is now
+---Returns the accounts for the charge ledger.
+---@param all omni.sandbox.Task[]  settled
 ---@return table[]
-function Accounts_methods:entries(all)
+function Accounts_methods:rows(all)
   local spans, entries = {}, {}
   for _, account in ipairs(self) do spans[account] = { began = {}, over = {} } end
   for _, task in ipairs(all) do
@@ -166,7 +168,7 @@ function Accounts_methods:entries(all)
     of.began[#of.began + 1], of.over[#of.over + 1] = task.began, task.over or math.huge
   end
   for i, account in ipairs(self) do
-    entries[i] = entry_object {
+    entries[i] = account_object {
       account = account.account, in_flight = account.in_flight, peak = peak_of(spans[account]), charged = account.charged,
       balance = account.balance,
     }

@@ -1,8 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's callbacks: what is POSTed to a task's callback_url, when, and what came back. Nothing is sent again, as nothing is
--- documented about retries.
---
--- Takes omni.loop and omni.post by name: a fiber waits for each task's end, and what it sends carries no key.
+-- The callbacks of the sandbox: one fiber for each task waits for the task's end and POSTs to its callback_url, without a key. A failed
+-- callback isn't sent again, since the service documents no retries.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -11,55 +9,55 @@ local payload = require "omni.sandbox.task_payload"
 local post = require "omni.http.webhook"
 local random = require "omni.sandbox.random"
 
-local patience <const> = 10 -- seconds that an endpoint has for its answer
-local at_once <const> = 16  -- on their way; endpoints limit how many connections one address may have
+local timeout <const> = 10 -- seconds for the receiver's response
+local at_once <const> = 16 -- connections; receivers limit them for each address
 
-local entry_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
+local callback_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
 
----One that was sent, or is on its way.
+---A callback that was sent.
 ---@class omni.sandbox.Callback
----@field task_id string      of the task whose URL it went to
+---@field task_id string      the task with this callback_url
 ---@field url string
----@field at integer          Unix seconds: when it was sent
----@field began number        the same on the monotonic clock (in this process only)
----@field status integer|nil  what it was answered
----@field error string|nil    why there was no answer; neither of the two while it is on its way
----@field fault string|nil    names of the faults at work, joined by "+"
+---@field at integer          Unix seconds
+---@field began number        the same time on the monotonic clock (in this process only)
+---@field status integer|nil  HTTP status of the response
+---@field error string|nil    why there is no response; both are nil until the exchange ends
+---@field fault string|nil    names of its faults, joined by "+"
 
----What is sent for one task; faults edit it (faults.lua).
+---The callbacks of one task. Faults edit it (faults.lua).
 ---@class omni.sandbox.CallbackPlan
 ---@field task omni.sandbox.Task
----@field tasks table         all of the sandbox's
----@field media_urls string[] where what the task made can be had
----@field forged_url string   where none can be had
+---@field tasks table         all tasks of the sandbox
+---@field media_urls string[] the URLs of the task's media
+---@field forged_url string   a URL that leads to no file
 ---@field delay number        seconds after the task's end
----@field early? boolean      the submit's own answer waits until all of it is over
----@field never? boolean      the one at the end isn't sent
----@field wrapped? boolean    in the envelope
----@field forged string[]     what is sent once the task runs: keys of `forgeries`
----@field twice? number       the one at the end is sent again, after so many seconds
----@field stale? number       after so many seconds one follows that says "running"
----@field notes string[]      names of the faults that change the one at the end
+---@field early? boolean      the response to the submit waits for all callbacks
+---@field never? boolean      send no final callback
+---@field wrapped? boolean    put the task into an envelope
+---@field forged string[]     forged callbacks to send while the task runs: keys of `forgeries`
+---@field twice? number       repeat the final callback after so many seconds
+---@field stale? number       send a "running" after so many seconds
+---@field notes string[]      names of the faults that change the final callback
 
 local Callbacks_methods = {}
 local Callbacks_mt = { __name = "omni.sandbox.callbacks", __index = Callbacks_methods }
 
--- --- what is sent
+-- --- bodies
 
 local function text_of(plan, object)
   if plan.wrapped then object = payload.envelope { code = 200, message = "success", data = object } end
   return json.text(object)
 end
 
-local function truth(plan)
+local function true_body(plan)
   return text_of(plan, plan.tasks:describe(plan.task, plan.media_urls))
 end
 
-local function stale(plan)
+local function stale_body(plan)
   return text_of(plan, plan.tasks:pretend(plan.task, "running"))
 end
 
--- The newest task beside this one, or one that nobody has.
+-- Returns the id of the newest other task, or an id of no task.
 local function another_id(self, plan)
   local all = plan.tasks.in_order
   for i = #all, 1, -1 do
@@ -80,15 +78,15 @@ end
 
 function forgeries.garbage() return payload.garbage end
 
--- --- when
+-- --- times
 
 local function send(self, plan, body, fault)
   local task = plan.task
-  local entry = entry_object { task_id = task.id, url = task.callback_url, at = os.time(), began = core.now(), fault = fault }
-  self.entries[#self.entries + 1] = entry
-  self.sender = self.sender or post.open { timeout = patience, connect_timeout = patience, connections = at_once }
+  local callback = callback_object { task_id = task.id, url = task.callback_url, at = os.time(), began = core.now(), fault = fault }
+  self.sent[#self.sent + 1] = callback
+  self.sender = self.sender or post.open { timeout = timeout, connect_timeout = timeout, connections = at_once }
   local answer, failure = self.sender:post(task.callback_url, body, "application/json")
-  entry.status, entry.error = answer and answer.status, failure and failure.message
+  callback.status, callback.error = answer and answer.status, failure and failure.message
 end
 
 local function await_end(self, plan)
@@ -105,7 +103,7 @@ end
 
 local function sleep(self, seconds) self.clock:sleep_until(self.clock:now() + seconds) end
 
-local function carry_out(self, plan)
+local function send_all(self, plan)
   if plan.forged[1] then
     self.clock:sleep_until(plan.task.runs_at)
     for _, kind in ipairs(plan.forged) do send(self, plan, forgeries[kind](self, plan), "callback-forged") end
@@ -115,19 +113,19 @@ local function carry_out(self, plan)
   sleep(self, plan.delay)
   if not plan.never then
     local notes = table.concat(plan.notes, "+")
-    send(self, plan, truth(plan), notes ~= "" and notes or nil)
+    send(self, plan, true_body(plan), notes ~= "" and notes or nil)
     if plan.twice then
       sleep(self, plan.twice)
-      send(self, plan, truth(plan), (notes ~= "" and notes .. "+" or "") .. "callback-twice")
+      send(self, plan, true_body(plan), (notes ~= "" and notes .. "+" or "") .. "callback-twice")
     end
   end
   if plan.stale then
     sleep(self, plan.stale)
-    send(self, plan, stale(plan), "callback-stale")
+    send(self, plan, stale_body(plan), "callback-stale")
   end
 end
 
----What is sent when nothing goes wrong.
+---Returns the plan without faults: one callback at the task's end.
 ---@param about { task: omni.sandbox.Task, tasks: table, media_urls: string[], forged_url: string }
 ---@return omni.sandbox.CallbackPlan
 function Callbacks_methods:plan(about) -- luacheck: ignore self
@@ -135,26 +133,26 @@ function Callbacks_methods:plan(about) -- luacheck: ignore self
   return about
 end
 
----Sends what the plan says, when it is due.
+---Sends the callbacks of a plan at their times. Doesn't wait.
 ---@param plan omni.sandbox.CallbackPlan
----@return fun()|nil wait  of an early one: parks until all is sent and answered
-function Callbacks_methods:expect(plan)
+---@return fun()|nil wait  of an early plan: waits until all callbacks have their responses
+function Callbacks_methods:schedule(plan)
   local fiber
   fiber = loop.background(function()
-    carry_out(self, plan)
+    send_all(self, plan)
     self.fibers[fiber] = nil
   end)
   self.fibers[fiber] = true
   return plan.early and function() fiber:join() end or nil
 end
 
----All that were sent, in order.
+---Returns all callbacks in the order of sending.
 ---@return omni.sandbox.Callback[]
 function Callbacks_methods:list()
-  return self.entries
+  return self.sent
 end
 
----Sends nothing any more; what is on its way is given up.
+---Stops sending, and abandons the running exchanges.
 function Callbacks_methods:close()
   local fibers = self.fibers
   self.fibers = {}
@@ -164,7 +162,7 @@ end
 
 ---@param settings { seed: integer, clock: table }
 local function open(settings)
-  return setmetatable({ ids = random.stream(settings.seed, "forged"), clock = settings.clock, entries = {}, fibers = {} }, Callbacks_mt)
+  return setmetatable({ ids = random.stream(settings.seed, "forged"), clock = settings.clock, sent = {}, fibers = {} }, Callbacks_mt)
 end
 
 return { open = open }

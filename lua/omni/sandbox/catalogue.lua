@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's models: which there are, what each accepts, what it makes. A row a model.
+-- The models of the sandbox: what each accepts and makes.
 
 local inputs = require "omni.models.input_rules"
 local options = require "omni.options"
@@ -13,18 +13,18 @@ local schema = require "omni.models.schema"
 ---@field input_schema table
 ---@field makes omni.sandbox.Makes
 
----What a model makes and what that costs (price.lua).
+---The output of a model and its price (price.lua).
 ---@class omni.sandbox.Makes
----@field image? boolean     images; of a video the rest:
----@field seconds? integer   its length when the input doesn't say
----@field longest? integer
----@field by? string         the field that decides its size
----@field usual? string      what that field is when it isn't given
----@field sizes? table<string, { resolution: string, credits: number }>  by that field; credits a second
+---@field image? boolean     makes images instead of a video
+---@field seconds? integer   default length of a video
+---@field longest? integer   maximum length of a video
+---@field by? string         the field that decides the size of a video
+---@field usual? string      default of that field
+---@field sizes? table<string, { resolution: string, credits: number }>  by that field; credits for each second
 ---@field window? boolean    the window of a video in video_list decides the length
----@field shape? string      the aspect ratio when the input doesn't say ("16:9")
----@field credits? number    of an image
----@field images? string     the field of its reference images, or image
+---@field shape? string      default aspect ratio ("16:9")
+---@field credits? number    price of an image
+---@field images? string     the field of its reference images
 ---@field video? string      the field of a reference video
 
 ---@type omni.sandbox.Model[]
@@ -50,7 +50,7 @@ local function find(name)
   return by_name[name]
 end
 
----What to say of a name that isn't there.
+---Returns a hint for an unknown name.
 ---@param name string
 ---@return string
 local function unknown(name)
@@ -64,7 +64,7 @@ local function does(row, operation)
   return false
 end
 
----The models of a kind; nil asks for all.
+---Returns the models of a kind; nil matches every kind.
 ---@param modality? string
 ---@param operation? string
 ---@return omni.sandbox.Model[]
@@ -76,11 +76,11 @@ local function list(modality, operation)
   return found
 end
 
----Checks an input as the model's service does.
+---Checks an input against the model's schema.
 ---@param row omni.sandbox.Model
 ---@param input table  as json.decode returns it, so that its empty tables are marked
 ---@return table|nil copy
----@return string|nil message  it begins with the field
+---@return string|nil message  begins with the field's name
 local function check(row, input)
   local copy, problem, unfollowed = schema.check(row.input_schema, input)
   assert(not unfollowed, unfollowed)

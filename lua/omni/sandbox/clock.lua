@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clock: the monotonic one, which a test can set ahead instead of waiting.
+-- The sandbox's clock: the monotonic clock, which a test can move ahead instead of waiting.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -7,12 +7,12 @@ local loop = require "omni.loop"
 local Clock_methods = {}
 local Clock_mt = { __name = "omni.sandbox.clock", __index = Clock_methods }
 
----Seconds.
+---Returns the time in seconds.
 ---@return number
 function Clock_methods:now() return core.now() + self.ahead end
 
----Parks the fiber until that time, until `advance`, or until somebody else wakes it.
----@param at? number  on this clock; nil: without end
+---Parks the fiber until a time, until `advance`, or until another fiber wakes it.
+---@param at? number  time of this clock; nil: no limit
 function Clock_methods:park(at)
   local fiber = loop.current()
   self.parked[fiber] = true
@@ -20,13 +20,13 @@ function Clock_methods:park(at)
   self.parked[fiber] = nil
 end
 
----Parks the fiber until that time.
----@param at number  on this clock
+---Waits until a time.
+---@param at number  time of this clock
 function Clock_methods:sleep_until(at)
   while self:now() < at do self:park(at) end
 end
 
----Sets the clock ahead, and wakes the fibers that wait for it.
+---Moves the clock ahead and wakes the fibers that wait for it.
 ---@param seconds number
 function Clock_methods:advance(seconds)
   self.ahead = self.ahead + seconds

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clips and images: real files, drawn by ffmpeg; where there is none, small ones that are built in.
+-- Draws the sandbox's clips and images: real files, made by ffmpeg. Without ffmpeg, it writes small built-in files.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
 local process = require "omni.process"
-local slate = require "omni.sandbox.title_card"
+local title_card = require "omni.sandbox.title_card"
 
 local fonts = {
   "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",     -- Debian
@@ -19,20 +19,20 @@ local fonts = {
 
 ---@class omni.sandbox.ClipSpec
 ---@field prompt string
----@field seconds? number                    of a clip
----@field image? "png"|"jpeg"               an image of this format instead of a clip
----@field index? integer                    which of several images
+---@field seconds? number                    length of a clip
+---@field image? "png"|"jpeg"               make an image of this format instead of a clip
+---@field index? integer                    number of the image, from 1
 ---@field aspect_ratio? string              "9:16"; default "16:9"
 ---@field resolution? "480p"|"540p"|"720p"|"1080p"|"4k"    default "720p"
 ---@field seed? integer                      default 0
----@field label? string                      a short line of its own on the slate
----@field images? integer|table              how many reference images, or these
----@field video? any                         whether there is a reference video
----@field builtin? boolean                   the built-in clip, even where there is ffmpeg
+---@field label? string                      a short line on the title card
+---@field images? integer|table              the reference images, or their number
+---@field video? any                         the reference video, if there is one
+---@field builtin? boolean                   use the built-in clip even if there is ffmpeg
 
--- --- what this machine can
+-- --- the abilities of this machine
 
--- Whether what ffmpeg tells of a part of it holds a text.
+-- Returns whether ffmpeg's help on one of its parts contains a text.
 local function offers(part, text)
   local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe" })
   return result ~= nil and (result.stdout:find(text, 1, true) ~= nil)
@@ -44,7 +44,7 @@ local function first_font()
   end
 end
 
-local able -- what was found, once it was looked for
+local able -- cached
 
 local function abilities()
   if able then return able end
@@ -57,7 +57,7 @@ local function abilities()
   return able
 end
 
----Who makes the clips on this machine: looked up once.
+---Returns what makes the clips on this machine. Looks once.
 ---@return "ffmpeg"|"builtin"
 local function available()
   return abilities().ffmpeg and "ffmpeg" or "builtin"
@@ -79,7 +79,7 @@ local function file_failed(message)
   return nil, err.new { code = "io", message = "a clip can't be written: " .. core.clean(message, 400) }
 end
 
--- A directory for the texts, and a name for the unfinished clip; what lies there goes when it is closed.
+-- A temporary directory for the texts and a name for the unfinished clip. Closing it removes both.
 local Scratch_mt = {}
 
 function Scratch_mt:__close()
@@ -103,27 +103,15 @@ end
 
 -- --- clips
 
-local function base64_bytes(text)
-  local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-  local function value(character) return alphabet:find(character, 1, true) - 1 end
-  text = text:gsub("[^%w+/=]", "")
-  local bytes = text:gsub("(.)(.)(.)(.)", function(a, b, c, d)
-    local word = value(a) << 18 | value(b) << 12 | (c == "=" and 0 or value(c)) << 6 | (d == "=" and 0 or value(d))
-    return string.char(word >> 16, word >> 8 & 255, word & 255):sub(1, c == "=" and 1 or d == "=" and 2 or 3)
-  end)
-  return bytes
-end
-
 local function write_builtin(spec, path)
   local scratch <close>, problem = scratch_for(path)
   if not scratch then return file_failed(problem) end
-  local text = spec.image and require "omni.sandbox.built_in_image"[spec.image] or require "omni.sandbox.built_in_clip"
-  local written, message = write_file(scratch.part, base64_bytes(text))
+  local written, message = write_file(scratch.part, require("omni.sandbox.built_in_media").bytes(spec.image or "mp4"))
   if not written then return file_failed(message) end
   return rename(scratch.part, path)
 end
 
--- ffmpeg's arguments for what comes out of the graph.
+-- Returns ffmpeg's arguments for the output of the graph.
 local function encoding(spec, plan)
   if spec.image then
     return { "-map", "[v]", "-frames:v", "1", "-c:v", spec.image == "png" and "png" or "mjpeg", "-pix_fmt",
@@ -141,7 +129,7 @@ local function draw(spec, path)
   if spec.builtin or not can.ffmpeg then return write_builtin(spec, path) end
   local scratch <close>, problem = scratch_for(path)
   if not scratch then return file_failed(problem) end
-  local plan = slate.compose(spec, scratch.directory, can)
+  local plan = title_card.compose(spec, scratch.directory, can)
   scratch.texts = plan.texts
   for name, text in pairs(plan.texts) do
     local written, message = write_file(scratch.directory .. "/" .. name, text)
@@ -160,16 +148,16 @@ local function draw(spec, path)
     local how = result.exit and "exit code " .. result.exit or "signal " .. tostring(result.signal)
     return nil, err.new {
       code = "process_failed",
-      message = ("ffmpeg could not draw a clip (%s): %s"):format(how, core.clean(result.stderr:sub(-600), 600)),
+      message = ("ffmpeg can't draw a clip (%s): %s"):format(how, core.clean(result.stderr:sub(-600), 600)),
     }
   end
   return rename(scratch.part, path)
 end
 
----Makes a clip of exactly the asked duration, shape and size: H.264 at 24 frames a second with a quiet stereo tone; or an image. The
----same spec gives the same bytes. The built-in clip, where there is no ffmpeg, is a second long and 160 x 90; the image 64 x 64.
+---Makes a clip of exactly the requested duration, shape and size (H.264, 24 frames a second, with a quiet stereo tone), or an image.
+---The same spec gives the same bytes. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
 ---@param spec omni.sandbox.ClipSpec
----@param path string  where it is to lie; nothing is there before it is whole
+---@param path string  the file exists only once it is whole
 ---@return string|nil path
 ---@return omni.Error|nil
 local function clip(spec, path)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's effect templates: the same ones each time, more or fewer a platform.
+-- The effect templates of the sandbox, a fixed list for each platform.
 
 local json = require "omni.json"
 
 local verbs = { "hug", "kiss", "dance", "fly", "melt", "freeze", "bloom", "spin", "shrink", "grow", "wave", "float" }
 local things = { "lighthouse", "boat", "keeper", "storm", "gull", "lamp" }
 
--- The nth of a platform: what it does, and to what.
+-- Returns the verb and the thing of a platform's nth template.
 local function pair_of(n)
   return verbs[(n - 1) % #verbs + 1], things[(n - 1) // #verbs % #things + 1]
 end
@@ -20,7 +20,7 @@ local function template(platform, n)
   }
 end
 
--- named: what the parameter and the field are called that name one.
+-- named: the parameter and the field with a template's id.
 local platforms = {
   kling = { count = 57, named = "template_id", id = function(_, _, n) return ("kling-%03d"):format(n) end },
   vidu = { count = 23, named = "template", id = function(verb, thing) return verb .. "_" .. thing end },
@@ -30,8 +30,8 @@ local platforms = {
 for _, platform in pairs(platforms) do
   platform.object = json.shape { platform.named, "name", "description", "input_images", "seconds" }
 
-  ---Its templates, in order.
-  ---@param only? string  the one of this name
+  ---Returns its templates in order.
+  ---@param only? string  only the template with this id
   ---@return table[]
   function platform.list(only)
     local found = {}

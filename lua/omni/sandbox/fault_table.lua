@@ -1,20 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- What can go wrong in the sandbox, one row each (docs/sandbox.md).
+-- The faults of the sandbox, one row each (docs/sandbox.md).
 
+local http_date = require("omni.sandbox.response").http_date
 local payload = require "omni.sandbox.task_payload"
 
-local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
-local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
-
----The date of HTTP headers, in English whatever the locale is.
----@param seconds integer  Unix seconds
----@return string
-local function http_date(seconds)
-  local t = os.date("!*t", seconds)
-  return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(days[t.wday], t.day, months[t.month], t.year, t.hour, t.min, t.sec)
-end
-
--- An answer with this code, as HTTP status or under HTTP 200.
+-- Returns an effect that answers with this code, as HTTP status or in an envelope under HTTP 200.
 local function answering(status, code, message)
   return function(response, fault)
     local wait = fault.retry_after
@@ -44,9 +34,9 @@ end
 ---@class omni.sandbox.FaultRow
 ---@field name string
 ---@field about string
----@field when "task"|"callback"|"before"|"after"  at what: a task's fate, its callbacks, or a request before or after it is handled
----@field on? table<string, boolean>    fixed: there is no key `on`
----@field keys? string[]                beside those of every fault
+---@field when "task"|"callback"|"before"|"after"  what it changes: a task's fate, its callbacks, or a request before or after its endpoint
+---@field on? table<string, boolean>    fixed requests; the fault takes no key `on`
+---@field keys? string[]                further keys, beside those of every fault
 ---@field only? fun(context: table): boolean
 ---@field effect fun(subject: table, fault: table)  edits the task's fate, the plan of its callbacks, or the response
 
@@ -81,7 +71,7 @@ local rows = {
     effect = answering(403, 403, "the presigned URL has expired") },
 }
 
--- What happens to the callbacks of a task that has a callback_url (callbacks.lua).
+-- Faults of callbacks (callbacks.lua).
 local callback_rows = {
   { name = "callback-late", keys = { "delay" }, about = "it is sent some time after its task's end (delay=2)",
     effect = function(plan, fault)
@@ -124,4 +114,4 @@ for _, row in ipairs(codes) do
     about = ("HTTP status 200 with code %d in the envelope"):format(code), effect = answering(200, code, message) }
 end
 
-return { all = rows, http_date = http_date }
+return rows

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The words to ask the sandbox for faults, "NAME[:key=value,...]" (docs/sandbox.md), and when one strikes. What there is stands in
+-- Reads the specs of faults, "NAME[:key=value,...]" (docs/sandbox.md), and decides when a fault strikes. The faults themselves are in
 -- fault_table.lua.
 
 local err = require "omni.error"
@@ -7,7 +7,7 @@ local options = require "omni.options"
 local random = require "omni.sandbox.random"
 local rows = require "omni.sandbox.fault_table"
 
--- What a request can be: calls of the API; a clip, an uploaded file, the bytes of one on their way here.
+-- The kinds of requests: calls of the API; downloads of a clip or an uploaded file; an upload.
 local api = {
   submit = true, query = true, estimate = true, older_estimate = true, balance = true, models = true, templates = true,
   upload_url = true,
@@ -15,7 +15,7 @@ local api = {
 local kinds = { media = true, file = true, upload = true }
 for kind in pairs(api) do kinds[kind] = true end
 
--- What a key's value may be: a function from text to a value, or to nil and what is allowed.
+-- Key → a function that reads its value; it returns nil and the allowed values for a wrong one.
 local keys = {}
 
 function keys.on(text)
@@ -58,7 +58,7 @@ function keys.retry_after(text)
 end
 
 function keys.match(text)
-  if text == "" then return nil, "a text that the prompt contains" end
+  if text == "" then return nil, "a part of the prompt" end
   return text
 end
 
@@ -75,7 +75,7 @@ keys.when = one_of { before = "before", after = "after" }
 keys.kind = one_of { status = "status", id = "id", garbage = "garbage" }
 
 local by_name = {}
-for _, row in ipairs(rows.all) do
+for _, row in ipairs(rows) do
   by_name[row.name] = row
   row.known = { every = true, first = true, skip = true, chance = true, match = true, key = true, on = not row.on or nil }
   for _, key in ipairs(row.keys or {}) do row.known[key] = true end
@@ -86,9 +86,9 @@ local function refuse(spec, message)
     hint = "a fault is NAME or NAME:key=value,key=value; see docs/sandbox.md" }
 end
 
--- One fault of a spec. A value in double quotes may hold commas.
+-- Reads one spec. A value in double quotes may contain commas.
 local function parse(spec)
-  if type(spec) ~= "string" then return refuse(tostring(spec), "a fault is a string, not a " .. type(spec)) end
+  if type(spec) ~= "string" then return refuse(tostring(spec), "expected a string, got " .. type(spec)) end
   local name, rest = spec:match "^%s*([^:%s]*)%s*:?(.*)$"
   local row = by_name[name]
   if not row then return refuse(spec, ("there is no fault '%s'; %s"):format(name, options.unknown(name, by_name))) end
@@ -103,7 +103,7 @@ local function parse(spec)
     if not row.known[key] then
       return refuse(spec, ("%s takes no '%s'; %s"):format(name, key, options.unknown(key, row.known)))
     end
-    if given[key] then return refuse(spec, ("'%s' stands there twice"):format(key)) end
+    if given[key] then return refuse(spec, ("'%s' is given twice"):format(key)) end
     local read, allowed = keys[key](value)
     if read == nil then return refuse(spec, ("%s=%s: %s"):format(key, value, allowed)) end
     given[key], fault[key], rest = true, read, more or ""
@@ -111,7 +111,7 @@ local function parse(spec)
   return fault
 end
 
--- Whether a fault strikes now. Every matching one is counted; what skip, every, chance and first say is asked in this order.
+-- Returns whether a fault strikes now. Counts every matching request, then applies skip, every, chance and first in this order.
 local function strikes(fault, kind, context)
   if not fault.on[kind] then return false end
   if fault.row.only and not fault.row.only(context) then return false end
@@ -129,10 +129,10 @@ end
 local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
----The faults that strike now, in the order in which they were asked for. Asked once for each request, for each
----task, and for the callbacks of each task that has any.
+---Returns the faults that strike now, in the order of their specs. The sandbox calls this once for each request, for each task, and for
+---the callbacks of each task.
 ---@param kind string  of a request (`kinds`), "task" or "callback"
----@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: which one, from 1
+---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: the number of the key, from 1
 ---@return table[]
 function Faults_methods:strike(kind, context)
   local struck = {}
@@ -142,7 +142,7 @@ function Faults_methods:strike(kind, context)
   return struck
 end
 
----Lets those of `struck` that work at `when` edit the subject.
+---Applies the faults of `struck` with this `when` to the subject.
 ---@param struck table[]
 ---@param when "task"|"callback"|"before"|"after"
 ---@param subject table
@@ -158,9 +158,9 @@ local function apply(struck, when, subject)
   return changed
 end
 
----Reads what is asked for.
+---Reads the specs of faults.
 ---@param specs? string[]
----@param seed? integer  decides what `chance` does (default 1)
+---@param seed? integer  decides the outcome of `chance` (default 1)
 ---@return table|nil faults  `faults:strike(kind, context)`
 ---@return omni.Error|nil
 local function open(specs, seed)
@@ -174,4 +174,4 @@ local function open(specs, seed)
   return faults
 end
 
-return { open = open, apply = apply, rows = rows.all, http_date = rows.http_date }
+return { open = open, apply = apply, rows = rows }

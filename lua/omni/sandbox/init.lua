@@ -1,24 +1,21 @@
 -- SPDX-License-Identifier: MIT
--- omni.sandbox: a local stand-in for the service, in this process (docs/sandbox.md).
---
--- Takes omni.core by name: files, which omni's init.lua doesn't offer; and server by its own, so that the sandbox can be had without
--- the client.
+-- omni.sandbox: a local imitation of the service in this process (docs/sandbox.md). It doesn't need the client.
 
 local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
 local clip_cache = require "omni.sandbox.clip_cache"
 local clock = require "omni.sandbox.clock"
 local core = require "omni.core"
+local drawing = require "omni.sandbox.drawing"
 local err = require "omni.error"
 local faults = require "omni.sandbox.faults"
-local media = require "omni.sandbox.drawing"
 local options = require "omni.options"
 local server = require "omni.http.server"
 local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 
 local most_upload <const> = 64 * 1024 * 1024    -- bytes of an uploaded file
-local most_uploads <const> = 1024 * 1024 * 1024 -- bytes of all that come at a time: on disk, a large one each in a file of its own
+local most_uploads <const> = 1024 * 1024 * 1024 -- bytes of all simultaneous uploads; large ones are on disk
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",
@@ -28,35 +25,35 @@ local known = {
 
 ---@class omni.Sandbox
 ---@field url string        the base URL for a client
----@field key string        the key that it demands; of several the first
----@field keys { key: string, in_flight: integer|nil }[]  all of them
----@field directory string  where the clips are, and below it what was uploaded
+---@field key string        the first API key
+---@field keys { key: string, in_flight: integer|nil }[]  all API keys
+---@field directory string  contains the clips and the uploaded files
 local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
----What was accepted and charged: the same as `GET /sandbox/ledger`, as a table (null is nil).
+---Returns the accepted tasks and the charges: `GET /sandbox/ledger` as a table (null is nil).
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
----The callbacks that were sent, in order: the same as `GET /sandbox/callbacks`, as a table (null is nil).
+---Returns the callbacks that were sent, in order: `GET /sandbox/callbacks` as a table (null is nil).
 ---@return omni.sandbox.Callback[]
 function Sandbox_methods:callbacks()
   return self.service:sent()
 end
 
 local function account_of(self, key, what)
-  return self.service.accounts:find(key) or error(("sandbox:%s: it has no such key"):format(what), 3)
+  return self.service.accounts:find(key) or error(("sandbox:%s: the sandbox has no such key"):format(what), 3)
 end
 
----Takes a key back: it is answered 401 from now on.
+---Revokes a key: every request with it gets 401 from now on.
 ---@param key string  one of `keys`
 function Sandbox_methods:revoke(key)
   account_of(self, key, "revoke").revoked = true
 end
 
----Gives an account another balance.
+---Sets the balance of an account.
 ---@param key string  one of `keys`
 ---@param credits number  0 or more
 function Sandbox_methods:set_credits(key, credits)
@@ -66,8 +63,7 @@ function Sandbox_methods:set_credits(key, credits)
   account.balance = credits
 end
 
----Sets the sandbox's clock ahead, instead of waiting: tasks end, delays are over, URLs expire. The same as
----`POST /sandbox/advance?seconds=`.
+---Moves the sandbox's clock ahead, so that tasks end, delays end and URLs expire. The same as `POST /sandbox/advance?seconds=`.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
@@ -75,19 +71,19 @@ function Sandbox_methods:advance(seconds)
   self.clock:advance(seconds)
 end
 
----Ends it: nothing is answered and no callback is sent any more; what is in a temporary directory is removed. Can be called again.
+---Stops the server and the callbacks, and removes the temporary directory. Can be called again.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true
   self.server:close()
-  self.told:close()
+  self.sent_callbacks:close()
   if self.temporary then self.uploads:remove() end
   self.clips:close(self.temporary)
 end
 
 Sandbox_mt.__close = Sandbox_methods.close
 
--- What the server's handler returns for a response of the service.
+-- Waits as the response says, and returns what the server's handler returns.
 local function outcome(time, request, response)
   if response.wait then response.wait() end
   if response.delay then time:sleep_until(time:now() + response.delay) end
@@ -99,7 +95,7 @@ local function outcome(time, request, response)
   return response.status, response.headers, response.body, fault
 end
 
--- The directory for clips, made when it isn't there.
+-- Returns the directory for clips. Creates it if it is missing.
 local function directory_of(given)
   if not given then return core.make_temporary_directory("omni-sandbox-") end
   local made, message = core.make_directory(given)
@@ -118,23 +114,23 @@ local function open(given)
   if not wanted then error("omni.sandbox: " .. misuse, 2) end
   if o.clips and o.clips ~= "ffmpeg" and o.clips ~= "builtin" then
     error("omni.sandbox: option 'clips' must be 'ffmpeg' or 'builtin'", 2)
-  elseif o.clips == "ffmpeg" and media.available() ~= "ffmpeg" then
+  elseif o.clips == "ffmpeg" and drawing.available() ~= "ffmpeg" then
     return nil, err.new { code = "process_failed", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
       hint = "install ffmpeg, or use the built-in clip: clips = \"builtin\"" }
   end
-  local wrong, failure = faults.open(o.faults, seed)
-  if not wrong then return nil, failure end
+  local injected, failure = faults.open(o.faults, seed)
+  if not injected then return nil, failure end
   local directory, message = directory_of(o.directory)
   if not directory then
-    return nil, err.new { code = "io", message = "the sandbox has no directory for its clips: " .. tostring(message) }
+    return nil, err.new { code = "io", message = "can't create the sandbox's directory for clips: " .. tostring(message) }
   end
 
   local kept = uploads.store(directory .. "/uploads")
-  local clips = clip_cache.open { directory = directory, seed = seed, draw = media.clip }
+  local clips = clip_cache.open { directory = directory, seed = seed, draw = drawing.clip }
   local time = clock.open()
-  local told = callbacks.open { seed = seed, clock = time }
+  local sent = callbacks.open { seed = seed, clock = time }
   local served = service.open {
-    accounts = wanted, seconds = o.seconds or 3, seed = seed, faults = wrong, callbacks = told,
+    accounts = wanted, seconds = o.seconds or 3, seed = seed, faults = injected, callbacks = sent,
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, request) return kept:keep(name, request) end,
     now = function() return time:now() end, advance = function(seconds) time:advance(seconds) end,
     wall = os.time, stat = core.stat, draw = function(spec, done)
@@ -162,7 +158,7 @@ local function open(given)
   for i, one in ipairs(wanted) do keys[i] = { key = one.key, in_flight = one.in_flight } end
   return setmetatable({
     url = web.url, key = keys[1].key, keys = keys, directory = directory,
-    server = web, service = served, clock = time, told = told, clips = clips, uploads = kept, temporary = not o.directory,
+    server = web, service = served, clock = time, sent_callbacks = sent, clips = clips, uploads = kept, temporary = not o.directory,
   }, Sandbox_mt)
 end
 

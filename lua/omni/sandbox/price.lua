@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- What a task makes, and what the sandbox asks for it. The figures (model_*.lua) are the sandbox's own: they only grow as real ones do.
+-- The output of a task and its price. The prices (model/*.lua) are made up; like real ones, they grow with duration and resolution.
 
--- With a video the model decides the length: here, that of the window, within what the model makes.
+-- Returns the length for an input with a video: that of the video's window, within the model's limits.
 local function window(input, longest)
   local video = (input.video_list or {})[1]
   local from, to = video and video.start or 0, video and video.ends
@@ -36,7 +36,7 @@ local function video(input, makes)
   return { seconds = seconds, aspect_ratio = shape(input, makes), resolution = size.resolution }, seconds * size.credits
 end
 
----What an input asks for, and its price.
+---Returns the clip that an input requests, and its price.
 ---@param model omni.sandbox.Model
 ---@param input table  already checked
 ---@return table clip       seconds, or image ("png", "jpeg") and count; aspect_ratio, resolution, images, video

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Random numbers that a seed decides: one stream a purpose, so that how often one is asked never moves another.
+-- Random numbers from a seed, in one stream for each purpose: how often one stream is used doesn't change another.
 
 local function mix(z)
   z = (z ~ (z >> 30)) * 0xbf58476d1ce4e5b9
@@ -7,7 +7,7 @@ local function mix(z)
   return z ~ (z >> 31)
 end
 
----A hash of 64 bits (FNV-1a, mixed once more); not for secrets.
+---Returns a hash of 64 bits (FNV-1a, mixed once more); not for secrets.
 ---@param text string
 ---@param seed? integer
 ---@return integer
@@ -17,7 +17,7 @@ local function hash(text, seed)
   return mix(h)
 end
 
----A stream of 64-bit integers (splitmix64): no value comes twice.
+---Returns a stream of 64-bit integers (splitmix64) without repeats.
 ---@param seed integer
 ---@param purpose string
 ---@return fun(): integer
@@ -29,14 +29,14 @@ local function stream(seed, purpose)
   end
 end
 
----The next number of a stream as a fraction, 0 <= f < 1.
+---Returns the next number of a stream as a fraction, 0 <= f < 1.
 ---@param next_integer fun(): integer
 ---@return number
 local function fraction(next_integer)
   return (next_integer() >> 11) * 2.0 ^ -53
 end
 
----The next two numbers of a stream as a UUID (version 4).
+---Returns the next two numbers of a stream as a UUID (version 4).
 ---@param next_integer fun(): integer
 ---@return string
 local function uuid(next_integer)

@@ -1,38 +1,51 @@
 -- SPDX-License-Identifier: MIT
--- What the calls of the sandbox share: their answers, and what stands in a query.
+-- Parts of HTTP that all endpoints of the sandbox share: refusals, successes, query parameters, dates.
 
----A refusal. Of a request that isn't valid (422) the reason stands in `errors`, as with the service.
+local response = {}
+
+---Returns a refusal. For an invalid request (422) the reason is in `errors`, as in the service's responses.
 ---@param code integer
 ---@param message string
 ---@param headers? table<string, string>
 ---@param data? table
-local function refuse(code, message, headers, data)
+function response.refuse(code, message, headers, data)
   local errors
   if code == 422 then message, errors = "Missing Params or Type Error", { message } end
   return { status = code, code = code, message = message, errors = errors, data = data, headers = headers }
 end
 
-local function success(data)
+function response.success(data)
   return { status = 200, code = 200, message = "success", data = data }
 end
 
----A percent-encoded text.
+---Decodes a percent-encoded text.
 ---@param text string
 ---@return string
-local function decoded(text)
+function response.decoded(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
----A parameter of a query; of several with one name the first.
+---Returns a parameter of a query; of several with one name the first.
 ---@param query_string string|nil
 ---@param name string
 ---@return string|nil
-local function parameter(query_string, name)
+function response.parameter(query_string, name)
   for pair in (query_string or ""):gmatch "[^&]+" do
     local key, value = pair:match "^([^=]*)=?(.*)$"
-    if key == name then return decoded(value) end
+    if key == name then return response.decoded(value) end
   end
   return nil
 end
 
-return { refuse = refuse, success = success, decoded = decoded, parameter = parameter }
+local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+
+---Returns the date of an HTTP header, in English in every locale.
+---@param seconds integer  Unix seconds
+---@return string
+function response.http_date(seconds)
+  local t = os.date("!*t", seconds)
+  return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(days[t.wday], t.day, months[t.month], t.year, t.hour, t.min, t.sec)
+end
+
+return response

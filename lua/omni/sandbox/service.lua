@@ -1,18 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's side of the contract (docs/service.md): a request in, a response out; no socket, no clock of its own.
+-- The service that the sandbox imitates (docs/service.md): turns a request into a response. It has no socket and no clock of its own.
 
 local accounts = require "omni.sandbox.accounts"
+local catalogue_endpoints = require "omni.sandbox.catalogue_endpoints"
 local faults = require "omni.sandbox.faults"
-local files = require "omni.sandbox.file_response"
-local jobs = require "omni.sandbox.task_calls"
+local files = require "omni.sandbox.served_files"
 local json = require "omni.json"
-local listings = require "omni.sandbox.catalogue_calls"
 local payload = require "omni.sandbox.task_payload"
 local reply = require "omni.sandbox.response"
-local stored = require "omni.sandbox.stored_files"
+local task_endpoints = require "omni.sandbox.task_endpoints"
 local tasks = require "omni.sandbox.tasks"
 local uploads = require "omni.sandbox.uploads"
-local wanted = require "omni.sandbox.submit_body"
 
 local most_body <const> = 1024 * 1024 -- bytes of a request that brings no file
 
@@ -43,7 +41,7 @@ end
 local function serve(self, request)
   local file, status, message = request.route.find(self, request.name)
   if not file then return refuse(status, message) end
-  return files.answer(file, request.headers)
+  return files.serve(file, request.headers)
 end
 
 local media_kinds = { image = true, video = true, audio = true }
@@ -53,7 +51,7 @@ local function upload_url(self, request)
   if not (content_type or ""):find "^%l+/[%w.+-]+$" or not media_kinds[content_type:match "^%l+"] then
     return refuse(422, "content_type: the media type of an image, a video or a sound is required")
   end
-  if not (ending or ""):find "^%.%w+$" or #ending > 11 then return refuse(422, "ext: an ending is required, as .png is") end
+  if not (ending or ""):find "^%.%w+$" or #ending > 11 then return refuse(422, "ext: a file extension like .png is required") end
   local place = self.uploads:offer(content_type, ending)
   return success(place_object {
     presigned_url = ("%s/upload/%s?signature=%s"):format(self.url, place.name, place.signature),
@@ -68,17 +66,17 @@ local function upload(self, request)
   return { status = 200, body = "" }
 end
 
--- --- which call is meant
+-- --- the endpoints
 
 local job <const> = "/api/v1/client/job/"
 
--- kind: what faults can be told to strike; key: whether the API key is demanded.
+-- kind: the name for faults; key: whether the endpoint requires the API key.
 local routes = {
-  [job .. "CreateTask"] = { kind = "submit", method = "POST", key = true, run = jobs.create },
-  [job .. "EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = jobs.estimate },
-  [job .. "estimate-credits"] = { kind = "older_estimate", method = "POST", key = true, run = jobs.older_estimate },
-  [job .. "TaskInfo"] = { kind = "query", method = "GET", key = true, run = jobs.query },
-  [job .. "Models"] = { kind = "models", method = "GET", key = true, run = listings.models },
+  [job .. "CreateTask"] = { kind = "submit", method = "POST", key = true, run = task_endpoints.submit },
+  [job .. "EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = task_endpoints.estimate },
+  [job .. "estimate-credits"] = { kind = "older_estimate", method = "POST", key = true, run = task_endpoints.older_estimate },
+  [job .. "TaskInfo"] = { kind = "query", method = "GET", key = true, run = task_endpoints.query },
+  [job .. "Models"] = { kind = "models", method = "GET", key = true, run = catalogue_endpoints.models },
   ["/api/v1/client/account/balance"] = { kind = "balance", method = "GET", key = true, run = balance },
   ["/api/v1/client/files/upload-url"] = { kind = "upload_url", method = "GET", key = true, run = upload_url },
   ["/sandbox/ledger"] = { kind = "ledger", method = "GET", run = ledger },
@@ -86,17 +84,18 @@ local routes = {
   ["/sandbox/callbacks"] = { kind = "callbacks", method = "GET", run = callbacks },
 }
 
--- Those whose paths hold a name.
+-- Endpoints with a name in their path.
 local named_routes = {
   { path = "^/upload/([^/]+)$", kind = "upload", method = "PUT", run = upload },
-  { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = listings.model },
+  { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = catalogue_endpoints.model },
 }
 for _, platform in ipairs { "kling", "vidu", "bytedance" } do
   named_routes[#named_routes + 1] = {
-    path = "^" .. job .. "(" .. platform .. ")%-templates$", kind = "templates", method = "GET", key = true, run = listings.templates,
+    path = "^" .. job .. "(" .. platform .. ")%-templates$", kind = "templates", method = "GET", key = true,
+    run = catalogue_endpoints.templates,
   }
 end
-for _, row in ipairs(stored.kinds) do
+for _, row in ipairs(files.kinds) do
   named_routes[#named_routes + 1] = { path = row.path, find = row.find, kind = row.kind, method = "GET", run = serve }
 end
 
@@ -115,7 +114,7 @@ local function task_id_of(route, name, query)
   return route.kind == "query" and parameter(query, "task_id") or nil
 end
 
--- Why a request that demands a key is refused, or nil.
+-- Returns a refusal if the request's key isn't valid or its rate is too high.
 local function objection(self, request)
   local account = request.account
   if not account or account.revoked then
@@ -125,7 +124,7 @@ local function objection(self, request)
   if wait then return refuse(429, "rate limited", { ["Retry-After"] = ("%d"):format(math.max(1, math.ceil(wait))) }) end
 end
 
--- Turns what a handler and the faults made into what goes out.
+-- Completes the response that an endpoint and the faults have made.
 local function finish(response)
   response.headers = response.headers or {}
   local envelope = response.errors and payload.invalid or payload.envelope
@@ -143,9 +142,9 @@ end
 local Service_methods = {}
 local Service_mt = { __name = "omni.sandbox.service", __index = Service_methods }
 
----Answers one request.
+---Returns the response to one request.
 ---@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string|nil,
----  size: integer|nil, file: string|nil }  of a large body only its size and the file that holds it
+---  size: integer|nil, file: string|nil }  a large body comes as its size and a file
 ---@return { status: integer, headers: table, body: string|table, wait?: fun(), delay?: number, drop?: boolean, reset?: boolean,
 ---  cut?: integer }
 function Service_methods:handle(request)
@@ -160,7 +159,7 @@ function Service_methods:handle(request)
   request.task_id = task_id_of(route, name, request.query)
   request.task = request.task_id and self.tasks:find(request.task_id)
   request.account = self.accounts:find(request.headers["x-api-key"])
-  request.read = route.method == "POST" and wanted.read(request.body or "") or nil
+  request.read = route.method == "POST" and task_endpoints.read_body(request.body or "") or nil
 
   local prompt = request.task and request.task.prompt
   local input = request.read and request.read.fields.input
@@ -177,35 +176,35 @@ function Service_methods:handle(request)
   return finish(response)
 end
 
--- --- what a program can say to it
+-- --- for programs
 
----The charge ledger, as `GET /sandbox/ledger` tells it, with the inputs as tables.
+---Returns what `GET /sandbox/ledger` returns, with the inputs as tables.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Service_methods:ledger()
   return self.tasks:ledger(true)
 end
 
----The callbacks that were sent, as `GET /sandbox/callbacks` tells them.
+---Returns the callbacks that were sent, as `GET /sandbox/callbacks` does.
 ---@return omni.sandbox.Callback[]
 function Service_methods:sent()
   return self.callbacks and self.callbacks:list() or {}
 end
 
 ---@class omni.sandbox.Settings
----@field url? string      what media URLs begin with (may be set later)
----@field key? string      and others: what accounts.read takes
----@field seconds number   how long a task takes, give or take a fifth
+---@field url? string      start of the media URLs (may be set later)
+---@field key? string      and others: the options of accounts.read
+---@field seconds number   duration of a task, plus or minus a fifth
 ---@field seed integer
----@field credits? number  the balance to begin with
+---@field credits? number  initial balance
 ---@field faults table     from faults.open
 ---@field now fun(): number      monotonic seconds
----@field advance? fun(seconds: number)  sets `now` ahead
+---@field advance? fun(seconds: number)  moves `now` ahead
 ---@field wall fun(): integer    Unix seconds
----@field upload_seconds? number  how long a place for an upload is offered (900)
----@field media_seconds? number   how long a task's clip can be had, from its end; without end when nil
+---@field upload_seconds? number  lifetime of a presigned URL (900)
+---@field media_seconds? number   lifetime of a task's clip, from the task's end; unlimited when nil
 ---@field keep? fun(name: string, request: table): string|nil, any  keeps a request's body; returns the path
----@field draw fun(clip: table, done: fun(path: string|nil, message: any))  has a clip drawn; calls `done` once
----@field callbacks? table  from callbacks.open; without it none are sent
+---@field draw fun(clip: table, done: fun(path: string|nil, message: any))  draws a clip; calls `done` once
+---@field callbacks? table  from callbacks.open; nil: no callbacks
 ---@field stat fun(path: string): { size: integer, mtime: integer }|nil, string|nil
 ---@field accounts? table[]  from accounts.read, instead of key, keys, credits, in_flight and rate
 

@@ -1,32 +1,32 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's tasks and its charge ledger. A task's state is worked out from the clock when it is asked for: nothing
--- runs meanwhile, but for those that have a callback_url (callbacks.lua).
+-- The tasks of the sandbox and its charge ledger. A task's status is computed from the clock when somebody reads it; only a task with a
+-- callback_url has a fiber (callbacks.lua).
 
 local json = require "omni.json"
 local payload = require "omni.sandbox.task_payload"
 local random = require "omni.sandbox.random"
 
 local ledger_object = json.shape { "submits", "charged", "tasks", "accounts" }
-local entry_object = json.shape { "task_id", "account", "model", "input", "credits", "status", "create_at", "complete_at" }
+local row_object = json.shape { "task_id", "account", "model", "input", "credits", "status", "create_at", "complete_at" }
 
 ---@class omni.sandbox.Task
 ---@field id string
 ---@field account omni.sandbox.Account
 ---@field model string
----@field input string          JSON text, as it was sent
+---@field input string          JSON text as sent
 ---@field prompt string|nil
 ---@field callback_url string|nil
 ---@field credits number
----@field clip table            what it makes (price.lua), and `prompt`
+---@field clip table            its output (price.lua), and `prompt`
 ---@field fate table            ends ("success" or "failed"), reason, no_media, never
----@field status string         as it was when last asked for
+---@field status string         at the last `settle`
 ---@field created integer       Unix seconds
 ---@field began number          monotonic seconds, as are runs_at and ends_at
----@field files table<string, string>  paths by the ends of their URLs, "mp4": once drawn
----@field endings string[]       of its URLs
+---@field files table<string, string>  paths of the drawn files by the endings of their URLs ("mp4")
+---@field endings string[]      of its URLs
 ---@field drawn_at number|nil
----@field drawn fun()|nil       told when it is drawn, or can't be
----@field over number|nil        monotonic seconds: since when it is final
+---@field drawn fun()|nil       called when its files are drawn, or drawing has failed
+---@field over number|nil       monotonic seconds: when it became final
 ---@field completed integer|nil Unix seconds
 ---@field took integer|nil      seconds
 
@@ -35,7 +35,7 @@ local Tasks_mt = { __name = "omni.sandbox.tasks", __index = Tasks_methods }
 
 local extensions = { png = "png", jpeg = "jpg" }
 
--- What is to be drawn for a task, and how each one's URL ends: one clip, or images.
+-- Returns the specs of a task's files and the endings of their URLs: one clip, or images.
 local function drawings(clip)
   local specs, endings = {}, {}
   for i = 1, clip.count or 1 do
@@ -48,13 +48,13 @@ local function drawings(clip)
   return specs, endings
 end
 
--- Has all of it drawn. The task can end when the last one is there.
+-- Draws a task's files. The task can end once all of them are there.
 local function draw(self, task, specs)
   local left = #specs
   for i, spec in ipairs(specs) do
     self.draw(spec, function(path, message)
       left, task.files[task.endings[i]] = left - 1, path
-      if not path then task.fate.ends, task.fate.reason = "failed", "no clip could be drawn: " .. tostring(message) end
+      if not path then task.fate.ends, task.fate.reason = "failed", "can't draw a clip: " .. tostring(message) end
       if left > 0 then return end
       task.drawn_at = self.now()
       if task.drawn then task.drawn() end
@@ -62,7 +62,7 @@ local function draw(self, task, specs)
   end
 end
 
----Accepts a task: charges it, gives it an id, and has its clip drawn.
+---Accepts a task: charges it, gives it an id, and draws its clip.
 ---@param wanted { account: omni.sandbox.Account, model: string, input: string, prompt: string|nil, callback_url: string|nil,
 ---  credits: number, clip: table, fate: table }
 ---@return omni.sandbox.Task
@@ -91,7 +91,7 @@ function Tasks_methods:find(id)
   return self.by_id[id]
 end
 
----Brings a task's status up to now.
+---Updates a task's status.
 ---@param task omni.sandbox.Task
 ---@return string status
 function Tasks_methods:settle(task)
@@ -111,49 +111,49 @@ function Tasks_methods:settle(task)
   return task.status
 end
 
--- What is said of a task whose status, times and media these are.
-local function said(task, id, status, completed, took, media)
+-- Returns the task object for a status, times and media.
+local function payload_of(task, id, status, completed, took, media)
   return payload.task {
     id = id, model = task.model, input = task.input, callback_url = task.callback_url, status = status, created = task.created,
     completed = completed, took = took, credits = task.credits, clip = task.clip, media = media, reason = task.fate.reason,
   }
 end
 
----The task object of the contract, as a query and a callback tell it.
+---Returns the task object for a query or a callback.
 ---@param task omni.sandbox.Task
----@param media_urls string[]  where what it makes can be had
+---@param media_urls string[]  the URLs of its media
 ---@return table
 function Tasks_methods:describe(task, media_urls)
   local status = self:settle(task)
-  return said(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
+  return payload_of(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
 end
 
----The same, and not true: as if it had, now, another status.
+---Returns a false task object, as if the task had another status now.
 ---@param task omni.sandbox.Task
 ---@param status "running"|"success"
 ---@param media_url? string  of a success
----@param id? string         another id, too
+---@param id? string         a false id
 ---@return table
 function Tasks_methods:pretend(task, status, media_url, id)
   local final = status == "success"
-  return said(task, id or task.id, status, final and self.wall() or nil, final and math.floor(self.now() - task.began + 0.5) or nil,
+  return payload_of(task, id or task.id, status, final and self.wall() or nil, final and math.floor(self.now() - task.began + 0.5) or nil,
     { media_url })
 end
 
----The charge ledger. The inputs are the clients' own texts (`json.raw`), or tables when `decoded`.
----@param decoded? boolean
+---Returns the charge ledger.
+---@param decoded? boolean  the inputs as tables, instead of the clients' own texts (`json.raw`)
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Tasks_methods:ledger(decoded)
-  local entries, charged = {}, 0
+  local rows, charged = {}, 0
   for i, task in ipairs(self.in_order) do
     local input = decoded and json.decode(task.input) or json.raw(task.input)
-    entries[i] = entry_object {
+    rows[i] = row_object {
       task_id = task.id, account = task.account.account, model = task.model, input = input, credits = task.credits,
       status = self:settle(task), create_at = task.created, complete_at = task.completed,
     }
     charged = charged + task.credits
   end
-  return ledger_object { submits = #entries, charged = charged, tasks = entries, accounts = self.accounts:entries(self.in_order) }
+  return ledger_object { submits = #rows, charged = charged, tasks = rows, accounts = self.accounts:rows(self.in_order) }
 end
 
 ---@param settings omni.sandbox.Settings  seconds, seed, now, wall, draw

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What a clip of the sandbox looks like: a slate with the scene's prompt, as a filter graph for ffmpeg and its texts.
+-- The picture of a sandbox's clip: a title card with the scene's prompt. Returns a filter graph for ffmpeg and the texts in it.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -7,11 +7,11 @@ local random = require "omni.sandbox.random"
 local rate = 24 -- frames a second
 local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }
 
--- Advances of DejaVu Sans, space to tilde, rounded up: a letter's place in the alphabet is twentieths of the font size.
+-- Widths of the characters of DejaVu Sans, from space to tilde, rounded up: a = 1/20 of the font size, b = 2/20, ...
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
-local other = 0.72 -- of the font size, for a column of any other script
+local other = 0.72 -- width of a column of any other script, in font sizes
 
--- --- words into lines
+-- --- line breaks
 
 local function width(text)
   local sum = 0
@@ -25,7 +25,7 @@ local function width(text)
   return sum
 end
 
--- The bytes of the longest beginning that is at most `room` wide, but at least one code point.
+-- Returns the length in bytes of the longest prefix at most `room` wide, and at least one code point.
 local function fitting(text, room)
   local sum, bytes = 0, 0
   for at, code in utf8.codes(text) do
@@ -37,13 +37,13 @@ local function fitting(text, room)
   return bytes
 end
 
--- Shortens to the room, with an ellipsis when something had to go.
+-- Shortens a text to the room, with an ellipsis.
 local function shorten(text, room)
   if width(text) <= room then return text end
   return text:sub(1, fitting(text, room - 1)) .. "…"
 end
 
--- Lines at most `room` wide (in font sizes); a word that is longer than a line is broken.
+-- Breaks a text into lines at most `room` wide (in font sizes). Breaks a word that is longer than a line.
 local function wrap(text, room, max_lines)
   local lines, line, length = {}, "", 0
   local function flush()
@@ -65,7 +65,7 @@ local function wrap(text, room, max_lines)
   return lines
 end
 
--- The prompt in the largest of some font sizes at which all of it fits the box (pixels); cut at the smallest.
+-- Returns the prompt's lines and the largest font size at which they fit the box (pixels). Cuts the prompt at the smallest size.
 local function fit(text, box_width, box_height, unit)
   local lines, size
   for _, points in ipairs { 62, 54, 47, 41, 36, 32, 28 } do
@@ -81,7 +81,7 @@ end
 
 -- --- colours and light
 
--- Hue, saturation and lightness (0 to 1) as ffmpeg writes a colour.
+-- Converts hue, saturation and lightness (0 to 1) to ffmpeg's notation.
 local function colour(hue, saturation, lightness)
   local function channel(n)
     local k = (n + hue * 12) % 12
@@ -91,16 +91,16 @@ local function colour(hue, saturation, lightness)
   return ("0x%02x%02x%02x"):format(channel(0), channel(8), channel(4))
 end
 
-local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- near the ground's: what lies opposite mixes to grey
+local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- near the ground's hue; opposite hues mix to grey
 
--- One of ffmpeg's gradients, from colour to colour between two points, slowly turning; small, as light has no edges.
--- A point outside of the picture would be replaced by a random one.
+-- Returns a gradient between two colours and two points that turns slowly. It is small, because light has no edges. ffmpeg replaces a
+-- point outside the picture by a random one.
 local function gradient(name, seconds, small, colours, points, more)
   return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)
 end
 
--- A dark ground over which a light wanders; and the light's colour, for what is to stand out.
+-- Returns a dark ground with a wandering light, and an accent colour like the light's.
 local function background(draw, seconds, w, h)
   local small = w > h and { w = 256, h = 144 } or { w = 144, h = 256 }
   local function between(least, most) return math.floor(least + (most - least) * draw()) end
@@ -117,21 +117,21 @@ end
 
 -- --- the graph
 
--- A value in a filter graph: quoted for the option, then for the graph.
+-- Quotes a value for the option of a filter, then for the graph.
 local function quote(value)
   return (value:gsub("[\\':]", "\\%0"):gsub("[\\'%[%],;]", "\\%0"))
 end
 
-local function said(count, one)
+local function counted(count, one)
   return count == 1 and "1 " .. one or ("%d %ss"):format(count, one)
 end
 
--- As many of the facts, the most telling first, as fit.
+-- Returns the line of facts: as many as fit, the most important first.
 local function facts(spec, seconds, w, h, room)
   local images = type(spec.images) == "table" and #spec.images or spec.images or 0
   local parts = { ("%d × %d"):format(w, h) }
   if not spec.image then table.insert(parts, 1, core.format("%g s", seconds)) end
-  if images > 0 then parts[#parts + 1] = said(images, "image") end
+  if images > 0 then parts[#parts + 1] = counted(images, "image") end
   if spec.video then parts[#parts + 1] = "video" end
   parts[#parts + 1] = ("seed %d"):format(spec.seed or 0)
   local text = parts[1]
@@ -143,7 +143,7 @@ local function facts(spec, seconds, w, h, room)
   return text
 end
 
--- Filters that write on the picture, and the texts that they take from files in `directory`.
+-- Returns the filters that write on the picture, and the texts, which they read from files in `directory`.
 local function writing(spec, directory, font, accent, seconds, w, h)
   local unit = math.min(w, h) / 720
   local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
@@ -171,13 +171,13 @@ local function writing(spec, directory, font, accent, seconds, w, h)
   return table.concat(filters), texts
 end
 
--- A quiet fifth.
+-- Returns a quiet fifth.
 local function tone(pitch, seconds)
   return core.format("aevalsrc=exprs=0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t):s=48000:c=stereo:d=%.6f",
     pitch, pitch * 1.5, seconds) .. core.format(",afade=d=0.2,afade=t=out:d=0.2:st=%.6f", math.max(0, seconds - 0.2))
 end
 
--- Width and height in pixels, both even.
+-- Returns width and height in pixels, both even.
 local function size_of(spec)
   local across, down = (spec.aspect_ratio or "16:9"):match "^(%d+):(%d+)$"
   local ratio, short = across / down, shorter_sides[spec.resolution or "720p"]

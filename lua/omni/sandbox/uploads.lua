@@ -1,21 +1,21 @@
 -- SPDX-License-Identifier: MIT
--- Files that clients bring: a place is named, with a signature that is good for a while; what is PUT there is kept on disk.
+-- Uploads: the sandbox offers a presigned URL that is valid for a while, and keeps the file that a client PUTs there.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
 
 ---@class omni.sandbox.Place
 ---@field name string           a UUID and an ending: "1c9f...-....png"
----@field signature string      who knows it may put a file here
----@field content_type string   what the file must be
----@field ends number           monotonic seconds: until when the signature is good
----@field path string|nil       the file, once it is there
----@field version integer       how often it was put
+---@field signature string      secret part of the presigned URL
+---@field content_type string   the required type of the file
+---@field ends number           monotonic seconds: when the signature expires
+---@field path string|nil       the file, once it is uploaded
+---@field version integer       number of uploads to this place
 
 local Uploads_methods = {}
 local Uploads_mt = { __name = "omni.sandbox.uploads", __index = Uploads_methods }
 
----Names a new place.
+---Offers a new place.
 ---@param content_type string
 ---@param ending string  a dot, letters and digits
 ---@return omni.sandbox.Place
@@ -35,7 +35,7 @@ function Uploads_methods:find(name)
   return self.by_name[name]
 end
 
--- Why a request may not put its body there: a status and a message; or nothing when it may.
+-- Returns a status and a message if a request may not upload its body there.
 local function objection(self, place, request, signature, leaks)
   local headers = request.headers
   for name, value in pairs(headers) do
@@ -47,25 +47,25 @@ local function objection(self, place, request, signature, leaks)
   if self.now() >= place.ends then return 403, "the presigned URL has expired" end
   if not headers["content-length"] then return 411, "the header Content-Length is required" end
   if headers["content-type"] ~= place.content_type then
-    return 422, ("the header Content-Type must be %s, as was asked for"):format(place.content_type)
+    return 422, ("the header Content-Type must be %s, as for the presigned URL"):format(place.content_type)
   end
   if (request.size or #request.body) == 0 then return 422, "the file is empty" end
 end
 
----Takes a PUT: keeps its body as the place's file.
+---Stores the body of a PUT as the place's file.
 ---@param name string            of the place
 ---@param request { headers: table<string, string>, body: string|nil, size: integer|nil, file: string|nil }
----@param signature string|nil   the one that came with it
----@param leaks fun(text: string): boolean  whether a text holds an API key, which must not come with it
+---@param signature string|nil   in the request's URL
+---@param leaks fun(text: string): boolean  returns whether a text contains an API key, which must not come with an upload
 ---@return omni.sandbox.Place|nil
----@return integer|nil status    why not
+---@return integer|nil status    of the refusal
 ---@return string|nil message
 function Uploads_methods:take(name, request, signature, leaks)
   local place = self.by_name[name]
   local status, message = objection(self, place, request, signature, leaks)
   if status then return nil, status, message end
   local path, why = self.keep(place.name, request)
-  if not path then return nil, 500, "the file can't be kept: " .. tostring(why) end
+  if not path then return nil, 500, "can't store the file: " .. tostring(why) end
   place.path, place.version = path, place.version + 1
   return place
 end
@@ -78,7 +78,7 @@ local function open(settings)
   }, Uploads_mt)
 end
 
--- --- on disk: in a folder of their own, made with the first one
+-- --- files on disk, in a folder that the first upload creates
 
 local Store_methods = {}
 local Store_mt = { __name = "omni.sandbox.store", __index = Store_methods }
@@ -92,7 +92,7 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Keeps what a request brought; whoever reads an older file of the name reads that to its end.
+---Stores the body of a request. A reader of an older file of this name keeps reading the older bytes.
 ---@param name string
 ---@param request { body: string|nil, file: string|nil }  the file is moved
 ---@return string|nil path
@@ -112,7 +112,7 @@ function Store_methods:keep(name, request)
   return path
 end
 
----Removes all that was kept, and the folder.
+---Removes all files and the folder.
 function Store_methods:remove()
   for path in pairs(self.paths) do core.remove(path) end
   core.remove(self.directory)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- google/gemini-omni in the sandbox: docs/service.md, "The input of google/gemini-omni", as a schema.
+-- The model google/gemini-omni in the sandbox: docs/service.md, "The input of google/gemini-omni", as a schema.
 
 local a_url = { type = "string", format = "uri" }
 local seconds = { type = "number", minimum = 0 }

@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- kling/v3 in the sandbox: objects within objects, numbers in ranges, fields that go together. A made-up schema of the kind that such
--- services publish.
+-- The model kling/v3 in the sandbox, with a made-up schema: nested objects, ranges of numbers, fields that depend on each other.
 
 local json = require "omni.json"
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- google/nano-banana in the sandbox: images. A made-up schema of the kind that such services publish.
+-- The model google/nano-banana in the sandbox, with a made-up schema. It makes images.
 
 local json = require "omni.json"
 

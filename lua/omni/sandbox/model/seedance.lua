@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- bytedance/seedance in the sandbox: alternatives, as generated schemas write them. A made-up schema, as such services publish them.
+-- The model bytedance/seedance in the sandbox, with a made-up schema: alternatives, as schema generators write them.
 
 local function a_url_or_null(title)
   return { title = title, anyOf = { { type = "string", format = "uri" }, { type = "null" } } }

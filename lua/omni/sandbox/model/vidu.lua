@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- vidu/q2 in the sandbox: lists, switches, one name out of many. A made-up schema of the kind that such services publish.
+-- The model vidu/q2 in the sandbox, with a made-up schema: lists, switches, long enumerations.
 
 local json = require "omni.json"
 

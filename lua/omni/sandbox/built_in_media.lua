@@ -1,11 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- A small MP4 for machines without ffmpeg, in base64: 160 x 90, a second long, H.264 with silent AAC. It was made by
+-- A small clip and two small images for machines without ffmpeg, in base64.
+--
+-- The clip: 160 x 90, one second, H.264 with silent AAC, made by
 --   ffmpeg -f lavfi -i "gradients=s=160x90:r=12:d=1:n=2:c0=0x101a33:c1=0x3a6fa0:x0=0:y0=0:x1=160:y1=90:speed=0.05,\
 --     format=yuv420p" -f lavfi -i anullsrc=r=24000:cl=stereo:d=1 -c:v libx264 -preset veryslow -crf 34 -bf 0 \
 --     -bsf:v filter_units=remove_types=6 -c:a aac -b:a 32k -map_metadata -1 -fflags +bitexact -flags +bitexact \
 --     -movflags +faststart clip.mp4
+-- The images: 64 x 64, a square within a square, made by
+--   ffmpeg -f lavfi -i "color=c=0x1d3557:s=64x64:d=1,drawbox=x=16:y=16:w=32:h=32:color=0xf4a261:t=fill" -frames:v 1 -bitexact \
+--     -c:v png -pix_fmt rgb24 -f image2 a.png       and      -c:v mjpeg -q:v 8 -f image2 a.jpg
 
-return [[
+local media = {}
+
+media.mp4 = [[
 AAAAIGZ0eXBpc29tAAACAGlzb21pc28yYXZjMW1wNDEAAAXZbW9vdgAAAGxtdmhkAAAAAAAAAAAAAAAAAAAD6AAAA+gAAQAAAQAAAAAAAAAAAAAAAAEA
 AAAAAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAwAAArN0cmFrAAAAXHRraGQAAAADAAAAAAAA
 AAAAAAABAAAAAAAAA+gAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAABAAAAAAAAAAAAAAAAAABAAAAAAKAAAABaAAAAAAAkZWR0cwAAABxl
@@ -34,3 +41,46 @@ AAAAKkGamK8EH//kymAABL9MMsnKRe387bEkMF1TW7n4mcUowxuAZqVLDNcoaiEQBGCMHCEQBGCMHAAA
 qYtpqlWUix8qtuo4Qu2kjQyz/CyxPg88GEv8nvB7ThmoURpexnZ/6J0+uaU6UGySXILig6ebvfq2KUDvXABAHJPyVC3+RN8auogowcKkchpwLyb5YVMl
 IRAEYIwcIRAEYIwcAAAAI0GauM8EH//+TKYAAAX/MZSktux4Cz7qMEE7rRi4VDnf0YaAIRAEYIwcIRAEYIwc
 ]]
+
+media.png = [[
+iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAMAAACdt4HsAAAACXBIWXMAAAABAAAAAQBPJcTWAAADAFBMVEUAAAAkAABIAABsAACQAAC0AADYAAD8AAAAJAAk
+JABIJABsJACQJAC0JADYJAD8JAAASAAkSABISABsSACQSAC0SADYSAD8SAAAbAAkbABIbABsbACQbAC0bADYbAD8bAAAkAAkkABIkABskACQkAC0kADYkAD8
+kAAAtAAktABItABstACQtAC0tADYtAD8tAAA2AAk2ABI2ABs2ACQ2AC02ADY2AD82AAA/AAk/ABI/ABs/ACQ/AC0/ADY/AD8/AAAAFUkAFVIAFVsAFWQAFW0
+AFXYAFX8AFUAJFUkJFVIJFVsJFWQJFW0JFXYJFX8JFUASFUkSFVISFVsSFWQSFW0SFXYSFX8SFUAbFUkbFVIbFVsbFWQbFW0bFXYbFX8bFUAkFUkkFVIkFVs
+kFWQkFW0kFXYkFX8kFUAtFUktFVItFVstFWQtFW0tFXYtFX8tFUA2FUk2FVI2FVs2FWQ2FW02FXY2FX82FUA/FUk/FVI/FVs/FWQ/FW0/FXY/FX8/FUAAKok
+AKpIAKpsAKqQAKq0AKrYAKr8AKoAJKokJKpIJKpsJKqQJKq0JKrYJKr8JKoASKokSKpISKpsSKqQSKq0SKrYSKr8SKoAbKokbKpIbKpsbKqQbKq0bKrYbKr8
+bKoAkKokkKpIkKpskKqQkKq0kKrYkKr8kKoAtKoktKpItKpstKqQtKq0tKrYtKr8tKoA2Kok2KpI2Kps2KqQ2Kq02KrY2Kr82KoA/Kok/KpI/Kps/KqQ/Kq0
+/KrY/Kr8/KoAAP8kAP9IAP9sAP+QAP+0AP/YAP/8AP8AJP8kJP9IJP9sJP+QJP+0JP/YJP/8JP8ASP8kSP9ISP9sSP+QSP+0SP/YSP/8SP8AbP8kbP9IbP9s
+bP+QbP+0bP/YbP/8bP8AkP8kkP9IkP9skP+QkP+0kP/YkP/8kP8AtP8ktP9ItP9stP+QtP+0tP/YtP/8tP8A2P8k2P9I2P9s2P+Q2P+02P/Y2P/82P8A/P8k
+/P9I/P9s/P+Q/P+0/P/Y/P/8/P+BTFLuAAAAfElEQVR4nO2WMQ6AMAhFWb2ZjFyijByLa1pNJ9OWWJz0h/z8Efi8AdpYmKtWnXbJFQnnKj8Bt11W9YUMwAE4
+6HFgaq7FfOQhB8XmFWZQO+nVb+BhBo8nuN91tv/pIQf5DLztPND7GYADcAAOwAE4AAczDvAn4k8EB7/l4ACMeE0sYp05nwAAAABJRU5ErkJggg==
+]]
+
+media.jpeg = [[
+/9j/4AAQSkZJRgABAgAAAQABAAD/2wBDAAgQEBMQExYWFhYWFhoYGhsbGxoaGhobGxsdHR0iIiIdHR0bGx0dICAiIiUmJSMjIiMmJigoKDAwLi44ODpFRVP/
+xAGiAAABBQEBAQEBAQAAAAAAAAAAAQIDBAUGBwgJCgsBAAMBAQEBAQEBAQEAAAAAAAABAgMEBQYHCAkKCxAAAgEDAwIEAwUFBAQAAAF9AQIDAAQRBRIhMUEG
+E1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqDhIWGh4iJipKTlJWW
+l5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP09fb3+Pn6EQACAQIEBAMEBwUEBAABAncAAQIDEQQFITEGEkFR
+B2FxEyIygQgUQpGhscEJIzNS8BVictEKFiQ04SXxFxgZGiYnKCkqNTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqCg4SFhoeIiYqSk5SV
+lpeYmZqio6Slpqeoqaqys7S1tre4ubrCw8TFxsfIycrS09TV1tfY2dri4+Tl5ufo6ery8/T19vf4+fr/wAARCABAAEADASIAAhEAAxEA/9oADAMBAAIRAxEA
+PwDzGiiivUOAKKKKACiiigAooooAKKKKAPoGiiivzw++CiiigD5+ooor9DPgQooooA+gaKKK/PD74KKKKAPn6iiiv0M+BCiiigAooooAKKKKACiiigD/2Q==
+]]
+
+local alphabet <const> = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+local function value(character) return alphabet:find(character, 1, true) - 1 end
+
+local function base64_decode(text)
+  text = text:gsub("[^%w+/=]", "")
+  return (text:gsub("(.)(.)(.)(.)", function(a, b, c, d)
+    local word = value(a) << 18 | value(b) << 12 | (c == "=" and 0 or value(c)) << 6 | (d == "=" and 0 or value(d))
+    return string.char(word >> 16, word >> 8 & 255, word & 255):sub(1, c == "=" and 1 or d == "=" and 2 or 3)
+  end))
+end
+
+---Returns the bytes of the built-in file of a format.
+---@param format "mp4"|"png"|"jpeg"
+---@return string
+local function bytes(format) return base64_decode(media[format]) end
+
+return { bytes = bytes }
