@@ -1,22 +1,24 @@
 -- SPDX-License-Identifier: MIT
--- The public face: everything that a user may call, and nothing else. Each function is described where it is written.
+-- The public face: everything that a user may call, and nothing else. Each function is documented where it is defined.
+--
+-- Loading this module loads the binding only. The first call of another function loads its module: a program that only submits and
+-- queries needs neither the storyboard language nor libmicrohttpd.
 
-local asset = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
 local loop = require "omni.loop"
-local words = require "omni.storyboard.language"
+local placeholder = require "omni.client.placeholder"
 
--- Loaded when it is first called: the server side needs libmicrohttpd, which a client doesn't.
+-- Returns a function that loads its module when it is first called.
 local function later(module, name)
   return function(...) return require(module)[name](...) end
 end
 
----What the service POSTs to a callback URL, bare or in its envelope. A hint and no more, as anybody can send it: confirm it with
+---Parses what the service sends to a callback URL, with or without its envelope. Anybody can send such a body, so confirm it with
 ---client:query(task.id).
 ---@param body string
----@return omni.Task|nil task  a table with a task's fields, `raw` among them, and no methods
+---@return omni.Task|nil task  a table with the fields of a task, `raw` among them, and no methods
 ---@return omni.Error|nil      code "bad_answer"
 local function parse_callback(body)
   local task, failure = core.parse_callback(body)
@@ -41,9 +43,11 @@ return {
   parse_callback = parse_callback,
   null = core.json.null, array = json.array, object = json.object,
 
-  storyboard = words.storyboard, scene = words.scene, windows = words.windows,
-  file = asset.file, url = asset.url, last_frame = asset.last_frame, clip = asset.clip,
-  load_storyboard = require("omni.storyboard.language.load").load,
+  file = placeholder.file, url = placeholder.url, last_frame = placeholder.last_frame, clip = placeholder.clip,
+  storyboard = later("omni.storyboard.language", "storyboard"),
+  scene = later("omni.storyboard.language", "scene"),
+  windows = later("omni.storyboard.language", "windows"),
+  load_storyboard = later("omni.storyboard.language.load", "load"),
   plan_storyboard = later("omni.storyboard.plan", "make"),
   run_storyboard = later("omni.storyboard.run", "run"),
   adopt_task = later("omni.storyboard.run.adopt", "adopt"),

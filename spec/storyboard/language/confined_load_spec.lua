@@ -167,7 +167,7 @@ describe("a board that isn't trusted", function()
       "file: the path must be a string, not a table",
     },
     ["hide a zero byte in a path"] = {
-      'return storyboard { scene "a" { prompt = "x", first_frame = file "a.png\\0.txt" } }', "zero byte",
+      'return storyboard { scene "a" { prompt = "x", first_frame = file "a.png\\0.txt" } }', "a string with a NUL",
     },
     ["pass bad windows"] = { "return storyboard { windows(5, 8) }", "a file is due" },
     ["replace what omni might call"] = {
