@@ -1,4 +1,4 @@
--- Callbacks that come to a web server of the program's own, here on cqueues' sockets.
+-- Receives callbacks in the program's own web server, here on the sockets of cqueues.
 --   lua5.4 examples/callbacks_cqueues.lua      (needs lua-cqueues)
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
@@ -8,7 +8,8 @@ local socket = require "cqueues.socket"
 local queue, started = cqueues.new(), condition.new()
 local receiver
 
--- All of omni, as one coroutine of cqueues. What is started from outside of omni's loop runs at its next step, which `started` asks for.
+-- One coroutine of cqueues drives all of omni. A fiber that is spawned outside of omni's loop runs at the loop's next step, so
+-- `started` asks for a step.
 queue:wrap(function()
   while not omni.loop:empty() do
     cqueues.poll(omni.loop, started)
@@ -16,7 +17,7 @@ queue:wrap(function()
   end
 end)
 
--- What the receiver answers; it may wait for the ledger, which is a fiber's business.
+-- Returns the receiver's response. The receiver may wait for the ledger, so it runs in a fiber.
 local function answer(method, path, headers, body)
   local done, status, said = condition.new(), nil, nil
   omni.spawn(function()
@@ -29,7 +30,7 @@ local function answer(method, path, headers, body)
   return status, said
 end
 
--- The web server: one request a connection, /hook/... is omni's.
+-- The web server: one request for each connection; /hook/... belongs to omni.
 local function serve(connection)
   connection:settimeout(15)
   connection:setmode("b", "bf")

@@ -1,4 +1,4 @@
--- Callbacks that come to a web server of the program's own, here on libuv's.
+-- Receives callbacks in the program's own web server, here on the sockets of libuv.
 --   lua5.4 examples/callbacks_luv.lua      (needs lua-luv)
 local omni = require "omni"
 local uv = require "luv"
@@ -8,7 +8,7 @@ local timer = assert(uv.new_timer())
 local server = assert(uv.new_tcp())
 local receiver
 
--- One step of omni's loop, whenever its descriptor is readable or its time is over.
+-- Runs one step of omni's loop when its descriptor is readable or its timeout has passed.
 local function turn()
   omni.loop:step()
   if omni.loop:empty() then
@@ -20,14 +20,14 @@ local function turn()
   if seconds then timer:start(math.ceil(seconds * 1000), 0, turn) end
 end
 
--- What the receiver answers; it may wait for the ledger, which is a fiber's business. What is started from outside of omni's loop runs
--- at its next step, and this is called in between two of libuv's.
+-- Returns the receiver's response. The receiver may wait for the ledger, so it runs in a fiber. The fiber is spawned outside of omni's
+-- loop and runs at the loop's next step.
 local function answer(done, ...)
   omni.spawn(function(...) done(receiver:handle(...)) end, ...)
   timer:start(0, 0, turn)
 end
 
--- The method, path, headers and body of a request that is complete; nothing when more has to come; false when it can't be read.
+-- Returns method, path, headers and body of a complete request; nothing if more data must arrive; false if it is malformed.
 local function parse(text)
   local head_end = select(2, text:find("\r\n\r\n", 1, true))
   if not head_end then return #text > 16384 and false or nil end
@@ -40,7 +40,7 @@ local function parse(text)
   return method, path, headers, text:sub(head_end + 1, head_end + length)
 end
 
--- The web server: one request a connection, /hook/... is omni's.
+-- The web server: one request for each connection; /hook/... belongs to omni.
 local function serve()
   local connection, text = uv.new_tcp(), ""
   assert(server:accept(connection))

@@ -1,4 +1,4 @@
--- omni inside of a program that lives in cqueues: the loop is one pollable among others.
+-- Runs omni inside the event loop of cqueues: omni's loop is one pollable among others.
 --   lua5.4 examples/cqueues.lua      (needs lua-cqueues)
 local cqueues = require "cqueues"
 local omni = require "omni"
@@ -6,15 +6,15 @@ local omni = require "omni"
 local queue = cqueues.new()
 local ticks = 0
 
--- All of omni, as one coroutine of cqueues.
+-- One coroutine of cqueues drives all of omni.
 queue:wrap(function()
   while not omni.loop:empty() do
-    cqueues.poll(omni.loop) -- its pollfd, events and timeout
+    cqueues.poll(omni.loop) -- calls pollfd, events and timeout
     omni.loop:step()
   end
 end)
 
--- The rest of the program goes on meanwhile.
+-- The rest of the program runs meanwhile.
 queue:wrap(function()
   while not omni.loop:empty() do
     cqueues.sleep(0.05)

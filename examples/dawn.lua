@@ -1,4 +1,4 @@
--- One clip, in the sandbox: no key, no network, no cost. The ten lines of the README.
+-- Makes one clip in the sandbox: no key, no network, no cost. The README shows this program.
 --   lua5.4 examples/dawn.lua      (with LUA_PATH and LUA_CPATH set, see the README)   or   build/omni lua examples/dawn.lua
 local omni = require "omni"
 

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- One night of a lighthouse keeper, in six scenes.
 --
---   omni run examples/lighthouse.lua --sandbox        a rehearsal: no key, no network, no cost
---   omni run examples/lighthouse.lua --budget 500     the real thing, for 500 credits at most
+--   omni run examples/lighthouse.lua --sandbox        in the sandbox: no key, no network, no cost
+--   omni run examples/lighthouse.lua --budget 500     with the real service, for at most 500 credits
 --
--- The films go to examples/lighthouse.omni, those of a rehearsal to its folder sandbox.
+-- The film is written to examples/lighthouse.omni, that of a sandbox run to its folder sandbox.
 
 return storyboard {
   title = "The Keeper's Night",

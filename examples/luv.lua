@@ -1,4 +1,4 @@
--- omni inside of a program that lives in libuv: one poll handle and one timer drive the loop.
+-- Runs omni inside the event loop of libuv: one poll handle and one timer drive omni's loop.
 --   lua5.4 examples/luv.lua      (needs lua-luv)
 local omni = require "omni"
 local uv = require "luv"
@@ -28,7 +28,7 @@ omni.spawn(function()
 end)
 
 poll:start("r", turn)
-ticker:start(50, 50, function() ticks = ticks + 1 end) -- the rest of the program goes on meanwhile
+ticker:start(50, 50, function() ticks = ticks + 1 end) -- the rest of the program runs meanwhile
 turn()
 uv.run()
 print("ticks of the program meanwhile:", ticks)

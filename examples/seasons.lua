@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One tree through a year: a board is a Lua program, so its scenes can come out of a loop.
+-- One tree through a year. A board is a Lua program, so a loop can make its scenes.
 --
 --   omni run examples/seasons.lua --sandbox
 

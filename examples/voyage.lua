@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- A small ship's voyage, in scenes that build on one another. Change one, and only it and those that build on it are shot again.
+-- A small ship's voyage, in scenes that build on one another. If you change one, a run makes only that scene and the scenes that build on it.
 --
---   omni plan examples/voyage.lua --sandbox     what would be done, and what it would cost
---   omni run examples/voyage.lua --sandbox      a rehearsal: no key, no network, no cost
+--   omni plan examples/voyage.lua --sandbox     shows what a run would do and cost
+--   omni run examples/voyage.lua --sandbox      runs in the sandbox: no key, no network, no cost
 
 return storyboard {
   title = "The Voyage of the Wren",
   style = "Stop-motion with hand-carved wooden figures, paper waves, warm lantern light, natural sound, no text.",
   budget = 400,
 
-  -- The captain looks in every scene like she does at the end of the first one.
+  -- In every scene the captain looks as at the end of the first one.
   references = { captain = last_frame "captain" },
   defaults = { duration = 6, references = "captain" },
 
@@ -23,13 +23,13 @@ return storyboard {
     prompt = "Before dawn the captain unties a little ship called Wren from a pier of matchsticks. The paper water begins to move.",
   },
 
-  -- Goes on where the scene before stops.
+  -- Starts with the last picture of the scene before.
   scene "open sea" {
     first_frame = last_frame "harbour",
     prompt = "The pier drops behind. The Wren climbs her first long wave, and the captain takes the wheel with both hands.",
   },
 
-  -- The same movement of the ship, in other weather: its reference is a window of that clip.
+  -- The same movement of the ship in other weather: four seconds of that clip are the reference.
   scene "storm" {
     continues = { "open sea", from = 2, to = 6 },
     prompt = "The waves are black now, torn from tarred paper, twice as tall as the mast. Lightning is a crack in the set behind them.",
