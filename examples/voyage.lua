@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A small ship's voyage, in scenes that build on one another. If you change one, a run makes only that scene and the scenes that build on it.
+-- A small ship's voyage, in scenes that build on one another. If you change one, a run makes only that scene and those that
+-- build on it.
 --
 --   omni plan examples/voyage.lua --sandbox     shows what a run would do and cost
 --   omni run examples/voyage.lua --sandbox      runs in the sandbox: no key, no network, no cost
