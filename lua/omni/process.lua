@@ -27,19 +27,19 @@ end
 
 ---@class omni.process.Result
 ---@field exit? integer    the program's exit code
----@field signal? integer  the signal that ended it; neither is there when this program ignores SIGCHLD or reaped the child elsewhere
+---@field signal? integer  the signal that ended it; both are nil if this program ignores SIGCHLD or reaps children elsewhere
 ---@field stdout string    "" unless stdout is "pipe"
 ---@field stderr string
 
 ---@class omni.process.RunOptions: omni.process.Options
----@field on_output? fun(text: string)  given what came on stdout since the last call; stdout is "pipe" then
+---@field on_output? fun(text: string)  called with new output of stdout, which is "pipe" then
 
----Runs a program and waits until it has ended. An exit code other than 0 is a result, too. When the fiber is cancelled
----or `on_output` raises, the program is killed.
----@param argv string[]  the program, looked up in PATH, and its arguments; no shell sees them
+---Runs a program and waits until it has ended. An exit code other than 0 is a result, not an error. If the fiber is cancelled or
+---`on_output` raises, the program is killed.
+---@param argv string[]  the program, which is searched in PATH, and its arguments; no shell is involved
 ---@param given? omni.process.RunOptions
 ---@return omni.process.Result|nil
----@return omni.Error|nil  code "process_failed" when the program can't be started
+---@return omni.Error|nil  code "process_failed": the program can't be started
 local function run(argv, given)
   given = options.check(given, known, "omni.process")
   loop.in_fiber "omni.process"

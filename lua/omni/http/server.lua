@@ -19,10 +19,10 @@ local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
 local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
 
 ---@class omni.ServerOptions: omni.ListenerOptions
----@field on_error? fun(failure: omni.Error, request: omni.Request)  told of each error in the handler
+---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error in the handler
 
----Answers a request: by `request:answer`, now or later, or by what it returns, which are that method's arguments.
----Runs in a fiber: it may wait. A request that nobody answers is dropped when nobody holds it any more.
+---Answers a request, in a fiber of its own, so it may wait. It returns the arguments of `request:answer`, or calls that method, now or
+---later. A request that is collected unanswered is dropped.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
@@ -73,9 +73,9 @@ local function url_of(scheme, host, port)
   return ("%s://%s:%d"):format(scheme, host:find(":", 1, true) and "[" .. host .. "]" or host, port)
 end
 
----Reads the files of certificate and key anew, for the connections that begin from now on. Raises without a certificate.
+---Reads the certificate and key files again, for new connections. Raises if the server has no certificate.
 ---@return true|nil
----@return omni.Error|nil  code `listen_failed`: they can't be used, and it goes on with what it has
+---@return omni.Error|nil  code `listen_failed`: they can't be used; the server keeps the old ones
 function Server_methods:reload()
   if not self.tls or self.closed then error("server:reload: this server " .. (self.tls and "is closed" or "has no certificate"), 2) end
   local fine, message = self.listener:reload()
@@ -83,7 +83,7 @@ function Server_methods:reload()
   return true
 end
 
----Stops listening: handlers that still run are cancelled, unanswered requests dropped. May be called again.
+---Stops listening, cancels running handlers and drops unanswered requests. Can be called again.
 function Server_methods:close()
   if self.closed then return end
   self.closed = true
@@ -98,8 +98,8 @@ end
 
 Server_mt.__close = Server_methods.close
 
----Opens an HTTP server; on the loopback address and any free port by default. It alone keeps no `omni.run` going.
----An error in the handler is answered 500 without its text; the owner finds it in `on_error` and `server.failure`.
+---Opens an HTTP server, by default on the loopback address and any free port. An open server doesn't keep `omni.run` from returning. If
+---the handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler
 ---@return omni.Server|nil

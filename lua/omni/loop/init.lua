@@ -220,7 +220,7 @@ local function start(background, fn, ...)
   return fiber
 end
 
----Starts `fn(...)` in a coroutine of its own, at the loop's next turn.
+---Starts `fn(...)` in a new fiber, at the loop's next step.
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)
@@ -339,8 +339,8 @@ local function take_unheard()
   return first and first.failure
 end
 
----Runs `fn(...)` in a fiber and turns the loop until it, and every fiber that was spawned, has ended.
----Raises its error, or that of a fiber that nobody joined; an error of `fn` cancels the others.
+---Runs `fn(...)` in a fiber, and the loop until that fiber and all spawned fibers have ended. If `fn` raises, the others are cancelled
+---and the error is raised here. So is an error of a fiber that nobody joined.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -357,8 +357,8 @@ local function run(fn, ...)
   return results_of(fiber)
 end
 
----Waits. Other fibers go on meanwhile.
----@param seconds number
+---Waits while other fibers run.
+---@param seconds number  0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("omni.sleep: a number of seconds is due, 0 or more", 2)
@@ -380,15 +380,15 @@ local function wait_for(fiber, name)
   repeat park() until fiber.ended
 end
 
----Waits until the fiber has ended. Raises its error, with its traceback, when it failed.
+---Waits until the fiber has ended. If it failed, raises its error, with its traceback.
 ---@return any ...  what its function returned
 function Fiber_methods:join()
   wait_for(self, "fiber:join")
   return results_of(self)
 end
 
----Ends the fiber where it waits: its to-be-closed variables are closed, which takes back its requests. Who joins it gets an
----error with the code "cancelled". Nothing happens when it has ended.
+---Ends the fiber where it waits. Its to-be-closed variables are closed, which cancels its requests. Joining it raises an error with the
+---code "cancelled". Does nothing if the fiber has ended.
 function Fiber_methods:cancel()
   if self.ended then return end
   if self == current or coroutine.status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
@@ -400,14 +400,14 @@ end
 
 Fiber_mt.__close = Fiber_methods.cancel
 
----Whether the fiber has ended.
+---Returns whether the fiber has ended.
 ---@return boolean
 function Fiber_methods:done()
   return self.ended == true
 end
 
----Waits until all of the fibers have ended, then returns the first result of each, in order.
----Raises the error of the first of them (in the order given) that failed.
+---Waits until all fibers have ended, then returns the first result of each, in order. If fibers failed, raises the error of the first of
+---them, in the order given.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join(...)
