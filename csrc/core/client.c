@@ -265,7 +265,7 @@ static int exchange_close(lua_State *L) {
 }
 
 
-static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"events", class_events_read},     {"timeout", client_timeout},
+static const luaL_Reg client_methods[] = {{"pollfd", client_pollfd},   {"timeout", client_timeout},
                                           {"step", client_step},       {"finished", client_finished}, {"busy", client_busy},
                                           {"running", client_running}, {"owners", client_owners},     {"close", client_close},
                                           {"trust", client_trust},     {"network", client_network},   {"__gc", client_close},

@@ -207,7 +207,7 @@ static int close_it(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"events", class_events_read},  {"timeout", timeout},  {"step", step},  {"result", result},
+static const luaL_Reg methods[] = {{"pollfd", pollfd}, {"timeout", timeout},  {"step", step},  {"result", result},
                                    {"close", close_it}, {"__close", close_it}, {"__gc", close_it}, {NULL, NULL}};
 
 // token(bytes) → random bytes from the system, as hexadecimal digits

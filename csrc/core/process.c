@@ -386,7 +386,7 @@ static int close_it(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"pollfd", pollfd},     {"events", class_events_read},    {"timeout", timeout},
+static const luaL_Reg methods[] = {{"pollfd", pollfd},     {"timeout", timeout},
                                    {"step", step},         {"result", result},    {"read", read_output},
                                    {"kill", kill_it},      {"close", close_it},   {"__close", close_it},
                                    {"__gc", close_it},     {NULL, NULL}};

@@ -274,8 +274,7 @@ static void push_verbs(lua_State *L) {
 LUAMOD_API int luaopen_omni_ledger_sqlite(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_omni_ledger_sqlite(lua_State *L) {
-  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"events", class_events_read},
-                                     {"timeout", timeout},   {"step", step}, {"close", close_it},
+  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"timeout", timeout},   {"step", step}, {"close", close_it},
                                      {"__gc", release},      {"__close", close_it}, {NULL, NULL}};
   static const luaL_Reg box_methods[] = {{"__gc", free_box}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", ledger_open}, {NULL, NULL}};

@@ -6,7 +6,7 @@
 #define NOW "((julianday('now') - 2440587.5) * 86400.0)"
 
 // The row of a task, by its id, or else by the service and the task id. The account doesn't matter, since keys are replaced.
-#define THIS "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
+#define ROW_OF_TASK "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
 
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
@@ -23,146 +23,146 @@
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT alive(session))"
 #define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
 
-#define NOT_LIVE_TWICE                                                                                                                     \
+#define NOT_LIVE \
   "(:identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE " SAME(":service") " AND " LIVE " AND NOT (" REPLACED ")))"
 #define COST_OF_BOARD(board) "(SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit WHERE board = " board " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
 // The known tasks and submits in flight with a key: a task counts for one hour, a submit without an answer for half an hour. And whether
 // the key has a free slot.
-#define FLYING                                                                                                                             \
-  "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600"                                                            \
+#define IN_FLIGHT \
+  "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
-#define IN_ROOM "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " FLYING "))"
+#define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
 // A row as others see it: when the process died between the intent and the answer, the outcome is unknown.
-#define SUBMIT                                                                                                                             \
-  "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input,"                                                      \
-  " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state,"                                           \
-  " task_id, status, estimate, credits, balance_before, balance_after, error, message,"                                                    \
-  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, heard, service FROM submit"
+#define SUBMIT \
+  "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
+  " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state," \
+  " task_id, status, estimate, credits, balance_before, balance_after, error, message," \
+  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, callback_task_id, service FROM submit"
 
-#define LEDGER_VERBS(X)                                                                                                                    \
-  /* Gives no row when an equal submit is live, the board's budget doesn't allow it, or the key has no free slot. `instead_of`: the row    \
-     of unknown outcome that a person said to submit once more. */                                                                         \
-  X(intend, 1,                                                                                                                             \
-    "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
-    " balance_before, token, intended_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form,"  \
-    " :model, :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE_TWICE " AND " IN_BUDGET          \
-    " AND " IN_ROOM " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id")                                \
-  /* A further try of what was refused for the moment, or certainly not sent. It checks what `intend` checks. */                           \
-  X(again, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL,"       \
-    " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'"                                      \
-    " AND " NOT_LIVE_TWICE " AND " IN_BUDGET " AND " IN_ROOM " RETURNING id")                                                              \
-  /* Those that move a submit give its id; no row when it isn't in a state that allows it. */                                              \
-  X(accept, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id"                                       \
-    " AND state IN ('intended', 'unknown') RETURNING id")                                                                                  \
-  X(refuse, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'refused', error = :error, message = :message, answered_at = " NOW " WHERE id = :id"                        \
-    " AND state = 'intended' RETURNING id")                                                                                                \
-  X(doubt, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW          \
-    " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id")                                                                   \
-  /* How a task ended. The first final state stays; known credits are never lowered, and what is known is never lost, whatever a later     \
-     query says. The account becomes that of the key that the service answered. */                                                         \
-  X(finish, 1,                                                                                                                             \
-    "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(max(credits, :credits), credits, :credits),"              \
-    " created_at = coalesce(created_at, :created_at), completed_at = coalesce(completed_at, :completed_at),"                               \
-    " seconds = coalesce(seconds, :seconds), media = max(coalesce(media, 0), coalesce(:media, 0)),"                                        \
+#define LEDGER_VERBS(X) \
+  /* Writes the intent of a submit. Returns no row when an equal submit is live, the board's budget is too small, or the key has no free \
+     slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
+  X(intend, 1, \
+    "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
+    " balance_before, token, intended_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form," \
+    " :model, :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE " AND " IN_BUDGET \
+    " AND " HAS_FREE_SLOT " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
+  /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks what `intend` checks. */ \
+  X(retry, 1, \
+    "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL," \
+    " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'" \
+    " AND " NOT_LIVE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " RETURNING id") \
+  /* The verbs that change a submit's state return its id, or no row when its state doesn't allow the change. */ \
+  X(accept, 1, \
+    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id" \
+    " AND state IN ('intended', 'unknown') RETURNING id") \
+  X(refuse, 1, \
+    "UPDATE submit SET state = 'refused', error = :error, message = :message, answered_at = " NOW " WHERE id = :id" \
+    " AND state = 'intended' RETURNING id") \
+  X(mark_unknown, 1, \
+    "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW \
+    " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id") \
+  /* Records the end of a task. Whatever a later query says, the first final state stays, the credits never decrease, and no known value \
+     is lost. The account becomes the one whose key the service answered. */ \
+  X(finish, 1, \
+    "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(max(credits, :credits), credits, :credits)," \
+    " created_at = coalesce(created_at, :created_at), completed_at = coalesce(completed_at, :completed_at)," \
+    " seconds = coalesce(seconds, :seconds), media = max(coalesce(media, 0), coalesce(:media, 0))," \
     " error = CASE state WHEN 'accepted' THEN :error ELSE error END, message = CASE state WHEN 'accepted' THEN :message ELSE message END," \
-    " status = CASE state WHEN 'accepted' THEN :status ELSE status END, ended_at = coalesce(ended_at, " NOW "),"                           \
-    " state = CASE state WHEN 'accepted' THEN :state ELSE state END"                                                                       \
-    " WHERE id = " THIS " AND state IN ('accepted', 'success', 'failed', 'gone', 'forgotten') AND :state IN ('success', 'failed')"         \
-    " RETURNING id")                                                                                                                       \
-  X(status, 0,                                                                                                                             \
-    "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " THIS " AND state = 'accepted' RETURNING id")   \
-  X(row, 0, SUBMIT " WHERE id = :id")                                                                                                      \
-  X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC")                                                                 \
-  X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id")                                                     \
-  /* What a person decides. */                                                                                                             \
-  X(forget, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id"                                                             \
-    " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id")                                                         \
-  /* The submit that was made in their place has left. */                                                                                  \
-  X(replace, 1,                                                                                                                            \
-    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id")                  \
-  X(adopt, 1,                                                                                                                              \
-    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN                          \
-    " AND NOT EXISTS (SELECT 1 FROM submit AS other WHERE other.service IS submit.service AND other.task_id = :task_id"                    \
-    " AND other.state NOT IN " GIVEN_UP_OR_REFUSED ") RETURNING id")                                                                       \
-  /* A task whose row was lost. Gives no row when an equal submit is live, or the task has a row. */                                       \
-  X(adopt_lost, 1,                                                                                                                         \
-    "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate,"        \
-    " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form,"   \
-    " :model, :input, 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE_TWICE                                  \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE service IS :service AND task_id = :task_id AND state <> 'refused')"                       \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id")                                                \
-  /* A success whose media has expired at the service; and what a sandbox took with it when it ended. */                                   \
-  X(retire, 1,                                                                                                                             \
-    "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id")                                                  \
-  X(abandon, 0,                                                                                                                            \
-    "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:base)) <> :base AND (state IN ('unknown', 'accepted')" \
-    " OR state = 'intended' AND NOT alive(session))")                                                                                      \
-  /* What was there before. */                                                                                                             \
-  X(mixed, 0,                                                                                                                              \
-    "SELECT id FROM submit WHERE sandbox <> :sandbox LIMIT 1")                                                                                   \
-  X(by_token, 0, SUBMIT " WHERE token = :token")                                                                                           \
-  X(heard, 1, "UPDATE submit SET heard = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id")                 \
-  X(all_heard, 0, SUBMIT " WHERE heard IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id")                                      \
-  X(latest_take, 0,                                                                                                                        \
+    " status = CASE state WHEN 'accepted' THEN :status ELSE status END, ended_at = coalesce(ended_at, " NOW ")," \
+    " state = CASE state WHEN 'accepted' THEN :state ELSE state END" \
+    " WHERE id = " ROW_OF_TASK " AND state IN ('accepted', 'success', 'failed', 'gone', 'forgotten') AND :state IN ('success', 'failed')" \
+    " RETURNING id") \
+  X(status, 0, \
+    "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " ROW_OF_TASK " AND state = 'accepted' RETURNING id") \
+  X(row, 0, SUBMIT " WHERE id = :id") \
+  X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC") \
+  X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
+  /* Gives a submit up: a person decides that. */ \
+  X(forget, 1, \
+    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id" \
+    " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id") \
+  /* Gives up the submits that a new submit, which was sent, replaces. */ \
+  X(replace, 1, \
+    "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id") \
+  X(adopt, 1, \
+    "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN \
+    " AND NOT EXISTS (SELECT 1 FROM submit AS other WHERE other.service IS submit.service AND other.task_id = :task_id" \
+    " AND other.state NOT IN " GIVEN_UP_OR_REFUSED ") RETURNING id") \
+  /* Adds a task whose row was lost. Returns no row when an equal submit is live, or the task has a row. */ \
+  X(adopt_lost, 1, \
+    "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
+    " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form," \
+    " :model, :input, 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE service IS :service AND task_id = :task_id AND state <> 'refused')" \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
+  /* Marks a success whose media has expired at the service, and a task that ended with its sandbox. */ \
+  X(expire, 1, \
+    "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id") \
+  X(expire_other_sandboxes, 0, \
+    "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:account_prefix)) <> :account_prefix AND (state IN ('unknown', 'accepted')" \
+    " OR state = 'intended' AND NOT alive(session))") \
+  /* Returns a row if the ledger has submits of the other kind: sandbox or real. */ \
+  X(other_kind, 0, \
+    "SELECT id FROM submit WHERE sandbox <> :sandbox LIMIT 1") \
+  X(by_token, 0, SUBMIT " WHERE token = :token") \
+  X(record_callback, 1, "UPDATE submit SET callback_task_id = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id") \
+  X(unconfirmed_callbacks, 0, SUBMIT " WHERE callback_task_id IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id") \
+  X(latest_take, 0, \
     "SELECT max(take) AS take FROM submit WHERE base = :base AND (sandbox = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED) \
-  X(begin_redo, 1,                                                                                                                         \
+  X(begin_redo, 1, \
     "INSERT INTO redo (board, base, last_submit) SELECT :board, :base, coalesce(max(id), 0) FROM submit WHERE true ON CONFLICT DO NOTHING") \
-  X(end_redo, 1, "DELETE FROM redo WHERE board = :board")                                                                                  \
-  X(redone, 0,                                                                                                                             \
-    "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base"     \
-    " AND submit.id > redo.last_submit AND (sandbox = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED)                \
-  X(last_of_scene, 0,                                                                                                                      \
+  X(end_redo, 1, "DELETE FROM redo WHERE board = :board") \
+  X(take_since_redo, 0, \
+    "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base" \
+    " AND submit.id > redo.last_submit AND (sandbox = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED) \
+  X(last_of_scene, 0, \
     SUBMIT " WHERE board = :board AND scene = :scene AND (sandbox = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
-  X(by_task, 0,                                                                                                                            \
-    SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC")                                                           \
-  /* What a person names: by the row's number, or by the task's id. */                                                                     \
-  X(named, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC")                                                             \
-  /* A board's successes whose files were not all fetched. */                                                                              \
-  X(to_fetch, 0,                                                                                                                           \
-    SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)"                                         \
-    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id")                             \
-  X(flying, 0, "SELECT id, task_id FROM submit WHERE " FLYING)                                                                             \
-  /* Reported credits and the estimates of what isn't reported; `given_up`: the part of both that a person has given up. */                \
-  X(spent, 0,                                                                                                                              \
-    "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits,"                                                         \
-    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised,"                                                        \
-    " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST      \
-    " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account")             \
-  /* How long the last such tasks took, in seconds from their making to their end, the quickest first. */                                  \
-  X(typical, 0,                                                                                                                            \
-    "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model"               \
-    " AND state = 'success' AND json_extract(input, '$.duration') IS :duration AND json_extract(input, '$.resolution') IS :resolution"     \
-    " ORDER BY id DESC LIMIT 100) WHERE took BETWEEN 0 AND 86400 ORDER BY took, id")                                                       \
-  X(remember_file, 1,                                                                                                                      \
-    "INSERT INTO file (submit, number, path, sha256, size, at) SELECT id, :number, :path, :sha256, :size, " NOW " FROM submit"             \
-    " WHERE id = " THIS " ON CONFLICT DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size,"                 \
-    " at = excluded.at")                                                                                                                   \
-  X(move_file, 0,                                                                                                                          \
-    "UPDATE file SET path = :path WHERE submit = :id AND number = :number")                                                                \
-  /* The bytes that were recorded are none of the result; so no file has them. */                                                          \
-  X(void_file, 1,                                                                                                                          \
-    "UPDATE file SET sha256 = 'void:' || sha256 WHERE submit = :id AND number = :number AND sha256 NOT LIKE 'void:%'")                     \
-  X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number")                                    \
-  X(digest, 0, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path")                                                            \
-  X(remember_digest, 0,                                                                                                                    \
-    "INSERT INTO digest (path, stamp, sha256, size, at) VALUES (:path, :stamp, :sha256, :size, " NOW ")"                                   \
-    " ON CONFLICT DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256, size = excluded.size, at = excluded.at")                 \
-  X(upload, 0, "SELECT url, at FROM upload WHERE account = :account AND sha256 = :sha256")                                                 \
-  X(remember_upload, 0,                                                                                                                    \
-    "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, " NOW ")"                                              \
-    " ON CONFLICT DO UPDATE SET url = excluded.url, at = excluded.at")                                                                     \
-  X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path")                                                                   \
-  /* Whether a run has made a file with these bytes: a film, a poster, a report. */                                                        \
-  X(made, 0, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1")                                                                       \
-  X(remember_film, 0,                                                                                                                      \
-    "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")"                                            \
-    " ON CONFLICT DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at")                                 \
+  X(by_task, 0, \
+    SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC") \
+  /* Finds what a person names: a row's number or a task's id. */ \
+  X(find, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC") \
+  /* Returns a board's successes with missing files. */ \
+  X(to_fetch, 0, \
+    SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)" \
+    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id") \
+  X(in_flight, 0, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
+  /* Returns the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has given up. */ \
+  X(spent, 0, \
+    "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
+    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised," \
+    " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
+    " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account") \
+  /* Returns how many seconds the last such tasks took from their creation to their end, the shortest first. */ \
+  X(durations, 0, \
+    "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model" \
+    " AND state = 'success' AND json_extract(input, '$.duration') IS :duration AND json_extract(input, '$.resolution') IS :resolution" \
+    " ORDER BY id DESC LIMIT 100) WHERE took BETWEEN 0 AND 86400 ORDER BY took, id") \
+  X(remember_file, 1, \
+    "INSERT INTO file (submit, number, path, sha256, size, at) SELECT id, :number, :path, :sha256, :size, " NOW " FROM submit" \
+    " WHERE id = " ROW_OF_TASK " ON CONFLICT DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size," \
+    " at = excluded.at") \
+  X(move_file, 0, \
+    "UPDATE file SET path = :path WHERE submit = :id AND number = :number") \
+  /* Records that the bytes with this digest aren't the task's result. */ \
+  X(invalidate_file, 1, \
+    "UPDATE file SET sha256 = 'void:' || sha256 WHERE submit = :id AND number = :number AND sha256 NOT LIKE 'void:%'") \
+  X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number") \
+  X(digest, 0, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path") \
+  X(remember_digest, 0, \
+    "INSERT INTO digest (path, stamp, sha256, size, at) VALUES (:path, :stamp, :sha256, :size, " NOW ")" \
+    " ON CONFLICT DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256, size = excluded.size, at = excluded.at") \
+  X(upload, 0, "SELECT url, at FROM upload WHERE account = :account AND sha256 = :sha256") \
+  X(remember_upload, 0, \
+    "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, " NOW ")" \
+    " ON CONFLICT DO UPDATE SET url = excluded.url, at = excluded.at") \
+  X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path") \
+  /* Returns a row if a run has written a file with these bytes: a film, a poster or a report. */ \
+  X(made_file, 0, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1") \
+  X(remember_film, 0, \
+    "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")" \
+    " ON CONFLICT DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at") \
   X(version, 0, "SELECT user_version AS version FROM pragma_user_version")

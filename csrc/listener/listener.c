@@ -264,7 +264,7 @@ LUAMOD_API int luaopen_omni_listener(lua_State *L);
 __attribute__((visibility("default"))) int luaopen_omni_listener(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"step", step},     {"next", next}, {"timeout", timeout}, {"pollfd", pollfd},
-      {"events", class_events_read}, {"port", port}, {"host", host},       {"reload", reload},
+      {"port", port}, {"host", host},       {"reload", reload},
       {"close", listener_close}, {"__gc", listener_close}, {"__close", listener_close}, {NULL, NULL},
   };
   static const luaL_Reg functions[] = {{"open", listener_open}, {NULL, NULL}};

@@ -12,8 +12,3 @@ void class_add(lua_State *L, const char *name, const luaL_Reg *functions) {
   }
   lua_pop(L, 2);
 }
-
-int class_events_read(lua_State *L) {
-  lua_pushliteral(L, "r");
-  return 1;
-}

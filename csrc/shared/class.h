@@ -10,7 +10,4 @@
 // metamethod, any other a method. Raises only for lack of memory.
 void class_add(lua_State *L, const char *name, const luaL_Reg *functions);
 
-// The method `events` of a pollable whose descriptor becomes readable. Returns "r".
-int class_events_read(lua_State *L);
-
 #endif

@@ -179,7 +179,7 @@ describe("a receiver", function()
       local records, held, kept = assert(s.client:ledger()), nil, nil
       local ask = records.ask
       function records.ask(self, verb, ...)
-        if verb == "heard" then
+        if verb == "record_callback" then
           held = true
           repeat omni.sleep(0.005) until kept
         elseif verb == "accept" then
@@ -208,7 +208,7 @@ describe("a receiver", function()
       local known, records = s.sandbox.service.tasks.in_order[1], s.client:ledger()
       local ask = records.ask
       function records.ask(self, verb, ...)
-        if verb == "heard" then return nil, { code = "ledger_failed", message = "the disk is full" } end
+        if verb == "record_callback" then return nil, { code = "ledger_failed", message = "the disk is full" } end
         return ask(self, verb, ...)
       end
       local path = path_of(known.callback_url)

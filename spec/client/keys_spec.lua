@@ -209,7 +209,7 @@ describe("several keys", function()
           assert.equal("unauthorized", scene.error.code)
           assert.is_string(scene.task_id)
           assert.equal(scene.task_id, scene.error.task_id)
-          local row = s:rows("named", { task_id = scene.task_id })[1]
+          local row = s:rows("find", { task_id = scene.task_id })[1]
           assert.same({ "accepted", s.sandbox.url .. " " .. fingerprint(s, 3) }, { row.state, row.account })
         end
       end
@@ -265,7 +265,7 @@ describe("several keys", function()
     open({ keys = { { in_flight = 1, credits = 7 }, { in_flight = 1, credits = 90 } } }, function(s)
       local shooting, directory <close> = begin(s, 1) -- luacheck: ignore 211
       shooting:join()
-      local row = s:rows("named", { task_id = s.sandbox:ledger().tasks[1].task_id })[1]
+      local row = s:rows("find", { task_id = s.sandbox:ledger().tasks[1].task_id })[1]
       assert.same({ 90, s.sandbox.url .. " " .. fingerprint(s, 2) }, { row.balance_before, row.account })
     end)
   end)

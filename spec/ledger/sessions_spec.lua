@@ -182,24 +182,6 @@ describe("a ledger of an earlier version", function()
 
   teardown(function() directory:close() end)
 
-  it("is brought to ours from version 1, too, the first that there was", function()
-    local path = directory:file "first.db"
-    do
-      local handle <close> = ledger.open(path)
-      intend(handle, "scene 1")
-    end
-    sqlite3(path, "DROP TABLE redo; DROP INDEX submit_token; "
-      .. "ALTER TABLE submit DROP COLUMN service; ALTER TABLE submit DROP COLUMN heard; "
-      .. "ALTER TABLE submit DROP COLUMN token; PRAGMA user_version = 1")
-    assert.equal("1", sqlite3(path, "PRAGMA user_version"))
-    local handle <close> = ledger.open(path)
-    local rows = ask(handle, "open")
-    assert.same({ "scene 1", "unknown" }, { rows[1].identity, rows[1].state })
-    assert.equal(known, ask(handle, "version")[1].version)
-    assert.is_truthy(intend(handle, "scene 2", { token = "t" }))
-    assert.equal("scene 2", ask(handle, "by_token", { token = "t" })[1].identity)
-  end)
-
   it("is brought to ours with all that it holds, once, by whichever program comes first", function()
     local path = directory:file "old.db"
     do

@@ -20,7 +20,7 @@ describe("a submit that the ledger refused for a reason that is gone a moment la
       assert(assert(client:submit { prompt = "a boat", duration = 4 }):await())
       assert.is_true(refused)
       assert.equal(1, s:submits())
-      assert.equal("success", ask(records, "named", { id = 1 })[1].state)
+      assert.equal("success", ask(records, "find", { id = 1 })[1].state)
     end)
   end)
 end)

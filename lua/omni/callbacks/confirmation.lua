@@ -171,7 +171,7 @@ local function await_settled(self, ledger, row)
   local entry = self.tokens:find(row.token)
   if not entry then return nil end
   if entry.task_id then return self.tokens.tasks[entry.hash] or self.client:task(entry.task_id) end
-  entry.own, entry.ledger, entry.row, entry.unknown, entry.kept = nil, ledger, entry.row or row, true, entry.kept or row.heard
+  entry.own, entry.ledger, entry.row, entry.unknown, entry.kept = nil, ledger, entry.row or row, true, entry.kept or row.callback_task_id
   if entry.kept then confirm(self, entry) end
   local deadline = core.now() + math.max(0, row.intended_at + SETTLES_FOR - os.time())
   local waiter <close> = setmetatable({ entry = entry, fiber = loop.current() }, Waiter_mt)
@@ -190,8 +190,8 @@ end
 ---@return integer count
 local function settle_heard(client, ledger)
   local count = 0
-  for _, row in ipairs(ledger:ask("all_heard") or {}) do
-    if row.state == "unknown" and client:serves(row) and matching.match(client, ledger, row, row.heard) then count = count + 1 end
+  for _, row in ipairs(ledger:ask("unconfirmed_callbacks") or {}) do
+    if row.state == "unknown" and client:serves(row) and matching.match(client, ledger, row, row.callback_task_id) then count = count + 1 end
   end
   return count
 end

@@ -39,7 +39,7 @@ local function record_named_task(self, entry, task)
   if entry.heard then return true end
   local ledgers, problem = self.client:ledgers()
   for _, ledger in ipairs(ledgers) do -- one of them has the submit's row
-    local _, failure = ledger:ask("heard", { token = entry.hash, task_id = task.id })
+    local _, failure = ledger:ask("record_callback", { token = entry.hash, task_id = task.id })
     problem = problem or failure
   end
   if not problem then

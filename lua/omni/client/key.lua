@@ -42,7 +42,7 @@ end
 
 -- Returns whether the ledger counts a task as in flight.
 local function is_counted(self, task)
-  for _, row in ipairs(task.ledger and task.ledger:ask("flying", { account = self.account }) or {}) do
+  for _, row in ipairs(task.ledger and task.ledger:ask("in_flight", { account = self.account }) or {}) do
     if row.task_id == task.id then return true end
   end
   return false
@@ -157,7 +157,7 @@ end
 ---Counts what the ledger knows to be in flight: tasks of an earlier run, or of another program.
 ---@param ledger omni.Ledger|nil
 function Key_methods:count_rows(ledger)
-  for _, row in ipairs(ledger and ledger:ask("flying", { account = self.account }) or {}) do
+  for _, row in ipairs(ledger and ledger:ask("in_flight", { account = self.account }) or {}) do
     if row.task_id and not self.tasks[row.task_id] then
       self.tasks[row.task_id], self.used = true, self.used + 1
       poll_until_over(self, self.client.all_keys.new_task(self, row.task_id, ledger, row.id))

@@ -146,7 +146,7 @@ function Selection_methods:owner(task)
   if #self == 1 then return self[1] end
   local other
   for _, ledger in ipairs(task.ledger and { task.ledger } or (self.client:ledgers())) do
-    for _, row in ipairs(ledger:ask("named", { task_id = task.id }) or {}) do
+    for _, row in ipairs(ledger:ask("find", { task_id = task.id }) or {}) do
       local key = self.by_account[row.account]
       if key then return key end
       other = other or row.account

@@ -160,7 +160,7 @@ local CHECKED <const> = {
 function Submit_methods:record_intent()
   local verb, params = "intend", self.params
   if self.row then
-    verb, params = "again", { id = self.row }
+    verb, params = "retry", { id = self.row }
     for _, name in ipairs(CHECKED) do params[name] = self.params[name] end
   end
   local rows, problem = self.ledger:ask(verb, params, function(late) -- the fiber was cancelled before it received the row
@@ -178,14 +178,14 @@ end
 ---@return table failure
 function Submit_methods:why_forbidden()
   local ledger, params = self.ledger, self.params
-  local mixed, problem = ledger:row("mixed", { sandbox = params.sandbox })
+  local mixed, problem = ledger:row("other_kind", { sandbox = params.sandbox })
   if problem then return problem end
   if mixed then
     return { code = "ledger_failed", hint = "choose another ledger",
       message = ("the ledger %s holds %s submits, and this is a %s one; the two are never mixed"):format(
         ledger.path, params.sandbox and "real" or "sandbox", params.sandbox and "sandbox" or "real") }
   end
-  if params.in_flight and #(ledger:ask("flying", { account = params.account }) or {}) >= params.in_flight then
+  if params.in_flight and #(ledger:ask("in_flight", { account = params.account }) or {}) >= params.in_flight then
     return { code = "rate_limited", no_slot = true, message = "another program has used the key's slots" }
   end
   local row = params.identity and ledger:row("by_identity", { identity = params.identity, service = params.service })
@@ -226,7 +226,7 @@ function Submit_methods:record_outcome(id, failure)
       hint = "keep the task id, it is nowhere else; give it to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
   end
   local _, problem = ledger:ask(verb, params)
-  if verb == "doubt" and not problem then
+  if verb == "mark_unknown" and not problem then
     params.balance_after = self.key:balance(BALANCE_TIMEOUT)
     ledger:note(verb, params)
   end
@@ -252,7 +252,7 @@ abandoned = { code = "submit_unknown", message = "the submit was given up on its
 -- Returns the ledger's verb for an outcome, and its parameters.
 function verb_for(self, id, failure)
   if id then return "accept", { id = self.row, task_id = id } end
-  local verb = failure.code == "submit_unknown" and "doubt" or "refuse"
+  local verb = failure.code == "submit_unknown" and "mark_unknown" or "refuse"
   return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
 end
 

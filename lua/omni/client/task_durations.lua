@@ -36,7 +36,7 @@ end
 
 -- Runs in a fiber of its own, since nobody needs to wait for it.
 local function read_ledger(kind, ledger)
-  local rows = ledger:ask("typical", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
+  local rows = ledger:ask("durations", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
   if not rows then return end -- the submit itself reports a ledger that can't be read
   table.sort(rows, function(a, b) return a.id < b.id end)
   for _, row in ipairs(rows) do remember(kind, row.took) end

@@ -4,8 +4,8 @@
 local loop = require "omni.loop"
 
 ---@class omni.Driver: omni.Pollable
----@field private source omni.Pollable
----@field private work fun(source: omni.Pollable): boolean|nil
+---@field private source omni.Source
+---@field private work fun(source: omni.Source): boolean|nil
 local Driver_methods = {}
 local Driver_mt = { __name = "omni.driver", __index = Driver_methods }
 
@@ -36,15 +36,15 @@ Driver_mt.__close = Driver_methods.stop
 
 ---Returns a driver, which steps the object when that is due. The loop, and so the driver, holds the object only from `start` to `stop`: an
 ---unused object can be collected.
----@param source omni.Pollable
----@param work fun(source: omni.Pollable): boolean|nil  steps the object; true: the driver stops until its next `start`
+---@param source omni.Source
+---@param work fun(source: omni.Source): boolean|nil  steps the object; true: the driver stops until its next `start`
 ---@return omni.Driver
 local function driver(source, work)
   return setmetatable({ source = source, work = work, started = false }, Driver_mt)
 end
 
 ---Drives a job until it has ended, in a fiber. The caller closes the job.
----@param job omni.Pollable|table  its `step` returns whether it has ended
+---@param job omni.Source|table  its `step` returns whether it has ended
 ---@param on_step? fun()  called each time the loop has stepped the job
 local function finish(job, on_step)
   local fiber <const> = loop.current()

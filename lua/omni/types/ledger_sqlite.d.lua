@@ -1,62 +1,48 @@
 ---@meta omni.ledger_sqlite
 -- SPDX-License-Identifier: MIT
 
----The durable record of what was submitted: an SQLite file. A handle has a thread of its own, which opens the file at the first verb,
----carries the verbs out one after the other, each as a transaction of its own, and waits for the disk and for other programs. Lua never
----does. A pollable: whoever drives it calls `step` when the descriptor is readable or the time-out is due, and then takes what is done
----by `finished` until there is nothing. lua/omni/ledger/init.lua does so.
+---Stores what was submitted, in an SQLite file. A handle has a thread of its own. The thread opens the file at the first verb and executes
+---the verbs in order, each as one transaction. It waits for the disk and for other programs, so Lua never does. Call `step` when the
+---descriptor is readable or the timeout has passed, then `finished` until it returns nothing. lua/omni/ledger/init.lua does so.
 ---
----Beside the file lies FILE-alive, in which each handle that is open keeps one byte locked: so others know that it lives, until it
----is closed or its process ended, however that came about.
----@class omni.Ledger: omni.Pollable
-local Ledger = {}
+---Each open handle locks one byte of the file FILE-alive. So other programs know that it is open until it is closed or its process ends.
+---@class omni.LedgerHandle: omni.Source
+local LedgerHandle = {}
 
----What went wrong with a verb. The file is whole all the same, and a later verb may work: a full disk has room again.
+---The failure of a verb. It leaves the file intact, and a later verb may succeed, for example when a full disk has space again.
 ---@class omni.LedgerFailure
 ---@field code "ledger_failed"
----@field message string  which file, and what is wrong with it
+---@field message string  names the file and the problem
 
----Queues a verb, one of csrc/ledger/verbs.h. Raises for an unknown verb or parameter, and for a value that can't be stored: a
----string with a NUL, NaN, a table.
----@param owner any  what `finished` returns for it; not nil. It is held until then
+---Starts a verb of csrc/ledger/verbs.h. Raises for an unknown verb or parameter, and for a value that can't be stored: a string with a
+---NUL, NaN, a table.
+---@param owner any  `finished` returns it; not nil. The handle keeps it until then
 ---@param verb string
----@param parameters? table<string, string|integer|number|boolean>  by name; what is missing is NULL, a boolean 0 or 1
-function Ledger:start(owner, verb, parameters) end
+---@param parameters? table<string, string|integer|number|boolean>  by name; a missing one is NULL, a boolean is 0 or 1
+function LedgerHandle:start(owner, verb, parameters) end
 
----What was done first of what wasn't taken yet, each once. Nothing when there is none. Also after `close`.
+---Returns the oldest result that wasn't returned yet, each one once; nothing when there is none. Also works after `close`.
 ---@return any owner
----@return table<string, string|integer|number>[]|nil rows  by the columns' names, NULL being absent; empty for a verb that gives none
+---@return table<string, string|integer|number>[]|nil rows  by column; NULL values are missing; empty for a verb that returns no rows
 ---@return omni.LedgerFailure|nil
-function Ledger:finished() end
+function LedgerHandle:finished() end
 
----How many were started and not taken yet.
+---Returns how many verbs were started whose result `finished` hasn't returned.
 ---@return integer
-function Ledger:busy() end
+function LedgerHandle:busy() end
 
----A descriptor that is readable when something is done.
----@return integer
-function Ledger:pollfd() end
+---@return boolean  whether `finished` has a result
+function LedgerHandle:step() end
 
----@return "r"
-function Ledger:events() end
-
----Seconds until `step` is due anyway: 0 while something can be taken, else nil.
----@return number|nil
-function Ledger:timeout() end
-
----@return boolean  whether something can be taken
-function Ledger:step() end
-
----Finishes what is queued, which can take as long as the disk does, and closes the file. May be called again; also `<close>` and
----collection.
-function Ledger:close() end
+---Finishes the started verbs, which waits for the disk, and closes the file. Idempotent; also `<close>` and collection.
+function LedgerHandle:close() end
 
 local ledger = {}
 
----A handle for a ledger's file, which is made with mode 0600 at the first verb when it isn't there; its folder must be. What is wrong
----with the file every verb tells: others can read it, it is another program's database or a newer omni's, it is damaged.
+---Returns a handle for a ledger's file. The first verb creates a missing file with mode 0600; its folder must exist. Every verb reports
+---errors of the file: other users can read it, it is another program's database or a newer omni's, it is damaged.
 ---@param path string
----@return omni.Ledger
+---@return omni.LedgerHandle
 function ledger.open(path) end
 
 return ledger

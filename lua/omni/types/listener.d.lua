@@ -2,29 +2,28 @@
 -- SPDX-License-Identifier: MIT
 
 ---@class omni.ListenerOptions
----@field host? string        a numeric IPv4 or IPv6 address, or "localhost"; "0.0.0.0" and "::" are all of them (default "127.0.0.1")
----@field port? integer       0: any free one (default 0)
----@field tls_certificate? string  path of a certificate in PEM, its chain behind it: TLS, 1.2 and newer (default: none)
----@field tls_key? string     path of its key in PEM, without a password; refused when the group's or other users may read it (mode 600)
----@field max_body? integer   bytes of a request's body; more is answered 413, and a body in chunks 411 (default 1048576)
----@field max_bodies? integer bytes of the bodies of all requests that aren't answered yet. For more, those that are unfinished and
----  began first are given up and answered 503, else the one that wants more (default 64 times max_body)
----@field body_directory? string  a folder for bodies of more than 65536 bytes, each in a file of its own (`body_file`); it may be on
----  the disk of one's choice, but must be there, else such a body is answered 507 (default: all bodies are kept in memory)
----@field max_header? integer bytes of a request's first line and headers; more is answered 431 (default 16384)
----@field max_connections? integer              more wait until one ends (default 1000; never more than half of the descriptors that
----  the process may have)
----@field max_connections_per_address? integer  more are closed at once; a /64 network of IPv6 is one address (default 64)
----@field idle_timeout? number    seconds, rounded up, without a byte in or out after which a connection is closed; none while it waits
----  for its answer (default 15)
----@field header_timeout? number  seconds for a request's first line and headers, all of them, from the connection's beginning; on a
----  connection that was answered already `idle_timeout` comes on top (default 15)
----@field body_timeout? number    seconds for the whole of a body, from the end of its headers (default 60)
----@field answer_timeout? number  seconds in which the other side has to take the whole of an answer (default 600)
+---@field host? string        a numeric IPv4 or IPv6 address, or "localhost"; "0.0.0.0" and "::" mean all addresses (default "127.0.0.1")
+---@field port? integer       0: any free port (default 0)
+---@field tls_certificate? string  path of a PEM certificate, followed by its chain; enables TLS 1.2 and newer (default: no TLS)
+---@field tls_key? string     path of its PEM key, without a password; refused when other users may read it (use mode 600)
+---@field max_body? integer   bytes of a request's body; the listener answers 413 to a larger one, and 411 to a body in chunks (default
+---  1048576)
+---@field max_bodies? integer bytes of the bodies of all unanswered requests together. When they exceed it, the listener answers 503 to the
+---  oldest unfinished ones, or else to the new one (default 64 times max_body)
+---@field body_directory? string  an existing folder for bodies of more than 65536 bytes, each in its own file (`body_file`); the listener
+---  answers 507 when it can't write there (default: all bodies stay in memory)
+---@field max_header? integer bytes of a request's first line and headers; the listener answers 431 to more (default 16384)
+---@field max_connections? integer              further ones wait (default 1000; at most half of the process's descriptors)
+---@field max_connections_per_address? integer  further ones are closed; a /64 network of IPv6 counts as one address (default 64)
+---@field idle_timeout? number    seconds without a byte in either direction, rounded up, before a connection is closed; doesn't apply while
+---  a request waits for its answer (default 15)
+---@field header_timeout? number  seconds for a request's first line and headers, from the start of the connection; for a later request,
+---  `idle_timeout` is added (default 15)
+---@field body_timeout? number    seconds for the whole body, from the end of the headers (default 60)
+---@field answer_timeout? number  seconds in which the client must receive the whole answer (default 600)
 
----A small HTTP server. Pollable: whoever drives it calls `step` when the descriptor is readable or the time-out is due, and
----then takes requests by `next` until there is none.
----@class omni.Listener
+---A small HTTP server. Call `step` when the descriptor is readable or the timeout has passed, then `next` until it returns nil.
+---@class omni.Listener: omni.Source
 local Listener = {}
 
 ---@return integer port
@@ -33,92 +32,76 @@ function Listener:port() end
 ---@return string address  as the system writes it
 function Listener:host() end
 
----@return integer descriptor
-function Listener:pollfd() end
-
----@return "r"
-function Listener:events() end
-
----@return number|nil seconds  until `step` is due anyway: 0 at once, nil never
-function Listener:timeout() end
-
----Takes in and sends what is possible without waiting.
----@return boolean waiting  whether requests wait for `next`
+---Receives and sends what is possible without waiting.
+---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 
----The oldest complete request that was not taken yet; nil when there is none, and after `close`.
+---Returns the oldest complete request, each one once; nil when there is none, and after `close`.
 ---@return omni.Request|nil
 function Listener:next() end
 
----Reads the files of certificate and key anew, for the connections that begin from now on. Raises without a certificate.
+---Reads the certificate and the key again, for new connections. Raises without a certificate.
 ---@return true|nil
----@return string|nil message  why they can't be used; it goes on with what it has
+---@return string|nil message  why they can't be used; the listener keeps the old ones
 function Listener:reload() end
 
----Stops listening. Requests that are unanswered are dropped; answers that were given are sent as far as that doesn't block.
----May be called again. Also at the end of a `<close>` variable, and at collection.
+---Stops listening. Drops unanswered requests, and sends known answers as far as that doesn't block. Idempotent; also `<close>` and
+---collection.
 function Listener:close() end
 
----The body of an answer: a string, or a part of a file (by default the rest of it).
+---The body of an answer: a string, or a part of a file (by default the rest of the file).
 ---@alias omni.RequestBody string|{ file: string, offset?: integer, length?: integer }
 
----Things that can be made to go wrong.
+---Faults to inject.
 ---@class omni.RequestFault
----@field cut? integer    bytes of the body after which the connection is closed, although its whole length was declared
----@field reset? boolean  the connection ends by RST, after the answer or where it is cut; a peer may then miss the last bytes
+---@field cut? integer    close the connection after so many bytes of the body, although its whole length was declared
+---@field reset? boolean  end the connection by RST, after the answer or at `cut`; the client may then miss the last bytes
 
----A complete request. It stays readable after its answer, and after its connection and its listener are gone.
----Collected or closed unanswered, it is dropped.
+---A complete request. Its methods also work after its answer, and after its connection and its listener are closed. A request that is
+---closed or collected without an answer is dropped.
 ---@class omni.Request
 local Request = {}
 
----Returns the request's method, as sent.
----@return string
+---@return string method  as sent
 function Request:method() end
 
----Returns the path, as sent (percent-encoded), without the query.
----@return string
+---@return string path  as sent (percent-encoded), without the query
 function Request:path() end
 
----Returns the query, as sent: everything after the first "?".
----@return string|nil
+---@return string|nil query  as sent: the text after the first "?"
 function Request:query() end
 
----Returns the headers by name, in lower case; repeated ones are joined by ", ".
----@return table<string, string>
+---@return table<string, string> headers  by name in lower case; the values of repeated headers are joined by ", "
 function Request:headers() end
 
----Returns the body, "" without one. Raises if the body is in a file that can't be read.
----@return string
+---Returns the body. Reads a body in a file from the file, and raises when that fails.
+---@return string body  any bytes; "" without a body
 function Request:body() end
 
----Returns the size of the body, in bytes.
----@return integer
+---@return integer size  of the body, in bytes
 function Request:size() end
 
----Returns the path of the file that holds a large body, if the server has a `body_directory`. You may move the file away; otherwise
----it is removed with the request.
----@return string|nil
+---Returns the file of a large body, with the option body_directory. You may move the file; otherwise it is removed with the request.
+---@return string|nil path
 function Request:body_file() end
 
----Returns the client's address, without the port.
----@return string
+---@return string address  the client's, without the port
 function Request:address() end
 
----Answers the request. Content-Length is set by the listener; a HEAD request gets no body.
----Misuse raises: a status outside of 200 to 999, a malformed header, a header with a control character, more than 8192 bytes of headers.
+---Answers the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises for a status outside of 200 to 999,
+---a malformed header, a header with a control character, and more than 8192 bytes of headers.
 ---@param status integer
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody
 ---@param fault? omni.RequestFault
----@return boolean|nil accepted  false when it was answered or dropped already or its peer is known to be gone; nil when the file can't
----  be sent: it is unanswered still
+---@return boolean|nil accepted  false: the request was already answered or dropped, or its client is gone; nil: the file can't be sent, and
+---  the request is still unanswered
 ---@return string|nil message    why the file can't be sent
 function Request:answer(status, headers, body, fault) end
 
 ---Closes the connection without an answer.
 ---@param fault? { reset?: boolean }
----@return boolean dropped  false when it was answered or dropped already
+---@return boolean dropped  false: the request was already answered or dropped
 function Request:drop(fault) end
 
 local listener = {}

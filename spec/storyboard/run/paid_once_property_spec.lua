@@ -32,7 +32,7 @@ end
 function History_methods:rows()
   local rows = {}
   while true do
-    local found = assert(self.inspected:ask("named", { id = #rows + 1 }))
+    local found = assert(self.inspected:ask("find", { id = #rows + 1 }))
     if not found[1] then return rows end
     rows[#rows + 1] = found[#found] -- others have a task of that name
   end
@@ -57,7 +57,7 @@ function History_methods:set_weather(fair)
   service.on_submit = math.type(accept) and function() return accept end or nil
   service.on_query = function(data, task)
     if math.type(say) then return nil, say end
-    local row = self.inspected:ask("named", { task_id = task.id })[1]
+    local row = self.inspected:ask("find", { task_id = task.id })[1]
     local known = row ~= nil and row.state == "success" -- only then is what it says now a lie
     if known and say == "failed" then data.status, data.result = "failed", nil end
     if known and say == "running" then data.status, data.result, data.credits = "running", nil, nil end

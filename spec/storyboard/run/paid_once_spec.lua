@@ -283,7 +283,7 @@ describe("a row of the ledger", function()
           in_flight = 1, model = "m", input = "{}",
         }
         for name, value in pairs(more or {}) do params[name] = value end
-        local verb_ = params.id and "again" or "intend"
+        local verb_ = params.id and "retry" or "intend"
         if params.id then params.scene, params.model, params.input = nil, nil, nil end
         return assert(ledger:ask(verb_, params))[1]
       end
@@ -328,9 +328,9 @@ describe("a client without a ledger of its own", function()
       client:close()
       for name, scene in pairs { a = "one", b = "two" } do
         local ledger <close> = assert(records.open(folder:file(name) .. "/ledger.db"))
-        local rows = ledger:ask("named", { id = 1 })
+        local rows = ledger:ask("find", { id = 1 })
         assert.same({ scene, "success" }, { rows[1].scene, rows[1].state })
-        assert.same({}, ledger:ask("named", { id = 2 }))
+        assert.same({}, ledger:ask("find", { id = 2 }))
       end
       assert.equal(2, sandbox:ledger().submits)
     end)
@@ -345,7 +345,7 @@ describe("a task that two scenes claim at once", function()
       for n = 1, 2 do
         local params = { account = "https://x 1", service = "https://x", identity = "i" .. n, model = "m", input = "{}" }
         ids[n] = assert(ledger:row("intend", params)).id
-        assert(ledger:row("doubt", { id = ids[n] }))
+        assert(ledger:row("mark_unknown", { id = ids[n] }))
       end
       assert.is_truthy(ledger:row("adopt", { id = ids[1], task_id = "t" }))
       assert.is_nil(ledger:row("adopt", { id = ids[2], task_id = "t" }))

@@ -19,7 +19,7 @@ local over <const> = {
 
 -- The submit that a name stands for; nil and why there is none to give up. A number is a row's number first.
 local function find(records, name)
-  local rows, problem = records:ask("named", { id = name:find "^%d+$" and math.tointeger(tonumber(name)) or nil, task_id = name })
+  local rows, problem = records:ask("find", { id = name:find "^%d+$" and math.tointeger(tonumber(name)) or nil, task_id = name })
   if problem then error(problem, 0) end
   local found = rows[1]
   for _, row in ipairs(rows) do

@@ -84,7 +84,7 @@ local function typical_times(plan)
     if entry.selected and entry.action ~= "reuse" and type(duration) ~= "table" and type(resolution) ~= "table" then
       local kind = ("%s %s %s"):format(entry.model, duration, resolution)
       if kinds[kind] == nil then
-        local rows = plan.ledger:ask("typical", { model = entry.model, duration = duration, resolution = resolution }) or {}
+        local rows = plan.ledger:ask("durations", { model = entry.model, duration = duration, resolution = resolution }) or {}
         kinds[kind] = #rows >= 3 and rows[(#rows + 1) // 2].took
       end
       times[entry.scene] = kinds[kind] or nil

@@ -24,7 +24,7 @@ local function learn(client, one)
   if one.typical or not records or type(input) ~= "table" then return end
   local kind = { model = one.task.model, duration = simple(input.duration), resolution = simple(input.resolution) }
   loop.background(function()
-    local rows = records:ask("typical", kind) or {}
+    local rows = records:ask("durations", kind) or {}
     one.typical = #rows >= 3 and rows[(#rows + 1) // 2].took or nil
   end)
 end

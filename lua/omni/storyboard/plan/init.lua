@@ -245,7 +245,7 @@ local function build(self, board, given)
   local redo = names_of(board, given.redo, "redo") or {}
   local only = names_of(board, given.only, "only")
   self.resubmit = names_of(board, given.resubmit, "resubmit") or {}
-  local mixed = ask(self, "mixed", { sandbox = self.client.is_sandbox })[1]
+  local mixed = ask(self, "other_kind", { sandbox = self.client.is_sandbox })[1]
   if mixed then
     error(err.new { code = "ledger_failed", hint = "choose another ledger",
       message = ("the ledger %s is %s; rehearsals and real submits are never mixed")
@@ -268,7 +268,7 @@ local function build(self, board, given)
       local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
       if not redo[scene.name] or not latest then return latest or 1 end
       -- A run that was told the same and never came to its end has made it already.
-      local begun = ask(self, "redone", { board = self.board_key, base = base, service = self.client.service })[1].take
+      local begun = ask(self, "take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
       if begun then return begun end
       -- One that is still under way is the one that was asked for: the same command goes on, and pays once.
       local row = self:look_up { identity = identity.with_take(base, latest) }

@@ -212,7 +212,7 @@ local function start(plan, given)
     remembered = {}, thumbnails = thumbnails.new(),
   }, Run_mt)
   run.ledger = plan.ledger
-  if given.client.is_sandbox then run.ledger:note("abandon", { base = given.client.service .. " " }) end
+  if given.client.is_sandbox then run.ledger:note("expire_other_sandboxes", { account_prefix = given.client.service .. " " }) end
   local stems = names.stems(plan.board.scenes, plan.scenes)
   for index, entry in ipairs(plan.scenes) do
     if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end

@@ -38,7 +38,7 @@ end
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
   if run.client.is_sandbox then
-    run.ledger:note("retire", { id = row.id })
+    run.ledger:note("expire", { id = row.id })
     problem.hint = "its sandbox is gone; the next rehearsal makes the scene again"
   elseif not run.client.all_keys:of(row.account) then
     problem.hint = "it was made with another key, and this key's account doesn't know it: run it with that key"
@@ -56,7 +56,7 @@ local gone <const> = { media_gone = true, broken_result = true, not_found = true
 local function stays_paid(run, record, problem)
   local until_ = record.entry.media_until or os.time() + 1
   if gone[problem.code] and record.entry.action == "fetch" and os.time() > until_ then
-    run.ledger:note("retire", { id = record.entry.row.id })
+    run.ledger:note("expire", { id = record.entry.row.id })
     problem.hint = "its media has expired at the service, after about 14 days; only a person's word (--redo) pays for another take"
   else
     local paid = "it is paid for: the next run fetches it again, and doesn't pay for it again"
@@ -147,7 +147,7 @@ end
 local function submit_scene(run, record, input)
   local entry = record.entry
   if entry.retire then -- it ended with its sandbox
-    local _, problem = run.ledger:ask("retire", { id = entry.retire })
+    local _, problem = run.ledger:ask("expire", { id = entry.retire })
     if problem then return nil, problem end
   end
   set(run, record, "submitting")

@@ -76,7 +76,7 @@ local function placer(run, identity)
     if not new then return nil, unread.message end
     local fine, problem = paths.place(part, path, function()
       local sha256 = run.ledger:digest(path)
-      return sha256 ~= nil and (sha256 == new.sha256 or run.ledger:row("made", { sha256 = sha256 }) ~= nil)
+      return sha256 ~= nil and (sha256 == new.sha256 or run.ledger:row("made_file", { sha256 = sha256 }) ~= nil)
     end)
     if not fine then return nil, problem.message end
     run.ledger:note("remember_film", { path = path, identity = identity, sha256 = new.sha256 })
@@ -114,7 +114,7 @@ local function fetch_again(run, record)
   if not may_be_film(record.file) then return nil end
   local task, problem = task_of(run, record)
   if not task or not task.media then return nil, problem end
-  run.ledger:ask("void_file", { id = task.row, number = 1 })
+  run.ledger:ask("invalidate_file", { id = task.row, number = 1 })
   local before = run.ledger:digest(record.file)
   local saved
   saved, problem = task:save(record.file, { aside = true })
