@@ -191,7 +191,8 @@ end
 local function settle_heard(client, ledger)
   local count = 0
   for _, row in ipairs(ledger:ask("unconfirmed_callbacks") or {}) do
-    if row.state == "unknown" and client:serves(row) and matching.match(client, ledger, row, row.callback_task_id) then count = count + 1 end
+    local task_id = row.callback_task_id
+    if row.state == "unknown" and client:serves(row) and matching.match(client, ledger, row, task_id) then count = count + 1 end
   end
   return count
 end
