@@ -47,6 +47,7 @@ HOST     := $(call sources,host)
 MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger_sqlite.so
 SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
+EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
 .PHONY: all deps test prove asan memcheck fuzz lint check demo bench reference docs install install-rock clean help
 all:
@@ -97,9 +98,9 @@ $(B)/obj/lua_files: look
 	@mkdir -p $(@D)
 	@echo $(LUA_FILES) | cmp -s - $@ || echo $(LUA_FILES) > $@
 
-$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/lua_files $(LUA_FILES) $(MODULES)
+$(B)/obj/embedded.c: csrc/host/embed.lua $(B)/obj/lua_files $(LUA_FILES) $(EMBEDDED_TYPES) $(MODULES)
 	@$(call say,embed,$@)
-	$(Q)$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) > $@.new && mv $@.new $@
+	$(Q)$(LUA) csrc/host/embed.lua $(B)/lib $(LUA_FILES) $(EMBEDDED_TYPES) > $@.new && mv $@.new $@
 
 $(B)/obj/embedded.o: $(B)/obj/embedded.c
 	@$(call say,cc,$<)

@@ -33,8 +33,9 @@ local directory = assert(arg[1], "usage: embed.lua DIRECTORY LUA_FILE...")
 io.write("#include <stddef.h>\n\n")
 for index = 2, #arg do
   local file = below_lua(arg[index])
-  local name = file:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+  local name = file:gsub("%.lua$", ""):gsub("%.d$", ""):gsub("/init$", ""):gsub("/", ".")
   local source = read(arg[index])
+  if file:find("%.d%.lua$") then source = ("return [====[\n%s]====]"):format(source) end -- for `omni init --editor`, which writes it
   assert(load(source, "@" .. arg[index], "t")) -- a syntax error stops the build, not the program
   add(name, "@" .. file, source)
 end
