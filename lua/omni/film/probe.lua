@@ -214,6 +214,32 @@ local function look(path)
   return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
+-- Results by path, for files that haven't changed since: starting ffprobe takes longer than its work.
+local KEPT <const> = 200
+local results, kept = {}, 0
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local own = {}
+  for key, part in pairs(value) do own[key] = copy(part) end
+  return own
+end
+
+local function look_once(path)
+  local before = core.stat(path)
+  local known = before and results[path]
+  if known and known.stamp == before.stamp then return copy(known.probe) end
+  local found, problem = look(path)
+  if not found then return nil, problem end
+  local after = core.stat(path)
+  if after and before and after.stamp == before.stamp then
+    if kept >= KEPT then results, kept = {}, 0 end
+    if not results[path] then kept = kept + 1 end
+    results[path] = { stamp = before.stamp, probe = copy(found) }
+  end
+  return found
+end
+
 ---Returns the properties of a media file. ffprobe reads no other file, whatever this one refers to.
 ---@param path string
 ---@return omni.film.Probe|nil
@@ -221,7 +247,7 @@ end
 local function probe(path)
   options.path(path, "film.probe")
   loop.in_fiber "film.probe"
-  return loop.drive(look, path)
+  return loop.drive(look_once, path)
 end
 
 return probe

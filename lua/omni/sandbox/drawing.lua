@@ -32,29 +32,31 @@ local fonts = {
 
 -- --- the abilities of this machine
 
--- Returns whether ffmpeg's help on one of its parts contains a text.
-local function offers(part, text)
-  local result = process.run({ "ffmpeg", "-hide_banner", "-h", part }, { stdout = "pipe" })
-  return result ~= nil and (result.stdout:find(text, 1, true) ~= nil)
-end
-
 local function first_font()
   for _, path in ipairs(fonts) do
     if core.stat(path) then return path end
   end
 end
 
-local able -- cached
+local MAX_HELP <const> = 8 * 1024 * 1024 -- bytes; ffmpeg 5.1 prints one MiB
+
+-- Finds out what ffmpeg can do from its full help, since starting it takes longer than drawing a clip.
+local function read_help()
+  local result = process.run({ "ffmpeg", "-hide_banner", "-h", "full" }, { stdout = "pipe", max_output = MAX_HELP })
+  local help = result and result.stdout or ""
+  local gradients = help:match "\ngradients AVOptions:\n(.-)\n\n"
+  return {
+    ffmpeg = help:find("\nlibx264 AVOptions:\n", 1, true) ~= nil,
+    gradients = gradients ~= nil and gradients:find("radial", 1, true) ~= nil,
+    font = help:find("\ndrawtext AVOptions:\n", 1, true) and first_font() or nil,
+  }
+end
+
+local looking -- the fiber that runs read_help, once for all
 
 local function abilities()
-  if able then return able end
-  local found = { ffmpeg = offers("encoder=libx264", "Encoder libx264") }
-  if found.ffmpeg then
-    found.gradients = offers("filter=gradients", "radial")
-    found.font = offers("filter=drawtext", "textfile") and first_font() or nil
-  end
-  able = found
-  return able
+  looking = looking or loop.background(read_help)
+  return looking:join()
 end
 
 ---Returns what makes the clips on this machine. Looks once.
