@@ -232,7 +232,7 @@ describe("when ffmpeg", function()
   -- A directory with an ffmpeg of ours, which says that it can all and then does as the script says.
   local function fake(script)
     local directory = env.directory()
-    local able = "#!/bin/sh\n[ $2 = -h ] && { echo Encoder libx264; exit; }\n"
+    local able = "#!/bin/sh\n[ $2 = -h ] && { printf '\\nlibx264 AVOptions:\\n'; exit; }\n"
     os.execute("chmod +x " .. env.quote(env.write(directory:file "ffmpeg", able .. script)))
     core.make_directory(directory:file "tmp")
     local path = directory.path .. ":" .. os.getenv "PATH"
