@@ -225,7 +225,7 @@ describe("omni", function()
       ["%-%-schema and %-%-json exclude each other"] = { "kling/v3", "--schema", "--json" },
       ["%-%-schema: which model's%?"] = { "--schema" },
       ["%-%-modality is for the list; leave NAME out"] = { "kling/v3", "--modality", "video" },
-      ["model: must be the name of a model"] = { "../secret" },
+      ["model: must be a model's name"] = { "../secret" },
     } do
       result = run("models", table.unpack(arguments))
       assert.same({ 2, "" }, { result.code, result.out }, message)

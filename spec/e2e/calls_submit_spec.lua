@@ -283,7 +283,7 @@ describe("omni submit", function()
       ["%-%-image: 'ftp://a/b.png' must be a public http%(s%) URL.*a file's path is fine, too"] = { "--image", "ftp://a/b.png" },
       ["%-%-image: .*data: URIs"] = { "--image", "data:image/png;base64,AAAA" },
       ["%-%-start says which part of a video is meant; add %-%-video"] = { "--start", "2" },
-      ["video_list%[1%]%.ends: must be given beside start"] = { "--video", "https://example.com/v.mp4", "--start", "2" },
+      ["video_list%[1%]%.ends: is required with start"] = { "--video", "https://example.com/v.mp4", "--start", "2" },
       ["video_list%[1%]%.ends: must be at most 10 seconds after start %(2%), not 13"] = { "--video", "https://example.com/v.mp4",
         "--start", "2", "--ends", "13" },
       ["%-%-set: NAME=VALUE is due, not 'x'"] = { "--set", "x" },

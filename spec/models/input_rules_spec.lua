@@ -56,7 +56,7 @@ local bad = {
   ["a video that starts after its end"] = {
     { prompt = "a", video_list = { { url = video.url, start = 5, ends = 4 } } }, "video_list[1].start", "not 5" },
   ["a part of a video without its end"] = {
-    { prompt = "a", video_list = { { url = video.url, start = 0 } } }, "video_list[1].ends", "must be given beside start" },
+    { prompt = "a", video_list = { { url = video.url, start = 0 } } }, "video_list[1].ends", "is required with start" },
   ["a part of a video that is longer than 10 seconds"] = {
     { prompt = "a", video_list = { { url = video.url, start = 2, ends = 12.5 } } }, "video_list[1].ends",
     "at most 10 seconds after start (2), not 12.5" },

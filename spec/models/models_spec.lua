@@ -258,7 +258,7 @@ describe("an input", function()
       assert.equal("duration", select(2, models.check(client, nil, { prompt = "x", duration = 5 })).field)
     end, { on_warning = function(text) warnings[#warnings + 1] = text end })
     assert.equal(2, #warnings)
-    assert.matches("inputs for kling/v3 aren't checked against the service's schema: .*circles", warnings[1])
+    assert.matches("inputs of kling/v3 aren't checked against the service's schema: .*itself without end", warnings[1])
   end)
 end)
 

@@ -74,7 +74,7 @@ describe("the sandbox's models", function()
     local wrong = {
       { "kling/v3", '{"prompt":"a","duration":16}', "input.duration: must be from 3 to 15, not 16" },
       { "kling/v3", '{"prompt":"a","metadata":[]}', "input.metadata: must be a table, not an array" },
-      { "kling/v3", '{"prompt":"a","camera_control":{"type":"simple"}}', "input.camera_control.config: is required" },
+      { "kling/v3", '{"prompt":"a","camera_control":{"config":{}}}', "input.camera_control.type: is required" },
       { "vidu/q2", '{"prompt":"a","reference_images":{}}', "input.reference_images: must be an array of URLs, not a table" },
       { "vidu/q2", '{"prompt":"a","reference_images":[]}', "input.reference_images: takes 1 to 7 items, not 0" },
       { "bytedance/seedance", '{"prompt":"a boat"}', "input.image_url: is required when there is no video_url" },

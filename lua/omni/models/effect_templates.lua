@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The effect templates of a platform, page by page, each page asked for when it is needed.
+-- The effect templates of a platform. The iterator requests each page when it is needed.
 
 local err = require "omni.error"
 local json = require "omni.json"
@@ -7,27 +7,27 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 local percent = require "omni.http.percent_encoding"
 
-local path <const> = "/api/v1/client/job/%s-templates" -- docs/service.md, "Other endpoints"
-local most_pages <const> = 1000
-local most_of_page <const>, usual_of_page <const> = 50, 20
+local PATH <const> = "/api/v1/client/job/%s-templates" -- docs/service.md, "Other endpoints"
+local MAX_PAGES <const> = 1000
+local MAX_PAGE_SIZE <const>, DEFAULT_PAGE_SIZE <const> = 50, 20
 
--- What each platform calls the parameter that names one template.
+-- The parameter that selects one template, by platform.
 local platforms <const> = { bytedance = "template_id", kling = "template_id", vidu = "template" }
 local known_options <const> = { platform = "string", template_id = "string", template = "string", page_size = "count" }
 
--- --- what a page holds; which field its list stands in isn't documented
+-- --- reading a page. The service doesn't document which field has the list.
 
-local usual <const> = { "templates", "list", "items", "records", "data" }
+local LIST_FIELDS <const> = { "templates", "list", "items", "records", "data" }
 
 local function is_list(value)
   return type(value) == "table" and (#value > 0 or next(value) == nil)
 end
 
--- The list of a page; nil when there is none, or when it can't be told which it is.
+-- Returns the list of a page; nil if there is none, or if several fields can be it.
 local function list_of(data)
   if is_list(data) then return data end
   if type(data) ~= "table" then return nil end
-  for _, name in ipairs(usual) do
+  for _, name in ipairs(LIST_FIELDS) do
     if is_list(data[name]) then return data[name] end
   end
   local only
@@ -47,9 +47,9 @@ end
 
 -- --- the iterator
 
--- Asks for the next page. False when there is none.
-local function turn(self)
-  if self.over or self.page >= most_pages then return false end
+-- Requests the next page. Returns false if there is none.
+local function load_page(self)
+  if self.over or self.page >= MAX_PAGES then return false end
   loop.in_fiber "client:templates"
   self.values.page = self.page + 1
   local data, problem = self.client:call("GET", self.path .. percent.query(self.names, self.values))
@@ -76,7 +76,7 @@ local function next_template(self)
       local template = self.list[self.at]
       if type(template) == "table" or type(template) == "string" then return template end
     end
-  until not turn(self)
+  until not load_page(self)
   self.over, self.list = true, {}
   return nil
 end
@@ -85,14 +85,14 @@ local function wrong(message)
   error("client:templates: " .. message, 3)
 end
 
----Goes through a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
----A page is asked for when it is reached, tried again like any GET; when that fails, **the iterator raises the error value** (omni.Error),
----as io.lines does. It ends at an empty page, at one that isn't full, at the total that the service tells, at a page equal to the one
----before, and after 1000 pages.
+---Iterates over a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
+---Each page is requested when the loop reaches it, with retries. After a failure **the iterator raises the error value** (omni.Error),
+---like io.lines. The iteration ends after a page that is empty, not full, or equal to the one before, after the total that the service
+---reports, or after 1000 pages.
 ---@param client omni.Client
 ---@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }  template_id,
----  template: only this one (either name, for each platform); page_size: 1 to 50 (20)
----@return fun(): table|nil  a template, as the service gives it
+---  template: selects one (both names mean the same); page_size: 1 to 50 (default: 20)
+---@return fun(): table|nil  the next template, as the service describes it
 local function each(client, opts)
   opts = options.check(opts, known_options, "client:templates")
   local named = platforms[opts.platform]
@@ -100,11 +100,11 @@ local function each(client, opts)
     wrong(("option 'platform' must be bytedance, kling or vidu, not %s"):format(
       opts.platform and ("'%s'; %s"):format(opts.platform, options.unknown(opts.platform, platforms)) or "nil"))
   end
-  if opts.template_id and opts.template then wrong "options 'template_id' and 'template' mean the same; give one" end
-  local size = opts.page_size or usual_of_page
-  if size > most_of_page then wrong(("option 'page_size' must be from 1 to %d, not %d"):format(most_of_page, size)) end
+  if opts.template_id and opts.template then wrong "options 'template_id' and 'template' mean the same; use one of them" end
+  local size = opts.page_size or DEFAULT_PAGE_SIZE
+  if size > MAX_PAGE_SIZE then wrong(("option 'page_size' must be from 1 to %d, not %d"):format(MAX_PAGE_SIZE, size)) end
   local state = {
-    client = client, path = path:format(opts.platform), names = { "page", "page_size", named }, page = 0, count = 0, list = {}, at = 0,
+    client = client, path = PATH:format(opts.platform), names = { "page", "page_size", named }, page = 0, count = 0, list = {}, at = 0,
     values = { page_size = size, [named] = opts.template_id or opts.template },
   }
   return function() return next_template(state) end

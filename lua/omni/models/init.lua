@@ -1,26 +1,26 @@
 -- SPDX-License-Identifier: MIT
--- The service's models: which there are, what each accepts; and inputs checked against that, as far as the service tells it.
+-- The models of the service: their list, their descriptions, and the check of inputs against their schemas.
 
-local asset = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
 local input_rules = require "omni.models.input_rules"
 local loop = require "omni.loop"
 local percent = require "omni.http.percent_encoding"
 local schema = require "omni.models.schema"
-local words = require "omni.models.schema.messages"
+local messages = require "omni.models.schema.messages"
+local placeholder = require "omni.client.placeholder"
 
-local path <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endpoints"
-local longest_name <const> = 200 -- bytes
-local patience <const> = 10      -- seconds for a schema, which is good to know and no more
-local fresh <const> = 3600       -- seconds that what the service told is taken for true
-local doubtful <const> = 60      -- seconds until it is asked again after it told nothing
+local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endpoints"
+local MAX_NAME_BYTES <const> = 200
+local SCHEMA_TIMEOUT <const> = 10 -- seconds: the schema is useful, but not needed
+local FRESH_FOR <const> = 3600    -- seconds for which a description is cached
+local RETRY_AFTER <const> = 60    -- seconds until the service is asked again after a failure
 
--- --- what the service says
+-- --- reading answers
 
--- Whether a text can be a model's name, and nothing else when it stands in a path.
+-- Returns whether a text can be a model's name, and is safe in the path of a URL.
 local function is_name(name)
-  return type(name) == "string" and name ~= "" and #name <= longest_name and core.clean(name) == name
+  return type(name) == "string" and name ~= "" and #name <= MAX_NAME_BYTES and core.clean(name) == name
     and not ("/" .. name .. "/"):find "/%.?/" and not name:find("..", 1, true) and not name:lower():find("createtask", 1, true)
 end
 
@@ -28,13 +28,13 @@ local function check_name(name)
   if is_name(name) then return name end
   return nil, err.new {
     code = "invalid_input", field = "model",
-    message = ("model: must be the name of a model, as 'google/gemini-omni' is, not %s"):format(
+    message = ("model: must be a model's name, such as 'google/gemini-omni', not %s"):format(
       type(name) == "string" and ("'%s'"):format((core.clean(name, 60))) or "a " .. type(name)),
   }
 end
 
 local function path_of(name)
-  return path .. "/" .. percent.encode(name)
+  return PATH .. "/" .. percent.encode(name)
 end
 
 local function texts(value)
@@ -45,8 +45,8 @@ local function texts(value)
   return found
 end
 
--- A model as the service describes it, each field of the kind that is due; or nil.
-local function described(data, name)
+-- Returns a description of a model with fields of the expected types; or nil.
+local function read_model(data, name)
   if type(data) ~= "table" then return nil end
   local model = {}
   for field, value in pairs(data) do model[field] = value end
@@ -59,27 +59,27 @@ local function described(data, name)
   return model
 end
 
--- The models of an answer; or nil when it isn't one.
-local function described_all(data)
+-- Returns the models of an answer; or nil if it isn't a list of models.
+local function read_models(data)
   local list = type(data) == "table" and (data.models or data)
   if type(list) ~= "table" or #list == 0 and next(list) ~= nil then return nil end
   local models = {}
   for i, item in ipairs(list) do
-    models[i] = described(item)
+    models[i] = read_model(item)
     if not models[i] then return nil end
   end
   return models
 end
 
-local function broken(what)
+local function bad_answer(what)
   return err.new { code = "bad_answer", message = "the answer holds no valid " .. what }
 end
 
--- "no such model", with the name that is meant, if one is near.
+-- Returns the message about an unknown model, with the most similar name.
 local function no_such(start, name, models)
   local names = {}
   for i, model in ipairs(models) do names[i] = model.model end
-  local _, near = words.nearest(name, names)
+  local _, near = messages.nearest(name, names)
   return ("%s'%s'%s"):format(start, name, near and ("; did you mean '%s'?"):format(near) or "")
 end
 
@@ -90,53 +90,53 @@ local function has(models, name)
   return false
 end
 
--- --- asking
+-- --- requests
 
----The models that there are.
+---Returns the service's models.
 ---@param client omni.Client
----@param opts? { modality?: string, operation?: string }  only those: "video", "text-to-video"
+---@param opts? { modality?: string, operation?: string }  selects models: "video", "text-to-video"
 ---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
 ---@return omni.Error|nil
 local function list(client, opts)
-  local data, problem = client:call("GET", path .. percent.query({ "modality", "operation" }, opts or {}))
+  local data, problem = client:call("GET", PATH .. percent.query({ "modality", "operation" }, opts or {}))
   if problem then return nil, problem end
-  local models = described_all(data)
-  if not models then return nil, broken "list of models" end
+  local models = read_models(data)
+  if not models then return nil, bad_answer "list of models" end
   return models
 end
 
----A model, with what it accepts.
+---Returns a model's description, with the schema of its input.
 ---@param client omni.Client
 ---@param name string  "google/gemini-omni"
 ---@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }: the service's own fields
----@return omni.Error|nil  code "not_found": the message names the model that is meant most likely
+---@return omni.Error|nil  code "not_found": the message names the most similar model
 local function get(client, name)
   local checked, wrong = check_name(name)
   if not checked then return nil, wrong end
   local data, problem = client:call("GET", path_of(name))
   if not problem then
-    local model = described(data, name)
-    if not model then return nil, broken "model" end
+    local model = read_model(data, name)
+    if not model then return nil, bad_answer "model" end
     return model
   end
   if problem.code ~= "not_found" then return nil, problem end
   local models = list(client) or {}
-  problem.field, problem.hint = "model", "client:models() lists what there is"
-  problem.message = has(models, name) and ("the service lists the model '%s', and doesn't describe it"):format(name)
+  problem.field, problem.hint = "model", "client:models() lists the models"
+  problem.message = has(models, name) and ("the service lists the model '%s', but doesn't describe it"):format(name)
     or no_such("no such model ", name, models)
   return nil, problem
 end
 
--- --- what is known, for checks
+-- --- the cache of descriptions
 
--- One try that takes no longer than `patience`: a submit waits for it.
+-- Asks once, with a short time limit, because a submit waits for the answer.
 local function ask(client, where)
   local key, none = client.all_keys:any()
   if not key then return nil, none end
-  return key.transport:perform(nil, patience, "call", "GET", where)
+  return key.transport:perform(nil, SCHEMA_TIMEOUT, "call", "GET", where)
 end
 
--- What the model's input must fit: its schema, and the fields that are required beside it.
+-- Returns the schema of a model's input. Its `required` includes the model's required_input_fields.
 local function schema_of(model)
   local root = model.input_schema
   if not root then return nil end
@@ -153,25 +153,26 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- a name that the schema doesn't know would shut everybody out
+  add(model.required_input_fields or {}, properties) -- requiring a field that the schema forbids would refuse every input
   return copy
 end
 
--- What the service says of a model just now: its schema; that there is none; or that there is no such model, but those.
+-- Asks the service about a model. The result has its schema, if there is one; or, if there is no such model, the list of models as
+-- `instead`.
 local function learn(client, name)
   local data, failure = ask(client, path_of(name))
-  local model = not failure and described(data, name)
-  local known = { till = core.now() + (model and fresh or doubtful), schema = model and schema_of(model) or nil }
+  local model = not failure and read_model(data, name)
+  local known = { till = core.now() + (model and FRESH_FOR or RETRY_AFTER), schema = model and schema_of(model) or nil }
   if failure and failure.code == "not_found" then
     local models
-    data, failure = ask(client, path)
-    models = not failure and described_all(data)
+    data, failure = ask(client, PATH)
+    models = not failure and read_models(data)
     if models and #models > 0 and not has(models, name) then known.instead = models end
   end
   return known
 end
 
--- The same, asked once however many want to know.
+-- Like `learn`, with a cache. Several callers share one request.
 local function known_of(client, name)
   client.known_models = client.known_models or {}
   local cache = client.known_models
@@ -187,36 +188,37 @@ local function known_of(client, name)
   return known.asking:join()
 end
 
----Checks an input against what the model accepts: the schema that the service tells (asked once an hour), and what is known here
----beyond it. Where the service tells none, or can't be asked, what is known here serves, and the input of a model that isn't known here is
----taken as it is: nothing is kept from being sent because the service can't say what it accepts. With the client's option
----`schemas = false` it isn't asked.
+---Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
+---the service publishes none or can't be asked, omni's own rules apply alone. If omni has no rules for the model either, the input is
+---accepted as it is. With the client's option `schemas = false` omni doesn't ask the service.
 ---@param client omni.Client
----@param name? string   the model's, "google/gemini-omni" when nil
+---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table
----@param with_assets? boolean  assets may stand where URLs are due; the copy isn't ready to be sent then
----@return table|nil     a copy, ready to be sent
----@return omni.Error|nil  code "invalid_input", with `field`: of the input, or "model" when the service doesn't have it
-local function check(client, name, input, with_assets)
+---@param with_placeholders? boolean  whether placeholders may replace URLs; the copy isn't ready to send then
+---@return table|nil     a copy, ready to send
+---@return omni.Error|nil  code "invalid_input", with `field`: a field of the input, or "model" if the service doesn't have the model
+local function check(client, name, input, with_placeholders)
   local checked, wrong = check_name(name or input_rules.default_model)
   if not checked then return nil, wrong end
   name = checked
-  if client.schemas == false or type(input) ~= "table" or asset.is(input) then return input_rules.check(name, input, with_assets) end
+  if client.schemas == false or type(input) ~= "table" or placeholder.is(input) then
+    return input_rules.check(name, input, with_placeholders)
+  end
   local known = known_of(client, name)
   if known.instead then
     return nil, err.new {
       code = "invalid_input", field = "model", message = no_such("model: the service has no ", name, known.instead),
-      hint = "client:models() lists what there is",
+      hint = "client:models() lists the models",
     }
   end
-  if not known.schema then return input_rules.check(name, input, with_assets) end
-  local copy, problem, why = schema.check(known.schema, input_rules.without_empty(name, input), { assets = with_assets })
+  if not known.schema then return input_rules.check(name, input, with_placeholders) end
+  local copy, problem, why = schema.check(known.schema, input_rules.without_empty(name, input), { placeholders = with_placeholders })
   if why then
-    client:warn(("inputs for %s aren't checked against the service's schema: %s"):format(name, why))
-    return input_rules.check(name, input, with_assets)
+    client:warn(("inputs of %s aren't checked against the service's schema: %s"):format(name, why))
+    return input_rules.check(name, input, with_placeholders)
   end
   local properties = known.schema.properties
-  problem = problem or input_rules.unrelated(name, copy, type(properties) == "table" and properties or nil)
+  problem = problem or input_rules.check_relations(name, copy, type(properties) == "table" and properties or nil)
   if problem then return nil, problem end
   return copy
 end

@@ -1,25 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- What a model accepts, checked before anything is sent. The rules of google/gemini-omni stand in docs/service.md,
--- "The input of google/gemini-omni"; any other model's input is taken as it is, unless the service tells its schema (init.lua).
+-- omni's own rules for the input of google/gemini-omni (docs/service.md, "The input of google/gemini-omni"). The input of other models is
+-- checked only against the schema that the service publishes (init.lua).
 
-local asset = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
+local messages = require "omni.models.schema.messages"
+local placeholder = require "omni.client.placeholder"
 local schema = require "omni.models.schema"
-local words = require "omni.models.schema.messages"
 
 local default_model <const> = "google/gemini-omni"
 
 local function invalid(field, message, value)
-  if value ~= nil then message = message .. ", not " .. words.shown(value) end
+  if value ~= nil then message = message .. ", not " .. messages.shown(value) end
   return nil, err.new { code = "invalid_input", field = field, message = field .. ": " .. message }
 end
 
----The length of an array, or nil when the value isn't one.
+---Returns the length of an array, or nil if the value isn't an array.
 ---@param value any
 ---@return integer|nil
 local function array_length(value)
-  if type(value) ~= "table" or asset.is(value) then return nil end
+  if type(value) ~= "table" or placeholder.is(value) then return nil end
   local count = 0
   for key in pairs(value) do
     if math.type(key) ~= "integer" then return nil end
@@ -28,19 +28,19 @@ local function array_length(value)
   return count == #value and count or nil
 end
 
----Checks a URL, or an asset that stands for one. Returns the URL in its normal form.
+---Checks a URL, or a placeholder. Returns the normalised URL.
 ---@param value any
 ---@param field string
----@return string|omni.Asset|nil
+---@return string|omni.Placeholder|nil
 ---@return omni.Error|nil
 local function url(value, field)
-  if asset.is(value) then return value end
-  local wrong = asset.wrong_url(value)
+  if placeholder.is(value) then return value end
+  local wrong = placeholder.wrong_url(value)
   if wrong then return invalid(field, wrong, not wrong:find("data:", 1, true) and value or nil) end
   return core.normalize_url(value)
 end
 
--- --- the models whose rules we know: a schema, and what no schema says
+-- --- the rules: a schema, and relations between fields
 
 local a_url <const> = { type = "string", format = "uri" }
 local seconds <const> = { type = "number", minimum = 0 }
@@ -48,7 +48,7 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" }, -- a format of our own: no asset
+    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" }, -- a format of our own: not a placeholder
     img_urls = { type = "array", items = a_url },
     video_list = {
       type = "array", maxItems = 1,
@@ -63,41 +63,44 @@ local gemini_omni <const> = {
   },
 }
 
-local most_images <const>, most_beside_video <const> = 7, 5
-local longest_window <const> = 10 -- seconds of a video
+local MAX_IMAGES <const>, MAX_IMAGES_WITH_VIDEO <const> = 7, 5
+local LONGEST_WINDOW <const> = 10 -- seconds of a video
 
--- Each: (input, what the service's schema says of each field) → nil, err when it doesn't hold. Nothing is known of the fields' types.
+-- Each function takes the input and the properties of the service's schema, and returns nil, err if a rule is broken. Fields may have any
+-- type.
 local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do
       local image = input.img_urls[i]
-      if asset.is(image) and image.kind == "clip" then
-        return invalid(("img_urls[%d]"):format(i), "must be an image; write last_frame for a clip's last picture", image)
+      if placeholder.is(image) and image.kind == "clip" then
+        return invalid(("img_urls[%d]"):format(i), "must be an image; use last_frame for a clip's last picture", image)
       end
     end
   end,
-  function(input, told)
+  function(input, properties)
     local count = array_length(input.img_urls) or 0
-    local beside = (array_length(input.video_list) or 0) > 0
-    local said = type(told.img_urls) == "table" and told.img_urls.maxItems
-    local most = beside and most_beside_video or most_images
-    -- Another limit than the one that is known: then the one beside a video has changed, too.
-    if count <= most or next(told) and said ~= most_images then return nil end
-    return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, beside and " when a video is given" or "", count))
+    local has_video = (array_length(input.video_list) or 0) > 0
+    local published = type(properties.img_urls) == "table" and properties.img_urls.maxItems
+    local most = has_video and MAX_IMAGES_WITH_VIDEO or MAX_IMAGES
+    -- If the service publishes another limit, its limit with a video has changed, too.
+    if count <= most or next(properties) and published ~= MAX_IMAGES then return nil end
+    return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, has_video and " when a video is given" or "", count))
   end,
   function(input)
     for i = 1, array_length(input.video_list) or 0 do
       local video, place = input.video_list[i], ("video_list[%d]"):format(i)
       if type(video) ~= "table" then return nil end
       local start, ends = video.start or 0, video.ends
-      if asset.is(video.url) and video.url.kind == "frame" then return invalid(place .. ".url", "must be a video", video.url) end
-      if type(start) == "number" and type(ends) == "number" and start >= ends then
-        return invalid(place .. ".start", ("must be less than ends (%s)"):format(words.shown(ends)), start)
+      if placeholder.is(video.url) and video.url.kind == "frame" then return invalid(place .. ".url", "must be a video", video.url) end
+      local has_start, has_end = type(start) == "number", type(ends) == "number"
+      if has_start and has_end and start >= ends then
+        return invalid(place .. ".start", ("must be less than ends (%s)"):format(messages.shown(ends)), start)
       elseif video.start ~= nil and ends == nil then
-        return invalid(place .. ".ends", ("must be given beside start: a part of a video has an end ('to' in a storyboard), at most %d"
-          .. " seconds after its start"):format(longest_window))
-      elseif type(start) == "number" and type(ends) == "number" and ends - start > longest_window + 1e-9 then
-        return invalid(place .. ".ends", ("must be at most %d seconds after start (%s)"):format(longest_window, words.shown(start)), ends)
+        return invalid(place .. ".ends", core.format("is required with start: a part of a video ends ('to' in a storyboard) at most"
+          .. " %d seconds after its start", LONGEST_WINDOW))
+      elseif has_start and has_end and ends - start > LONGEST_WINDOW + 1e-9 then
+        local text = ("must be at most %d seconds after start (%s)"):format(LONGEST_WINDOW, messages.shown(start))
+        return invalid(place .. ".ends", text, ends)
       end
     end
   end,
@@ -105,13 +108,13 @@ local relations <const> = {
 
 local models <const> = { [default_model] = { schema = gemini_omni, relations = relations } }
 
----Without the arrays that are empty, of a model that is known here: they say no more than none.
+---Returns the input without empty arrays, which mean the same as no array. Changes only inputs of models with rules.
 ---@param model string
 ---@param input table
 ---@return table
 local function without_empty(model, input)
   local known = models[model]
-  if not known or type(input) ~= "table" or asset.is(input) then return input end
+  if not known or type(input) ~= "table" or placeholder.is(input) then return input end
   local copy = {}
   for name, value in pairs(input) do
     local property = known.schema.properties[name]
@@ -121,47 +124,47 @@ local function without_empty(model, input)
   return copy
 end
 
----Checks what is known of the model beyond a schema: which fields go together.
+---Checks the relations between the fields of an input.
 ---@param model string
----@param input table  checked
----@param told? table<string, table>  the properties of the service's own schema, where it is that one which was checked
+---@param input table  checked against a schema
+---@param properties? table<string, table>  those of the service's schema, if the input was checked against that
 ---@return omni.Error|nil err
-local function unrelated(model, input, told)
+local function check_relations(model, input, properties)
   for _, relation in ipairs(models[model] and models[model].relations or {}) do
-    local _, problem = relation(input, told or {})
+    local _, problem = relation(input, properties or {})
     if problem then return problem end
   end
 end
 
----Checks an input against what is known here of the model.
----@param model string   the model's name, "google/gemini-omni" when nil
+---Checks an input against omni's own rules for its model.
+---@param model string   the model's name (default: "google/gemini-omni")
 ---@param input table    fields as the service names them
----@param with_assets? boolean  assets may stand where URLs are due; the copy isn't ready to be sent then
----@return table|nil     a copy, ready to be sent; of an unknown model the input itself
+---@param with_placeholders? boolean  whether placeholders may replace URLs; the copy isn't ready to send then
+---@return table|nil     a copy, ready to send; for a model without rules the input itself
 ---@return omni.Error|nil  code "invalid_input", with `field`
-local function check(model, input, with_assets)
+local function check(model, input, with_placeholders)
   model = model or default_model
   local known = models[model]
   if known then
-    local copy, problem = schema.check(known.schema, without_empty(model, input), { assets = with_assets })
-    problem = problem or unrelated(model, copy)
+    local copy, problem = schema.check(known.schema, without_empty(model, input), { placeholders = with_placeholders })
+    problem = problem or check_relations(model, copy)
     if problem then return nil, problem end
     return copy
   end
-  if type(input) ~= "table" or asset.is(input) then return invalid("input", "must be a table of fields", input) end
-  local found, place = asset.each(input)()
-  if found and not with_assets then return nil, schema.no_url_yet(found, place) end
+  if type(input) ~= "table" or placeholder.is(input) then return invalid("input", "must be a table of fields", input) end
+  local found, place = placeholder.each(input)()
+  if found and not with_placeholders then return nil, schema.no_url_yet(found, place) end
   return input
 end
 
----The fields that a model is known to accept, in order and by name; nil for a model that isn't known here.
+---Returns the fields that a model accepts, in order and by name; nil for a model without rules.
 ---@param model string
 ---@return table<string|integer, { name: string }>|nil
 local function fields(model)
   local known = models[model]
   if not known then return nil end
   local found = {}
-  for i, name in ipairs(words.sorted_names(known.schema.properties)) do
+  for i, name in ipairs(messages.sorted_names(known.schema.properties)) do
     found[i] = { name = name }
     found[name] = found[i]
   end
@@ -169,6 +172,6 @@ local function fields(model)
 end
 
 return {
-  array_length = array_length, check = check, default_model = default_model, fields = fields, longest_window = longest_window,
-  unrelated = unrelated, url = url, without_empty = without_empty,
+  array_length = array_length, check = check, default_model = default_model, fields = fields, longest_window = LONGEST_WINDOW,
+  check_relations = check_relations, url = url, without_empty = without_empty,
 }

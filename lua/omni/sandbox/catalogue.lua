@@ -84,7 +84,7 @@ end
 local function check(row, input)
   local copy, problem, unfollowed = schema.check(row.input_schema, input)
   assert(not unfollowed, unfollowed)
-  if copy then problem = inputs.unrelated(row.model, copy, row.input_schema.properties) end
+  if copy then problem = inputs.check_relations(row.model, copy, row.input_schema.properties) end
   if not problem then return copy end
   return nil, (problem.message:find "^input:" and "" or "input.") .. problem.message
 end

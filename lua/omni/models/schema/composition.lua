@@ -1,19 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- The keywords of JSON Schema that put schemas together, and one message out of several. Each: (walk, schema, value, place, inner) →
--- problem or nil.
+-- The keywords of JSON Schema that combine schemas: $ref, allOf, anyOf, oneOf. Each function takes (traversal, schema, value, place) and
+-- returns a problem or nil.
 
-local asset = require "omni.client.placeholder"
-local words = require "omni.models.schema.messages"
+local placeholder = require "omni.client.placeholder"
+local messages = require "omni.models.schema.messages"
 
-local combining = {}
+local composition = {}
 
 local function list(value)
   return type(value) == "table" and value or {}
 end
 
--- --- one message for alternatives that all failed
+-- --- one problem out of the problems of alternatives
 
--- The lists of all problems of a kind, each thing once.
+-- Returns the items of all problems of a kind, without duplicates.
 local function joined(problems, kind)
   local all, seen = {}, {}
   for _, problem in ipairs(problems) do
@@ -27,27 +27,27 @@ local function joined(problems, kind)
   return all
 end
 
--- Each: (problems, the value) → text, list, nearest choice.
-local tell <const> = {
-  kind = function(problems) -- and choices among them, where nothing of another kind is wrong
+-- Each function takes (problems, the value) and returns the text, its list, and the most similar choice.
+local join <const> = {
+  kind = function(problems) -- may include choices
     local all, choices = joined(problems, "kind"), joined(problems, "choice")
-    if #choices > 0 then all[#all + 1] = words.choices(choices) end
-    return "must be " .. words.listed(all), all
+    if #choices > 0 then all[#all + 1] = messages.choices(choices) end
+    return "must be " .. messages.listed(all), all
   end,
   choice = function(problems, value)
     local all = joined(problems, "choice")
-    local text, near = words.choices(all, value)
+    local text, near = messages.choices(all, value)
     return "must be " .. text, all, near
   end,
-  required = function(problems) -- the first one stands in the place
+  required = function(problems) -- the problem's place names the first field
     local all = joined(problems, "required")
     local others = {}
-    for i = 2, #all do others[i - 1] = words.word(all[i]) end
-    return #others > 0 and "is required when there is no " .. words.listed(others) or "is required", all
+    for i = 2, #all do others[i - 1] = messages.word(all[i]) end
+    return #others > 0 and "is required when there is no " .. messages.listed(others) or "is required", all
   end,
 }
 
--- What all of them say together of one thing: "kind", "choice" or "required"; nil when they don't.
+-- Returns the kind of problem that all of them share at one place; nil if they differ.
 local function common_kind(problems)
   local first, common = problems[1], problems[1].kind
   for _, problem in ipairs(problems) do
@@ -59,17 +59,17 @@ local function common_kind(problems)
   return common
 end
 
--- How much of the value fitted before it didn't: one of another kind, or with another choice, is less likely what was meant.
+-- Ranks a problem by how much of the value matched before it. An alternative with another type or another choice was hardly meant.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2
 end
 
-local function one_of(problems, place)
+local function join_problems(problems, place)
   local common = common_kind(problems)
   if common then
     local first = problems[1]
-    local text, all, near = tell[common](problems, first.value)
+    local text, all, near = join[common](problems, first.value)
     return { place = first.place, at = first.at, text = text, near = near, value = first.value, kind = common, list = all }
   end
   local best = problems[1]
@@ -79,28 +79,28 @@ local function one_of(problems, place)
   return best
 end
 
--- --- allOf, anyOf, oneOf, not
+-- --- allOf, anyOf, oneOf
 
-local function all_of(walk, node, value, place)
+local function all_of(traversal, node, value, place)
   for _, part in ipairs(list(node.allOf)) do
-    local problem = walk:apply(part, value, place, true)
+    local problem = traversal:apply(part, value, place, true)
     if problem then return problem end
   end
 end
 
-local function any_of(walk, node, value, place)
+local function any_of(traversal, node, value, place)
   local problems = {}
   for i, part in ipairs(list(node.anyOf)) do
-    problems[i] = walk:try(part, value, place)
+    problems[i] = traversal:try(part, value, place)
     if not problems[i] then return nil end
   end
-  return #problems > 0 and one_of(problems, place) or nil
+  return #problems > 0 and join_problems(problems, place) or nil
 end
 
--- The names that schemas require, each once.
-local function required(parts)
+-- Reports that a value matches two alternatives, by the fields that these require.
+local function matches_both(one, other, place)
   local names, seen = {}, {}
-  for _, part in ipairs(parts) do
+  for _, part in ipairs { one, other } do
     for _, name in ipairs(list(type(part) == "table" and part.required)) do
       if type(name) == "string" and not seen[name] then
         seen[name] = true
@@ -108,84 +108,33 @@ local function required(parts)
       end
     end
   end
-  return names
+  if #names < 2 then return { place = place, text = "matches several alternatives that exclude each other" } end
+  local last = table.remove(names)
+  for i, name in ipairs(names) do names[i] = messages.word(name) end
+  return { place = placeholder.place_of(place, last), text = "can't be given together with " .. messages.listed(names, "and") }
 end
 
--- What to say when these names stand together and may not.
-local function together(names, place, otherwise)
-  if #names < 2 then return otherwise end
-  local others = {}
-  for i = 1, #names - 1 do others[i] = words.word(names[i]) end
-  return { place = asset.place_of(place, names[#names]), text = "can't stand together with " .. words.listed(others, "and") }
-end
-
-local function exactly_one_of(walk, node, value, place)
-  local problems, fits = {}, {}
+local function one_of(traversal, node, value, place)
+  local problems, matched = {}, nil
   for _, part in ipairs(list(node.oneOf)) do
-    local problem = walk:try(part, value, place)
-    if problem then problems[#problems + 1] = problem else fits[#fits + 1] = part end
-    if #fits > 1 then
-      return together(required(fits), place, { place = place, text = "fits several forms that exclude each other" })
+    local problem = traversal:try(part, value, place)
+    if problem then
+      problems[#problems + 1] = problem
+    elseif matched ~= nil then
+      return matches_both(matched, part, place)
+    else
+      matched = part
     end
   end
-  return #fits == 0 and #problems > 0 and one_of(problems, place) or nil
+  return matched == nil and #problems > 0 and join_problems(problems, place) or nil
 end
 
-local function none_of(walk, node, value, place)
-  local unwanted = node["not"]
-  if type(unwanted) ~= "table" and unwanted ~= true then return nil end
-  local known = walk:known()
-  local problem = walk:apply(unwanted, value, place, true)
-  walk:forget(known)
-  if problem then return nil end
-  local names = required { unwanted }
-  if #names == 1 then return { place = asset.place_of(place, names[1]), text = "must not be given" } end
-  local text = type(value) == "table" and "isn't allowed as it is" or "must not be " .. words.shown(value)
-  return together(names, place, { place = place, text = text })
+function composition.reference(traversal, node, value, place)
+  return traversal:apply(traversal:find(node["$ref"]), value, place, true)
 end
 
--- --- if, then, else; what a field brings with it
-
-local function depending(walk, node, value, place)
-  if node["if"] == nil then return nil end
-  local problem = walk:try(node["if"], value, place)
-  local branch = node["then"]
-  if problem then branch = node["else"] end
-  return walk:apply(branch, value, place, true)
+function composition.combined(traversal, node, value, place)
+  return all_of(traversal, node, value, place) or any_of(traversal, node, value, place) or one_of(traversal, node, value, place)
 end
 
-local dependent <const> = { "dependentRequired", "dependentSchemas", "dependencies" }
-
--- A list of names that are required with the field, or a schema.
-local function brought(walk, name, what, value, place)
-  if type(what) ~= "table" or what[1] == nil then return walk:apply(what, value, place, true) end
-  for _, other in ipairs(what) do
-    walk:spend(1)
-    if type(other) == "string" and value[other] == nil then
-      return { place = asset.place_of(place, other), text = ("is required when %s is given"):format(words.word(name)) }
-    end
-  end
-end
-
-local function with_fields(walk, node, value, place)
-  if type(value) ~= "table" or walk:kind(value, node) ~= "object" then return nil end
-  for _, keyword in ipairs(dependent) do
-    for _, name in ipairs(words.sorted_names(list(node[keyword]))) do
-      local problem = value[name] ~= nil and brought(walk, name, node[keyword][name], value, place)
-      if problem then return problem end
-    end
-  end
-end
-
--- --- the two steps of a walk
-
-function combining.reference(walk, node, value, place)
-  return walk:apply(walk:find(node["$ref"]), value, place, true)
-end
-
-function combining.combined(walk, node, value, place)
-  return all_of(walk, node, value, place) or any_of(walk, node, value, place) or exactly_one_of(walk, node, value, place)
-    or none_of(walk, node, value, place) or depending(walk, node, value, place) or with_fields(walk, node, value, place)
-end
-
-return combining
+return composition

@@ -1,41 +1,42 @@
 -- SPDX-License-Identifier: MIT
--- How it is said what is wrong with an input: what was wanted, what is allowed, what was given. A schema's words come from the network.
+-- The wording of problems with an input: what the schema expects, and the value that was given. A schema comes from the network, so its
+-- words are shortened and stripped of control characters.
 
-local asset = require "omni.client.placeholder"
 local core = require "omni.core"
 local json = require "omni.json"
 local options = require "omni.options"
+local placeholder = require "omni.client.placeholder"
 
 local null <const> = json.null
-local shown_bytes <const> = 60     -- of a text
-local shown_choices <const> = 12   -- of more than that only the first are told
-local nearest_names <const> = 500  -- among which a nearest name is looked for
-local nearest_bytes <const> = 64   -- of each of them
+local MAX_SHOWN_BYTES <const> = 60
+local MAX_SHOWN_CHOICES <const> = 12
+local MAX_COMPARED_NAMES <const> = 500 -- candidates for the most similar name
+local MAX_COMPARED_BYTES <const> = 64  -- of each candidate
 
-local assets <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
+local PLACEHOLDERS <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
 
----A value that was given, fit for a terminal.
+---Returns a given value, safe for a terminal.
 ---@param value any
 ---@return string
 local function shown(value)
-  if asset.is(value) then return assets[value.kind] end
-  if type(value) == "string" then return ("'%s'"):format((core.clean(value, shown_bytes))) end
+  if placeholder.is(value) then return PLACEHOLDERS[value.kind] end
+  if type(value) == "string" then return ("'%s'"):format((core.clean(value, MAX_SHOWN_BYTES))) end
   if type(value) == "number" then return json.number(value) or core.format("%s", value) end
   if value == null then return "null" end
   if type(value) == "table" and (#value > 0 or json.mark_of(value) == "array") then return "an array" end
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)
 end
 
----A word of the schema's own: a name, a choice.
+---Returns a word of the schema, such as a name or a choice.
 ---@param value any
 ---@return string
 local function word(value)
-  if type(value) == "string" then return (core.clean(value, shown_bytes)) end
+  if type(value) == "string" then return (core.clean(value, MAX_SHOWN_BYTES)) end
   if type(value) ~= "table" then return shown(value) end
-  return (core.clean(json.write(value, { empty = "array", repair = true }) or "a table", shown_bytes))
+  return (core.clean(json.write(value, { empty = "array", repair = true }) or "a table", MAX_SHOWN_BYTES))
 end
 
----"a", "a or b", "a, b or c".
+---Returns "a", "a or b", or "a, b or c".
 ---@param list string[]
 ---@param last? string  "or" by default
 ---@return string
@@ -44,48 +45,48 @@ local function listed(list, last)
   return ("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list])
 end
 
----The name that is meant most likely, out of names that anybody may have made.
+---Returns the most similar name. Bounds the work, since the names come from the network.
 ---@param name any
 ---@param names string[]
----@return table<string, true> known  those that can be compared
+---@return table<string, true> known  the names that were compared
 ---@return string|nil nearest
 local function nearest(name, names)
   local known = {}
-  for i = 1, math.min(#names, nearest_names) do
-    if type(names[i]) == "string" and #names[i] <= nearest_bytes then known[core.clean(names[i])] = true end
+  for i = 1, math.min(#names, MAX_COMPARED_NAMES) do
+    if type(names[i]) == "string" and #names[i] <= MAX_COMPARED_BYTES then known[core.clean(names[i])] = true end
   end
-  return known, type(name) == "string" and #name <= nearest_bytes and options.nearest(name, known) or nil
+  return known, type(name) == "string" and #name <= MAX_COMPARED_BYTES and options.nearest(name, known) or nil
 end
 
----What to say of a field that isn't known.
+---Returns the text about an unknown field.
 ---@param name string
----@param names string[]  the known ones
+---@param names string[]  the known names
 ---@return string
 local function unknown_field(name, names)
   if #names == 0 then return "unknown field; none are known here" end
   local known, near = nearest(name, names)
-  if near or #names <= shown_choices and next(known) then return "unknown field; " .. options.unknown(name, known) end
+  if near or #names <= MAX_SHOWN_CHOICES and next(known) then return "unknown field; " .. options.unknown(name, known) end
   return ("unknown field; %d others are known"):format(#names)
 end
 
----Choices in words; and the one that is nearest to a value, where they are too many to be told.
+---Returns the choices as text; if there are too many to list, also the one most similar to a value.
 ---@param list any[]
 ---@param value any
 ---@return string text
 ---@return string|nil nearest
 local function choices(list, value)
   local words = {}
-  for i = 1, math.min(#list, shown_choices) do words[i] = word(list[i]) end
-  if #list <= shown_choices then return listed(words) end
+  for i = 1, math.min(#list, MAX_SHOWN_CHOICES) do words[i] = word(list[i]) end
+  if #list <= MAX_SHOWN_CHOICES then return listed(words) end
   local _, near = nearest(value, list)
   return ("one of %s, ... (%d in all)"):format(table.concat(words, ", "), #list), near
 end
 
----What to say of a number out of its range.
+---Returns the text about a number outside of its range.
 ---@param low number|nil
----@param low_open boolean   the limit itself is out, too
+---@param low_open boolean|nil   the limit itself isn't allowed
 ---@param high number|nil
----@param high_open boolean
+---@param high_open boolean|nil
 ---@return string
 local function range(low, low_open, high, high_open)
   local from, to = low and json.number(low), high and json.number(high)
@@ -95,7 +96,7 @@ local function range(low, low_open, high, high_open)
   return "must be " .. table.concat({ from or to, from and to }, " and ")
 end
 
----What to say of a number of things that is out of its range.
+---Returns how many things are allowed: "at most 2 items", "1 to 3 characters".
 ---@param least integer|nil
 ---@param most integer|nil
 ---@param one string   "1 item"
@@ -116,13 +117,13 @@ local function sorted_names(map)
   local names = {}
   for name in pairs(map) do
     if type(name) == "string" then names[#names + 1] = name end
-    if #names > nearest_names then break end
+    if #names > MAX_COMPARED_NAMES then break end
   end
   table.sort(names)
   return names
 end
 
--- The names of an object's fields, those that are required first; "" when there are none, or too many to be told.
+-- Returns the names of an object's fields, the required ones first; "" if there are none, or too many to list.
 local function fields(node)
   local names, seen = {}, {}
   local properties = type(node.properties) == "table" and node.properties or {}
@@ -143,7 +144,7 @@ local function is_url(node)
   return node.format == "uri" or node.format == "url"
 end
 
--- "an array of URLs", as far as the schema says.
+-- Returns "an array of URLs", or "an array" if the schema doesn't specify the items.
 local function an_array(node)
   local items = type(node.items) == "table" and node.items or {}
   local of = items.type == "string" and (is_url(items) and "URLs" or "strings")
@@ -151,11 +152,11 @@ local function an_array(node)
   return of == "" and "an array" or "an array of " .. of
 end
 
----What a schema wants, in words: "a string", "an array of URLs", "a table { url, ends, start }", "true", "false".
----@param kind string  one of JSON Schema's types
+---Returns what a schema expects: "a string", "an array of URLs", "a table { url, ends, start }"; two values for "boolean".
+---@param kind string  a type of JSON Schema
 ---@param node table   the schema
 ---@return string ...  to be listed with "or"
-local function wanted(kind, node)
+local function type_of(kind, node)
   if kind == "boolean" then return "true", "false" end
   if kind == "array" then return an_array(node) end
   if kind == "object" then return (("a table " .. fields(node)):gsub(" $", "")) end
@@ -164,5 +165,5 @@ end
 
 return {
   choices = choices, count = count, is_url = is_url, listed = listed, nearest = nearest, range = range, shown = shown,
-  sorted_names = sorted_names, unknown_field = unknown_field, wanted = wanted, word = word,
+  sorted_names = sorted_names, type_of = type_of, unknown_field = unknown_field, word = word,
 }

@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The keywords of JSON Schema that say something of one value. Each function: (walk, schema, value, place, inner) → problem or nil. A
--- keyword whose own value can't be one is passed over.
+-- The keywords of JSON Schema about one value. Each function takes (traversal, schema, value, place, inner) and returns a problem or nil.
+-- It ignores a keyword whose own value makes no sense.
 
-local asset = require "omni.client.placeholder"
 local json = require "omni.json"
+local messages = require "omni.models.schema.messages"
 local options = require "omni.options"
-local words = require "omni.models.schema.messages"
+local placeholder = require "omni.client.placeholder"
 
+-- Returns a finite number, or nil.
 local function limit(value)
   return type(value) == "number" and value == value and math.abs(value) ~= math.huge and value or nil
 end
@@ -23,21 +24,22 @@ local keywords = {}
 
 -- --- enum, const
 
-local function is_one_of(walk, value, choices)
+local function is_one_of(traversal, value, choices)
   for _, choice in ipairs(choices) do
-    if walk:equal(value, choice) then return true end
+    if traversal:equal(value, choice) then return true end
   end
   return false
 end
 
-local function unlike(walk, choices, value, place)
-  if not choices or is_one_of(walk, value, choices) then return nil end
-  local text, near = words.choices(choices, value)
+local function check_choice(traversal, choices, value, place)
+  if not choices or is_one_of(traversal, value, choices) then return nil end
+  local text, near = messages.choices(choices, value)
   return { place = place, at = place, text = "must be " .. text, value = value, near = near, kind = "choice", list = choices }
 end
 
-function keywords.choice(walk, node, value, place)
-  return unlike(walk, node.const ~= nil and { node.const }, value, place) or unlike(walk, array(node.enum), value, place)
+function keywords.choice(traversal, node, value, place)
+  return check_choice(traversal, node.const ~= nil and { node.const }, value, place)
+    or check_choice(traversal, array(node.enum), value, place)
 end
 
 -- --- type
@@ -49,55 +51,43 @@ local tests <const> = {
   null = function(kind) return kind == "null" end,
   number = function(kind) return kind == "number" end,
   object = function(kind) return kind == "object" end,
-  -- A URL may come to stand where an asset is, unless the string is said to be something else.
-  string = function(kind, _, node) return kind == "string" or kind == "asset" and (node.format == nil or words.is_url(node)) end,
+  -- A placeholder becomes a URL, so it may replace any string without another format.
+  string = function(kind, _, node)
+    return kind == "string" or kind == "placeholder" and (node.format == nil or messages.is_url(node))
+  end,
 }
 
-function keywords.kind(walk, node, value, place)
+function keywords.kind(traversal, node, value, place)
   local wanted = type(node.type) == "string" and { node.type } or array(node.type)
   if not wanted then return nil end
-  local kind, told = walk:kind(value, node), {}
+  local kind, expected = traversal:kind(value, node), {}
   for _, name in ipairs(wanted) do
     local test = tests[name]
     if not test or test(kind, value, node) then return nil end
-    if not kind and (name == "array" or name == "object") then return nil end -- an empty table that may be both
-    for _, word in ipairs { words.wanted(name, node) } do told[#told + 1] = word end
+    if not kind and (name == "array" or name == "object") then return nil end -- an empty table that can be both
+    for _, word in ipairs { messages.type_of(name, node) } do expected[#expected + 1] = word end
   end
-  return { place = place, at = place, text = "must be " .. words.listed(told), value = value, kind = "kind", list = told }
+  return { place = place, at = place, text = "must be " .. messages.listed(expected), value = value, kind = "kind", list = expected }
 end
 
 -- --- strings
 
-function keywords.text(walk, node, value, place)
+function keywords.text(traversal, node, value, place)
   if type(value) ~= "string" then return nil end
   local least, most = limit(node.minLength), limit(node.maxLength)
   local length = (least or most) and utf8.len(value)
   if least and length < least or most and length > most then
-    local text = ("must be of %s, not %d"):format(words.count(least, most, "1 character", "%d characters"), length)
+    local text = ("must have %s, not %d"):format(messages.count(least, most, "1 character", "%d characters"), length)
     return { place = place, text = text }
   end
-  if words.is_url(node) then
-    local wrong = asset.wrong_url(value)
+  if messages.is_url(node) then
+    local wrong = placeholder.wrong_url(value)
     if wrong then return { place = place, text = wrong, value = not wrong:find("data:", 1, true) and value or nil } end
-    walk.urls[place] = true
-  end
-  if node.pattern ~= nil and walk:matches(node.pattern, value) == false then
-    return { place = place, text = "must match the pattern " .. words.word(node.pattern), value = value }
+    traversal.urls[place] = true
   end
 end
 
 -- --- numbers
-
--- A limit and whether it is out itself: draft 4 says that beside it, by a boolean.
-local function bound(plain, exclusive, is_tighter)
-  if exclusive == true then return plain, true end
-  exclusive = limit(exclusive)
-  if exclusive and (not plain or not is_tighter(plain, exclusive)) then return exclusive, true end
-  return plain, false
-end
-
-local function greater(a, b) return a > b end
-local function less(a, b) return a < b end
 
 local function is_multiple(value, step)
   local times = value / step
@@ -107,14 +97,16 @@ end
 
 function keywords.range(_, node, value, place)
   if type(value) ~= "number" then return nil end
-  local low, low_open = bound(limit(node.minimum), node.exclusiveMinimum, greater)
-  local high, high_open = bound(limit(node.maximum), node.exclusiveMaximum, less)
-  if low and (value < low or low_open and value == low) or high and (value > high or high_open and value == high) then
-    return { place = place, text = words.range(low, low_open, high, high_open), value = value }
+  local low, above = limit(node.minimum), limit(node.exclusiveMinimum)
+  local high, below = limit(node.maximum), limit(node.exclusiveMaximum)
+  if low and value < low or above and value <= above or high and value > high or below and value >= below then
+    local low_open, high_open = above and not (low and low > above), below and not (high and high < below)
+    local text = messages.range(low_open and above or low, low_open, high_open and below or high, high_open)
+    return { place = place, text = text, value = value }
   end
   local step = limit(node.multipleOf)
   if step and step > 0 and step < math.huge and not is_multiple(value, step) then
-    return { place = place, text = "must be a multiple of " .. words.word(step), value = value }
+    return { place = place, text = "must be a multiple of " .. messages.word(step), value = value }
   end
 end
 
@@ -123,27 +115,27 @@ end
 local function counted(node, least_name, most_name, count, place, one, many)
   local least, most = limit(node[least_name]), limit(node[most_name])
   if least and count < least or most and count > most then
-    return { place = place, text = ("takes %s, not %d"):format(words.count(least, most, one, many), count) }
+    return { place = place, text = ("takes %s, not %d"):format(messages.count(least, most, one, many), count) }
   end
 end
 
-local function twice(walk, value, place)
+local function find_duplicate(traversal, value, place)
   local seen = {}
   for i, item in ipairs(value) do
-    local text = json.write(item, { empty = "array" }) or "" -- an asset is a table, too
-    walk:spend(1 + #text // 8)
+    local text = json.write(item, { empty = "array" }) or "" -- a placeholder is a table, too
+    traversal:spend(1 + #text // 8)
     if seen[text] then
-      local first = asset.place_of(place, seen[text])
-      return { place = asset.place_of(place, i), text = "is the same as " .. first .. "; each may stand there once" }
+      local first = placeholder.place_of(place, seen[text])
+      return { place = placeholder.place_of(place, i), text = "is the same as " .. first .. "; no item may be repeated" }
     end
     seen[text] = i
   end
 end
 
-function keywords.list(walk, node, value, place)
-  if type(value) ~= "table" or walk:kind(value, node) ~= "array" then return nil end
+function keywords.list(traversal, node, value, place)
+  if type(value) ~= "table" or traversal:kind(value, node) ~= "array" then return nil end
   local problem = counted(node, "minItems", "maxItems", #value, place, "1 item", "%d items")
-    or node.uniqueItems == true and twice(walk, value, place)
+    or node.uniqueItems == true and find_duplicate(traversal, value, place)
   if problem then return problem end
   local first = array(node.prefixItems)
   local rest = node.items
@@ -152,79 +144,68 @@ function keywords.list(walk, node, value, place)
     local of_item = rest
     if first and first[i] ~= nil then of_item = first[i] end
     if of_item == false then
-      return { place = place, text = ("takes %s, not %d"):format(words.count(nil, i - 1, "1 item", "%d items"), #value) }
+      return { place = place, text = ("takes %s, not %d"):format(messages.count(nil, i - 1, "1 item", "%d items"), #value) }
     end
-    problem = walk:apply(of_item, item, asset.place_of(place, i))
+    problem = traversal:apply(of_item, item, placeholder.place_of(place, i))
     if problem then return problem end
   end
 end
 
 -- --- objects
 
-local function plainer(name)
+local function simplify(name)
   return (name:lower():gsub("[_%-%s]", ""))
 end
 
--- The known field that a name is a slip of the pen for: one letter (of eight two), case or separators apart. What the input has already
--- isn't meant.
-local function meant(name, known, given)
+-- Returns the known field of which a name is a misspelling: it differs in one letter (two of eight or more), in case or in separators, and
+-- the input doesn't have that field.
+local function misspelt(name, known, given)
   if #name > 64 then return nil end
-  local plain = plainer(name)
+  local simple = simplify(name)
   local free = {}
   for other in pairs(known) do
     if given[other] == nil and #other <= 64 then free[other] = true end
   end
   local near = options.nearest(name, free)
-  for _, other in ipairs(words.sorted_names(free)) do
-    if plainer(other) == plain then near = other end
+  for _, other in ipairs(messages.sorted_names(free)) do
+    if simplify(other) == simple then near = other end
   end
-  if not near or plainer(near) == plain then return near end
+  if not near or simplify(near) == simple then return near end
   local longer = math.max(#name, #near)
   return longer >= 4 and options.distance(name:lower(), near:lower()) <= (longer >= 8 and 2 or 1) and near or nil
 end
 
-local unsure <const> = "if the service knows it all the same, open the client with schemas = false"
+local HINT <const> = "if the service accepts this field, open the client with schemas = false"
 
--- What a field that no property and no pattern names must fit; or, with nil, what is wrong with its being there.
-local function of_other(walk, node, name, value, place, inner)
+-- Returns the schema of a field that `properties` doesn't have (nil: any value); or nil and the problem of its presence. The check can't
+-- evaluate `patternProperties`, so with them it accepts every other field.
+local function schema_of_other(traversal, node, name, value, place, inner)
   local others = node.additionalProperties
+  if type(node.patternProperties) == "table" and next(node.patternProperties) ~= nil then return nil end
   if others == false then
-    local text = words.unknown_field(name, words.sorted_names(map(node.properties) or {}))
-    return nil, { place = asset.place_of(place, name), text = text }
+    local text = messages.unknown_field(name, messages.sorted_names(map(node.properties) or {}))
+    return nil, { place = placeholder.place_of(place, name), text = text }
   elseif others == nil and not inner then
-    local known = walk:names(node)
-    local near = not known[name] and meant(name, known, value)
+    local known = traversal:names(node)
+    local near = not known[name] and misspelt(name, known, value)
     if near then
-      local text = ("unknown field; did you mean '%s'?"):format(words.word(near))
-      return nil, { place = asset.place_of(place, name), text = text, hint = unsure }
+      local text = ("unknown field; did you mean '%s'?"):format(messages.word(near))
+      return nil, { place = placeholder.place_of(place, name), text = text, hint = HINT }
     end
   end
-  return others ~= nil and { others } or {}
+  return others
 end
 
--- The schemas that a field must fit; or nil and why it can't be there.
-local function schemas_of(walk, node, patterns, name, value, place, inner)
-  local schemas, judged = {}, true
-  if type(node.properties) == "table" then schemas[1] = node.properties[name] end
-  for _, expression in ipairs(patterns) do
-    local found = walk:matches(expression, name)
-    if found then schemas[#schemas + 1] = node.patternProperties[expression] end
-    judged = judged and found ~= nil
-  end
-  if #schemas > 0 or not judged then return schemas end
-  return of_other(walk, node, name, value, place, inner)
-end
-
-local function missing(walk, node, value, place)
+local function missing(traversal, node, value, place)
   for _, name in ipairs(array(node.required) or {}) do
-    walk:spend(1)
+    traversal:spend(1)
     if type(name) == "string" and value[name] == nil then
-      return { place = asset.place_of(place, name), at = place, text = "is required", kind = "required", list = { name } }
+      return { place = placeholder.place_of(place, name), at = place, text = "is required", kind = "required", list = { name } }
     end
   end
 end
 
--- The value's fields: those that are required first, in the schema's order, then the others by name.
+-- Returns the names of the value's fields: first the required ones in the schema's order, then the others sorted.
 local function in_order(node, value)
   local names, seen = {}, {}
   for _, name in ipairs(array(node.required) or {}) do
@@ -241,27 +222,19 @@ local function in_order(node, value)
   return table.move(rest, 1, #rest, #names + 1, names)
 end
 
-function keywords.fields(walk, node, value, place, inner)
-  if type(value) ~= "table" or walk:kind(value, node) ~= "object" then return nil end
-  local names, unknown = in_order(node, value), nil
-  local patterns = words.sorted_names(map(node.patternProperties) or {})
-  walk:spend(#names)
+function keywords.fields(traversal, node, value, place, inner)
+  if type(value) ~= "table" or traversal:kind(value, node) ~= "object" then return nil end
+  local properties, names, unknown = map(node.properties) or {}, in_order(node, value), nil
+  traversal:spend(#names)
   for _, name in ipairs(names) do
-    local inside = asset.place_of(place, name)
-    local problem = walk:apply(node.propertyNames, name, inside)
-    if problem then
-      problem.text = "the name of this field " .. problem.text
-      return problem
-    end
-    local schemas, stray = schemas_of(walk, node, patterns, name, value, place, inner)
-    unknown = unknown or stray
-    for _, schema in ipairs(schemas or {}) do
-      problem = walk:apply(schema, value[name], inside)
-      if problem then return problem end
-    end
+    local schema, problem = properties[name], nil
+    if schema == nil then schema, problem = schema_of_other(traversal, node, name, value, place, inner) end
+    unknown = unknown or problem
+    problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
+    if problem then return problem end
   end
-  -- In this order, so that of several forms the one is found that was meant: a wrong choice says that it wasn't, a missing field doesn't.
-  return unknown or missing(walk, node, value, place)
+  -- This order finds the alternative that was meant: a wrong choice excludes an alternative, a missing field doesn't.
+  return unknown or missing(traversal, node, value, place)
     or counted(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model kling/v3 in the sandbox, with a made-up schema: nested objects, ranges of numbers, fields that depend on each other.
+-- The model kling/v3 in the sandbox, with a made-up schema: nested objects and ranges of numbers.
 
 local json = require "omni.json"
 
@@ -17,14 +17,13 @@ return {
       aspect_ratio = { enum = { "16:9", "9:16", "1:1" }, default = "16:9" },
       cfg_scale = { type = "number", minimum = 0, maximum = 1, multipleOf = 0.05, default = 0.5 },
       image_url = { type = "string", format = "uri", description = "The first frame" },
-      image_tail_url = { type = "string", format = "uri", description = "The last frame; with image_url only" },
+      image_tail_url = { type = "string", format = "uri", description = "The last frame" },
       camera_control = { ["$ref"] = "#/definitions/camera" },
       tags = { type = "array", maxItems = 5, uniqueItems = true, default = json.array(),
-        items = { type = "string", pattern = "^[a-z0-9-]{2,20}$" } },
-      metadata = { type = "object", maxProperties = 3, propertyNames = { pattern = "^[a-z_]+$" }, default = json.object(),
+        items = { type = "string", minLength = 2, maxLength = 20 } },
+      metadata = { type = "object", maxProperties = 3, default = json.object(),
         additionalProperties = { type = { "string", "number", "boolean" } } },
     },
-    dependencies = { image_tail_url = { "image_url" } },
     definitions = {
       camera = {
         type = "object", additionalProperties = false, required = { "type" },
@@ -38,7 +37,6 @@ return {
             },
           },
         },
-        ["if"] = { properties = { type = { const = "simple" } } }, ["then"] = { required = { "config" } },
       },
       amount = { type = "number", minimum = -10, maximum = 10 },
     },
