@@ -135,10 +135,14 @@ local function put_function(name, block)
   end
   local results, failure = {}, nil
   for _, result in ipairs(block.returns) do
-    local kind = result.type:gsub("|nil$", "")
+    local kind, or_error = result.type:gsub("|nil$", ""), result.type:find "|omni%.Error$"
+    if or_error then -- the second of two values: a result, or the error
+      results[#results + 1] = ("%s %s"):format(type_text(kind:gsub("|omni%.Error$", "")), code(result.name))
+      kind, failure = "omni.Error", result
+    end
     if kind == "omni.Error" then
       failure = result
-    else
+    elseif not or_error then
       results[#results + 1] = ("%s%s%s"):format(type_text(kind), result.name and " " .. code(result.name) or "",
         result.text ~= "" and ": " .. result.text or "")
     end

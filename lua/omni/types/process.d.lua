@@ -6,11 +6,11 @@
 local core = {}
 
 ---@class omni.process.Options
----@field directory? string                       the working directory; default: ours
----@field stdout? "pipe"|"null"|"inherit"         default "null"
----@field stderr? "pipe"|"null"|"inherit"         default "pipe"
----@field max_output? integer                     how many of the last bytes of each pipe to keep; default 1048576
----@field max_memory? integer                     bytes of address space; an allocation beyond it fails. Default: no limit
+---@field directory? string                       the working directory (default: ours)
+---@field stdout? "pipe"|"null"|"inherit"         where its output goes (default "null")
+---@field stderr? "pipe"|"null"|"inherit"         where its errors go (default "pipe")
+---@field max_output? integer                     how many of the last bytes of each pipe to keep (default 1048576)
+---@field max_memory? integer                     bytes of address space; an allocation beyond it fails (default: no limit)
 ---@field environment? table<string, string>      added to our environment. The child doesn't inherit variables that look like secrets:
 ---  CRUN_..., names with KEY, TOKEN, SECRET, PASSW, PASSPHRASE or CREDENTIAL in them, URLs with a user
 
