@@ -113,9 +113,10 @@ local function is_options(class)
 end
 
 local function put_function(name, block)
-  assert(block and block.text ~= "", name .. " has no description")
+  local result_says = block and block.returns[1] and block.returns[1].name
+  assert(block and (block.text ~= "" or result_says), name .. " has no description")
   put("### %s(%s)", name, block.arguments)
-  put("%s", block.text)
+  if block.text ~= "" then put("%s", block.text) end
   local list = {}
   for _, param in ipairs(block.params) do
     local class = param.type:gsub("%?$", "")
