@@ -134,7 +134,7 @@ return storyboard {
     assert.equal(2, service.submits())
   end)
 
-  it("fetches a clip that was deleted once more; in a rehearsal makes it again when its sandbox is gone", function()
+  it("fetches a clip that was deleted once more; in a rehearsal makes it again when its sandbox is closed", function()
     serve()
     env.write(board, 'return storyboard { scene "dusk" { prompt = "dusk" } }')
     local function delete() os.execute("rm " .. env.quote(out) .. "/media/dusk-*.mp4") end
@@ -149,9 +149,9 @@ return storyboard {
     delete()
     local result = program.run(words(), { environment = service.environment })
     assert.equal(1, result.code)
-    assert.matches("\n  dusk  failed  no such task.*its sandbox is gone; the next rehearsal makes the scene again", result.out)
+    assert.matches("\n  dusk  failed  no such task.*its sandbox is closed; the next sandbox run makes the scene again", result.out)
     assert.equal(0, service.submits())
-    assert.matches("%+ submit   dusk  40 credits  its sandbox is gone", run().out)
+    assert.matches("%+ submit   dusk  40 credits  its sandbox is closed", run().out)
     assert.equal(1, service.submits())
   end)
 
@@ -162,7 +162,7 @@ return storyboard {
     service.stop()
     serve()
     os.execute("rm " .. env.quote(out) .. "/media/dusk-*.mp4")
-    assert.matches("%+ submit   dusk  40 credits  .*mp4 is missing, and its sandbox is gone", run().out)
+    assert.matches("%+ submit   dusk  40 credits  .*mp4 is missing, and its sandbox is closed", run().out)
     assert.equal(1, service.submits())
   end)
 

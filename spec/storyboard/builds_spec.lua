@@ -339,7 +339,7 @@ describe("the ledger of a rehearsal", function()
       })
       local _, err = omni.plan_storyboard(studio.board "a", { client = real, directory = s.directory })
       assert.equal("ledger_failed", err.code)
-      assert.matches("never mixed", err.message)
+      assert.matches("never mixes", err.message)
       _, err = real:submit { prompt = "a" }
       assert.equal("ledger_failed", err.code)
       assert.equal(1, s:submits())

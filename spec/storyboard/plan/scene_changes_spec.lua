@@ -43,7 +43,7 @@ describe("what changed in a scene", function()
       { field = "aspect_ratio", new = "9:16", text = "aspect_ratio: added (9:16)" },
       { field = "duration", old = "6", new = "8", text = "duration: 6 → 8" },
       { field = "prompt", old = "x", new = "y", text = "prompt changed" },
-      { field = "resolution", old = "720p", text = "resolution: gone (was 720p)" },
+      { field = "resolution", old = "720p", text = "resolution: removed (was 720p)" },
     }, found)
   end)
 
@@ -86,7 +86,7 @@ describe("what changed in a scene", function()
       assert.equal(1, #found)
       assert.equal("a", found[1].scene)
       assert.equal('"a" changed', found[1].text)
-      assert.matches("what it builds on changed$", unnamed[1].text)
+      assert.matches("a scene that it builds on changed$", unnamed[1].text)
     end
   end)
 
@@ -97,7 +97,7 @@ describe("what changed in a scene", function()
       texts('prompt = "x", references = "keeper"', 'prompt = "x", references = url "https://e.org/a.png"')[1])
     assert.matches("^img_urls%[2%]: added %(file %x+%)$",
       texts('prompt = "x", references = "keeper"', 'prompt = "x", references = { "keeper", file "y.png" }')[1])
-    assert.matches("^video_list: gone", texts('prompt = "x", continues = "a"', 'prompt = "x"')[1])
+    assert.matches("^video_list: removed", texts('prompt = "x", continues = "a"', 'prompt = "x"')[1])
   end)
 
   it("can't be told of forms that omni doesn't understand, and nothing breaks", function()

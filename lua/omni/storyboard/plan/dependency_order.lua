@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The order in which scenes can be made: each after those that it builds on, otherwise as they are declared.
+-- Sorts scenes so that each comes after the scenes that it builds on; otherwise keeps their declared order.
 
--- The names along a circle that ends where `path` comes back to `name`: 'dawn → storm → dawn'.
+-- Returns the names of a circle in `path`: 'dawn → storm → dawn'.
 local function circle_of(scenes, path, index)
   local names, inside = {}, false
   for _, step in ipairs(path) do
@@ -12,17 +12,17 @@ local function circle_of(scenes, path, index)
   return table.concat(names, " → ")
 end
 
----@param scenes omni.ResolvedScene[]  every scene that one of them builds on is among them
+---@param scenes omni.ResolvedScene[]  with every scene that one of them builds on
 ---@return integer[] order                            indexes of scenes
----@return { index: integer, names: string }[] circles  each circle: a scene on it, and the names of all, in order; empty when all is well
+---@return { index: integer, names: string }[] circles  for each circle one of its scenes and the names of all, in order
 local function order(scenes)
   local indexes = {}
   for index, scene in ipairs(scenes) do indexes[scene.name] = index end
 
   local result, circles = {}, {}
-  local state = {} -- index → "open" while what it builds on is looked at, then "done"
+  local state = {} -- index → "open" while its scenes are being visited, then "done"
   local path = {}
-  -- Its own stack instead of recursion: a chain of scenes may be longer than Lua's.
+  -- A stack instead of recursion, since a chain of scenes can exceed Lua's C stack.
   for start in ipairs(scenes) do
     local stack = state[start] == nil and { { index = start, next = 1 } } or {}
     while #stack > 0 do

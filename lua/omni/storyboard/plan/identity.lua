@@ -1,23 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- What makes a scene the same: a digest of its model, its input, the content of the files in it, the identities of the scenes
--- that it builds on, and its take. Names, places, order, paths and signatures of URLs are no part of it.
+-- The identity of a scene: a digest of its model, its input, the content of its files, the identities of the scenes that it builds on,
+-- and its take. Names, order, paths and signatures of URLs don't change it.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
-local VERSION <const> = 1 -- of the form; another one makes every scene a new one
+local VERSION <const> = 1 -- of the form; a new version makes every scene a new one
 
 ---@class omni.Identity
----@field form? string       the canonical text that `base` is the digest of
----@field base? string       of the scene without its take
+---@field form? string       canonical JSON
+---@field base? string       digest of the form: the scene without its take
 ---@field take? integer
----@field identity? string   of the scene with its take
----@field error? omni.Error  why the others aren't known: of the digest, of `take`, or with the code "builds_on_invalid"
+---@field identity? string   digest of the scene with its take
+---@field error? omni.Error  why the identity is unknown: an error of `digest` or `take`, or the code "builds_on_invalid"
 
--- A copy of a tree with each URL in it as it is without its signature.
+-- Copies a tree, with each URL without its signature.
 local function without_signatures(value)
   if type(value) == "string" then return unsigned(value) end
   if type(value) ~= "table" then return value end
@@ -33,9 +33,9 @@ local function with_take(base, take)
   return core.sha256(("%s take %d"):format(base, take))
 end
 
--- The form of one scene; `known` has the identities of those before it.
+-- Returns the form of one scene; `known` has the identities of the scenes before it.
 local function form_of(scene, known, digest)
-  local input, problem = asset.map(scene.input, function(part)
+  local input, problem = placeholder.map(scene.input, function(part)
     if part.kind == "file" then
       local sha256, failure = digest(part.path)
       if not sha256 then return nil, failure end
@@ -44,7 +44,8 @@ local function form_of(scene, known, digest)
     local below = known[part.scene]
     if below.error then
       return nil, err.new { code = "builds_on_invalid", cause = below.error,
-        message = ('it builds on "%s", which can\'t be made: %s'):format(part.scene, (below.error.cause or below.error).message) }
+        message = ('it builds on scene "%s", which can\'t be submitted: %s')
+          :format(part.scene, (below.error.cause or below.error).message) }
     end
     return { [part.kind] = below.identity }
   end)
@@ -52,12 +53,12 @@ local function form_of(scene, known, digest)
   return json.canonical { version = VERSION, model = scene.model, input = without_signatures(input) }
 end
 
----Says of each scene of a board what makes it the same. Files are asked for once each.
+---Returns the identity of each scene of a board. Reads each file once.
 ---@param board omni.Storyboard
 ---@param given { digest: fun(path: string): (string|nil, omni.Error|nil),
 ---  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }
----  digest: the SHA-256 of a file, may wait; take: asked for scenes that don't say theirs, in the board's order, may wait
----@return omni.Identity[]  at the scenes' places
+---  digest: returns the SHA-256 of a file, and may wait; take: returns the take of a scene that doesn't name its own, and may wait
+---@return omni.Identity[]  in the order of the scenes
 local function resolve(board, given)
   local digests = {}
   local function digest(path)
@@ -71,15 +72,15 @@ local function resolve(board, given)
 
   local result, known = {}, {}
   for _, index in ipairs(board.order) do
-    local scene, entry = board.scenes[index], {}
-    result[index], known[scene.name] = entry, entry
-    entry.form, entry.error = form_of(scene, known, digest)
-    if entry.form then
-      local base = core.sha256(entry.form)
+    local scene, found = board.scenes[index], {}
+    result[index], known[scene.name] = found, found
+    found.form, found.error = form_of(scene, known, digest)
+    if found.form then
+      local base = core.sha256(found.form)
       local take, problem = scene.take, nil
       if not take then take, problem = given.take(scene, base) end
-      entry.base, entry.take, entry.error = base, take, problem
-      if take then entry.identity = with_take(base, take) end
+      found.base, found.take, found.error = base, take, problem
+      if take then found.identity = with_take(base, take) end
     end
   end
   return result

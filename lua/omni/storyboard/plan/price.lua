@@ -1,16 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- What a plan would cost, asked of the service scene by scene. Costs nothing, submits nothing.
+-- Queries the service for the price of each scene of a plan. Costs nothing and submits nothing.
 
 local pool = require "omni.loop.pool"
 
 local at_once <const> = 8
 
--- Failures that would meet every other question, and every submit, too.
+-- Errors that every other query and submit would meet as well.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
----Fills in the prices of what the plan submits: `credits` or `price_error` of its scenes, and `plan.credits` (the sum of what is known),
----`plan.complete`, `plan.balance`, `plan.error` (why the first unknown price isn't known), `plan.unavailable` (the service can't be used
----at all).
+---Fills in the prices of the scenes that the plan submits (`credits` or `price_error`), and of the plan: `credits` (sum of the known
+---prices), `complete`, `balance`, `error` (of the first unknown price), `unavailable` (the service can't be used).
 ---@param plan omni.Plan
 ---@param client omni.Client
 ---@param on_retry? fun(err: omni.Error, seconds: number)  called before each retry
@@ -24,7 +23,7 @@ local function price(plan, client, on_retry)
     local declared = plan.board.scenes[scene.index]
     local estimate, problem = client:estimate(declared.input, { model = declared.model, on_retry = on_retry })
     scene.credits, scene.price_error = estimate and estimate.credits, problem
-    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- of several it is one key's
+    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- else one key's
     if problem and unavailable[problem.code] then plan.unavailable = problem end
     return not plan.unavailable, problem
   end)

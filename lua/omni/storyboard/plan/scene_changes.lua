@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- What changed between two forms of a scene (identity.lua), for "why": field by field, short enough to be shown.
+-- Compares two forms of a scene (identity.lua), field by field, in short texts for "why".
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 
-local SHOWN <const> = 60 -- bytes of a long text
+local SHOWN <const> = 60 -- bytes shown of a long text
 
--- Backwards to where a character begins.
+-- Returns the start of the character at a byte.
 local function at_character(text, at)
   while at > 1 and (text:byte(at) or 0) & 0xC0 == 0x80 do at = at - 1 end
   return at
 end
 
--- Two texts around the first place where they differ.
+-- Cuts two texts around their first difference.
 local function cut_texts(old, new)
   if #old <= SHOWN and #new <= SHOWN then return core.clean(old, SHOWN), core.clean(new, SHOWN) end
   local same = 0
@@ -26,13 +26,13 @@ end
 
 local kinds = { file = "file", clip = "clip", frame = "last_frame" }
 
--- The kind of asset that a part of a form stands for, or nil.
+-- Returns the kind of placeholder that a part of a form was made from, or nil.
 local function kind_of(value)
   local kind = type(value) == "table" and next(value)
   return kinds[kind] and type(value[kind]) == "string" and #value[kind] == 64 and next(value, kind) == nil and kind or nil
 end
 
--- A leaf, shown.
+-- Returns a leaf as text.
 local function shown(value)
   if value == nil then return nil end
   local kind = kind_of(value)
@@ -43,7 +43,7 @@ local function shown(value)
   return value == core.json.null and "null" or core.format("%s", value)
 end
 
--- The sorted keys of two tables.
+-- Returns the sorted keys of two tables.
 local function keys_of(old, new)
   local keys, seen = {}, {}
   for _, side in ipairs { old, new } do
@@ -61,20 +61,20 @@ local function keys_of(old, new)
   return keys
 end
 
--- Calls tell(place, old, new) for each leaf that differs.
-local function compare(old, new, place, tell)
+-- Calls report(place, old, new, kind) for each different leaf.
+local function compare(old, new, place, report)
   local both = type(old) == "table" and type(new) == "table" and not kind_of(old) and not kind_of(new)
   if both then
     for _, key in ipairs(keys_of(old, new)) do
       local name = core.clean(tostring(key), SHOWN)
       local part = math.type(key) and ("%s[%s]"):format(place, name) or place == "" and name or place .. "." .. name
-      compare(old[key], new[key], part, tell)
+      compare(old[key], new[key], part, report)
     end
   elseif kind_of(old) and kind_of(old) == kind_of(new) then
     local kind = kind_of(old)
-    if old[kind] ~= new[kind] then tell(place, old, new, kind) end
+    if old[kind] ~= new[kind] then report(place, old, new, kind) end
   elseif type(old) == "table" and type(new) == "table" or old ~= new then
-    tell(place, old, new)
+    report(place, old, new)
   end
 end
 
@@ -83,17 +83,17 @@ local function decoded(form)
   return type(tree) == "table" and type(tree.input) == "table" and tree or nil
 end
 
--- What the language calls the things of a scene: place → label.
+-- Returns the labels of a scene's references: place → label.
 local function labels_of(scene)
   local labels = {}
   for _, reference in ipairs(scene and scene.references or {}) do labels[reference.place] = reference.label end
   return labels
 end
 
--- Place → the name of the scene that is built on there.
+-- Returns the scenes that a scene builds on: place → name.
 local function sources_of(scene)
   local sources = {}
-  for part, place in asset.each(scene and scene.input or {}) do sources[place] = part.scene end
+  for part, place in placeholder.each(scene and scene.input or {}) do sources[place] = part.scene end
   return sources
 end
 
@@ -101,34 +101,34 @@ local function sentence(change, label)
   local field = change.field
   if change.scene then return ('"%s" changed'):format(change.scene) end
   if change.kind == "file" then return ("%s: the file's content changed"):format(label and ('"%s"'):format(label) or field) end
-  if change.kind then return field .. ": what it builds on changed" end
+  if change.kind then return field .. ": a scene that it builds on changed" end
   if not change.old then return ("%s: added (%s)"):format(field, change.new) end
-  if not change.new then return ("%s: gone (was %s)"):format(field, change.old) end
+  if not change.new then return ("%s: removed (was %s)"):format(field, change.old) end
   if field == "prompt" then return "prompt changed" end
   return ("%s: %s → %s"):format(field, change.old, change.new)
 end
 
 ---@class omni.Difference
----@field field string   as the model has it: "prompt", "duration", "img_urls[2]"; or "model"
----@field old? string    shown, cut to where they differ; nil when it wasn't there
+---@field field string   of the model: "prompt", "duration", "img_urls[2]"; or "model"
+---@field old? string    cut to the difference; nil if the field is new
 ---@field new? string
----@field kind? "file"|"clip"|"frame"  of an asset that stayed and whose content changed
----@field scene? string  the scene that is built on there, when it is that which changed
+---@field kind? "file"|"clip"|"frame"  of a placeholder whose content changed
+---@field scene? string  the scene behind the placeholder
 ---@field text string    a sentence: "duration: 6 → 8", "\"dawn\" changed"
 
----What changed from one form to another; the fields in alphabetic order. Empty when they are the same.
+---Returns the differences between two forms, by field in alphabetic order.
 ---@param old_form string
 ---@param new_form string
----@param scene? omni.ResolvedScene  the scene of the new form, for the names that forms don't hold
+---@param scene? omni.ResolvedScene  the scene of the new form, for names that a form doesn't contain
 ---@return omni.Difference[]
 local function difference(old_form, new_form, scene)
   if old_form == new_form then return {} end
   local old, new = decoded(old_form), decoded(new_form)
   if not old or not new or old.version ~= new.version then
-    return { { field = "version", text = "omni tells scenes apart in another way than it did then" } }
+    return { { field = "version", text = "this version of omni computes identities differently" } }
   end
   local result, labels, sources = {}, labels_of(scene), sources_of(scene)
-  local function tell(place, was, is, kind)
+  local function report(place, was, is, kind)
     local change = { field = place, kind = kind, scene = kind and sources[place] }
     if type(was) == "string" and type(is) == "string" then
       change.old, change.new = cut_texts(was, is)
@@ -138,8 +138,8 @@ local function difference(old_form, new_form, scene)
     change.text = sentence(change, labels[place])
     result[#result + 1] = change
   end
-  if old.model ~= new.model then tell("model", old.model, new.model) end
-  compare(old.input, new.input, "", tell)
+  if old.model ~= new.model then report("model", old.model, new.model) end
+  compare(old.input, new.input, "", report)
   return result
 end
 

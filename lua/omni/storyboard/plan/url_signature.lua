@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- URLs without the signatures that storage services put into them: the same file has another one tomorrow.
+-- Removes the signatures of storage services from URLs. The same file has another signature tomorrow.
 
--- A row for each way to sign: it is one when the parameter `mark` is there; then `names`, and those that begin with `prefix`, go.
--- In lower case.
+-- The ways to sign a URL, in lower case. If the query has the parameter `mark`, the parameters in `names` and those with `prefix` are
+-- removed.
 local kinds = {
-  { mark = "x-amz-signature", prefix = "x-amz-" }, -- Amazon S3, and what speaks its protocol
+  { mark = "x-amz-signature", prefix = "x-amz-" }, -- Amazon S3 and compatible services
   { mark = "x-goog-signature", prefix = "x-goog-" }, -- Google Cloud Storage
   { mark = "x-oss-signature", prefix = "x-oss-" }, -- Alibaba Cloud OSS
   { mark = "q-signature", prefix = "q-" }, -- Tencent Cloud COS
-  -- S3, Google and OSS before their present forms; CloudFront
+  -- older forms of S3, Google and OSS; CloudFront
   { mark = "signature", names = "signature expires awsaccesskeyid googleaccessid ossaccesskeyid security-token x-amz-security-token "
     .. "key-pair-id policy" },
   -- Azure Blob Storage
@@ -24,7 +24,7 @@ local function belongs(name, kind)
   return kind.names[name] or kind.prefix and name:sub(1, #kind.prefix) == kind.prefix
 end
 
----The URL without its signature; any other text as it is.
+---Returns a URL without its signature, and any other text unchanged.
 ---@param text string
 ---@return string
 local function unsigned(text)

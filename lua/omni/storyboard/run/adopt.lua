@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Gives a task that exists at the service to a scene whose submit has an unknown outcome, or whose row in the ledger was lost: a person
--- says that it is that one, and nothing that the service tells of it may say otherwise.
+-- Matches a task of the service with a scene whose submit has an unknown outcome, or whose ledger row was lost. A person names the task,
+-- and its data at the service must agree.
 
 local matching = require "omni.client.match_task"
 local core = require "omni.core"
@@ -13,15 +13,15 @@ local function unfit(field, message, hint)
   return nil, err.new { code = "invalid_input", field = field, message = "adopt: " .. message, hint = hint }
 end
 
--- Why the scene's submit can't get the task.
+-- Returns the error for a scene that already has a submit.
 local function submitted_already(scene, row)
   local task = row and row.task_id and (" (task %s)"):format(core.clean(row.task_id, 100)) or ""
-  return unfit("scene", ('scene "%s" has no submit of unknown outcome: it is %s%s')
+  return unfit("scene", ('scene "%s" has no submit with an unknown outcome: it is %s%s')
     :format(core.clean(scene, 100), row and row.state == "success" and "done" or "in flight", task),
-    "see what has one: omni plan BOARD, omni status")
+    "omni plan BOARD and omni status list the submits with an unknown outcome")
 end
 
--- Finds the scene's submit of unknown outcome, or the place of one that was lost, and gives it the task.
+-- Finds the scene's submit with an unknown outcome, or creates the lost row, and gives it the task.
 local function adopt(board, given)
   local plan, problem = plans.make(board, { client = given.client, directory = given.directory, prices = false })
   if not plan then return nil, problem end
@@ -37,7 +37,7 @@ local function adopt(board, given)
   elseif scene.error then
     return nil, scene.error
   elseif scene.twin then
-    return unfit("scene", ('scene "%s" is equal to scene "%s": give the task to that one'):format(core.clean(given.scene, 100), scene.twin))
+    return unfit("scene", ('scene "%s" equals scene "%s": adopt the task for that scene'):format(core.clean(given.scene, 100), scene.twin))
   elseif row and row.task_id == given.task_id then
     return true
   elseif row then
@@ -53,10 +53,10 @@ end
 
 local known_options = { client = "any", directory = "path", scene = "string", task_id = "string" }
 
----Says that a task is the one of a scene's submit whose outcome is unknown; the next run waits for it, and fetches it, as if its id had
----come back then. The task must exist, have the model and the input that were submitted, field by field, and stand nowhere in the
----ledger. A scene that the ledger knows nothing of, because it was lost, gets a row for it; the URLs of files that were uploaded for it
----can't be compared then. Nothing changes when the scene has that task already. Submits nothing.
+---Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
+---exist, have the submitted model and input, field by field, and be in no other row of the ledger. If the ledger has no row for the
+---scene, because it was lost, the scene gets a new one; the URLs of uploaded files can't be compared then. Changes nothing if the scene
+---has that task already. Submits nothing.
 ---@param board omni.Storyboard
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true

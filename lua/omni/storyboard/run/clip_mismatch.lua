@@ -1,26 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- Says in what a clip differs from what its scene asked for: its length, its shape, its size. The clip is paid for and kept; a person
--- decides what to do about it.
+-- Compares a clip with what its scene asked for: length, aspect ratio, resolution. The clip is paid for and kept; a person decides what to
+-- do about a difference.
 
 local shape = require "omni.film.common_format"
 
-local seconds_off <const> = 0.5 -- a clip may be so much shorter or longer: services round to frames
-local share_off <const> = 0.03  -- and so much wider, higher or smaller, in proportion
+local seconds_off <const> = 0.5 -- tolerance of the length, since services round to frames
+local share_off <const> = 0.03  -- tolerance of the size, as a share
 
 local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
 
-local function is_near(value, wanted)
-  return math.abs(value - wanted) <= share_off * wanted
+local function is_near(value, expected)
+  return math.abs(value - expected) <= share_off * expected
 end
 
--- To the tenth; string.format would take the decimal point from the locale.
+-- Rounds to a tenth. string.format would use the locale's decimal point.
 local function tenths(value)
   local rounded = math.floor(value * 10 + 0.5)
   return rounded % 10 == 0 and tostring(rounded // 10) or ("%d.%d"):format(rounded // 10, rounded % 10)
 end
 
----Returns a sentence for each difference. What the input doesn't say isn't looked at, nor the length of what is made from a video: the
----model decides it.
+---Returns a sentence for each difference. Compares only what the input states; with a source video, the model decides the length.
 ---@param input table             a model's: duration, aspect_ratio, resolution, video_list
 ---@param probe omni.film.Probe   of the clip
 ---@return string[]

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Names of files for scenes: never a path, never hidden.
+-- The names of scenes' files. A name is never a path and never hidden.
 
 local MAX_BYTES = 120 -- leaves room for a number, an extension and ".part" within the usual 255
 
--- The name with everything gone that means something to a file system or a shell's globs.
+-- Removes every character that is special for a file system or a shell.
 local function safe(name)
   local text = name:gsub('[%c%s/\\:*?"<>|%%]+', "-"):gsub("^[.%-~]+", ""):gsub("[.%-]+$", "")
   if #text > MAX_BYTES then
@@ -14,10 +14,10 @@ local function safe(name)
   return text ~= "" and text or "scene"
 end
 
----Gives each scene the stem of its files: its name, and the beginning of its identity. So a scene that changes gets files of its own,
----and what was paid for before stays.
+---Returns the stem of each scene's file names: its name and the start of its identity. So a changed scene gets new files, and the paid
+---files of the old scene stay.
 ---@param scenes { name: string }[]
----@param planned { identity?: string }[]  at the same places
+---@param planned { identity?: string }[]  in the same order
 ---@return string[] stems
 local function stems(scenes, planned)
   local result = {}
@@ -28,9 +28,9 @@ local function stems(scenes, planned)
   return result
 end
 
----The stem for a scene's further media: NAME, NAME-2, NAME-3, ...
+---Returns the stem for one of a scene's media: NAME, NAME-2, NAME-3, ...
 ---@param stem string
----@param index integer  which of its media, from 1
+---@param index integer  of the medium, from 1
 ---@return string
 local function numbered(stem, index)
   return index == 1 and stem or ("%s-%d"):format(stem, index)
@@ -41,7 +41,7 @@ for extension in ("mp4 mov webm mkv gif png jpg jpeg webp mp3 wav m4a ogg"):gmat
   known_extensions[extension] = true
 end
 
----The extension of a medium, from its URL; "mp4" where that says nothing.
+---Returns the extension of a medium by its URL; "mp4" if the URL has none.
 ---@param url string
 ---@return string
 local function extension(url)

@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- The end of a run: the film, cut from the scenes' clips when anything in it changed, and the report.
+-- The end of a run: cuts the film from the scenes' clips, if anything in it changed, and writes the report.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
 local json = require "omni.json"
-local tell = require "omni.storyboard.run.report_data"
+local report_data = require "omni.storyboard.run.report_data"
 
 local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume" }
 
 -- --- the film
 
--- The scenes of the cut in order; nil and the names of those that aren't there.
+-- Returns the clips of the cut in order; nil and an error with the names of missing scenes.
 local function clips_of(run)
   local clips, missing = {}, {}
   for index, name in ipairs(run.plan.board.cut.scenes) do
@@ -22,10 +22,10 @@ local function clips_of(run)
   end
   if #missing == 0 then return clips end
   if #missing > 3 then missing = { missing[1], missing[2], ("%d more"):format(#missing - 2) } end
-  return nil, err.new { code = "film_incomplete", message = "the film wasn't cut: " .. table.concat(missing, ", ") .. " missing" }
+  return nil, err.new { code = "film_incomplete", message = "the film wasn't cut: missing scenes: " .. table.concat(missing, ", ") }
 end
 
--- What makes two films the same: the bytes in it, in their order, and how they are joined.
+-- Returns the identity of a film: a digest of its clips, their order, and the cut's settings.
 local function identity_of(run, clips)
   local cut, digests = run.plan.board.cut, {}
   for index, clip in ipairs(clips) do
@@ -45,12 +45,12 @@ local function identity_of(run, clips)
   }))
 end
 
-local function say(run, event)
+local function send_event(run, event)
   if run.on_event then run.on_event(event) end
 end
 
--- The film that is there, when it is the one that is wanted.
-local function existing(run, path, identity)
+-- Returns the film of an earlier run, if it has this identity.
+local function existing_film(run, path, identity)
   local known = run.ledger:row("film", { path = path })
   if not known or known.identity ~= identity or not core.stat(path) then return nil end
   if run.ledger:digest(path) ~= known.sha256 then return nil end
@@ -58,55 +58,55 @@ local function existing(run, path, identity)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
--- One try. The error of a clip that can't be decoded has its path as `damaged`.
-local function try(run)
+-- Cuts the film once. The error of a clip that can't be decoded has the clip's path in `damaged`.
+local function try_cut(run)
   local clips, problem = clips_of(run)
   if not clips then return nil, problem end
   local path, cut = run.directory.path .. "/" .. run.plan.board.cut.output, run.plan.board.cut
   local identity
   identity, problem = identity_of(run, clips)
   if not identity then return nil, problem end
-  local there = existing(run, path, identity)
+  local there = existing_film(run, path, identity)
   if there then return there end
-  say(run, { event = "cutting", file = path, fraction = 0 })
+  send_event(run, { event = "cutting", file = path, fraction = 0 })
   local made
   made, problem = film.cut {
     clips = clips, transition = cut.transition, audio = cut.audio, output = path, place = files.placer(run, identity),
-    on_progress = function(fraction) say(run, { event = "cutting", file = path, fraction = fraction }) end,
+    on_progress = function(fraction) send_event(run, { event = "cutting", file = path, fraction = fraction }) end,
   }
   if not made then return nil, problem end
   return { path = path, seconds = made.seconds, made = true }
 end
 
--- A clip that can't be decoded is fetched again, once; so this ends.
-local function make(run)
-  local again = {}
+-- Cuts the film. Fetches a clip that can't be decoded again, once.
+local function cut_film(run)
+  local fetched_again = {}
   while true do
-    local made, problem = try(run)
+    local made, problem = try_cut(run)
     local damaged = not made and problem.damaged
     local record
     for _, candidate in ipairs(run.records) do
       if damaged and candidate.file == damaged then record = candidate end
     end
-    if not record or again[record] or not run:fetch_again(record) then return made, problem end
-    again[record] = true
+    if not record or fetched_again[record] or not run:fetch_again(record) then return made, problem end
+    fetched_again[record] = true
   end
 end
 
----Cuts the film and writes the report; what came of it goes into the summary.
+---Cuts the film, writes the report, and adds both to the summary.
 ---@param run omni.Run
 ---@param summary omni.RunSummary
 local function finish(run, summary)
-  if run.plan.board.cut then summary.film, summary.film_error = make(run) end
+  if run.plan.board.cut then summary.film, summary.film_error = cut_film(run) end
   if summary.film then
-    say(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
+    send_event(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
   run.thumbnails:join()
   for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
   local path = run.directory.path .. "/report.html"
-  local written, problem = require("omni.report").write(path, tell.data(run, summary), files.placer(run, "report"))
+  local written, problem = require("omni.report").write(path, report_data.data(run, summary), files.placer(run, "report"))
   summary.report, summary.report_error = written and path, problem
-  if written then say(run, { event = "report", file = path }) end
+  if written then send_event(run, { event = "report", file = path }) end
 end
 
 return { finish = finish }

@@ -1,35 +1,36 @@
 -- SPDX-License-Identifier: MIT
--- Carries out a plan: scenes that build on nothing side by side, at most `jobs` in flight, within a budget; then the film and the
--- report. Prints nothing.
+-- Runs a plan: its scenes side by side, at most `jobs` in flight and within the budget; then the film and the report. Prints nothing.
 
 local callbacks = require "omni.callbacks.receiver"
 local core = require "omni.core"
-local directories = require "omni.storyboard.run.output_lock"
 local err = require "omni.error"
-local finish = require "omni.storyboard.run.film_and_report"
+local film_and_report = require "omni.storyboard.run.film_and_report"
 local loop = require "omni.loop"
 local names = require "omni.storyboard.run.file_names"
 local options = require "omni.options"
+local output_lock = require "omni.storyboard.run.output_lock"
 local plans = require "omni.storyboard.plan"
-local shooting = require "omni.storyboard.run.scene"
+local scenes = require "omni.storyboard.run.scene"
 local thumbnails = require "omni.storyboard.run.thumbnails"
+local wait_queue = require "omni.loop.wait_queue"
 
-local set = shooting.set
+local set_status = scenes.set_status
 
+---The state of a scene in a run.
 ---@class omni.RunRecord
 ---@field scene string
 ---@field index integer
 ---@field status string
----@field entry omni.PlanScene
----@field stem string         of its files' names
+---@field planned omni.PlanScene
+---@field stem string         start of its files' names
 ---@field reserved? boolean   its price counts against the budget
 ---@field estimate? number    credits
----@field credits? number     what it cost in this run
+---@field credits? number     its cost in this run
 ---@field task_id? string
 ---@field task? omni.Task
 ---@field file? string        the first of `files`
 ---@field files? string[]
----@field warnings? string[]  in what the clip isn't what was asked for
+---@field warnings? string[]  differences between the clip and what the scene asked for
 ---@field error? omni.Error
 ---@field stop omni.Stop      of its submit
 ---@field fiber? omni.Fiber
@@ -38,68 +39,50 @@ local set = shooting.set
 local Run_methods = {}
 local Run_mt = { __name = "omni.run", __index = Run_methods }
 
--- --- places among those in flight
+-- --- slots: how many scenes may be in flight
 
 local Slot_methods = {}
 local Slot_mt = { __index = Slot_methods }
 
--- Gives the next one in the queue what is free.
-local function release(run)
-  run.free = run.free + 1
-  local place = run.free > 0 and table.remove(run.line, 1)
-  if not place then return end
-  run.free, place.taken = run.free - 1, true
-  loop.wake(place.fiber)
-end
-
+---Releases the slot. Can be called again.
 function Slot_methods:close()
   local run = self.run
   self.run = nil
-  if run then release(run) end
+  if not run then return end
+  run.free_slots = run.free_slots + 1
+  run.waiting:wake_first(1)
 end
 
 Slot_mt.__close = Slot_methods.close
 
--- A place in the queue. A fiber may be cancelled after it was given a slot and before it runs: then the next one gets it.
-local Place_mt = {
-  __close = function(place)
-    if place.taken then return release(place.run) end
-    for i, other in ipairs(place.run.line) do
-      if other == place then return table.remove(place.run.line, i) end
-    end
-  end,
-}
-
----Waits for a place among those in flight; what is in flight already takes one without waiting.
----@param at_once boolean
-function Run_methods:take_slot(at_once)
-  if at_once or self.free > 0 then
-    self.free = self.free - 1
-  else
-    local place <close> = setmetatable({ run = self, fiber = loop.current() }, Place_mt)
-    table.insert(self.line, place)
-    repeat loop.park() until place.taken -- whoever else wakes this fiber
-    place.taken = false
+---Reserves a slot, and waits until one is free.
+---@param at_once boolean  don't wait, since the scene is in flight already
+---@return table slot  to be closed
+function Run_methods:reserve_slot(at_once)
+  if not at_once and (self.free_slots <= 0 or not self.waiting:is_empty()) then
+    local place <close> = self.waiting:join()
+    while self.free_slots <= 0 or not self.waiting:is_first(place) do loop.park() end
   end
+  self.free_slots = self.free_slots - 1
   return setmetatable({ run = self }, Slot_mt)
 end
 
--- --- its course
+-- --- the run
 
----Submits nothing more and stops waiting; submits on their way are heard out, as their answers hold the task ids.
+---Submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since its response contains the task id.
 function Run_methods:interrupt()
   if self.stopped then return end
-  self.stopped, self.line = true, {}
+  self.stopped = true
   for _, record in ipairs(self.records) do
     local fiber = record.fiber
     record.stop.requested = true
     if fiber and fiber ~= loop.current() and not fiber:done() and not record.stop.sending then
       fiber:cancel()
       if record.task_id then
-        set(self, record, "interrupted")
+        set_status(self, record, "interrupted")
       elseif record.status ~= "waiting" and record.status ~= "unknown" then
         record.reserved = false
-        set(self, record, "waiting")
+        set_status(self, record, "waiting")
       end
     end
   end
@@ -110,28 +93,28 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
----Fetches a scene's clip once more, because it can't be decoded; who asks second waits for the first. Submits nothing.
+---Fetches a scene's clip again, because it can't be decoded. Further callers wait for the first. Submits nothing.
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
 function Run_methods:fetch_again(record)
   local key = "again " .. record.scene
-  self.making[key] = self.making[key] or loop.spawn(shooting.fetch_again, self, record)
+  self.making[key] = self.making[key] or loop.spawn(scenes.fetch_again, self, record)
   return self.making[key]:join()
 end
 
 ---@class omni.RunSummary
 ---@field title? string
----@field credits number       the sum of what the tasks of this run reported
----@field interrupted boolean  and so some scene wasn't shot to its end
----@field film? { path: string, seconds: number, made: boolean }  made: false when it was there already
+---@field credits number       cost of this run's tasks, as they reported it
+---@field interrupted boolean  the run was stopped before its end
+---@field film? { path: string, seconds: number, made: boolean }  made: false if the film existed already
 ---@field film_error? omni.Error
 ---@field report? string       its path
 ---@field scenes { scene: string, index: integer, action: string, status: string, task_id?: string, estimate?: number,
----  credits?: number, file?: string, files?: string[], warnings?: string[], error?: omni.Error }[]  warnings: in what its clip isn't
----  what was asked for
+---  credits?: number, file?: string, files?: string[], warnings?: string[], error?: omni.Error }[]  warnings: differences
+---  between the clip and what the scene asked for
 
--- Waits for every scene. Answers the first bug, if any: what isn't an error value of a cancelled fiber.
+-- Waits for every scene. Returns the first error that isn't a cancellation.
 local function join_scenes(run)
   local bug
   for _, record in ipairs(run.records) do
@@ -148,25 +131,26 @@ end
 local function summarize(run)
   local summary = { title = run.plan.board.title, scenes = {}, credits = 0, interrupted = run.stopped == true }
   for index, record in ipairs(run.records) do
-    if record.entry.action ~= "fetch" then summary.credits = summary.credits + (record.credits or 0) end -- else an earlier run paid
+    local paid_before = record.planned.action == "fetch"
+    if not paid_before then summary.credits = summary.credits + (record.credits or 0) end
     summary.scenes[index] = {
-      scene = record.scene, index = index, action = record.entry.action, status = record.status, task_id = record.task_id,
+      scene = record.scene, index = index, action = record.planned.action, status = record.status, task_id = record.task_id,
       estimate = record.estimate, credits = record.credits, file = record.file, files = record.files, error = record.error,
     }
   end
   return summary
 end
 
--- The film and the report; a fiber of its own, so that it can be interrupted.
+-- Makes the film and the report, in a fiber of its own, so that it can be cancelled.
 local function complete(run, summary)
-  run.finishing = loop.spawn(finish.finish, run, summary)
+  run.finishing = loop.spawn(film_and_report.finish, run, summary)
   local fine, problem = pcall(run.finishing.join, run.finishing)
   if fine then return end
   if not (err.is(problem) and problem.code == "cancelled") then error(problem, 0) end
   summary.interrupted = true
 end
 
----Waits until all is done (or interrupted).
+---Waits until the run has ended or was interrupted.
 ---@return omni.RunSummary
 function Run_methods:join()
   local bug = join_scenes(self)
@@ -181,7 +165,7 @@ Run_mt.__close = function(run) run:interrupt() end
 
 local usual_jobs <const> = 4
 
--- As many scenes as the keys may have in flight together, when each has a limit.
+-- Returns the sum of the keys' limits, if each key has one.
 local function jobs_of(client)
   local sum = 0
   for _, key in ipairs(client.all_keys) do
@@ -193,14 +177,14 @@ end
 
 ---@class omni.RunSettings
 ---@field client omni.Client
----@field directory omni.Directory        from omni.storyboard.directory
----@field jobs? integer                   scenes in flight at most (the sum of the keys' limits when each has one, else 4)
----@field budget? number                  credits that this run may spend at most
+---@field directory omni.Directory        from output_lock.open
+---@field jobs? integer                   scenes in flight at most (the keys' limits together, else 4)
+---@field budget? number                  limit of credits for this run
 ---@field fail_fast? boolean              submit nothing more once a scene has failed
----@field on_event? fun(event: table)     told of each change of a scene's status, and of the film
----@field interrupted? fun(): boolean     asked before each submit; true stops the run
+---@field on_event? fun(event: table)     called after each change of a scene's status, and for the film
+---@field interrupted? fun(): boolean     called before each submit; true stops the run
 
----Starts carrying out a plan. Whoever calls this has consent to spend what the plan says.
+---Starts running a plan. The caller has consent to spend the plan's credits.
 ---@param plan omni.Plan
 ---@param given omni.RunSettings
 ---@return omni.Run  `run:join()`, `run:interrupt()`
@@ -208,26 +192,27 @@ local function start(plan, given)
   local jobs = given.jobs or jobs_of(given.client)
   local run = setmetatable({
     plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
-    fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free = jobs, line = {}, making = {},
-    remembered = {}, thumbnails = thumbnails.new(),
+    fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free_slots = jobs,
+    waiting = wait_queue.new(), making = {},
+    cached_uploads = {}, thumbnails = thumbnails.new(),
   }, Run_mt)
   run.ledger = plan.ledger
   if given.client.is_sandbox then run.ledger:note("expire_other_sandboxes", { account_prefix = given.client.service .. " " }) end
   local stems = names.stems(plan.board.scenes, plan.scenes)
-  for index, entry in ipairs(plan.scenes) do
-    if entry.redo and entry.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = entry.base }) end
+  for index, planned in ipairs(plan.scenes) do
+    if planned.redo and planned.pays then run.ledger:note("begin_redo", { board = plan.board_key, base = planned.base }) end
     local record = {
-      scene = entry.scene, index = index, status = "waiting", entry = entry, stem = stems[index], estimate = entry.credits,
+      scene = planned.scene, index = index, status = "waiting", planned = planned, stem = stems[index], estimate = planned.credits,
       stop = {},
     }
-    run.records[index], run.by_name[entry.scene] = record, record
-    record.selected = entry.selected or entry.action == "reuse"
+    run.records[index], run.by_name[planned.scene] = record, record
+    record.selected = planned.selected or planned.action == "reuse"
   end
-  for _, order in ipairs { "paid", "any" } do -- what is paid for already comes first
+  for _, order in ipairs { "paid", "any" } do -- scenes that are paid for come first
     for _, index in ipairs(plan.board.order) do
       local record = run.records[index]
-      if record.selected and not record.fiber and (order == "any" or shooting.is_paid(record.entry)) then
-        record.fiber = loop.spawn(shooting.shoot, run, record)
+      if record.selected and not record.fiber and (order == "any" or scenes.is_paid(record.planned)) then
+        record.fiber = loop.spawn(scenes.run, run, record)
       end
     end
   end
@@ -240,7 +225,7 @@ local known = {
   before_plan = "function", on_retry = "function", on_plan = "function", on_start = "function",
 }
 
----Why a plan may not be carried out, or nil.
+---Returns why a plan may not run, or nil.
 ---@param plan omni.Plan
 ---@param budget? number  credits
 ---@return omni.Error|nil
@@ -248,16 +233,16 @@ local function refusal(plan, budget)
   local function refuse(code, message, hint)
     return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
   end
-  for _, entry in ipairs(plan.scenes) do
-    if entry.selected and entry.action == "invalid" then
-      return refuse(entry.error.code, ('scene "%s": %s'):format(entry.scene, entry.error.message), entry.error.hint)
+  for _, planned in ipairs(plan.scenes) do
+    if planned.selected and planned.action == "invalid" then
+      return refuse(planned.error.code, ('scene "%s": %s'):format(planned.scene, planned.error.message), planned.error.hint)
     end
   end
   if plan.unavailable then return refuse(plan.unavailable.code, plan.unavailable.message, plan.unavailable.hint) end
   local of_board = plan.board.budget
   if (budget or of_board) and not plan.complete then
-    return refuse("price_unknown", ("there is a budget, but not every price is known%s")
-      :format(plan.error and " (" .. plan.error.message .. ")" or ""), "run it without a budget to go on all the same")
+    return refuse("price_unknown", ("there is a budget, and some price is unknown%s")
+      :format(plan.error and " (" .. plan.error.message .. ")" or ""), "to run it anyway, run it without a budget")
   elseif budget and plan.credits > budget + 1e-9 then
     return refuse("over_budget", core.format("the plan costs about %.14g credits, the budget is %.14g", plan.credits, budget),
       "raise the budget, or make the film cheaper (shorter scenes, a lower resolution)")
@@ -270,14 +255,14 @@ local function refusal(plan, budget)
   end
 end
 
--- Nobody has agreed to what the plan costs.
+-- Returns the error for a plan without consent.
 local function no_consent(plan)
   local cost = plan.complete and core.format("about %.14g credits", plan.credits) or "an unknown price"
   return err.new { code = "no_consent", hint = "give a budget, or yes = true",
-    message = ("nothing was submitted: the plan costs %s, and nobody said yes"):format(cost) }
+    message = ("nothing was submitted: the plan costs %s, and there is no consent"):format(cost) }
 end
 
--- Shows the plan to the caller. Returns why it may not be carried out, or nil.
+-- Shows the plan to the caller. Returns why it may not run, or nil.
 local function consent(plan, given)
   local problem = refusal(plan, given.budget)
   local yes, reason
@@ -288,7 +273,7 @@ local function consent(plan, given)
   if plan.submits > 0 and not agreed then return no_consent(plan) end
 end
 
----Makes a board's film: plans, and carries the plan out. Spends credits only with consent: a `budget` (or the board's own), `yes`, or
+---Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `budget` (or the board's own), `yes`, or
 ---an `on_plan` that returns true. A scene that fails stops only those that build on it, unless `fail_fast` is set.
 ---@param board omni.Storyboard
 ---@param given omni.RunOptions
@@ -302,7 +287,7 @@ local function run_board(board, given)
   if not given.directory or given.directory == "" then error("omni.run_storyboard: option 'directory' is missing", 2) end
   loop.in_fiber "omni.run_storyboard"
   return loop.drive(function()
-    local directory <close>, problem = directories.open(given.directory, given.on_wait)
+    local directory <close>, problem = output_lock.open(given.directory, given.on_wait)
     if not directory then return nil, problem end
     local ledger
     ledger, problem = given.client:board_ledger(given.directory)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Turns what stands for a URL in a scene's input (files, clips and frames of other scenes) into URLs that the service can fetch.
+-- Replaces the placeholders in a scene's input (files, clips and frames of other scenes) by URLs that the service can fetch.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
@@ -9,10 +9,10 @@ local film = require "omni.film"
 local loop = require "omni.loop"
 local uploads = require "omni.client.upload"
 
-local media_days <const> = 12  -- a clip's own URL expires after about 14 days (docs/service.md)
+local media_days <const> = 12  -- a clip's URL expires after about 14 days (docs/service.md)
 local day <const> = 86400
 
--- What several scenes want is made once; who comes second waits for it.
+-- Makes a URL once for all scenes that need it. Further callers wait for the first.
 local function once(run, key, make, ...)
   local fiber = run.making[key]
   if not fiber then
@@ -20,18 +20,18 @@ local function once(run, key, make, ...)
     run.making[key] = fiber
   end
   local url, problem = fiber:join()
-  if not url then run.making[key] = nil end -- may be tried again
+  if not url then run.making[key] = nil end -- the next caller tries again
   return url, problem and err.copy(problem)
 end
 
 local function upload(run, path, sha256)
-  local sent, problem = run.client:upload(path, { again = run.distrusts })
+  local sent, problem = run.client:upload(path, { again = run.ignores_cache })
   if not sent then return nil, problem end
   if sent.sha256 ~= sha256 then
-    return nil, err.new { code = "file_changed", message = path .. " was changed since the run was planned",
-      hint = "run it again: what was planned isn't what would be sent" }
+    return nil, err.new { code = "file_changed", message = path .. " changed after the run was planned; nothing was charged",
+      hint = "run it again, so that the plan contains the new file" }
   end
-  if sent.reused then run.remembered[sent.url] = true end
+  if sent.reused then run.cached_uploads[sent.url] = true end
   return sent.url
 end
 
@@ -39,11 +39,11 @@ local function upload_once(run, path, sha256)
   return once(run, "upload " .. sha256, upload, run, path, sha256)
 end
 
--- The clip's own URL, while it can be had.
-local function remote(run, record)
+-- Returns the clip's own URL, until it expires.
+local function clip_url(run, record)
   local task = record.task
   if not task then
-    local row = record.entry.row
+    local row = record.planned.row
     if not row or not row.task_id or not run.client:serves(row) then return nil end
     if os.time() - (row.completed_at or row.intended_at) > media_days * day then return nil end
     task = run.client:task(row.task_id)
@@ -54,7 +54,7 @@ local function remote(run, record)
 end
 
 local function clip(run, record)
-  local url = remote(run, record)
+  local url = clip_url(run, record)
   if url then return url end
   local sha256, problem = run.ledger:digest(record.file)
   if not sha256 then return nil, problem end
@@ -81,32 +81,32 @@ local makers = {
   frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
 }
 
----A scene's input with URLs in it. What it builds on must be there.
+---Returns a scene's input with URLs. The scenes that it builds on must have their files.
 ---@param run omni.Run
 ---@param scene omni.ResolvedScene
 ---@return table|nil input
 ---@return omni.Error|nil err
----@return boolean remembered  an upload of an earlier run is in it, which may be gone by now
+---@return boolean cached  it contains an upload of an earlier run, which may have expired
 local function prepare(run, scene)
-  local remembered = false
-  local input, problem = asset.map(scene.input, function(value)
+  local cached = false
+  local input, problem = placeholder.map(scene.input, function(value)
     local url, trouble = makers[value.kind](run, value)
-    remembered = remembered or run.remembered[url or 0] == true
+    cached = cached or run.cached_uploads[url or 0] == true
     return url, trouble
   end)
-  return input, problem, remembered
+  return input, problem, cached
 end
 
----From now on nothing is taken for uploaded that an earlier run has uploaded.
+---Uploads every file again from now on, instead of using uploads of earlier runs.
 ---@param run omni.Run
----@param problem omni.Error  what the service said to the submit that named it
-local function distrust(run, problem)
-  if run.distrusts then return end
-  run.distrusts = true
+---@param problem omni.Error  the service's refusal of a submit with such an upload
+local function ignore_cache(run, problem)
+  if run.ignores_cache then return end
+  run.ignores_cache = true
   run.client:warn(uploads.GONE:format(problem.message))
   for key, fiber in pairs(run.making) do
-    if fiber:done() then run.making[key] = nil end -- what is under way stays known, so that it can be interrupted
+    if fiber:done() then run.making[key] = nil end -- keeps running uploads, so that an interrupt can cancel them
   end
 end
 
-return { distrust = distrust, prepare = prepare }
+return { ignore_cache = ignore_cache, prepare = prepare }

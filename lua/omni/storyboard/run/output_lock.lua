@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Where a run's output goes: one run at a time, as two would take each other's unfinished files.
+-- The lock of a run's output folder. It lets one run in at a time; two runs would remove each other's unfinished files.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -7,15 +7,15 @@ local loop = require "omni.loop"
 local paths = require "omni.file.path"
 
 local TAKEN <const> = 11   -- EWOULDBLOCK
-local look_every <const> = 0.2 -- seconds
+local poll_seconds <const> = 0.2
 
 ---@class omni.Directory
 ---@field path string    absolute
----@field media string   absolute; for the clips
+---@field media string   absolute; the folder for clips
 local Directory_methods = {}
 local Directory_mt = { __name = "omni.directory", __index = Directory_methods }
 
----Lets the next run in.
+---Releases the lock.
 function Directory_methods:close()
   self.lock:close()
 end
@@ -26,10 +26,9 @@ local function refuse(why)
   return nil, err.new { code = "io", message = "can't write to " .. why }
 end
 
----Makes the directory, sees that files can be written there, and keeps every other run out. While another run is at work there, waits
----until it has ended.
+---Creates the folder, checks that files can be written there, and locks it. Waits while another run holds the lock.
 ---@param path string
----@param on_wait? fun()  called once when there is another run to wait for
+---@param on_wait? fun()  called once if it has to wait
 ---@return omni.Directory|nil  to be closed
 ---@return omni.Error|nil err  code "io"
 local function open(path, on_wait)
@@ -51,7 +50,7 @@ local function open(path, on_wait)
     if code ~= TAKEN then return refuse(message) end
     if on_wait then on_wait() end
     on_wait = nil
-    loop.sleep(look_every)
+    loop.sleep(poll_seconds)
   end
 end
 

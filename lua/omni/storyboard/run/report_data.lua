@@ -1,24 +1,24 @@
 -- SPDX-License-Identifier: MIT
--- What the report is told of a run: the plan, what came of it, and what the ledger knows of each scene.
+-- Collects the report's data: the plan, the results, and the ledger's rows of each scene.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local json = require "omni.json"
 local paths = require "omni.file.path"
 
--- A path as seen from the report, which lies beside `media`.
+-- Returns a path relative to the report.
 local function relative(run, path)
   local folder = run.directory.path .. "/"
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
--- Where a file lies on this machine is nobody's business.
+-- The report doesn't show the folders of this machine.
 local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
-local function shown_asset(value)
+local function shown_placeholder(value)
   return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
 end
 
--- The input's fields but the prompt, as texts.
+-- Returns the input's fields except the prompt, as texts.
 local function input_fields(scene)
   local names, fields = {}, {}
   for name in pairs(scene.input) do
@@ -26,14 +26,14 @@ local function input_fields(scene)
   end
   table.sort(names)
   for index, name in ipairs(names) do
-    local shown = asset.map(scene.input[name], shown_asset)
+    local shown = placeholder.map(scene.input[name], shown_placeholder)
     local text = type(shown) == "table" and json.canonical(shown) or tostring(shown)
     fields[index] = { name, core.clean(text, 2000) }
   end
   return fields
 end
 
--- A file is named, and its picture is in the page when it is small: the page asks for nothing outside of its folder.
+-- Returns the scene's references. The page embeds a small picture of a file, since it loads nothing outside its folder.
 local function references(scene)
   local list = {}
   for index, reference in ipairs(scene.references or {}) do
@@ -45,17 +45,17 @@ local function references(scene)
 end
 
 local function scene_data(run, record)
-  local entry, scene = record.entry, run.plan.board.scenes[record.index]
-  local row = entry.identity and run.ledger:row("by_identity", { identity = entry.identity, service = run.client.service }) or {}
+  local planned, scene = record.planned, run.plan.board.scenes[record.index]
+  local row = planned.identity and run.ledger:row("by_identity", { identity = planned.identity, service = run.client.service }) or {}
   if row.state == "refused" or row.state == "forgotten" then row = {} end
   local fetched = row.id and run.ledger:ask("files", { submit = row.id })
   local files = {}
   for index, path in ipairs(record.files or {}) do files[index] = relative(run, path) end
   return {
-    name = record.scene, action = entry.action, status = record.status, take = entry.take, model = entry.model,
+    name = record.scene, action = planned.action, status = record.status, take = planned.take, model = planned.model,
     prompt = scene.input.prompt, input = input_fields(scene), references = references(scene), builds_on = scene.builds_on,
     files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
-    task_id = record.task_id or row.task_id, seconds = row.seconds, why = entry.why, error = record.error,
+    task_id = record.task_id or row.task_id, seconds = row.seconds, why = planned.why, error = record.error,
     warnings = record.warnings,
     times = {
       intended = row.intended_at, accepted = row.answered_at, completed = row.completed_at or row.ended_at,

@@ -1,19 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- One scene of a run: from what the plan says of it to its files.
+-- Runs one scene: from its plan to its files.
 
+local budget = require "omni.storyboard.run.budget"
 local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
+local input_media = require "omni.storyboard.run.input_media"
 local loop = require "omni.loop"
-local materials = require "omni.storyboard.run.input_media"
-local money = require "omni.storyboard.run.budget"
 local thumbnails = require "omni.storyboard.run.thumbnails"
 
-local look_every <const> = 0.5 -- seconds between two looks at a submit that another run makes
+local poll_seconds <const> = 0.5 -- between two looks at the submit of another run
 
--- Sets a scene's status and tells of it.
-local function set(run, record, status, problem)
+-- Sets a scene's status and sends the event.
+local function set_status(run, record, status, problem)
   record.status, record.error = status, problem
-  if status == "failed" and problem then money.heed(run, record, problem) end
+  if status == "failed" and problem then budget.stop_after(run, record, problem) end
   if not run.on_event then return end
   run.on_event {
     event = status, scene = record.scene, index = record.index, task_id = record.task_id, estimate = record.estimate,
@@ -26,24 +26,24 @@ local function is_stopped(run)
   return run.stopped
 end
 
--- The scene's files are there: its poster can be drawn.
-local function have(run, record, brought)
+-- Records a scene's files and draws its picture.
+local function add_files(run, record, brought)
   record.file, record.files = brought[1], brought
   thumbnails.add(run, record)
 end
 
 -- --- a task that is at the service
 
--- What a person can do about a task that can't be asked for. What a sandbox no longer knows ended with it, and cost nothing.
+-- Adds to an error what a person can do about a task that can't be queried. A task of a closed sandbox cost nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
   if run.client.is_sandbox then
     run.ledger:note("expire", { id = row.id })
-    problem.hint = "its sandbox is gone; the next rehearsal makes the scene again"
+    problem.hint = "its sandbox is closed; the next sandbox run makes the scene again"
   elseif not run.client.all_keys:of(row.account) then
-    problem.hint = "it was made with another key, and this key's account doesn't know it: run it with that key"
+    problem.hint = "this task belongs to another key: run with that key"
   else
-    problem.hint = ("the service accepted this task and doesn't know it now: the next run asks again; `omni forget %d` gives it up")
+    problem.hint = ("the service accepted this task and doesn't know it now. The next run queries it again; `omni forget %d` abandons it")
       :format(row.id)
   end
   return problem
@@ -51,59 +51,60 @@ end
 
 local gone <const> = { media_gone = true, broken_result = true, not_found = true }
 
--- A clip that is paid for can't be fetched. It stays to be fetched, and is never submitted again by itself; once its media has expired
--- it isn't asked for any more either.
-local function stays_paid(run, record, problem)
-  local until_ = record.entry.media_until or os.time() + 1
-  if gone[problem.code] and record.entry.action == "fetch" and os.time() > until_ then
-    run.ledger:note("expire", { id = record.entry.row.id })
-    problem.hint = "its media has expired at the service, after about 14 days; only a person's word (--redo) pays for another take"
+-- Adds to an error that a paid clip can't be fetched now. Later runs fetch it again and never submit it by themselves. Once its media has
+-- expired, they don't query it any more either.
+local function keep_paid(run, record, problem)
+  local until_ = record.planned.media_until or os.time() + 1
+  if gone[problem.code] and record.planned.action == "fetch" and os.time() > until_ then
+    run.ledger:note("expire", { id = record.planned.row.id })
+    problem.hint = "its media has expired at the service, after about 14 days; use --redo to pay for another take"
   else
-    local paid = "it is paid for: the next run fetches it again, and doesn't pay for it again"
-    problem.hint = problem.hint and problem.hint .. "; " .. paid or paid -- what a person can do about the failure stays
+    local paid = "it is paid for: the next run fetches it again, at no cost"
+    problem.hint = problem.hint and problem.hint .. "; " .. paid or paid
   end
   return problem
 end
 
-local function follow(run, record, task)
+-- Waits for a task and fetches its files.
+local function await_task(run, record, task)
   record.task, record.task_id = task, task.id
-  set(run, record, "pending")
+  set_status(run, record, "pending")
   local ended, problem = task:await {
     on_status = function(seen)
       local status = seen.status == "pending" and "pending" or "running"
-      if not seen:done() and status ~= record.status then set(run, record, status) end
+      if not seen:done() and status ~= record.status then set_status(run, record, status) end
     end,
   }
-  local row = record.entry.row
+  local row = record.planned.row
   if not ended and row and row.state == "success" and not run.client.is_sandbox then
-    return set(run, record, "failed", stays_paid(run, record, problem))
+    return set_status(run, record, "failed", keep_paid(run, record, problem))
   end
-  if not ended then return set(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
-  record.slot:close() -- it is over: the next one may be submitted while this one is fetched
+  if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
+  record.slot:close() -- the next scene may be submitted while this one is fetched
   record.credits = task.credits
-  if task.status == "failed" and not (row and row.state == "success") then return set(run, record, "failed", task.error) end
-  if task.error then return set(run, record, "failed", stays_paid(run, record, task.error)) end
+  if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
+  if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
 
-  set(run, record, "fetching")
+  set_status(run, record, "fetching")
   local brought
   brought, problem = files.fetch(run, record, task)
-  if not brought then return set(run, record, "failed", stays_paid(run, record, problem)) end
-  have(run, record, brought)
-  set(run, record, "fetched")
+  if not brought then return set_status(run, record, "failed", keep_paid(run, record, problem)) end
+  add_files(run, record, brought)
+  set_status(run, record, "fetched")
 end
 
--- A submit whose outcome is unknown: where callbacks are received, one may name the task yet.
-local function doubt(run, record, row, problem)
-  set(run, record, "unknown", problem)
+-- Handles a submit with an unknown outcome. If there is a receiver, a callback can still name the task.
+local function outcome_unknown(run, record, row, problem)
+  set_status(run, record, "unknown", problem)
   local receiver = run.client.receiver
   local task = receiver and row and row.token and receiver:await_settled(run.ledger, row)
-  if task then follow(run, record, task) end
+  if task then await_task(run, record, task) end
 end
 
--- Waits until the run that submits it has an answer. Answers the row then.
-local function other_run(run, row)
+-- Waits until another run's submit has an outcome. Returns the row.
+local function await_other_run(run, row)
   while row.state == "intended" do
-    loop.sleep(look_every)
+    loop.sleep(poll_seconds)
     local problem
     row, problem = run.ledger:row("row", { id = row.id })
     if problem then return nil, problem end
@@ -111,113 +112,115 @@ local function other_run(run, row)
   return row
 end
 
--- Takes up what stands in the ledger.
+-- Continues a submit of the ledger.
 local function resume(run, record, row)
   local problem
-  record.entry.row = row
-  if row.state == "intended" then set(run, record, "pending") end
-  row, problem = other_run(run, row)
-  if not row then return set(run, record, "failed", problem) end
-  record.entry.row = row
+  record.planned.row = row
+  if row.state == "intended" then set_status(run, record, "pending") end
+  row, problem = await_other_run(run, row)
+  if not row then return set_status(run, record, "failed", problem) end
+  record.planned.row = row
   if row.state == "unknown" then
-    return doubt(run, record, row, err.new {
+    return outcome_unknown(run, record, row, err.new {
       code = "submit_unknown", message = row.message or "the outcome of this submit is unknown",
     })
   elseif not row.task_id then
-    return set(run, record, "failed",
-      err.new { code = row.error or "already_submitted", message = row.message or "another run was refused it" })
+    return set_status(run, record, "failed",
+      err.new { code = row.error or "already_submitted", message = row.message or "the service refused the submit of another run" })
   end
   local task
   task, problem = run.client:task(row.task_id)
-  if not task then return set(run, record, "failed", problem) end
+  if not task then return set_status(run, record, "failed", problem) end
   task.ledger, task.row = run.ledger, row.id
-  follow(run, record, task)
+  await_task(run, record, task)
 end
 
 -- --- a submit
 
 local function about(run, record)
-  local entry = record.entry
+  local planned = record.planned
   return {
-    board = run.plan.board_key, scene = entry.scene, identity = entry.identity, base = entry.base, take = entry.take, form = entry.form,
-    estimate = record.estimate, budget = run.plan.board.budget, instead_of = entry.instead_of, ledger = run.ledger,
+    board = run.plan.board_key, scene = planned.scene, identity = planned.identity, base = planned.base, take = planned.take,
+    form = planned.form, estimate = record.estimate, budget = run.plan.board.budget, instead_of = planned.instead_of, ledger = run.ledger,
   }
 end
 
 local function submit_scene(run, record, input)
-  local entry = record.entry
-  if entry.retire then -- it ended with its sandbox
-    local _, problem = run.ledger:ask("expire", { id = entry.retire })
+  local planned = record.planned
+  if planned.retire then -- its sandbox is closed
+    local _, problem = run.ledger:ask("expire", { id = planned.retire })
     if problem then return nil, problem end
   end
-  set(run, record, "submitting")
-  return run.client:submit(input, { model = entry.model, about = about(run, record), stop = record.stop })
+  set_status(run, record, "submitting")
+  return run.client:submit(input, { model = planned.model, about = about(run, record), stop = record.stop })
 end
 
--- From the input's materials to a task; nil, and nothing where the scene has ended otherwise.
+-- Prepares the input, checks the budget and submits. Returns the task; nothing if the run was stopped; nil, an error and whether the
+-- budget refused it.
 local function make_task(run, record, again)
-  local input, problem, remembered = materials.prepare(run, run.plan.board.scenes[record.index])
+  local input, problem, cached = input_media.prepare(run, run.plan.board.scenes[record.index])
   if not input then return nil, problem end
-  local refused = not again and money.reserve(run, record, input)
+  local refused = not again and budget.reserve(run, record, input)
   if is_stopped(run) then return nil end
   if refused then return nil, refused, true end
   local task
   task, problem = submit_scene(run, record, input)
-  if task or problem.code ~= "invalid_request" or not remembered or again then return task, problem end
-  materials.distrust(run, problem) -- refused, and so not charged: what was uploaded long ago may be gone
+  if task or problem.code ~= "invalid_request" or not cached or again then return task, problem end
+  input_media.ignore_cache(run, problem) -- refused, so not charged: an upload of an earlier run may have expired
   return make_task(run, record, true)
 end
 
 local function latest_row(run, record)
-  return run.ledger:row("by_identity", { identity = record.entry.identity, service = run.client.service })
+  return run.ledger:row("by_identity", { identity = record.planned.identity, service = run.client.service })
 end
 
-local function shoot_new(run, record)
+local function submit_and_await(run, record)
   local task, problem, refused = make_task(run, record)
   if task then
     record.task, record.task_id = task, task.id
-    if is_stopped(run) then return set(run, record, "interrupted") end
-    return follow(run, record, task)
+    if is_stopped(run) then return set_status(run, record, "interrupted") end
+    return await_task(run, record, task)
   end
   if not problem then return end -- stopped
-  if refused then return set(run, record, "refused", problem) end
+  if refused then return set_status(run, record, "refused", problem) end
   if problem.code == "submit_unknown" then
-    record.entry.row = latest_row(run, record)
-    return doubt(run, record, record.entry.row, problem)
+    record.planned.row = latest_row(run, record)
+    return outcome_unknown(run, record, record.planned.row, problem)
   end
-  record.reserved = problem.task_id ~= nil -- accepted, but not written down
+  record.reserved = problem.task_id ~= nil -- accepted, but the ledger couldn't be written
   record.task_id = problem.task_id
   if problem.code == "already_submitted" then
     local row = latest_row(run, record)
     if row then return resume(run, record, row) end
   end
-  money.explain(run, record, problem)
-  if record.stop.prevented then return set(run, record, "waiting") end
-  set(run, record, problem.code == "over_budget" and "refused" or "failed", problem)
+  budget.explain(run, record, problem)
+  if record.stop.prevented then return set_status(run, record, "waiting") end
+  set_status(run, record, problem.code == "over_budget" and "refused" or "failed", problem)
 end
 
--- --- the whole of it
+-- --- the whole scene
 
 local function is_there(record) return record.files ~= nil end
 
----Whether a scene is at the service already, so that the run waits for it or fetches it and pays nothing.
----@param entry omni.PlanScene
+---Returns whether a scene is at the service already, so that the run only waits for it or fetches it.
+---@param planned omni.PlanScene
 ---@return boolean
-local function is_paid(entry)
-  return entry.action == "resume" or entry.action == "fetch"
+local function is_paid(planned)
+  return planned.action == "resume" or planned.action == "fetch"
 end
 
--- The clip of an equal scene is this one's, too.
+-- Uses the clip of an equal scene.
 local function share(run, record)
-  local twin = run.by_name[record.entry.twin]
+  local twin = run.by_name[record.planned.twin]
   if twin.fiber and not twin.fiber:done() then twin.fiber:join() end
   record.task_id, record.file, record.files, record.task = twin.task_id, twin.file, twin.files, twin.task
-  if record.files then return set(run, record, "reused") end
-  set(run, record, "blocked", err.new { code = "builds_on_missing",
-    message = ('it is equal to scene "%s", which is %s'):format(twin.scene, twin.status == "waiting" and "not there" or twin.status) })
+  if record.files then return set_status(run, record, "reused") end
+  set_status(run, record, "blocked", err.new { code = "builds_on_missing",
+    message = ('not submitted: it equals scene "%s", which is %s')
+      :format(twin.scene, twin.status == "waiting" and "not there" or twin.status) })
 end
 
--- Waits for what the scene builds on. False when something of it will not be there.
+-- Waits for the scenes that this one builds on. Returns false and an error if one of them fails.
 local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]
@@ -230,55 +233,55 @@ local function wait_for_others(run, record)
   return true
 end
 
----Fetches a scene's clip once more, because it can't be decoded; once a run. Submits nothing.
+---Fetches a scene's clip again, because it can't be decoded. Submits nothing.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
 local function fetch_again(run, record)
   local before = record.status
-  set(run, record, "fetching")
+  set_status(run, record, "fetching")
   local fine, problem = files.fetch_again(run, record)
-  set(run, record, fine and "fetched" or before)
+  set_status(run, record, fine and "fetched" or before)
   return fine, problem
 end
 
----From what is planned to a record that has ended. Runs in a fiber; sends at most one submit.
+---Runs a scene to its end, in a fiber. Sends at most one submit.
 ---@param run omni.Run
 ---@param record omni.RunRecord
-local function shoot(run, record)
-  local entry = record.entry
-  if entry.action == "unknown" then
-    local slot <close> = run:take_slot(true)
+local function run_scene(run, record)
+  local planned = record.planned
+  if planned.action == "unknown" then
+    local slot <close> = run:reserve_slot(true)
     record.slot = slot
-    return doubt(run, record, entry.row, err.new { code = "submit_unknown", message = entry.why })
-  elseif entry.action == "invalid" then
-    return set(run, record, "refused", entry.error)
-  elseif entry.action == "reuse" then
+    return outcome_unknown(run, record, planned.row, err.new { code = "submit_unknown", message = planned.why })
+  elseif planned.action == "invalid" then
+    return set_status(run, record, "refused", planned.error)
+  elseif planned.action == "reuse" then
     local brought, problem = files.bring(run, record)
-    if not brought then return set(run, record, "failed", problem) end
-    have(run, record, brought)
-    return set(run, record, "reused")
+    if not brought then return set_status(run, record, "failed", problem) end
+    add_files(run, record, brought)
+    return set_status(run, record, "reused")
   end
-  if entry.action == "expired" then
-    return set(run, record, "failed", err.new { code = "media_gone", task_id = entry.task_id, message = entry.why,
-      hint = "it is paid for and lost; only a person's word (--redo) pays for another take" })
+  if planned.action == "expired" then
+    return set_status(run, record, "failed", err.new { code = "media_gone", task_id = planned.task_id, message = planned.why,
+      hint = "its clip is paid for and lost; use --redo to pay for another take" })
   end
-  if entry.twin then return share(run, record) end
-  if entry.blocked then
-    return set(run, record, "blocked", err.new { code = "builds_on_missing",
-      message = "not submitted: what it builds on isn't there: " .. table.concat(entry.waits_for, ", ") })
+  if planned.twin then return share(run, record) end
+  if planned.blocked then
+    return set_status(run, record, "blocked", err.new { code = "builds_on_missing",
+      message = "not submitted: it builds on missing scenes: " .. table.concat(planned.waits_for, ", ") })
   end
-  local resumed = is_paid(entry)
+  local resumed = is_paid(planned)
   if not resumed then
     local fine, problem = wait_for_others(run, record)
-    if not fine then return set(run, record, "blocked", problem) end
+    if not fine then return set_status(run, record, "blocked", problem) end
   end
-  local slot <close> = run:take_slot(resumed)
+  local slot <close> = run:reserve_slot(resumed)
   record.slot = slot
   if is_stopped(run) then return end
-  if resumed then return resume(run, record, entry.row) end
-  shoot_new(run, record)
+  if resumed then return resume(run, record, planned.row) end
+  submit_and_await(run, record)
 end
 
-return { fetch_again = fetch_again, is_paid = is_paid, is_stopped = is_stopped, set = set, shoot = shoot }
+return { fetch_again = fetch_again, is_paid = is_paid, is_stopped = is_stopped, run = run_scene, set_status = set_status }

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The files of a scene: fetched from the service, taken over from another folder, fetched again when they can't be decoded. A file
--- that has the name already, and isn't known, steps aside; it is never replaced.
+-- The files of a scene: fetches them from the service, copies them from another folder, fetches them again if they can't be decoded.
+-- Renames a foreign file with the same name; never replaces it.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -9,18 +9,18 @@ local media_type = require "omni.file.media_type"
 local names = require "omni.storyboard.run.file_names"
 local paths = require "omni.file.path"
 
--- One of a task's files, under its name. A file that is there already with the right bytes isn't fetched again.
+-- Fetches one of a task's files, unless it is there already with the right bytes.
 local function fetch_one(run, task, index, path, known)
   if known and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
   return task:save(path, { index = index, aside = true })
 end
 
----Brings all files of a task that is over into the run's folder.
+---Fetches all files of a finished task into the run's folder.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param task omni.Task
 ---@return string[]|nil files
----@return omni.Error|nil err  what task:save returns
+---@return omni.Error|nil err  of task:save
 local function fetch(run, record, task)
   local files, known = {}, {}
   for _, file in ipairs(run.ledger:ask("files", { submit = task.row }) or {}) do known[file.number] = file end
@@ -33,8 +33,8 @@ local function fetch(run, record, task)
   return files
 end
 
--- A file of another folder under its own name in this one. What has that name here comes back when this fails.
-local function take_over(run, path, here)
+-- Copies a file of another folder to this one. Restores the file of that name here if this fails.
+local function copy_file(run, path, here)
   local older, problem
   if core.stat(here) then
     if run.ledger:digest(here) == run.ledger:digest(path) then return true end
@@ -47,28 +47,28 @@ local function take_over(run, path, here)
   return fine, problem
 end
 
----Files of another board with the same scene, or of this one before it moved: here under their own names, too.
+---Brings a scene's files into the run's folder, from another board with the same scene or from the board's earlier folder.
 ---@param run omni.Run
----@param record omni.RunRecord  whose plan says where its files are
+---@param record omni.RunRecord  its plan has the paths of its files
 ---@return string[]|nil files
 ---@return omni.Error|nil err  code "io"
 local function bring(run, record)
   local files = {}
-  for index, path in ipairs(record.entry.files) do
+  for index, path in ipairs(record.planned.files) do
     local here = run.directory.media .. "/" .. paths.name(path)
     if path ~= here then
-      local fine, problem = take_over(run, path, here)
+      local fine, problem = copy_file(run, path, here)
       if not fine then return nil, problem end
-      run.ledger:note("move_file", { id = record.entry.row.id, number = index, path = here })
+      run.ledger:note("move_file", { id = record.planned.row.id, number = index, path = here })
     end
     files[index] = here
   end
   return files
 end
 
----Gives a file that a run has made its name. What is there is replaced only when a run has made it, too; else it steps aside.
+---Returns a function that renames a finished file. It replaces only files that a run has made; it renames any other file first.
 ---@param run omni.Run
----@param identity string  what it is, for the ledger
+---@param identity string  of the file, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil
 local function placer(run, identity)
   return function(part, path)
@@ -86,8 +86,8 @@ end
 
 -- --- a clip that can't be decoded
 
--- A picture or a sound is no film, and never will be.
-local function may_be_film(path)
+-- Returns whether a file can be a video: it isn't a picture or a sound.
+local function may_be_video(path)
   local file <close> = core.open(path)
   local kind = file and media_type.of(file:read(media_type.enough) or "", path)
   return not kind or kind.type:find "^video/" ~= nil
@@ -95,7 +95,7 @@ end
 
 local function task_of(run, record)
   if record.task then return record.task end
-  local row = record.entry.row
+  local row = record.planned.row
   if not row or not row.task_id then return nil end
   local task, problem = run.client:task(row.task_id)
   if not task then return nil, problem end
@@ -103,15 +103,15 @@ local function task_of(run, record)
   return task:refresh()
 end
 
----Fetches a scene's clip once more, because it can't be decoded: the bytes that were recorded for it are wrong. Submits nothing. The
----ledger's digest of the clip is void until it is fetched; so the next run fetches it, when this one can't. The old clip steps aside.
+---Fetches a scene's clip again, because it can't be decoded. Submits nothing. Voids the ledger's digest of the clip first, so that the
+---next run fetches it if this one can't. Keeps the old clip under another name.
 ---@param run omni.Run
----@param record omni.RunRecord  whose file is there
+---@param record omni.RunRecord  its file is there
 ---@return true|nil
----@return omni.Error|nil err  nil as well: there is nothing to fetch
+---@return omni.Error|nil err  nil if there is nothing to fetch
 local function fetch_again(run, record)
-  if record.entry.twin then return fetch_again(run, run.by_name[record.entry.twin]) end
-  if not may_be_film(record.file) then return nil end
+  if record.planned.twin then return fetch_again(run, run.by_name[record.planned.twin]) end
+  if not may_be_video(record.file) then return nil end
   local task, problem = task_of(run, record)
   if not task or not task.media then return nil, problem end
   run.ledger:ask("invalidate_file", { id = task.row, number = 1 })
@@ -120,7 +120,7 @@ local function fetch_again(run, record)
   saved, problem = task:save(record.file, { aside = true })
   if not saved then return nil, problem end
   if run.ledger:digest(record.file) ~= before then return true end
-  return nil, err.new { code = "unreadable_clip", task_id = task.id, message = "the service sends the same bytes again" }
+  return nil, err.new { code = "unreadable_clip", task_id = task.id, message = "the service sent the same bytes again" }
 end
 
 return { bring = bring, fetch = fetch, fetch_again = fetch_again, placer = placer }
