@@ -121,7 +121,7 @@ describe("omni run", function()
       [":2: "] = "\nreturn storyboard {{",
       ["at least one scene"] = "return storyboard {}",
       ["instead of a storyboard"] = "return 1",
-      [':2: scene "a": this name is taken already, at .*:1'] = 'return storyboard { scene "a" { prompt = "x" },\n'
+      [':2: scene "a": the name is already used at .*:1'] = 'return storyboard { scene "a" { prompt = "x" },\n'
         .. 'scene "a" { prompt = "x" } }',
       ["did you mean 'duration'"] = 'return storyboard { scene "a" { prompt = "x", durtion = 4 } }',
       [':2: scene "b": duration.*\nomni: .*:3: scene "c": aspect_ratio'] = 'return storyboard { scene "a" { prompt = "x" },\n'

@@ -117,13 +117,13 @@ describe("a board that isn't trusted", function()
     ["end a path early"] = { 'assert(io.open "prompts.txt\\0.png")', "io.open: a path must not contain a NUL" },
     ["run a file of the folder above"] = { 'error(dofile "../outside.lua")', "only files in its own folder" },
     ["load a file of the folder above"] = { 'error(assert(loadfile "../outside.lua")())', "only files in its own folder" },
-    ["require a file of the folder above"] = { 'error(require "../outside")', "module '../outside' isn't there" },
-    ["require a file above by dots"] = { 'error(require "...outside")', "module '...outside' isn't there" },
-    ["require omni"] = { 'require "omni".sandbox {}', "module 'omni' isn't there.*%-%-trust" },
-    ["require omni's C"] = { 'require "omni.core".make_directory "../escaped"', "module 'omni.core' isn't there" },
-    ["require a C module"] = { 'require "cjson"', "module 'cjson' isn't there" },
-    ["require a C library beside it"] = { 'require "bytecode.so"', "module 'bytecode.so' isn't there" },
-    ["require a standard library"] = { 'require "os".execute "touch ../escaped"', "module 'os' isn't there" },
+    ["require a file of the folder above"] = { 'error(require "../outside")', "module '../outside' not found" },
+    ["require a file above by dots"] = { 'error(require "...outside")', "module '...outside' not found" },
+    ["require omni"] = { 'require "omni".sandbox {}', "module 'omni' not found.*%-%-trust" },
+    ["require omni's C"] = { 'require "omni.core".make_directory "../escaped"', "module 'omni.core' not found" },
+    ["require a C module"] = { 'require "cjson"', "module 'cjson' not found" },
+    ["require a C library beside it"] = { 'require "bytecode.so"', "module 'bytecode.so' not found" },
+    ["require a standard library"] = { 'require "os".execute "touch ../escaped"', "module 'os' not found" },
     ["run bytecode beside it"] = { 'error(dofile "bytecode.lua")', "binary chunk" },
     ["load bytecode beside it"] = { 'error(assert(loadfile "bytecode.lua")())', "binary chunk" },
     ["load bytecode beside it by its mode"] = { 'error(assert(loadfile("bytecode.lua", "b"))())', "binary chunk" },
@@ -160,7 +160,7 @@ describe("a board that isn't trusted", function()
     },
     ["forge a scene's place"] = {
       'return storyboard { setmetatable({ name = "a\\27[2J", where = "\\27[2J", fields = {} }, getmetatable(scene "x" {})) }',
-      "^%?%[2J: a scene's name must not hold control characters",
+      "^%?%[2J: a scene's name must not contain control characters",
     },
     ["forge a file"] = {
       'return storyboard { scene "a" { prompt = "x", first_frame = setmetatable({ value = {} }, getmetatable(file "x")) } }',
@@ -169,7 +169,7 @@ describe("a board that isn't trusted", function()
     ["hide a zero byte in a path"] = {
       'return storyboard { scene "a" { prompt = "x", first_frame = file "a.png\\0.txt" } }', "a string with a NUL",
     },
-    ["pass bad windows"] = { "return storyboard { windows(5, 8) }", "a file is due" },
+    ["pass bad windows"] = { "return storyboard { windows(5, 8) }", "expected a file" },
     ["replace what omni might call"] = {
       "local all, word = _G, storyboard; for name in next, all do all[name] = nil end; return word {}", "at least one scene",
     },
@@ -327,7 +327,7 @@ describe("what comes back from a board's process", function()
       })
       environment.inside = inside
       assert.is_nil(told)
-      assert.matches("its process ended before the board was there", why)
+      assert.matches("its process ended before it returned the board", why)
     end
     for _, bytes in ipairs {
       "", "n", "t", "s", "s\255\255\255\255", "s\255\255\255\255x", "{", "{s", "{nn}", "{" .. ("<c1d"):pack("d", 0 / 0) .. "t}", "q",

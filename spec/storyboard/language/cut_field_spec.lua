@@ -33,8 +33,8 @@ describe("the cut", function()
     assert.matches("cut: there is no scene 'strom'; did you mean 'storm'%?", bad.message)
     assert.equal("cut", bad.field)
     assert.equal(2, #bad.problems)
-    assert.matches("at place 2, not nothing", wrong({ "dawn", [3] = "dusk" }).message)
-    assert.matches("at place 2, not nothing", wrong({ "dawn", [2 ^ 53 | 0] = "dusk" }).message)
+    assert.matches("at place 2, got nothing", wrong({ "dawn", [3] = "dusk" }).message)
+    assert.matches("at place 2, got nothing", wrong({ "dawn", [2 ^ 53 | 0] = "dusk" }).message)
     assert.matches("must be a table, not a string", wrong("dawn").message)
     assert.matches("must be a table", wrong(file "dawn.mp4").message)
     assert.matches("did you mean 'transition'", wrong({ transitions = "fade" }).message)
@@ -47,8 +47,8 @@ describe("the cut", function()
     assert.same({ name = "fade", seconds = 0.5 }, board({ transition = "fade" }).cut.transition)
     assert.same({ name = "wipeleft", seconds = 2 }, board({ transition = { "wipeleft", seconds = 2 } }).cut.transition)
     for _, case in ipairs {
-      { "fad", "did you mean 'fade'", "cut.transition" }, { "zzzzzzzz", "none called", "cut.transition" },
-      { "custom", "none called", "cut.transition" }, { 5, "not a number", "cut.transition" }, { {}, "not nothing", "cut.transition" },
+      { "fad", "did you mean 'fade'", "cut.transition" }, { "zzzzzzzz", "unknown transition", "cut.transition" },
+      { "custom", "unknown", "cut.transition" }, { 5, "not a number", "cut.transition" }, { {}, "not nothing", "cut.transition" },
       { { "fade", seconds = 0 }, "more than 0", "cut.transition.seconds" },
       { { "fade", seconds = 5.1 }, "from 0 to 5, not 5.1", "cut.transition.seconds" },
       { { "fade", seconds = -1 }, "not %-1", "cut.transition.seconds" },

@@ -190,7 +190,7 @@ describe("a scene's video", function()
       { video = file "v.mp4", video_list = { { url = "https://h.org/v.mp4" } } },
       { continues = "b", input = { video_list = { { url = "https://h.org/v.mp4" } } } },
     } do
-      assert.matches("can't stand together", wrong(both).message)
+      assert.matches("can't be combined", wrong(both).message)
     end
   end)
 
@@ -289,7 +289,7 @@ describe("the other fields of a scene", function()
     assert.equal(8, input_of({ input = { prompt = "x", duration = 8.0 } }).duration)
     assert.equal(4, input_of({ prompt = "x", duration = 4 }, { defaults = { input = { duration = 8 } } }).duration)
     assert.equal(8, input_of({ prompt = "x", input = { duration = 8 } }, { defaults = { duration = 4 } }).duration)
-    assert.matches("stands in 'input', too", wrong { duration = 4, input = { duration = 8 } }.message)
+    assert.matches("is also in 'input'", wrong { duration = 4, input = { duration = 8 } }.message)
     assert.matches("did you mean 'duration'", wrong { input = { duraton = 8 } }.message)
     assert.matches("must be a table", wrong { input = "x" }.message)
     assert.matches("without a field's name", wrong { input = { "x" } }.message)

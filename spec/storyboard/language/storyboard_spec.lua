@@ -98,7 +98,7 @@ describe("a storyboard", function()
   it("says where a field belongs that stands in the wrong place", function()
     assert.matches("defaults = { duration = ",
       raised(function() storyboard { duration = 4, scene "a" { prompt = "x" } } end).message)
-    assert.matches("style stands on the board",
+    assert.matches("put the style on the board",
       raised(function() storyboard { defaults = { style = "x" }, scene "a" { prompt = "x" } } end).message)
     assert.matches("without a field's name", raised(function() storyboard { scene "a" { "x" } } end).message)
   end)
@@ -141,9 +141,9 @@ describe("a storyboard", function()
   end)
 
   it("refuses what isn't a scene, a table or a name", function()
-    assert.matches("found a string", raised(storyboard, { "dawn" }).message)
+    assert.matches("got a string", raised(storyboard, { "dawn" }).message)
     assert.matches('scene "dawn" has no fields', raised(function() storyboard { scene "dawn" } end).message)
-    assert.matches("found a table with the field", raised(storyboard, { { name = "dawn" } }).message)
+    assert.matches("got a table with the field", raised(storyboard, { { name = "dawn" } }).message)
     assert.matches("must be a table, not a string", raised(storyboard, "dawn").message)
     assert.matches("'title' must be a string", raised(storyboard, { title = 5, scene "a" { prompt = "x" } }).message)
     assert.matches("fields must be a table, not a string", raised(scene "dawn", "prompt").message)

@@ -12,45 +12,45 @@ local windows, scene, storyboard, file = words.windows, words.scene, words.story
 
 describe("the stretches of a length", function()
   -- "0-8 8-16.4"
-  local function stretches(length, step)
+  local function ranges(length, step)
     local found = {}
-    for i, stretch in ipairs(windows_of.stretches(length, step)) do found[i] = stretch.from .. "-" .. stretch.to end
+    for i, stretch in ipairs(windows_of.ranges(length, step)) do found[i] = stretch.from .. "-" .. stretch.to end
     return table.concat(found, " ")
   end
 
   it("are whole numbers of seconds where the step is, but for the end", function()
-    assert.equal("0-8 8-16 16-20.4", stretches(20.4, 8))
-    assert.equal("0-8 8-16", stretches(16, 8))
-    assert.equal("0-8 8-16", stretches(16.0, 8.0))
-    assert.equal("0-2.5 2.5-5 5-6", stretches(6, 2.5))
+    assert.equal("0-8 8-16 16-20.4", ranges(20.4, 8))
+    assert.equal("0-8 8-16", ranges(16, 8))
+    assert.equal("0-8 8-16", ranges(16.0, 8.0))
+    assert.equal("0-2.5 2.5-5 5-6", ranges(6, 2.5))
   end)
 
   it("end with the film, rounded down to a millisecond", function()
-    assert.equal("0-8 8-10.123", stretches(10.1239, 8))
-    assert.equal("0-4 4-7.999", stretches(7.9999, 4))
+    assert.equal("0-8 8-10.123", ranges(10.1239, 8))
+    assert.equal("0-4 4-7.999", ranges(7.9999, 4))
   end)
 
   it("leave no rest of less than a second", function()
-    assert.equal("0-8 8-16.9", stretches(16.9, 8))
-    assert.equal("0-8 8-16 16-17", stretches(17, 8))
-    assert.equal("0-8.5", stretches(8.5, 8))
-    assert.equal("0-0.4", stretches(0.4, 8))
-    assert.equal("0-1 1-2.5", stretches(2.5, 1))
-    assert.equal("0-11 11-22.5", stretches(22.5, 11))
+    assert.equal("0-8 8-16.9", ranges(16.9, 8))
+    assert.equal("0-8 8-16 16-17", ranges(17, 8))
+    assert.equal("0-8.5", ranges(8.5, 8))
+    assert.equal("0-0.4", ranges(0.4, 8))
+    assert.equal("0-1 1-2.5", ranges(2.5, 1))
+    assert.equal("0-11 11-22.5", ranges(22.5, 11))
   end)
 
   it("are never made longer than the 10 seconds that a window may have", function()
-    assert.equal("0-10 10-19.5 19.5-20.5", stretches(20.5, 10))
-    assert.equal("0-9.2 9.2-10.2", stretches(10.2, 10))
-    assert.equal("0-9.9", stretches(9.9, 9.5))
-    assert.equal("0-9.5 9.5-18.9 18.9-19.9", stretches(19.9, 9.5))
+    assert.equal("0-10 10-19.5 19.5-20.5", ranges(20.5, 10))
+    assert.equal("0-9.2 9.2-10.2", ranges(10.2, 10))
+    assert.equal("0-9.9", ranges(9.9, 9.5))
+    assert.equal("0-9.5 9.5-18.9 18.9-19.9", ranges(19.9, 9.5))
   end)
 
   it("cover the whole of it, one beginning where the other ends", function()
     for _, step in ipairs { 1, 1.1, 2.7, 7, 8, 10, 33.3 } do
       for length = 0.1, 100, 7.37 do
         local at = 0
-        for _, stretch in ipairs(windows_of.stretches(length, step)) do
+        for _, stretch in ipairs(windows_of.ranges(length, step)) do
           assert.equal(at, stretch.from)
           assert.is_true(stretch.to > stretch.from)
           assert.is_true(stretch.to - stretch.from < step + 1.001)
@@ -141,7 +141,7 @@ describe("windows", function()
 
   it("of a file that can't be read say so, with the board's line", function()
     env.write(directory:file "bad.mp4", "no film")
-    for name, what in pairs { ["missing.mp4"] = "No such file", ["bad.mp4"] = "bad%.mp4", ["sound.m4a"] = "holds no picture" } do
+    for name, what in pairs { ["missing.mp4"] = "No such file", ["bad.mp4"] = "bad%.mp4", ["sound.m4a"] = "has no picture" } do
       env.write(directory:file "board.lua", ('\nreturn storyboard {\n windows(file "%s", 10) { prompt = "x" } }'):format(name))
       local board, bad = load_board(directory:file "board.lua")
       assert.is_nil(board)
@@ -152,12 +152,12 @@ describe("windows", function()
   end)
 
   it("are refused for what can't be", function()
-    assert.matches("a file is due, not a string", raised(windows, long, 8).message)
-    assert.matches('not clip "a"', raised(windows, asset.clip "a", 8).message)
+    assert.matches("expected a file, got a string", raised(windows, long, 8).message)
+    assert.matches('got clip "a"', raised(windows, asset.clip "a", 8).message)
     for _, step in ipairs { 0, 0.5, -1, 0 / 0, math.huge, "8" } do
-      assert.matches("number of seconds, 1 or more", raised(windows, file(long), step).message)
+      assert.matches("length in seconds, 1 or more", raised(windows, file(long), step).message)
     end
-    assert.matches("number of seconds, 1 or more, not nothing", raised(windows, file(long)).message)
+    assert.matches("length in seconds, 1 or more, not nothing", raised(windows, file(long)).message)
     for word, value in pairs { video = file(long), continues = "a", video_list = {} } do
       assert.equal(word, raised(windows(file(long), 8), { prompt = "x", [word] = value }).field)
     end
@@ -169,6 +169,6 @@ describe("windows", function()
 
   it("are told apart from scenes of the same name", function()
     local bad = raised(storyboard, { windows(file(long), 8) { prompt = "x" }, scene "long 2" { prompt = "x" } })
-    assert.matches("taken already", bad.message)
+    assert.matches("already used", bad.message)
   end)
 end)

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- A board's file: the ledger knows a board by its file's path, and its output lies beside it. So it must be a file with a name of its
--- own; a pipe would be read to its end once, and all such boards would have one name.
+-- The file of a board. The ledger identifies a board by the path of its file, and the board's output is beside it. So a board can't be a
+-- pipe, which has no name of its own.
 
 local core = require "omni.core"
 
--- Names for whatever a program has open just now.
+-- Returns whether a path names an open file descriptor of a program.
 local function is_descriptor(path)
   return path:find "^/dev/std%l+$" or path:find "^/dev/fd/" or path:find "^/proc/[^/]+/fd/" or path:find "^/proc/[^/]+/task/[^/]+/fd/"
 end
 
----Why a path can't be a board's, or nil. Never waits.
+---Returns why a path can't be a board, or nil. Never waits.
 ---@param path string
 ---@return string|nil why  "dusk.lua is a folder, ..."
 local function trouble(path)
@@ -17,11 +17,11 @@ local function trouble(path)
   if not info then return why end
   local kind = info.kind == "directory" and "a folder" or (info.kind ~= "file" or is_descriptor(path)) and "a pipe or a device" or nil
   if not kind then return nil end
-  return ("%s is %s; a board must be a file with a name of its own, as the ledger knows it by that and its output lies beside it")
+  return ("%s is %s; a board must be a file with its own name, since the ledger identifies it by its path")
     :format(path, kind)
 end
 
----Opens a board's file to read it. Never waits.
+---Opens a board's file for reading. Never waits.
 ---@param path string
 ---@return file*|nil
 ---@return string|nil message
@@ -31,10 +31,10 @@ local function open(path)
   return core.open(path)
 end
 
----What the ledger calls a board: its file's path, absolute, without links in its folder.
+---Returns the board's key in the ledger: the absolute path of its file, without links in its folder.
 ---@param path string
 ---@return string|nil key
----@return string folder_or_why  the folder; else why it can't be found
+---@return string folder_or_why  the folder, or why it can't be found
 local function key(path)
   local folder, why = core.real_path(path:match("^(.*/)[^/]*$") or ".")
   if not folder then return nil, why end

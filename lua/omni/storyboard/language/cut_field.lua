@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- The board's field `cut`: which scenes the film is joined from, with which transition and audio track, under which name.
+-- The field `cut` of a board: the scenes of the film, its transition, its audio track and its file name.
 --
 --   cut = { "dawn", "storm", transition = { "fade", seconds = 0.5 }, audio = { file "score.mp3", volume = 0.6 }, output = "film.mp4" }
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local options = require "omni.options"
 local problems = require "omni.storyboard.language.errors"
@@ -21,14 +21,14 @@ local MAX_CLIPS <const> = 10000 -- of one film (lua/omni/film/cut.lua)
 local known = { transition = true, audio = true, output = true }
 
 ---@class omni.Cut
----@field scenes string[]                                 names, in the film's order; one may stand there several times
----@field transition? { name: string, seconds: number }    between two clips; none when nil
----@field audio? { path: string, volume: number, clips: number }  a track below the whole film, and the volume of the clips' own sound
+---@field scenes string[]                                 names in the film's order; a name can appear several times
+---@field transition? { name: string, seconds: number }    between two clips
+---@field audio? { path: string, volume: number, clips: number }  a track for the whole film, its volume and that of the clips' sound
 ---@field output string                                    the film's file name
 
--- A table that a word was given as it is, or the plain value in a table of its own; with its further fields checked.
+-- Returns a word's value as a table, and checks the names of its fields.
 local function with_options(value, allowed, field, fail)
-  local given = type(value) == "table" and not asset.is(value) and value or { value }
+  local given = type(value) == "table" and not placeholder.is(value) and value or { value }
   for name in pairs(given) do
     if name ~= 1 and not allowed[name] then
       fail(("%s: unknown field '%s'; %s"):format(field, tostring(name), options.unknown(name, allowed)), field)
@@ -37,7 +37,7 @@ local function with_options(value, allowed, field, fail)
   return given
 end
 
--- A number within limits, or the default; anything else fails.
+-- Returns a number within limits, or the default.
 local function number(value, default, field, least, most, fail)
   if value == nil then return default end
   if type(value) == "number" and value >= least and value <= most then return value end
@@ -54,7 +54,7 @@ local function transition(value, fail)
     fail("transition: must be a name like \"fade\", not " .. a(name), "transition", 'write transition = "fade", or { "fade", seconds = 1 }')
   elseif name ~= "none" and not transitions[name] then
     local near = options.nearest(name, transitions)
-    fail(("transition: there is none called '%s'%s"):format(name, near and ("; did you mean '%s'?"):format(near) or ""), "transition",
+    fail(("unknown transition '%s'%s"):format(name, near and ("; did you mean '%s'?"):format(near) or ""), "transition",
       not near and "docs/storyboards.md lists them" or nil)
   end
   local seconds = number(given.seconds, DEFAULT_SECONDS, "transition.seconds", 0, MAX_SECONDS, fail)
@@ -67,15 +67,16 @@ local function audio(value, fail)
   if value == nil or value == false then return nil end
   local given = with_options(value, { volume = true, clips = true }, "audio", fail)
   local track = given[1]
-  if not asset.is(track) or track.kind ~= "file" then
-    fail("audio: must be a file, not " .. (asset.is(track) and tostring(track) or a(track)), "audio", 'write audio = file "score.mp3"')
+  if not placeholder.is(track) or track.kind ~= "file" then
+    fail("audio: must be a file, not " .. (placeholder.is(track) and tostring(track) or a(track)), "audio",
+      'write audio = file "score.mp3"')
     return nil
   end
   return { path = track.path, volume = number(given.volume, 1, "audio.volume", 0, MAX_VOLUME, fail),
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
 end
 
--- Why a name can't be the film's, or nil.
+-- Returns what is wrong with the film's file name, or nil.
 local function wrong_output(name)
   if type(name) ~= "string" then return "must be a file's name, not " .. a(name) end
   if name:find("[/\\]") then return "must be a file's name, not a path" end
@@ -84,16 +85,16 @@ local function wrong_output(name)
   if #name > MAX_OUTPUT_BYTES then return ("must have at most %d bytes, not %d"):format(MAX_OUTPUT_BYTES, #name) end
 end
 
----Checks the field `cut` and fills in what it leaves out.
+---Checks the field `cut` and fills in the defaults.
 ---@param value any
----@param scenes { name: string }[]      the board's, in their order
----@param names table<string, any>        their names
+---@param scenes { name: string }[]      of the board, in order
+---@param names table<string, any>        the scenes by name
 ---@param fail fun(message: string, field: string, hint?: string)
 ---@return omni.Cut|nil  nil for `cut = false`: no film
 local function cut(value, scenes, names, fail)
   if value == false then return nil end
   local given = value == nil and {} or value
-  if type(given) ~= "table" or asset.is(given) then
+  if type(given) ~= "table" or placeholder.is(given) then
     fail("field 'cut' must be a table, not " .. a(given), "cut", 'write cut = { "dawn", "storm", transition = "fade" }')
     given = {}
   end
@@ -108,8 +109,8 @@ local function cut(value, scenes, names, fail)
   for index = 1, last do
     local name = given[index]
     if type(name) ~= "string" then
-      fail(("cut: a scene's name is due at place %d, not %s"):format(index, a(name)), "cut")
-      if name == nil then break end -- a hole; the places behind it may be without number
+      fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut")
+      if name == nil then break end -- a hole, perhaps a large one
     elseif not names[name] then
       fail("cut: " .. missing("scene", name, names), "cut")
     else
@@ -120,7 +121,7 @@ local function cut(value, scenes, names, fail)
     for index, scene in ipairs(scenes) do result.scenes[index] = scene.name end
   end
   if #result.scenes > MAX_CLIPS then
-    fail(("cut: a film is joined from at most %d clips, not %d"):format(MAX_CLIPS, #result.scenes), "cut")
+    fail(("cut: a film has at most %d clips, not %d"):format(MAX_CLIPS, #result.scenes), "cut")
   end
   local function fail_within(message, field, hint) fail("cut: " .. message, "cut." .. field, hint) end
   result.transition = transition(given.transition, fail_within)

@@ -1,15 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- What a board sees by default: the words of the language, Lua without the functions that reach outside, and files in its own folder.
+-- The environment of an untrusted board: the words of the language, Lua without functions for the outside, and the files of its folder.
 --
--- `inside` runs in a Lua state of its own, in a process of its own (csrc/core/board_process.c, which also limits its time and memory),
--- so it uses
--- nothing of this file's. It runs the board and returns what the board made, as bytes. omni.storyboard.confined reads them and trusts
--- nothing in them: what a board can reach here can damage only the board itself.
+-- `inside` runs in a Lua state and a process of its own (csrc/core/board_process.c limits its time and memory), so it can't use the rest of
+-- this file. It runs the board and returns the board's result as bytes. confined_load.lua reads the bytes and trusts nothing in them: a
+-- board can damage only itself here.
 
-local MAX_BYTES <const> = 8 * 1024 * 1024 -- of a board's file, and of what it makes
+local MAX_BYTES <const> = 8 * 1024 * 1024 -- of a board's file, and of its result
 
--- `open` opens a file of the board's folder for reading. `argument` holds, packed: the board's path as it was given, its text, the most
--- bytes that it may make, and the names and values of --set.
+-- `open` opens a file of the board's folder for reading. `argument` contains, packed: the board's path as given, its text, the limit of
+-- its result in bytes, and the names and values of --set.
 local function inside(open, argument)
   local MAX_DEPTH <const>, MAX_PRINTED <const> = 150, 65536
   local G, debug, io, os, string = _G, debug, io, os, string
@@ -20,13 +19,13 @@ local function inside(open, argument)
   local path, text, max_bytes, at = unpack("<s4s4I4", argument)
   local folder = match(path, "^(.*/)[^/]*$") or ""
 
-  -- --- what isn't there
+  -- --- functions that a board can't use
 
   local function refusal(name, why)
     return ("%s isn't available to a board: %s; --trust (in a program: trusted = true) allows it"):format(name, why)
   end
 
-  -- A library with only what is named; of the rest each function raises when it is called, everything else when it is read.
+  -- Returns a library with only the kept fields. Every other function raises an error when called, every other value when read.
   local function restricted(name, library, kept, why)
     local copy, refused = {}, {}
     for key in next, kept do copy[key] = library[key] end
@@ -42,14 +41,14 @@ local function inside(open, argument)
   end
 
   G.string.dump = function() error(refusal("string.dump", "it makes bytecode"), 2) end
-  G.debug = restricted("debug", debug, { traceback = true }, "it reaches into what runs")
-  G.os = restricted("os", os, { clock = true, date = true, difftime = true, time = true }, "it reaches outside of the board")
-  G.io = restricted("io", io, { type = true }, "it reaches outside of the board")
+  G.debug = restricted("debug", debug, { traceback = true }, "it can change running code")
+  G.os = restricted("os", os, { clock = true, date = true, difftime = true, time = true }, "it reaches outside the board")
+  G.io = restricted("io", io, { type = true }, "it reaches outside the board")
   G.package = setmetatable({}, { __index = function(_, key)
     error(refusal("package." .. tostring(key), "`require` finds only Lua files beside the board"), 2)
   end })
 
-  -- --- variables: those of --set, not those of the system
+  -- --- environment variables: those of --set, not those of the system
 
   local variables, missing = {}, {}
   while at <= #argument do
@@ -104,15 +103,15 @@ local function inside(open, argument)
     if printed_bytes <= MAX_PRINTED then printed[#printed + 1] = line end
   end
 
-  -- --- running Lua: text only
+  -- --- running Lua: source text only
 
   function G.load(chunk, name, mode, ...)
     if mode ~= nil and type(mode) ~= "string" then error("load: the mode must be a string", 2) end
-    if mode and not match(mode, "t") then return nil, refusal("load of bytecode", "it isn't checked when it runs") end
+    if mode and not match(mode, "t") then return nil, refusal("load of bytecode", "bytecode isn't checked") end
     return load(chunk, name, "t", ...)
   end
 
-  -- Without a byte order mark and a first line for the shell.
+  -- Removes a byte order mark and a first line for the shell.
   local function without_first_line(code)
     return (gsub(gsub(code, "^\xEF\xBB\xBF", ""), "^#[^\n]*", ""))
   end
@@ -123,7 +122,7 @@ local function inside(open, argument)
     local code = file_methods.read(file, "a")
     file_methods.close(file)
     local chunk, syntax = load(without_first_line(code), "@" .. (match(name, "^/") and "" or folder) .. name, "t", ...)
-    return chunk, syntax, 0 -- it says its place itself
+    return chunk, syntax, 0 -- the message contains its place
   end
 
   function G.loadfile(name, _, ...)
@@ -162,13 +161,13 @@ local function inside(open, argument)
         return result
       end
     end
-    error(("module '%s' isn't there: neither %s.lua nor %s/init.lua lies in the board's folder; a board has no other modules; "
+    error(("module '%s' not found: neither %s.lua nor %s/init.lua is in the board's folder; a board has no other modules; "
       .. "--trust (in a program: trusted = true) allows them"):format(name, stem, stem), 2)
   end
 
-  -- --- the words: each only notes what it was given, and where
+  -- --- the words: each only records its arguments and its place
 
-  -- "file:line" of the code that called the word; nil where Lua doesn't know (a tail call, C).
+  -- Returns "file:line" of the code that called the word; nil if Lua doesn't know it (a tail call, C).
   local function place()
     if getinfo(2, "t").istailcall then return nil end
     local caller = getinfo(3, "Sl")
@@ -202,14 +201,14 @@ local function inside(open, argument)
   end
 
   for _, name in next, { "file", "url", "last_frame", "clip" } do
-    local Asset = kind(name)
-    G[name] = function(value) return setmetatable({ value = value, where = place() }, Asset) end
+    local Placeholder = kind(name)
+    G[name] = function(value) return setmetatable({ value = value, where = place() }, Placeholder) end
   end
 
   local Board = kind "storyboard"
   function G.storyboard(fields) return setmetatable({ fields = fields }, Board) end
 
-  -- --- the result as bytes, without any metamethod of the board's
+  -- --- the result as bytes, without calling the board's metamethods
 
   local parts, count, bytes = {}, 0, 0
   local function put(part)
@@ -229,7 +228,7 @@ local function inside(open, argument)
     elseif sort ~= "table" then
       put(sort == "nil" and "n" or pack("<c1s4", "x", sort))
     else
-      if depth > MAX_DEPTH then error("the board's tables are nested too deeply, or in themselves", 0) end
+      if depth > MAX_DEPTH then error("the board's tables are nested too deeply, or contain themselves", 0) end
       local metatable = raw_metatable(value)
       local word = metatable and kinds[metatable]
       put(word and pack("<c1s4", "w", word) or "{")

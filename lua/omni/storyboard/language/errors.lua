@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- How the storyboard language says what is wrong: one kind of error value, and the words for places, values and near misses.
+-- The errors of the board language: one kind of error value, and texts for places, values and similar names.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 
 local MAX_LISTED = 12 -- names in one message
-local MAX_COMPARED = 1000 -- names of which the nearest is looked for
-local MAX_MESSAGE = 2000 -- bytes; a board's names and values may be long
+local MAX_COMPARED = 1000 -- names in a search for a similar one
+local MAX_MESSAGE = 2000 -- bytes, since a board's names and values can be long
 
----Makes the error value that says what is wrong with a board.
+---Returns an error about a board.
 ---@param where string|nil      "board.lua:12"
 ---@param what string|nil       "scene \"dawn\"", "cut"
 ---@param message string
@@ -24,7 +24,7 @@ local function problem(where, what, message, field, hint)
   return err.new { code = "invalid_board", message = text, where = where, field = field, hint = hint }
 end
 
--- "file:line" of the code that called the function that calls this; nil where Lua doesn't know (a tail call, C).
+-- Returns "file:line" of the code that called the caller; nil if Lua doesn't know it (a tail call, C).
 local function place()
   if debug.getinfo(2, "t").istailcall then return nil end
   local caller = debug.getinfo(3, "Sl")
@@ -32,18 +32,18 @@ local function place()
   return (caller.source:match("^@(.*)") or caller.short_src) .. ":" .. caller.currentline
 end
 
--- What a value is, for a message: "a number", "nothing".
+-- Describes a value for a message: "a number", "nothing".
 local function a(value)
   local kind = type(value)
   return kind == "nil" and "nothing" or "a " .. kind
 end
 
--- A scene as messages name it.
+-- Returns a scene's name for a message.
 local function quoted(name)
   return 'scene "' .. name .. '"'
 end
 
----What to say of a name that isn't among the known ones: the nearest, or all of them when they are few.
+---Returns a hint for an unknown name: the most similar one, or a short list of all.
 ---@param name string
 ---@param known table<string, any>  the known names are its keys
 ---@return string  "did you mean 'dawn'?", "known are: dawn, dusk", ""
@@ -55,14 +55,14 @@ local function suggestion(name, known)
   return (count > 0 and count <= MAX_LISTED) and options.unknown(name, known) or ""
 end
 
----"there is no scene 'dwan'; did you mean 'dawn'?"
+---Returns "there is no scene 'dwan'; did you mean 'dawn'?".
 ---@param what string  "scene", "reference"
 ---@param name string
 ---@param known table<string, any>
 ---@return string
 local function missing(what, name, known)
-  local said = suggestion(name, known)
-  return ("there is no %s '%s'%s"):format(what, core.clean(name, 100), said ~= "" and "; " .. said or "")
+  local hint = suggestion(name, known)
+  return ("there is no %s '%s'%s"):format(what, core.clean(name, 100), hint ~= "" and "; " .. hint or "")
 end
 
 return { a = a, missing = missing, place = place, problem = problem, quoted = quoted }

@@ -1,36 +1,35 @@
 -- SPDX-License-Identifier: MIT
--- The storyboard language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name" {...}, ... }`
--- (docs/storyboards.md). A board is a plain value. Nothing that runs it changes it.
+-- The word `storyboard` of the board language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...},
+-- scene "name" {...}, ... }` (docs/storyboards.md). A board is a plain value, which a run doesn't change.
 
 local core = require "omni.core"
-local cut_words = require "omni.storyboard.language.cut_field"
-local fields_of = require "omni.storyboard.language.scene_fields"
-local graph = require "omni.storyboard.plan.dependency_order"
+local cut_field = require "omni.storyboard.language.cut_field"
+local scene_fields = require "omni.storyboard.language.scene_fields"
+local dependency_order = require "omni.storyboard.plan.dependency_order"
 local input = require "omni.models.input_rules"
 local options = require "omni.options"
-local problems_of = require "omni.storyboard.language.errors"
+local errors = require "omni.storyboard.language.errors"
 local references = require "omni.storyboard.language.references"
 local resolve = require("omni.storyboard.language.resolve").resolve
-local scenes_of = require "omni.storyboard.language.scene"
-local windows_of = require "omni.storyboard.language.windows"
+local scene_word = require "omni.storyboard.language.scene"
+local windows_word = require "omni.storyboard.language.windows"
 
-local a, problem, quoted = problems_of.a, problems_of.problem, problems_of.quoted
+local a, problem, quoted = errors.a, errors.problem, errors.quoted
 
 ---@class omni.Storyboard
 ---@field title? string
----@field path? string      its file, absolute, when it was loaded from one
+---@field path? string      absolute path of its file, if it was loaded from one
 ---@field style? string
 ---@field budget? number     credits
----@field scenes omni.ResolvedScene[]  as declared
----@field order integer[]   indexes of the scenes, each after those that it builds on
----@field cut? omni.Cut  nil: no film is wanted
+---@field scenes omni.ResolvedScene[]  in declared order
+---@field order integer[]   indexes of the scenes, each after the scenes that it builds on
+---@field cut? omni.Cut  nil: no film
 local Board_mt = { __name = "omni.storyboard" }
 
 -- The board's fields → their types.
 local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
 
--- Puts the scenes of an array, and of the arrays within it, into `found` in their order; holes and `false` stand for no scene. Stops
--- behind `most` scenes.
+-- Appends the scenes of an array and of its nested arrays to `found`. Skips holes and `false`. Stops after `most` scenes.
 local function flatten(list, found, fail, depth, most)
   if depth > 16 then return fail("scenes are nested too deeply") end
   local indexes = {}
@@ -38,7 +37,7 @@ local function flatten(list, found, fail, depth, most)
     if math.type(key) == "integer" then
       indexes[#indexes + 1] = key
     elseif depth > 0 then
-      return fail(("expected a scene, found a table with the field '%s'"):format(tostring(key)), nil,
+      return fail(("expected a scene, got a table with the field '%s'"):format(tostring(key)), nil,
         'write scene "name" { ... }')
     end
   end
@@ -46,32 +45,32 @@ local function flatten(list, found, fail, depth, most)
   for _, index in ipairs(indexes) do
     local value = list[index]
     if #found > most then return end
-    if scenes_of.is_scene(value) then
+    if scene_word.is_scene(value) then
       found[#found + 1] = value
-    elseif scenes_of.is_unfinished(value) then
+    elseif scene_word.is_unfinished(value) then
       fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name))
-    elseif windows_of.is_windows(value) then
-      flatten(windows_of.scenes(value), found, fail, depth + 1, most)
+    elseif windows_word.is_windows(value) then
+      flatten(windows_word.scenes(value), found, fail, depth + 1, most)
     elseif type(value) == "table" and getmetatable(value) == nil then
       flatten(value, found, fail, depth + 1, most)
     elseif value ~= false then
-      fail(("expected a scene at place %d, found %s"):format(index, a(value)), nil, 'write scene "name" { ... }')
+      fail(("expected a scene at place %d, got %s"):format(index, a(value)), nil, 'write scene "name" { ... }')
     end
   end
 end
 
--- The names of the board's own fields, and of its defaults.
+-- Checks the board's own fields and the names in its defaults.
 local function check_fields(fields, fail)
   for name in pairs(fields) do
     if type(name) == "string" and not known[name] then
-      local of_scene = input.fields(input.default_model)[name] or fields_of.words[name]
+      local of_scene = input.fields(input.default_model)[name] or scene_fields.words[name]
       fail(("unknown field '%s'; %s"):format(name,
         of_scene and ("for all scenes write defaults = { %s = ... }"):format(name) or options.unknown(name, known)), name)
     elseif type(name) ~= "string" and math.type(name) ~= "integer" then
       fail("a field's name can't be " .. a(name))
     end
   end
-  for _, name in ipairs { "title", "style", "defaults" } do -- references, budget and cut are looked at where they are used
+  for _, name in ipairs { "title", "style", "defaults" } do -- other files check references and cut
     local value = fields[name]
     if value ~= nil and type(value) ~= known[name] and not (name == "style" and value == false) then
       fail(("field '%s' must be a %s, not %s"):format(name, known[name], a(value)), name)
@@ -85,28 +84,28 @@ local function check_fields(fields, fail)
   end
   local defaults = type(fields.defaults) == "table" and fields.defaults or {}
   if defaults.style ~= nil then
-    fail("defaults: the style stands on the board itself: storyboard { style = ... }", "style")
+    fail("defaults: put the style on the board itself: storyboard { style = ... }", "style")
   end
-  local message, field = fields_of.wrong_field(defaults, defaults.model or input.default_model)
+  local message, field = scene_fields.wrong_field(defaults, defaults.model or input.default_model)
   if message then fail("defaults: " .. message, field) end
   return defaults
 end
 
--- The declared scenes by their names; each name that is there twice is told of.
+-- Returns the declared scenes by name. Reports each name that is used twice.
 local function by_name(declared, problems)
   local first = {}
   for _, scene in ipairs(declared) do
     local twin = first[scene.name]
     if twin then
       problems[#problems + 1] = problem(scene.where, quoted(scene.name),
-        ("this name is taken already, at %s"):format(twin.where or "an earlier place"), "name")
+        ("the name is already used at %s"):format(twin.where or "an earlier place"), "name")
     end
     first[scene.name] = twin or scene
   end
   return first
 end
 
--- About how many bytes a value takes.
+-- Returns about how many bytes a value takes.
 local function size_of(value)
   if type(value) == "string" then return #value + 40 end
   if type(value) ~= "table" then return 16 end
@@ -115,14 +114,14 @@ local function size_of(value)
   return sum
 end
 
----Builds a board out of what the word `storyboard` was given.
+---Builds a board from the fields of the word `storyboard`.
 ---@param fields table
----@param where string|nil  the place for errors about the board as a whole
----@param path string|nil   the board's file, absolute
----@param check? function   as omni.check_input, which it is by default: what a model accepts
----@param limits? { scenes: integer, bytes: integer, problems: integer }  of a board that nobody vouches for: a small file may make
----  much of little, as `defaults` and `style` are added to every scene
----@return omni.Storyboard|nil board, omni.Error|nil  with `problems`: everything that was found wrong
+---@param where string|nil  the place for errors of the whole board
+---@param path string|nil   absolute path of the board's file
+---@param check? function   checks a model's input (default: omni.check_input)
+---@param limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board: a small file can make much data, since
+---  each scene gets `defaults` and `style`
+---@return omni.Storyboard|nil board, omni.Error|nil  its field `problems` has every error found
 local function build(fields, where, path, check, limits)
   limits = limits or { scenes = math.huge, bytes = math.huge, problems = math.huge }
   local problems = {}
@@ -161,33 +160,32 @@ local function build(fields, where, path, check, limits)
     if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end
     if resolved and limits.bytes < math.huge then bytes = bytes + size_of(resolved.input) end
     if bytes > limits.bytes then
-      fail(("the scenes, with the defaults and the style in each, take more than %d MiB"):format(limits.bytes // 1048576), nil,
+      fail(("the scenes, each with the defaults and the style, take more than %d MiB"):format(limits.bytes // 1048576), nil,
         "--trust (in a program: trusted = true) lifts this limit")
     end
     if bytes > limits.bytes or #problems >= limits.problems then return result() end
   end
-  board.cut = cut_words.cut(fields.cut, declared, names, fail)
+  board.cut = cut_field.cut(fields.cut, declared, names, fail)
   if #problems > 0 then return result() end
 
   local circles
-  board.order, circles = graph.order(board.scenes)
+  board.order, circles = dependency_order.order(board.scenes)
   for _, circle in ipairs(circles) do
     local scene = board.scenes[circle.index]
-    problems[#problems + 1] = problem(scene.where, quoted(scene.name), "scenes build on one another in a circle: " .. circle.names)
+    problems[#problems + 1] = problem(scene.where, quoted(scene.name), "these scenes build on each other in a circle: " .. circle.names)
   end
   return result(board)
 end
 
----The word of the storyboard language. Raises an `invalid_board` error value (a table that reads well) naming the scene,
----its file and line; its field `problems` lists everything that was found wrong.
+---Makes a storyboard. Raises an `invalid_board` error with the scene, its file and line; its field `problems` lists every error found.
 ---
----A scene inherits each field of `defaults` that it doesn't set itself. `style` is a text added to every prompt after an
----empty line; a scene's own `style` stands in its place, and `style = false` switches it off.
+---A scene inherits each field of `defaults` that it doesn't set itself. `style` is appended to every prompt, after an empty line. A
+---scene's own `style` replaces it, and `style = false` disables it.
 ---@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table|false,
 ---  [integer]: omni.Scene|omni.Scene[]|omni.Windows }
 ---@return omni.Storyboard
 local function storyboard(fields)
-  local where = problems_of.place()
+  local where = errors.place()
   local board, bad = build(fields, where)
   if not board then error(bad, 0) end
   return board
@@ -197,7 +195,7 @@ return {
   build = build,
   fields = known,
   is_board = function(value) return getmetatable(value) == Board_mt end,
-  scene = scenes_of.scene,
+  scene = scene_word.scene,
   storyboard = storyboard,
-  windows = windows_of.windows,
+  windows = windows_word.windows,
 }

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Loads a board: a Lua file that returns a storyboard, with the words of the language at hand. A board is somebody's program, so it runs
--- confined (environment.lua says what it sees) unless the caller trusts it.
+-- Loads a board: a Lua file that returns a storyboard. A board is foreign code, so it runs confined (environment.lua), unless the caller
+-- trusts it.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local board_file = require "omni.storyboard.language.board_file"
 local confined = require "omni.storyboard.language.confined_load"
 local core = require "omni.core"
@@ -10,14 +10,14 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 local models = require "omni.models"
 local options = require "omni.options"
-local problems = require "omni.storyboard.language.errors"
+local errors = require "omni.storyboard.language.errors"
 local scenes = require "omni.storyboard.language.scene"
 local storyboard = require "omni.storyboard.language"
 
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
 local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- of a board's own process
-local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- of what is made of it in this one
-local HOOK_COUNT <const> = 10000 -- instructions between two looks at `interrupted`
+local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- of its storyboard in this process
+local HOOK_COUNT <const> = 10000 -- instructions between two calls of `interrupted`
 local TRUST_HINT <const> = "--trust (in a program: trusted = true) runs a board without these limits"
 
 local HINT = 'end the file with: return storyboard { scene "name" { prompt = "..." } }'
@@ -26,9 +26,9 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Gives a message of Lua's the whole path of the board, or of a file beside it (Lua shortens long ones); or the board's path where the
--- message has no place.
-local function placed(path, message)
+-- Completes the place of a Lua message: the whole path of the board or of a file beside it, which Lua shortens; or the board's path if
+-- the message has no place.
+local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
   local folder = path:match("^.*/") or ""
   for length = shortened and #shortened or 0, 1, -1 do
@@ -48,8 +48,8 @@ local function read_text(path)
   return text or ""
 end
 
--- Calls fn(...) as pcall does. Once `interrupted()` is true each further instruction of it raises, so that it ends although it catches
--- errors; an endless loop, too.
+-- Calls fn(...) as pcall does. Once `interrupted()` returns true, each further instruction raises an error. This ends endless loops, and
+-- functions that catch errors.
 local function pcall_interruptible(interrupted, fn, ...)
   if not interrupted then return pcall(fn, ...) end
   local hook, mask, count = debug.gethook()
@@ -64,7 +64,7 @@ local function pcall_interruptible(interrupted, fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
--- Coroutines of a trusted board have the hook of the one that makes them.
+-- The coroutine library for a trusted board: new coroutines inherit the hook.
 local function hooked_coroutines()
   local function hooked(fn)
     local hook, mask, count = debug.gethook()
@@ -80,11 +80,11 @@ local function hooked_coroutines()
   }, { __index = coroutine })
 end
 
--- What a trusted board sees besides Lua's own globals: files that it runs lie beside it.
+-- Returns the globals of a trusted board. It finds files beside itself.
 local function trusted_environment(path, folder, set)
   local environment = {
     scene = storyboard.scene, windows = storyboard.windows,
-    file = asset.file_in(folder), url = asset.url, last_frame = asset.last_frame, clip = asset.clip,
+    file = placeholder.file_in(folder), url = placeholder.url, last_frame = placeholder.last_frame, clip = placeholder.clip,
     coroutine = hooked_coroutines(),
     os = setmetatable({ getenv = function(name) return set[name] or os.getenv(name) end }, { __index = os }),
   }
@@ -127,22 +127,22 @@ local function check_options(opts)
   if opts.cpu_seconds == 0 then error("omni.load_storyboard: option 'cpu_seconds' must be more than 0", 3) end
   for name, value in pairs(opts.set or {}) do
     if type(name) ~= "string" or type(value) ~= "string" then
-      error("omni.load_storyboard: option 'set' must hold strings by their names", 3)
+      error("omni.load_storyboard: option 'set' must be a table of strings by name", 3)
     end
   end
   return opts
 end
 
--- Loads it in a fiber.
+-- Loads a board, in a fiber.
 local function load_in_fiber(path, opts)
   local client, interrupted, set = opts.client, opts.interrupted, opts.set or {}
   local check = client and function(model, given) return models.check(client, model, given, true) end
   local function fail(message, hint)
-    return nil, problems.problem(path, nil, message, nil, hint)
+    return nil, errors.problem(path, nil, message, nil, hint)
   end
 
   local text, unreadable = read_text(path)
-  if not text then return nil, problems.problem(nil, nil, unreadable) end
+  if not text then return nil, errors.problem(nil, nil, unreadable) end
   local absolute, folder = board_file.key(path)
   if not absolute then return fail("can't find the board's folder: " .. folder) end
   local function build(fields, limits)
@@ -151,26 +151,26 @@ local function load_in_fiber(path, opts)
     return board
   end
 
-  -- A function that returns the board, or something else; or a problem.
+  -- Both return a function that returns the file's result; or nil and an error.
   local function trusted()
     local environment = trusted_environment(path, folder, set)
-    -- `return storyboard {...}` is a tail call, after which Lua doesn't know the line any more: the file must do.
+    -- `return storyboard {...}` is a tail call, after which Lua doesn't know the line. So errors name only the file.
     environment.storyboard = function(fields) return build(fields) end
     local code = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
     local chunk, syntax = load(code, "@" .. path, "t", environment)
-    return chunk, not chunk and problems.problem(nil, nil, placed(path, syntax)) or nil
+    return chunk, not chunk and errors.problem(nil, nil, with_place(path, syntax)) or nil
   end
   local function untrusted()
-    local told, message, hint = confined.run {
+    local answer, message, hint = confined.run {
       path = path, text = text, folder = folder, set = set, cpu_seconds = opts.cpu_seconds or CPU_SECONDS,
       max_memory = opts.max_memory or MAX_MEMORY,
     }
-    if not told then return nil, problems.problem(path, nil, message, nil, hint or TRUST_HINT) end
-    local failed = type(told.failed) == "string" and placed(path, told.failed)
-      or type(told.raised) == "string" and ("%s: raised a %s"):format(path, core.clean(told.raised, 20))
-    if failed then return nil, problems.problem(nil, nil, failed, nil, hint) end
+    if not answer then return nil, errors.problem(path, nil, message, nil, hint or TRUST_HINT) end
+    local failed = type(answer.failed) == "string" and with_place(path, answer.failed)
+      or type(answer.raised) == "string" and ("%s: raised a %s"):format(path, core.clean(answer.raised, 20))
+    if failed then return nil, errors.problem(nil, nil, failed, nil, hint) end
     return function()
-      local fields, other = confined.fields_of(told.result, folder)
+      local fields, other = confined.fields_of(answer.result, folder)
       if fields == nil then return other end
       return build(fields, LIMITS)
     end
@@ -181,19 +181,19 @@ local function load_in_fiber(path, opts)
   local ok, board = pcall_interruptible(interrupted, made)
   if not ok then
     if err.is(board) then return nil, board end
-    local message = type(board) == "string" and board or "raised " .. problems.a(board)
-    return nil, problems.problem(nil, nil, placed(path, message))
+    local message = type(board) == "string" and board or "raised " .. errors.a(board)
+    return nil, errors.problem(nil, nil, with_place(path, message))
   end
   if storyboard.is_board(board) then return board end
   if scenes.is_scene(board) or scenes.is_unfinished(board) then
     return fail("the file returned a scene instead of a storyboard", HINT)
   end
-  return fail(("the file returned %s instead of a storyboard"):format(problems.a(board)), HINT)
+  return fail(("the file returned %s instead of a storyboard"):format(errors.a(board)), HINT)
 end
 
----Loads a board from a file of Lua text. Waits. The board runs in a process of its own, without access to programs, the environment, or
----files outside of its folder, and within limits of time and memory (docs/storyboards.md, "What a board can do"). A trusted board
----runs in this process and may do what any Lua program may.
+---Loads a board from a Lua file. Waits. The board runs in a process of its own, with limits of time and memory, and without access to
+---programs, the environment, or files outside its folder (docs/storyboards.md, "What a board can do"). A trusted board runs in this
+---process, without limits.
 ---@param path string
 ---@param opts? omni.LoadOptions
 ---@return omni.Storyboard|nil

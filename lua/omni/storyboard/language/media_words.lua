@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Puts what the words `references`, `first_frame`, `video` and `continues` name into a model's input.
+-- The words `references`, `first_frame`, `video` and `continues`: puts their images and videos into a model's input.
 --
--- What is wrong is a table { message, field, hint }.
+-- Errors are tables { message, field, hint }.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local input = require "omni.models.input_rules"
 local options = require "omni.options"
@@ -13,16 +13,16 @@ local a = require("omni.storyboard.language.errors").a
 local described, find, list = references.described, references.find, references.list
 
 ---@class omni.Reference: omni.Asset
----@field label string   the name that the board gives it; else what it is
----@field role "first_frame"|"reference"|"video"|"continues"|"input"  the word that it comes from; "input": a field of the model's
----@field place string   where it stands in the input: "img_urls[2]", "video_list[1].url"
----@field url? string    when it is a URL, instead of an asset's fields
----@field from? number   of a video: the window of it, in seconds
+---@field label string   its name on the board, or a description
+---@field role "first_frame"|"reference"|"video"|"continues"|"input"  the word that it comes from; "input": a field of the model
+---@field place string   in the input: "img_urls[2]", "video_list[1].url"
+---@field url? string    of a URL, instead of a placeholder's fields
+---@field from? number   start of a video's window in seconds
 ---@field to? number
 
 local window_fields = { "from", "to" }
 
--- The seconds `from` and `to` of a table that a word was given, checked.
+-- Checks and returns the seconds `from` and `to` of a word's table.
 local function window(given, field)
   for name in pairs(given) do
     if name ~= 1 and name ~= "from" and name ~= "to" then
@@ -45,7 +45,7 @@ local function window(given, field)
   return { from = from, to = to }
 end
 
----Finds the video of the words `video` and `continues`; nil when there is none.
+---Finds the video of the words `video` and `continues`, if there is one.
 ---@param given table  the words
 ---@return table|nil item, table|nil bad
 local function video(given, board)
@@ -53,7 +53,7 @@ local function video(given, board)
   local value = given[field]
   if not value then return nil end
   local stretch, bad = {}, nil
-  if type(value) == "table" and not asset.is(value) then
+  if type(value) == "table" and not placeholder.is(value) then
     stretch, bad = window(value, field)
     if bad then return nil, bad end
     value = value[1]
@@ -62,21 +62,22 @@ local function video(given, board)
   if field == "video" then
     item, bad = find(value, "video", field, board)
   elseif type(value) == "string" and value ~= "" then
-    local source = asset.clip(value)
+    local source = placeholder.clip(value)
     item = { value = source, label = described(source), field = field }
   else
-    bad = { field = field, message = "continues: must be a scene's name, not " .. (asset.is(value) and tostring(value) or a(value)),
-      hint = asset.is(value) and "for a file write video = file \"...\"" or nil }
+    bad = { field = field, message = "continues: must be a scene's name, not " .. (placeholder.is(value) and tostring(value) or a(value)),
+      hint = placeholder.is(value) and "for a file write video = file \"...\"" or nil }
   end
   if not item then return nil, bad end
   item.role, item.from, item.to = field, stretch.from, stretch.to
   return item
 end
 
----Puts what the words name into a model's input: images in the order first_frame, references, img_urls; a video as video_list.
+---Puts the images and the video of the words into a model's input: images in the order first_frame, references, img_urls; a video as
+---video_list.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
----@param board { references: table<string, omni.Asset|string>, names: table<string, any> }  what the scene stands in
+---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }
 ---@return table<string, table>|nil items  by their place in the input
 ---@return table|nil bad
 local function place(given, fields, board)
@@ -110,19 +111,19 @@ local function place(given, fields, board)
   return items
 end
 
----All that an input is made from, for people: images, then videos, then the other fields' assets.
+---Returns the references of an input, for people: images, then videos, then the placeholders of other fields.
 ---@param fields table  the model's input
----@param items table<string, table>  what `place` gave
+---@param items table<string, table>  from `place`
 ---@return omni.Reference[]
 local function used(fields, items)
   local result, seen = {}, {}
   local function add(value, at, from, to)
-    if seen[at] or not (asset.is(value) or type(value) == "string") then return end
+    if seen[at] or not (placeholder.is(value) or type(value) == "string") then return end
     seen[at] = true
     local item = items[at]
     local entry = { label = item and item.label or described(value), role = item and (item.role or "reference") or "input", place = at,
       from = from, to = to }
-    if asset.is(value) then
+    if placeholder.is(value) then
       entry.kind, entry.path, entry.scene = value.kind, value.path, value.scene
     else
       entry.url = value
@@ -131,16 +132,16 @@ local function used(fields, items)
   end
   for _, name in ipairs { "img_urls", "video_list" } do
     local given = fields[name]
-    for index, value in ipairs(type(given) == "table" and not asset.is(given) and given or {}) do
+    for index, value in ipairs(type(given) == "table" and not placeholder.is(given) and given or {}) do
       local at = ("%s[%d]"):format(name, index)
       if name == "img_urls" then
         add(value, at)
-      elseif type(value) == "table" and not asset.is(value) then
+      elseif type(value) == "table" and not placeholder.is(value) then
         add(value.url, at .. ".url", value.start, value.ends)
       end
     end
   end
-  for value, at in asset.each(fields) do add(value, at) end
+  for value, at in placeholder.each(fields) do add(value, at) end
   return result
 end
 

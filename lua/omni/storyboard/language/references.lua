@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- What scenes are made from: the images and videos that a board declares by name, and finding what a word names.
+-- The references of a board: images and videos with names. Finds the reference, file or URL that a word names.
 --
--- What is wrong is a table { message, field, hint }.
+-- Errors are tables { message, field, hint }.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local input = require "omni.models.input_rules"
 local problems = require "omni.storyboard.language.errors"
@@ -15,7 +15,7 @@ local function is_url(text)
   return text:find("://", 1, true) ~= nil or text:find("^%s*[dD][aA][tT][aA]:") ~= nil
 end
 
--- What something without a name is called.
+-- Describes a reference without a name.
 local function described(value)
   if type(value) == "string" then
     local host, path = value:match("^%a+://([^/?#]*)([^?#]*)")
@@ -26,17 +26,17 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- Words that take an image can't take a clip, and so on: the kind of asset that doesn't fit → what to say.
+-- The kind of placeholder that doesn't fit a word, with its message: an image can't be a clip, a video can't be a frame.
 local unfit = {
   image = { kind = "clip", message = "must be an image, not another scene's clip", hint = 'write last_frame "%s"' },
   video = { kind = "frame", message = "must be a video, not another scene's frame", hint = 'write continues = "%s"' },
 }
 
----Finds what a word was given: a reference's name, a file, a URL, another scene's frame or clip.
+---Finds the value of a word: a reference by name, a file, a URL, another scene's frame or clip.
 ---@param value any
 ---@param want "image"|"video"
----@param field string          what it is called in an error
----@param board { references: table<string, omni.Asset|string>, names: table<string, any> }  what it stands in
+---@param field string          name for errors
+---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }
 ---@return { value: omni.Asset|string, label: string, field: string }|nil item, table|nil bad
 local function find(value, want, field, board)
   local named, wrong = board.references, unfit[want]
@@ -54,21 +54,21 @@ local function find(value, want, field, board)
       or value:find("%.%w+$") and ('for a file write file "%s"'):format(core.clean(value, 200))
       or 'declare it on the board: references = { NAME = file "..." }'
     return fail(missing("reference", value, named), hint)
-  elseif not asset.is(value) then
+  elseif not placeholder.is(value) then
     return fail("must be a reference's name, file \"...\" or url \"...\", not " .. a(value))
   end
-  if asset.is(found) then
+  if placeholder.is(found) then
     if found.kind == wrong.kind then return fail(wrong.message, wrong.hint:format(found.scene)) end
-    found = asset.copy(found)
+    found = placeholder.copy(found)
   end
   return { value = found, label = label or described(found), field = field }
 end
 
----Finds the images of the word `references`: one, or an array of them; `false` and nil are none.
+---Finds the images of the word `references`: one image or an array; none for `false` and nil.
 ---@return table[]|nil items, table|nil bad
 local function list(value, field, board)
   if not value then return {} end
-  if type(value) ~= "table" or asset.is(value) then value = { value } end
+  if type(value) ~= "table" or placeholder.is(value) then value = { value } end
   local count = input.array_length(value)
   if not count then
     return nil, { field = field, message = field .. ": must be names, files and URLs in an array without holes",
@@ -86,12 +86,12 @@ end
 ---Checks the board's own field `references`: names → files, URLs, or other scenes' frames and clips.
 ---@param value any
 ---@param fail fun(message: string, field: string, hint?: string)
----@return table<string, omni.Asset|string> named  copied
+---@return table<string, omni.Asset|string> named  copies
 local function declared(value, fail)
   local named = {}
   if value == nil then return named end
-  if type(value) ~= "table" or asset.is(value) then
-    fail("field 'references' must be a table of names, not " .. (asset.is(value) and tostring(value) or a(value)), "references",
+  if type(value) ~= "table" or placeholder.is(value) then
+    fail("field 'references' must be a table of names, not " .. (placeholder.is(value) and tostring(value) or a(value)), "references",
       'write references = { keeper = file "keeper.png" }')
     return named
   end
@@ -105,8 +105,8 @@ local function declared(value, fail)
       or wrong_name(name, "a reference's name") or is_url(name) and "a reference's name can't be a URL"
     if wrong then
       fail("references: " .. wrong, "references", 'write references = { keeper = file "keeper.png" }')
-    elseif asset.is(given) then
-      named[name] = asset.copy(given)
+    elseif placeholder.is(given) then
+      named[name] = placeholder.copy(given)
     elseif type(given) == "string" and is_url(given) then
       local checked, bad = input.url(given, field)
       if checked then named[name] = given else fail(bad.message, field) end

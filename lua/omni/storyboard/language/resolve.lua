@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- What becomes of a declared scene once the board is known: its model and its whole input, and the scenes that it builds on.
+-- Resolves a declared scene within its board: its model, its whole input, and the scenes that it builds on.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local fields = require "omni.storyboard.language.scene_fields"
 local input = require "omni.models.input_rules"
 local placing = require "omni.storyboard.language.media_words"
@@ -12,23 +12,23 @@ local a, problem = problems.a, problems.problem
 ---@class omni.ResolvedScene
 ---@field name string
 ---@field model string
----@field input table           the model's fields; assets stand where URLs aren't known yet
----@field take? integer         nil: the latest there is
+---@field input table           the model's fields, with placeholders for unknown URLs
+---@field take? integer         nil: the latest take
 ---@field where? string         "board.lua:12"
----@field builds_on string[]    the scenes whose clips or frames it needs, in the order of its input, each once
----@field prompt_style? string  the style that was added to its prompt
----@field references omni.Reference[]  what it is made from, for people
+---@field builds_on string[]    the scenes whose clips or frames it uses, each once
+---@field prompt_style? string  the style appended to its prompt
+---@field references omni.Reference[]  its images and videos, for people
 
--- The prompt with the style behind it, and that style.
+-- Returns the prompt with the style appended, and the style.
 local function styled(prompt, style)
   if not style or style == "" or type(prompt) ~= "string" or prompt == "" then return prompt, nil end
   return prompt .. "\n\n" .. style, style
 end
 
--- The scenes that an input needs; or nil and what is wrong: one that isn't there.
+-- Returns the scenes that an input uses; or nil and an error for an unknown scene.
 local function needed(checked, items, names)
   local builds_on, seen = {}, {}
-  for value, place in asset.each(checked) do
+  for value, place in placeholder.each(checked) do
     local name = value.scene
     if name and not names[name] then
       local field = items[place] and items[place].field or place
@@ -42,7 +42,7 @@ local function needed(checked, items, names)
 end
 
 ---@param declared omni.Scene
----@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function }  what it stands in
+---@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function }
 ---@return omni.ResolvedScene|nil, omni.Error|nil
 local function resolve(declared, board)
   local own, defaults = declared.fields, board.defaults

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The word `scene`, and the names that scenes may have.
+-- The word `scene` of the board language, and the rules for scene names.
 
 local problems = require "omni.storyboard.language.errors"
 
@@ -7,10 +7,10 @@ local a, place, problem, quoted = problems.a, problems.place, problems.problem, 
 
 local MAX_NAME = 100 -- characters
 
----@class omni.Scene  what the word makes: fields that nothing has checked yet
+---@class omni.Scene  a declared scene, with unchecked fields
 local Scene_mt = { __name = "omni.scene" }
 
--- What is wrong with a name, or nil. `what` says whose it is.
+-- Returns what is wrong with a name, or nil. `what` is the name's description.
 local function wrong_name(name, what)
   if type(name) ~= "string" then return what .. " must be a string, not " .. a(name) end
   local length = utf8.len(name)
@@ -19,7 +19,7 @@ local function wrong_name(name, what)
     return ("%s must have 1 to %d characters, not %d"):format(what, MAX_NAME, length)
   end
   if name:find("%c") or name:find("\xC2[\x80-\x9F]") then
-    return what .. " must not hold control characters"
+    return what .. " must not contain control characters"
   end
   if not name:find("%S") then return what .. " must not be blank" end
 end
@@ -38,15 +38,15 @@ function Unfinished_mt:__call(fields)
   return new(self.name, self.where, fields)
 end
 
--- A scene without its fields, yet. Raises when the name isn't usable.
+-- Returns a scene that still needs its fields. Raises an error for an invalid name.
 local function declare(name, where)
   local wrong = wrong_name(name, "a scene's name")
   if wrong then error(problem(where, nil, wrong, "name"), 0) end
   return setmetatable({ name = name, where = where }, Unfinished_mt)
 end
 
----The word of the storyboard language: `scene "name" { prompt = ..., duration = ..., ... }` (docs/storyboards.md).
----Raises an `invalid_board` error value when the name isn't usable.
+---Declares a scene: `scene "name" { prompt = ..., duration = ..., ... }` (docs/storyboards.md). Raises an `invalid_board` error for an
+---invalid name.
 ---@param name string  1 to 100 characters, no control characters, unique in its board
 ---@return fun(fields: table): omni.Scene
 local function scene(name, fields)

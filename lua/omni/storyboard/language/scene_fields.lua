@@ -1,25 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- A scene's fields: which are words of the language, which are the model's; and what a scene inherits from the board's defaults.
+-- The fields of a scene: separates words of the language from fields of the model, and merges the board's defaults.
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local input = require "omni.models.input_rules"
 local json = require "omni.json"
 local options = require "omni.options"
 local a = require("omni.storyboard.language.errors").a
 
--- The words of the language. Every other field is the model's; one of the model's that is called like a word stands in `input`.
+-- The words of the language. Every other field is the model's. A model's field with the name of a word goes into `input`.
 local words = {
   model = true, style = true, take = true, input = true,
   references = true, first_frame = true, video = true, continues = true,
 }
 
--- They all say where the one video comes from: a scene's own one replaces whichever the defaults have.
+-- The fields for the one video of a scene. A scene's own field replaces any of them in the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
--- What a model's field may have been made of, to tell whether a wrong one is the defaults' fault.
+-- The words that a model's field can come from.
 local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
 
--- The fields that a scene (or the defaults) of this model may have; nil when the model takes any.
+-- Returns the fields that a scene (or the defaults) of this model may have; nil if the model accepts any.
 local function known_fields(model)
   local of_model = input.fields(model)
   if not of_model then return nil end
@@ -29,7 +29,7 @@ local function known_fields(model)
   return known
 end
 
----Says what is wrong with the names of a scene's (or the defaults') fields.
+---Checks the names of a scene's (or the defaults') fields. Returns a message for a wrong one.
 ---@return string|nil message, string|nil field
 local function wrong_field(fields, model)
   local known = known_fields(model)
@@ -45,7 +45,7 @@ local function wrong_field(fields, model)
   end
 end
 
--- The model's fields of a scene (or of the defaults), those in `input` among them; or nil and what is wrong.
+-- Returns the model's fields of a scene (or of the defaults), including those in `input`; or nil and an error.
 local function of_model(fields)
   local found = {}
   for name, value in pairs(fields) do
@@ -53,7 +53,7 @@ local function of_model(fields)
   end
   local more = fields.input
   if more == nil then return found end
-  if type(more) ~= "table" or asset.is(more) then
+  if type(more) ~= "table" or placeholder.is(more) then
     return nil, { field = "input", message = "field 'input' must be a table of the model's fields, not " .. a(more) }
   end
   for name, value in pairs(more) do
@@ -61,36 +61,36 @@ local function of_model(fields)
       return nil, { field = "input", message = "field 'input': a value without a field's name" }
     end
     if found[name] ~= nil then
-      return nil, { field = name, message = ("field '%s' stands in 'input', too; it can be given once"):format(name) }
+      return nil, { field = name, message = ("field '%s' is also in 'input'; it can be given once"):format(name) }
     end
     found[name] = value
   end
   return found
 end
 
--- A copy of a value that can be sent, assets taken for URLs; or nil and what is wrong.
+-- Copies a value that can be sent, with its placeholders; or returns nil and an error.
 local function sendable(value, name)
-  local copy, standing = value, value
+  local copy, sent = value, value
   if type(value) == "table" then
     local bad
-    copy, bad = asset.map(value, asset.copy, name)
+    copy, bad = placeholder.map(value, placeholder.copy, name)
     if bad then return nil, bad end
-    standing = asset.map(value, function() return "" end, name)
+    sent = placeholder.map(value, function() return "" end, name)
   end
-  local _, bad = json.encode(standing, name)
+  local _, bad = json.encode(sent, name)
   if bad then return nil, bad end
   return copy
 end
 
--- Whether a video's field says that there is one; `false` and an empty array say that there is none.
+-- Returns whether a field has a video: `false` and an empty array mean none.
 local function is_given(value)
   return value ~= nil and value ~= false and (type(value) ~= "table" or next(value) ~= nil)
 end
 
----Puts the board's defaults and a scene's own fields together.
+---Merges the board's defaults and a scene's own fields.
 ---@param defaults table
 ---@param own table
----@return { words: table, input: table }|nil  the words as they are given; the model's fields, copied
+---@return { words: table, input: table }|nil  the words as given; copies of the model's fields
 ---@return { message: string, field: string }|nil bad
 local function merge(defaults, own)
   local base, bad = of_model(defaults)
@@ -122,7 +122,7 @@ local function merge(defaults, own)
     if name == "video_list" then value = merged.input[name] end
     if is_given(value) then
       if first then
-        return nil, { field = name, message = ("'%s' and '%s' can't stand together: a scene has at most one video"):format(first, name) }
+        return nil, { field = name, message = ("'%s' and '%s' can't be combined: a scene has at most one video"):format(first, name) }
       end
       first = name
     end
@@ -130,7 +130,7 @@ local function merge(defaults, own)
   return merged
 end
 
----Whether a field of the model's input comes from the board's defaults and from nothing of the scene's own.
+---Returns whether a field of the model's input comes only from the board's defaults.
 ---@param name string
 ---@param defaults table
 ---@param own table

@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- The word `windows`: one scene for each stretch of a long film, `windows(file "long.mp4", 8) { prompt = "...", name = "street" }`.
+-- The word `windows` of the board language: cuts a long film into windows, with one scene for each:
+--
+--   windows(file "long.mp4", 8) { prompt = "...", name = "street" }
 
-local asset = require "omni.client.placeholder"
+local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local problems = require "omni.storyboard.language.errors"
 local scenes = require "omni.storyboard.language.scene"
@@ -9,22 +11,22 @@ local scenes = require "omni.storyboard.language.scene"
 local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
--- Seconds. A rest shorter than SHORTEST joins the stretch before it; if that became longer than LONGEST, the rest takes what it lacks
--- from that stretch instead.
+-- Seconds. A rest shorter than SHORTEST joins the window before it. If that window would exceed LONGEST, the rest becomes SHORTEST long
+-- instead, and that window shorter.
 local SHORTEST <const> = 1
 local LONGEST <const> = require("omni.models.input_rules").longest_window
 
--- Whole numbers as integers; others to the millisecond.
+-- Rounds to milliseconds, and makes whole numbers integers.
 local function tidy(seconds)
   local rounded = math.floor(seconds * 1000 + 0.5) / 1000
   return math.tointeger(rounded) or rounded
 end
 
----The stretches of a length: { from, to } each, together the whole of it, down to the millisecond.
+---Divides a length into windows { from, to }, without gaps, to the millisecond.
 ---@param length number  seconds, at least 0.001
 ---@param step number    seconds, at least 1
 ---@return { from: number, to: number }[]
-local function stretches(length, step)
+local function ranges(length, step)
   length = tidy(math.floor(length * 1000 + 1e-6) / 1000)
   local result, from = {}, 0
   repeat
@@ -41,25 +43,25 @@ local function stretches(length, step)
   return result
 end
 
----@class omni.Windows  scenes as it is, and a function that gives them fields
+---@class omni.Windows  stands for its scenes, and can be called with their fields
 local Windows_mt = { __name = "omni.windows" }
 
 local function fail(where, message, field, hint)
   error(problem(where, "windows", message, field, hint), 0)
 end
 
--- The scenes, each with the fields and its own stretch.
+-- Returns the scenes, each with the shared fields and its own window.
 local function expand(windows, fields)
   local name = fields.name
   if name == nil then name = windows.path:match("([^/]+)/*$"):gsub("(.)%.[^.]*$", "%1") end
   local found = {}
-  for index, stretch in ipairs(windows.stretches) do
+  for index, window in ipairs(windows.ranges) do
     local numbered = type(name) == "string" and ("%s %d"):format(name, index) or name
     local wrong = scenes.wrong_name(numbered, "a scene's name")
     if wrong then
       fail(windows.where, wrong, "name", fields.name == nil and 'write windows(file "...", 8) { name = "street", ... }' or nil)
     end
-    local own = { video = { asset.file(windows.path), from = stretch.from, to = stretch.to } }
+    local own = { video = { placeholder.file(windows.path), from = window.from, to = window.to } }
     for key, value in pairs(fields) do
       if key ~= "name" then own[key] = value end
     end
@@ -74,7 +76,7 @@ local function check_fields(self, fields)
   end
   for _, word in ipairs { "video", "continues", "video_list" } do
     if fields[word] ~= nil then
-      fail(self.where, ("field '%s' can't be given: each of these scenes has its stretch of the file as its video"):format(word), word)
+      fail(self.where, ("field '%s' isn't allowed: the video of each scene is its window of the file"):format(word), word)
     end
   end
 end
@@ -84,40 +86,41 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
----The same windows with fields for their scenes, which are made when `scenes` asks for them.
+---Returns the windows with the fields of their scenes. `scenes` makes the scenes.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
 local function with_fields(windows, fields)
   check_fields(windows, fields)
-  return setmetatable({ path = windows.path, stretches = windows.stretches, where = windows.where, fields = fields }, Windows_mt)
+  return setmetatable({ path = windows.path, ranges = windows.ranges, where = windows.where, fields = fields }, Windows_mt)
 end
 
--- Looks at the film. `where` is the place for errors.
+-- Reads the film's length. `where` is the place for errors.
 local function declare(source, seconds, where)
-  if not asset.is(source) or source.kind ~= "file" then
-    fail(where, "a file is due, not " .. (asset.is(source) and tostring(source) or a(source)), nil, 'write windows(file "long.mp4", 8)')
+  if not placeholder.is(source) or source.kind ~= "file" then
+    fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
+      'write windows(file "long.mp4", 8)')
   end
   if type(seconds) ~= "number" or not (seconds >= 1 and seconds <= 86400) then
-    fail(where, "the stretches' length must be a number of seconds, 1 or more, not "
+    fail(where, "expected a length in seconds, 1 or more, got "
       .. (type(seconds) == "number" and core.format("%s", seconds) or a(seconds)))
   end
   local found, bad = require("omni.film").probe(source.path)
   if not found then fail(where, bad.message, nil, bad.hint) end
-  if not found.video then fail(where, tostring(source) .. " holds no picture") end
+  if not found.video then fail(where, tostring(source) .. " has no picture") end
   local length = found.video.seconds or found.seconds -- its sound may last longer
   if not (length and length >= 0.001) then fail(where, tostring(source) .. " has no length") end
   if length / seconds > MAX_WINDOWS then
-    fail(where, ("%s would give more than %d scenes"):format(tostring(source), MAX_WINDOWS))
+    fail(where, ("%s would make more than %d scenes"):format(tostring(source), MAX_WINDOWS))
   end
-  return setmetatable({ path = source.path, stretches = stretches(length, seconds), where = where }, Windows_mt)
+  return setmetatable({ path = source.path, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
----The word of the storyboard language. May wait, for a look at the file. What it returns stands among the scenes as it is, or is
----called with the fields that the scenes share (`name` among them: "street" names them "street 1", "street 2", ...; by default the
----file's name). Raises an `invalid_board` error value.
+---Makes one scene for each window of a film. Waits while it reads the film's length. The result can be used among the scenes as it is,
+---or called with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
+---`invalid_board` error.
 ---@param source omni.Asset  a file
----@param seconds number     the length of each stretch, 1 or more; the last one ends with the file
+---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows
 local function windows(source, seconds)
   local where = place()
@@ -128,7 +131,7 @@ return {
   declare = declare,
   is_windows = function(value) return getmetatable(value) == Windows_mt end,
   scenes = function(value) return expand(value, value.fields or {}) end,
-  stretches = stretches,
+  ranges = ranges,
   windows = windows,
   with_fields = with_fields,
 }
