@@ -157,7 +157,7 @@ describe("windows", function()
     for _, step in ipairs { 0, 0.5, -1, 0 / 0, math.huge, "8" } do
       assert.matches("length in seconds, 1 or more", raised(windows, file(long), step).message)
     end
-    assert.matches("length in seconds, 1 or more, not nothing", raised(windows, file(long)).message)
+    assert.matches("length in seconds, 1 or more, got nothing", raised(windows, file(long)).message)
     for word, value in pairs { video = file(long), continues = "a", video_list = {} } do
       assert.equal(word, raised(windows(file(long), 8), { prompt = "x", [word] = value }).field)
     end
