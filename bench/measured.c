@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// measured COMMAND... → its seconds from start to end, and its peak of resident memory in KiB. What it prints goes nowhere.
+// Usage: measured COMMAND...; prints its seconds from start to end and its peak resident memory in KiB. Discards the command's output.
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>

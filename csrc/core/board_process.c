@@ -117,17 +117,6 @@ static int open_board_file(lua_State *L) {
 
 // --- the child
 
-static bool write_all(const char *bytes, size_t size) {
-  while (size > 0) {
-    ssize_t written = write(STDOUT_FILENO, bytes, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    bytes += written;
-    size -= (size_t)written;
-  }
-  return true;
-}
-
 // Runs protected. Calls the code with `open` and the argument, and writes the bytes that it returns to the parent.
 static int run(lua_State *L) {
   static const luaL_Reg libraries[] = {
@@ -147,7 +136,7 @@ static int run(lua_State *L) {
   lua_call(L, 2, 1);
   size_t size;
   const char *bytes = luaL_checklstring(L, -1, &size);
-  lua_pushboolean(L, write_all(bytes, size));
+  lua_pushboolean(L, file_write(STDOUT_FILENO, bytes, size) == size);
   return 1;
 }
 

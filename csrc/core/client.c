@@ -175,7 +175,8 @@ static int client_busy(lua_State *L) {
 
 static int exchange_result(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
-  if (x->state != DONE && x->state != REPORTED) return luaL_error(L, x->state == CLOSED ? "the exchange is closed" : "the exchange still runs");
+  if (x->state == CLOSED) return luaL_error(L, "the exchange is closed");
+  if (x->state < DONE) return luaL_error(L, "the exchange still runs");
   client_lock(L, 2);
   return exchange_push_result(L, x);
 }

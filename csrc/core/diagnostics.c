@@ -8,19 +8,14 @@
 
 #include "core/client.h"
 #include "core/core_parts.h"
-
-static void set_string(lua_State *L, const char *name, const char *value) {
-  if (!value || !*value) return;
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, name);
-}
+#include "shared/field.h"
 
 // libraries() → { curl = "7.88.1", tls = "OpenSSL/3.0.15" }
 static int libraries(lua_State *L) {
   const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
   lua_newtable(L);
-  set_string(L, "curl", info->version);
-  set_string(L, "tls", info->ssl_version);
+  field_set_string(L, "curl", info->version);
+  field_set_string(L, "tls", info->ssl_version);
   return 1;
 }
 
@@ -43,18 +38,15 @@ static int trace(lua_State *L) {
   lua_newtable(L);
   if (!x->transfer) return 1;
   char *address = NULL;
-  if (curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK) set_string(L, "address", address);
+  if (curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK && address && *address)
+    field_set_string(L, "address", address);
   const char *date = exchange_header(x, "Date");
   time_t seconds = date ? curl_getdate(date, NULL) : (time_t)-1;
-  if (seconds != (time_t)-1) {
-    lua_pushinteger(L, (lua_Integer)seconds);
-    lua_setfield(L, -2, "date");
-  }
+  if (seconds != (time_t)-1) field_set_integer(L, "date", (lua_Integer)seconds);
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
     curl_off_t microseconds = 0;
     if (curl_easy_getinfo(x->transfer->easy, steps[i].info, &microseconds) != CURLE_OK || microseconds <= 0) continue;
-    lua_pushnumber(L, (lua_Number)microseconds / 1e6);
-    lua_setfield(L, -2, steps[i].name);
+    field_set_number(L, steps[i].name, (lua_Number)microseconds / 1e6);
   }
   return 1;
 }

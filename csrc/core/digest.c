@@ -20,6 +20,7 @@
 #include "shared/argument.h"
 #include "shared/class.h"
 #include "shared/descriptor.h"
+#include "shared/field.h"
 #include "shared/file.h"
 #include "shared/thread.h"
 
@@ -193,12 +194,10 @@ static int result(lua_State *L) {
   lua_createtable(L, 0, 3);
   push_hex(L, j->bytes, sizeof j->bytes);
   lua_setfield(L, -2, "sha256");
-  lua_pushinteger(L, (lua_Integer)j->info.st_size);
-  lua_setfield(L, -2, "size");
+  field_set_integer(L, "size", (lua_Integer)j->info.st_size);
   char stamp[FILE_STAMP_SIZE];
   file_stamp(&j->info, stamp);
-  lua_pushstring(L, stamp);
-  lua_setfield(L, -2, "stamp");
+  field_set_string(L, "stamp", stamp);
   return 1;
 }
 

@@ -67,7 +67,8 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
       // A file of the right length keeps its stamp: omni opens it again to follow a redirect.
-      if ((info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0) && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
+      bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
+      if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }
   }
   int error = errno;
@@ -85,10 +86,7 @@ int64_t download_offset(const download *file) {
 }
 
 ssize_t download_head(const download *file, void *bytes, size_t size) {
-  ssize_t got;
-  do got = pread(file->fd, bytes, size, 0);
-  while (got < 0 && errno == EINTR);
-  return got;
+  return file_read_at(file->fd, bytes, size, 0);
 }
 
 bool download_restart(download *file) {
@@ -97,13 +95,9 @@ bool download_restart(download *file) {
 }
 
 bool download_write(download *file, const void *bytes, size_t length) {
-  for (const char *at = bytes; length > 0;) {
-    ssize_t written = write(file->fd, at, length);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    at += written, length -= (size_t)written, file->offset += written;
-  }
-  return true;
+  size_t written = file_write(file->fd, bytes, length);
+  file->offset += (int64_t)written;
+  return written == length;
 }
 
 static int sync_folder(const char *path) {

@@ -12,6 +12,7 @@
 #include "core/number.h"
 #include "core/text.h"
 #include "shared/ascii.h"
+#include "shared/field.h"
 
 enum {
   MAX_DEPTH = 100,    // of nested arrays and objects; real responses have about 5
@@ -64,14 +65,12 @@ bool field_whole(lua_State *L, int object, const char *name, lua_Integer *value)
 
 void failure_push(lua_State *L, const char *code, const char *message, bool retry) {
   lua_createtable(L, 0, 6);
-  lua_pushstring(L, code);
-  lua_setfield(L, -2, "code");
+  field_set_string(L, "code", code);
   lua_pushstring(L, message);
   clean_push(L, -1, MAX_MESSAGE);
   lua_setfield(L, -3, "message");
   lua_pop(L, 1);
-  lua_pushboolean(L, retry);
-  lua_setfield(L, -2, "retry");
+  field_set_boolean(L, "retry", retry);
 }
 
 bool json_push(lua_State *L, int text) {
@@ -173,14 +172,9 @@ static void push_refusal(lua_State *L, long number, int envelope) {
   if (envelope) add_reasons(L, envelope);
   failure_push(L, code, lua_tostring(L, -1), row ? row->retry : number >= 500);
   lua_remove(L, -2);
-  lua_pushinteger(L, number);
-  lua_setfield(L, -2, "status");
-  lua_pushboolean(L, row && row->refused);
-  lua_setfield(L, -2, "refused");
-  if (row && row->hint) {
-    lua_pushstring(L, row->hint);
-    lua_setfield(L, -2, "hint");
-  }
+  field_set_integer(L, "status", number);
+  field_set_boolean(L, "refused", row && row->refused);
+  if (row && row->hint) field_set_string(L, "hint", row->hint);
   if (number == 402 && envelope) add_balance(L, envelope);
 }
 
@@ -191,10 +185,7 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
     lua_pushfstring(L, "it can't be used: %s", why);
   failure_push(L, "bad_answer", lua_tostring(L, -1), true);
   lua_remove(L, -2);
-  if (http_status) {
-    lua_pushinteger(L, http_status);
-    lua_setfield(L, -2, "status");
-  }
+  if (http_status) field_set_integer(L, "status", http_status);
 }
 
 // Pushes the failure of a response without a usable envelope, by its HTTP status.
@@ -229,8 +220,7 @@ bool envelope_push(lua_State *L, long http_status, int body) {
     return true;
   } else if (code == 200) { // an error status with a code that says success
     push_bare_status(L, http_status, "its code says success, but its HTTP status doesn't");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "refused");
+    field_set_boolean(L, "refused", 0);
   } else {
     if (code == 501 && field_push(L, -1, "data", LUA_TTABLE)) {
       if (is_final_task(L)) {
@@ -304,16 +294,16 @@ void envelope_open(lua_State *L) {
   for (size_t i = 0; i < sizeof api_codes / sizeof *api_codes; i++) {
     const api_code *row = &api_codes[i];
     lua_createtable(L, 0, 6);
-    lua_pushstring(L, row->name), lua_setfield(L, -2, "name");
-    lua_pushstring(L, row->meaning), lua_setfield(L, -2, "meaning");
-    lua_pushstring(L, row->hint), lua_setfield(L, -2, "hint");
-    lua_pushboolean(L, row->retry), lua_setfield(L, -2, "retry");
-    lua_pushboolean(L, row->refused), lua_setfield(L, -2, "refused");
+    field_set_string(L, "name", row->name);
+    field_set_string(L, "meaning", row->meaning);
+    field_set_string(L, "hint", row->hint);
+    field_set_boolean(L, "retry", row->retry);
+    field_set_boolean(L, "refused", row->refused);
     lua_rawseti(L, -2, row->number);
   }
   lua_setfield(L, -2, "codes");
   lua_createtable(L, 0, 2);
-  lua_pushliteral(L, KEYS_PAGE), lua_setfield(L, -2, "keys");
-  lua_pushliteral(L, BILLING_PAGE), lua_setfield(L, -2, "billing");
+  field_set_string(L, "keys", KEYS_PAGE);
+  field_set_string(L, "billing", BILLING_PAGE);
   lua_setfield(L, -2, "pages");
 }

@@ -10,6 +10,7 @@
 #include "core/exchange.h"
 #include "core/redact.h"
 #include "core/task.h"
+#include "shared/field.h"
 #include "shared/file.h"
 
 static const double LONGEST_PAUSE = 1e9; // seconds
@@ -22,8 +23,8 @@ void exchange_push_refusal(lua_State *L, const refused_address *refused) {
   failure_push(L, "url_refused", lua_tostring(L, -1), false);
   lua_remove(L, -2);
   if (reserved) return;
-  lua_pushliteral(L, "if the service may reach your networks: allow_private_networks = true, or OMNI_ALLOW_PRIVATE_NETWORKS=1 (docs/network.md)");
-  lua_setfield(L, -2, "hint");
+  field_set_string(L, "hint",
+                   "if the service may reach your networks: allow_private_networks = true, or OMNI_ALLOW_PRIVATE_NETWORKS=1 (docs/network.md)");
 }
 
 // Pushes the failure and returns false.
@@ -74,19 +75,15 @@ static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
   lua_pop(L, 1);
   bool sent = x->sends > 0;
-  lua_pushstring(L, !sent ? "no" : x->outcome == CURLE_OK ? "answered" : "maybe");
-  lua_setfield(L, -2, "sent");
+  field_set_string(L, "sent", !sent ? "no" : x->outcome == CURLE_OK ? "answered" : "maybe");
   if (!sent || refused) return;
   lua_getfield(L, -1, "message");
   lua_pushfstring(L, "the outcome of this submit is unknown: %s", lua_tostring(L, -1));
   lua_setfield(L, -3, "message");
   lua_pop(L, 1);
-  lua_pushliteral(L, "submit_unknown");
-  lua_setfield(L, -2, "code");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "retry");
-  lua_pushliteral(L, "it may have been accepted and charged; look at the account's balance before you submit it again");
-  lua_setfield(L, -2, "hint");
+  field_set_string(L, "code", "submit_unknown");
+  field_set_boolean(L, "retry", 0);
+  field_set_string(L, "hint", "it may have been accepted and charged; look at the account's balance before you submit it again");
 }
 
 // Adds what every failure has to the table at the top of the stack.
@@ -97,15 +94,11 @@ static void complete_failure(lua_State *L, exchange *x) {
   double wait = retry_after(x); // also under HTTP 200: the envelope's code may be 429
   if (wait >= 0) {
     if (wait == floor(wait))
-      lua_pushinteger(L, (lua_Integer)wait);
+      field_set_integer(L, "retry_after", (lua_Integer)wait);
     else
-      lua_pushnumber(L, wait);
-    lua_setfield(L, -2, "retry_after");
+      field_set_number(L, "retry_after", wait);
   }
-  if (x->task_id) {
-    lua_pushstring(L, x->task_id);
-    lua_setfield(L, -2, "task_id");
-  }
+  if (x->task_id) field_set_string(L, "task_id", x->task_id);
 }
 
 static void push_body(lua_State *L, const exchange *x) {
@@ -114,8 +107,7 @@ static void push_body(lua_State *L, const exchange *x) {
 }
 
 static void set_status(lua_State *L, const exchange *x) {
-  lua_pushinteger(L, x->status);
-  lua_setfield(L, -2, "status");
+  field_set_integer(L, "status", x->status);
 }
 
 // --- calls of the service
@@ -179,27 +171,18 @@ static bool is_temporary(long status) {
 static void set_redirect(lua_State *L, const exchange *x) {
   const char *location = exchange_redirect(x);
   if (!location) return;
-  lua_pushstring(L, location);
-  lua_setfield(L, -2, "redirect");
+  field_set_string(L, "redirect", location);
 }
 
 // Adds to a failure what a later download needs to resume: offset, stamp, validator, total.
 static void set_progress(lua_State *L, exchange *x, bool whole) {
   char stamp[FILE_STAMP_SIZE];
   bool useless = x->wrong_range || x->status == 416 || x->file_error == ESTALE;
-  lua_pushinteger(L, useless ? 0 : download_offset(x->file));
-  lua_setfield(L, -2, "offset");
+  field_set_integer(L, "offset", useless ? 0 : download_offset(x->file));
   download_stamp(x->file, stamp);
-  lua_pushstring(L, stamp);
-  lua_setfield(L, -2, "stamp");
-  if (whole && exchange_validator(x)) {
-    lua_pushstring(L, exchange_validator(x));
-    lua_setfield(L, -2, "validator");
-  }
-  if (whole && !x->wrong_range && x->total >= 0) {
-    lua_pushinteger(L, x->total);
-    lua_setfield(L, -2, "total");
-  }
+  field_set_string(L, "stamp", stamp);
+  if (whole && exchange_validator(x)) field_set_string(L, "validator", exchange_validator(x));
+  if (whole && !x->wrong_range && x->total >= 0) field_set_integer(L, "total", x->total);
 }
 
 bool exchange_push_download(lua_State *L, exchange *x) {
@@ -209,8 +192,7 @@ bool exchange_push_download(lua_State *L, exchange *x) {
     lua_pushfstring(L, replaced ? "%s was removed or replaced during the download" : "%s can't be written: %s", download_part(x->file),
                     file_problem(x->file_error));
     failure_push(L, "io", lua_tostring(L, -1), replaced);
-    lua_pushboolean(L, x->file_error == EEXIST);
-    lua_setfield(L, -2, "exists");
+    field_set_boolean(L, "exists", x->file_error == EEXIST);
   } else if (x->too_large) {
     failure_push(L, "too_large", "the file is larger than max_download_bytes allows", false);
   } else if (x->wrong_range) {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "shared/ascii.h"
+#include "shared/field.h"
 #include "core/client_options.h"
 #include "core/url.h"
 
@@ -170,11 +171,6 @@ void network_learn(network_options *n, const char *address) {
 
 // --- for people
 
-static void set_string(lua_State *L, const char *name, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, name);
-}
-
 // Pushes a proxy's URL without its user and password.
 static void push_proxy(lua_State *L, const char *proxy) {
   const char *at = strrchr(proxy, '@'), *scheme = strstr(proxy, "://");
@@ -194,13 +190,11 @@ void network_push(lua_State *L, const network_options *n, const char *url) {
   if (named && *named) {
     push_proxy(L, named);
     lua_setfield(L, -2, "proxy");
-    set_string(L, "proxy_from", n->proxy ? n->proxy_from : https ? n->https_proxy_from : n->http_proxy_from);
-    lua_pushboolean(L, *proxy != '\0');
-    lua_setfield(L, -2, "proxy_used");
-    if (n->no_proxy) set_string(L, "no_proxy_from", n->no_proxy_from);
+    field_set_string(L, "proxy_from", n->proxy ? n->proxy_from : https ? n->https_proxy_from : n->http_proxy_from);
+    field_set_boolean(L, "proxy_used", *proxy != '\0');
+    if (n->no_proxy) field_set_string(L, "no_proxy_from", n->no_proxy_from);
   }
-  if (n->ca_file) set_string(L, "ca_file", n->ca_file), set_string(L, "ca_file_from", n->ca_file_from);
-  if (n->ca_dir) set_string(L, "ca_dir", n->ca_dir), set_string(L, "ca_dir_from", n->ca_dir_from);
-  lua_pushboolean(L, n->allow_private);
-  lua_setfield(L, -2, "allow_private_networks");
+  if (n->ca_file) field_set_string(L, "ca_file", n->ca_file), field_set_string(L, "ca_file_from", n->ca_file_from);
+  if (n->ca_dir) field_set_string(L, "ca_dir", n->ca_dir), field_set_string(L, "ca_dir_from", n->ca_dir_from);
+  field_set_boolean(L, "allow_private_networks", n->allow_private);
 }

@@ -81,7 +81,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, voi
   (void)easy, (void)socket_data;
   watched_fd *w = watched(p, fd);
   if (!w) return -1;
-  w->wanted = what == CURL_POLL_REMOVE ? 0 : (unsigned char)((what & CURL_POLL_IN ? READ_READY : 0) | (what & CURL_POLL_OUT ? WRITE_READY : 0));
+  int wanted = what == CURL_POLL_REMOVE ? 0 : (what & CURL_POLL_IN ? READ_READY : 0) | (what & CURL_POLL_OUT ? WRITE_READY : 0);
+  w->wanted = (unsigned char)wanted;
   if (w->wanted == 0 && w->ours) return 0;
   if (w->wanted == 0) {
     poll_set_remove(p->poll_set, fd);

@@ -26,6 +26,7 @@
 #include "shared/class.h"
 #include "shared/clock.h"
 #include "shared/descriptor.h"
+#include "shared/field.h"
 
 #define PROCESS "omni.process"
 #define CHECK_INTERVAL 0.02 // seconds between checks without a pidfd
@@ -353,14 +354,8 @@ static int result(lua_State *L) {
   process *p = check_open(L);
   if (!p->ended) return lua_pushnil(L), 1;
   lua_createtable(L, 0, 4);
-  if (p->exit >= 0) {
-    lua_pushinteger(L, p->exit);
-    lua_setfield(L, -2, "exit");
-  }
-  if (p->signal >= 0) {
-    lua_pushinteger(L, p->signal);
-    lua_setfield(L, -2, "signal");
-  }
+  if (p->exit >= 0) field_set_integer(L, "exit", p->exit);
+  if (p->signal >= 0) field_set_integer(L, "signal", p->signal);
   process_output_push(L, &p->out, p->out.bytes.length);
   lua_setfield(L, -2, "stdout");
   process_output_push(L, &p->err, p->err.bytes.length);

@@ -100,9 +100,7 @@ bool spawn_pipe(int ends[2]) {
   if (pipe2(ends, O_CLOEXEC) != 0) return false;
   for (int i = 0; i < 2; i++) {
     if ((ends[i] = descriptor_raise(ends[i])) >= 0) continue;
-    int error = errno;
-    close(ends[1 - i]);
-    errno = error;
+    descriptor_close(ends[1 - i]);
     return false;
   }
   return true;

@@ -18,6 +18,8 @@
 #include "shared/argument.h"
 #include "shared/class.h"
 #include "shared/clock.h"
+#include "shared/descriptor.h"
+#include "shared/field.h"
 #include "shared/file.h"
 
 // --- clock and terminal
@@ -66,9 +68,7 @@ static int open_file(lua_State *L) {
   int fd = file_open(path, reads ? O_RDONLY : O_WRONLY | O_CREAT | O_EXCL, 0666, &info);
   if (fd < 0) return push_file_problem(L, path);
   if (!(stream->f = fdopen(fd, reads ? "r" : "w"))) {
-    int error = errno;
-    close(fd);
-    errno = error;
+    descriptor_close(fd);
     return luaL_fileresult(L, 0, path);
   }
   stream->closef = close_stream;
@@ -87,17 +87,12 @@ static int file_status(lua_State *L) {
   char stamp[FILE_STAMP_SIZE];
   if (stat(path, &status) != 0) return luaL_fileresult(L, 0, path);
   lua_createtable(L, 0, 5);
-  lua_pushstring(L, S_ISREG(status.st_mode) ? "file" : S_ISDIR(status.st_mode) ? "directory" : "other");
-  lua_setfield(L, -2, "kind");
-  lua_pushinteger(L, status.st_mode & 07777);
-  lua_setfield(L, -2, "mode");
-  lua_pushinteger(L, (lua_Integer)status.st_size);
-  lua_setfield(L, -2, "size");
-  lua_pushnumber(L, (lua_Number)status.st_mtim.tv_sec + (lua_Number)status.st_mtim.tv_nsec / 1e9);
-  lua_setfield(L, -2, "mtime");
+  field_set_string(L, "kind", S_ISREG(status.st_mode) ? "file" : S_ISDIR(status.st_mode) ? "directory" : "other");
+  field_set_integer(L, "mode", status.st_mode & 07777);
+  field_set_integer(L, "size", (lua_Integer)status.st_size);
+  field_set_number(L, "mtime", (lua_Number)status.st_mtim.tv_sec + (lua_Number)status.st_mtim.tv_nsec / 1e9);
   file_stamp(&status, stamp);
-  lua_pushstring(L, stamp);
-  lua_setfield(L, -2, "stamp");
+  field_set_string(L, "stamp", stamp);
   return 1;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/envelope.h"
 #include "shared/ascii.h"
+#include "shared/field.h"
 #include "core/core_parts.h"
 #include "core/url.h"
 
@@ -209,8 +210,7 @@ static void push_task_error(lua_State *L, bool failed, int data, int result) {
   lua_replace(L, -3);
   lua_pop(L, 1);
   if (failed) {
-    lua_pushstring(L, moderation ? "change the prompt or the references: the same input will be refused again" : row->hint);
-    lua_setfield(L, -2, "hint");
+    field_set_string(L, "hint", moderation ? "change the prompt or the references: the same input will be refused again" : row->hint);
   }
 }
 

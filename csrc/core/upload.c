@@ -47,9 +47,7 @@ ssize_t upload_read(upload *file, void *to, size_t room) {
   int64_t left = file->size - file->offset;
   if (left == 0) return 0;
   if ((int64_t)room > left) room = (size_t)left;
-  ssize_t got;
-  do got = pread(file->fd, to, room, file->offset);
-  while (got < 0 && errno == EINTR);
+  ssize_t got = file_read_at(file->fd, to, room, file->offset);
   if (got < 0) return -1;
   if (got == 0 || (got == left && !unchanged(file))) return errno = ESTALE, -1;
   file->offset += got;

@@ -16,8 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "shared/argument.h"
 #include "inherited.h"
+#include "shared/argument.h"
+#include "shared/file.h"
 #include "streams.h"
 
 #ifndef MFD_EXEC
@@ -45,17 +46,6 @@ static int load_text(lua_State *L) {
   return 1;
 }
 
-static bool write_all(int fd, const unsigned char *data, size_t size) {
-  while (size > 0) {
-    ssize_t written = write(fd, data, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    data += written;
-    size -= (size_t)written;
-  }
-  return true;
-}
-
 // Loads the module from memory. Returns NULL where the system forbids that. The descriptor stays open: the dynamic linker identifies a
 // module by its path, so a second module with the same number would be taken for this one.
 static void *open_in_memory(const struct embedded *module) {
@@ -64,7 +54,7 @@ static void *open_in_memory(const struct embedded *module) {
   if (fd < 0) return NULL;
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  void *library = write_all(fd, module->data, module->size) ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  void *library = file_write(fd, module->data, module->size) == module->size ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
   if (!library) close(fd);
   return library;
 }
@@ -77,7 +67,7 @@ static void *open_from_file(const struct embedded *module) {
   if (length < 0 || (size_t)length >= sizeof path) return NULL;
   int fd = mkostemp(path, O_CLOEXEC);
   if (fd < 0) return NULL;
-  bool written = write_all(fd, module->data, module->size);
+  bool written = file_write(fd, module->data, module->size) == module->size;
   void *library = close(fd) == 0 && written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
   unlink(path);
   return library;

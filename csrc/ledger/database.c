@@ -219,7 +219,8 @@ static bool take_session(database *d, request *r) {
   bool taken = session_take(&d->session, file);
   int error = errno;
   free(file);
-  if (!taken) return database_fail(d, r, "can't be opened: its session file, the same name with -alive, can't be used: %s", file_problem(error));
+  if (!taken)
+    return database_fail(d, r, "can't be opened: its session file, the same name with -alive, can't be used: %s", file_problem(error));
   int code = session_register(&d->session, d->db);
   return code == SQLITE_OK || database_fail_code(d, r, "can't be opened", code);
 }

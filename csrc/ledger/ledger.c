@@ -10,6 +10,7 @@
 #include "ledger/worker.h"
 #include "shared/argument.h"
 #include "shared/class.h"
+#include "shared/field.h"
 
 #define LEDGER "omni.ledger_sqlite"
 #define BOX "omni.ledger.request"
@@ -177,10 +178,8 @@ static void push_rows(lua_State *L, const request *r) {
 
 static void failure_push(lua_State *L, const char *code, const char *message) {
   lua_createtable(L, 0, 2);
-  lua_pushstring(L, code);
-  lua_setfield(L, -2, "code");
-  lua_pushstring(L, message ? message : "the ledger can't be used: not enough memory");
-  lua_setfield(L, -2, "message");
+  field_set_string(L, "code", code);
+  field_set_string(L, "message", message ? message : "the ledger can't be used: not enough memory");
 }
 
 // ledger:finished() → owner, rows | owner, nil, failure | nothing
@@ -274,7 +273,8 @@ static void push_verbs(lua_State *L) {
 LUAMOD_API int luaopen_omni_ledger_sqlite(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_omni_ledger_sqlite(lua_State *L) {
-  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"timeout", timeout},   {"step", step}, {"close", close_it},
+  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"timeout", timeout},
+                                     {"step", step},         {"close", close_it},
                                      {"__gc", release},      {"__close", close_it}, {NULL, NULL}};
   static const luaL_Reg box_methods[] = {{"__gc", free_box}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"open", ledger_open}, {NULL, NULL}};

@@ -42,7 +42,9 @@ static int bind(sqlite3_stmt *statement, const values *parameters) {
     if (bound) switch (bound->kind) {
       case VALUE_INTEGER: code = sqlite3_bind_int64(statement, at, bound->as.integer); break;
       case VALUE_REAL: code = sqlite3_bind_double(statement, at, bound->as.real); break;
-      case VALUE_TEXT: code = sqlite3_bind_text(statement, at, values_text(parameters, bound), (int)bound->as.text.length, SQLITE_STATIC); break;
+      case VALUE_TEXT:
+        code = sqlite3_bind_text(statement, at, values_text(parameters, bound), (int)bound->as.text.length, SQLITE_STATIC);
+        break;
       case VALUE_NULL: break;
     }
   }

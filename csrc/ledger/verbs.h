@@ -103,7 +103,8 @@
   X(expire, 1, \
     "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id") \
   X(expire_other_sandboxes, 0, \
-    "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:account_prefix)) <> :account_prefix AND (state IN ('unknown', 'accepted')" \
+    "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:account_prefix)) <> :account_prefix" \
+    " AND (state IN ('unknown', 'accepted')" \
     " OR state = 'intended' AND NOT alive(session))") \
   /* Returns a row if the ledger has submits of the other kind: sandbox or real. */ \
   X(other_kind, 0, \

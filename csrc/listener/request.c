@@ -11,6 +11,7 @@
 #include "listener/listener.h"
 #include "shared/ascii.h"
 #include "shared/class.h"
+#include "shared/descriptor.h"
 #include "shared/file.h"
 
 #define REQUEST "omni.request"
@@ -148,17 +149,10 @@ static bool read_body(const char *path, char *to, size_t length) {
   struct stat info;
   int fd = file_open(path, O_RDONLY, 0, &info);
   if (fd < 0) return false;
-  ssize_t got = 0;
-  for (size_t done = 0; done < length; done += (size_t)got) {
-    do got = pread(fd, to + done, length - done, (off_t)done);
-    while (got < 0 && errno == EINTR);
-    if (got == 0) errno = EIO; // the file has become shorter
-    if (got <= 0) break;
-  }
-  int error = errno;
-  close(fd);
-  errno = error;
-  return got > 0;
+  ssize_t got = file_read_at(fd, to, length, 0);
+  if (got >= 0 && (size_t)got < length) errno = EIO; // the file has become shorter
+  descriptor_close(fd);
+  return got >= 0 && (size_t)got == length;
 }
 
 static int body(lua_State *L) {

@@ -2,7 +2,6 @@
 // Receives requests in libmicrohttpd's callbacks, and limits what a client can send. They run only inside `listener:step()` and
 // `listener:close()`, and use no Lua.
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,8 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "shared/descriptor.h"
 #include "listener/listener.h"
+#include "shared/descriptor.h"
+#include "shared/file.h"
 
 enum {
   MAX_IN_MEMORY = 65536,    // bytes of a body; a larger one goes to a file if there is a folder
@@ -180,14 +180,7 @@ static bool write_body(listener *l, request *r, const char *data, size_t length)
     buffer_free(&r->body);
     r->body.length = written;
   }
-  while (length > 0) {
-    ssize_t written = write(r->file_fd, data, length);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    data += written;
-    length -= (size_t)written;
-  }
-  return true;
+  return file_write(r->file_fd, data, length) == length;
 }
 
 static enum MHD_Result take_body(listener *l, request *r, const char *data, size_t length) {

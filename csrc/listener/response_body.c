@@ -44,9 +44,7 @@ static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t ro
     memcpy(to, s->data + position, room);
     return (ssize_t)room;
   }
-  ssize_t got;
-  do got = pread(s->fd, to, room, (off_t)(s->offset + position));
-  while (got < 0 && errno == EINTR);
+  ssize_t got = file_read_at(s->fd, to, room, (int64_t)(s->offset + position));
   return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 

@@ -54,13 +54,9 @@ static const char *read_open(int fd, struct stat s, bool secret, gnutls_datum_t 
   if (s.st_size > MAX_FILE) return "too large";
   text->data = malloc((size_t)s.st_size + 1);
   if (!text->data) return "not enough memory";
-  while (text->size < (size_t)s.st_size) {
-    ssize_t got = read(fd, text->data + text->size, (size_t)s.st_size - text->size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return got < 0 ? strerror(errno) : "it got shorter";
-    text->size += (unsigned)got;
-  }
-  return NULL;
+  ssize_t got = file_read_at(fd, text->data, (size_t)s.st_size, 0);
+  if (got > 0) text->size = (unsigned)got;
+  return got < 0 ? strerror(errno) : got < s.st_size ? "it became shorter" : NULL;
 }
 
 static const char *read_file(const char *path, bool secret, gnutls_datum_t *text) {

@@ -7,10 +7,16 @@
 
 int descriptor_raise(int fd) {
   if (fd < 0 || fd > 2) return fd;
-  int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3), error = errno;
+  int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  descriptor_close(fd);
+  return higher;
+}
+
+int descriptor_close(int fd) {
+  int error = errno;
   close(fd);
   errno = error;
-  return higher;
+  return -1;
 }
 
 void descriptor_fill_standard(void) {

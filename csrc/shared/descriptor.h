@@ -7,6 +7,8 @@
 // Moves a new descriptor to a number above 2; the result is close-on-exec. Returns the number. On failure closes the descriptor and
 // returns -1 and errno. Passes on -1 and its errno.
 int descriptor_raise(int fd);
+// Closes a descriptor and leaves errno as it was. Returns -1.
+int descriptor_close(int fd);
 // Opens /dev/null for each of 0 to 2 that is closed, for libraries that open descriptors themselves.
 void descriptor_fill_standard(void);
 

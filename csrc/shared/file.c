@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,10 +26,7 @@ int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
     return -1;
   }
   if (fstat(fd, info) == 0 && is_regular(info)) return fd;
-  int error = errno;
-  close(fd);
-  errno = error;
-  return -1;
+  return descriptor_close(fd);
 }
 
 const char *file_problem(int error) {
@@ -40,6 +36,29 @@ const char *file_problem(int error) {
   case ELOOP: return "it is a symbolic link that can't be followed";
   default: return strerror(error);
   }
+}
+
+size_t file_write(int fd, const void *bytes, size_t length) {
+  size_t done = 0;
+  while (done < length) {
+    ssize_t written = write(fd, (const char *)bytes + done, length - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break;
+    done += (size_t)written;
+  }
+  return done;
+}
+
+ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset) {
+  size_t done = 0;
+  while (done < length) {
+    ssize_t got = pread(fd, (char *)bytes + done, length - done, (off_t)offset + (off_t)done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) break;
+    done += (size_t)got;
+  }
+  return (ssize_t)done;
 }
 
 bool file_rename_new(const char *from, const char *to) {

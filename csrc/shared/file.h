@@ -4,7 +4,10 @@
 #define OMNI_FILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 // Opens a regular file. The descriptor is close-on-exec and never becomes the controlling terminal; opening a FIFO, a device or a socket
 // fails without waiting for its other end. `flags` and `mode` are those of open(2). Fills *info with the open file's status. Returns -1
@@ -12,6 +15,10 @@
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
 // Returns the reason of a failed file_open in words.
 const char *file_problem(int error);
+// Writes all bytes. Returns how many were written: fewer than `length` after an error, with errno.
+size_t file_write(int fd, const void *bytes, size_t length);
+// Reads `length` bytes from this offset, or fewer at the file's end. Returns their number, or -1 and errno.
+ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
 // Renames a file within a file system. Never replaces a file: returns false and EEXIST then, or another errno.
 bool file_rename_new(const char *from, const char *to);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Any bytes on a connection to a listener, whose requests are taken for callbacks: no crash, no leak, no Lua error, nothing
-// let in that servers could read differently, and nothing left when the connection is over. The input's first byte says how
-// the rest comes and is answered.
+// Sends any bytes to a listener and treats the requests as callbacks. Checks for crashes, leaks and Lua errors, for requests that two
+// servers could read differently, and for state that remains after the connection has ended. The first byte of the input selects how the
+// rest is sent and answered.
 #include <arpa/inet.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -55,8 +55,8 @@ static const char program[] =
     "  kept = {} "
     "  collectgarbage() "
     "end "
-    // A head that must not pass. Two things libmicrohttpd doesn't tell: a NUL in the place of a CR; and before a request, lines
-    // that begin with a NUL, which it steps over as it does over empty ones.
+    // Returns whether a request's head must be refused. Ignores what libmicrohttpd hides: a NUL in place of a CR, and lines before a
+    // request that start with a NUL, which it skips like empty lines.
     "local function foul(bytes)"
     "  local count "
     "  bytes = bytes:gsub('%z\\n', '\\r\\n')"
@@ -90,7 +90,7 @@ static void open_state(void) {
   require_that(lua_pcall(L, 2, 3, 0) == LUA_OK);
 }
 
-// Calls one of the program's functions with what was pushed; the number or boolean that it gives.
+// Calls one of the program's functions with the pushed arguments. Returns its number or boolean.
 static int call(int function, int arguments) {
   lua_pushvalue(L, function);
   lua_insert(L, -arguments - 1);
@@ -116,7 +116,7 @@ static void settle(uint8_t how) {
   call(SETTLE, 2);
 }
 
-// What comes back begins as answers do.
+// Checks that the response starts with a status line.
 static void drain(int fd, bool *begun) {
   char text[65536];
   for (ssize_t got; (got = recv(fd, text, sizeof text, MSG_DONTWAIT)) > 0; *begun = true)

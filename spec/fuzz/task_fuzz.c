@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Any bytes as an answer, as a task's state and as a callback: no crash, no leak, no Lua error, and what comes out keeps its promises.
+// Parses any bytes as a response, as a task and as a callback. Checks for crashes, leaks and Lua errors, and checks the results'
+// invariants.
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -11,7 +12,7 @@
 #include "core/core_parts.h"
 #include "core/task.h"
 
-// Whether two answers' data are the same but for the echo of the task's input.
+// Compares the data of two responses, without the task's input.
 static const char same_source[] =
     "local function same(a, b)"
     "  if type(a) ~= 'table' or type(b) ~= 'table' then return a == b or a ~= a and b ~= b end"
@@ -56,7 +57,7 @@ static void require_that(int fine) {
   if (!fine) abort();
 }
 
-// What every task table promises, whatever the bytes were.
+// Checks the invariants of every task table.
 static void check_task(lua_State *L, int task) {
   require_that(lua_getfield(L, task, "id") == LUA_TSTRING && task_id_valid(lua_tostring(L, -1), lua_rawlen(L, -1)));
   require_that(lua_getfield(L, task, "status") == LUA_TSTRING);
@@ -68,7 +69,7 @@ static void check_task(lua_State *L, int task) {
   lua_pop(L, 4);
 }
 
-// One of the parser's functions on the bytes; a Lua error ends the fuzzing.
+// Calls one of the parser's functions with the bytes. A Lua error ends the fuzzing.
 static void call(lua_State *L, const char *name, const uint8_t *bytes, size_t length, lua_Integer status) {
   lua_getglobal(L, "core");
   lua_getfield(L, -1, name);
@@ -78,7 +79,7 @@ static void call(lua_State *L, const char *name, const uint8_t *bytes, size_t le
   require_that(lua_pcall(L, count, 2, 0) == LUA_OK);
 }
 
-// Where the text is JSON, stepping over the echo changes nothing but the echo.
+// Checks that skipping the task's input changes nothing else in a JSON text.
 static void check_echo(lua_State *L, const uint8_t *bytes, size_t length, int status) {
   lua_pushlstring(L, (const char *)bytes, length);
   if (json_push(L, 1)) {
@@ -109,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     require_that(lua_getfield(L, -1, "code") == LUA_TSTRING && lua_getfield(L, -2, "message") == LUA_TSTRING);
   }
   lua_settop(L, 0);
-  // With the echo stepped over, a good answer says the same.
+  // A good response means the same when the task's input is skipped.
   lua_pushlstring(L, (const char *)bytes, length);
   bool whole = envelope_push(L, 200, 1), lean = envelope_push_without_input(L, 200, 1);
   require_that(lua_gettop(L) == 3);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Included before all else by `make asan`: every call by which our C code may set the garbage collector off makes a whole
-// collection first, and between them the collector never rests. What isn't anchored is gone at once.
+// `make asan` includes this file before all others. Every call in our C code that may start the garbage collector first runs a full
+// collection. So an object that isn't anchored is freed at once.
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Runs a Lua file again and again, in a new state each time, whose allocator refuses the first, the second, the third, ... allocation
-// between the file's calls `arm(true)` and `arm(false)`, until nothing is refused any more. Prints, for each run after the first, a line:
-// the bytes that the C library has allocated and the number of open descriptors, both after the state was closed.
+// Runs a Lua file repeatedly, each time in a new state. In run N the allocator refuses the Nth allocation between the file's calls of
+// `arm(true)` and `arm(false)`. Stops when a run has no refusal. For each run after the first it prints a line: the bytes that the C
+// library has allocated and the number of open descriptors, both after closing the state.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <lauxlib.h>
@@ -20,7 +20,7 @@ static void *allocate(void *ignored, void *block, size_t before, size_t size) {
     free(block);
     return NULL;
   }
-  // Lua collects everything after the first refusal, and tries once more.
+  // After a refusal Lua collects garbage and tries once more.
   if (armed && (!block || size > before) && ++count >= refuse && count <= refuse + 1) {
     refused = true;
     return NULL;
