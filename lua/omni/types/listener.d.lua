@@ -62,30 +62,36 @@ function Listener:close() end
 ---@class omni.Request
 local Request = {}
 
----@return string method  as sent
+---Returns the request's method, as sent.
+---@return string
 function Request:method() end
 
----@return string path  as sent (percent-encoded), without the query
+---Returns the path, as sent (percent-encoded), without the query.
+---@return string
 function Request:path() end
 
----@return string|nil query  as sent: the text after the first "?"
+---Returns the query, as sent: the text after the first "?".
+---@return string|nil
 function Request:query() end
 
----@return table<string, string> headers  by name in lower case; the values of repeated headers are joined by ", "
+---Returns the headers by name in lower case. The values of repeated headers are joined by ", ".
+---@return table<string, string>
 function Request:headers() end
 
 ---Returns the body. Reads a body in a file from the file, and raises when that fails.
 ---@return string body  any bytes; "" without a body
 function Request:body() end
 
----@return integer size  of the body, in bytes
+---Returns the size of the body, in bytes.
+---@return integer
 function Request:size() end
 
 ---Returns the file of a large body, with the option body_directory. You may move the file; otherwise it is removed with the request.
 ---@return string|nil path
 function Request:body_file() end
 
----@return string address  the client's, without the port
+---Returns the client's address, without the port.
+---@return string
 function Request:address() end
 
 ---Answers the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises for a status outside of 200 to 999,
