@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Checks tables of options: an unknown key names the nearest known one, a wrong type says what is allowed.
+-- Checks tables of options. The error for an unknown key suggests the most similar known one.
 
----Edits (insert, delete, replace, swap of neighbours) between two words.
+---Returns the edit distance of two words. An edit inserts, deletes or replaces a letter, or swaps two neighbours.
 ---@param a string
 ---@param b string
 ---@return integer
@@ -31,7 +31,7 @@ local function sorted_names(known)
   return names
 end
 
----The known name that is nearest to `name`, or nil when none is near.
+---Returns the known name that is most similar to `name`, or nil if none is similar.
 ---@param name string
 ---@param known table<string, any>  the known names are its keys
 ---@return string|nil
@@ -39,7 +39,7 @@ local function nearest(name, known)
   name = name:lower()
   local best, best_distance = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(sorted_names(known)) do
-    if math.abs(#name - #candidate) < best_distance then -- it is at least that far
+    if math.abs(#name - #candidate) < best_distance then -- a lower bound of the distance
       local d = distance(name, candidate:lower())
       if d < best_distance then best, best_distance = candidate, d end
     end
@@ -47,7 +47,7 @@ local function nearest(name, known)
   return best
 end
 
----What to say of a name that isn't known.
+---Returns the end of the message about an unknown name: a suggestion, or all known names.
 ---@param name any
 ---@param known table<string, any>
 ---@return string
@@ -57,15 +57,15 @@ local function unknown(name, known)
   return "known are: " .. table.concat(sorted_names(known), ", ")
 end
 
--- The system takes a NUL for a path's end, and would open another file.
+-- A NUL would end the path for the system, which would open another file.
 local function is_path(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end
 
--- What a value is instead of a path.
+-- Describes a value that isn't a path.
 local function no_path(value)
   if type(value) ~= "string" then return value == nil and "nil" or "a " .. type(value) end
-  return value == "" and "an empty text" or "a text with a NUL"
+  return value == "" and "an empty string" or "a string with a NUL"
 end
 
 -- "string", "number", "integer", "seconds" (a number >= 0), "count" (an integer >= 1), "path", "boolean", "table", "function", "any"
@@ -76,15 +76,15 @@ local rules = {
   seconds = function(value) return type(value) == "number" and value >= 0 end,
   count = function(value) return math.type(value) == "integer" and value >= 1 end,
 }
-local said = { seconds = "a number of seconds, 0 or more", count = "a whole number, 1 or more", integer = "a whole number",
+local descriptions = { seconds = "a number of seconds, 0 or more", count = "a whole number, 1 or more", integer = "a whole number",
   path = "a path" }
 
----Raises, at the level of the caller's caller by default, when `given` has a key that isn't in `known` or a value of the wrong type.
+---Raises if `given` has a key that isn't in `known`, or a value of the wrong type. The error is at the caller's caller by default.
 ---@param given table|nil
 ---@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "count", "path", "any"
----@param what string                   the function's name, for the message
----@param level? integer                as for `error`, counted from the caller of `check` (default 2: its caller)
----@return table given                  an empty table when it was nil
+---@param what string                   the function's name for the message
+---@param level? integer                like that of `error`, counted from the caller of `check` (default 2: its caller)
+---@return table given                  an empty table if it was nil
 local function check(given, known, what, level)
   level = (level or 2) + 1
   if given == nil then return {} end
@@ -100,16 +100,16 @@ local function check(given, known, what, level)
     if rule and not rule(value) or not rule and type(value) ~= kind then
       local got = kind == "path" and no_path(value) or type(value) == "number" and require("omni.core").format("%s", value)
         or "a " .. type(value)
-      error(("%s: option '%s' must be %s, not %s"):format(what, name, said[kind] or "a " .. kind, got), level)
+      error(("%s: option '%s' must be %s, not %s"):format(what, name, descriptions[kind] or "a " .. kind, got), level)
     end
   end
   return given
 end
 
----Raises at the level of the caller's caller when a value isn't a path.
+---Raises, at the caller's caller, if a value isn't a path.
 ---@param value any
----@param what string    for the message: "task:save"
----@param level? integer  as for `check`
+---@param what string    the function's name for the message, such as "task:save"
+---@param level? integer  like that of `check`
 ---@return string path
 local function path(value, what, level)
   if is_path(value) then return value end

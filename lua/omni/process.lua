@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs a program, without a shell, while other fibers go on.
+-- Runs a program without a shell. Other fibers run meanwhile.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -58,10 +58,10 @@ local function run(argv, given)
   return loop.drive(await, process, given.on_output)
 end
 
----Whether a program did its work. How it ended is unknown where the program around us ignores SIGCHLD or reaps every child itself: then
----it did when it complained of nothing and the proof of its work is there.
----@param result omni.process.Result  stderr was "pipe"
----@param proof any  true: what it leaves when it has done its work is there
+---Returns whether a program succeeded. Its exit code is unknown if this process ignores SIGCHLD or reaps every child elsewhere. Then the
+---program succeeded if it wrote nothing to stderr and its output is there.
+---@param result omni.process.Result  of a run with stderr = "pipe"
+---@param proof any  whether the program's output is there
 ---@return boolean
 local function succeeded(result, proof)
   if result.exit or result.signal then return result.exit == 0 end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Text that other systems wrote, made fit to be read: key files, JSON files, variables. URLs have core.normalize_url.
+-- Decodes text from outside: key files, JSON files, environment variables. For URLs use core.normalize_url.
 
--- UTF-16 with its mark as UTF-8; half of a surrogate pair becomes U+FFFD.
+-- Converts UTF-16 that begins with a byte order mark. A surrogate without its pair becomes U+FFFD.
 local function from_utf16(text, format)
   local parts, at, last = {}, 3, #text - 1
   while at <= last do
@@ -18,7 +18,7 @@ local function from_utf16(text, format)
   return table.concat(parts)
 end
 
----Returns the text without its byte order mark, as UTF-8: UTF-16 is converted where a mark says that it is that. Line breaks stay.
+---Returns the text as UTF-8 without a byte order mark. Converts UTF-16 if the mark announces it. Keeps line breaks.
 ---@param text string
 ---@return string
 local function unmarked(text)
@@ -29,14 +29,14 @@ local function unmarked(text)
   return text
 end
 
----Iterates over the lines of a text that `unmarked` takes, whether they end with LF, CRLF or CR. The line breaks aren't in them.
+---Decodes a text like `unmarked` and iterates over its lines, without their line breaks (LF, CRLF or CR) and without empty lines.
 ---@param text string
 ---@return fun(): string|nil
 local function lines(text)
   return unmarked(text):gsub("\r\n?", "\n"):gmatch "[^\n]+"
 end
 
----Returns one value, without a byte order mark, and without blanks and line breaks around it.
+---Returns a value without a byte order mark and without surrounding white space.
 ---@param text string
 ---@return string
 local function value(text)

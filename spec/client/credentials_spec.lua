@@ -107,8 +107,8 @@ describe("API keys", function()
     write(".crun/.env", "CRUN_API_KEY=" .. B)
     for _, mode in ipairs { "644", "640", "604", "620" } do
       write(".config/omni/keys", A, mode)
-      assert.equal("no_key: ~/.config/omni/keys can be read by other users of this machine; the key in it isn't used"
-        .. " / chmod 600 ~/.config/omni/keys; and reset the key at https://crun.ai/user-api-key, as others may know it", find())
+      assert.equal("no_key: ~/.config/omni/keys can be read by other users of this machine, so its key isn't used"
+        .. " / run chmod 600 ~/.config/omni/keys, and reset the key at https://crun.ai/user-api-key, since others may know it", find())
     end
     write(".config/omni/keys", A, "400")
     assert.equal("a nil nil ~/.config/omni/keys", find())
@@ -139,9 +139,9 @@ describe("API keys", function()
   end)
 
   it("are refused when one is given twice, and when a sandbox's stand beside real ones", function()
-    assert.matches("^no_key: API key 3 of 3 can't be used: it is given twice", find { CRUN_API_KEYS = A .. "," .. B .. "," .. A .. "=2" })
+    assert.matches("^no_key: API key 3 of 3 can't be used: it is a duplicate", find { CRUN_API_KEYS = A .. "," .. B .. "," .. A .. "=2" })
     local mixed = find { CRUN_API_KEYS = A .. "," .. credentials.sandbox_key(1) }
-    assert.matches("^no_key: a sandbox's keys and real ones can't be used together", mixed)
+    assert.matches("^no_key: sandbox keys and real keys can't be used together", mixed)
     assert.equal("s 1 nil CRUN_API_KEYS\ns 2 nil CRUN_API_KEYS",
       find { CRUN_API_KEYS = credentials.sandbox_key(1) .. "=1," .. credentials.sandbox_key(2) .. "=2" })
   end)
@@ -151,13 +151,13 @@ describe("the keys of a client's options", function()
   it("are checked one by one; the message says which, and shows none", function()
     for message, given in pairs {
       ["there is no API key in 'keys'"] = {}, ["the API key can't be used: it must be a table"] = { A },
-      ["API key 2 of 2 can't be used: it must be of printable ASCII"] = { { key = A }, { key = "b\n" .. B } },
+      ["API key 2 of 2 can't be used: it must consist of printable ASCII"] = { { key = A }, { key = "b\n" .. B } },
       ["the API key can't be used: it must be a string"] = { { in_flight = 2 } },
       ["1 to 512 characters"] = { { key = ("x"):rep(513) } },
       ["API key 1 of 2 can't be used: it has an unknown field"] = { { key = A, limit = 2 }, { key = B } },
       ["in_flight %(KEY=N%) must be a whole number, 1 or more, not 0"] = { { key = A, in_flight = 0 } },
       ["rate %(KEY@R%) must be a number above 0, not %-1"] = { { key = A, rate = -1 } },
-      ["API key 2 of 2 can't be used: it is given twice"] = { { key = A }, { key = A, in_flight = 1 } },
+      ["API key 2 of 2 can't be used: it is a duplicate"] = { { key = A }, { key = A, in_flight = 1 } },
       ["can't be used together"] = { { key = credentials.sandbox_key(1) }, { key = B } },
     } do
       local checked, problem = credentials.check_all(given)

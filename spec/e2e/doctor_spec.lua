@@ -112,8 +112,8 @@ describe("omni doctor", function()
       env.output("chmod 644 " .. env.quote(file))
       local refused = doctor(environment)
       assert.equal(1, refused.code)
-      assert.equal(("problem: %s can be read by other users of this machine; the key in it isn't used > chmod 600 %s; and reset the key at "
-        .. "https://crun.ai/user-api-key, as others may know it"):format(file, file),
+      assert.equal(("problem: %s can be read by other users of this machine, so its key isn't used > run chmod 600 %s, and reset the key "
+        .. "at https://crun.ai/user-api-key, since others may know it"):format(file, file),
         of(refused, "keys"))
       local unused = doctor(with(service.environment, { HOME = home.path }))
       assert.equal(0, unused.code)

@@ -202,7 +202,7 @@ describe("a server", function()
       ["unknown option 'hots'; did you mean 'host'"] = function() server.serve({ hots = "" }, handler) end,
       ["option 'port' must be a whole number, not a string"] = function() server.serve({ port = "80" }, handler) end,
       ["'port' must be a whole number from 0 to 65535"] = function() server.serve({ port = 70000 }, handler) end,
-      ["a handler function is due"] = function() server.serve({}) end,
+      ["expected a handler function, got nil"] = function() server.serve({}) end,
     } do
       local fine, problem = pcall(call)
       assert.is_false(fine)

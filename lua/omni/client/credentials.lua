@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Where API keys come from: CRUN_API_KEYS, CRUN_API_KEY, ~/.config/omni/keys, ~/.crun/.env (docs/service.md, "Transport").
+-- Finds and checks API keys: CRUN_API_KEYS, CRUN_API_KEY, ~/.config/omni/keys, ~/.crun/.env (docs/service.md, "Transport").
 
 local core = require "omni.core"
 local err = require "omni.error"
 local text = require "omni.text"
 
-local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or keys, one a line, into"
+local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or one key a line into"
   .. " ~/.config/omni/keys (mode 600); get a key at " .. core.pages.keys
 
--- The value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A comment begins after a blank.
+-- Returns the value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A comment begins after white space.
 local function value_of(line)
   local value = line:match "^%s*export%s+CRUN_API_KEY%s*=%s*(.*)$" or line:match "^%s*CRUN_API_KEY%s*=%s*(.*)$"
   if not value then return nil end
@@ -18,14 +18,14 @@ local function value_of(line)
   return text.value(((" " .. value):gsub("%s#.*", "")))
 end
 
--- A file's text, which only its owner may be able to read; nil when it isn't there.
+-- Returns the text of a file, or nil if there is none. It is an error if other users can read the file.
 local function private_file(path)
   local info = core.stat(path)
   if not info then return nil end
-  if info.mode & 0x3f ~= 0 then -- any right of the group's or of others
+  if info.mode & 0x3f ~= 0 then -- any permission of the group or of others
     return nil, err.new {
-      code = "no_key", message = ("%s can be read by other users of this machine; the key in it isn't used"):format(path),
-      hint = ("chmod 600 %s; and reset the key at %s, as others may know it"):format(path, core.pages.keys),
+      code = "no_key", message = ("%s can be read by other users of this machine, so its key isn't used"):format(path),
+      hint = ("run chmod 600 %s, and reset the key at %s, since others may know it"):format(path, core.pages.keys),
     }
   end
   local file <close>, problem = core.open(path)
@@ -37,12 +37,12 @@ local function from_env_file(path)
   local content, problem = private_file(path)
   if not content then return nil, problem end
   local key
-  for line in text.lines(content) do key = value_of(line) or key end -- the last one counts, as in a shell
+  for line in text.lines(content) do key = value_of(line) or key end -- the last assignment counts, as in a shell
   return key and key ~= "" and { { key = key, from = path } } or nil
 end
 
--- "KEY", "KEY=2": two tasks in flight at most; "KEY=2@5", "KEY@5": five requests a second at most. A number that is none stays a text,
--- which is refused (check_all).
+-- Parses "KEY", "KEY=2" (at most two tasks in flight), "KEY@5" (at most five requests a second) and "KEY=2@5". An invalid number stays a
+-- string, which check_all refuses.
 local function parse(word)
   local key, in_flight, rate = word:match "^([^=@]*)=?([^=@]*)@?([^=@]*)$"
   if not key then return { key = word, in_flight = word } end
@@ -54,7 +54,7 @@ local function parse(word)
   return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
--- The keys of a text; `pattern` is a Lua pattern of what a key is made of.
+-- Returns the keys of a text, or nil. `pattern` is a Lua pattern for one word.
 local function parse_all(words, pattern, from)
   local found = {}
   for word in words:gmatch(pattern) do
@@ -78,7 +78,7 @@ local function variable(name)
   return value ~= "" and value or nil
 end
 
----The files that may hold keys: omni/keys in XDG_CONFIG_HOME (by default ~/.config), and the .env of the service's own client.
+---Returns the paths of the key files: omni/keys in XDG_CONFIG_HOME (default: ~/.config), and .env of the service's own client.
 ---@return string[]
 local function files()
   local config, home = variable "XDG_CONFIG_HOME", variable "HOME"
@@ -88,7 +88,7 @@ local function files()
   return list
 end
 
----Finds the API keys: in CRUN_API_KEYS, else CRUN_API_KEY, else the keys file, else ~/.crun/.env.
+---Finds the API keys in the first of these that has some: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env.
 ---@return { key: string, in_flight?: integer, rate?: number, from: string }[]|nil  from: the variable or the file
 ---@return omni.Error|nil err  code "no_key"
 local function find_all()
@@ -105,22 +105,22 @@ local function find_all()
   return nil, err.new { code = "no_key", message = "there is no API key", hint = hint }
 end
 
----Why a key can't be used, or nil.
+---Returns the error of an invalid key, or nil.
 ---@param key any
----@return omni.Error|nil  code "no_key"; never holds the key
+---@return omni.Error|nil  code "no_key"; never contains the key
 local function trouble(key)
   local why
   if type(key) ~= "string" then
     why = "must be a string"
   elseif #key < 1 or #key > 512 then
-    why = "must be of 1 to 512 characters"
+    why = "must have 1 to 512 characters"
   elseif key:find("[^!-~]") then
-    why = "must be of printable ASCII characters, without spaces or line breaks"
+    why = "must consist of printable ASCII characters, without spaces or line breaks"
   end
   return why and err.new { code = "no_key", message = "the API key can't be used: it " .. why, field = "api_key", hint = hint }
 end
 
----Whether a key looks like one of the service's (ak_ and 32 characters); others may work too.
+---Returns whether a key has the usual form of the service (ak_ and 32 characters). Other keys may work, too.
 ---@param key string
 ---@return boolean
 local function looks_right(key)
@@ -145,7 +145,7 @@ local function is_sandbox_key(key)
   return key:sub(1, #sandbox_stem) == sandbox_stem and (ending == "play" or ending:find "^%d%d%d%d$" ~= nil)
 end
 
----What tells keys apart and gives none away: the beginning of a SHA-256.
+---Returns a name for a key that doesn't reveal it: the beginning of its SHA-256.
 ---@param key string
 ---@return string  12 hex digits
 local function fingerprint(key)
@@ -155,14 +155,14 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- a text may be a key that stands in the wrong place
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- a string may be a misplaced key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
----Checks keys and what is said of them. Blanks and line breaks around a key, which what read it from somewhere left there, are dropped.
+---Checks keys and their options. Drops white space around a key, which programs leave there when they read a key from a file.
 ---@param given { key: string, in_flight?: integer, rate?: number }[]
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
----@return omni.Error|nil  code "no_key"; never holds a key
+---@return omni.Error|nil  code "no_key"; never contains a key
 local function check_all(given)
   local checked, seen, sandbox_keys = {}, {}, 0
   local function refuse(i, why)
@@ -185,13 +185,13 @@ local function check_all(given)
     for name in pairs(one) do
       if name ~= "key" and name ~= "in_flight" and name ~= "rate" and name ~= "from" then why = "it has an unknown field" end
     end
-    if seen[one.key] then why = "it is given twice" end
+    if seen[one.key] then why = "it is a duplicate" end
     if why then return refuse(i, why) end
     seen[one.key] = true
     if is_sandbox_key(one.key) then sandbox_keys = sandbox_keys + 1 end
   end
   if sandbox_keys > 0 and sandbox_keys < #given then
-    return nil, err.new { code = "no_key", field = "keys", message = "a sandbox's keys and real ones can't be used together" }
+    return nil, err.new { code = "no_key", field = "keys", message = "sandbox keys and real keys can't be used together" }
   end
   return checked
 end

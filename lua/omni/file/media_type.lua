@@ -1,24 +1,24 @@
 -- SPDX-License-Identifier: MIT
--- What kind of picture, film or sound a file holds, by its first bytes. Its name only decides among kinds that begin alike.
+-- Recognises images, videos and sounds by their first bytes. The file name decides only between kinds that begin alike.
 
 local core = require "omni.core"
 
 ---@class omni.MediaType
----@field name string       for people
+---@field name string       for messages
 ---@field type string       "image/png"
 ---@field endings string[]  in lower case, with the dot; the first one is the usual one
 
----How many of a file's first bytes `of` looks at.
+---The number of first bytes that these functions need.
 local enough <const> = 4096
 
--- --- ways to know one: functions of the first bytes
+-- --- tests of the first bytes
 
 local function begins(with, at)
   at = at or 1
   return function(bytes) return bytes:sub(at, at + #with - 1) == with end
 end
 
--- A Lua pattern within the first `most` bytes.
+-- Returns a test for a Lua pattern within the first `most` bytes.
 local function holds(pattern, most)
   return function(bytes) return bytes:sub(1, most):find(pattern) ~= nil end
 end
@@ -33,7 +33,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- The family of MPEG-4: a file names its brand, and then those that it can be read as.
+-- A file of the MPEG-4 family states its brand, and then compatible brands.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
@@ -54,20 +54,20 @@ local function reads_as_film(bytes)
   return false
 end
 
--- A film of QuickTime from before there were brands: its first box.
+-- An old QuickTime file has no brand. Its first box has one of these types.
 local old_boxes = { moov = true, mdat = true, wide = true, free = true, skip = true, pnot = true }
 local function old_film(bytes)
   local size = #bytes >= 8 and string.unpack(">I4", bytes)
   return size and (size == 1 or size >= 8) and old_boxes[bytes:sub(5, 8)] == true
 end
 
--- A frame of layer III: eleven bits of synchronisation, and neither a bit rate nor a sample rate that there isn't.
+-- An MPEG layer III frame: eleven synchronisation bits, a valid bit rate and a valid sample rate.
 local function mp3_frame(bytes)
   local first, second, third = bytes:byte(1, 3)
   return third ~= nil and first == 0xFF and second & 0xE6 == 0xE2 and third & 0xF0 ~= 0xF0 and third & 0x0C ~= 0x0C
 end
 
--- --- the kinds; the first row that fits counts. Those without a type are known well enough to be refused by their name.
+-- --- the kinds. The first row that matches counts. A row without a type is a kind to refuse by its name.
 
 local rows = {
   { name = "PNG", type = "image/png", endings = { ".png" }, fits = begins "\x89PNG\r\n\x1A\n" },
@@ -77,7 +77,7 @@ local rows = {
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
   { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
-  -- Some write sound alone under a film's brand: there the ending tells.
+  -- Some programs write sound with the brand of a video. Then the file name's ending decides.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
   { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },
@@ -97,10 +97,10 @@ for _, row in ipairs(rows) do
   if row.type then names[#names + 1] = row.name end
 end
 
----The kinds that are known, for people.
+---The names of all kinds, for messages.
 local all <const> = table.concat(names, ", ")
 
----The ending of a file's name, in lower case: ".png"; nil when it has none.
+---Returns the ending of a file name in lower case, such as ".png"; nil without one.
 ---@param path string
 ---@return string|nil
 local function ending(path)
@@ -114,24 +114,24 @@ local function known_kind(bytes)
   end
 end
 
--- --- what is no media
+-- --- files that aren't media
 
--- These begin data that must be unpacked first. Brotli, which servers use too, has no such mark.
+-- Compressed data begins with one of these. Brotli has no such mark.
 local packed = {
   { name = "gzip", mark = "\x1F\x8B" }, { name = "zstd", mark = "\x28\xB5\x2F\xFD" }, { name = "xz", mark = "\xFD7zXZ\0" },
   { name = "bzip2", mark = "BZh" }, { name = "ZIP", mark = "PK\3\4" }, { name = "ZIP", mark = "PK\5\6" },
   { name = "7z", mark = "7z\xBC\xAF\x27\x1C" },
 }
 
--- Text has no control characters but these; what is a container of media has others within its first bytes.
+-- Text has only these control characters. Binary media have others in their first bytes.
 local function is_text(bytes)
   return bytes:find "^\xFF\xFE" ~= nil or bytes:find "^\xFE\xFF" ~= nil -- UTF-16
     or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
 end
 
----What a file is known to be instead of a picture, a film or a sound.
+---Returns what a file is if it isn't an image, a video or a sound.
 ---@param bytes string  its first bytes (`enough` of them)
----@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or of a binary kind that isn't known here
+---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or an unknown binary kind
 local function not_media(bytes)
   if bytes == "" then return "empty" end
   local row = known_kind(bytes)
@@ -143,10 +143,10 @@ local function not_media(bytes)
   return bytes:find "^[\xEF\xBB\xBF%s]*[{%[]" and "JSON" or "plain text"
 end
 
----What is wrong with a downloaded file that is to be media.
+---Returns why a downloaded file can't be the expected media.
 ---@param bytes string          its first bytes (`enough` of them)
----@param encoding string|nil   the answer's Content-Encoding
----@return string|nil what      'a page of HTML, SVG or XML: "<!DOCTYPE html>..."'; nil: nothing is wrong with it
+---@param encoding string|nil   the response's Content-Encoding
+---@return string|nil what      'a page of HTML, SVG or XML: "<!DOCTYPE html>..."'; nil: it can be
 local function download_trouble(bytes, encoding)
   local what = not_media(bytes)
   local plain = not encoding or encoding == "" or encoding:lower() == "identity"
@@ -157,11 +157,11 @@ local function download_trouble(bytes, encoding)
   return what and is_text(bytes) and ('%s: "%s"'):format(what, core.clean(bytes, 80)) or what
 end
 
----What a file is.
+---Returns the media type of a file.
 ---@param bytes string  its first bytes (`enough` of them)
 ---@param path string   for its ending
 ---@return omni.MediaType|nil
----@return string|nil what  what it is known to be instead: "a PDF document", "plain text", "empty"
+---@return string|nil what  what the file is instead: "a PDF document", "plain text", "empty"
 local function of(bytes, path)
   local named = by_ending[ending(path)]
   local row = known_kind(bytes)
@@ -169,7 +169,7 @@ local function of(bytes, path)
     if named and named.within == row.name then return named end
     return row.type and row, not row.type and row.name or nil
   end
-  if named and family(bytes) and mpeg4[named.name] then return named end -- of a brand that isn't known here
+  if named and family(bytes) and mpeg4[named.name] then return named end -- an unknown brand
   return nil, not_media(bytes)
 end
 

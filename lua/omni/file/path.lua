@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Directories with those above them, absolute paths, and files under a second name.
+-- Paths: makes directories, returns absolute paths, links, renames and replaces files.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local process = require "omni.process"
 
----Makes a directory and those above it.
+---Makes a directory and its missing parents.
 ---@param path string
----@param mode? integer  permissions of what is new (0777)
+---@param mode? integer  permissions of new directories (default 0777)
 ---@return true|nil
 ---@return string|nil message
 local function make_directories(path, mode)
-  if core.stat(path) then return core.make_directory(path, mode) end -- says so when it isn't a directory
+  if core.stat(path) then return core.make_directory(path, mode) end -- fails if it isn't a directory
   local parent = path:match("^(.*[^/])/+[^/]+/*$")
   if parent and not core.stat(parent) then
     local fine, why = make_directories(parent, mode)
@@ -20,14 +20,14 @@ local function make_directories(path, mode)
   return core.make_directory(path, mode)
 end
 
----The name behind the last slash.
+---Returns the part of a path after the last slash.
 ---@param path string
 ---@return string
 local function name(path)
   return path:match("[^/]*$")
 end
 
----The absolute path of a file, also of one that isn't there yet.
+---Returns the absolute path of a file, which needn't exist.
 ---@param path string
 ---@return string
 local function absolute(path)
@@ -38,14 +38,14 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Puts a file's bytes under a second path, where nothing is yet: by a link, else by a copy that is there only when it is whole.
+---Links a file to a second path, or copies it if that fails. The second path must be free; a copy appears there only when it is complete.
 ---@param from string
 ---@param to string
 ---@return true|nil
 ---@return omni.Error|nil err  code "io"
 local function duplicate(from, to)
   if core.link(from, to) then return true end
-  local part = ("%s.%s.part"):format(to, core.token(4)) -- a name that nothing has
+  local part = ("%s.%s.part"):format(to, core.token(4)) -- a random name
   local result, problem = process.run({ "cp", "--reflink=auto", "--", absolute(from), absolute(part) })
   local size, copied = core.stat(from), core.stat(part)
   if result and not process.succeeded(result, size and copied and size.size == copied.size) then
@@ -63,9 +63,9 @@ end
 
 local EEXIST <const> = 17
 
----Gives a file that is in the way another name, in the same folder: "film (older 1).mp4". Never replaces what is there.
+---Renames a file to the first free name in its folder, such as "film (older 1).mp4". Never replaces another file.
 ---@param path string
----@return string|nil older  its path now
+---@return string|nil older  its new path
 ---@return omni.Error|nil err  code "io"
 local function step_aside(path)
   local stem, extension = path:match "^(.*[^/])(%.%w+)$"
@@ -79,17 +79,18 @@ local function step_aside(path)
   end
 end
 
----Gives a file that stepped aside its name again, unless there is something else by now.
+---Renames a file back after `step_aside`, unless its old name is taken.
 ---@param older string
 ---@param path string
 local function put_back(older, path)
   core.rename_new(older, path)
 end
 
----Gives a finished file its name. What is there and isn't ours steps aside first, and comes back when that fails.
+---Renames a complete file to its final path. Another file there is replaced if `is_ours` allows that; otherwise it is renamed with
+---`step_aside`, and renamed back if the operation fails.
 ---@param part string
 ---@param path string  in the same file system
----@param is_ours fun(path: string): boolean  whether that file may be replaced; may wait
+---@param is_ours fun(path: string): boolean  returns whether that file may be replaced; may wait
 ---@return true|nil
 ---@return omni.Error|nil err  code "io"
 local function place(part, path, is_ours)

@@ -1,17 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Texts in URLs: percent-encoded, slashes left as they are (they may stand in a path and in a query).
+-- Percent-encodes texts for URLs. Slashes stay, since they are allowed in paths and queries.
 
 local core = require "omni.core"
 
+---Returns a text percent-encoded, except for its slashes.
 ---@param text string
 ---@return string
 local function encode(text)
   return (text:gsub("[^%w%-._~/]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
----A query out of what is given, in the order of `names`: "?modality=video"; "" when nothing is.
+---Returns the query of a URL, in the order of `names`: "?modality=video"; "" without values.
 ---@param names string[]
----@param values table<string, string|integer|nil>  an empty string is as none
+---@param values table<string, string|integer|nil>  an empty string counts as none
 ---@return string
 local function query(names, values)
   local parts = {}

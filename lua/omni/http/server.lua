@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- An HTTP server on omni.listener: the loop drives it, and each request runs a handler in a fiber of its own.
+-- An HTTP server on omni.listener. Each request runs a handler in its own fiber.
 
 local err = require "omni.error"
 local listener = require "omni.listener"
@@ -14,7 +14,7 @@ local known = {
   on_error = "function",
 }
 
--- What the peer learns of an error of ours.
+-- The answer after an error in the handler.
 local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
 local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
 
@@ -26,10 +26,10 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
----@field url string           where it listens, as a URL without a path: "http://127.0.0.1:8080"; "https://..." with a certificate
+---@field url string           its URL without a path: "http://127.0.0.1:8080"; "https://..." with a certificate
 ---@field host string
 ---@field port integer
----@field tls boolean           whether it has a certificate
+---@field tls boolean           whether the server has a certificate
 ---@field failure? omni.Error  the last error in the handler
 local Server_methods = {}
 local Server_mt = { __name = "omni.server", __index = Server_methods }
@@ -106,7 +106,7 @@ Server_mt.__close = Server_methods.close
 ---@return omni.Error|nil  code `listen_failed`
 local function serve(given, handler)
   given = options.check(given, known, "omni.serve", 2)
-  if type(handler) ~= "function" then error("omni.serve: a handler function is due, not a " .. type(handler), 2) end
+  if type(handler) ~= "function" then error("omni.serve: expected a handler function, got " .. type(handler), 2) end
   local wanted = {}
   for name, value in pairs(given) do
     if name ~= "on_error" then wanted[name] = value end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The loop: coroutines ("fibers"), timers on the monotonic clock, and pollables. One loop a Lua state; it is a pollable itself.
+-- The loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one loop, a pollable itself.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -8,10 +8,10 @@ local now, yield, resume = core.now, coroutine.yield, coroutine.resume
 local running, isyieldable = coroutine.running, coroutine.isyieldable
 
 ---@class omni.Pollable
----@field pollfd fun(self): integer       a descriptor that is readable when there is something to do
+---@field pollfd fun(self): integer       a descriptor that is readable when `step` has work
 ---@field events fun(self): string        "r"
----@field timeout fun(self): number|nil   seconds until `step` is due anyway; 0 at once, nil never
----@field step fun(self)                  does what is due; never blocks
+---@field timeout fun(self): number|nil   seconds until `step` must be called anyway; 0: at once, nil: never
+---@field step fun(self)                  does the work that is ready; never blocks
 
 ---@class omni.Fiber
 local Fiber_methods = {}
@@ -19,14 +19,14 @@ local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
 local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
-local ready, ready_count = {}, 0        -- fibers to run at the next turn
-local current                           -- the fiber that runs, if any
-local turning = false                   -- within a turn
-local alive, live = {}, 0               -- fibers that haven't ended and aren't in the background, and how many
-local unheard = {}                      -- fibers that failed and that nobody joined: fiber → its place in time
+local ready, ready_count = {}, 0        -- fibers to run in the next step
+local current                           -- the running fiber, if any
+local stepping = false                  -- whether a step is running
+local alive, live = {}, 0               -- the foreground fibers that haven't ended, and their number
+local unjoined = {}                     -- failed fibers that nobody has joined → the order of their failures
 local failures = 0
 
--- --- timers: a binary heap of fibers, by the time at which they wake
+-- --- timers: a binary heap of fibers, ordered by the time when they wake
 
 local heap, heap_size = {}, 0
 
@@ -76,7 +76,7 @@ local function make_ready(fiber, value)
   fiber.value = value
 end
 
----Wakes a parked fiber; `park` returns the value there. Nothing happens when it isn't parked.
+---Wakes a parked fiber: its `park` returns the value. Does nothing if the fiber isn't parked.
 ---@param fiber omni.Fiber
 ---@param value any
 local function wake(fiber, value)
@@ -86,12 +86,12 @@ local function wake(fiber, value)
   make_ready(fiber, value)
 end
 
--- --- where waiting is possible
+-- --- checking whether the caller can wait
 
--- How the names of omni's own chunks begin: "@omni/" in the program.
+-- The prefix of the names of omni's own chunks: "@omni/" in the program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/init%.lua$") or "@omni/"
 
--- "file:line: " of the innermost function on the stack that isn't omni's own.
+-- Returns "file:line: " of the innermost function on the stack that isn't part of omni.
 local function place_of_caller()
   local level = 3
   while true do
@@ -114,37 +114,37 @@ local function in_finalizer()
   end
 end
 
--- Why nothing can wait here, or nil.
-local function wait_trouble()
+-- Returns why the caller can't wait, or nil.
+local function why_no_wait()
   if not current then
-    if turning then return "the loop called this function itself; use omni.spawn" end
+    if stepping then return "the loop called this function; use omni.spawn" end
     if in_finalizer() then return "a finalizer (__gc) can't wait; use omni.spawn" end
   elseif running() ~= current.co then
     return "a coroutine that omni doesn't run can't wait; use omni.spawn instead of coroutine.create"
   elseif not isyieldable() then
-    return "it is called through a C function (string.gsub, table.sort, require, a metamethod, a __close handler, ...), which Lua"
+    return "the call comes through a C function (string.gsub, table.sort, require, a metamethod, a __close handler, ...), which Lua"
       .. " can't suspend; wait before or after that, or use omni.spawn"
   end
 end
 
----Whether the caller runs in a fiber and so may park; outside of a fiber it must use `drive`. Raises an error at the line of the function
----that called omni where neither is possible: within a C function that Lua can't suspend, in a foreign coroutine, in a finalizer.
----Every function that waits calls this before it does anything else.
----@param name? string  of the function, for the message: "client:submit"
+---Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni if
+---neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
+---that waits calls this first.
+---@param name? string  the function's name for the message, such as "client:submit"
 ---@return boolean
 local function in_fiber(name)
   if current and isyieldable() and running() == current.co then return true end
-  local trouble = wait_trouble()
-  if trouble then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", trouble), 0) end
+  local why = why_no_wait()
+  if why then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", why), 0) end
   return false
 end
 
----Parks the running fiber until `wake`, at most for `timeout` seconds.
----@param timeout? number  seconds; nil: without end
----@return any value       what `wake` was given; nothing at the time-out
+---Parks the running fiber until `wake` is called, for at most `timeout` seconds.
+---@param timeout? number  seconds; nil: no limit
+---@return any value       the value that `wake` received; nil after the timeout
 local function park(timeout)
   local fiber = current
-  if not in_fiber() then error("there is no fiber to park; call this inside omni.run or omni.spawn", 2) end
+  if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
   fiber.parked = true
   if timeout then
     fiber.at = now() + timeout
@@ -154,7 +154,7 @@ local function park(timeout)
   return yield()
 end
 
--- Keeps the error's identity when it is one of ours; wraps everything else, so that its traceback goes with it.
+-- Returns an error of omni as it is, and any other error wrapped. Both have a traceback then.
 local function failure_of(co, problem)
   local traceback = debug.traceback(co)
   if err.is(problem) then
@@ -176,7 +176,7 @@ local function finish(fiber, failure, results)
     for _, joiner in ipairs(joiners) do wake(joiner, fiber) end
   elseif failure and failure.code ~= "cancelled" then
     failures = failures + 1
-    unheard[fiber] = failures
+    unjoined[fiber] = failures
   end
 end
 
@@ -189,7 +189,7 @@ local function after_resume(fiber, fine, ...)
     finish(fiber, nil, select("#", ...) > 0 and table.pack(...) or nil)
   else
     local failure = failure_of(fiber.co, (...))
-    coroutine.close(fiber.co) -- releases what the fiber held
+    coroutine.close(fiber.co) -- closes the fiber's to-be-closed variables
     finish(fiber, failure)
   end
 end
@@ -224,20 +224,20 @@ end
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)
-  if type(fn) ~= "function" then error("omni.spawn: a function is due, not a " .. type(fn), 2) end
+  if type(fn) ~= "function" then error("omni.spawn: expected a function, got " .. type(fn), 2) end
   return start(false, fn, ...)
 end
 
----As `spawn`, for work that `omni.run` doesn't wait for (a server's requests).
+---Like `spawn`, but `omni.run` doesn't wait for the fiber. For example, a server handles its requests so.
 local function background(fn, ...)
   return start(true, fn, ...)
 end
 
--- --- turning
+-- --- steps
 
 local ready_fds, due = {}, {}
 
--- Steps the pollables that are ready or due. A step may add or remove pollables, hence first the list, then the steps.
+-- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list first: a step may add or remove pollables.
 local function step_pollables()
   local count = 0
   for pollable, fd in pairs(pollables) do
@@ -255,13 +255,13 @@ local function step_pollables()
   end
 end
 
--- A pollable's step may raise: the turn has ended then, too.
-local Turn <const> = setmetatable({}, { __close = function() turning = false end })
+-- Ends the step even if a pollable raises.
+local Step <const> = setmetatable({}, { __close = function() stepping = false end })
 
--- One turn: waits at most `timeout` seconds (nil: without end) for something to do, then does it.
-local function turn(timeout)
-  local ending <close> = Turn -- luacheck: ignore 211
-  turning = true
+-- Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once.
+local function step(timeout)
+  local ending <close> = Step -- luacheck: ignore 211
+  stepping = true
   poll_set:wait(timeout, ready_fds)
   if pollable_count > 0 then step_pollables() end
   if heap_size > 0 then
@@ -291,51 +291,51 @@ local function cancel_all()
   while next(alive) do next(alive):cancel() end
 end
 
-local function turn_until(done)
+local function step_until(done)
   while not done() do
     local left = time_left()
     if not left and pollable_count == 0 then
       cancel_all()
-      error("every fiber waits and nothing can wake one", 0)
+      error("deadlock: every fiber waits, and nothing can wake one", 0)
     end
-    turn(left)
+    step(left)
   end
 end
 
 local function results_of(fiber)
-  unheard[fiber] = nil
+  unjoined[fiber] = nil
   local failure = fiber.failure
   if failure then
-    if fiber.told then failure = err.copy(failure) end -- several who join: each gets an error of its own
-    fiber.told = true
+    if fiber.raised then failure = err.copy(failure) end -- each caller of join gets its own error
+    fiber.raised = true
     error(failure, 0)
   end
   local results = fiber.results
   if results then return table.unpack(results, 1, results.n) end
 end
 
----Runs `fn(...)`: directly inside of a fiber; outside of one it turns the loop until the function has ended. Raises what `fn` raises.
+---Runs `fn(...)`: directly in a fiber; outside of a fiber, runs the loop until the function has ended. Raises what `fn` raises.
 ---@param fn function
 ---@return any ...  what fn returned
 local function drive(fn, ...)
   if in_fiber() then return fn(...) end
   local fiber = spawn(fn, ...)
-  turn_until(function() return fiber.ended end)
+  step_until(function() return fiber.ended end)
   local failure = fiber.failure
-  if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then -- the caller knows of no coroutine
-    unheard[fiber] = nil
+  if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then -- the caller doesn't know about fibers
+    unjoined[fiber] = nil
     error(failure.cause, 0)
   end
   return results_of(fiber)
 end
 
--- The first failure in time that nobody joined.
-local function take_unheard()
+-- Returns the oldest failure that nobody joined, and forgets all of them.
+local function take_unjoined()
   local first
-  for fiber, time in pairs(unheard) do
-    if not first or time < unheard[first] then first = fiber end
+  for fiber, time in pairs(unjoined) do
+    if not first or time < unjoined[first] then first = fiber end
   end
-  unheard = {}
+  unjoined = {}
   return first and first.failure
 end
 
@@ -344,14 +344,14 @@ end
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
-  if type(fn) ~= "function" then error("omni.run: a function is due, not a " .. type(fn), 2) end
-  if current then error("omni.run inside of omni.run: use omni.spawn", 2) end
-  in_fiber "omni.run" -- raises where the loop can't be turned
+  if type(fn) ~= "function" then error("omni.run: expected a function, got " .. type(fn), 2) end
+  if current then error("omni.run can't be called inside omni.run; use omni.spawn", 2) end
+  in_fiber "omni.run" -- raises if the caller can't wait
   local fiber = spawn(fn, ...)
-  turn_until(function() return fiber.ended and (live == 0 or fiber.failure) end)
+  step_until(function() return fiber.ended and (live == 0 or fiber.failure) end)
   if fiber.failure then cancel_all() end
-  unheard[fiber] = nil
-  local others = take_unheard()
+  unjoined[fiber] = nil
+  local others = take_unjoined()
   local failure = fiber.failure or others
   if failure then error(failure, 0) end
   return results_of(fiber)
@@ -361,11 +361,11 @@ end
 ---@param seconds number  0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
-    error("omni.sleep: a number of seconds is due, 0 or more", 2)
+    error("omni.sleep: expected a number of seconds, 0 or more", 2)
   end
   if not in_fiber "omni.sleep" then return drive(sleep, seconds) end
   local deadline = now() + seconds
-  repeat -- whoever else wakes this fiber
+  repeat -- something else may wake this fiber early
     park(seconds)
     seconds = deadline - now()
   until seconds <= 0
@@ -373,7 +373,7 @@ end
 
 local function wait_for(fiber, name)
   if fiber.ended then return end
-  if not in_fiber(name) then return turn_until(function() return fiber.ended end) end
+  if not in_fiber(name) then return step_until(function() return fiber.ended end) end
   if fiber == current then error("a fiber can't join itself", 3) end
   local joiners = fiber.joiners
   if joiners then joiners[#joiners + 1] = current else fiber.joiners = { current } end
@@ -423,9 +423,9 @@ local function join(...)
   return table.unpack(results, 1, fibers.n)
 end
 
--- --- pollables, and the loop as one
+-- --- pollables, and the loop as a pollable
 
----Makes the loop drive a pollable.
+---Adds a pollable. The loop steps it until `remove`.
 ---@param pollable omni.Pollable
 local function add(pollable)
   local fd = pollable:pollfd()
@@ -434,6 +434,7 @@ local function add(pollable)
   pollable_count = pollable_count + 1
 end
 
+---Removes a pollable. Does nothing if the loop doesn't have it.
 ---@param pollable omni.Pollable
 local function remove(pollable)
   local fd = pollables[pollable]
@@ -448,27 +449,27 @@ local loop = {
   in_fiber = in_fiber, park = park, wake = wake, add = add, remove = remove,
 }
 
----The running fiber, or nil.
+---Returns the running fiber, or nil.
 ---@return omni.Fiber|nil
 function loop.current() return current end
 
----A descriptor for another loop (poll, epoll, cqueues, luv): readable when `step` has something to do.
+---Returns a descriptor for another event loop (poll, epoll, cqueues, luv). It is readable when `step` has work.
 function loop:pollfd() return poll_set:pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self
 
----Seconds until `step` is due anyway, or nil.
+---Returns the seconds until `step` must be called anyway, or nil.
 function loop:timeout() return time_left() end -- luacheck: ignore self
 
----One turn that never waits. Raises the error of a fiber that nobody joined, once nothing else is left to do.
+---Does the work that is ready, without waiting. When every fiber has ended, raises the error of one that nobody joined.
 function loop:step() -- luacheck: ignore self
-  if current or turning then error("the loop is turning already", 2) end
-  turn(0)
-  local failure = live == 0 and next(unheard) and take_unheard()
+  if current or stepping then error("the loop is running already", 2) end
+  step(0)
+  local failure = live == 0 and next(unjoined) and take_unjoined()
   if failure then error(failure, 0) end
 end
 
----Whether every fiber has ended.
+---Returns whether every fiber has ended.
 ---@return boolean
 function loop:empty() return live == 0 end -- luacheck: ignore self
 
