@@ -22,6 +22,7 @@
 #include "core/process_output.h"
 #include "core/spawn.h"
 #include "core/text.h"
+#include "shared/argument.h"
 #include "shared/ascii.h"
 #include "shared/class.h"
 #include "shared/clock.h"
@@ -215,36 +216,17 @@ static int check_choice(lua_State *L, const char *name, const char *const allowe
   return choice;
 }
 
-static void check_names(lua_State *L) {
-  static const char *const known[] = {"directory", "stdout", "stderr", "max_output", "environment", "max_memory"};
-  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-    size_t i = 0, all = sizeof known / sizeof *known;
-    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-    while (i < all && strcmp(name, known[i]) != 0) i++;
-    if (i == all) luaL_error(L, "process: unknown option '%s'", name);
-  }
-}
-
 static const char *check_directory(lua_State *L) {
   const char *directory = lua_getfield(L, 2, "directory") == LUA_TNIL ? NULL : check_text(L, "directory");
   return directory; // stays on the stack
 }
 
-static size_t check_max_output(lua_State *L) {
-  lua_Integer bytes = DEFAULT_OUTPUT;
-  int valid = 1;
-  if (lua_getfield(L, 2, "max_output") != LUA_TNIL) bytes = lua_tointegerx(L, -1, &valid);
-  if (!valid || bytes < 0 || bytes > LARGEST_OUTPUT)
-    luaL_error(L, "process: max_output must be a whole number of bytes, 0 to %d", LARGEST_OUTPUT);
-  lua_pop(L, 1);
-  return (size_t)bytes;
-}
-
-static size_t check_max_memory(lua_State *L) {
-  lua_Integer bytes = 0;
-  int valid = 1;
-  if (lua_getfield(L, 2, "max_memory") != LUA_TNIL) bytes = lua_tointegerx(L, -1, &valid);
-  if (!valid || bytes < 0) luaL_error(L, "process: max_memory must be a whole number of bytes, 0 or more");
+// Returns an option that is a number of bytes.
+static size_t check_bytes(lua_State *L, const char *name, lua_Integer otherwise, lua_Integer most) {
+  lua_Integer bytes = otherwise;
+  int whole = 1;
+  if (lua_getfield(L, 2, name) != LUA_TNIL) bytes = lua_tointegerx(L, -1, &whole);
+  if (!whole || bytes < 0 || bytes > most) luaL_error(L, "process: %s must be a whole number of bytes, 0 to %I", name, (LUAI_UACINT)most);
   lua_pop(L, 1);
   return (size_t)bytes;
 }
@@ -287,6 +269,7 @@ int process_push_inside(lua_State *L, int (*inside)(const void *), const void *a
 static int make(lua_State *L) {
   static const char *const out_kinds[] = {"null", "pipe", "inherit", NULL};
   static const char *const err_kinds[] = {"pipe", "null", "inherit", NULL};
+  static const char *const known[] = {"directory", "stdout", "stderr", "max_output", "environment", "max_memory", NULL};
   lua_settop(L, 2);
   if (lua_isnil(L, 2)) {
     lua_newtable(L);
@@ -294,10 +277,10 @@ static int make(lua_State *L) {
   }
   luaL_checktype(L, 2, LUA_TTABLE);
   process *p = push_process(L);
-  check_names(L);
+  argument_check_keys(L, 2, known, "process");
   int out = check_choice(L, "stdout", out_kinds), err = check_choice(L, "stderr", err_kinds);
-  p->out.max = p->err.max = check_max_output(L);
-  size_t max_memory = check_max_memory(L);
+  p->out.max = p->err.max = check_bytes(L, "max_output", DEFAULT_OUTPUT, LARGEST_OUTPUT);
+  size_t max_memory = check_bytes(L, "max_memory", 0, LUA_MAXINTEGER);
   spawn_what what = {.argv = check_argv(L, 1), .directory = check_directory(L), .max_memory = max_memory};
   lua_getfield(L, 2, "environment");
   what.environment = check_environment(L);

@@ -113,9 +113,6 @@ typedef struct {
 // Reads the options from the only argument, a table or nil. Raises for an invalid option. The strings stay on the stack.
 listener_options listener_check_options(lua_State *L);
 
-// Raises when the table at `index` has a key that isn't in `known` (ends with NULL). `what` names the table in the message.
-void listener_check_keys(lua_State *L, int index, const char *const known[], const char *what);
-
 // --- connections
 
 // Callbacks for libmicrohttpd (MHD_AcceptPolicyCallback, MHD_OPTION_NOTIFY_CONNECTION); `of` is the listener.

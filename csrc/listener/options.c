@@ -5,17 +5,9 @@
 #include <string.h>
 
 #include "listener/listener.h"
+#include "shared/argument.h"
 
 enum { BODIES = 64 }; // the default of max_bodies, in bodies of max_body
-
-void listener_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
-    int i = 0;
-    while (known[i] && strcmp(known[i], name)) i++;
-    if (!known[i]) luaL_error(L, "%s: unknown option '%s'", what, name);
-  }
-}
 
 static const struct {
   const char *name;
@@ -47,7 +39,7 @@ static void check_known(lua_State *L) {
   for (int i = 0; i < WHOLES; i++) known[count++] = wholes[i].name;
   for (int i = 0; i < TIMES; i++) known[count++] = times[i].name;
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) known[count++] = texts[i];
-  listener_check_keys(L, 1, known, "listener.open");
+  argument_check_keys(L, 1, known, "listener.open");
 }
 
 static lua_Integer get_whole(lua_State *L, int i) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "listener/listener.h"
+#include "shared/argument.h"
 #include "shared/ascii.h"
 #include "shared/class.h"
 #include "shared/descriptor.h"
@@ -199,7 +200,7 @@ static fault check_fault(lua_State *L, int index) {
   fault f = {.cut = -1};
   if (lua_isnoneornil(L, index)) return f;
   luaL_checktype(L, index, LUA_TTABLE);
-  listener_check_keys(L, index, known, "request");
+  argument_check_keys(L, index, known, "request");
   f.cut = count_field(L, index, "cut", -1);
   if (f.cut >= 0) f.end = END_CUT;
   lua_getfield(L, index, "reset");
@@ -275,7 +276,7 @@ static int answer(lua_State *L) {
   const char *file = NULL, *why = NULL;
   lua_Integer offset = 0, length = -1;
   if (lua_istable(L, 4)) {
-    listener_check_keys(L, 4, known, "request");
+    argument_check_keys(L, 4, known, "request");
     offset = count_field(L, 4, "offset", 0);
     length = count_field(L, 4, "length", -1);
     lua_getfield(L, 4, "file"); // stays on the stack as an anchor

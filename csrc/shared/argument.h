@@ -20,4 +20,14 @@ static inline const char *argument_text_or(lua_State *L, int argument, const cha
   return lua_isnoneornil(L, argument) ? otherwise : argument_text(L, argument);
 }
 
+// Raises when the table at `index` has a key that isn't in `known` (ends with NULL). `what` names the table in the message.
+static inline void argument_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);
+    int i = 0;
+    while (known[i] && strcmp(known[i], name)) i++;
+    if (!known[i]) luaL_error(L, "%s: unknown option '%s'", what, name);
+  }
+}
+
 #endif
