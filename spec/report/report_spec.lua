@@ -45,7 +45,7 @@ describe("the report", function()
 
   it("says that a rehearsal was one, and counts sandbox credits", function()
     local text = seen(render({ scene_of { credits = 6 } }, { sandbox = true, spent = { run = 6 } }))
-    has(text, "a rehearsal, no real credits were spent")
+    has(text, "Sandbox run: no real credits were spent")
     has(text, "Cost 6 sandbox credits")
     has_not(seen(render { scene_of { credits = 6 } }), "sandbox")
   end)
@@ -121,8 +121,8 @@ describe("what went wrong", function()
 
   it("comes with advice even where the error brings none", function()
     local text = seen(render { scene_of { status = "unknown" }, scene_of { name = "b", status = "interrupted" } })
-    has(text, "omni run night.lua --adopt SCENE TASK_ID if the task is there, --resubmit SCENE if it isn't.")
-    has(text, "omni run night.lua goes on from here, and submits nothing twice.")
+    has(text, "omni run night.lua --adopt SCENE TASK_ID if the task is there, or omni run night.lua --resubmit SCENE if it isn't.")
+    has(text, "omni run night.lua continues from here, and submits nothing twice.")
   end)
 
   it("doesn't bury the page when everything failed", function()
@@ -148,7 +148,7 @@ describe("what a scene cost", function()
     { { status = "failed" }, "nothing charged" },
     { { status = "failed", task_id = "a" }, "cost unknown" },
     { { status = "refused" }, "nothing charged" },
-    { { status = "waiting", estimate = 6 }, "nothing charged, about 6 credits to come" },
+    { { status = "waiting", estimate = 6 }, "nothing charged yet, about 6 credits expected" },
     { { credits = 0 / 0 }, "cost unknown" },
     { { credits = math.huge }, "cost unknown" },
   } do

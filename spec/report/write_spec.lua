@@ -24,7 +24,7 @@ describe("writing the report", function()
       local done, problem = report.write(path, data_of {})
       assert.is_nil(done)
       assert.equal("io", problem.code)
-      assert.matches("report can't be written", problem.message)
+      assert.matches("can't write the report", problem.message)
     end
     assert.same({ "report.html" }, files:names())
   end)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Small pictures as data: addresses, so that the report is one file.
+-- Embeds small pictures as data: URLs, so that the report is one file.
 
 local core = require "omni.core"
 
-local max_bytes <const> = 200 * 1024              -- of one picture
-local max_total_bytes <const> = 32 * 1024 * 1024  -- of all pictures of one report: a thousand posters
+local max_bytes <const> = 200 * 1024              -- for one picture
+local max_total_bytes <const> = 32 * 1024 * 1024  -- for all pictures of one report: about a thousand posters
 
--- Told by their first bytes; what is none of these isn't embedded, whatever its name says.
+-- Formats by their first bytes. Other files aren't embedded, whatever their names.
 local kinds = {
   { "^\xFF\xD8\xFF", "image/jpeg" },
   { "^\x89PNG\r\n\x1A\n", "image/png" },
@@ -52,9 +52,9 @@ local function read(path)
   return bytes and #bytes <= max_bytes and bytes or nil
 end
 
----A function that embeds pictures until they are too many for one report.
----@param limit? integer  bytes of all of them (32 MiB)
----@return fun(path: string|nil): string|nil  a data: address; nil when there is no path, no such file, no picture in it, or too much
+---Returns a function that embeds pictures, up to a total size.
+---@param limit? integer  total bytes (32 MiB)
+---@return fun(path: string|nil): string|nil  a data: URL; nil without a path or a picture, or over the limit
 local function embedder(limit)
   local left = limit or max_total_bytes
   return function(path)

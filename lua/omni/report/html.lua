@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- HTML as a tree that escapes by construction: whatever is a string becomes text or an attribute's value, never markup.
+-- HTML as a tree of tables that is always escaped: a string becomes text or an attribute's value, never markup.
 --
 --   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
 --
--- A list (or a row of children) may have holes: nil and false are left out.
+-- A list of children can have holes: nil and false are skipped.
 
 local core = require "omni.core"
 
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 local void = { br = true, meta = true, img = true, link = true }
 
----A text for people: valid UTF-8, no control characters, no bidi overrides; line breaks ("\n") and tabs stay.
+---Cleans a text for people: valid UTF-8 without control characters and bidi overrides. Keeps line breaks ("\n") and tabs.
 ---@param text string
 ---@return string
 local function clean(text)
@@ -18,18 +18,18 @@ local function clean(text)
   return (text:gsub("\r\n?", "\n"):gsub("[^\n\t]+", core.clean))
 end
 
--- Fit for text and for attributes in double quotes, of HTML and of SVG within it.
+-- Escapes a value for text and for attributes in double quotes, in HTML and SVG.
 local function escape(value)
   if type(value) == "number" then return core.format("%.14g", value) end
-  if type(value) ~= "string" then error("html: a " .. type(value) .. " can't be shown") end
+  if type(value) ~= "string" then error("html: expected a string or a number, got a " .. type(value)) end
   return (clean(value):gsub("[&<>\"']", entities))
 end
 
 local Element_mt = { __name = "omni.report.element" }
 local Raw_mt = { __name = "omni.report.raw" }
 
----Elements by name: `h.p { class = "x", "text", h.em { "more" } }`. Attributes are strings, numbers or true (a bare one); in a
----name, "_" stands for "-" (aria_label).
+---Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. An attribute is a string, a number or true (no value). "_" in
+---its name means "-" (aria_label).
 ---@type table<string, fun(content: table): table>
 local tag = setmetatable({}, {
   __index = function(tags, name)
@@ -42,7 +42,7 @@ local tag = setmetatable({}, {
   end,
 })
 
----Markup of our own, taken as it is. Never for anything that came from outside.
+---Marks our own markup, which isn't escaped. Never use it for foreign text.
 ---@param markup string
 local function raw(markup)
   return setmetatable({ markup }, Raw_mt)
@@ -50,7 +50,7 @@ end
 
 local write
 
--- The attributes, in the order of their names: the same data give the same bytes. Returns how many children there are.
+-- Writes the attributes in alphabetic order, so that the same data give the same bytes. Returns the number of children.
 local function write_attributes(out, element)
   local names, last = {}, 0
   for key, value in pairs(element) do
@@ -93,7 +93,8 @@ function write(out, node)
   end
 end
 
----@param node any  an element, a string, a number, or a list of such
+---Returns a node as HTML text.
+---@param node any  an element, a string, a number, or a list of these
 ---@return string
 local function render(node)
   local out = {}
@@ -101,13 +102,13 @@ local function render(node)
   return table.concat(out)
 end
 
--- --- addresses
+-- --- URLs
 
 local function percent(character) return ("%%%02X"):format(character:byte()) end
 
----A relative path as an address; nil for one that isn't relative.
+---Returns a relative path as a URL; nil for a path that isn't relative.
 ---@param path string
----@param inside? boolean  it must not leave the report's folder either
+---@param inside? boolean  also returns nil for a path that leaves the report's folder
 ---@return string|nil
 local function relative(path, inside)
   if path == "" or path:find("^/") or path:find("\0", 1, true) then return nil end
@@ -115,7 +116,7 @@ local function relative(path, inside)
   return (path:gsub("[^%w%-%._~/]", percent))
 end
 
----An address in the web as it stands in a link; nil for any other kind ("javascript:", "data:", "file:").
+---Returns an http(s) URL for a link; nil for any other URL ("javascript:", "data:", "file:").
 ---@param url string
 ---@return string|nil
 local function web(url)

@@ -1,19 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- The report's page: head, film, figures, what went wrong, and the sections that other files make.
+-- The page of the report: head, film, figures, problems, and the sections of the other files.
 
 local html = require "omni.report.html"
-local plan = require "omni.report.sessions"
+local sessions = require "omni.report.sessions"
 local scene_part = require "omni.report.scene"
 local style = require "omni.report.style"
 local timeline = require "omni.report.timeline"
 local version = require "omni.version"
-local words = require "omni.report.wording"
+local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local max_problems <const> = 20 -- in the list near the top; all of them stand with their scenes
+local max_problems <const> = 20 -- in the list near the top; each is also shown with its scene
 
--- What the page may load: clips and pictures beside it, what it carries itself, and this one style sheet. No script, no network.
+-- The page may load clips and pictures beside it, embedded pictures, and its own style sheet. No script, no network.
 local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; "
   .. "base-uri 'none'; form-action 'none'"
 
@@ -48,7 +48,7 @@ local function stage(context)
   return h.header { class = "stage",
     h.div { class = "wide",
       h.p { class = "eyebrow", data.board and { h.span { dir = "auto", data.board }, " · " }, scene_part.time(data.made_at),
-        data.sandbox and { " · ", h.strong { "Sandbox: a rehearsal, no real credits were spent" } } },
+        data.sandbox and { " · ", h.strong { "Sandbox run: no real credits were spent" } } },
       h.h1 { dir = "auto", context.title },
       film(context),
     },
@@ -60,19 +60,19 @@ end
 local function count(data, wanted)
   local n = 0
   for _, scene in ipairs(data.scenes) do
-    if wanted(words.states[scene.status], scene) then n = n + 1 end
+    if wanted(wording.states[scene.status], scene) then n = n + 1 end
   end
   return n
 end
 
--- How long the scenes of this run took, from the first submit to the last file of their latest session.
+-- Returns the duration of the run: from the first submit to the last file of the latest session.
 local function run_time(data)
-  local shot = {}
+  local made = {}
   for _, scene in ipairs(data.scenes) do
-    if scene.status ~= "reused" then shot[#shot + 1] = scene end
+    if scene.status ~= "reused" then made[#made + 1] = scene end
   end
-  local latest = plan.sessions(shot, data.made_at)[1]
-  return latest and words.duration(latest.to - latest.from)
+  local latest = sessions.sessions(made, data.made_at)[1]
+  return latest and wording.duration(latest.to - latest.from)
 end
 
 local function figures(data)
@@ -85,22 +85,22 @@ local function figures(data)
   local spent = data.spent or {}
   local done = count(data, function(state) return state.tone == "done" end)
   figure("Scenes done", ("%d of %d"):format(done, #data.scenes))
-  figure("This run", words.credits(spent.run, data.sandbox))
-  figure("This board, all runs", words.credits(spent.board, data.sandbox))
-  figure("Left in the account", words.credits(data.balance, data.sandbox))
-  figure("Shooting took", run_time(data))
-  figure("The film lasts", data.film and words.duration(data.film.seconds))
+  figure("This run", wording.credits(spent.run, data.sandbox))
+  figure("This board, all runs", wording.credits(spent.board, data.sandbox))
+  figure("Left in the account", wording.credits(data.balance, data.sandbox))
+  figure("The run took", run_time(data))
+  figure("The film lasts", data.film and wording.duration(data.film.seconds))
   return h.section { aria_labelledby = "h-figures",
     h.h2 { id = "h-figures", class = "hidden", "Summary" },
     h.dl { class = "figures", items } }
 end
 
--- --- what went wrong
+-- --- problems
 
 local function problems(data)
   local items, more = {}, 0
   for number, scene in ipairs(data.scenes) do
-    local state = words.states[scene.status]
+    local state = wording.states[scene.status]
     if state.advice and #items == max_problems then
       more = more + 1
     elseif state.advice then
@@ -111,16 +111,16 @@ local function problems(data)
   end
   if #items == 0 then return nil end
   return h.section { id = "problems", aria_labelledby = "h-problems",
-    h.h2 { id = "h-problems", "What needs you" },
+    h.h2 { id = "h-problems", "What you need to do" },
     h.ul { class = "problems", items },
-    more > 0 and h.p { ("And %s more, each with its reason below."):format(words.count(more, "scene")) },
+    more > 0 and h.p { ("And %s more, each with its reason below."):format(wording.count(more, "scene")) },
   }
 end
 
 local function glance(data)
   local items = {}
   for number, scene in ipairs(data.scenes) do
-    local state = words.states[scene.status]
+    local state = wording.states[scene.status]
     items[number] = h.li { h.a { class = "chip " .. state.tone, href = "#scene-" .. number, scene_part.icon(state),
       h.span { class = "hidden", state.word .. ": " }, h.span { dir = "auto", scene.name } } }
   end
@@ -135,7 +135,7 @@ end
 
 -- --- the page
 
--- The signs of the states, drawn once; used by name.
+-- The signs of the states, which the page uses by name.
 local function signs()
   local symbols = {}
   for index, sign in ipairs(style.signs) do
@@ -144,6 +144,7 @@ local function signs()
   return h.svg { class = "hidden", aria_hidden = "true", width = 0, height = 0, symbols }
 end
 
+---Returns the page as HTML.
 ---@param data table        checked (omni.report.render)
 ---@param embed fun(path?: string): string|nil
 ---@param style_hash string SHA-256 of the style sheet, in base64

@@ -1,35 +1,35 @@
 -- SPDX-License-Identifier: MIT
--- One scene of the report: its player, its prompt, and everything that is known of it.
+-- A scene in the report: its player, its prompt and its facts.
 
 local html = require "omni.report.html"
-local words = require "omni.report.wording"
+local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local eager_players <const> = 6  -- players that load the beginning of their clips at once; the others when they are started
-local long_prompt <const> = 1200 -- bytes, beyond which a prompt is folded
+local eager_players <const> = 6  -- players that load the start of their clips at once; the others load on play
+local long_prompt <const> = 1200 -- bytes; a longer prompt is folded
 
--- How a medium is shown, by its extension.
-local shows = {}
+-- The element for a medium, by its extension.
+local elements = {}
 for kind, extensions in pairs {
   video = "mp4 m4v mov webm mkv ogv", audio = "mp3 wav m4a ogg oga flac aac", img = "png jpg jpeg webp gif",
 } do
-  for extension in extensions:gmatch("%S+") do shows[extension] = kind end
+  for extension in extensions:gmatch("%S+") do elements[extension] = kind end
 end
 
----@class omni.report.Context  what scenes share
+---@class omni.report.Context  data for all scenes
 ---@field data table                             of report.render
----@field embed fun(path?: string): string|nil   a picture as a data: address
----@field numbers table<string, integer>         scene name → its number
----@field players integer                        how many were made so far
+---@field embed fun(path?: string): string|nil   returns a picture as a data: URL
+---@field numbers table<string, integer>         scene name → number
+---@field players integer                        number of players so far
 
----A point in time in words, "2026-11-23 14:05 UTC"; nil for none.
+---Returns a point in time as "2026-11-23 14:05 UTC", or nil.
 local function time(at)
-  at = words.moment(at)
-  return at and h.time { datetime = words.date("%FT%TZ", at), words.date("%F %H:%M UTC", at) } or nil
+  at = wording.moment(at)
+  return at and h.time { datetime = wording.date("%FT%TZ", at), wording.date("%F %H:%M UTC", at) } or nil
 end
 
----The sign of a state; the word stands beside it.
+---Returns the sign of a state, to be used beside its word.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end
@@ -38,11 +38,11 @@ local function chip(state)
   return h.span { class = "chip " .. state.tone, icon(state), state.word }
 end
 
----A player for a video, with what it says to those who can't see it. Its shape is there before its clip is.
+---Returns a player for a video. It has its shape before the clip is loaded.
 ---@param context omni.report.Context
----@param source string  address
----@param label string
----@param poster? string  address
+---@param source string  URL
+---@param label string  for screen readers
+---@param poster? string  URL
 ---@param ratio? string   "16:9"
 local function video(context, source, label, poster, ratio)
   context.players = context.players + 1
@@ -59,7 +59,7 @@ end
 local function medium(context, scene, number, path, ratio)
   local address = html.relative(path, true)
   if not address then return h.p { class = "path", path } end
-  local kind = shows[extension_of(path)]
+  local kind = elements[extension_of(path)]
   local label = number == 1 and scene.name or ("%s, file %d"):format(scene.name, number)
   local player
   if kind == "video" then
@@ -90,7 +90,7 @@ local function prompt(text)
   return h.details { class = "fold", h.summary { ("Prompt, %d characters"):format(utf8.len(text) or #text) }, shown }
 end
 
--- A link to a scene, or its name where there is none of that name.
+-- Returns a link to a scene, or the name of an unknown scene.
 local function to_scene(context, name, shown)
   local number = context.numbers[name]
   return number and h.a { href = "#scene-" .. number, dir = "auto", shown } or h.span { dir = "auto", shown }
@@ -100,7 +100,7 @@ local function reference(context, given)
   local picture = context.embed(given.poster)
   local address = given.path and html.relative(given.path) or given.url and html.web(given.url)
   local label = h.span { dir = "auto", given.label }
-  local name = (given.path or ""):match("[^/]*$") -- where a file lies on this machine is nobody's business
+  local name = (given.path or ""):match("[^/]*$") -- the report doesn't show the folders of this machine
   return h.li {
     picture and h.img { src = picture, alt = "", width = 56, height = 56 },
     given.scene and to_scene(context, given.scene, given.label)
@@ -116,8 +116,8 @@ local function references(context, scene)
   return { h.h4 { "References" }, h.ul { class = "references", items } }
 end
 
--- A text in which the options of a command ("--adopt") aren't broken over two lines.
-local function spoken(text)
+-- Returns a text whose command options ("--adopt") don't break over two lines.
+local function with_options(text)
   local parts, from = {}, 1
   for at, option, after in text:gmatch("()(%-%-[%w-]+)()") do
     parts[#parts + 1] = text:sub(from, at - 1)
@@ -128,19 +128,19 @@ local function spoken(text)
   return parts
 end
 
----What went wrong, and what to do: a list of paragraphs, empty when all went well.
+---Returns paragraphs about a scene's problem and what to do; an empty list without one.
 ---@param scene table
 ---@param data table  of report.render
 local function trouble(scene, data)
-  local problem, advice = scene.error or {}, words.states[scene.status].advice
+  local problem, advice = scene.error or {}, wording.states[scene.status].advice
   local hint = problem.hint or advice and advice:gsub("BOARD", { BOARD = data.board or "BOARD" })
   return {
     problem.message and h.p { dir = "auto", problem.message, problem.code and { " ", h.code { problem.code } } },
-    hint and h.p { h.strong { "What to do: " }, spoken(hint) },
+    hint and h.p { h.strong { "What to do: " }, with_options(hint) },
   }
 end
 
--- In what the clip isn't what was asked for.
+-- Returns the differences between the clip and the request.
 local function warnings(scene)
   local items = {}
   for index, warning in ipairs(scene.warnings or {}) do items[index] = h.p { dir = "auto", warning } end
@@ -155,7 +155,7 @@ local function builds_on(context, scene)
   return #links > 0 and links or nil
 end
 
--- The fields beside the prompt: short ones side by side.
+-- Returns the fields except the prompt, short ones side by side.
 local function fields(scene)
   local items = {}
   for index, field in ipairs(scene.input or {}) do
@@ -174,23 +174,24 @@ local function facts(context, scene)
   local planned = scene.action and scene.why and ("%s: %s"):format(scene.action, scene.why)
   fact("Plan", planned or scene.action or scene.why)
   fact("Take", scene.take)
-  fact("Cost", words.cost(scene, context.data.sandbox))
+  fact("Cost", wording.cost(scene, context.data.sandbox))
   fact("Model", scene.model)
   fact("Input", fields(scene))
   fact("Builds on", builds_on(context, scene))
   fact("Submitted", time(times.accepted) or time(times.intended))
   fact("Done", time(times.completed))
   fact("Fetched", time(times.fetched))
-  fact("Generated in", words.duration(scene.seconds))
+  fact("Generated in", wording.duration(scene.seconds))
   fact("Task", scene.task_id and h.code { class = "task", scene.task_id })
   return h.dl { class = "facts", rows }
 end
 
+---Returns the whole section of a scene.
 ---@param context omni.report.Context
 ---@param scene table
 ---@param number integer
 local function article(context, scene, number)
-  local state = words.states[scene.status]
+  local state = wording.states[scene.status]
   local wrong, clips = trouble(scene, context.data), media(context, scene)
   return h.article { class = clips and "scene" or "scene bare", id = "scene-" .. number, aria_labelledby = "h-" .. number,
     h.header {

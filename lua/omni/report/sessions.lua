@@ -1,31 +1,30 @@
 -- SPDX-License-Identifier: MIT
--- What ran when, as data: each scene's phases, and the sessions in which anything ran. A board is made over days; where nothing
--- ran for long, a session ends.
+-- The data of the time line: the phases of each scene, and the sessions of the board. Work on a board can take days; a session ends
+-- when no scene runs for half an hour.
 
-local words = require "omni.report.wording"
+local wording = require "omni.report.wording"
 
-local pause <const> = 1800 -- seconds in which nothing runs, that end a session
+local pause <const> = 1800 -- seconds without a running scene that end a session
 
 ---@class omni.report.Phase
----@field kind "sent"|"run"|"open"|"ready"  submitted and in line; being generated; still going on; lying ready at the service
+---@field kind "sent"|"run"|"open"|"ready"  submitted and pending; being generated; still running; ready at the service
 ---@field from number                       Unix seconds
 ---@field to number
 
 ---@class omni.report.Track
 ---@field phases omni.report.Phase[]
----@field at number              when it ended, or was last heard of
+---@field at number              time of its last change
 ---@field times { intended?: number, accepted?: number, completed?: number, fetched?: number }  in order
 
--- The times that can be used, in order. The service's clock tells when a task was completed, ours all else: where they
--- disagree, ours counts.
+-- Returns the valid times in order. `completed` comes from the service's clock, all others from ours. If they disagree, ours counts.
 local function ordered(given)
   local times, last = {}, nil
   for _, name in ipairs { "intended", "accepted", "fetched" } do
-    local at = words.moment(given[name])
+    local at = wording.moment(given[name])
     times[name] = at and math.max(at, last or at)
     last = times[name] or last
   end
-  local completed = words.moment(given.completed)
+  local completed = wording.moment(given.completed)
   if completed then
     completed = math.max(completed, times.accepted or times.intended or completed)
     times.completed = math.min(completed, times.fetched or completed)
@@ -33,9 +32,10 @@ local function ordered(given)
   return times
 end
 
+---Returns the phases of a scene.
 ---@param scene table  of report.render's data
----@param now number   Unix seconds: until when what is in flight is drawn
----@return omni.report.Track|nil  nil when nothing is known
+---@param now number   Unix seconds: the end of a phase that still runs
+---@return omni.report.Track|nil  nil for a scene without times
 local function track(scene, now)
   local times = ordered(scene.times or {})
   local begun = times.intended or times.accepted or times.completed or times.fetched
@@ -47,7 +47,7 @@ local function track(scene, now)
     at = to
   end
   if times.completed then
-    local seconds = words.stretch(scene.seconds)
+    local seconds = wording.seconds_of(scene.seconds)
     local started = times.accepted or begun
     if seconds then started = math.max(started, times.completed - seconds) end
     phase("sent", started)
@@ -67,7 +67,7 @@ end
 ---@class omni.report.Session
 ---@field from number  Unix seconds
 ---@field to number
----@field rows { index: integer, track: omni.report.Track }[]  the scenes of which anything happened in it
+---@field rows { index: integer, track: omni.report.Track }[]  the scenes that ran in it
 
 local function add_row(session, index, track_of)
   local touches = track_of.at >= session.from and track_of.at <= session.to
@@ -77,9 +77,10 @@ local function add_row(session, index, track_of)
   if touches then session.rows[#session.rows + 1] = { index = index, track = track_of } end
 end
 
+---Returns the sessions of a board, the latest first.
 ---@param scenes table[]
 ---@param now number
----@return omni.report.Session[]  the latest first
+---@return omni.report.Session[]
 local function sessions(scenes, now)
   local tracks, spans = {}, {}
   for index, scene in ipairs(scenes) do

@@ -1,27 +1,27 @@
 -- SPDX-License-Identifier: MIT
--- The time line: a table for each session, whose rows are scenes, with a bar for what ran when and the same in words.
--- Positions are SVG attributes in percent: they scale with the page, and need no style of their own (the page's CSP allows none).
+-- The time line of the report: a table for each session, with a row for each scene, its bars and its times. Positions are SVG attributes in
+-- percent, so they scale with the page and need no inline style, which the page's CSP forbids.
 
 local core = require "omni.core"
 local html = require "omni.report.html"
-local plan = require "omni.report.sessions"
-local words = require "omni.report.wording"
+local sessions = require "omni.report.sessions"
+local wording = require "omni.report.wording"
 
 local h = html.tag
 
--- How a phase looks: the height and the top of its bar, in pixels of a row 20 high. Shape tells them apart, not colour alone.
+-- The height of each phase's bar, in a row of 20 pixels. Shape distinguishes the phases, not only colour.
 local shapes = {
-  sent = { height = 4, label = "submitted, in line" },
+  sent = { height = 4, label = "submitted, pending" },
   run = { height = 14, label = "being generated" },
-  open = { height = 14, label = "still going on" },
-  ready = { height = 4, label = "ready, until it was fetched" },
+  open = { height = 14, label = "still running" },
+  ready = { height = 4, label = "ready, not yet fetched" },
 }
 local order = { "sent", "run", "open", "ready" }
 
 local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
 local max_ticks <const> = 6
 
--- A scale from time to percent of the width, with room for the marks at both ends; and its ticks.
+-- Returns a scale from time to percent of the width, with space for the marks at both ends, and its ticks.
 local function scale(session)
   local span = math.max(session.to - session.from, 1)
   local from, to = session.from - 0.02 * span, session.from + 1.04 * span
@@ -44,7 +44,7 @@ local function axis(along, id)
   local labels, lines = {}, {}
   for index, at in ipairs(along.ticks) do
     local x = percent(along.place(at))
-    labels[index] = h.text { x = x, y = 13, text_anchor = "middle", words.date(along.format, at) }
+    labels[index] = h.text { x = x, y = 13, text_anchor = "middle", wording.date(along.format, at) }
     lines[index] = h.line { x1 = x, x2 = x, y1 = 0, y2 = 20 }
   end
   return h.svg { class = "axis", aria_hidden = "true", height = 20, h.defs { h.g { id = id, class = "grid", lines } }, labels }
@@ -58,16 +58,16 @@ local function bar(along, phase, session)
     width = percent(math.max(along.place(phase.to) - left, 0.3)), rx = 2 }
 end
 
--- A clock's time; with its date where that isn't the session's first.
+-- Returns the time of day, with the date if it isn't the session's first day.
 local function clock(at, session)
   if not at then return "–" end
-  local same_day = words.date("%F", at) == words.date("%F", session.from)
-  return h.time { datetime = words.date("%FT%TZ", at), words.date(same_day and "%T" or "%F %T", at) }
+  local same_day = wording.date("%F", at) == wording.date("%F", session.from)
+  return h.time { datetime = wording.date("%FT%TZ", at), wording.date(same_day and "%T" or "%F %T", at) }
 end
 
 local function row(scene, shown, session, along, grid)
-  local times, state = shown.track.times, words.states[scene.status]
-  local bars = {} -- with holes: what lies in another session
+  local times, state = shown.track.times, wording.states[scene.status]
+  local bars = {} -- has holes for the phases of other sessions
   for index, phase in ipairs(shown.track.phases) do bars[index] = bar(along, phase, session) end
   local mark = shown.track.at >= session.from and shown.track.at <= session.to and h.svg {
     class = "mark " .. state.tone, x = percent(along.place(shown.track.at)), y = 3, width = 14, height = 14, overflow = "visible",
@@ -80,7 +80,7 @@ local function row(scene, shown, session, along, grid)
     h.td { clock(times.intended or times.accepted, session) },
     h.td { clock(times.completed, session) },
     h.td { clock(times.fetched, session) },
-    h.td { words.duration(words.stretch(scene.seconds) or begun and times.completed and times.completed - begun) or "–" },
+    h.td { wording.duration(wording.seconds_of(scene.seconds) or begun and times.completed and times.completed - begun) or "–" },
   }
 end
 
@@ -88,7 +88,7 @@ local function chart(scenes, session, number)
   local along, grid = scale(session), "grid-" .. number
   local rows = {}
   for index, shown in ipairs(session.rows) do rows[index] = row(scenes[shown.index], shown, session, along, grid) end
-  return h.div { class = "scroll", tabindex = 0, role = "region", aria_label = "Time line, " .. words.date("%F %H:%M UTC", session.from),
+  return h.div { class = "scroll", tabindex = 0, role = "region", aria_label = "Time line, " .. wording.date("%F %H:%M UTC", session.from),
     h.table { class = "timeline",
       h.thead { h.tr {
         h.th { scope = "col", "Scene" },
@@ -102,8 +102,8 @@ local function chart(scenes, session, number)
 end
 
 local function heading(session)
-  local from = words.date("%F, %H:%M", session.from)
-  local to = words.date(words.date("%F", session.to) == words.date("%F", session.from) and "%H:%M" or "%F, %H:%M", session.to)
+  local from = wording.date("%F, %H:%M", session.from)
+  local to = wording.date(wording.date("%F", session.to) == wording.date("%F", session.from) and "%H:%M" or "%F, %H:%M", session.to)
   return ("%s%s UTC"):format(from, from:sub(-#to) == to and "" or " to " .. to)
 end
 
@@ -119,16 +119,16 @@ local function legend()
   return h.ul { class = "legend", items }
 end
 
----The section of the page, or nil when no scene has any time.
+---Returns the section of the page, or nil if no scene has times.
 ---@param data table  of report.render
 ---@return table|nil
 local function section(data)
-  local list = plan.sessions(data.scenes, data.made_at)
+  local list = sessions.sessions(data.scenes, data.made_at)
   if #list == 0 then return nil end
   local earlier = {}
   for index = 2, #list do
     earlier[#earlier + 1] = h.details { h.summary { h.h3 { heading(list[index]) },
-      h.span { class = "soft", words.count(#list[index].rows, "scene") } }, chart(data.scenes, list[index], index) }
+      h.span { class = "soft", wording.count(#list[index].rows, "scene") } }, chart(data.scenes, list[index], index) }
   end
   return h.section { id = "timeline", aria_labelledby = "h-timeline",
     h.h2 { id = "h-timeline", "What ran when" },

@@ -1,39 +1,39 @@
 -- SPDX-License-Identifier: MIT
--- How the report says things: states, amounts, stretches of time, points in time.
+-- The words of the report: states, credits, durations, times.
 
 local core = require "omni.core"
 
 ---@class omni.report.State
 ---@field word string
 ---@field tone "done"|"bad"|"warn"|"busy"|"idle"  its colour
----@field icon string                             its sign (style.lua draws it)
----@field charged "yes"|"maybe"|"no"              whether the service took credits for it
----@field advice? string                          what a person can do, where a person is needed; BOARD stands for the board
+---@field icon string                             its sign in style.lua
+---@field charged "yes"|"maybe"|"no"              whether the service has charged it
+---@field advice? string                          what a person can do; BOARD is replaced by the board's name
 
-local next_plan = "omni plan BOARD tells what the next run would do."
+local next_plan = "omni plan BOARD shows what the next run would do."
 
 ---@type table<string, omni.report.State>
 local states = {
   reused = { word = "Reused", tone = "done", icon = "again", charged = "yes" },
   fetched = { word = "Done", tone = "done", icon = "check", charged = "yes" },
   failed = { word = "Failed", tone = "bad", icon = "cross", charged = "maybe", advice = next_plan },
-  invalid = { word = "Invalid", tone = "bad", icon = "bang", charged = "no", advice = "Correct the board; " .. next_plan },
+  invalid = { word = "Invalid", tone = "bad", icon = "bang", charged = "no", advice = "Correct the board. " .. next_plan },
   refused = { word = "Not submitted", tone = "warn", icon = "bar", charged = "no", advice = next_plan },
   unknown = { word = "Outcome unknown", tone = "warn", icon = "question", charged = "maybe",
-    advice = "It may have been charged, and is not submitted again by itself. Look into your account, then: "
-      .. "omni run BOARD --adopt SCENE TASK_ID if the task is there, --resubmit SCENE if it isn't." },
+    advice = "It may have been charged, and omni doesn't submit it again by itself. Check your account, then run "
+      .. "omni run BOARD --adopt SCENE TASK_ID if the task is there, or omni run BOARD --resubmit SCENE if it isn't." },
   interrupted = { word = "Interrupted", tone = "busy", icon = "pause", charged = "yes",
-    advice = "The task goes on at the service. omni run BOARD goes on from here, and submits nothing twice." },
-  blocked = { word = "Held up", tone = "warn", icon = "bar", charged = "no" },
+    advice = "The task continues at the service. omni run BOARD continues from here, and submits nothing twice." },
+  blocked = { word = "Blocked", tone = "warn", icon = "bar", charged = "no" },
   waiting = { word = "Not yet submitted", tone = "idle", icon = "dots", charged = "no" },
 }
 
--- A number that can be shown, or nil.
+-- Returns a number that can be shown, or nil.
 local function finite(value)
   return type(value) == "number" and value == value and math.abs(value) < 1e15 and value or nil
 end
 
----"6 credits", "1 sandbox credit", "2.5 credits"; nil for what isn't an amount.
+---Returns "6 credits", "1 sandbox credit" or "2.5 credits"; nil if the value isn't an amount.
 ---@param amount any
 ---@param sandbox? boolean
 ---@return string|nil
@@ -44,7 +44,7 @@ local function credits(amount, sandbox)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
----What a scene cost, as far as it is known.
+---Returns a text about the cost of a scene.
 ---@param scene table
 ---@param sandbox? boolean
 ---@return string
@@ -55,24 +55,24 @@ local function cost(scene, sandbox)
   if scene.status == "unknown" then
     return about and ("cost unknown: about %s may have been charged"):format(about) or "cost unknown: it may have been charged"
   elseif charged == "no" or charged == "maybe" and not scene.task_id then
-    return about and ("nothing charged, about %s to come"):format(about) or "nothing charged"
+    return about and ("nothing charged yet, about %s expected"):format(about) or "nothing charged"
   end
   return about and ("cost unknown, about %s"):format(about) or "cost unknown"
 end
 
----A stretch of time that can be shown, in seconds, or nil.
+---Returns a duration in seconds that can be shown, or nil.
 ---@param value any
 ---@return number|nil
-local function stretch(value)
+local function seconds_of(value)
   value = finite(value)
   return value and value >= 0 and value or nil
 end
 
----"0.8 s", "42 s", "7 min 12 s", "1 h 05 min"; nil for what is no stretch of time.
+---Returns "0.8 s", "42 s", "7 min 12 s" or "1 h 05 min"; nil if the value isn't a duration.
 ---@param seconds any
 ---@return string|nil
 local function duration(seconds)
-  seconds = stretch(seconds)
+  seconds = seconds_of(seconds)
   if not seconds then return nil end
   if seconds < 9.95 then return (core.format("%.1f s", seconds):gsub("%.0", "")) end
   local whole = math.floor(seconds + 0.5)
@@ -81,7 +81,7 @@ local function duration(seconds)
   return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
 end
 
----A point in time that can be shown (from 1970 to 9999), in seconds, or nil.
+---Returns a point in time that can be shown (1970 to 9999), in seconds, or nil.
 ---@param value any
 ---@return number|nil
 local function moment(value)
@@ -89,7 +89,7 @@ local function moment(value)
   return value and value > 0 and value < 253402300800 and value or nil
 end
 
----A point in time, in UTC, by a format of os.date.
+---Formats a point in time in UTC, by a format of os.date.
 ---@param format string
 ---@param seconds number
 ---@return string
@@ -97,7 +97,7 @@ local function date(format, seconds)
   return os.date("!" .. format, math.floor(seconds)) --[[@as string]]
 end
 
----"1 scene", "3 scenes"
+---Returns "1 scene" or "3 scenes".
 ---@param number integer
 ---@param one string
 ---@return string
@@ -106,5 +106,6 @@ local function count(number, one)
 end
 
 return {
-  cost = cost, count = count, credits = credits, date = date, duration = duration, moment = moment, states = states, stretch = stretch,
+  cost = cost, count = count, credits = credits, date = date, duration = duration, moment = moment, seconds_of = seconds_of,
+  states = states,
 }
