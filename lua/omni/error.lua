@@ -13,6 +13,7 @@ local core = require "omni.core"
 ---@field task_status? string  for a timeout: the last status that the service gave
 ---@field balance? number      the account's credits, if a refusal for lack of credits says it
 ---@field retry_after? number  seconds that the service asked us to wait
+---@field row? integer         for a submit with an unknown outcome: its number in the ledger
 ---@field hint? string         what you can do
 ---@field cause? any           the error value that caused this one
 ---@field traceback? string    where a coroutine failed
@@ -61,7 +62,8 @@ local function copy(problem)
 end
 
 -- What a failure on its way through omni may hold besides: `retry`, `offset`, `stamp`, `redirect`, ... Only these fields are public.
-local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "field", "task_status", "balance", "retry_after", "hint", "cause" }
+local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "field", "task_status", "balance", "retry_after", "row", "hint",
+  "cause" }
 
 ---Turns an internal failure into a public error, without the fields that only omni's own retries need.
 ---@param failure table

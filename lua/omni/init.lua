@@ -37,6 +37,7 @@ return {
   version = require "omni.version",
 
   run = loop.run, spawn = loop.spawn, sleep = loop.sleep, join = loop.join, loop = loop,
+  timeout = require("omni.loop.timeout").timeout,
 
   client = require("omni.client").open,
   check_input = require("omni.models.input_rules").check,

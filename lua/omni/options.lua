@@ -68,20 +68,24 @@ local function no_path(value)
   return value == "" and "an empty string" or "a string with a NUL"
 end
 
--- "string", "number", "integer", "seconds" (a number >= 0), "count" (an integer >= 1), "path", "boolean", "table", "function", "any"
+-- "string", "number", "integer", "seconds" (a number >= 0), "timeout" (a number > 0),
+-- "count" (an integer >= 1), "path", "boolean", "table", "function", "any"
 local rules = {
   path = is_path,
   any = function() return true end,
   integer = function(value) return math.type(value) == "integer" end,
   seconds = function(value) return type(value) == "number" and value >= 0 end,
+  timeout = function(value) return type(value) == "number" and value > 0 end,
   count = function(value) return math.type(value) == "integer" and value >= 1 end,
 }
-local descriptions = { seconds = "a number of seconds, 0 or more", count = "a whole number, 1 or more", integer = "a whole number",
-  path = "a path" }
+local descriptions = {
+  seconds = "a number of seconds, 0 or more", timeout = "a number of seconds above 0", count = "a whole number, 1 or more",
+  integer = "a whole number", path = "a path",
+}
 
 ---Raises if `given` has a key that isn't in `known`, or a value of the wrong type. The error is at the caller's caller by default.
 ---@param given table|nil
----@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "count", "path", "any"
+---@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "timeout", "count", "path", "any"
 ---@param what string                   the function's name for the message
 ---@param level? integer                like that of `error`, counted from the caller of `check` (default 2: its caller)
 ---@return table given                  an empty table if it was nil

@@ -20,6 +20,7 @@ local submit_body = require "omni.client.submit_body"
 local submits = require "omni.client.submit"
 local task_durations = require "omni.client.task_durations"
 local tasks = require "omni.client.task"
+local timeout = require "omni.loop.timeout"
 local transports = require "omni.http.transport"
 local upload = require "omni.client.upload"
 
@@ -51,7 +52,7 @@ function Client_methods:wait_before_retry(failure, attempt, on_retry)
   return wait
 end
 
-local submit_options = { model = "string", callback_url = "string", about = "table", stop = "table" }
+local submit_options = { model = "string", callback_url = "string", timeout = "timeout", about = "table", stop = "table" }
 
 ---Submits a task. This costs credits. A submit is sent at most once. What was certainly not sent is tried again for `retry_for` seconds;
 ---what the service refuses for the moment (429, 455) for `pause_for` seconds. The submit is in the client's ledger before its first byte
@@ -65,8 +66,13 @@ local submit_options = { model = "string", callback_url = "string", about = "tab
 function Client_methods:submit(input, opts)
   if self.closed then return nil, closed_error() end
   opts = options.check(opts, submit_options, "client:submit")
-  loop.in_fiber "client:submit"
-  return loop.drive(submits.submit, self, input, opts)
+  local seconds = opts.timeout
+  if not seconds then return timeout.call(nil, "client:submit", submits.submit, self, input, opts) end
+  local limited = { stop = opts.stop or {} }
+  for _, name in ipairs { "model", "callback_url", "about" } do limited[name] = opts[name] end
+  local task, problem = timeout.call(seconds, "client:submit", submits.submit, self, input, limited)
+  if task or problem.code ~= "timeout" then return task, problem end
+  return nil, submits.timeout_error(limited.stop, problem)
 end
 
 local function checked_id(id)
@@ -90,14 +96,16 @@ end
 
 ---Queries a task's state.
 ---@param id string
+---@param opts? { timeout?: number }  timeout: seconds for the whole call (default: no limit beyond `retry_for`)
 ---@return omni.Task|nil
----@return omni.Error|nil  codes: not_found, bad_answer, network, ...
-function Client_methods:query(id)
+---@return omni.Error|nil  codes: not_found, bad_answer, network, timeout, ...
+function Client_methods:query(id, opts)
   if self.closed then return nil, closed_error() end
+  opts = options.check(opts, { timeout = "timeout" }, "client:query")
   loop.in_fiber "client:query"
   local known, problem = self:task(id)
   if not known then return nil, problem end
-  return known:refresh()
+  return known:refresh(opts)
 end
 
 -- Returns whether a path is that of the service's submit, however it is written.
@@ -140,12 +148,19 @@ local function number_in(data, name)
   return math.tointeger(value) or value
 end
 
+-- Fibers that end together with the function that started them.
+local Fibers_mt = {
+  __close = function(fibers)
+    for _, fiber in ipairs(fibers) do fiber:cancel() end
+  end,
+}
+
 ---Returns the credits of each key's account.
 ---@return omni.Balance[]  in the order in which the keys were given
 function Client_methods:balances()
   if self.closed then return nil, closed_error() end
   if not loop.in_fiber "client:balances" then return loop.drive(self.balances, self) end
-  local found, fibers = {}, {}
+  local found, fibers <close> = {}, setmetatable({}, Fibers_mt)
   for i, key in ipairs(self.all_keys) do
     found[i] = { key = key.name }
     fibers[i] = loop.spawn(function()
@@ -157,13 +172,16 @@ function Client_methods:balances()
 end
 
 ---Returns the sum of the keys' credits. A key whose balance can't be read is left out, unless that is true of all.
+---@param opts? { timeout?: number }  timeout: seconds for the whole call
 ---@return number|nil
 ---@return omni.Error|nil
-function Client_methods:balance()
+function Client_methods:balance(opts)
   if self.closed then return nil, closed_error() end
-  loop.in_fiber "client:balance"
+  opts = options.check(opts, { timeout = "timeout" }, "client:balance")
+  local found, late = timeout.call(opts.timeout, "client:balance", self.balances, self)
+  if not found then return nil, late end
   local sum, problem
-  for _, one in ipairs(self:balances()) do
+  for _, one in ipairs(found) do
     if one.balance then sum = (sum or 0) + one.balance end
     problem = problem or one.error
   end
@@ -171,15 +189,7 @@ function Client_methods:balance()
   return nil, problem
 end
 
----Returns what a submit would cost. This costs nothing and uploads nothing.
----@param input table  as for submit; a scene's clip or frame may stand in it, too
----@param opts? omni.EstimateOptions
----@return omni.Estimate|nil
----@return omni.Error|nil
-function Client_methods:estimate(input, opts)
-  if self.closed then return nil, closed_error() end
-  opts = options.check(opts, { model = "string", on_retry = "function" }, "client:estimate")
-  if not loop.in_fiber "client:estimate" then return loop.drive(self.estimate, self, input, opts) end
+local function estimate(self, input, opts)
   local request, problem = submit_body.make(self, input, opts, { no_upload = true })
   if not request then return nil, problem end
   local function ask(path)
@@ -193,6 +203,17 @@ function Client_methods:estimate(input, opts)
   if #self.all_keys > 1 then return { credits = credits } end -- the balance of one key says little
   local affordable = data.affordable
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
+end
+
+---Returns what a submit would cost. This costs nothing and uploads nothing.
+---@param input table  as for submit; a scene's clip or frame may stand in it, too
+---@param opts? omni.EstimateOptions
+---@return omni.Estimate|nil
+---@return omni.Error|nil
+function Client_methods:estimate(input, opts)
+  if self.closed then return nil, closed_error() end
+  opts = options.check(opts, { model = "string", on_retry = "function", timeout = "timeout" }, "client:estimate")
+  return timeout.call(opts.timeout, "client:estimate", estimate, self, input, opts)
 end
 
 -- --- models and files
@@ -226,7 +247,7 @@ function Client_methods:templates(opts)
   return effect_templates.each(self, opts)
 end
 
-local upload_options = { on_progress = "function", content_type = "string", again = "boolean" }
+local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
 ---Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
 ---content is uploaded once; its URL is used again for seven days.
@@ -241,8 +262,14 @@ function Client_methods:upload(path, opts)
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
     error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
   end
-  loop.in_fiber "client:upload"
-  return loop.drive(upload.send, self, path, opts)
+  return timeout.call(opts.timeout, "client:upload", upload.send, self, path, opts)
+end
+
+---Returns the submits that this client gave up, or lost the answer to, without recording them in a ledger: their outcome is unknown, or
+---`task_id` says what it was. A client with a ledger has them there.
+---@return omni.UnknownSubmit[]
+function Client_methods:unknown_submits()
+  return table.move(self.unknown, 1, #self.unknown, 1, {})
 end
 
 -- --- for omni's own modules
@@ -422,7 +449,7 @@ local function open(opts)
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
     media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = opts.poll_min or is_sandbox and 0.2 or 2,
     poll_max = opts.poll_max or is_sandbox and 2 or 30, transport_options = {},
-    uploads = {}, uploading = {}, known_models = {},
+    uploads = {}, uploading = {}, unknown = {}, known_models = {},
     is_sandbox = is_sandbox,
   }, Client_mt)
   for _, name in ipairs(transport_options) do self.transport_options[name] = opts[name] end

@@ -15,6 +15,9 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field requested? boolean  set by the owner: no further try begins
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
 ---@field prevented? boolean  set by `submit`: a further try was due and wasn't made
+---@field row? integer        set by `submit`: the number of its row in the ledger
+---@field unknown? boolean    set by `submit` when its fiber is cancelled: the outcome is unknown
+---@field task_id? string     set by `submit` when its fiber is cancelled: it was accepted as this task
 
 ---@return omni.Tries
 local function begin()

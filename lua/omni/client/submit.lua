@@ -130,7 +130,9 @@ function Submit_methods:try_once(key, timeout)
 
   if not self.ledger then
     turn:use()
-    return key.transport:submit(self.body)
+    local id, failure = key.transport:submit(self.body, function(...) self:remember_abandoned(...) end)
+    if failure and failure.code == "submit_unknown" then self:remember_abandoned() end
+    return id, failure
   end
   params.account, params.in_flight = key.account, key.limit
   local intended, problem = self:record_intent()
@@ -139,6 +141,7 @@ function Submit_methods:try_once(key, timeout)
     return nil, problem
   end
   turn:use()
+  stop.row = self.row
   key:own_row(self.ledger, self.row, true)
   self.owns_row, self.answered, self.recorded = true, false, false
   local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end)
@@ -238,6 +241,7 @@ end
 ---@param failure table|nil  both nil: nobody knows the outcome
 function Submit_methods:record_abandoned(id, failure)
   self.recorded = true
+  self.stop.unknown, self.stop.task_id = not id and not failure or nil, id
   local verb, params = verb_for(self, id, failure or not id and abandoned or nil)
   if not id and not failure then params.error = "cancelled" end
   self:replace_unknown(verb)
@@ -245,6 +249,16 @@ function Submit_methods:record_abandoned(id, failure)
   if self.key.limit and self.key.transport.http then -- the row counts like one of another program
     loop.background(self.key.count_rows, self.key, self.ledger)
   end
+end
+
+---The same for a client without a ledger.
+---@param id? string
+---@param failure? table
+function Submit_methods:remember_abandoned(id, failure)
+  if failure and failure.code ~= "submit_unknown" then return end
+  local stop, unknown = self.stop, self.client.unknown
+  stop.unknown, stop.task_id = not id or nil, id
+  unknown[#unknown + 1] = { model = self.model, input = self.input, at = os.time(), task_id = id }
 end
 
 abandoned = { code = "submit_unknown", message = "the submit was given up on its way" }
@@ -286,7 +300,10 @@ function open(client, request, opts, token_hash)
     service = client.service, sandbox = client.is_sandbox, model = request.model, input = request.input_text, token = token_hash,
   }
   for _, name in ipairs(ABOUT) do params[name] = about[name] end
-  return setmetatable({ client = client, body = request.body, ledger = ledger, params = params, stop = opts.stop or {} }, Submit_mt)
+  return setmetatable({
+    client = client, body = request.body, ledger = ledger, params = params, stop = opts.stop or {},
+    model = request.model, input = request.input,
+  }, Submit_mt)
 end
 
 -- The token in the callback URL, if the client has a receiver. When the fiber is cancelled, the receiver goes by the ledger.
@@ -307,6 +324,28 @@ end
 
 function Token_mt:__close()
   if self.receiver then self.receiver.tokens:forget(self.hash) end
+end
+
+---Returns the error of a submit that was cancelled at its deadline: what is known of its outcome.
+---@param stop omni.Stop         the submit's
+---@param problem omni.Error     the timeout
+---@return omni.Error
+local function timeout_error(stop, problem)
+  if stop.task_id then
+    problem.sent, problem.task_id = "answered", stop.task_id
+    problem.message = problem.message .. ", but the task was accepted"
+    problem.hint = "the task goes on; await it with client:task(task_id):await()"
+    return problem
+  elseif not stop.unknown then
+    problem.sent, problem.message = "no", "not submitted: " .. problem.message
+    return problem
+  end
+  return err.new {
+    code = "submit_unknown", sent = "maybe", row = stop.row, cause = problem,
+    message = "the outcome of this submit is unknown: it was given up on its way, as it was " .. problem.message,
+    hint = stop.row and ("it may have been accepted and charged; it is number %d in the ledger"):format(stop.row)
+      or "it may have been accepted and charged; client:unknown_submits() lists it",
+  }
 end
 
 -- --- the hook of programs that run other people's scripts
@@ -334,4 +373,4 @@ local function submit(client, input, opts)
   return around(stop, function() return submit_task(client, input, copy) end)
 end
 
-return { set_around = set_around, submit = submit }
+return { set_around = set_around, submit = submit, timeout_error = timeout_error }

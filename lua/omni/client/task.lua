@@ -12,6 +12,7 @@ local queries = require "omni.client.query"
 local rate_limiter = require "omni.http.rate_limiter"
 local retry = require "omni.client.retry"
 local task_rows = require "omni.ledger.task_rows"
+local timeouts = require "omni.loop.timeout"
 
 local await_options = { timeout = "seconds", on_status = "function" }
 local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute to many minutes
@@ -73,12 +74,14 @@ local function fail(self, failure)
 end
 
 ---Queries the task now. A query that fails for the moment is tried again for the client's `retry_for` seconds.
+---@param opts? { timeout?: number }  timeout: seconds for the whole call (default: no limit beyond `retry_for`)
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
-function Task_methods:refresh()
-  if not loop.in_fiber "task:refresh" then return loop.drive(self.refresh, self) end
-  local client = self.client
-  local answered, failure = retry.persist(client, function() return queries.query(self) end)
+function Task_methods:refresh(opts)
+  opts = options.check(opts, { timeout = "timeout" }, "task:refresh")
+  local answered, failure = timeouts.call(opts.timeout, "task:refresh", retry.persist, self.client, function()
+    return queries.query(self)
+  end)
   if answered then return with_warning(self) end
   return fail(self, failure)
 end
@@ -180,7 +183,7 @@ local function why_not_saved(self, index)
   end
 end
 
-local save_options = { index = "count", on_progress = "function", any = "boolean", aside = "boolean" }
+local save_options = { timeout = "timeout", index = "count", on_progress = "function", any = "boolean", aside = "boolean" }
 
 -- Refuses a downloaded file that isn't media, such as a login page or an error message.
 local function accept_media(head, encoding)
@@ -195,17 +198,7 @@ local function accept_any(head)
   return head == "" and accept_media(head) or nil
 end
 
----Downloads a file of the task's result. It gets its name only when it is whole and on disk, and only if its first bytes may be those of a
----picture, a film or a sound. HTML, XML, JSON, plain text, archives and empty files are errors.
----@param path string
----@param opts? omni.SaveOptions
----@return string|nil path
----@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result,
----  media_gone, url_refused, not_media, download_failed, io, ...
-function Task_methods:save(path, opts)
-  options.path(path, "task:save")
-  opts = options.check(opts, save_options, "task:save")
-  if not loop.in_fiber "task:save" then return loop.drive(self.save, self, path, opts) end
+local function save(self, path, opts)
   local index = opts.index or 1
   local problem = why_not_saved(self, index)
   if problem then return nil, problem end
@@ -223,9 +216,23 @@ function Task_methods:save(path, opts)
     if recorded then return path, bytes end
     return nil, problem
   end
-  problem.task_id = self.id
   if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
   return nil, problem
+end
+
+---Downloads a file of the task's result. It gets its name only when it is whole and on disk, and only if its first bytes may be those of a
+---picture, a film or a sound. HTML, XML, JSON, plain text, archives and empty files are errors.
+---@param path string
+---@param opts? omni.SaveOptions
+---@return string|nil path
+---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result,
+---  media_gone, url_refused, not_media, download_failed, io, timeout, ...
+function Task_methods:save(path, opts)
+  options.path(path, "task:save")
+  opts = options.check(opts, save_options, "task:save")
+  local saved, bytes = timeouts.call(opts.timeout, "task:save", save, self, path, opts)
+  if not saved then bytes.task_id = self.id end
+  return saved, bytes
 end
 
 ---Makes a task handle. For omni's own modules.

@@ -42,10 +42,13 @@
 ---@class omni.SubmitOptions
 ---@field model? string         (default "google/gemini-omni")
 ---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
+---@field timeout? number       seconds for the whole call; then it is given up with the code "timeout", or with "submit_unknown" if it
+---  may have been sent (default: no limit beyond `retry_for` and `pause_for`)
 
 ---@class omni.EstimateOptions
 ---@field model? string         (default "google/gemini-omni")
 ---@field on_retry? fun(err: omni.Error, seconds: number)  called before each retry of this call
+---@field timeout? number       seconds for the whole call (default: no limit beyond `retry_for`)
 
 ---@class omni.Estimate
 ---@field credits number        what the submit would cost
@@ -56,6 +59,7 @@
 ---@field on_progress? fun(bytes: integer, total: integer)  starts from 0 again when omni retries
 ---@field content_type? string  the media type (default: by the file's first bytes, else by its extension)
 ---@field again? boolean        upload even if the same content was uploaded in the last seven days (default false)
+---@field timeout? number       seconds for the whole call (default: no limit while bytes move)
 
 ---@class omni.Upload
 ---@field url string            for an input, such as `img_urls`
@@ -71,9 +75,17 @@
 
 ---@class omni.SaveOptions
 ---@field index? integer        which file of the result (default 1)
+---@field timeout? number       seconds for the whole call; what was downloaded by then stays in PATH.part (default: no limit while bytes
+---  move)
 ---@field on_progress? fun(bytes: integer, total: integer|nil)
 ---@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
 ---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
+
+---@class omni.UnknownSubmit  a submit without a ledger whose answer nobody received
+---@field model string
+---@field input table
+---@field at integer            Unix seconds
+---@field task_id? string       the task, if the answer came after the submit was given up
 
 ---@class omni.Balance
 ---@field key string            the key's fingerprint

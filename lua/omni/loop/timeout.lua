@@ -1,0 +1,56 @@
+-- SPDX-License-Identifier: MIT
+-- Deadlines: runs a function and cancels it if it takes too long.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local options = require "omni.options"
+
+local function run(seconds, fn, ...)
+  local waiter = loop.current()
+  local child <close> = loop.spawn(function(...)
+    local ending <close> = setmetatable({}, { __close = function() loop.wake(waiter) end }) -- luacheck: ignore 211
+    return fn(...)
+  end, ...)
+  local deadline = core.now() + seconds
+  while not child:done() do
+    local left = deadline - core.now()
+    if left <= 0 then
+      child:cancel()
+      return nil, err.new { code = "timeout", message = core.format("not done within %g seconds", seconds) }
+    end
+    loop.park(left)
+  end
+  local results = table.pack(pcall(child.join, child))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local problem = results[2]
+  if err.is(problem) and problem.code == "coroutine_failed" and problem.cause ~= nil then problem = problem.cause end
+  error(problem, 0)
+end
+
+---Runs `fn(...)` with a deadline. If it hasn't returned by then, it is cancelled where it waits: its requests are given up and its
+---to-be-closed variables are closed. A submit that may have been sent by then is recorded as one with an unknown outcome. Tasks go on at
+---the service.
+---@param seconds number  above 0
+---@param fn function
+---@param ... any         its arguments
+---@return any ...        what `fn` returned; after the deadline nil and an error with the code "timeout"
+local function timeout(seconds, fn, ...)
+  options.check({ seconds = seconds }, { seconds = "timeout" }, "omni.timeout")
+  if type(fn) ~= "function" then error("omni.timeout: expected a function, got " .. type(fn), 2) end
+  loop.in_fiber "omni.timeout"
+  return loop.drive(run, seconds, fn, ...)
+end
+
+---Calls a function that waits: within a deadline if there is one. For omni's own modules.
+---@param seconds number|nil
+---@param name string  the public function, for messages: "client:submit"
+---@param fn function
+---@return any ...
+local function call(seconds, name, fn, ...)
+  loop.in_fiber(name)
+  if seconds then return loop.drive(run, seconds, fn, ...) end
+  return loop.drive(fn, ...)
+end
+
+return { call = call, timeout = timeout }
