@@ -51,6 +51,9 @@ assert(client:submit { prompt = "She opens the door.", img_urls = { upload.url }
   ["client:keys"] = [[
 for _, key in ipairs(client:keys()) do print(key.key, key.in_flight, key.paused) end
 ]],
+  ["client:unknown_submits"] = [[
+for _, submit in ipairs(client:unknown_submits()) do print(submit.model, submit.input.prompt, os.date("%c", submit.at)) end
+]],
   ["client:close"] = [[
 client:close() -- or declare it with <close>
 ]],
@@ -101,6 +104,10 @@ for i, prompt in ipairs { "Dawn.", "Noon.", "Dusk." } do
   fibers[i] = omni.spawn(function() return (assert(client:submit { prompt = prompt }):await()) end)
 end
 for _, task in ipairs { omni.join(table.unpack(fibers)) } do print(task.id, task.status) end
+]],
+  ["omni.timeout"] = [[
+local found, problem = omni.timeout(5, client.models, client)
+print(found and #found or problem.code) -- "timeout" if it took longer
 ]],
   ["fiber:join"] = [[
 local fiber = omni.spawn(function() error "no such file" end)

@@ -22,9 +22,10 @@ Conventions:
   { title = "Client", text = "A client submits tasks with one or several API keys.",
     { fn = "client" },
     { methods = "omni.Client", as = "client", names = { "submit", "task", "query", "call", "estimate", "balance", "balances", "keys",
-      "upload", "models", "model", "templates", "close" } }, { class = "omni.Client", title = "a client" },
+      "upload", "models", "model", "templates", "unknown_submits", "close" } }, { class = "omni.Client", title = "a client" },
     { class = "omni.Estimate", title = "an estimate" }, { class = "omni.Upload", title = "an upload" },
-    { class = "omni.Balance", title = "a balance" }, { class = "omni.KeyState", title = "a key's state" } },
+    { class = "omni.Balance", title = "a balance" }, { class = "omni.KeyState", title = "a key's state" },
+    { class = "omni.UnknownSubmit", title = "an unknown submit" } },
 
   { title = "Tasks", text = "A task is one generation job at the service. `client:submit`, `client:task` and `client:query` return one.",
     { methods = "omni.Task", as = "task" }, { class = "omni.Task", title = "a task" } },
@@ -33,7 +34,7 @@ Conventions:
     { class = "omni.Error", title = "an error" } },
 
   { title = "Coroutines", text = "omni's own coroutines, called *fibers*: a fiber that waits lets the others run.",
-    { fn = "run" }, { fn = "spawn" }, { fn = "sleep" }, { fn = "join" }, { methods = "omni.Fiber", as = "fiber" },
+    { fn = "run" }, { fn = "spawn" }, { fn = "sleep" }, { fn = "join" }, { fn = "timeout" }, { methods = "omni.Fiber", as = "fiber" },
     { values = { loop = [[
 The loop itself, as a pollable for other event loops: `omni.loop:pollfd()` returns a descriptor that is readable when
 there is something to do, `omni.loop:timeout()` the seconds until `omni.loop:step()` is due anyway, or nil.
