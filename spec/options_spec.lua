@@ -7,12 +7,12 @@ local function refusal(fn, ...)
   return fine and (problem and problem.message or value) or value
 end
 
-describe("a path with a NUL in it, at which the system would cut it", function()
+describe("a path with a NUL, where the system would cut it", function()
   local env = require "helper.env"
   local omni = require "omni"
   local film = require "omni.film"
 
-  it("is refused by all that take a path, in words, and nothing is made at the shorter one", function()
+  it("is refused with a message by every function that takes a path, and no file appears at the shorter path", function()
     local files <close> = env.directory()
     local sandbox <close> = assert(omni.sandbox { seconds = 0.05, clips = "builtin" })
     local function open(more)
@@ -59,7 +59,7 @@ describe("a path with a NUL in it, at which the system would cut it", function()
     assert.same({ "real" }, files:names())
   end)
 
-  it("is no argument of a C function's", function()
+  it("is refused by the C functions", function()
     local core = require "omni.core"
     for _, name in ipairs { "stat", "make_directory", "real_path", "remove", "lock", "digest", "is_loopback" } do
       assert.error_matches(function() core[name] "/tmp/a\0b" end, "must not contain a NUL")
@@ -68,7 +68,7 @@ describe("a path with a NUL in it, at which the system would cut it", function()
 end)
 
 describe("options", function()
-  it("that are misspelt are named with the nearest known one", function()
+  it("that are misspelt raise an error with the most similar known one", function()
     local known = { timeout = "seconds", retry_for = "seconds", on_status = "function" }
     for wrong, right in pairs { timout = "timeout", tiemout = "timeout", onstatus = "on_status", retryfor = "retry_for",
       TIMEOUT = "timeout" } do
@@ -77,12 +77,12 @@ describe("options", function()
     end
   end)
 
-  it("that resemble nothing are answered with all that is known", function()
+  it("that resemble nothing raise an error with all known ones", function()
     local _, problem = pcall(options.check, { zzzzzzzz = 1 }, { b = "any", a = "any" }, "f")
     assert.truthy(problem:find("known are: a, b", 1, true))
   end)
 
-  it("of a wrong type say what is allowed", function()
+  it("of a wrong type raise an error with the allowed type", function()
     for kind, wrong in pairs { seconds = -1, count = 0, integer = 1.5, string = 1, ["function"] = {}, table = "x", boolean = 0,
       path = "" } do
       local fine, problem = pcall(options.check, { option = wrong }, { option = kind }, "f")

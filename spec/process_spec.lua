@@ -5,7 +5,7 @@ local err = require "omni.error"
 local loop = require "omni.loop"
 local process = require "omni.process"
 
--- Steps a process until it has ended, by nothing but what a pollable offers.
+-- Steps a process until it has ended, through its pollable methods.
 local function finish(p)
   local ready = core.poll_set()
   ready:add(p:pollfd())
@@ -25,7 +25,7 @@ end
 
 local function sh(script, options) return run({ "sh", "-c", script }, options) end
 
--- What a program said first, while it goes on.
+-- Returns the first output of a program that still runs.
 local function first_output(p)
   local ready, text = core.poll_set(), ""
   ready:add(p:pollfd())
@@ -38,10 +38,10 @@ local function first_output(p)
   return text
 end
 
--- Whether the system knows a process of this number: a zombie, too.
+-- Returns whether a process with this number exists, zombies included.
 local function exists(pid) return sh("kill -0 " .. pid).exit == 0 end
 
--- A program that runs on, and its number and its child's.
+-- Starts a program that keeps running; returns its number and its child's.
 local function runs_on()
   local p = assert(core.process({ "sh", "-c", "sleep 1000 & echo $$ $!; wait" }, { stdout = "pipe" }))
   local pid, child = first_output(p):match "(%d+) (%d+)"
@@ -60,28 +60,28 @@ local function dies(pid)
 end
 
 describe("a program", function()
-  it("gets its arguments unchanged: no shell sees them", function()
+  it("gets its arguments unchanged, without a shell", function()
     local odd = { "a b", "", "'\"`$HOME`", "*", "line\nbreak", "\\", "-n", ";ls", "日本\xff", "$(id)" }
     local result = run({ "printf", "%s|", table.unpack(odd) }, { stdout = "pipe" })
     assert.equal(table.concat(odd, "|") .. "|", result.stdout)
   end)
 
-  it("tells its exit code", function()
+  it("has an exit code in its result", function()
     assert.same({ exit = 0, stdout = "", stderr = "" }, run { "true" })
     assert.same({ exit = 7, stdout = "", stderr = "" }, sh "exit 7")
   end)
 
-  it("tells the signal that ended it", function()
+  it("has the signal that ended it in its result", function()
     assert.same({ signal = 15, stdout = "", stderr = "" }, sh "kill -TERM $$")
   end)
 
-  it("has its errors kept and its output thrown away, unless asked otherwise", function()
+  it("by default has its stderr captured and its stdout discarded", function()
     local script = "echo out; echo err >&2"
     assert.same({ exit = 0, stdout = "", stderr = "err\n" }, sh(script))
     assert.same({ exit = 0, stdout = "out\n", stderr = "" }, sh(script, { stdout = "pipe", stderr = "null" }))
   end)
 
-  it("can have our own output", function()
+  it("can inherit our stdout and stderr", function()
     local code = [[
       local core = require "omni.core"
       local ours = { stdout = "inherit", stderr = "inherit" }
@@ -92,21 +92,21 @@ describe("a program", function()
     assert.same({ exit = 0, stdout = "out\n", stderr = "err\n" }, run({ env.lua, "-e", code }, both))
   end)
 
-  it("reads nothing", function()
+  it("has an empty stdin", function()
     assert.same({ exit = 0, stdout = "", stderr = "" }, run({ "cat" }, { stdout = "pipe" }))
   end)
 
-  it("runs in the directory asked for", function()
+  it("runs in the given directory", function()
     assert.equal("/usr\n", run({ "pwd" }, { directory = "/usr", stdout = "pipe" }).stdout)
   end)
 
-  it("has the environment that is asked for over ours", function()
+  it("has our environment, overridden by the given one", function()
     local result = sh('echo "$HOME $SPEC_ONE"', { stdout = "pipe", environment = { SPEC_ONE = "a = 'b'\n" } })
     assert.equal(os.getenv "HOME" .. " a = 'b'\n\n", result.stdout)
     assert.equal("/other\n", sh('echo "$HOME"', { stdout = "pipe", environment = { HOME = "/other" } }).stdout)
   end)
 
-  it("gets no secret out of our environment, unless it is given one by name", function()
+  it("gets no secret of our environment, unless the caller passes it", function()
     local code = [[
       local core = require "omni.core"
       local function run(environment)
@@ -131,7 +131,7 @@ describe("a program", function()
     assert.same({ 2, 2, 2 }, { plain, proxy, given })
   end)
 
-  it("is looked up in the PATH that it is given", function()
+  it("is searched in its own PATH", function()
     local directory <close> = env.directory()
     local path = env.write(directory:file "spec-program", "#!/bin/sh\nexit 0\n")
     os.execute("chmod +x " .. env.quote(path))
@@ -168,19 +168,19 @@ describe("a program", function()
 end)
 
 describe("a program that can't be started", function()
-  it("is told by name", function()
+  it("is named in the error", function()
     local p, message = core.process { "no such\27 program" }
     assert.is_nil(p)
     assert.equal("can't start 'no such? program': no such program", message)
   end)
 
-  it("is told when it may not be run", function()
+  it("is an error when it isn't executable", function()
     local p, message = core.process { "/dev/null" }
     assert.is_nil(p)
     assert.equal("can't start '/dev/null': Permission denied", message)
   end)
 
-  it("is told when its directory can't be entered", function()
+  it("is an error when its directory can't be entered", function()
     local p, message = core.process({ "true" }, { directory = "/nowhere" })
     assert.is_nil(p)
     assert.equal("can't enter directory '/nowhere': No such file or directory", message)
@@ -207,7 +207,7 @@ describe("a program that can't be started", function()
 end)
 
 describe("memory", function()
-  it("beyond a program's limit isn't given to it", function()
+  it("beyond a program's limit isn't available to it", function()
     local code = "print((pcall(string.rep, 'x', 400 << 20)))"
     local function run_with(most) return run({ env.plain_lua, "-e", code }, { stdout = "pipe", max_memory = most }).stdout end
     assert.equal("false\n", run_with(200 << 20))
@@ -223,7 +223,7 @@ describe("output", function()
     assert.same({ 0, size, size }, { result.exit, #result.stdout, #result.stderr })
   end)
 
-  it("that is too large keeps its end", function()
+  it("that is too large keeps its last bytes", function()
     local all = sh("seq 1 200000", { stdout = "pipe", max_output = 2000000 }).stdout
     assert.equal(1288895, #all)
     for _, most in ipairs { 0, 1, 10, 65536, 100000 } do
@@ -233,18 +233,18 @@ describe("output", function()
     end
   end)
 
-  it("is a mebibyte at most when nothing was asked", function()
+  it("is at most one mebibyte by default", function()
     assert.equal(1048576, #sh("head -c 3000000 /dev/zero", { stdout = "pipe" }).stdout)
   end)
 
-  it("can be had while the program runs, each part once", function()
+  it("can be read while the program runs, each part once", function()
     local p <close> = assert(core.process({ "sh", "-c", "echo one; sleep 1000" }, { stdout = "pipe" }))
     assert.equal("one\n", first_output(p))
     assert.equal("", p:read())
     assert.is_nil(p:result())
   end)
 
-  it("of what the program leaves behind isn't waited for", function()
+  it("of a remaining grandchild isn't awaited", function()
     local began = core.now()
     local result = sh("sleep 5 & echo $!", { stdout = "pipe" })
     sh("kill " .. result.stdout)
@@ -252,7 +252,7 @@ describe("output", function()
     assert.is_true(core.now() - began < 4)
   end)
 
-  it("without end of what the program leaves behind doesn't hold us", function()
+  it("without end from a grandchild doesn't block us", function()
     local result = sh("echo y; yes & sleep 0.01; echo done >&2", { stdout = "pipe" }) -- yes ends by SIGPIPE
     assert.same({ 0, "done\n" }, { result.exit, result.stderr })
     assert.equal("y\n", result.stdout:sub(1, 2)) -- a busy machine may not come to more
@@ -260,7 +260,7 @@ describe("output", function()
 end)
 
 describe("a process that runs", function()
-  it("says nothing to the loop while nothing happens", function()
+  it("doesn't wake the loop while nothing happens", function()
     local p <close> = assert(core.process { "sleep", "1000" })
     local ready = core.poll_set()
     ready:add(p:pollfd())
@@ -276,7 +276,7 @@ describe("a process that runs", function()
     assert.is_true(dies(child))
   end)
 
-  it("is gone once it is closed: no process, no zombie", function()
+  it("is gone after close: no process, no zombie", function()
     local p, pid, child = runs_on()
     p:close()
     assert.is_false(exists(pid))
@@ -288,7 +288,7 @@ describe("a process that runs", function()
     assert.has_error(function() p:pollfd() end, "the process is closed")
   end)
 
-  it("is gone once it is collected", function()
+  it("is gone after collection", function()
     local p, pid, child = runs_on()
     assert.is_false(p:step())
     p = nil -- luacheck: ignore
@@ -297,13 +297,13 @@ describe("a process that runs", function()
     assert.is_true(dies(child))
   end)
 
-  it("dies with us, even when we are killed", function()
+  it("dies with us, even by SIGKILL", function()
     local code = [[
       local core = require "omni.core"
       local p = core.process({ "sleep", "30" }, { stdout = "inherit", stderr = "null" })
       os.execute("kill -9 $PPID")
     ]]
-    -- The pipe is at its end when the last one that holds it, the sleeping program, is dead.
+    -- The pipe ends when the last process that holds it, the sleeping program, is dead.
     local began = core.now()
     local pipe = io.popen(("%s -e %s 2>&1"):format(env.lua, env.quote(code)))
     pipe:read("a")
@@ -354,7 +354,7 @@ describe("misuse of core.process", function()
 end)
 
 describe("process.run", function()
-  it("waits for the program while other fibers go on", function()
+  it("waits for the program while other fibers run", function()
     local order = {}
     loop.run(function()
       local other = loop.spawn(function()
@@ -367,7 +367,7 @@ describe("process.run", function()
     assert.same({ "other", "hi\n" }, order)
   end)
 
-  it("drives the loop itself outside of a fiber", function()
+  it("runs the loop itself outside of a fiber", function()
     assert.same({ exit = 3, stdout = "", stderr = "no\n" }, process.run { "sh", "-c", "echo no >&2; exit 3" })
   end)
 
@@ -378,7 +378,7 @@ describe("process.run", function()
     assert.same({ "process_failed", "can't start 'no such program': no such program" }, { failure.code, failure.message })
   end)
 
-  it("gives what comes on stdout as it comes", function()
+  it("passes stdout on as it arrives", function()
     local directory <close> = env.directory()
     local parts = {}
     -- The program goes on only when it sees that its first line was taken.
@@ -421,7 +421,7 @@ describe("process.run", function()
     assert.is_false(exists(pid))
   end)
 
-  it("raises at misuse, where it was called", function()
+  it("raises for misuse at the caller's line", function()
     local function message_of(...) return select(2, pcall(process.run, ...)) end
     local function says(text, ...)
       local message = message_of(...)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Where API keys come from, what may be said of each, and which are refused. In children: a process's environment is its own.
+-- The sources of API keys, their options, and refused keys. Runs in child processes, each with its own environment.
 
 local credentials = require "omni.client.credentials"
 local env = require "helper.env"
@@ -8,7 +8,7 @@ local function key(letter) return "ak_" .. letter:rep(32) end
 
 local A <const>, B <const>, C <const> = key "a", key "b", key "c"
 
--- Prints what a client would use, a key a line: its first letter after "ak_", its limits; or why it can't.
+-- Prints the keys that a client would use, one a line: the first letter after "ak_" and the limits; or the error.
 local lister <const> = [[
 local credentials = require "omni.client.credentials"
 local found, problem = credentials.find_all()
@@ -34,7 +34,7 @@ describe("API keys", function()
     os.execute(("chmod %s %s"):format(mode or "600", env.quote(home:file(name))))
   end
 
-  -- The lister's lines; "~" is the home.
+  -- Returns the printed lines, with "~" for the home folder.
   local function find(variables)
     local words = {}
     for name, value in pairs(variables or {}) do words[#words + 1] = name .. "=" .. env.quote(value) end
@@ -43,18 +43,18 @@ describe("API keys", function()
     return (out:gsub(home.path:gsub("%p", "%%%0"), "~"):gsub("\n$", ""))
   end
 
-  it("stand in CRUN_API_KEYS, each with the tasks it may have in flight, and how often it may ask", function()
+  it("come from CRUN_API_KEYS, each with its limit of tasks in flight and its rate", function()
     assert.equal("a nil nil CRUN_API_KEYS\nb 2 nil CRUN_API_KEYS\nc nil 0.5 CRUN_API_KEYS",
       find { CRUN_API_KEYS = A .. "," .. B .. "=2, " .. C .. "@0.5," })
     assert.equal("a 3 5 CRUN_API_KEYS", find { CRUN_API_KEYS = A .. "=3@5" })
   end)
 
-  it("stand in the keys file, one a line, with comments", function()
+  it("come from the keys file, one a line, with comments", function()
     write(".config/omni/keys", "# mine\n\n" .. A .. "\n  " .. B .. "=5   # hers\r\n" .. C .. "=1@2")
     assert.equal("a nil nil ~/.config/omni/keys\nb 5 nil ~/.config/omni/keys\nc 1 2 ~/.config/omni/keys", find())
   end)
 
-  it("are read from files that other systems wrote: a byte order mark, their line breaks, quotes, comments, UTF-16", function()
+  it("are read from files of other systems: byte order marks, line breaks, quotes, comments, UTF-16", function()
     local d = key "d"
     local function utf16(text, order) return (text:gsub(".", order == "<" and "%0\0" or "\0%0")) end
     for _, text in ipairs {
@@ -80,7 +80,7 @@ describe("API keys", function()
     assert.matches("^no_key: there is no API key", find())
   end)
 
-  it("are taken from a variable with a line break, blanks or a mark around them", function()
+  it("are read from a variable with surrounding white space or a byte order mark", function()
     assert.equal("a nil nil CRUN_API_KEY", find { CRUN_API_KEY = A .. "\r\n" })
     assert.equal("a nil nil CRUN_API_KEY", find { CRUN_API_KEY = "\xEF\xBB\xBF " .. A .. "\n" })
     assert.equal("a nil nil CRUN_API_KEYS\nb 2 nil CRUN_API_KEYS", find { CRUN_API_KEYS = "\xEF\xBB\xBF" .. A .. ",\n" .. B .. "=2\n" })
@@ -103,7 +103,7 @@ describe("API keys", function()
     assert.equal("d nil nil ~/.crun/.env", find())
   end)
 
-  it("aren't taken from a file that others can read; nor is the next place asked then", function()
+  it("aren't read from a file that other users can read, nor from the next place then", function()
     write(".crun/.env", "CRUN_API_KEY=" .. B)
     for _, mode in ipairs { "644", "640", "604", "620" } do
       write(".config/omni/keys", A, mode)
@@ -117,11 +117,11 @@ describe("API keys", function()
     assert.matches("^no_key: ~/%.crun/%.env can be read by other users", find())
   end)
 
-  it("are missed with word of where to put them", function()
+  it("that are missing are an error with a hint", function()
     assert.matches("^no_key: there is no API key / set the environment variable CRUN_API_KEY", find())
   end)
 
-  it("are refused with a number that is none, and never shown, wherever in a word they stand", function()
+  it("are refused with an invalid number, and never printed", function()
     for word, message in pairs {
       ["=0"] = "in_flight %(KEY=N%) must be a whole number, 1 or more, not 0", ["=1.5"] = "a whole number, 1 or more, not 1.5",
       ["=2x"] = "in_flight %(KEY=N%) must be a whole number", ["="] = "in_flight", ["=-1"] = "not %-1", ["=1e30"] = "not 1e%+30",
@@ -138,7 +138,7 @@ describe("API keys", function()
     assert.is_nil(said:find(A:sub(4, 20), 1, true), said)
   end)
 
-  it("are refused when one is given twice, and when a sandbox's stand beside real ones", function()
+  it("are refused when one is a duplicate, and when sandbox keys are mixed with real ones", function()
     assert.matches("^no_key: API key 3 of 3 can't be used: it is a duplicate", find { CRUN_API_KEYS = A .. "," .. B .. "," .. A .. "=2" })
     local mixed = find { CRUN_API_KEYS = A .. "," .. credentials.sandbox_key(1) }
     assert.matches("^no_key: sandbox keys and real keys can't be used together", mixed)
@@ -148,7 +148,7 @@ describe("API keys", function()
 end)
 
 describe("the keys of a client's options", function()
-  it("are checked one by one; the message says which, and shows none", function()
+  it("are checked one by one; the message has the number, but no key", function()
     for message, given in pairs {
       ["there is no API key in 'keys'"] = {}, ["the API key can't be used: it must be a table"] = { A },
       ["API key 2 of 2 can't be used: it must consist of printable ASCII"] = { { key = A }, { key = "b\n" .. B } },
@@ -169,7 +169,7 @@ describe("the keys of a client's options", function()
     end
   end)
 
-  it("lose the line break that what read them left behind", function()
+  it("are used without a trailing line break", function()
     local given = { { key = A .. "\n", in_flight = 2 } }
     assert.same({ { key = A, in_flight = 2 } }, assert(credentials.check_all(given)))
     assert.equal(A .. "\n", given[1].key) -- the caller's own table
@@ -178,7 +178,7 @@ describe("the keys of a client's options", function()
     assert.equal("no_key", select(2, credentials.check_all { { key = A .. "\n" .. B } }).code)
   end)
 
-  it("are told apart by a fingerprint that gives none away", function()
+  it("have fingerprints that don't reveal them", function()
     assert.matches("^%x%x%x%x%x%x%x%x%x%x%x%x$", credentials.fingerprint(A))
     assert.not_equal(credentials.fingerprint(A), credentials.fingerprint(B))
   end)

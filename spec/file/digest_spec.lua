@@ -7,7 +7,7 @@ local loop = require "omni.loop"
 
 local function sha256sum(path) return env.output("sha256sum < " .. env.quote(path)):match "^%x+" end
 
--- A file of that many bytes, all of them holes, which read as zeroes.
+-- Makes a sparse file of that many zero bytes.
 local function hollow(path, bytes)
   env.output(("truncate -s %d %s"):format(bytes, env.quote(path)))
   return path
@@ -30,11 +30,11 @@ describe("core.sha256", function()
     end
   end)
 
-  it("wants a text", function() assert.has_error(function() core.sha256 {} end) end)
+  it("raises for a value that isn't a string", function() assert.has_error(function() core.sha256 {} end) end)
 end)
 
 describe("the digest of a file", function()
-  it("is that of its bytes, with its size and its stamp, however large it is", function()
+  it("has the SHA-256 of its bytes, its size and its stamp, for any size", function()
     local directory <close> = env.directory()
     for _, size in ipairs { 0, 1, 64, 262143, 262144, 262145, 1000000 } do
       local path = env.write(directory:file "f", ("%08x"):rep(size // 8 + 1):gsub("%%08x", "abcdefg\0"):sub(1, size))
@@ -51,7 +51,7 @@ describe("the digest of a file", function()
     assert.same(digest.file(path), digest.file(link))
   end)
 
-  it("is had of files only: a device, a pipe or a folder isn't even opened", function()
+  it("exists only for files: a device, a pipe or a folder isn't even opened", function()
     local directory <close> = env.directory()
     env.output("mkfifo " .. env.quote(directory:file "pipe"))
     for _, path in ipairs { "/dev/zero", "/dev/tty", directory:file "pipe" } do refused("it is not a regular file", path) end
@@ -60,7 +60,7 @@ describe("the digest of a file", function()
     refused("Not a directory", env.write(directory:file "f", "") .. "/x")
   end)
 
-  it("wants a path", function()
+  it("raises without a path", function()
     for _, path in ipairs { 7, {}, "", "a\0b" } do
       local fine, problem = pcall(function() digest.file(path) end)
       assert.is_false(fine)
@@ -69,11 +69,11 @@ describe("the digest of a file", function()
     assert.error_matches(function() core.digest "a\0b" end, "must not contain a NUL")
   end)
 
-  it("isn't had when the file can't be read to its end", function()
+  it("fails when the file can't be read to its end", function()
     refused("Input/output error", "/proc/self/mem")
   end)
 
-  it("lets other fibers go on, and many are had at once, each its own", function()
+  it("lets other fibers run; many digests run at once, and each gets its own result", function()
     local directory <close> = env.directory()
     local paths, turns, done = {}, 0, false
     for i = 1, 40 do paths[i] = env.write(directory:file(tostring(i)), ("text %d "):format(i):rep(i * 1000)) end
@@ -97,7 +97,7 @@ describe("the digest of a file", function()
 end)
 
 describe("a file that changes while it is read", function()
-  -- The result for a file of 64 MiB to which `change` is done while it is read.
+  -- Returns the result for a file of 64 MiB that `change` modifies during the reading.
   local function read_during(change)
     local directory <close> = env.directory()
     local ready <const> = core.poll_set()
@@ -116,7 +116,7 @@ describe("a file that changes while it is read", function()
     error "it was never slow enough"
   end
 
-  it("has no digest: it grew, was cut off, or was written to", function()
+  it("has no digest if it grew, was truncated, or was written to", function()
     local function write(mode) return function(path) assert(io.open(path, mode)):write("more"):close() end end
     for _, mode in ipairs { "a", "w", "r+" } do
       local found, message = read_during(write(mode))
@@ -124,7 +124,7 @@ describe("a file that changes while it is read", function()
     end
   end)
 
-  it("has its own digest or none when another file takes its place, but never the other's", function()
+  it("has its own digest or none when another file replaces it, but never the other file's", function()
     local before
     local found, message = read_during(function(path)
       before = core.stat(path).stamp
@@ -170,7 +170,7 @@ describe("a digest that nobody waits for any more", function()
 end)
 
 describe("the stamp of a file", function()
-  it("stays while nothing is done to the file, and is another one when it was written to, touched or replaced", function()
+  it("changes only when the file is written to, touched or replaced", function()
     local directory <close> = env.directory()
     local path = env.write(directory:file "f", "text")
     env.output("touch -d @1000000000.5 " .. env.quote(path))

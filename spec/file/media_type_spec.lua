@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- What a file is, by its first bytes; its name decides only among kinds that begin alike.
+-- The media type of a file, by its first bytes; the name decides only between kinds that begin alike.
 local env = require "helper.env"
 local media_type = require "omni.file.media_type"
 
--- The type of these bytes under this name; false and what it is instead, when it has none.
+-- Returns the type of these bytes under this name; or false and what the file is instead.
 local function of(bytes, path)
   local kind, other = media_type.of(bytes, path or "x")
   return kind and kind.type or false, other
@@ -15,7 +15,7 @@ local function mp4(brand, ...) -- the brand, and those that it can be read as
 end
 
 describe("the type of a file", function()
-  it("is told by what ffmpeg makes", function()
+  it("is recognised in files that ffmpeg makes", function()
     local directory <close> = env.directory()
     if not os.execute "command -v ffmpeg >/dev/null" then return pending "there is no ffmpeg" end
     env.output(("cd %s && ffmpeg -v error -f lavfi -i testsrc=size=64x64:rate=5:duration=0.4 -f lavfi -i sine=duration=0.4"
@@ -36,26 +36,26 @@ describe("the type of a file", function()
     end
   end)
 
-  it("is never told by the name alone", function()
+  it("never follows from the name alone", function()
     for _, bytes in ipairs { "", "root:x:0:0\n", '{"secret":1}', "<html>", "\1\2\3\4" } do
       for _, name in ipairs { "a/b.mov", "x.MP3", "x.y.jpeg", "x.png" } do assert.equal(false, of(bytes, name), name) end
     end
   end)
 
-  it("is told by the name among kinds that begin alike", function()
+  it("follows from the name between kinds that begin alike", function()
     assert.equal("video/mp4", of(mp4("XAVC", "XAVC"), "x.mp4"))
     assert.equal("audio/mp4", of(mp4("XAVC", "XAVC"), "x.M4A"))
     assert.equal(false, of(mp4("XAVC", "XAVC"), "x.png"))
   end)
 
-  it("of a film of QuickTime from before there were brands is told by its first box", function()
+  it("of an old QuickTime file without a brand follows from its first box", function()
     assert.equal("video/quicktime", of "\0\0\0\8wide\0\0\0\0mdat")
     assert.equal("video/quicktime", of "\0\0\0\1mdat\0\0\0\1")
     assert.equal(false, of "\0\0\0\2mdat")
     assert.equal(false, of "text mdat")
   end)
 
-  it("of MPEG-4's family is told by the brand, and by those that it can be read as", function()
+  it("of the MPEG-4 family follows from the brand and the compatible brands", function()
     assert.equal("video/mp4", of(mp4("isom")))
     assert.equal("video/mp4", of(mp4("XAVC", "XAVC", "mp42")))
     assert.equal(false, of(mp4("XAVC", "XAVC")))
@@ -67,7 +67,7 @@ describe("the type of a file", function()
     assert.equal("video/mp4", of(mp4("isom"), "x.mov"))
   end)
 
-  it("is none for what can't be taken, which has a name, whatever the file is called", function()
+  it("is nil for a kind to refuse, whose name is returned, whatever the file's name is", function()
     local others = {
       [mp4("heic", "mif1", "heic")] = "an HEIC or AVIF image", [mp4("avis", "avif", "iso8")] = "an HEIC or AVIF image",
       ["%PDF-1.7"] = "a PDF document", ["MM\0*"] = "a TIFF image", ["\xEF\xBB\xBF \r\n<!DOCTYPE html>"] = "a page of HTML, SVG or XML",
@@ -76,7 +76,7 @@ describe("the type of a file", function()
     for bytes, other in pairs(others) do assert.same({ false, other }, { of(bytes, "x.jpg") }) end
   end)
 
-  it("isn't guessed from a few bytes that anything may begin with", function()
+  it("isn't guessed from a few common bytes", function()
     for _, bytes in ipairs { "", "\xFF", "\xFF\xFE", "\xFF\xFB\xFF\0", "\xFF\xFB\x9C\0", "\xFF\xF1\x50\x80", "RIFF\0\0\0\0AVI ", "GIF87",
       "\x89PNG", "\x1A\x45\xDF\xA3", "OggX" } do
       assert.equal(false, of(bytes), ("%q"):format(bytes))
@@ -97,7 +97,7 @@ describe("the type of a file", function()
     end
   end)
 
-  it("of a download may be one that isn't known here, unless it is compressed", function()
+  it("of a download may be unknown, unless the file is compressed", function()
     for _, bytes in ipairs { "RIFF\0\0\0\0AVI ", "fLaC\0\0\0\34", "G\64\0\16", "\xFF\xF1\x50\x80\0", "%PDF-1.7\0", "II*\0" } do
       assert.is_nil(media_type.download_trouble(bytes))
       assert.is_nil(media_type.download_trouble(bytes, "identity"))

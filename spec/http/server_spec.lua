@@ -24,7 +24,7 @@ local function curl(...)
 end
 
 describe("a server", function()
-  it("answers what its handler returns", function()
+  it("answers with the results of its handler", function()
     with(function(request)
       return 201, { ["X-Path"] = request:path() }, request:method() .. " " .. request:body()
     end, function(one)
@@ -35,7 +35,7 @@ describe("a server", function()
     end)
   end)
 
-  it("lets its handler answer by itself, and later", function()
+  it("lets its handler call answer, also later", function()
     local kept
     with(function(request)
       if request:path() == "/now" then request:answer(200, nil, "now")
@@ -50,7 +50,7 @@ describe("a server", function()
     end)
   end)
 
-  it("goes on with others while a handler waits", function()
+  it("handles other requests while a handler waits", function()
     local order = {}
     local slow
     with(function(request)
@@ -70,7 +70,7 @@ describe("a server", function()
     assert.same({ "/quick", "/slow" }, order)
   end)
 
-  it("answers an error of its handler 500 without its text, tells the owner, and goes on", function()
+  it("answers 500 without the error's text when its handler raises, passes the error to on_error, and continues", function()
     local told, path
     with(function(request)
       if request:path() == "/good" then return 204 end
@@ -91,7 +91,7 @@ describe("a server", function()
     end, { on_error = function(failure, request) told, path = failure, request:path() end })
   end)
 
-  it("keeps an error of omni's kind as it is", function()
+  it("passes an error of omni on unchanged", function()
     local failure = err.new { code = "of_mine", message = "of mine" }
     with(function() error(failure) end, function(one)
       assert.equal(500, (get(one)))
@@ -113,7 +113,7 @@ describe("a server", function()
     end
   end)
 
-  it("drops a request that its handler forgets", function()
+  it("drops a request that its handler never answers", function()
     with(function() end, function(one)
       local waiting = loop.spawn(get, one)
       while not waiting:done() do
@@ -171,7 +171,7 @@ describe("a server", function()
     end)
   end)
 
-  it("tells its address as a URL that can be called", function()
+  it("has a URL that clients can use", function()
     for _, case in ipairs {
       { nil, "^http://127%.0%.0%.1:%d+$" }, { { host = "0.0.0.0" }, "^http://127%.0%.0%.1:%d+$" },
       { { host = "::1" }, "^http://%[::1%]:%d+$" }, { { host = "::" }, "^http://%[::1%]:%d+$" },
@@ -211,7 +211,7 @@ describe("a server", function()
     end
   end)
 
-  it("serves a client that knows nothing of it", function()
+  it("serves an unrelated client", function()
     local large = ("0123456789abcdef"):rep(1 << 17)
     local path, got = os.tmpname(), os.tmpname()
     local file = assert(io.open(path, "wb"))

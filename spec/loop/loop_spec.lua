@@ -5,7 +5,7 @@ local loop = require "omni.loop"
 local omni = require "omni"
 
 describe("omni.run", function()
-  it("returns what its function returns, nils in between included", function()
+  it("returns all results of its function, nils included", function()
     assert.same({ 1, nil, 3, n = 3 }, table.pack(omni.run(function(...) return ... end, 1, nil, 3)))
   end)
 
@@ -22,7 +22,7 @@ describe("omni.run", function()
     assert.same({ "main", "child", "grandchild" }, order)
   end)
 
-  it("raises the error of its function, with the traceback of the place", function()
+  it("raises the error of its function, with the traceback", function()
     local fine, problem = pcall(omni.run, function()
       local function deep_inside() error("boom") end
       deep_inside()
@@ -56,13 +56,13 @@ describe("omni.run", function()
     end)
   end)
 
-  it("refuses to run within itself, and names what to use", function()
+  it("refuses to run inside itself, and suggests omni.spawn", function()
     local fine, problem = pcall(omni.run, function() omni.run(print) end)
     assert.is_false(fine)
     assert.truthy(tostring(problem):find("omni.spawn", 1, true))
   end)
 
-  it("says so when nothing can ever wake a fiber", function()
+  it("reports a deadlock when nothing can wake a fiber", function()
     local fine, problem = pcall(omni.run, function() loop.park() end)
     assert.is_false(fine)
     assert.truthy(tostring(problem):find("nothing can wake", 1, true))
@@ -90,7 +90,7 @@ describe("omni.run", function()
 end)
 
 describe("a fiber", function()
-  it("carries its own traceback to whoever joins it", function()
+  it("passes its traceback to the fiber that joins it", function()
     omni.run(function()
       local function the_culprit() error("boom") end
       local fiber = omni.spawn(function() the_culprit() end)
@@ -101,7 +101,7 @@ describe("a fiber", function()
     end)
   end)
 
-  it("passes on any error value as the cause", function()
+  it("passes any error value on as the cause", function()
     omni.run(function()
       local value = { mine = true }
       local fiber = omni.spawn(function() error(value) end)
@@ -110,7 +110,7 @@ describe("a fiber", function()
     end)
   end)
 
-  it("can be joined by several, and after its end", function()
+  it("can be joined several times, and after its end", function()
     omni.run(function()
       local fiber = omni.spawn(function() omni.sleep(0.01) return "done" end)
       local other = omni.spawn(function() return fiber:join() end)
@@ -121,7 +121,7 @@ describe("a fiber", function()
     end)
   end)
 
-  it("that is cancelled closes what it holds, where it waits", function()
+  it("closes its to-be-closed variables when it is cancelled", function()
     local closed = 0
     omni.run(function()
       local fiber = omni.spawn(function()
@@ -169,7 +169,7 @@ describe("a fiber", function()
     end)
   end)
 
-  it("that yields by hand is told what to use instead", function()
+  it("fails with a suggestion when it calls coroutine.yield", function()
     omni.run(function()
       local fiber = omni.spawn(function() coroutine.yield() end)
       local _, problem = pcall(fiber.join, fiber)
@@ -177,7 +177,7 @@ describe("a fiber", function()
     end)
   end)
 
-  it("can't wait inside of a coroutine of somebody else's, and says so", function()
+  it("raises when it waits inside a coroutine that omni doesn't run", function()
     omni.run(function()
       local _, problem = coroutine.resume(coroutine.create(function() omni.sleep(0.01) end))
       assert.truthy(tostring(problem):find("omni.spawn", 1, true))
@@ -199,7 +199,7 @@ describe("a fiber", function()
 end)
 
 describe("omni.sleep", function()
-  it("wakes in the order of time, whatever the order of going to sleep", function()
+  it("wakes fibers in the order of their deadlines", function()
     local order = {}
     omni.run(function()
       for _, tenths in ipairs { 5, 1, 4, 2, 3, 9, 7, 8, 6 } do
@@ -209,19 +209,19 @@ describe("omni.sleep", function()
     assert.same({ 1, 2, 3, 4, 5, 6, 7, 8, 9 }, order)
   end)
 
-  it("works outside of omni.run, and never too short", function()
+  it("works outside of omni.run, and never wakes early", function()
     local started = core.now()
     omni.sleep(0.02)
     assert.is_true(core.now() - started >= 0.02)
   end)
 
-  it("refuses what isn't a time", function()
+  it("refuses a value that isn't a duration", function()
     for _, wrong in ipairs { -1, 0 / 0, "1", {} } do assert.has_error(function() omni.sleep(wrong) end) end
   end)
 end)
 
 describe("omni.join", function()
-  it("gives the first result of each, in the order given", function()
+  it("returns the first result of each fiber, in the given order", function()
     omni.run(function()
       local slow = omni.spawn(function() omni.sleep(0.02) return "slow", "ignored" end)
       local quick = omni.spawn(function() return "quick" end)
@@ -229,7 +229,7 @@ describe("omni.join", function()
     end)
   end)
 
-  it("waits for all of them before it raises the first error", function()
+  it("waits for all fibers before it raises the first error", function()
     omni.run(function()
       local ended = false
       local bad = omni.spawn(function() error("bad") end)
@@ -241,7 +241,7 @@ describe("omni.join", function()
     end)
   end)
 
-  it("says which argument isn't a fiber", function()
+  it("names the argument that isn't a fiber", function()
     omni.run(function()
       local _, problem = pcall(omni.join, omni.spawn(function() end), 3)
       assert.truthy(problem:find("argument 2", 1, true))
@@ -269,13 +269,13 @@ describe("the loop", function()
     assert.is_nil(loop:timeout())
   end)
 
-  it("gives the error of a fiber that nobody joined to who drives it", function()
+  it("raises the error of an unjoined fiber in the program that steps the loop", function()
     omni.spawn(function() error("unheard") end)
     local _, problem = pcall(function() while not loop:empty() do loop:step() end end)
     assert.truthy(tostring(problem):find("unheard", 1, true))
   end)
 
-  it("drives pollables, which may come and go within a step", function()
+  it("steps pollables, which may be added and removed during a step", function()
     local stepped = 0
     local poller <close> = core.poll_set()
     local other <close> = core.poll_set()
@@ -288,7 +288,7 @@ describe("the loop", function()
     assert.equal(1, stepped)
   end)
 
-  it("wakes a parked fiber once, with the value, and forgets its time-out", function()
+  it("wakes a parked fiber once, with the value, and drops its timeout", function()
     omni.run(function()
       local got = {}
       local fiber = omni.spawn(function()

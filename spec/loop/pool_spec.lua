@@ -43,7 +43,7 @@ describe("a pool", function()
     end)
   end)
 
-  it("cancels what runs and forgets what waits when it is closed", function()
+  it("cancels running jobs and drops waiting ones when it is closed", function()
     omni.run(function()
       local jobs, ran, closed = pool.new(1), 0, false
       local function job()
@@ -63,7 +63,7 @@ describe("a pool", function()
     end)
   end)
 
-  it("lets a background job wait for ever without keeping omni.run", function()
+  it("lets omni.run end while a background job still waits", function()
     omni.run(function() pool.new(1, true):add(loop.park) end)
   end)
 end)
@@ -84,7 +84,7 @@ describe("each", function()
     end)
   end)
 
-  it("takes the running calls with it when it is cancelled", function()
+  it("cancels the running calls when it is cancelled", function()
     omni.run(function()
       local closed = 0
       local fiber = omni.spawn(pool.each, 3, 2, function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Calls that wait, made where Lua can't wait; and what a call raises inside and outside of a fiber.
+-- Calls that wait, made where Lua can't suspend; errors of misuse inside and outside of a fiber.
 
 local answers = require "helper.answers"
 local env = require "helper.env"
@@ -9,7 +9,7 @@ local omni = require "omni"
 
 local KEY = "ak_" .. ("0123456789abcdef"):rep(2)
 
--- Ways to have a C function call `fn`, which it can't suspend.
+-- C functions that call `fn` and that Lua can't suspend.
 local through_c = {
   ["string.gsub"] = function(fn) string.gsub("a", "a", fn) end,
   ["table.sort"] = function(fn) table.sort({ 1, 2 }, function() fn() return false end) end,
@@ -65,7 +65,7 @@ describe("a call that waits, within a C function that can't be suspended,", func
     omni.sleep(0.001)
   end)
 
-  it("raises with the call's own name and does nothing, whichever call it is", function()
+  it("raises with the call's name and does nothing, for every call", function()
     local folder <close> = env.directory()
     local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 0, clips = "builtin" })
     local client <close> = assert(omni.client { base_url = sandbox.url, api_key = KEY, ledger = folder:file "ledger.db" })
@@ -122,7 +122,7 @@ describe("a call that waits, within a C function that can't be suspended,", func
     assert.equal(1, sandbox:ledger().submits)
   end)
 
-  it("works outside of omni.run, where the loop is turned meanwhile", function()
+  it("works outside of omni.run, and runs the loop meanwhile", function()
     assert.equal("b", (string.gsub("a", "a", function() omni.sleep(0.001) return "b" end)))
   end)
 end)
@@ -153,7 +153,7 @@ describe("misuse", function()
     end
   end)
 
-  it("in a callback raises what the callback raised, outside of a fiber, too", function()
+  it("in a callback raises the callback's error, also outside of a fiber", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 0, clips = "builtin" })
     local client <close> = assert(omni.client { base_url = sandbox.url, api_key = KEY, ledger = false })
     local task = assert(client:submit { prompt = "x", duration = 4 })

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Effect templates: page by page, in whatever shape a page comes, until there are no more.
+-- Effect templates: pages of every shape, and the end of the iteration.
 local err = require "omni.error"
 local json = require "omni.json"
 local scripted = require "helper.scripted"
@@ -37,7 +37,7 @@ local function ids(count)
 end
 
 describe("templates", function()
-  it("come from every page, in order, each page asked for when it is reached", function()
+  it("come from every page, in order; each page is requested when the loop reaches it", function()
     scripted.open(with(45, bare), function(client, asked)
       local seen = {}
       for template in templates.each(client, { platform = "kling" }) do
@@ -50,7 +50,7 @@ describe("templates", function()
     end)
   end)
 
-  it("aren't asked for before the first is wanted", function()
+  it("aren't requested before the loop begins", function()
     scripted.open(with(5, bare), function(client, asked)
       local next_one = templates.each(client, { platform = "kling" })
       assert.same({}, asked)
@@ -59,7 +59,7 @@ describe("templates", function()
     end)
   end)
 
-  it("can be asked for by name, which each platform has another word for, and in pages of another size", function()
+  it("can be selected by name, with each platform's parameter, and requested in pages of another size", function()
     for platform, word in pairs { kling = "template_id", bytedance = "template_id", vidu = "template" } do
       for _, given in ipairs { "template", "template_id" } do
         scripted.open(with(1, bare), function(client, asked)
@@ -87,11 +87,11 @@ describe("templates", function()
 end)
 
 describe("the pages of templates end", function()
-  -- what a page is → how many are asked for; there are 40, two full pages
+  -- the page → the number of requested templates, of 40 on two full pages
   local ends = {
     ["at one that is empty"] = { bare, 3 },
     ["at the total that the service tells"] = { function(list, count) return { list = list, total = count } end, 2 },
-    ["not at one that isn't full, while the total isn't reached"] = {
+    ["not after one that isn't full, while the total isn't reached"] = {
       function(list) return { list = { table.unpack(list, 1, 15) }, total = 30 } end, 2, 30 },
   }
   for where, case in pairs(ends) do
@@ -103,21 +103,21 @@ describe("the pages of templates end", function()
     end)
   end
 
-  it("at one that isn't full", function()
+  it("after one that isn't full", function()
     scripted.open(with(25, bare), function(client, asked)
       assert.equal(25, #collect(client, { platform = "kling" }))
       assert.equal(2, #asked)
     end)
   end)
 
-  it("at one that is the same as the one before, for a service that knows no pages", function()
+  it("after one that equals the one before, from a service without pages", function()
     scripted.open(function() return some(1, 30) end, function(client, asked)
       assert.same(ids(30), collect(client, { platform = "kling" }))
       assert.equal(2, #asked)
     end)
   end)
 
-  it("after a thousand, for a service that knows no end", function()
+  it("after a thousand, from a service that never ends", function()
     scripted.open(with(math.huge, bare), function(client, asked)
       assert.equal(1000, #collect(client, { platform = "kling", page_size = 1 }))
       assert.equal(1000, #asked)
@@ -125,8 +125,8 @@ describe("the pages of templates end", function()
   end)
 end)
 
-describe("a page of templates that can't be had", function()
-  it("raises the error value, and can be asked for again", function()
+describe("a failed page of templates", function()
+  it("raises the error value, and can be requested again", function()
     local broken = true
     scripted.open(function(target)
       if target:find "page=2" and broken then return { nothing = true }, 505 end
@@ -145,14 +145,14 @@ describe("a page of templates that can't be had", function()
     end)
   end)
 
-  it("is tried again like any other question", function()
+  it("is retried like any other query", function()
     scripted.open(function(target, number)
       if number == 1 then return {}, 429 end
       return with(3, bare)(target)
     end, function(client) assert.same(ids(3), collect(client, { platform = "kling" })) end, { retry_for = 5 })
   end)
 
-  it("or has nothing that could be a list, or two, raises it, too", function()
+  it("without a list, or with two, raises the error value", function()
     for _, data in ipairs { 5, { name = "x" }, { a = { 1 }, b = { 2 } }, { templates = "x" } } do
       scripted.open(function()
         return json.write({ code = 200, message = "success", data = data }, { empty = "array" })
@@ -164,7 +164,7 @@ describe("a page of templates that can't be had", function()
     end
   end)
 
-  it("may hold what is no template: that is left out", function()
+  it("skips items that aren't templates", function()
     scripted.open(function() return { json.null, 5, { template_id = "t1" }, false } end, function(client)
       assert.same({ "t1" }, collect(client, { platform = "kling" }))
     end)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Bad input: each with its own clear error, naming the field, and no submit.
+-- Bad input: each case has its own error, which names the field, and sends no submit.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -24,7 +24,7 @@ local function images(count)
 end
 local video <const> = { url = "https://example.com/v.mp4", start = 0, ends = 4 }
 
--- what is wrong → input, the field that is named, words that the message must hold
+-- problem → input, the field in the error, words in the message
 local bad = {
   ["an unknown field"] = { { prompt = "a", durration = 4 }, "durration", "duration" },
   ["no prompt"] = { {}, "prompt", "required" },
@@ -91,7 +91,7 @@ describe("a submit is refused before anything is sent, for", function()
     end
   end)
 
-  it("a model without a name, and what JSON can't hold", function()
+  it("a model without a name, and values that JSON can't represent", function()
     local _, problem = client:submit({ prompt = "a" }, { model = "" })
     assert.equal("model", problem.field)
     local cases = { list = { 1, nil, 3 }, ratio = 0 / 0, call = print, text = "\xff", mixed = { 1, a = 2 } }
@@ -103,8 +103,8 @@ describe("a submit is refused before anything is sent, for", function()
   end)
 end)
 
-describe("what is allowed", function()
-  it("goes through as it is: every choice, and everything left out", function()
+describe("a valid input", function()
+  it("is accepted unchanged: every choice, and every field omitted", function()
     for _, duration in ipairs { 4, 6, 8, 10, 8.0 } do assert(omni.check_input(nil, { prompt = "a", duration = duration })) end
     for _, resolution in ipairs { "720p", "1080p", "4k" } do assert(omni.check_input(nil, { prompt = "a", resolution = resolution })) end
     assert(omni.check_input(nil, { prompt = ("é"):rep(20000), img_urls = images(7) }))
@@ -112,12 +112,12 @@ describe("what is allowed", function()
     assert.same({ prompt = "a" }, omni.check_input(nil, { prompt = "a", img_urls = {}, video_list = {} }))
   end)
 
-  it("is sent as whole numbers where whole numbers are due", function()
+  it("is sent with integers for whole numbers", function()
     local task = assert(client:submit { prompt = "a", duration = 8.0, video_list = { { url = video.url, start = 0.0, ends = 4.0 } } })
     assert.truthy(assert(task:refresh()).answer:find('"duration":8[,}]'))
   end)
 
-  it("is sent with each URL in its normal form, and every other text as it is", function()
+  it("is sent with normalised URLs, and every other string unchanged", function()
     local checked = assert(omni.check_input(nil, {
       prompt = "http://A.example/b c", img_urls = { " http://A.example/b c.png", "http://bücher.example" },
       video_list = { { url = "HTTP://A.example:80/é.mp4", start = 0, ends = 4 } },
@@ -128,7 +128,7 @@ describe("what is allowed", function()
     }, checked)
   end)
 
-  it("is sent as it is for a model that we don't know, every digit of a number with it", function()
+  it("is sent unchanged to an unknown model, with every digit of its numbers", function()
     local server <close> = hostile.start()
     server:script { POST = { { answers.accepted() } }, GET = { { hostile.json(answers.envelope("null", 404, "no such endpoint")) } } }
     local other <close> = assert(answers.client(server.url, { ledger = false }))
@@ -184,13 +184,13 @@ describe("the key", function()
     assert.truthy(said:find("chmod 600", 1, true))
   end)
 
-  it("that is missing is said to be, with what to do", function()
+  it("that is missing is an error with a hint", function()
     local said = run("HOME=/nonexistent", say)
     assert.truthy(said:find("^no_key"))
     assert.truthy(said:find("CRUN_API_KEY", 1, true))
   end)
 
-  it("that can't be one is refused without being shown", function()
+  it("that is invalid is refused without being printed", function()
     for _, wrong in ipairs { "ak_secret\nHost: evil", "ak_ secret", "ak_secret\0", "", ("secret"):rep(100), "ak_sécret" } do
       local none, problem = omni.client { api_key = wrong, base_url = "http://127.0.0.1:1" }
       assert.is_nil(none)
@@ -199,7 +199,7 @@ describe("the key", function()
     end
   end)
 
-  it("that looks unlike the service's is used, with a warning that doesn't show it", function()
+  it("of an unusual form is used, with a warning that doesn't print it", function()
     local warnings = {}
     assert(omni.client { api_key = "another-kind-of-key", base_url = "http://127.0.0.1:1",
       on_warning = function(text) warnings[#warnings + 1] = text end })

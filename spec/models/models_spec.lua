@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The service's models: listed, described, and inputs checked against what the service tells of them.
+-- The service's models: the list, the descriptions, and the check of inputs against their schemas.
 local answers = require "helper.answers"
 local asset = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -39,7 +39,7 @@ local function envelope(data) return assert(json.write({ code = 200, message = "
 local function image(i) return ("https://example.com/%d.png"):format(i) end
 
 describe("the list of models", function()
-  it("is as the service gives it, its own fields with it", function()
+  it("has all fields that the service sends", function()
     scripted.open(of(kling, banana), function(client, asked)
       local list = assert(models.list(client))
       assert.same({ "GET " .. path }, asked)
@@ -50,7 +50,7 @@ describe("the list of models", function()
     end)
   end)
 
-  it("is asked for by modality and operation, encoded, and without what isn't given", function()
+  it("is requested by modality and operation, encoded, without missing options", function()
     scripted.open(of(kling), function(client, asked)
       assert(models.list(client, { modality = "video & more", operation = "text-to-video" }))
       assert(models.list(client, { modality = "", operation = "é/?" }))
@@ -59,7 +59,7 @@ describe("the list of models", function()
     end)
   end)
 
-  it("has strings where strings are due, whatever the service says", function()
+  it("has strings where strings are expected, whatever the service sends", function()
     scripted.open(of { model = "a/b", modality = { 5 }, operations = { "x", 5, { "y" } } }, function(client)
       local model = assert(models.list(client))[1]
       assert.is_nil(model.modality)
@@ -67,7 +67,7 @@ describe("the list of models", function()
     end)
   end)
 
-  it("that isn't one is told as a bad answer", function()
+  it("that isn't one is a bad answer", function()
     for _, data in ipairs { "x", 5, { models = "x" }, { models = { 5 } }, { models = { { model = 5 } } }, { models = { {} } },
       { models = { { model = "a\27[2J" } } }, { models = { { model = "../../x" } } }, { list = {} } } do
       scripted.open(function() return envelope(data) end, function(client)
@@ -78,7 +78,7 @@ describe("the list of models", function()
     end
   end)
 
-  it("refuses options that it doesn't know, with the nearest", function()
+  it("refuses unknown options, with the most similar one", function()
     scripted.open(of(kling), function(client)
       local fine, problem = pcall(function() return (client:models { modalty = "video" }) end)
       assert.is_false(fine)
@@ -88,7 +88,7 @@ describe("the list of models", function()
 end)
 
 describe("a model", function()
-  it("is described with its schema; slashes in its name stay as they are, all else is encoded", function()
+  it("is described with its schema; slashes in its name stay, other characters are encoded", function()
     scripted.open(function() return kling end, function(client, asked)
       local model = assert(models.get(client, "kling/v3"))
       assert.equal(10, model.input_schema.properties.duration.maximum)
@@ -98,7 +98,7 @@ describe("a model", function()
     end)
   end)
 
-  it("that isn't there is told with the name that is meant", function()
+  it("that doesn't exist is an error with the most similar name", function()
     scripted.open(of(kling, banana), function(client, asked)
       local none, problem = models.get(client, "klng/v3")
       assert.is_nil(none)
@@ -114,7 +114,7 @@ describe("a model", function()
     end)
   end)
 
-  it("that can't be one isn't asked for", function()
+  it("with an invalid name isn't requested", function()
     scripted.open(of(kling), function(client, asked)
       for _, name in ipairs { "", "..", "a/../b", "a/./b", "/a", "a/", "a//b", "a\nb", "a\27[2J", "a\xff", ("a"):rep(201),
         "x/CreateTask", 5 } do
@@ -129,7 +129,7 @@ describe("a model", function()
     end)
   end)
 
-  it("that isn't described as one is told as a bad answer", function()
+  it("with an invalid description is a bad answer", function()
     scripted.open(function() return { 1, 2 } end, function(client)
       local model = assert(models.get(client, "kling/v3"))
       assert.is_nil(model.input_schema)
@@ -142,7 +142,7 @@ describe("a model", function()
 end)
 
 describe("an input", function()
-  it("is checked against the schema that the service tells, and what it calls required", function()
+  it("is checked against the service's schema and its required fields", function()
     scripted.open(of(kling), function(client)
       local function wrong(input) return select(2, models.check(client, "kling/v3", input)).message end
       assert.equal('{"duration":8,"prompt":"x","tags":[]}',
@@ -155,7 +155,7 @@ describe("an input", function()
     end)
   end)
 
-  it("may hold assets only where the caller says so", function()
+  it("may contain placeholders only if the caller allows it", function()
     scripted.open(of(kling), function(client)
       local input = { prompt = "x", duration = 5, image_url = asset.file "a.png" }
       assert.is_true(asset.is(assert(models.check(client, "kling/v3", input, true)).image_url))
@@ -164,7 +164,7 @@ describe("an input", function()
     end)
   end)
 
-  it("has its model's schema asked for once, however many want to know", function()
+  it("needs its model's schema once, for any number of callers", function()
     scripted.open(of(kling), function(client, asked)
       local fibers = {}
       for i = 1, 50 do
@@ -177,7 +177,7 @@ describe("an input", function()
     end)
   end)
 
-  it("has the schema asked for again when an hour is over", function()
+  it("needs the schema again after an hour", function()
     local now, later = core.now, 0
     finally(function() core.now = now end)
     core.now = function() return now() + later end
@@ -190,7 +190,7 @@ describe("an input", function()
     end)
   end)
 
-  it("isn't kept from being sent by a service that can't say what it accepts, which is asked again after a minute", function()
+  it("is sent if the service has no schema; the service is asked again after a minute", function()
     local now, later = core.now, 0
     finally(function() core.now = now end)
     core.now = function() return now() + later end
@@ -214,7 +214,7 @@ describe("an input", function()
     end
   end)
 
-  it("isn't kept from being sent by a service that doesn't answer, or isn't there", function()
+  it("is sent if the service doesn't answer the question, or can't be reached", function()
     scripted.open(function() omni.sleep(30) end, function(client)
       assert(models.check(client, "kling/v3", { x = 1 }))
     end, { timeout = 0.05 })
@@ -251,7 +251,7 @@ describe("an input", function()
     end
   end)
 
-  it("for a model whose schema leads in circles is checked by what is known here, and the client is told once", function()
+  it("of a model whose schema refers to itself without end is checked by omni's own rules, with one warning", function()
     local warnings = {}
     scripted.open(function() return { model = "m", input_schema = { ["$ref"] = "#" } } end, function(client)
       for _ = 1, 3 do assert(models.check(client, "kling/v3", { x = 1 })) end

@@ -8,7 +8,7 @@ local core = require "omni.core"
 ---@field type string       "image/png"
 ---@field endings string[]  in lower case, with the dot; the first one is the usual one
 
----The number of first bytes that these functions need.
+---How many of a file's first bytes these functions need.
 local enough <const> = 4096
 
 -- --- tests of the first bytes

@@ -153,7 +153,7 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- requiring a field that the schema forbids would refuse every input
+  add(model.required_input_fields or {}, properties) -- only known fields: requiring another would refuse every input
   return copy
 end
 

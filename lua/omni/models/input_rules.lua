@@ -48,7 +48,7 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" }, -- a format of our own: not a placeholder
+    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" }, -- our own format: placeholders aren't allowed
     img_urls = { type = "array", items = a_url },
     video_list = {
       type = "array", maxItems = 1,

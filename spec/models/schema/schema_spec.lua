@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Inputs against JSON Schemas: each keyword, what is passed over, what the copy is, and schemas that mean harm.
+-- Inputs against JSON Schemas: each keyword, ignored keywords, the copy, and hostile schemas.
 local json = require "omni.json"
 local placeholder = require "omni.client.placeholder"
 local schema = require "omni.models.schema"
 
 local null <const> = json.null
 
--- The schema of an input whose field `a` is this.
+-- Returns the schema of an input whose field `a` has this schema.
 local function field(of_a) return { type = "object", properties = { a = of_a } } end
 
 local function fits(node, input, opts)
@@ -24,7 +24,7 @@ local function misfit(node, input, opts)
   return problem
 end
 
--- what → schema of `a`, values that fit, { value, message behind "a: " } that don't
+-- keyword → schema of `a`, matching values, { wrong value, message after "a: " }
 local keywords = {
   ["type"] = { { type = "string" }, { "", "x" },
     { { 5, "must be a string, not 5" }, { true, "must be a string, not true" }, { {}, "must be a string, not a table" },
@@ -85,7 +85,7 @@ local keywords = {
 
 describe("the keyword", function()
   for what, row in pairs(keywords) do
-    it(what .. " is kept", function()
+    it(what .. " is checked", function()
       for _, value in ipairs(row[2]) do fits(field(row[1]), { a = value }) end
       for _, case in ipairs(row[3]) do
         local problem = misfit(field(row[1]), { a = case[1] })
@@ -115,7 +115,7 @@ describe("in arrays", function()
     assert.equal("a: must be an array of { url }, not 'x'", misfit(node, { a = "x" }).message)
   end)
 
-  it("items may have a place each, in the new form and in the old one", function()
+  it("each position may have its own schema, in the new form and in the old one", function()
     for _, node in ipairs { of_list { prefixItems = { { type = "string" }, { type = "integer" } }, items = false },
       of_list { items = { { type = "string" }, { type = "integer" } }, additionalItems = false } } do
       fits(node, { a = { "x", 1 } })
@@ -126,7 +126,7 @@ describe("in arrays", function()
     assert.equal("a[3]", misfit(node, { a = { 1, "x", 2 } }).field)
   end)
 
-  it("items may have to differ, tables by what is in them", function()
+  it("items may have to differ; tables are compared by their content", function()
     local node = of_list { uniqueItems = true }
     fits(node, { a = { 1, "1", { 1 }, { b = 1 }, { b = 2 }, true } })
     assert.equal("a[3]: is the same as a[1]; no item may be repeated", misfit(node, { a = { "x", "y", "x" } }).message)
@@ -139,19 +139,19 @@ end)
 describe("of an object's fields", function()
   local closed = { additionalProperties = false, required = { "prompt" }, properties = { prompt = {}, cfg_scale = {}, mode = {} } }
 
-  it("those that are unknown are refused where no others are allowed, with the nearest name", function()
+  it("an unknown one is refused if no others are allowed, with the most similar name", function()
     assert.equal("mdoe: unknown field; did you mean 'mode'?", misfit(closed, { prompt = 1, mdoe = 1 }).message)
     assert.equal("zzzzzzzz: unknown field; known are: cfg_scale, mode, prompt", misfit(closed, { prompt = 1, zzzzzzzz = 1 }).message)
     assert.equal("a.b: unknown field; none are known here", misfit(field { additionalProperties = false }, { a = { b = 1 } }).message)
   end)
 
-  it("those that are unknown must fit what others must fit", function()
+  it("an unknown one must match the schema of other fields", function()
     local node = { properties = { a = {} }, additionalProperties = { type = "integer" } }
     fits(node, { a = "x", other = 1 })
     assert.equal("other: must be a whole number, not 'x'", misfit(node, { other = "x" }).message)
   end)
 
-  it("those that are unknown pass where nothing is said of them, unless they are a slip of the pen", function()
+  it("an unknown one is accepted if the schema doesn't forbid it, unless it is a misspelling", function()
     local open = { properties = { cfg_scale = {}, mode = {}, speed = {}, negative_prompt = {}, fps = {} } }
     for _, name in ipairs { "seeds", "style", "prompt", "model_version", "fp", "scale", ("m"):rep(100) } do fits(open, { [name] = 1 }) end
     for slip, meant in pairs { cfgScale = "cfg_scale", ["cfg-scale"] = "cfg_scale", CFG_SCALE = "cfg_scale", moed = "mode", modes = "mode",
@@ -163,7 +163,7 @@ describe("of an object's fields", function()
     fits(open, { sped = 2, speed = 3 }) -- what is given isn't meant
   end)
 
-  it("those of every part of a schema are known", function()
+  it("the names in every part of a schema are known", function()
     local node = {
       ["$ref"] = "#/$defs/base", allOf = { { properties = { modes = {} } } }, anyOf = { { properties = { modem = {} } }, {} },
       ["if"] = { properties = { moder = {} } }, ["then"] = { properties = { modet = {} } }, ["else"] = { properties = { modey = {} } },
@@ -174,20 +174,20 @@ describe("of an object's fields", function()
     assert.equal("modez", misfit(node, { modez = 1 }).field)
   end)
 
-  it("those that a pattern may know are accepted, since patterns aren't evaluated", function()
+  it("every name is accepted beside patternProperties, which aren't checked", function()
     local node = { properties = { a = { type = "integer" } }, patternProperties = { ["^x_"] = {} }, additionalProperties = false }
     fits(node, { a = 1, x_a = 1, b = "x" })
     assert.equal("a: must be a whole number, not 'q'", misfit(node, { a = "q" }).message)
   end)
 
-  it("those that are missing are told, after all that is wrong", function()
+  it("a missing one is reported after all wrong ones", function()
     assert.equal("prompt: is required", misfit(closed, {}).message)
     assert.equal("prompt", misfit(closed, { mode = 1 }).field)
     assert.equal("mod", misfit(closed, { mod = 1 }).field)
     fits(closed, { prompt = null })
   end)
 
-  it("always the same one is told of several wrong ones", function()
+  it("the same one of several wrong ones is always reported", function()
     for _ = 1, 20 do
       assert.equal("zz", misfit(closed, { zz = 1, mode = 2 }).field)
       local text = { type = "string" }
@@ -198,14 +198,14 @@ describe("of an object's fields", function()
   end)
 end)
 
-describe("of several forms", function()
+describe("of several alternatives", function()
   local media = { oneOf = { { required = { "image_url" } }, { required = { "video_url" } } } }
   local shapes = field { oneOf = {
     { type = "object", required = { "kind", "r" }, properties = { kind = { const = "circle" }, r = { type = "number" } } },
     { type = "object", required = { "kind", "w" }, properties = { kind = { const = "square" }, w = { type = "number" } } },
   } }
 
-  it("that need a field each, the message names them all", function()
+  it("that require one field each, the message names all of these fields", function()
     fits(media, { image_url = "x" })
     assert.equal("image_url: is required when there is no video_url", misfit(media, { other = 1 }).message)
     assert.equal("video_url: can't be given together with image_url", misfit(media, { image_url = "x", video_url = "y" }).message)
@@ -213,7 +213,7 @@ describe("of several forms", function()
     assert.equal("c: can't be given together with a and b", misfit(three, { a = 1, b = 1, c = 1 }).message)
   end)
 
-  it("the one is taken that was meant", function()
+  it("the message is about the one that was meant", function()
     fits(shapes, { a = { kind = "square", w = 1 } })
     assert.equal("a.w: is required", misfit(shapes, { a = { kind = "square", r = 1 } }).message)
     assert.equal("a.r: must be a number, not 'x'", misfit(shapes, { a = { kind = "circle", r = "x" } }).message)
@@ -231,14 +231,14 @@ describe("references", function()
     assert.equal("b: must be a whole number, not 'x'", misfit(node, { b = "x" }).message)
   end)
 
-  it("may come back to where they stand, for what is nested", function()
+  it("may be recursive, for nested values", function()
     local node = { ["$ref"] = "#/$defs/shot", ["$defs"] = { shot = {
       type = "object", required = { "x" }, properties = { x = { type = "string" }, next = { ["$ref"] = "#/$defs/shot" } } } } }
     fits(node, { x = "1", next = { x = "2", next = { x = "3" } } })
     assert.equal("next.next.x: must be a string, not 3", misfit(node, { x = "1", next = { x = "2", next = { x = 3 } } }).message)
   end)
 
-  it("that lead nowhere, or out, are passed over", function()
+  it("to a missing part or another document are ignored", function()
     for _, reference in ipairs { "#/$defs/none", "#none", "other.json", "https://h.org/schema", "", "#/$defs/a/b/c", 5 } do
       fits(field { ["$ref"] = reference }, { a = 1 })
     end
@@ -254,7 +254,7 @@ describe("the copy", function()
     },
   }
 
-  it("has whole numbers where they are due, and empty tables as the schema takes them", function()
+  it("has integers for whole numbers, and empty tables marked by the schema", function()
     local given = { count = 8.0, list = {}, map = {}, open = {}, either = {}, deep = { {}, { {} } }, union = {} }
     local copy = fits(node, given)
     assert.equal("integer", math.type(copy.count))
@@ -263,7 +263,7 @@ describe("the copy", function()
     assert.is_nil(getmetatable(given.list))
   end)
 
-  it("takes a table that is marked for what it is marked as", function()
+  it("keeps the mark of a marked table", function()
     assert.equal("[]", json.encode(fits(node, { open = json.array {} }).open, "open"))
     assert.equal("[]", json.encode(fits(node, { either = json.array {} }).either, "either"))
     assert.equal("map: must be a table, not an array", misfit(node, { map = json.array {} }).message)
@@ -291,12 +291,12 @@ describe("placeholders", function()
   } }
   local file <const> = placeholder.file "a.png"
 
-  it("stand where a URL can be", function()
+  it("can replace a URL", function()
     local copy = fits(node, { image = file, plain = file, list = { file, "x" }, free = file }, { placeholders = true })
     assert.is_true(placeholder.is(copy.image) and placeholder.is(copy.plain) and placeholder.is(copy.list[1]) and placeholder.is(copy.free))
   end)
 
-  it("stand nowhere else", function()
+  it("can replace nothing else", function()
     for name, wanted in pairs { mode = "must be a, not a file", day = "must be a string, not a file",
       count = "must be a whole number, not a file", list = "must be an array of strings, not a file" } do
       assert.equal(name .. ": " .. wanted, misfit(node, { [name] = file }, { placeholders = true }).message)
@@ -304,7 +304,7 @@ describe("placeholders", function()
     assert.equal("input: must be a table of fields, not a file", misfit(node, file, { placeholders = true }).message)
   end)
 
-  it("aren't ready to be sent", function()
+  it("aren't ready to send", function()
     local problem = misfit(node, { list = { "x", file } })
     assert.equal('list[2]: has no URL yet (file "a.png")', problem.message)
     assert.equal("client:upload(path) returns a URL", problem.hint)
@@ -312,13 +312,13 @@ describe("placeholders", function()
 end)
 
 describe("the input itself", function()
-  it("is an object, also when it is empty", function()
+  it("is an object, even when it is empty", function()
     assert.equal("input: must be an array, not a table", misfit({ type = "array" }, {}).message)
     fits({ minItems = 1 }, {})
   end)
 end)
 
-describe("what can't be sent at all is refused whatever the schema says:", function()
+describe("a value that can't be sent is refused by every schema:", function()
   local endless = {}
   endless.a = endless
   local cases = {
@@ -354,7 +354,7 @@ describe("a schema that makes no sense", function()
   }
   local inputs <const> = { {}, { a = "x" }, { a = 5, b = { 1, 2 } }, { a = { a = {}, x = { "x" } } } }
 
-  it("never breaks a check, wherever it stands", function()
+  it("never breaks a check", function()
     for _, name in ipairs(names) do
       for _, value in ipairs(odd) do
         for _, node in ipairs { { [name] = value }, field { [name] = value }, { anyOf = { { [name] = value }, { minProperties = 9 } } } } do
@@ -368,7 +368,7 @@ describe("a schema that makes no sense", function()
     for _, node in ipairs { null, 5, "x" } do fits(node, { a = 1 }) end
   end)
 
-  it("says nothing where a keyword isn't one, or its value can't be one", function()
+  it("allows every value if its keyword is unknown or has an invalid value", function()
     for name, value in pairs { minimum = "5", maxLength = "1", enum = {}, required = "a", items = 5, pattern = 5, ["$ref"] = 7, anyOf = {},
       multipleOf = 0, type = "text", discriminator = { propertyName = "a" }, contains = false, description = 5 } do
       fits(field { [name] = value }, { a = "xx" })
@@ -378,7 +378,7 @@ describe("a schema that makes no sense", function()
   end)
 end)
 
-describe("a schema that means harm", function()
+describe("a hostile schema", function()
   local function unfollowed(node, input)
     local copy, problem, why = schema.check(node, input)
     assert.is_nil(problem)
@@ -386,13 +386,13 @@ describe("a schema that means harm", function()
     assert.same(input, copy)
   end
 
-  it("by references in circles isn't followed, and the input is taken as it is", function()
+  it("with endless references isn't evaluated, and the input is accepted", function()
     unfollowed({ ["$ref"] = "#" }, { a = 1 })
     local defs = { a = { ["$ref"] = "#/$defs/b" }, b = { allOf = { { ["$ref"] = "#/$defs/a" } } } }
     unfollowed({ ["$ref"] = "#/$defs/a", ["$defs"] = defs }, { a = 1 })
   end)
 
-  it("by growing at every step isn't followed", function()
+  it("that grows exponentially isn't evaluated", function()
     for _, keyword in ipairs { "allOf", "anyOf", "oneOf" } do
       local defs = { d0 = keyword == "allOf" and true or false }
       for i = 1, 60 do
@@ -403,20 +403,20 @@ describe("a schema that means harm", function()
     end
   end)
 
-  it("by its depth isn't followed", function()
+  it("that is too deep isn't evaluated", function()
     local node = { type = "object" }
     for _ = 1, 5000 do node = { allOf = { node } } end
     unfollowed(node, { a = 1 })
   end)
 
-  it("by its width isn't followed to the end", function()
+  it("that is too wide isn't evaluated to its end", function()
     local wide = {}
     for i = 1, 510000 do wide[i] = i end
     unfollowed(field { enum = wide }, { a = "x" })
     unfollowed({ properties = { a = { uniqueItems = true, items = { enum = wide } } } }, { a = { -1 } })
   end)
 
-  it("by its words can't reach the terminal, nor fill it", function()
+  it("can't send control characters to the terminal, nor fill it", function()
     local long = "\27[2J" .. ("x"):rep(10000)
     local nodes = {
       field { enum = { long, long .. "y" } }, field { type = "object", properties = { [long] = {} } },
@@ -431,7 +431,7 @@ describe("a schema that means harm", function()
     end
   end)
 
-  it("by a crowd of names can't make the nearest one costly", function()
+  it("can't make the search for similar names slow", function()
     local properties = {}
     for i = 1, 20000 do properties[("n"):rep(60) .. i] = {} end
     local closed = { properties = properties, additionalProperties = false }
@@ -441,7 +441,7 @@ describe("a schema that means harm", function()
 end)
 
 describe("a choice out of many", function()
-  it("has only the first five hundred compared with what was given", function()
+  it("is compared with the first five hundred only", function()
     local styles = {}
     for i = 1, 600 do styles[i] = "style " .. i end
     styles[499], styles[599] = "charcoal", "watercolour"
@@ -449,7 +449,7 @@ describe("a choice out of many", function()
     assert.matches("not 'watercolor'$", misfit(field { enum = styles }, { a = "watercolor" }).message)
   end)
 
-  it("is told by the first ones, their number, and the nearest", function()
+  it("is described by the first ones, their number, and the most similar one", function()
     local styles = {}
     for i = 1, 40 do styles[i] = "style_" .. i end
     styles[33] = "watercolour"
