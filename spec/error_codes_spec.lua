@@ -7,7 +7,8 @@ local function documented()
   local codes = {}
   for code in env.read("docs/errors.md"):gmatch("\n| `([%l_]+)` |") do codes[code] = true end
   for _, field in ipairs {
-    "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "hint", "cause", "traceback",
+    "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "row", "hint", "cause",
+    "traceback",
   } do
     codes[field] = nil
   end
@@ -46,6 +47,8 @@ describe("an error value", function()
   it("reads well, with what it is about and what to do", function()
     local text = tostring(err.new { code = "timeout", message = "too slow", status = 500, task_id = "abc", hint = "wait" })
     assert.equal("too slow (status 500, task abc)\n  wait", text)
+    local slow = err.new { message = "too slow" }
+    assert.equal("first too slow, then too slow", "first " .. slow .. ", then " .. slow)
     assert.is_true(err.is(err.new {}))
     assert.is_false(err.is {})
   end)

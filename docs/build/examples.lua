@@ -83,6 +83,10 @@ assert(task:await())
 local path, bytes = assert(task:save "dawn.mp4")
 print(path, bytes)
 ]],
+  ["omni.is_error"] = [[
+local fine, problem = pcall(function() return assert(client:query "no-such-task") end)
+if not fine and omni.is_error(problem) then print(problem.code) end --> not_found
+]],
   ["omni.run"] = [[
 omni.run(function()
   local dawn = omni.spawn(function() return client:estimate { prompt = "Dawn.", duration = 4 } end)

@@ -31,7 +31,7 @@ Conventions:
     { methods = "omni.Task", as = "task" }, { class = "omni.Task", title = "a task" } },
 
   { title = "Errors", text = "What a failed function returns beside `nil`. [errors.md](errors.md) lists all codes.",
-    { class = "omni.Error", title = "an error" } },
+    { fn = "is_error" }, { class = "omni.Error", title = "an error" } },
 
   { title = "Coroutines", text = "omni's own coroutines, called *fibers*: a fiber that waits lets the others run.",
     { fn = "run" }, { fn = "spawn" }, { fn = "sleep" }, { fn = "join" }, { fn = "timeout" }, { methods = "omni.Fiber", as = "fiber" },

@@ -37,6 +37,11 @@ function Error_mt:__tostring()
   return cleaned(text)
 end
 
+-- `"it failed: " .. err` reads like the printed error.
+function Error_mt.__concat(a, b)
+  return tostring(a) .. tostring(b)
+end
+
 ---Turns a table of fields into an error value. It changes and returns the table itself.
 ---@param fields table
 ---@return omni.Error

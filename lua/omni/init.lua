@@ -42,6 +42,7 @@ return {
   client = require("omni.client").open,
   check_input = require("omni.models.input_rules").check,
   parse_callback = parse_callback,
+  is_error = err.is,
   null = core.json.null, array = json.array, object = json.object,
 
   file = placeholder.file, url = placeholder.url, last_frame = placeholder.last_frame, clip = placeholder.clip,

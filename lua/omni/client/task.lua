@@ -52,6 +52,11 @@ function Task_mt.__index(self, name)
   return rawget(self, "raw")
 end
 
+---Returns "task ID (status)".
+function Task_mt:__tostring()
+  return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
+end
+
 ---Returns whether the task is over: "failed", or "success" with its media. A success may arrive before its media; the task isn't over then
 ---until they arrive, or until the client's `media_wait` seconds have passed (error "broken_result").
 ---@return boolean
