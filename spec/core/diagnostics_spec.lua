@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What core tells of its libraries, and of how an exchange went; over real sockets.
+-- The versions of libraries, and the durations of an exchange, over real sockets.
 local core = require "omni.core"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -8,7 +8,7 @@ local KEY <const> = "ak_" .. ("0"):rep(32)
 local DATE <const> = 1768900378
 
 describe("core.libraries", function()
-  it("names libcurl's version, and the TLS library behind it", function()
+  it("returns the versions of libcurl and its TLS library", function()
     local found = core.libraries()
     assert.matches("^%d+%.%d+%.%d+", found.curl)
     assert.matches("^%w+/[%d.]+", found.tls)
@@ -46,7 +46,7 @@ describe("core.trace", function()
     return core.trace(exchange)
   end
 
-  it("tells who answered, when by the answer's own clock, and after how long, also once the result was taken", function()
+  it("returns the server's address, its date and the durations, even after the result was taken", function()
     local trace = answer { "Date: " .. os.date("!%a, %d %b %Y %H:%M:%S GMT", DATE) }
     assert.same({ "127.0.0.1", DATE }, { trace.address, trace.date })
     assert.is_true(trace.connect > 0 and trace.connect <= trace.total)
@@ -55,13 +55,13 @@ describe("core.trace", function()
     assert.equal(DATE, core.trace(exchange).date)
   end)
 
-  it("leaves out a date that isn't there, or is none", function()
+  it("leaves out a missing or invalid date", function()
     assert.is_nil(answer({}).date)
     http:close()
     assert.is_nil(answer({ "Date: tomorrow, or so" }).date)
   end)
 
-  it("knows no connection where there was none", function()
+  it("leaves out the connection when there was none", function()
     start("http://127.0.0.1:" .. hostile.dead_port())
     finish()
     local trace = core.trace(exchange)
@@ -69,7 +69,7 @@ describe("core.trace", function()
     assert.is_nil(trace.date)
   end)
 
-  it("refuses what isn't done, is closed, or is no exchange", function()
+  it("refuses an exchange that runs or is closed, and any other value", function()
     server:script { GET = { { hostile.hang() } } }
     start()
     assert.error_matches(function() core.trace(exchange) end, "still runs, or is closed")

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Numbers are written and read alike in every locale, whenever it is set: with a decimal comma C's printf and strtod, and so Lua's and
--- lua-cjson's, write 0,5 and read [1,2] as one number.
+-- Numbers are written and read in the same way in every locale, whenever it is set. With a decimal comma C's printf and strtod, and so
+-- Lua and lua-cjson, write 0,5 and read [1,2] as one number.
 local core = require "omni.core"
 local env = require "helper.env"
 
@@ -12,7 +12,7 @@ end
 
 teardown(function() locales:close() end)
 
--- What a Lua program prints that sets the locale before it loads omni, or after; or never.
+-- Returns the output of a Lua program that sets the locale before or after it loads omni, or never.
 local function run(text, locale, when)
   local files <close> = env.directory()
   local set = ("assert(os.setlocale %q)\n"):format(locale)
@@ -22,7 +22,7 @@ local function run(text, locale, when)
     env.quote(env.output("pwd"):gsub("\n", "/lua/?.lua;") .. env.output("pwd"):gsub("\n", "/lua/?/init.lua;;")), env.lua))
 end
 
--- That a program prints the same in the C locale and with a decimal comma.
+-- Checks that a program prints the same in the C locale and with a decimal comma.
 local function same(text)
   local expected = run(text, "C", "never")
   assert.equal(expected, run(text, "de_DE.UTF-8", "before"))
@@ -31,7 +31,7 @@ local function same(text)
 end
 
 describe("a number", function()
-  it("is read out of JSON alike with a decimal comma", function()
+  it("is read from JSON in the same way with a decimal comma", function()
     assert.equal("1 2 0.5 -0.25 3000.0 true\n", same [=[
       local list = assert(core.decode '[1,2,0.5,-0.25,3.0e3,{"a":"1.5,2","b":[0.125,7]}]')
       io.write(core.format("%d %d %s %s %s %s\n", list[1], list[2], list[3], list[4], list[5],
@@ -39,7 +39,7 @@ describe("a number", function()
     ]=])
   end)
 
-  it("is read out of JSON whatever decimal point lua-cjson remembers", function()
+  it("is read from JSON whatever decimal point lua-cjson remembers", function()
     assert.equal("true\n", run([[
       os.setlocale "de_DE.UTF-8"
       require("cjson").new() -- remembers a comma
@@ -48,7 +48,7 @@ describe("a number", function()
     ]], "C", "never"))
   end)
 
-  it("is the same number without its point, to the last bit", function()
+  it("keeps its exact value without a decimal point", function()
     math.randomseed(11)
     for i = 1, 20000 do
       local text = i % 3 == 0 and ("%.3f"):format((math.random() - 0.5) * 1e4)
@@ -61,13 +61,13 @@ describe("a number", function()
     end
   end)
 
-  it("that isn't one in JSON doesn't become one", function()
+  it("stays invalid when it is invalid in JSON", function()
     for _, text in ipairs { "01.5", "00.5", ".5", "1.2.3", "0x1.8", "1.5e", "1.5e+", "1e5.2", "--1.5", "1.5.", "1.5x" } do
       assert.is_nil(core.decode("[" .. text .. "]"), text)
     end
   end)
 
-  it("is written alike with a decimal comma: in JSON, in a query, in a message", function()
+  it("is written in the same way with a decimal comma: in JSON, in a query, in a message", function()
     assert.equal('{"b":2.5,"c":0.1}\n?n=1.5\nthe plan costs 7.5 credits 5.0\n', same [[
       print((require("omni.json").encode({ b = 2.5, c = 0.1 }, "body")))
       print(require("omni.http.percent_encoding").query({ "n" }, { n = 1.5 }))
@@ -75,14 +75,14 @@ describe("a number", function()
     ]])
   end)
 
-  it("is an error of string.format's as ever, which leaves the locale as it was", function()
+  it("raises string.format's errors, which leave the locale unchanged", function()
     assert.equal("false\n0,5\n", run([[
       print((pcall(core.format, "%d", 0.5)))
       print(0.5)
     ]], "de_DE.UTF-8", "after"))
   end)
 
-  it("has no other way out: no text of ours is formatted by string.format", function()
+  it("is never formatted by string.format", function()
     local found = {}
     for _, path in ipairs(env.lines "find lua/omni -name '*.lua' ! -name '*.d.lua'") do
       local text = env.read(path)
@@ -95,7 +95,7 @@ describe("a number", function()
 end)
 
 describe("a status", function()
-  it("is known in any case of its letters, also where I isn't the capital of i", function()
+  it("is recognised in upper and lower case, also where I isn't the capital of i", function()
     assert.equal("failed running\n", same [[
       local function status(word) return (omni.parse_callback('{"task_id":"a","status":"' .. word .. '"}')).status end
       print(status "FAILED" .. " " .. status "RUNNING")
@@ -115,7 +115,7 @@ describe("a date of HTTP", function()
 end)
 
 describe("a film", function()
-  it("is shot and paid alike with a decimal comma", function()
+  it("is made and charged in the same way with a decimal comma", function()
     local said = same [[
       local sandbox <close> = assert(omni.sandbox { seconds = 0.05, credits = 1000.5, clips = "builtin" })
       local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "ledger.db", poll_min = 0.02 })
@@ -130,7 +130,7 @@ describe("a film", function()
     assert.matches("2%.5", said)
   end)
 
-  it("is given to ffmpeg alike", function()
+  it("reaches ffmpeg in the same way", function()
     local said = same [[
       local slate = require("omni.sandbox.title_card").compose({ prompt = "a", seconds = 2.5 }, ".", { gradients = true })
       local graph = require "omni.film.filter_graph"

@@ -4,7 +4,7 @@ local env = require "helper.env"
 local socket = require "socket"
 
 describe("the clock", function()
-  it("counts seconds, and goes on", function()
+  it("counts seconds and never stops", function()
     local before = core.now()
     socket.sleep(0.05)
     local took = core.now() - before
@@ -13,7 +13,7 @@ describe("the clock", function()
 end)
 
 describe("core.terminal", function()
-  it("tells a file from a terminal and knows how wide a terminal is", function()
+  it("returns a terminal's width, and nil for a file", function()
     local code = "local core = require 'omni.core'; print(core.terminal(0), core.terminal(1))"
     local command = ("%s -e %s"):format(env.lua, env.quote(code))
     assert.equal("nil\tnil\n", env.output(command .. " </dev/null"))
@@ -22,7 +22,7 @@ describe("core.terminal", function()
     assert.equal("77\t77", told:match "%w+\t%w+")
   end)
 
-  it("refuses what is no standard stream", function()
+  it("refuses any other descriptor than 0 to 2", function()
     assert.has_error(function() core.terminal(3) end, "bad argument #1 to 'terminal' (must be 0, 1 or 2)")
   end)
 end)
@@ -38,7 +38,7 @@ describe("core.columns", function()
     it("counts " .. row[3], function() assert.equal(row[2], core.columns(row[1])) end)
   end
 
-  it("doesn't change the program's own locale", function()
+  it("leaves the program's locale unchanged", function()
     local before = os.setlocale()
     core.columns "日本"
     assert.equal(before, os.setlocale())
@@ -63,7 +63,7 @@ describe("core.clean", function()
     it(row[1], function() assert.equal(row[3], core.clean(row[2])) end)
   end
 
-  it("cuts between code points and says so with an ellipsis", function()
+  it("cuts between code points and ends with an ellipsis", function()
     assert.equal("éé", core.clean("éé", 4))
     assert.equal("éé…", core.clean("ééééé", 7))
     assert.equal("éé…", core.clean("ééééé", 8))
@@ -73,7 +73,7 @@ describe("core.clean", function()
     assert.equal("", core.clean("abcd", 0))
   end)
 
-  it("never gives more bytes than allowed, and always valid UTF-8", function()
+  it("never returns more bytes than allowed, and always valid UTF-8", function()
     local text = "aé日😀\n\u{202e}\xff\xed\xa0\x80" -- every length of piece
     for most = 0, #text + 1 do
       for first = 1, #text do
@@ -90,7 +90,7 @@ describe("core.clean", function()
 end)
 
 describe("files", function()
-  it("are told by kind, size, mode and time", function()
+  it("have a kind, a size, a mode and a time", function()
     local directory <close> = env.directory()
     local path = env.write(directory:file "a file", "12345")
     os.execute(("chmod 640 %s; ln -s 'a file' %s"):format(env.quote(path), env.quote(directory:file "link")))
@@ -102,13 +102,13 @@ describe("files", function()
     assert.equal("other", core.stat("/dev/null").kind)
   end)
 
-  it("that aren't there are nil and a message with the path", function()
+  it("that don't exist return nil and a message with the path", function()
     local status, message = core.stat "/nowhere/at/all"
     assert.is_nil(status)
     assert.equal("/nowhere/at/all: No such file or directory", message)
   end)
 
-  it("are removed, and empty directories, but not full ones", function()
+  it("can be removed, like empty directories, but not full ones", function()
     local directory <close> = env.directory()
     local path = directory:file "d"
     assert.is_true(core.make_directory(path))
@@ -121,7 +121,7 @@ describe("files", function()
     assert.equal(path .. ": No such file or directory", message)
   end)
 
-  it("can't have a NUL in their name", function()
+  it("can't have a NUL in their names", function()
     for _, name in ipairs { "stat", "make_directory", "make_temporary_directory", "remove" } do
       assert.error_matches(function() core[name] "/tmp/a\0b" end, "must not contain a NUL")
     end
@@ -129,7 +129,7 @@ describe("files", function()
 end)
 
 describe("directories", function()
-  it("may exist already when they are made, unless a file is in their place", function()
+  it("may exist already when they are created, but not as a file", function()
     local directory <close> = env.directory()
     assert.is_true(core.make_directory(directory.path))
     local path = env.write(directory:file "f", "")
@@ -139,7 +139,7 @@ describe("directories", function()
     assert.is_nil((core.make_directory(directory:file "x/y")))
   end)
 
-  it("for a while are new, begin as asked, and are for nobody else", function()
+  it("that are temporary are new, have the given prefix, and are private", function()
     local one, two = core.make_temporary_directory "omni-spec-", core.make_temporary_directory "omni-spec-"
     assert.not_equal(one, two)
     assert.is_truthy(one:find "/omni%-spec%-%w+$")
@@ -148,7 +148,7 @@ describe("directories", function()
     assert.has_error(function() core.make_temporary_directory "a/b" end)
   end)
 
-  it("for a while lie in TMPDIR", function()
+  it("that are temporary are in TMPDIR", function()
     local directory <close> = env.directory()
     local code = "io.write(tostring(require 'omni.core'.make_temporary_directory 'x-'))"
     local command = "TMPDIR=%s " .. env.lua_without_tmpdir .. " -e " .. env.quote(code)

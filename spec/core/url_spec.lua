@@ -70,7 +70,7 @@ describe("core.normalize_url", function()
     end)
   end
 
-  it("gives a form that it leaves as it is, whatever it is made of", function()
+  it("returns a form that it leaves unchanged", function()
     local parts = {
       "a", "b.c", "127.0.0.1", "0x7f", "1", ".", "..", "/", "//", "?", "#", "%", "%41", "%2e", "%00", " ", "é", "。", "１", "[::1]", "[", "]",
       ":", "80", "443", "0", "@", "\\", "x", "localhost", '"', "{", "[fe80::1%25lo]", "xn--", "-", "_", "~", "\t", "日本", "İ", "ß", ";", "&",
@@ -95,12 +95,12 @@ describe("core.normalize_url", function()
     assert.is_true(count > 1000)
   end)
 
-  it("refuses what isn't a string", function()
+  it("refuses anything but a string", function()
     for _, value in ipairs { 1, true, {} } do assert.equal("must be a string", select(2, core.normalize_url(value))) end
     assert.equal("must be a string", select(2, core.normalize_url(nil)))
   end)
 
-  it("needs no locale", function()
+  it("doesn't depend on the locale", function()
     local code = "os.setlocale(nil); print((require('omni.core').normalize_url 'http://bücher.example/ä'))"
     for _, locale in ipairs { "C", "C.UTF-8" } do
       local told = env.output(("LC_ALL=%s %s -e %s"):format(locale, env.lua, env.quote(code)))
@@ -110,7 +110,7 @@ describe("core.normalize_url", function()
 end)
 
 describe("core.normalize_base_url", function()
-  it("drops slashes at the end", function()
+  it("removes slashes at the end", function()
     assert.equal("https://host.example", core.normalize_base_url "https://HOST.example:443//")
     assert.equal("https://host.example/gate", core.normalize_base_url "https://host.example/gate/")
   end)
@@ -148,7 +148,7 @@ describe("the service's name", function()
     end
   end)
 
-  it("tells services apart", function()
+  it("differs between services", function()
     for _, url in ipairs {
       "http://api.crun.ai", "https://api.crun.ai:8443", "https://api.crun.ai/gate", "https://api.crunai.com.evil.example",
     } do

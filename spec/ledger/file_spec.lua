@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A ledger's file: whose it is, which version, a full disk, damage.
+-- A ledger's file: its owner, its version, a full disk, damage.
 local asked = require "helper.ledger"
 local core = require "omni.core"
 local env = require "helper.env"
@@ -9,7 +9,7 @@ local once, ask, intend, sqlite3 = asked.once, asked.ask, asked.intend, asked.sq
 local private <const> = tonumber("600", 8)
 local application <const> = 0x6F6D6E69
 
--- Makes a file of its own that isn't anybody's to read.
+-- Creates a file that only its owner can read.
 local function write_private(path, text)
   env.write(path, text)
   env.output("chmod 600 " .. env.quote(path))
@@ -22,7 +22,7 @@ local function database(path, sql)
   return path
 end
 
--- That the ledger is refused for this reason, and its bytes stay what they are.
+-- Checks that the ledger is refused for this reason, and its bytes stay unchanged.
 local function refused(path, reason)
   local before = env.read(path)
   local rows, message = once(path)
@@ -32,7 +32,7 @@ local function refused(path, reason)
 end
 
 describe("a new ledger", function()
-  it("and what belongs to it is for its owner only, whatever the umask", function()
+  it("and its other files are private to their owner, whatever the umask", function()
     for _, umask in ipairs { "000", "022", "777" } do
       local directory <close> = env.directory()
       local path = directory:file "l.db"
@@ -46,7 +46,7 @@ describe("a new ledger", function()
     end
   end)
 
-  it("is made at its first verb, and nothing before", function()
+  it("is created at its first verb, not before", function()
     local directory <close> = env.directory()
     do
       local handle <close> = ledger.open(directory:file "l.db")
@@ -57,7 +57,7 @@ describe("a new ledger", function()
     assert.same({ "l.db", "l.db-alive" }, directory:names())
   end)
 
-  it("may be an empty file, and may have any name that a file can have", function()
+  it("may start as an empty file, and may have any name", function()
     local directory <close> = env.directory()
     assert.truthy(once(write_private(directory:file "empty", "")))
     assert.truthy(once(directory:file "?mode=memory#%41 日本"))
@@ -74,7 +74,7 @@ describe("a new ledger", function()
     env.output(inside .. "sh -c " .. env.quote(asked.command(code)))
   end)
 
-  it("is a WAL database that tells by its application id whose it is", function()
+  it("is a WAL database with omni's application id", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     once(path)
@@ -83,7 +83,7 @@ describe("a new ledger", function()
 end)
 
 describe("a ledger isn't opened", function()
-  it("when others than its owner can read it", function()
+  it("when other users can read it", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     once(path)
@@ -97,7 +97,7 @@ describe("a ledger isn't opened", function()
     assert.truthy(select(2, once(path)):find("session file", 1, true))
   end)
 
-  it("when it is no file", function()
+  it("when it isn't a file", function()
     local directory <close> = env.directory()
     local function message(path) return select(2, once(path)) end
     assert.equal(("the ledger %s can't be opened: it is not a file"):format(directory.path), message(directory.path))
@@ -110,13 +110,13 @@ describe("a ledger isn't opened", function()
     assert.equal("the ledger /dev/full?/?x can't be opened: No such file or directory", message "/dev/full\27/\nx")
   end)
 
-  it("when its path can't be one", function()
+  it("when its path is invalid", function()
     assert.error_matches(function() ledger.open "" end, "must be a file's path")
     assert.error_matches(function() ledger.open "a\0b" end, "must not contain a NUL")
     assert.has_error(function() ledger.open() end)
   end)
 
-  it("when it is another program's database, which stays as it is", function()
+  it("when it is another program's database, which stays unchanged", function()
     local directory <close> = env.directory()
     local foreign <const> = "is not a ledger: it is another program's database"
     refused(database(directory:file "a", "CREATE TABLE t (x); INSERT INTO t VALUES (1)"), foreign)
@@ -126,7 +126,7 @@ describe("a ledger isn't opened", function()
     assert.same({ "a", "b", "c", "d" }, directory:names())
   end)
 
-  it("when a newer omni made it, which stays as it is", function()
+  it("when a newer omni made it, which stays unchanged", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local known = once(path)[1].version
@@ -142,7 +142,7 @@ describe("a ledger isn't opened", function()
 end)
 
 describe("a ledger that was damaged", function()
-  it("is told of, or still answers, but never harms the program", function()
+  it("is reported, or still answers, but never harms the program", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     do
@@ -181,7 +181,7 @@ describe("a ledger that was damaged", function()
 end)
 
 describe("a ledger that is moved or removed while it is open", function()
-  it("takes nothing more, as nobody would find that again", function()
+  it("accepts nothing more, since nobody would find it again", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local handle <close> = ledger.open(path)
@@ -197,7 +197,7 @@ describe("a ledger that is moved or removed while it is open", function()
 end)
 
 describe("a ledger's main file", function()
-  -- What the file holds by itself, without its write-ahead log.
+  -- Reads the file without its write-ahead log.
   local function identities(directory, path)
     local copy = directory:file "copy.db"
     env.output(("cp %s %s && chmod 600 %s"):format(env.quote(path), env.quote(copy), env.quote(copy)))
@@ -206,7 +206,7 @@ describe("a ledger's main file", function()
     return found
   end
 
-  it("alone holds what was written, soon after, though the ledger stays open", function()
+  it("contains every change soon afterwards, while the ledger stays open", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local child = asked.start([[
@@ -226,7 +226,7 @@ describe("a ledger's main file", function()
     assert.equal("a,b", identities(directory, path))
   end)
 
-  it("alone holds what was written when it is closed, though another program has it open", function()
+  it("contains every change after closing, even while another program has it open", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local other <close> = ledger.open(path)
@@ -241,7 +241,7 @@ describe("a ledger's main file", function()
 end)
 
 describe("a disk that is full", function()
-  -- Fills the disk that the ledger lies on, empties it again, and says what became of a verb each time.
+  -- Fills the ledger's disk and empties it again. Prints the result of a verb each time.
   local code <const> = [[
     local path, filler = ...
     local handle <close> = ledger.open(path)
@@ -263,7 +263,7 @@ describe("a disk that is full", function()
     print(#asked.ask(handle, "open"))
   ]]
 
-  it("is told of; what is there stays whole, and once there is room it goes on", function()
+  it("is reported; existing data stays intact, and the ledger works again when there is space", function()
     local directory <close> = env.directory()
     local inside = directory:file "disk"
     local command = asked.command(code, { inside .. "/l.db", inside .. "/filler" }) ..
@@ -280,7 +280,7 @@ describe("a disk that is full", function()
     assert.is_true(count >= 2)
   end)
 
-  it("or a limit on its size is told of in the same way", function()
+  it("or a limit on the file's size is reported in the same way", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local said = env.output("ulimit -S -f 600; " .. asked.command([[
@@ -303,7 +303,7 @@ describe("a disk that is full", function()
     assert.equal("ok", sqlite3(path, "PRAGMA integrity_check"))
   end)
 
-  it("is no place for a new ledger, until there is room", function()
+  it("can't hold a new ledger until there is space", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local said = env.output("ulimit -S -f 2; " .. asked.command([[

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A ledger that several programs use at once, some of which die.
+-- A ledger that several programs use at once; some of them die.
 local asked = require "helper.ledger"
 local core = require "omni.core"
 local env = require "helper.env"
@@ -9,7 +9,7 @@ local once, ask, intend, sqlite3 = asked.once, asked.ask, asked.intend, asked.sq
 
 local function state(handle, id) return ask(handle, "row", { id = id })[1].state end
 
--- A program that intends a submit and then does nothing more.
+-- A program that intends a submit and then waits.
 local holds <const> = [[
   local handle = ledger.open((...))
   print(asked.intend(handle))
@@ -17,7 +17,7 @@ local holds <const> = [[
 ]]
 
 describe("a submit that was intended", function()
-  it("is unknown once whose it is has been killed, and not before", function()
+  it("is unknown once its program has been killed, and not before", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local child = asked.start(holds, { path })
@@ -30,7 +30,7 @@ describe("a submit that was intended", function()
     assert.equal("unknown", ask(handle, "open")[1].state)
   end)
 
-  it("is unknown once whose it is has ended or was closed, also when that is in the same program", function()
+  it("is unknown once its handle was closed or its program has ended, also within one program", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     asked.run("asked.intend(ledger.open((...)))", { path })
@@ -44,7 +44,7 @@ describe("a submit that was intended", function()
     assert.same({ "intended", "unknown" }, { state(handle, ours), state(handle, theirs) })
   end)
 
-  it("is unknown when its session's number is none", function()
+  it("is unknown when its session number is invalid", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local handle <close> = ledger.open(path)
@@ -55,7 +55,7 @@ describe("a submit that was intended", function()
     end
   end)
 
-  it("stays intended for those who reach the ledger by another name", function()
+  it("stays intended for programs that use another path to the ledger", function()
     local directory <close> = env.directory()
     local path, link = directory:file "l.db", directory:file "link"
     local handle <close> = ledger.open(path)
@@ -66,7 +66,7 @@ describe("a submit that was intended", function()
     assert.same({ "l.db", "l.db-alive", "l.db-shm", "l.db-wal", "link" }, directory:names())
   end)
 
-  it("isn't held by the programs that its program started", function()
+  it("isn't kept alive by child processes of its program", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local child = asked.start([[
@@ -87,7 +87,7 @@ describe("a submit that was intended", function()
 end)
 
 describe("several programs", function()
-  it("that make a ledger at the same moment share one", function()
+  it("that create a ledger at the same moment share it", function()
     for _ = 1, 5 do
       local directory <close> = env.directory()
       local path = directory:file "l.db"
@@ -103,7 +103,7 @@ describe("several programs", function()
     end
   end)
 
-  it("never intend the same twice, whatever the moment", function()
+  it("never intend the same scene twice, at any moment", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     once(path)
@@ -121,13 +121,13 @@ describe("several programs", function()
     assert.equal("60|60", sqlite3(path, "SELECT count(*), count(DISTINCT identity) FROM submit"))
   end)
 
-  it("leave each other's locks alone when they open and close a second handle", function()
+  it("keep each other's locks when they open and close a second handle", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     local handle <close> = ledger.open(path)
     assert.equal(1, intend(handle))
     assert.truthy(once(path))
-    -- To leave WAL a program must be alone.
+    -- A program can leave WAL mode only when no other has the file open.
     local said = env.output(("sqlite3 -batch %s 'PRAGMA journal_mode = DELETE' 2>&1 || true"):format(env.quote(path)))
     assert.truthy(said:find("locked", 1, true), said)
     assert.equal(2, intend(handle))
@@ -135,7 +135,7 @@ describe("several programs", function()
 end)
 
 describe("a program that is killed while it writes", function()
-  it("loses nothing of what it was told is written, and leaves the ledger whole", function()
+  it("loses nothing that was reported as written, and leaves the ledger intact", function()
     local directory <close> = env.directory()
     local path = directory:file "l.db"
     math.randomseed(20260102)
@@ -161,7 +161,7 @@ end)
 describe("a ledger of an earlier version", function()
   local directory, known, latest, broken
 
-  -- The same machine with further steps: where its module is.
+  -- Builds the module with further migrations. Returns its folder.
   local function variant(name, steps)
     local header, build = directory:file(name .. ".h"), directory:file(name)
     env.write(header, env.read("csrc/ledger/schema.h"):gsub("%s*$", "") .. " \\\n" .. steps .. "\n")
@@ -182,7 +182,7 @@ describe("a ledger of an earlier version", function()
 
   teardown(function() directory:close() end)
 
-  it("is brought to ours with all that it holds, once, by whichever program comes first", function()
+  it("is migrated once, with all its data, by the first program that opens it", function()
     local path = directory:file "old.db"
     do
       local handle <close> = ledger.open(path)
@@ -200,7 +200,7 @@ describe("a ledger of an earlier version", function()
     assert.truthy(select(2, once(path)):find("was made by a newer omni", 1, true))
   end)
 
-  it("stays what it is when that can't be done", function()
+  it("stays unchanged when the migration fails", function()
     local path = directory:file "kept.db"
     local handle <close> = ledger.open(path)
     assert.equal(1, intend(handle))

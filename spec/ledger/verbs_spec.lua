@@ -9,7 +9,7 @@ local ask, intend = asked.ask, asked.intend
 
 local function open(directory) return ledger.open(directory:file "l.db") end
 
--- Another program that holds the ledger for itself until it is told to let go.
+-- Another program that locks the ledger until it is told to release it.
 local function holder(directory)
   local told = directory:file "told"
   env.output("mkfifo " .. env.quote(told))
@@ -21,7 +21,7 @@ local function holder(directory)
 end
 
 describe("a verb", function()
-  it("gives back what was stored: whole numbers, fractions, any text; what wasn't given is absent", function()
+  it("returns what was stored: whole numbers, fractions, any text; missing values stay absent", function()
     local directory <close> = env.directory()
     local handle <close> = open(directory)
     for _, value in ipairs { "", "plain", "日本 😀", "\xff\xfe'\"\\\n", ("long "):rep(200000) } do
@@ -51,7 +51,7 @@ describe("a verb", function()
     assert.equal(0, ask(handle, "row", { id = intend(handle, nil, { take = false }) })[1].take)
   end)
 
-  it("that is misspelt raises at once, as does a parameter that it doesn't have or a value that can't be stored", function()
+  it("raises at once for an unknown verb, an unknown parameter, or a value that can't be stored", function()
     local directory <close> = env.directory()
     local handle <close> = open(directory)
     local function misuse(message, ...)
@@ -73,7 +73,7 @@ describe("a verb", function()
     assert.equal(0, handle:busy())
   end)
 
-  it("that the ledger refuses tells why, and no value that it was given", function()
+  it("that the ledger refuses reports why, without any of its values", function()
     local directory <close> = env.directory()
     local handle <close> = open(directory)
     local function refused(verb, params)
@@ -108,7 +108,7 @@ describe("a verb", function()
 end)
 
 describe("answers", function()
-  it("come in the order of their verbs, each once, with their owners, whatever these are", function()
+  it("come in the order of their verbs, each once, with any kind of owner", function()
     local directory <close> = env.directory()
     local handle <close> = open(directory)
     local owners = { "text", 7, 1.5, true, {}, print, handle, coroutine.create(print), false }
@@ -181,7 +181,7 @@ describe("answers", function()
 end)
 
 describe("closing a ledger", function()
-  it("finishes what is queued; what came of it can still be taken", function()
+  it("finishes the queued verbs, whose results can still be taken", function()
     local directory <close> = env.directory()
     local handle = open(directory)
     for i = 1, 50 do handle:start(i, "intend", { account = "a", model = "m", input = "{}" }) end
@@ -194,7 +194,7 @@ describe("closing a ledger", function()
     assert.same({ { id = 51 } }, asked.once(directory:file "l.db", "intend", { account = "a", model = "m", input = "{}" }))
   end)
 
-  it("may be done again, and by the end of a variable, and by collection; each leaves no descriptor and no thread", function()
+  it("may happen twice, by `<close>` and by collection, and leaves no descriptor and no thread", function()
     local directory <close> = env.directory()
     local function held() return env.output "ls /proc/$PPID/fd /proc/$PPID/task | wc -l" end
     local before = held()
@@ -218,7 +218,7 @@ describe("closing a ledger", function()
     end
   end)
 
-  it("is the end of it: whatever else is asked of it raises", function()
+  it("makes every later call raise", function()
     local directory <close> = env.directory()
     local handle = open(directory)
     handle:close()
@@ -229,7 +229,7 @@ describe("closing a ledger", function()
 end)
 
 describe("what concerns money", function()
-  -- Counts how often a program asks the system to put a file onto the disk, as bytes of the file SYNCS.
+  -- Counts a program's calls of fsync and fdatasync, as bytes of the file SYNCS.
   local shim <const> = [[
     #define _GNU_SOURCE
     #include <dlfcn.h>
@@ -245,7 +245,7 @@ describe("what concerns money", function()
     int fdatasync(int fd) { count(); return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd); }
   ]]
 
-  it("is on the disk before it is answered; what is only convenient doesn't wait for that", function()
+  it("is on disk before its result comes; other changes don't wait for the disk", function()
     local directory <close> = env.directory()
     local source, library, syncs = directory:file "shim.c", directory:file "shim.so", directory:file "syncs"
     env.write(source, shim)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A server with thousands of connections: what they may take, who is served beside them, and how it ends.
+-- A server with thousands of connections: their memory, the requests of other clients, and the end.
 local env = require "helper.env"
 local listening = require "helper.listening"
 local loop = require "omni.loop"
@@ -12,10 +12,10 @@ local BODY <const> = "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n
 local WAIT <const> = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"
 local LARGE <const> = "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
 
--- 10,000, but no more than half of the descriptors that a process may have, the other things that it has open aside.
+-- 10,000, but at most half of a process's descriptors, minus the other open ones.
 local most = math.min(10000, tonumber((env.output("ulimit -n"):gsub("unlimited", "1e9"))) // 2 - 50) // env.slowness // 1 | 0
 
--- A crowd (helper/crowd.lua), with its `open`, `closed` and `failed` connections; it ends with its variable.
+-- Starts a crowd (helper/crowd.lua), which counts its `open`, `closed` and `failed` connections. It ends with its variable.
 local function crowd(one, count, addresses, ...)
   local self = setmetatable({ open = 0, closed = 0, failed = 0 }, { __close = function(self) self.fiber:cancel() end })
   local argv = { env.plain_lua, "spec/helper/crowd.lua", tostring(one.port), tostring(count), tostring(addresses), ... }
@@ -34,7 +34,7 @@ local function crowd(one, count, addresses, ...)
   return self
 end
 
--- Waits for a condition, in the loop; raises when it takes too long.
+-- Waits in the loop for a condition; raises after a time limit.
 local function until_so(condition)
   local deadline = listening.now() + env.seconds(20)
   while not condition() do
@@ -43,7 +43,7 @@ local function until_so(condition)
   end
 end
 
--- The status that a request gets from 127.0.0.1, where no crowd comes from, and the seconds that took.
+-- Sends a request from 127.0.0.1, an address that no crowd uses. Returns its status and its duration in seconds.
 local function get(one)
   local began = listening.now()
   return (wire.request(one.url, "GET", "/quick")), listening.now() - began
@@ -51,7 +51,7 @@ end
 
 local large = ("x"):rep(1 << 22)
 
--- Runs `fn(server)` in the loop; each request of /wait waits for ever.
+-- Runs `fn(server)` in the loop; a request of /wait is never answered.
 local function with(options, fn)
   return loop.run(function()
     local one <close> = assert(server.serve(options, function(request)
@@ -63,7 +63,7 @@ local function with(options, fn)
 end
 
 describe("a server with a crowd of connections", function()
-  it("holds 10,000 of them in little memory, serves others meanwhile, and gives all back", function()
+  it("holds 10,000 of them in little memory, serves others meanwhile, and frees everything", function()
     local options = { max_connections = most + 10, idle_timeout = 100, header_timeout = 100, body_timeout = 100 }
     local before, bytes = listening.descriptors(), listening.memory()
     with(options, function(one)
@@ -83,7 +83,7 @@ describe("a server with a crowd of connections", function()
     end)
   end)
 
-  it("has never more than it may have, and comes to everybody as the slow ones are closed in time", function()
+  it("never exceeds its limit, and reaches every client as slow connections time out", function()
     local count = math.min(most, 3000)
     local limit <const> = count // 3
     local before = listening.descriptors()
@@ -101,7 +101,7 @@ describe("a server with a crowd of connections", function()
     end)
   end)
 
-  it("gives an address its share and no more", function()
+  it("limits the connections of one address", function()
     with({ header_timeout = 100 }, function(one)
       local many <close> = crowd(one, math.min(most, 2000), 1, HALF)
       until_so(function() return many.closed == math.min(most, 2000) - 64 end)
@@ -112,7 +112,7 @@ describe("a server with a crowd of connections", function()
     end)
   end)
 
-  it("can be closed with all of it under way: what comes in, what waits, what goes out", function()
+  it("can be closed while requests arrive, wait and are answered", function()
     local count = math.min(most, 600)
     for _, served in ipairs { count // 4, count } do
       local before = listening.descriptors()

@@ -1,6 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The listener on the open internet: senders who take their time, who send anything, who come in crowds. What they may ask
--- for stands in limits_spec.lua.
+-- The listener on the open internet: clients that are slow, that send anything, that come in crowds. limits_spec.lua tests the limits.
 local env = require "helper.env"
 local listening = require "helper.listening"
 local peer = require "helper.peer"
@@ -12,8 +11,8 @@ describe("the listener, against hostile senders", function()
   local here = listening.here(after_each)
   local open, connect, take, serves = here.open, here.connect, here.take, here.serves
 
-  -- Sends the text's bytes one by one, for ever (the last one again and again), until the connection is closed; `beside` is
-  -- done between two bytes. Returns the seconds that took, and the bytes that came.
+  -- Sends the text byte by byte, and repeats the last byte, until the connection is closed. Calls `beside` between two bytes. Returns the
+  -- duration in seconds, and the bytes received.
   local function trickle(one, text, beside)
     local began, at = listening.now(), 0
     here.drive(function()
@@ -26,8 +25,8 @@ describe("the listener, against hostile senders", function()
   end
 
   describe("that send a byte now and then", function()
-    -- Short, as they're waited for, and other than each other: 1 s is what they'd have for being idle.
-    -- The headers have room for all that comes in that time.
+    -- Short, since the spec waits for them, and different from each other and from the idle timeout of 1 s.
+    -- The limit of the headers exceeds what arrives in that time.
     local times <const> = {
       idle_timeout = 1, header_timeout = env.seconds(0.2), body_timeout = env.seconds(0.3), max_header = 1 << 20,
     }
@@ -39,7 +38,7 @@ describe("the listener, against hostile senders", function()
       assert.is_true(took < seconds + env.seconds(1), "closed only after " .. took)
     end
 
-    it("closes them in time, within the headers, and serves others meanwhile", function()
+    it("closes those that are slow within the headers, and serves others meanwhile", function()
       open(times)
       local others = 0
       lasts(times.header_timeout, "GET / HTTP/1.1\r\nHost: x\r\nA: " .. ("a"):rep(2000), function()
@@ -49,7 +48,7 @@ describe("the listener, against hostile senders", function()
       assert.is_true(others > 5)
     end)
 
-    it("closes them in time, within the body, and serves others meanwhile", function()
+    it("closes those that are slow within the body, and serves others meanwhile", function()
       open(times)
       local others = 0
       local one = connect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
@@ -62,7 +61,7 @@ describe("the listener, against hostile senders", function()
       assert.is_true(others > 5)
     end)
 
-    it("refuses them at once, and closes them in time, within chunks, their lines and what follows them", function()
+    it("refuses chunks at once, and closes those that are slow within them", function()
       for _, text in ipairs { CHUNKED .. "1", CHUNKED .. "1;" .. ("x"):rep(9), CHUNKED .. "0\r\nA: " .. ("x"):rep(9) } do
         open(times)
         local one = connect(text)
@@ -72,12 +71,12 @@ describe("the listener, against hostile senders", function()
       end
     end)
 
-    it("closes them in time, when they send nothing but empty lines", function()
+    it("closes those that send only empty lines", function()
       open(times)
       assert.is_true((trickle(connect(), ("\r\n"):rep(2000))) < times.header_timeout + env.seconds(1))
     end)
 
-    it("closes them in time, within a later request of their connection", function()
+    it("closes those that are slow within a later request", function()
       open(times)
       local one = connect(GET)
       take():answer(204)
@@ -87,7 +86,7 @@ describe("the listener, against hostile senders", function()
       assert.is_true(took > times.header_timeout and took < longest + env.seconds(1), took)
     end)
 
-    it("lets those finish that send slowly, but in time", function()
+    it("lets those finish that are slow but in time", function()
       open(times)
       local one = connect()
       for byte in post("abc"):gmatch(".") do
@@ -98,7 +97,7 @@ describe("the listener, against hostile senders", function()
       assert.equal(204, (one:answer()))
     end)
 
-    it("says when it must be stepped for that", function()
+    it("returns the timeout after which it must be stepped", function()
       open(times)
       connect("GET / HTTP")
       here.drive(function() return here.listener:timeout() ~= 0 end)
@@ -107,7 +106,7 @@ describe("the listener, against hostile senders", function()
     end)
   end)
 
-  it("closes a connection that doesn't take its answer in time, and serves others meanwhile", function()
+  it("closes a connection whose client doesn't receive the answer in time, and serves others meanwhile", function()
     open { answer_timeout = env.seconds(0.4), idle_timeout = 60 }
     local one = connect(GET)
     take():answer(200, nil, ("x"):rep(1 << 25))
@@ -122,7 +121,7 @@ describe("the listener, against hostile senders", function()
     assert.is_true(got < 1 << 25)
   end)
 
-  it("gives a request that waits for its answer all the time that it needs", function()
+  it("never times out a request that waits for its answer", function()
     open { header_timeout = 0.05, body_timeout = 0.05, answer_timeout = 0.05 }
     local one = connect(post("abc"))
     local request, began = take(), listening.now()
@@ -141,7 +140,7 @@ describe("the listener, against hostile senders", function()
       assert.is_nil(here.listener:next())
     end
 
-    it("answers 413 for a body of one byte more than 1 MiB, and takes one of 1 MiB", function()
+    it("answers 413 to a body one byte larger than 1 MiB, and accepts one of 1 MiB", function()
       local most <const> = ("x"):rep(1 << 20)
       local one = connect()
       one:send(post(most))
@@ -150,8 +149,8 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
-    -- Servers differ in where such a body ends, so that a proxy in front may take the bytes behind it for another request.
-    it("answers 411 for a body in chunks, whatever they are, and takes nothing behind them for a request", function()
+    -- Servers disagree about the end of such a body, so a proxy may treat the bytes after it as another request.
+    it("answers 411 to any body in chunks, and never treats its rest as a request", function()
       for _, chunks in ipairs {
         "5\r\nhello\r\n0\r\n\r\n", "5\nhello\n0\n\n", "5;a=b\r\nhello\r\n0\r\n\r\n", "5;a=b\nhello\r\n0\r\n\r\n",
         "5\r\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\r\n\r\n", "5\r\nhello\r\n0\r\nA: b\n\n", "0\r\n\r\n", "0\n\n",
@@ -167,7 +166,7 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
-    it("answers 400 for a NUL anywhere before the body", function()
+    it("answers 400 to a NUL anywhere before the body", function()
       for at = 1, #GET do
         local one = connect(GET:sub(1, at - 1) .. "\0" .. GET:sub(at))
         local status = one:answer()
@@ -179,8 +178,8 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
-    -- Folded lines were headers of several lines once. Servers differ in what they make of them, so that one may be hidden.
-    it("answers 400 for lines that continue others, and lines without CR", function()
+    -- Folded lines used to continue a header. Servers read them differently, so one of them may miss a header.
+    it("answers 400 to folded lines, and to lines without CR", function()
       refused(400, "POST / HTTP/1.1\r\nHost: x\r\nContent-: 5\r\n Length\r\n\r\nabcde")
       refused(400, "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\tc\r\n\r\n")
       refused(400, "GET / HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n")
@@ -191,7 +190,7 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
-    it("bounds what comes around a chunked body", function()
+    it("limits what surrounds a chunked body", function()
       local one = connect(CHUNKED .. "1;" .. ("x"):rep(1 << 20))
       assert.is_nil(here.listener:next())
       one:close()
@@ -199,9 +198,9 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
-    it("doesn't spin while the line before a chunk is incomplete", function()
+    it("doesn't loop while the line before a chunk is incomplete", function()
       connect(CHUNKED .. "1;" .. ("x"):rep(1 << 16))
-      -- It is asked again and again, as a loop does, until it wants to wait.
+      -- Steps the listener like a loop until its timeout isn't 0.
       here.drive(function() return here.listener:timeout() > 0 end)
       local began, steps = listening.now(), 0
       here.drive(function()
@@ -212,7 +211,7 @@ describe("the listener, against hostile senders", function()
       serves()
     end)
 
-    it("answers requests that come all at once, each in its turn", function()
+    it("answers requests that arrive together, in order", function()
       local one = connect()
       one:send((post("abc") .. GET .. post("def")):rep(100))
       local bodies = {}
@@ -225,7 +224,7 @@ describe("the listener, against hostile senders", function()
       for i = 1, 300 do assert.equal(tostring(i), select(3, one:answer())) end
     end)
 
-    it("answers those that have ended their sending, and closes those that did so too early", function()
+    it("answers those that have finished sending, and closes those that finished too early", function()
       here.close()
       open { header_timeout = 0.2, body_timeout = 0.2, idle_timeout = 1 }
       for _, whole in ipairs { GET, post("abc") } do

@@ -11,7 +11,7 @@ describe("the listener, against its peers", function()
   local open, connect, take, serves = here.open, here.connect, here.take, here.serves
 
   describe("a peer that asks too much", function()
-    -- Whoever is refused within his body has `body_timeout` to end it.
+    -- A client that is refused within its body has `body_timeout` to finish it.
     before_each(function() open { max_body = 1000, max_header = 2000, body_timeout = 0.05 } end)
 
     local function refused(status, text, or_so)
@@ -28,7 +28,7 @@ describe("the listener, against its peers", function()
       assert.equal(1000, #take():body())
     end)
 
-    it("is answered 413 for a larger body before that is sent, and closed", function()
+    it("receives 413 for a larger body before sending it, and is closed", function()
       refused(413, post(("x"):rep(1001)))
       refused(413, post(("x"):rep(100000)))
       refused(413, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n")
@@ -36,7 +36,7 @@ describe("the listener, against its peers", function()
       refused(413, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n")
     end)
 
-    it("is answered 411 for a body in chunks, whatever its size, and closed", function()
+    it("receives 411 for a body in chunks of any size, and is closed", function()
       refused(411, chunked())
       refused(411, chunked(("x"):rep(500), ("x"):rep(500)))
       refused(411, chunked(("x"):rep(500), ("x"):rep(100000)))
@@ -45,14 +45,14 @@ describe("the listener, against its peers", function()
       refused(411, head .. "fffffffffffffffff\r\n")
     end)
 
-    it("is answered 431 for larger headers, and closed", function()
+    it("receives 431 for larger headers, and is closed", function()
       refused(431, "GET / HTTP/1.1\r\nHost: x\r\nA: " .. ("x"):rep(2000) .. "\r\n\r\n")
       refused(431, "GET / HTTP/1.1\r\nHost: x\r\nA: " .. ("x"):rep(100000))
       refused(431, "GET / HTTP/1.1\r\nHost: x\r\n" .. ("a:\r\n"):rep(5000) .. "\r\n")
       refused(414, "GET /" .. ("x"):rep(100000))
     end)
 
-    it("is answered 400 for what could be read in two ways, and closed", function()
+    it("receives 400 for a request that servers could read differently, and is closed", function()
       for _, bad in ipairs {
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -74,7 +74,7 @@ describe("the listener, against its peers", function()
       refused(505, "GET / HTTP/3.0\r\nHost: x\r\n\r\n")
     end)
 
-    it("can't stop the listener by sending anything at all", function()
+    it("can't stop the listener with any bytes", function()
       math.randomseed(7)
       local good = {
         GET, post("body"), chunked("a", "bcd", "efgh") .. GET,
@@ -125,7 +125,7 @@ describe("the listener, against its peers", function()
       assert.equal("at last", select(3, patient:answer()))
     end)
 
-    it("lets connections above the limit wait until one ends", function()
+    it("makes connections above the limit wait until one ends", function()
       open { max_connections = 2 }
       local first, second, third = connect(GET), connect(GET), connect(GET)
       local requests = { take(), take() }
@@ -139,7 +139,7 @@ describe("the listener, against its peers", function()
       assert.equal(204, (second:answer()))
     end)
 
-    it("closes connections above the limit of their address at once", function()
+    it("closes connections above an address's limit at once", function()
       open { max_connections_per_address = 2 }
       local first, second, third = connect(GET), connect(GET), connect(GET)
       assert.equal("", third:rest())
@@ -149,8 +149,8 @@ describe("the listener, against its peers", function()
       assert.equal(204, (second:answer()))
     end)
 
-    -- In a network of its own, where such addresses are to be had.
-    it("counts a whole /64 network of IPv6 as one address, and IPv4 addresses one by one", function()
+    -- Runs in a network namespace that has such addresses.
+    it("counts a whole /64 network of IPv6 as one address, and each IPv4 address separately", function()
       local addresses = "ip link set lo up && ip -6 addr add fd00::1/64 dev lo nodad && ip -6 addr add fd00::2/64 dev lo nodad && "
         .. "ip -6 addr add fd00:0:0:1::2/64 dev lo nodad"
       if not os.execute("unshare -rn sh -c " .. env.quote(addresses) .. " 2>/dev/null") then
@@ -172,7 +172,7 @@ describe("the listener, against its peers", function()
         .. "127.0.0.2\ttimeout\n127.0.0.3\ttimeout\n127.0.0.2\tclosed\n", said)
     end)
 
-    it("leaves half of the descriptors that there may be to the rest of the program", function()
+    it("leaves half of the descriptors to the rest of the program", function()
       local child = assert(io.popen(("ulimit -n 120; exec %s -e %s </dev/null"):format(env.lua, env.quote [[
         local listener, socket, uv = require "omni.listener", require "socket", require "luv"
         local l = assert(listener.open { max_connections_per_address = 1000, header_timeout = 0.3 })

@@ -31,7 +31,7 @@ describe("the listener", function()
       assert.equal(204, (one:answer()))
     end)
 
-    it("listens for IPv4 on all addresses of IPv6, and tells the sender's as such", function()
+    it("accepts IPv4 on all addresses of IPv6, and reports IPv4 addresses as such", function()
       local message
       here.listener, message = listener.open { host = "::" }
       if not here.listener then return pending("no IPv6 here: " .. message) end
@@ -41,7 +41,7 @@ describe("the listener", function()
       one:close()
     end)
 
-    it("returns nil and why when it can't listen", function()
+    it("returns nil and a message when it can't listen", function()
       open()
       local none, message = listener.open { port = here.listener:port() }
       assert.is_nil(none)
@@ -51,7 +51,7 @@ describe("the listener", function()
       assert.matches("'example.com': not an IPv4 or IPv6 address", message)
     end)
 
-    it("raises for options that it doesn't know, or that make no sense", function()
+    it("raises for unknown and invalid options", function()
       assert.error_matches(function() listener.open { prot = 1 } end, "unknown option 'prot'")
       for _, bad in ipairs {
         { port = 65536 }, { port = 1.5 }, { max_body = -1 }, { max_connections = 0 }, { idle_timeout = 0 },
@@ -64,7 +64,7 @@ describe("the listener", function()
   describe("a request", function()
     before_each(function() open { max_body = 1000, max_header = 2000 } end)
 
-    it("tells method, path and query as they were sent", function()
+    it("returns its method, path and query as sent", function()
       connect "PATCH /a%20b/%2e?x=%201&y=a?b HTTP/1.1\r\nHost: x\r\n\r\n"
       local request = take()
       assert.equal("PATCH", request:method())
@@ -76,7 +76,7 @@ describe("the listener", function()
       assert.is_nil(take():query())
     end)
 
-    it("tells its headers by lower-case name, repeated ones joined", function()
+    it("returns its headers by name in lower case, with repeated ones joined", function()
       connect "GET / HTTP/1.1\r\nHost: x\r\nX-Thing:  One two \r\nx-thing: three\r\nEmpty:\r\nX-THING: four\r\n\r\n"
       local headers = take():headers()
       assert.equal("x", headers.host)
@@ -84,12 +84,12 @@ describe("the listener", function()
       assert.equal("", headers.empty)
     end)
 
-    it("may have no headers, as old ones have", function()
+    it("may have no headers, as in HTTP/1.0", function()
       connect "GET / HTTP/1.0\r\n\r\n"
       assert.same({}, take():headers())
     end)
 
-    it("keeps every byte of its body, NUL too", function()
+    it("keeps every byte of its body, even NUL", function()
       local all = {}
       for byte = 0, 255 do all[#all + 1] = string.char(byte) end
       local body = table.concat(all)
@@ -99,20 +99,20 @@ describe("the listener", function()
       assert.equal(body, request:body())
     end)
 
-    it("arrives whole when it is sent byte by byte", function()
+    it("arrives complete when it is sent byte by byte", function()
       local one = connect()
       for byte in post("abc"):gmatch(".") do one:send(byte) end
       assert.equal("abc", take():body())
     end)
 
-    it("is told to go on when it expects that", function()
+    it("receives 100 Continue when it expects that", function()
       local one = connect "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
       assert.equal(100, (one:answer()))
       one:send("abc")
       assert.equal("abc", take():body())
     end)
 
-    it("comes after the one before it when both were sent at once", function()
+    it("waits for the one before it when both were sent together", function()
       local one = connect(post("first") .. post("second") .. GET)
       local request = take()
       assert.equal("first", request:body())
@@ -138,7 +138,7 @@ describe("the listener", function()
     end)
   end)
 
-  it("drops a request that is forgotten unanswered", function()
+  it("drops a request that is collected unanswered", function()
     open()
     local one = connect(GET)
     take()
@@ -155,7 +155,7 @@ describe("the listener", function()
   describe("as a pollable", function()
     before_each(function() open() end)
 
-    it("is due at once while a request waits or an answer was given, and else says when", function()
+    it("has the timeout 0 while a request waits or an answer is ready, and else the next deadline", function()
       assert.is_nil(here.listener:timeout())
       local one = connect(GET)
       here.drive(function() return here.listener:timeout() == 0 and here.listener:step() end)
@@ -170,7 +170,7 @@ describe("the listener", function()
       assert.is_true(left > 10 and left <= 15)
     end)
 
-    it("has a descriptor that tells of connections and of bytes", function()
+    it("has a descriptor that is readable after connections and bytes", function()
       local watched = { getfd = function() return here.listener:pollfd() end, dirty = function() return false end }
       local function readable() return #socket.select({ watched }, nil, 0) > 0 end
       assert.is_false(readable())
@@ -185,14 +185,14 @@ describe("the listener", function()
   describe("closing", function()
     before_each(function() open() end)
 
-    -- What comes when nobody steps the listener any more.
+    -- Receives what arrives without any more steps of the listener.
     local function remains(one)
       one.socket:settimeout(env.seconds(5))
       local data, _, rest = one.socket:receive("*a")
       return data or rest
     end
 
-    it("sends answers that were given, drops the rest, and frees the port", function()
+    it("sends ready answers, drops other requests, and frees the port", function()
       local idle, half = connect(), connect "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"
       local answered = connect(GET)
       local last = take()
@@ -212,7 +212,7 @@ describe("the listener", function()
       assert(listener.open { port = here.listener:port() }):close()
     end)
 
-    it("sends the whole of a file that was given as an answer, as far as the system takes it", function()
+    it("sends a whole file as far as the system accepts it", function()
       local path = os.tmpname()
       local file = assert(io.open(path, "wb"))
       file:write(("x"):rep(200000))
@@ -224,7 +224,7 @@ describe("the listener", function()
       assert.equal(200000, #remains(one):match("\r\n\r\n(.*)$"))
     end)
 
-    it("happens when it is forgotten, whatever goes first", function()
+    it("happens at collection, in any order", function()
       local port = here.listener:port()
       local one = peer.connect(here.listener, GET)
       local request = take()
@@ -240,7 +240,7 @@ describe("the listener", function()
       collectgarbage()
     end)
 
-    it("doesn't wait for a peer that takes nothing", function()
+    it("doesn't wait for a client that receives nothing", function()
       local one = connect(GET)
       take():answer(200, nil, ("x"):rep(1 << 24))
       here.listener:step()

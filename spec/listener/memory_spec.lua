@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What strangers can make the listener keep in memory.
+-- How much memory a client can make the listener use.
 local env = require "helper.env"
 local listening = require "helper.listening"
 local peer = require "helper.peer"
@@ -18,7 +18,7 @@ describe("the listener, against senders that want its memory", function()
     return listening.memory()
   end
 
-  it("gives up the unfinished bodies that began first, when all take more than they may", function()
+  it("gives up the oldest unfinished bodies when all together exceed the limit", function()
     open { max_bodies = 8 << 20 }
     local before, slow = memory(), {}
     for i = 1, 40 do slow[i] = connect(ALMOST) end
@@ -30,7 +30,7 @@ describe("the listener, against senders that want its memory", function()
     serves()
   end)
 
-  it("answers 503 when bodies that wait for their answers take all that there is", function()
+  it("answers 503 when bodies that wait for their answers fill the limit", function()
     open { max_bodies = 4 << 20 }
     local waiting, requests = {}, {}
     for i = 1, 4 do
@@ -55,7 +55,7 @@ describe("the listener, against senders that want its memory", function()
     before_each(function() directory = env.directory() end)
     after_each(function() directory:close() end)
 
-    it("keeps them there: they can be read, or moved away, and go with their requests", function()
+    it("keeps them there: they can be read or moved, and disappear with their requests", function()
       open { body_directory = directory.path, max_body = 2 << 20 }
       for _, body in ipairs { "", "small", large:sub(1, 65536), large:sub(1, 65537), large } do
         local one = connect(post(body))
@@ -77,7 +77,7 @@ describe("the listener, against senders that want its memory", function()
       assert.same({ "mine" }, directory:names())
     end)
 
-    it("removes those that never come to an end, and bounds all of them together", function()
+    it("removes unfinished ones, and limits all of them together", function()
       open { body_directory = directory.path, max_body = 16 << 20, max_bodies = 64 << 20 }
       local text = post(("x"):rep(16 << 20)):sub(1, -2)
       local before, slow = memory(), {}
@@ -89,7 +89,7 @@ describe("the listener, against senders that want its memory", function()
       assert.same({}, directory:names())
     end)
 
-    it("answers 507 when they can't be kept", function()
+    it("answers 507 when they can't be written", function()
       open { body_directory = directory:file "nowhere" }
       assert.equal(507, (connect(post(large)):answer()))
       connect(post "small")
@@ -97,8 +97,8 @@ describe("the listener, against senders that want its memory", function()
     end)
   end)
 
-  -- In a process of its own, whose memory nobody used before.
-  it("keeps nothing of requests that have more arguments than there is room for", function()
+  -- Runs in a new process, whose memory was never used.
+  it("keeps nothing of requests with too many arguments", function()
     local said = env.output(env.lua .. " -e " .. env.quote [[
       local listener, listening, peer = require "omni.listener", require "helper.listening", require "helper.peer"
       local l = assert(listener.open())
@@ -118,8 +118,8 @@ describe("the listener, against senders that want its memory", function()
     assert.is_true(tonumber(said) < env.slowness * 6000, said .. " KiB")
   end)
 
-  -- Again in a process of its own: how long Lua's collector waits depends on how much else it holds.
-  it("gives its memory back, whether a request's body was looked at or not", function()
+  -- Runs in a new process, since the garbage collector's pause depends on all other objects.
+  it("frees its memory, whether a request's body was read or not", function()
     local said = env.output(env.lua .. " -e " .. env.quote [[
       local core, listener = require "omni.core", require "omni.listener"
       local listening, peer = require "helper.listening", require "helper.peer"

@@ -23,7 +23,7 @@ describe("the listener", function()
 
     before_each(function() open() end)
 
-    it("has the status, headers and body that were given", function()
+    it("has the given status, headers and body", function()
       local one = connect(GET)
       assert.is_true(take():answer(299, { ["X-Thing"] = "a, b", ["Retry-After"] = 7 }, "a\0b"))
       local status, headers, body = one:answer()
@@ -45,7 +45,7 @@ describe("the listener", function()
       assert.equal("one", select(3, first:answer()))
     end)
 
-    it("counts once only", function()
+    it("is accepted only once", function()
       local one = connect(GET)
       local request = take()
       assert.is_true(request:answer(200, nil, "one"))
@@ -55,7 +55,7 @@ describe("the listener", function()
       assert.is_false(request:answer(200))
     end)
 
-    it("to HEAD has the length but no body", function()
+    it("to HEAD has a length but no body", function()
       local one = connect "HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n"
       local request = take()
       assert.equal("HEAD", request:method())
@@ -79,7 +79,7 @@ describe("the listener", function()
       assert.equal("", select(3, one:answer()))
     end)
 
-    it("isn't given when its file can't be sent, and another may follow", function()
+    it("isn't sent when its file can't be read, and another one may follow", function()
       local one = connect(GET)
       local request = take()
       for _, bad in ipairs {
@@ -95,7 +95,7 @@ describe("the listener", function()
       assert.equal(404, (one:answer()))
     end)
 
-    it("of any size is sent while others are served, as fast as its peer takes it", function()
+    it("of any size is sent while others are served, as fast as its client receives it", function()
       local large = ("x"):rep(1 << 24)
       local one = connect(GET)
       take():answer(200, nil, large)
@@ -122,7 +122,7 @@ describe("the listener", function()
       assert.equal("good", select(3, one:answer()))
     end)
 
-    it("is false when the peer has reset the connection", function()
+    it("is false when the client has reset the connection", function()
       local one = connect(GET)
       local request = take()
       one:reset()
@@ -131,7 +131,7 @@ describe("the listener", function()
       serves()
     end)
 
-    it("harms nothing when the peer has closed the connection", function()
+    it("is harmless when the client has closed the connection", function()
       for _, body in ipairs { "x", { file = path }, ("x"):rep(1 << 22) } do
         local one = connect(GET)
         local request = take()
@@ -141,7 +141,7 @@ describe("the listener", function()
       end
     end)
 
-    it("reaches a peer that has only ended its sending", function()
+    it("reaches a client that has only finished sending", function()
       local one = connect(GET)
       one.socket:shutdown("send")
       local request = take()
@@ -153,7 +153,7 @@ describe("the listener", function()
   describe("for faults, a request", function()
     before_each(function() open() end)
 
-    -- How a connection ends as its peer's system tells: the bytes, and nil or "ECONNRESET".
+    -- Returns what a client receives: the bytes, and nil or "ECONNRESET".
     local function ending(answer)
       local client, bytes, how, over = uv.new_tcp(), "", nil, false
       client:connect("127.0.0.1", here.listener:port(), function(problem)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- TLS of the listener and of omni.serve, looked at with curl and openssl's own client.
+-- TLS of the listener and of omni.serve, tested with curl and openssl s_client.
 local env = require "helper.env"
 local listening = require "helper.listening"
 local listener = require "omni.listener"
@@ -20,7 +20,7 @@ end)
 
 teardown(function() files:close() end)
 
--- What a program prints, on both outputs, and its exit code.
+-- Returns a program's stdout and stderr together, and its exit code.
 local function run(...)
   local result = assert(process.run({ ... }, { stdout = "pipe" }))
   return result.stdout, result.exit, result.stderr
@@ -28,7 +28,7 @@ end
 
 local function curl(...) return run("curl", "-sS", "--max-time", "20", "--cacert", certificate, ...) end
 
--- Runs `fn(server)` in the loop; the handler tells what came.
+-- Runs `fn(server)` in the loop; the handler answers with a description of the request.
 local function with(fn, options)
   options = options or {}
   options.tls_certificate, options.tls_key = options.tls_certificate or certificate, options.tls_key or key
@@ -41,13 +41,13 @@ local function with(fn, options)
   end)
 end
 
--- How openssl's client fares, which does as it is told; it says what the server said.
+-- Returns the output of openssl s_client with these arguments.
 local function openssl(one, ...)
   return run("sh", "-c", 'exec openssl s_client -connect "$0" "$@" </dev/null 2>&1', one.host .. ":" .. one.port, ...)
 end
 
 describe("a server with a certificate", function()
-  it("is called by https, and answers those who trust it", function()
+  it("is reached by https, and answers clients that trust it", function()
     with(function(one)
       assert.matches("^https://127%.0%.0%.1:%d+$", one.url)
       assert.is_true(one.tls)
@@ -60,7 +60,7 @@ describe("a server with a certificate", function()
     end)
   end)
 
-  it("serves several requests on a connection, and large bodies both ways", function()
+  it("serves several requests on a connection, and large bodies in both directions", function()
     local large = env.write(files:file "large", ("0123456789abcdef"):rep(1 << 16))
     loop.run(function()
       local one <close> = assert(server.serve({ tls_certificate = certificate, tls_key = key }, function(request)
@@ -85,7 +85,7 @@ describe("a server with a certificate", function()
     end)
   end)
 
-  it("speaks TLS 1.2 and 1.3 only, and no cipher without forward secrecy", function()
+  it("accepts only TLS 1.2 and 1.3, with forward secrecy", function()
     with(function(one)
       for _, version in ipairs { "tls1_2", "tls1_3" } do
         local said, exit = openssl(one, "-" .. version, "-cipher", "ALL:@SECLEVEL=0")
@@ -104,13 +104,13 @@ describe("a server with a certificate", function()
     end)
   end)
 
-  it("offers HTTP/1.1, and nothing that it doesn't speak", function()
+  it("offers HTTP/1.1 and nothing else", function()
     with(function(one)
       assert.matches("ALPN protocol: http/1.1", (openssl(one, "-alpn", "h2,http/1.1")))
     end)
   end)
 
-  it("gets a renewed certificate without a pause, or keeps the one that it has", function()
+  it("reloads a renewed certificate without a pause, or keeps the old one", function()
     local path, its_key = files:file "current.pem", files:file "current.key"
     local function put(from, from_key)
       env.output(("cp %s %s && cp %s %s && chmod 600 %s"):format(env.quote(from), env.quote(path), env.quote(from_key),
@@ -136,7 +136,7 @@ describe("a server with a certificate", function()
     end, { tls_certificate = path, tls_key = its_key })
   end)
 
-  it("raises when it is to reload what it has not", function()
+  it("raises when it has no certificate to reload", function()
     loop.run(function()
       local plain <close> = assert(server.serve(nil, function() end))
       local _, problem = pcall(function() plain:reload() end)
@@ -152,7 +152,7 @@ describe("a certificate and its key", function()
     assert.matches(pattern, message)
   end
 
-  it("are refused when they aren't there, aren't what they should be, or don't belong together", function()
+  it("are refused when they are missing, invalid, or don't belong together", function()
     refused("can't use .*/none: No such file", files:file "none", key)
     refused("can't use .*/none: No such file", certificate, files:file "none")
     refused("can't use .*: it is a folder", files.path, key)
@@ -168,7 +168,7 @@ describe("a certificate and its key", function()
     refused("can't use .*/locked.key: ", certificate, locked)
   end)
 
-  it("are refused when somebody else may read the key", function()
+  it("are refused when another user can read the key", function()
     local open_key = files:file "open.key"
     for _, mode in ipairs { "640", "604", "660", "602" } do
       env.output(("cp %s %s && chmod %s %s"):format(env.quote(key), env.quote(open_key), mode, env.quote(open_key)))
@@ -178,7 +178,7 @@ describe("a certificate and its key", function()
     assert(listener.open { tls_certificate = certificate, tls_key = open_key }):close()
   end)
 
-  it("go together, and are paths", function()
+  it("must both be given, as paths", function()
     for _, bad in ipairs {
       { tls_certificate = certificate }, { tls_key = key }, { tls_certificate = 1, tls_key = key },
       { tls_certificate = certificate .. "\0", tls_key = key },
@@ -187,7 +187,7 @@ describe("a certificate and its key", function()
     end
   end)
 
-  it("may be a chain, its own certificate first, of RSA or another kind", function()
+  it("may be a chain, with its own certificate first, of RSA or another kind", function()
     local root, root_key, leaf, leaf_key = files:file "root.pem", files:file "root.key", files:file "leaf.pem", files:file "leaf.key"
     env.output(([[cd %s && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=root -keyout %s -out %s 2>&1 &&
       openssl req -new -newkey ed25519 -nodes -subj /CN=leaf -keyout %s -out leaf.csr 2>&1 &&
@@ -210,7 +210,7 @@ describe("the listener, with TLS, against hostile senders", function()
     return here.open(options)
   end
 
-  -- A complete greeting of a TLS client, and what would follow it never comes.
+  -- A complete ClientHello, without the rest of the handshake.
   local function greeting()
     local listening_socket = assert(socket.bind("127.0.0.1", 0))
     local _, port = listening_socket:getsockname()
@@ -231,7 +231,7 @@ describe("the listener, with TLS, against hostile senders", function()
     assert.is_nil(here.listener:next())
   end)
 
-  it("closes handshakes that don't go on, in time and without spinning, and serves others meanwhile", function()
+  it("closes unfinished handshakes in time and without a busy loop, and serves others meanwhile", function()
     local hello = greeting()
     open { header_timeout = env.seconds(0.5), idle_timeout = 60 }
     local began = listening.now()
@@ -248,7 +248,7 @@ describe("the listener, with TLS, against hostile senders", function()
     assert.is_true(steps < 200, steps .. " steps")
   end)
 
-  it("isn't stopped by any bytes at all", function()
+  it("isn't stopped by any bytes", function()
     math.randomseed(11)
     local hello = greeting()
     open {}

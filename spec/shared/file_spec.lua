@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Files that somebody else may have put there: opened without waiting, and only when they are regular files.
+-- Files that another program may control: omni opens them without waiting, and only if they are regular files.
 local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"
@@ -22,7 +22,7 @@ describe("a foreign file", function()
     assert.equal("integer", math.type(number))
   end
 
-  it("is read as Lua reads one", function()
+  it("is read like any file in Lua", function()
     env.write(file "text", "one\ntwo\n")
     local opened <close> = assert(core.open(file "text"))
     assert.equal("file", io.type(opened))
@@ -30,7 +30,7 @@ describe("a foreign file", function()
     assert.equal("two\n", opened:read "a")
   end)
 
-  it("isn't waited for, and is refused in words, when it is something else", function()
+  it("is refused with a reason, and without waiting, when it isn't a regular file", function()
     make "mkfifo pipe && ln -s pipe link && mkdir folder && ln -s loop loop"
     refused("it is not a regular file", file "pipe")
     refused("it is not a regular file", file "link")
@@ -41,7 +41,7 @@ describe("a foreign file", function()
     refused("No such file or directory", file "none")
   end)
 
-  it("is made only where nothing is yet, not even a link", function()
+  it("is created only where nothing exists, not even a link", function()
     local made <close> = assert(core.open(file "new", "x"))
     assert(made:write "text")
     assert(made:close())
@@ -53,12 +53,12 @@ describe("a foreign file", function()
     assert.equal("text", env.read(file "new"))
   end)
 
-  it("is no path with a zero byte, and no mode that isn't there", function()
+  it("can't have a path with a NUL, or an unknown mode", function()
     assert.has_error(function() core.open("a\0b") end)
     assert.has_error(function() core.open(file "a", "w") end)
   end)
 
-  it("is never replaced by another name", function()
+  it("is never replaced by a rename", function()
     env.write(file "one", "one")
     env.write(file "two", "two")
     local fine, message, number = core.rename_new(file "one", file "two")
@@ -70,7 +70,7 @@ describe("a foreign file", function()
     assert.same({ "link", "three", "two" }, directory:names())
   end)
 
-  it("can't take a lock's place", function()
+  it("can't replace a lock's file", function()
     make "mkfifo lock && mkdir folder"
     local lock, message = core.lock(file "lock")
     assert.is_nil(lock)
@@ -78,7 +78,7 @@ describe("a foreign file", function()
     assert.is_nil(core.lock(file "folder"))
   end)
 
-  it("isn't waited for as certificates, as keys, or as a ledger's session", function()
+  it("is never waited for: as certificates, as keys, as a ledger's session", function()
     make "mkfifo pipe && mkdir -p .crun && mkfifo -m 600 .crun/.env ledger.db-alive"
     local none, why = omni.client { base_url = "https://127.0.0.1:1", api_key = ("k"):rep(20), ca_file = file "pipe" }
     assert.is_nil(none)
@@ -94,7 +94,7 @@ describe("a foreign file", function()
     assert.matches("it is not a regular file", err.message)
   end)
 
-  it("steps aside under the first name that is free, and comes back", function()
+  it("moves to the first free name, and back", function()
     env.write(file "film.mp4", "mine")
     env.write(file "film (older 1).mp4", "older")
     local older = assert(paths.step_aside(file "film.mp4"))
@@ -110,7 +110,7 @@ describe("a foreign file", function()
     assert.equal("io", err.code)
   end)
 
-  it("makes way for a finished one only when it isn't ours, and comes back when that gets no name", function()
+  it("makes way for a finished one only when omni didn't make it, and moves back when that fails", function()
     env.write(file "film.mp4", "mine")
     env.write(file "part", "new")
     local function foreign() return false end
