@@ -85,7 +85,7 @@ return storyboard {
     assert.matches("\n  %- left     1 scene", result.out)
     assert.matches("2 of 2 scenes done, 80 credits\n", result.out)
     assert.matches("\n  1 scene not among %-%-only\n", result.out)
-    assert.matches('\nfilm    the film wasn\'t cut: "sea" missing\n', result.out)
+    assert.matches('\nfilm    the film wasn\'t cut: missing scenes: "sea"\n', result.out)
     assert.is_nil(env.read(out .. "/film.mp4"))
     run("--only", "dusk", "--only", "sea")
     assert.equal(3, service.submits())

@@ -100,7 +100,7 @@ describe("omni run", function()
     assert.equal(1, result.code)
     assert.matches("\n  bad   failed  .*too dark.*40 credits\n +change the prompt", result.out)
     assert.matches("1 of 2 scenes done", result.out)
-    assert.matches('\nfilm    the film wasn\'t cut: "bad" missing', result.out)
+    assert.matches('\nfilm    the film wasn\'t cut: missing scenes: "bad"', result.out)
   end)
 
   it("with --fail-fast submits nothing more once a scene has failed; --keep-going says the contrary", function()

@@ -22,10 +22,10 @@ describe("a clip", function()
   end)
 
   it("that is shorter, longer, of another shape or another size is told apart", function()
-    assert.same({ "the clip lasts 4.1 s, and 8 s were asked for" }, differences({ duration = 8 }, clip(4.08, 1280, 720)))
-    assert.same({ "the clip lasts 10 s, and 8 s were asked for" }, differences({ duration = 8 }, clip(10, 1280, 720)))
-    assert.same({ "the clip's picture is 1280×720, and 9:16 was asked for" }, differences({ aspect_ratio = "9:16" }, clip(8, 1280, 720)))
-    assert.same({ "the clip's picture is 720×720, and 16:9 was asked for", "the clip's picture is 720×720, and 1080p was asked for" },
+    assert.same({ "the clip lasts 4.1 s instead of 8 s" }, differences({ duration = 8 }, clip(4.08, 1280, 720)))
+    assert.same({ "the clip lasts 10 s instead of 8 s" }, differences({ duration = 8 }, clip(10, 1280, 720)))
+    assert.same({ "the clip's picture is 1280×720 instead of 9:16" }, differences({ aspect_ratio = "9:16" }, clip(8, 1280, 720)))
+    assert.same({ "the clip's picture is 720×720 instead of 16:9", "the clip's picture is 720×720 instead of 1080p" },
       differences({ aspect_ratio = "16:9", resolution = "1080p" }, clip(8, 720, 720)))
   end)
 
@@ -47,8 +47,8 @@ describe("a clip", function()
       local wide, any = summary.scenes[1], summary.scenes[2]
       assert.same({ "fetched", "fetched" }, studio.statuses(summary))
       assert.equal(2, #wide.warnings)
-      assert.matches("^the clip lasts %d[%d.]* s, and 10 s were asked for$", wide.warnings[1])
-      assert.matches("9:16 was asked for$", wide.warnings[2])
+      assert.matches("^the clip lasts %d[%d.]* s instead of 10 s$", wide.warnings[1])
+      assert.matches("instead of 9:16$", wide.warnings[2])
       assert.is_nil(any.warnings)
       local told = {}
       for _, event in ipairs(s.events) do
@@ -58,7 +58,7 @@ describe("a clip", function()
         { told[1].scene, told[1].index, told[1].task_id, told[1].file, told[1].message })
       assert.equal(2, #told)
       local page = env.read(summary.report)
-      assert.truthy(page:find("10 s were asked for", 1, true))
+      assert.truthy(page:find("instead of 10 s", 1, true))
     end)
   end)
 

@@ -157,8 +157,10 @@ function steps:clock()
 end
 
 function steps:lose_files()
-  for _, path in ipairs(env.lines(("ls -d %s/media/*.mp4 2>/dev/null || true"):format(env.quote(self.directory)))) do
-    if self:chance(2) then os.remove(path) end
+  for _, row in ipairs(self:rows()) do
+    for _, file in ipairs(assert(self.inspected:ask("files", { submit = row.id }))) do
+      if self:chance(2) then os.remove(file.path) end
+    end
   end
 end
 

@@ -97,7 +97,7 @@ describe("a clip that can't be decoded though its bytes are those that were reco
     local run = { ledger = {}, client = {} }
     function run.ledger:ask() return {} end -- luacheck: ignore self
     function run.ledger:digest(file) return core.sha256(env.read(file)) end -- luacheck: ignore self
-    local record = { scene = "a", file = path, task = task, entry = {} }
+    local record = { scene = "a", file = path, task = task, planned = {} }
     local fine, err = files.fetch_again(run, record)
     assert.is_nil(fine)
     assert.matches("the same bytes again", err.message)

@@ -11,8 +11,8 @@ local scenes = require "omni.storyboard.language.scene"
 local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
--- Seconds. A rest shorter than SHORTEST joins the window before it. If that window would exceed LONGEST, the rest becomes SHORTEST long
--- instead, and that window shorter.
+-- Seconds. A last window shorter than SHORTEST is joined to the window before it. If the joined window would exceed LONGEST, the last
+-- window begins earlier instead, so that it is SHORTEST long.
 local SHORTEST <const> = 1
 local LONGEST <const> = require("omni.models.input_rules").longest_window
 

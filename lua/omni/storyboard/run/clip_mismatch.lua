@@ -29,17 +29,17 @@ local function differences(input, probe)
   local duration, length = input.duration, video.seconds or probe.seconds
   local from_video = type(input.video_list) == "table" and next(input.video_list) ~= nil
   if type(duration) == "number" and not from_video and math.abs(length - duration) > seconds_off then
-    found[#found + 1] = ("the clip lasts %s s, and %s s were asked for"):format(tenths(length), tenths(duration))
+    found[#found + 1] = ("the clip lasts %s s instead of %s s"):format(tenths(length), tenths(duration))
   end
   local width, height = shape.seen(video)
   local shown = ("%d×%d"):format(math.floor(width + 0.5), math.floor(height + 0.5))
   local across, down = tostring(input.aspect_ratio):match "^(%d+):(%d+)$"
   if across and tonumber(down) > 0 and not is_near(width / height, tonumber(across) / tonumber(down)) then
-    found[#found + 1] = ("the clip's picture is %s, and %s was asked for"):format(shown, input.aspect_ratio)
+    found[#found + 1] = ("the clip's picture is %s instead of %s"):format(shown, input.aspect_ratio)
   end
   local side = type(input.resolution) == "string" and short_sides[input.resolution:lower()]
   if side and not is_near(math.min(width, height), side) then
-    found[#found + 1] = ("the clip's picture is %s, and %s was asked for"):format(shown, input.resolution)
+    found[#found + 1] = ("the clip's picture is %s instead of %s"):format(shown, input.resolution)
   end
   return found
 end
