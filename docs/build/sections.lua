@@ -37,8 +37,8 @@ Conventions:
     { fn = "run" }, { fn = "spawn" }, { fn = "sleep" }, { fn = "join" }, { fn = "timeout" }, { methods = "omni.Fiber", as = "fiber" },
     { values = { loop = [[
 The loop itself, as a pollable for other event loops: `omni.loop:pollfd()` returns a descriptor that is readable when
-there is something to do, `omni.loop:timeout()` the seconds until `omni.loop:step()` is due anyway, or nil.
-`omni.loop:step()` does what is due and never waits; `omni.loop:empty()` returns whether every fiber has ended. See
+`omni.loop:step()` has work, `omni.loop:timeout()` the seconds until `step` must be called anyway, or nil.
+`omni.loop:step()` does the work that is ready and never waits; `omni.loop:empty()` returns whether every fiber has ended. See
 `examples/cqueues.lua`, `examples/luv.lua` and [internals/loop.md](internals/loop.md).]] }, order = { "loop" } } },
 
   { title = "Boards",

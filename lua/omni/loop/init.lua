@@ -9,7 +9,6 @@ local running, isyieldable = coroutine.running, coroutine.isyieldable
 
 ---@class omni.Pollable
 ---@field pollfd fun(self): integer       a descriptor that is readable when `step` has work
----@field events fun(self): string        "r"
 ---@field timeout fun(self): number|nil   seconds until `step` must be called anyway; 0: at once, nil: never
 ---@field step fun(self)                  does the work that is ready; never blocks
 

@@ -11,8 +11,6 @@ local Driver_mt = { __name = "omni.driver", __index = Driver_methods }
 
 function Driver_methods:pollfd() return self.source:pollfd() end
 
-function Driver_methods:events() return "r" end -- luacheck: ignore self
-
 function Driver_methods:timeout() return self.source:timeout() end
 
 function Driver_methods:step()
