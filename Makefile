@@ -200,13 +200,16 @@ docs:
 	@$(MAKE) --no-print-directory deps FOR="docs"
 	@docs/build/site $(B)/site
 
-# What the program says of itself, with the Lua path that we were called with: it may be where argparse is.
-$(B)/share/omni.1: SAYS = man
-$(B)/share/omni.%: SAYS = completion $*
-$(B)/share/omni.1 $(SHELLS:%=$(B)/share/omni.%): $(B)/share/omni.%: $(B)/omni
+# The man page and the completions; with the caller's Lua path, which may be where argparse is.
+$(B)/share/omni.1: docs/build/man_page.lua $(B)/omni
 	@mkdir -p $(@D)
 	@$(call say,write,$@)
-	$(Q)LUA_PATH="$(GIVEN_LUA_PATH)" $(B)/omni $(SAYS) > $@.new && mv $@.new $@
+	$(Q)LUA_PATH="lua/?.lua;lua/?/init.lua;$(GIVEN_LUA_PATH)" $(LUA) $< > $@.new && mv $@.new $@
+
+$(SHELLS:%=$(B)/share/omni.%): $(B)/share/omni.%: $(B)/omni
+	@mkdir -p $(@D)
+	@$(call say,write,$@)
+	$(Q)LUA_PATH="$(GIVEN_LUA_PATH)" $(B)/omni completion $* > $@.new && mv $@.new $@
 
 ## make install: the program, the modules, the man page and completions, below PREFIX (INST_* override; DESTDIR goes before)
 install: install-rock $(B)/share/omni.1 $(SHELLS:%=$(B)/share/omni.%)

@@ -1,33 +1,32 @@
 -- SPDX-License-Identifier: MIT
 -- Values and arguments that begin with a dash, for every option of every command.
 
-local argparse = require "argparse"
-local grammar = require "omni.cli.completion.command_line"
+local parser = require "omni.cli.parser"
 local program = require "helper.program"
 local words = require "omni.cli.arguments"
 
--- The commands that the program's help lists, each with a parser of its own.
+-- Returns the commands, each with its own parser.
 local function commands()
   local list = {}
-  for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "   (%l+)  " do
-    if name ~= "help" then
-      local command, parser = require("omni.cli.command." .. (name == "init" and "init_board" or name)), argparse "omni"
-      command.define(parser:command(name, command.summary))
-      list[#list + 1] = { name = name, parser = parser, values = grammar.values(parser, name) }
+  for i, name in ipairs(parser.commands) do
+    local made = parser.new { name }
+    for at, command in ipairs(made._commands) do
+      if command._name == name then table.insert(made._commands, 1, table.remove(made._commands, at)) end
     end
+    list[i] = { name = name, parser = made, values = parser.values(made, name) }
   end
   return list
 end
 
--- The words that a command needs beside the option of this name.
-local function needed(parser, name)
+-- Returns the words that a command needs besides the option of this name.
+local function needed(made, name)
   local list = {}
-  for _, option in ipairs(parser._commands[1]._options) do
+  for _, option in ipairs(made._commands[1]._options) do
     if option._mincount > 0 and option._aliases[1] ~= name then
       table.move({ option._aliases[1], option._choices and option._choices[1] or "x" }, 1, 2, #list + 1, list)
     end
   end
-  for _, argument in ipairs(parser._commands[1]._arguments) do
+  for _, argument in ipairs(made._commands[1]._arguments) do
     for _ = 1, argument._minargs do list[#list + 1] = argument._choices and argument._choices[1] or "x" end
   end
   return list
@@ -75,9 +74,9 @@ describe("a value that begins with a dash", function()
 
   it("is told so by the program, too, which spends nothing", function()
     for given, wanted in pairs {
-      ["--prompt --jsno"] = "\n  a value that begins with a dash is written so: --prompt=--jsno\n",
-      ["--prompt -x"] = "\n  a value that begins with a dash is written so: --prompt=-x\n",
-      ["--prompt x -5"] = "\n  an argument that begins with a dash stands behind --: -- -5\n",
+      ["--prompt --jsno"] = "\n  write a value that begins with a dash like this: --prompt=--jsno\n",
+      ["--prompt -x"] = "\n  write a value that begins with a dash like this: --prompt=-x\n",
+      ["--prompt x -5"] = "\n  write an argument that begins with a dash after --, like this: -- -5\n",
     } do
       local arguments = { "submit" }
       for word in given:gmatch "%S+" do arguments[#arguments + 1] = word end

@@ -277,7 +277,7 @@ describe("omni submit", function()
     env.write(files:file "lost.json", [[{"prompt":"a","video_list":[{"url":{"$file":"lost.mp4"}}]}]])
     env.write(files:file "large.json", ('{"prompt":"%s"}'):format(("x"):rep(1024 * 1024)))
     for message, arguments in pairs {
-      ["%-%-image: the file 'nowhere.png' can't be read: No such file"] = { "--image", "nowhere.png" },
+      ["%-%-image: can't read the file 'nowhere.png': No such file"] = { "--image", "nowhere.png" },
       ["%-%-image: '%.' is a folder"] = { "--image", "." },
       ["%-%-image: '/dev/null' is no file"] = { "--image", "/dev/null" },
       ["%-%-image: 'ftp://a/b.png' must be a public http%(s%) URL.*a file's path is fine, too"] = { "--image", "ftp://a/b.png" },
@@ -286,7 +286,7 @@ describe("omni submit", function()
       ["video_list%[1%]%.ends: is required with start"] = { "--video", "https://example.com/v.mp4", "--start", "2" },
       ["video_list%[1%]%.ends: must be at most 10 seconds after start %(2%), not 13"] = { "--video", "https://example.com/v.mp4",
         "--start", "2", "--ends", "13" },
-      ["%-%-set: NAME=VALUE is due, not 'x'"] = { "--set", "x" },
+      ["%-%-set: expected NAME=VALUE, got 'x'"] = { "--set", "x" },
       ["seed: a number of that size isn't read exactly"] = { "--set", "seed=9007199254740993" },
       ["%-%-set: a name is missing in 'a%.%.b'"] = { "--set", "a..b=1" },
       ["%-%-set: 'a%.b' leads into what isn't an object"] = { "--set", "a=1", "--set", "a.b=1" },
@@ -295,12 +295,12 @@ describe("omni submit", function()
       ["%-%-input: lost%.txt: No such file"] = { "--input", "lost.txt" },
       ["%-%-input: stdin is empty"] = { "--input", "-" },
       ["%-%-input: 'large.json' holds more than 1048576 bytes"] = { "--input", "large.json" },
-      ['img_urls%[1%]: {"$file": PATH} is due, and nothing beside it'] = { "--input", "odd.json" },
-      ["video_list%[1%]%.url: the file 'lost.mp4' can't be read"] = { "--input", "lost.json" },
+      ['img_urls%[1%]: expected {"$file": PATH} with no other field'] = { "--input", "odd.json" },
+      ["video_list%[1%]%.url: can't read the file 'lost.mp4'"] = { "--input", "lost.json" },
       ["%-%-timeout is for the waiting; add %-%-wait"] = { "--timeout", "3" },
       ["%-%-callback%-url must not contain a user name or a password"] = { "--callback-url", "https://a:b@example.com/" },
-      ["%-%-out: a path is due"] = { "--out", "" },
-      ["%-%-budget: 'much' should be a number"] = { "--budget", "much" },
+      ["%-%-out: expected a path"] = { "--out", "" },
+      ["%-%-budget: expected a number, 0 or more, got 'much'"] = { "--budget", "much" },
       ["unknown option '%-%-key'"] = { "--key", "ak_x" },
     } do
       local result = run { "submit", "--prompt", "a", "--yes", table.unpack(arguments) }

@@ -47,7 +47,7 @@ describe("omni doctor", function()
   it("says that all is well, a line each, and exits with 0", function()
     local result = program.run({ "doctor" }, { environment = service.environment })
     assert.same({ 0, "" }, { result.code, result.err })
-    assert.equal("all that omni needs is there", result.lines[#result.lines])
+    assert.equal("omni has all that it needs", result.lines[#result.lines])
     for i = 1, #result.lines - 1 do assert.matches("^ok       %S", result.lines[i]) end
     assert.matches("omni " .. require("omni.version"):gsub("%p", "%%%0") .. ", Lua 5.4, libcurl [%d.]+ %(.*argparse [%d.]+", result.out)
     assert.matches("key " .. credentials.fingerprint(service.key) .. ", from CRUN_API_KEY\n", result.out, 1, true)
@@ -117,7 +117,7 @@ describe("omni doctor", function()
         of(refused, "keys"))
       local unused = doctor(with(service.environment, { HOME = home.path }))
       assert.equal(0, unused.code)
-      assert.matches(("\nwarning: %s can be read by other users of this machine (mode 644) > chmod 600 %s; and reset the keys in it at "
+      assert.matches(("\nwarning: other users of this machine can read %s (mode 644) > chmod 600 %s; and reset its keys at "
         .. "https://crun.ai/user-api-key, as others may know them"):format(file, file),
         of(unused, "keys"), 1, true)
       assert.is_nil((fine.out .. refused.out .. unused.out):find(service.key, 1, true))
@@ -129,7 +129,7 @@ describe("omni doctor", function()
       local result = doctor(with { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_short" })
       assert.equal(0, result.code)
       assert.matches("^warning: key %x+, from CRUN_API_KEY: it doesn't look like", of(result, "keys"))
-      assert.matches("\nwarning: key %x+ is accepted, and has no credits > buy some at https://crun.ai/billing,", of(result, "service"))
+      assert.matches("\nwarning: key %x+ is accepted, but has no credits > buy some at https://crun.ai/billing,", of(result, "service"))
       assert.is_nil(result.out:find("ak_short", 1, true))
     end)
   end)
@@ -230,7 +230,7 @@ describe("omni doctor", function()
       local server <close> = hostile.start()
       server:script { GET = { { balance "1" } } }
       local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
-      assert.equal("ok: the service doesn't say what time it is", of(result, "clock"))
+      assert.equal("ok: the service doesn't send its time", of(result, "clock"))
     end)
   end)
 
@@ -252,8 +252,8 @@ describe("omni doctor", function()
         asked.ask(handle, "accept", { id = asked.intend(handle, "i2"), task_id = "t" })]], { ledger }))
       local told, code = about(ledger)
       assert.equal(0, code)
-      assert.equal(("ok: the ledger %s: 1 in flight\nok: %s-wal and -shm belong to it; a copy of it: sqlite3 %s \".backup COPY\"\n"
-        .. "warning: 1 submit may have been charged, and nobody knows > omni status")
+      assert.equal(("ok: the ledger %s: 1 in flight\nok: %s-wal and -shm belong to it; to copy it: sqlite3 %s \".backup COPY\"\n"
+        .. "warning: 1 submit has an unknown outcome, and may have been charged > omni status")
         :format(ledger, ledger, ledger), told)
     end)
 
@@ -285,8 +285,8 @@ describe("omni doctor", function()
 
     it("says what is missing, and what comes of it", function()
       local probe = "echo ffprobe version 4.4 Copyright"
-      assert.matches("^warning: there is no ffmpeg: no film is cut.* > install ffmpeg", found {})
-      assert.matches("^warning: ffmpeg is there, but ffprobe isn't", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
+      assert.matches("^warning: there is no ffmpeg: omni can't cut films.* > install ffmpeg", found {})
+      assert.matches("^warning: there is no ffprobe beside ffmpeg", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
       assert.matches("^warning: ffmpeg 5.1%-x has no libx264", found { ffmpeg = "echo ffmpeg version 5.1-x Copyright", ffprobe = probe })
       local old = 'case "$*" in *libx264*) echo "Encoder libx264" ;; *) echo ffmpeg version %s Copyright ;; esac'
       assert.matches("^warning: ffmpeg 4.4.2 is older than 5.1", found { ffmpeg = old:format "4.4.2", ffprobe = probe })
@@ -300,8 +300,8 @@ describe("omni doctor", function()
     env.output(("mkdir %s && cp %s %s"):format(folder, env.quote(package.searchpath("omni.core", package.cpath)), folder))
     local script = [[require("omni.cli.doctor.local_checks").program({}, function(state, text) print(state, text) end)]]
     local said = env.output(("LUA_CPATH=%s %s -e %s"):format(env.quote(modules.path .. "/?.so;;"), env.lua, env.quote(script)))
-    assert.matches("problem\tomni.ledger_sqlite can't be loaded, so nothing can be submitted: ", said, 1, true)
-    assert.matches("warning\tomni.listener can't be loaded, so there is no sandbox", said, 1, true)
+    assert.matches("problem\tcan't load omni.ledger_sqlite, so nothing can be submitted: ", said, 1, true)
+    assert.matches("warning\tcan't load omni.listener, so there is no sandbox", said, 1, true)
   end)
 
   it("fits a terminal's width there, and is coloured unless that isn't wanted", function()
@@ -316,12 +316,13 @@ describe("omni doctor", function()
     local plain = program.on_terminal({ "doctor" }, { columns = 60, environment = with(environment, { NO_COLOR = "1" }) })
     assert.is_nil(plain.out:find "\27")
     local dumb = program.on_terminal({ "doctor" }, { columns = 60, environment = with(environment, { LANG = "C" }) })
-    assert.matches("the terminal's locale isn't", dumb.out)
+    assert.matches("the locale of the terminal isn't", dumb.out)
   end)
 
   it("refuses what it can't use with exit code 2", function()
     for message, arguments in pairs {
-      ["%-%-ledger: a path is due"] = { "--ledger", "" }, ["too many arguments"] = { "x" }, ["unknown option '%-%-key'"] = { "--key", key },
+      ["%-%-ledger: expected a path"] = { "--ledger", "" },
+      ["too many arguments"] = { "x" }, ["unknown option '%-%-key'"] = { "--key", key },
     } do
       local result = program.run { "doctor", table.unpack(arguments) }
       assert.equal(2, result.code)

@@ -61,7 +61,7 @@ describe("omni init", function()
   it("says why a board can't be written, and leaves nothing behind", function()
     local result = init "nowhere/film.lua"
     assert.same({ 1, "" }, { result.code, result.out })
-    assert.matches("^omni: nowhere/film.lua can't be written: .*No such file or directory", result.err)
+    assert.matches("^omni: can't write nowhere/film.lua: .*No such file or directory", result.err)
     assert.equal(2, init("").code)
     assert.same({}, files:names())
   end)

@@ -116,8 +116,8 @@ describe("callbacks at the command line:", function()
     open()
     for message, words in pairs {
       ["add %-%-listen"] = { "--public-url", "https://example.com" },
-      ["should be ADDRESS:PORT"] = { "--listen", "nowhere" },
-      ["should be an http or https URL"] = { "--listen", "127.0.0.1:0", "--public-url", "example.com" },
+      ["expected ADDRESS:PORT or a port, got 'nowhere'"] = { "--listen", "nowhere" },
+      ["expected an http or https URL, got 'example.com'"] = { "--listen", "127.0.0.1:0", "--public-url", "example.com" },
       ["go together"] = { "--listen", "127.0.0.1:0", "--tls-key", "key.pem" },
     } do
       local result = run(table.unpack(words))

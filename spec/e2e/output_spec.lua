@@ -19,7 +19,7 @@ local function shell(command, environment)
 end
 
 describe("what can't be written to stdout", function()
-  local commands = { "--version", "--help", "help run", "status", "status --json", "man", "completion bash", "init other.lua",
+  local commands = { "--version", "--help", "help run", "status", "status --json", "completion bash", "completion zsh", "init other.lua",
     "plan film.lua --sandbox", "plan film.lua --sandbox --json", "run film.lua --sandbox --seconds 0.05 --json" }
 
   it("is said, and the exit code isn't 0, whatever the command", function()

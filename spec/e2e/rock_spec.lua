@@ -106,14 +106,14 @@ describe("make", function()
   it("installs below DESTDIR and PREFIX what a rock has, and the man page and the completions where they are looked for", function()
     clean("", "make -C source install DESTDIR=" .. env.quote(directory:file "a package") .. " PREFIX=/usr")
     local usr = directory:file "a package/usr"
+    assert.matches("\n%.TH OMNI 1 ", env.read(usr .. "/share/man/man1/omni.1"))
     for path, arguments in pairs {
-      ["share/man/man1/omni.1"] = "man",
       ["share/bash-completion/completions/omni"] = "completion bash",
       ["share/zsh/site-functions/_omni"] = "completion zsh",
       ["share/fish/vendor_completions.d/omni.fish"] = "completion fish",
     } do
       local printed = clean("", "'a package/usr/bin/omni' " .. arguments)
-      assert.is_true(#printed > 1000, path)
+      assert.is_true(#printed > 500, path)
       assert.equal(printed, env.read(usr .. "/" .. path), path)
     end
     assert.equal("bin\nlib\nshare\n", env.output("ls " .. env.quote(usr)))

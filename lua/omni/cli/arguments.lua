@@ -1,16 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- The words of a command line before argparse sees them, and what to say of those that it can't take. argparse takes every word that
--- begins with a dash for an option, also behind an option that needs a value.
+-- Values that begin with a dash. argparse takes every word that begins with a dash for an option, even after an option that needs a
+-- value; so this module changes the words before argparse reads them, and gives hints where that is impossible.
 
 local arguments = {}
 
--- "-5 degrees", "- a boat" and "-1" can be no option's name; "-x", "--prompt" and "--prompt=..." can.
+-- Returns whether a word can be an option: "-x", "--prompt" and "--prompt=..." can; "-5 degrees", "- a boat" and "-1" can't.
 local function may_be_option(word)
   return word:find "^%-%-?%a[%w-]*$" ~= nil or word:find "^%-%-%a[%w-]*=" ~= nil or word == "--"
 end
 
----Splits the arguments of a command that passes some on: ours up to its own first argument, and those after it, which may look like
----options.
+---Splits the arguments of `omni lua`: omni's own, up to the script, and the script's, which may look like options.
 ---@param given string[]
 ---@param values table<string, integer>  how many values each option needs (grammar.values)
 ---@return string[] own
@@ -26,7 +25,7 @@ function arguments.split(given, values)
   return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
 end
 
----Ties each value that begins with a dash to its option, where it can't be an option itself: `--prompt "-5 degrees"` becomes
+---Joins each value that begins with a dash to its option, if it can't be an option itself: `--prompt "-5 degrees"` becomes
 ---`--prompt=-5 degrees`.
 ---@param given string[]
 ---@param values table<string, integer>
@@ -42,7 +41,7 @@ function arguments.tie_values(given, values)
   return table.move(given, index, #given, #tied + 1, tied)
 end
 
----What to write instead, where a word that begins with a dash may have been meant as a value; or nil.
+---Returns how to write a value that begins with a dash, if argparse's message is about one; else nil.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@param message string  of argparse
@@ -55,9 +54,9 @@ function arguments.hint(given, values, message)
     if option == "--" then return nil end
     local unknown = name and value:sub(1, #name) == name
     if value:find "^%-." and (values[option] or 0) > 0 and (unknown or option == name) then
-      return ("a value that begins with a dash is written so: %s=%s"):format(option, quote(value))
+      return ("write a value that begins with a dash like this: %s=%s"):format(option, quote(value))
     elseif unknown and value:find "^%-%-?[^%-%a]" then
-      return ("an argument that begins with a dash stands behind --: -- %s"):format(quote(value))
+      return ("write an argument that begins with a dash after --, like this: -- %s"):format(quote(value))
     end
   end
 end

@@ -1,49 +1,51 @@
 -- SPDX-License-Identifier: MIT
--- What `omni plan` and `omni run` share: their options, and what they stand for: the board, the account, where the output goes.
+-- What `omni plan` and `omni run` share: their options, and what they open: the board, the client, the sandbox, the output folder.
 --
--- Besides what omni offers to everybody it takes the client's key and ledger by name: a sandbox may be asked often, and a plan makes no
--- ledger.
+-- Besides the public functions they set the ledger path of the client, as a plan creates no ledger.
 
-local common = require "omni.cli.common"
+local message = require "omni.cli.view.message"
+local options = require "omni.cli.options"
+local sandbox_options = require "omni.cli.sandbox_options"
+local signals = require "omni.cli.signals"
 
-local board = {}
+local board_options = {}
 
----Adds the options that say what is planned.
+---Adds the options.
 ---@param parser table  argparse's
-function board.define(parser)
+function board_options.define(parser)
   parser:argument("board", "A Lua file that returns a storyboard (docs/storyboards.md)."):argname("BOARD")
-  parser:flag("--sandbox", "Against a sandbox of its own: no key, no network, no cost.")
-  common.path(parser:option("--out", "Where the output goes (default: BOARD.omni beside the board; its folder sandbox with --sandbox).")
+  parser:flag("--sandbox", "Use a sandbox: no key, no network, no cost.")
+  options.path(parser:option("--out", "The output folder (default: BOARD.omni beside the board; its folder sandbox with --sandbox).")
     :argname("DIR"))
-  common.add_ledger_option(parser)
-  local function scenes(name, text) parser:option(name, text .. " May be given several times."):argname("SCENE"):count("*") end
-  scenes("--only", "Only this scene, and what it builds on.")
-  scenes("--redo", "Shoot this scene again: its next take.")
-  scenes("--resubmit", "Submit this scene again, whose outcome is unknown.")
-  common.amount(parser:option("--budget", "Spend at most N credits; a plan that costs less isn't asked about."):argname("N"))
-  parser:flag("--trust", "Let the board do what any Lua program may: run programs, read and write files (docs/storyboards.md).")
-  parser:option("--set", "What os.getenv \"NAME\" returns in the board. May be given several times."):argname("NAME=VALUE"):count("*")
+  options.add_ledger(parser)
+  local function scenes(name, text) parser:option(name, text .. " Repeatable."):argname("SCENE"):count("*") end
+  scenes("--only", "Only this scene, and the scenes that it builds on.")
+  scenes("--redo", "Make this scene again: its next take.")
+  scenes("--resubmit", "Submit this scene of unknown outcome again.")
+  options.amount(parser:option("--budget", "Spend N credits at most; don't ask about a plan within that."):argname("N"))
+  parser:flag("--trust", "Let the board do all that a Lua program can: run programs, read and write files (docs/storyboards.md).")
+  parser:option("--set", "What os.getenv \"NAME\" returns in the board. Repeatable."):argname("NAME=VALUE"):count("*")
     :convert(function(given)
       if given:find("^[^=]+=") then return given end
-      return nil, ("--set: '%s' should be NAME=VALUE"):format(given)
+      return nil, ("--set: expected NAME=VALUE, got '%s'"):format(given)
     end)
-  parser:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
-  common.add_sandbox_options(parser)
+  options.add_base_url(parser)
+  sandbox_options.define(parser)
 end
 
--- "films/lighthouse.lua" → "films/lighthouse.omni"
+-- "films/lighthouse.lua" → "films/lighthouse.omni". A rehearsal has a folder of its own, so that it never touches paid results.
 local function default_directory(given)
   local directory = given.board:gsub("%.lua$", "") .. ".omni"
-  return given.sandbox and directory .. "/sandbox" or directory -- so that a rehearsal never touches what was paid for
+  return given.sandbox and directory .. "/sandbox" or directory
 end
 
--- A ledger that is gone again in the end: there is none yet, and a plan leaves nothing behind.
-local function scratch_ledger()
+-- Returns the path of an empty ledger, and a function that removes it. Without a path returns the reason.
+local function temporary_ledger()
   local core = require "omni.core"
   local directory, why = core.make_temporary_directory("omni-plan-")
-  if not directory then return nil, why end
+  if not directory then return nil, nil, why end
   local path = directory .. "/ledger.db"
-  return path, nil, function()
+  return path, function()
     for _, suffix in ipairs { "", "-alive", "-wal", "-shm", "-journal" } do core.remove(path .. suffix) end
     core.remove(directory)
   end
@@ -53,121 +55,131 @@ end
 ---@field board omni.Storyboard
 ---@field client omni.Client
 ---@field directory string
----@field given table         what argparse found
+---@field given table         the options, from argparse
 ---@field sandbox? omni.Sandbox
 ---@field warnings string[]   the client's, to be printed when nothing is drawn
----@field line omni.cli.Line    on stderr
----@field forget_ledger? fun()
+---@field line omni.cli.Line  on stderr
+---@field remove_ledger? fun()
 local Opened_methods = {}
 local Opened_mt = { __index = Opened_methods }
 
----Shows on a terminal that prices are being asked for, until `clear`.
+---Shows on a terminal that prices are being asked for, until `self.line:clear()`.
 function Opened_methods:announce_prices()
   self.line:draw("asking what it costs ...")
-end
-
----Removes what `announce_prices` has drawn.
-function Opened_methods:clear()
-  self.line:clear()
 end
 
 ---Returns the options of `omni.plan_storyboard` and `omni.run_storyboard` that the command line has set.
 ---@param more? table  further ones
 ---@return table
 function Opened_methods:plan_options(more)
-  local shown, given, options = {}, self.given, more or {}
-  options.client, options.directory = self.client, self.directory
-  options.only, options.redo, options.resubmit = #given.only > 0 and given.only or nil, given.redo, given.resubmit
-  function options.on_retry(failure)
+  local shown, given, all = {}, self.given, more or {}
+  all.client, all.directory = self.client, self.directory
+  all.only, all.redo, all.resubmit = #given.only > 0 and given.only or nil, given.redo, given.resubmit
+  function all.on_retry(failure)
     if shown[failure.message] then return end
     shown[failure.message] = true
-    self:clear()
-    common.say(require("omni.cli.view.text").problem(failure) .. "; trying again")
+    self.line:clear()
+    message.print(require("omni.cli.view.text").problem(failure) .. "; trying again")
   end
-  return options
+  return all
+end
+
+---Returns the options of the views of a plan and a run.
+---@param fd? 1|2  the output: 1: stdout (the default), 2: stderr
+---@return table
+function Opened_methods:view_options(fd)
+  local given, terminal = self.given, require "omni.cli.view.terminal"
+  return {
+    given = given, directory = self.directory, ledger = self.client.ledger_path, sandbox = given.sandbox, budget = given.budget,
+    colour = terminal.colour(fd), columns = terminal.columns(fd),
+  }
 end
 
 ---Prints the client's warnings, each once.
 function Opened_methods:print_warnings()
-  for _, warning in ipairs(self.warnings) do common.say(require("omni.cli.view.text").clean(warning)) end
+  for _, warning in ipairs(self.warnings) do message.print(warning) end
   self.warnings = {}
 end
 
-local function close(opened)
-  if opened.client then opened.client:close() end
-  if opened.sandbox then opened.sandbox:close() end
-  if opened.forget_ledger then opened.forget_ledger() end
+function Opened_mt:__close()
+  self.line:clear()
+  if self.client then self.client:close() end
+  if self.sandbox then self.sandbox:close() end
+  if self.remove_ledger then self.remove_ledger() end
 end
 
-Opened_mt.__close = close
-
----Tells why there is no plan, or nothing may be done with it.
+---Prints why there is no plan, or why it can't be carried out.
 ---@param problem omni.Error
----@return integer exit code  2 for an option's value that doesn't fit the board, else 3
-function board.refuse(problem)
-  if problem.code ~= "invalid_input" then return common.tell(problem) or 3 end
-  problem.message = problem.message:gsub("^%l+: ", "--%0") -- the option, as it is called here
-  return common.tell(problem) or 2
+---@return integer exit code  2 for a value of an option that doesn't fit the board, else 3
+function board_options.refuse(problem)
+  if problem.code ~= "invalid_input" then return message.exit(3, problem) end
+  problem.message = problem.message:gsub("^%l+: ", "--%0") -- the name of the option, as on the command line
+  return message.exit(2, problem)
 end
 
--- Loads the board; Ctrl-C ends it. Returns nothing when it was interrupted.
+-- Loads the board; Ctrl-C ends it. Returns nothing after an interruption.
 local function load_board(given, client)
   local set = {}
   for _, pair in ipairs(given.set) do
     local name, value = pair:match("^([^=]+)=(.*)$")
     set[name] = value
   end
-  local loaded, problem
-  local code, failure = common.in_loop(function()
-    loaded, problem = require("omni").load_storyboard(given.board, {
-      client = client, trusted = given.trust or false, set = set, interrupted = require("omni.cli.signals").interrupted,
+  local board, problem
+  local code = signals.run(function()
+    board, problem = require("omni").load_storyboard(given.board, {
+      client = client, trusted = given.trust or false, set = set, interrupted = signals.interrupted,
     })
     return 0
   end)
-  if failure then error(failure, 0) end
-  if code and not (problem and problem.code == "cancelled") then return loaded, problem end
+  if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
----Opens what the options name. Reports what can't be opened.
----@param given table
----@param changes_nothing boolean  makes no ledger where there is none
----@return omni.cli.Opened|nil  to be closed
----@return integer|nil exit code  without it
-function board.open(given, changes_nothing)
-  local misuse = common.sandbox_misuse(given)
-  if misuse then return nil, common.say(misuse) or 2 end
-  local omni = require "omni"
-  local opened = { given = given, warnings = {}, directory = given.out or default_directory(given) }
-  opened.line = require("omni.cli.view.status_line").open(io.stderr, function() return common.drawing_columns(2) end)
-  local problem
-  opened.sandbox, problem = common.rehearsal(given)
-  if problem then return nil, common.tell(problem) or 2 end
-  local sandbox = opened.sandbox
-  opened.client, problem = omni.client {
+-- Fills in the sandbox, the client and the board. Returns the exit code and an error if one can't be opened.
+local function open_all(opened)
+  local given, no_client = opened.given
+  local sandbox, problem = sandbox_options.open_if_given(given)
+  if problem then return 2, problem end
+  opened.sandbox = sandbox
+  opened.client, no_client = require("omni").client {
     base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = given.ledger,
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
-  local no_client = problem -- told of once the board is fine
   if given.trust then require("omni.cli.module_path").allow(given.board) end
-  opened.board, problem = load_board(given, opened.client)
-  if not (opened.board or problem) then
-    close(opened)
-    return nil, common.say("interrupted: nothing was submitted") or 130
-  end
+  opened.board, problem = load_board(given, opened.client) -- an error of the board comes before one of the client
+  if not (opened.board or problem) then return 130, "interrupted: nothing was submitted" end
   problem = problem or no_client
-  if problem then
-    close(opened)
-    return nil, common.tell(problem) or 2
-  end
-  local client = opened.client
-  local ledger = client.ledger_path or not client.ledger_problem and opened.directory .. "/ledger.db" or nil
-  client.ledger_path = ledger
-  if changes_nothing and ledger and not require("omni.core").stat(ledger) then
-    local scratch, why, forget = scratch_ledger()
-    if not scratch then common.say("there is no place for a temporary ledger: " .. why) end
-    client.ledger_path, opened.forget_ledger = scratch or ledger, forget
-  end
-  return setmetatable(opened, Opened_mt)
+  if problem then return 2, problem end
 end
 
-return board
+-- Sets the path of the ledger.
+local function choose_ledger(opened, create)
+  local client = opened.client
+  client.ledger_path = client.ledger_path or not client.ledger_problem and opened.directory .. "/ledger.db" or nil
+  if create or not client.ledger_path or require("omni.core").stat(client.ledger_path) then return end
+  local path, remove, why = temporary_ledger()
+  if not path then message.print("can't create a temporary ledger: " .. why) end
+  client.ledger_path, opened.remove_ledger = path or client.ledger_path, remove
+end
+
+---Opens what the options name, or prints what can't be opened.
+---@param given table
+---@param create_ledger boolean  false: uses a temporary ledger where there is none
+---@return omni.cli.Opened|nil  to be closed
+---@return integer|nil exit code
+function board_options.open(given, create_ledger)
+  local misuse = sandbox_options.misuse(given)
+  if misuse then return nil, message.exit(2, misuse) end
+  local opened = setmetatable({ given = given, warnings = {}, directory = given.out or default_directory(given) }, Opened_mt)
+  opened.line = require("omni.cli.view.status_line").open(io.stderr, function()
+    return require("omni.cli.view.terminal").columns(2)
+  end)
+  local code, problem = open_all(opened)
+  if not code then
+    choose_ledger(opened, create_ledger)
+    return opened
+  end
+  Opened_mt.__close(opened)
+  return nil, message.exit(code, problem)
+end
+
+return board_options

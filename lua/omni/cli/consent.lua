@@ -1,23 +1,23 @@
 -- SPDX-License-Identifier: MIT
 -- Consent to spend credits, before anything is submitted.
 
-local common = require "omni.cli.common"
 local core = require "omni.core"
 local err = require "omni.error"
 local plan_view = require "omni.cli.view.plan"
+local terminal = require "omni.cli.view.terminal"
 local text = require "omni.cli.view.text"
 
-local function no_consent(message, hint)
-  return err.new { code = "no_consent", message = "nothing was submitted: " .. message, hint = hint }
+local function refuse(code, message, hint)
+  return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
 end
 
 -- Asks on the terminal. Returns why nothing may be submitted, or nil.
 local function ask(question, cost)
-  local yes = common.ask(question)
+  local yes = terminal.ask(question)
   if yes == nil then
-    return no_consent(("%s, and there is no terminal to ask on"):format(cost), "give --yes, or a ceiling with --budget N")
+    return refuse("no_consent", cost .. ", and there is no terminal to ask on", "give --yes, or a limit with --budget N")
   end
-  if not yes then return no_consent("you didn't say yes") end
+  if not yes then return refuse("no_consent", "you didn't say yes") end
 end
 
 ---Returns whether a person must agree to this plan: it submits something, at whatever price, and no option has set a limit or agreed.
@@ -26,12 +26,6 @@ end
 ---@return boolean
 local function is_needed(plan, options)
   return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
-end
-
----Returns whether there is a terminal to ask on.
----@return boolean
-local function can_ask()
-  return core.terminal(0) ~= nil and core.terminal(2) ~= nil
 end
 
 ---Asks a person to agree to a plan, where that is needed.
@@ -49,15 +43,12 @@ end
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 
--- Returns why a submit of this price can't be made, or exceeds the budget; nil if neither.
+-- Returns why a submit at this price is impossible, or exceeds the budget; nil if neither.
 local function refusal_of_one(price, problem, budget)
-  local function refuse(code, message, hint)
-    return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
-  end
   if problem and unavailable[problem.code] then return refuse(problem.code, problem.message, problem.hint) end
   if budget and not price then
-    return refuse("price_unknown", ("there is a budget, but the price isn't known (%s)"):format(problem.message),
-      "submit it without a budget to go on all the same")
+    return refuse("price_unknown", ("there is a budget, but the price is unknown (%s)"):format(problem.message),
+      "to go on all the same, submit it without a budget")
   elseif budget and price.credits > budget + 1e-9 then
     return refuse("over_budget", core.format("it costs about %.14g credits, the budget is %.14g", price.credits, budget),
       "raise the budget, or make it cheaper (shorter, a lower resolution)")
@@ -71,8 +62,7 @@ end
 ---Checks the price of one submit against the budget and the balance, and asks a person to agree to it, where that is needed.
 ---@param price? { credits: number, balance?: number, affordable?: boolean }
 ---@param problem? omni.Error  why there is no price
----@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price,
----  unless the price is why it is refused
+---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price
 ---@return omni.Error|nil refusal  nil: go on
 local function decide_one(price, problem, options)
   local refused = refusal_of_one(price, problem, options.budget)
@@ -82,4 +72,4 @@ local function decide_one(price, problem, options)
   return ask("Submit?", "it costs " .. (price and "about " .. text.credits(price.credits) or "an unknown price"))
 end
 
-return { can_ask = can_ask, decide = decide, decide_one = decide_one, is_needed = is_needed }
+return { decide = decide, decide_one = decide_one, is_needed = is_needed }

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Where the user's own Lua files find modules. The program's own come from itself and the system's folders (csrc/host/main.c), and
--- are loaded before this is called.
+-- The module path of the user's Lua files. The program's own modules come from itself and the system's folders (csrc/host/main.c), and
+-- are loaded before.
 
 local host = require "omni.host"
 
--- The templates for one folder; none for a name that has a meaning of its own in templates.
+-- Returns the templates for one folder; none for a name with a character that is special in templates.
 local function templates(folder, ...)
   if folder:find "[;?]" then return "" end
   local list = {}
@@ -12,8 +12,8 @@ local function templates(folder, ...)
   return table.concat(list)
 end
 
----Lets `require` find what plain Lua would find (LUA_PATH and LUA_CPATH included), and then what lies beside a file.
----@param path? string  the user's script or board; nil: it has no folder
+---Lets `require` find the modules that plain Lua finds (LUA_PATH and LUA_CPATH included), and then those beside a file.
+---@param path? string  the user's script or board; nil: stdin
 local function allow(path)
   local folder = path and (path:match "^(.*/)[^/]*$" or "./")
   package.path = host.path .. (folder and templates(folder, "?.lua", "?/init.lua") or "")

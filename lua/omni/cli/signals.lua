@@ -1,41 +1,45 @@
 -- SPDX-License-Identifier: MIT
--- The first Ctrl-C (or SIGTERM, SIGHUP) as an event of the loop. The second one ends the program at once, in C.
+-- Runs a command in the loop, and makes the first Ctrl-C (or SIGTERM, SIGHUP) an event of that loop. A second one ends the program at
+-- once, in C (csrc/host/main.c).
 
-local host = require "omni.host"
-local loop = require "omni.loop"
-
-local Watch_methods = {}
-local Watch_mt = { __name = "omni.cli.signals", __index = Watch_methods }
-
-function Watch_methods:close()
-  loop.remove(self.pollable)
-end
-
-Watch_mt.__close = Watch_methods.close
-
--- What `omni.run` raises when it was left.
 local LEFT = "omni: left because of a signal"
 
----Calls `act(leave)` once a signal has come, at the loop's next turn; also when it came before. `leave()` ends `omni.run`, with all that
----still waits in it, at the next turn.
----@param act fun(leave: fun())
----@return { close: fun(self) }
-local function watch(act)
-  local told, left = false, false
-  local pollable = {
+-- Returns a pollable that calls `act(leave)` once, at the first turn of the loop after a signal. `leave()` ends the loop at the next turn.
+local function new_watch(host, act)
+  local called, left = false, false
+  return {
     pollfd = host.wakefd,
     events = function() return "r" end,
     timeout = function() return left and 0 or nil end,
     step = function()
       host.drain()
       if left then error(LEFT, 0) end
-      if told or not host.interrupted() then return end
-      told = true
+      if called or not host.interrupted() then return end
+      called = true
       act(function() left = true end)
     end,
   }
-  loop.add(pollable)
-  return setmetatable({ pollable = pollable }, Watch_mt)
 end
 
-return { LEFT = LEFT, watch = watch, interrupted = host.interrupted }
+---Runs `body(on_interrupt)` in the loop. The first signal calls the function that `on_interrupt` was last given, with a function that
+---leaves the loop; without one it leaves the loop. Raises what the body raises.
+---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
+---@return integer|nil code  nil: the loop was left
+local function run(body)
+  local loop = require "omni.loop"
+  local act
+  local watch = new_watch(require "omni.host", function(leave)
+    if act then act(leave) else leave() end
+  end)
+  loop.add(watch)
+  local fine, result = pcall(loop.run, body, function(new_act) act = new_act end)
+  loop.remove(watch)
+  if fine then return result end
+  if result ~= LEFT then error(result, 0) end
+end
+
+---Returns the number of the signal that has come, or nil.
+---@return integer|nil
+local function interrupted() return require("omni.host").interrupted() end
+
+return { interrupted = interrupted, run = run }

@@ -77,7 +77,7 @@ describe("a plan on the screen", function()
   it("folds reused scenes into one line when they are many, where that is wanted", function()
     local entries = {}
     for i = 1, 4 do entries[i] = { scene = "s" .. i, action = "reuse", files = { "x" } } end
-    assert.matches("\n  = reuse    4 scenes\n4 to reuse: nothing is to be paid\n", shown(plan_of(entries), { fold = true }))
+    assert.matches("\n  = reuse    4 scenes\n4 to reuse: nothing to pay\n", shown(plan_of(entries), { fold = true }))
     assert.matches("\n  = reuse    s4\n", shown(plan_of(entries), {}))
   end)
 
@@ -160,7 +160,7 @@ describe("the summary", function()
     local scenes = { { scene = "d", status = "interrupted", task_id = "t4" } }
     local words = { board = "b.lua", ledger = "l.db", only = { "d" }, redo = { "d" }, resubmit = { "x" }, adopt = { { "y", "t" } } }
     local text = written({ given = words }, { credits = 0, interrupted = true, scenes = scenes }, {})
-    assert.matches("goes on at the service, and is charged\n", text)
+    assert.matches("go on at the service, and are charged\n", text)
     assert.matches("nothing is paid for twice:\n  omni run b.lua %-%-ledger l.db %-%-only d\n", text)
   end)
 

@@ -1,27 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- `omni doctor`: looks at all that omni needs, a line each, and says what to do. Spends nothing.
---
--- JSON: one line, event "doctor": version, exit, checks: [{check (as in cli/doctor/local_checks.lua), state (ok, warning, problem),
--- text, hint}].
+-- `omni doctor`: checks all that omni needs, prints a line for each result, and says what to do. Spends nothing.
 
-local common = require "omni.cli.common"
+local options = require "omni.cli.options"
 
 local command = { summary = "Check the program, the key, the service, the clock, the ledger and ffmpeg; say what to do." }
 
 function command.define(parser)
-  parser:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
-  common.add_ledger_option(parser)
-  parser:flag("--json", "One line of JSON on stdout.")
+  options.add_base_url(parser)
+  options.add_ledger(parser)
+  parser:flag("--json", "Print one line of JSON on stdout.")
 end
 
-local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" } -- as those states of a scene
+-- The colours are those of states of a scene.
+local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
--- Each line is there as soon as it is known: the service can take its time.
-local function writer()
-  local text = require "omni.cli.view.text"
-  local paint, columns = text.painter(common.wants_colour()), common.drawing_columns()
-  local function write(lead, about)
-    for i, line in ipairs(text.wrap(about, columns and columns - 9)) do
+-- Returns a function that prints a finding at once, as a check may wait for the network.
+local function printer()
+  local terminal, text = require "omni.cli.view.terminal", require "omni.cli.view.text"
+  local paint, columns = text.painter(terminal.colour()), terminal.columns()
+  local function write(lead, words)
+    for i, line in ipairs(text.wrap(words, columns and columns - 9)) do
       io.stdout:write(i == 1 and lead or (" "):rep(9), line, "\n")
     end
     io.stdout:flush()
@@ -32,46 +30,36 @@ local function writer()
   end
 end
 
-local function write_json(findings, code)
-  local json = require "omni.json"
-  local shape, list = json.shape { "check", "state", "text", "hint?" }, {}
-  for i, finding in ipairs(findings) do list[i] = shape(finding) end
-  io.stdout:write(json.printed(json.shape { "event", "time", "version", "exit", "checks" } {
-    event = "doctor", time = os.time(), version = require "omni.version", exit = code, checks = list,
-  }), "\n")
-end
-
--- Carries out the checks; returns what they found, and how many problems there are.
-local function examine(given, tell)
-  local checks = require "omni.cli.doctor.local_checks"
+-- Carries out the checks. Returns the findings, and the number of problems.
+local function examine(given, on_finding)
   local core = require "omni.core"
-  local findings, problems, found = {}, 0, { given = given }
-  for _, row in ipairs(checks.all) do
+  local findings, problems, shared = {}, 0, { given = given }
+  for _, row in ipairs(require("omni.cli.doctor.local_checks").all) do
     local name, check = row[1], row[2]
-    check(found, function(state, about, hint)
-      local finding = { check = name, state = state, text = core.clean(about, 500), hint = hint and core.clean(hint, 500) }
+    check(shared, function(state, text, hint)
+      local finding = { check = name, state = state, text = core.clean(text, 500), hint = hint and core.clean(hint, 500) }
       findings[#findings + 1] = finding
       if state == "problem" then problems = problems + 1 end
-      if tell then tell(finding) end
+      if on_finding then on_finding(finding) end
     end)
   end
   return findings, problems
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
-  local code, failure = common.in_loop(function()
-    local findings, problems = examine(given, not given.json and writer() or nil)
+  return require("omni.cli.signals").run(function()
+    local findings, problems = examine(given, not given.json and printer() or nil)
+    local code = problems > 0 and 1 or 0
     if given.json then
-      write_json(findings, problems > 0 and 1 or 0)
+      require("omni.cli.view.json_events").write("doctor", "doctor",
+        { version = require "omni.version", exit = code, checks = findings })
     else
-      print(problems == 0 and "all that omni needs is there" or require("omni.cli.view.text").count(problems, "problem"))
+      print(problems == 0 and "omni has all that it needs" or require("omni.cli.view.text").count(problems, "problem"))
     end
-    return problems > 0 and 1 or 0
-  end)
-  if failure then error(failure, 0) end
-  return code or 130
+    return code
+  end) or 130
 end
 
 return command

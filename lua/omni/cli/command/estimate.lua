@@ -1,32 +1,32 @@
 -- SPDX-License-Identifier: MIT
--- `omni estimate`: what a submit would cost. Uploads nothing, submits nothing, costs nothing.
+-- `omni estimate`: prints what a submit would cost. Uploads nothing, submits nothing, costs nothing.
 
-local call = require "omni.cli.service_command"
-local input = require "omni.cli.input_options"
+local input_options = require "omni.cli.input_options"
+local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Say what a submit would cost." }
+local command = { summary = "Show what a submit would cost." }
 
 function command.define(parser)
-  input.define(parser)
-  call.define(parser, true)
+  input_options.define(parser)
+  service_command.define(parser, true)
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
-  local wanted, model = input.read(given)
-  if not wanted then return 2 end
-  return call.run(given, function(called)
-    local price, problem = called:price(model, wanted)
+  local input, model = input_options.read(given)
+  if not input then return 2 end
+  return service_command.run(given, function(called)
+    local price, problem = called:price(model, input)
     if not price then return called:fail(problem) end
-    local text = require "omni.cli.view.text"
+    local text, sandbox = require "omni.cli.view.text", called.client.is_sandbox
     called:event("estimate", { model = model, credits = price.credits, balance = price.balance, affordable = price.affordable })
     called:print(require("omni.cli.view.table").list({
       { "model", model },
-      { "cost", "about " .. text.credits(price.credits, called.client.is_sandbox) },
-      { "balance", price.balance and text.credits(price.balance, called.client.is_sandbox) },
+      { "cost", "about " .. text.credits(price.credits, sandbox) },
+      { "balance", price.balance and text.credits(price.balance, sandbox) },
       { "affordable", price.affordable },
-    }, called.manner))
+    }, called.format))
     return 0
   end)
 end

@@ -1,43 +1,168 @@
 -- SPDX-License-Identifier: MIT
--- `omni fetch ID --out DIR`: brings the files of a task into a folder, once it is over.
+-- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its name only when it is complete; a
+-- file that is there already isn't downloaded twice. `omni submit --out` uses this, too.
 
-local call = require "omni.cli.service_command"
-local common = require "omni.cli.common"
+local options = require "omni.cli.options"
+local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Fetch the files of a task, once it is over." }
+local command = { summary = "Download the files of a task, once it has ended." }
 
 function command.define(parser)
-  parser:argument("id", "The task's id."):argname("ID")
-  common.path(parser:option("--out", "The folder (default: this one). It is made when it isn't there."):argname("DIR"))
+  parser:argument("id", "The id of the task."):argname("ID")
+  options.path(parser:option("--out", "The folder, created if it doesn't exist (default: the working directory)."):argname("DIR"))
   parser:mutex(
-    common.amount(parser:option("--timeout", "Wait for S seconds at most, when the task isn't over (default: 1800)."):argname("S")),
-    parser:flag("--no-wait", "Fetch nothing when the task isn't over."))
-  parser:flag("--any", "Take files of any kind, also text and archives; else only what may be a picture, a film or a sound.")
-  call.define(parser)
+    options.amount(parser:option("--timeout", "Wait for the end of the task for S seconds at most (default: 1800)."):argname("S")),
+    parser:flag("--no-wait", "Fail if the task hasn't ended."))
+  parser:flag("--any", "Accept files of any kind, also text and archives; else only images, videos and sound.")
+  service_command.define(parser)
 end
 
--- The task, asked for; or nil and why nothing can be fetched.
+-- --- names of files
+
+local EEXIST <const> = 17
+
+local function sha256(path)
+  local found = require("omni.file.digest").file(path)
+  return found and found.sha256
+end
+
+-- Returns the first of STEM.mp4, STEM (2).mp4, ... that doesn't exist or has this digest; and whether it exists.
+local function free_path(stem, extension, digest)
+  local core = require "omni.core"
+  local n, path = 1, stem .. extension
+  while core.stat(path) do
+    if digest and sha256(path) == digest then return path, true end
+    n = n + 1
+    path = ("%s (%d)%s"):format(stem, n, extension)
+  end
+  return path, false
+end
+
+-- Returns the extension in a URL, ".mp4"; nil if the URL has none of a medium.
+local function extension_of_url(url)
+  local own = (url:match "^[^?#]*"):match "%.(%w+)$"
+  return own and require("omni.storyboard.run.file_names").extension(url) == own:lower() and "." .. own:lower() or nil
+end
+
+-- Returns the extension for the bytes of a file.
+local function extension_of_file(path)
+  local media_type = require "omni.file.media_type"
+  local file <close> = require("omni.core").open(path)
+  local kind = file and media_type.of(file:read(media_type.enough) or "", "")
+  return kind and kind.endings[1] or ".bin"
+end
+
+-- --- one file
+
+-- Downloads a file to a path that doesn't exist, and shows the progress.
+local function download(called, task, index, path)
+  local meter = require("omni.cli.view.transfer").meter(require("omni.file.path").name(path), require("omni.core").now)
+  local live <close> = called.line:live(function(columns) return meter:words(columns) end) -- luacheck: ignore 211
+  local saved, problem = task:save(path, {
+    index = index, any = called.given.any, aside = true, on_progress = function(bytes, total) meter:progress(bytes, total) end,
+  })
+  return saved, not saved and problem or nil
+end
+
+-- Downloads a file whose name is taken, or follows from its bytes. An equal file that exists already stays the only one; beside a
+-- different one the new file gets a number.
+local function download_and_name(called, task, index, stem, extension, row)
+  local core = require "omni.core"
+  local temporary = free_path(stem, ".new")
+  local saved, problem = download(called, task, index, temporary)
+  if not saved then return nil, problem end
+  extension = extension or extension_of_file(temporary)
+  local path, exists, done, why, number
+  repeat -- until no other program takes the name in between
+    path, exists = free_path(stem, extension, sha256(temporary))
+    if exists then done, why = core.remove(temporary) else done, why, number = core.rename_new(temporary, path) end
+  until done or number ~= EEXIST
+  if not done then return nil, require("omni.error").new { code = "io", task_id = task.id, message = why } end
+  if row then called.client:ledger():note("move_file", { id = row, number = index, path = core.real_path(path) or path }) end
+  return path, nil, not exists
+end
+
+-- Returns the path of a file, and whether it was downloaded now; or nil and an error.
+local function fetch_one(called, task, index, stem, known, row)
+  local core = require "omni.core"
+  local exists = known and core.stat(known.path)
+  if exists and known.path:match "^(.*)/" == core.real_path(stem:match "^(.*)/") and sha256(known.path) == known.sha256 then
+    return known.path, nil, false
+  end
+  local extension = extension_of_url(task.media[index])
+  local path = extension and stem .. extension
+  if not path or core.stat(path) then return download_and_name(called, task, index, stem, extension, row) end
+  local saved, problem = download(called, task, index, path)
+  return saved, problem, true
+end
+
+-- --- all files of a task
+
+-- Returns what the ledger knows of a task's files, by their numbers, and the number of the task's row.
+local function known_files(client, task)
+  if not client:existing_ledger() then return {} end
+  local ledger, known = client:ledger(), {}
+  local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })
+  for _, file in ipairs(row and ledger:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
+  return known, row and row.id
+end
+
+-- Downloads the files of a task that has ended, and prints their paths.
+local function fetch(called, task, folder)
+  if task.error then return nil, task.error end
+  local names, text = require "omni.storyboard.run.file_names", require "omni.cli.view.text"
+  local made, why = require("omni.file.path").make_directories(folder)
+  if not made then return nil, require("omni.error").new { code = "io", task_id = task.id, message = why } end
+  local stem = folder:gsub("([^/])/+$", "%1") .. "/" .. names.stems({ { name = task.id } }, { {} })[1]
+  local known, row = known_files(called.client, task)
+  for index = 1, #task.media do
+    local path, problem, new = fetch_one(called, task, index, names.numbered(stem, index), known[index], row)
+    if not path then return nil, problem end
+    path = folder == "." and path:gsub("^%./", "") or path
+    called:event("fetched", { task_id = task.id, index = index, file = path, bytes = require("omni.core").stat(path).size, made = new })
+    called:print { text.path(path) }
+    if not new then called:note(text.path(path) .. " existed already") end
+  end
+  return true
+end
+
+---Waits until a task has ended; downloads its files if there is an `--out`.
+---@param called omni.cli.Call
+---@param task omni.Task
+---@return integer exit code
+function command.wait_and_fetch(called, task)
+  local given = called.given
+  local ended = task:done() or require("omni.cli.view.task_progress").wait(called, { task }, given.timeout)
+  if not given.out then return ended and 0 or 1 end
+  if not ended and not task.error then return 1 end -- `wait` has reported that
+  local fetched, problem = fetch(called, task, given.out)
+  return fetched and 0 or called:fail(problem)
+end
+
+-- --- the command
+
+-- Returns the task, or nil and why nothing can be fetched.
 local function find(called)
   local given = called.given
   local task, problem = called.client:query(given.id)
   if task and given.no_wait and not task:done() then
-    return nil, require("omni.error").new { code = "not_done", task_id = task.id, hint = "leave --no-wait out to wait for it",
-      message = ("the task isn't over (%s)"):format(require("omni.core").clean(task.status)) }
+    return nil, require("omni.error").new { code = "not_done", task_id = task.id, hint = "to wait for it, leave --no-wait out",
+      message = ("the task hasn't ended (%s)"):format(require("omni.core").clean(task.status)) }
   end
   return task, problem
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
   local task
   given.out = given.out or "."
-  return call.run(given, function(called)
+  return service_command.run(given, function(called)
     local problem
     task, problem = find(called)
-    return task and require("omni.cli.task_files").follow(called, task) or called:fail(problem)
+    return task and command.wait_and_fetch(called, task) or called:fail(problem)
   end, function(called)
-    return require("omni.cli.view.task_progress").tell_interrupted(called, { task or called.client:task(given.id) })
+    return require("omni.cli.view.task_progress").interrupted(called, { task or called.client:task(given.id) })
   end)
 end
 

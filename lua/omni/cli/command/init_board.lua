@@ -1,25 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- `omni init [FILE]`: writes a first board, and says what to do with it. Never replaces what is there.
+-- `omni init [FILE]`: writes a first board, and prints the next commands. Never replaces a file.
 
-local common = require "omni.cli.common"
+local message = require "omni.cli.view.message"
 
-local command = { summary = "Write a first storyboard, and say what to do next." }
+local command = { summary = "Write a first storyboard, and show the next commands." }
 
 function command.define(parser)
-  common.path(parser:argument("file", "The board to write (default: film.lua)."):argname("FILE"):args("?"))
+  require("omni.cli.options").path(parser:argument("file", "The board to write (default: film.lua)."):argname("FILE"):args("?"))
 end
 
 local board <const> = [==[
--- A first film, in three scenes. docs/storyboards.md tells what else a board can say.
+-- A first film, in three scenes. docs/storyboards.md describes all that a board can have.
 
 return storyboard {
   title = "The Paper Boat",
 
-  -- Added to every prompt, so that the scenes look like one film.
+  -- Appended to every prompt, so that the scenes look like one film.
   style = "Shot on 35mm film, soft light after rain, muted colours with one strong yellow, natural sound, no text on screen. "
     .. "The child is about seven and wears a yellow raincoat.",
 
-  -- What holds for every scene that doesn't say otherwise.
+  -- The fields of every scene that doesn't set its own.
   defaults = { duration = 4, aspect_ratio = "16:9", resolution = "720p" },
 
   scene "launch" {
@@ -40,9 +40,9 @@ return storyboard {
 }
 ]==]
 
-local exists <const> = 17 -- EEXIST
+local EEXIST <const> = 17
 
--- There whole or not at all; what is there already stays, whoever made it meanwhile. Returns nil, why, whether that was it.
+-- Creates a file with all of its content, or not at all. Without success returns nil, why, and whether the file exists already.
 local function write_new(path, content)
   local core = require "omni.core"
   local part = ("%s.%s.part"):format(path, core.token(4))
@@ -54,53 +54,49 @@ local function write_new(path, content)
     core.remove(part)
     return nil, trouble or more
   end
-  local named, message, number = core.rename_new(part, path)
+  local named, reason, number = core.rename_new(part, path)
   if not named then core.remove(part) end
-  return named, message, number == exists
+  return named, reason, number == EEXIST
 end
 
 local ways_to_give_a_key <const> = {
-  "Give omni your API key in one of these ways, and never as an argument, which others can see:",
+  "Give omni your API key in one of these ways, never as an argument, which other users can see:",
   "  export CRUN_API_KEY=ak_...",
   "  a line CRUN_API_KEY=ak_... in ~/.crun/.env (chmod 600)",
   "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, a line each",
 }
 
--- The keys that are there; or why there is none, and what to do about it.
-local function about_keys()
+-- Returns lines that list the keys; or say why there is none, and what to do about it.
+local function describe_keys()
   local keys, text = require "omni.cli.view.keys", require "omni.cli.view.text"
   local found, problem = keys.find()
   if not found then
     return { (text.problem(problem):gsub("^there is", "There is")) .. ".", table.unpack(ways_to_give_a_key) }
   end
-  local lines = { "An API key is there:" }
+  local lines = { "omni has an API key:" }
   for _, key in ipairs(found) do lines[#lines + 1] = "  " .. keys.describe(key) end
   return lines
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
   local text = require "omni.cli.view.text"
   local path = given.file or "film.lua"
-  local fine, why, there = write_new(path, board)
-  if not fine then
-    if there then
-      return common.say(("there is %s already; nothing was written"):format(text.clean(path)), "another name:  omni init NAME.lua") or 2
-    end
-    return common.say(("%s can't be written: %s"):format(text.clean(path), text.clean(why))) or 1
-  end
+  local written, why, exists = write_new(path, board)
+  if exists then return message.exit(2, path .. " exists already; nothing was written", "choose another name:  omni init NAME.lua") end
+  if not written then return message.exit(1, ("can't write %s: %s"):format(path, why)) end
   local name = text.quote(path)
   local lines = {
-    "wrote " .. text.clean(path) .. ": a film of three scenes, to be changed at will", "",
-    "Rehearse it: no key, no network, no cost.",
+    "wrote " .. text.clean(path) .. ": a film of three scenes, for you to change", "",
+    "Rehearse it, without a key, without network, at no cost:",
     "  omni run " .. name .. " --sandbox", "",
   }
-  for _, line in ipairs(about_keys()) do lines[#lines + 1] = line end
+  for _, line in ipairs(describe_keys()) do lines[#lines + 1] = line end
   for _, line in ipairs {
-    "", "See what it would cost; then make it, for at most so many credits.",
+    "", "See what it would cost; then make it, for at most 200 credits:",
     "  omni plan " .. name, "  omni run " .. name .. " --budget 200",
-    "", "When something doesn't work:  omni doctor",
+    "", "If something doesn't work:  omni doctor",
   } do lines[#lines + 1] = line end
   io.stdout:write(table.concat(lines, "\n"), "\n")
   return 0

@@ -1,26 +1,31 @@
 -- SPDX-License-Identifier: MIT
--- `omni listen`: takes the service's callbacks until Ctrl-C, and settles with them what submits with lost answers left open.
---
--- Besides what omni offers to everybody it takes omni.post by name, to hand callbacks on.
+-- `omni listen`: receives the service's callbacks until Ctrl-C. A callback of a submit whose response was lost gives that submit its
+-- task.
 
-local common = require "omni.cli.common"
+local message = require "omni.cli.view.message"
+local options = require "omni.cli.options"
+local receiver_options = require "omni.cli.receiver_options"
 
-local command = { summary = "Take the service's callbacks until Ctrl-C; settle what lost answers left open." }
+local command = { summary = "Receive callbacks until Ctrl-C, also those of submits whose response was lost." }
+
+local default_address <const> = "127.0.0.1:8787"
 
 function command.define(parser)
-  common.add_receiver_options(parser, "127.0.0.1:8787")
+  receiver_options.define(parser, default_address)
   parser:option("--forward-to", "POST each accepted callback to this URL, too."):argname("URL")
-  common.add_ledger_option(parser)
-  parser:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
-  parser:flag("--json", "One line of JSON an event.")
+  options.add_ledger(parser)
+  options.add_base_url(parser)
+  parser:flag("--json", "Print one JSON event a line.")
 end
 
--- Words for people; what isn't among them is refused.
-local said = { accepted = "accepted", confirmed = "confirmed", settled = "settled a lost answer", forwarded = "handed on" }
+-- The texts of events. Any other event refuses a callback.
+local event_texts <const> = {
+  accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
+}
 
 local function line_of(event)
   local text = require "omni.cli.view.text"
-  local parts = { os.date("%H:%M:%S"), said[event.event] or "refused: " .. event.event:gsub("_", " ") }
+  local parts = { os.date("%H:%M:%S"), event_texts[event.event] or "refused: " .. event.event:gsub("_", " ") }
   if event.task_id then parts[#parts + 1] = "task " .. text.clean(event.task_id) end
   if event.scene then parts[#parts + 1] = ('scene "%s"'):format(text.clean(event.scene)) end
   if event.state then parts[#parts + 1] = text.clean(event.state) end
@@ -29,63 +34,50 @@ local function line_of(event)
   return table.concat(parts, "  ")
 end
 
-local function writer(given)
-  local json = require "omni.json"
-  local shape = json.shape { "event", "time", "url?", "task_id?", "scene?", "state?", "status?", "error?" }
-  local problem_shape = json.shape { "code", "message" }
-  return function(event)
-    if given.json then
-      local bad = event.error
-      io.stdout:write(json.printed(shape {
-        event = event.event, time = os.time(), url = event.url, task_id = event.task_id, scene = event.scene, state = event.state,
-        status = event.status, error = bad and problem_shape { code = bad.code, message = bad.message },
-      }), "\n")
-    elseif event.event == "listening" then
-      io.stdout:write(("listening; callback URLs begin with %s\n"):format(event.url))
-    else
-      io.stdout:write(line_of(event), "\n")
-    end
-    io.stdout:flush()
+-- Writes an event. Its body, which nobody may see here, isn't part of the output.
+local function write(given, event)
+  if given.json then return require("omni.cli.view.json_events").write("listen", event.event, event) end
+  if event.event == "listening" then
+    io.stdout:write(("listening; callback URLs begin with %s\n"):format(event.url))
+  else
+    io.stdout:write(line_of(event), "\n")
   end
+  io.stdout:flush()
 end
 
--- Hands a callback's body on, and says what came of it.
-local function forward(sender, given, write, event)
-  local answer, problem = sender:post(given.forward_to, event.body, "application/json")
-  write { event = "forwarded", task_id = event.task_id, status = answer and answer.status, error = problem }
+-- POSTs the body of a callback, and writes the result.
+local function forward(webhook, given, event)
+  local response, problem = webhook:post(given.forward_to, event.body, "application/json")
+  write(given, { event = "forwarded", task_id = event.task_id, status = response and response.status, error = problem })
 end
 
 local function listen(given, client)
-  local loop, write = require "omni.loop", writer(given)
-  local sender <close> = given.forward_to and require("omni.http.webhook").open() or nil
-  local receiver <close>, problem = common.open_receiver(given, client, function(event)
-    local body = event.body
-    event.body = nil -- is nobody's to see here
-    write(event)
-    if sender and event.event == "accepted" then
-      loop.background(forward, sender, given, write, { task_id = event.task_id, body = body })
-    end
+  local loop = require "omni.loop"
+  local webhook <close> = given.forward_to and require("omni.http.webhook").open() or nil
+  local receiver <close>, problem = receiver_options.open(given, client, function(event)
+    write(given, event)
+    if webhook and event.event == "accepted" then loop.background(forward, webhook, given, event) end
   end)
-  if not receiver then return common.tell(problem) or 1 end
-  write { event = "listening", url = receiver.url }
+  if not receiver then return message.exit(1, problem) end
+  write(given, { event = "listening", url = receiver.url })
   local settled = require("omni.callbacks.receiver").settle_heard(client, client:ledger())
-  if settled > 0 and not given.json then common.say(("%d lost answer(s) settled that callbacks had named before"):format(settled)) end
+  if settled > 0 and not given.json then
+    message.print(("%d submit(s) with a lost response have their task now, by earlier callbacks"):format(settled))
+  end
   loop.park()
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
-  given.listen = given.listen or "127.0.0.1:8787"
-  local misuse = common.receiver_misuse(given) or common.normalize_url(given, "forward_to")
-  if misuse then return common.say(misuse) or 2 end
+  given.listen = given.listen or default_address
+  local misuse = receiver_options.misuse(given) or options.normalize_url(given, "forward_to")
+  if misuse then return message.exit(2, misuse) end
   local client <close>, problem = require("omni").client {
-    base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) common.say(warning) end,
+    base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) message.print(warning) end,
   }
-  if not client then return common.tell(problem) or 2 end
-  local code, failure = common.in_loop(function() return listen(given, client) end)
-  if failure then error(failure, 0) end
-  return code or 0 -- Ctrl-C is how it is meant to end
+  if not client then return message.exit(2, problem) end
+  return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- Ctrl-C is the normal end
 end
 
 return command

@@ -1,22 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- `omni lua SCRIPT [ARGS...]`: runs a Lua program with omni at hand and the loop running.
+-- `omni lua SCRIPT [ARGS...]`: runs a Lua program in the loop, with omni as a global.
 
-local common = require "omni.cli.common"
+local message = require "omni.cli.view.message"
+local options = require "omni.cli.options"
+local sandbox_options = require "omni.cli.sandbox_options"
 
-local command = { summary = "Run a Lua program with omni at hand and the loop running." }
+local command = { summary = "Run a Lua program in the loop, with omni as a global." }
 
 function command.define(parser)
-  parser:argument("script", "A Lua file; - for stdin. What follows it are its arguments."):argname("SCRIPT")
-  parser:flag("--sandbox", "Starts a sandbox, and makes it the default of omni.client{}.")
-  parser:option("--base-url", "The default base URL of omni.client{}."):argname("URL")
-  common.add_sandbox_options(parser)
+  parser:argument("script", "A Lua file; - for stdin. The words after it are its arguments."):argname("SCRIPT")
+  parser:flag("--sandbox", "Start a sandbox, and make it the default of omni.client{}.")
+  options.add_base_url(parser)
+  sandbox_options.define(parser)
   parser:usage_margin(7)
 end
 
 local Scope_mt = {}
 
--- A script that brings its own `omni.run` runs here, too, though the loop is turning already: it waits for what was spawned
--- meanwhile.
+-- Lets a script call `omni.run` though the loop runs already: the call waits for all that was spawned in it.
 local function allow_run(omni)
   local run, spawn, loop = omni.run, omni.spawn, require "omni.loop"
   local scopes = {}
@@ -31,12 +32,12 @@ local function allow_run(omni)
     local scope <close> = setmetatable({}, Scope_mt)
     scopes[scope] = true
     local results = table.pack(fn(...))
-    for _, fiber in ipairs(scope) do fiber:join() end -- it grows meanwhile
+    for _, fiber in ipairs(scope) do fiber:join() end -- the list grows in the meantime
     return table.unpack(results, 1, results.n)
   end
 end
 
--- What a script sees besides Lua's own globals.
+-- Sets the globals of a script, besides Lua's own.
 local function set_globals(given, arguments)
   local omni = require "omni"
   _G.omni = omni -- luacheck: ignore 122
@@ -44,58 +45,64 @@ local function set_globals(given, arguments)
   _G.arg = table.move(arguments, 1, #arguments, 1, { [0] = given.script }) -- luacheck: ignore 122
 end
 
----@param given table
+-- Sets the environment, for the library and for programs that the script starts.
+local function set_environment(given, sandbox)
+  local setenv = require("omni.host").setenv
+  if sandbox then
+    setenv("CRUN_BASE_URL", sandbox.url)
+    setenv("CRUN_API_KEY", sandbox.key)
+    setenv("CRUN_API_KEYS", "")
+  elseif given.base_url then
+    setenv("CRUN_BASE_URL", given.base_url)
+  end
+end
+
+-- Reports how the script ended, and its tasks in flight. Returns the exit code.
+local function finish(script_tasks, code, failure)
+  local unseen = require("omni.host").output_failed() -- the script may have printed ids, and nobody has seen them
+  if code and not unseen then return code end
+  local ids = script_tasks.task_ids()
+  local in_flight = "in flight, and charged, at the service:"
+  if failure then
+    message.print(tostring(failure))
+  elseif not code then
+    message.print("interrupted; " .. (#ids == 0 and "no task is in flight" or in_flight))
+  end
+  if #ids > 0 and (code or failure) then message.print(in_flight) end
+  for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end
+  local lost = script_tasks.lost()
+  if lost > 0 then message.print(("%d submit(s) were sent, but their responses were lost: they may be charged"):format(lost)) end
+  return failure and 1 or code or 130
+end
+
+---@param given table  the options, from argparse
 ---@param arguments string[]  the script's
 ---@return integer exit code
 function command.run(given, arguments)
-  local misuse = common.sandbox_misuse(given)
-  if misuse then return common.say(misuse) or 2 end
-  local host = require "omni.host"
+  local misuse = sandbox_options.misuse(given)
+  if misuse then return message.exit(2, misuse) end
   local chunk, syntax = loadfile(given.script ~= "-" and given.script or nil, "t")
-  if not chunk then return common.say(syntax) or 2 end
-
-  -- The library reads these; so do programs that the script starts. The sandbox's key opens nothing else.
-  local sandbox <close>, problem = common.rehearsal(given)
-  if problem then return common.tell(problem) or 2 end
-  if sandbox then
-    host.setenv("CRUN_BASE_URL", sandbox.url)
-    host.setenv("CRUN_API_KEY", sandbox.key)
-    host.setenv("CRUN_API_KEYS", "")
-  elseif given.base_url then
-    host.setenv("CRUN_BASE_URL", given.base_url)
-  end
+  if not chunk then return message.exit(2, syntax) end
+  local sandbox <close>, problem = sandbox_options.open_if_given(given)
+  if problem then return message.exit(2, problem) end
+  set_environment(given, sandbox)
   require("omni.cli.module_path").allow(given.script ~= "-" and given.script or nil)
   set_globals(given, arguments)
   allow_run(_G.omni)
 
-  local in_flight, loop = require "omni.cli.script_tasks", require "omni.loop"
-  in_flight.watch_all()
-  local code, failure = common.in_loop(function(on_interrupt)
+  local script_tasks, loop = require "omni.cli.script_tasks", require "omni.loop"
+  script_tasks.watch_all()
+  local fine, result = pcall(require("omni.cli.signals").run, function(on_interrupt)
     on_interrupt(function(leave)
       loop.background(function()
-        in_flight.settle()
+        script_tasks.settle()
         leave()
       end)
     end)
     chunk(table.unpack(arguments))
     return 0
   end)
-  local unheard = host.output_failed() -- the script may have printed ids, and nobody has seen them
-  if code and not failure and not unheard then return code end
-  local ids = in_flight.task_ids()
-  local they = "in flight, and charged, at the service:"
-  if code and not failure then
-    if #ids > 0 then common.say(they) end
-  elseif not failure then
-    common.say("interrupted; " .. (#ids == 0 and "no task is in flight" or they))
-  else
-    common.say(tostring(failure))
-    if #ids > 0 then common.say(they) end
-  end
-  for _, id in ipairs(ids) do io.stderr:write(("  task %s\n"):format(id)) end
-  local lost = in_flight.lost()
-  if lost > 0 then common.say(("%d submit(s) given up on their way: they may have been accepted and charged"):format(lost)) end
-  return failure and 1 or code or 130
+  return finish(script_tasks, fine and result or nil, not fine and result or nil)
 end
 
 return command

@@ -1,43 +1,43 @@
 -- SPDX-License-Identifier: MIT
--- `omni models [NAME]`: the service's models; of one of them the fields of its input.
+-- `omni models [NAME]`: lists the models of the service, or the input fields of one model.
 
-local call = require "omni.cli.service_command"
-local common = require "omni.cli.common"
+local message = require "omni.cli.view.message"
+local service_command = require "omni.cli.service_command"
 
-local command = { summary = "List the service's models, or show what one takes." }
+local command = { summary = "List the models of the service, or the input fields of one." }
 
 function command.define(parser)
-  parser:argument("name", "Show what this model takes."):argname("NAME"):args("?")
-  parser:option("--modality", "Only models that make this, as video is."):argname("NAME")
-  parser:option("--operation", "Only models that do this, as text-to-video is."):argname("NAME")
-  parser:flag("--schema", "The JSON Schema of the model's input, and nothing else.")
-  call.define(parser, true)
+  parser:argument("name", "Show the input fields of this model."):argname("NAME"):args("?")
+  parser:option("--modality", "Only models that make this, for example video."):argname("NAME")
+  parser:option("--operation", "Only models that do this, for example text-to-video."):argname("NAME")
+  parser:flag("--schema", "Print only the JSON Schema of the model's input.")
+  service_command.define(parser, true)
 end
 
--- Says what is wrong with the options, or nil.
+-- Returns what is wrong with the options, or nil.
 local function misuse(given)
   if given.schema and given.json then return "--schema and --json exclude each other" end
-  if given.schema and not given.name then return "--schema: which model's? Add its NAME" end
+  if given.schema and not given.name then return "--schema needs the NAME of a model" end
   for _, option in ipairs { "modality", "operation" } do
-    if given.name and given[option] then return ("--%s is for the list; leave NAME out"):format(option) end
+    if given.name and given[option] then return ("--%s selects from the list; leave NAME out"):format(option) end
   end
 end
 
-local function said(value)
+local function text_of(value)
   return type(value) == "string" and value or nil
 end
 
 -- "text-to-video, image-to-video"
 local function listed(value)
   local words = {}
-  for _, word in ipairs(type(value) == "table" and value or {}) do words[#words + 1] = said(word) end
+  for _, word in ipairs(type(value) == "table" and value or {}) do words[#words + 1] = text_of(word) end
   return #words > 0 and table.concat(words, ", ") or nil
 end
 
 local arrays = { required = true, enum = true, examples = true, allOf = true, anyOf = true, oneOf = true, prefixItems = true }
 local values = { default = true, const = true }
 
--- What is empty in a schema is told as what it is there, [] or {}: as tables they are the same.
+-- Marks the empty tables in a schema as [] or {}, by the keyword that they belong to.
 local function mark_empty(node)
   local json = require "omni.json"
   for keyword, value in pairs(type(node) == "table" and node or {}) do
@@ -53,6 +53,7 @@ local function mark_empty(node)
   end
 end
 
+-- Prints all models.
 local function show_list(called)
   local models, problem = called.client:models { modality = called.given.modality, operation = called.given.operation }
   if not models then return called:fail(problem) end
@@ -62,17 +63,18 @@ local function show_list(called)
     return 0
   end
   local rows = {}
-  for i, model in ipairs(models) do rows[i] = { said(model.model), said(model.modality), listed(model.operations) } end
+  for i, model in ipairs(models) do rows[i] = { text_of(model.model), text_of(model.modality), listed(model.operations) } end
   called:print(require("omni.cli.view.table").lines(
-    { { title = "model" }, { title = "modality" }, { title = "operations", wrap = true } }, rows, called.manner))
+    { { title = "model" }, { title = "modality" }, { title = "operations", wrap = true } }, rows, called.format))
   return 0
 end
 
 local columns = {
   { title = "field" }, { title = "type" }, { title = "required" }, { title = "default" },
-  { title = "allowed, and what it means", wrap = true },
+  { title = "allowed values, and meaning", wrap = true },
 }
 
+-- Prints one model, and a table of its fields.
 local function show_one(called)
   local model, problem = called.client:model(called.given.name)
   if not model then return called:fail(problem) end
@@ -84,31 +86,31 @@ local function show_one(called)
       io.stdout:write(require("omni.json").printed(schema), "\n")
       return 0
     end
-    called:say "the service tells no schema of this model"
+    called:message "the service has no schema of this model"
     return 1
   end
   local table_of = require "omni.cli.view.table"
   called:print(table_of.list({
-    { "model", said(model.model) or called.given.name },
-    { "modality", said(model.modality) },
+    { "model", text_of(model.model) or called.given.name },
+    { "modality", text_of(model.modality) },
     { "operations", listed(model.operations) },
-    { "about", said(model.description) },
-  }, called.manner))
+    { "about", text_of(model.description) },
+  }, called.format))
   local rows = require("omni.cli.view.model_fields").rows_of(schema, model.required_input_fields)
   if #rows == 0 then
-    called:note "the service tells nothing of its fields"
+    called:note "the service doesn't describe its fields"
     return 0
   end
-  called:print { "", table.unpack(table_of.lines(columns, rows, called.manner)) }
+  called:print { "", table.unpack(table_of.lines(columns, rows, called.format)) }
   return 0
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
   local wrong = misuse(given)
-  if wrong then return common.say(wrong) or 2 end
-  return call.run(given, given.name and show_one or show_list)
+  if wrong then return message.exit(2, wrong) end
+  return service_command.run(given, given.name and show_one or show_list)
 end
 
 return command

@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- `omni query ID`: asks for a task's state, once.
+-- `omni query ID`: asks the service for a task once, and prints its state.
 
-local call = require "omni.cli.service_command"
+local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Ask for a task's state, once." }
+local command = { summary = "Ask for the state of a task, once." }
 
 function command.define(parser)
-  parser:argument("id", "The task's id."):argname("ID")
-  call.define(parser)
+  parser:argument("id", "The id of the task."):argname("ID")
+  service_command.define(parser)
 end
 
--- What the service said, as it came: [] isn't {}. The path of the callback URL is left out: it holds a secret, by which whoever has it
+-- Returns the response's task object; [] and {} stay apart. Removes the path of the callback URL: it is a secret, and whoever has it
 -- could send callbacks.
-local function raw_of(task)
+local function raw_task(task)
   local raw = require("omni.json").decode(require("omni.text").unmarked(task.answer)).data
   local param = type(raw.param) == "table" and raw.param or {}
   if type(param.callback_url) == "string" then
@@ -22,17 +22,17 @@ local function raw_of(task)
   return raw
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
-  return call.run(given, function(called)
+  return service_command.run(given, function(called)
     local task, problem = called.client:query(given.id)
     if not task then return called:fail(problem) end
-    local shown = require "omni.cli.view.task"
-    local event = shown.event(task)
-    event.raw = raw_of(task)
+    local view = require "omni.cli.view.task"
+    local event = view.event(task)
+    event.raw = raw_task(task)
     called:event("task", event)
-    called:print(shown.lines(task, called.manner))
+    called:print(view.lines(task, called.format))
     return 0
   end)
 end

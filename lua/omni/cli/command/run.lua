@@ -1,24 +1,30 @@
 -- SPDX-License-Identifier: MIT
--- `omni run BOARD`: shoots a storyboard, cuts the film, writes the report. Run again it goes on from where it was.
+-- `omni run BOARD`: makes the film of a storyboard with `omni.run_storyboard`: shows the plan, asks for consent, shows the progress and
+-- the summary. A second run continues where the first one ended.
 
-local boards = require "omni.cli.board_options"
-local common = require "omni.cli.common"
+local board_options = require "omni.cli.board_options"
+local message = require "omni.cli.view.message"
+local options = require "omni.cli.options"
+local receiver_options = require "omni.cli.receiver_options"
+local signals = require "omni.cli.signals"
 
-local command = { summary = "Shoot a storyboard: plan, ask, submit, wait, fetch, cut." }
+local command = { summary = "Make the film of a storyboard: plan, ask, submit, wait, download, cut." }
 
 function command.define(parser)
-  boards.define(parser)
-  common.count(parser:option("--jobs", "Scenes in flight at most (default: the sum of the keys' limits when each has one, else 4).")
+  board_options.define(parser)
+  options.count(parser:option("--jobs", "Scenes in flight at most (default: the sum of the keys' limits when each has one, else 4).")
     :argname("N"))
   parser:flag("--yes", "Submit without asking.")
-  parser:option("--adopt", "Take TASK_ID for the task of a scene whose outcome is unknown, or that the ledger has lost. May be given"
-    .. " several times."):argname { "SCENE", "TASK_ID" }:args(2):count("*")
+  parser:option("--adopt", "TASK_ID is the task of SCENE, whose outcome is unknown, or which the ledger has lost. Repeatable.")
+    :argname { "SCENE", "TASK_ID" }:args(2):count("*")
   parser:mutex(
     parser:flag("--keep-going", "When a scene fails, go on with those that don't build on it (the default)."),
     parser:flag("--fail-fast", "When a scene fails, submit nothing more."))
-  common.add_receiver_options(parser, "not at all; results are asked for")
-  parser:flag("--json", "One JSON event a line on stdout.")
+  receiver_options.define(parser, "none; omni polls")
+  parser:flag("--json", "Print one JSON event a line on stdout.")
 end
+
+local function write_event(...) require("omni.cli.view.json_events").write("run", ...) end
 
 -- --- before the first submit
 
@@ -32,45 +38,39 @@ local function adopt(opened)
   end
 end
 
--- Opens the receiver of --listen, which the client closes, and adopts. Returns an error value, or nil.
+-- Opens the receiver of --listen, and adopts. Returns an error value, or nil.
 local function prepare(opened)
-  local problem = opened.given.listen and select(2, common.open_receiver(opened.given, opened.client)) or adopt(opened)
+  local problem = opened.given.listen and select(2, receiver_options.open(opened.given, opened.client)) or adopt(opened)
   if not problem then opened:announce_prices() end
   return problem
-end
-
--- Shows the plan: on stderr if a question follows, else on stdout.
-local function show_plan(opened, plan)
-  local given, consent, view = opened.given, require "omni.cli.consent", require "omni.cli.view.plan"
-  if given.json then
-    require("omni.cli.view.run_progress").write_json(io.stdout,
-      view.event(plan, { directory = opened.directory, sandbox = given.sandbox, budget = given.budget }))
-  end
-  local asks = consent.is_needed(plan, given) and consent.can_ask()
-  if given.json and not asks then return end
-  local fd = asks and 2 or 1
-  view.write(asks and io.stderr or io.stdout, plan, {
-    given = given, ledger = opened.client.ledger_path, sandbox = given.sandbox, budget = given.budget, fold = true,
-    colour = common.wants_colour(fd), columns = common.drawing_columns(fd),
-  })
 end
 
 local function warn_of_needless_resubmits(opened, plan)
   for _, name in ipairs(opened.given.resubmit) do
     if not plan.by_name[name].instead_of then
-      common.say(('--resubmit: the outcome of scene "%s" isn\'t unknown; it is planned like the others')
-        :format(require("omni.core").clean(name)))
+      message.print(('--resubmit: the outcome of scene "%s" isn\'t unknown; it is planned like the others'):format(name))
     end
   end
 end
 
--- Shows the plan and asks for consent where that is needed. Returns what `on_plan` returns.
+-- Shows the plan: on stderr if a question follows, else on stdout.
+local function show_plan(opened, plan)
+  local given, view = opened.given, require "omni.cli.view.plan"
+  local asks = require("omni.cli.consent").is_needed(plan, given) and require("omni.cli.view.terminal").can_ask()
+  if given.json then write_event("plan", view.event(plan, opened:view_options())) end
+  if given.json and not asks then return end
+  local view_options = opened:view_options(asks and 2 or 1)
+  view_options.fold = true
+  view.write(asks and io.stderr or io.stdout, plan, view_options)
+end
+
+-- Shows the plan, and asks for consent where that is needed. Returns what `on_plan` returns.
 local function review(opened, plan, problem)
-  opened:clear()
+  opened.line:clear()
   warn_of_needless_resubmits(opened, plan)
   show_plan(opened, plan)
   local refused = problem or require("omni.cli.consent").decide(plan, opened.given)
-  return not refused and not require("omni.cli.signals").interrupted(), refused
+  return not refused and not signals.interrupted(), refused
 end
 
 -- --- the run
@@ -93,12 +93,12 @@ local function typical_times(plan)
   return times
 end
 
--- Opens the view of the run, and a fiber that redraws it where it is drawn.
+-- Opens the view of the progress, and a fiber that redraws it where it is drawn.
 local function open_progress(opened, plan)
-  local given, loop = opened.given, require "omni.loop"
+  local loop, terminal = require "omni.loop", require "omni.cli.view.terminal"
   local progress = require("omni.cli.view.run_progress").open {
-    json = given.json, plan = plan, sandbox = given.sandbox, out = io.stdout, typical = typical_times(plan),
-    colour = common.wants_colour(), columns = common.drawing_columns, rows = require("omni.host").rows, now = require("omni.core").now,
+    json = opened.given.json, plan = plan, sandbox = opened.given.sandbox, out = io.stdout, typical = typical_times(plan),
+    colour = terminal.colour(), columns = terminal.columns, rows = require("omni.host").rows, now = require("omni.core").now,
   }
   local clock = progress.draws and loop.background(function()
     while true do
@@ -111,42 +111,34 @@ end
 
 -- Returns what the board has cost, this run included: the credits that were reported, and the estimates of the rest.
 local function spent_on(plan)
-  local sum, promised = 0, 0
+  local reported, estimated = 0, 0
   for _, row in ipairs(plan.ledger:ask("spent", { board = plan.board_key }) or {}) do
-    sum, promised = sum + row.credits, promised + row.promised
+    reported, estimated = reported + row.credits, estimated + row.promised
   end
-  return sum, promised
+  return reported, estimated
 end
 
 -- Shows the summary, or why nothing was submitted. Returns the exit code.
 local function finish(opened, plan, summary, problem)
-  local given, view = opened.given, require "omni.cli.view.run_summary"
+  local view, view_options = require "omni.cli.view.run_summary", opened:view_options()
   local code = summary and view.exit_code(summary) or view.exit_codes.refused
-  local spent, promised
-  if summary then spent, promised = spent_on(plan) end
-  if given.json then
-    require("omni.cli.view.run_progress").write_json(io.stdout, view.event(opened.board, plan, summary, {
-      sandbox = given.sandbox, spent = spent, exit = code, error = problem,
-    }))
+  if summary then view_options.spent, view_options.promised = spent_on(plan) end
+  if opened.given.json then
+    view_options.exit, view_options.error = code, problem
+    write_event("done", view.event(opened.board, plan, summary, view_options))
   elseif summary then
-    view.write(io.stdout, plan, summary, {
-      given = given, ledger = opened.client.ledger_path, sandbox = given.sandbox, spent = spent, promised = promised,
-      colour = common.wants_colour(), columns = common.drawing_columns(),
-    })
+    view.write(io.stdout, plan, summary, view_options)
   end
-  if problem then common.tell(problem) end
-  return code
+  return problem and message.exit(code, problem) or code
 end
 
--- Runs the board. Returns the exit code; nil after an interruption before the first submit.
+-- Returns the exit code; nil after an interruption before the first submit.
 local function run(opened, on_interrupt)
-  local given, signals = opened.given, require "omni.cli.signals"
+  local given = opened.given
   local plan, progress, clock
   local summary, problem = require("omni").run_storyboard(opened.board, opened:plan_options {
     jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
-    on_wait = function()
-      common.say(("another omni run uses %s; waiting for it"):format(require("omni.core").clean(opened.directory)))
-    end,
+    on_wait = function() message.print(("another omni run uses %s; waiting for it"):format(opened.directory)) end,
     before_plan = function() return prepare(opened) end,
     on_plan = function(made, refusal)
       plan = made
@@ -158,27 +150,24 @@ local function run(opened, on_interrupt)
     on_event = function(event) progress:event(event) end,
     interrupted = function() return signals.interrupted() ~= nil end,
   })
-  opened:clear()
+  opened.line:clear()
   if clock then clock:cancel() end
   if progress then progress:close() end
   if plan and not summary and signals.interrupted() then return nil end
   opened:print_warnings() -- after the drawing
-  if not plan and problem.code == "invalid_input" then return boards.refuse(problem) end
+  if not plan and problem.code == "invalid_input" then return board_options.refuse(problem) end
   return finish(opened, plan, summary, problem)
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
-  local misuse = common.receiver_misuse(given)
-  if misuse then return common.say(misuse) or 2 end
-  local opened <close>, exit = boards.open(given, false)
+  local misuse = receiver_options.misuse(given)
+  if misuse then return message.exit(2, misuse) end
+  local opened <close>, exit = board_options.open(given, true)
   if not opened then return exit end
-  local code, failure = common.in_loop(function(on_interrupt) return run(opened, on_interrupt) end)
-  if failure then error(failure, 0) end
-  if code then return code end
-  common.say("interrupted: nothing was submitted")
-  return 130
+  return signals.run(function(on_interrupt) return run(opened, on_interrupt) end)
+    or message.exit(130, "interrupted: nothing was submitted")
 end
 
 return command

@@ -1,64 +1,64 @@
 -- SPDX-License-Identifier: MIT
--- `omni sandbox`: the sandbox as a program of its own, for any client.
+-- `omni sandbox`: serves the sandbox to any client, until Ctrl-C.
 
-local common = require "omni.cli.common"
+local message = require "omni.cli.view.message"
+local options = require "omni.cli.options"
+local sandbox_options = require "omni.cli.sandbox_options"
 
--- "1,2,5": limits of tasks in flight, a key each.
+local command = { summary = "Serve the sandbox, a local stand-in for the service, until Ctrl-C." }
+
+-- Reads "1,2,5": the limit of tasks in flight for each key.
 local function limits(given)
   local all = {}
   for text in (given .. ","):gmatch "([^,]*)," do
     local limit = text:find "^%d+$" and #text <= 9 and math.tointeger(tonumber(text)) or 0
-    if limit < 1 then return nil, ("--keys: '%s' should be whole numbers, 1 or more, with commas between them"):format(given) end
+    if limit < 1 then return nil, ("--keys: expected whole numbers, 1 or more, separated by commas, got '%s'"):format(given) end
     all[#all + 1] = limit
   end
   return all
 end
 
--- What a client's environment must hold.
-local function credentials_of(sandbox, given)
-  if not given.keys then return "CRUN_API_KEY=" .. sandbox.key end
-  local words = {}
-  for i, one in ipairs(sandbox.keys) do words[i] = ("%s=%d"):format(one.key, one.in_flight) end
-  return "CRUN_API_KEYS=" .. table.concat(words, ",")
-end
-
-local command = { summary = "Serve the sandbox, a local stand-in for the service, until Ctrl-C." }
-
 function command.define(parser)
   parser:option("--host", "The address to listen on (default: 127.0.0.1)."):argname("H")
-  common.port(parser:option("--port", "The port (default: any free one)."):argname("N"))
-  parser:option("--out", "Where its clips are kept (default: a temporary folder, removed at the end)."):argname("DIR")
-  parser:flag("--json", "Say URL and keys as one line of JSON.")
-  parser:option("--keys", "Several accounts, each with so many tasks in flight at most: 1,2,5."):argname("LIMITS"):convert(limits)
-  common.count(parser:option("--in-flight", "N tasks in flight at most (default: any number)."):argname("N"))
-  parser:option("--rate", "N requests a second at most for each key (default: any number)."):argname("N"):convert(function(text)
-    local value = tonumber(text)
-    if value and value > 0 and value < math.huge then return value end
-    return nil, ("--rate: '%s' should be a number, more than 0"):format(text)
-  end)
-  common.add_sandbox_options(parser)
+  options.port(parser:option("--port", "The port (default: any free one)."):argname("N"))
+  parser:option("--out", "The folder of its clips (default: a temporary folder, removed at the end)."):argname("DIR")
+  parser:flag("--json", "Print the URL and the keys as one line of JSON.")
+  parser:option("--keys", "Several accounts, each with its limit of tasks in flight: 1,2,5."):argname("LIMITS"):convert(limits)
+  options.count(parser:option("--in-flight", "N tasks in flight at most (default: any number)."):argname("N"))
+  options.rate(parser:option("--rate", "N requests a second at most for each key (default: any number)."):argname("N"))
+  sandbox_options.define(parser)
 end
 
----@param given table
+-- Returns the lines that set a client's environment.
+local function exports_of(sandbox, given)
+  local lines = { "export CRUN_BASE_URL=" .. sandbox.url }
+  if given.keys then
+    local words = {}
+    for i, one in ipairs(sandbox.keys) do words[i] = ("%s=%d"):format(one.key, one.in_flight) end
+    lines[2] = "export CRUN_API_KEYS=" .. table.concat(words, ",")
+  else
+    lines[2] = "export CRUN_API_KEY=" .. sandbox.key
+    lines[3] = "unset CRUN_API_KEYS" -- it would take precedence
+  end
+  return table.concat(lines, "\n")
+end
+
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
   if given.keys and given.in_flight then
-    return common.say "--keys and --in-flight exclude each other: --keys names each account's limit" or 2
+    return message.exit(2, "--keys and --in-flight exclude each other: --keys sets the limit of each account")
   end
-  local sandbox <close>, problem = common.open_sandbox(given, given.out)
-  if not sandbox then return common.tell(problem) or (problem.code == "invalid_fault" and 2 or 1) end
+  local sandbox <close>, problem = sandbox_options.open(given, given.out)
+  if not sandbox then return message.exit(problem.code == "invalid_fault" and 2 or 1, problem) end
   if given.json then
-    require("omni.cli.view.run_progress").write_json(io.stdout,
-      { event = "sandbox", url = sandbox.url, key = sandbox.key, keys = sandbox.keys })
+    require("omni.cli.view.json_events").write("sandbox", "sandbox", sandbox)
   else
-    local key = credentials_of(sandbox, given)
-    print(("# the sandbox listens; Ctrl-C ends it\nexport CRUN_BASE_URL=%s\nexport %s"):format(sandbox.url, key))
-    if key:find "^CRUN_API_KEY=" then print "unset CRUN_API_KEYS" end -- it would count before that
+    print("# the sandbox listens; Ctrl-C ends it\n" .. exports_of(sandbox, given))
     io.stdout:flush()
   end
-  local _, failure = common.in_loop(function() require("omni.loop").park() end)
-  if failure then error(failure, 0) end
-  return 0 -- Ctrl-C is how it is meant to end
+  require("omni.cli.signals").run(function() require("omni.loop").park() end)
+  return 0 -- Ctrl-C is the normal end
 end
 
 return command

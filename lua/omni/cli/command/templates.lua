@@ -1,25 +1,27 @@
 -- SPDX-License-Identifier: MIT
--- `omni templates --platform NAME`: the effect templates that a platform's models take.
+-- `omni templates --platform NAME`: lists the effect templates for the models of a platform.
 
-local call = require "omni.cli.service_command"
-local common = require "omni.cli.common"
+local options = require "omni.cli.options"
+local service_command = require "omni.cli.service_command"
 
-local command = { summary = "List a platform's effect templates." }
+local command = { summary = "List the effect templates of a platform." }
 
-local usual_limit <const> = 100
-local most_a_page <const> = 50 -- docs/service.md, "Other endpoints"
+local default_limit <const> = 100
+local most_per_page <const> = 50 -- docs/service.md, "Other endpoints"
 
 function command.define(parser)
   parser:option("--platform", "kling, vidu or bytedance."):argname("NAME"):choices { "kling", "vidu", "bytedance" }:count(1)
-  parser:option("--id", "Only the template of this name or id."):argname("ID")
-  common.count(parser:option("--limit", "N templates at most (default: 100)."):argname("N"))
-  call.define(parser, true)
+  parser:option("--id", "Only the template with this name or id."):argname("ID")
+  options.count(parser:option("--limit", "List N templates at most (default: 100)."):argname("N"))
+  service_command.define(parser, true)
 end
 
--- The first ones, up to the limit, each told of as it comes; and whether there are more.
-local function gather(called, limit)
+-- Returns the first templates, at most `limit`, and whether there are more. Writes an event for each.
+local function list_of(called, limit)
   local given, list = called.given, {}
-  for template in called.client:templates { platform = given.platform, template_id = given.id, page_size = math.min(limit, most_a_page) } do
+  for template in called.client:templates {
+    platform = given.platform, template_id = given.id, page_size = math.min(limit, most_per_page),
+  } do
     if #list == limit then return list, true end
     list[#list + 1] = template
     called:event("template", { platform = given.platform, template = template })
@@ -27,17 +29,17 @@ local function gather(called, limit)
   return list, false
 end
 
-local function said(value)
+local function shown(value)
   if type(value) == "number" then return require("omni.core").format("%.14g", value) end
   return type(value) == "string" and value or nil
 end
 
--- What people see of one: platforms call its id differently.
+-- Returns the row of a template. The platforms have different names for its id.
 local function row_of(template)
-  if type(template) ~= "table" then return { said(template) } end
+  if type(template) ~= "table" then return { shown(template) } end
   return {
-    said(template.template_id) or said(template.template) or said(template.id),
-    said(template.name) or said(template.title) or said(template.template_name), said(template.description),
+    shown(template.template_id) or shown(template.template) or shown(template.id),
+    shown(template.name) or shown(template.title) or shown(template.template_name), shown(template.description),
   }
 end
 
@@ -45,24 +47,24 @@ local columns = { { title = "id" }, { title = "name" }, { title = "description",
 
 local function show(called)
   local err = require "omni.error"
-  local limit = called.given.limit or usual_limit
-  local fine, list, more = pcall(gather, called, limit)
+  local limit = called.given.limit or default_limit
+  local fine, list, more = pcall(list_of, called, limit)
   if not fine then
     if not err.is(list) then error(list, 0) end
     return called:fail(list)
   end
   local rows = {}
   for i, template in ipairs(list) do rows[i] = row_of(template) end
-  if #rows > 0 then called:print(require("omni.cli.view.table").lines(columns, rows, called.manner)) end
+  if #rows > 0 then called:print(require("omni.cli.view.table").lines(columns, rows, called.format)) end
   if #rows == 0 then called:note "there is no such template" end
-  if more then called:note(("these are the first %d; there are more: --limit N"):format(limit)) end
+  if more then called:note(("these are the first %d templates; there are more: --limit N"):format(limit)) end
   return 0
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
-  return call.run(given, show)
+  return service_command.run(given, show)
 end
 
 return command

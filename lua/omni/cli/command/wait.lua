@@ -1,22 +1,22 @@
 -- SPDX-License-Identifier: MIT
--- `omni wait ID...`: waits until tasks are over, and shows what became of them.
+-- `omni wait ID...`: waits until tasks have ended, and prints each.
 
-local call = require "omni.cli.service_command"
-local common = require "omni.cli.common"
+local options = require "omni.cli.options"
+local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Wait until tasks are over." }
+local command = { summary = "Wait until tasks have ended." }
 
 function command.define(parser)
-  parser:argument("ids", "The tasks' ids."):argname("ID"):args("+")
-  common.amount(parser:option("--timeout", "Wait for S seconds at most (default: 1800)."):argname("S"))
-  call.define(parser)
+  parser:argument("ids", "The ids of the tasks."):argname("ID"):args("+")
+  options.amount(parser:option("--timeout", "Wait for S seconds at most (default: 1800)."):argname("S"))
+  service_command.define(parser)
 end
 
--- The tasks, each once; or nil and what can't be one.
-local function tasks_of(called, ids)
+-- Returns the tasks, each once; or nil and an error for what isn't an id.
+local function tasks_of(client, ids)
   local tasks, seen = {}, {}
   for _, id in ipairs(ids) do
-    local task, problem = called.client:task(id)
+    local task, problem = client:task(id)
     if not task then return nil, problem end
     if not seen[id] then tasks[#tasks + 1] = task end
     seen[id] = true
@@ -24,16 +24,17 @@ local function tasks_of(called, ids)
   return tasks
 end
 
----@param given table  what argparse found
+---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
+  local progress = require "omni.cli.view.task_progress"
   local tasks
-  return call.run(given, function(called)
+  return service_command.run(given, function(called)
     local problem
-    tasks, problem = tasks_of(called, given.ids)
+    tasks, problem = tasks_of(called.client, given.ids)
     if not tasks then return called:fail(problem) end
-    return require("omni.cli.view.task_progress").wait(called, tasks, given.timeout) and 0 or 1
-  end, function(called) return require("omni.cli.view.task_progress").tell_interrupted(called, tasks or {}) end)
+    return progress.wait(called, tasks, given.timeout) and 0 or 1
+  end, function(called) return progress.interrupted(called, tasks or {}) end)
 end
 
 return command

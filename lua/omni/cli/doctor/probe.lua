@@ -1,7 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One call to the service with one key, and how it went: for `omni doctor`.
---
--- Besides what omni offers to everybody it takes the C client by name: a client's calls tell what was answered, but not how.
+-- Calls the service once with one key and traces the exchange, for `omni doctor`. It uses the C client, as omni.Client returns no trace.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -12,11 +10,11 @@ local path <const> = "/api/v1/client/account/balance"
 ---@class omni.cli.Probe
 ---@field balance? number
 ---@field failure? omni.Failure
----@field trace table          core.trace's
----@field network table        what is in force for the service: http:network's
+---@field trace table          of core.trace
+---@field network table        the proxy and certificates in use, of http:network
 ---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
 
--- Waits for the only exchange that this C client has.
+-- Waits for the only exchange of this C client.
 local function wait(http)
   local fiber = loop.current()
   local driver <close> = pollable.driver(http, function()
@@ -27,7 +25,7 @@ local function wait(http)
   loop.park()
 end
 
----Asks for the balance, once; it costs nothing. Waits.
+---Asks for the balance once, which costs nothing. Waits.
 ---@param base_url string
 ---@param key string
 ---@return omni.cli.Probe

@@ -1,18 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- The keys that omni would use, as they may be told of: by fingerprint and place.
---
--- Besides what omni offers to everybody it takes the credentials by name: no client is opened.
+-- The keys that omni would use, as they may be shown: by fingerprint and source.
 
 local credentials = require "omni.client.credentials"
 
 ---@class omni.cli.Key
----@field secret string       never to be shown
+---@field secret string       never shown
 ---@field fingerprint string  12 hex digits
----@field from string         where it stands
----@field looks_right boolean like one of the service's
----@field play boolean        a sandbox's
+---@field from string         the variable or file that it comes from
+---@field looks_right boolean has the form of the service's keys
+---@field sandbox boolean     belongs to a sandbox
 
----The keys that there are.
+---Returns the keys.
 ---@return omni.cli.Key[]|nil
 ---@return omni.Error|nil  code "no_key"
 local function find()
@@ -24,17 +22,17 @@ local function find()
   for i, one in ipairs(found) do
     keys[i] = {
       secret = one.key, fingerprint = credentials.fingerprint(one.key), from = one.from, looks_right = credentials.looks_right(one.key),
-      play = credentials.is_sandbox_key(one.key),
+      sandbox = credentials.is_sandbox_key(one.key),
     }
   end
   return keys
 end
 
----What is said of a key: "key 1a2b3c4d5e6f, from CRUN_API_KEY".
+---Describes a key: "key 1a2b3c4d5e6f, from CRUN_API_KEY".
 ---@param key omni.cli.Key
 ---@return string
 local function describe(key)
-  return ("key %s, from %s%s"):format(key.fingerprint, key.from, key.play and " (a sandbox's: it opens nothing else)" or "")
+  return ("key %s, from %s%s"):format(key.fingerprint, key.from, key.sandbox and " (a sandbox key: no other service accepts it)" or "")
 end
 
 return { describe = describe, find = find }

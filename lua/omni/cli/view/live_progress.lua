@@ -1,15 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Progress on a terminal: one line a scene, redrawn in place, one for the cut, and one for the whole.
---
--- Nothing is changed in the terminal that would have to be put back: the cursor stays visible, below the lines.
+-- The progress of a run on a terminal: a line for each scene, one for the cut, and one for the whole, redrawn in place. The cursor
+-- stays visible, below the lines, so that nothing has to be restored after a crash.
 
 local text = require "omni.cli.view.text"
 
 local STATE <const> = 11  -- columns of the longest state, "interrupted"
-local FEW <const> = 3     -- reused scenes that have lines of their own
-local WIDE <const> = 72   -- columns from which on times are spelt out
-local BAR <const> = 20    -- columns of the cut's bar, where there is room
-local SOON <const> = 0.05 -- seconds: what happens sooner after a drawing waits for the next tick
+local FEW <const> = 3     -- up to so many reused scenes have a line each
+local WIDE <const> = 72   -- with at least as many columns, times are written out
+local BAR <const> = 20    -- columns of the bar of the cut, if there is room
+local SOON <const> = 0.05 -- seconds after a drawing during which events wait for the next tick
 
 local in_flight = { submitting = true, pending = true, running = true, fetching = true }
 local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }
@@ -17,7 +16,7 @@ local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }
 local Live_methods = { draws = true }
 local Live_mt = { __name = "omni.cli.live", __index = Live_methods }
 
--- The scenes that fit into `room` lines: those in flight before those that wait, and these before those that are done.
+-- Returns the scenes that fit into `room` lines. Scenes in flight come before waiting ones, and these before those that are done.
 local function choose(scenes, room)
   if #scenes <= room then return scenes end
   local function rank(scene) return in_flight[scene.status] and 1 or scene.status == "waiting" and 2 or 3 end
@@ -31,7 +30,7 @@ local function choose(scenes, room)
   return chosen
 end
 
--- "1:05", and while it lasts how long such a scene takes: "1:05 of about 1:30".
+-- Returns "1:05", or "1:05 of about 1:30" while the scene is in progress and its typical time is known.
 local function time_of(live, scene, width)
   if not scene.began then return "" end
   local taken = text.elapsed((scene.ended or live.now()) - scene.began)
@@ -40,14 +39,14 @@ local function time_of(live, scene, width)
 end
 
 local function scene_line(live, scene, layout, width)
-  -- Until it is over the task id: who pulls the plug now needs it.
+  -- The task id until the end: a person needs it if the program is killed now.
   local last = scene.credits and text.credits(scene.credits, live.sandbox) or scene.task_id or ""
   local left = "  " .. text.fit(scene.name, layout.name) .. "  "
   local state = text.fit(scene.status, STATE)
   local time = time_of(live, scene, width)
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
-  local paint_from = #left + 1 -- the colour goes in after the cut, so that no escape sequence is cut
+  local paint_from = #left + 1 -- after the cut, which would else cut the escape sequences
   if #line < paint_from then return line end
   local painted = line:sub(paint_from, #left + #state)
   return line:sub(1, #left) .. live.paint(scene.status, painted) .. line:sub(paint_from + #painted)
@@ -80,14 +79,14 @@ local function total_line(live, width)
   return text.cut("  " .. table.concat(parts, " · "), width)
 end
 
--- How many rows the lines of the last drawing take, should the terminal have become narrower since.
+-- Returns the number of rows of the last drawing. A terminal that has become narrower has wrapped its lines.
 local function rows_taken(live, columns)
   local rows = 0
   for _, width in ipairs(live.drawn) do rows = rows + math.max(1, (width + columns - 1) // columns) end
   return rows
 end
 
--- Replaces the last drawing.
+-- Draws lines in place of the last drawing.
 local function draw(live, lines, columns)
   local parts = {}
   local up = rows_taken(live, columns)
@@ -101,7 +100,7 @@ local function draw(live, lines, columns)
   live.out:flush()
 end
 
--- The scenes that have lines of their own, and how many reused ones share a line.
+-- Returns the scenes with a line each, and the number of reused scenes that share a line.
 local function fold(scenes)
   local others, reused = {}, 0
   for _, scene in ipairs(scenes) do
@@ -111,7 +110,7 @@ local function fold(scenes)
   return others, reused
 end
 
--- How wide names and times are.
+-- Returns the widths of names and times.
 local function layout_of(scenes, width)
   local name, typical = 0, false
   for _, scene in ipairs(scenes) do
@@ -119,7 +118,7 @@ local function layout_of(scenes, width)
     typical = typical or scene.typical ~= nil
   end
   local time = not typical and 8 or width >= WIDE and 19 or 12
-  -- A task id takes 36 columns; where there is no room for it anyway, the names have it, and the credits.
+  -- A task id takes 36 columns. Without room for it, names and credits get the space.
   local room = width - STATE - time - 42
   if room < 12 then room = width - STATE - time - 17 end
   return { name = math.min(name, math.max(6, room)), time = time }
@@ -146,17 +145,17 @@ local function draw_all(self)
   draw(self, lines, columns)
 end
 
----Draws the present state, when something has happened since, or a second has passed. To be called several times a second.
+---Draws the state, if there was an event or a second has passed. Call it several times a second.
 function Live_methods:tick()
   if self.dirty or self.now() - self.drawn_at >= 1 then draw_all(self) end
 end
 
----@param event table  as `omni.storyboard.run` gives them
+---@param event table  as the `on_event` of omni.run_storyboard gets them
 function Live_methods:event(event)
   if event.event == "cutting" then
     self.cut = { began = self.cut and self.cut.began or self.now(), fraction = event.fraction }
   elseif event.event == "warning" then
-    return -- the summary has it
+    return -- the summary shows it
   elseif event.scene then
     local scene = self.by_name[event.scene]
     scene.status, scene.credits, scene.estimate = event.event, event.credits, event.estimate or scene.estimate
@@ -164,18 +163,18 @@ function Live_methods:event(event)
     scene.began = scene.began or in_flight[event.event] and self.now() - scene.age or nil
     if not in_flight[event.event] then scene.ended = self.now() end
   else
-    self.cut = nil -- it is done; the report follows
+    self.cut = nil -- the film is done; the report follows
   end
   self.dirty = true
   if self.now() - self.drawn_at >= SOON then draw_all(self) end
 end
 
----Takes the drawing away; the summary comes in its place.
+---Erases the drawing. The summary takes its place.
 function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end
 
--- What is known of a scene before anything is done. Of what is in flight already: since when, and what it was thought to cost.
+-- Returns the initial state of a scene. A scene in flight has the age and the estimate of its submit.
 local function scene_of(entry, options)
   local row = entry.action == "resume" and entry.row or {}
   return {
@@ -196,7 +195,7 @@ local function open(options)
   for _, entry in ipairs(options.plan.scenes) do
     local scene = scene_of(entry, options)
     live.by_name[entry.scene] = scene
-    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the others aren't touched
+    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch the others
   end
   return live
 end

@@ -1,16 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The fields of a model's input, out of its JSON Schema, as rows of a table: what it is called, what it is, whether it is required, its
--- default, what is allowed, what it means.
---
--- A schema comes from the network: what is too deep, too large or leads in circles is left out. Besides what omni offers to everybody it
--- takes the words that the check of an input uses.
+-- The fields of a model's input, from its JSON Schema, as rows of a table: name, type, whether it is required, default, allowed values and
+-- meaning. A schema comes from the network: the parts that are too deep, too large or recursive are left out.
 
 local walking = require "omni.models.schema.traversal"
 local words = require "omni.models.schema.messages"
 
 local most_rows <const> = 300
-local most_depth <const> = 6     -- of fields within fields
-local most_parts <const> = 20000 -- schemas that are looked at
+local most_depth <const> = 6     -- of nested fields
+local most_parts <const> = 20000 -- schemas to visit
 
 local same_value <const> = { "allOf", "anyOf", "oneOf" }
 
@@ -18,12 +15,12 @@ local function list(value) return type(value) == "table" and value or {} end
 
 ---@class omni.cli.Reader
 ---@field walk omni.schema.Walk
----@field left integer        schemas that may still be looked at
+---@field left integer        schemas that may still be visited
 ---@field rows table[]
 local Reader_methods = {}
 local Reader_mt = { __index = Reader_methods }
 
--- All schemas that say something of one value: the node, where it refers to, and its parts. `certain` is false of alternatives.
+-- Collects all schemas that describe one value: the node, its reference, and its parts. `certain` is false for alternatives.
 function Reader_methods:parts(node, certain, found, seen)
   if type(node) ~= "table" or seen[node] or self.left <= 0 then return found end
   seen[node], self.left = true, self.left - 1
@@ -45,7 +42,7 @@ local function add(texts, one)
   texts[#texts + 1] = one
 end
 
--- "string", "array of object", "string or null"
+-- Returns "string", "array of object", "string or null".
 function Reader_methods:type_of(node, depth)
   local names = {}
   for _, part in ipairs(self:parts(node, true, {}, {})) do
@@ -64,14 +61,14 @@ end
 
 local function number(value) return type(value) == "number" and value or nil end
 
--- What one schema allows, in words.
+-- Adds the allowed values of one schema to `texts`.
 local function allowed_by(node, texts)
   local choices = type(node.enum) == "table" and node.enum or node.const ~= nil and { node.const } or {}
   if #choices > 0 then
-    local said = {}
-    for i = 1, math.min(#choices, 40) do said[i] = words.word(choices[i]) end
-    if #choices > #said then said[#said + 1] = "..." end
-    add(texts, words.listed(said))
+    local shown = {}
+    for i = 1, math.min(#choices, 40) do shown[i] = words.word(choices[i]) end
+    if #choices > #shown then shown[#shown + 1] = "..." end
+    add(texts, words.listed(shown))
   end
   local low, high = number(node.minimum), number(node.maximum)
   local over, under = number(node.exclusiveMinimum), number(node.exclusiveMaximum)
@@ -118,7 +115,7 @@ end
 
 -- --- all fields
 
--- The fields of an object: their names in order (the required ones first), their schemas, and which are required.
+-- Returns the fields of an object: their names (required ones first), their schemas, and the set of required names.
 function Reader_methods:fields(node, more_required)
   local names, nodes, required = {}, {}, {}
   local function require_all(given)
@@ -159,8 +156,9 @@ function Reader_methods:object(node, prefix, depth, more_required)
   end
 end
 
----@param schema any                    the input's schema, as the service tells it
----@param required_input_fields? any    names that count as required, too
+---Returns the rows of the table.
+---@param schema any                    the schema of the input, from the service
+---@param required_input_fields? any    further names of required fields
 ---@return table[] rows  { name, type, "yes" or "", default, { allowed, description } }
 local function rows_of(schema, required_input_fields)
   if type(schema) ~= "table" then return {} end

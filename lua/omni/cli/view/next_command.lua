@@ -1,27 +1,27 @@
 -- SPDX-License-Identifier: MIT
--- What a person can type next, spelt so that a shell takes it as it stands.
+-- Commands that a person can run next, quoted for a shell.
 
-local records = require "omni.ledger"
+local ledgers = require "omni.ledger"
 local text = require "omni.cli.view.text"
 
-local advice = {}
+local next_command = {}
 
--- An option with its value; a value that looks like an option itself stands behind "=".
+-- Returns an option with its value, with "=" between them if the value looks like an option.
 local function with_value(option, value)
   return option .. (value:find("^%-") and "=" or " ") .. text.quote(value)
 end
 
--- The options that say where the ledger is, when it isn't where it is by default.
+-- Adds the option for a ledger that isn't the default one.
 local function ledger_words(path, words)
-  if path and path ~= records.default_path() then words[#words + 1] = with_value("--ledger", path) end
+  if path and path ~= ledgers.default_path() then words[#words + 1] = with_value("--ledger", path) end
   return words
 end
 
----The command that shoots this board into this folder; without what says something once (--redo, --resubmit, --adopt).
----@param given table    what argparse found for `omni run` or `omni plan`
+---Returns the command that runs this board into this folder, without options for one run only (--redo, --resubmit, --adopt).
+---@param given table    the options of `omni run` or `omni plan`
 ---@param ... string     further words
 ---@return string
-function advice.run(given, ...)
+function next_command.run(given, ...)
   local words = { "omni run " .. text.quote(given.board) }
   if given.sandbox then words[#words + 1] = "--sandbox" end
   for _, name in ipairs { "out", "ledger" } do
@@ -33,12 +33,12 @@ function advice.run(given, ...)
   return table.concat(words, " ")
 end
 
----The command that takes tasks up again, at the same service and with the same ledger.
+---Returns the command that continues with tasks, at the same service and with the same ledger.
 ---@param command "wait"|"fetch"
 ---@param ids string[]
----@param options { out?: string, ledger?: string, base_url?: string }  as they were given
+---@param options { out?: string, ledger?: string, base_url?: string }  from the command line
 ---@return string
-function advice.tasks(command, ids, options)
+function next_command.tasks(command, ids, options)
   local quoted, odd, words = {}, false, {}
   for index, id in ipairs(ids) do
     quoted[index] = text.quote(id)
@@ -52,39 +52,40 @@ function advice.tasks(command, ids, options)
   return ("omni %s %s"):format(command, table.concat(words, " "))
 end
 
+---Returns the command that gives up a submit.
 ---@param number integer  of the submit, in the ledger
 ---@param ledger string   its path
 ---@return string
-function advice.forget(number, ledger)
+function next_command.forget(number, ledger)
   return table.concat(ledger_words(ledger, { ("omni forget %d"):format(number) }), " ")
 end
 
----What moves a submit of unknown outcome, a line each.
+---Returns what a person can do about a submit of unknown outcome, a line each.
 ---@param given table     as for `run`; at least the board
 ---@param scene string
 ---@param number? integer of the submit, in the ledger
 ---@param ledger? string  its path
 ---@return string[]
-function advice.ways_out(given, scene, number, ledger)
+function next_command.ways_out(given, scene, number, ledger)
   local ways = {
-    "it came through, and you know its task:  " .. advice.run(given, with_value("--adopt", scene), "TASK_ID"),
-    "submit it once more:  " .. advice.run(given, with_value("--resubmit", scene)),
+    "the service accepted it, and you know its task:  " .. next_command.run(given, with_value("--adopt", scene), "TASK_ID"),
+    "submit it once more:  " .. next_command.run(given, with_value("--resubmit", scene)),
   }
-  if number then ways[3] = "give it up:  " .. advice.forget(number, ledger) end
+  if number then ways[3] = "give it up:  " .. next_command.forget(number, ledger) end
   return ways
 end
 
----What a person can do about a scene that is paid for and lost, a line each.
+---Returns what a person can do about a scene that is paid for and lost, a line each.
 ---@param given table     as for `run`; at least the board
 ---@param scene string
 ---@param number integer  of the submit, in the ledger
 ---@param ledger string   its path
 ---@return string[]
-function advice.after_loss(given, scene, number, ledger)
+function next_command.after_loss(given, scene, number, ledger)
   return {
-    "pay for another take:  " .. advice.run(given, with_value("--redo", scene)),
-    "give it up, so that the scene counts as new:  " .. advice.forget(number, ledger),
+    "pay for another take:  " .. next_command.run(given, with_value("--redo", scene)),
+    "give it up, so that the scene counts as new:  " .. next_command.forget(number, ledger),
   }
 end
 
-return advice
+return next_command

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- A plan as people see it: a line a scene, with what is to be done, its price and why; then the sum.
+-- A plan as text: a line for each scene with its action, price and reason; then the sum. And as the event `plan`.
 
-local advice = require "omni.cli.view.next_command"
+local next_command = require "omni.cli.view.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 
 local ACTION <const> = 7  -- columns of the longest word for an action
-local FEW <const> = 3     -- reused scenes that have lines of their own in a run's plan
+local FEW <const> = 3     -- up to so many reused scenes have a line each in the plan of a run
 
 local symbols = {
   reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-",
@@ -15,7 +15,7 @@ local symbols = {
 local needs_a_person = { unknown = true, expired = true, invalid = true }
 
 local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid" }
-local said_counts = {
+local count_texts = {
   submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight",
   fetch = "to fetch", reuse = "to reuse", unknown = "unknown", expired = "expired", blocked = "blocked", invalid = "invalid",
 }
@@ -26,7 +26,7 @@ local function quoted(names)
   return table.concat(list, ", ")
 end
 
----What a scene waits for, as far as that keeps it from being submitted at all.
+---Returns the scenes that keep this one from being submitted.
 ---@param plan omni.Plan
 ---@param entry omni.PlanScene
 ---@return string[] names
@@ -39,7 +39,7 @@ local function blockers(plan, entry)
   return names
 end
 
-local function why(plan, entry)
+local function reason_of(plan, entry)
   local parts = {}
   if entry.action ~= "reuse" and entry.why then parts[1] = text.clean(entry.why) end
   if entry.blocked then
@@ -55,7 +55,7 @@ local function price(entry, sandbox)
   return entry.credits and text.credits(entry.credits, sandbox) or "price unknown"
 end
 
----What a plan costs: "about 36 credits", "more than 4 credits (not every price is known: ...)".
+---Returns the cost of a plan: "about 36 credits", "more than 4 credits (not every price is known: ...)".
 ---@param plan omni.Plan
 ---@param sandbox? boolean
 ---@return string
@@ -66,7 +66,7 @@ local function cost(plan, sandbox)
   return ("more than %s (not every price is known%s)"):format(text.credits(plan.credits, sandbox), reason)
 end
 
--- The rows of the table: { symbol, action, name, price, why, ways }; reused ones may be one row.
+-- Returns the rows of the table: { action, name, price, why, ways }. With `fold`, many reused scenes share a row.
 local function rows_of(plan, options)
   local rows, reused, left = {}, 0, 0
   local fold = options.fold and (plan.counts.reuse or 0) > FEW
@@ -76,9 +76,10 @@ local function rows_of(plan, options)
     elseif not entry.selected and entry.action ~= "reuse" then
       left = left + 1
     else
-      local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox), why = why(plan, entry) }
-      if entry.action == "expired" then row.ways = advice.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
-      if entry.action == "unknown" then row.ways = advice.ways_out(options.given, entry.scene, entry.row.id, options.ledger) end
+      local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox) }
+      row.why = reason_of(plan, entry)
+      if entry.action == "expired" then row.ways = next_command.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
+      if entry.action == "unknown" then row.ways = next_command.ways_out(options.given, entry.scene, entry.row.id, options.ledger) end
       rows[#rows + 1] = row
     end
   end
@@ -93,7 +94,7 @@ local function widest(rows, field, most)
   return math.min(width, most)
 end
 
--- A row as lines: what doesn't fit beside it stands below.
+-- Returns the lines of a row. A reason that doesn't fit goes below.
 local function lines_of(row, layout, paint, columns)
   local head = ("  %s %s"):format(symbols[row.action], text.fit(row.action, ACTION))
   local middle = ("  %s  %s"):format(text.fit(row.name, layout.name), (" "):rep(layout.price - text.columns(row.price)) .. row.price)
@@ -114,7 +115,7 @@ local function lines_of(row, layout, paint, columns)
   return lines
 end
 
--- "2 to submit, 1 to reuse: about 80 credits", and what there is for it.
+-- Returns "2 to submit, 1 to reuse: about 80 credits", and a line with the balance and the budgets.
 local function sum_lines(plan, options)
   local counts, parts = {}, {}
   for _, entry in ipairs(plan.scenes) do
@@ -122,9 +123,9 @@ local function sum_lines(plan, options)
     if entry.selected then counts[kind] = (counts[kind] or 0) + 1 end
   end
   for _, action in ipairs(order) do
-    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], said_counts[action]) end
+    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], count_texts[action]) end
   end
-  local first = ("%s: %s"):format(table.concat(parts, ", "), plan.submits > 0 and cost(plan, options.sandbox) or "nothing is to be paid")
+  local first = ("%s: %s"):format(table.concat(parts, ", "), plan.submits > 0 and cost(plan, options.sandbox) or "nothing to pay")
   local second = {}
   if plan.balance then
     local enough = plan.complete and (plan.credits <= plan.balance and ", enough" or ", not enough") or ""
@@ -140,7 +141,7 @@ end
 ---@param out file*
 ---@param plan omni.Plan
 ---@param options { given: table, ledger: string, sandbox?: boolean, budget?: number, colour?: boolean, columns?: integer, fold?: boolean }
----  given: what argparse found; columns: of the terminal, if it is one; fold: many reused scenes are one line
+---  given: the options; columns: of the terminal, if there is one; fold: many reused scenes share a line
 local function write(out, plan, options)
   local paint, columns = text.painter(options.colour), options.columns
   local rows = rows_of(plan, options)
@@ -156,27 +157,27 @@ local function write(out, plan, options)
   out:flush()
 end
 
----The same for programs; the fields stand in run_progress.lua.
+---Returns the fields of the event `plan` (json_events.lua).
 ---@param plan omni.Plan
 ---@param options { directory: string, sandbox?: boolean, budget?: number }
 ---@return table event
 local function event(plan, options)
-  local told = {
-    event = "plan", title = plan.board.title, directory = paths.absolute(options.directory), sandbox = options.sandbox or false,
+  local fields = {
+    title = plan.board.title, directory = paths.absolute(options.directory), sandbox = options.sandbox or false,
     scenes = {}, credits = plan.credits, complete = plan.complete, balance = plan.balance, budget = options.budget,
     board_budget = plan.board.budget, spent = plan.spent, affordable = nil,
   }
-  if plan.balance and plan.complete then told.affordable = plan.credits <= plan.balance end
+  if plan.balance and plan.complete then fields.affordable = plan.credits <= plan.balance end
   for index, entry in ipairs(plan.scenes) do
     local blocked_by = blockers(plan, entry)
-    told.scenes[index] = {
+    fields.scenes[index] = {
       scene = entry.scene, index = index, model = entry.model, action = entry.action, why = entry.why, selected = entry.selected,
       pays = entry.pays or false, waits_for = entry.waits_for, blocked_by = #blocked_by > 0 and blocked_by or nil, twin = entry.twin,
       take = entry.take, credits = entry.credits, task_id = entry.task_id, submit = entry.row and entry.row.id, files = entry.files,
       error = entry.error or entry.price_error,
     }
   end
-  return told
+  return fields
 end
 
 return { cost = cost, event = event, write = write }

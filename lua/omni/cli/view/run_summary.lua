@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- What is said at the end of a run: what each scene cost, where its file is, and what to do about those that have none; the film,
--- the report, and what the board has cost.
+-- The summary of a run: the cost and the file of each scene, or what to do about a scene without one; the film, the report, and the
+-- cost of the board. And the event `done`.
 
-local advice = require "omni.cli.view.next_command"
+local next_command = require "omni.cli.view.next_command"
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
 
-local FEW <const> = 3 -- reused scenes that have lines of their own
+local FEW <const> = 3 -- up to so many reused scenes have a line each
 
--- The exit codes, each for what it says (docs/cli.md).
+-- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
 
 local function count(summary, status)
@@ -19,7 +19,7 @@ local function count(summary, status)
   return n
 end
 
----The exit code of a run: what needs a person most comes first. A blocked scene counts by what blocks it, which is there, too.
+---Returns the exit code of a run. What a person must act on comes first. A blocked scene counts as the scene that blocks it.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -28,7 +28,7 @@ local function exit_code(summary)
     if count(summary, status) > 0 then return exit_codes[status] end
   end
   if count(summary, "blocked") > 0 then return exit_codes.failed end
-  -- A film that lacks scenes which weren't wanted now (--only) is none that failed.
+  -- A film that wasn't cut because of --only is no failure.
   local film = summary.film_error
   if film and film.code ~= "film_incomplete" or summary.report_error then return exit_codes.failed end
   return exit_codes.done
@@ -36,14 +36,14 @@ end
 
 -- --- a scene
 
--- What may have been charged for it without having been reported: credits.
+-- Returns the credits that a scene may have cost and that the service hasn't reported.
 local function promised(scene, entry)
   if scene.credits or scene.status == "reused" or entry.action == "fetch" then return 0 end
   if not (scene.task_id or scene.status == "unknown") then return 0 end
   return scene.estimate or entry.row and entry.row.estimate or 0
 end
 
--- What the ledger knows of a submit whose outcome has just become unknown. (Of an older one the plan's words say it.)
+-- Describes a submit whose outcome has become unknown in this run. (For an older one the plan does that.)
 local function known_of(entry)
   local row = entry.row
   if not row or entry.action == "unknown" then return nil end
@@ -84,9 +84,9 @@ end
 function writers.unknown(scene, entry, options)
   local lines = { "unknown  " .. text.problem(scene.error) }
   lines[#lines + 1] = known_of(entry)
-  lines[#lines + 1] = "it may have been accepted and charged, and is never submitted again by itself"
+  lines[#lines + 1] = "it may have been accepted and charged; omni never submits it again by itself"
   if options.given and not options.given.sandbox then
-    local ways = advice.ways_out(options.given, scene.scene, entry.row and entry.row.id, options.ledger)
+    local ways = next_command.ways_out(options.given, scene.scene, entry.row and entry.row.id, options.ledger)
     table.move(ways, 1, #ways, #lines + 1, lines)
   end
   return lines
@@ -106,7 +106,7 @@ local function write_scene(out, scene, entry, options, name_width, paint)
   local name = text.fit(text.clean(scene.scene), name_width)
   local indent = (" "):rep(name_width + 4)
   if options.columns and text.columns(lines[1]) + #indent > options.columns then
-    local first, rest = lines[1]:match("^(.-)  (.*)$") -- a path or a reason gets a line of its own
+    local first, rest = lines[1]:match("^(.-)  (.*)$") -- a path or a reason goes on its own line
     if first then
       lines[1] = first
       table.insert(lines, 2, rest)
@@ -135,12 +135,12 @@ end
 local function write_interrupted(out, summary, options)
   if not summary.interrupted then return end
   if options.sandbox then
-    out:write("interrupted; the rehearsal's tasks ended with it\n")
+    out:write("interrupted; the tasks of the sandbox have ended with it\n")
     return
   end
   local goes_on = count(summary, "interrupted") > 0
-  out:write(goes_on and "interrupted: what is in flight goes on at the service, and is charged\n" or "interrupted\n",
-    "to go on from here, run it again; nothing is paid for twice:\n  ", advice.run(options.given), "\n")
+  out:write(goes_on and "interrupted: tasks in flight go on at the service, and are charged\n" or "interrupted\n",
+    "to continue, run it again; nothing is paid for twice:\n  ", next_command.run(options.given), "\n")
 end
 
 ---Writes the summary as text.
@@ -148,8 +148,8 @@ end
 ---@param plan omni.Plan
 ---@param summary omni.RunSummary
 ---@param options { given: table, ledger?: string, spent?: number, promised?: number, sandbox?: boolean, colour?: boolean,
----  columns?: integer }  given: what argparse found; spent, promised: on the board, as far as reported, and as estimated; columns: of
----  the terminal, if it is one
+---  columns?: integer }  given: the options; spent, promised: the board's reported credits, and the estimates of the rest; columns: of
+---  the terminal, if there is one
 local function write(out, plan, summary, options)
   local paint = text.painter(options.colour)
   local shown, left, name_width, more = {}, 0, 0, 0
@@ -182,29 +182,29 @@ local function write(out, plan, summary, options)
   out:flush()
 end
 
----The same for programs; the fields stand in run_progress.lua.
+---Returns the fields of the event `done` (json_events.lua).
 ---@param board omni.Storyboard
 ---@param plan? omni.Plan
 ---@param summary? omni.RunSummary   nil: refused
 ---@param options { sandbox?: boolean, spent?: number, exit: integer, error?: omni.Error }
 ---@return table event
 local function event(board, plan, summary, options)
-  local told = {
-    event = "done", title = board.title, sandbox = options.sandbox or false, credits = summary and summary.credits or 0,
+  local fields = {
+    title = board.title, sandbox = options.sandbox or false, credits = summary and summary.credits or 0,
     spent = options.spent, exit = options.exit, error = options.error,
   }
-  if not summary then return told end
-  told.scenes, told.interrupted, told.film_error = {}, summary.interrupted, summary.film_error
-  told.report, told.report_error = summary.report, summary.report_error
+  if not summary then return fields end
+  fields.scenes, fields.interrupted, fields.film_error = {}, summary.interrupted, summary.film_error
+  fields.report, fields.report_error = summary.report, summary.report_error
   local film = summary.film
-  told.film = film and { file = film.path, seconds = film.seconds, made = film.made }
+  fields.film = film and { file = film.path, seconds = film.seconds, made = film.made }
   for index, scene in ipairs(summary.scenes) do
     local copy, entry = {}, plan.scenes[index]
     for name, value in pairs(scene) do copy[name] = value end
     copy.selected, copy.submit = entry.selected, entry.row and entry.row.id
-    told.scenes[index] = copy
+    fields.scenes[index] = copy
   end
-  return told
+  return fields
 end
 
 return { event = event, exit_code = exit_code, exit_codes = exit_codes, write = write }

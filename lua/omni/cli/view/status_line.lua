@@ -1,29 +1,29 @@
 -- SPDX-License-Identifier: MIT
--- One line on a terminal that is drawn again in place, and gone before anything else is said. Where there is no terminal that can be
--- drawn on, nothing is drawn.
+-- One line on a terminal, redrawn in place and erased before other output. Draws nothing where there is no such terminal.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 local text = require "omni.cli.view.text"
 
-local every <const> = 0.2 -- seconds between two drawings
+local interval <const> = 0.2 -- seconds between two drawings
 
+---@class omni.cli.Line
 local Line_methods = {}
 local Line_mt = { __name = "omni.cli.line", __index = Line_methods }
 
----Whether there is anything to draw on.
+---Returns whether there is a terminal to draw on.
 ---@return boolean
 function Line_methods:draws()
   return self.columns() ~= nil
 end
 
--- What takes the last drawing away. A terminal that has become narrower has wrapped it.
+-- Returns the escape sequences that erase the last drawing. A terminal that has become narrower has wrapped it.
 local function erasure(line, columns)
   local up = math.max(0, core.columns(line.drawn) - 1) // columns
   return (up > 0 and ("\27[%dA"):format(up) or "") .. "\r\27[J"
 end
 
----Takes the line away.
+---Erases the line.
 function Line_methods:clear()
   if not self.drawn then return end
   self.out:write(erasure(self, self.columns() or 80))
@@ -31,7 +31,9 @@ function Line_methods:clear()
   self.drawn = nil
 end
 
----Draws it anew.
+Line_mt.__close = Line_methods.clear
+
+---Draws a text in place of the last one.
 ---@param words string  cleaned
 function Line_methods:draw(words)
   local columns = self.columns()
@@ -50,21 +52,22 @@ local Live_mt = {
   end,
 }
 
----Draws what `say` gives, several times a second, until the result is closed; in the loop.
----@param say fun(columns: integer): string
+---Draws the result of `words` several times a second, until the returned object is closed. Call it in the loop.
+---@param words fun(columns: integer): string
 ---@return table|nil live  to be closed; nil: there is no terminal
-function Line_methods:live(say)
+function Line_methods:live(words)
   if not self:draws() then return nil end
   return setmetatable({ line = self, fiber = loop.background(function()
     while true do
-      self:draw(say(self.columns() or 80))
-      loop.sleep(every)
+      self:draw(words(self.columns() or 80))
+      loop.sleep(interval)
     end
   end) }, Live_mt)
 end
 
 ---@param out file*
 ---@param columns fun(): integer|nil  nil: `out` isn't a terminal that can be drawn on
+---@return omni.cli.Line
 local function open(out, columns)
   return setmetatable({ out = out, columns = columns }, Line_mt)
 end

@@ -1,20 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Tables and lists of fields as people read them: aligned, and within a terminal's width where there is one.
---
--- All texts are cleaned here.
+-- Tables and lists of fields as aligned lines, within the width of a terminal if there is one. This module cleans all texts.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
 
 local GAP <const> = 2       -- columns between two columns
 local INDENT <const> = 4
-local NARROWEST <const> = 6 -- of a column that must give way
-local READABLE <const> = 24 -- columns from which on a text is wrapped beside what it is about, and not below
+local NARROWEST <const> = 6 -- of a column that shrinks
+local READABLE <const> = 24 -- with at least as many columns a text is wrapped beside the other cells, else below
 
 ---@class omni.cli.Column
 ---@field title string
----@field wrap? boolean   the last one: it is wrapped instead of cut, and stands below the others where there is little room; its cells may
----  be lists of texts
+---@field wrap? boolean   of the last column: its cells, texts or lists of texts, are wrapped instead of cut, and go below the others where
+---  there is little room
 
 local function words_of(value)
   if type(value) == "number" then value = core.format("%.14g", value) end
@@ -22,7 +20,7 @@ local function words_of(value)
   return text.clean(value or "")
 end
 
--- Texts in lines of at most `width` columns.
+-- Wraps texts into lines of at most `width` columns.
 local function wrap_all(texts, width)
   local all = {}
   for _, one in ipairs(texts) do
@@ -32,7 +30,7 @@ local function wrap_all(texts, width)
   return all
 end
 
--- The widths that the columns have, at most `width` in all, if that is possible: the widest give way first.
+-- Returns the widths of the columns, at most `width` in all if possible. The widest columns shrink first.
 local function widths_of(columns, cells, width)
   local widths, sum = {}, GAP * (#columns - 1)
   for i = 1, #columns do
@@ -51,14 +49,14 @@ local function widths_of(columns, cells, width)
   return widths
 end
 
--- A row's first cells beside each other, without spaces behind the last one.
+-- Joins the first cells of a row, without trailing spaces.
 local function joined(widths, cells, last)
   local parts = {}
   for i = 1, last do parts[i] = text.fit(cells[i], widths[i]) end
   return (table.concat(parts, (" "):rep(GAP)):gsub(" +$", ""))
 end
 
--- A row whose last cell is wrapped, beside the others or below them.
+-- Returns the lines of a row whose last cell is wrapped, beside the others or below them.
 local function wrapped(columns, widths, cells, width, before)
   local line, texts = joined(widths, cells, #columns - 1), cells.texts
   if #texts == 0 then return { line } end
@@ -74,7 +72,7 @@ local function wrapped(columns, widths, cells, width, before)
   return lines
 end
 
--- Cleaned texts: one a column, and those of the last cell.
+-- Returns the cleaned texts of a row: one for each column, and the list of the last cell's.
 local function cells_of(columns, row)
   local cells, last = { texts = {} }, row[#columns]
   for i = 1, #columns - 1 do cells[i] = words_of(row[i]) end
@@ -86,11 +84,11 @@ local function cells_of(columns, row)
   return cells
 end
 
----The lines of a table: a head, and at least one line a row.
+---Returns the lines of a table: a head, and at least one line for each row.
 ---@param columns omni.cli.Column[]
 ---@param rows (string|number|boolean|string[]|nil)[][]
----@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  columns: of the terminal; nothing is cut or
----  wrapped without it
+---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  columns: of the terminal; without it
+---  nothing is cut or wrapped
 ---@return string[]
 local function lines(columns, rows, options)
   local width, paint = options and options.columns, options and options.paint
@@ -104,7 +102,7 @@ local function lines(columns, rows, options)
   local result = {}
   for i, row in ipairs(cells) do
     local made = wraps and wrapped(columns, widths, row, width, before) or { joined(widths, row, #columns) }
-    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- what stands below needs no head
+    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- the cells below need no head
     for _, line in ipairs(made) do
       if width then line = text.cut(line, width) end
       result[#result + 1] = i == 1 and paint and paint("title", line) or line
@@ -113,10 +111,10 @@ local function lines(columns, rows, options)
   return result
 end
 
----The lines of a list of fields: a name, and a value beside it, or several, one below the other. A value that has no spaces (a URL, a
----path) is never broken, so that it can be copied.
----@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  one without a value is left out; the third
----  is the state whose colour the value has
+---Returns the lines of a list of fields: a name, and beside it a value, or several values below each other. A value without spaces (a URL,
+---a path) is never broken, so that it can be copied.
+---@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  a field without a value is
+---  left out; the third item is a state, whose colour the value gets
 ---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  as for `lines`
 ---@return string[]
 local function list(fields, options)

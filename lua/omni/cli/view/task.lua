@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- A task as people and programs see it.
+-- A task as text, and as the event `task`.
 
 local table_of = require "omni.cli.view.table"
 local text = require "omni.cli.view.text"
 
----How long a task took, as far as the service says: seconds.
+---Returns how long a task took by the service's report, in seconds.
 ---@param task omni.Task
 ---@return number|nil
 local function took(task)
   return task.duration or task.completed_at and task.created_at and task.completed_at - task.created_at or nil
 end
 
----The lines that show it.
+---Returns the fields of a task as lines.
 ---@param task omni.Task
 ---@param options { columns?: integer, paint?: function, sandbox?: boolean }  as for omni.cli.table
 ---@return string[]
@@ -31,7 +31,7 @@ local function lines(task, options)
   }, options)
 end
 
----"d696...  success in 0:42, 40 credits"
+---Returns "d696...  success in 0:42, 40 credits".
 ---@param task omni.Task
 ---@param options { sandbox?: boolean }
 ---@return string
@@ -41,7 +41,7 @@ local function line(task, options)
     task.credits and ", " .. text.credits(task.credits, options.sandbox) or "")
 end
 
----The fields of the event `task` (docs/cli.md).
+---Returns the fields of the event `task` (json_events.lua).
 ---@param task omni.Task
 ---@return table
 local function event(task)

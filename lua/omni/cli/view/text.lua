@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Text for people at a terminal: safe, cut to a width, coloured where that is wanted.
+-- Text for a terminal: without control characters, cut to a width, coloured on request.
 
 local core = require "omni.core"
 
 local ELLIPSIS = "…"
 
--- The longest beginning of `text` that takes at most `columns` columns; with an ellipsis where something is missing.
+-- Cuts `text` to at most `columns` columns; an ellipsis marks the cut.
 local function cut(text, columns)
   if core.columns(text) <= columns then return text end
   if columns < 1 then return "" end
@@ -18,13 +18,13 @@ local function cut(text, columns)
   return text:sub(1, at - 1) .. ELLIPSIS
 end
 
--- Cut or filled with spaces to exactly `columns` columns.
+-- Cuts or pads `text` to exactly `columns` columns.
 local function fit(text, columns)
   text = cut(text, columns)
   return text .. (" "):rep(columns - core.columns(text))
 end
 
----A text in lines of at most `columns` columns, broken at spaces; within a word only where it is longer than a line.
+---Wraps a text into lines of at most `columns` columns, at spaces; within a word only if it is longer than a line.
 ---@param text string
 ---@param columns? integer  nil: one line
 ---@return string[]
@@ -55,7 +55,7 @@ local function wrap(text, columns)
   return lines
 end
 
--- A word as a shell takes it literally, to be copied from the screen.
+-- Quotes a word for a shell, so that it can be copied from the screen.
 local function quote(word)
   word = core.clean(word)
   if word:find("^[%w_./@%%+:,-]+$") then return word end
@@ -76,7 +76,7 @@ local function elapsed(seconds)
   return ("%d:%02d"):format(minutes, seconds % 60)
 end
 
--- A path for the screen: relative to where we are, when it lies there.
+-- Returns a path for the screen: relative, if it is inside the working directory.
 local function path(absolute)
   local here = (core.real_path(".") or "") .. "/"
   return core.clean(absolute:sub(1, #here) == here and absolute:sub(#here + 1) or absolute)
@@ -104,10 +104,10 @@ end
 local codes = {
   success = "32", fetched = "32", reused = "32", failed = "31", unknown = "1;33", refused = "33", interrupted = "33", blocked = "33",
   running = "36", fetching = "36", cutting = "36", pending = "34", submitting = "34", waiting = "2", title = "1",
-  reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- what a plan says
+  reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- actions of a plan
 }
 
----A function that colours a text by the name of a state, or leaves it as it is.
+---Returns a function that colours a text by the name of a state, or returns it as it is.
 ---@param wanted boolean
 ---@return fun(name: string, text: string): string
 local function painter(wanted)
@@ -117,7 +117,7 @@ local function painter(wanted)
   end
 end
 
--- One line that says what an error value says: message, status, task.
+-- Describes an error value in one line: message, status, task.
 local function problem(bad)
   local about = {}
   if bad.status then about[#about + 1] = "status " .. bad.status end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- How a file's transfer goes, in words: bytes, share, rate, and the time that is left.
+-- The progress of an upload or download as text: bytes, share, rate, remaining time.
 
 local text = require "omni.cli.view.text"
 
-local window <const> = 5 -- seconds over which the rate is taken
-local soonest <const> = 0.5 -- seconds that it needs at least
+local window <const> = 5 -- seconds over which the rate is averaged
+local shortest <const> = 0.5 -- seconds: no rate for a shorter time
 
 ---@class omni.cli.Meter
 ---@field name string       cleaned
@@ -14,7 +14,7 @@ local soonest <const> = 0.5 -- seconds that it needs at least
 local Meter_methods = {}
 local Meter_mt = { __name = "omni.cli.meter", __index = Meter_methods }
 
----Takes note of how far it is. When it begins again (fewer bytes than before) the rate does, too.
+---Records the progress. After a restart (fewer bytes than before) the rate starts again, too.
 ---@param bytes integer
 ---@param total? integer
 function Meter_methods:progress(bytes, total)
@@ -23,16 +23,16 @@ function Meter_methods:progress(bytes, total)
   self.bytes, self.total, self.begun = bytes, total, true
 end
 
----@return number|nil rate  bytes a second, of late; nil while that can't be told
+---@return number|nil rate  recent bytes per second; nil while it is unknown
 function Meter_methods:rate()
   local samples, now = self.samples, self.now()
   while #samples > 1 and now - samples[2].at >= window do table.remove(samples, 1) end
   local first = samples[1]
-  if now - first.at < soonest then return nil end
+  if now - first.at < shortest then return nil end
   return (self.bytes - first.bytes) / (now - first.at)
 end
 
----What is known of it, in at most `columns` columns; a name that is too long gives way first.
+---Describes the progress in at most `columns` columns; a long name is cut first.
 ---@param columns integer
 ---@return string  "keeper.png   45%  1.22 of 2.71 MB  840 kB/s  0:02 left"
 function Meter_methods:words(columns)

@@ -1,28 +1,20 @@
 -- SPDX-License-Identifier: MIT
--- `omni man`: prints the man page, omni(1), as roff. Commands and options come from the parser (cli/completion/command_line.lua), all
--- else from
--- cli/completion/help_topics.lua.
+-- Prints the man page, omni(1), as roff; the Makefile writes it to build/share/omni.1. Commands and options come from
+-- lua/omni/cli/parser.lua, all else from lua/omni/cli/help_topics.lua.
 
-local facts = require "omni.cli.completion.help_topics"
-
-local command = { summary = "Print the man page." }
-
-function command.define(parser)
-  parser:epilog [[
-Once installed it is found by itself (man omni). To read it, or after an installation by LuaRocks:
-  omni man | man -l -]]
-end
+local parser = require "omni.cli.parser"
+local topics = require "omni.cli.help_topics"
 
 -- --- roff
 
 local special <const> = { ["\\"] = "\\e", ["-"] = "\\-", ["~"] = "\\(ti", ["^"] = "\\(ha", ["'"] = "\\(aq", ["`"] = "\\(ga" }
 
--- A text as it stands: nothing in it means anything to roff, nor is it a line that begins a macro.
+-- Escapes a text, so that roff shows it as it is and takes no line of it for a macro.
 local function literal(text)
   return (text:gsub("[\\~^'`-]", special):gsub("^%.", "\\&."):gsub("\n%.", "\n\\&."))
 end
 
--- The same, with what stands between backticks in bold.
+-- Escapes a text, and makes the parts between backticks bold.
 local function rich(text)
   local parts = {}
   for plain, typed in (text .. "``"):gmatch("([^`]*)`([^`]*)`") do
@@ -35,7 +27,6 @@ end
 local function bold(text) return "\\fB" .. literal(text) .. "\\fR" end
 local function italic(text) return "\\fI" .. literal(text) .. "\\fR" end
 
--- What gathers the page's lines.
 local Page_methods = {}
 local Page_mt = { __index = Page_methods }
 
@@ -43,10 +34,10 @@ function Page_methods:add(...)
   for _, line in ipairs { ... } do self[#self + 1] = line end
 end
 
--- An entry of a list: what it is, and what is said of it.
+-- Adds an entry of a list.
 function Page_methods:entry(tag, text) self:add(".TP", tag, text) end
 
--- --- what there is
+-- --- contents
 
 local function argument_label(argument)
   local label = italic(argument.name) .. (argument.many and " ..." or "")
@@ -61,10 +52,11 @@ local function usage(one)
   return table.concat(parts, " ")
 end
 
--- The text of a value that is a choice tells the words itself, or they are added.
-local function with_words(text, value)
-  if not value or not value.choice or text:find(value.words[1], 1, true) then return text end
-  return ("%s One of: %s."):format(text, table.concat(value.words, ", "))
+-- Adds the choices of a value to its text, unless the text names them.
+local function with_choices(text, value)
+  local choices = value and value.choices
+  if not choices or text:find(choices[1], 1, true) then return text end
+  return ("%s One of: %s."):format(text, table.concat(choices, ", "))
 end
 
 local function option_tag(option)
@@ -79,13 +71,14 @@ local function is_help(option) return option.names[#option.names] == "--help" en
 local function add_command(page, one)
   page:add(".SS " .. usage(one), rich(one.summary))
   for _, argument in ipairs(one.arguments) do
-    page:entry(argument_label(argument), rich(with_words(argument.text, argument)))
+    page:entry(argument_label(argument), rich(with_choices(argument.text, argument)))
   end
   for _, option in ipairs(one.options) do
-    if not is_help(option) then page:entry(option_tag(option), rich(with_words(option.text, option.values[1]))) end
+    if not is_help(option) then page:entry(option_tag(option), rich(with_choices(option.text, option.values[1]))) end
   end
 end
 
+---Returns the man page.
 ---@param options omni.cli.Option[]    of the program itself
 ---@param commands omni.cli.Command[]
 ---@return string
@@ -93,41 +86,36 @@ local function page_of(options, commands)
   local version = require "omni.version"
   local page = setmetatable({}, Page_mt)
   page:add('.\\" SPDX-License-Identifier: MIT', ('.TH OMNI 1 "" "omni %s" "User Commands"'):format(literal(version)))
-  page:add(".SH NAME", "omni \\- " .. literal(facts.summary))
+  page:add(".SH NAME", "omni \\- " .. literal(topics.summary))
   page:add(".SH SYNOPSIS", bold "omni" .. " " .. italic "COMMAND" .. " [" .. italic "ARGUMENTS" .. "]")
   page:add(".SH DESCRIPTION")
-  for i, text in ipairs(facts.description) do
+  for i, text in ipairs(topics.description) do
     if i > 1 then page:add ".PP" end
     page:add(rich(text))
   end
   page:add ".SH OPTIONS"
   for _, option in ipairs(options) do
-    page:entry(option_tag(option), rich(option.text) .. (is_help(option) and " Each command has it." or ""))
+    page:entry(option_tag(option), rich(option.text) .. (is_help(option) and " Every command has this option." or ""))
   end
   page:add ".SH COMMANDS"
   for _, one in ipairs(commands) do add_command(page, one) end
   page:add ".SH EXIT STATUS"
-  for _, row in ipairs(facts.exit_codes) do page:entry(bold(("%d"):format(row.code)), rich(row.text)) end
+  for _, row in ipairs(topics.exit_codes) do page:entry(bold(("%d"):format(row.code)), rich(row.text)) end
   page:add ".SH ENVIRONMENT"
-  for _, row in ipairs(facts.environment) do page:entry(bold(row.name), rich(row.text)) end
+  for _, row in ipairs(topics.environment) do page:entry(bold(row.name), rich(row.text)) end
   page:add ".SH FILES"
-  for _, row in ipairs(facts.files) do page:entry(italic(row.name), rich(row.text)) end
+  for _, row in ipairs(topics.files) do page:entry(italic(row.name), rich(row.text)) end
   page:add ".SH EXAMPLES"
-  for i, row in ipairs(facts.examples) do
+  for i, row in ipairs(topics.examples) do
     if i > 1 then page:add ".PP" end
     page:add(rich(row.text), ".PP", ".EX")
     for _, line in ipairs(row.lines) do page:add("  " .. literal(line)) end
     page:add ".EE"
   end
-  page:add(".SH SEE ALSO", bold "ffmpeg" .. "(1), " .. bold "curl" .. "(1)", ".PP", rich(facts.documents))
+  page:add(".SH SEE ALSO", bold "ffmpeg" .. "(1), " .. bold "curl" .. "(1)", ".PP", rich(topics.documents))
   return table.concat(page, "\n") .. "\n"
 end
 
----@param whole fun(): table  the parser with all commands
----@return integer exit code
-function command.run(_, _, whole)
-  io.stdout:write(page_of(require("omni.cli.completion.command_line").read(whole())))
-  return 0
-end
-
-return command
+-- As a module, for its spec, this file returns the function.
+if ... == "man_page" then return page_of end
+io.stdout:write(page_of(parser.read(parser.new())))

@@ -1,0 +1,71 @@
+-- SPDX-License-Identifier: MIT
+-- Options that several commands have, and the types of options' values.
+
+local options = {}
+
+-- --- types: each takes argparse's option, checks and converts its value, and returns the option
+
+local function number(option, what, fits)
+  return option:convert(function(given)
+    local value = tonumber(given)
+    value = value and (math.tointeger(value) or value)
+    if value and value == value and fits(value) then return value end
+    return nil, ("%s: expected %s, got '%s'"):format(option._name, what, given)
+  end)
+end
+
+function options.integer(option)
+  return number(option, "a whole number", function(n) return math.type(n) == "integer" end)
+end
+
+function options.count(option)
+  return number(option, "a whole number, 1 or more", function(n) return math.type(n) == "integer" and n >= 1 end)
+end
+
+function options.amount(option)
+  return number(option, "a number, 0 or more", function(n) return n >= 0 and n < math.huge end)
+end
+
+function options.rate(option)
+  return number(option, "a number, more than 0", function(n) return n > 0 and n < math.huge end)
+end
+
+function options.port(option)
+  return number(option, "a port, 0 to 65535", function(n) return math.type(n) == "integer" and n >= 0 and n <= 65535 end)
+end
+
+function options.path(option)
+  return option:convert(function(given)
+    if given ~= "" then return given end
+    return nil, option._name .. ": expected a path, got an empty text"
+  end)
+end
+
+-- --- options
+
+---Adds `--ledger`.
+---@param command table  argparse's
+---@param sandbox_ledger? string  where the ledger is with a sandbox key
+function options.add_ledger(command, sandbox_ledger)
+  options.path(command:option("--ledger", ("The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; %s).")
+    :format(sandbox_ledger or "of a sandbox: ledger.db in the output folder")):argname("PATH"))
+end
+
+---Adds `--base-url`.
+---@param command table  argparse's
+function options.add_base_url(command)
+  command:option("--base-url", "The base URL of the service (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
+end
+
+---Normalizes an option that is a URL.
+---@param given table
+---@param name string  "callback_url"
+---@return string|nil misuse  what is wrong with the URL
+function options.normalize_url(given, name)
+  if not given[name] then return nil end
+  local url, problem = require("omni.core").normalize_url(given[name])
+  if not url then return ("--%s %s"):format((name:gsub("_", "-")), problem) end
+  given[name] = url
+end
+
+return options

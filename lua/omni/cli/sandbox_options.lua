@@ -1,0 +1,50 @@
+-- SPDX-License-Identifier: MIT
+-- The options that configure a sandbox, and the sandbox that they describe.
+
+local options = require "omni.cli.options"
+
+local sandbox_options = {}
+
+---Adds the options to a command.
+---@param command table  argparse's
+function sandbox_options.define(command)
+  options.amount(command:option("--seconds", "Tasks of the sandbox take about S seconds (default: 3)."):argname("S"))
+  options.integer(command:option("--seed", "Determines the sandbox's ids, durations and random choices (default: 1)."):argname("N"))
+  options.amount(command:option("--credits", "The sandbox account starts with N credits (default: 10000)."):argname("N"))
+  command:option("--fault", "Makes the sandbox misbehave: NAME or NAME:key=value,... Repeatable (docs/sandbox.md).")
+    :argname("SPEC"):count("*")
+end
+
+---Returns what is wrong with the given sandbox options, or nil.
+---@param given table
+---@return string|nil
+function sandbox_options.misuse(given)
+  if given.sandbox and given.base_url then return "--sandbox and --base-url exclude each other" end
+  if given.sandbox then return nil end
+  for _, name in ipairs { "seconds", "seed", "credits", "fault" } do
+    local value = given[name]
+    if value and not (type(value) == "table" and #value == 0) then
+      return ("--%s configures a sandbox; add --sandbox"):format(name)
+    end
+  end
+end
+
+---Starts a sandbox.
+---@param given table
+---@param directory? string  for its clips
+---@return omni.Sandbox|nil, omni.Error|nil
+function sandbox_options.open(given, directory)
+  return require("omni").sandbox {
+    host = given.host, port = given.port, seconds = given.seconds, seed = given.seed, credits = given.credits,
+    faults = given.fault, directory = directory, keys = given.keys, in_flight = given.in_flight, rate = given.rate,
+  }
+end
+
+---Starts a sandbox if `--sandbox` was given.
+---@param given table
+---@return omni.Sandbox|nil, omni.Error|nil
+function sandbox_options.open_if_given(given)
+  if given.sandbox then return sandbox_options.open(given) end
+end
+
+return sandbox_options

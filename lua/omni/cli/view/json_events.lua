@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: MIT
+-- The events of --json: one object a line on stdout. `fields` lists every event with its fields; docs/cli.md says what they mean, and
+-- spec/cli/view/json_events_spec.lua compares the two.
+
+local json = require "omni.json"
+local text = require "omni.cli.view.text"
+
+-- A field is NAME, or NAME:TYPE for an object, NAME:TYPE[] for a list of objects. "?" after the name: left out when it is nil.
+local types <const> = {
+  account = { "account", "today:sum", "spent:sum" },
+  check = { "check", "state", "text", "hint?" },
+  error = { "code", "message", "status?", "task_id?", "task_status?", "field?", "balance?", "hint?" },
+  film = { "file", "seconds", "made" },
+  key = { "key", "in_flight?", "balance?", "error?:error" },
+  planned_scene = {
+    "scene", "index", "model", "action", "why?", "selected", "pays", "waits_for?", "blocked_by?", "twin?", "take?", "task_id?", "submit?",
+    "credits?", "files?", "error?:error",
+  },
+  scene = {
+    "scene", "index", "action", "selected", "status", "task_id?", "submit?", "estimate?", "credits?", "file?", "files?", "warnings?",
+    "error?:error",
+  },
+  submit = {
+    "submit", "board?", "scene?", "account", "model", "state", "task_id?", "status?", "since", "estimate?", "balance_before?",
+    "balance_after?", "error?:error", "media_until?",
+  },
+  sum = { "credits", "promised", "given_up", "submits" },
+}
+
+local state <const> = { "scene", "index", "task_id?", "estimate?", "credits?" }
+local files <const> = { "scene", "index", "task_id?", "estimate?", "credits?", "file", "files" }
+local failure <const> = { "scene", "index", "task_id?", "estimate?", "credits?", "error?:error" }
+local callback <const> = { "url?", "task_id?", "scene?", "state?", "status?", "error?:error" }
+
+---The fields of each event, after `event` and `time`, by the command that prints it.
+---@type table<string, table<string, string[]>>
+local fields <const> = {
+  run = { -- and plan
+    plan = {
+      "title?", "directory?", "sandbox?", "credits?", "complete?", "balance?", "affordable?", "budget?", "board_budget?", "spent?",
+      "exit?", "error?:error", "scenes?:planned_scene[]",
+    },
+    submitting = state, pending = state, running = state, fetching = state, interrupted = state, waiting = state,
+    fetched = files, reused = files, failed = failure, refused = failure, blocked = failure, unknown = failure,
+    warning = { "scene", "index", "task_id?", "file", "message" },
+    cutting = { "file", "fraction" },
+    film = types.film,
+    report = { "file" },
+    done = {
+      "title?", "sandbox", "credits", "spent?", "interrupted?", "film?:film", "film_error?:error", "report?", "report_error?:error",
+      "exit", "error?:error", "scenes?:scene[]",
+    },
+  },
+  status = {
+    status = {
+      "ledger", "exists", "board?", "in_flight:submit[]", "unknown:submit[]", "to_fetch:submit[]", "today:sum", "spent:sum",
+      "accounts:account[]",
+    },
+  },
+  listen = {
+    listening = callback, accepted = callback, confirmed = callback, settled = callback, forwarded = callback, wrong_token = callback,
+    wrong_method = callback, too_large = callback, not_a_task = callback, wrong_task = callback, unavailable = callback,
+  },
+  task = {
+    estimate = { "model", "credits?", "balance?", "affordable?", "error?:error" },
+    uploaded = { "file", "url", "bytes", "content_type", "sha256", "reused" },
+    submitted = { "task_id", "model", "estimate?" },
+    task = {
+      "task_id", "status?", "model?", "created_at?", "completed_at?", "duration?", "credits?", "reserved_credits?", "media?",
+      "error?:error", "raw?",
+    },
+    fetched = { "task_id", "index", "file", "bytes", "made" },
+    balance = { "balance?", "keys:key[]" },
+    models = { "models" },
+    model = { "model" },
+    template = { "platform", "template" },
+    error = { "task_id?", "file?", "error:error" },
+    interrupted = { "task_id?" },
+  },
+  sandbox = { sandbox = { "url", "key", "keys?:key[]" } },
+  trigger = { trigger = { "kind", "task_id?", "status?", "seconds", "response?", "error?:error" } },
+  doctor = { doctor = { "version", "exit", "checks:check[]" } },
+}
+
+-- --- writing
+
+local parsed = {} -- list of fields → { shape, { name, kind, many }... }
+
+-- Returns what a list of fields says.
+local function parse(list)
+  if parsed[list] then return parsed[list] end
+  local names, result = {}, {}
+  for i, field in ipairs(list) do
+    local name, optional, kind, many = field:match "^([%w_]+)(%??):?([%w_]*)(%[?)"
+    names[i] = name .. optional
+    result[i] = { name = name, kind = types[kind], many = many ~= "" }
+  end
+  result.shape, parsed[list] = json.shape(names), result
+  return result
+end
+
+-- Returns a copy of an object with these fields only, ready for JSON.
+local function copy(object, list)
+  local kinds, copied = parse(list), {}
+  for _, field in ipairs(kinds) do
+    local value = object[field.name]
+    if field.kind and value ~= nil and field.many then
+      local items = {}
+      for i, item in ipairs(value) do items[i] = copy(item, field.kind) end
+      value = items
+    elseif field.kind and value ~= nil then
+      value = copy(value, field.kind)
+    end
+    copied[field.name] = value
+  end
+  if list == types.error then
+    copied.code, copied.message = object.code or "failed", text.clean(object.message or object.code or "?")
+  end
+  return kinds.shape(copied)
+end
+
+local with_head = {}
+for _, events in pairs(fields) do
+  for _, list in pairs(events) do
+    with_head[list] = with_head[list] or table.move(list, 1, #list, 3, { "event", "time" })
+  end
+end
+
+---Writes an event as one line of JSON.
+---@param command string  a key of `fields`
+---@param name string     the event
+---@param values table    its fields; others are ignored
+---@param out? file*      stdout by default
+local function write(command, name, values, out)
+  local object = setmetatable({ event = name, time = os.time() }, { __index = values })
+  out = out or io.stdout
+  out:write(json.printed(copy(object, with_head[fields[command][name]])), "\n")
+  out:flush()
+end
+
+return { fields = fields, types = types, write = write }

@@ -1,0 +1,37 @@
+-- SPDX-License-Identifier: MIT
+-- Messages and errors on stderr.
+
+local message = {}
+
+-- Replaces control characters, except line breaks. omni.core can't be loaded when a library is missing.
+local function clean(text)
+  local found, core = pcall(require, "omni.core")
+  return (text:gsub("[^\n]+", function(line) return found and core.clean(line) or line:gsub("%c", "?") end))
+end
+
+---Writes lines to stderr, the first after "omni: ".
+---@param text string  of any bytes
+---@param ... string|nil  further lines
+function message.print(text, ...)
+  io.stderr:write("omni: ", clean(text), "\n")
+  for _, line in ipairs { ... } do io.stderr:write("  ", clean(line), "\n") end
+end
+
+---Writes an error value with its hint, or each of a board's errors.
+---@param bad omni.Error
+function message.print_error(bad)
+  local describe = require("omni.cli.view.text").problem
+  for _, problem in ipairs(bad.problems or { bad }) do message.print(describe(problem), problem.hint) end
+end
+
+---Writes lines as `print` does, or an error value, and returns the exit code.
+---@param code integer
+---@param problem string|omni.Error
+---@param ... string|nil
+---@return integer code
+function message.exit(code, problem, ...)
+  if type(problem) == "string" then message.print(problem, ...) else message.print_error(problem) end
+  return code
+end
+
+return message
