@@ -21,7 +21,7 @@ describe("the command line", function()
       assert.equal(one.out, program.run({ command, "--help" }).out)
     end
     assert.equal(help.out, program.run({ "--help" }).out)
-    for _, code in ipairs { "0 all done", "130%s+interrupted" } do assert.matches(code, help.out) end
+    for _, code in ipairs { "0 success", "130%s+interrupted" } do assert.matches(code, help.out) end
   end)
 
   it("answers misuse with one clear line, what to do, and exit code 2", function()

@@ -124,7 +124,7 @@ describe("omni trigger", function()
     assert.equal(1, result.code)
     assert.equal(2, #result.lines)
     local event = cjson.decode(result.lines[1])
-    assert.same({ "trigger", "forged", 404, "no such hook" }, { event.event, event.kind, event.status, event.said })
+    assert.same({ "trigger", "forged", 404, "no such hook" }, { event.event, event.kind, event.status, event.response })
     assert.equal(task().id, event.task_id)
     assert.is_true(event.seconds > 0 and event.seconds < env.seconds(10) and event.time > 1e9)
     endpoint:script { POST = { { hostile.close() } } }
@@ -147,11 +147,11 @@ describe("omni trigger", function()
       ["%-%-to must be an http or https URL"] = { "trigger", "success", "--to", "ftp://127.0.0.1/" },
       ["%-%-to must not contain a user name or a password"] = { "trigger", "success", "--to", "http://a:b@127.0.0.1/" },
       ["%-%-media must be an http or https URL"] = { "trigger", "success", "--to", endpoint.url, "--media", "clip.mp4" },
-      ["%-%-task%-id: 1 to 256 printable"] = { "trigger", "success", "--to", endpoint.url, "--task-id", "a b" },
-      ["%-%-task%-id means nothing with forged"] = { "trigger", "forged", "--to", endpoint.url, "--task-id", "x" },
-      ["%-%-media means nothing with failed"] = { "trigger", "failed", "--to", endpoint.url, "--media", "http://127.0.0.1/" },
-      ["%-%-wrapped means nothing with garbage"] = { "trigger", "garbage", "--to", endpoint.url, "--wrapped" },
-      ["%-%-times: '0' should be a whole number"] = { "trigger", "success", "--to", endpoint.url, "--times", "0" },
+      ["%-%-task%-id: expected 1 to 256 printable"] = { "trigger", "success", "--to", endpoint.url, "--task-id", "a b" },
+      ["%-%-task%-id has no meaning with forged"] = { "trigger", "forged", "--to", endpoint.url, "--task-id", "x" },
+      ["%-%-media has no meaning with failed"] = { "trigger", "failed", "--to", endpoint.url, "--media", "http://127.0.0.1/" },
+      ["%-%-wrapped has no meaning with garbage"] = { "trigger", "garbage", "--to", endpoint.url, "--wrapped" },
+      ["%-%-times: expected a whole number"] = { "trigger", "success", "--to", endpoint.url, "--times", "0" },
     } do
       local result = program.run(arguments)
       assert.same({ 2, "" }, { result.code, result.out }, message)
