@@ -206,7 +206,7 @@ describe("omni", function()
     assert.equal(0, result.code, result.err)
     assert.equal(table.concat({
       "model       kling/v3", "modality    video", "operations  text-to-video", "",
-      "field   type    required  default  allowed, and what it means",
+      "field   type    required  default  allowed values, and meaning",
       "prompt  string  yes                at most 2500 characters; What is seen.?[2J",
       "mode    string            std      std or pro",
       "refs    array             []",
@@ -224,8 +224,8 @@ describe("omni", function()
     assert.matches("no such model 'googel/gemini%-omni'; did you mean 'google/gemini%-omni'%?", result.err)
     for message, arguments in pairs {
       ["%-%-schema and %-%-json exclude each other"] = { "kling/v3", "--schema", "--json" },
-      ["%-%-schema: which model's%?"] = { "--schema" },
-      ["%-%-modality is for the list; leave NAME out"] = { "kling/v3", "--modality", "video" },
+      ["%-%-schema needs the NAME of a model"] = { "--schema" },
+      ["%-%-modality selects from the list; leave NAME out"] = { "kling/v3", "--modality", "video" },
       ["model: must be a model's name"] = { "../secret" },
     } do
       result = run("models", table.unpack(arguments))

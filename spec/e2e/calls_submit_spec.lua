@@ -97,7 +97,7 @@ describe("omni submit", function()
     serve { faults = { "status-505:on=estimate" } }
     result = run { "submit", "--prompt", "a", "--budget", "1000" }
     assert.equal(3, result.code)
-    assert.matches("there is a budget, but the price isn't known", result.err)
+    assert.matches("there is a budget, but the price is unknown", result.err)
     assert.equal(0, service.submits())
     assert.equal(0, run({ "submit", "--prompt", "a", "--yes" }).code)
     assert.equal(1, service.submits())
@@ -279,25 +279,25 @@ describe("omni submit", function()
     for message, arguments in pairs {
       ["%-%-image: can't read the file 'nowhere.png': No such file"] = { "--image", "nowhere.png" },
       ["%-%-image: '%.' is a folder"] = { "--image", "." },
-      ["%-%-image: '/dev/null' is no file"] = { "--image", "/dev/null" },
-      ["%-%-image: 'ftp://a/b.png' must be a public http%(s%) URL.*a file's path is fine, too"] = { "--image", "ftp://a/b.png" },
+      ["%-%-image: '/dev/null' is no regular file"] = { "--image", "/dev/null" },
+      ["%-%-image: 'ftp://a/b.png' must be a public http%(s%) URL.*the path of a file works, too"] = { "--image", "ftp://a/b.png" },
       ["%-%-image: .*data: URIs"] = { "--image", "data:image/png;base64,AAAA" },
-      ["%-%-start says which part of a video is meant; add %-%-video"] = { "--start", "2" },
+      ["%-%-start selects a part of a video; add %-%-video"] = { "--start", "2" },
       ["video_list%[1%]%.ends: is required with start"] = { "--video", "https://example.com/v.mp4", "--start", "2" },
       ["video_list%[1%]%.ends: must be at most 10 seconds after start %(2%), not 13"] = { "--video", "https://example.com/v.mp4",
         "--start", "2", "--ends", "13" },
       ["%-%-set: expected NAME=VALUE, got 'x'"] = { "--set", "x" },
-      ["seed: a number of that size isn't read exactly"] = { "--set", "seed=9007199254740993" },
+      ["seed: a JSON number must be less than 2%^53"] = { "--set", "seed=9007199254740993" },
       ["%-%-set: a name is missing in 'a%.%.b'"] = { "--set", "a..b=1" },
-      ["%-%-set: 'a%.b' leads into what isn't an object"] = { "--set", "a=1", "--set", "a.b=1" },
-      ["%-%-input: 'list.json' holds no JSON object"] = { "--input", "list.json" },
+      ["%-%-set: 'a%.b' leads into a value that isn't an object"] = { "--set", "a=1", "--set", "a.b=1" },
+      ["%-%-input: 'list.json' contains no JSON object"] = { "--input", "list.json" },
       ["%-%-input: 'broken.json' isn't JSON: "] = { "--input", "broken.json" },
       ["%-%-input: lost%.txt: No such file"] = { "--input", "lost.txt" },
       ["%-%-input: stdin is empty"] = { "--input", "-" },
-      ["%-%-input: 'large.json' holds more than 1048576 bytes"] = { "--input", "large.json" },
+      ["%-%-input: 'large.json' has more than 1048576 bytes"] = { "--input", "large.json" },
       ['img_urls%[1%]: expected {"$file": PATH} with no other field'] = { "--input", "odd.json" },
       ["video_list%[1%]%.url: can't read the file 'lost.mp4'"] = { "--input", "lost.json" },
-      ["%-%-timeout is for the waiting; add %-%-wait"] = { "--timeout", "3" },
+      ["%-%-timeout limits the waiting; add %-%-wait"] = { "--timeout", "3" },
       ["%-%-callback%-url must not contain a user name or a password"] = { "--callback-url", "https://a:b@example.com/" },
       ["%-%-out: expected a path"] = { "--out", "" },
       ["%-%-budget: expected a number, 0 or more, got 'much'"] = { "--budget", "much" },

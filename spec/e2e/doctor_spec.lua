@@ -97,7 +97,7 @@ describe("omni doctor", function()
       local result = doctor(with(service.environment, { CRUN_API_KEY = key }))
       assert.equal(1, result.code)
       assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*https://crun.ai/user%-api%-key; "
-        .. "reset it there at once [^\n]*, and correct CRUN_API_KEY$", of(result, "service"))
+        .. "[^\n]*reset it there at once, and correct CRUN_API_KEY$", of(result, "service"))
       assert.is_nil(result.out:find(key, 1, true))
     end)
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The man page, which docs/build/man_page.lua writes: programs that show man pages can read it, and it agrees with the help and docs/cli.md.
+-- The man page of docs/build/man_page.lua: programs that show man pages can read it, and it agrees with the help and docs/cli.md.
 local env = require "helper.env"
 local topics = require "omni.cli.help_topics"
 local program = require "helper.program"

@@ -109,7 +109,7 @@ describe("omni status", function()
     child:signal("KILL")
     child:finish()
     local result = status()
-    assert.matches("\n  1  night.lua: dusk  submitted .*omni ended before the answer came\n", result.out)
+    assert.matches("\n  1  night.lua: dusk  submitted .*omni ended before the response arrived\n", result.out)
   end)
 
   it("names a ledger that can't be read", function()

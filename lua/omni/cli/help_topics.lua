@@ -19,13 +19,13 @@ topics.exit_codes = {
   { code = 0, short = "success",
     text = "success: every selected scene and the film are complete; `omni sandbox` or `omni listen` was stopped" },
   { code = 1, short = "something failed",
-    text = "something failed: a scene, a task, the film, the report, a file, a call or a script; a task took too long; `omni doctor` found "
-      .. "a problem; omni can't write to stdout; omni has a bug" },
+    text = "something failed: a scene, a task, the film, the report, a file, a call or a script; a task took too long; `omni doctor` "
+      .. "found a problem; omni can't write to stdout; omni has a bug" },
   { code = 2, short = "misuse",
     text = "misuse: the command line, the board, the input, the key or the base URL is wrong. Nothing was spent" },
   { code = 3, short = "refused before spending",
-    text = "refused before spending: there is no consent, the price exceeds the budget or the balance or is unknown, a scene can't be made, "
-      .. "an adopted task isn't the scene's, or a folder or the ledger isn't writable. For `omni submit` also: the service refused the "
+    text = "refused before spending: there is no consent, the price exceeds the budget or the balance or is unknown, a scene can't be "
+      .. "made, an adopted task isn't the scene's, or a folder or the ledger isn't writable. For `omni submit` also: the service refused the "
       .. "submit, or is unreachable. Nothing was spent" },
   { code = 4, short = "a submit's outcome is unknown",
     text = "the outcome of a submit is unknown: the service may have accepted and charged it" },
@@ -62,7 +62,8 @@ topics.files = {
   { name = "~/.crun/.env", text = "a line `CRUN_API_KEY=ak_...`, as the service's own client writes it; mode 600" },
   { name = "~/.local/state/omni/ledger.db",
     text = "the ledger: every submit, its cost and its files; with `-wal`, `-shm` and `-alive` beside it" },
-  { name = "BOARD.omni", text = "the output of a board: `media`, the film, `report.html`; its folder `sandbox` has the results of rehearsals" },
+  { name = "BOARD.omni",
+    text = "the output of a board: `media`, the film, `report.html`; its folder `sandbox` has the results of rehearsals" },
 }
 
 topics.examples = {

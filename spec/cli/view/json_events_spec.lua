@@ -61,8 +61,9 @@ describe("the events of --json", function()
     local line = out.take()
     assert.matches('^{"event":"error","time":%d+,"task_id":"t","error":{"code":"network","message":"[^"]*","hint":"h"}}\n$', line)
     assert.is_nil(line:find("\27", 1, true))
-    json_events.write("status", "status", { ledger = "l", exists = false, in_flight = { { submit = 1, account = "a", model = "m", state = "x",
-      since = 2, error = problem, extra = 1 } }, unknown = {}, to_fetch = {}, accounts = {} }, out)
+    local submit = { submit = 1, account = "a", model = "m", state = "x", since = 2, error = problem, extra = 1 }
+    json_events.write("status", "status", { ledger = "l", exists = false, in_flight = { submit }, unknown = {}, to_fetch = {},
+      accounts = {} }, out)
     local event = cjson.decode(out.take())
     assert.same({ "h", nil, nil }, { event.in_flight[1].error.hint, event.in_flight[1].extra, event.in_flight[1].error.secret })
   end)

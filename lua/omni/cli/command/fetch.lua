@@ -100,8 +100,7 @@ end
 
 -- Returns what the ledger knows of a task's files, by their numbers, and the number of the task's row.
 local function known_files(client, task)
-  if not client:existing_ledger() then return {} end
-  local ledger, known = client:ledger(), {}
+  local ledger, known = client:existing_ledger(), {}
   local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })
   for _, file in ipairs(row and ledger:ask("files", { submit = row.id }) or {}) do known[file.number] = file end
   return known, row and row.id

@@ -57,7 +57,7 @@ local function show(called)
   for i, template in ipairs(list) do rows[i] = row_of(template) end
   if #rows > 0 then called:print(require("omni.cli.view.table").lines(columns, rows, called.format)) end
   if #rows == 0 then called:note "there is no such template" end
-  if more then called:note(("these are the first %d templates; there are more: --limit N"):format(limit)) end
+  if more then called:note(("these are the first %d; there are more: --limit N"):format(limit)) end
   return 0
 end
 

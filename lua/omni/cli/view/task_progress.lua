@@ -15,7 +15,7 @@ end
 
 -- Sets `typical`: how long such tasks took, in seconds; the median of at least three in the ledger.
 local function look_up_typical_time(client, one)
-  local ledger = client:existing_ledger() and client:ledger()
+  local ledger = client:existing_ledger()
   local raw = one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
   if one.typical or not ledger or type(input) ~= "table" then return end
