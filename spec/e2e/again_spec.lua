@@ -56,7 +56,7 @@ return storyboard {
     local again = run()
     assert.equal(3, service.submits())
     assert.same(before, stamps())
-    for _, line in ipairs { "  = reuse    dusk\n", "3 to reuse: nothing is to be paid\n", "film: .-/film.mp4 %(as it was%)\n",
+    for _, line in ipairs { "  = reuse    dusk\n", "3 to reuse: nothing to pay\n", "film: .-/film.mp4 %(as it was%)\n",
       "Night: 3 of 3 scenes done, 0 credits\n", "  dusk  reused  .-/media/dusk%-%x+.mp4\n",
       "the board has cost 120 credits so far" } do
       assert.matches(line, again.out)

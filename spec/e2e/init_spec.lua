@@ -17,7 +17,7 @@ describe("omni init", function()
     local result = init()
     assert.same({ 0, "" }, { result.code, result.err })
     assert.same({ "film.lua" }, files:names())
-    assert.equal("wrote film.lua: a film of three scenes, to be changed at will", result.lines[1])
+    assert.equal("wrote film.lua: a film of three scenes, for you to change", result.lines[1])
     for _, text in ipairs { "omni run film.lua --sandbox", "There is no API key.", "export CRUN_API_KEY=", "~/.crun/.env",
       "~/.config/omni/keys", "omni plan film.lua", "omni run film.lua --budget 200", "omni doctor" } do
       assert.truthy(result.out:find(text, 1, true), text)
@@ -52,7 +52,7 @@ describe("omni init", function()
     for _, name in ipairs { "film.lua", "folder", "link", "other" } do
       local result = init(name)
       assert.same({ 2, "" }, { result.code, result.out }, name)
-      assert.truthy(result.err:find(("omni: there is %s already; nothing was written"):format(name), 1, true), result.err)
+      assert.truthy(result.err:find(("omni: %s exists already; nothing was written"):format(name), 1, true), result.err)
     end
     assert.equal("mine", env.read(files:file "film.lua"))
     assert.same({ "film.lua", "folder", "link", "other" }, files:names())

@@ -70,7 +70,7 @@ describe("omni plan", function()
     serve()
     assert.equal(0, run().code)
     local result = plan()
-    assert.equal("Night\n  = reuse    dusk\n  = reuse    dawn\n2 to reuse: nothing is to be paid\n"
+    assert.equal("Night\n  = reuse    dusk\n  = reuse    dawn\n2 to reuse: nothing to pay\n"
       .. "the board has cost 80 credits so far", result.out)
     env.write(board, (BOARD:gsub("defaults = { duration = 4 }", "defaults = { duration = 6 }")))
     result = plan()

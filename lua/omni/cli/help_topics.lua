@@ -24,9 +24,9 @@ topics.exit_codes = {
   { code = 2, short = "misuse",
     text = "misuse: the command line, the board, the input, the key or the base URL is wrong. Nothing was spent" },
   { code = 3, short = "refused before spending",
-    text = "refused before spending: there is no consent, the price exceeds the budget or the balance or is unknown, a scene can't be "
-      .. "made, an adopted task isn't the scene's, or a folder or the ledger isn't writable. For `omni submit` also: the service refused the "
-      .. "submit, or is unreachable. Nothing was spent" },
+    text = "refused before spending: there is no consent, the price exceeds the budget or the balance or is unknown, a scene can't "
+      .. "be made, an adopted task isn't the scene's, or a folder or the ledger isn't writable. For `omni submit` also: the service "
+      .. "refused the submit, or is unreachable. Nothing was spent" },
   { code = 4, short = "a submit's outcome is unknown",
     text = "the outcome of a submit is unknown: the service may have accepted and charged it" },
   { code = 130, short = "interrupted", text = "interrupted by Ctrl-C, SIGTERM or SIGHUP" },
