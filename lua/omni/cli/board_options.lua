@@ -72,15 +72,10 @@ end
 ---@param more? table  further ones
 ---@return table
 function Opened_methods:plan_options(more)
-  local shown, given, all = {}, self.given, more or {}
+  local given, all = self.given, more or {}
   all.client, all.directory = self.client, self.directory
   all.only, all.redo, all.resubmit = #given.only > 0 and given.only or nil, given.redo, given.resubmit
-  function all.on_retry(failure)
-    if shown[failure.message] then return end
-    shown[failure.message] = true
-    self.line:clear()
-    message.print(require("omni.cli.view.text").problem(failure) .. "; trying again")
-  end
+  all.on_retry = message.retry_printer(self.line)
   return all
 end
 

@@ -115,16 +115,6 @@ end
 
 -- --- opening
 
--- Returns a function that prints each reason for a retry once.
-local function retry_printer(called)
-  local printed = {}
-  return function(problem)
-    if printed[problem.message] then return end
-    printed[problem.message] = true
-    called:message(require("omni.cli.view.text").problem(problem) .. "; trying again")
-  end
-end
-
 -- Opens the client, or prints why it can't.
 local function open(given)
   local called = setmetatable({ given = given }, Call_mt)
@@ -133,7 +123,7 @@ local function open(given)
   end)
   local client, problem = require("omni").client {
     base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) called:message(warning) end,
-    on_retry = retry_printer(called),
+    on_retry = message.retry_printer(called.line),
   }
   if not client then return message.print_error(problem) end
   called.client = client

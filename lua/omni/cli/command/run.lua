@@ -75,20 +75,16 @@ end
 
 -- --- the run
 
--- Returns how long such scenes take, in seconds, by scene: the median of at least three. Asks the ledger once for each kind of scene.
+-- Returns the typical times of the scenes, in seconds, by scene. Asks the ledger once for each kind of scene.
 local function typical_times(plan)
   local kinds, times = {}, {}
   for index, entry in ipairs(plan.scenes) do
     local input = plan.board.scenes[index].input
-    local duration, resolution = input.duration, input.resolution
-    if entry.selected and entry.action ~= "reuse" and type(duration) ~= "table" and type(resolution) ~= "table" then
-      local kind = ("%s %s %s"):format(entry.model, duration, resolution)
-      if kinds[kind] == nil then
-        local rows = plan.ledger:ask("durations", { model = entry.model, duration = duration, resolution = resolution }) or {}
-        kinds[kind] = #rows >= 3 and rows[(#rows + 1) // 2].took
-      end
-      times[entry.scene] = kinds[kind] or nil
+    local kind = ("%s %s %s"):format(entry.model, input.duration, input.resolution)
+    if entry.selected and entry.action ~= "reuse" and kinds[kind] == nil then
+      kinds[kind] = require "omni.cli.typical_time"(plan.ledger, entry.model, input) or false
     end
+    times[entry.scene] = kinds[kind] or nil
   end
   return times
 end

@@ -34,4 +34,17 @@ function message.exit(code, problem, ...)
   return code
 end
 
+---Returns a function that prints each reason for a retry once.
+---@param line omni.cli.Line
+---@return fun(problem: omni.Error)
+function message.retry_printer(line)
+  local printed = {}
+  return function(problem)
+    if printed[problem.message] then return end
+    printed[problem.message] = true
+    line:clear()
+    message.print(require("omni.cli.view.text").problem(problem) .. "; trying again")
+  end
+end
+
 return message

@@ -6,24 +6,16 @@ local loop = require "omni.loop"
 local next_command = require "omni.cli.view.next_command"
 local task_view = require "omni.cli.view.task"
 local text = require "omni.cli.view.text"
+local typical_time = require "omni.cli.typical_time"
 
 local default_timeout <const> = 1800 -- seconds
 
-local function simple(value)
-  return (type(value) == "number" or type(value) == "string") and value or nil
-end
-
--- Sets `typical`: how long such tasks took, in seconds; the median of at least three in the ledger.
+-- Sets `typical`: how long such tasks take, in seconds.
 local function look_up_typical_time(client, one)
-  local ledger = client:existing_ledger()
-  local raw = one.task.raw
+  local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
   if one.typical or not ledger or type(input) ~= "table" then return end
-  local kind = { model = one.task.model, duration = simple(input.duration), resolution = simple(input.resolution) }
-  loop.background(function()
-    local rows = ledger:ask("durations", kind) or {}
-    one.typical = #rows >= 3 and rows[(#rows + 1) // 2].took or nil
-  end)
+  loop.background(function() one.typical = typical_time(ledger, one.task.model, input) end)
 end
 
 -- Returns "d696...  running  1:05 of about 1:30"; for several tasks "2 of 5 done, 1 failed, 3 running  1:05".
