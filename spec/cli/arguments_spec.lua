@@ -47,8 +47,8 @@ describe("a value that begins with a dash", function()
           local fine, found = command.parser:pparse(words.tie_values(given, command.values))
           local field = name:gsub("^%-%-", ""):gsub("-", "_")
           local got = fine and found[field]
-          while type(got) == "table" do got = got[1] end -- options that may be given several times, or take several values
-          -- What the option's own check refuses it names, and the value.
+          while type(got) == "table" do got = got[1] end -- repeatable options, and options with several values
+          -- If the option itself refuses the value, its message names the option and the value.
           local refused = not fine and found:find(name, 1, true) and not found:find "unknown option" and not found:find "requires"
           assert.is_truthy(got == value or refused,
             ("%s %s %q: %s"):format(command.name, name, value, fine and tostring(got) or found))

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni run` once more: what was paid for is kept, what changed is made, what was interrupted goes on.
+-- Later runs of `omni run`: they keep what is paid for, make what has changed, and continue what was interrupted.
 local cjson = require "cjson"
 local core = require "omni.core"
 local env = require "helper.env"
@@ -62,14 +62,14 @@ return storyboard {
       assert.matches(line, again.out)
     end
     assert.not_matches("submitting", again.out)
-    -- Nor when the board was only written in another way.
+    -- The board is written differently but means the same: nothing to do.
     env.write(board, 'return storyboard { scene "sea" { duration = 4, prompt = "sea" },\n'
       .. '-- renamed\nscene "evening" { prompt = "dusk", duration = 4 },\n'
       .. 'scene "dawn" { prompt = "dawn", continues = "evening", duration = 4 } }')
     assert.same({ "reused", "reused", "reused" }, (statuses()))
     assert.equal(3, service.submits())
 
-    -- One prompt changed: that scene, and what builds on it; and a new film.
+    -- One prompt has changed: the run makes that scene, the scenes that build on it, and a new film.
     write "dusk, later"
     local list, done = statuses()
     assert.same({ "fetched", "fetched", "reused" }, list)
@@ -89,7 +89,7 @@ return storyboard {
     assert.is_nil(env.read(out .. "/film.mp4"))
     run("--only", "dusk", "--only", "sea")
     assert.equal(3, service.submits())
-    assert.is_truthy(env.read(out .. "/film.mp4")) -- now all are there
+    assert.is_truthy(env.read(out .. "/film.mp4")) -- now all scenes are complete
   end)
 
   it("with --redo shoots the next take, what builds on it follows; the first take's file stays", function()
@@ -103,7 +103,7 @@ return storyboard {
     for path, stamp in pairs(before) do
       if path:find("/media/") then assert.equal(stamp, stamps()[path]) end
     end
-    assert.same({ "reused", "reused", "reused" }, (statuses())) -- the latest take is what the scene means
+    assert.same({ "reused", "reused", "reused" }, (statuses())) -- the scene is its latest take
     assert.is_nil(before[done.scenes[1].file])
   end)
 
@@ -129,7 +129,7 @@ return storyboard {
     child:signal("INT")
     local result = child:finish()
     assert.equal(130, result.code)
-    assert.not_matches("%-%-redo", result.out) -- nor is it needed
+    assert.not_matches("%-%-redo", result.out) -- --redo isn't needed, either
     run("--redo", "dusk")
     assert.equal(2, service.submits())
   end)
@@ -145,7 +145,7 @@ return storyboard {
 
     local port = service.url:match("%d+$")
     service.stop()
-    serve("--port", port) -- it knows nothing of what was before
+    serve("--port", port) -- a new sandbox without the old tasks
     delete()
     local result = program.run(words(), { environment = service.environment })
     assert.equal(1, result.code)

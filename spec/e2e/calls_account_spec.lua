@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni estimate`, `credits`, `upload`, `models`, `templates`: what costs nothing.
+-- `omni estimate`, `credits`, `upload`, `models`, `templates`: the commands that cost nothing.
 local cjson = require "cjson"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -147,7 +147,7 @@ describe("omni", function()
   end)
 end)
 
--- A service that knows two models and three templates.
+-- A service with two models and three templates.
 local MODELS <const> = envelope [[{"total":2,"models":[{"model":"google/gemini-omni","modality":"video","operations":["text-to-video",
   "image-to-video"]},{"model":"acme/good","modality":7,"operations":[]}]}]]
 local MODEL <const> = envelope [[{"model":"kling/v3","modality":"video","operations":["text-to-video"],"required_input_fields":["prompt"],

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni submit`: what it may spend, what it sends, and that no task id is lost.
+-- `omni submit`: consent, the request, and that no task id is lost.
 local asked = require "helper.ledger"
 local cjson = require "cjson"
 local env = require "helper.env"
@@ -9,7 +9,7 @@ local program = require "helper.program"
 local events_of = program.events_of
 local UUID <const> = "^%x+%-%x+%-%x+%-%x+%-%x+$"
 
--- The bytes of the smallest things that are taken for an image and a film.
+-- The shortest bytes that count as an image and as a video.
 local PNG <const>, MP4 <const> = "\x89PNG\r\n\x1A\n0123", "\0\0\0\x18ftypisom\0\0\2\0isommp41"
 
 describe("omni submit", function()
@@ -22,12 +22,12 @@ describe("omni submit", function()
     files:close()
   end)
 
-  -- A service that omni can't tell from the real one: submits cost, and the ledger is the user's.
+  -- Starts a service that looks like the real one: submits cost money, and the ledger is the user's.
   local function serve(options)
     service = program.real_service(options)
     service.environment.XDG_STATE_HOME = files:file "state"
   end
-  -- One whose key is a sandbox's: nobody is asked, and tasks are asked for often.
+  -- Starts a service with a sandbox key: omni asks for no consent, and polls often.
   local function rehearse(...) service = program.service { ... } end
   local function run(arguments, options)
     options = options or {}
@@ -37,7 +37,7 @@ describe("omni submit", function()
   local function start(...) return program.start({ ... }, { environment = service.environment, directory = files.path }) end
   local function last_input() return service.ledger().tasks[#service.ledger().tasks].input end
 
-  -- The command that an error names, as a user types it.
+  -- Returns the command that an error message names, as a list of words.
   local function named_command(text, verb)
     local words = {}
     for word in assert(text:match("omni (" .. verb .. " [^\n]*)"), text):gmatch "%S+" do words[#words + 1] = word end
@@ -155,7 +155,7 @@ describe("omni submit", function()
   it("hears a submit out when it is interrupted meanwhile, and says how to go on", function()
     serve { seconds = 100, faults = { "slow:on=submit,delay=1" } }
     local child = start("submit", "--prompt", "a", "--yes", "--wait")
-    repeat until service.submits() == 1 -- it is handled, and not answered yet
+    repeat until service.submits() == 1 -- the service has accepted it, and hasn't responded yet
     child:signal "INT"
     local result = child:finish()
     assert.equal(130, result.code)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni query`, `omni wait`, `omni fetch`: tasks that are at the service.
+-- `omni query`, `omni wait`, `omni fetch`: tasks at the service.
 local cjson = require "cjson"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -8,7 +8,7 @@ local screen = require "helper.screen"
 
 local events_of = program.events_of
 
--- What a terminal of so many columns shows in the end.
+-- Returns what a terminal with so many columns shows at the end.
 local function shown(result, columns)
   local term = screen.new(columns)
   term:feed((result.out:gsub("\r\n", "\n")))
@@ -216,7 +216,7 @@ describe("omni", function()
 
     env.write(files:file(name), "somebody's notes")
     local other = ("%s (2).mp4"):format(id)
-    for _ = 1, 2 do -- the second one is there already
+    for _ = 1, 2 do -- the second run finds the file
       assert.equal(other, run("fetch", id).out)
       assert.same({ "somebody's notes", clip }, { env.read(files:file(name)), env.read(files:file(other)) })
       local there = files:names()

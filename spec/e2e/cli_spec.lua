@@ -84,7 +84,7 @@ describe("the command line", function()
   end)
 
   it("says what to install when a module is missing", function()
-    -- Hides the folder of the system's in which the module lies.
+    -- Hides the system folder that contains the module.
     local function without(module, path, command)
       local folder = assert(package.searchpath(module, path)):match "^(.*)/"
       return env.output(

@@ -12,7 +12,7 @@ local stand_in <const> = "omni() { printf '[%%s]' \"$@\" >> %s; echo >> %s; }\n"
 
 local function there(shell) return (os.execute("command -v " .. shell .. " >/dev/null")) end
 
--- A test that needs this shell.
+-- Defines a test that needs this shell.
 local function with(shell, promise, body)
   it(promise, function()
     if not there(shell) then return pending(shell .. " isn't installed") end
@@ -38,7 +38,7 @@ teardown(function() directory:close() end)
 
 local starts <const> = { bash = "bash --noprofile --rcfile %s/bashrc -i", zsh = "env ZDOTDIR=%s/zsh zsh -i" }
 
--- Types lines into a shell on a terminal; returns what omni was called with for each.
+-- Types lines into a shell on a terminal. Returns the arguments of omni for each line.
 local function typed(shell, lines)
   os.remove(directory:file "called")
   local keys = env.write(directory:file "keys", table.concat(lines, "\n") .. "\nexit\n")
@@ -50,7 +50,7 @@ local function typed(shell, lines)
   return calls
 end
 
--- What is typed, \t being the key, and what comes of it.
+-- The keys (\t is Tab), and the resulting arguments.
 local table_of_keys <const> = {
   { "omni trig\t", "[trigger]" },
   { "omni trigger succ\t --wr\t", "[trigger][success][--wrapped]" },
@@ -70,7 +70,7 @@ local table_of_keys <const> = {
   { "omni run --adopt my\t x my\t", "[run][--adopt][my][x][my board.lua]" }, -- a scene, its task, and the board
   { "omni forget my\t", "[forget][my]" }, -- takes no files
   { "omni plan --budget my\t", "[plan][--budget][my]" },
-  { "omni lua my\t clipsf\t --see\t", "[lua][my board.lua][clipsfile][--see]" }, -- after the script it is the script's
+  { "omni lua my\t clipsf\t --see\t", "[lua][my board.lua][clipsfile][--see]" }, -- the option belongs to the script
   { "omni upload my\t tls\t", "[upload][my board.lua][tls.key]" },
 }
 
@@ -83,7 +83,7 @@ describe("omni completion", function()
     end)
   end
 
-  -- What fish would offer for a line, without the descriptions.
+  -- Returns the completions of fish for a line, without descriptions.
   local function offered(line)
     local words = {}
     for _, row in ipairs(env.lines(("cd %s/here && PATH=%s/bin:$PATH HOME=%s fish --no-config -c %s"):format(env.quote(directory.path),
@@ -118,7 +118,7 @@ describe("omni completion", function()
     end
   end)
 
-  -- What `omni __complete` prints for these words, without the descriptions.
+  -- Returns what `omni __complete` prints for these words, without descriptions.
   local function completions(...)
     local words = {}
     for line in program.run({ "__complete", ... }).out:gmatch "[^\n]+" do words[#words + 1] = line:match "^[^\t]*" end

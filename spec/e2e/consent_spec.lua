@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What `omni run` may spend: what it asks, and what it refuses before anything is spent.
+-- What `omni run` may spend: its questions, and its refusals before any spending.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local omni = require "omni"
@@ -39,12 +39,12 @@ describe("omni run", function()
     serve()
     local result = program.run(words(), { environment = service.environment, input = "y\n" })
     assert.equal(3, result.code)
-    assert.matches("2 to submit: about 80 credits", result.out) -- the plan is shown all the same
+    assert.matches("2 to submit: about 80 credits", result.out) -- it shows the plan nevertheless
     assert.matches("^omni: nothing was submitted: .*about 80 credits.*10000.*\n.*%-%-yes.*%-%-budget", result.err)
     assert.equal(0, service.submits())
     assert.equal(0, run("--yes").code)
     assert.equal(2, service.submits())
-    assert.equal(0, run().code) -- nothing is to be paid any more
+    assert.equal(0, run().code) -- there is nothing left to pay
   end)
 
   it("asks on a terminal, beside the plan and its price; only a yes is a yes", function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni doctor`, against a sandbox that it can't tell from the service, and servers that are none.
+-- `omni doctor`, against a sandbox that looks like the service, and against other servers.
 local asked = require "helper.ledger"
 local credentials = require "omni.client.credentials"
 local env = require "helper.env"
@@ -11,7 +11,7 @@ local key <const> = "ak_fedcba9876543210fedcba9876543210"
 local shown <const> = credentials.fingerprint(key)
 local path <const> = "/api/v1/client/account/balance"
 
--- An environment out of several, without ffmpeg, which takes its time.
+-- Merges environments, without ffmpeg, which is slow.
 local function with(...)
   local all = {}
   for _, more in ipairs { ... } do
@@ -21,7 +21,7 @@ local function with(...)
   return all
 end
 
--- The findings of one check, "state: text > hint" each.
+-- Returns the findings of one check, each as "state: text > hint".
 local function of(result, check)
   local list = {}
   for _, finding in ipairs(program.events_of(result)[1].checks) do
@@ -248,7 +248,7 @@ describe("omni doctor", function()
       local ledger = files:file "ledger.db"
       env.output(asked.command([[
         local handle <close> = ledger.open(...)
-        asked.intend(handle, "i1") -- and this process ends before an answer came
+        asked.intend(handle, "i1") -- and this process ends before the response arrives
         asked.ask(handle, "accept", { id = asked.intend(handle, "i2"), task_id = "t" })]], { ledger }))
       local told, code = about(ledger)
       assert.equal(0, code)

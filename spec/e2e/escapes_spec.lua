@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What others have written reaches no terminal as it is: neither control characters (C0, C1) nor bidi controls, in words or in JSON.
+-- Texts from outside reach the terminal without control characters (C0, C1) and bidi controls, as text and as JSON.
 
 local answers = require "helper.answers"
 local cjson = require "cjson"
@@ -12,7 +12,7 @@ local scripted = require "helper.scripted"
 
 local EVIL <const> = "x\27]0;pwned\7\27[31m\u{9b}31m\u{202e}evil\u{2066}\u{200f}\u{61c}\u{2028}\r\n<script>\127"
 
--- Control characters and bidi controls in a text, but for line breaks. Words may have marks that only hint a direction.
+-- Returns the control characters and bidi controls of a text, except line breaks. Texts may contain marks that only hint a direction.
 local function misleading(text, is_json)
   local found = {}
   for _, code in utf8.codes(text) do

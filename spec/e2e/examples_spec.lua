@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Every example, and the README's, run as a reader would run them.
+-- Runs every example, and those of the README, as a reader would.
 local env = require "helper.env"
 local json = require("omni.core").json
 
@@ -82,7 +82,7 @@ describe("the example", function()
 end)
 
 describe("the example board", function()
-  -- name → how many of its scenes can be submitted at once, and how many wait for others
+  -- name → the number of scenes that can be submitted at once, and of scenes that wait for others
   for name, expected in pairs { lighthouse = { 6, 0 }, seasons = { 5, 0 }, voyage = { 1, 5 } } do
     it(name .. ".lua can be planned, within its budget", function()
       local directory <close> = env.directory()

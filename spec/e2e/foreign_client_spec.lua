@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox is true to docs/service.md: a client that knows nothing else gets through (foreign_client.sh).
+-- The sandbox follows docs/service.md: a client that knows nothing else works with it (foreign_client.sh).
 local env = require "helper.env"
 local loop = require "omni.loop"
 local process = require "omni.process"
@@ -17,7 +17,7 @@ describe("a foreign client, of curl and jq", function()
   end)
 
   it("finds all that the service's description promises, and its key on no command line", function()
-    -- A curl in front of curl, that notes what it was started with.
+    -- A program named curl that records its arguments and starts curl.
     local curl = env.output "command -v curl":gsub("\n$", "")
     env.write(files:file "curl", ('#!/bin/sh\nprintf "%%s\\n" "$*" >>%s\nexec %s "$@"\n'):format(env.quote(files:file "noted"), curl))
     env.output("chmod +x " .. env.quote(files:file "curl"))

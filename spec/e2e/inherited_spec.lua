@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The program in a world that somebody else has arranged: signals, descriptors, limits, the umask, where Lua looks for modules.
+-- What the program inherits: signals, descriptors, limits, the umask, the module path of Lua.
 local env = require "helper.env"
 local program = require "helper.program"
 
@@ -8,7 +8,7 @@ local files
 before_each(function() files = env.directory() end)
 after_each(function() files:close() end)
 
--- Runs a shell command in a folder of its own, with "$OMNI" as the program and an environment that knows no key and no home.
+-- Runs a shell command in a new folder, with "$OMNI" as the program, without a key and a home folder.
 local function shell(command, environment)
   local words = { OMNI = program.binary, HOME = files.path, PATH = os.getenv "PATH", XDG_STATE_HOME = files:file "state" }
   for name, value in pairs(environment or {}) do words[name] = value end
@@ -21,7 +21,7 @@ local function shell(command, environment)
   return { code = how == "exit" and code or -code, out = out, err = env.read(files:file "err") }
 end
 
--- Runs a program with what a line of Python does to its process before.
+-- Runs a line of Python that changes its process, and then a program in that process.
 local function python(line, arguments, environment)
   return shell(("python3 -c 'import os, signal, sys, resource; %s; os.execv(sys.argv[1], sys.argv[1:])' \"$OMNI\" %s")
     :format(line, arguments), environment)
@@ -58,7 +58,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     ]])
     local result = shell('ulimit -f 2000; "$OMNI" lua large.lua')
     assert.same({ 0, "File too large\n" }, { result.code, result.out })
-    result = shell('ulimit -f 10; "$OMNI" status') -- too small even for the program's own modules
+    result = shell('ulimit -f 10; "$OMNI" status') -- too small even for the modules in the program
     assert.equal(1, result.code)
     assert.matches("can't start: .*File too large\n.*ulimit %-f", result.err)
   end)
@@ -80,7 +80,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
       assert(client:submit { prompt = "a" })
       os.execute "sh list"
     ]])
-    -- Without a pair of sockets by which libcurl wakes itself, and which it makes inheritable.
+    -- Without the socket pair by which libcurl wakes itself, and which child processes inherit.
     env.write(files:file "list", [[
       for file in /proc/$$/fd/*; do
         name=$(readlink $file) || continue # the shell's own, for this list
@@ -88,7 +88,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
         [ "$inode" = "$name" ] || grep -q " ${inode%]} " /proc/net/tcp /proc/net/tcp6 || continue
         echo "$file ${name%%:*}"
       done | sed 's/.*fd.//; /list$/d']])
-    local expected = shell("sh list").out -- with what the shell inherits from us
+    local expected = shell("sh list").out -- with the descriptors that the shell inherits from this process
     assert.equal(expected, shell('"$OMNI" lua --sandbox s.lua').out)
   end)
 
@@ -101,9 +101,9 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
       file:close()
     ]])
     local result = shell '"$OMNI" lua s.lua <&- >&- 2>&-'
-    assert.equal(1, result.code) -- nobody can see what was printed
+    assert.equal(1, result.code) -- nobody can see the output
     assert.equal("kept", env.read(files:file "kept"))
-    assert.equal(2, shell('"$OMNI" lua - <&-').code) -- nothing can be read there
+    assert.equal(2, shell('"$OMNI" lua - <&-').code) -- stdin is closed
     assert.equal(0, shell('"$OMNI" lua s.lua 2>&-').code)
   end)
 
@@ -116,7 +116,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
 end)
 
 describe("the program's modules", function()
-  -- In the working directory lie modules that must not be run.
+  -- The working directory contains modules that must not run.
   local function traps()
     for _, name in ipairs { "cjson", "argparse", "omni", "inspect" } do
       env.write(files:file(name .. ".lua"), 'io.open("ran", "w"):close()')

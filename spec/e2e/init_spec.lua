@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni init`: the first board, and what it says to do next, which is done here.
+-- `omni init`: the first board, and the next commands, which this spec runs.
 local env = require "helper.env"
 local program = require "helper.program"
 

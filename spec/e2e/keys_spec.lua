@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The program with several keys: the limits of each hold, also when it is killed in the middle and begun again, or runs twice.
+-- The program with several keys: it keeps the limit of each key, also after a kill and a restart, or when it runs twice.
 
 local credentials = require "omni.client.credentials"
 local env = require "helper.env"
@@ -7,7 +7,7 @@ local program = require "helper.program"
 
 local limits <const> = { 1, 2, 5 }
 
--- What stands in CRUN_API_KEYS for these of the sandbox's keys.
+-- Returns the value of CRUN_API_KEYS for these sandbox keys.
 local function keys_of(...)
   local words = {}
   for i, number in ipairs { ... } do words[i] = ("%s=%d"):format(credentials.sandbox_key(number), limits[number]) end
@@ -36,21 +36,21 @@ describe("omni with several keys", function()
   end
 
   local function environment(keys)
-    return { CRUN_BASE_URL = service.url, CRUN_API_KEYS = keys } -- no PATH: nothing is drawn
+    return { CRUN_BASE_URL = service.url, CRUN_API_KEYS = keys } -- no PATH: the sandbox draws no clips
   end
 
-  -- Waits until each key has as many tasks in flight as it may have.
+  -- Waits until each key has reached its limit of tasks in flight.
   local function wait_until_full(child)
     for _ = 1, 8 do child:wait_for '"event":"pending"' end
   end
 
-  -- Waits for the end of a run whose tasks would last for hours: now, and at each further line that it prints, those in flight end.
+  -- Waits for the end of a run whose tasks would take hours: ends those in flight now, and again after each line that the run prints.
   local function finish(child)
     service.advance(10000)
     return child:finish(function() service.advance(10000) end)
   end
 
-  -- Each scene was accepted once, and no key had more in flight than it may have. Answers the accounts.
+  -- Checks that each scene was accepted once, and that no key exceeded its limit. Returns the accounts.
   local function check_ledger(expected)
     local ledger, seen, n = service.ledger(), {}, 0
     for _, task in ipairs(ledger.tasks) do
@@ -115,7 +115,7 @@ describe("omni with several keys", function()
     child:signal "KILL"
     child:finish()
     local before = service.ledger()
-    assert.equal(8, before.submits) -- each key is full
+    assert.equal(8, before.submits) -- each key has reached its limit
     local result = finish(program.start({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(3, 1, 2)) }))
     assert.equal(0, result.code, result.err)
     check_ledger(12)

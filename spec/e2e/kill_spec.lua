@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The program, killed (SIGKILL) at random moments while it makes a film: the same command goes on, and nothing is paid twice.
--- OMNI_KILL_ROUNDS says how often (12; `make prove` 500), OMNI_KILL_SEED seeds the random numbers.
+-- Kills the program (SIGKILL) at random moments while it makes a film: the same command continues, and nothing is paid twice.
+-- OMNI_KILL_ROUNDS is the number of rounds (12; `make prove`: 500), OMNI_KILL_SEED the seed of the random numbers.
 
 local cjson = require "cjson"
 local env = require "helper.env"
@@ -52,7 +52,7 @@ describe("omni run, killed at a random moment", function()
     return cjson.decode(env.output("curl -s " .. service.url .. "/sandbox/ledger")).tasks
   end
 
-  -- The tasks that the sandbox has charged for a scene.
+  -- Returns the tasks that the sandbox has charged for a scene.
   local function charged(round, scene)
     local found = {}
     for _, task in ipairs(ledger()) do
@@ -68,7 +68,7 @@ describe("omni run, killed at a random moment", function()
     return assert(omni.process(command(place, ...), { environment = place.environment, stdout = "pipe" }))
   end
 
-  -- Starts it, and kills it after that many seconds, unless it has ended by then.
+  -- Starts the program, and kills it after that many seconds, unless it has ended.
   local function run_and_kill(place, seconds)
     local fiber = omni.spawn(run, place)
     omni.sleep(seconds)
@@ -76,7 +76,7 @@ describe("omni run, killed at a random moment", function()
     fiber:cancel()
   end
 
-  -- What a person does about unknown outcomes: looks into the account, and adopts what was accepted.
+  -- Does what a person does about unknown outcomes: looks into the account, and adopts the accepted tasks.
   local function settle_unknown(round, place)
     local words, seen = {}, 0
     local client <close> = assert(omni.client { base_url = service.url, api_key = service.key, ledger = place.out .. "/ledger.db" })
@@ -97,7 +97,7 @@ describe("omni run, killed at a random moment", function()
     return words, seen
   end
 
-  -- Answers how many submits had an unknown outcome.
+  -- Returns the number of submits with an unknown outcome.
   local function play(round)
     local next_number = random(seed + round)
     local place = { board = folder:file(round .. ".lua"), out = folder:file(round .. ".omni") }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Callbacks at the command line: `omni run --listen`, `omni listen`, and answers that were lost.
+-- Callbacks at the command line: `omni run --listen`, `omni listen`, and lost responses.
 
 local cjson = require "cjson"
 local env = require "helper.env"
@@ -87,7 +87,7 @@ describe("callbacks at the command line:", function()
       end)
       local deadline = os.time() + env.seconds(20)
       repeat omni.sleep(0.05) until service.submits() == 1 or os.time() > deadline
-      submitting:cancel() -- killed while the task runs; the next program takes its callback
+      submitting:cancel() -- killed while the task runs; the next program receives its callback
       local lines = {}
       local listening = omni.spawn(function()
         omni.process({ program.binary, "listen", "--listen", address, "--ledger", out .. "/ledger.db", "--json", "--forward-to",

@@ -13,7 +13,7 @@ describe("the man page", function()
     directory = env.directory()
     page = directory:file "omni.1"
     env.output(("%s docs/build/man_page.lua >%s"):format(env.lua, env.quote(page)))
-    -- As people see it, in lines that are long enough to hold each paragraph; bold is struck twice.
+    -- The page as text, with lines long enough for each paragraph. Bold characters are struck twice.
     shown = there "mandoc" and env.output("mandoc -T utf8 -O width=1000 " .. env.quote(page)):gsub(".\b", "") or nil
   end)
   teardown(function() directory:close() end)
@@ -43,7 +43,7 @@ describe("the man page", function()
   end)
 
   with("mandoc", "tells of every command and every option that the help tells of, in its words", function()
-    -- Where the help breaks lines is its own affair.
+    -- Ignores where the help breaks lines.
     local function flat(text) return (text:gsub("%s+", " ")) end
     local commands, all = {}, flat(shown)
     for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "\n?   (%l+) +%u" do commands[#commands + 1] = name end
@@ -66,7 +66,7 @@ describe("the man page", function()
       assert.truthy(shown:find(text, 1, true), text)
     end
     assert.falsy(shown:find("`", 1, true))
-    -- What some programs make prettier stands in the page under another name.
+    -- The page has roff's names for the characters that some programs would prettify.
     local source = env.read(page):gsub('^%.\\"[^\n]*\n%.TH[^\n]*', ""):gsub("\\%-", "")
     assert.is_nil(source:match "[^\n]*[~^'`-][^\n]*")
   end)

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- What the program prints arrives whole, or its exit code says that it didn't; the id of a task that was paid for then stands on stderr.
+-- Output arrives complete, or the exit code says that it didn't; stderr then has the id of a paid task.
 local env = require "helper.env"
 local program = require "helper.program"
 
--- Runs a shell command with "$OMNI" as the program, in a folder of its own.
+-- Runs a shell command with "$OMNI" as the program, in a new folder.
 local function shell(command, environment)
   local files <close> = env.directory()
   local words = { OMNI = program.binary, HOME = files.path, XDG_STATE_HOME = files:file "state", CRUN_API_KEY = "", CRUN_BASE_URL = "" }
@@ -74,7 +74,7 @@ describe("the id of a task that was paid for", function()
 end)
 
 describe("a non-blocking pipe", function()
-  -- Python starts the program with such a pipe, the smallest there is, and does the rest.
+  -- Python starts the program with such a pipe, of the smallest size, and does the rest.
   local function python(lines, ...)
     local files <close> = env.directory()
     env.write(files:file "it.py", "import fcntl, os, subprocess, sys\n" .. lines)

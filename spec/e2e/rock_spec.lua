@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Installed, by LuaRocks and by make: built in a copy of this tree, into trees of its own, with no rocks server to ask.
+-- Installation by LuaRocks and by make: builds a copy of this tree and installs it into new trees, without a rocks server.
 local env = require "helper.env"
 local version = require "omni.version"
 
@@ -23,26 +23,26 @@ end
 
 local directory, source, tree, said
 
--- A shell command with nothing of this run's environment but PATH and what is given as words NAME=value.
+-- Runs a shell command with an environment of PATH and the given NAME=value only.
 local function clean(words, command, from)
   return env.output(("cd %s && env -i PATH=%s HOME=%s %s %s 2>&1"):format(env.quote(from or directory.path),
     env.quote(os.getenv("PATH")), env.quote(directory.path), words, command))
 end
 
--- Speaks as the README tells a user of Debian to, but knows no server.
+-- Runs luarocks as the README says for Debian, but without a server.
 local function luarocks(into, command, from)
   return clean("LUAROCKS_CONFIG=" .. env.quote(directory:file "config.lua"),
     ("luarocks --lua-version=5.4 --tree=%s %s"):format(env.quote(into), command), from)
 end
 
--- Plain Lua that finds omni's modules in that tree and nowhere else.
+-- Runs plain Lua, which finds omni's modules in that tree only.
 local function plain(into, arguments)
   local share, lib = into .. "/share/lua/5.4/?", into .. "/lib/lua/5.4/?.so;;"
   return clean(("LUA_PATH=%s LUA_CPATH=%s"):format(env.quote(("%s.lua;%s/init.lua;;"):format(share, share)), env.quote(lib)),
     env.plain_lua .. " " .. arguments)
 end
 
--- What lies below a directory, sorted; "" when there is no such directory.
+-- Returns the sorted files below a directory; "" if it doesn't exist.
 local function files(path, below)
   return env.output(("cd %s 2>/dev/null && find %s -type f | LC_ALL=C sort || true"):format(env.quote(path), below))
 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni run`, once: what it shows, and how it ends. What it may spend: consent_spec.lua. Running again: again_spec.lua.
+-- One `omni run`: its output and its end. For consent see consent_spec.lua, for later runs again_spec.lua.
 local env = require "helper.env"
 local program = require "helper.program"
 
@@ -41,7 +41,7 @@ describe("omni run", function()
       "film    .*/film.mp4 %(8 s%)", "report  .*/report.html", "the board has cost 80 sandbox credits so far" } do
       assert.matches("\n" .. line, "\n" .. result.out)
     end
-    -- Beside the board, in a folder of its own, so that a rehearsal never touches what was paid for.
+    -- The output is beside the board, in a folder of its own, so that a rehearsal never touches paid results.
     assert.same({ "sandbox" }, env.lines("ls -A " .. env.quote(files:file "board.omni")))
     assert.equal("ftyp", env.read(files:file "board.omni/sandbox/film.mp4"):sub(5, 8))
     assert.matches("</html>", env.read(files:file "board.omni/sandbox/report.html"))
@@ -183,7 +183,7 @@ describe("omni run", function()
     assert.equal(130, result.code)
     assert.is_string(events_of(result)[#result.lines].scenes[1].task_id)
     child = program.start(words("--yes", "--jobs", "2", "--json"), { environment = service.environment })
-    repeat until service.submits() == 2 -- the other scene; this one is taken up again
+    repeat until service.submits() == 2 -- of the other scene; the run resumes this one
     child:signal("INT")
     child:signal("TERM")
     result = child:finish()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox as a foreign client sees it: the curl program, each call a process of its own.
+-- The sandbox with a foreign client: the program curl, a process for each call.
 local cjson = require("cjson").new()
 local core = require "omni.core"
 local env = require "helper.env"
@@ -10,7 +10,7 @@ local media = require "omni.sandbox.drawing"
 
 local job = "/api/v1/client/job/"
 
--- Runs fn(box, curl, submit, directory). curl(...) gives curl's exit code and what it wrote.
+-- Runs fn(box, curl, submit, directory). curl(...) returns curl's exit code and its output.
 local function with(given, fn)
   return loop.run(function()
     local box <close> = assert(sandbox.open(given))
@@ -28,7 +28,7 @@ local function with(given, fn)
   end)
 end
 
--- Asks until the task is final.
+-- Queries the task until it has ended.
 local function final(box, curl, answer)
   local id = cjson.decode(answer).data.task_id
   while true do
@@ -78,7 +78,7 @@ describe("the sandbox, driven by curl", function()
       local part = core.stat(path).size
       assert.equal(0, (curl("-C", "-", "-o", path, url)))
       assert.equal(part, core.stat(path).size // 2)
-      assert.equal(0, (curl("-r", "1-", "-o", whole, url))) -- not from the beginning: not cut
+      assert.equal(0, (curl("-r", "1-", "-o", whole, url))) -- a range that starts later isn't cut
       assert.is_true(env.read(path):sub(2) == env.read(whole))
     end)
   end)
@@ -96,7 +96,7 @@ describe("the sandbox, driven by curl", function()
     assert.same({ 52, 1 }, { exit_of "drop-after" })
     assert.same({ 56, 0 }, { exit_of "drop-before:reset=yes" }) -- connection reset
     assert.same({ 56, 1 }, { exit_of "drop-after:reset=yes" })
-    assert.same({ 18, 1 }, { exit_of "cut" }) -- partial answer
+    assert.same({ 18, 1 }, { exit_of "cut" }) -- partial response
     assert.same({ 28, 1 }, { exit_of("slow:delay=30", "-m", "0.3") }) -- time-out
   end)
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The key appears nowhere: not in what the program prints, not in its files, not in its arguments or those of its children.
+-- The key appears nowhere: not in output, not in files, not in the arguments of the program or its children.
 local env = require "helper.env"
 local omni = require "omni"
 
@@ -22,7 +22,7 @@ print(client:call("GET", "/no/such/place"))
 error "and a traceback"
 ]]
 
--- Runs the program against a sandbox that knows the key, and looks for it in all that comes out.
+-- Runs the program against a sandbox that accepts the key, and searches all output for it.
 local function run(faults, arguments, files)
   local directory <close> = env.directory()
   for name, text in pairs(files) do env.write(directory:file(name), text) end

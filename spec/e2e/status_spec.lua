@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Against services that omni can't tell from the real one: the ledger is the user's, in XDG_STATE_HOME.
+-- `omni status` after runs against services that look like the real one: the ledger is the user's, in XDG_STATE_HOME.
 local cjson = require "cjson"
 local env = require "helper.env"
 local program = require "helper.program"
@@ -28,11 +28,11 @@ describe("omni status", function()
     service.environment.XDG_STATE_HOME = state
     return service
   end
-  -- Without a key, and without a service.
+  -- Runs without a key and without a service.
   local function status(...)
     return program.run({ "status", ... }, { environment = { XDG_STATE_HOME = state }, directory = files.path })
   end
-  -- A run that is left as soon as its scene is in flight; the task's id.
+  -- Runs until the scene is in flight, and interrupts. Returns the id of the task.
   local function leave(service, board, scene, ...)
     local child = program.start({ "run", files:file(board), "--yes", ... }, { environment = service.environment, directory = files.path })
     local id = child:wait_for(scene .. ": pending"):match("task ([%x-]+)")
@@ -69,7 +69,7 @@ describe("omni status", function()
       assert.is_truthy((result.out .. "\n"):find(line, 1, true), line .. " is missing in\n" .. result.out)
     end
     assert.matches("\n  2  night.lua: dusk  pending  for 0:%d%d  about 40 credits  task " .. dusk:gsub("%-", "%%-"), result.out)
-    assert.not_matches("key", result.out) -- one account is none to speak of
+    assert.not_matches("key", result.out) -- a single account isn't listed
 
     result = status("day.lua")
     assert.matches("in flight: 1\n  3  noon  pending .*" .. noon:gsub("%-", "%%-"), result.out)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Two runs at once, budgets, and disks that are full: nothing is paid twice, or without its row in the ledger.
+-- Two runs at once, budgets, and full disks: nothing is paid twice, or without a row in the ledger.
 
 local cjson = require "cjson"
 local core = require "omni.core"
@@ -30,7 +30,7 @@ describe("omni run", function()
   local function run(...)
     return assert(omni.process({ program.binary, "run", ... }, { environment = environment, stdout = "pipe" }))
   end
-  -- Several commands at the same time; their results.
+  -- Runs several commands at the same time. Returns their results.
   local function together(...)
     local commands, results = { ... }, {}
     omni.run(function()
@@ -78,7 +78,7 @@ describe("omni run", function()
   describe("on a disk of its own", function()
     local mounted
 
-    -- A small file system; false where we may not make one.
+    -- Mounts a small file system. Returns false without the permission to.
     local function mount(size)
       local path = folder:file "small"
       assert(core.make_directory(path))
@@ -90,7 +90,7 @@ describe("omni run", function()
       mounted = nil
     end)
 
-    -- Fills it to the last byte.
+    -- Fills it completely.
     local function fill(path)
       os.execute(("dd if=/dev/zero of=%s bs=1k 2>/dev/null"):format(env.quote(path .. "/filler")))
     end

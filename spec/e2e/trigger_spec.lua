@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni trigger: what comes to an endpoint of one's own, and what is said of its answer.
+-- `omni trigger`: what your own endpoint receives, and what omni prints about its response.
 local cjson = require("cjson").new()
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -16,7 +16,7 @@ local function trigger(...)
   return program.run({ "trigger", "--to", endpoint.url .. "/hook/5ec2e7", ... }, { environment = { CRUN_API_KEY = KEY } })
 end
 
--- What came, as the receiver of callbacks reads it.
+-- Returns the request, as a receiver of callbacks parses it.
 local function task() return assert(omni.parse_callback(endpoint:requests()[1].body)) end
 
 describe("omni trigger", function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Boards of strangers in the program: what --trust and --set allow, and Ctrl-C while a board loads.
+-- Untrusted boards in the program: what --trust and --set allow, and Ctrl-C while a board loads.
 local cjson = require "cjson"
 local env = require "helper.env"
 local program = require "helper.program"
@@ -57,7 +57,7 @@ describe("omni plan, with a board of somebody's", function()
     assert.equal("plan", cjson.decode(result.out).event)
   end)
 
-  -- Waits until `met()`; the program does something meanwhile.
+  -- Waits until `met()` while the program works.
   local function wait_until(met)
     repeat until met()
   end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Submits of unknown outcome: shown with what is known of them, never sent again by themselves, moved by a person only.
+-- Submits of unknown outcome: omni shows what it knows of them and never sends them again by itself; only a person decides.
 local cjson = require "cjson"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -30,14 +30,14 @@ describe("a submit of unknown outcome", function()
   local function omni(...) return program.run({ ... }, { environment = service.environment }) end
   local function run(...) return omni("run", board, "--yes", "--out", out, ...) end
   local function plan(...) return omni("plan", board, "--out", out, ...) end
-  -- A service that takes those submits without an answer, and a first run against it.
+  -- Starts a service that accepts those submits without a response, and runs the board once.
   local function lose(...)
     service = program.service { ... }
     local result = run()
     assert.equal(4, result.code, result.out .. result.err)
     return result
   end
-  -- The sandbox's task for a prompt.
+  -- Returns the sandbox's task for a prompt.
   local function task_of(prompt)
     for _, task in ipairs(service.ledger().tasks) do
       if task.input.prompt == prompt then return task.task_id end
@@ -83,7 +83,7 @@ describe("a submit of unknown outcome", function()
     assert.equal(2, service.submits())
     local result = run("--resubmit", "lost")
     assert.same({ 0, 4 }, { result.code, service.submits() })
-    -- Once it is known, --resubmit says that there is nothing to send again.
+    -- Once the outcome is known, --resubmit says that there is nothing to submit again.
     result = run("--resubmit", "lost")
     assert.same({ 0, 4 }, { result.code, service.submits() })
     assert.matches('^omni: %-%-resubmit: the outcome of scene "lost" isn\'t unknown', result.err)
@@ -154,7 +154,7 @@ describe("a submit of unknown outcome", function()
       print(assert(omni.client()):submit({ prompt = "lost", duration = 4 }, { model = "kling/v3" }).id)
     ]]))
     refused(3, "model: the task has kling/v3, the scene google/gemini%-omni", "lost", other.lines[1])
-    -- A task that the ledger has, for another scene.
+    -- A task in the ledger, of another scene.
     assert.equal(4, run("--adopt", "lost", task_of "lost").code)
     refused(3, 'the ledger has it already, as number %d, scene "lost"', "sea", task_of "lost")
     refused(2, 'scene "lost" has no submit with an unknown outcome', "lost", task_of "sea")

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- What the program's commands say to the service, to the byte: over a socket, to a sandbox that answers them.
+-- The requests of the program's commands, to the byte, recorded in front of a sandbox.
 local env = require "helper.env"
 local program = require "helper.program"
 local recorder = require "helper.recorder"
 
--- The bytes of the smallest thing that is taken for an image.
+-- The shortest bytes that count as an image.
 local PNG <const> = "\x89PNG\r\n\x1A\n0123"
 
--- Looks like a real one: submits cost.
+-- Looks like a real key: submits cost money.
 local KEY <const> = "ak_" .. ("0123456789abcdef"):rep(2)
 
 local JOB <const> = "/api/v1/client/job/"
@@ -18,7 +18,7 @@ local CAMERA <const> = '{"input":{"camera_control":{"config":{},"type":"simple"}
   .. '"tags":[]},"model":"kling/v3"}'
 local MARKED <const> = '{"input":{"a":[],"list":[{},[],9007199254740991,0.1,8],"n":null,"o":{}},"model":"sandbox/any"}'
 
--- What is in input.json.
+-- The content of input.json.
 local inputs <const> = {
   camera = '{"prompt": "a", "tags": [], "metadata": {}, "duration": 5.0, "cfg_scale": 0.35,\n'
     .. ' "camera_control": {"type": "simple", "config": {}}}',
@@ -74,7 +74,7 @@ local commands = {
     { "GET vidu-templates?page=1&page_size=50&template=hug_lighthouse" } },
 }
 
--- Calls body(run, recorder, box, files); run(...) runs omni in a folder of its own, with --json.
+-- Calls body(run, recorder, box, files); run(...) runs omni in a new folder, with --json.
 local function with(given, body)
   given.seconds, given.clips, given.key = given.seconds or 0, "builtin", KEY
   recorder.open(given, function(rec, box)

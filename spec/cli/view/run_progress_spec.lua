@@ -13,7 +13,7 @@ local function board_of(...)
   return words.storyboard(scenes)
 end
 
--- A plan that submits every scene, but for what `actions` says.
+-- Returns a plan that submits every scene, except those in `actions`.
 local function plan_of(board, actions, prices)
   local plan = { board = board, scenes = {}, by_name = {}, counts = {} }
   for index, scene in ipairs(board.scenes) do
@@ -45,7 +45,7 @@ local function opened(options)
   }
 end
 
--- The text of a drawing, without what moves the cursor and colours.
+-- Returns the text of a drawing, without cursor movements and colours.
 local function plain(text)
   return (text:gsub("\27%[[%d;]*%a", ""):gsub("\r", ""))
 end

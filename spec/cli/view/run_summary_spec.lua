@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What the program says of a plan before a run, and of a run at its end; both are tables of scenes.
+-- The plan before a run, and the summary after it; both are tables of scenes.
 local core = require "omni.core"
 local err = require "omni.error"
 local planned = require "omni.cli.view.plan"
@@ -8,7 +8,7 @@ local summary = require "omni.cli.view.run_summary"
 
 local given = { board = "night's film.lua", only = {}, out = "-out" }
 
--- A plan out of entries; what they don't say is as usual.
+-- Returns a plan of these entries, with default values for the rest.
 local function plan_of(entries, more)
   local plan = { board = { title = "Night" }, scenes = entries, by_name = {}, counts = {}, credits = 0, complete = true, spent = 0,
     submits = 0 }

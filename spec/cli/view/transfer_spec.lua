@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What is drawn of a transfer, and the line that it is drawn on.
+-- The progress of a transfer as text, and the line on which it is drawn.
 local core = require "omni.core"
 local lines = require "omni.cli.view.status_line"
 local loop = require "omni.loop"
@@ -32,7 +32,7 @@ describe("a transfer", function()
   it("says its share, its bytes, its rate of late, and the time that is left", function()
     time = 100.25
     meter:progress(100000, 1000000)
-    assert.equal("keeper?.png   10%  100 kB of 1 MB", meter:words(80)) -- the rate can't be told yet
+    assert.equal("keeper?.png   10%  100 kB of 1 MB", meter:words(80)) -- the rate isn't known yet
     time = 102
     meter:progress(200000, 1000000)
     assert.equal("keeper?.png   20%  200 kB of 1 MB  100 kB/s  0:08 left", meter:words(80))
@@ -105,7 +105,7 @@ describe("the line", function()
     term:feed(out.take())
     columns = 10
     term.columns, term.rows, term.row, term.column = 10, {}, 1, 1
-    term:feed(("x"):rep(35)) -- as the terminal wraps it now
+    term:feed(("x"):rep(35)) -- as the terminal has wrapped it
     line:clear()
     term:feed(out.take())
     for row = 1, 4 do assert.equal("", term:line(row)) end
