@@ -288,7 +288,7 @@ describe("omni doctor", function()
       assert.matches("^warning: there is no ffmpeg: omni can't cut films.* > install ffmpeg", found {})
       assert.matches("^warning: there is no ffprobe beside ffmpeg", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
       assert.matches("^warning: ffmpeg 5.1%-x has no libx264", found { ffmpeg = "echo ffmpeg version 5.1-x Copyright", ffprobe = probe })
-      local old = 'case "$*" in *libx264*) echo "Encoder libx264" ;; *) echo ffmpeg version %s Copyright ;; esac'
+      local old = 'case "$*" in *"-h full"*) printf "\\nlibx264 AVOptions:\\n" ;; *) echo ffmpeg version %s Copyright ;; esac'
       assert.matches("^warning: ffmpeg 4.4.2 is older than 5.1", found { ffmpeg = old:format "4.4.2", ffprobe = probe })
       assert.equal("ok: ffmpeg n6.0, with libx264 and ffprobe", found { ffmpeg = old:format "n6.0", ffprobe = probe })
     end)
