@@ -7,6 +7,7 @@ local command = { summary = "Write a first storyboard, and show the next command
 
 function command.define(parser)
   require("omni.cli.options").path(parser:argument("file", "The board to write (default: film.lua)."):argname("FILE"):args("?"))
+  parser:flag("--editor", "Also write settings and types for editors with the Lua language server.")
 end
 
 local board <const> = [==[
@@ -98,6 +99,12 @@ function command.run(given)
     "  omni plan " .. name, "  omni run " .. name .. " --budget 200",
     "", "If something doesn't work:  omni doctor",
   } do lines[#lines + 1] = line end
+  if given.editor then
+    local made, problem = require("omni.cli.editor_files").write(path:match "^.*/" or "")
+    if not made then return message.exit(1, ("can't write the files for editors: %s"):format(problem)) end
+    table.insert(made, 1, "")
+    table.move(made, 1, #made, #lines + 1, lines)
+  end
   io.stdout:write(table.concat(lines, "\n"), "\n")
   return 0
 end

@@ -1,0 +1,47 @@
+-- SPDX-License-Identifier: MIT
+-- The files that let an editor with the Lua language server (LuaLS) complete and check a board: its settings, and the types of a board's
+-- words.
+
+local TYPES <const> = ".omni/board.d.lua"
+local SETTINGS <const> = ".luarc.json"
+local settings <const> = [[
+{
+  "runtime.version": "Lua 5.4",
+  "workspace.library": [".omni"],
+  "workspace.checkThirdParty": false
+}
+]]
+
+local EEXIST <const> = 17
+
+-- Creates a file. Without success returns nil, why, and whether the file exists already.
+local function create(path, content)
+  local file <close>, why, number = require("omni.core").open(path, "x")
+  if not file then return nil, why, number == EEXIST end
+  local written, trouble = file:write(content)
+  if not written then return nil, trouble end
+  return true
+end
+
+---Writes both files into a folder. Replaces older types, but never settings that exist.
+---@param folder string  "" or with a slash at its end
+---@return string[]|nil lines  for the user: what was written
+---@return string|nil why      why a file can't be written
+local function write_all(folder)
+  local core = require "omni.core"
+  local made, why = core.make_directory(folder .. ".omni")
+  if not made then return nil, why end
+  core.remove(folder .. TYPES)
+  made, why = create(folder .. TYPES, (require "omni.types.board"))
+  if not made then return nil, why end
+  local written, problem, exists = create(folder .. SETTINGS, settings)
+  if exists then
+    return {
+      ("wrote %s; kept %s, which exists. Add this setting to it:"):format(TYPES, SETTINGS), '  "workspace.library": [".omni"]',
+    }
+  end
+  if not written then return nil, problem end
+  return { ("wrote %s and %s: editors with the Lua language server complete boards in this folder"):format(SETTINGS, TYPES) }
+end
+
+return { write = write_all }
