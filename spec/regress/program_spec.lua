@@ -32,7 +32,7 @@ describe("omni lua", function()
     ]])
     local result = program.run { "lua", "--sandbox", "--fault", "slow:on=submit,delay=5", script }
     assert.equal(1, result.code)
-    assert.matches("1 submit%(s%) given up on their way", result.err)
+    assert.matches("1 submit%(s%) were sent, but their responses were lost", result.err)
   end)
 
   it("runs a script that calls omni.run itself, which waits for what was spawned in it", function()
