@@ -21,5 +21,6 @@ function Meta(meta)
   local page = pandoc.utils.stringify(meta.page)
   meta.pagetitle = (title or page) .. (page == "README.md" and "" or " · omni")
   meta["at-" .. page:gsub("%.md$", ""):gsub("[^%w]", "-")] = true -- for the navigation
+  meta.internals = page:find("docs/internals/", 1, true) ~= nil
   return meta
 end
