@@ -164,7 +164,7 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// Replaces the message at the top of the stack by a failure; nil is below it. Returns the number of values.
+// Replaces the message at the top of the stack with a failure. The caller has pushed nil below it. Returns the number of values.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);

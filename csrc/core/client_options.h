@@ -35,7 +35,7 @@ void client_options_read(lua_State *L, client_options *o);
 // Wipes the key and frees everything. Idempotent.
 void client_options_free(client_options *o);
 
-// Returns a copy of a string option of the table at index 1, or NULL when it is missing. Raises when it is no string or contains a
+// Returns a copy of a string option of the table at index 1, or NULL when it is missing. Raises an error if it isn't a string or contains a
 // control character.
 char *client_options_string(lua_State *L, const char *name);
 

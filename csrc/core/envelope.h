@@ -14,7 +14,7 @@ typedef struct {
   const char *meaning, *hint;
 } api_code;
 
-// Returns the row of a code (api_codes.h), or NULL.
+// Returns the row for a code (api_codes.h), or NULL.
 const api_code *api_code_find(long number);
 
 // Pushes a failure: a table with code, message (cleaned by text_clean) and retry. The caller may add fields.

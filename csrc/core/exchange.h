@@ -70,7 +70,7 @@ struct exchange {
   upload *source;                 // of an upload
   struct curl_slist *own_headers; // of a resumed download, an upload, a post
   char *validator;                // ETag or Last-Modified of the bytes that the file already holds, or NULL
-  int64_t expected_total;         // the file's size by an earlier response; -1: unknown
+  int64_t expected_total;         // the file's size according to an earlier response; -1: unknown
   int64_t asked_from, total;      // total: -1 when unknown
   int file_error;                 // errno
   bool body_seen, wrong_range, discarded;

@@ -53,7 +53,7 @@ void database_release(database *d);
 
 // Sets r's failure to "the ledger PATH " and the formatted text. Returns false.
 __attribute__((format(printf, 3, 4))) bool database_fail(const database *d, request *r, const char *format, ...);
-// Sets r's failure to "the ledger PATH WHAT: " and the reason of an SQLite code, in words. Returns false.
+// Sets the failure of r to "the ledger PATH WHAT: REASON", where REASON explains an SQLite code in words. Returns false.
 bool database_fail_code(const database *d, request *r, const char *what, int code);
 
 #endif

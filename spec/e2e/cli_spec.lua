@@ -69,7 +69,7 @@ describe("the command line", function()
         local result = program.run({ command[1], path, command[2] }, { input = board })
         assert.equal(2, result.code, path)
         assert.equal("", result.out)
-        local wanted = ("%s is a %s; a board must be a file with a name of its own")
+        local wanted = ("%s is a %s; a board must be a file with its own name")
           :format(path, path == files.path and "folder" or "pipe or a device")
         assert.is_truthy(result.err:find(wanted, 1, true), result.err)
       end

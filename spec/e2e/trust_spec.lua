@@ -47,7 +47,7 @@ describe("omni plan, with a board of somebody's", function()
     for _, wrong in ipairs { "TITLE", "=x", "" } do
       local result = plan(path, "--set", wrong)
       assert.equal(2, result.code)
-      assert.matches("%-%-set: '" .. wrong .. "' should be NAME=VALUE", result.err)
+      assert.matches("%-%-set: expected NAME=VALUE, got '" .. wrong .. "'", result.err)
     end
   end)
 

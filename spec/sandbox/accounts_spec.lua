@@ -149,7 +149,8 @@ describe("a sandbox with several keys", function()
     child:finish()
     local key = credentials.sandbox_key
     assert.equal(("export CRUN_API_KEYS=%s=1,%s=2,%s=5"):format(key(1), key(2), key(3)), line)
-    assert.matches("%-%-keys: '1,0' should be whole numbers", program.run({ "sandbox", "--keys", "1,0" }).err)
+    assert.matches("%-%-keys: expected whole numbers, 1 or more, separated by commas, got '1,0'",
+      program.run({ "sandbox", "--keys", "1,0" }).err)
     local both = program.run { "sandbox", "--keys", "1,2", "--in-flight", "3", "--host", "192.0.2.1" }
     assert.same({ 2, "" }, { both.code, both.out })
     assert.matches("%-%-keys and %-%-in%-flight exclude each other", both.err)

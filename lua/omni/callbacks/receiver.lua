@@ -92,7 +92,7 @@ local function handle(self, method, path, body)
 end
 
 ---Handles a request, for applications with their own web server. The last part of its path is the token. It may wait for the disk, so call
----it in a fiber (omni.spawn); elsewhere it runs the loop meanwhile.
+---it in a fiber (omni.spawn); elsewhere it runs the loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  ignored: nothing in them can be trusted

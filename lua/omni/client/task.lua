@@ -142,8 +142,8 @@ local function await_key(self, deadline, timeout)
   return closed(self)
 end
 
----Waits until the task is over. Outside omni.run this runs the loop meanwhile. A network failure doesn't end the wait. A timeout ends only
----the wait: the task goes on at the service.
+---Waits until the task is over. Outside omni.run it runs the loop while it waits. A network failure doesn't end the wait. A timeout
+---ends only the wait: the task goes on at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
 ---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...

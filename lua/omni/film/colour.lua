@@ -8,7 +8,7 @@ local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["b
   smpte2084 = true, ["arib-std-b67"] = true }
 local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
 
-local WHITE <const> = 203 -- cd/m², HDR's reference white (ITU-R BT.2408); becomes a little darker than SDR's white
+local WHITE <const> = 203 -- cd/m², the HDR reference white (ITU-R BT.2408); it maps to a little less than SDR white
 
 local colour = {}
 

@@ -38,8 +38,8 @@ end
 ---@return string
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
 
----Returns whether the pictures can be joined without encoding, into a film that common players show. Clips with hidden frames can't,
----since the film would show them.
+---Returns whether the video streams can be joined without re-encoding, into a film that common players can play. Clips with hidden
+---frames can't, since the film would show them.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.pictures_agree(found)

@@ -153,7 +153,7 @@ local function park(timeout)
   return yield()
 end
 
--- Returns an error of omni as it is, and any other error wrapped. Both have a traceback then.
+-- Returns one of omni's errors as it is and wraps any other error. Adds a traceback to both.
 local function failure_of(co, problem)
   local traceback = debug.traceback(co)
   if err.is(problem) then
@@ -328,7 +328,7 @@ local function drive(fn, ...)
   return results_of(fiber)
 end
 
--- Returns the oldest failure that nobody joined, and forgets all of them.
+-- Returns the oldest failure of a fiber that nobody joined, and forgets the others.
 local function take_unjoined()
   local first
   for fiber, time in pairs(unjoined) do

@@ -86,7 +86,8 @@ function Request:body() end
 ---@return integer
 function Request:size() end
 
----Returns the file of a large body, with the option body_directory. You may move the file; otherwise it is removed with the request.
+---Returns the file that holds a large body, if the option `body_directory` is set. You may move the file; otherwise it is removed with
+---  the request.
 ---@return string|nil path
 function Request:body_file() end
 

@@ -111,7 +111,8 @@
 
 ---@class omni.CallbacksOptions
 ---@field client omni.Client    its submits get a callback URL from now on; one receiver for each client
----@field listen? string|false  "ADDRESS:PORT" or "PORT", port 0: any free one; `false`: you call `receiver:handle` (default "127.0.0.1:8787")
+---@field listen? string|false  "ADDRESS:PORT" or "PORT", port 0: any free one; `false`: you call `receiver:handle` (default
+---  "127.0.0.1:8787")
 ---@field public_url? string    the URL under which the service reaches the receiver (default: the address it listens on)
 ---@field poll? number          seconds between two queries of a task whose callback doesn't come (default 60)
 ---@field tls_certificate? string  PEM file, for a server that speaks TLS itself

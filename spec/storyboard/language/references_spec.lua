@@ -166,7 +166,7 @@ describe("a scene's video", function()
       { continues = { "b", to = 11 } }, { video_list = { { url = file "v.mp4", start = 1 } } },
     } do
       given.prompt = "x"
-      assert.matches(": scene \"a\": video_list%[1%]%.ends: must be", wrong(given).message)
+      assert.matches(": scene \"a\": video_list%[1%]%.ends: ", wrong(given).message)
     end
   end)
 

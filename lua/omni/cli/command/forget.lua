@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni forget N...`: gives up submits, so that their scenes count as new. Only a person can do this. Opens no client: it needs no key
--- and no network.
+-- `omni forget N...`: abandons submits, so that omni treats their scenes as new. Only a person can do this. Opens no client:
+-- it needs no key and no network.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"

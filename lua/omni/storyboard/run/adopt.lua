@@ -55,8 +55,8 @@ local known_options = { client = "any", directory = "path", scene = "string", ta
 
 ---Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
 ---exist, have the submitted model and input, field by field, and be in no other row of the ledger. If the ledger has no row for the
----scene, because it was lost, the scene gets a new one; the URLs of uploaded files can't be compared then. Changes nothing if the scene
----has that task already. Submits nothing.
+---scene, because it was lost, the scene gets a new row. In that case, the URLs of uploaded files can't be compared. Changes nothing if
+---the scene has that task already. Submits nothing.
 ---@param board omni.Storyboard
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true
