@@ -114,12 +114,15 @@ describe("a receiver", function()
         { "POST", "/" .. ("0"):rep(32), body_of(task), 404, "wrong_token" }, { "POST", path .. "0", body_of(task), 404, "wrong_token" },
         { "GET", path, "", 405, "wrong_method" }, { "PUT", path, body_of(task), 405, "wrong_method" },
         { "POST", path, ("x"):rep(1048577), 413, "too_large" },
-        { "POST", path, "{", 400, "not_a_task" }, { "POST", path, "[]", 400, "not_a_task" }, { "POST", path, "", 400, "not_a_task" },
+        { "POST", path, body_of(task), 415, "wrong_encoding", { ["Content-Encoding"] = "gzip" } },
+        { "POST", path, "\x1F\x8B\8\0\0\0\0\0", 415, "wrong_encoding" },
+        { "POST", path, "{", 400, "not_a_task", { ["content-encoding"] = "identity" } },
+        { "POST", path, "[]", 400, "not_a_task" }, { "POST", path, "", 400, "not_a_task" },
         { "POST", path, '{"task_id":"a b","status":"success"}', 400, "not_a_task" },
         { "POST", path, body_of(other), 409, "wrong_task" },
       } do
         local before = receiver.counts[case[5]]
-        local status, headers = receiver:handle(case[1], case[2], {}, case[3])
+        local status, headers = receiver:handle(case[1], case[2], case[6], case[3])
         assert.equal(case[4], status)
         assert.equal(before + 1, receiver.counts[case[5]])
         assert.equal(case[4] == 405 and "POST" or nil, headers.Allow)

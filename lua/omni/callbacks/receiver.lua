@@ -14,8 +14,8 @@ local MAX_LOCAL <const> = 1000 -- connections from one address on the loopback i
 
 ---@class omni.Receiver
 ---@field url string                        the beginning of callback URLs
----@field counts table<string, integer>     accepted, confirmed, settled; wrong_token, wrong_method, too_large, not_a_task, wrong_task,
----  unavailable
+---@field counts table<string, integer>     accepted, confirmed, settled; wrong_token, wrong_method, too_large, wrong_encoding,
+---  not_a_task, wrong_task, unavailable
 ---@field server? omni.Server
 local Receiver_methods = {}
 local Receiver_mt = { __name = "omni.receiver", __index = Receiver_methods }
@@ -26,7 +26,8 @@ local TEXT <const> = { ["Content-Type"] = "text/plain" }
 local RESPONSES <const> = {
   accepted = { 200, "accepted\n", TEXT }, wrong_token = { 404, "not found\n", TEXT },
   wrong_method = { 405, "only POST\n", { ["Content-Type"] = "text/plain", Allow = "POST" } },
-  too_large = { 413, "too large\n", TEXT }, not_a_task = { 400, "not a task\n", TEXT },
+  too_large = { 413, "too large\n", TEXT }, wrong_encoding = { 415, "the body must not be compressed\n", TEXT },
+  not_a_task = { 400, "not a task\n", TEXT },
   wrong_task = { 409, "another task's callback\n", TEXT }, unavailable = { 503, "try again later\n", TEXT },
 }
 
@@ -64,7 +65,15 @@ local function accept(self, entry, task)
   return "accepted"
 end
 
-local function check(self, method, path, body)
+-- Returns whether a body is compressed, by its headers or its first bytes (gzip).
+local function is_compressed(headers, body)
+  for name, value in pairs(headers or {}) do
+    if tostring(name):lower() == "content-encoding" and tostring(value):lower() ~= "identity" and value ~= "" then return true end
+  end
+  return body:sub(1, 2) == "\x1F\x8B"
+end
+
+local function check(self, method, path, headers, body)
   local hash = self.tokens:hash(path)
   local entry, problem
   if hash then entry, problem = self.tokens:find(hash) end
@@ -72,6 +81,7 @@ local function check(self, method, path, body)
   if not entry then return "wrong_token" end
   if method ~= "POST" then return "wrong_method" end
   if #body > MAX_BODY then return "too_large" end
+  if is_compressed(headers, body) then return "wrong_encoding" end
   local task = core.parse_callback(body)
   if not task then return "not_a_task" end
   local result
@@ -79,9 +89,9 @@ local function check(self, method, path, body)
   return result, task, problem
 end
 
-local function handle(self, method, path, body)
+local function handle(self, method, path, headers, body)
   if self.closed then return 503, TEXT, RESPONSES.unavailable[2] end
-  local result, task, problem = check(self, method, path, body)
+  local result, task, problem = check(self, method, path, headers, body)
   self.counts[result] = self.counts[result] + 1
   if problem then self.client:warn(problem.message) end
   local response = RESPONSES[result]
@@ -95,17 +105,18 @@ end
 ---it in a fiber (omni.spawn); elsewhere it runs the loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
----@param headers table<string, string>|nil  ignored: nothing in them can be trusted
+---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
 ---@param body string|nil
 ---@return integer status
 ---@return table<string, string> headers  must not be changed
 ---@return string body
-function Receiver_methods:handle(method, path, headers, body) -- luacheck: ignore 212
-  if type(method) ~= "string" or type(path) ~= "string" or body ~= nil and type(body) ~= "string" then
-    error("receiver:handle: expected method, path, headers and body; all but the headers must be strings", 2)
+function Receiver_methods:handle(method, path, headers, body)
+  if type(method) ~= "string" or type(path) ~= "string" or headers ~= nil and type(headers) ~= "table"
+    or body ~= nil and type(body) ~= "string" then
+    error("receiver:handle: expected method, path, headers and body; headers must be a table, the others strings", 2)
   end
-  if not loop.in_fiber "receiver:handle" then return loop.drive(handle, self, method, path, body or "") end
-  return handle(self, method, path, body or "")
+  if not loop.in_fiber "receiver:handle" then return loop.drive(handle, self, method, path, headers, body or "") end
+  return handle(self, method, path, headers, body or "")
 end
 
 -- --- the client's side
@@ -178,7 +189,7 @@ local function serve(self, given)
     host = host, port = port, max_body = MAX_BODY, tls_certificate = given.tls_certificate, tls_key = given.tls_key,
     max_connections_per_address = core.is_loopback(host) and MAX_LOCAL or nil,
   }, function(request)
-    return self:handle(request:method(), request:path(), nil, request:body())
+    return self:handle(request:method(), request:path(), request:headers(), request:body())
   end)
   return self.server, problem
 end

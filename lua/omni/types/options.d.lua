@@ -120,8 +120,8 @@
 ---@field on_event? fun(event: omni.CallbackEvent)  called for each request, and for each confirmed task
 
 ---@class omni.CallbackEvent
----@field event string          `accepted`, `wrong_token`, `wrong_method`, `too_large`, `not_a_task`, `wrong_task`, `unavailable`; then
----  `confirmed`, or `settled` if the callback named the task of a submit with an unknown outcome
+---@field event string          `accepted`, `wrong_token`, `wrong_method`, `too_large`, `wrong_encoding`, `not_a_task`, `wrong_task`,
+---  `unavailable`; then `confirmed`, or `settled` if the callback named the task of a submit with an unknown outcome
 ---@field status? integer       the HTTP status that the receiver returned
 ---@field task_id? string
 ---@field state? string         the task's status: of a request as the callback claims, of the others as a query reports

@@ -59,7 +59,8 @@ local fields <const> = {
   },
   listen = {
     listening = callback, accepted = callback, confirmed = callback, settled = callback, forwarded = callback, wrong_token = callback,
-    wrong_method = callback, too_large = callback, not_a_task = callback, wrong_task = callback, unavailable = callback,
+    wrong_method = callback, too_large = callback, wrong_encoding = callback,
+    not_a_task = callback, wrong_task = callback, unavailable = callback,
   },
   task = {
     estimate = { "model", "credits?", "balance?", "affordable?", "error?:error" },
