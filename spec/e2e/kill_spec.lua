@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Kills the program (SIGKILL) at random moments while it makes a film: the same command continues, and nothing is paid twice.
--- OMNI_KILL_ROUNDS is the number of rounds (12; `make prove`: 500), OMNI_KILL_SEED the seed of the random numbers.
+-- OMNI_KILL_ROUNDS is the number of rounds (25; `make prove`: 500), OMNI_KILL_SEED the seed of the random numbers.
 
 local cjson = require "cjson"
 local env = require "helper.env"
@@ -8,7 +8,7 @@ local film = require "omni.film"
 local omni = require "omni"
 local program = require "helper.program"
 
-local rounds = tonumber(os.getenv "OMNI_KILL_ROUNDS") or env.is_slow and 2 or 12
+local rounds = tonumber(os.getenv "OMNI_KILL_ROUNDS") or env.is_slow and 2 or 25
 local seed = tonumber(os.getenv "OMNI_KILL_SEED") or 20261123
 
 local at_once <const> = 3

@@ -105,6 +105,22 @@ describe("a call with a timeout", function()
     assert.equal(1, server:posts())
   end)
 
+  it("says of a submit that was answered, but isn't recorded yet, which task it has", function()
+    local files <close> = env.directory()
+    server = hostile.start()
+    server:script { POST = { { answers.accepted() } } }
+    client = assert(answers.client(server.url, { ledger = files:file "ledger.db" }))
+    local ledger = assert(client:ledger())
+    local ask = ledger.ask
+    function ledger:ask(verb, ...)
+      if verb == "accept" then omni.sleep(3600) end
+      return ask(self, verb, ...)
+    end
+    local _, problem = client:submit({ prompt = "x" }, { timeout = 1 })
+    assert.same({ "timeout", "answered", answers.ID }, { problem.code, problem.sent, problem.task_id })
+    assert.equal(1, server:posts())
+  end)
+
   it("keeps a submit that may have been sent in the client's own list where there is no ledger", function()
     open("POST", { timeout = 3600, ledger = false })
     local _, problem = client:submit({ prompt = "x" }, { timeout = 0.3 })

@@ -16,8 +16,8 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
 ---@field prevented? boolean  set by `submit`: a further try was due and wasn't made
 ---@field row? integer        set by `submit`: the number of its row in the ledger
----@field unknown? boolean    set by `submit` when its fiber is cancelled: the outcome is unknown
----@field task_id? string     set by `submit` when its fiber is cancelled: it was accepted as this task
+---@field unknown? boolean    set by `submit`: the outcome of the last try is unknown
+---@field task_id? string     set by `submit`: the last try was accepted as this task
 
 ---@return omni.Tries
 local function begin()

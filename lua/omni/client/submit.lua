@@ -131,6 +131,7 @@ function Submit_methods:try_once(key, timeout)
   if not self.ledger then
     turn:use()
     local id, failure = key.transport:submit(self.body, function(...) self:remember_abandoned(...) end)
+    self:note_outcome(id, failure)
     if failure and failure.code == "submit_unknown" then self:remember_abandoned() end
     return id, failure
   end
@@ -146,10 +147,18 @@ function Submit_methods:try_once(key, timeout)
   self.owns_row, self.answered, self.recorded = true, false, false
   local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end)
   self.answered = true
+  self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
   if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on its task counts, or nothing
   return id, failure
+end
+
+---Tells the owner the outcome at once: its fiber may be cancelled while the outcome is being recorded.
+---@param id string|nil
+---@param failure table|nil
+function Submit_methods:note_outcome(id, failure)
+  self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
 -- What `intend` and `again` check and write anew at each try.
