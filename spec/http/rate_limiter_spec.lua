@@ -257,9 +257,9 @@ describe("a refusal", function()
     end)
   end)
 
-  it("lets at most twice as many begin afterwards as got through before", function()
+  it("lets at most half as many again start afterwards as succeeded before", function()
     loop.run(function()
-      for passed, may in pairs { [0] = 1, [1] = 2, [3] = 6 } do
+      for passed, may in pairs { [0] = 1, [1] = 2, [3] = 5 } do
         local answers = {}
         for i = 1, passed do answers[i] = false end
         answers[#answers + 1] = refusal()
@@ -270,6 +270,17 @@ describe("a refusal", function()
         while begun < 50 and g:enter(0) do begun = begun + 1 end
         assert.equal(may, begun)
       end
+    end)
+  end)
+
+  it("is followed by rounds, each twice as large as the one before, and started only when that one has ended", function()
+    loop.run(function()
+      local p, at_once, fibers = paced { connections = 16 }, {}, {}
+      p.ask(0, refusal)
+      p.limiter.paused_until = core.now()
+      for i = 1, 15 do fibers[i] = loop.spawn(p.ask, i, function() at_once[i] = p.http.count + 1 end) end
+      loop.join(table.unpack(fibers))
+      assert.same({ 1, 2, 1, 4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1 }, at_once)
     end)
   end)
 

@@ -28,22 +28,23 @@ end
 ---@field paused_until number|nil  monotonic seconds
 ---@field strikes integer       pauses since the last success
 ---@field allowance integer|nil how many more requests may start before one is answered; nil: any number
----@field window integer        how many requests may start right after a pause
+---@field window integer        how many requests of one round may start; a round doubles once all requests of the one before it ended
+---@field ended integer         requests of this round that ended
 ---@field started integer       requests started since the last pause ended
 ---@field succeeded integer     requests answered since then
----@field probing boolean       no request succeeded before the pause, so a single one goes first
 ---@field queue omni.WaitQueue
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
--- Ends a pause. At most twice as many requests start as succeeded before it: that finds the service's limit while at most half of all
--- requests are refused. If fewer were started than the window allows, their number says nothing about a limit, and the window stays.
+-- Ends a pause. The first round has half as many requests again as succeeded before the pause, so the service refuses at most one for
+-- every two that it accepts. If fewer requests started than the window allows, and most of them succeeded, their number says nothing
+-- about a limit, and the window stays.
 local function end_pause(self)
   self.paused_until = nil
-  if self.started >= self.window then self.window = math.max(1, 2 * self.succeeded) end
-  self.probing = self.succeeded == 0
-  self.allowance = self.probing and 1 or self.window
-  self.started, self.succeeded = 0, 0
+  if self.started >= self.window or self.started > 2 * self.succeeded then
+    self.window = math.max(1, math.ceil(1.5 * self.succeeded))
+  end
+  self.allowance, self.started, self.succeeded, self.ended = self.window, 0, 0, 0
 end
 
 -- Returns the seconds until the next request may start, or math.huge if another request has to end first.
@@ -131,8 +132,12 @@ end
 ---Reports that a request has ended or will not start.
 function Limiter_methods:leave()
   if self.allowance then
-    self.allowance = self.allowance + 2
-    if self.allowance > 2 * self.connections then self.allowance, self.window = nil, self.connections end
+    self.ended = self.ended + 1
+    if self.ended >= self.window then
+      self.window, self.ended = 2 * self.window, 0
+      self.allowance = self.window
+      if self.window > self.connections then self.allowance, self.window = nil, self.connections end
+    end
   end
   if self.http and not self:is_idle() then self:advance() end
 end
@@ -172,10 +177,6 @@ function Limiter_methods:learn(failure, pauses)
     self.numbers[loop.current()] = nil
     if failure then return end
     self.succeeded, self.strikes = self.succeeded + 1, 0
-    if self.probing then
-      self.probing = false
-      if self.allowance then self.allowance = self.allowance + self.window end
-    end
     return
   end
   local retry_after = failure.retry_after
@@ -208,7 +209,7 @@ local function new(http, settings)
   return setmetatable({
     http = http, connections = settings.connections, least = settings.least or 1, most = settings.most or 60,
     interval = settings.rate and 1 / settings.rate or nil, next_at = 0, reserved = 0, pauses = 0, paused_until = nil, strikes = 0,
-    allowance = nil, window = settings.connections, started = 0, succeeded = 0, probing = false, queue = wait_queue.new(),
+    allowance = nil, window = settings.connections, started = 0, succeeded = 0, ended = 0, queue = wait_queue.new(),
     last_number = 0, numbers = setmetatable({}, { __mode = "k" }), -- fiber → number
   }, Limiter_mt)
 end
