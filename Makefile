@@ -145,7 +145,7 @@ FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undef
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
-PARSER   := csrc/core/url.c csrc/core/task.c csrc/core/envelope.c csrc/core/input_echo.c csrc/core/number.c csrc/core/text.c
+PARSER   := csrc/core/url.c csrc/core/task_parser.c csrc/core/envelope.c csrc/core/input_echo.c csrc/core/number.c csrc/core/text.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/envelope.h"
-#include "core/task.h"
+#include "core/task_parser.h"
 #include "shared/argument.h"
 #include "shared/file.h"
 

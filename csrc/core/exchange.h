@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "core/client_options.h"
-#include "core/download.h"
+#include "core/download_file.h"
 #include "core/upload.h"
 #include "shared/buffer.h"
 
@@ -27,7 +27,7 @@ typedef struct exchange exchange;
 typedef struct {
   bool keyed;  // goes to the service with the account's key; the other kinds may go to any server, without the key
   bool costs;  // may cost credits: its failure says whether it was sent
-  bool timed;  // `timeout` limits the whole exchange; without it, lua/omni/client/media_transfer.lua notices silence
+  bool timed;  // `timeout` limits the whole exchange; without it, lua/omni/client/media_request.lua notices when no bytes move
   bool varies; // each exchange needs libcurl's options set anew
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
   bool (*set_options)(CURL *easy, const client_options *o); // sets more options that the kind needs; false without memory

@@ -4,16 +4,14 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/envelope.h"
 #include "core/exchange.h"
 #include "core/redact.h"
-#include "core/task.h"
+#include "core/retry_after.h"
+#include "core/task_parser.h"
 #include "shared/field.h"
 #include "shared/file.h"
-
-static const double LONGEST_PAUSE = 1e9; // seconds
 
 void exchange_push_refusal(lua_State *L, const refused_address *refused) {
   bool reserved = refused->class == ADDRESS_RESERVED;
@@ -44,29 +42,6 @@ static bool push_network_failure(lua_State *L, exchange *x) {
     failure_push(L, "network", message, !permanent);
   }
   return false;
-}
-
-// Reads Retry-After: seconds, which may have a fraction, or a date. Compares the date with the response's own Date, since this machine's
-// clock may be wrong. Returns seconds, or -1 when the header is missing or can't be read.
-static double retry_after(const exchange *x) {
-  const char *text = exchange_header(x, "Retry-After"); // valid until the next call of exchange_header
-  if (!text) return -1;
-  double seconds = 0, digit = 1;
-  size_t whole = strspn(text, "0123456789");
-  for (size_t i = 0; i < whole; i++) seconds = seconds * 10 + (text[i] - '0');
-  if (whole > 0 && (text[whole] == '\0' || text[whole] == '.')) { // not strtod: its decimal point depends on the locale
-    const char *fraction = text[whole] ? text + whole + 1 : "";
-    size_t length = strspn(fraction, "0123456789");
-    if (fraction[length] != '\0') return -1;
-    for (size_t i = 0; i < length; i++) seconds += (fraction[i] - '0') * (digit /= 10);
-    return seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
-  }
-  time_t then = curl_getdate(text, NULL);
-  if (then == -1) return -1;
-  const char *date = exchange_header(x, "Date");
-  time_t now = date ? curl_getdate(date, NULL) : -1;
-  seconds = difftime(then, now == -1 ? time(NULL) : now);
-  return seconds < 0 ? 0 : seconds < LONGEST_PAUSE ? seconds : LONGEST_PAUSE;
 }
 
 // Sets `sent` in the failure at the top of the stack. A submit that was sent and not refused becomes "submit_unknown": it may have been

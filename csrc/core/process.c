@@ -8,7 +8,6 @@
 #include <lua.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,11 +18,11 @@
 #include "core/core_parts.h"
 #include "core/poll_set.h"
 #include "core/process.h"
+#include "core/process_environment.h"
 #include "core/process_output.h"
-#include "core/spawn.h"
+#include "core/process_start.h"
 #include "core/text.h"
 #include "shared/argument.h"
-#include "shared/ascii.h"
 #include "shared/class.h"
 #include "shared/clock.h"
 #include "shared/descriptor.h"
@@ -34,8 +33,6 @@
 
 enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
 enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes kept of a pipe
-
-extern char **environ;
 
 typedef struct {
   pid_t pid; // 0: not started, or reaped
@@ -92,12 +89,12 @@ static void release(process *p) {
 
 // --- the start
 
-static spawn_failure start_program(process *p, spawn_what *what, bool pipe_out, bool pipe_err) {
-  spawn_failure failure = {.error = 0};
-  if ((p->poll_set = poll_set_new()) < 0) return (spawn_failure){.error = errno};
+static start_failure start_program(process *p, start_request *what, bool pipe_out, bool pipe_err) {
+  start_failure failure = {.error = 0};
+  if ((p->poll_set = poll_set_new()) < 0) return (start_failure){.error = errno};
   if ((!pipe_out || process_output_open(&p->out, p->poll_set, &what->out)) &&
       (!pipe_err || process_output_open(&p->err, p->poll_set, &what->err)))
-    failure = spawn(what, &p->pid);
+    failure = process_start(what, &p->pid);
   else
     failure.error = errno;
   if (what->out >= 0) close(what->out);
@@ -112,102 +109,13 @@ static spawn_failure start_program(process *p, spawn_what *what, bool pipe_out, 
   return failure;
 }
 
-// --- arguments
-
-// Returns the string at the top of the stack. Raises when it contains a NUL, where the system would cut it. exec's argument type is `char
-// *`, though exec changes nothing.
-static char *check_text(lua_State *L, const char *what) {
-  size_t length;
-  if (lua_type(L, -1) != LUA_TSTRING)
-    luaL_error(L, "process: %s must be a string, not a %s", what, luaL_typename(L, -1));
-  const char *text = lua_tolstring(L, -1, &length);
-  if (strlen(text) != length) luaL_error(L, "process: %s must not contain a NUL", what);
-  return (char *)(uintptr_t)text;
-}
-
-// Pops a string, anchors it in the table at `anchor` and appends it to the array.
-static void append(lua_State *L, int anchor, char **array, size_t *count, const char *what) {
-  array[*count] = check_text(L, what);
-  lua_rawseti(L, anchor, (lua_Integer)++*count);
-}
-
-// Pushes a table that anchors the strings, and the array as a userdata.
-static char **check_argv(lua_State *L, int given) {
-  luaL_checktype(L, given, LUA_TTABLE);
-  size_t total = lua_rawlen(L, given), count = 0;
-  luaL_argcheck(L, total > 0, given, "must name a program");
-  lua_newtable(L);
-  int anchor = lua_gettop(L);
-  char **argv = lua_newuserdatauv(L, (total + 1) * sizeof *argv, 0);
-  while (count < total) {
-    lua_rawgeti(L, given, (lua_Integer)count + 1);
-    append(L, anchor, argv, &count, "an argument");
-  }
-  argv[count] = NULL;
-  return argv;
-}
-
-// Returns whether the value contains a URL with a user name, and so perhaps a password (http_proxy, DATABASE_URL).
-static bool holds_login(const char *value) {
-  const char *host = strstr(value, "://");
-  return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
-}
-
-// Returns whether an environment entry is, or looks like, a secret. Child processes don't inherit it; a caller can pass it in
-// `environment`.
-static bool is_secret(const char *entry) {
-  static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL"};
-  size_t length = strcspn(entry, "=");
-  if (strncmp(entry, "CRUN_", 5) == 0 || holds_login(entry + length)) return true;
-  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-    size_t size = strlen(words[i]);
-    for (size_t at = 0; at + size <= length; at++)
-      if (ascii_equal(entry + at, words[i], size)) return true;
-  }
-  return false;
-}
-
-// Merges the table on top of the stack (or nil) over our environment without its secrets. Pushes what check_argv pushes.
-static char **check_environment(lua_State *L) {
-  if (lua_isnil(L, -1)) lua_newtable(L);
-  if (!lua_istable(L, -1)) luaL_error(L, "process: environment must be a table, not a %s", luaL_typename(L, -1));
-  int given = lua_gettop(L), anchor = given + 1;
-  size_t total = 0, count = 0;
-  for (size_t i = 0; environ && environ[i]; i++) total++;
-  for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) total++;
-  lua_newtable(L);
-  char **all = lua_newuserdatauv(L, (total + 1) * sizeof *all, 0);
-  // Reads `environ` anew each time: a finalizer may run at any allocation and set a variable.
-  for (size_t i = 0; environ && environ[i] && count < total; i++) {
-    lua_pushstring(L, environ[i]);
-    const char *entry = lua_tostring(L, -1);
-    lua_pushlstring(L, entry, strcspn(entry, "="));
-    bool replaced = lua_rawget(L, given) != LUA_TNIL;
-    lua_pop(L, 1);
-    if (replaced || is_secret(entry)) {
-      lua_pop(L, 1);
-      continue;
-    }
-    append(L, anchor, all, &count, "an environment variable");
-  }
-  for (lua_pushnil(L); lua_next(L, given) && count < total;) {
-    const char *value = check_text(L, "the value of an environment variable");
-    lua_pushvalue(L, -2);
-    const char *name = check_text(L, "the name of an environment variable");
-    if (!*name || strchr(name, '=')) luaL_error(L, "process: '%s' can't name an environment variable", name);
-    lua_pushfstring(L, "%s=%s", name, value);
-    append(L, anchor, all, &count, "an environment variable");
-    lua_pop(L, 2);
-  }
-  all[count] = NULL;
-  return all;
-}
+// --- options
 
 // Returns the option's index in `allowed`; the default is at index 0.
 static int check_choice(lua_State *L, const char *name, const char *const allowed[]) {
   int choice = 0;
   if (lua_getfield(L, 2, name) != LUA_TNIL) {
-    const char *given = check_text(L, name);
+    const char *given = process_check_text(L, name);
     while (allowed[choice] && strcmp(allowed[choice], given) != 0) choice++;
     if (!allowed[choice])
       luaL_error(L, "process: %s must be \"pipe\", \"null\" or \"inherit\", not \"%s\"", name, given);
@@ -217,7 +125,7 @@ static int check_choice(lua_State *L, const char *name, const char *const allowe
 }
 
 static const char *check_directory(lua_State *L) {
-  const char *directory = lua_getfield(L, 2, "directory") == LUA_TNIL ? NULL : check_text(L, "directory");
+  const char *directory = lua_getfield(L, 2, "directory") == LUA_TNIL ? NULL : process_check_text(L, "directory");
   return directory; // stays on the stack
 }
 
@@ -233,7 +141,7 @@ static size_t check_bytes(lua_State *L, const char *name, lua_Integer otherwise,
 
 // --- methods
 
-static int push_failure(lua_State *L, const spawn_what *what, spawn_failure failure) {
+static int push_failure(lua_State *L, const start_request *what, start_failure failure) {
   const char *name = failure.in_directory ? what->directory : what->argv[0];
   bool missing = failure.error == ENOENT && !failure.in_directory;
   luaL_Buffer message;
@@ -256,9 +164,9 @@ static process *push_process(lua_State *L) {
 
 int process_push_inside(lua_State *L, int (*inside)(const void *), const void *argument, size_t max_output) {
   process *p = push_process(L);
-  spawn_what what = {.inside = inside, .argument = argument, .out = TO_NULL, .err = TO_NULL};
+  start_request what = {.inside = inside, .argument = argument, .out = TO_NULL, .err = TO_NULL};
   p->out.max = max_output;
-  spawn_failure failure = start_program(p, &what, true, false);
+  start_failure failure = start_program(p, &what, true, false);
   if (failure.error == 0) return 1;
   release(p);
   lua_pushnil(L);
@@ -281,12 +189,12 @@ static int make(lua_State *L) {
   int out = check_choice(L, "stdout", out_kinds), err = check_choice(L, "stderr", err_kinds);
   p->out.max = p->err.max = check_bytes(L, "max_output", DEFAULT_OUTPUT, LARGEST_OUTPUT);
   size_t max_memory = check_bytes(L, "max_memory", 0, LUA_MAXINTEGER);
-  spawn_what what = {.argv = check_argv(L, 1), .directory = check_directory(L), .max_memory = max_memory};
+  start_request what = {.argv = process_check_argv(L, 1), .directory = check_directory(L), .max_memory = max_memory};
   lua_getfield(L, 2, "environment");
-  what.environment = check_environment(L);
+  what.environment = process_check_environment(L);
   what.out = out == 2 ? INHERIT : TO_NULL;
   what.err = err == 2 ? INHERIT : TO_NULL;
-  spawn_failure failure = start_program(p, &what, out == 1, err == 0);
+  start_failure failure = start_program(p, &what, out == 1, err == 0);
   if (failure.error != 0) {
     release(p);
     return push_failure(L, &what, failure);

@@ -6,7 +6,7 @@
 #include <lua.h>
 #include <stddef.h>
 
-// Pushes a process that runs `inside` (see spawn.h); what it writes to stdout becomes the result's `stdout`. On failure pushes nil and a
+// Pushes a process that runs `inside` (see process_start.h); what it writes to stdout becomes the result's `stdout`. On failure pushes nil and a
 // message. Returns the number of values.
 int process_push_inside(lua_State *L, int (*inside)(const void *), const void *argument, size_t max_output);
 

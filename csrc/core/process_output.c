@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include "core/poll_set.h"
-#include "core/spawn.h"
+#include "core/process_start.h"
 
 enum { CHUNK = 1 << 16 }; // bytes per read: the usual size of a pipe
 
 bool process_output_open(process_output *o, int poll_set, int *child) {
   int ends[2];
-  if (!spawn_pipe(ends)) return false;
+  if (!process_pipe(ends)) return false;
   o->fd = ends[0];
   *child = ends[1];
   return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && poll_set_add(poll_set, o->fd, READ_READY, false);

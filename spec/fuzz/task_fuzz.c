@@ -10,7 +10,7 @@
 
 #include "core/envelope.h"
 #include "core/core_parts.h"
-#include "core/task.h"
+#include "core/task_parser.h"
 
 // Compares the data of two responses, without the task's input.
 static const char same_source[] =

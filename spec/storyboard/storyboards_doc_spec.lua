@@ -2,12 +2,12 @@
 -- docs/storyboards.md: each of its examples is run, and everything that the language knows stands in one of them.
 local cut_words = require "omni.storyboard.language.cut_field"
 local env = require "helper.env"
-local fields = require "omni.storyboard.language.scene_fields"
+local scenes = require "omni.storyboard.language.scene"
 local identity = require "omni.storyboard.plan.identity"
 local input = require "omni.models.input_rules"
 local load_board = require("omni.storyboard.language.load").load
 local storyboard = require "omni.storyboard.language"
-local transitions = require "omni.film.transitions"
+local transitions = require("omni.film.transitions").names
 
 -- The page's examples: { code = Lua text, says = the text block behind it, line = }.
 local function examples(page)
@@ -82,7 +82,7 @@ describe("docs/storyboards.md", function()
   end
 
   it("shows every field and word in an example that is run", function()
-    for name in pairs(fields.words) do assert.truthy(is_shown(name), name) end
+    for name in pairs(scenes.words) do assert.truthy(is_shown(name), name) end
     for name in pairs(storyboard.fields) do assert.truthy(is_shown(name), name) end
     for name in pairs(cut_words.fields) do assert.truthy(is_shown(name), name) end
     for _, rule in ipairs(input.fields(input.default_model)) do assert.truthy(is_shown(rule.name), rule.name) end

@@ -24,7 +24,7 @@ end
 
 -- Returns the exit code for a command line that argparse refuses.
 local function refuse(words, values, problem)
-  local hint = require("omni.cli.arguments").hint(words, values, problem)
+  local hint = require("omni.cli.dash_values").hint(words, values, problem)
   local try = "try: omni help" .. (known[words[1]] and " " .. words[1] or "")
   return message.exit(2, problem:gsub("\n", ". "), hint or try, hint and try)
 end
@@ -52,9 +52,9 @@ return function(words)
   end
 
   local own, rest = words, {}
-  local values, arguments = parser.values(made, first), require "omni.cli.arguments"
-  if parser.passes_on[first] then own, rest = arguments.split(words, values) end
-  local fine, given = made:pparse(arguments.tie_values(own, values))
+  local values, dash_values = parser.values(made, first), require "omni.cli.dash_values"
+  if parser.passes_on[first] then own, rest = dash_values.split(words, values) end
+  local fine, given = made:pparse(dash_values.tie_values(own, values))
   if not fine then return refuse(own, values, given) end
   if not known[first] then return message.exit(2, "the command comes first: omni COMMAND ...") end
   if not can_start() then return 1 end

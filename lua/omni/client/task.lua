@@ -2,9 +2,9 @@
 -- A task: one generation job at the service. The handle can be refreshed and awaited, and its files saved.
 
 local core = require "omni.core"
+local downloads = require "omni.client.download"
 local err = require "omni.error"
 local loop = require "omni.loop"
-local media_transfer = require "omni.client.media_transfer"
 local media_type = require "omni.file.media_type"
 local options = require "omni.options"
 local poller = require "omni.client.poller"
@@ -210,10 +210,10 @@ local function save(self, path, opts)
   local url = self.media[index]
   local given = { on_progress = opts.on_progress, aside = opts.aside, accept = opts.any and accept_any or accept_media }
   local bytes
-  bytes, problem = media_transfer.download(self.client, url, path, given)
+  bytes, problem = downloads.download(self.client, url, path, given)
   local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
   if stale and self:refresh() and self.media and self.media[index] ~= url then
-    bytes, problem = media_transfer.download(self.client, self.media[index], path, given) -- with a new signature
+    bytes, problem = downloads.download(self.client, self.media[index], path, given) -- with a new signature
   end
   if bytes then
     local recorded

@@ -6,7 +6,7 @@ local core = require "omni.core"
 local digest = require "omni.file.digest"
 local err = require "omni.error"
 local loop = require "omni.loop"
-local media_transfer = require "omni.client.media_transfer"
+local media_request = require "omni.client.media_request"
 local media_type = require "omni.file.media_type"
 local percent = require "omni.http.percent_encoding"
 
@@ -120,12 +120,14 @@ end
 
 -- --- the upload
 
+local function result_of(exchange) return exchange:result() end
+
 -- Tries once, with a new presigned URL: a failed try may have used up the last one, and it may have expired.
 local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
   local bytes
-  bytes, failure = media_transfer.upload(client, place.presigned_url, file.path, file.type, on_progress)
+  bytes, failure = media_request.send(client, on_progress, result_of, "upload", place.presigned_url, file.path, file.type)
   if not bytes then return nil, failure end
   if bytes ~= file.bytes or not is_same(file) then
     return nil, { code = "file_changed", retry = false, message = "the file changed while it was uploaded" }

@@ -7,6 +7,7 @@ local err = require "omni.error"
 local graph = require "omni.film.filter_graph"
 local loop = require "omni.loop"
 local options = require "omni.options"
+local part_folder = require "omni.film.part_folder"
 local plan_of = require "omni.film.cut_plan"
 local pool = require "omni.loop.pool"
 local probe = require "omni.film.probe"
@@ -15,7 +16,6 @@ local progress = require "omni.film.progress"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 local transitions = require "omni.film.transitions"
-local work_folder = require "omni.film.work_folder"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
@@ -193,7 +193,7 @@ end
 local function make(given)
   local there = core.stat(given.output)
   if there and there.kind ~= "file" then return nil, cut_failed(given.output, "the path isn't a regular file") end
-  local work <close>, problem = work_folder.open(given.output, #given.clips, MAX_CLIPS)
+  local work <close>, problem = part_folder.open(given.output, #given.clips, MAX_CLIPS)
   if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
   local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {},
     on_progress = progress.rising(given.on_progress) }
@@ -233,8 +233,8 @@ local function check(given)
   for i, clip in ipairs(clips) do
     if type(clip) ~= "table" or not options.is_path(clip.path) then fail(("clip %d has no path"):format(i)) end
   end
-  if transition and not transitions[transition.name] then
-    fail(("there is no transition '%s'; %s"):format(tostring(transition.name), options.unknown(transition.name, transitions)))
+  if transition and not transitions.names[transition.name] then
+    fail(("there is no transition '%s'; %s"):format(tostring(transition.name), options.unknown(transition.name, transitions.names)))
   end
   if transition and not number(transition.seconds, 60) then fail "a transition's seconds must be 0 to 60" end
   if audio and not options.is_path(audio.path) then fail "the audio track has no path" end

@@ -3,6 +3,7 @@
 
 local graph = require "omni.film.filter_graph"
 local shape = require "omni.film.common_format"
+local transitions = require "omni.film.transitions"
 
 local sounds_at_once <const> = 16 -- clips whose sounds are decoded by one ffmpeg
 
@@ -20,17 +21,10 @@ local sounds_at_once <const> = 16 -- clips whose sounds are decoded by one ffmpe
 ---@field samples integer             of the film
 ---@field seconds number              of the film
 
--- A transition takes at most half of its shorter clip, so that two transitions never overlap.
-local function fades_of(counts, wanted)
-  local fades = {}
-  for i = 1, #counts - 1 do fades[i] = math.min(wanted, counts[i] // 2, counts[i + 1] // 2) end
-  return fades
-end
-
 local function encode(plan, found, seconds)
   local into, counts = plan.shape, {}
   for i, clip in ipairs(found) do counts[i] = shape.frames(clip.video, into) end
-  plan.fades = fades_of(counts, math.floor(seconds * into.num / into.den + 0.5))
+  plan.fades = transitions.lengths(counts, math.floor(seconds * into.num / into.den + 0.5))
   for i, clip in ipairs(found) do
     local skip, sample = plan.fades[i - 1] or 0, graph.sample(plan.frames, into)
     local frames = counts[i] - skip

@@ -8,6 +8,6 @@ return {
   last_frame = frames.last_frame,
   poster = frames.poster,
   cut = require "omni.film.cut",
-  transitions = require "omni.film.transitions", ---@type table<string, true>  names
+  transitions = require("omni.film.transitions").names, ---@type table<string, true>  names
   recipe = 2, -- part of a film's identity; increment it when the same clips give another film
 }

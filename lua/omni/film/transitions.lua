@@ -1,14 +1,25 @@
 -- SPDX-License-Identifier: MIT
--- The names of the transitions: those of the xfade filter in ffmpeg 5.1 and later.
+-- Transitions between clips: their names and their lengths.
 
-local names = [[
+-- The transitions of the xfade filter in ffmpeg 5.1 and later.
+local listed = [[
   fade fadeblack fadewhite fadegrays fadefast fadeslow dissolve distance pixelize hblur radial zoomin squeezeh squeezev
   wipeleft wiperight wipeup wipedown wipetl wipetr wipebl wipebr slideleft slideright slideup slidedown
   smoothleft smoothright smoothup smoothdown circlecrop circleopen circleclose rectcrop vertopen vertclose horzopen horzclose
   diagtl diagtr diagbl diagbr hlslice hrslice vuslice vdslice
 ]]
 
-local transitions = {}
-for name in names:gmatch "%l+" do transitions[name] = true end
+local names = {}
+for name in listed:gmatch "%l+" do names[name] = true end
 
-return transitions
+---Returns the length of each transition. A transition takes at most half of its shorter clip, so that two transitions never overlap.
+---@param counts integer[]  frames of each clip
+---@param wanted integer    frames of a transition
+---@return integer[] frames  of the transition between clip i and i + 1
+local function lengths(counts, wanted)
+  local frames = {}
+  for i = 1, #counts - 1 do frames[i] = math.min(wanted, counts[i] // 2, counts[i + 1] // 2) end
+  return frames
+end
+
+return { lengths = lengths, names = names }

@@ -4,6 +4,7 @@
 local json = require "omni.json"
 local placeholder = require "omni.client.placeholder"
 local composition = require "omni.models.schema.composition"
+local fields = require "omni.models.schema.object_fields"
 local keywords = require "omni.models.schema.value_keywords"
 
 -- A schema comes from the network. These limits keep a check below about a second.
@@ -14,7 +15,7 @@ local given_up <const> = {} -- the error value when a limit is exceeded
 
 -- The order decides which of several problems is reported. A wrong choice says more than a wrong type.
 local checks <const> = {
-  composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, keywords.fields,
+  composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, fields.check,
   composition.combined,
 }
 

@@ -1,10 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- The keywords of JSON Schema about one value. Each function takes (traversal, schema, value, place, inner) and returns a problem or nil.
--- It ignores a keyword whose own value makes no sense.
+-- The keywords of JSON Schema about values: choices, types, strings, numbers and arrays. Each function takes (traversal, schema, value,
+-- place, inner) and returns a problem or nil. It ignores a keyword whose own value makes no sense.
 
 local json = require "omni.json"
 local messages = require "omni.models.schema.messages"
-local options = require "omni.options"
 local placeholder = require "omni.client.placeholder"
 
 -- Returns a finite number, or nil.
@@ -14,10 +13,6 @@ end
 
 local function array(value)
   return type(value) == "table" and value[1] ~= nil and value or nil
-end
-
-local function map(value)
-  return type(value) == "table" and value or nil
 end
 
 local keywords = {}
@@ -112,7 +107,16 @@ end
 
 -- --- arrays
 
-local function counted(node, least_name, most_name, count, place, one, many)
+---Returns a problem unless a count is between two limits of the schema.
+---@param node table
+---@param least_name string  the keyword of the lower limit: "minItems"
+---@param most_name string
+---@param count integer
+---@param place string
+---@param one string   "1 item"
+---@param many string  "%d items"
+---@return omni.schema.Problem|nil
+function keywords.count(node, least_name, most_name, count, place, one, many)
   local least, most = limit(node[least_name]), limit(node[most_name])
   if least and count < least or most and count > most then
     return { place = place, text = ("takes %s, not %d"):format(messages.count(least, most, one, many), count) }
@@ -134,7 +138,7 @@ end
 
 function keywords.list(traversal, node, value, place)
   if type(value) ~= "table" or traversal:kind(value, node) ~= "array" then return nil end
-  local problem = counted(node, "minItems", "maxItems", #value, place, "1 item", "%d items")
+  local problem = keywords.count(node, "minItems", "maxItems", #value, place, "1 item", "%d items")
     or node.uniqueItems == true and find_duplicate(traversal, value, place)
   if problem then return problem end
   local first = array(node.prefixItems)
@@ -149,93 +153,6 @@ function keywords.list(traversal, node, value, place)
     problem = traversal:apply(of_item, item, placeholder.place_of(place, i))
     if problem then return problem end
   end
-end
-
--- --- objects
-
-local function simplify(name)
-  return (name:lower():gsub("[_%-%s]", ""))
-end
-
--- Returns the known field of which a name is a misspelling: it differs in one letter (two of eight or more), in case or in separators, and
--- the input doesn't have that field.
-local function misspelt(name, known, given)
-  if #name > 64 then return nil end
-  local simple = simplify(name)
-  local free = {}
-  for other in pairs(known) do
-    if given[other] == nil and #other <= 64 then free[other] = true end
-  end
-  local near = options.nearest(name, free)
-  for _, other in ipairs(messages.sorted_names(free)) do
-    if simplify(other) == simple then near = other end
-  end
-  if not near or simplify(near) == simple then return near end
-  local longer = math.max(#name, #near)
-  return longer >= 4 and options.distance(name:lower(), near:lower()) <= (longer >= 8 and 2 or 1) and near or nil
-end
-
-local HINT <const> = "if the service accepts this field, open the client with schemas = false"
-
--- Returns the schema of a field that `properties` doesn't have (nil: any value); or nil and the problem of its presence. The check can't
--- evaluate `patternProperties`, so with them it accepts every other field.
-local function schema_of_other(traversal, node, name, value, place, inner)
-  local others = node.additionalProperties
-  if type(node.patternProperties) == "table" and next(node.patternProperties) ~= nil then return nil end
-  if others == false then
-    local text = messages.unknown_field(name, messages.sorted_names(map(node.properties) or {}))
-    return nil, { place = placeholder.place_of(place, name), text = text }
-  elseif others == nil and not inner then
-    local known = traversal:names(node)
-    local near = not known[name] and misspelt(name, known, value)
-    if near then
-      local text = ("unknown field; did you mean '%s'?"):format(messages.word(near))
-      return nil, { place = placeholder.place_of(place, name), text = text, hint = HINT }
-    end
-  end
-  return others
-end
-
-local function missing(traversal, node, value, place)
-  for _, name in ipairs(array(node.required) or {}) do
-    traversal:spend(1)
-    if type(name) == "string" and value[name] == nil then
-      return { place = placeholder.place_of(place, name), at = place, text = "is required", kind = "required", list = { name } }
-    end
-  end
-end
-
--- Returns the names of the value's fields: first the required ones in the schema's order, then the others sorted.
-local function in_order(node, value)
-  local names, seen = {}, {}
-  for _, name in ipairs(array(node.required) or {}) do
-    if type(name) == "string" and value[name] ~= nil and not seen[name] then
-      seen[name] = true
-      names[#names + 1] = name
-    end
-  end
-  local rest = {}
-  for name in pairs(value) do
-    if not seen[name] then rest[#rest + 1] = name end
-  end
-  table.sort(rest)
-  return table.move(rest, 1, #rest, #names + 1, names)
-end
-
-function keywords.fields(traversal, node, value, place, inner)
-  if type(value) ~= "table" or traversal:kind(value, node) ~= "object" then return nil end
-  local properties, names, unknown = map(node.properties) or {}, in_order(node, value), nil
-  traversal:spend(#names)
-  for _, name in ipairs(names) do
-    local schema, problem = properties[name], nil
-    if schema == nil then schema, problem = schema_of_other(traversal, node, name, value, place, inner) end
-    unknown = unknown or problem
-    problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
-    if problem then return problem end
-  end
-  -- This order finds the alternative that was meant: a wrong choice excludes an alternative, a missing field doesn't.
-  return unknown or missing(traversal, node, value, place)
-    or counted(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end
 
 return keywords

@@ -7,7 +7,7 @@ local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local options = require "omni.options"
 local problems = require "omni.storyboard.language.errors"
-local transitions = require "omni.film.transitions"
+local transitions = require("omni.film.transitions").names
 
 local a, missing = problems.a, problems.missing
 

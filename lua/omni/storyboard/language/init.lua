@@ -4,7 +4,6 @@
 
 local core = require "omni.core"
 local cut_field = require "omni.storyboard.language.cut_field"
-local scene_fields = require "omni.storyboard.language.scene_fields"
 local dependency_order = require "omni.storyboard.plan.dependency_order"
 local input = require "omni.models.input_rules"
 local options = require "omni.options"
@@ -63,7 +62,7 @@ end
 local function check_fields(fields, fail)
   for name in pairs(fields) do
     if type(name) == "string" and not known[name] then
-      local of_scene = input.fields(input.default_model)[name] or scene_fields.words[name]
+      local of_scene = input.fields(input.default_model)[name] or scene_word.words[name]
       fail(("unknown field '%s'; %s"):format(name,
         of_scene and ("for all scenes write defaults = { %s = ... }"):format(name) or options.unknown(name, known)), name)
     elseif type(name) ~= "string" and math.type(name) ~= "integer" then
@@ -86,7 +85,7 @@ local function check_fields(fields, fail)
   if defaults.style ~= nil then
     fail("defaults: put the style on the board itself: storyboard { style = ... }", "style")
   end
-  local message, field = scene_fields.wrong_field(defaults, defaults.model or input.default_model)
+  local message, field = scene_word.wrong_field(defaults, defaults.model or input.default_model)
   if message then fail("defaults: " .. message, field) end
   return defaults
 end

@@ -2,7 +2,7 @@
 -- Resolves a declared scene within its board: its model, its whole input, and the scenes that it builds on.
 
 local placeholder = require "omni.client.placeholder"
-local fields = require "omni.storyboard.language.scene_fields"
+local scenes = require "omni.storyboard.language.scene"
 local input = require "omni.models.input_rules"
 local placing = require "omni.storyboard.language.media_words"
 local problems = require "omni.storyboard.language.errors"
@@ -54,9 +54,9 @@ local function resolve(declared, board)
   if type(model) ~= "string" or model == "" then
     return fail("field 'model' must be a model's name, not " .. a(model), "model")
   end
-  local message, field = fields.wrong_field(own, model)
+  local message, field = scenes.wrong_field(own, model)
   if message then return fail(message, field) end
-  local merged, bad = fields.merge(defaults, own)
+  local merged, bad = scenes.merge(defaults, own)
   if not merged then return fail(bad.message, bad.field) end
   local words, given = merged.words, merged.input
 
@@ -82,7 +82,7 @@ local function resolve(declared, board)
   checked, bad = board.check(model, given, true)
   if not checked then
     local name = bad.field:match("^[%w_]+")
-    local inherited = fields.is_inherited(name, defaults, own)
+    local inherited = scenes.is_inherited(name, defaults, own)
     return fail(bad.message .. (inherited and " (from the board's defaults)" or ""), bad.field, bad.hint)
   end
   local builds_on

@@ -1,13 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether a scene may be submitted: within the run's budget, and unless an earlier failure stops the run.
+-- The budget of a run: reserves the price of a scene before its submit.
 
 local core = require "omni.core"
 local err = require "omni.error"
-
--- Errors that every other scene would meet as well.
-local ends_the_run = {
-  unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
-}
+local fail_fast = require "omni.storyboard.run.fail_fast"
 
 -- Returns the credits that the run has spent or reserved.
 local function committed(run)
@@ -16,12 +12,6 @@ local function committed(run)
     if record.reserved then sum = sum + (record.credits or record.estimate or 0) end
   end
   return sum
-end
-
-local function halted(run)
-  local cause = run.halted.error
-  return err.new { code = cause.code, cause = cause, hint = cause.hint,
-    message = ('not submitted, because scene "%s" failed: %s'):format(run.halted.scene, cause.message) }
 end
 
 ---Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Queries an unknown price first; nothing
@@ -37,7 +27,8 @@ local function reserve(run, record, input)
     price, problem = run.client:estimate(input, { model = record.planned.model })
     record.estimate = price and price.credits
   end
-  if run.halted then return halted(run) end
+  local stopped = fail_fast.check(run)
+  if stopped then return stopped end
   if run.budget and not record.estimate then
     return err.new { code = "price_unknown", cause = problem,
       message = "not submitted: there is a budget, and the price is unknown" .. (problem and " (" .. problem.message .. ")" or "") }
@@ -49,21 +40,6 @@ local function reserve(run, record, input)
         record.estimate, before, run.budget) }
   end
   record.reserved = true
-end
-
--- Returns whether a failure concerns one task only: the service rejects its key, and there are other keys.
-local function is_of_its_key(run, record, problem)
-  return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
-end
-
----Stops the run if a failure would meet every other scene, or with fail_fast.
----@param run omni.Run
----@param record omni.RunRecord
----@param problem omni.Error
-local function stop_after(run, record, problem)
-  if run.fail_fast or ends_the_run[problem.code] and not is_of_its_key(run, record, problem) then
-    run.halted = run.halted or { scene = record.scene, error = problem }
-  end
 end
 
 ---Adds the account's balance to the error of a refusal for lack of credits.
@@ -80,4 +56,4 @@ local function explain(run, record, problem)
   end
 end
 
-return { explain = explain, reserve = reserve, stop_after = stop_after }
+return { explain = explain, reserve = reserve }

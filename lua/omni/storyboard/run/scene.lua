@@ -3,6 +3,7 @@
 
 local budget = require "omni.storyboard.run.budget"
 local err = require "omni.error"
+local fail_fast = require "omni.storyboard.run.fail_fast"
 local files = require "omni.storyboard.run.scene_files"
 local input_media = require "omni.storyboard.run.input_media"
 local loop = require "omni.loop"
@@ -13,7 +14,7 @@ local poll_seconds <const> = 0.5 -- between two looks at the submit of another r
 -- Sets a scene's status and sends the event.
 local function set_status(run, record, status, problem)
   record.status, record.error = status, problem
-  if status == "failed" and problem then budget.stop_after(run, record, problem) end
+  if status == "failed" and problem then fail_fast.stop_after(run, record, problem) end
   if not run.on_event then return end
   run.on_event {
     event = status, scene = record.scene, index = record.index, task_id = record.task_id, estimate = record.estimate,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A download's file: PATH.part until all bytes are on disk, then PATH.
-#ifndef OMNI_DOWNLOAD_H
-#define OMNI_DOWNLOAD_H
+#ifndef OMNI_DOWNLOAD_FILE_H
+#define OMNI_DOWNLOAD_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

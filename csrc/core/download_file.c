@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A download's file. A thread syncs it to disk, which can take seconds on a slow disk.
-#include "core/download.h"
+#include "core/download_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checks the task object and turns it into Lua values.
-#ifndef OMNI_TASK_H
-#define OMNI_TASK_H
+#ifndef OMNI_TASK_PARSER_H
+#define OMNI_TASK_PARSER_H
 
 #include <lua.h>
 #include <stdbool.h>

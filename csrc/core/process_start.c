@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Starts a program without a shell, or a function in a child process: fork, exec, and a close-on-exec pipe on which the child reports
 // failures. (posix_spawn can't set the death signal, and can't close unknown descriptors.)
-#include "core/spawn.h"
+#include "core/process_start.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +50,7 @@ static void limit_memory(size_t bytes) {
 }
 
 // Runs in the child with all signals blocked. Calls only async-signal-safe functions: another thread may have held any lock.
-_Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
+_Noreturn static void become(const start_request *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
   for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);
   setpgid(0, 0); // Ctrl-C in the terminal reaches only us, and one signal kills the program with all its children
@@ -65,7 +65,7 @@ _Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   if (what->inside) _exit(what->inside(what->argument));
-  spawn_failure failure = {.in_directory = what->directory && chdir(what->directory) != 0};
+  start_failure failure = {.in_directory = what->directory && chdir(what->directory) != 0};
   if (!failure.in_directory) {
     environ = what->environment;
     execvp(what->argv[0], what->argv);
@@ -75,10 +75,10 @@ _Noreturn static void become(const spawn_what *what, int report, pid_t parent) {
   _exit(127);
 }
 
-spawn_failure spawn(const spawn_what *what, pid_t *pid) {
-  spawn_failure failure = {.error = 0};
+start_failure process_start(const start_request *what, pid_t *pid) {
+  start_failure failure = {.error = 0};
   int report[2];
-  if (!spawn_pipe(report)) return (spawn_failure){.error = errno};
+  if (!process_pipe(report)) return (start_failure){.error = errno};
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); // no handler of ours may run in the child
@@ -96,7 +96,7 @@ spawn_failure spawn(const spawn_what *what, pid_t *pid) {
   return failure;
 }
 
-bool spawn_pipe(int ends[2]) {
+bool process_pipe(int ends[2]) {
   if (pipe2(ends, O_CLOEXEC) != 0) return false;
   for (int i = 0; i < 2; i++) {
     if ((ends[i] = descriptor_raise(ends[i])) >= 0) continue;

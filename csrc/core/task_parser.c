@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Checks a task object or a callback's payload, and turns it into a Lua table.
-#include "core/task.h"
+#include "core/task_parser.h"
 
 #include <lauxlib.h>
 #include <math.h>

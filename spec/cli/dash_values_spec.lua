@@ -3,7 +3,7 @@
 
 local parser = require "omni.cli.parser"
 local program = require "helper.program"
-local words = require "omni.cli.arguments"
+local words = require "omni.cli.dash_values"
 
 -- Returns the commands, each with its own parser.
 local function commands()

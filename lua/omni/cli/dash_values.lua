@@ -2,7 +2,7 @@
 -- Values that begin with a dash. argparse takes every word that begins with a dash for an option, even after an option that needs a
 -- value; so this module changes the words before argparse reads them, and gives hints where that is impossible.
 
-local arguments = {}
+local dash_values = {}
 
 -- Returns whether a word can be an option: "-x", "--prompt" and "--prompt=..." can; "-5 degrees", "- a boat" and "-1" can't.
 local function may_be_option(word)
@@ -11,10 +11,10 @@ end
 
 ---Splits the arguments of `omni lua`: omni's own, up to the script, and the script's, which may look like options.
 ---@param given string[]
----@param values table<string, integer>  how many values each option needs (grammar.values)
+---@param values table<string, integer>  how many values each option needs (parser.values)
 ---@return string[] own
 ---@return string[] rest
-function arguments.split(given, values)
+function dash_values.split(given, values)
   local index = 2
   while given[index] do
     local argument = given[index]
@@ -30,7 +30,7 @@ end
 ---@param given string[]
 ---@param values table<string, integer>
 ---@return string[]
-function arguments.tie_values(given, values)
+function dash_values.tie_values(given, values)
   local tied, index = {}, 1
   while given[index] and given[index] ~= "--" do
     local argument, value = given[index], given[index + 1]
@@ -46,7 +46,7 @@ end
 ---@param values table<string, integer>
 ---@param message string  of argparse
 ---@return string|nil
-function arguments.hint(given, values, message)
+function dash_values.hint(given, values, message)
   local quote = require("omni.cli.view.text").quote
   local name = message:match "^option '(%-%-[%w-]+)' requires" or message:match "^unknown option '([^']*)"
   for index = 2, #given do
@@ -61,4 +61,4 @@ function arguments.hint(given, values, message)
   end
 end
 
-return arguments
+return dash_values

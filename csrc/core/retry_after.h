@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+// Reads the header Retry-After of a response.
+#ifndef OMNI_RETRY_AFTER_H
+#define OMNI_RETRY_AFTER_H
+
+#include "core/exchange.h"
+
+// Returns the seconds that the response's Retry-After asks for, or -1 when the header is missing or invalid. The header may hold seconds,
+// also with a fraction, or a date. Compares the date with the response's own Date, since this machine's clock may be wrong.
+double retry_after(const exchange *x);
+
+#endif

@@ -1,0 +1,91 @@
+-- SPDX-License-Identifier: MIT
+-- Downloads a media file: resumes after an interruption, and gives the file its name once it is whole.
+
+local core = require "omni.core"
+local digest = require "omni.file.digest"
+local err = require "omni.error"
+local loop = require "omni.loop"
+local media_request = require "omni.client.media_request"
+local media_type = require "omni.file.media_type"
+local path_of = require "omni.file.path"
+local transports = require "omni.http.transport"
+
+local LOOK_EVERY <const> = 0.25 -- seconds between two checks whether the file has its name
+
+-- An older file at a download's path steps aside once. It gets its name back if the new file doesn't take it.
+local Way_mt = {}
+
+function Way_mt:__close()
+  if self.older then path_of.put_back(self.older, self.path) end
+end
+
+-- Moves the file at the path aside, or returns its size if the new file has the same bytes.
+local function make_way(way, part)
+  local new, old = digest.file(part), digest.file(way.path)
+  if new and old and new.sha256 == old.sha256 then return new.size end
+  local problem
+  way.older, problem = path_of.step_aside(way.path)
+  return nil, problem
+end
+
+-- Gives a whole download its name. If `given.accept` refuses it, the downloaded file is removed.
+local function keep(transport, exchange, path, given)
+  local bytes, failure = exchange:result()
+  if not bytes then return nil, failure end
+  local head, encoding, part = exchange:head(media_type.enough)
+  if not head then return nil, { code = "io", message = encoding, retry = false } end
+  local refusal = given.accept and given.accept(head, encoding)
+  if refusal then
+    exchange:discard()
+    return nil, refusal
+  end
+  local way <close> = setmetatable({ path = path }, Way_mt)
+  while true do
+    exchange:keep(not given.aside)
+    transport.driver:start()
+    repeat
+      loop.park(LOOK_EVERY)
+      if not transport.http then return transports.closed() end
+    until exchange:done()
+    bytes, failure = exchange:result()
+    if bytes then way.older = nil end
+    if bytes or not failure.exists or way.older then return bytes, failure end
+    local same_size, problem = make_way(way, part)
+    if not transport.http then return transports.closed() end
+    if problem then return nil, problem end
+    if same_size then
+      exchange:discard()
+      return same_size
+    end
+  end
+end
+
+---Downloads a file into PATH.part, and renames it to PATH once it is whole and on disk. An interrupted download is resumed where the
+---server makes that safe. It fails after the client's `retry_for` seconds without a byte.
+---@param client omni.Client
+---@param url string
+---@param path string
+---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
+---  accept?: fun(head: string, encoding: string|nil): table|nil }  accept: gets the first bytes and the answer's Content-Encoding, and
+---  returns a failure if the file isn't wanted; aside: a different file at PATH is renamed (file/path.lua, step_aside), not replaced
+---@return integer|nil bytes
+---@return omni.Error|nil
+local function download(client, url, path, given)
+  local offset, attempt, stamp, validator, total = 0, 0, nil, nil, nil
+  local deadline = core.now() + client.retry_for
+  local function finish(exchange, transport) return keep(transport, exchange, path, given) end
+  while true do
+    local bytes, failure = media_request.send(client, given.on_progress, finish, "download", url, path, offset, stamp, validator, total)
+    if not failure then return bytes end
+    local reached = failure.offset or offset
+    if reached > offset then deadline, attempt = core.now() + client.retry_for, 0 end
+    stamp, validator, total = failure.stamp, failure.validator or validator, failure.total or total
+    offset = validator and reached or 0 -- without a validator the rest could be another file's
+    attempt = attempt + 1
+    local wait = client:wait_before_retry(failure, attempt)
+    if not wait or core.now() + wait > deadline then return nil, err.public(failure) end
+    loop.sleep(wait)
+  end
+end
+
+return { download = download }

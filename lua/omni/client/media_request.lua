@@ -1,0 +1,79 @@
+-- SPDX-License-Identifier: MIT
+-- One request for a media file: a download or an upload, with its redirects and the check that bytes still move. It goes through the
+-- client's media transport, which sends no API key and ignores the pauses of the keys.
+
+local core = require "omni.core"
+local loop = require "omni.loop"
+local transports = require "omni.http.transport"
+
+local MAX_REDIRECTS <const> = 5
+local PROGRESS_EVERY <const> = 0.25 -- seconds
+
+-- Runs one request for a file, for as long as bytes move. `finish(exchange, transport)` turns the done exchange into bytes, or nil
+-- and a failure.
+local function run(transport, on_progress, finish, verb, ...)
+  if not transport.http or not transport.limiter:enter() then return transports.closed() end
+  local http, timeout = transport.http, transport.timeout
+  local limiter <close> = transport.limiter -- luacheck: ignore 211 (reports the request's end)
+  local exchange <close>, problem = http[verb](http, loop.current(), ...)
+  if not exchange then return nil, problem end
+  transport.driver:start()
+  local last_bytes, since = -1, core.now()
+  while not exchange:done() do
+    loop.park(math.min(PROGRESS_EVERY, timeout / 2))
+    if not transport.http then return transports.closed() end
+    local bytes, total, validator = exchange:progress()
+    if bytes ~= last_bytes then
+      if on_progress then on_progress(bytes, total) end
+      if not transport.http then return transports.closed() end
+      last_bytes, since = bytes, core.now()
+    elseif core.now() - since > timeout and not exchange:done() then
+      return nil, {
+        code = "network", retry = true, offset = bytes, stamp = exchange:stamp(), total = total, validator = validator,
+        message = core.format("nothing was %s for %g seconds", verb == "download" and "received" or "sent", timeout),
+      }
+    end
+  end
+  return finish(exchange, transport)
+end
+
+-- Returns an http URL as https, as browsers do on an https page; nil if it names a port, which would be another server.
+local function to_https(url)
+  local authority, rest = url:match "^http://([^/?#]+)(.*)$"
+  if not authority then return url end
+  return not authority:find ":%d+$" and "https://" .. authority .. rest or nil
+end
+
+local function refused(why)
+  return nil, { code = "url_refused", message = why, retry = false }
+end
+
+---Sends a request for a file and follows its redirects. With an https service, or after an https URL, it refuses plain http.
+---@param client omni.Client
+---@param on_progress? fun(bytes: integer, total: integer|nil)
+---@param finish fun(exchange: omni.Exchange, transport: omni.Transport): integer|nil, table|nil  turns the finished exchange into the
+---  number of bytes, or nil and a failure
+---@param verb "download"|"upload"
+---@param url string
+---@param ... any  what the C client's method of that name takes after the URL
+---@return integer|nil bytes
+---@return table|nil failure
+local function send(client, on_progress, finish, verb, url, ...)
+  local transport = client:media_transport()
+  if not transport then return transports.closed() end
+  local must_be_secure = client.base_url:find "^https:" ~= nil
+  for _ = 0, MAX_REDIRECTS do
+    must_be_secure = must_be_secure or url:find "^https:" ~= nil
+    local target = must_be_secure and to_https(url) or url
+    if must_be_secure and not target:find "^https:" then return refused "the URL leads from https down to http" end
+    local bytes, failure = run(transport, on_progress, finish, verb, target, ...)
+    local location = failure and failure.redirect
+    if not location then return bytes, failure end
+    local next_url, wrong = core.resolve_url(target, location)
+    if not next_url then return refused("the server redirects to a URL that can't be used: it " .. wrong) end
+    url = next_url
+  end
+  return nil, { code = verb .. "_failed", message = ("more than %d redirects"):format(MAX_REDIRECTS), retry = false }
+end
+
+return { send = send }

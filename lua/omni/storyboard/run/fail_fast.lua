@@ -1,0 +1,36 @@
+-- SPDX-License-Identifier: MIT
+-- Stops a run early: after a failure that every other scene would meet, or after any failure with `fail_fast`.
+
+local err = require "omni.error"
+
+-- Errors that every other scene would meet as well.
+local ends_the_run = {
+  unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
+}
+
+-- Returns whether a failure concerns one task only: the service rejects its key, and there are other keys.
+local function is_of_its_key(run, record, problem)
+  return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
+end
+
+---Stops the run if a failure would meet every other scene, or with fail_fast.
+---@param run omni.Run
+---@param record omni.RunRecord
+---@param problem omni.Error
+local function stop_after(run, record, problem)
+  if run.fail_fast or ends_the_run[problem.code] and not is_of_its_key(run, record, problem) then
+    run.halted = run.halted or { scene = record.scene, error = problem }
+  end
+end
+
+---Returns the error for a scene that isn't submitted because an earlier failure stopped the run; nil if the run goes on.
+---@param run omni.Run
+---@return omni.Error|nil
+local function check(run)
+  if not run.halted then return nil end
+  local cause = run.halted.error
+  return err.new { code = cause.code, cause = cause, hint = cause.hint,
+    message = ('not submitted, because scene "%s" failed: %s'):format(run.halted.scene, cause.message) }
+end
+
+return { check = check, stop_after = stop_after }
