@@ -137,6 +137,12 @@ for _, planned in ipairs(plan.scenes) do print(planned.scene, planned.action, pl
 print(plan.credits, plan.submits)
 ]],
   ["omni.run_storyboard"] = [[
+local plan = assert(omni.plan_storyboard("film.lua", { client = client, directory = "out" }))
+print(plan.credits, "credits. Go on?") -- show it to somebody, and wait for a yes
+local made, err = omni.run_storyboard("film.lua", { client = client, directory = "out", plan = plan })
+if not made and err.code == "plan_changed" then print(table.concat(err.changes, "\n")) end
+
+-- or, with a limit instead of a plan:
 local board = assert(omni.load_storyboard "film.lua")
 local summary = assert(omni.run_storyboard(board, {
   client = client, directory = "out", budget = 200,

@@ -46,8 +46,9 @@ The loop itself, as a pollable for other event loops: `omni.loop:pollfd()` retur
     { fn = "load_storyboard" }, { fn = "plan_storyboard" }, { fn = "run_storyboard" }, { fn = "adopt_task" },
     { class = "omni.Storyboard", title = "a board" }, { class = "omni.Plan", title = "a plan" },
     { class = "omni.PlanScene", title = "a planned scene" }, { alias = "omni.Action", title = "Actions of a plan" },
-    { class = "omni.RunSummary", title = "a run's summary" },
-    { class = "omni.RunEvent", title = "a run's event" } },
+    { class = "omni.RunEvent", title = "a run's event" }, { alias = "omni.SceneStatus", title = "Statuses of a scene" },
+    { class = "omni.RunSummary", title = "a run's summary" }, { class = "omni.SceneSummary", title = "a scene's summary" },
+    { class = "omni.FilmSummary", title = "a film's summary" } },
 
   { title = "The board language", text = [[
 These words are globals of a board file, and functions of `omni`: `omni.storyboard`, `omni.scene`, `omni.windows`,

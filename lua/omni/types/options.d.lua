@@ -143,12 +143,14 @@
 ---@field redo? string[]        scenes that get a new take
 ---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
 ---@field prices? boolean       whether to ask the service for prices (default true)
+---@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 
 ---@class omni.RunOptions
 ---@field client omni.Client
 ---@field directory string      the output folder; it is made if it doesn't exist
+---@field plan? omni.Plan       a plan of `omni.plan_storyboard` that somebody agreed to; excludes `only`, `redo` and `resubmit`
 ---@field budget? number        credits that this run may spend
----@field yes? boolean          consent to any price (default false: without consent or a budget the run submits nothing)
+---@field yes? boolean          consent to any price (default false: without a plan, consent or a budget the run submits nothing)
 ---@field jobs? integer         scenes in flight at the same time (default: the sum of the keys' limits, or 4)
 ---@field only? string[]        only these scenes, and those that they build on
 ---@field redo? string[]        scenes that get a new take
@@ -159,25 +161,68 @@
 ---@field on_wait? fun()         called once if another run uses the directory, before this run waits for it
 ---@field before_plan? fun(): omni.Error|nil  called when the directory belongs to this run, before it plans; an error that it returns ends
 ---  the run
----@field on_retry? fun(failure: table)  called before omni asks for a price again
+---@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan, and with the reason if
 ---  omni refuses to carry it out. Returns true for consent, false (and an error) to submit nothing, nil to leave it to `budget` and `yes`
 ---@field on_start? fun(run: omni.Run)  called when the run starts; `run:interrupt()` ends it
 
----@class omni.RunEvent
----@field event string          a scene's new status, or `warning`, `cutting`, `film`, `report`
----@field scene? string
+---@alias omni.SceneStatus
+---| "waiting"      nothing has happened to it; after an interruption: nothing was submitted
+---| "submitting"   its submit is being sent
+---| "pending"      its task waits at the service
+---| "running"      the service works on it
+---| "fetching"     its files are being downloaded
+---| "fetched"      its files are there
+---| "reused"       its files were there, or are those of an equal scene
+---| "failed"       it has no files; `error` says why
+---| "refused"      it wasn't submitted: it can't be, or the budget doesn't allow it
+---| "blocked"      it wasn't submitted, since a scene that it builds on has no files
+---| "unknown"      the outcome of its submit is unknown
+---| "interrupted"  its task goes on at the service
+
+---@class omni.RunEvent  what `on_event` of a run gets; the fields besides `event` depend on it
+---@field event omni.SceneStatus|"warning"|"cutting"|"film"|"report"  a scene's new status; `warning`: a clip isn't what its scene asked
+---  for; `cutting`: the film is being cut; `film`, `report`: it is there
+---@field scene? string         of a scene's status and of `warning`: its name
 ---@field index? integer        the scene's place on the board
 ---@field task_id? string
----@field estimate? number      credits
----@field credits? number       what the scene cost
+---@field estimate? number      of a scene's status: credits that the service expects
+---@field credits? number       of a scene's status: credits that its task cost, as the service reported them
 ---@field file? string          the clip, the film or the report
 ---@field files? string[]       all files of the scene
----@field error? omni.Error
+---@field error? omni.Error     of `failed`, `refused`, `blocked`, `unknown`
 ---@field message? string       of `warning`
 ---@field fraction? number      of `cutting`: 0 to 1
 ---@field seconds? number       of `film`: its length
 ---@field made? boolean         of `film`: false if it was up to date
+
+---@class omni.RunSummary
+---@field title? string         the board's
+---@field scenes omni.SceneSummary[]  in the board's order, also those that weren't selected
+---@field credits number        cost of this run's tasks, as the service reported it
+---@field interrupted boolean   the run was stopped before its end
+---@field film? omni.FilmSummary  nil: the board has no cut, or see `film_error`
+---@field film_error? omni.Error  why there is no film
+---@field report? string        path of the report
+---@field report_error? omni.Error  why there is no report
+
+---@class omni.SceneSummary
+---@field scene string          its name
+---@field index integer         its place on the board
+---@field action omni.Action    what the plan said
+---@field status omni.SceneStatus
+---@field task_id? string
+---@field estimate? number      credits that the service expected
+---@field credits? number       credits that its task cost, as the service reported them
+---@field file? string          path of the first of `files`
+---@field files? string[]       paths of its files
+---@field warnings? string[]    differences between the clip and what the scene asked for
+---@field error? omni.Error     why it has no files
+
+---@class omni.FilmSummary
+---@field path string
+---@field seconds number        its length
+---@field made boolean          false: it was up to date
 
 ---@class omni.AdoptOptions
 ---@field client omni.Client

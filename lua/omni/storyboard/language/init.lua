@@ -18,6 +18,7 @@ local a, problem, quoted = errors.a, errors.problem, errors.quoted
 ---@class omni.Storyboard
 ---@field title? string
 ---@field path? string      absolute path of its file, if it was loaded from one
+---@field package sha256? string  of that file, as it was loaded
 ---@field style? string
 ---@field budget? number     credits
 ---@field scenes omni.ResolvedScene[]  in declared order

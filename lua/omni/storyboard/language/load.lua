@@ -184,7 +184,10 @@ local function load_in_fiber(path, opts)
     local message = type(board) == "string" and board or "raised " .. errors.a(board)
     return nil, errors.problem(nil, nil, with_place(path, message))
   end
-  if storyboard.is_board(board) then return board end
+  if storyboard.is_board(board) then
+    board.sha256 = core.sha256(text)
+    return board
+  end
   if scenes.is_scene(board) or scenes.is_unfinished(board) then
     return fail("the file returned a scene instead of a storyboard", HINT)
   end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Plans a run: the action for each scene, and the price. Submits nothing and changes no ledger row.
 
+local arguments = require "omni.storyboard.arguments"
 local core = require "omni.core"
 local err = require "omni.error"
 local identity = require "omni.storyboard.plan.identity"
-local language = require "omni.storyboard.language"
 local loop = require "omni.loop"
 local options = require "omni.options"
 local paths = require "omni.file.path"
@@ -49,9 +49,13 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 
 ---@class omni.Plan
 ---@field board omni.Storyboard
+---@field directory string         the output folder; absolute
 ---@field package board_key string          the board's key in the ledger: its path
 ---@field package ledger omni.Records       the ledger with the board's submits
+---@field package service string            the client's
 ---@field package digests table<string, string>  SHA-256 of the local files, by path
+---@field package audio_sha256? string      of the cut's audio track
+---@field package choice { only?: string[], redo?: string[], resubmit?: string[] }  the options that it was made with
 ---@field scenes omni.PlanScene[]
 ---@field by_name table<string, omni.PlanScene>
 ---@field credits number            sum of the known prices
@@ -61,7 +65,8 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field error? omni.Error         why the first unknown price isn't known
 ---@field unavailable? omni.Error   the service can't be used now
 ---@field submits integer           number of scenes that this run would submit; more than 0 needs consent
----@field counts table<omni.Action, integer>
+---@field counts table<omni.Action, integer>  the number of scenes with each action
+local Plan_mt = { __name = "omni.plan" }
 
 -- Returns the changes of a scene in a few words.
 local function changes(before, after, scene)
@@ -283,10 +288,13 @@ local function build(self, board, given)
     take = function(scene, base) return self:take(base, redo[scene.name]) end,
   })
 
-  local plan = {
+  local plan = setmetatable({
     board = board, board_key = self.board_key, ledger = self.ledger, digests = self.digests, scenes = {}, by_name = {}, by_identity = {},
-    counts = {}, credits = 0, complete = true, spent = 0, submits = 0,
-  }
+    counts = {}, credits = 0, complete = true, spent = 0, submits = 0, directory = self.directory, service = self.client.service,
+    choice = { only = given.only, redo = given.redo, resubmit = given.resubmit },
+  }, Plan_mt)
+  local audio = board.cut and board.cut.audio
+  plan.audio_sha256 = audio and self.ledger:digest(audio.path)
   for _, index in ipairs(board.order) do
     local scene, found = board.scenes[index], identities[index]
     local planned = {
@@ -316,32 +324,42 @@ local function build(self, board, given)
   return plan
 end
 
----Plans a run from the ledger and the files, and queries the service for prices.
----@param board omni.Storyboard
----@param given omni.PlanOptions
----@return omni.Plan|nil plan
----@return omni.Error|nil err  codes: ledger_failed, invalid_input
-local function make(board, given)
-  if not language.is_board(board) then error("omni.plan_storyboard: expected a storyboard, got " .. type(board), 2) end
-  options.check(given, known, "omni.plan_storyboard")
-  if not given.client then error("omni.plan_storyboard: option 'client' is missing", 2) end
-  if not given.directory or given.directory == "" then error("omni.plan_storyboard: option 'directory' is missing", 2) end
-  loop.in_fiber "omni.plan_storyboard"
-  return loop.drive(function()
-    local ledger, problem = given.client:board_ledger(given.directory)
-    if not ledger then return nil, problem end
-    local self = setmetatable({
-      board = board, client = given.client, ledger = ledger, media = paths.absolute(given.directory) .. "/media",
-      board_key = board.path or paths.absolute(given.directory), digests = {},
-    }, Planner_mt)
-    local fine, plan = pcall(build, self, board, given)
-    if not fine then
-      if err.is(plan) then return nil, plan end
-      error(plan, 0)
-    end
-    if given.prices ~= false then prices.price(plan, given.client, given.on_retry) end
-    return plan
-  end)
+-- Makes a plan, in a fiber.
+local function plan_board(board, given)
+  local problem
+  board, problem = arguments.load(board, given.client)
+  if not board then return nil, problem end
+  local ledger
+  ledger, problem = given.client:board_ledger(given.directory)
+  if not ledger then return nil, problem end
+  local directory = paths.absolute(given.directory)
+  local self = setmetatable({
+    board = board, client = given.client, ledger = ledger, directory = directory, media = directory .. "/media",
+    board_key = board.path or directory, digests = {},
+  }, Planner_mt)
+  local fine, plan = pcall(build, self, board, given)
+  if not fine then
+    if err.is(plan) then return nil, plan end
+    error(plan, 0)
+  end
+  if given.prices ~= false then
+    prices.price(plan, given.client, given.on_retry)
+  else
+    plan.complete = plan.submits == 0
+  end
+  return plan
 end
 
-return { make = make }
+---Plans a run from the ledger and the files, and queries the service for prices. Submits nothing. The plan can be given to
+---`omni.run_storyboard`, which then carries out exactly this plan.
+---@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
+---@param given omni.PlanOptions
+---@return omni.Plan|nil plan
+---@return omni.Error|nil err  codes: ledger_failed, invalid_input, invalid_board
+local function make(board, given)
+  given = arguments.check(board, given, known, "omni.plan_storyboard")
+  loop.in_fiber "omni.plan_storyboard"
+  return loop.drive(plan_board, board, given)
+end
+
+return { is_plan = function(value) return getmetatable(value) == Plan_mt end, make = make, plan = plan_board }

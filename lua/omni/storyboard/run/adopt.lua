@@ -2,6 +2,7 @@
 -- Matches a task of the service with a scene whose submit has an unknown outcome, or whose ledger row was lost. A person names the task,
 -- and its data at the service must agree.
 
+local arguments = require "omni.storyboard.arguments"
 local matching = require "omni.client.match_task"
 local core = require "omni.core"
 local err = require "omni.error"
@@ -23,7 +24,7 @@ end
 
 -- Finds the scene's submit with an unknown outcome, or creates the lost row, and gives it the task.
 local function adopt(board, given)
-  local plan, problem = plans.make(board, { client = given.client, directory = given.directory, prices = false })
+  local plan, problem = plans.plan(board, { client = given.client, directory = given.directory, prices = false })
   if not plan then return nil, problem end
   local scene = plan.by_name[given.scene]
   if not scene then
@@ -45,7 +46,7 @@ local function adopt(board, given)
   else
     done, problem = matching.match_lost(given.client, plan.ledger, {
       board = plan.board_key, scene = scene.scene, identity = scene.identity, base = scene.base, take = scene.take, form = scene.form,
-      model = scene.model, input = board.scenes[scene.index].input,
+      model = scene.model, input = plan.board.scenes[scene.index].input,
     }, given.task_id)
   end
   return done and true, problem
@@ -57,15 +58,12 @@ local known_options = { client = "any", directory = "path", scene = "string", ta
 ---exist, have the submitted model and input, field by field, and be in no other row of the ledger. If the ledger has no row for the
 ---scene, because it was lost, the scene gets a new row. In that case, the URLs of uploaded files can't be compared. Changes nothing if
 ---the scene has that task already. Submits nothing.
----@param board omni.Storyboard
+---@param board omni.Storyboard|string  or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true
 ---@return omni.Error|nil err codes: task_mismatch, not_found, invalid_input (no such scene, it has another task), ledger_failed, ...
 local function adopt_task(board, given)
-  options.check(given, known_options, "omni.adopt_task")
-  for _, name in ipairs { "client", "directory", "scene", "task_id" } do
-    if not given or given[name] == nil then error(("omni.adopt_task: option '%s' is missing"):format(name), 2) end
-  end
+  given = arguments.check(board, given, known_options, "omni.adopt_task", { "scene", "task_id" })
   loop.in_fiber "omni.adopt_task"
   return loop.drive(adopt, board, given)
 end

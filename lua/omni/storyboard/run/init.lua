@@ -1,14 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- Runs a plan: its scenes side by side, at most `jobs` in flight and within the budget; then the film and the report. Prints nothing.
 
+local arguments = require "omni.storyboard.arguments"
 local callbacks = require "omni.callbacks.receiver"
 local core = require "omni.core"
 local err = require "omni.error"
 local film_and_report = require "omni.storyboard.run.film_and_report"
 local loop = require "omni.loop"
 local names = require "omni.storyboard.run.file_names"
-local options = require "omni.options"
 local output_lock = require "omni.storyboard.run.output_lock"
+local paths = require "omni.file.path"
+local plan_changes = require("omni.storyboard.plan.plan_changes").changes
 local plans = require "omni.storyboard.plan"
 local scenes = require "omni.storyboard.run.scene"
 local thumbnails = require "omni.storyboard.run.thumbnails"
@@ -102,17 +104,6 @@ function Run_methods:fetch_again(record)
   self.making[key] = self.making[key] or loop.spawn(scenes.fetch_again, self, record)
   return self.making[key]:join()
 end
-
----@class omni.RunSummary
----@field title? string
----@field credits number       cost of this run's tasks, as they reported it
----@field interrupted boolean  the run was stopped before its end
----@field film? { path: string, seconds: number, made: boolean }  made: false if the film existed already
----@field film_error? omni.Error
----@field report? string       its path
----@field scenes { scene: string, index: integer, action: string, status: string, task_id?: string, estimate?: number,
----  credits?: number, file?: string, files?: string[], warnings?: string[], error?: omni.Error }[]  warnings: differences
----  between the clip and what the scene asked for
 
 -- Waits for every scene. Returns the first error that isn't a cancellation.
 local function join_scenes(run)
@@ -220,7 +211,7 @@ local function start(plan, given)
 end
 
 local known = {
-  client = "any", directory = "path", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
+  client = "any", directory = "path", plan = "table", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
   resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function", on_wait = "function",
   before_plan = "function", on_retry = "function", on_plan = "function", on_start = "function",
 }
@@ -262,53 +253,84 @@ local function no_consent(plan)
     message = ("nothing was submitted: the plan costs %s, and there is no consent"):format(cost) }
 end
 
--- Shows the plan to the caller. Returns why it may not run, or nil.
+-- Returns the error for a plan that doesn't hold any more, or nil.
+local function outdated(shown, now)
+  if now.unavailable then return nil end -- `refusal` says that the service can't be used
+  local changes = plan_changes(shown, now)
+  if #changes == 0 then return nil end
+  return err.new { code = "plan_changed", changes = changes, hint = "make a new plan, and ask again",
+    message = "nothing was submitted, since the plan doesn't hold any more: " .. table.concat(changes, "; ") }
+end
+
+-- Shows the plan to the caller. Returns why it may not run, or nil. A plan that was shown before is consent to the prices in it.
 local function consent(plan, given)
-  local problem = refusal(plan, given.budget)
+  local problem = given.plan and outdated(given.plan, plan) or refusal(plan, given.budget)
   local yes, reason
   if given.on_plan then yes, reason = given.on_plan(plan, problem) end
   if problem then return problem end
   if yes == false then return reason or no_consent(plan) end
-  local agreed = yes or given.yes or given.budget or plan.board.budget or given.client.is_sandbox
+  local shown = given.plan and given.plan.complete
+  local agreed = yes or given.yes or given.budget or shown or plan.board.budget or given.client.is_sandbox
   if plan.submits > 0 and not agreed then return no_consent(plan) end
 end
 
----Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `budget` (or the board's own), `yes`, or
----an `on_plan` that returns true. A scene that fails stops only those that build on it, unless `fail_fast` is set.
----@param board omni.Storyboard
+-- Raises an error, at the caller of `run_board`, for a plan that can't belong to this call.
+local function check_plan(given)
+  local shown, wrong = given.plan, nil
+  if not shown then return end
+  if not plans.is_plan(shown) then
+    wrong = "option 'plan' must be a plan, from omni.plan_storyboard"
+  elseif given.only or given.redo or given.resubmit then
+    wrong = ("options 'plan' and '%s' exclude each other: give '%s' to omni.plan_storyboard"):format(
+      given.only and "only" or given.redo and "redo" or "resubmit", given.only and "only" or given.redo and "redo" or "resubmit")
+  elseif shown.directory ~= paths.absolute(given.directory) then
+    wrong = ("option 'plan' is for the directory %s, not for %s"):format(core.clean(shown.directory), core.clean(given.directory))
+  elseif shown.service ~= given.client.service then
+    wrong = "option 'plan' was made with a client of another service"
+  end
+  if wrong then error("omni.run_storyboard: " .. wrong, 3) end
+end
+
+-- Runs a board, in a fiber.
+local function run_in_fiber(board, given)
+  local directory <close>, problem = output_lock.open(given.directory, given.on_wait)
+  if not directory then return nil, problem end
+  local ledger
+  ledger, problem = given.client:board_ledger(given.directory)
+  if not ledger then return nil, problem end
+  callbacks.settle_heard(given.client, ledger)
+  problem = given.before_plan and given.before_plan()
+  if problem then return nil, problem end
+  local choice, plan = given.plan and given.plan.choice or given
+  plan, problem = plans.plan(board, {
+    client = given.client, directory = given.directory, only = choice.only, redo = choice.redo, resubmit = choice.resubmit,
+    on_retry = given.on_retry,
+  })
+  problem = problem or consent(plan, given)
+  if problem then return nil, problem end
+  local run <close> = start(plan, {
+    client = given.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
+    on_event = given.on_event, interrupted = given.interrupted,
+  })
+  if given.on_start then given.on_start(run) end
+  return run:join()
+end
+
+---Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or
+---the board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's
+---file, a file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose `changes` list
+---what changed. A scene that fails stops only those that build on it, unless `fail_fast` is set.
+---@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary
----@return omni.Error|nil err  codes: no_consent, over_budget, price_unknown, insufficient_credits, io, ledger_failed, ...
+---@return omni.Error|nil err  codes: plan_changed, no_consent, over_budget, price_unknown, insufficient_credits, io, ledger_failed, ...
 local function run_board(board, given)
-  options.check(given, known, "omni.run_storyboard")
-  local budget = given and given.budget or 0
+  given = arguments.check(board, given, known, "omni.run_storyboard")
+  local budget = given.budget or 0
   if budget ~= budget or budget < 0 then error("omni.run_storyboard: option 'budget' must be a number, 0 or more", 2) end
-  if not given or not given.client then error("omni.run_storyboard: option 'client' is missing", 2) end
-  if not given.directory or given.directory == "" then error("omni.run_storyboard: option 'directory' is missing", 2) end
+  check_plan(given)
   loop.in_fiber "omni.run_storyboard"
-  return loop.drive(function()
-    local directory <close>, problem = output_lock.open(given.directory, given.on_wait)
-    if not directory then return nil, problem end
-    local ledger
-    ledger, problem = given.client:board_ledger(given.directory)
-    if not ledger then return nil, problem end
-    callbacks.settle_heard(given.client, ledger)
-    problem = given.before_plan and given.before_plan()
-    if problem then return nil, problem end
-    local plan
-    plan, problem = plans.make(board, {
-      client = given.client, directory = given.directory, only = given.only, redo = given.redo, resubmit = given.resubmit,
-      on_retry = given.on_retry,
-    })
-    problem = problem or consent(plan, given)
-    if problem then return nil, problem end
-    local run <close> = start(plan, {
-      client = given.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
-      on_event = given.on_event, interrupted = given.interrupted,
-    })
-    if given.on_start then given.on_start(run) end
-    return run:join()
-  end)
+  return loop.drive(run_in_fiber, board, given)
 end
 
 return { refusal = refusal, run = run_board, start = start }
