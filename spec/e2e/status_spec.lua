@@ -119,4 +119,35 @@ describe("omni status", function()
     assert.equal(1, result.code)
     assert.matches("^omni: .*bytes.db", result.err)
   end)
+
+  it("finds the ledger of a board's rehearsals by the rule of omni run, whatever OMNI_LEDGER says", function()
+    local function omni(words, environment)
+      environment = environment or {}
+      environment.XDG_STATE_HOME, environment.OMNI_LEDGER = state, files:file "other.db"
+      return program.run(words, { environment = environment, directory = files.path })
+    end
+    env.write(files:file "film.lua", (board_of("dusk"):gsub("defaults", "cut = false, defaults")))
+    assert.equal(0, omni({ "run", "film.lua", "--sandbox", "--seconds", "0.1" }).code)
+    local result = omni { "status", "film.lua", "--sandbox" }
+    assert.same({ 0, "ledger film.omni/sandbox/ledger.db" }, { result.code, result.lines[1] })
+    assert.matches("spent on this board: 40 credits %(1 submit%)", result.out)
+    result = omni { "status", "film.lua" }
+    assert.equal("its rehearsals: omni status film.lua --sandbox", result.lines[#result.lines])
+    assert.matches("there is no ledger at .*/other%.db", result.lines[1])
+
+    local service = program.service { "--seconds", "0.1" }
+    local own = { CRUN_API_KEY = service.environment.CRUN_API_KEY, CRUN_BASE_URL = service.environment.CRUN_BASE_URL }
+    assert.equal(0, omni({ "run", "film.lua", "--yes" }, own).code)
+    assert.equal("ledger film.omni/ledger.db", omni({ "status", "film.lua" }, own).lines[1])
+    service.stop()
+    assert.matches("ok +the key is a sandbox's: each board has its ledger", omni({ "doctor" }, own).out)
+    assert.is_nil(env.read(files:file "other.db"))
+  end)
+
+  it("needs the board for --sandbox and --out", function()
+    for name, words in pairs { sandbox = { "--sandbox" }, out = { "--out", "x" } } do
+      local result = status(table.unpack(words))
+      assert.same({ 2, ("omni: --%s: also name the board\n"):format(name) }, { result.code, result.err })
+    end
+  end)
 end)

@@ -1,8 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- What `omni plan` and `omni run` share: their options, and what they open: the board, the client, the sandbox, the output folder.
---
--- Besides the public functions they set the ledger path of the client, as a plan creates no ledger.
 
+local board_files = require "omni.cli.board_files"
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local sandbox_options = require "omni.cli.sandbox_options"
@@ -33,21 +32,20 @@ function board_options.define(parser)
   sandbox_options.define(parser)
 end
 
--- "films/lighthouse.lua" → "films/lighthouse.omni". A rehearsal has a folder of its own, so that it never touches paid results.
-local function default_directory(given)
-  local directory = given.board:gsub("%.lua$", "") .. ".omni"
-  return given.sandbox and directory .. "/sandbox" or directory
-end
-
--- Returns the path of an empty ledger, and a function that removes it. Without a path returns the reason.
-local function temporary_ledger()
+-- Returns the path of the ledger. A plan creates none: where there is none, it uses an empty one in a temporary folder, and the second
+-- result removes that.
+local function ledger_path(given, create)
   local core = require "omni.core"
-  local directory, why = core.make_temporary_directory("omni-plan-")
-  if not directory then return nil, nil, why end
-  local path = directory .. "/ledger.db"
-  return path, function()
-    for _, suffix in ipairs { "", "-alive", "-wal", "-shm", "-journal" } do core.remove(path .. suffix) end
-    core.remove(directory)
+  local path = board_files.ledger(given)
+  if create or not path or core.stat(path) then return path end
+  local folder, why = core.make_temporary_directory("omni-plan-")
+  if not folder then
+    message.print("can't create a temporary ledger: " .. why)
+    return path
+  end
+  return folder .. "/ledger.db", function()
+    for _, suffix in ipairs { "", "-alive", "-wal", "-shm", "-journal" } do core.remove(folder .. "/ledger.db" .. suffix) end
+    core.remove(folder)
   end
 end
 
@@ -130,13 +128,14 @@ local function load_board(given, client)
 end
 
 -- Fills in the sandbox, the client and the board. Returns the exit code and an error if one can't be opened.
-local function open_all(opened)
-  local given, no_client = opened.given
+local function open_all(opened, create_ledger)
+  local given, no_client, ledger = opened.given
   local sandbox, problem = sandbox_options.open_if_given(given)
   if problem then return 2, problem end
   opened.sandbox = sandbox
+  ledger, opened.remove_ledger = ledger_path(given, create_ledger)
   opened.client, no_client = require("omni").client {
-    base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = given.ledger,
+    base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = ledger,
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
@@ -144,16 +143,6 @@ local function open_all(opened)
   if not (opened.board or problem) then return 130, "interrupted: nothing was submitted" end
   problem = problem or no_client
   if problem then return 2, problem end
-end
-
--- Sets the path of the ledger.
-local function choose_ledger(opened, create)
-  local client = opened.client
-  client.ledger_path = client.ledger_path or not client.ledger_problem and opened.directory .. "/ledger.db" or nil
-  if create or not client.ledger_path or require("omni.core").stat(client.ledger_path) then return end
-  local path, remove, why = temporary_ledger()
-  if not path then message.print("can't create a temporary ledger: " .. why) end
-  client.ledger_path, opened.remove_ledger = path or client.ledger_path, remove
 end
 
 ---Opens what the options name, or prints what can't be opened.
@@ -164,15 +153,12 @@ end
 function board_options.open(given, create_ledger)
   local misuse = sandbox_options.misuse(given)
   if misuse then return nil, message.exit(2, misuse) end
-  local opened = setmetatable({ given = given, warnings = {}, directory = given.out or default_directory(given) }, Opened_mt)
+  local opened = setmetatable({ given = given, warnings = {}, directory = board_files.folder(given) }, Opened_mt)
   opened.line = require("omni.cli.view.status_line").open(io.stderr, function()
     return require("omni.cli.view.terminal").columns(2)
   end)
-  local code, problem = open_all(opened)
-  if not code then
-    choose_ledger(opened, create_ledger)
-    return opened
-  end
+  local code, problem = open_all(opened, create_ledger)
+  if not code then return opened end
   Opened_mt.__close(opened)
   return nil, message.exit(code, problem)
 end

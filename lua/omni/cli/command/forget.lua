@@ -88,8 +88,7 @@ end
 ---@return integer exit code
 function command.run(given)
   local ledgers = require "omni.ledger"
-  local path, problem = given.ledger, nil
-  if not path then path, problem = ledgers.default_path() end
+  local path, problem = require("omni.cli.board_files").ledger(given)
   if not path then return message.exit(2, problem) end
   if not require("omni.core").stat(path) then
     return message.exit(2, ("there is no ledger at %s: nothing was submitted, there is nothing to forget"):format(path))

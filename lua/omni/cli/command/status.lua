@@ -11,6 +11,9 @@ local command = { summary = "Show tasks in flight, submits of unknown outcome, a
 
 function command.define(parser)
   parser:argument("board", "Only what belongs to this board."):argname("BOARD"):args("?")
+  parser:flag("--sandbox", "The rehearsals of BOARD (`omni run BOARD --sandbox`).")
+  options.path(parser:option("--out", "The output folder of BOARD, where a rehearsal has its ledger (default: as for `omni run`).")
+    :argname("DIR"))
   options.add_ledger(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
@@ -84,12 +87,22 @@ local function board_key(path)
   return board_file.key(path)
 end
 
+-- Prints how to see the rehearsals of the board, if there are any in another ledger.
+local function mention_rehearsals(given, path)
+  if not given.board or given.ledger then return end
+  local rehearsals = require("omni.cli.board_files").ledger { board = given.board, sandbox = true }
+  if rehearsals == path or not require("omni.core").stat(rehearsals) then return end
+  print(("its rehearsals: omni status %s --sandbox"):format(require("omni.cli.view.text").quote(given.board)))
+end
+
 ---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
   local core, ledgers, err = require "omni.core", require "omni.ledger", require "omni.error"
-  local path, problem = given.ledger, nil
-  if not path then path, problem = ledgers.default_path() end
+  for _, name in ipairs { "sandbox", "out" } do
+    if given[name] and not given.board then return message.exit(2, ("--%s: also name the board"):format(name)) end
+  end
+  local path, problem = require("omni.cli.board_files").ledger(given)
   if not path then return message.exit(2, problem) end
   local board
   if given.board then
@@ -117,6 +130,7 @@ function command.run(given)
   else
     print(("there is no ledger at %s: nothing was submitted"):format(core.clean(path)))
   end
+  if not given.json then mention_rehearsals(given, path) end
   return 0
 end
 

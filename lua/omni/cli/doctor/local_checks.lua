@@ -72,9 +72,11 @@ end
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function checks.ledger(shared, report)
-  local ledgers = require "omni.ledger"
-  local path, problem = shared.given.ledger, nil
-  if not path then path, problem = ledgers.default_path() end
+  local ledgers, board_files = require "omni.ledger", require "omni.cli.board_files"
+  if not shared.given.ledger and board_files.is_rehearsal {} then
+    return report("ok", "the key is a sandbox's: each board has its ledger, ledger.db in its output folder")
+  end
+  local path, problem = board_files.ledger(shared.given)
   if not path then return report("problem", text.problem(problem), problem.hint) end
   shared.ledger = path
   if core.stat(path) then
