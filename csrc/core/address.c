@@ -19,7 +19,7 @@ static const network four[] = {
     {{169, 254, 169, 254}, 32, ADDRESS_RESERVED}, // most clouds
     {{100, 100, 100, 200}, 32, ADDRESS_RESERVED}, // Alibaba Cloud
     {{168, 63, 129, 16}, 32, ADDRESS_RESERVED},   // Azure
-    {{0}, 8, ADDRESS_RESERVED},                   // Linux takes 0.0.0.0 for loopback
+    {{0}, 8, ADDRESS_RESERVED},                   // Linux connects to loopback for 0.0.0.0
     {{10}, 8, ADDRESS_PRIVATE},
     {{100, 64}, 10, ADDRESS_SHARED},
     {{127}, 8, ADDRESS_LOOPBACK},
@@ -37,20 +37,20 @@ static const network four[] = {
 };
 
 static const network six[] = {
-    {{0xfd, 0, 0x0e, 0xc2}, 32, ADDRESS_RESERVED}, // Amazon's metadata and time, fd00:ec2::
+    {{0xfd, 0, 0x0e, 0xc2}, 32, ADDRESS_RESERVED}, // Amazon's metadata and time services, fd00:ec2::
     {{[15] = 1}, 128, ADDRESS_LOOPBACK},
     {{0xfc}, 7, ADDRESS_PRIVATE},
     {{0xfe, 0xc0}, 10, ADDRESS_PRIVATE},
     {{0xfe, 0x80}, 10, ADDRESS_LINK_LOCAL},
     {{0x20, 0x01, 0, 2}, 48, ADDRESS_BENCHMARK},
-    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // protocol assignments, for example Teredo
+    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // blocks for protocols, such as Teredo
     {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_RESERVED},
     {{0x3f, 0xff}, 20, ADDRESS_RESERVED},
     {{0x20}, 3, ADDRESS_PUBLIC}, // global unicast
     {{0}, 0, ADDRESS_RESERVED},
 };
 
-// Prefixes of IPv6 addresses that contain an IPv4 address, and its offset in bytes.
+// IPv6 prefixes whose addresses contain an IPv4 address, and the IPv4 address's offset in bytes.
 static const struct {
   uint8_t prefix[16];
   int bits, at;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The service's codes, one row each (docs/service.md, "Codes"): X(number, name, whether a retry may help, whether a submit with this
-// answer was refused and so not charged, meaning, hint)
+// One row for each code of the service (docs/service.md, "Codes"). The columns of X: the number, the name, whether a retry may help,
+// whether the service refused and so didn't charge a submit with this code, the meaning, and the hint.
 #ifndef OMNI_API_CODES_H
 #define OMNI_API_CODES_H
 

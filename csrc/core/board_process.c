@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs a board in a process and a Lua state of its own, with limits on processor time and memory. The board can't reach anything of this
-// process; its result comes back as bytes.
+// Runs a board in a process and a Lua state of its own, with limits on processor time and memory. The board can't reach this process's
+// data; the child writes the board's result to a pipe.
 //
 // lua/omni/storyboard/language/environment.lua decides what a board can call. This file holds only what must be C: the state, the limits,
 // and the function that opens files for the board.
@@ -49,7 +49,7 @@ static void set_limits(double seconds) {
   struct sigaction action = {.sa_handler = on_time_limit};
   sigemptyset(&action.sa_mask);
   sigaction(SIGPROF, &action, NULL);
-  if (seconds < 0.001) seconds = 0.001; // 0 would mean no limit
+  if (seconds < 0.001) seconds = 0.001; // setitimer takes 0 as "no limit"
   if (seconds > 1e6) seconds = 1e6;
   struct itimerval timer = {.it_value = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)}};
   setitimer(ITIMER_PROF, &timer, NULL); // counts processor time
@@ -63,7 +63,7 @@ static void set_limits(double seconds) {
 // Lua's allocator. `budget` points to the number of bytes that are left.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
-  if (!block) before = 0; // Lua then passes the kind of the new object
+  if (!block) before = 0; // `size` isn't the size of a new block: Lua passes the kind of the object there
   if (size == 0) {
     free(block);
     *left += before;
@@ -117,7 +117,7 @@ static int open_board_file(lua_State *L) {
 
 // --- the child
 
-// Runs protected. Calls the code with `open` and the argument, and writes the bytes that it returns to the parent.
+// Runs protected. Calls the board's code with `open` and the argument, and writes the bytes that the code returns to the pipe.
 static int run(lua_State *L) {
   static const luaL_Reg libraries[] = {
     {LUA_GNAME, luaopen_base},         {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},
@@ -140,7 +140,7 @@ static int run(lua_State *L) {
   return 1;
 }
 
-// Doesn't close the Lua state, so the board's finalizers don't run.
+// Runs in the child process. Leaves the Lua state open at the end, so that the board's finalizers don't run.
 static int inside(const void *argument) {
   const board *b = argument;
   set_limits(b->seconds);

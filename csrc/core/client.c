@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client for Lua: it takes options, starts exchanges (client_methods.c) and is a pollable. No function blocks.
+// The HTTP client for Lua: an object that reads its options, starts exchanges (client_methods.c) and can be polled by the loop. No function
+// blocks.
 #include "core/client.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-// trust(client, other): also allows files in the networks where the other client reached the service
+// trust(client, other): lets this client fetch files from the networks where the other client reached the service
 static int client_trust(lua_State *L) {
   client *c = client_check(L);
   const client *other = luaL_checkudata(L, 2, CLIENT);
@@ -209,7 +210,7 @@ static int exchange_stamp(lua_State *L) {
   return 1;
 }
 
-// Returns the exchange at index 1, a complete download without its final name; raises for any other.
+// Returns the exchange at index 1 if it is a complete download that has no final name yet; raises for any other exchange.
 static exchange *check_whole(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "expected a complete download");
@@ -231,7 +232,7 @@ static int exchange_head(lua_State *L) {
   return 3;
 }
 
-// keep(exchange, replace): gives the file its final name. The exchange isn't done again until the file is on disk.
+// keep(exchange, replace): gives the file its final name. The exchange counts as running until the file is on disk.
 static int exchange_keep(lua_State *L) {
   exchange *x = check_whole(L);
   bool replace = lua_toboolean(L, 2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client: the declarations that its own files share.
+// Declarations that the files of the HTTP client share.
 #ifndef OMNI_CLIENT_H
 #define OMNI_CLIENT_H
 
@@ -19,16 +19,16 @@ typedef struct {
   unsigned locks; // the number of running functions that called client_lock
 } client;
 
-// Returns the client at index 1. Raises when there is none, or it is closed.
+// Returns the client at index 1. Raises when index 1 holds no client or a closed one.
 client *client_check(lua_State *L);
 
-// Prevents closing the client and its exchanges until the running C function returns or raises; an attempt to close them raises. A
-// function that makes Lua values while it reads them needs this: each allocation may run a finalizer, which may call anything. The
-// client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` and one more slot.
+// Prevents closing the client and its exchanges until the running C function returns or raises; an attempt to close them raises. Call it in
+// a function that allocates Lua values while it reads the client: each allocation may run a finalizer, and the finalizer may close the
+// client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` and one more slot.
 void client_lock(lua_State *L, int arguments);
 
-// Removes an exchange from the client's anchors. The client must be on top of the stack. An exchange is anchored from its creation until
-// it is closed, so it needs no finalizer, which would cost more than the rest of the exchange.
+// Removes an exchange from the client's anchors. The client must be at the top of the stack. An exchange is anchored from its creation
+// until it is closed, so it needs no finalizer, which would cost more than the rest of the exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
 // The client's methods that start an exchange.

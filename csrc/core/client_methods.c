@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The client's methods that start an exchange. Each pushes a new exchange; the next `step` starts to send it. The first argument is the
-// owner: `finished` returns it when the exchange is done.
+// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts to send the request. The
+// first argument of a method is the owner, any Lua value that `finished` returns when the exchange is done.
 #include "core/client.h"
 
 #include <errno.h>
@@ -17,8 +17,8 @@
 
 // --- exchanges
 
-// Pushes a new, anchored exchange. Until it is started or abandoned the caller must allocate nothing in Lua: an error would leak what the
-// exchange owns.
+// Pushes a new exchange, which the client keeps alive. Until the exchange is started or abandoned, the caller must allocate nothing in Lua:
+// an error would leak the exchange's memory.
 static exchange *new_exchange(lua_State *L, client *c, const exchange_kind *kind) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
@@ -63,7 +63,7 @@ static void set_url(lua_State *L, exchange *x, const char *base, const char *pat
   memcpy(x->url + base_length, path, path_length + 1);
 }
 
-// Copies the string at `index`, whose type the caller has checked, as the body.
+// Copies the string at `index` as the request's body. The caller has checked that the value is a string.
 static void set_body(lua_State *L, exchange *x, int index) {
   const char *body = lua_tolstring(L, index, &x->body_length);
   if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
@@ -72,7 +72,7 @@ static void set_body(lua_State *L, exchange *x, int index) {
 
 // --- calls of the account's
 
-// Returns the client at index 1. Raises when it has no account.
+// Returns the client at index 1. Raises when the client has no account.
 static client *check_account(lua_State *L) {
   client *c = client_check(L);
   if (!c->options.base_url) luaL_error(L, "the client has no account");
@@ -89,7 +89,7 @@ static int client_submit(lua_State *L) {
   return start(c, x);
 }
 
-// Writes at most three bytes for each byte of `text`, and a NUL.
+// Writes the percent-encoded text to `out`: at most three bytes for each byte of `text`, and a NUL.
 static void percent_encode(char *out, const char *text, size_t length) {
   static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   for (size_t i = 0; i < length; i++) {
@@ -154,8 +154,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Pushes nil and a failure when the URL contains an address that omni refuses. With a proxy, which looks up names itself, this is the
-// only possible check.
+// Pushes nil and a failure when the URL contains an address that omni refuses. A proxy looks up names itself, so with a proxy omni can
+// check only such URLs.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
   if (network_allows_url(&c->options.network, url, &refused)) return false;
@@ -164,7 +164,7 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// Replaces the message at the top of the stack with a failure. The caller has pushed nil below it. Returns the number of values.
+// Replaces the message at the top of the stack with a failure. The caller has pushed nil below the message. Returns the number of values.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
@@ -172,8 +172,8 @@ static int push_io_failure(lua_State *L) {
 }
 
 // download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
-// failure at once. offset and stamp describe PATH.part as an earlier attempt left it; validator and total are the server's values at that
-// time.
+// failure at once. The arguments `offset` and `stamp` describe PATH.part after the last attempt; `validator` and `total` are what the
+// server said then.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);
@@ -212,7 +212,7 @@ static bool is_media_type(const char *text) {
 }
 
 // upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once. PUTs the file
-// without the key. A caller may repeat it.
+// without the key. A caller may repeat an upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);
@@ -234,7 +234,7 @@ static int client_upload(lua_State *L) {
 }
 
 // post(client, owner, url, body, content_type) → exchange, whose result is { status, text } for any status; text: the beginning of the
-// response's body. Sends at most once, without the key, and follows no redirect.
+// response's body. Sends the request at most once, without the key, and follows no redirect.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);

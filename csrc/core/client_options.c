@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads a client's options from a Lua table. The key goes from there into libcurl's header lines.
+// Reads a client's options from a Lua table. Copies the API key from the table into libcurl's header lines.
 #include "core/client_options.h"
 
 #include <lauxlib.h>
@@ -38,7 +38,7 @@ static double number_option(lua_State *L, const char *name, double standard, dou
   return value;
 }
 
-// Splits base_url into server and base_path, unless a proxy may need whole URLs. Returns false without memory.
+// Splits base_url into server and base_path, unless requests may go through a proxy, which needs whole URLs. Returns false without memory.
 static bool split_base_url(client_options *o) {
   char *host = strstr(o->base_url, "://") + 3;
   size_t length = (size_t)(host - o->base_url) + strcspn(host, "/");
@@ -58,7 +58,7 @@ bool header_add(struct curl_slist **list, const char *line) {
   return longer != NULL;
 }
 
-// Copies the key into the header lines and nowhere else. Returns why it can't be used, or NULL.
+// Copies the key into the header lines and nowhere else. Returns why the key can't be used, or NULL for a usable key.
 static const char *copy_key(client_options *o, lua_State *L) {
   size_t length;
   lua_getfield(L, 1, "api_key");
@@ -83,7 +83,8 @@ static bool add_common_headers(lua_State *L, client_options *o) {
   bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&
               header_add(&o->key_headers, "Accept-Encoding: gzip") && header_add(&o->post_headers, "Accept-Encoding: gzip") &&
               header_add(&o->post_headers, "Content-Type: application/json") &&
-              header_add(&o->post_headers, "Expect:"); // libcurl answers a 417 to its own Expect by sending again
+              // without this line libcurl sends "Expect: 100-continue", and sends the request again after a 417
+              header_add(&o->post_headers, "Expect:");
   lua_pop(L, 1);
   return fine;
 }
@@ -138,7 +139,7 @@ void client_options_read(lua_State *L, client_options *o) {
   o->http_version = version_option(L);
 }
 
-// Wipes the lines before it frees them, since they contain the key.
+// Wipes the header lines before it frees them, since they contain the key.
 static void free_list(struct curl_slist *list) {
   for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
   curl_slist_free_all(list);

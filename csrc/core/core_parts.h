@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The parts of omni.core. Each function adds its part to the table on top of the stack, and raises only for lack of memory.
+// The parts of omni.core. Each function adds its part to the table at the top of the stack, and raises only when memory runs out.
 #ifndef OMNI_CORE_PARTS_H
 #define OMNI_CORE_PARTS_H
 

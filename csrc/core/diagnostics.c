@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Information for finding problems: the version of libcurl, and the course of an exchange.
+// Information for finding problems: the version of libcurl, and how long each step of an exchange took.
 #include <curl/curl.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -19,7 +19,7 @@ static int libraries(lua_State *L) {
   return 1;
 }
 
-// The times since the start of the exchange.
+// Each step of an exchange, with libcurl's name for the time from the exchange's start to the end of the step.
 static const struct {
   const char *name;
   CURLINFO info;

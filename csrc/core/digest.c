@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// SHA-256 of texts and files. A thread reads the file, since it can be large and its disk slow.
+// SHA-256 of texts and files. A thread reads the file, since the file can be large and the disk slow.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -55,10 +55,10 @@ static int sha256(lua_State *L) {
 enum { READING, DONE, STOPPED };
 
 typedef struct {
-  int fd, wake; // wake: an eventfd that the thread writes at its end; -1: closed
+  int fd, wake; // an eventfd that the thread writes at its end; -1 when the digest is closed
   pthread_t thread;
-  bool running;     // the thread was started and not yet joined
-  atomic_int state; // READING; STOPPED by Lua; DONE by the thread, after it has written the following fields
+  bool running;     // the thread has been started and not yet joined
+  atomic_int state; // READING: the thread reads; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
   struct stat info; // the file's status when it was opened
   const char *problem;
   int error; // why there is no digest: an errno, or 0 when `problem` says why
@@ -85,7 +85,7 @@ static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
     }
     if (got == 0) break;
     size += got;
-    if (size > j->info.st_size) break; // it grows, perhaps as fast as this reads
+    if (size > j->info.st_size) break; // another program appends to the file, perhaps as fast as this loop reads
     EVP_DigestUpdate(context, chunk, (size_t)got);
   }
   if (fstat(j->fd, &after) != 0) j->error = errno;
@@ -117,14 +117,14 @@ static void release(job *j) {
   j->fd = j->wake = -1;
 }
 
-// Returns false with the problem set.
+// Returns false and sets the job's problem on failure.
 static bool open_file(job *j, const char *path) {
   j->fd = file_open(path, O_RDONLY, 0, &j->info);
   if (j->fd < 0) j->problem = file_problem(errno);
   return j->fd >= 0;
 }
 
-// Returns false with the problem set.
+// Returns false and sets the job's problem on failure.
 static bool start(job *j) {
   int error = 0;
   posix_fadvise(j->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -134,7 +134,7 @@ static bool start(job *j) {
   } else {
     error = errno;
   }
-  if (error) j->error = error; // otherwise the thread writes this field
+  if (error) j->error = error; // otherwise only the thread writes this field
   return j->running;
 }
 
@@ -214,7 +214,8 @@ static int token(lua_State *L) {
   unsigned char bytes[MAX_BYTES];
   lua_Integer count = luaL_checkinteger(L, 1);
   luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
-  size_t wanted = (size_t)count & (2 * MAX_BYTES - 1); // bounds the value for gcc, which doesn't see that luaL_argcheck doesn't return
+  // tells gcc the largest value, since gcc doesn't see that luaL_argcheck doesn't return
+  size_t wanted = (size_t)count & (2 * MAX_BYTES - 1);
   if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system has no random bytes");
   push_hex(L, bytes, wanted);
   OPENSSL_cleanse(bytes, sizeof bytes);

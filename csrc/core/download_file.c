@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A download's file. A thread syncs it to disk, which can take seconds on a slow disk.
+// The file of a download. A thread syncs the file to disk, since that can take seconds on a slow disk.
 #include "core/download_file.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static void release(download *file) {
   free(file);
 }
 
-// Returns whether PATH.part is still the open file. Another download may have renamed it, another program may have removed it.
+// Returns whether PATH.part is still the open file. Another download may have renamed PATH.part, and another program may have removed it.
 static bool is_at_part(const download *file) {
   struct stat open, now;
   return fstat(file->fd, &open) == 0 && lstat(file->part, &now) == 0 && open.st_ino == now.st_ino && open.st_dev == now.st_dev;
@@ -61,12 +61,12 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     char now[FILE_STAMP_SIZE];
     file_stamp(&info, now);
     if (info.st_nlink > 1) {
-      errno = EMLINK; // a write here would also change the file under its other name
+      errno = EMLINK; // writing to PATH.part would also change the file under its other name
     } else if (!is_at_part(file)) {
       errno = EWOULDBLOCK; // between open and lock another download has finished and renamed the file
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // A file of the right length keeps its stamp: omni opens it again to follow a redirect.
+      // If PATH.part has the right length, it isn't truncated, which would change its stamp: omni opens it again to follow a redirect.
       bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
       if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }
@@ -123,7 +123,7 @@ static void *finish(void *argument) {
   file->error = error;
   int wake = file->wake, expected = FINISHING;
   file->wake = -1;
-  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed meanwhile
+  if (!atomic_compare_exchange_strong(&file->state, &expected, FINISHED)) release(file); // the exchange was closed while the thread ran
   uint64_t one = 1;
   ssize_t ignored = write(wake, &one, sizeof one);
   (void)ignored;
@@ -156,7 +156,7 @@ bool download_finished(download *file, int *error) {
 void download_close(download *file) {
   int expected = FINISHING;
   if (!file || atomic_compare_exchange_strong(&file->state, &expected, ABANDONED)) return;
-  // Empty: a later download couldn't resume from it.
+  // Removes an empty PATH.part, since a later download couldn't resume from it.
   if (atomic_load(&file->state) == IDLE && file->offset == 0 && is_at_part(file)) unlink(file->part);
   release(file);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Turns the bytes of a response, which may be hostile, into the envelope's data or a failure. Decodes with our own instance of lua-cjson
-// (core.json), whose settings no other module can change.
+// Turns the bytes of a response, which may be hostile, into the envelope's data or a failure. Decodes JSON with an instance of lua-cjson
+// that belongs to omni (core.json), so no other module can change its settings.
 #include "core/envelope.h"
 
 #include <lauxlib.h>
@@ -15,9 +15,9 @@
 #include "shared/field.h"
 
 enum {
-  MAX_DEPTH = 100,    // of nested arrays and objects; real responses have about 5
+  MAX_DEPTH = 100,    // nesting of arrays and objects; real responses have about 5 levels
   MAX_MESSAGE = 2000, // bytes of a message from the service
-  MAX_ERRORS = 10,    // of a refusal's `errors` that a message includes
+  MAX_ERRORS = 10,    // reasons in a refusal's `errors` that a message includes
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -81,7 +81,7 @@ bool json_push(lua_State *L, int text) {
     lua_pushliteral(L, "it is empty");
     return false;
   }
-  if (memchr(bytes, '\0', length)) { // lua-cjson would end the text at the first NUL
+  if (memchr(bytes, '\0', length)) { // lua-cjson would stop at the first NUL
     lua_pushliteral(L, "it contains a NUL byte");
     return false;
   }
@@ -104,8 +104,8 @@ static void push_credits(lua_State *L, double credits) {
     lua_pushfstring(L, "%I.%d%d", hundredths / 100, (int)(hundredths / 10 % 10), (int)(hundredths % 10));
 }
 
-// Pops the text at the top of the stack and appends it to the message below, after ": " (first) or "; ", unless the message contains it
-// already.
+// Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Separates them
+// by ": " the first time, then by "; ".
 static void append_text(lua_State *L, bool *first) {
   const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
   if (*text == '\0' || strstr(message, text)) {
@@ -118,8 +118,8 @@ static void append_text(lua_State *L, bool *first) {
   *first = false;
 }
 
-// Appends the envelope's `message` and each of its `errors` (texts, or objects with a `msg` or a `message`) to the message at the top of
-// the stack.
+// Appends the envelope's `message` and each of its `errors` to the message at the top of the stack. An error is a text, or an object with a
+// `msg` or a `message`.
 static void add_reasons(lua_State *L, int envelope) {
   bool first = true;
   if (field_push(L, envelope, "message", LUA_TSTRING)) {
@@ -148,7 +148,7 @@ static void add_reasons(lua_State *L, int envelope) {
   lua_pop(L, 1);
 }
 
-// Adds to a refusal for lack of credits the account's `balance`, if the service states it, and a hint with it.
+// Adds the account's `balance`, if the service states it, and a hint with that balance to a refusal for lack of credits.
 static void add_balance(lua_State *L, int envelope) {
   int failure = lua_gettop(L);
   if (field_push(L, envelope, "data", LUA_TTABLE) && field_push(L, -1, "balance", LUA_TNUMBER)) {
@@ -163,7 +163,7 @@ static void add_balance(lua_State *L, int envelope) {
   lua_settop(L, failure);
 }
 
-// envelope: the stack index of the response's envelope, or 0 without one.
+// `envelope` is the stack index of the response's envelope, or 0 if there is none.
 static void push_refusal(lua_State *L, long number, int envelope) {
   const api_code *row = api_code_find(number);
   const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service answered with an undocumented code";
@@ -188,7 +188,7 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
   if (http_status) field_set_integer(L, "status", http_status);
 }
 
-// Pushes the failure of a response without a usable envelope, by its HTTP status.
+// Pushes the failure of a response without a usable envelope. The HTTP status decides which failure that is.
 static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
     push_refusal(L, http_status, 0);
@@ -198,7 +198,8 @@ static void push_bare_status(lua_State *L, long http_status, const char *why) {
     bad_answer_push(L, http_status, why);
 }
 
-// Returns whether the value at the top is a task object that has failed. Such an object can come with the envelope's code 501.
+// Returns whether the value at the top is a task object that has failed. The service may send such an object in an envelope with the code
+// 501.
 static bool is_final_task(lua_State *L) {
   if (!field_push(L, -1, "status", LUA_TSTRING)) return false;
   bool final = ascii_is(lua_tostring(L, -1), "failed");
@@ -218,7 +219,7 @@ bool envelope_push(lua_State *L, long http_status, int body) {
     lua_getfield(L, -1, "data");
     lua_replace(L, top + 1);
     return true;
-  } else if (code == 200) { // an error status with a code that says success
+  } else if (code == 200) { // the HTTP status says error, the envelope's code says success
     push_bare_status(L, http_status, "its code says success, but its HTTP status doesn't");
     field_set_boolean(L, "refused", 0);
   } else {

@@ -12,9 +12,10 @@
 #include "shared/ascii.h"
 
 enum {
-  MAX_EXCERPT = 1024,       // bytes kept of the response to an upload or a post
+  MAX_EXCERPT = 1024,       // bytes that omni keeps of the response to an upload or a post
   MAX_UNSENT = 64 * 1024,   // bytes of an upload that the system's socket buffer may hold
-  UPLOAD_PIECE = 96 * 1024, // bytes per read: a tenth faster than libcurl's 64 KiB; larger pieces look like silence on a slow line
+  // bytes per read: a tenth faster than libcurl's 64 KiB; with larger pieces, progress would stop for long on a slow line
+  UPLOAD_PIECE = 96 * 1024,
 };
 
 // --- called by libcurl
@@ -33,7 +34,7 @@ static bool count_header(exchange *x, size_t length) {
   return !x->too_large;
 }
 
-// Ends an upload when the response is a redirect, so that this server doesn't receive the file.
+// Ends an upload when the response is a redirect, so that only the redirect's target receives the file.
 static size_t on_header(char *line, size_t one, size_t length, void *argument) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
@@ -43,8 +44,8 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
   return exchange_redirect(x) ? CURL_WRITEFUNC_ERROR : length;
 }
 
-// libcurl calls this each time before it sends the request. When a connection dies without a response, libcurl would send a POST a
-// second time by itself. This stops it, for submits (docs/internals/at-most-once.md) and for every other call that may cost something.
+// libcurl calls on_send each time before it sends the request. When a connection dies without a response, libcurl would send a POST a
+// second time by itself. on_send prevents that for submits (docs/internals/at-most-once.md) and for every other call that may cost credits.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;
@@ -75,7 +76,7 @@ static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   return !errno && *end == '\0' && *total >= 0 && *first >= 0;
 }
 
-// Returns the strong ETag, else Last-Modified, else NULL.
+// Returns the response's strong ETag, else its Last-Modified, else NULL.
 static const char *validator(const exchange *x) {
   const char *tag = exchange_header(x, "ETag");
   return tag && strncmp(tag, "W/", 2) != 0 ? tag : exchange_header(x, "Last-Modified");
@@ -85,14 +86,15 @@ const char *exchange_validator(const exchange *x) {
   return x->transfer && x->body_seen && !x->wrong_range ? validator(x) : NULL;
 }
 
-// Returns whether a 206 response continues the file that we hold the beginning of. A server may ignore If-Range.
+// Returns whether a 206 response continues the file whose beginning is on disk. A server may have ignored If-Range.
 static bool continues(exchange *x, int64_t first) {
   const char *now = validator(x);
   return first == x->asked_from && (!x->validator || !now || strcmp(x->validator, now) == 0) &&
          (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
 }
 
-// Decides, at the first byte of a body, where the body belongs. Returns false when it doesn't belong in the file.
+// Called at the first byte of a download's body: decides at which offset of the file the body belongs. Returns false when the body isn't
+// part of the file.
 static bool place_body(exchange *x) {
   CURL *easy = x->transfer->easy;
   curl_off_t length = -1;
@@ -120,7 +122,7 @@ static size_t on_file_body(char *bytes, size_t one, size_t length, void *argumen
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
   if (!x->body_seen && !place_body(x)) return CURL_WRITEFUNC_ERROR;
-  if (x->discarded) { // the page of an error or a redirect; libcurl reports the redirect only after the whole page
+  if (x->discarded) { // discards the page of an error or a redirect; libcurl reports a redirect only after its whole page
     x->header_bytes += length;
     return x->header_bytes <= EXCHANGE_MAX_HEADERS ? length : CURL_WRITEFUNC_ERROR;
   }
@@ -133,7 +135,7 @@ static size_t on_file_body(char *bytes, size_t one, size_t length, void *argumen
   return length;
 }
 
-// Keeps the beginning of the body, for people to read.
+// Keeps the beginning of the response's body for the error message.
 static size_t on_excerpt(char *bytes, size_t one, size_t length, void *argument) {
   transfer *t = argument;
   size_t room = MAX_EXCERPT - t->body.length;
@@ -155,11 +157,12 @@ static int on_seek(void *argument, curl_off_t offset, int origin) {
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-// Limits the socket's send buffer. With a large buffer, progress runs ahead of a slow line and then looks like silence.
+// Limits the socket's send buffer. A large buffer would take many bytes at once, and then the upload would show no progress for a long
+// time.
 static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
   int most = MAX_UNSENT;
   (void)argument, (void)purpose;
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // on failure only the progress is less exact
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // on failure, only the reported progress is less exact
   return CURL_SOCKOPT_OK;
 }
 
@@ -190,7 +193,7 @@ static bool set_upload(CURL *easy, const client_options *o) {
   return fine;
 }
 
-// Each post has a connection of its own; an idle one would only use a connection of the other server.
+// Each post uses a new connection and closes it at the end: an idle connection would only use up one of the other server's.
 static bool set_post(CURL *easy, const client_options *o) {
   (void)o;
   return curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
@@ -213,7 +216,7 @@ const exchange_kind exchange_post = {
 static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options *o) {
   bool fine = true;
   SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_QUICK_EXIT, 1L); // a hanging name lookup must not delay a close
+  SET(CURLOPT_QUICK_EXIT, 1L); // a name lookup that hangs must not delay the close of the client
   SET(CURLOPT_PROTOCOLS_STR, "http,https");
   SET(CURLOPT_FOLLOWLOCATION, 0L);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -224,9 +227,9 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   fine = fine && network_set_certificates(easy, &o->network);
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
-    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // decodes; the header line itself is among our own
-    // libcurl allocates this buffer for each transfer, and responses are small. libcurl refuses a change while the handle still has
-    // a buffer of this size, as after a failed name lookup.
+    SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress; the header line itself is in `key_headers` or `headers`
+    // libcurl allocates this buffer for each transfer, and responses are small. Ignores an error: libcurl refuses a change while the handle
+    // still has such a buffer, as after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     SET(CURLOPT_HTTPHEADER, o->post_headers);
   } else {
@@ -270,9 +273,9 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
     SET(CURLOPT_URL, x->url);
   if (x->body) {
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
-    SET(CURLOPT_POSTFIELDS, x->body); // libcurl doesn't copy it: it lives as long as the exchange
+    SET(CURLOPT_POSTFIELDS, x->body); // libcurl keeps only the pointer; the body lives as long as the exchange
   }
-  if (x->body || (x->method && strcmp(x->method, "GET") != 0)) { // libcurl must not send it a second time
+  if (x->body || (x->method && strcmp(x->method, "GET") != 0)) { // libcurl must not send such a request a second time
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
     SET(CURLOPT_PREREQDATA, t);

@@ -16,27 +16,29 @@
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes: all header lines of one response together; also the page of an error
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes of all header lines of one response together, and of an error's page
 
-// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: Lua knows the end. CLOSED: the client released it.
+// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: Lua has been told that the exchange is done. CLOSED: the
+// client released it.
 typedef enum { RUNNING, FINISHING, DONE, REPORTED, CLOSED } exchange_state;
 
 typedef struct exchange exchange;
 
-// What the exchanges of one kind have in common: one row for each kind.
+// The properties that all exchanges of one kind share.
 typedef struct {
-  bool keyed;  // goes to the service with the account's key; the other kinds may go to any server, without the key
-  bool costs;  // may cost credits: its failure says whether it was sent
-  bool timed;  // `timeout` limits the whole exchange; without it, lua/omni/client/media_request.lua notices when no bytes move
-  bool varies; // each exchange needs libcurl's options set anew
+  bool keyed;  // sends the account's key, and only to the service; the other kinds may go to any server
+  bool costs;  // may cost credits, so a failure says whether the request was sent
+  bool timed;  // `timeout` limits the whole exchange; for the other kinds, lua/omni/client/media_request.lua notices when no bytes move
+  bool varies; // libcurl's options must be set again for each exchange
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
-  bool (*set_options)(CURL *easy, const client_options *o); // sets more options that the kind needs; false without memory
+  bool (*set_options)(CURL *easy, const client_options *o); // sets the options of this kind only; returns false when memory runs out
   bool (*push_result)(lua_State *L, exchange *x);           // pushes the result, or pushes a failure and returns false
 } exchange_kind;
 
 extern const exchange_kind exchange_submit, exchange_query, exchange_call, exchange_download, exchange_upload, exchange_post;
 
-// An easy handle with the response's body. It belongs to one running exchange, then to the next one of the same kind.
+// An easy handle with the response's body. A transfer belongs to one running exchange at a time, and is then reused by the next exchange of
+// the same kind.
 typedef struct transfer {
   struct transfer *next;
   CURL *easy;
@@ -48,19 +50,19 @@ typedef struct transfer {
 } transfer;
 
 struct exchange {
-  exchange *next, *previous; // in the pool's list for this state
+  exchange *next, *previous; // neighbours in the pool's list of exchanges in this state
   const exchange_kind *kind;
   exchange_state state;
-  int anchor;              // the client's reference to the userdata
+  int anchor;              // the client's reference to the exchange's userdata
   client_options *options; // NULL once the client is closed
-  transfer *transfer;      // from its start until it is closed
+  transfer *transfer;      // set from the start of the exchange until it is closed
   char *url, *body;
-  char *target;       // the request target on options->server, instead of `url`: of a query
+  char *target;       // for a query: the request target on options->server, used instead of `url`
   const char *method; // of a call
   size_t body_length;
   char *task_id; // of a query
 
-  unsigned sends; // how often libcurl was about to send the request; 0: it was certainly not sent
+  unsigned sends; // how often libcurl was about to send the request; 0: the request was certainly not sent
   size_t header_bytes;
   bool too_large;
   CURLcode outcome;
@@ -68,7 +70,7 @@ struct exchange {
 
   download *file;                 // of a download
   upload *source;                 // of an upload
-  struct curl_slist *own_headers; // of a resumed download, an upload, a post
+  struct curl_slist *own_headers; // header lines of this exchange only: a resumed download, an upload or a post
   char *validator;                // ETag or Last-Modified of the bytes that the file already holds, or NULL
   int64_t expected_total;         // the file's size according to an earlier response; -1: unknown
   int64_t asked_from, total;      // total: -1 when unknown
@@ -77,7 +79,7 @@ struct exchange {
   bool kept; // the downloaded file has its final name
 
   bool proxied;            // the connection goes to a proxy
-  refused_address refused; // the last address that the exchange was not allowed to connect to; empty text: none
+  refused_address refused; // the last address that the exchange must not connect to; `text` is empty if there is none
 };
 
 // Prepares the transfer's easy handle for the exchange. Calls `after_reset` when it has reset the handle's options.
@@ -86,7 +88,7 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
 // Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so they must not
 // reach private networks.
 bool exchange_may_connect(exchange *x, const struct sockaddr *address);
-// Records the outcome of the transfer. Call it once, before the transfer's handle is used again.
+// Records the outcome of the transfer. Call exchange_finished once, before the transfer's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
 // Frees what the exchange owns, except the transfer. Idempotent.
 void exchange_release(exchange *x);
@@ -103,10 +105,10 @@ bool exchange_push_download(lua_State *L, exchange *x);
 bool exchange_push_upload(lua_State *L, exchange *x);
 bool exchange_push_post(lua_State *L, exchange *x);
 
-// Returns the last value of a response header, or NULL. Valid until the exchange's transfer runs again.
+// Returns the last value of a response header, or NULL. The result is valid until the exchange's transfer runs again.
 const char *exchange_header(const exchange *x, const char *name);
-// Returns the response's Location when the exchange may follow it, else NULL. A 303 redirects a download, but not an upload: RFC 9110
-// allows only a GET there.
+// Returns the response's Location when the exchange may follow it, else NULL. A 303 redirects a download, but not an upload, since RFC 9110
+// allows only a GET after a 303.
 const char *exchange_redirect(const exchange *x);
 // Returns the ETag or Last-Modified that identifies the downloaded file, or NULL.
 const char *exchange_validator(const exchange *x);

@@ -25,7 +25,7 @@ void exchange_push_refusal(lua_State *L, const refused_address *refused) {
                    "if the service may reach your networks: allow_private_networks = true, or OMNI_ALLOW_PRIVATE_NETWORKS=1 (docs/network.md)");
 }
 
-// Pushes the failure and returns false.
+// Pushes the failure of a transfer that libcurl couldn't complete. Returns false.
 static bool push_network_failure(lua_State *L, exchange *x) {
   const char *message = x->transfer && x->transfer->error[0] ? x->transfer->error : curl_easy_strerror(x->outcome);
   bool permanent = x->outcome == CURLE_PEER_FAILED_VERIFICATION || x->outcome == CURLE_SSL_CACERT_BADFILE ||
@@ -44,8 +44,8 @@ static bool push_network_failure(lua_State *L, exchange *x) {
   return false;
 }
 
-// Sets `sent` in the failure at the top of the stack. A submit that was sent and not refused becomes "submit_unknown": it may have been
-// charged, so nothing may send it again automatically.
+// Sets the field `sent` of a submit's failure, which is at the top of the stack. A submit that was sent and not refused becomes
+// "submit_unknown": it may have been charged, so nothing may send it again automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
   lua_pop(L, 1);
@@ -61,12 +61,12 @@ static void set_sent(lua_State *L, const exchange *x) {
   field_set_string(L, "hint", "it may have been accepted and charged; look at the account's balance before you submit it again");
 }
 
-// Adds what every failure has to the table at the top of the stack.
+// Adds the fields that every failure may have (`sent`, `retry_after`, `task_id`) to the failure at the top of the stack.
 static void complete_failure(lua_State *L, exchange *x) {
   if (x->kind->costs) set_sent(L, x);
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  double wait = retry_after(x); // also under HTTP 200: the envelope's code may be 429
+  double wait = retry_after(x); // read for every status: also under HTTP 200 the envelope's code may be 429
   if (wait >= 0) {
     if (wait == floor(wait))
       field_set_integer(L, "retry_after", (lua_Integer)wait);
@@ -87,8 +87,8 @@ static void set_status(lua_State *L, const exchange *x) {
 
 // --- calls of the service
 
-// Overwrites the key in the response, so that a service that repeats it can't bring it into an error, a log or a file. A very short key
-// is no secret, and would damage the response.
+// Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores a key of fewer
+// than 8 characters: such a key is no secret, and overwriting it would damage the response.
 static void redact_key(exchange *x) {
   const buffer *body = &x->transfer->body;
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
@@ -102,7 +102,7 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
   if (!push(L, x->status, lua_gettop(L))) return false;
   char *address = NULL;
   if (!x->proxied && curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
-    network_learn(&x->options->network, address); // it responded as the service does
+    network_learn(&x->options->network, address); // the response is one of the service, so the service is at this address
   return true;
 }
 
@@ -117,7 +117,7 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
-// Fills the table at index 2, or a new one. The response's text stays with the task, for `raw`.
+// Fills the task table at index 2, or a new table. Stores the response's text in the field `answer`, from which `raw` is decoded.
 bool exchange_push_query(lua_State *L, exchange *x) {
   int body = lua_gettop(L) + 1, into = 2;
   if (!push_data(L, x, envelope_push_without_input)) return false;
@@ -128,7 +128,7 @@ bool exchange_push_query(lua_State *L, exchange *x) {
   }
   if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
   lua_pushvalue(L, body);
-  lua_setfield(L, into, "answer"); // a task handle has no __newindex
+  lua_setfield(L, into, "answer"); // safe: a task handle has no __newindex
   lua_pushvalue(L, into);
   return true;
 }
@@ -193,7 +193,8 @@ bool exchange_push_download(lua_State *L, exchange *x) {
   return false;
 }
 
-// A storage may respond before it has read the whole file, and then close: its refusal counts, whatever the connection's outcome.
+// A file server may refuse an upload before it has read the whole file, and then close the connection. The refusal counts, whatever libcurl
+// reports.
 bool exchange_push_upload(lua_State *L, exchange *x) {
   if (x->file_error == ESTALE) {
     failure_push(L, "file_changed", "the file changed during the upload", false);
@@ -219,7 +220,8 @@ bool exchange_push_upload(lua_State *L, exchange *x) {
   return false;
 }
 
-// The caller judges the status. An error status counts even when the rest of the response is missing.
+// Pushes the status of any complete response, which the caller judges. Pushes an error status even when the rest of the response is
+// missing.
 bool exchange_push_post(lua_State *L, exchange *x) {
   if (x->outcome != CURLE_OK && x->status < 300) return push_network_failure(L, x);
   lua_createtable(L, 0, 2);

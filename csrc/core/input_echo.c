@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Finds the task's input in a response. It is by far the longest part, and nobody reads it while waiting for a task. Skipping it costs a
-// fraction of decoding it.
+// Finds the task's input in a response to a query. The input is by far the longest part of the response, and nobody reads it while waiting
+// for a task. Skipping the input takes a fraction of the time that decoding it takes.
 #include "core/input_echo.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static bool skip_blanks(cursor *c) {
   return c->at < c->end;
 }
 
-// Moves from after the opening quote to after the closing one.
+// Moves the cursor from the first character of a string to the character after its closing quote.
 static bool skip_string(cursor *c) {
   while (c->at < c->end) {
     const char *quote = memchr(c->at, '"', (size_t)(c->end - c->at));
@@ -46,7 +46,7 @@ static bool skip_value(cursor *c) {
   return depth == 0;
 }
 
-// Moves from an object's start to the value of its member `name`.
+// Moves the cursor from an object's start to the value of its member `name`.
 static bool enter(cursor *c, const char *name) {
   size_t name_length = strlen(name);
   if (!skip_blanks(c) || *c->at++ != '{') return false;

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Finds the input's value in the text of a response. Returns false when it isn't there. Looks only at the text's structure; the decoder
-// checks whether it is JSON.
+// Finds the value of data.param.input in the text of a response. Returns false when the response has no input. Looks only at quotes,
+// brackets and names; the decoder checks whether the text is valid JSON.
 bool input_echo_find(const char *text, size_t length, size_t *start, size_t *end);
 
 #endif

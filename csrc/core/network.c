@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How requests reach the network. Reads the environment once, when a client is opened; libcurl itself reads none of it.
+// The proxy, the certificates and the addresses of requests. omni reads the environment's proxy variables once, when a client is opened,
+// and stops libcurl from reading them.
 #include "core/network.h"
 
 #include <arpa/inet.h>
@@ -15,7 +16,7 @@
 
 // --- taking the settings
 
-// Returns a copy of the first of these variables that is set and not empty, and its name in *from.
+// Returns a copy of the value of the first of these environment variables that is set and not empty. Sets *from to the variable's name.
 static char *environment(lua_State *L, const char *const *names, const char **from) {
   for (; *names; names++) {
     const char *value = getenv(*names);
@@ -36,7 +37,7 @@ static bool is_true(const char *text) {
 void network_options_read(lua_State *L, network_options *n) {
   if ((n->proxy = client_options_string(L, "proxy"))) {
     n->proxy_from = "the option proxy";
-  } else { // curl's names; not HTTP_PROXY, since a web server fills that from a request's header
+  } else { // the variables that curl reads; not HTTP_PROXY, since a web server sets that from a request's header
     n->http_proxy = ENVIRONMENT(L, &n->http_proxy_from, "http_proxy", "all_proxy", "ALL_PROXY");
     n->https_proxy = ENVIRONMENT(L, &n->https_proxy_from, "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY");
     n->no_proxy = ENVIRONMENT(L, &n->no_proxy_from, "no_proxy", "NO_PROXY");
@@ -47,7 +48,7 @@ void network_options_read(lua_State *L, network_options *n) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
-  // libcurl opens the file for each connection, and would wait for a pipe's writer.
+  // Refuses a pipe, since libcurl opens the file for each connection and would wait for the pipe's writer.
   struct stat info;
   if (n->ca_file && stat(n->ca_file, &info) == 0 && S_ISFIFO(info.st_mode))
     luaL_error(L, "the certificates of %s can't be used: %s is a pipe, not a file", n->ca_file_from, n->ca_file);
@@ -110,7 +111,7 @@ static bool is_exempt(const char *no_proxy, const char *host) {
   return false;
 }
 
-// Returns the URL's host as libcurl reads it, or NULL for an invalid URL. The caller frees it with curl_free.
+// Returns the URL's host as libcurl reads it, or NULL for an invalid URL. The caller frees the result with curl_free.
 static char *host_of(const char *url) {
   CURLU *parts = curl_url();
   char *host = NULL;

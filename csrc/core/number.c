@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Writes and reads numbers in the same way in every locale.
 //
-// A program that uses omni may set a locale with a decimal comma, at any time. C's printf and strtod, and therefore Lua and lua-cjson,
-// then write 0,5, read [1,2] as one number, and can't read [1,"a"]. So omni calls both with the thread's locale set to "C". lua-cjson
-// also remembers the decimal point at the time when its last instance was made, and passes it to strtod. So omni passes numbers without a
-// decimal point to lua-cjson.
+// A program that uses omni may set a locale with a decimal comma, at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
+// write 0,5 instead of 0.5, and read [1,2] as one number. So omni sets the thread's locale to "C" while it calls Lua's number functions or
+// lua-cjson. Besides, lua-cjson remembers the decimal point of the locale in which its last instance was made, and expects it in numbers.
+// So omni passes numbers without a decimal point to lua-cjson.
 #include "core/number.h"
 
 #include <lauxlib.h>
@@ -18,7 +18,7 @@
 #include "core/core_parts.h"
 
 int number_pcall(lua_State *L, int arguments) {
-  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // a constant of the C library; it needs no free
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // newlocale returns a constant of the C library, which needs no free
   locale_t before = plain ? uselocale(plain) : (locale_t)0;
   int outcome = lua_pcall(L, arguments, 1, 0);
   if (plain) uselocale(before);
@@ -36,7 +36,7 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number at `at`, which starts with a digit, and returns its end. A Lua string ends with a NUL.
+// Writes the number at `at`, which starts with a digit, and returns its end. Reads up to the NUL at the end of the Lua string.
 static const char *add_number(luaL_Buffer *out, const char *at) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
   bool plain = *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
@@ -44,7 +44,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
   if (plain) {
     luaL_addlstring(out, whole, (size_t)(end - whole));
   } else {
-    // The digits without leading zeros, which JSON forbids.
+    // Skips leading zeros, which JSON forbids.
     const char *first = *whole == '0' ? fraction : whole;
     while (*whole == '0' && first < end - 1 && *first == '0') first++;
     if (first == whole) luaL_addlstring(out, whole, (size_t)(point - whole));
@@ -59,7 +59,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      long long given = strtoll(sign, NULL, 10); // a value at the limits means 0 or infinity, with any digits that fit in memory
+      long long given = strtoll(sign, NULL, 10); // at its limits, strtoll's result stands for 0 or infinity, whatever the digits before
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;
       end = after;
@@ -73,20 +73,21 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
   return end;
 }
 
-// Returns the position after the string whose opening quote is at `at`; the final NUL when the string has no end.
+// Returns the position after a JSON string whose opening quote is at `at`. Returns the position of the final NUL when the string has no
+// end.
 static const char *skip_string(const char *at) {
   for (at++; *at && *at != '"'; at++)
     if (*at == '\\' && at[1]) at++;
   return *at ? at + 1 : at;
 }
 
-// Returns the next digit outside of strings that starts a number; or the end.
+// Returns the start of the next number that isn't inside a string, or the end of the text. `at` is outside of strings.
 static const char *next_number(const char *at) {
   while (*at && !is_digit(*at)) at = *at == '"' ? skip_string(at) : at + 1;
   return at;
 }
 
-// Returns whether a point with digits on both sides occurs anywhere, even in a string.
+// Returns whether the text contains a decimal point between two digits, even within a string.
 static bool may_hold_point(const char *text, size_t length) {
   for (const char *at = text; (at = memchr(at, '.', (size_t)(text + length - at))); at++)
     if (is_digit(at[1]) && at > text && is_digit(at[-1])) return true;

@@ -5,12 +5,12 @@
 
 #include <lua.h>
 
-// Calls lua_pcall with one result and no message handler, with the thread's locale set to "C". Use it for what writes or reads numbers
-// with C's functions. Other threads keep the program's locale.
+// Calls lua_pcall with one result and no message handler, with the thread's locale set to "C". Use it to call a Lua function that writes or
+// reads numbers with printf or strtod. Other threads keep the program's locale.
 int number_pcall(lua_State *L, int arguments);
 
 // Pushes the JSON text at index `text`, from byte `skip` on, with fractions rewritten without a decimal point: 12.5 becomes 125e-1, the
-// same number. Pushes the text itself when nothing changes. Invalid JSON stays invalid.
+// same number. Pushes the original text when it contains no fraction. Invalid JSON stays invalid.
 void number_neutral(lua_State *L, int text, size_t skip);
 
 #endif

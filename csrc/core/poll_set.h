@@ -14,12 +14,13 @@ typedef struct {
 
 // Returns a new pollable descriptor, which the caller closes with close(); -1 and errno on failure.
 int poll_set_new(void);
-// Watches fd for `what`. known: fd is already in the set, so this replaces what it was watched for. Returns false and errno on failure.
+// Adds fd to the set, and reports it when `what` happens. With `known`, fd is already in the set, and `what` replaces its earlier value.
+// Returns false and errno on failure.
 bool poll_set_add(int poll_set, int fd, int what, bool known);
-// Removes fd. Ignores a closed descriptor, and one that isn't in the set.
+// Removes fd. Removes fd from the set. Does nothing if fd is closed or isn't in the set.
 void poll_set_remove(int poll_set, int fd);
-// Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns their number; 0 also after a
-// signal.
+// Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors;
+// 0 also when a signal interrupts the wait.
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The exchanges of one client on one libcurl multi handle.
+// Runs the exchanges of one client on one libcurl multi handle.
 #include "core/pool.h"
 
 #include <errno.h>
@@ -16,8 +16,8 @@
 
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
 
-// A socket of libcurl's. It stays in the poll set while it is idle, which saves a system call per transfer; on_close removes it. This
-// works only for sockets that we opened. Others leave the set when libcurl says so.
+// A socket of libcurl's. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer; on_close
+// removes it. A socket that libcurl opened leaves the set as soon as libcurl stops polling it.
 typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;
@@ -63,7 +63,7 @@ static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_s
   transfer *t = argument;
   pool *p = t->pool;
   (void)purpose;
-  if (!exchange_may_connect(t->exchange, &address->addr)) return CURL_SOCKET_BAD; // libcurl tries the host's next address
+  if (!exchange_may_connect(t->exchange, &address->addr)) return CURL_SOCKET_BAD; // makes libcurl try the host's next address
   int fd = descriptor_raise(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
   watched_fd *w = fd >= 0 ? watched(p, fd) : NULL;
   if (w) *w = (watched_fd){.ours = true};
@@ -73,7 +73,7 @@ static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_s
 static int on_close(void *argument, curl_socket_t fd) {
   pool *p = argument;
   if (fd < p->watched_capacity) p->watched[fd] = (watched_fd){0};
-  return close(fd); // this also removes it from the poll set
+  return close(fd); // closing a socket also removes it from the poll set
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *socket_data) {
@@ -136,7 +136,8 @@ static bool set_socket_functions(transfer *t) {
   return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t->pool) == CURLE_OK; // a connection outlives the transfer
+         // the pool, since a connection lives longer than its transfer
+         curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t->pool) == CURLE_OK;
 }
 
 void pool_start(pool *p, exchange *x) {
@@ -189,7 +190,7 @@ static void step(pool *p) {
       continue;
     }
     watched_fd *w = watched(p, fd);
-    if (w && w->wanted == 0) { // the end of an idle connection: libcurl notices it at the next use
+    if (w && w->wanted == 0) { // the server closed an idle connection; libcurl notices that at the next use
       poll_set_remove(p->poll_set, fd);
       w->registered = 0;
       continue;
@@ -224,7 +225,7 @@ static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
     curl_multi_remove_handle(p->multi, x->transfer->easy);
     p->running--;
-    p->due = 0; // makes the loop call `step`, so that Lua notices the free slot
+    p->due = 0; // makes the loop call `step`, so that Lua notices that a connection is free
   }
   put_back(p, x, x->state >= DONE);
   leave(p, x);
@@ -269,7 +270,7 @@ void pool_close(pool *p) {
     p->idle = t->next;
     transfer_free(t);
   }
-  if (p->multi) curl_multi_cleanup(p->multi); // closes the sockets through on_close
+  if (p->multi) curl_multi_cleanup(p->multi); // also closes all sockets, through on_close
   p->multi = NULL;
   if (p->poll_set >= 0) close(p->poll_set);
   if (p->wake >= 0) close(p->wake);

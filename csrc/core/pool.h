@@ -14,25 +14,25 @@ typedef struct {
 
 typedef struct {
   CURLM *multi;
-  int poll_set, wake; // the loop polls poll_set; wake is an eventfd that finished downloads write to
+  int poll_set, wake; // the loop polls poll_set; `wake` is an eventfd that the threads of finished downloads write to
   struct watched_fd *watched;
   int watched_capacity, running;
-  double due; // when to call libcurl, in seconds of clock_now; negative: never
+  double due; // when libcurl must be called next, in seconds of clock_now; negative: never
   transfer *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;
 
-// Initialises a pool in zeroed memory. Returns false and errno on failure. Call pool_close in either case.
-bool pool_open(pool *p, int max_connections); // max_connections: how many idle connections stay open
+// Initialises a pool in zeroed memory. Returns false and errno on failure. Call pool_close also after a failure.
+bool pool_open(pool *p, int max_connections); // `max_connections` limits the idle connections that stay open
 // Drops every exchange and frees what the pool owns. Idempotent.
 void pool_close(pool *p);
-// Starts a new exchange. If that fails, the exchange is DONE at once.
+// Starts a new exchange. If the transfer can't be started, the exchange is DONE at once.
 void pool_start(pool *p, exchange *x);
-// Gives a complete download its final name in a thread. The exchange becomes DONE again when the thread ends.
+// Starts a thread that gives a complete download its final name. The exchange becomes DONE again when the thread ends.
 void pool_keep(pool *p, exchange *x, bool replace);
 // Does all work that is possible without blocking.
 void pool_step(pool *p);
-// Returns the seconds until pool_step must be called; negative when only the descriptor decides.
+// Returns the seconds until pool_step must be called; a negative number if nothing happens until the descriptor is readable.
 double pool_timeout(const pool *p);
 // Returns the oldest DONE exchange and marks it REPORTED; or NULL.
 exchange *pool_next_done(pool *p);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Starts programs without a shell. A process is pollable until the program has ended and all its output was read.
 //
-// A pidfd reports the end. (A pipe held open by the child would also be held by the child's own children.) Without pidfd (another system,
-// or Linux before 5.3) `timeout` requests many checks per second. `step` calls waitpid in either case.
+// A pidfd reports the program's end. (The end of a pipe wouldn't: the program's own children may hold the pipe open.) Without pidfd, as on
+// Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without it, `step` calls waitpid.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -29,23 +29,23 @@
 #include "shared/field.h"
 
 #define PROCESS "omni.process"
-#define CHECK_INTERVAL 0.02 // seconds between checks without a pidfd
+#define CHECK_INTERVAL 0.02 // seconds between two calls of `step` without a pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
-enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes kept of a pipe
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes that omni keeps of a pipe's output
 
 typedef struct {
   pid_t pid; // 0: not started, or reaped
   int pidfd, poll_set;
-  double check_at; // when to check again, without a pidfd
+  double check_at; // when `step` must be called again, without a pidfd
   bool closed, ended;
-  int exit, signal; // one of them is >= 0 at the end, unless another part of this program reaped the child
+  int exit, signal; // one of them is >= 0 after the end, unless other code of this process has reaped the child
   process_output out, err;
 } process;
 
 // --- the end
 
-// Returns whether the program has ended. Its exit status stays unknown when another part of this process reaped it.
+// Returns whether the program has ended. The exit status stays unknown if other code of this process has reaped the child.
 static bool has_ended(process *p, int options) {
   int status = 0;
   pid_t got;
@@ -64,8 +64,8 @@ static bool has_ended(process *p, int options) {
   return true;
 }
 
-// Kills the process group, and the process itself in case it left the group. Don't call it after the end: the number may then belong to
-// another process.
+// Kills the process group, and the process itself in case it left the group. Don't call kill_group after the program's end: the number of
+// its group may then belong to another program.
 static void kill_group(process *p) {
   kill(-p->pid, SIGKILL);
   kill(p->pid, SIGKILL);
@@ -75,7 +75,7 @@ static void kill_group(process *p) {
 static void release(process *p) {
   if (!has_ended(p, WNOHANG)) {
     kill_group(p);
-    // It ends at once, unless it runs as another user: then it can't be killed, and this doesn't wait.
+    // A killed program ends at once. A program of another user can't be killed, so release doesn't wait for its end.
     has_ended(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
   }
   process_output_release(&p->out, p->poll_set);
@@ -129,7 +129,7 @@ static const char *check_directory(lua_State *L) {
   return directory; // stays on the stack
 }
 
-// Returns an option that is a number of bytes.
+// Returns the value of an option that is a number of bytes.
 static size_t check_bytes(lua_State *L, const char *name, lua_Integer otherwise, lua_Integer most) {
   lua_Integer bytes = otherwise;
   int whole = 1;
@@ -229,7 +229,7 @@ static int timeout(lua_State *L) {
 static int step(lua_State *L) {
   process *p = check(L);
   if (!p->ended) {
-    // Checks before it reads: everything that the program wrote before its end is then in the pipes.
+    // Checks for the program's end first, and reads the pipes afterwards: so no output from before the end is missed.
     bool end = has_ended(p, WNOHANG);
     bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
     bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);

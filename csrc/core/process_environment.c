@@ -12,8 +12,6 @@
 
 extern char **environ;
 
-// Returns the string at the top of the stack. Raises when it contains a NUL, where the system would cut it. exec's argument type is `char
-// *`, though exec changes nothing.
 char *process_check_text(lua_State *L, const char *what) {
   size_t length;
   if (lua_type(L, -1) != LUA_TSTRING)
@@ -29,7 +27,6 @@ static void append(lua_State *L, int anchor, char **array, size_t *count, const 
   lua_rawseti(L, anchor, (lua_Integer)++*count);
 }
 
-// Pushes a table that anchors the strings, and the array as a userdata.
 char **process_check_argv(lua_State *L, int given) {
   luaL_checktype(L, given, LUA_TTABLE);
   size_t total = lua_rawlen(L, given), count = 0;
@@ -51,8 +48,8 @@ static bool holds_login(const char *value) {
   return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
 }
 
-// Returns whether an environment entry is, or looks like, a secret. Child processes don't inherit it; a caller can pass it in
-// `environment`.
+// Returns whether an environment entry is, or looks like, a secret. Child processes don't inherit such an entry, but a caller can pass it
+// in `environment`.
 static bool is_secret(const char *entry) {
   static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL"};
   size_t length = strcspn(entry, "=");
@@ -65,7 +62,6 @@ static bool is_secret(const char *entry) {
   return false;
 }
 
-// Merges the table on top of the stack (or nil) over our environment without its secrets. Pushes what check_argv pushes.
 char **process_check_environment(lua_State *L) {
   if (lua_isnil(L, -1)) lua_newtable(L);
   if (!lua_istable(L, -1)) luaL_error(L, "process: environment must be a table, not a %s", luaL_typename(L, -1));
@@ -75,7 +71,7 @@ char **process_check_environment(lua_State *L) {
   for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) total++;
   lua_newtable(L);
   char **all = lua_newuserdatauv(L, (total + 1) * sizeof *all, 0);
-  // Reads `environ` anew each time: a finalizer may run at any allocation and set a variable.
+  // Reads `environ` again in each round: an allocation may run a finalizer, and the finalizer may set a variable.
   for (size_t i = 0; environ && environ[i] && count < total; i++) {
     lua_pushstring(L, environ[i]);
     const char *entry = lua_tostring(L, -1);

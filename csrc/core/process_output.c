@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads a program's output from a pipe without blocking, and keeps its tail.
+// Reads a program's output from a pipe without blocking, and keeps the last bytes.
 #include "core/process_output.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ bool process_output_open(process_output *o, int poll_set, int *child) {
   return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && poll_set_add(poll_set, o->fd, READ_READY, false);
 }
 
-// Reserves one more chunk, and drops the oldest bytes. Returns false without memory.
+// Makes room for one more chunk, and drops the oldest bytes beyond `max`. Returns false without memory.
 static bool reserve(process_output *o) {
   buffer *b = &o->bytes;
   if (b->length > 0 && b->length >= 2 * o->max) {

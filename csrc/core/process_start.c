@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell, or a function in a child process: fork, exec, and a close-on-exec pipe on which the child reports
-// failures. (posix_spawn can't set the death signal, and can't close unknown descriptors.)
+// Starts a program without a shell, or a function in a child process. Uses fork and exec, since posix_spawn can't set the death signal and
+// can't close unknown descriptors. The child reports failures on a close-on-exec pipe.
 #include "core/process_start.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-// Makes the kernel kill this process when the parent's thread that started it ends.
+// Makes the kernel kill this child process when the parent's thread that started it ends.
 static void die_with(pid_t parent) {
 #ifdef PR_SET_PDEATHSIG
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -28,7 +28,8 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Closes the descriptors from 3 on, at exec or now. Our own are close-on-exec, but those of Lua's io.open and of many libraries are not.
+// Closes the descriptors from 3 on, at exec or now. omni's own descriptors are close-on-exec, but those of Lua's io.open and of many
+// libraries are not.
 static void close_others(bool at_exec) {
 #ifdef SYS_close_range
   if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;
@@ -41,7 +42,7 @@ static void close_others(bool at_exec) {
   }
 }
 
-// Makes allocations beyond the limit fail. A lower limit that is already set stays.
+// Makes allocations beyond this number of bytes fail. Keeps a lower limit that is already set.
 static void limit_memory(size_t bytes) {
   struct rlimit limit;
   if (bytes == 0 || getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur <= bytes) return;
@@ -49,17 +50,18 @@ static void limit_memory(size_t bytes) {
   setrlimit(RLIMIT_AS, &limit);
 }
 
-// Runs in the child with all signals blocked. Calls only async-signal-safe functions: another thread may have held any lock.
+// Runs in the child with all signals blocked. Calls only async-signal-safe functions, since another thread may have held any lock during
+// the fork.
 _Noreturn static void become(const start_request *what, int report, pid_t parent) {
   struct sigaction normal = {.sa_handler = SIG_DFL};
   for (int i = 1; i < NSIG; i++) sigaction(i, &normal, NULL);
-  setpgid(0, 0); // Ctrl-C in the terminal reaches only us, and one signal kills the program with all its children
+  setpgid(0, 0); // so Ctrl-C in the terminal reaches only omni, and one signal kills the program with all its children
   die_with(parent);
   int null = open("/dev/null", O_RDWR);
   dup2(null, 0);
   if (what->out != INHERIT) dup2(what->out == TO_NULL ? null : what->out, 1);
   if (what->err != INHERIT) dup2(what->err == TO_NULL ? null : what->err, 2);
-  close_others(!what->inside); // also closes `report`, which ends the parent's wait
+  close_others(!what->inside); // also closes `report`; the parent stops waiting then
   limit_memory(what->max_memory);
   sigset_t none;
   sigemptyset(&none);
@@ -81,14 +83,15 @@ start_failure process_start(const start_request *what, pid_t *pid) {
   if (!process_pipe(report)) return (start_failure){.error = errno};
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); // no handler of ours may run in the child
+  pthread_sigmask(SIG_SETMASK, &all, &before); // no signal handler of the parent may run in the child
   pid_t parent = getpid(), child = fork();
   if (child == 0) become(what, report[1], parent);
   if (child < 0) failure.error = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   close(report[1]);
   if (child > 0) {
-    while (read(report[0], &failure, sizeof failure) < 0 && errno == EINTR) {} // until exec closes the pipe
+    // returns once exec has closed the child's end of the pipe, or the child has reported a failure
+    while (read(report[0], &failure, sizeof failure) < 0 && errno == EINTR) {}
     if (failure.error == 0) *pid = child;
     else while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
   }

@@ -23,7 +23,8 @@ static size_t backslashes(const char *at, const char *end) {
   return (size_t)(at - from);
 }
 
-// Returns how many bytes at `at` encode the character, or 0. Several backslashes occur in JSON within JSON.
+// Returns how many bytes at `at` encode the character, or 0 if they don't. An escape may have several backslashes, as in JSON within a JSON
+// string.
 static size_t stands_for(const char *at, const char *end, char character) {
   size_t run = backslashes(at, end);
   const char *next = at + run;
@@ -55,6 +56,6 @@ void redact(char *text, size_t length, const char *secret) {
     }
     size_t found = match(at, end, secret), run = backslashes(at, end);
     if (found) memset(at, '*', found);
-    at += found ? found : run ? run + run % 2 : 1; // after an odd number of backslashes comes the character that they escape
+    at += found ? found : run ? run + run % 2 : 1; // skips an odd number of backslashes together with the character that they escape
   }
 }

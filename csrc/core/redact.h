@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Removes a secret from text that a server sent.
+// Overwrites a secret in text that a server sent.
 #ifndef OMNI_REDACT_H
 #define OMNI_REDACT_H
 
 #include <stddef.h>
 
-// Overwrites each occurrence of the secret with asterisks, in place. Also finds it when some of its characters are escaped as in JSON
+// Overwrites each occurrence of the secret with asterisks, in place. Also finds a secret whose characters are partly escaped, as in JSON
 // (\u0061, \/, \", also JSON within a JSON string) or in a URL (%61). Valid JSON stays valid.
 void redact(char *text, size_t length, const char *secret);
 

@@ -13,7 +13,7 @@ double retry_after(const exchange *x) {
   double seconds = 0, digit = 1;
   size_t whole = strspn(text, "0123456789");
   for (size_t i = 0; i < whole; i++) seconds = seconds * 10 + (text[i] - '0');
-  if (whole > 0 && (text[whole] == '\0' || text[whole] == '.')) { // not strtod: its decimal point depends on the locale
+  if (whole > 0 && (text[whole] == '\0' || text[whole] == '.')) { // doesn't call strtod, whose decimal point depends on the locale
     const char *fraction = text[whole] ? text + whole + 1 : "";
     size_t length = strspn(fraction, "0123456789");
     if (fraction[length] != '\0') return -1;

@@ -6,7 +6,7 @@
 #include "core/exchange.h"
 
 // Returns the seconds that the response's Retry-After asks for, or -1 when the header is missing or invalid. The header may hold seconds,
-// also with a fraction, or a date. Compares the date with the response's own Date, since this machine's clock may be wrong.
+// also with a fraction, or a date. Counts a date from the response's own Date, since this machine's clock may be wrong.
 double retry_after(const exchange *x);
 
 #endif

@@ -16,7 +16,8 @@ void signal_guard_end(const signal_guard *guard) {
   sigset_t raised;
   sigemptyset(&raised);
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-    if (!sigismember(&guard->before, ours[i])) sigaddset(&raised, ours[i]); // blocked before: the signal may be the program's own
+    // not discarded if it was blocked before: it may be a signal of the program's own
+    if (!sigismember(&guard->before, ours[i])) sigaddset(&raised, ours[i]);
   while (sigtimedwait(&raised, NULL, &at_once) > 0) {}
   pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
 }

@@ -9,12 +9,12 @@ typedef struct {
   sigset_t before;
 } signal_guard;
 
-// Blocks all signals of this thread. So a thread that a library starts meanwhile (libcurl does for name lookups) receives no signals, and
-// a write to a broken connection or beyond the file size limit returns an error instead of ending the program. The program's signal
+// Blocks all signals of this thread. A thread that a library starts now, such as libcurl's thread for a name lookup, receives no signals
+// either. A write to a broken connection or beyond the file size limit returns an error instead of ending the program. The program's signal
 // handlers stay unchanged.
 void signal_guard_begin(signal_guard *guard);
 
-// Discards SIGPIPE and SIGXFSZ that came meanwhile, and restores the signal mask.
+// Discards a SIGPIPE or SIGXFSZ that came since signal_guard_begin, and restores the signal mask.
 void signal_guard_end(const signal_guard *guard);
 
 #endif

@@ -40,7 +40,7 @@ static int terminal(lua_State *L) {
 
 // --- files
 
-// Pushes nil, "PATH: why", errno. Call it directly after file_open has failed.
+// Pushes nil, "PATH: why" and errno. Call push_file_problem directly after file_open has failed.
 static int push_file_problem(lua_State *L, const char *path) {
   int error = errno;
   lua_pushnil(L);
@@ -160,7 +160,7 @@ static int lock(lua_State *L) {
   luaL_setmetatable(L, LOCK);
   struct stat info;
   if ((*fd = file_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666, &info)) < 0) return push_file_problem(L, path);
-  // On a file system without locks this succeeds without a lock.
+  // On a file system that has no locks, lock() succeeds without locking anything.
   if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return 1;
   lua_pushnil(L);
   lua_pushfstring(L, "%s: another run holds it", path);

@@ -18,8 +18,8 @@ enum {
   MAX_WORD = 64,  // bytes of a status
   MAX_MEDIA = 1000, // URLs of one task
   MAX_REASON = 1000, // bytes of a failure's reason
-  MAX_VALUES = 10000, // values of a result to search for URLs
-  MAX_NAMES = 200,   // names of one object in it
+  MAX_VALUES = 10000, // values of a result that the search for URLs visits
+  MAX_NAMES = 200,   // names of one object in which the search looks for URLs
 };
 
 bool task_id_valid(const char *id, size_t length) {
@@ -39,7 +39,7 @@ static bool holds(lua_State *L, int array, int value) {
   return false;
 }
 
-// Pops the URL at the top of the stack and appends it, normalised, to the array at index `media`. Skips it when it is invalid or, with
+// Pops the URL at the top of the stack and appends it, normalised, to the array at index `media`. Skips a URL that is invalid or, with
 // `once`, already in the array.
 static void add_url(lua_State *L, int media, bool once) {
   size_t length = 0, count = lua_rawlen(L, media);
@@ -76,7 +76,7 @@ static void push_sorted_names(lua_State *L, int object) {
   for (lua_pushnil(L); lua_next(L, object); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || count >= MAX_NAMES) continue;
     lua_Integer at = ++count;
-    for (; at > 1; at--) { // insertion sort: real objects have a dozen names
+    for (; at > 1; at--) { // insertion sort, since real objects have about a dozen names
       lua_rawgeti(L, names, at - 1);
       if (strcmp(lua_tostring(L, -1), lua_tostring(L, -3)) <= 0) {
         lua_pop(L, 1);
@@ -89,8 +89,8 @@ static void push_sorted_names(lua_State *L, int object) {
   }
 }
 
-// Appends each valid URL in the value at index `value`, once: arrays in their order, objects by name. Visits at most `*left` values. The
-// decoder has limited the depth.
+// Appends each valid URL in the value at index `value` once, in the order of arrays and of sorted names. Visits at most `*left` values. The
+// recursion is bounded, since the decoder limits the depth.
 static void add_all_urls(lua_State *L, int value, int media, int *left) {
   if (--*left < 0) return;
   if (lua_type(L, value) == LUA_TSTRING) {
@@ -115,8 +115,8 @@ static void add_all_urls(lua_State *L, int value, int media, int *left) {
   }
 }
 
-// Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Looks in
-// `media_urls` of the result and of the task. For a success without URLs there, searches the whole result, `media_info` and `suno_data`.
+// Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Takes the URLs
+// from `media_urls` of the result and of the task. If a success has none there, searches the whole result, `media_info` and `suno_data`.
 static bool push_media(lua_State *L, int data, int result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   lua_newtable(L);
@@ -137,7 +137,7 @@ static bool push_media(lua_State *L, int data, int result, bool success) {
   return false;
 }
 
-// Sets a field of the table at index `into` to the value at the top, without metamethods.
+// Pops the value at the top of the stack into a field of the table at index `into`, without metamethods.
 static void set(lua_State *L, int into, const char *name) {
   lua_pushstring(L, name);
   lua_insert(L, -2);
@@ -171,8 +171,8 @@ static bool is_moderation(const char *text) {
   return false;
 }
 
-// Pushes the reason of a task's end, or "": `message` of the result, else of the task, else `reason`. Skips a text that only repeats the
-// status. Returns whether any of these texts names the service's moderation.
+// Pushes the reason why a task ended: `message` of the result, else `message` of the task, else `reason`, else "". Skips a text that only
+// repeats the status. Returns whether any of these texts names the service's moderation.
 static bool push_reason(lua_State *L, int data, int result) {
   const struct {
     int object;
@@ -279,7 +279,7 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
   fill_number(L, data, "create_at", into, "created_at", true);
   fill_number(L, data, "complete_at", into, "completed_at", true);
   fill_number(L, data, "duration_s", into, "duration", false);
-  // The cost is final when the task is over; until then its credits are only reserved.
+  // The credits are the final cost once the task is over; until then they are only reserved.
   bool over = success || failed;
   fill_number(L, data, "credits", into, over ? "credits" : "reserved_credits", false);
   lua_pushnil(L);

@@ -8,13 +8,13 @@
 #include <stddef.h>
 
 // Turns the task object at index `data` into fields of the table at index `into` and returns true; or pushes a failure and returns false.
-// expected: the task id of the query, or NULL.
+// `expected` is the task id that was queried, or NULL.
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length);
 
 // Pushes the task id of a submit's data and returns true; or pushes nothing and returns false when there is no valid one.
 bool task_id_push(lua_State *L, int data);
 
-// Returns whether this is a task id: 1 to 256 printable ASCII characters without spaces.
+// Returns whether a text can be a task id: 1 to 256 printable ASCII characters without spaces.
 bool task_id_valid(const char *id, size_t length);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Makes text safe to show, and measures it.
+// Makes text safe to show on a terminal, and measures its width.
 #include "core/text.h"
 
 #include <locale.h>
@@ -11,8 +11,8 @@
 #include "core/core_parts.h"
 #include "shared/class.h"
 
-// Decodes the code point at `text`, which has at least one byte. Returns its size in bytes, or 0 for invalid UTF-8: cut short, overlong,
-// a surrogate, above U+10FFFF.
+// Decodes the code point at `text`, which has at least one byte. Returns the code point's size in bytes, or 0 for invalid UTF-8: a code
+// point that is cut short, overlong, a surrogate, or above U+10FFFF.
 static size_t decode(const unsigned char *text, size_t length, uint32_t *code) {
   unsigned char first = text[0];
   if (first < 0x80) return *code = first, 1;
@@ -32,12 +32,13 @@ static bool is_control(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0);
 }
 
-// Doesn't include direction marks, which right-to-left texts need.
+// Returns whether a code point changes the direction of the text after it. Direction marks don't count, since right-to-left texts need
+// them.
 static bool is_bidi_control(uint32_t code) {
   return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-// The replacement for the next part of a text: `taken` bytes become the `size` bytes at `bytes`.
+// How the next part of a text is cleaned: `taken` bytes of the text become the `size` bytes at `bytes`.
 typedef struct {
   size_t taken, size;
   const char *bytes;
@@ -55,7 +56,7 @@ static piece next_piece(const char *text, size_t length) {
 #define ELLIPSIS "\xE2\x80\xA6"
 
 void text_clean(luaL_Buffer *out, const char *text, size_t length, size_t max_bytes) {
-  // The first pass finds out whether everything fits and where to cut; the second one writes.
+  // The first pass finds out whether the whole text fits, and otherwise where to cut it; the second pass writes.
   size_t ellipsis = max_bytes >= strlen(ELLIPSIS) ? strlen(ELLIPSIS) : 0;
   size_t written = 0, until = 0, at = 0;
   while (at < length) {
@@ -87,7 +88,7 @@ static int clean(lua_State *L) {
   return 1;
 }
 
-// A locale whose wcwidth knows Unicode, made at first use. It lives as long as the Lua state.
+// Name of the locale whose wcwidth knows Unicode. The locale is made at the first use and lives as long as the Lua state.
 #define WIDTHS "omni.widths"
 
 static int widths_release(lua_State *L) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Makes text safe to show.
+// Makes text safe to show on a terminal.
 #ifndef OMNI_TEXT_H
 #define OMNI_TEXT_H
 
 #include <lauxlib.h>
 #include <stddef.h>
 
-// Adds `text` to `out`, which the caller has initialised, in a form that is safe for a terminal, a log and a font: valid UTF-8 without
-// control characters and bidi overrides. A line break or a tab becomes a space, any other refused byte or character a "?". Adds at most
-// `max_bytes`; a longer text is cut between code points and ends with an ellipsis.
+// Adds `text` to the initialised buffer `out`, in a form that is safe to show: valid UTF-8 without control characters and bidi overrides. A
+// line break or a tab becomes a space; every other refused byte or character becomes "?". Adds at most `max_bytes` bytes: cuts a longer
+// text between code points and ends it with an ellipsis.
 void text_clean(luaL_Buffer *out, const char *text, size_t length, size_t max_bytes);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An upload's file: opened once, read from start to end, and checked for changes.
+// The file of an upload: opened once, read from start to end, and checked for changes.
 #ifndef OMNI_UPLOAD_H
 #define OMNI_UPLOAD_H
 
@@ -12,13 +12,13 @@ typedef struct upload upload;
 
 // Opens a regular file. Returns NULL and errno (file_problem) on failure.
 upload *upload_open(const char *path);
-// Return the file's size, and how many bytes were read.
+// upload_size returns the file's size, upload_offset how many bytes were read.
 int64_t upload_size(const upload *file);
 int64_t upload_offset(const upload *file);
-// Reads the next bytes. Returns their number, 0 at the end, or -1 and errno. errno is ESTALE when the file has changed since it was
-// opened; this is always found before the last byte is returned.
+// Reads the next bytes. Returns the number of bytes, 0 at the end, or -1 and errno. ESTALE means that the file has changed since it was
+// opened; a change is always found before the last byte is returned.
 ssize_t upload_read(upload *file, void *to, size_t room);
-// Continues at this offset. Returns false when the file is shorter.
+// Continues at this offset. Returns false when the file is shorter than the offset.
 bool upload_seek(upload *file, int64_t offset);
 // Closes the file and frees everything. Accepts NULL.
 void upload_close(upload *file);

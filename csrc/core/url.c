@@ -15,13 +15,13 @@
 #include "shared/ascii.h"
 #include "core/core_parts.h"
 
-enum { MAX_URL = 8192 }; // bytes, before and after normalisation
+enum { MAX_URL = 8192 }; // the most bytes of a URL, before and after normalisation
 
 static const char no_http[] = "must be an http or https URL";
 static const char no_memory[] = "must fit into memory";
 static const char bad_host[] = "must have a valid host name or IP address";
 
-// Returns whether a URL may contain the byte unencoded after its host (RFC 3986, "pchar" and the delimiters).
+// Returns whether the part of a URL after the host may contain this byte unencoded (RFC 3986, "pchar" and the delimiters).
 static bool is_plain(unsigned char byte) {
   return isalnum(byte) || (byte < 0x80 && byte && strchr("-._~!$&'()*+,;=:@/?#%", byte));
 }
@@ -30,8 +30,8 @@ static bool is_space(char byte) {
   return byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
-// Percent-encodes the part of a URL after its host, with at most three bytes for each byte. Returns the end of the output. Encodes a "%"
-// that starts no valid escape, and a second "#".
+// Percent-encodes the part of a URL after its host; writes at most three bytes for each byte. Returns the end of the output. Also encodes a
+// "%" that starts no valid escape, and every "#" after the first.
 static char *encode(char *out, const char *text, size_t length) {
   bool fragment = false;
   for (size_t i = 0; i < length; i++) {
@@ -47,10 +47,11 @@ static char *encode(char *out, const char *text, size_t length) {
   return out;
 }
 
-// Sets *host to the URL's host in ASCII and lower case. libidn2 reads UTF-8 only in a UTF-8 locale; this function sets one for the thread
-// during the call, so the program's locale neither matters nor changes.
+// Sets *host to the URL's host in ASCII and lower case. While it calls libidn2, which reads UTF-8 only in a UTF-8 locale, it sets such a
+// locale for this thread; so the program's locale neither matters nor changes.
 static const char *ascii_host(CURLU *parts, char **host) {
-  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host; // libcurl has decoded it already
+  // a "%" remains: libcurl has already decoded valid escapes
+  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host;
   bool ascii = true;
   for (const char *at = *host; *at; at++) ascii = ascii && (unsigned char)*at < 0x80;
   if (!ascii) {
@@ -72,7 +73,7 @@ static const char *ascii_host(CURLU *parts, char **host) {
   return NULL;
 }
 
-// Accepts a name of letters, digits, "-" and "_" without empty labels. A name that ends in a number must be an IPv4 address, since
+// Accepts a host name of letters, digits, "-" and "_" without empty labels. A name that ends in a number must be an IPv4 address, since
 // resolvers and browsers disagree about other such names.
 static bool host_is_sound(const char *host) {
   if (*host == '[') return true; // libcurl has checked it
@@ -84,8 +85,8 @@ static bool host_is_sound(const char *host) {
   return !number || inet_pton(AF_INET, host, &address) == 1;
 }
 
-// Sets the URL's host to its normal form. Parses twice: the ASCII form of an international host may be an IP address, which libcurl
-// normalises only when it parses it.
+// Sets the URL's host to its normal form. Parses the URL twice: the ASCII form of an international host may be an IP address, and libcurl
+// normalises an IP address only when it parses a URL.
 static const char *normalize_host(CURLU *parts, char **host) {
   const char *why = ascii_host(parts, host);
   if (why) return why;
@@ -125,7 +126,7 @@ static const char *normalize(const char *text, CURLU *parts, char **url) {
   bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
   curl_free(port);
   if (zero) return "must have a port from 1 to 65535";
-  char *host = NULL, *zone = NULL; // of a link-local IPv6 address; setting the host loses it
+  char *host = NULL, *zone = NULL; // `zone` of a link-local IPv6 address, which libcurl loses when the host is set
   if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
   const char *why = normalize_host(parts, &host);
   if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;
@@ -175,7 +176,7 @@ char *url_resolve(const char *base, const char *location, size_t length, const c
   char *relative = malloc(length * 3 + 1);
   *why = no_memory;
   if (!parts || !relative) goto end;
-  if (length > 1 && location[0] == '/' && location[1] == '/') { // another host, the same scheme
+  if (length > 1 && location[0] == '/' && location[1] == '/') { // the location names another host, and keeps the scheme
     size_t scheme = strcspn(base, ":") + 1;
     if (!(whole = malloc(scheme + length))) goto end;
     memcpy(whole, base, scheme);
@@ -238,8 +239,8 @@ bool url_is_loopback(const char *url) {
 
 // --- for Lua
 
-// Pushes and frees a URL from one of the functions above, or pushes nil and `why`. `room` has MAX_URL bytes. The caller allocates it
-// first, since a Lua error would leak the URL.
+// Pushes a URL from one of the functions above and frees it, or pushes nil and `why`. The buffer `room` has MAX_URL bytes; the caller
+// allocates it before it makes the URL, since a Lua error would leak the URL.
 static int push_url(lua_State *L, luaL_Buffer *room, char *url, const char *why) {
   if (!url) {
     lua_pushnil(L);

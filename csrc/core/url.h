@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
-// The only place that reads and normalises URLs from outside.
+// Reads and normalises URLs from outside; no other file of omni does.
 #ifndef OMNI_URL_H
 #define OMNI_URL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and
-// dot segments. Writes the scheme and host in lower case, an international host in its ASCII form, an IP address in its usual form, and
-// percent-encodes every byte that a URL can't contain. Idempotent. The caller frees it. Returns NULL for an invalid URL and sets *why to
-// "must be ...", which never repeats the URL.
+// Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and dot
+// segments. Writes the scheme and host in lower case, an international host in its ASCII form, an IP address in its usual form, and
+// percent-encodes every byte that a URL can't contain. Idempotent. The caller frees it. For an invalid URL, returns NULL and sets *why to a
+// text such as "must be an http URL", which never repeats the URL.
 char *url_normalize(const char *text, size_t length, const char **why);
 
-// Does the same for a response's Location, which may be relative to the request's URL.
+// Returns the normal form of a response's Location, which may be relative to the request's URL `base`.
 char *url_resolve(const char *base, const char *location, size_t length, const char **why);
 
-// Does the same for a base URL, which has no query, no fragment, and no slash at its end.
+// Returns the normal form of a base URL, which has no query, no fragment, and no slash at its end.
 char *url_normalize_base(const char *text, size_t length, const char **why);
 
 // Returns whether a host is this machine: "localhost", 127.0.0.0/8 or ::1, as a name or an address, with or without brackets. Only whole

@@ -33,7 +33,7 @@ struct embedded {
   const unsigned char *data;
   size_t size;
 };
-extern const struct embedded embedded[]; // ends with a row without a name
+extern const struct embedded embedded[]; // the last row has no name
 
 // --- modules
 
@@ -46,7 +46,7 @@ static int load_text(lua_State *L) {
   return 1;
 }
 
-// Loads the module from memory. Returns NULL where the system forbids that. The descriptor stays open: the dynamic linker identifies a
+// Loads a C module from memory. Returns NULL on a system that forbids this. The descriptor stays open: the dynamic linker identifies a
 // module by its path, so a second module with the same number would be taken for this one.
 static void *open_in_memory(const struct embedded *module) {
   int fd = memfd_create(module->name, MFD_CLOEXEC | MFD_EXEC);
@@ -59,7 +59,7 @@ static void *open_in_memory(const struct embedded *module) {
   return library;
 }
 
-// Loads the module from a private file, which it removes afterwards.
+// Loads a C module from a private temporary file, and removes the file afterwards.
 static void *open_from_file(const struct embedded *module) {
   const char *directory = getenv("TMPDIR");
   char path[4096];
@@ -86,7 +86,7 @@ static int load_module(lua_State *L) {
     return luaL_error(L, "%s can't be loaded: %s", module->name, why ? why : strerror(errno));
   }
   lua_CFunction open;
-  memcpy(&open, &address, sizeof open); // ISO C has no cast from an object pointer to a function pointer
+  memcpy(&open, &address, sizeof open); // memcpy, since ISO C has no cast from an object pointer to a function pointer
   lua_pushcfunction(L, open);
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 1);
@@ -118,7 +118,7 @@ static bool holds(luaL_Buffer *path, const char *template, size_t length) {
   return false;
 }
 
-// Adds the templates that start with a slash and are missing.
+// Adds the templates that start with a slash, unless `path` contains them already.
 static void add_absolute(luaL_Buffer *path, const char *templates) {
   for (size_t length; *templates; templates += length + (templates[length] != '\0')) {
     length = strcspn(templates, LUA_PATH_SEP);
@@ -147,9 +147,9 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 
 // --- signals
 
-static volatile sig_atomic_t caught; // the first signal's number, or 0
-static bool nobody_reads;            // the reader of stdout's pipe has gone; Lua sees it as the signal SIGPIPE
-static int wake[2] = {-1, -1};       // a pipe to ourselves: readable after a signal
+static volatile sig_atomic_t caught; // the number of the first signal, or 0
+static bool nobody_reads;            // the reader of stdout's pipe has gone; Lua is told of it as SIGPIPE
+static int wake[2] = {-1, -1};       // a pipe to this process itself: readable after a signal
 
 static void wake_up(void) {
   ssize_t ignored = write(wake[1], "", 1);
@@ -196,7 +196,7 @@ static int wakefd(lua_State *L) {
   return 1;
 }
 
-// host.drain(): makes the descriptor unreadable again
+// makes the descriptor of `wake` unreadable again
 static int drain(lua_State *L) {
   (void)L;
   char bytes[16];

@@ -12,7 +12,7 @@
 
 enum { EXIT_BROKEN_PIPE = 128 + SIGPIPE, EXIT_INTERRUPTED = 130 };
 
-static int stdout_error; // errno of the first write that failed
+static int stdout_error; // errno of the first failed write to stdout
 static void (*broken_pipe)(void);
 
 // A stream's cookie is its descriptor.
@@ -25,7 +25,7 @@ static bool wait_until(int fd, short what) {
   return poll(&one, 1, -1) >= 0;
 }
 
-// A signal ends the read, so that the user can interrupt a question.
+// Returns when a signal arrives, so that the user can interrupt a question.
 static ssize_t on_read(void *cookie, char *bytes, size_t size) {
   for (;;) {
     ssize_t got = read(descriptor(cookie), bytes, size);
@@ -55,7 +55,7 @@ bool streams_failed(void) {
   return stdout_error != 0;
 }
 
-// Runs at exit, also when a script calls os.exit.
+// Runs when the process exits, also when a script calls os.exit.
 static void report(int code, void *unused) {
   (void)unused;
   if (!streams_failed()) return;
@@ -77,6 +77,6 @@ bool streams_open(void (*on_broken_pipe)(void)) {
   FILE *err = open_stream(STDERR_FILENO, "w", _IONBF);
   if (!in || !out || !err) return false;
   broken_pipe = on_broken_pipe;
-  stdin = in, stdout = out, stderr = err; // variables in glibc; Lua's io library uses their values when it is opened
+  stdin = in, stdout = out, stderr = err; // stdin, stdout and stderr are variables in glibc; Lua's io library reads them when it is opened
   return on_exit(report, NULL) == 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Opens the database: checks its owner and version, and migrates it.
+// Opens a ledger's database file: checks who owns the file, checks its version, and migrates it.
 #include "ledger/database.h"
 
 #include <errno.h>
@@ -14,15 +14,15 @@
 #include "shared/clock.h"
 #include "shared/file.h"
 
-#ifndef LEDGER_SCHEMA // the specs use another schema, to test migrations
+#ifndef LEDGER_SCHEMA // the specs set LEDGER_SCHEMA to test migrations
 #define LEDGER_SCHEMA "ledger/schema.h"
 #endif
 #include LEDGER_SCHEMA
 
 enum {
-  APPLICATION_ID = 0x6F6D6E69, // "omni": identifies a ledger among other programs' databases
+  APPLICATION_ID = 0x6F6D6E69, // "omni": SQLite's application_id, which tells a ledger from other programs' databases
   BUSY_TIMEOUT = 10,               // seconds to wait while another program locks the file
-  MAX_BYTES = 16 << 20,       // of one value or row
+  MAX_BYTES = 16 << 20,       // the most bytes of one value or row
 };
 
 static const char *const steps[] = {
@@ -64,7 +64,7 @@ bool database_fail_code(const database *d, request *r, const char *what, int cod
   const char *words = NULL;
   for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
     if (reasons[i].code == primary) words = reasons[i].words;
-  // These messages contain names of the schema, but no values.
+  // SQLite's messages for these codes contain names of the schema, but no values.
   if (d->db && (primary == SQLITE_ERROR || primary == SQLITE_CONSTRAINT)) words = sqlite3_errmsg(d->db);
   if (!words) words = sqlite3_errstr(code);
   int error = d->db && (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) ? sqlite3_system_errno(d->db) : 0;
@@ -82,7 +82,7 @@ static int execute(database *d, const char *sql) {
   return sqlite3_exec(d->db, sql, NULL, NULL, NULL);
 }
 
-// Reads the first value of the first row, as text.
+// Runs a statement and reads the first value of its first row as text.
 static int query_text(database *d, const char *sql, char *answer, size_t size) {
   sqlite3_stmt *statement = NULL;
   int code = sqlite3_prepare_v2(d->db, sql, -1, &statement, NULL);
@@ -104,14 +104,15 @@ static int query_number(database *d, const char *sql, long long *number) {
 
 // --- the file
 
-// Creates the file for its owner only, or checks its type and mode. Doesn't open it: closing a descriptor of the file would release the
-// locks of this process's other connections to it.
+// Creates the database file with permissions for its owner only, or checks an existing file's type and permissions. Doesn't open an
+// existing file: closing a descriptor of the file would release the locks of this process's other connections to it.
 static bool create_or_check(database *d, request *r) {
   struct stat info;
   bool found = stat(d->path, &info) == 0;
   if (!found && errno == ENOENT) {
     if (mknod(d->path, S_IFREG | 0600, 0) == 0) {
-      if (chmod(d->path, 0600) != 0) return cannot_open(d, r, strerror(errno)); // the umask may have removed permissions
+      // the umask may have removed some of the owner's permissions
+      if (chmod(d->path, 0600) != 0) return cannot_open(d, r, strerror(errno));
     } else if (errno != EEXIST) {
       return cannot_open(d, r, strerror(errno));
     }
@@ -146,7 +147,7 @@ static int configure(database *d) {
 
 enum { FINE, FOREIGN, NEWER };
 
-// Reads the file's version (0: an empty file) and decides whether omni may use it. Call it within a transaction.
+// Reads the file's version (0: an empty file) and decides whether omni may use it. Call read_version within a transaction.
 static int read_version(database *d, long long *version, int *verdict) {
   long long application = 0, tables = 0;
   int code = query_number(d, "PRAGMA application_id", &application);
@@ -163,7 +164,7 @@ static bool refuse(const database *d, request *r, long long version, int verdict
   return database_fail(d, r, "was made by a newer omni: its version is %lld, this omni knows versions up to %d", version, (int)VERSION);
 }
 
-// Sets r's failure for an error code, unless it is already set. Returns the code.
+// Sets the request's failure for an error code of SQLite, unless the request has a failure already. Returns the code.
 static int note_failure(database *d, request *r, int code) {
   if (code != SQLITE_OK && !r->failed) database_fail_code(d, r, "can't be opened", code);
   return code;
@@ -172,12 +173,12 @@ static int note_failure(database *d, request *r, int code) {
 // Ends a transaction with COMMIT or, after a failure, with ROLLBACK.
 static int end(database *d, request *r, int code) {
   if (code == SQLITE_OK) code = execute(d, "COMMIT");
-  note_failure(d, r, code); // before ROLLBACK changes SQLite's last error
+  note_failure(d, r, code); // must come before ROLLBACK, which changes SQLite's last error
   if (code != SQLITE_OK && !sqlite3_get_autocommit(d->db)) execute(d, "ROLLBACK");
   return code;
 }
 
-// Brings the file to the current version, completely or not at all. Another program may have done so in the meantime.
+// Migrates the file to the current version, completely or not at all. Does nothing if another program has migrated it in the meantime.
 static int migrate(database *d, request *r, long long *version, int *verdict) {
   int code = execute(d, "BEGIN IMMEDIATE");
   if (code != SQLITE_OK) return code;
@@ -212,7 +213,8 @@ static bool try_open(database *d, request *r, int *code) {
   return true;
 }
 
-// Keeps the session beside the real file, so that all programs share it, whatever path they use.
+// Starts a session in a file beside the database. Resolves links first, so that all programs use the same session file, whatever path they
+// use.
 static bool take_session(database *d, request *r) {
   char *file = NULL;
   if (asprintf(&file, "%s-alive", sqlite3_db_filename(d->db, "main")) < 0) return cannot_open(d, r, "not enough memory");
@@ -227,7 +229,7 @@ static bool take_session(database *d, request *r) {
 
 bool database_open(database *d, request *r) {
   if (!create_or_check(d, r)) return false;
-  // When two programs create a file at the same time, SQLite doesn't always wait by itself.
+  // Retries for BUSY_TIMEOUT seconds: when two programs create a database at the same time, SQLite doesn't always wait by itself.
   for (double until = clock_now() + BUSY_TIMEOUT;;) {
     int code = SQLITE_OK;
     if (try_open(d, r, &code)) break;
@@ -263,7 +265,7 @@ void database_close(database *d) {
     sqlite3_finalize(d->statements[i]);
     d->statements[i] = NULL;
   }
-  database_checkpoint(d); // SQLite does this only when the last connection of all programs closes
+  database_checkpoint(d); // SQLite would checkpoint only when the last connection of all programs closes
   sqlite3_close(d->db);
   d->db = NULL;
   session_release(&d->session);

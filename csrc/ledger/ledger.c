@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// omni.ledger_sqlite: stores what was submitted, in SQLite. Lua starts verbs and takes their results, and never waits.
+// omni.ledger_sqlite: a store of all submits in an SQLite file. Lua starts a verb and takes its result later, so it never waits.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -19,7 +19,7 @@
 typedef struct {
   worker worker;
   bool made;        // worker_release must be called
-  lua_Integer busy; // requests whose result Lua hasn't taken
+  lua_Integer busy; // number of requests whose result Lua hasn't taken
 } ledger;
 
 static ledger *check(lua_State *L) {
@@ -34,7 +34,7 @@ static ledger *check_open(lua_State *L) {
 
 // --- a request in Lua's hands
 
-// Pushes a userdata that frees the request stored in it. The code after it may raise for lack of memory, and may run finalizers that use
+// Pushes a userdata that frees the request stored in it. So the code after push_box may raise an error, and may run finalizers that use
 // this ledger.
 static request **push_box(lua_State *L) {
   request **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -81,7 +81,7 @@ static int release(lua_State *L) {
 
 // --- giving
 
-// Raises for a parameter that isn't in the table at `known`, and for a value that SQL can't store.
+// Raises an error for a parameter that isn't in the table at `known`, and for a value that SQL can't store.
 static void check_parameters(lua_State *L, int parameters, int known, const char *verb) {
   for (lua_pushnil(L); lua_next(L, parameters); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "ledger: %s: the names of parameters must be strings", verb);
@@ -101,7 +101,7 @@ static void check_parameters(lua_State *L, int parameters, int known, const char
   }
 }
 
-// Appends the name at index `at` and the value after it. Never raises.
+// Appends a parameter: its name at index `at`, and its value at the next index. Never raises.
 static void note(lua_State *L, int at, values *parameters) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);
@@ -139,7 +139,7 @@ static int start(lua_State *L) {
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, 2);
   lua_rawsetp(L, -2, r);
-  if (!l->worker.running) { // a finalizer has closed it
+  if (!l->worker.running) { // a finalizer has closed the ledger
     lua_pushnil(L);
     lua_rawsetp(L, -2, r);
     check_open(L);
@@ -161,7 +161,7 @@ static void push_value(lua_State *L, const values *rows, const value *c) {
   }
 }
 
-// Pushes an array of rows: tables by the names of the columns.
+// Pushes an array of rows. Each row is a table whose keys are the names of the columns.
 static void push_rows(lua_State *L, const request *r) {
   const values *rows = &r->rows;
   size_t count = r->columns ? values_count(rows) / r->columns - 1 : 0;
@@ -237,7 +237,7 @@ static bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || c == '_';
 }
 
-// Adds the parameters (`:name`) of a verb's SQL to the table on top of the stack. Ignores colons within quotes.
+// Adds the names of the parameters (`:name`) in a verb's SQL to the table at the top of the stack. Ignores colons within quotes.
 static void add_parameters(lua_State *L, const char *sql) {
   bool quoted = false;
   for (; *sql; sql++) {

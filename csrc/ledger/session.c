@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows which ledgers are open: each locks one byte. The locks belong to the descriptor (F_OFD_*), not to the process, so two ledgers in
-// one program see each other's locks.
+// Shows which ledgers are open: each open ledger locks one byte of a file. The locks belong to the descriptor (F_OFD_*), not to the
+// process, so two ledgers in one program see each other's locks.
 #include "ledger/session.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static bool take_any(session *s) {
     s->number = (int64_t)(random % (uint64_t)largest) + 1;
     struct flock lock = byte(s->number);
     if (fcntl(s->fd, F_OFD_SETLK, &lock) == 0) return true;
-    if (errno != EAGAIN && errno != EACCES) return false; // otherwise another ledger has locked the number
+    if (errno != EAGAIN && errno != EACCES) return false; // another ledger has locked this byte; the loop tries another number
   }
 }
 
@@ -35,7 +35,7 @@ bool session_take(session *s, const char *file) {
   if ((s->fd = file_open(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &info)) < 0) return false;
   bool fine = (info.st_mode & 077) == 0;
   if (!fine) errno = EACCES;
-  if (fine && fchmod(s->fd, 0600) == 0 && take_any(s)) return true; // the umask may have removed permissions from a new file
+  if (fine && fchmod(s->fd, 0600) == 0 && take_any(s)) return true; // the umask may have removed permissions of the new file
   int error = errno;
   session_release(s);
   errno = error;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows which ledgers are open: each has a random number, and locks the byte at that position in the file PATH-alive. The kernel releases
-// the lock when the process ends for any reason.
+// Shows which ledgers are open: each open ledger has a random number, and locks the byte at that offset of the file PATH-alive. The kernel
+// releases the lock when the process ends for any reason.
 #ifndef OMNI_LEDGER_SESSION_H
 #define OMNI_LEDGER_SESSION_H
 
@@ -13,8 +13,8 @@ typedef struct {
   int64_t number;
 } session;
 
-// Starts a session in this file, and creates the file if needed. Returns false and errno on failure; EACCES also when other users may
-// open the file.
+// Starts a session in this file, and creates the file if needed. Returns false and errno on failure. errno is EACCES also if other users
+// may open the file.
 bool session_take(session *s, const char *file);
 // Registers the SQL functions session() → this session's number, and alive(number) → 1 if that session is open, else 0. `s` must not move
 // until the connection is closed.

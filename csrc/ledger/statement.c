@@ -19,7 +19,8 @@ static int prepare(database *d, int verb) {
   return sqlite3_prepare_v3(d->db, verbs[verb].sql, -1, SQLITE_PREPARE_PERSISTENT, &d->statements[verb], NULL);
 }
 
-// Makes commits wait for the disk when they concern money. A power cut may lose other commits, but never damages the file.
+// Makes the next commits wait until their data is on disk (`full`), or not. A power cut may lose commits that didn't wait, but it never
+// damages the file.
 static int set_durability(database *d, bool full) {
   if (d->full_sync == full) return SQLITE_OK;
   int code = sqlite3_exec(d->db, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
@@ -34,7 +35,7 @@ static const value *parameter_value(const values *parameters, const char *parame
   return NULL;
 }
 
-// Binds the parameters. A missing one stays NULL. The request owns the values while the statement runs.
+// Binds the parameters. A missing parameter stays NULL. SQLite doesn't copy the values: the request owns them while the statement runs.
 static int bind(sqlite3_stmt *statement, const values *parameters) {
   int code = SQLITE_OK;
   for (int at = sqlite3_bind_parameter_count(statement); code == SQLITE_OK && at > 0; at--) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "ledger/values.h"
 
-enum { MAX_TEXT = 64 << 20, MAX_VALUES = 4 << 20 }; // limits for a damaged or hostile file
+enum { MAX_TEXT = 64 << 20, MAX_VALUES = 4 << 20 }; // limits for what a damaged or hostile file can contain
 
-// Makes room for `more` bytes. On failure sets the list's problem and returns false.
+// Makes room for `more` bytes. Returns false and sets the list's `problem` on failure.
 static bool reserve(values *v, buffer *b, size_t more, size_t max) {
   if (v->problem) return false;
   if (more > max - b->length) v->problem = "too many or too large values";

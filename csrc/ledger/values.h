@@ -15,27 +15,27 @@ typedef struct {
     int64_t integer;
     double real;
     struct {
-      size_t at, length; // in the list's `text`; a NUL follows
+      size_t at, length; // position and bytes in the list's `text`; a NUL follows
     } text;
   } as;
 } value;
 
-// A zeroed list is empty.
+// A zeroed struct is an empty list.
 typedef struct {
-  buffer items, text;  // the values; the bytes of all texts
-  const char *problem; // why the last values are missing, in words; NULL: none are missing
+  buffer items, text;  // `items`: the values; `text`: the bytes of all their texts
+  const char *problem; // why later values are missing, in words; NULL: no value is missing
 } values;
 
-// Append a value. On failure they set the list's `problem`; every later call then does nothing.
+// Append a value. These functions append a value. On failure they set the list's `problem`; every later call then does nothing.
 void values_add_null(values *v);
 void values_add_integer(values *v, int64_t number);
 void values_add_real(values *v, double number);
 void values_add_text(values *v, const char *bytes, size_t length);
 
 size_t values_count(const values *v);
-// Returns the value at `index`, from 0. Valid until the list grows.
+// Returns the value at `index`, from 0. The pointer is valid until the list grows.
 const value *values_get(const values *v, size_t index);
-// Returns the bytes of a VALUE_TEXT, followed by a NUL. Valid until the list grows.
+// Returns the bytes of a VALUE_TEXT, followed by a NUL. The pointer is valid until the list grows.
 const char *values_text(const values *v, const value *text);
 // Frees the list's memory and empties it. Idempotent.
 void values_free(values *v);

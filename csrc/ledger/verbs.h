@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The verbs of the ledger. Each row has a name, `money` and SQL. money: 1 if a lost commit could cost credits; the commit then waits for
-// the disk. The SQL is one statement and a transaction of its own; `:name` is a parameter, NULL when it is missing. session() and
-// alive(session) are SQL functions of session.h.
+// The verbs of the ledger. Each row has a name, `money`, and SQL. `money` is 1 if losing a commit could cost credits; such a commit waits
+// until its data is on disk. The SQL is one statement, which is a transaction of its own. `:name` is a parameter; a missing parameter is
+// NULL. The SQL functions session() and alive(session) are those of session.h.
 
 #define NOW "((julianday('now') - 2440587.5) * 86400.0)"
 
-// The row of a task, by its id, or else by the service and the task id. The account doesn't matter, since keys are replaced.
+// The number of a task's row: the parameter `id`, or else the latest row with this service and task id. The account doesn't matter, since a
+// user may replace the key.
 #define ROW_OF_TASK "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
 
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
 
-// While a row of a scene is live, the ledger refuses an equal submit. A success stays live even when its media has expired ('gone'); only
-// a person gives it up. A sandbox's results end with the sandbox.
+// While a row of a scene is live, the ledger refuses an equal submit. A success stays live even after its media has expired ('gone'), until
+// a person gives it up. Expired successes of a sandbox aren't live, since media end with the sandbox.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
 // Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
@@ -28,14 +29,14 @@
 #define COST_OF_BOARD(board) "(SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit WHERE board = " board " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// The known tasks and submits in flight with a key: a task counts for one hour, a submit without an answer for half an hour. And whether
-// the key has a free slot.
+// The known tasks and submits in flight with a key: a task counts for one hour, a submit without an answer for half an hour. HAS_FREE_SLOT
+// says whether the key can take another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
-// A row as others see it: when the process died between the intent and the answer, the outcome is unknown.
+// The columns of a row. The state is 'unknown' if the process died after it had written the intent and before it recorded the answer.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state," \

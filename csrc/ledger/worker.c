@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Each ledger has one thread, since a commit waits for the disk, and another program may lock the file for seconds.
+// Each ledger has a thread of its own, since a commit waits for the disk, and another program may lock the file for seconds.
 #include "ledger/worker.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-// Nanoseconds without a request before a checkpoint, so that a checkpoint doesn't delay a series of commits.
+// Nanoseconds that must pass without a request before a checkpoint, so that no checkpoint delays a series of commits.
 enum { CHECKPOINT_DELAY = 20000000 };
 
 request *request_new(int verb) {
@@ -42,7 +42,8 @@ static request *get(queue *q) {
   return r;
 }
 
-// Waits for a request, with the lock held; if a checkpoint is needed, at most CHECKPOINT_DELAY. Returns false when none came.
+// Waits for a request; the caller holds the lock. If a checkpoint is needed, waits at most CHECKPOINT_DELAY nanoseconds. Returns false if
+// no request came.
 static bool wait_for_request(worker *w) {
   if (!w->database.needs_checkpoint) return pthread_cond_wait(&w->added, &w->lock) == 0;
   struct timespec until;

@@ -13,26 +13,26 @@ typedef struct {
 } queue;
 
 typedef struct {
-  database database; // used only by the thread
+  database database; // only the thread uses it
   pthread_t thread;
   pthread_mutex_t lock; // protects the following fields
   pthread_cond_t added;
   queue queued, done;
   bool ending;
-  bool running; // used only by Lua: the thread was started and not yet joined
+  bool running; // only Lua uses it: the thread was started and not yet joined
   int wake;     // an eventfd, readable when a request is done; -1: closed
 } worker;
 
-// Starts the thread for the file at `path`. Problems of the file appear in each request's failure. Returns false and errno when the
-// thread can't be started. Call worker_release in either case.
+// Starts the thread for the file at `path`. A problem with the file becomes the failure of each request. Returns false and errno when the
+// thread can't be started. Call worker_release also after a failure.
 bool worker_start(worker *w, const char *path);
-// Queues a request. The worker owns it until worker_take returns it.
+// Queues a request. The worker owns the request until worker_take returns it.
 void worker_add(worker *w, request *r);
 // Returns the oldest finished request, which the caller then owns; or NULL.
 request *worker_take(worker *w);
-// Returns whether a finished request waits.
+// Returns whether worker_take would return a request.
 bool worker_has_done(worker *w);
-// Finishes the queue, ends the thread and closes the database. Finished requests can still be taken. Idempotent.
+// Runs the requests that still wait, ends the thread and closes the database. worker_take still returns the finished requests. Idempotent.
 void worker_stop(worker *w);
 // Stops the worker and frees everything.
 void worker_release(worker *w);

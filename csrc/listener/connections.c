@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A listener's connections: limits their number per address, and the time of each phase.
+// Limits the number of a listener's connections per client address, and the time of each phase of a connection.
 //
-// libmicrohttpd's own timeout restarts with every byte, so a client that sends one byte now and then would keep its connection forever.
-// Here each phase has a deadline. libmicrohttpd has no function to close a connection; shutting down its socket makes libmicrohttpd close
-// it.
+// libmicrohttpd's own timeout restarts with every byte, so a client that sends one byte now and then would keep its connection forever. So
+// this file gives each phase a deadline. At the deadline it shuts down the connection's socket, since libmicrohttpd has no function that
+// closes a connection.
 #include <math.h>
 #include <search.h>
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 
 // --- how many of one address
 
-// The connections of one client address. An IPv4 address is stored as IPv6. Of an IPv6 address only the network counts, since its owner
-// usually has all 2^64 addresses of it.
+// The connections of one client address. An IPv4 address is stored as IPv6. IPv6 addresses of one /64 network count as one address, since
+// one customer usually owns all of them.
 struct client_address {
-  unsigned char name[16]; // must come first: the tree compares it
+  unsigned char name[16]; // must be the first field, which the tree compares
   unsigned connections;
 };
 
@@ -48,7 +48,7 @@ enum MHD_Result connection_admit(void *of, const struct sockaddr *address, sockl
   return found && (*found)->connections >= l->max_per_address ? MHD_NO : MHD_YES;
 }
 
-// Counts one connection of the address. Returns NULL without memory.
+// Adds one connection to the count of its client address. Returns NULL without memory.
 static client_address *count(listener *l, const struct sockaddr *address) {
   client_address *new = calloc(1, sizeof *new);
   if (!new) return NULL;
@@ -114,7 +114,7 @@ static void begin(listener *l, struct MHD_Connection *mhd, void **context) {
   const union MHD_ConnectionInfo *from = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   connection *c = calloc(1, sizeof *c);
   client_address *n = c ? count(l, from->client_addr) : NULL;
-  if (!n) { // without memory; the first request will fail, too (request_intake_begin)
+  if (!n) { // no memory; the connection's first request will fail, too (request_intake_begin)
     free(c);
     return;
   }
@@ -125,7 +125,8 @@ static void begin(listener *l, struct MHD_Connection *mhd, void **context) {
 }
 
 static void end(listener *l, connection *c) {
-  if (c->request) request_intake_end(l, c->request); // libmicrohttpd 0.9.75 doesn't report the end after too many arguments in a query
+  // libmicrohttpd 0.9.75 doesn't report the end of a request whose query has too many arguments
+  if (c->request) request_intake_end(l, c->request);
   leave(l, c);
   discount(l, c->address);
   tls_release(c->credentials);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // omni.listener: a small HTTP server on libmicrohttpd that the caller's loop drives.
 //
-// libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `next` returns it to Lua. Its
-// answer resumes the connection, and the next `step` sends it. A suspended connection isn't polled and has no timeout: it waits for its
-// answer.
+// libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` returns the
+// request to Lua. An answer from Lua resumes the connection, and the next `step` sends the answer. Until then the connection is suspended:
+// libmicrohttpd doesn't poll it, and no timeout closes it.
 #include "listener/listener.h"
 
 #include <errno.h>
@@ -24,21 +24,22 @@
 #define LISTENER "omni.listener"
 
 enum {
-  POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, in addition to the request's
-  CLOSING_ROUNDS = 64, // how many times a closing listener runs to send responses that are already known
+  POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, beside the request's headers
+  CLOSING_ROUNDS = 64, // how many more times a closing listener runs, to send answers that it already has
   MAX_IDLE_STEPS = 16,         // steps
 };
 
 // Seconds. While a TLS handshake or a line before a chunk is incomplete, libmicrohttpd 0.9.75 asks to run again immediately, without end.
-// After MAX_IDLE_STEPS steps without any event the listener waits this long; new data wakes it anyway.
+// So after MAX_IDLE_STEPS steps without any event the listener waits for PAUSE seconds, or until new data arrives.
 static const double PAUSE = 0.05;
 
-// Seconds after which a refused client must have stopped sending.
+// Seconds that a refused client has to stop sending.
 static const double LEAVING = 5;
 
 // --- the socket, and the end
 
-// Opens a listening socket on a numeric address, and stores the actual address and port. Returns -1 and a message on failure.
+// Opens a listening socket on a numeric address, and stores the actual address and port in the listener. Returns -1 and writes a message on
+// failure.
 static int open_socket(listener *l, const char *host, int port, char *message, size_t size) {
   struct addrinfo wanted = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
   struct addrinfo *found = NULL;
@@ -53,7 +54,7 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   socklen_t length = sizeof bound;
   int fd = descriptor_raise(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  // "::" also accepts IPv4, whatever the system's default.
+  // Makes "::" accept IPv4 connections too, whatever the system's default.
   if (fd >= 0 && found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
   if (fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0 &&
       getsockname(fd, (struct sockaddr *)&bound, &length) == 0 &&
@@ -69,13 +70,13 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   return fd;
 }
 
-// Accepts no more requests, drops unanswered ones, and sends known answers as far as that doesn't block.
+// Stops the listener: accepts no more requests, drops those without an answer, and sends the answers that it can send without waiting.
 static void stop(listener *l) {
   l->closing = true;
   l->taken++;
   l->queue = NULL;
   l->queue_end = &l->queue;
-  // libmicrohttpd aborts the process when it stops with a suspended connection.
+  // Resumes suspended connections, since libmicrohttpd aborts the process if one is left when it stops.
   for (request *r = l->requests; r; r = r->next)
     if (r->state == REQUEST_QUEUED || r->state == REQUEST_HELD) request_wake(r, REQUEST_DROPPED);
   for (int round = 0; round < CLOSING_ROUNDS; round++) {
@@ -100,7 +101,7 @@ static void release(listener *l) {
 
 // --- opening
 
-// Returns the wanted number of connections, but at most half of the process's descriptors.
+// Returns the wanted number of connections, or half of the process's limit on descriptors if that is less.
 static unsigned most_connections(lua_Integer wanted) {
   struct rlimit descriptors;
   if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return (unsigned)wanted;
@@ -108,7 +109,7 @@ static unsigned most_connections(lua_Integer wanted) {
   return half < (rlim_t)wanted ? (unsigned)half : (unsigned)wanted;
 }
 
-// Returns false and a message on failure.
+// Loads the certificate and key that the options name, if any. Returns false and a message on failure.
 static bool load_tls(listener *l, const listener_options *o, char *message, size_t size) {
   if (!o->certificate) return true;
   snprintf(message, size, "this libmicrohttpd was built without TLS");
@@ -151,7 +152,7 @@ static int listener_open(lua_State *L) {
       .max_header = (size_t)o.whole[MAX_HEADER],
       .max_per_address = (unsigned)o.whole[MAX_PER_ADDRESS],
       .allowed = {[PHASE_FIRST_HEAD] = o.seconds[HEADER],
-                  // An idle connection may first be silent for idle_timeout.
+                  // Before its next request, a connection may be silent for idle_timeout seconds.
                   [PHASE_HEAD] = ceil(o.seconds[IDLE]) + o.seconds[HEADER],
                   [PHASE_BODY] = o.seconds[BODY],
                   [PHASE_LEAVING] = fmin(o.seconds[BODY], LEAVING),
@@ -196,7 +197,8 @@ static int step(lua_State *L) {
   unsigned long calls = l->calls;
   connection_expire(l);
   MHD_run(l->daemon);
-  // At its connection limit libmicrohttpd ignores the listening socket; one more run makes it accept again.
+  // At its limit of connections libmicrohttpd ignores the listening socket; after a connection has ended, one more run makes it accept
+  // again.
   if (connections(l) < before) l->run_again = true;
   if (l->calls != calls) l->idle_steps = 0;
   else if (l->idle_steps < MAX_IDLE_STEPS) l->idle_steps++;
@@ -237,7 +239,7 @@ static int host(lua_State *L) {
   return 1;
 }
 
-// Existing connections keep their certificate.
+// Open connections keep their old certificate.
 static int reload(lua_State *L) {
   listener *l = check_alive(L);
   char message[PATH_MAX + 256];

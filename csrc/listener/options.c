@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads a listener's options. Each has a row: name, default, limits.
+// Reads a listener's options. Each option has a row: its name, its default, its limits.
 #include <lauxlib.h>
 #include <limits.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "listener/listener.h"
 #include "shared/argument.h"
 
-enum { BODIES = 64 }; // the default of max_bodies, in bodies of max_body
+enum { BODIES = 64 }; // the default of max_bodies is this many times max_body
 
 static const struct {
   const char *name;
@@ -65,7 +65,7 @@ static double get_seconds(lua_State *L, int i) {
   return n;
 }
 
-// Returns a string option, or NULL. The string stays on the stack.
+// Returns a string option, or NULL. The result stays on the stack.
 static const char *get_text(lua_State *L, const char *name) {
   size_t length;
   if (lua_getfield(L, 1, name) == LUA_TNIL) return NULL;

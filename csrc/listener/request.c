@@ -17,7 +17,7 @@
 
 #define REQUEST "omni.request"
 
-enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; with more, they might not fit in the connection's memory beside the request's headers
+enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; more headers might not fit in the connection's memory beside the request's headers
 
 // --- a request's life
 
@@ -46,7 +46,7 @@ void request_wake(request *r, request_state state) {
   MHD_resume_connection(r->connection->mhd);
 }
 
-// Turns the body into a Lua string, so that the garbage collector knows its size.
+// Copies the body into a Lua string, so that the garbage collector knows how much memory the request uses.
 bool request_push(lua_State *L, listener *l) {
   request **box = lua_newuserdatauv(L, sizeof *box, 1);
   *box = NULL;
@@ -56,14 +56,14 @@ bool request_push(lua_State *L, listener *l) {
     if (!(r = l->queue)) return false;
     unsigned long taken = l->taken;
     lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.data ? r->body.length : 0);
-    if (l->taken == taken) break; // otherwise a finalizer, which may run at any allocation, has taken the request or closed the listener
+    if (l->taken == taken) break; // unless a finalizer, which may run at any allocation, has taken the request or closed the listener
     lua_pop(L, 1);
   }
   l->taken++;
   lua_setiuservalue(L, -2, 1);
   size_t length = r->body.length;
   buffer_free(&r->body);
-  r->body.length = length; // for `size`, and for a body in a file
+  r->body.length = length; // `size` reads it, and a body in a file needs it
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -151,7 +151,7 @@ static bool read_body(const char *path, char *to, size_t length) {
   int fd = file_open(path, O_RDONLY, 0, &info);
   if (fd < 0) return false;
   ssize_t got = file_read_at(fd, to, length, 0);
-  if (got >= 0 && (size_t)got < length) errno = EIO; // the file has become shorter
+  if (got >= 0 && (size_t)got < length) errno = EIO; // the file has become shorter than the body
   descriptor_close(fd);
   return got >= 0 && (size_t)got == length;
 }
@@ -179,11 +179,11 @@ static int body_file(lua_State *L) {
 // --- the answer
 
 typedef struct {
-  lua_Integer cut; // -1: the whole body is sent
+  lua_Integer cut; // bytes after which the body breaks off; -1: never
   request_end end;
 } fault;
 
-// Reads an option that is a whole number, 0 or more; `absent` for nil.
+// Returns an option that is a whole number, 0 or more, or `absent` if the option is nil.
 static lua_Integer count_field(lua_State *L, int index, const char *name, lua_Integer absent) {
   int good = 1;
   lua_Integer n = absent;
@@ -209,7 +209,8 @@ static fault check_fault(lua_State *L, int index) {
   return f;
 }
 
-// Checks a header and pushes its value as a string. Accepts only numbers and strings: luaL_tolstring would call __tostring.
+// Checks a header and pushes its value as a string. Accepts only numbers and strings as values, since luaL_tolstring would call a
+// __tostring metamethod.
 static void push_header(lua_State *L, const char *name, size_t length, int value) {
   if (!request_head_is_token(name, length)) luaL_error(L, "request: the name of an answer's header is malformed");
   if (ascii_is(name, "content-length") || ascii_is(name, "transfer-encoding"))
@@ -247,7 +248,7 @@ static void push_headers(lua_State *L, int index) {
   }
 }
 
-// Adds the headers of push_headers's list. Allocates nothing in Lua, so that no finalizer runs.
+// Adds the headers in the list from push_headers to a response. Allocates nothing in Lua, so that no finalizer runs.
 static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TSTRING; i += 2) {
     const char *name = lua_tostring(L, -1);
@@ -259,7 +260,7 @@ static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   lua_pop(L, 1);
 }
 
-// Returns whether the client has reset the connection. A client that has only finished sending may still wait for the answer.
+// Returns whether the client has reset the connection. A client that has only closed its sending side may still wait for the answer.
 static bool connection_gone(const request *r) {
   struct pollfd p = {.fd = connection_socket(r->connection)};
   return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
@@ -279,7 +280,7 @@ static int answer(lua_State *L) {
     argument_check_keys(L, 4, known, "request");
     offset = count_field(L, 4, "offset", 0);
     length = count_field(L, 4, "length", -1);
-    lua_getfield(L, 4, "file"); // stays on the stack as an anchor
+    lua_getfield(L, 4, "file"); // the path stays on the stack, which keeps it alive
     size_t size;
     file = luaL_checklstring(L, -1, &size);
     luaL_argcheck(L, strlen(file) == size, 4, "'file' must not contain a NUL");
@@ -290,8 +291,8 @@ static int answer(lua_State *L) {
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
-  // Until request_wake nothing is allocated in Lua: a finalizer might close the listener. The request owns the response at once, so an
-  // error below leaks nothing. An earlier call that raised may have left one.
+  // Until request_wake nothing is allocated in Lua: a finalizer might close the listener. The request owns the new response at once, so an
+  // error below leaks nothing. Frees the response of an earlier call that raised an error.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
     r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);

@@ -8,8 +8,8 @@
 
 typedef struct {
   request *request;
-  const char *host, *length, *coding; // length and coding: of the body
-  const char *next;                   // where the next line should start
+  const char *host, *length, *coding; // `length` and `coding` are the headers Content-Length and Transfer-Encoding
+  const char *next;                   // where the next header line must start
   bool good, room;
 } check;
 
@@ -18,7 +18,7 @@ bool request_head_is_token(const char *name, size_t length) {
   return length > 0 && strspn(name, letters) == length;
 }
 
-// libmicrohttpd accepts control characters, and blanks in a target.
+// Returns whether a text contains no control characters, and blanks only if `blanks` allows them: libmicrohttpd accepts both.
 static bool is_clean(const char *text, bool blanks) {
   for (; *text; text++)
     if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;
@@ -26,11 +26,10 @@ static bool is_clean(const char *text, bool blanks) {
 }
 
 // --- where the parts lie
-//
-// libmicrohttpd before 1.0 cuts a line at a NUL without a word, takes a line that is folded for a part of the name in the line
-// before it, and lines that end by LF alone. It leaves each part where it came in, ended by a NUL in place of what stood
-// behind it. So a part that doesn't lie where the one before it ends shows that something was left out. Later ones refuse all
-// that themselves, if they are told to be strict (listener.c).
+//  libmicrohttpd before 1.0 silently cuts a line at a NUL, reads a folded line as a part of the line before it, and accepts a bare LF at
+// the end of a line. It leaves each part where it came in, ended by a NUL in place of what stood behind it. So a part that doesn't lie
+// where the one before it ends shows that something was left out. Later ones refuse all that themselves, if they are told to be strict
+// (listener.c).
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
@@ -67,7 +66,8 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
     value_length = 0;
   }
   line(c, name, name_length, value, value_length);
-  // A blank before the colon, or a second host, length or coding, could make two servers see different requests.
+  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding: two servers could read such a request
+  // differently.
   if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;
@@ -96,9 +96,9 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
-  // Servers read the lines between chunks differently: libmicrohttpd 0.9 accepts a bare LF as their end, so a proxy may see other
-  // requests than we do. libmicrohttpd doesn't show these lines, so the listener refuses all bodies in chunks.
+  // Refuses all bodies in chunks. Servers read the lines between chunks differently: libmicrohttpd 0.9 accepts a bare LF at their end, so a
+  // proxy in front might see other requests than omni. libmicrohttpd doesn't show these lines to its callers.
   if (c.coding) return 411;
-  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd has refused anything but a number of 64 bits
+  unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd accepts only a number of at most 64 bits
   return length > r->listener->max_body ? 413 : 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Receives requests in libmicrohttpd's callbacks, and limits what a client can send. They run only inside `listener:step()` and
+// Receives requests in libmicrohttpd's callbacks, and limits what a client can send. The callbacks run only inside `listener:step()` and
 // `listener:close()`, and use no Lua.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -15,14 +15,14 @@
 #include "shared/file.h"
 
 enum {
-  MAX_IN_MEMORY = 65536,    // bytes of a body; a larger one goes to a file if there is a folder
-  MAX_DISCARDED = 8 << 20 // bytes of a refused body that are read
+  MAX_IN_MEMORY = 65536,    // bytes; a larger body goes to a file if there is a folder for bodies
+  MAX_DISCARDED = 8 << 20 // bytes that the listener reads of a refused body
 };
 
 // --- begin and end
 
-// Receives the target as the client sent it; libmicrohttpd decodes it in place later. Returning NULL (no memory) closes the connection
-// later.
+// Called when the request line has arrived. Copies the target as the client sent it, since libmicrohttpd decodes it in place later. Returns
+// NULL when memory runs out; the connection is closed later.
 void *request_intake_begin(void *of, const char *target, struct MHD_Connection *mhd) {
   listener *l = of;
   l->calls++;
@@ -50,7 +50,7 @@ void *request_intake_begin(void *of, const char *target, struct MHD_Connection *
   return r;
 }
 
-// Closes a connection by RST. If `connect` can't send the RST now, libmicrohttpd's `close` sends it after a FIN.
+// Closes a connection with a TCP reset (RST). If `connect` can't send the RST now, libmicrohttpd's `close` sends it after a FIN.
 static void reset(int fd) {
   struct linger none = {.l_onoff = 1, .l_linger = 0};
   struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -73,7 +73,7 @@ void request_intake_end(listener *l, request *r) {
   if (!r->held) request_free(r);
 }
 
-// libmicrohttpd calls this for the result of request_intake_begin, when the request or its connection ends.
+// libmicrohttpd calls request_intake_finish when a request or its connection ends; *context is what request_intake_begin returned.
 void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why) {
   listener *l = of;
   (void)mhd;
@@ -116,9 +116,9 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 #define BUSY "503 Service Unavailable\r\nRetry-After: 10"
 #define FULL "507 Insufficient Storage"
 
-// Answers before the body is complete. libmicrohttpd can't, so this writes to the socket directly; its send buffer has room, since
-// nothing was sent before, except perhaps "100 Continue". The rest of the body is discarded for a while: a client whose connection is
-// closed while it sends sees a reset instead of the answer.
+// Refuses a request before its body is complete. libmicrohttpd can't answer so early, so turn_away writes the answer to the socket
+// directly. The socket's send buffer has room, since at most "100 Continue" was sent before. The listener discards the rest of the body for
+// a while: a client that still sends when its connection is closed would see a reset instead of the answer.
 static void turn_away(listener *l, request *r, const char *status) {
   char text[128];
   int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
@@ -149,7 +149,7 @@ static void write_address(request *r) {
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
   int status = request_head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
-  // A client that waits for "100 Continue" sends no body after an answer.
+  // A client that waits for "100 Continue" sends no body after the answer.
   bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, "expect");
   if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);
@@ -170,7 +170,8 @@ static bool make_room(listener *l, const request *r, size_t more) {
   return true;
 }
 
-// Writes to the body's file. The first call creates the file and writes the bytes from memory. Returns false on failure.
+// Appends to the file that holds the body. The first call creates the file and moves the bytes that are in memory to it. Returns false on
+// failure.
 static bool write_body(listener *l, request *r, const char *data, size_t length) {
   if (!r->file) {
     if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;
@@ -216,7 +217,7 @@ static enum MHD_Result send_answer(request *r) {
   return result;
 }
 
-// libmicrohttpd calls this after the headers, for each piece of the body, after the whole body, and after request_wake.
+// libmicrohttpd calls request_intake_proceed after the headers, for each piece of the body, after the whole body, and after request_wake.
 enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
                                const char *data, size_t *length, void **context) {
   listener *l = of;

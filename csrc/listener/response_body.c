@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The body of a response: a text, or a part of a file. It may break off early, for fault injection.
+// The body of a response: a text, or a part of a file. For fault injection the body can break off early.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@ enum { BLOCK = 65536 }; // bytes per read
 
 typedef struct {
   listener *listener;
-  int fd; // -1: the body is `data`
+  int fd; // the open file; -1: the body is `data`
   uint64_t offset, most;
   char data[];
 } body_source;
@@ -34,7 +34,8 @@ static void body_source_free(void *of) {
   free(s);
 }
 
-// Fails, which closes the connection, at the byte where the body must break off, and when the file has become shorter.
+// Reads the next bytes of the body. Fails, which closes the connection, at the byte where the body must break off, and when the file has
+// become shorter.
 static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t room) {
   const body_source *s = of;
   s->listener->calls++;
@@ -57,7 +58,7 @@ static struct MHD_Response *make_response(body_source *s, uint64_t length) {
 
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
   bool whole = cut < 0 || (size_t)cut >= length;
-  if (whole && length <= BLOCK) // libmicrohttpd copies the text and doesn't write to it
+  if (whole && length <= BLOCK) // libmicrohttpd copies the text, so the cast is safe
     return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   size_t most = whole ? length : (size_t)cut;
   return make_response(body_source_new(l, -1, 0, most, text, most), length);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A listener's certificate and key, with GnuTLS, which libmicrohttpd uses, too. A connection keeps the certificate that was current at
-// its start. So a renewed certificate can replace the old one while connections are open.
+// Loads a listener's certificate and key with GnuTLS, which libmicrohttpd uses, too. Each connection keeps the certificate that it started
+// with, so a renewed certificate can replace the old one while connections are open.
 #include <errno.h>
 #include <fcntl.h>
 #include <gnutls/abstract.h>
@@ -23,10 +23,11 @@ struct credentials {
   unsigned uses;
 };
 
-// TLS 1.2 and newer, with forward secrecy. Only elliptic curves: a client could make other key exchanges cost us much processor time.
+// Allows TLS 1.2 and newer, with forward secrecy, and only key exchanges with elliptic curves: a client could make the others use much
+// processor time.
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA"
 
-// tls_attach gives each connection its own credentials; a connection without any fails.
+// Makes a connection without credentials of its own fail; tls_attach sets them for each connection.
 static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names, int count, const gnutls_pk_algorithm_t *kinds,
                           int kind_count, gnutls_pcert_st **certificate, unsigned *length, gnutls_privkey_t *key) {
   (void)session, (void)names, (void)count, (void)kinds, (void)kind_count, (void)certificate, (void)length, (void)key;
@@ -47,7 +48,7 @@ static void forget(gnutls_datum_t *text) {
   *text = (gnutls_datum_t){.data = NULL};
 }
 
-// Reads the whole open file into `text`. Returns why it can't, or NULL.
+// Reads the whole open file into `text`. Returns NULL, or why the file can't be read.
 static const char *read_open(int fd, struct stat s, bool secret, gnutls_datum_t *text) {
   if (secret && (s.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     return "it can be read by other users of this machine, so it isn't used (chmod 600)";
@@ -71,7 +72,7 @@ static const char *read_file(const char *path, bool secret, gnutls_datum_t *text
 // --- what is in them
 
 typedef struct {
-  gnutls_x509_crt_t *chain; // the server's own certificate first
+  gnutls_x509_crt_t *chain; // the server's own certificate is the first
   unsigned length;
   gnutls_x509_privkey_t key;
 } certificate_and_key;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Arguments of C functions for Lua.
+// Checks the arguments of C functions that Lua calls.
 #ifndef OMNI_ARGUMENT_H
 #define OMNI_ARGUMENT_H
 
@@ -7,7 +7,7 @@
 #include <lua.h>
 #include <string.h>
 
-// Returns a string argument that C or the system reads up to a NUL (a path, a URL, a header line). Raises when it contains a NUL.
+// Returns a string argument that C or the system reads up to a NUL (a path, a URL, a header line). Raises when the string contains a NUL.
 static inline const char *argument_text(lua_State *L, int argument) {
   size_t length;
   const char *text = luaL_checklstring(L, argument, &length);
@@ -15,12 +15,12 @@ static inline const char *argument_text(lua_State *L, int argument) {
   return text;
 }
 
-// Does the same, but returns `otherwise` for nil or a missing argument.
+// Returns a string argument like argument_text, or `otherwise` for nil and a missing argument.
 static inline const char *argument_text_or(lua_State *L, int argument, const char *otherwise) {
   return lua_isnoneornil(L, argument) ? otherwise : argument_text(L, argument);
 }
 
-// Raises when the table at `index` has a key that isn't in `known` (ends with NULL). `what` names the table in the message.
+// Raises when the table at `index` has a key that isn't in `known`, an array that ends with NULL. `what` names the table in the message.
 static inline void argument_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);

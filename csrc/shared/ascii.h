@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Compares ASCII letters in the same way in every locale: in a Turkish one, strcasecmp finds that "FAILED" and "failed" differ.
+// Compares ASCII letters in the same way in every locale. In a Turkish locale, strcasecmp says that "FAILED" and "failed" differ.
 #ifndef OMNI_ASCII_H
 #define OMNI_ASCII_H
 

@@ -6,15 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// A zeroed buffer is empty. Only buffer.c changes `data` and `capacity`; a caller may reduce `length`.
+// A zeroed struct is an empty buffer. Only buffer.c changes `data` and `capacity`; a caller may reduce `length`.
 typedef struct {
   char *data;
   size_t length, capacity; // in bytes
 } buffer;
 
-// Makes room for `more` bytes after `length`. Returns false, with the buffer unchanged, when there is no memory.
+// Makes room for `more` bytes after `length`. Returns false and leaves the buffer unchanged when memory runs out.
 bool buffer_reserve(buffer *b, size_t more);
-// Appends a copy of the bytes. Returns false, with the buffer unchanged, when there is no memory.
+// Appends a copy of the bytes. Returns false and leaves the buffer unchanged when memory runs out.
 bool buffer_append(buffer *b, const void *data, size_t length);
 // Frees the bytes and empties the buffer. Idempotent.
 void buffer_free(buffer *b);

@@ -3,7 +3,7 @@
 #ifndef OMNI_CLOCK_H
 #define OMNI_CLOCK_H
 
-// Returns seconds on a clock that never jumps. Only differences mean something.
+// Returns the seconds of a clock that never jumps. Only differences mean something.
 double clock_now(void);
 
 #endif

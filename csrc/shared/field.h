@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Sets fields of the Lua table on top of the stack.
+// Sets fields of the Lua table at the top of the stack.
 #ifndef OMNI_FIELD_H
 #define OMNI_FIELD_H
 
 #include <lua.h>
 #include <stdbool.h>
 
-// Sets a string; NULL leaves the field unset.
+// Sets a field to a string; does nothing for NULL.
 static inline void field_set_string(lua_State *L, const char *name, const char *text) {
   lua_pushstring(L, text);
   lua_setfield(L, -2, name);

@@ -9,7 +9,7 @@
 
 #include "shared/descriptor.h"
 
-// Sets errno and returns false for anything else than a regular file.
+// Returns whether the file is a regular file; otherwise sets errno.
 static bool is_regular(const struct stat *info) {
   if (S_ISREG(info->st_mode)) return true;
   errno = S_ISDIR(info->st_mode) ? EISDIR : S_ISLNK(info->st_mode) ? ELOOP : EINVAL;
@@ -17,12 +17,13 @@ static bool is_regular(const struct stat *info) {
 }
 
 int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
-  // Checks before opening, since opening a device can have effects, and again afterwards, since the file may have been replaced.
+  // Checks the file's kind before it opens the file, since opening a device can have effects, and again afterwards, since the file may have
+  // been replaced.
   bool there = (flags & O_NOFOLLOW ? lstat(path, info) : stat(path, info)) == 0;
   if (there && !is_regular(info)) return -1;
   int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
   if (fd < 0) {
-    if (errno == ENXIO) errno = EINVAL; // a FIFO or a socket that was created in between
+    if (errno == ENXIO) errno = EINVAL; // a FIFO or a socket has replaced the file in between
     return -1;
   }
   if (fstat(fd, info) == 0 && is_regular(info)) return fd;
@@ -66,7 +67,8 @@ bool file_rename_new(const char *from, const char *to) {
   if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
   if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return false;
 #endif
-  // On a file system without RENAME_NOREPLACE: creates a second name, or else checks and renames.
+  // On a file system without RENAME_NOREPLACE, creates a hard link and removes the old name; without hard links, checks that the name is
+  // free and renames.
   if (link(from, to) == 0) return unlink(from) == 0;
   if (errno != EPERM && errno != ENOTSUP && errno != ENOSYS && errno != EMLINK) return false;
   struct stat info;

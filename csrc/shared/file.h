@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files whose path another program may control: opens only regular files, and never waits.
+// Opens files whose path another program may control: only regular files, and without ever waiting.
 #ifndef OMNI_FILE_H
 #define OMNI_FILE_H
 
@@ -10,21 +10,23 @@
 #include <sys/types.h>
 
 // Opens a regular file. The descriptor is close-on-exec and never becomes the controlling terminal; opening a FIFO, a device or a socket
-// fails without waiting for its other end. `flags` and `mode` are those of open(2). Fills *info with the open file's status. Returns -1
-// and errno on failure: EISDIR for a folder, EINVAL for another kind of file, ELOOP for a symbolic link with O_NOFOLLOW.
+// fails without waiting for its other end. `flags` and `mode` are those of open(2). Opens a regular file, and fills *info with its status.
+// Returns -1 and errno on failure: EISDIR for a folder, EINVAL for another kind of file, ELOOP for a symbolic link with O_NOFOLLOW.
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
-// Returns the reason of a failed file_open in words.
+// Returns the reason why file_open failed in words, for the errno that it has set.
 const char *file_problem(int error);
-// Writes all bytes. Returns how many were written: fewer than `length` after an error, with errno.
+// Writes all bytes. Returns how many bytes were written. After an error that is fewer than `length`, and errno is set.
 size_t file_write(int fd, const void *bytes, size_t length);
-// Reads `length` bytes from this offset, or fewer at the file's end. Returns their number, or -1 and errno.
+// Reads `length` bytes from this offset, or fewer at the file's end. Returns the number of bytes, or -1 and errno.
 ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
-// Renames a file within a file system. Never replaces a file: returns false and EEXIST then, or another errno.
+// Renames a file within a file system, and never replaces another file. Returns false and errno on failure: EEXIST if the new name is
+// taken.
 bool file_rename_new(const char *from, const char *to);
 
 enum { FILE_STAMP_SIZE = 128 };
-// Writes the file's stamp, a text that differs once the file has changed or was replaced: device, inode, size, and the times of the last
-// change to the content and the inode, in nanoseconds. Two changes within one tick of the file system's clock may share a stamp.
+// Writes the file's stamp, a text that changes when the file's content changes or another file takes its place. It consists of device,
+// inode, size, and the times of the last change to the content and the inode, in nanoseconds. Two versions of a file that are written
+// within one tick of the file system's clock may have the same stamp.
 void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]);
 
 #endif

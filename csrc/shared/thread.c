@@ -6,7 +6,7 @@
 int thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); // the new thread inherits the mask
+  pthread_sigmask(SIG_SETMASK, &all, &before); // the new thread inherits this signal mask
   int error = pthread_create(thread, NULL, run, argument);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return error;
