@@ -220,6 +220,6 @@ describe("a client's ledger", function()
 
   it("isn't there with `ledger = false`, nor with a sandbox's own key", function()
     assert.equal("", child({ HOME = folder.path }, { more = ", ledger = false" }))
-    assert.equal("", child({ HOME = folder.path }, { key = "ak_sandboxsandboxsandboxsandboxplay" }))
+    assert.equal("", child({ HOME = folder.path }, { key = "ak_sandboxsandbox0123456789abcdef01" }))
   end)
 end)

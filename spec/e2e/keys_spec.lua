@@ -7,13 +7,6 @@ local program = require "helper.program"
 
 local limits <const> = { 1, 2, 5 }
 
--- Returns the value of CRUN_API_KEYS for these sandbox keys.
-local function keys_of(...)
-  local words = {}
-  for i, number in ipairs { ... } do words[i] = ("%s=%d"):format(credentials.sandbox_key(number), limits[number]) end
-  return table.concat(words, ",")
-end
-
 local function board_of(files, name, count)
   local lines = { "return storyboard { cut = false, defaults = { duration = 4 }," }
   for i = 1, count do lines[#lines + 1] = ('  scene "%s%02d" { prompt = "%s%02d" },'):format(name, i, name, i) end
@@ -33,6 +26,13 @@ describe("omni with several keys", function()
 
   local function serve(seconds, ...)
     service = program.service { "--keys", "1,2,5", "--seconds", seconds, ... }
+  end
+
+  -- Returns the value of CRUN_API_KEYS for these keys of the sandbox.
+  local function keys_of(...)
+    local words = {}
+    for i, number in ipairs { ... } do words[i] = ("%s=%d"):format(service.keys[number], limits[number]) end
+    return table.concat(words, ",")
   end
 
   local function environment(keys)
@@ -65,7 +65,7 @@ describe("omni with several keys", function()
   end
 
   local function shows_no_key(text)
-    for n = 1, 3 do assert.is_nil(text:find(credentials.sandbox_key(n), 1, true), text) end
+    for n = 1, 3 do assert.is_nil(text:find(service.keys[n], 1, true), text) end
   end
 
   it("credits shows what each has, and the sum; one that is refused doesn't hide the others", function()
@@ -73,7 +73,7 @@ describe("omni with several keys", function()
     local result = program.run({ "credits" }, { environment = environment(keys_of(1, 2, 3)) })
     assert.equal(0, result.code, result.err)
     for n = 1, 3 do
-      assert.matches("^" .. credentials.fingerprint(credentials.sandbox_key(n)) .. " +100 sandbox credits$", result.lines[n])
+      assert.matches("^" .. credentials.fingerprint(service.keys[n]) .. " +100 sandbox credits$", result.lines[n])
     end
     assert.matches("^sum +300 sandbox credits$", result.lines[4])
     local foreign = ("%s,%s"):format(keys_of(1, 2), credentials.sandbox_key(77))
@@ -145,7 +145,7 @@ describe("omni with several keys", function()
       if event.event == "failed" then
         lost = lost + 1
         assert.equal("no_key", event.error.code)
-        assert.matches(credentials.fingerprint(credentials.sandbox_key(2)), event.error.message, 1, true)
+        assert.matches(credentials.fingerprint(service.keys[2]), event.error.message, 1, true)
       end
     end
     assert.equal(2, lost)

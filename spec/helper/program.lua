@@ -141,6 +141,9 @@ local tools <const> = { PATH = os.getenv("PATH") }
 local function as_service(child)
   local line = child:wait_for('"event":"sandbox"')
   child.url, child.key = line:match('"url":"([^"]+)"'), line:match('"key":"([^"]+)"')
+  child.keys = {}
+  for key in line:gmatch('"key":"([^"]+)"') do child.keys[#child.keys + 1] = key end
+  if child.keys[2] then table.remove(child.keys, 1) end -- the first one stands twice
   child.environment = { CRUN_BASE_URL = child.url, CRUN_API_KEY = child.key, PATH = tools.PATH }
   child.stop = function()
     child:signal("TERM")
@@ -154,7 +157,7 @@ end
 
 ---A sandbox as a program of its own. Its clips are the small ones.
 ---@param arguments? string[]  further ones for `omni sandbox`
----@return table child  with `url`, `key`, `environment` (of programs that use it, and that find ffmpeg), `ledger()`, `submits()`,
+---@return table child  with `url`, `key`, `keys`, `environment` (of programs that use it, and that find ffmpeg), `ledger()`, `submits()`,
 ---  `advance(seconds)` (sets its clock ahead), `stop()`
 local function service(arguments)
   local all = { "sandbox", "--json", "--seconds", "0.05" }

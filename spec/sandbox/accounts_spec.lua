@@ -35,14 +35,15 @@ end
 describe("sandbox keys", function()
   it("differ, look like real ones, and are known as sandbox keys; no other key is", function()
     local seen = {}
-    for _, n in ipairs { 1, 2, 3, 10, 9999 } do
-      local key = credentials.sandbox_key(n)
+    for _, of in ipairs { { 1 }, { 2 }, { 10 }, { 9999 }, { 1, 1 }, { 1, -7 }, { 1, 1, 8080 }, { 1, 1, 8081 }, { 2, 1, 8080 } } do
+      local key = credentials.sandbox_key(table.unpack(of))
+      assert.equal(key, credentials.sandbox_key(table.unpack(of)))
       assert.is_true(credentials.looks_right(key) and credentials.is_sandbox_key(key))
       assert.is_nil(seen[key])
       seen[key] = true
     end
     local first = credentials.sandbox_key(1)
-    for _, key in ipairs { "", first .. "x", first:sub(1, -2), first:sub(1, -5) .. "12a4",
+    for _, key in ipairs { "", first .. "x", first:sub(1, -2), first:sub(1, -5) .. "12g4",
       "x" .. first, first:sub(1, -5), "ak_" .. ("0"):rep(32) } do
       assert.is_false(credentials.is_sandbox_key(key), key)
     end
@@ -52,7 +53,8 @@ end)
 describe("a sandbox with several keys", function()
   it("has a balance for each, and tasks that only their own key finds", function()
     with({ keys = { { credits = 100 }, { key = "second", credits = 50 } } }, function(box, ask)
-      assert.same({ credentials.sandbox_key(1), "second" }, { box.keys[1].key, box.keys[2].key })
+      local port = math.tointeger(tonumber(box.url:match "%d+$"))
+      assert.same({ credentials.sandbox_key(1, 1, port), "second" }, { box.keys[1].key, box.keys[2].key })
       assert.equal(box.key, box.keys[1].key)
       local _, answer = submit(ask, 1)
       local target = job .. "TaskInfo?task_id=" .. answer.data.task_id
@@ -144,10 +146,11 @@ describe("a sandbox with several keys", function()
 
   it("is had from the program with --keys, which prints what a client's environment must hold", function()
     local child = program.start { "sandbox", "--keys", "1,2,5" }
+    local port = math.tointeger(tonumber(child:wait_for("CRUN_BASE_URL="):match "%d+$"))
     local line = child:wait_for "CRUN_API_KEYS="
     child:signal "TERM"
     child:finish()
-    local key = credentials.sandbox_key
+    local function key(n) return credentials.sandbox_key(n, 1, port) end
     assert.equal(("export CRUN_API_KEYS=%s=1,%s=2,%s=5"):format(key(1), key(2), key(3)), line)
     assert.matches("%-%-keys: expected whole numbers, 1 or more, separated by commas, got '1,0'",
       program.run({ "sandbox", "--keys", "1,0" }).err)
@@ -155,7 +158,7 @@ describe("a sandbox with several keys", function()
     assert.same({ 2, "" }, { both.code, both.out })
     assert.matches("%-%-keys and %-%-in%-flight exclude each other", both.err)
     local service = program.service { "--keys", "3", "--rate", "100" }
-    assert.same({ service.key, 3 }, { credentials.sandbox_key(1), math.tointeger(service.ledger().accounts[1].in_flight) })
+    assert.same({ service.key, 3 }, { service.keys[1], math.tointeger(service.ledger().accounts[1].in_flight) })
     service.stop()
   end)
 end)

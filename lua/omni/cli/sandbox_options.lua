@@ -9,8 +9,10 @@ local sandbox_options = {}
 ---@param command table  argparse's
 function sandbox_options.define(command)
   options.amount(command:option("--seconds", "Tasks of the sandbox take about S seconds (default: 3)."):argname("S"))
-  options.integer(command:option("--seed", "Determines the sandbox's ids, durations and random choices (default: 1)."):argname("N"))
+  options.integer(command:option("--seed", "Determines the sandbox's ids, durations and choices (default: 1, with new ids)."):argname("N"))
   options.amount(command:option("--credits", "The sandbox account starts with N credits (default: 10000)."):argname("N"))
+  command:option("--clips", "How clips are made: ffmpeg, or builtin, the same small clip for every task (default: ffmpeg if it is found).")
+    :argname("HOW"):choices { "ffmpeg", "builtin" }
   command:option("--fault", "Makes the sandbox misbehave: NAME or NAME:key=value,... Repeatable (docs/sandbox.md).")
     :argname("SPEC"):count("*")
 end
@@ -21,7 +23,7 @@ end
 function sandbox_options.misuse(given)
   if given.sandbox and given.base_url then return "--sandbox and --base-url exclude each other" end
   if given.sandbox then return nil end
-  for _, name in ipairs { "seconds", "seed", "credits", "fault" } do
+  for _, name in ipairs { "seconds", "seed", "credits", "clips", "fault" } do
     local value = given[name]
     if value and not (type(value) == "table" and #value == 0) then
       return ("--%s configures a sandbox; add --sandbox"):format(name)
@@ -36,7 +38,7 @@ end
 function sandbox_options.open(given, directory)
   return require("omni").sandbox {
     host = given.host, port = given.port, seconds = given.seconds, seed = given.seed, credits = given.credits,
-    faults = given.fault, directory = directory, keys = given.keys, in_flight = given.in_flight, rate = given.rate,
+    faults = given.fault, directory = directory, clips = given.clips, keys = given.keys, in_flight = given.in_flight, rate = given.rate,
   }
 end
 

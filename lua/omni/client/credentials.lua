@@ -128,21 +128,22 @@ local function looks_right(key)
 end
 
 -- A sandbox's default keys: 35 characters, like real ones. They are worth nothing anywhere else.
-local sandbox_stem <const> = "ak_sandboxsandboxsandboxsandbox"
+local sandbox_stem <const> = "ak_sandboxsandbox"
 
----Returns a sandbox's Nth key.
----@param n integer  1 to 9999
+---Returns the Nth key of the sandbox with this seed and port. So a client of another sandbox is noticed.
+---@param n integer      from 1
+---@param seed? integer  (default 0)
+---@param port? integer  (default 0)
 ---@return string
-local function sandbox_key(n)
-  return sandbox_stem .. (n == 1 and "play" or ("%04d"):format(n))
+local function sandbox_key(n, seed, port)
+  return sandbox_stem .. core.sha256(("omni sandbox %d %d %d"):format(seed or 0, port or 0, n)):sub(1, 18)
 end
 
 ---Returns whether a key is a sandbox's.
 ---@param key string
 ---@return boolean
 local function is_sandbox_key(key)
-  local ending = key:sub(#sandbox_stem + 1)
-  return key:sub(1, #sandbox_stem) == sandbox_stem and (ending == "play" or ending:find "^%d%d%d%d$" ~= nil)
+  return #key == 35 and key:sub(1, #sandbox_stem) == sandbox_stem and not key:find("[^%x]", #sandbox_stem + 1)
 end
 
 ---Returns a name for a key that doesn't reveal it: the beginning of its SHA-256.

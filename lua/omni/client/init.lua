@@ -447,8 +447,8 @@ local function open(opts)
     on_retry = opts.on_retry,
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = opts.poll_min or is_sandbox and 0.2 or 2,
-    poll_max = opts.poll_max or is_sandbox and 2 or 30, transport_options = {},
+    media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = opts.poll_min or is_sandbox and 0.05 or 2,
+    poll_max = opts.poll_max or is_sandbox and 0.5 or 30, transport_options = {},
     uploads = {}, uploading = {}, unknown = {}, known_models = {},
     is_sandbox = is_sandbox,
   }, Client_mt)

@@ -28,10 +28,9 @@ local function is_amount(value) return type(value) == "number" and value >= 0 an
 local function is_limit(value) return math.type(value) == "integer" and value >= 1 end
 
 -- Returns a message if an account's settings are wrong.
--- Returns a message if an account's settings are wrong.
 local function wrong_in(wanted, name)
   local key = wanted.key
-  if type(key) ~= "string" or key == "" or key:find "[%c ]" then return name("key") .. " must be a text without spaces" end
+  if key ~= nil and (type(key) ~= "string" or key == "" or key:find "[%c ]") then return name("key") .. " must be a text without spaces" end
   if wanted.in_flight and not is_limit(wanted.in_flight) then return name("in_flight") .. " must be a whole number, 1 or more" end
   if not is_amount(wanted.credits) then return name("credits") .. " must be 0 or more" end
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
@@ -49,7 +48,7 @@ local function one_of(item, number, usual)
     end
   end
   return {
-    key = item.key or credentials.sandbox_key(number), in_flight = item.in_flight or usual.in_flight,
+    key = item.key, in_flight = item.in_flight or usual.in_flight,
     credits = item.credits or usual.credits, rate = item.rate or usual.rate,
   }
 end
@@ -57,14 +56,12 @@ end
 ---Reads the options for accounts.
 ---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }  keys: a number, or an array
 ---  of limits and { key=, in_flight=, credits=, rate= }; the options beside it are the defaults of its items
----@return { key: string, in_flight?: integer, credits: number, rate?: number }[]|nil
+---@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil for a sandbox key
 ---@return string|nil message
 local function read(options)
   local usual = { in_flight = options.in_flight, credits = options.credits or 10000, rate = options.rate }
   if options.keys == nil then
-    local wanted = {
-      key = options.key or credentials.sandbox_key(1), in_flight = usual.in_flight, credits = usual.credits, rate = usual.rate
-    }
+    local wanted = { key = options.key, in_flight = usual.in_flight, credits = usual.credits, rate = usual.rate }
     local wrong = wrong_in(wanted, function(field) return ("option '%s'"):format(field) end)
     return not wrong and { wanted } or nil, wrong
   end
@@ -82,8 +79,8 @@ local function read(options)
     local wanted, message = one_of(item, number, usual)
     message = message or wrong_in(wanted, function(field) return ("option 'keys[%d].%s'"):format(number, field) end)
     if message then return nil, message end
-    if seen[wanted.key] then return nil, ("option 'keys[%d].key' is given twice"):format(number) end
-    seen[wanted.key], all[number] = true, wanted
+    if wanted.key and seen[wanted.key] then return nil, ("option 'keys[%d].key' is given twice"):format(number) end
+    seen[wanted.key or number], all[number] = true, wanted
   end
   return all
 end
@@ -177,15 +174,16 @@ function Accounts_methods:rows(all)
 end
 
 ---@param wanted table[]  from `read`
----@param now fun(): number
-local function open(wanted, now)
-  local accounts = setmetatable({ by_key = {}, now = now }, Accounts_mt)
+---@param settings { now: (fun(): number), seed?: integer, port?: integer }  seed, port: decide the sandbox keys
+local function open(wanted, settings)
+  local accounts = setmetatable({ by_key = {}, now = settings.now }, Accounts_mt)
   for number, one in ipairs(wanted) do
+    local key = one.key or credentials.sandbox_key(number, settings.seed, settings.port)
     local account = {
-      key = one.key, number = number, account = credentials.fingerprint(one.key), balance = one.credits, charged = 0,
+      key = key, number = number, account = credentials.fingerprint(key), balance = one.credits, charged = 0,
       in_flight = one.in_flight, rate = one.rate, revoked = false, running = {},
     }
-    accounts[number], accounts.by_key[one.key] = account, account
+    accounts[number], accounts.by_key[key] = account, account
   end
   return accounts
 end

@@ -91,7 +91,7 @@ end
 
 local function await_end(self, plan)
   local task, fiber = plan.task, loop.current()
-  function task.drawn() loop.wake(fiber) end
+  function task.drawn() self.clock:wake(fiber) end
   plan.tasks:settle(task)
   while not task.completed do
     local drawing = self.clock:now() >= task.ends_at and task.draws and not task.drawn_at
@@ -138,7 +138,7 @@ end
 ---@return fun()|nil wait  of an early plan: waits until all callbacks have their responses
 function Callbacks_methods:schedule(plan)
   local fiber
-  fiber = loop.background(function()
+  fiber = self.clock:spawn(function()
     send_all(self, plan)
     self.fibers[fiber] = nil
   end)

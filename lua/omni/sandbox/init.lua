@@ -9,7 +9,9 @@ local core = require "omni.core"
 local drawing = require "omni.sandbox.drawing"
 local err = require "omni.error"
 local faults = require "omni.sandbox.faults"
+local loop = require "omni.loop"
 local options = require "omni.options"
+local random = require "omni.sandbox.random"
 local server = require "omni.http.server"
 local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
@@ -63,18 +65,22 @@ function Sandbox_methods:set_credits(key, credits)
   account.balance = credits
 end
 
----Moves the sandbox's clock ahead, so that tasks end, delays end and URLs expire. The same as `POST /sandbox/advance?seconds=`.
+---Moves the sandbox's clock ahead. Waits until everything that falls within this step has happened, in the order of its times: tasks
+---have ended, late responses are sent, callbacks have been sent and answered, URLs have expired. The same as
+---`POST /sandbox/advance?seconds=`.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
   if not fits then error("sandbox:advance: seconds must be 0 or more", 2) end
-  self.clock:advance(seconds)
+  loop.in_fiber "sandbox:advance"
+  loop.drive(self.step, seconds)
 end
 
 ---Stops the server and the callbacks, and removes the temporary directory. Can be called again.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true
+  self.clock:close()
   self.server:close()
   self.sent_callbacks:close()
   if self.temporary then self.uploads:remove() end
@@ -125,40 +131,51 @@ local function open(given)
     return nil, err.new { code = "io", message = "can't create the sandbox's directory for clips: " .. tostring(message) }
   end
 
-  local kept = uploads.store(directory .. "/uploads")
-  local clips = clip_cache.open { directory = directory, seed = seed, draw = drawing.clip }
-  local time = clock.open()
-  local sent = callbacks.open { seed = seed, clock = time }
-  local served = service.open {
-    accounts = wanted, seconds = o.seconds or 3, seed = seed, faults = injected, callbacks = sent,
-    upload_seconds = o.upload_seconds, media_seconds = o.media_seconds, keep = function(name, request) return kept:keep(name, request) end,
-    now = function() return time:now() end, advance = function(seconds) time:advance(seconds) end,
-    wall = os.time, stat = core.stat, draw = function(spec, done)
-      spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
-      clips:get(spec, done)
-    end,
-  }
+  local time, served = clock.open(), nil
   local web
-  local address = {
+  web, failure = server.serve({
     host = o.host or "127.0.0.1", port = o.port or 0, max_body = most_upload, max_bodies = most_uploads, body_directory = directory,
     max_connections_per_address = 1000, -- all of them are local
-  }
-  web, failure = server.serve(address, function(request)
+  }, function(request)
     return outcome(time, request, served:handle {
       method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), size = request:size(),
       file = request:body_file(), body = request:size() <= service.most_body and request:body() or nil,
     })
   end)
   if not web then
-    clips:close(not o.directory)
+    if not o.directory then core.remove(directory) end
     return nil, failure
   end
-  served.url = web.url
+
+  local kept = uploads.store(directory .. "/uploads")
+  local clips = clip_cache.open { directory = directory, seed = seed, draw = drawing.clip }
+  local sent = callbacks.open { seed = seed, clock = time }
+  local function step(seconds)
+    local target = time:now() + seconds
+    time:wait_until(function() return not served.tasks:is_drawing(target) end)
+    time:advance(seconds)
+  end
+  served = service.open {
+    accounts = wanted, seconds = o.seconds or 3, seed = seed, port = web.port, url = web.url, faults = injected, callbacks = sent,
+    -- Without a seed, the tasks of each sandbox have ids of their own: a ledger may know tasks of an earlier one.
+    ids_seed = o.seed or random.hash(core.token(16)),
+    upload_seconds = o.upload_seconds, media_seconds = o.media_seconds,
+    keep = function(name, request) return kept:keep(name, request) end,
+    now = function() return time:now() end, advance = step, wall = os.time, stat = core.stat,
+    draw = function(spec, done)
+      spec.seed, spec.builtin = seed, o.clips == "builtin" or nil
+      clips:get(spec, function(...)
+        done(...)
+        time:notice()
+      end)
+    end,
+  }
   local keys = {}
-  for i, one in ipairs(wanted) do keys[i] = { key = one.key, in_flight = one.in_flight } end
+  for i, one in ipairs(served.accounts) do keys[i] = { key = one.key, in_flight = one.in_flight } end
   return setmetatable({
     url = web.url, key = keys[1].key, keys = keys, directory = directory,
-    server = web, service = served, clock = time, sent_callbacks = sent, clips = clips, uploads = kept, temporary = not o.directory,
+    server = web, service = served, clock = time, sent_callbacks = sent, step = step, clips = clips, uploads = kept,
+    temporary = not o.directory,
   }, Sandbox_mt)
 end
 

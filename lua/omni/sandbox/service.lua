@@ -195,10 +195,12 @@ end
 ---@field key? string      and others: the options of accounts.read
 ---@field seconds number   duration of a task, plus or minus a fifth
 ---@field seed integer
+---@field port? integer    of the server; decides the sandbox keys, as the seed does
+---@field ids_seed? integer  decides the task ids (default: the seed)
 ---@field credits? number  initial balance
 ---@field faults table     from faults.open
 ---@field now fun(): number      monotonic seconds
----@field advance? fun(seconds: number)  moves `now` ahead
+---@field advance? fun(seconds: number)  moves `now` ahead, and waits until everything within that step has happened
 ---@field wall fun(): integer    Unix seconds
 ---@field upload_seconds? number  lifetime of a presigned URL (900)
 ---@field media_seconds? number   lifetime of a task's clip, from the task's end; unlimited when nil
@@ -210,7 +212,7 @@ end
 
 ---@param settings omni.sandbox.Settings
 local function open(settings)
-  local all = accounts.open(settings.accounts or assert(accounts.read(settings)), settings.now)
+  local all = accounts.open(settings.accounts or assert(accounts.read(settings)), settings)
   return setmetatable({
     url = settings.url, accounts = all, faults = settings.faults, stat = settings.stat, now = settings.now, advance = settings.advance,
     callbacks = settings.callbacks,

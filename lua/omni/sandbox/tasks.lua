@@ -51,12 +51,13 @@ end
 -- Draws a task's files. The task can end once all of them are there.
 local function draw(self, task, specs)
   local left = #specs
+  self.drawing[task] = true
   for i, spec in ipairs(specs) do
     self.draw(spec, function(path, message)
       left, task.files[task.endings[i]] = left - 1, path
       if not path then task.fate.ends, task.fate.reason = "failed", "can't draw a clip: " .. tostring(message) end
       if left > 0 then return end
-      task.drawn_at = self.now()
+      task.drawn_at, self.drawing[task] = self.now(), nil
       if task.drawn then task.drawn() end
     end)
   end
@@ -140,6 +141,16 @@ function Tasks_methods:pretend(task, status, media_url, id)
     { media_url })
 end
 
+---Returns whether a file is being drawn whose task would end by a time.
+---@param time number  of `now`
+---@return boolean
+function Tasks_methods:is_drawing(time)
+  for task in pairs(self.drawing) do
+    if task.ends_at <= time then return true end
+  end
+  return false
+end
+
 ---Returns the charge ledger.
 ---@param decoded? boolean  the inputs as tables, instead of the clients' own texts (`json.raw`)
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
@@ -162,8 +173,8 @@ local function open(settings, accounts)
   return setmetatable({
     seconds = settings.seconds, accounts = accounts,
     now = settings.now, wall = settings.wall, draw = settings.draw,
-    ids = random.stream(settings.seed, "ids"), jitter = random.stream(settings.seed, "jitter"),
-    by_id = {}, in_order = {},
+    ids = random.stream(settings.ids_seed or settings.seed, "ids"), jitter = random.stream(settings.seed, "jitter"),
+    by_id = {}, in_order = {}, drawing = {},
   }, Tasks_mt)
 end
 

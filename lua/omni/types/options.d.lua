@@ -16,8 +16,8 @@
 ---@field retry_max? number          the longest wait between two attempts, in seconds; ten times that for maintenance (default 60)
 ---@field pause_for? number          seconds for which omni waits while the service answers 429 or 455 (default 1800, or `retry_for`
 ---  if you set that)
----@field poll_min? number           the shortest wait between two queries of a task, in seconds (default 2; 0.2 with a sandbox key)
----@field poll_max? number           the longest wait between two queries of a task, in seconds (default 30; 2 with a sandbox key)
+---@field poll_min? number           the shortest wait between two queries of a task, in seconds (default 2; 0.05 with a sandbox key)
+---@field poll_max? number           the longest wait between two queries of a task, in seconds (default 30; 0.5 with a sandbox key)
 ---@field media_wait? number         seconds for which omni queries a success without media again (default 300; 5 with a sandbox key)
 ---@field rate? number               requests a second, for each key without a rate of its own (default: no limit)
 ---@field max_connections? integer   connections of each key at the same time (default 64)
@@ -232,11 +232,11 @@
 
 ---@class omni.SandboxOptions
 ---@field seconds? number       about how long a task takes (default 3)
----@field seed? integer         decides ids, durations, the look of clips, and chances (default 1)
+---@field seed? integer         decides ids, durations, the look of clips, and chances (default 1, and other ids each time)
 ---@field credits? number       the balance at the start (default 10000)
 ---@field in_flight? integer    tasks in flight at the same time (default: no limit)
 ---@field rate? number          requests a second; more get 429 (default: no limit)
----@field key? string           the key that it demands (default: a sandbox key)
+---@field key? string           the key that it demands (default: a sandbox key, made from the seed and the port)
 ---@field keys? integer|table[]  several accounts: how many, or an array of limits and of `{ key=, in_flight=, credits=, rate= }`
 ---@field faults? string[]      what goes wrong, such as `"drop-after:on=submit,first=1"` (default: nothing)
 ---@field host? string          address to listen on (default "127.0.0.1")
