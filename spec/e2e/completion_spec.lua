@@ -28,6 +28,8 @@ setup(function()
   env.output(("cd %s && mkdir bin && ln -s %s bin/omni && mkdir here functions zsh && mkdir here/clips 'here/other clips'"
     .. " && touch 'here/my board.lua' here/clipsfile here/tls.key && cp omni.zsh functions/_omni"):format(env.quote(directory.path),
     env.quote(program.binary)))
+  env.write(directory:file "here/film.lua", 'return storyboard { defaults = { duration = 4 }, scene "storm" { prompt = "storm" },'
+    .. 'scene "dusk at sea" { prompt = "dusk" } }')
   local called = env.quote(directory:file "called")
   env.write(directory:file "bashrc", ("source %s\n"):format(env.quote(directory:file "omni.bash")) .. stand_in:format(called, called))
   env.write(directory:file "zsh/.zshrc", ("fpath=(%s $fpath)\nautoload -U compinit\ncompinit -u -D\n"):format(
@@ -57,6 +59,7 @@ local table_of_keys <const> = {
   { "omni help doc\t", "[help][doctor]" },
   { "omni --ver\t", "[--version]" },
   { "omni completion z\t", "[completion][zsh]" },
+  { "omni plan film.lua --only st\t --redo=d\t", "[plan][film.lua][--only][storm][--redo=dusk at sea]" },
   { "omni run --fault nev\t --js\t", "[run][--fault][never][--json]" },
   { "omni run --fault=nev\t", "[run][--fault=never]" },
   { "omni templates --platform v\t", "[templates][--platform][vidu]" },
@@ -151,7 +154,7 @@ describe("omni completion", function()
   it("describes commands and options by their first sentence", function()
     local function first_line(...) return program.run({ "__complete", ... }).out:match "^[^\n]*" end
     assert.equal("doctor\tCheck the program, the key, the service, the clock, the ledger and ffmpeg; say what to do", first_line "doc")
-    assert.equal("--redo\tMake this scene again: its next take", first_line("run", "--red"))
+    assert.equal("--redo\tMake this scene again, or those that match a pattern: its next take", first_line("run", "--red"))
   end)
 
   it("suggests only values that the options accept", function()

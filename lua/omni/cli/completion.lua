@@ -34,9 +34,18 @@ local function matches(words, prefix, text, descriptions)
   return lines
 end
 
-local function value_lines(value, option_name, prefix, text)
+-- Returns the names of a board's scenes; none if the board can't be loaded. The board runs without access to anything, as in `omni plan`.
+local function scenes(board_path)
+  local board = board_path and require("omni").load_storyboard(board_path, { cpu_seconds = 1 })
+  local names = {}
+  for i, scene in ipairs(board and board.scenes or {}) do names[i] = scene.name end
+  return names
+end
+
+local function value_lines(value, option_name, prefix, text, first)
   local words = value and (value.choices or typical[option_name])
   if option_name == "--fault" then words = faults() end
+  if value and value.name == "SCENE" then words = scenes(first) end
   if words then return matches(words, prefix, text) end
   for _, row in ipairs(paths) do
     if value and value.name:find(row[1], 1, true) then return { row[2] } end
@@ -74,12 +83,12 @@ local function option_values(command, name)
   return {}
 end
 
--- Reads the words before the last one. Returns the command, the number of its arguments so far, whether only arguments follow, and the
--- value that an option still needs with the name of that option.
+-- Reads the words before the last one. Returns the command, its arguments so far, whether only arguments follow, and the value that an
+-- option still needs with the name of that option.
 local function read(words, commands)
   local by_name = {}
   for _, command in ipairs(commands) do by_name[command.name] = command end
-  local command, position, only_arguments, needed, option = nil, 0, false, {}, nil
+  local command, arguments, only_arguments, needed, option = nil, {}, false, {}, nil
   for i = 1, #words - 1 do
     local word = words[i]
     if #needed > 0 then
@@ -87,7 +96,7 @@ local function read(words, commands)
     elseif not command then
       if word:sub(1, 1) ~= "-" then command = by_name[word] or { options = {}, arguments = {} } end
     elseif only_arguments or word == "-" or word:sub(1, 1) ~= "-" then
-      position = position + 1
+      arguments[#arguments + 1] = word
       only_arguments = only_arguments or command.passes_on
     elseif word == "--" then
       only_arguments = true
@@ -95,7 +104,7 @@ local function read(words, commands)
       option, needed = word, option_values(command, word)
     end
   end
-  return command, position, only_arguments, needed[1], option
+  return command, arguments, only_arguments, needed[1], option
 end
 
 ---Returns the lines to print.
@@ -104,17 +113,17 @@ end
 local function complete(words)
   local options, commands = parser.read(parser.new())
   local text = words[#words] or ""
-  local command, position, only_arguments, value, option = read(words, commands)
-  if value then return value_lines(value, option, "", text) end
+  local command, arguments, only_arguments, value, option = read(words, commands)
+  if value then return value_lines(value, option, "", text, arguments[1]) end
   if not command then return text:sub(1, 1) == "-" and option_lines(options, text) or command_lines(commands, text) end
   if text:sub(1, 1) == "-" and not only_arguments then
     local name, rest = text:match "^(%-%-[^=]+)=(.*)$"
     if not name then return option_lines(command.options, text) end
-    return value_lines(option_values(command, name)[1], name, name .. "=", rest)
+    return value_lines(option_values(command, name)[1], name, name .. "=", rest, arguments[1])
   end
-  if command.passes_on and position > 0 then return { ":files" } end
+  if command.passes_on and #arguments > 0 then return { ":files" } end
   local last = command.arguments[#command.arguments]
-  return value_lines(command.arguments[position + 1] or last and last.many and last or nil, nil, "", text)
+  return value_lines(command.arguments[#arguments + 1] or last and last.many and last or nil, nil, "", text)
 end
 
 return complete

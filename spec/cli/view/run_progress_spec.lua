@@ -233,6 +233,20 @@ describe("progress on a terminal", function()
     assert.matches("20 of 30 done", text)
   end)
 
+  it("never draws more lines than the terminal has rows, however few these are, and keeps the last ones", function()
+    for rows = 1, 6 do
+      local p = opened { board = board_of("dawn", "noon", "dusk"), columns = 80, rows = rows }
+      p.event("submitting", 2)
+      p.shown:event { event = "cutting", fraction = 0.5 }
+      p.out.take()
+      p.shown:tick()
+      local text = p.out.take()
+      local lines = select(2, text:gsub("\n", ""))
+      assert.is_true(lines < math.max(2, rows), ("%d lines in %d rows"):format(lines, rows))
+      assert.matches("0 of 3 done", text)
+    end
+  end)
+
   it("has colours only when they are wanted", function()
     for _, colour in ipairs { true, false } do
       local p = opened { board = board_of "dusk", columns = 80, colour = colour }

@@ -23,6 +23,7 @@ _omni() {
       compopt +o default
       COMPREPLY=("${COMPREPLY[@]%%$'\t'*}")
       COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*[=:]}"}"}") # bash replaces what follows the last "=" or ":" only
+      [[ ${COMPREPLY-} ]] && mapfile -t COMPREPLY < <(printf '%q\n' "${COMPREPLY[@]}") # scenes have spaces in their names
       ;;
   esac
 }

@@ -14,10 +14,11 @@ local symbols = {
 
 local needs_a_person = { unknown = true, expired = true, invalid = true }
 
-local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid" }
+local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid", "left" }
 local count_texts = {
   submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight",
   fetch = "to fetch", reuse = "to reuse", unknown = "unknown", expired = "expired", blocked = "blocked", invalid = "invalid",
+  left = "not among --only",
 }
 
 local function quoted(names)
@@ -66,6 +67,9 @@ local function cost(plan, sandbox)
   return ("more than %s (not every price is known%s)"):format(text.credits(plan.credits, sandbox), reason)
 end
 
+-- Returns whether --only leaves this scene out.
+local function is_left(entry) return not entry.selected and entry.action ~= "reuse" end
+
 -- Returns the rows of the table: { action, name, price, why, ways }. With `fold`, many reused scenes share a row.
 local function rows_of(plan, options)
   local rows, reused, left = {}, 0, 0
@@ -73,7 +77,7 @@ local function rows_of(plan, options)
   for _, entry in ipairs(plan.scenes) do
     if fold and entry.action == "reuse" then
       reused = reused + 1
-    elseif not entry.selected and entry.action ~= "reuse" then
+    elseif is_left(entry) then
       left = left + 1
     else
       local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox) }
@@ -119,8 +123,8 @@ end
 local function sum_lines(plan, options)
   local counts, parts = {}, {}
   for _, entry in ipairs(plan.scenes) do
-    local kind = entry.blocked and "blocked" or entry.twin and "twin" or entry.action
-    if entry.selected then counts[kind] = (counts[kind] or 0) + 1 end
+    local kind = is_left(entry) and "left" or entry.blocked and "blocked" or entry.twin and "twin" or entry.action
+    counts[kind] = (counts[kind] or 0) + 1
   end
   for _, action in ipairs(order) do
     if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], count_texts[action]) end

@@ -6,9 +6,9 @@ local core = require "omni.core"
 local err = require "omni.error"
 local identity = require "omni.storyboard.plan.identity"
 local loop = require "omni.loop"
-local options = require "omni.options"
 local paths = require "omni.file.path"
 local prices = require "omni.storyboard.plan.price"
+local selection = require "omni.storyboard.plan.selection"
 local upload = require "omni.client.upload"
 
 local media_days <const> = 14 -- media URLs expire after about so many days (docs/service.md)
@@ -216,37 +216,9 @@ local function wait_for(self, plan, planned)
   if planned.waits_for then planned.action = "wait" end
 end
 
--- Selects a scene and the scenes that it waits for.
-local function select(plan, planned)
-  if planned.selected then return end
-  planned.selected = true
-  for _, name in ipairs(planned.waits_for or {}) do select(plan, plan.by_name[name]) end
-end
-
 local known = {
   client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", on_retry = "function", prices = "boolean",
 }
-
--- Returns a set of scene names. Raises an error for an unknown name.
-local function names_of(board, list, option)
-  local set, there = {}, {}
-  for _, scene in ipairs(board.scenes) do there[scene.name] = true end
-  for _, name in ipairs(list or {}) do
-    if not there[name] then
-      error(err.new { code = "invalid_input", field = option,
-        message = ('%s: the board has no scene "%s"; %s')
-          :format(option, core.clean(tostring(name), 100), options.unknown(name, there)) }, 0)
-    end
-    set[name] = true
-  end
-  return next(set) and set
-end
-
-local function pinned(scene)
-  error(err.new { code = "invalid_input", field = "redo",
-    message = ('redo: scene "%s" has take = %d on the board'):format(scene.name, scene.take),
-    hint = ("write take = %d on the board"):format(scene.take + 1) }, 0)
-end
 
 -- Returns the SHA-256 of a file that can be uploaded, and keeps it for the run.
 function Planner_methods:digest(path)
@@ -270,9 +242,8 @@ function Planner_methods:take(base, redo)
 end
 
 local function build(self, board, given)
-  local redo = names_of(board, given.redo, "redo") or {}
-  local only = names_of(board, given.only, "only")
-  self.resubmit = names_of(board, given.resubmit, "resubmit") or {}
+  local selected = selection.resolve(board, given)
+  self.resubmit = selected.resubmit
   local mixed = ask(self, "other_kind", { sandbox = self.client.is_sandbox })[1]
   if mixed then
     error(err.new { code = "ledger_failed", hint = "choose another ledger",
@@ -280,12 +251,9 @@ local function build(self, board, given)
         :format(self.ledger.path, self.client.is_sandbox and "for real submits" or "a sandbox's") }, 0)
   end
 
-  for _, scene in ipairs(board.scenes) do
-    if redo[scene.name] and scene.take then pinned(scene) end
-  end
   local identities = identity.resolve(board, {
     digest = function(path) return self:digest(path) end,
-    take = function(scene, base) return self:take(base, redo[scene.name]) end,
+    take = function(scene, base) return self:take(base, selected.redo[scene.name]) end,
   })
 
   local plan = setmetatable({
@@ -299,7 +267,7 @@ local function build(self, board, given)
     local scene, found = board.scenes[index], identities[index]
     local planned = {
       scene = scene.name, index = index, model = scene.model, take = found.take, identity = found.identity, base = found.base,
-      form = found.form, error = found.error, redo = redo[scene.name],
+      form = found.form, error = found.error, redo = selected.redo[scene.name],
     }
     plan.scenes[index], plan.by_name[scene.name] = planned, planned
     if planned.error then
@@ -310,11 +278,8 @@ local function build(self, board, given)
       find_twin(self, plan, planned)
     end
   end
+  selection.mark(plan, selected)
   for _, planned in ipairs(plan.scenes) do
-    if not only or only[planned.scene] then select(plan, planned) end
-  end
-  for _, planned in ipairs(plan.scenes) do
-    planned.selected = planned.selected or false
     local costs = planned.action == "submit" or planned.action == "wait"
     planned.pays = planned.selected and costs and not planned.blocked and not planned.twin
     if planned.pays then plan.submits = plan.submits + 1 end
