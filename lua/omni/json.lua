@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes Lua values as JSON and reads JSON. lua-cjson 2.1.0 writes at most 14 digits and every empty table as {}, and other versions
--- write other text; so omni only decodes with it.
+-- Writes Lua values as JSON and reads JSON. omni uses lua-cjson only to decode: version 2.1.0 writes at most 14 digits and every empty
+-- table as {}, and other versions write other text.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -43,7 +43,7 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
----Returns what a table is in JSON, by its mark or its keys. Nil with a reason when it is neither an array nor an object.
+--- Returns what a table is in JSON, by its mark or its keys. Returns nil and a reason if the table is neither an array nor an object.
 ---@param value table
 ---@return "array"|"object"|"empty"|nil kind  empty: the table has no mark and no content
 ---@return string|nil why
@@ -63,8 +63,8 @@ end
 
 -- --- writing
 
----Returns a number as JSON. Whole numbers become integers. Other numbers have the fewest digits that give the same number back, and a
----decimal point in every locale.
+--- Returns a number as JSON. Whole numbers become integers. Writes a fraction with the fewest digits that give the same number back, and
+--- with a decimal point in every locale.
 ---@param value number
 ---@return string|nil  nil for infinity and NaN
 local function number(value)
@@ -79,7 +79,7 @@ local function number(value)
   return text
 end
 
--- Orders names by their bytes. `<` follows the locale that the program has set.
+-- Orders names by their bytes, since `<` would follow the program's locale.
 local function before(x, y)
   for i = 1, math.min(#x, #y) do
     local p, q = x:byte(i), y:byte(i)
@@ -94,7 +94,7 @@ local function escaped(char)
   return short[char] or ("\\u%04x"):format(char:byte())
 end
 
--- Characters that mislead a terminal or a reader: C1 controls, Unicode's Bidi_Control, line and paragraph separators.
+-- Patterns of characters that mislead a terminal or a reader: C1 controls, bidirectional controls, and line and paragraph separators.
 local misleading <const> = { "\xC2[\x80-\x9F]", "\xD8\x9C", "\xE2\x80[\x8E\x8F\xA8-\xAE]", "\xE2\x81[\xA6-\xA9]" }
 
 local function escaped_code(char)
@@ -129,7 +129,7 @@ local function write_array(value, out, depth, options)
   out[#out + 1] = #value > 0 and "]" or "[]"
 end
 
--- Writes the fields in the order of `names`.
+-- Writes an object with its fields in the order of `names`.
 local function write_object(value, names, out, depth, options)
   for index, name in ipairs(names) do
     out[#out + 1] = index == 1 and "{" or ","
@@ -154,7 +154,7 @@ end
 local shapes = setmetatable({}, { __mode = "k" }) -- metatable → fields, as { name =, optional = }
 local Raw_mt = { __name = "omni.json.raw" }
 
--- Returns the fields of a shape that a value has.
+-- Returns the names of the shape's fields that the value has, in the shape's order.
 local function names_of_shape(value, fields)
   local names = {}
   for _, field in ipairs(fields) do
@@ -196,7 +196,7 @@ local function write_string(value, out, options)
   out[#out + 1] = '"' .. value .. '"'
 end
 
--- Returns a problem, with its place, when the value can't be written.
+-- Writes any value. Returns a problem and its place if the value can't be written as JSON.
 function write_value(value, out, depth, options)
   local kind = type(value)
   if kind == "table" then return write_table(value, out, depth, options) end
@@ -220,7 +220,7 @@ end
 ---@field printed? boolean  escape the characters that mislead a terminal
 ---@field canonical? boolean  the form of digests (`canonical`)
 
----Writes a value as JSON. The names of an object are sorted by their bytes; those of a shape keep its order.
+--- Writes a value as JSON. Sorts the names of an object by their bytes; an object with a shape keeps the shape's order.
 ---@param value any
 ---@param options omni.json.Options
 ---@return string|nil json
@@ -234,7 +234,7 @@ end
 
 local for_service <const> = { empty = "object" }
 
----Writes a value as JSON for the service. An empty table without a mark is an object.
+--- Writes a value as JSON for the service. Writes an empty table without a mark as an object.
 ---@param value any
 ---@param name string  the value's name in an error
 ---@return string|nil json
@@ -253,7 +253,8 @@ end
 
 local for_text <const> = { empty = "array", repair = true }
 
----Writes a value as JSON, for answers and files of our own. An empty table without a mark is an array. Raises for what JSON can't hold.
+--- Writes a value as JSON, for omni's own files and the sandbox's answers. Writes an empty table without a mark as an array. Raises an
+--- error for a value that JSON can't hold.
 ---@param value any
 ---@return string
 local function text(value) return write_or_raise(value, for_text) end
@@ -267,14 +268,15 @@ local function printed(value) return write_or_raise(value, for_terminal) end
 
 local for_digests <const> = { canonical = true }
 
----Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {}
----for every empty table. The identity of a scene is such a digest, so a change here would make every scene of every board a new one.
+--- Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {} for
+--- every empty table. A scene's identity is a digest of this text, so any change of the text would make every scene of every board a new
+--- scene.
 ---@param value any  a value that `encode` accepts
 ---@return string
 local function canonical(value) return write_or_raise(value, for_digests) end
 
----Returns a function that marks a table as an object with these fields, written in this order. A field that is nil becomes null; one
----whose name ends in "?" is left out.
+--- Returns a function that gives a table a shape: `write` then writes these fields in this order. A field that is nil becomes null; if its
+--- name ends in "?" here, it is left out.
 ---@param fields string[]
 ---@return fun(object: table): table
 local function shape(fields)
@@ -286,7 +288,7 @@ local function shape(fields)
   return function(value) return setmetatable(value, mt) end
 end
 
----Marks JSON text to be written as it is.
+--- Wraps a JSON text, which `write` then inserts unchanged.
 ---@param json string
 local function raw(json)
   return setmetatable({ text = json }, Raw_mt)
@@ -294,14 +296,14 @@ end
 
 -- --- reading
 
--- Returns the place of the closing quote of a string that begins at `at`.
+-- Returns the position of the closing quote of the JSON string that begins at `at`.
 local function string_end(json, at)
   at = json:find('["\\]', at + 1)
   while json:sub(at, at) == "\\" do at = json:find('["\\]', at + 2) end
   return at
 end
 
--- Puts a random sign into each empty array. The decoder makes the same empty table of [] and {}.
+-- Puts a random string into each empty array of a JSON text, since the decoder turns both [] and {} into the same empty table.
 local function with_signs(json, sign)
   local parts, from, at = {}, 1, json:find('["%[]')
   while at do
@@ -315,7 +317,7 @@ local function with_signs(json, sign)
   return table.concat(parts) .. json:sub(from)
 end
 
--- Makes whole numbers integers and marks empty tables.
+-- Turns whole numbers of a decoded value into integers, and marks its empty tables as array or object.
 local function settled(value, sign)
   if type(value) == "number" then return math.tointeger(value) or value end
   if type(value) ~= "table" then return value end
@@ -327,7 +329,8 @@ local function settled(value, sign)
   return value
 end
 
----Reads JSON. null becomes `json.null`, whole numbers become integers, and empty tables are marked (`mark_of`).
+--- Decodes JSON. A null becomes `json.null`, a whole number becomes an integer, and each empty table is marked as array or object
+--- (`mark_of`).
 ---@param json string
 ---@return any|nil value
 ---@return string|nil message
@@ -341,7 +344,7 @@ local function decode(json)
   return settled(assert(core.decode(with_signs(json, sign))), sign)
 end
 
--- Returns the place of the last byte of a value that begins at `at`, in valid JSON.
+-- Returns the position of the last byte of the value that begins at `at`. The text must be valid JSON.
 local function value_end(json, at)
   local sign = json:sub(at, at)
   if sign == '"' then return string_end(json, at) end
@@ -359,7 +362,7 @@ local function value_end(json, at)
   until false
 end
 
----Returns the text of each field of an object, as it was written. Of several fields with one name it returns the last, as the decoder.
+--- Returns the JSON text of each field of an object, unchanged. If several fields have one name, the last one counts, as for the decoder.
 ---@param json string  valid JSON of an object
 ---@return table<string, string>
 local function members(json)

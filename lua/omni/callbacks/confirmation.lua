@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Confirms accepted callbacks (receiver.lua): nothing that a callback says counts until a query confirms it. A callback that names the task
--- of a submit with an unknown outcome can settle that submit.
+-- Confirms callbacks that the receiver accepted (receiver.lua): omni believes nothing that a callback says until a query confirms it. A
+-- callback that names the task of a submit with an unknown outcome can settle that submit.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -9,7 +9,7 @@ local poller = require "omni.client.poller"
 
 local SETTLES_FOR <const> = 1800 -- seconds after a submit during which a callback may settle it
 local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
-local MAX_QUERIES <const> = 10   -- in a row, if the service doesn't confirm at once
+local MAX_QUERIES <const> = 10   -- queries in a row for one callback, while the service doesn't confirm it
 local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has settled a submit
 
 -- Wakes the fibers that wait for a submit to be settled.
@@ -21,7 +21,8 @@ local function report(self, event)
   if self.on_event then self.on_event(event) end
 end
 
--- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns whether that is decided.
+-- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns whether the question is decided,
+-- either way.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
@@ -34,19 +35,20 @@ local function settle(self, entry)
     report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
-    entry.kept, entry.heard = nil, nil -- the right one may come yet
+    entry.kept, entry.heard = nil, nil -- a callback that names the right task may still come
     return true
   end
   return false
 end
 
--- Queries the task that a callback named. Returns whether the callback is dealt with: not if it said that the task is over, and it isn't.
+-- Queries the task that a callback named. Returns whether the callback is dealt with. It isn't if it said that the task is over while the
+-- query says that the task goes on.
 local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]
   if task then
     over = poller.confirm(task)
-  else -- this program has no handle of it; the query updates the ledger
+  else -- this program has no handle of the task; the query updates the ledger
     task = self.client:query(entry.task_id)
     over = task and task:done()
   end
@@ -82,7 +84,7 @@ local function work_on(self, entry)
   if entry.due then confirm(self, entry) end
 end
 
--- Starts another worker, unless one is starting or there are enough.
+-- Starts another worker, unless a worker is just starting or there are enough workers.
 local function start_worker(self)
   local queue = self.confirming
   if queue.starting or queue.working >= self.client.connections then return end
@@ -104,7 +106,7 @@ function work(self)
     local entry = queue[queue.first]
     queue[queue.first], queue.first = nil, queue.first + 1
     if queue.first > queue.last then queue.first, queue.last = 1, 0 end
-    if queue.first <= queue.last then start_worker(self) end -- this worker may have to wait for its answer
+    if queue.first <= queue.last then start_worker(self) end -- this worker may have to wait for the answer to its query
     work_on(self, entry)
   end
 end
@@ -116,7 +118,7 @@ local function enqueue(self, entry)
   start_worker(self)
 end
 
----Has a worker query the task that a callback named, at most once a second for each token.
+--- Makes a worker query the task that a callback named, at most once a second for each token.
 ---@param self omni.Receiver
 ---@param entry omni.Token
 function confirm(self, entry)
@@ -184,7 +186,7 @@ local function await_settled(self, ledger, row)
   return task
 end
 
----Settles submits whose tasks were named by callbacks while no program was there to confirm them.
+--- Settles submits with an unknown outcome for which a callback came while no program ran that could confirm it.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@return integer count

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The receiver of callbacks. Anyone can POST to it, and the service signs nothing. So each submit has a secret token in its callback URL,
--- and a callback is only a hint: nothing counts until a query confirms it.
+-- The receiver of callbacks. Anyone can POST to the receiver, and the service signs nothing. So each submit has a secret token in its
+-- callback URL, and a callback is only a hint: omni believes nothing until a query confirms it.
 
 local confirming = require "omni.callbacks.confirmation"
 local core = require "omni.core"
@@ -33,13 +33,13 @@ local RESPONSES <const> = {
 
 -- --- requests
 
--- Records the task that a callback named, if its submit has no answer yet or the answer was lost. This is on disk before the callback gets
--- its response, since the service may not send it again.
+-- Records the task that a callback named, if its submit has no answer yet or the answer was lost. The record is on disk before the receiver
+-- answers the callback, since the service may not send it again.
 local function record_named_task(self, entry, task)
   entry.kept = task.id
   if entry.heard then return true end
   local ledgers, problem = self.client:ledgers()
-  for _, ledger in ipairs(ledgers) do -- one of them has the submit's row
+  for _, ledger in ipairs(ledgers) do -- one of the ledgers has the submit's row
     local _, failure = ledger:ask("record_callback", { token = entry.hash, task_id = task.id })
     problem = problem or failure
   end
@@ -58,14 +58,14 @@ local function accept(self, entry, task)
   if not entry.task_id then
     local fine, problem = record_named_task(self, entry, task)
     if not fine then return "unavailable", problem end
-    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- its submit got its answer meanwhile
+    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- the submit has got its answer in the meantime
   end
   entry.final = entry.final or task.status == "success" or task.status == "failed"
   if entry.task_id or entry.unknown then confirming.confirm(self, entry) end
   return "accepted"
 end
 
--- Returns whether a body is compressed, by its headers or its first bytes (gzip).
+-- Returns whether a body is compressed: its headers say so, or its first bytes are those of gzip.
 local function is_compressed(headers, body)
   for name, value in pairs(headers or {}) do
     if tostring(name):lower() == "content-encoding" and tostring(value):lower() ~= "identity" and value ~= "" then return true end
@@ -101,8 +101,8 @@ local function handle(self, method, path, headers, body)
   return response[1], response[3], response[2]
 end
 
----Handles a request, for applications with their own web server. The last part of its path is the token. It may wait for the disk, so call
----it in a fiber (omni.spawn); elsewhere it runs the loop while it waits.
+--- Handles a request, for applications with their own web server. The last part of its path is the token. `handle` may wait for the disk,
+--- so call it in a fiber (omni.spawn). Elsewhere it runs the loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
@@ -129,7 +129,7 @@ function Receiver_methods:issue()
   return self.url .. "/" .. token, hash
 end
 
----Reports the outcome of a submit. For the client.
+--- Tells the receiver the outcome of a submit. For the client.
 ---@param hash string
 ---@param task omni.Task|nil
 ---@param failure omni.Error|nil
@@ -151,7 +151,7 @@ end
 
 Receiver_methods.await_settled = confirming.await_settled
 
----Accepts no more callbacks. Awaited tasks are queried instead.
+--- Accepts no more callbacks. From then on, tasks that a fiber awaits are queried more often instead.
 function Receiver_methods:close()
   if self.closed then return end
   self.closed = true
@@ -181,7 +181,8 @@ local function address_of(text)
   return host ~= "" and host or "127.0.0.1", port
 end
 
--- Behind a web server all callbacks come from one address, which only programs on this machine can use.
+-- On the loopback interface it allows many connections from one address: behind a web server all callbacks come from one address, and only
+-- programs on this machine can use it.
 local function serve(self, given)
   local host, port = address_of(given.listen or "127.0.0.1:8787")
   local problem
@@ -194,8 +195,8 @@ local function serve(self, given)
   return self.server, problem
 end
 
----Opens a receiver for a client. From then on, each submit without a callback URL of its own gets one with a secret token, and its task is
----awaited by callback, with a query every `poll` seconds in case a callback is lost.
+--- Opens a receiver for a client. From then on, each submit without a callback URL of its own gets one with a secret token. `task:await`
+--- then waits for the callback, and queries the task only every `poll` seconds in case the callback is lost.
 ---@param given omni.CallbacksOptions
 ---@return omni.Receiver|nil  to be closed
 ---@return omni.Error|nil     codes: listen_failed, invalid_input

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The tokens of a receiver of callbacks (receiver.lua), by their digests. What is known about a token is in memory or in the ledger. Memory
--- stays bounded: of tasks that are over, only the last are kept, and a task handle that the application drops is dropped here, too.
+-- The tokens of a callback receiver (receiver.lua), found by their digests. A token's entry is in memory or in the ledger. Memory stays
+-- bounded: it keeps the tokens of the latest finished tasks only, and drops the entry of a task whose handle the application has dropped.
 
 local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
-local KEPT <const> = 10000        -- tokens of tasks that are over, for repeated callbacks
-local ANSWERED_BY <const> = 1800  -- seconds after which a submit without an answer is forgotten here; the ledger still has it
+local KEPT <const> = 10000        -- tokens of finished tasks that stay in memory, for repeated callbacks
+local ANSWERED_BY <const> = 1800  -- seconds after which a submit without an answer leaves memory; the ledger still has it
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token
@@ -35,7 +35,7 @@ local SWEEP_LEAST <const> = 1000
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
--- Marks a token's task as over, and forgets the oldest such token if there are too many.
+-- Marks a token's task as over, and drops the token of the task that has been over longest if memory holds too many of them.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -46,7 +46,7 @@ local function retire(self, entry)
 end
 
 -- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no answer. The
--- ledger still has them. A sweep runs once per as many new tokens as there are live ones.
+-- ledger still has these tokens. A sweep runs when as many tokens have been added as were live after the last sweep.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
@@ -66,7 +66,7 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
--- All fields are listed so that the table gets its final size at once.
+-- Lists all fields, so that the table gets its final size at once.
 local function add(self, hash, own)
   local entry = {
     hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil, tries = nil,
@@ -98,7 +98,7 @@ end
 
 local ended = { success = true, failed = true, gone = true }
 
--- Takes over what the ledger says; other programs write to it, too.
+-- Copies the ledger's row into a token's entry, since other programs may have changed the row.
 local function learn(self, entry, ledger, row)
   entry.ledger, entry.row, entry.task_id, entry.unknown = ledger, row, row.task_id or entry.task_id, row.state == "unknown" or nil
   entry.foreign = not self.client:serves(row) or nil
@@ -127,7 +127,7 @@ function Tokens_methods:look_up(hash)
   return nil, nil, problem
 end
 
----Returns the entry of a digest. May wait for the ledger.
+--- Returns the entry of a digest. It may wait while it reads the ledger.
 ---@param hash string
 ---@return omni.Token|nil
 ---@return omni.Error|nil err  the ledger can't be read

@@ -18,11 +18,11 @@ local function value_of(line)
   return text.value(((" " .. value):gsub("%s#.*", "")))
 end
 
--- Returns the text of a file, or nil if there is none. It is an error if other users can read the file.
+-- Returns the text of a file, or nil if the file doesn't exist. Returns an error if other users can read the file.
 local function private_file(path)
   local info = core.stat(path)
   if not info then return nil end
-  if info.mode & 0x3f ~= 0 then -- any permission of the group or of others
+  if info.mode & 0x3f ~= 0 then -- the group or others have some permission
     return nil, err.new {
       code = "no_key", message = ("%s can be read by other users of this machine, so its key isn't used"):format(path),
       hint = ("run chmod 600 %s, and reset the key at %s, since others may know it"):format(path, core.pages.keys),
@@ -41,8 +41,8 @@ local function from_env_file(path)
   return key and key ~= "" and { { key = key, from = path } } or nil
 end
 
--- Parses "KEY", "KEY=2" (at most two tasks in flight), "KEY@5" (at most five requests a second) and "KEY=2@5". An invalid number stays a
--- string, which check_all refuses.
+-- Parses "KEY", "KEY=2" (at most two tasks in flight), "KEY@5" (at most five requests a second) and "KEY=2@5". Leaves an invalid number as
+-- a string, so that check_all reports it.
 local function parse(word)
   local key, in_flight, rate = word:match "^([^=@]*)=?([^=@]*)@?([^=@]*)$"
   if not key then return { key = word, in_flight = word } end
@@ -54,7 +54,7 @@ local function parse(word)
   return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
--- Returns the keys of a text, or nil. `pattern` is a Lua pattern for one word.
+-- Returns the keys that a text lists, or nil if it lists none. `pattern` is a Lua pattern for one word.
 local function parse_all(words, pattern, from)
   local found = {}
   for word in words:gmatch(pattern) do
@@ -120,17 +120,17 @@ local function trouble(key)
   return why and err.new { code = "no_key", message = "the API key can't be used: it " .. why, field = "api_key", hint = hint }
 end
 
----Returns whether a key has the usual form of the service (ak_ and 32 characters). Other keys may work, too.
+--- Returns whether a key has the usual form of the service (ak_ and 32 characters). Keys of another form may work, too.
 ---@param key string
 ---@return boolean
 local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- A sandbox's default keys: 35 characters, like real ones. They are worth nothing anywhere else.
+-- A sandbox's default keys: 35 characters, like real ones. No other service accepts them.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
----Returns the Nth key of the sandbox with this seed and port. So a client of another sandbox is noticed.
+---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses the key of another seed or port.
 ---@param n integer      from 1
 ---@param seed? integer  (default 0)
 ---@param port? integer  (default 0)
@@ -156,11 +156,11 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- a string may be a misplaced key
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- not shown: a string may be a misplaced key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
----Checks keys and their options. Drops white space around a key, which programs leave there when they read a key from a file.
+--- Checks keys and their options. Removes white space around a key, since a program that reads a key from a file often leaves a line break.
 ---@param given { key: string, in_flight?: integer, rate?: number }[]
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
 ---@return omni.Error|nil  code "no_key"; never contains a key

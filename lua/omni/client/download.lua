@@ -10,16 +10,16 @@ local media_type = require "omni.file.media_type"
 local path_of = require "omni.file.path"
 local transports = require "omni.http.transport"
 
-local LOOK_EVERY <const> = 0.25 -- seconds between two checks whether the file has its name
+local LOOK_EVERY <const> = 0.25 -- seconds between two checks whether the C client has renamed the file
 
--- An older file at a download's path steps aside once. It gets its name back if the new file doesn't take it.
+-- Renames an older file at the download's path, at most once, and renames it back if the download fails.
 local Way_mt = {}
 
 function Way_mt:__close()
   if self.older then path_of.put_back(self.older, self.path) end
 end
 
--- Moves the file at the path aside, or returns its size if the new file has the same bytes.
+-- Renames the older file at the path. If it has the same bytes as the new file, leaves it and returns its size.
 local function make_way(way, part)
   local new, old = digest.file(part), digest.file(way.path)
   if new and old and new.sha256 == old.sha256 then return new.size end
@@ -28,7 +28,7 @@ local function make_way(way, part)
   return nil, problem
 end
 
--- Gives a whole download its name. If `given.accept` refuses it, the downloaded file is removed.
+-- Gives a complete download its final name, or removes the downloaded file if `given.accept` refuses it.
 local function keep(transport, exchange, path, given)
   local bytes, failure = exchange:result()
   if not bytes then return nil, failure end
@@ -60,8 +60,8 @@ local function keep(transport, exchange, path, given)
   end
 end
 
----Downloads a file into PATH.part, and renames it to PATH once it is whole and on disk. An interrupted download is resumed where the
----server makes that safe. It fails after the client's `retry_for` seconds without a byte.
+--- Downloads a file into PATH.part, and renames it to PATH once it is whole and on disk. Resumes an interrupted download if the server's
+--- headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte.
 ---@param client omni.Client
 ---@param url string
 ---@param path string
@@ -80,7 +80,7 @@ local function download(client, url, path, given)
     local reached = failure.offset or offset
     if reached > offset then deadline, attempt = core.now() + client.retry_for, 0 end
     stamp, validator, total = failure.stamp, failure.validator or validator, failure.total or total
-    offset = validator and reached or 0 -- without a validator the rest could be another file's
+    offset = validator and reached or 0 -- without a validator, the rest could come from another version of the file
     attempt = attempt + 1
     local wait = client:wait_before_retry(failure, attempt)
     if not wait or core.now() + wait > deadline then return nil, err.public(failure) end

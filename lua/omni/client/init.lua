@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The client: the service, used with one API key or several.
+-- The client: sends submits, queries and other calls to the service, with one API key or several.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
@@ -54,10 +54,10 @@ end
 
 local submit_options = { model = "string", callback_url = "string", timeout = "timeout", about = "table", stop = "table" }
 
----Submits a task. This costs credits. A submit is sent at most once. What was certainly not sent is tried again for `retry_for` seconds;
----what the service refuses for the moment (429, 455) for `pause_for` seconds. The submit is in the client's ledger before its first byte
----is sent, and the task id before this returns; if the ledger can't be written, nothing is sent. With several keys, the submit goes to one
----with a free slot, or waits for one.
+--- Submits a task. This costs credits. A submit is sent at most once. What was certainly not sent is tried again for `retry_for` seconds;
+--- what the service refuses for the moment (429, 455) for `pause_for` seconds. The client's ledger has the submit before its first byte is
+--- sent, and the task id before `submit` returns. If the ledger can't be written, nothing is sent. With several keys, the submit goes to
+--- one with a free slot, or waits for one.
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---  omni.file(path) may stand in place of a URL: the file is uploaded first
 ---@param opts? omni.SubmitOptions
@@ -108,7 +108,7 @@ function Client_methods:query(id, opts)
   return known:refresh(opts)
 end
 
--- Returns whether a path is that of the service's submit, however it is written.
+-- Returns whether a path is the one of a submit at the service, in any spelling.
 local function is_submit(path)
   local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
   return plain:lower():find("createtask", 1, true) ~= nil
@@ -116,7 +116,7 @@ end
 
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
----Makes any other call of the API. Only a GET is tried again if it fails for the moment.
+--- Makes any other call of the API. A GET that fails for the moment is tried again; other methods aren't.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
 ---@param body? table       sent as JSON
@@ -148,7 +148,7 @@ local function number_in(data, name)
   return math.tointeger(value) or value
 end
 
--- Fibers that end together with the function that started them.
+-- Cancels a function's fibers when the function ends.
 local Fibers_mt = {
   __close = function(fibers)
     for _, fiber in ipairs(fibers) do fiber:cancel() end
@@ -171,7 +171,7 @@ function Client_methods:balances()
   return found
 end
 
----Returns the sum of the keys' credits. A key whose balance can't be read is left out, unless that is true of all.
+--- Returns the sum of the keys' credits. Leaves out a key whose balance can't be read, and fails only if no balance can be read.
 ---@param opts? { timeout?: number }  timeout: seconds for the whole call
 ---@return number|nil
 ---@return omni.Error|nil
@@ -200,12 +200,12 @@ local function estimate(self, input, opts)
   if failure then return nil, failure end
   local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
   if not credits or credits < 0 then return broken("estimate") end
-  if #self.all_keys > 1 then return { credits = credits } end -- the balance of one key says little
+  if #self.all_keys > 1 then return { credits = credits } end -- one key's balance says nothing about the sum
   local affordable = data.affordable
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
 
----Returns what a submit would cost. This costs nothing and uploads nothing.
+--- Returns what a submit would cost. An estimate costs nothing and uploads nothing.
 ---@param input table  as for submit; a scene's clip or frame may stand in it, too
 ---@param opts? omni.EstimateOptions
 ---@return omni.Estimate|nil
@@ -239,8 +239,8 @@ function Client_methods:model(name)
   return loop.drive(models.get, self, name)
 end
 
----Iterates over the effect templates of a platform, and requests each page when it is needed:
----`for template in client:templates { platform = "kling" } do … end`.
+--- Iterates over the effect templates of a platform, and requests each page from the service only when it is needed: `for template in
+--- client:templates { platform = "kling" } do … end`.
 ---@param opts omni.TemplatesOptions
 ---@return fun(): table|nil  raises an omni.Error when the service can't be asked, as io.lines does
 function Client_methods:templates(opts)
@@ -249,8 +249,8 @@ end
 
 local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
----Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
----content is uploaded once; its URL is used again for seven days.
+--- Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
+--- content is uploaded only once: for seven days, `upload` returns the first URL again.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a film (MP4, MOV, WebM, Matroska, OGG) or sound (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions
 ---@return omni.Upload|nil
@@ -265,8 +265,8 @@ function Client_methods:upload(path, opts)
   return timeout.call(opts.timeout, "client:upload", upload.send, self, path, opts)
 end
 
----Returns the submits that this client gave up, or lost the answer to, without recording them in a ledger: their outcome is unknown, or
----`task_id` says what it was. A client with a ledger has them there.
+--- Returns the submits whose outcome no ledger has: the client has no ledger, and gave up the submit or lost the answer. A submit with a
+--- `task_id` was accepted; the outcome of the others is unknown. A client with a ledger records such submits there.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -274,7 +274,7 @@ end
 
 -- --- for omni's own modules
 
----Warns the client's owner once (option on_warning).
+--- Passes a warning to the client's `on_warning`, each text once.
 ---@param text string
 function Client_methods:warn(text)
   if self.on_warning and not self.warned[text] then
@@ -289,7 +289,7 @@ local function open_ledger(self, path)
   return ledger, problem
 end
 
----Returns the client's ledger, and opens it at the first call; nil if it has none.
+--- Returns the client's ledger, and opens it at the first call; returns nil if the client has no ledger.
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
 function Client_methods:ledger()
@@ -303,7 +303,7 @@ function Client_methods:ledger()
   return self.own_ledger
 end
 
----Returns the client's ledger if its file exists; doesn't create it.
+--- Returns the client's ledger if its file exists; doesn't create the file.
 ---@return omni.Ledger|nil
 function Client_methods:existing_ledger()
   if not self.own_ledger and not self.looked_for_ledger then
@@ -338,14 +338,14 @@ function Client_methods:ledgers()
   return list, problem
 end
 
----Returns whether this client's service has the task of a ledger row. Accounts don't matter here, since keys are replaced.
+--- Returns whether this client's service has the task of a ledger row. The row's account doesn't matter, since a user may replace the key.
 ---@param row table
 ---@return boolean
 function Client_methods:serves(row)
   return row.service == self.service
 end
 
----Returns the transport for media files: its connections carry no key, and a key's pauses don't hold it up. nil after closing.
+--- Returns the transport for media files: it sends no API key, and no key's pause delays it. Returns nil if the client is closed.
 ---@return omni.Transport|nil
 function Client_methods:media_transport()
   if self.closed then return nil end
@@ -372,8 +372,8 @@ function Client_methods:keys()
   return found
 end
 
----Closes the connections and the ledger, and wipes the keys from memory. Requests are given up; tasks go on at the service. Afterwards,
----every call that needs the service or the ledger fails with the code "closed".
+--- Closes the connections and the ledger, and wipes the keys from memory. Aborts running requests; tasks continue at the service.
+--- Afterwards, every call that needs the service or the ledger fails with the code "closed".
 function Client_methods:close()
   if self.closed then return end
   if self.receiver then self.receiver:close() end
@@ -398,7 +398,7 @@ local client_options = {
   allow_private_networks = "boolean",
 }
 
--- The C clients' options: what all of them have, and with it what those of a key have.
+-- The options that the C clients of the keys and of media files share.
 local transport_options = {
   "user_agent", "proxy", "ca_file", "connect_timeout", "timeout", "max_connections", "max_bytes", "max_download_bytes", "http_version",
   "allow_private_networks",
@@ -412,7 +412,7 @@ local function open_transport(opts, base_url, key)
   return nil, err.new { code = "invalid_input", field = http:match("option '([%w_]+)'"), message = "omni.client: " .. http }
 end
 
--- The keys that the options name, or the surroundings; checked.
+-- Returns the checked API keys: those of the options, else those of the environment and the key files.
 local function keys_of(opts)
   if opts.keys and opts.api_key ~= nil then error("omni.client: options 'keys' and 'api_key' exclude each other", 3) end
   if opts.keys then return credentials.check_all(opts.keys) end
@@ -433,7 +433,8 @@ local function open(opts)
   local given, problem = keys_of(opts)
   if not given then return nil, problem end
   local from_environment = os.getenv("CRUN_BASE_URL")
-  if from_environment == "" then from_environment = nil end -- an empty option is a mistake, though: it must not lead to the real service
+  -- only if the option isn't set: an empty option must not silently lead to the real service
+  if from_environment == "" then from_environment = nil end
   local base_url, wrong = service_address.base_url(opts.base_url or from_environment or service_address.default_base_url)
   if not base_url then
     return nil, err.new {

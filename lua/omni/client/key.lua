@@ -8,9 +8,9 @@ local loop = require "omni.loop"
 local poller = require "omni.client.poller"
 local transports = require "omni.http.transport"
 
-local TASK_LASTS <const> = 3600       -- seconds after its submit during which a task counts as in flight (csrc/ledger/verbs.h, IN_ROOM)
+local TASK_LASTS <const> = 3600       -- seconds after its submit during which a task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
 local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
-local LOOK_EVERY <const> = 2          -- seconds between two looks into the ledger
+local LOOK_EVERY <const> = 2          -- seconds between two reads of a row in the ledger
 local NO_CREDITS_LASTS <const> = 600  -- seconds until a key without credits is tried again
 
 ---@class omni.Key
@@ -28,7 +28,7 @@ function Key_mt:__tostring() return "key " .. self.name end
 
 -- --- slots
 
----Returns whether a slot is free for another task.
+--- Returns whether the key has a free slot for another task.
 ---@return boolean
 function Key_methods:has_slot()
   return not self.limit or self.used < self.limit
@@ -48,8 +48,8 @@ local function is_counted(self, task)
   return false
 end
 
--- With a limit, every task is polled until it is over, even if nobody awaits it, because the next submit waits for its slot. A task that
--- can't be queried keeps its slot for as long as the ledger counts it, since nothing could be submitted in its place.
+-- With a limit, omni polls every task until it is over, even if no fiber awaits the task, because the next submit waits for its slot. A
+-- task that can't be queried keeps its slot for as long as the ledger counts it, since the ledger would forbid another submit until then.
 local function poll_until_over(self, task)
   loop.background(function()
     local _, problem = task:await { timeout = TASK_LASTS }
@@ -62,7 +62,8 @@ local function poll_until_over(self, task)
   end)
 end
 
--- Without a limit a task that nobody awaits isn't polled: it counts until a query says that it is over, and for an hour at most.
+-- Releases the slots of old tasks. Without a limit, omni doesn't poll a task that no fiber awaits: such a task counts as in flight until a
+-- query says that it is over, but for an hour at most.
 local function release_old(self)
   local started, time = self.started, core.now()
   while started.first <= started.last and time - started[started.first].at >= TASK_LASTS do
@@ -75,7 +76,7 @@ local function release_old(self)
   end
 end
 
--- Adds a task to the list by age, and now and then drops those that are over from it.
+-- Adds a task to the list of tasks by age, and now and then removes finished tasks from the list.
 local function note_started(self, id)
   release_old(self)
   local started = self.started
@@ -92,7 +93,7 @@ local function note_started(self, id)
   self.started = kept
 end
 
----A submit with this key has its task now, which holds the slot until it is over.
+--- Passes the slot of an accepted submit to its task, which holds the slot until the task is over.
 ---@param task omni.Task
 function Key_methods:hold(task)
   self.tasks[task.id] = true
@@ -100,14 +101,14 @@ function Key_methods:hold(task)
   note_started(self, task.id)
 end
 
----Returns how many tasks and submits are in flight, as far as we know.
+--- Returns how many tasks and submits are in flight, as far as this program knows.
 ---@return integer
 function Key_methods:in_flight()
   release_old(self)
   return self.used
 end
 
--- A submit without a task holds its slot until its row in the ledger has a task, or is decided, or is too old.
+-- Keeps the slot of a submit without a task until the submit's row in the ledger has a task, has another final state, or is too old.
 local function watch_row(self, ledger, id)
   self:own_row(ledger, id, true)
   loop.background(function()
@@ -125,7 +126,7 @@ local function watch_row(self, ledger, id)
   end)
 end
 
----A submit with this key has an unknown outcome: it holds its slot for a while.
+--- Keeps the slot of a submit with an unknown outcome for a while.
 ---@param ledger omni.Ledger|nil
 ---@param id integer|nil  the number of its row
 function Key_methods:hold_unknown(ledger, id)
@@ -137,15 +138,15 @@ function Key_methods:hold_unknown(ledger, id)
   end)
 end
 
----A query has found that a task is over.
+--- Releases the slot of a task that is over, as a query has found.
 ---@param task omni.Task
 function Key_methods:task_over(task)
-  if self.limit or not self.tasks[task.id] then return end -- with a limit, `poll_until_over` releases the slot
+  if self.limit or not self.tasks[task.id] then return end -- a key with a limit releases the slot in `poll_until_over`
   self.tasks[task.id] = nil
   self:release()
 end
 
----Notes that this program's own submit has this row, and already counts; or, with nil, that it no longer does.
+--- Notes that a row of the ledger belongs to a submit of this program, which already has a slot. With nil, removes the note.
 ---@param ledger omni.Ledger
 ---@param id integer
 ---@param own true|nil
@@ -154,7 +155,7 @@ function Key_methods:own_row(ledger, id, own)
   self.own_rows[ledger], rows[id] = rows, own
 end
 
----Counts what the ledger knows to be in flight: tasks of an earlier run, or of another program.
+--- Takes slots for the tasks and submits that the ledger lists as in flight: those of earlier runs and of other programs.
 ---@param ledger omni.Ledger|nil
 function Key_methods:count_rows(ledger)
   for _, row in ipairs(ledger and ledger:ask("in_flight", { account = self.account }) or {}) do
@@ -181,8 +182,8 @@ function Key_methods.is_unusable(failure)
   return REASONS[failure.code] ~= nil
 end
 
----Stops using this key, and warns once. A key without credits is tried again after ten minutes, since somebody may have added credits and
----a refusal costs nothing.
+--- Stops using this key, and warns once. omni tries a key without credits again after ten minutes, since somebody may have added credits,
+--- and a refusal costs nothing.
 ---@param failure table
 function Key_methods:disable(failure)
   local before = self:disabled()
@@ -193,7 +194,7 @@ function Key_methods:disable(failure)
   self.client:warn(("the API key %s %s; %s"):format(self.name, REASONS[failure.code], rest))
 end
 
----Returns the failure because of which the key isn't used, or nil.
+--- Returns the failure that disabled the key, or nil if the key is enabled.
 ---@return table|nil failure
 function Key_methods:disabled()
   if self.disabled_until and core.now() >= self.disabled_until then self.failure, self.disabled_until = nil, nil end
@@ -202,7 +203,7 @@ end
 
 -- --- calls
 
----Asks once for the account's credits.
+--- Asks the service once for the account's credits.
 ---@param timeout? number  seconds
 ---@return number|nil
 ---@return table|nil failure

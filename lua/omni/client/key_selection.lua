@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Which of a client's keys a request uses: the key with a free slot for a submit, any working key for a call, the owner for a task. Submits
--- wait in one queue until a key has a free slot.
+-- Selects one of a client's API keys for a request: a key with a free slot for a submit, any working key for a call, the key that created
+-- the task for a query. Submits wait in one queue until a key has a free slot.
 
 local err = require "omni.error"
 local loop = require "omni.loop"
@@ -47,14 +47,14 @@ end
 local Slot_methods = {}
 local Slot_mt = { __name = "omni.slot", __index = Slot_methods }
 
----The submit has a task, which holds the slot from now on.
+--- Passes the slot to the submit's task, which holds it from now on.
 ---@param task omni.Task
 function Slot_methods:keep(task)
   self.kept = true
   self.key:hold(task)
 end
 
----The submit's outcome is unknown; its row holds the slot from now on.
+--- Passes the slot to the submit's row in the ledger, since the outcome is unknown.
 ---@param ledger omni.Ledger|nil
 ---@param id integer|nil  the number of its row in the ledger
 function Slot_methods:keep_unknown(ledger, id)
@@ -66,7 +66,7 @@ function Slot_mt:__close()
   if not self.kept then self.key:release() end
 end
 
-local LOOK_EVERY <const> = 60 -- seconds: a disabled key may be usable again
+local LOOK_EVERY <const> = 60 -- seconds between two checks whether a disabled key may be used again
 
 ---Waits until a key has a free slot, first come, first served.
 ---@param ledger omni.Ledger|nil  the submit's ledger: what it has in flight counts
@@ -96,7 +96,7 @@ end
 
 -- --- all other calls
 
----Returns a key for a call that is about no task: one that isn't paused, if there is one.
+--- Returns a key for a call that concerns no task, if possible one that isn't paused.
 ---@return omni.Key|nil
 ---@return table|nil failure  if every key is rejected
 function Selection_methods:any()
@@ -121,7 +121,7 @@ function Selection_methods:any_enabled()
   return false
 end
 
----Returns the seconds until the first enabled key isn't paused.
+--- Returns the seconds until at least one enabled key isn't paused.
 ---@return number
 function Selection_methods:paused()
   local least = math.huge
@@ -131,7 +131,7 @@ function Selection_methods:paused()
   return least
 end
 
----Returns the key of an account, as the ledger names it.
+--- Returns the key of an account. The account has its name in the ledger.
 ---@param account string
 ---@return omni.Key|nil
 function Selection_methods:of(account)
@@ -155,7 +155,7 @@ function Selection_methods:owner(task)
   return nil, other
 end
 
----Returns the error for a task that no key knows and that another key created.
+--- Returns the error for a task that none of the client's keys knows, because another key created it.
 ---@param id string
 ---@param account string
 ---@return omni.Error

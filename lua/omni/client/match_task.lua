@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Matches a task at the service with a submit whose outcome is unknown, and gives the submit's row in the ledger its task id. Only a person
--- (storyboard/run/adopt.lua) or a callback with the submit's own token (callbacks/receiver.lua) may name the task; what the service says
--- about it is only compared. A person may also name the task of a scene whose row was lost, which then gets a new row.
+-- Matches a task at the service with a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. Only a
+-- person (storyboard/run/adopt.lua) or a callback with the submit's own token (callbacks/receiver.lua) may name the task; omni then
+-- compares the service's data with the submit. A person may also name the task of a scene whose row was lost; the scene then gets a new
+-- row.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -13,7 +14,7 @@ local task_rows = require "omni.ledger.task_rows"
 local MAX_LISTED <const> = 6 -- differences in one message
 local SHOWN <const> = 60     -- bytes of a value
 
--- Returns a copy without null and without empty arrays and objects.
+-- Returns a copy of a value without nulls, empty arrays and empty objects.
 local function stripped(value)
   if value == core.json.null then return nil end
   if type(value) ~= "table" then return value end
@@ -29,7 +30,7 @@ local function shown(value)
   return core.clean(text, SHOWN)
 end
 
--- Returns two texts for display. Long ones start shortly before their first difference.
+-- Returns two texts for an error message. Long texts start shortly before their first difference.
 local function apart(task, scene)
   if type(task) ~= "string" or type(scene) ~= "string" or #task <= SHOWN and #scene <= SHOWN then return shown(task), shown(scene) end
   local at = 1
@@ -50,13 +51,13 @@ local function names_file(value)
   return false
 end
 
--- Returns whether the service may have added a field that wasn't submitted: it echoes its defaults. A default is never an array item, and
--- never names a file.
+-- Returns whether a field that wasn't submitted may be a default that the service added. A default is never an array item, and never
+-- contains a URL.
 local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end
 
--- Adds a sentence to `found` for each difference between the task and the submit: everything that was sent must be there.
+-- Adds a sentence to `found` for each difference between the task and the submit: everything that was submitted must be in the task.
 local function compare(place, task, scene, found)
   if type(task) == "table" and type(scene) == "table" then
     local names = {}
@@ -104,7 +105,7 @@ local function taken(ledger, row, task_id, free)
   end
 end
 
--- Queries a task. Returns it, and the model and input that it was submitted with.
+-- Queries a task. Queries the task once. Returns the task, and the model and input with which it was submitted.
 local function query(client, row, key, task_id)
   local task, problem = client:task(task_id)
   if not task then return nil, problem end
@@ -118,15 +119,15 @@ local function query(client, row, key, task_id)
   return task, param
 end
 
--- Connects the task with its row and ledger its state.
+-- Connects a task with its row in the ledger and records its state there.
 local function with_row(client, task, ledger, row)
   task.ledger, task.row = ledger, row
   task_rows.record_state(client, task)
   return task
 end
 
----Gives a row its task id, if the task exists, has the model and the whole input that were submitted, and no other row has it. The service
----may have added its defaults to the input.
+--- Writes the task id into a row, if the task exists, has the submitted model and the whole submitted input, and isn't in another row. The
+--- task's input may also contain the service's defaults.
 ---@param client omni.Client
 ---@param ledger omni.Ledger  has the row
 ---@param row table  of a submit with an unknown outcome, at this client's service
@@ -139,7 +140,7 @@ local function match(client, ledger, row, task_id)
   end
   local problem = taken(ledger, row, task_id, { forgotten = true, refused = true })
   if problem then return nil, problem end
-  local task, param = query(client, row, client.all_keys:of(row.account), task_id) -- without it, the query finds the key
+  local task, param = query(client, row, client.all_keys:of(row.account), task_id) -- without the row's key, the query tries each key
   if not task then return nil, param end
   local found = differences(param, row)
   if #found > 0 then return mismatch(task_id, row, table.concat(found, "; ")) end
@@ -151,7 +152,7 @@ local function match(client, ledger, row, task_id)
   return with_row(client, task, ledger, row.id)
 end
 
--- Returns a scene's input as it would have been sent. The URL of an uploaded file can't be known, so any URL that the task has is taken.
+-- Returns a scene's input as it would have been sent. Takes the task's URL for an uploaded file, since omni can't know that URL.
 local function filled(value, of_task)
   if placeholder.is(value) then return type(of_task) == "string" and core.normalize_url(of_task) and of_task or tostring(value) end
   if type(value) ~= "table" then return value end
@@ -182,7 +183,7 @@ local function match_lost(client, ledger, scene, task_id)
   local found = differences(param, { model = scene.model, input = text })
   if #found > 0 then return mismatch(task_id, scene, table.concat(found, "; ")) end
 
-  local price = client:estimate(input, { model = scene.model }) -- the real cost is known when the task is over
+  local price = client:estimate(input, { model = scene.model }) -- an estimate only; the query of the finished task gives the real cost
   local made
   made, problem = ledger:row("adopt_lost", {
     account = task.key.account, service = client.service, sandbox = client.is_sandbox, board = scene.board, scene = scene.scene,

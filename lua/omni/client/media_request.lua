@@ -9,8 +9,8 @@ local transports = require "omni.http.transport"
 local MAX_REDIRECTS <const> = 5
 local PROGRESS_EVERY <const> = 0.25 -- seconds
 
--- Runs one request for a file, for as long as bytes move. `finish(exchange, transport)` turns the done exchange into bytes, or nil
--- and a failure.
+-- Runs one request for a file. Gives the request up when no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
+-- finished exchange into a number of bytes, or nil and a failure.
 local function run(transport, on_progress, finish, verb, ...)
   if not transport.http or not transport.limiter:enter() then return transports.closed() end
   local http, timeout = transport.http, transport.timeout
@@ -37,7 +37,8 @@ local function run(transport, on_progress, finish, verb, ...)
   return finish(exchange, transport)
 end
 
--- Returns an http URL as https, as browsers do on an https page; nil if it names a port, which would be another server.
+-- Turns an http URL into an https URL, as browsers do on an https page. Returns nil for a URL with a port, since https at that port would
+-- be another server.
 local function to_https(url)
   local authority, rest = url:match "^http://([^/?#]+)(.*)$"
   if not authority then return url end

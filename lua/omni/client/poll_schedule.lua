@@ -1,30 +1,31 @@
 -- SPDX-License-Identifier: MIT
--- The poll schedule: when to query a task next. Pure functions, without a clock.
+-- The poll schedule: computes when to query a task next. All functions are pure and use no clock.
 --
--- The durations of similar tasks give a density over time, and that a hazard h: the chance that an unfinished task ends within the next
--- second. Queries every sqrt(2 c / h) seconds are the fewest for their mean delay (J. B. Keller, "Optimum checking schedules for systems
--- subject to random failure", 1974). The cost of a query, c seconds of delay, follows from the target delay. docs/performance.md,
--- "Polling", has the measurements behind the constants.
+-- The durations of similar tasks give a hazard h for each age: the chance that an unfinished task ends within the next second. Querying
+-- every sqrt(2 c / h) seconds needs the fewest queries for a given mean delay (Keller, "Optimum checking schedules for systems subject to
+-- random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. The measurements behind the constants
+-- are in docs/performance.md, "Polling".
 
-local step <const> = 0.025     -- the grid's step in ln(seconds), since durations vary in proportion
+local step <const> = 0.025     -- distance of grid points in ln(seconds), since durations vary in proportion to their length
 local jitter <const> = 0.05    -- each wait varies by this share in both directions
-local aim <const> = 1.3        -- the target for the mean delay, in units of the shortest wait
-local sparing <const> = 4.1    -- at most one query in this many units ...
-local fewest <const> = 2       -- ... but this many queries are always allowed
-local stuck <const> = 0.005    -- the share of tasks that never end; it widens the waits in the long tail
-local quarter <const> = 4      -- a schedule has the time of each quarter of a query,
+local aim <const> = 1.3        -- target for the mean delay, as a multiple of the shortest wait
+local sparing <const> = 4.1    -- on average at least this many shortest waits between two queries ...
+local fewest <const> = 2       -- ... but a task may always have this many queries
+local stuck <const> = 0.005    -- share of tasks that never end; widens the waits for old tasks
+local quarter <const> = 4      -- a schedule lists the ages at which each quarter of a query is due
 local planned <const> = 1000   -- for this many queries
 
--- The assumption about unknown tasks: a log-normal distribution with this median (seconds) and spread (in ln). Its weight is that of
--- `weight` observed tasks.
+-- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). It counts
+-- as much as `weight` observed tasks.
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
-local usual <const> = 2        -- seconds: the shortest wait for which the prior holds
+local usual <const> = 2        -- seconds: the shortest wait for which the prior's `sparing` holds
 local shortest <const> = 0.001 -- seconds: the shortest possible wait
--- For few tasks the spread starts at this value with this weight. From `robust` tasks on, outliers don't widen it.
+-- For few observed tasks, the estimate of the spread starts at `spread`, which counts as much as `weight` tasks. From `robust` tasks on,
+-- outliers don't widen the estimate.
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
-local rounding <const> = 0.4   -- seconds: the service reports whole seconds
-local quickest <const> = 0.3   -- seconds: what a reported 0 counts as
-local lasting <const> = 0.25   -- a task older than any expectation is queried again after this share of its age
+local rounding <const> = 0.4   -- seconds of uncertainty, since the service reports whole seconds
+local quickest <const> = 0.3   -- seconds that a reported duration of 0 counts as
+local lasting <const> = 0.25   -- a task older than any expectation is queried each time its age has grown by this share
 
 -- --- the density
 
@@ -40,7 +41,7 @@ local function add_bell(density, first, middle, width, weight)
   for i = from, to do density[i] = density[i] + weight * shares[i] / sum end
 end
 
--- Returns the width of each task's bell curve (ln seconds), by Silverman's rule.
+-- Returns the width of the bell curve of each observed task in ln(seconds), by Silverman's rule.
 local function bell_width(logs)
   local n, sum, squares = #logs, 0, 0
   for _, x in ipairs(logs) do sum = sum + x end
@@ -53,7 +54,7 @@ local function bell_width(logs)
   return 0.65 * spread * n ^ -0.2
 end
 
--- Returns the density on the grid, the start of the grid (ln seconds), and the prior's share.
+-- Returns the density of the durations on the grid, the grid's start in ln(seconds), and the share of the prior.
 local function expectation(seconds, scale)
   local logs = {}
   for i, took in ipairs(seconds) do logs[i] = math.log(math.max(took, quickest)) end
@@ -74,7 +75,8 @@ end
 
 -- --- the schedule
 
--- Returns, for each grid point, its age, the chance that a task lasts longer, and the optimal gap for 2 c = 1; and the mean duration.
+-- Returns three lists with a value for each grid point: the age, the chance that a task lasts longer, and the best gap between queries for
+-- 2 c = 1. Also returns the mean duration.
 local function hazards(density, first)
   local ages, left, gaps, beyond, mean = {}, {}, {}, stuck, 0
   for i = #density, 1, -1 do
@@ -86,7 +88,8 @@ local function hazards(density, first)
   return ages, left, gaps, mean
 end
 
--- Returns the factor sqrt(2 c) for those gaps: the widest gaps that reach the target delay, or wider ones if there were too many queries.
+-- Returns the factor sqrt(2 c) by which to multiply the gaps: the largest one that reaches the target delay, or a larger one if that would
+-- mean too many queries.
 local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
   local low, high = -8, 8 -- in ln
   for _ = 1, 20 do
@@ -125,7 +128,7 @@ local function plan(seconds, least, most)
   local few_enough = math.max(mean / (unit * (sparing + (prior.sparing - sparing) * doubt)), fewest)
   local factor = factor_for(density, ages, left, gaps, aim * unit, few_enough, clip)
   local times, due, age = { least = least, most = most }, 0, 0
-  local function extend(to, gap) -- up to that age, with that gap between queries
+  local function extend(to, gap) -- adds queries up to the age `to`, with this gap between them
     local whole = math.floor(math.min(due + quarter * (to - age) / gap, planned * quarter))
     for i = #times + 1, whole do times[i] = age + (i - due) * gap / quarter end
     due, age = due + quarter * (to - age) / gap, to
@@ -141,7 +144,7 @@ end
 ---@param random number   from 0 to 1, so that tasks submitted together aren't queried together
 ---@return number         between the schedule's `least` and `most`
 local function next_query(age, times, random)
-  local low, high = 0, #times -- searches the last time that has passed
+  local low, high = 0, #times -- binary search for the last time that has passed
   while low < high do
     local middle = (low + high + 1) // 2
     if times[middle] <= age then low = middle else high = middle - 1 end

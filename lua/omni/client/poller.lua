@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The poller of one API key: queries the tasks that fibers await. Each task has at most one query at a time, however many fibers await it,
--- and a few fibers make all the queries. An awaiting fiber only parks, so a hundred thousand waiting tasks stay cheap.
+-- The poller of one API key: queries the tasks that fibers await. A task has at most one query at a time, however many fibers await it, and
+-- a few fibers send all the queries. A fiber that awaits a task only parks, so a hundred thousand waiting tasks cost little memory.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -52,13 +52,13 @@ end
 
 -- --- awaiting fibers
 
--- Returns a copy of a failure for each fiber, so that none changes another's.
+-- Returns a copy of a failure for each fiber, so that no fiber changes the error of another.
 local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes the awaiting fibers and forgets them. A fiber that still isn't done awaits the task again; until then it may park for something
--- else, and must not be woken for this.
+-- Wakes the fibers that await a task, and removes them from the list. If the task isn't over for a fiber, the fiber awaits the task again.
+-- Until then the fiber may park for another reason, and a wake-up for this task would disturb it.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -67,7 +67,7 @@ local function wake_all(task, value)
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
 end
 
--- Returns whether any fiber still awaits the task; a cancelled one doesn't.
+-- Returns whether any fiber still awaits the task. A cancelled fiber doesn't.
 local function is_awaited(waiter)
   if not waiter then return false end
   if #waiter == 0 then return not waiter:done() end
@@ -111,7 +111,8 @@ local function settle(task, value)
   task.waiter = nil
 end
 
--- Returns the age of an unfinished task in seconds. For a task that we didn't submit, the service says when it was created.
+-- Returns the age of an unfinished task in seconds. For a task that this program didn't submit, the age follows from the service's
+-- `created_at`.
 local function age_of(task)
   local known = core.now() - task.since
   if task.submitted or not task.created_at then return known end
@@ -143,7 +144,8 @@ local function poll(self, task)
     local wait = client:wait_before_retry(failure, attempt)
     if not wait then return settle(task, failure) end
     self.failures[task] = failure
-    if rate_limiter.is_pause(failure) then -- the rate limiter waits for the end of the pause, up to `pause_for` seconds
+    -- a paused query waits in the rate limiter, up to `pause_for` seconds, so no longer wait is needed here
+    if rate_limiter.is_pause(failure) then
       local left = self.key.transport.limiter:paused()
       return schedule(self, task, left > client.pause_for and left or 0)
     end
@@ -152,7 +154,7 @@ local function poll(self, task)
   end
 end
 
--- Runs in a fiber: queries one task after the other, as long as any is due.
+-- Runs in a fiber: queries one task after the other while the time has come for a query of any task.
 local function work(self, task)
   repeat
     poll(self, task)
@@ -162,12 +164,13 @@ local function work(self, task)
   if self.runner then loop.wake(self.runner) end
 end
 
--- Returns the seconds until the first query. We know when our own submits began; any other task is queried at once.
+-- Returns the seconds until a task's first query. Only for a task that this program submitted is the start known; any other task is queried
+-- at once.
 local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
 
--- Runs in one fiber, while any task is awaited: starts those fibers when a query is due.
+-- Runs in one fiber while any task is awaited: starts a fiber that runs `work` when the time for a query has come.
 local function run(self)
   while self.size > 0 or self.new > 0 or self.working > 0 do
     for i = 1, self.new do
@@ -190,13 +193,13 @@ local function run(self)
   self.runner = nil
 end
 
----Parks the fiber until the task's status has changed or can't be queried.
+--- Parks the fiber until the task's status has changed, or until the task can't be queried.
 ---@param task omni.Task
 ---@param deadline number  monotonic seconds
 ---@return true|table|nil  true: it changed; a failure: queries are of no use; nil: the deadline has passed
 function Poller_methods:wait(task, deadline)
   if deadline <= core.now() then return nil end
-  task.answer = nil -- frees the text of the last answer
+  task.answer = nil -- frees the memory of the last answer
   -- Keeps the waiting coroutine's stack shallow, since it stays allocated for the whole wait.
   if task.waiter == nil then
     self.new = self.new + 1
@@ -209,7 +212,7 @@ function Poller_methods:wait(task, deadline)
     loop.wake(self.runner)
   end
   local woken
-  repeat -- a fiber that awaits within a callback may also be woken for what it parked for outside
+  repeat -- a fiber that awaits a task within a callback may also be woken for the reason for which it parked outside
     woken = loop.park(deadline - core.now())
   until woken or deadline <= core.now()
   if not woken then leave(task) end
@@ -227,14 +230,14 @@ local function confirm(task)
   return task:done()
 end
 
----Returns the failure of the last query of a task, or nil if it was answered.
+--- Returns the failure of the last query of a task, or nil if the query succeeded.
 ---@param task omni.Task
 ---@return table|nil failure
 function Poller_methods:last_failure(task)
   return self.failures[task]
 end
 
----Wakes all awaiting fibers with a failure.
+--- Ends all waits: wakes every fiber that awaits a task, with a failure.
 ---@param failure table
 function Poller_methods:close(failure)
   while self.size > 0 do settle(pop(self), failure) end
@@ -248,7 +251,8 @@ end
 local function new(key, most)
   return setmetatable({
     key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
-    attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }), -- of tasks whose last query failed
+    -- for tasks whose last query failed: how many queries failed in a row, and the last failure
+    attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }),
   }, Poller_mt)
 end
 

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- One query of a task's state: with the key that created it, or with each key until one knows it. What the answer says goes into the task
--- and into the ledger. A final state stays final, whatever later answers say.
+-- One query of a task's state: with the key that created it, or with each key until one knows it. A query writes the service's answer into
+-- the task and into the ledger. A final state stays final, whatever later answers say.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local task_rows = require "omni.ledger.task_rows"
 
-local MAY_BE_NEW <const> = 60 -- seconds during which the service may not know a task yet that it has just created (404)
+local MAY_BE_NEW <const> = 60 -- seconds after a submit during which the service may answer 404 for the new task
 
 -- --- which key
 
@@ -42,8 +42,8 @@ end
 local FINAL <const> = { success = true, failed = true }
 local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
 
--- Puts back what an earlier answer said of a finished task. Only its media may be new, since their URLs are signed anew, and its credits
--- may be higher.
+-- Restores the fields of a finished task from an earlier answer. Accepts only new media URLs, since the service renews their signatures,
+-- and higher credits.
 local function keep_final(task, known)
   local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
   for _, name in ipairs(LASTING) do task[name] = known[name] or task[name] end
@@ -56,7 +56,7 @@ local function keep_final(task, known)
   if credits and known.credits then task.credits = math.max(credits, known.credits) end
 end
 
--- A success without media is queried again for the client's `media_wait` seconds before it counts as an error.
+-- Decides whether a success without media is an error: only if it still has none after the client's `media_wait` seconds.
 local function wait_for_media(task)
   local patience = task.client.media_wait
   if not task.media_by then
@@ -70,7 +70,7 @@ local function wait_for_media(task)
   end
 end
 
----Queries a task once, and updates its fields.
+--- Queries a task once, and updates the task's fields.
 ---@param task omni.Task
 ---@return true|nil
 ---@return table|nil failure

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Retries: whether a failed call may be tried again, and for how long.
+-- Retries failed calls: decides whether a call may be tried again, and for how long.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -10,7 +10,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field since number    monotonic seconds of the first try
 ---@field failed integer  how many tries have failed
 
----How the owner of a call ends it early without losing a task: between two tries, never during one. For omni's own modules.
+--- Lets the owner of a call end it early, between two tries and never during one, so that no task is lost. For omni's own modules.
 ---@class omni.Stop
 ---@field requested? boolean  set by the owner: no further try begins
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
@@ -24,8 +24,9 @@ local function begin()
   return { since = core.now(), failed = 0 }
 end
 
----After a failed try: waits for the next one and returns true, or returns false if there must not be one. Tries go on for the client's
----`retry_for` seconds. A pause that the service asked for (429, 455) is the rate limiter's to wait for, up to `pause_for` seconds.
+--- Waits after a failed try and returns true, or returns false if there must not be another try. Allows further tries for the client's
+--- `retry_for` seconds. If the service asked for a pause (429, 455), allows them for `pause_for` seconds, and the rate limiter does the
+--- waiting.
 ---@param client omni.Client
 ---@param tries omni.Tries
 ---@param failure table
@@ -66,7 +67,7 @@ local function persist(client, try, how)
   end
 end
 
----Makes a call of the API, with any key that can be used, in a fiber.
+--- Makes a call of the API with any key that works. Runs in a fiber.
 ---@param client omni.Client
 ---@param method string
 ---@param path string

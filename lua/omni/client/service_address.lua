@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- The service's addresses: which base URL is used by default, and which base URLs lead to the same service.
+-- The addresses of the service: the default base URL, and the base URLs that lead to the same service.
 
 local core = require "omni.core"
 
 local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
 
--- Base URLs that reach the same accounts and tasks as another one.
+-- Maps a base URL to another one that reaches the same accounts and tasks.
 local same_as <const> = { ["https://api.crunai.com"] = default_base_url }
 
----Returns a base URL in its normal form: `core.normalize_url`, without slashes at its end.
+--- Returns the normal form of a base URL (`core.normalize_url`), without slashes at its end.
 ---@param text any
 ---@return string|nil base_url
 ---@return string|nil why  what it must be: "must be an http or https URL"
@@ -16,8 +16,8 @@ local function base_url(text)
   return core.normalize_base_url(text)
 end
 
----Returns the name of the service behind a base URL: equal names, equal accounts. It is the base URL in its normal form, and for the
----service's second host that of its first one. What isn't a base URL is its own name.
+--- Returns the name of the service behind a base URL; two base URLs with one name reach the same accounts. The name is the normal form of
+--- the base URL; the service's second host has the name of the first. A text that isn't a base URL is its own name.
 ---@param text string
 ---@return string
 local function name(text)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A submit, from its input to its task. It costs money, so it is sent at most once; docs/internals/at-most-once.md has the rules.
--- Read this file from top to bottom: each function is called by the one above it.
+-- A submit, from its input to its task. A submit costs money, so omni sends it at most once; the rules are in
+-- docs/internals/at-most-once.md. Read this file from top to bottom: each function calls the next one.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -10,7 +10,7 @@ local submit_body = require "omni.client.submit_body"
 local tasks = require "omni.client.task"
 local upload = require "omni.client.upload"
 
-local BALANCE_TIMEOUT <const> = 10 -- seconds: the balance is useful, but not needed
+local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not needed
 
 ---@class omni.Submit
 ---@field client omni.Client
@@ -25,8 +25,8 @@ local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
 
 local new_callback_token, open, verb_for, abandoned -- below
 
----Submits a task, in a fiber: checks the input, uploads its files, and sends it. If the service refuses an input that names files uploaded
----earlier, those may be gone: nothing was charged, so the files are uploaded again and the submit is sent once more.
+--- Submits a task, in a fiber: checks the input, uploads its files, and sends it. If the service refuses an input that names files uploaded
+--- earlier, the uploads may have expired. Nothing was charged then, so omni uploads the files again and sends the submit once more.
 ---@param client omni.Client
 ---@param input table
 ---@param opts { model?: string, callback_url?: string, about?: table, stop?: omni.Stop }  see client:submit; about: what a storyboard knows
@@ -52,7 +52,7 @@ local function submit_task(client, input, opts)
   end
 end
 
----Tries until there is a task or a final failure.
+--- Sends the submit, with retries, until it has a task or a final failure.
 ---@param request omni.SubmitBody
 ---@return omni.Task|nil
 ---@return omni.Error|nil
@@ -66,8 +66,9 @@ function Submit_methods:send(request)
   return task
 end
 
----Each try takes a slot of a key. What was certainly not sent is tried again for `retry_for` seconds; what was refused for the moment
----(429, 455) for `pause_for` seconds. A refusal that disables a key is tried with another one. Any other outcome is final.
+--- Each try takes a slot of a key. A submit that was certainly not sent is tried again for `retry_for` seconds, and a submit that the
+--- service refused for the moment (429, 455) for `pause_for` seconds. After a refusal that disables a key, another key is tried. Any other
+--- outcome is final.
 ---@return string|nil task_id
 ---@return table|nil failure
 ---@return table|nil slot  the task's, to be kept
@@ -79,10 +80,10 @@ function Submit_methods:try_until_settled()
     if not slot then return nil, last or none end
     local id, failure
     do
-      local reserved <close> = slot -- released, unless it is kept
+      local reserved <close> = slot -- the slot is released at the end of the block, unless it is kept
       id, failure = self:try_once(reserved.key, tries.since + client.pause_for - core.now())
       if id then
-        reserved.kept = true -- until `send` has a task for it
+        reserved.kept = true -- the slot stays taken until `send` has the task
         return id, nil, reserved
       end
       if failure.code == "submit_unknown" then reserved:keep_unknown(self.ledger, self.row) end
@@ -90,7 +91,7 @@ function Submit_methods:try_until_settled()
     stop.sending = false
     if failure.stopped then return nil, last or failure end
     last = failure
-    if failure.no_slot then -- another program has used the key's slots
+    if failure.no_slot then -- other programs' tasks take all slots of the key
       slot.key:count_rows(self.ledger)
       loop.sleep(1)
     elseif #client.all_keys > 1 and slot.key.is_unusable(failure) then
@@ -106,7 +107,7 @@ local function not_sent(code, message, stopped)
   return nil, { code = code, message = message, retry = false, sent = "no", stopped = stopped }
 end
 
----One try: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
+--- Makes one try: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
 ---@param key omni.Key
 ---@param timeout number  seconds to wait during a pause of the key
 ---@return string|nil task_id
@@ -150,23 +151,24 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on its task counts, or nothing
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on the task counts, or nothing does
   return id, failure
 end
 
----Tells the owner the outcome at once: its fiber may be cancelled while the outcome is being recorded.
+--- Stores the outcome in the owner's `stop` at once, since the owner's fiber may be cancelled while the outcome is being recorded.
 ---@param id string|nil
 ---@param failure table|nil
 function Submit_methods:note_outcome(id, failure)
   self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
--- What `intend` and `again` check and write anew at each try.
+-- The parameters that the ledger checks and writes again at each try.
 local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of",
 }
 
----Writes the row, unless the ledger forbids the submit: one statement checks the identity, the board's budget and the key's slots.
+--- Writes the submit's row, unless the ledger forbids the submit: one SQL statement checks the scene's identity, the board's budget and the
+--- key's slots.
 ---@return true|nil
 ---@return table|nil failure
 function Submit_methods:record_intent()
@@ -175,7 +177,7 @@ function Submit_methods:record_intent()
     verb, params = "retry", { id = self.row }
     for _, name in ipairs(CHECKED) do params[name] = self.params[name] end
   end
-  local rows, problem = self.ledger:ask(verb, params, function(late) -- the fiber was cancelled before it received the row
+  local rows, problem = self.ledger:ask(verb, params, function(late) -- called if the fiber was cancelled before it received the row
     if late and late[1] then
       self.ledger:note("refuse", { id = late[1].id, error = "cancelled", message = "given up before it was sent" })
     end
@@ -186,7 +188,7 @@ function Submit_methods:record_intent()
   return true
 end
 
----Finds out why no row was written.
+--- Finds out why the ledger wrote no row, and returns the failure.
 ---@return table failure
 function Submit_methods:why_forbidden()
   local ledger, params = self.ledger, self.params
@@ -216,7 +218,7 @@ function Submit_methods:why_forbidden()
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
     end
   end
-  -- The reason is gone by now: for example, another program's task has ended. The submit is tried again.
+  -- The reason no longer exists: for example, another program's task has ended in the meantime. So the submit is tried again.
   return { code = "rate_limited", no_slot = true, message = "what prevented the submit is gone" }
 end
 
@@ -227,7 +229,7 @@ end
 ---@return table|nil failure
 function Submit_methods:record_outcome(id, failure)
   local ledger = self.ledger
-  if self.recorded then return id, failure end -- when the client was closed
+  if self.recorded then return id, failure end -- the client was closed, and record_abandoned has recorded the outcome
   local verb, params = verb_for(self, id, failure)
   self:replace_unknown(verb)
   if id then
@@ -245,7 +247,8 @@ function Submit_methods:record_outcome(id, failure)
   return nil, failure
 end
 
----Writes the outcome, without waiting, when the submit's own fiber can't: it was cancelled, or the client is being closed.
+--- Records the outcome without waiting. Called when the submit's own fiber can't record it: the fiber was cancelled, or the client is being
+--- closed.
 ---@param id string|nil
 ---@param failure table|nil  both nil: nobody knows the outcome
 function Submit_methods:record_abandoned(id, failure)
@@ -255,12 +258,12 @@ function Submit_methods:record_abandoned(id, failure)
   if not id and not failure then params.error = "cancelled" end
   self:replace_unknown(verb)
   self.ledger:note(verb, params)
-  if self.key.limit and self.key.transport.http then -- the row counts like one of another program
+  if self.key.limit and self.key.transport.http then -- from now on the row counts as if another program had written it
     loop.background(self.key.count_rows, self.key, self.ledger)
   end
 end
 
----The same for a client without a ledger.
+--- Remembers the outcome of such a submit in memory, for a client without a ledger.
 ---@param id? string
 ---@param failure? table
 function Submit_methods:remember_abandoned(id, failure)
@@ -279,7 +282,7 @@ function verb_for(self, id, failure)
   return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
 end
 
----A submit that was sent takes the place of the one with an unknown outcome that it repeats.
+--- Gives up the submit with an unknown outcome that this submit repeats, once this one has been sent.
 ---@param verb string
 function Submit_methods:replace_unknown(verb)
   local params = self.params
@@ -287,7 +290,7 @@ function Submit_methods:replace_unknown(verb)
   self.ledger:note("replace", { instead_of = params.instead_of, identity = params.identity, service = params.service })
 end
 
--- Ends a submit. If its row is still its own, the fiber was cancelled, or failed, before the POST began.
+-- Ends a submit. Runs when the submit ends. If the submit still owns its row, the fiber was cancelled or failed before the POST began.
 function Submit_mt:__close()
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
@@ -299,7 +302,7 @@ end
 
 local ABOUT <const> = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
 
--- Makes a submit; nothing is written yet.
+-- Creates the object of a submit. Writes nothing to the ledger yet.
 function open(client, request, opts, token_hash)
   local about = opts.about or {}
   local ledger, problem = about.ledger, nil
@@ -315,7 +318,8 @@ function open(client, request, opts, token_hash)
   }, Submit_mt)
 end
 
--- The token in the callback URL, if the client has a receiver. When the fiber is cancelled, the receiver goes by the ledger.
+-- The token in the submit's callback URL, if the client has a receiver. If the fiber is cancelled, the receiver learns the outcome from the
+-- ledger.
 local Token_methods = {}
 local Token_mt = { __index = Token_methods }
 
@@ -335,7 +339,7 @@ function Token_mt:__close()
   if self.receiver then self.receiver.tokens:forget(self.hash) end
 end
 
----Returns the error of a submit that was cancelled at its deadline: what is known of its outcome.
+--- Returns the error of a submit that was cancelled at its deadline. The error says what is known about the outcome.
 ---@param stop omni.Stop         the submit's
 ---@param problem omni.Error     the timeout
 ---@return omni.Error
@@ -361,8 +365,8 @@ end
 
 local around
 
----Sets a hook that every submit of this Lua state runs through: `hook(stop, run)` calls `run()` and returns what it returns. It lets the
----program `omni lua` stop a script's submits without losing a task id.
+--- Sets a hook around every submit of this Lua state: `hook(stop, run)` calls `run()` and returns the results of `run`. With the hook,
+--- `omni lua` stops a script's submits without losing a task id.
 ---@param hook fun(stop: omni.Stop, run: fun(): omni.Task|nil, omni.Error|nil): omni.Task|nil, omni.Error|nil
 local function set_around(hook)
   around = hook

@@ -8,7 +8,7 @@ local input_rules = require "omni.models.input_rules"
 local json = require "omni.json"
 local models = require "omni.models"
 
-local FRESH <const> = 60 -- seconds during which an upload certainly exists
+local FRESH <const> = 60 -- seconds after an upload during which its file certainly exists
 
 ---@class omni.SubmitBody
 ---@field model string
@@ -17,7 +17,7 @@ local FRESH <const> = 60 -- seconds during which an upload certainly exists
 ---@field body string        JSON
 ---@field reused boolean     a file in it was uploaded before this call, and may have expired
 
--- Returns the URL for a placeholder: a made-up one if only a price is asked for.
+-- Returns the URL for a placeholder. For an estimate, returns an invented URL.
 local function url_of(client, file, place, how)
   if how.no_upload then return placeholder.example_url(file) end
   if file.kind ~= "file" then
@@ -33,7 +33,7 @@ local function url_of(client, file, place, how)
   return sent.url
 end
 
----Makes a body. Uploads files, which costs nothing.
+--- Makes a body. Makes the body. Uploads local files for it, which costs nothing.
 ---@param client omni.Client
 ---@param given table  the input
 ---@param opts { model?: string, callback_url?: string }

@@ -36,11 +36,11 @@ local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute t
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
--- Decodes `raw` when it is read, so that a hundred thousand waiting tasks hold texts rather than tables.
+-- Decodes `raw` when it is read, so that waiting tasks hold texts, which need less memory than tables.
 function Task_mt.__index(self, name)
   local method = Task_methods[name]
   if method then return method end
-  if name == "client" then -- a field of its own only until the task's key is known
+  if name == "client" then -- a field of the task only until the task's key is known
     local key = rawget(self, "key")
     return key and key.client
   end
@@ -57,8 +57,9 @@ function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
 
----Returns whether the task is over: "failed", or "success" with its media. A success may arrive before its media; the task isn't over then
----until they arrive, or until the client's `media_wait` seconds have passed (error "broken_result").
+--- Returns whether the task is over: its status is "failed", or "success" and its media are known. The service may report a success before
+--- the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
+--- "broken_result").
 ---@return boolean
 function Task_methods:done()
   return self.status == "failed" or self.status == "success" and (self.media ~= nil or self.error ~= nil)
@@ -78,7 +79,7 @@ local function fail(self, failure)
   return nil, err.public(failure, self.id)
 end
 
----Queries the task now. A query that fails for the moment is tried again for the client's `retry_for` seconds.
+--- Queries the task now. If the query fails for the moment, `refresh` tries again for the client's `retry_for` seconds.
 ---@param opts? { timeout?: number }  timeout: seconds for the whole call (default: no limit beyond `retry_for`)
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
@@ -118,7 +119,7 @@ local function find_key(self, finding, waiter)
       finding.useless = true
       break
     end
-    if rate_limiter.is_pause(failure) then -- the rate limiter waits for the end of the pause, up to `pause_for` seconds
+    if rate_limiter.is_pause(failure) then -- a paused query waits in the rate limiter, up to `pause_for` seconds
       local left = client.all_keys:paused()
       wait = left > client.pause_for and left or 0
     end
@@ -127,7 +128,7 @@ local function find_key(self, finding, waiter)
   loop.wake(waiter)
 end
 
--- Does that until a deadline. Returns true once the key is known, else what `await` returns.
+-- Runs find_key until a deadline. Returns true once the key is known, else the results for `await`.
 local function await_key(self, deadline, timeout)
   local finding = {}
   local fiber <close> = loop.background(find_key, self, finding, loop.current())
@@ -136,14 +137,14 @@ local function await_key(self, deadline, timeout)
     if left <= 0 then return deadline_error(self, timeout, finding.failure) end
     loop.park(left)
   end
-  fiber:join() -- raises an error of on_warning
+  fiber:join() -- raises the error that on_warning raised
   if self.key then return true end
   if finding.useless then return fail(self, finding.failure) end
   return closed(self)
 end
 
----Waits until the task is over. Outside omni.run it runs the loop while it waits. A network failure doesn't end the wait. A timeout
----ends only the wait: the task goes on at the service.
+--- Waits until the task is over. Outside a fiber, `await` runs the loop while it waits. A network failure doesn't end the wait. A timeout
+--- ends only the wait: the task goes on at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
 ---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...
@@ -163,10 +164,10 @@ function Task_methods:await(opts)
       on_status(self)
     end
     if self:done() then return self end
-    if not self.key.transport.http then return closed(self) end -- not through `client`, which would need more stack
+    if not self.key.transport.http then return closed(self) end -- not through `self.client`, which would need more stack
     local woken = self.key.poller:wait(self, deadline)
     if not woken and not self:done() then
-      -- A callback may have been lost since the last query.
+      -- a callback that came after the last query may have been lost
       local over = self.callback and poller.confirm(self)
       if not over then return deadline_error(self, timeout, self.key.poller:last_failure(self)) end
     end
@@ -225,8 +226,8 @@ local function save(self, path, opts)
   return nil, problem
 end
 
----Downloads a file of the task's result. It gets its name only when it is whole and on disk, and only if its first bytes may be those of a
----picture, a film or a sound. HTML, XML, JSON, plain text, archives and empty files are errors.
+--- Downloads a file of the task's result. The file gets its name only when it is complete and on disk, and only if its first bytes may be
+--- those of a picture, a film or a sound. An HTML page, XML, JSON, plain text, an archive or an empty file is an error.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path
@@ -251,7 +252,7 @@ end
 local function new(client, id, key, kind, ledger, row)
   local self = setmetatable({
     id = id, key = key, since = core.now(), submitted = kind, ledger = ledger, row = row,
-    -- Listed so that the table gets its final size at once.
+    -- Lists these fields so that the table gets its final size at once.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)
   if not key then rawset(self, "client", client) end

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- How long tasks took, by kind (model, length and resolution of the clip), for the poll schedule. The durations of a kind come from the
--- ledger, read when its first task is submitted, and from the tasks that end while this program runs.
+-- Remembers how long tasks took, for the poll schedule. Tasks of one kind have the same model, and clips of the same length and resolution.
+-- omni reads the durations of a kind from the ledger at the first submit of that kind, and adds the tasks that end while this program runs.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 local poll_schedule = require "omni.client.poll_schedule"
 
-local REMEMBERED <const> = 100 -- tasks of a kind (csrc/ledger/verbs.h, `typical`, returns as many)
+local REMEMBERED <const> = 100 -- durations that omni keeps for a kind; csrc/ledger/verbs.h, `typical`, returns as many
 local ONE_DAY <const> = 86400  -- seconds; longer durations are ignored
 
----A kind of tasks. All its tasks share one table, in their field `submitted`.
+--- A kind of tasks. All tasks of a kind share one table, in their field `submitted`.
 ---@class omni.TaskKind
 ---@field model string
 ---@field duration? number|string
@@ -31,13 +31,13 @@ local function remember(kind, took)
     seconds[kind.last] = took
   end
   kind.news = kind.news + 1
-  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not every time: a plan takes about a millisecond
+  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not at every task, since computing a plan takes about a millisecond
 end
 
--- Runs in a fiber of its own, since nobody needs to wait for it.
+-- Reads a kind's durations from the ledger. Runs in a fiber of its own, so that no submit waits for it.
 local function read_ledger(kind, ledger)
   local rows = ledger:ask("durations", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
-  if not rows then return end -- the submit itself reports a ledger that can't be read
+  if not rows then return end -- if the ledger can't be read, the submit itself reports that
   table.sort(rows, function(a, b) return a.id < b.id end)
   for _, row in ipairs(rows) do remember(kind, row.took) end
   kind.plan, kind.news = nil, 0
@@ -47,7 +47,7 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----Returns the kind of a task with this input, and starts to read its durations if it is the first one.
+--- Returns the kind of a task with this input. For a new kind, starts to read its durations.
 ---@param model string
 ---@param input table  checked
 ---@return omni.TaskKind
@@ -63,7 +63,7 @@ function Durations_methods:kind(model, input)
   return kind
 end
 
----Returns the poll schedule for a task. A task that is only known by its id has no kind, since the service says too little about it.
+--- Returns the poll schedule for a task. A task that was made from its id has no kind, since the service says too little about it.
 ---@param task omni.Task
 ---@return omni.PollSchedule
 function Durations_methods:plan(task)
@@ -72,7 +72,7 @@ function Durations_methods:plan(task)
   return kind.plan
 end
 
----Learns the duration of a successful task of ours.
+--- Adds the duration of a successful task that this program submitted.
 ---@param task omni.Task
 function Durations_methods:learn(task) -- luacheck: ignore self
   local kind = task.submitted

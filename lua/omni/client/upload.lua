@@ -10,9 +10,9 @@ local media_request = require "omni.client.media_request"
 local media_type = require "omni.file.media_type"
 local percent = require "omni.http.percent_encoding"
 
-local LASTS <const> = 7 * 86400 -- seconds during which we assume that an upload exists; the service doesn't say
+local LASTS <const> = 7 * 86400 -- seconds after an upload during which omni assumes that the file exists; the service doesn't say how long
 local PLACE_PATH <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
-local MAX_REFUSED <const> = 3 -- presigned URLs that may refuse the file in a row
+local MAX_REFUSED <const> = 3 -- how many presigned URLs in a row may refuse the file
 
 local function shown(path)
   return (core.clean(path, 200))
@@ -22,7 +22,7 @@ local function wrong(code, path, message, hint)
   return nil, err.new { code = code, field = "path", message = shown(path) .. ": " .. message, hint = hint }
 end
 
--- Returns the system's message without the path in front of it.
+-- Returns the system's error message without the path at its beginning.
 local function reason(path, why)
   return (core.clean(why:sub(1, #path + 2) == path .. ": " and why:sub(#path + 3) or why, 200))
 end
@@ -37,7 +37,7 @@ local function first_bytes(path)
   return bytes, why
 end
 
--- Returns the file name's ending for the service: the file's own if it fits the kind that its bytes show.
+-- Returns the name's ending that omni reports to the service: the file's own ending if it fits the kind of the file's bytes.
 local function ending_for(path, kind)
   local own = media_type.ending(path)
   if not kind then return own and #own <= 10 and own or ".bin" end
@@ -71,7 +71,7 @@ local function check(path, content_type)
   return true, kind
 end
 
--- Examines the file before the service is asked for anything. Returns { path, type, ending, bytes, sha256, stamp }, or nil and an error.
+-- Examines the file before any request. Returns { path, type, ending, bytes, sha256, stamp }, or nil and an error.
 local function look(path, content_type)
   local fine, kind = check(path, content_type)
   if not fine then return nil, kind end
@@ -86,7 +86,8 @@ local function look(path, content_type)
   }
 end
 
--- Returns whether the file hasn't changed since. Its stamp also changes with its mode and its links; then its bytes decide.
+-- Returns whether the file is unchanged since `look` examined it. A file's stamp also changes with its permissions and links, so if the
+-- stamp differs, the bytes decide.
 local function is_same(file)
   local now = core.stat(file.path)
   if now and now.stamp == file.stamp then return true end
@@ -96,7 +97,7 @@ end
 
 -- --- the presigned URL
 
--- Returns what is wrong with the service's answer, or nil.
+-- Returns why the service's answer can't be used, or nil if it can.
 local function what_is_wrong(place)
   if type(place) ~= "table" then return "no place for the file" end
   for _, name in ipairs { "presigned_url", "file_url" } do
@@ -122,7 +123,7 @@ end
 
 local function result_of(exchange) return exchange:result() end
 
--- Tries once, with a new presigned URL: a failed try may have used up the last one, and it may have expired.
+-- Tries to upload once, with a new presigned URL: the last URL may have expired, or a failed try may have used it up.
 local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
@@ -154,7 +155,7 @@ local function remember(client, file, url)
   if ledger then ledger:note("remember_upload", { account = file.account, sha256 = file.sha256, url = url }) end
 end
 
--- An upload under way. Other fibers with the same bytes wait for it, and then look for its URL.
+-- An upload under way. Other fibers that upload the same bytes wait for it, and then use its URL.
 local Busy_mt = {
   __close = function(busy)
     busy.client.uploading[busy.sha256] = nil
@@ -198,7 +199,7 @@ local function upload_with_retries(client, file, on_progress)
   end
 end
 
----Uploads a file, unless its content was uploaded before. In a fiber.
+--- Uploads a file, unless its content was uploaded before. Runs in a fiber.
 ---@param client omni.Client
 ---@param path string
 ---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  as for client:upload; an
@@ -221,7 +222,7 @@ local function send(client, path, opts)
   return sent(url)
 end
 
----The warning when a submit is sent once more with its files uploaded again; %s: the service's message.
+--- The warning before omni uploads a submit's files again and sends it once more. %s is the service's message.
 local GONE <const> = "the service refused a submit that names files uploaded earlier (%s); nothing was charged; omni uploads the files"
   .. " again and submits once more"
 

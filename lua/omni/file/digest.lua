@@ -19,7 +19,7 @@ local Slot_mt = {
   end,
 }
 
--- Waits until fewer than MAX_READERS fibers read. The caller closes the slot.
+-- Waits until fewer than MAX_READERS fibers read files. The caller closes the returned slot when it has read its file.
 local function take_slot()
   if readers >= MAX_READERS or not queue:is_empty() then
     local place <close> = queue:join()

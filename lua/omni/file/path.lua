@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Paths: makes directories, returns absolute paths, links, renames and replaces files.
+-- Works with paths: makes directories and absolute paths, and links, renames and replaces files.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -11,7 +11,7 @@ local process = require "omni.process"
 ---@return true|nil
 ---@return string|nil message
 local function make_directories(path, mode)
-  if core.stat(path) then return core.make_directory(path, mode) end -- fails if it isn't a directory
+  if core.stat(path) then return core.make_directory(path, mode) end -- make_directory fails if the existing path isn't a directory
   local parent = path:match("^(.*[^/])/+[^/]+/*$")
   if parent and not core.stat(parent) then
     local fine, why = make_directories(parent, mode)
@@ -38,7 +38,7 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Links a file to a second path, or copies it if that fails. The second path must be free; a copy appears there only when it is complete.
+--- Links a file to a second path, or copies it if that fails. The second path must be free. A copy gets that name only when it is complete.
 ---@param from string
 ---@param to string
 ---@return true|nil
@@ -86,8 +86,8 @@ local function put_back(older, path)
   core.rename_new(older, path)
 end
 
----Renames a complete file to its final path. Another file there is replaced if `is_ours` allows that; otherwise it is renamed with
----`step_aside`, and renamed back if the operation fails.
+--- Renames a complete file to its final path. If another file has that path, `place` replaces it if `is_ours` says so. Otherwise it renames
+--- that file with `step_aside`, and renames it back if the operation fails.
 ---@param part string
 ---@param path string  in the same file system
 ---@param is_ours fun(path: string): boolean  returns whether that file may be replaced; may wait

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The rate limiter of one API key: decides when each request may begin. Requests wait in one queue, first come, first served, until a
--- connection is free, no pause that the service asked for (429, 455) is on, and the key's own rate allows another request.
+-- The rate limiter of one API key: decides when each request may begin. Requests wait in one queue, first come, first served. A request may
+-- begin when a connection is free, the service has asked for no pause (429, 455), and the key's own rate allows another request.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
 local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
--- Failures that pause all of a key's requests, and how many times longer than usual.
+-- Failures that pause all requests of a key. The number is a factor for the usual length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
 ---Returns whether a failure pauses all of the key's requests.
@@ -36,9 +36,9 @@ end
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
--- Ends a pause. The first round has half as many requests again as succeeded before the pause, so the service refuses at most one for
--- every two that it accepts. If fewer requests started than the window allows, and most of them succeeded, their number says nothing
--- about a limit, and the window stays.
+-- Ends a pause. The first round after a pause has 1.5 times as many requests as succeeded before the pause, so the service refuses at most
+-- one request for every two that it accepts. If fewer requests started than the window allows, and most of them succeeded, their number
+-- says nothing about the service's limit, so the window doesn't change.
 local function end_pause(self)
   self.paused_until = nil
   if self.started >= self.window or self.started > 2 * self.succeeded then
@@ -65,13 +65,13 @@ local function take_turn(self)
   if self.interval then self.next_at = math.max(self.next_at, core.now()) + self.interval end
 end
 
--- Returns how many waiting requests to wake: at least the first, which watches the clock for all of them.
+-- Returns how many waiting requests to wake. That is at least one, since the first request in the queue watches the clock for all of them.
 local function turns_available(self)
   if self.paused_until or self.interval or not self.http then return 1 end
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
 end
 
----Wakes the requests that may start now. To be called whenever one may have become able to.
+--- Wakes the requests that may start now. Call `advance` whenever another request may have become able to start.
 function Limiter_methods:advance()
   self.queue:wake_first(turns_available(self))
 end
@@ -82,7 +82,7 @@ function Limiter_methods:is_idle()
   return self.queue:is_empty()
 end
 
--- A request that the service refuses keeps its number, and so its place in the queue, for its next try.
+-- Returns the fiber's number, which is its place in the queue. A request that the service refuses keeps its number for the next try.
 local function number_of(self)
   local fiber = loop.current()
   local number = self.numbers[fiber]
@@ -93,7 +93,7 @@ local function number_of(self)
   return number
 end
 
----Waits until the fiber's request may start. After true, the caller starts the request or calls `leave`.
+--- Waits until the fiber's request may start. If `enter` returns true, the caller must start the request or call `leave`.
 ---@param timeout? number    seconds to wait in all
 ---@param max_pause? number  seconds to wait during a pause; other waits don't count
 ---@return boolean           false: a limit was reached, or the key was closed
@@ -142,12 +142,13 @@ function Limiter_methods:leave()
   if self.http and not self:is_idle() then self:advance() end
 end
 
-Limiter_mt.__close = Limiter_methods.leave -- for a request that runs within a block
+Limiter_mt.__close = Limiter_methods.leave -- closing the limiter at the end of a block calls `leave`
 
 local Turn_methods = {}
 local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
----Waits like `enter`, for a request that still needs preparation: its turn is kept until it starts, or until the turn is closed.
+--- Waits like `enter`, for a request that still needs preparation. The request keeps its turn until it starts, or until the caller closes
+--- the turn.
 ---@param max_pause? number
 ---@return table|nil turn
 function Limiter_methods:reserve(max_pause)
@@ -168,7 +169,8 @@ function Turn_mt:__close()
   self.limiter:leave()
 end
 
----Adapts to a request's outcome. A refusal pauses the key's requests once, however many were running when the pause began.
+--- Adapts the limiter to the outcome of a request. A refusal pauses the key's requests once, however many of them the service refused at
+--- that moment.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
 function Limiter_methods:learn(failure, pauses)
@@ -180,7 +182,7 @@ function Limiter_methods:learn(failure, pauses)
     return
   end
   local retry_after = failure.retry_after
-  if pauses ~= self.pauses then -- the request started before the current pause
+  if pauses ~= self.pauses then -- the request started before the current pause, which its refusal must not prolong
     if self.paused_until and retry_after then self.paused_until = math.max(self.paused_until, core.now() + retry_after) end
     return
   end
@@ -189,13 +191,13 @@ function Limiter_methods:learn(failure, pauses)
     + backoff.wait_before_retry(self.strikes, retry_after, self.least * factor, self.most * factor, math.random())
 end
 
----Returns the seconds until the current pause ends; 0 without one.
+--- Returns the seconds until the current pause ends; 0 if there is none.
 ---@return number
 function Limiter_methods:paused()
   return self.paused_until and math.max(0, self.paused_until - core.now()) or 0
 end
 
----Starts no further request: every waiting fiber's `enter` returns false.
+--- Closes the limiter: no further request starts, and `enter` returns false in every waiting fiber.
 function Limiter_methods:close()
   self.http = nil
   self.queue:wake_first(math.huge)

@@ -14,15 +14,15 @@ local known = {
   on_error = "function",
 }
 
--- The answer after an error in the handler.
+-- The headers of the answer to a request whose handler raised an error.
 local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
 local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
 
 ---@class omni.ServerOptions: omni.ListenerOptions
 ---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error in the handler
 
----Answers a request, in a fiber of its own, so it may wait. It returns the arguments of `request:answer`, or calls that method, now or
----later. A request that is collected unanswered is dropped.
+--- A handler answers one request. It runs in a fiber of its own, so it may wait. It returns the arguments of `request:answer`, or calls
+--- that method, now or later. If a request is collected without an answer, its connection is closed.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
@@ -58,7 +58,7 @@ local function handle(server, request)
   if server.on_error then server.on_error(failure, request) end
 end
 
--- Accepts requests and starts a fiber for each.
+-- Takes requests from the listener and starts a fiber for each.
 local function driver_of(server)
   return pollable.driver(server.listener, function(source)
     source:step()
@@ -98,8 +98,8 @@ end
 
 Server_mt.__close = Server_methods.close
 
----Opens an HTTP server, by default on the loopback address and any free port. An open server doesn't keep `omni.run` from returning. If
----the handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.
+--- Opens an HTTP server, by default on the loopback address and any free port. `omni.run` doesn't wait until a server is closed. If the
+--- handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler
 ---@return omni.Server|nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A transport: one C HTTP client, driven by the loop, behind one rate limiter. Each API key has one, and the media client, which sends no
--- key, has another. A request parks its fiber until it is answered.
+-- A transport sends requests with one C HTTP client, which the loop drives, through one rate limiter. Each API key has a transport, and
+-- another one serves media files, without a key. A request parks its fiber until the answer has come.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -16,7 +16,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 local Transport_methods = {}
 local Transport_mt = { __name = "omni.transport", __index = Transport_methods }
 
--- Steps the C client and wakes the fibers whose requests are done. The loop knows the client only while a request runs, so that an unused
+-- Steps the C client and wakes the fibers whose requests are done. The loop holds the client only while a request runs, so that an unused
 -- transport can be collected.
 local function driver_of(http, limiter)
   return pollable.driver(http, function()
@@ -48,7 +48,7 @@ local function paused_too_long(seconds)
   }
 end
 
--- Runs a request whose turn has come. A fiber that is cancelled takes its request back.
+-- Runs a request whose turn has come. If the fiber is cancelled, the request is aborted.
 local function run(self, into, timeout, verb, ...)
   local http = self.http
   if not http then return closed() end
@@ -57,7 +57,7 @@ local function run(self, into, timeout, verb, ...)
   local exchange <close> = http[verb](http, loop.current(), ...)
   self.driver:start()
   local deadline = timeout and core.now() + timeout
-  repeat -- the fiber may be woken for other reasons
+  repeat -- another event may have woken the fiber
     local left = deadline and deadline - core.now()
     if left and left <= 0 then return timed_out() end
     loop.park(left)
@@ -88,12 +88,12 @@ end
 
 -- --- a submit
 
--- A submit that may be on its way. Its outcome is reported to `on_abandoned` if its own fiber can't receive it: the fiber was cancelled,
--- perhaps between the answer and its next turn, or the transport was closed.
+-- A submit that may be on its way. If the submit's own fiber can't receive the outcome, `on_abandoned` receives it: the fiber was
+-- cancelled, perhaps just after the answer, or the transport was closed.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 
--- Takes the result once the exchange is done.
+-- Returns whether the exchange is done, and takes its result then.
 function Submit_methods:is_done()
   if not self.done and self.exchange:done() then
     self.done = true
@@ -128,7 +128,7 @@ function Transport_methods:submit(body, on_abandoned)
   local submit <close> = setmetatable({ transport = self, exchange = exchange, on_abandoned = on_abandoned, done = false }, Submit_mt)
   self.submits[submit] = true
   self.driver:start()
-  repeat loop.park() until not self.http or submit:is_done() -- the fiber may be woken for other reasons
+  repeat loop.park() until not self.http or submit:is_done() -- another event may have woken the fiber
   submit.received = true
   if submit.done then
     limiter:learn(submit.failure, pauses)
@@ -145,7 +145,7 @@ end
 
 -- --- opening and closing
 
----Gives up all requests. Fibers that wait for one receive the failure "closed". May be called again.
+--- Gives up all requests. Fibers that wait for an answer receive the failure "closed". May be called again.
 function Transport_methods:close()
   local http = self.http
   if not http then return end
@@ -168,7 +168,7 @@ local function new(http, settings)
   return setmetatable({
     http = http, limiter = limiter, timeout = settings.timeout, max_pause = settings.max_pause, connections = settings.connections,
     driver = driver_of(http, limiter),
-    submits = {}, -- those that may be on their way
+    submits = {}, -- submits that may be on their way
   }, Transport_mt)
 end
 

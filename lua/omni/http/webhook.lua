@@ -27,7 +27,7 @@ function Sender_methods:post(url, body, content_type)
   return nil, err.public(failure)
 end
 
----Gives up requests that are running. May be called again.
+--- Closes the sender, and aborts its running requests. May be called again.
 function Sender_methods:close()
   if self.closed then return end
   self.closed = true

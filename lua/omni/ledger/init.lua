@@ -16,7 +16,7 @@ local SETTLED <const> = 2 -- seconds: a file changed more recently may change ag
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
 
--- Hands the results of finished verbs to their fibers.
+-- Delivers the results of finished verbs to the fibers that wait for them.
 local function deliver(self, handle)
   for box, rows, failure in handle.finished, handle do
     box.rows, box.failure, box.done = rows, failure, true
@@ -39,7 +39,7 @@ local function driver_of(self)
   end)
 end
 
--- A fiber that is cancelled after it was woken doesn't receive the result, so `late` gets it.
+-- The place for a verb's result. If the fiber is cancelled after it was woken, `late` receives the result instead.
 local Box_mt = {
   __close = function(box)
     box.fiber = nil
@@ -54,7 +54,7 @@ local function start(self, verb, params, fiber)
   return box
 end
 
----Runs one of the ledger's verbs (csrc/ledger/verbs.h) and waits for its result. What it changed is on disk then.
+--- Runs one of the ledger's verbs (csrc/ledger/verbs.h) and waits for its result. When `ask` returns, the verb's changes are on disk.
 ---@param verb string
 ---@param params? table<string, string|number|boolean>
 ---@param late? fun(rows: table[]|nil)  gets the result if the fiber is cancelled first; must not wait
@@ -65,7 +65,7 @@ function Ledger_methods:ask(verb, params, late)
   if not self.handle then return nil, err.new { code = "ledger_failed", message = ("the ledger %s was closed"):format(self.path) } end
   local box <close> = start(self, verb, params, loop.current())
   box.late = late
-  repeat loop.park() until box.done -- the fiber may be woken for other reasons
+  repeat loop.park() until box.done -- another event may have woken the fiber
   box.received = true
   if box.failure then return nil, err.new(box.failure) end
   return box.rows
@@ -79,14 +79,14 @@ function Ledger_methods:row(verb, params)
   return rows and rows[1], problem
 end
 
----Runs a verb without waiting for it, before any verb that is started later. A failure goes to `on_failure`.
+--- Runs a verb and doesn't wait for its result. Verbs that are started later run after it. `on_failure` receives a failure.
 function Ledger_methods:note(verb, params)
   if self.handle then start(self, verb, params) end
 end
 
 -- --- files
 
----Returns the SHA-256 of a file's bytes. The file is read again only if its stamp has changed.
+--- Returns the SHA-256 of a file's bytes. Reads the file only if its stamp differs from the remembered one.
 ---@param path string
 ---@return string|nil sha256
 ---@return omni.Error|nil err  code "io"
@@ -109,7 +109,7 @@ end
 
 -- --- opening
 
----Waits for the verbs under way and closes the file.
+--- Waits until the running verbs have ended, and closes the ledger's file.
 function Ledger_methods:close()
   if not self.handle then return end
   self.driver:stop()
@@ -137,8 +137,8 @@ local function default_path()
     hint = "set OMNI_LEDGER, or give --ledger PATH" }
 end
 
----Opens a ledger, and creates it if it doesn't exist: its folder for its owner only, the file with mode 0600. Every verb reports errors of
----the file itself.
+--- Opens a ledger. Creates the file and its folder if they don't exist, so that only their owner can read them. If the file can't be used,
+--- each verb returns the error.
 ---@param path string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil err  code "ledger_failed"

@@ -4,15 +4,15 @@
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 
--- Returns the ledger that has a task's row, if any, and the parameters that name the row. For a task that was only named by its id, the
--- client's own ledger may have one; it isn't created for that.
+-- Returns the ledger that has a task's row, if any, and the parameters that name the row. For a task whose handle was made from its id,
+-- that is the client's own ledger, if its file exists.
 local function row_of(client, task)
   if task.ledger then return task.ledger, { id = task.row } end
   return client:existing_ledger(), { service = client.service, task_id = task.id }
 end
 
----Records a task's state without waiting for the disk: a lost state is queried again. A state that isn't final is only recorded for tasks
----that this program submitted or took from the ledger.
+--- Records a task's state without waiting for the disk: if the record is lost, omni queries the state again. Records a state that isn't
+--- final only for tasks that this program submitted or took from the ledger.
 ---@param client omni.Client
 ---@param task omni.Task
 local function record_state(client, task)
@@ -30,7 +30,7 @@ local function record_state(client, task)
   ledger:note("finish", params)
 end
 
----Records a fetched file with its SHA-256, and waits until that is on disk.
+--- Records a fetched file with its SHA-256, and waits until the record is on disk.
 ---@param client omni.Client
 ---@param task omni.Task
 ---@param number integer  which of the task's media, from 1
