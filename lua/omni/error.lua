@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The one kind of error value. Functions return `nil, err` for what can go wrong at run time, and `err` is one of these.
+-- omni's error values. A function returns nil and such a value for everything that can go wrong at run time.
 
 local core = require "omni.core"
 
@@ -21,12 +21,13 @@ local core = require "omni.core"
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt
 
--- Returns a text that is safe to print on a terminal. Line breaks and tabs stay, since a traceback has them.
+-- Returns a text that is safe to print on a terminal. Keeps line breaks and tabs, since a traceback has them.
 local function cleaned(text)
   return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
 end
 
--- Lua's own interpreter prints this. It may quote the service, so it is cleaned.
+-- Returns the text that Lua's interpreter prints for an uncaught error. Removes control characters, since the message may quote the
+-- service.
 function Error_mt:__tostring()
   local about = {}
   if self.status then about[#about + 1] = "status " .. self.status end
@@ -38,12 +39,12 @@ function Error_mt:__tostring()
   return cleaned(text)
 end
 
--- `"it failed: " .. err` reads like the printed error.
+-- Makes `"it failed: " .. err` work; the error becomes the text that is printed for it.
 function Error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
----Turns a table of fields into an error value. It changes and returns the table itself.
+--- Turns a table of fields into an error value. Changes and returns the table itself.
 ---@param fields table
 ---@return omni.Error
 local function new(fields)
@@ -57,7 +58,7 @@ local function is(value)
   return getmetatable(value) == Error_mt
 end
 
----Returns a copy of an error value, or of an internal failure, so that each of several waiters can change its own.
+--- Returns a copy of an error value, or of an internal failure, so that each of several waiting fibers can change its own copy.
 ---@generic T: table
 ---@param problem T
 ---@return T
@@ -67,7 +68,8 @@ local function copy(problem)
   return setmetatable(own, getmetatable(problem))
 end
 
--- What a failure on its way through omni may hold besides: `retry`, `offset`, `stamp`, `redirect`, ... Only these fields are public.
+-- The public fields of an error. An internal failure also has fields for omni's own retries, such as `retry`, `offset`, `stamp` and
+-- `redirect`.
 local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "field", "task_status", "balance", "retry_after", "row", "hint",
   "cause" }
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- The public face: everything that a user may call, and nothing else. Each function is documented where it is defined.
+-- The module `omni`: everything that a program may call. Each function is documented where it is defined.
 --
--- Loading this module loads the binding only. The first call of another function loads its module: a program that only submits and
--- queries needs neither the storyboard language nor libmicrohttpd.
+-- `require "omni"` loads only the binding. The first call of another function loads that function's module, so a program that only submits
+-- and queries needs neither the storyboard language nor libmicrohttpd.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -15,8 +15,8 @@ local function later(module, name)
   return function(...) return require(module)[name](...) end
 end
 
----Parses what the service sends to a callback URL, with or without its envelope. Anybody can send such a body, so confirm it with
----client:query(task.id).
+--- Parses the body that the service sends to a callback URL, with or without its envelope. Anybody can send such a body, so confirm its
+--- content with client:query(task.id).
 ---@param body string
 ---@return omni.Task|nil task  a table with the fields of a task, `raw` among them, and no methods
 ---@return omni.Error|nil      code "bad_answer"

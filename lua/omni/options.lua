@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Checks tables of options. The error for an unknown key suggests the most similar known one.
+-- Checks tables of options. The error for an unknown option suggests the most similar known one.
 
 ---Returns the edit distance of two words. An edit inserts, deletes or replaces a letter, or swaps two neighbours.
 ---@param a string
@@ -39,7 +39,7 @@ local function nearest(name, known)
   name = name:lower()
   local best, best_distance = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(sorted_names(known)) do
-    if math.abs(#name - #candidate) < best_distance then -- a lower bound of the distance
+    if math.abs(#name - #candidate) < best_distance then -- the difference of the lengths is a lower bound of the distance
       local d = distance(name, candidate:lower())
       if d < best_distance then best, best_distance = candidate, d end
     end
@@ -47,7 +47,7 @@ local function nearest(name, known)
   return best
 end
 
----Returns the end of the message about an unknown name: a suggestion, or all known names.
+--- Returns the end of an error message about an unknown name: the most similar known name, or all known names.
 ---@param name any
 ---@param known table<string, any>
 ---@return string
@@ -57,7 +57,7 @@ local function unknown(name, known)
   return "known are: " .. table.concat(sorted_names(known), ", ")
 end
 
--- A NUL would end the path for the system, which would open another file.
+-- Returns whether a value can be a path. A path with a NUL can't, since the system would stop at the NUL and open another file.
 local function is_path(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end
@@ -83,7 +83,8 @@ local descriptions = {
   integer = "a whole number", path = "a path",
 }
 
----Raises if `given` has a key that isn't in `known`, or a value of the wrong type. The error is at the caller's caller by default.
+--- Raises if `given` has a key that isn't in `known`, or a value of the wrong type. By default, the error names the line of the caller's
+--- caller.
 ---@param given table|nil
 ---@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "timeout", "count", "path", "any"
 ---@param what string                   the function's name for the message
@@ -110,7 +111,7 @@ local function check(given, known, what, level)
   return given
 end
 
----Raises, at the caller's caller, if a value isn't a path.
+--- Raises an error if a value isn't a path. The error names the line of the caller's caller.
 ---@param value any
 ---@param what string    the function's name for the message, such as "task:save"
 ---@param level? integer  like that of `check`

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Decodes text from outside: key files, JSON files, environment variables. For URLs use core.normalize_url.
 
--- Converts UTF-16 that begins with a byte order mark. A surrogate without its pair becomes U+FFFD.
+-- Converts UTF-16 that begins with a byte order mark. A surrogate without its partner becomes U+FFFD.
 local function from_utf16(text, format)
   local parts, at, last = {}, 3, #text - 1
   while at <= last do
@@ -18,7 +18,7 @@ local function from_utf16(text, format)
   return table.concat(parts)
 end
 
----Returns the text as UTF-8 without a byte order mark. Converts UTF-16 if the mark announces it. Keeps line breaks.
+--- Returns the text as UTF-8 without a byte order mark. If the byte order mark is one of UTF-16, converts the text. Keeps line breaks.
 ---@param text string
 ---@return string
 local function unmarked(text)

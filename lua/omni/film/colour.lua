@@ -2,13 +2,13 @@
 -- Converts a picture's colours before encoding: HDR and wide gamuts become BT.709, and transparent areas become black.
 
 local hdr = { smpte2084 = true, ["arib-std-b67"] = true } -- PQ and HLG
-local wide = { bt2020 = true, smpte431 = true, smpte432 = true } -- Display P3 is the last one
+local wide = { bt2020 = true, smpte431 = true, smpte432 = true } -- `smpte432` is Display P3
 local matrices = { bt709 = true, bt470bg = true, smpte170m = true, bt2020nc = true, bt2020c = true, ictcp = true }
 local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["bt2020-10"] = true, ["bt2020-12"] = true,
   smpte2084 = true, ["arib-std-b67"] = true }
 local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
 
-local WHITE <const> = 203 -- cd/m², the HDR reference white (ITU-R BT.2408); it maps to a little less than SDR white
+local WHITE <const> = 203 -- cd/m² of HDR reference white (ITU-R BT.2408), which becomes a little less than SDR white
 
 local colour = {}
 
@@ -32,7 +32,7 @@ function colour.is_hdr(video)
   return hdr[transfer] == true
 end
 
--- Players treat HD without named colours as BT.709; ffmpeg uses another matrix.
+-- Returns a picture's matrix. For an HD picture without a named one, returns BT.709, which players assume but ffmpeg doesn't.
 local function named_matrix(video)
   local _, matrix = names(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
@@ -46,7 +46,8 @@ local function named(video)
     wide[primaries] and primaries or "bt2020")
 end
 
----Returns filters that convert to opaque BT.709 RGB what the scale filter can't, each followed by a comma; "" for most clips.
+--- Returns filters that convert a picture to opaque BT.709 RGB, each followed by a comma. Returns "" for most clips, since ffmpeg's scale
+--- filter converts them.
 ---@param video omni.film.Video
 ---@return string
 function colour.to_sdr(video)
@@ -60,7 +61,7 @@ function colour.to_sdr(video)
   return ""
 end
 
----Returns the matrix for the scale filter after `to_sdr`.
+--- Returns the matrix that the scale filter must assume after the filters of `to_sdr`.
 ---@param video omni.film.Video
 ---@return "bt709"|"auto"
 function colour.matrix(video) return colour.to_sdr(video) == "" and named_matrix(video) or "auto" end

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether clips can be joined without encoding, and else the common shape (size and frame rate) for all of them.
+-- Decides whether clips can be joined without encoding. Otherwise chooses the shape (size and frame rate) to which all clips are converted.
 
--- The pictures that common players accept in an MP4: the codec's tag (Apple's players need hvc1) and the pixel formats.
+-- The codecs and pixel formats that common players accept in an MP4, with the codec's tag. Apple's players need the tag hvc1.
 local plain <const>, deep <const> = { yuv420p = true, yuvj420p = true }, { yuv420p = true, yuvj420p = true, yuv420p10le = true }
 local copied_pictures = {
   h264 = { tag = "avc1", layouts = plain }, hevc = { tag = "hvc1", layouts = deep }, av1 = { tag = "av01", layouts = deep },
   vp9 = { tag = "vp09", layouts = deep, headless = true },
 }
--- Tags of Dolby Vision, and of pictures whose decoder settings change within the stream.
+-- Codec tags of Dolby Vision, and of streams whose decoder settings change in the middle.
 local odd_tags = { avc2 = true, avc3 = true, avc4 = true, dvav = true, dva1 = true, dvhe = true, dvh1 = true, dav1 = true }
 local interlaced = { tt = true, bb = true, tb = true, bt = true }
 local copied_sounds = { aac = 1024, mp3 = 1152 } -- samples in a packet
@@ -33,13 +33,13 @@ local function alike(first, other, words)
   return true
 end
 
----Returns a deinterlacing filter, followed by a comma; "" for a progressive picture.
+--- Returns a deinterlacing filter, followed by a comma; or "" for a progressive picture.
 ---@param video omni.film.Video
 ---@return string
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
 
----Returns whether the video streams can be joined without re-encoding, into a film that common players can play. Clips with hidden
----frames can't, since the film would show them.
+--- Returns whether the video streams can be joined without re-encoding, into a film that common players can play. Clips with hidden frames
+--- can't be joined so, since the film would show those frames.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.pictures_agree(found)
@@ -54,7 +54,7 @@ function shape.pictures_agree(found)
   return true
 end
 
----Returns the codec's tag in a film that is joined without encoding.
+--- Returns the codec's tag for a film whose clips are joined without encoding.
 ---@param video omni.film.Video
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
@@ -76,7 +76,7 @@ function shape.sounds_agree(found)
   return true
 end
 
--- Returns the value with the largest sum of seconds; of equal values the earlier one.
+-- Returns the value that clips with the most seconds in total share; of two such values, the earlier one.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do
@@ -99,12 +99,12 @@ local function seen(video)
   return width, height
 end
 
----Returns the displayed size of a picture: rotated, with square pixels.
+--- Returns the size at which players show a picture: after rotation, with square pixels.
 ---@param video omni.film.Video
 ---@return number width, number height
 shape.seen = seen
 
--- Returns the nominal frame rate, or the mean one if the rate varies.
+-- Returns a picture's nominal frame rate, or the mean rate if the rate varies.
 local function rate(video)
   local num, den = fraction(video.rate)
   local mean_num, mean_den = fraction(video.fps)
@@ -119,7 +119,7 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
----Returns the shape with the largest sum of seconds.
+--- Returns the shape that clips with the most seconds in total share.
 ---@param found omni.film.Probe[]
 ---@return omni.film.Shape
 function shape.common(found)
@@ -142,8 +142,8 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
----Returns whether each frame of a clip becomes one frame of the film: the clip has the film's rate, apart from small errors in its
----times.
+--- Returns whether each frame of a clip becomes one frame of the film: the clip has the film's frame rate, apart from small errors in its
+--- timestamps.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Cuts one film from many clips. Encodes each clip as one piece, so that memory and open files don't grow with their number, and joins
--- the pieces packet by packet. Joins clips directly if they agree. Sound is joined as PCM and encoded once.
+-- Cuts one film from many clips. Encodes each clip as one piece, so that memory and open files don't grow with their number, and joins the
+-- pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the sound as PCM and encodes it once.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -19,7 +19,7 @@ local transitions = require "omni.film.transitions"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- relative to the time for encoding a second of picture
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of a second of output, relative to encoding a second of picture
 
 -- --- errors
 
@@ -37,7 +37,7 @@ end
 
 -- --- finding the clip that caused a failure
 
--- Reads a clip's packets, and decodes them on request. Returns nil and an error if that fails.
+-- Reads a clip's packets, and with `decode` also decodes them. Returns nil and an error if the clip can't be read.
 local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
@@ -48,7 +48,7 @@ local function fault(path, decode)
   return true
 end
 
--- Returns the error for a failed run: that of the first unreadable clip from `first` to `last`, else ffmpeg's message.
+-- Returns the error for a failed run of ffmpeg: the error of the first unreadable clip from `first` to `last`, else ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
@@ -65,7 +65,7 @@ end
 -- --- the steps
 
 local function probe_clips(job)
-  local seen = {} -- a scene can appear several times
+  local seen = {} -- results by path, since a scene can appear several times
   return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
     local found, failure = seen[clip.path], nil
@@ -172,7 +172,7 @@ local function seconds_of(plan)
   return all
 end
 
--- Makes the film in the work folder from probed clips.
+-- Makes the film in its part folder from probed clips.
 local function produce(job, encoded)
   local transition = job.transition
   local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded)
@@ -181,7 +181,7 @@ local function produce(job, encoded)
   job.meter = progress.meter(total_cost(plan), job.on_progress)
   local fine, failure = true, nil
   if not plan.copied then
-    local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder needs 1.7 GB for 4k
+    local large = plan.shape.width * plan.shape.height > 1920 * 1088 -- an encoder needs 1.7 GB of memory for 4K video
     fine, failure = pool.each(#plan.pieces, large and 1 or encoders_at_once, function(i) return encode_piece(job, i) end)
   elseif plan.sound == "group" then
     fine, failure = pool.each(#plan.groups, encoders_at_once, function(i) return decode_sounds(job, i) end)
@@ -203,7 +203,7 @@ local function make(given)
   if failure then return nil, failure end
   local film
   film, failure = produce(job)
-  -- Clips can seem to agree and still not give a whole film. Then the pictures are encoded.
+  -- Clips can seem to have the same format, and still give an incomplete film when they are joined. In that case, encodes the pictures.
   if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
     work:clear()
     film, failure = produce(job, true)
@@ -248,10 +248,10 @@ end
 ---@field copied boolean                 the pictures were joined without encoding
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
 
----Cuts one film from clips in their order: an MP4 with one picture and one sound (silence if the clips have none). Clips that agree in
----all properties are joined without encoding their pictures. Otherwise every clip is scaled and padded to the most common shape, and
----encoded in SDR (BT.709), 4:2:0, progressive. Clips with the film's frame rate keep each of their frames. `output` keeps its old
----content until the new film is whole; unfinished files are in the folder OUTPUT.part.
+--- Cuts one film from clips in their order: an MP4 with one picture and one sound (silence if the clips have none). If all clips have the
+--- same format, joins them without encoding their pictures. Otherwise every clip is scaled and padded to the most common shape, and encoded
+--- in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file `output` keeps its old content
+--- until the new film is complete; unfinished files are in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
 --- audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number),
 --- place?: fun(part: string, path: string): true|nil, string|nil }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs ffmpeg and ffprobe safely: a file name is never an option or a URL, there is no network, and their messages are cleaned.
+-- Runs ffmpeg and ffprobe safely: they never read a file name as an option or a URL, can't use the network, and their messages are cleaned.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -7,20 +7,22 @@ local process = require "omni.process"
 
 local environment = { AV_LOG_FORCE_NOCOLOR = "1" }
 
--- The allowed formats of a file. Formats that refer to other files are excluded: playlists, concat scripts, numbered pictures.
+-- The formats that a file may have. Formats that refer to other files aren't allowed: playlists, concat scripts, numbered pictures.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- No video standard allows more pixels (level 6.2 of HEVC and AV1). A decoder allocates memory by the size that the stream states.
+-- The most pixels of a picture; no video standard allows more (level 6.2 of HEVC and AV1). A decoder allocates memory for the size that the
+-- stream states.
 local max_pixels <const> = 8192 * 4352
 
--- Memory limit of a program that decodes one clip with one thread: a decoder keeps up to 16 pictures.
+-- Bytes of memory for a program that decodes one clip with one thread; a decoder keeps up to 16 pictures.
 local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
 
----Returns the arguments that open a file. Whatever its name and content, it is never an option, a pattern, a playlist or a URL.
+--- Returns the arguments with which ffmpeg opens a file. Whatever the file's name and content, ffmpeg doesn't take it for an option, a
+--- pattern, a playlist or a URL.
 ---@param path string
 ---@param before? string[]  options of this input
 ---@return string[]
@@ -29,7 +31,8 @@ function tool.input(path, before)
     "-i", "file:" .. path)
 end
 
----Returns the arguments that open a list for the concat demuxer. Keeps the times: a sound's first packet lies before 0.
+--- Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet has a
+--- time before 0.
 ---@param path string
 ---@param offset? number  seconds to add to all times
 ---@return string[]
@@ -49,7 +52,8 @@ function tool.words(...)
   return all
 end
 
----Returns the output of stderr as one short line, without memory addresses and without the file's name, which our messages contain.
+--- Returns the program's output on stderr as one short line, without memory addresses and without the file's name, which omni's message
+--- already contains.
 ---@param text string
 ---@param path? string
 ---@return string
@@ -72,7 +76,7 @@ function tool.said(text, path)
   return core.clean(said ~= "" and said or "no reason given", 300)
 end
 
----Returns how a failed program ended.
+--- Returns how a failed program ended, in words.
 ---@param result omni.process.Result
 ---@return string
 function tool.how(result)
@@ -80,7 +84,7 @@ function tool.how(result)
   return result.signal and "signal " .. result.signal or "unknown exit status, because this program ignores SIGCHLD"
 end
 
----Runs ffmpeg or ffprobe. A nonzero exit code is a result, not an error.
+--- Runs ffmpeg or ffprobe. A nonzero exit code is a result and not an error.
 ---@param program "ffmpeg"|"ffprobe"
 ---@param words string[]
 ---@param options? omni.process.RunOptions
@@ -109,7 +113,7 @@ function tool.unreadable(path, why, damaged)
   }
 end
 
----Returns the reason for a picture that is too large to decode.
+--- Returns the error text for a picture that is too large to decode.
 ---@param width integer
 ---@param height integer
 ---@return string
@@ -135,7 +139,7 @@ function tool.publish(part, path, place)
   local there = core.stat(path)
   if there and there.kind ~= "file" then return nil, core.clean(path, 300) .. " isn't a regular file" end
   local synced = process.run({ "sync", part:find "^%-" and "./" .. part or part }, { environment = environment, max_output = 4096 })
-  -- Without the program `sync`, the system syncs later.
+  -- If the program `sync` is missing, the system writes the file to disk later.
   if synced and not process.succeeded(synced, true) then return nil, tool.said(synced.stderr) end
   local renamed, message = (place or os.rename)(part, path)
   if not renamed then return nil, core.clean(message, 300) end

@@ -11,13 +11,13 @@ local probe = require "omni.film.probe"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 
--- An unfinished picture with a unique name. Closing it removes the file, unless it was published.
+-- An unfinished picture with a unique name. Closing the value removes the file, unless it was published under its final name.
 local Part_mt = { __close = function(part) os.remove(part.path) end }
 
 local function part_of(path)
   local directory, message = core.make_temporary_directory "omni-frame-"
   if not directory then return nil, message end
-  core.remove(directory) -- only its unique name is needed
+  core.remove(directory) -- only the unique name of the directory is needed
   return setmetatable({ path = ("%s.%s.part"):format(path, directory:match "[^-]*$") }, Part_mt)
 end
 
@@ -25,7 +25,7 @@ local function not_written(message)
   return nil, err.new { code = "io", message = "can't write a picture: " .. message }
 end
 
--- Returns the filters for a progressive SDR picture with square pixels.
+-- Returns the filters that make a progressive SDR picture with square pixels.
 local function upright(video, width)
   return shape.deinterlace(video) .. colour.to_sdr(video) .. ("scale=w=%s:h=%s:in_color_matrix=%s:flags=%s,setsar=1"):format(
     width and ("'min(%d,2*trunc(iw*sar/2))'"):format(width) or "'trunc(iw*sar+0.5)'", width and "-2" or "ih", colour.matrix(video),
@@ -65,7 +65,7 @@ end
 
 local last = {
   words = { "-c:v", "png", "-pix_fmt", "rgb24" },
-  -- Each frame from the start time overwrites the one before. A start near the end is quicker.
+  -- Writes every frame after a start time to the same file, so that the last one remains. A start near the clip's end is quicker.
   starts = function(seconds) return { math.max(0, seconds - 0.25), math.max(0, seconds - 4), 0 } end,
 }
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Films with ffmpeg: probes clips, extracts frames, and cuts one film from many clips.
+-- Makes films with ffmpeg: probes clips, extracts frames, and cuts one film from many clips.
 
 local frames = require "omni.film.frames"
 

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- The work folder of a cut, FILM.part beside the film: encoded pieces, lists of files, and the unfinished film.
+-- The folder FILM.part beside the film, in which a cut works: it contains encoded pieces, lists of files, and the unfinished film.
 
 local core = require "omni.core"
 local paths = require "omni.file.path"
 
-local TAKEN <const> = 11 -- EWOULDBLOCK: another program holds the lock
+local TAKEN <const> = 11 -- EWOULDBLOCK: another program has locked the folder
 
 local Work_methods = {}
 local Work_mt = { __name = "omni.film.work", __index = Work_methods }
 
--- Removes all files of a cut. A killed cut leaves them behind.
+-- Removes all files of a cut, which a killed cut leaves in the folder.
 local function clear(path, count)
   for _, name in ipairs { "film", "picture", "sound" } do os.remove(path .. "/" .. name) end
   for i = 1, count do
@@ -41,7 +41,8 @@ function Work_methods:clear() clear(self.path, self.count) end
 
 function Work_methods:piece(i) return ("%s/%d.mov"):format(self.path, i) end
 
--- Quotes a file's name for a list. A list can't contain a line break: such a file gets a plain second name in the work folder.
+-- Returns a file's name, quoted for a list of the concat demuxer. A list can't contain a line break, so a file with a line break in its
+-- name gets a second name in the part folder.
 function Work_methods:listed(file, i)
   if file:find "[\r\n]" then
     if file:sub(1, #self.path + 1) == self.path .. "/" then return "'" .. file:sub(#self.path + 2) .. "'" end
@@ -53,7 +54,7 @@ function Work_methods:listed(file, i)
   return "'file:" .. file:gsub("'", "'\\''") .. "'"
 end
 
----Writes a list for the concat demuxer.
+--- Writes a list of files for ffmpeg's concat demuxer.
 ---@param name "picture"|"sound"
 ---@param files string[]
 ---@param seconds? number[]  length of each file, without drift over many files; default: the length in the file

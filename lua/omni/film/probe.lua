@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Reads a media file's length, picture and sound with ffprobe. If the container's number of frames is missing or wrong, counts the
+-- Reads a media file's length, picture and sound with ffprobe. If the container states no number of frames, or a wrong one, omni counts the
 -- packets.
 
 local core = require "omni.core"
@@ -8,7 +8,7 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
--- The properties that decide whether two clips can be joined as they are, and how to convert them.
+-- The properties that ffprobe reports. They decide whether two clips can be joined without encoding, and else how to convert them.
 local entries = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"
@@ -113,8 +113,8 @@ end
 
 -- --- counting
 
--- Takes the container's frames and length, and returns whether they are reliable: for a picture, frames, length and rate must agree.
--- Fragmented files round the length up to that of the sound, and edit lists hide frames.
+-- Takes the number of frames and the length from the container, and returns whether they are reliable: for a picture, number, length and
+-- rate must fit together. Fragmented files round the length up to that of the sound, and edit lists hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)
@@ -169,7 +169,7 @@ local function count_packets(path, streams)
   return true
 end
 
--- Returns the width of the picture with square pixels. The file can state any aspect ratio.
+-- Returns the width of the picture with square pixels. The file can state any aspect ratio, also an absurd one.
 local function shown_width_of(stream)
   local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"
   local width = whole(stream.width)
@@ -214,7 +214,7 @@ local function look(path)
   return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
--- Results by path, for files that haven't changed since: starting ffprobe takes longer than its work.
+-- Cached results by path, for files that haven't changed: starting ffprobe takes longer than its work.
 local KEPT <const> = 200
 local results, kept = {}, 0
 
@@ -240,7 +240,7 @@ local function look_once(path)
   return found
 end
 
----Returns the properties of a media file. ffprobe reads no other file, whatever this one refers to.
+--- Returns the properties of a media file. Never reads another file, whatever the file refers to.
 ---@param path string
 ---@return omni.film.Probe|nil
 ---@return omni.Error|nil  "unreadable_clip" names the file and the reason; "process_failed" if there is no ffprobe

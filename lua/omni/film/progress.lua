@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- The progress of a cut: what each run of ffmpeg reports, summed over all runs.
+-- Computes the progress of a cut from the progress of all its runs of ffmpeg.
 
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
----Returns a function that passes on a fraction only if it exceeds all earlier ones, since a cut can start again.
+--- Returns a function that reports a fraction to `on_progress` only if it exceeds all earlier ones, since a cut can start again.
 ---@param on_progress? fun(fraction: number)
 ---@return fun(fraction: number)
 local function rising(on_progress)
@@ -33,7 +33,7 @@ local function meter(total, on_progress)
   end
 end
 
--- Returns a function that reads the lines of ffmpeg's -progress.
+-- Returns a function that reads the lines that ffmpeg writes for -progress.
 local function follow(advance, seconds, seen)
   local rest = ""
   return function(text)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Transitions between clips: their names and their lengths.
 
--- The transitions of the xfade filter in ffmpeg 5.1 and later.
+-- All transitions that the xfade filter has in ffmpeg 5.1 and later.
 local listed = [[
   fade fadeblack fadewhite fadegrays fadefast fadeslow dissolve distance pixelize hblur radial zoomin squeezeh squeezev
   wipeleft wiperight wipeup wipedown wipetl wipetr wipebl wipebr slideleft slideright slideup slidedown

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one loop, a pollable itself.
+-- The loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one loop, which is a pollable
+-- itself.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -18,9 +19,9 @@ local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
 local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
-local ready, ready_count = {}, 0        -- fibers to run in the next step
+local ready, ready_count = {}, 0        -- fibers that the next step will run
 local current                           -- the running fiber, if any
-local stepping = false                  -- whether a step is running
+local stepping = false                  -- whether the loop is within a step
 local alive, live = {}, 0               -- the foreground fibers that haven't ended, and their number
 local unjoined = {}                     -- failed fibers that nobody has joined → the order of their failures
 local failures = 0
@@ -75,7 +76,7 @@ local function make_ready(fiber, value)
   fiber.value = value
 end
 
----Wakes a parked fiber: its `park` returns the value. Does nothing if the fiber isn't parked.
+--- Wakes a parked fiber: the fiber's call of `park` returns the value. Does nothing if the fiber isn't parked.
 ---@param fiber omni.Fiber
 ---@param value any
 local function wake(fiber, value)
@@ -87,7 +88,7 @@ end
 
 -- --- checking whether the caller can wait
 
--- The prefix of the names of omni's own chunks: "@omni/" in the program.
+-- The beginning of the chunk names of omni's own files: "@omni/" in the program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/init%.lua$") or "@omni/"
 
 -- Returns "file:line: " of the innermost function on the stack that isn't part of omni.
@@ -126,9 +127,9 @@ local function why_no_wait()
   end
 end
 
----Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni if
----neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
----that waits calls this first.
+--- Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
+--- if neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
+--- that waits calls `in_fiber` first.
 ---@param name? string  the function's name for the message, such as "client:submit"
 ---@return boolean
 local function in_fiber(name)
@@ -153,7 +154,7 @@ local function park(timeout)
   return yield()
 end
 
--- Returns one of omni's errors as it is and wraps any other error. Adds a traceback to both.
+-- Returns the error of a failed fiber, with a traceback. Wraps an error that isn't one of omni's error values.
 local function failure_of(co, problem)
   local traceback = debug.traceback(co)
   if err.is(problem) then
@@ -227,7 +228,7 @@ local function spawn(fn, ...)
   return start(false, fn, ...)
 end
 
----Like `spawn`, but `omni.run` doesn't wait for the fiber. For example, a server handles its requests so.
+--- Starts `fn(...)` in a new fiber for which `omni.run` doesn't wait. For example, a server handles each request in such a fiber.
 local function background(fn, ...)
   return start(true, fn, ...)
 end
@@ -236,7 +237,8 @@ end
 
 local ready_fds, due = {}, {}
 
--- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list first: a step may add or remove pollables.
+-- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of them first, since a pollable's step may add or
+-- remove pollables.
 local function step_pollables()
   local count = 0
   for pollable, fd in pairs(pollables) do
@@ -254,7 +256,7 @@ local function step_pollables()
   end
 end
 
--- Ends the step even if a pollable raises.
+-- Marks the loop's step as ended, also if a pollable raises an error.
 local Step <const> = setmetatable({}, { __close = function() stepping = false end })
 
 -- Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once.
@@ -321,7 +323,8 @@ local function drive(fn, ...)
   local fiber = spawn(fn, ...)
   step_until(function() return fiber.ended end)
   local failure = fiber.failure
-  if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then -- the caller doesn't know about fibers
+  -- raises the original error, since the caller doesn't know about fibers
+  if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then
     unjoined[fiber] = nil
     error(failure.cause, 0)
   end
@@ -345,7 +348,7 @@ end
 local function run(fn, ...)
   if type(fn) ~= "function" then error("omni.run: expected a function, got " .. type(fn), 2) end
   if current then error("omni.run can't be called inside omni.run; use omni.spawn", 2) end
-  in_fiber "omni.run" -- raises if the caller can't wait
+  in_fiber "omni.run" -- raises an error if the caller can't wait
   local fiber = spawn(fn, ...)
   step_until(function() return fiber.ended and (live == 0 or fiber.failure) end)
   if fiber.failure then cancel_all() end
@@ -364,7 +367,7 @@ local function sleep(seconds)
   end
   if not in_fiber "omni.sleep" then return drive(sleep, seconds) end
   local deadline = now() + seconds
-  repeat -- something else may wake this fiber early
+  repeat -- another event may wake the fiber too early
     park(seconds)
     seconds = deadline - now()
   until seconds <= 0
@@ -379,15 +382,15 @@ local function wait_for(fiber, name)
   repeat park() until fiber.ended
 end
 
----Waits until the fiber has ended. If it failed, raises its error, with its traceback.
+--- Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback.
 ---@return any ...  what its function returned
 function Fiber_methods:join()
   wait_for(self, "fiber:join")
   return results_of(self)
 end
 
----Ends the fiber where it waits. Its to-be-closed variables are closed, which cancels its requests. Joining it raises an error with the
----code "cancelled". Does nothing if the fiber has ended.
+--- Ends the fiber at the point where it waits. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the fiber
+--- then raises an error with the code "cancelled". Does nothing if the fiber has ended.
 function Fiber_methods:cancel()
   if self.ended then return end
   if self == current or coroutine.status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
@@ -405,8 +408,8 @@ function Fiber_methods:done()
   return self.ended == true
 end
 
----Waits until all fibers have ended, then returns the first result of each, in order. If fibers failed, raises the error of the first of
----them, in the order given.
+--- Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the first
+--- of them in the list.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join(...)
@@ -433,7 +436,7 @@ local function add(pollable)
   pollable_count = pollable_count + 1
 end
 
----Removes a pollable. Does nothing if the loop doesn't have it.
+--- Removes a pollable. Does nothing if the pollable isn't in the loop.
 ---@param pollable omni.Pollable
 local function remove(pollable)
   local fd = pollables[pollable]
@@ -452,7 +455,7 @@ local loop = {
 ---@return omni.Fiber|nil
 function loop.current() return current end
 
----Returns a descriptor for another event loop (poll, epoll, cqueues, luv). It is readable when `step` has work.
+--- Returns a descriptor for another event loop (poll, epoll, cqueues, luv). The descriptor is readable when `step` has work.
 function loop:pollfd() return poll_set:pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self
@@ -460,7 +463,7 @@ function loop:events() return "r" end -- luacheck: ignore self
 ---Returns the seconds until `step` must be called anyway, or nil.
 function loop:timeout() return time_left() end -- luacheck: ignore self
 
----Does the work that is ready, without waiting. When every fiber has ended, raises the error of one that nobody joined.
+--- Does the work that is ready, without waiting. If every fiber has ended, raises the error of a failed fiber that nobody joined.
 function loop:step() -- luacheck: ignore self
   if current or stepping then error("the loop is running already", 2) end
   step(0)

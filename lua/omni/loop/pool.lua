@@ -10,7 +10,7 @@ local Pool_mt = { __name = "omni.pool", __index = Pool_methods }
 
 local start_next
 
--- Frees the job's slot, however the job ends. A failed job stays known to `join`, which raises its error.
+-- Frees a job's slot, however the job ends. Keeps a failed job in the list, so that `join` raises its error.
 local Slot_mt = {
   __close = function(slot, problem)
     local pool = slot.pool
@@ -75,8 +75,8 @@ local function new(limit, background)
   }, Pool_mt)
 end
 
----Calls fn(1) to fn(count), at most `limit` at a time, and waits for them. After the first call that returns nil, err, no other call
----starts. If the caller is cancelled, so are the running calls.
+--- Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Starts no further call after one that
+--- returned nil and an error. If the caller is cancelled, cancels the running calls.
 ---@param count integer
 ---@param limit integer
 ---@param fn fun(i: integer): any, omni.Error|nil

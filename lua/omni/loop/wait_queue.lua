@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A first-in, first-out wait queue of fibers. The owner decides when the first ones may go on; the queue keeps their order and survives
--- fibers that leave early, cancelled ones included.
+-- A first-in, first-out wait queue of fibers. The queue's owner decides when the first fibers may go on. The queue keeps their order, also
+-- when fibers in the middle are cancelled.
 
 local loop = require "omni.loop"
 
@@ -10,7 +10,7 @@ local loop = require "omni.loop"
 local Queue_methods = {}
 local Queue_mt = { __name = "omni.wait_queue", __index = Queue_methods }
 
--- A fiber's place in the queue. Closing it leaves the queue.
+-- A fiber's place in the queue. Closing the place removes the fiber from the queue.
 local Place_mt = {
   __close = function(place)
     place.fiber = nil
@@ -18,7 +18,8 @@ local Place_mt = {
   end,
 }
 
----Adds the running fiber. With a number it goes before all that have a higher one, otherwise to the end.
+--- Adds the running fiber. Adds the running fiber to the queue: with a number, before all fibers that have a higher number; otherwise at
+--- the end.
 ---@param number? integer
 ---@return table place  to be closed when the fiber no longer waits
 function Queue_methods:join(number)
@@ -33,7 +34,7 @@ function Queue_methods:join(number)
   return place
 end
 
--- Removes the places at the front whose fibers have left.
+-- Removes places at the front whose fibers have left the queue.
 local function trim(self)
   while self.first <= self.last and not self[self.first].fiber do
     self[self.first] = nil

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The effect templates of a platform. The iterator requests each page when it is needed.
+-- Lists the effect templates of a platform. The iterator requests a page from the service only when it is needed.
 
 local err = require "omni.error"
 local json = require "omni.json"
@@ -11,7 +11,7 @@ local PATH <const> = "/api/v1/client/job/%s-templates" -- docs/service.md, "Othe
 local MAX_PAGES <const> = 1000
 local MAX_PAGE_SIZE <const>, DEFAULT_PAGE_SIZE <const> = 50, 20
 
--- The parameter that selects one template, by platform.
+-- The name of the parameter that selects one template, for each platform.
 local platforms <const> = { bytedance = "template_id", kling = "template_id", vidu = "template" }
 local known_options <const> = { platform = "string", template_id = "string", template = "string", page_size = "count" }
 
@@ -23,7 +23,7 @@ local function is_list(value)
   return type(value) == "table" and (#value > 0 or next(value) == nil)
 end
 
--- Returns the list of a page; nil if there is none, or if several fields can be it.
+-- Returns the list of templates on a page. Returns nil if no field, or more than one field, can be the list.
 local function list_of(data)
   if is_list(data) then return data end
   if type(data) ~= "table" then return nil end
@@ -47,7 +47,7 @@ end
 
 -- --- the iterator
 
--- Requests the next page. Returns false if there is none.
+-- Requests the next page. Loads the next page. Returns false if there is none.
 local function load_page(self)
   if self.over or self.page >= MAX_PAGES then return false end
   loop.in_fiber "client:templates"
@@ -85,10 +85,10 @@ local function wrong(message)
   error("client:templates: " .. message, 3)
 end
 
----Iterates over a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
----Each page is requested when the loop reaches it, with retries. After a failure **the iterator raises the error value** (omni.Error),
----like io.lines. The iteration ends after a page that is empty, not full, or equal to the one before, after the total that the service
----reports, or after 1000 pages.
+--- Iterates over a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
+--- Requests each page when the loop reaches it, with retries. After a failure **the iterator raises the error value** (omni.Error), like
+--- io.lines. The iteration ends after a page that is empty, that isn't full, or that equals the page before; after as many templates as the
+--- service reports; or after 1000 pages.
 ---@param client omni.Client
 ---@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }  template_id,
 ---  template: selects one (both names mean the same); page_size: 1 to 50 (default: 20)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The models of the service: their list, their descriptions, and the check of inputs against their schemas.
+-- Knows the service's models: lists and describes them, and checks inputs against their schemas.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -12,7 +12,7 @@ local placeholder = require "omni.client.placeholder"
 
 local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endpoints"
 local MAX_NAME_BYTES <const> = 200
-local SCHEMA_TIMEOUT <const> = 10 -- seconds: the schema is useful, but not needed
+local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema, which is useful but not needed
 local FRESH_FOR <const> = 3600    -- seconds for which a description is cached
 local RETRY_AFTER <const> = 60    -- seconds until the service is asked again after a failure
 
@@ -59,7 +59,7 @@ local function read_model(data, name)
   return model
 end
 
--- Returns the models of an answer; or nil if it isn't a list of models.
+-- Returns the models in an answer, or nil if the answer isn't a list of models.
 local function read_models(data)
   local list = type(data) == "table" and (data.models or data)
   if type(list) ~= "table" or #list == 0 and next(list) ~= nil then return nil end
@@ -75,7 +75,7 @@ local function bad_answer(what)
   return err.new { code = "bad_answer", message = "the answer holds no valid " .. what }
 end
 
--- Returns the message about an unknown model, with the most similar name.
+-- Returns the error message for an unknown model, with the most similar name.
 local function no_such(start, name, models)
   local names = {}
   for i, model in ipairs(models) do names[i] = model.model end
@@ -129,7 +129,7 @@ end
 
 -- --- the cache of descriptions
 
--- Asks once, with a short time limit, because a submit waits for the answer.
+-- Sends one request to the service, with a short time limit, because a submit waits for the answer.
 local function ask(client, where)
   local key, none = client.all_keys:any()
   if not key then return nil, none end
@@ -153,12 +153,12 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- only known fields: requiring another would refuse every input
+  add(model.required_input_fields or {}, properties) -- adds only known fields, since requiring an unknown field would refuse every input
   return copy
 end
 
--- Asks the service about a model. The result has its schema, if there is one; or, if there is no such model, the list of models as
--- `instead`.
+-- Asks the service about a model. The result has the model's schema, if there is one. If there is no such model, it has the list of all
+-- models as `instead`.
 local function learn(client, name)
   local data, failure = ask(client, path_of(name))
   local model = not failure and read_model(data, name)
@@ -172,7 +172,7 @@ local function learn(client, name)
   return known
 end
 
--- Like `learn`, with a cache. Several callers share one request.
+-- Returns the result of `learn` from a cache, or asks the service. Several callers share one request.
 local function known_of(client, name)
   client.known_models = client.known_models or {}
   local cache = client.known_models
@@ -188,9 +188,9 @@ local function known_of(client, name)
   return known.asking:join()
 end
 
----Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
----the service publishes none or can't be asked, omni's own rules apply alone. If omni has no rules for the model either, the input is
----accepted as it is. With the client's option `schemas = false` omni doesn't ask the service.
+--- Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
+--- the service publishes no schema, or can't be reached, only omni's own rules apply. If omni has no rules for the model either, any input
+--- is accepted. With the client's option `schemas = false`, omni doesn't ask the service.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

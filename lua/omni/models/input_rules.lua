@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- omni's own rules for the input of google/gemini-omni (docs/service.md, "The input of google/gemini-omni"). The input of other models is
--- checked only against the schema that the service publishes (init.lua).
+-- Contains omni's own rules for the input of google/gemini-omni (docs/service.md, "The input of google/gemini-omni"). The input of other
+-- models is checked only against the schema that the service publishes (init.lua).
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -28,7 +28,7 @@ local function array_length(value)
   return count == #value and count or nil
 end
 
----Checks a URL, or a placeholder. Returns the normalised URL.
+--- Checks a value that must be a URL or a placeholder. Returns the normalised URL.
 ---@param value any
 ---@param field string
 ---@return string|omni.Placeholder|nil
@@ -48,7 +48,8 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" }, -- our own format: placeholders aren't allowed
+    -- a format of omni's own, so that a placeholder isn't allowed here
+    prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" },
     img_urls = { type = "array", items = a_url },
     video_list = {
       type = "array", maxItems = 1,
@@ -66,8 +67,8 @@ local gemini_omni <const> = {
 local MAX_IMAGES <const>, MAX_IMAGES_WITH_VIDEO <const> = 7, 5
 local LONGEST_WINDOW <const> = 10 -- seconds of a video
 
--- Each function takes the input and the properties of the service's schema, and returns nil, err if a rule is broken. Fields may have any
--- type.
+-- The rules for several fields together. Each function takes the input and the properties of the service's schema, and returns nil and an
+-- error for a broken rule. The functions accept fields of any type.
 local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do
@@ -82,7 +83,7 @@ local relations <const> = {
     local has_video = (array_length(input.video_list) or 0) > 0
     local published = type(properties.img_urls) == "table" and properties.img_urls.maxItems
     local most = has_video and MAX_IMAGES_WITH_VIDEO or MAX_IMAGES
-    -- If the service publishes another limit, its limit with a video has changed, too.
+    -- If the service publishes another limit than omni's, its limit for inputs with a video may have changed, too.
     if count <= most or next(properties) and published ~= MAX_IMAGES then return nil end
     return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, has_video and " when a video is given" or "", count))
   end,
@@ -108,7 +109,7 @@ local relations <const> = {
 
 local models <const> = { [default_model] = { schema = gemini_omni, relations = relations } }
 
----Returns the input without empty arrays, which mean the same as no array. Changes only inputs of models with rules.
+--- Returns the input without empty arrays, since an empty array means the same as a missing one. Changes only inputs of models with rules.
 ---@param model string
 ---@param input table
 ---@return table
@@ -157,7 +158,7 @@ local function check(model, input, with_placeholders)
   return input
 end
 
----Returns the fields that a model accepts, in order and by name; nil for a model without rules.
+--- Returns the fields that a model accepts, in order and by name; returns nil for a model without rules.
 ---@param model string
 ---@return table<string|integer, { name: string }>|nil
 local function fields(model)

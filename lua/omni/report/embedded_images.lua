@@ -4,9 +4,9 @@
 local core = require "omni.core"
 
 local max_bytes <const> = 200 * 1024              -- for one picture
-local max_total_bytes <const> = 32 * 1024 * 1024  -- for all pictures of one report: about a thousand posters
+local max_total_bytes <const> = 32 * 1024 * 1024  -- bytes of all pictures of one report: about a thousand posters
 
--- Formats by their first bytes. Other files aren't embedded, whatever their names.
+-- The formats that are embedded, with their first bytes. Other files aren't embedded, whatever their names.
 local kinds = {
   { "^\xFF\xD8\xFF", "image/jpeg" },
   { "^\x89PNG\r\n\x1A\n", "image/png" },

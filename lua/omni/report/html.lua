@@ -1,9 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- HTML as a tree of tables that is always escaped: a string becomes text or an attribute's value, never markup.
---
---   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
---
--- A list of children can have holes: nil and false are skipped.
+-- Writes HTML from a tree of tables and escapes every string in it: a string becomes text or an attribute's value, never markup. A list of
+-- children can have holes, since nil and false are skipped.
 
 local core = require "omni.core"
 
@@ -28,8 +25,8 @@ end
 local Element_mt = { __name = "omni.report.element" }
 local Raw_mt = { __name = "omni.report.raw" }
 
----Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. An attribute is a string, a number or true (no value). "_" in
----its name means "-" (aria_label).
+--- Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. The value of an attribute is a string, a number, or true for an
+--- attribute without a value. A "_" in its name becomes "-", as in aria_label.
 ---@type table<string, fun(content: table): table>
 local tag = setmetatable({}, {
   __index = function(tags, name)
@@ -42,7 +39,7 @@ local tag = setmetatable({}, {
   end,
 })
 
----Marks our own markup, which isn't escaped. Never use it for foreign text.
+--- Marks a text as markup of omni's own, which isn't escaped. Never use `raw` for text from outside.
 ---@param markup string
 local function raw(markup)
   return setmetatable({ markup }, Raw_mt)
@@ -50,7 +47,8 @@ end
 
 local write
 
--- Writes the attributes in alphabetic order, so that the same data give the same bytes. Returns the number of children.
+-- Writes an element's attributes in alphabetic order, so that the same data always give the same bytes. Returns the number of the element's
+-- children.
 local function write_attributes(out, element)
   local names, last = {}, 0
   for key, value in pairs(element) do
@@ -106,7 +104,7 @@ end
 
 local function percent(character) return ("%%%02X"):format(character:byte()) end
 
----Returns a relative path as a URL; nil for a path that isn't relative.
+--- Turns a relative path into a URL. Returns nil for an absolute path.
 ---@param path string
 ---@param inside? boolean  also returns nil for a path that leaves the report's folder
 ---@return string|nil

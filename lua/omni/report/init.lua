@@ -59,7 +59,7 @@ local known_scene = {
   warnings = "table",
 }
 
--- Raises an error at the line of the caller's caller.
+-- Raises an error for wrong data. The error names the line of the caller's caller.
 local function check(data, what)
   options.check(data, known, what, 3)
   if not data or not data.scenes then error(what .. ": 'scenes' is missing", 3) end
@@ -79,8 +79,8 @@ local function render(data)
   return page.page(data, embedded_images.embedder(), embedded_images.base64(hash))
 end
 
----Returns the report as HTML. The same data and pictures give the same bytes. Omits a picture that can't be read, isn't a picture, or is
----larger than 200 KiB.
+--- Returns the report as HTML. The same data and pictures always give the same bytes. Omits a picture that can't be read, isn't a picture,
+--- or is larger than 200 KiB.
 ---@param data omni.report.Data
 ---@return string
 local function checked_render(data)
@@ -96,7 +96,7 @@ local function write_file(path, text)
   return fine, why
 end
 
----Writes the report. The path keeps its old content until the new report is whole.
+--- Writes the report. The file at `path` keeps its old content until the new report is complete.
 ---@param path string
 ---@param data omni.report.Data
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the report, instead of replacing the file at `path`
@@ -105,7 +105,7 @@ end
 local function write(path, data, place)
   options.path(path, "report.write")
   check(data, "report.write")
-  local part = ("%s.%s.part"):format(path, core.token(4)) -- two runs of one board can end at the same time
+  local part = ("%s.%s.part"):format(path, core.token(4)) -- a name of its own, since two runs of one board can end at the same time
   local fine, why = write_file(part, render(data))
   if fine then fine, why = (place or os.rename)(part, path) end
   if fine then return path end

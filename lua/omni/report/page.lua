@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The page of the report: head, film, figures, problems, and the sections of the other files.
+-- Builds the report's page: the head, the film, the figures, the problems, and the sections that the other files build.
 
 local html = require "omni.report.html"
 local sessions = require "omni.report.sessions"
@@ -11,9 +11,9 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local max_problems <const> = 20 -- in the list near the top; each is also shown with its scene
+local max_problems <const> = 20 -- problems in the list near the top; each is also shown with its scene
 
--- The page may load clips and pictures beside it, embedded pictures, and its own style sheet. No script, no network.
+-- The Content-Security-Policy: the page may load files beside it, embedded pictures, and its own style sheet. No script, no network.
 local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; "
   .. "base-uri 'none'; form-action 'none'"
 
@@ -135,7 +135,7 @@ end
 
 -- --- the page
 
--- The signs of the states, which the page uses by name.
+-- Returns the signs of all states, which other parts of the page refer to by name.
 local function signs()
   local symbols = {}
   for index, sign in ipairs(style.signs) do

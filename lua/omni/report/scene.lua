@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- A scene in the report: its player, its prompt and its facts.
+-- Builds the report's section about a scene: the player, the prompt and the scene's data.
 
 local html = require "omni.report.html"
 local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local eager_players <const> = 6  -- players that load the start of their clips at once; the others load on play
+local eager_players <const> = 6  -- players that load the start of their clips at once; other players load when they are started
 local long_prompt <const> = 1200 -- bytes; a longer prompt is folded
 
 -- The element for a medium, by its extension.
@@ -29,7 +29,7 @@ local function time(at)
   return at and h.time { datetime = wording.date("%FT%TZ", at), wording.date("%F %H:%M UTC", at) } or nil
 end
 
----Returns the sign of a state, to be used beside its word.
+--- Returns the sign of a state. The state's word stands beside it.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end
@@ -38,7 +38,7 @@ local function chip(state)
   return h.span { class = "chip " .. state.tone, icon(state), state.word }
 end
 
----Returns a player for a video. It has its shape before the clip is loaded.
+--- Returns a player for a video. The player has the clip's shape before the clip is loaded.
 ---@param context omni.report.Context
 ---@param source string  URL
 ---@param label string  for screen readers
@@ -116,7 +116,7 @@ local function references(context, scene)
   return { h.h4 { "References" }, h.ul { class = "references", items } }
 end
 
--- Returns a text whose command options ("--adopt") don't break over two lines.
+-- Returns a text in which no command option such as "--adopt" is broken over two lines.
 local function with_options(text)
   local parts, from = {}, 1
   for at, option, after in text:gmatch("()(%-%-[%w-]+)()") do
@@ -128,7 +128,7 @@ local function with_options(text)
   return parts
 end
 
----Returns paragraphs about a scene's problem and what to do; an empty list without one.
+--- Returns paragraphs about a scene's problem and possible remedies. Returns an empty list if there is no problem.
 ---@param scene table
 ---@param data table  of report.render
 local function trouble(scene, data)
@@ -140,7 +140,7 @@ local function trouble(scene, data)
   }
 end
 
--- Returns the differences between the clip and the request.
+-- Returns the list of differences between a scene's clip and its request.
 local function warnings(scene)
   local items = {}
   for index, warning in ipairs(scene.warnings or {}) do items[index] = h.p { dir = "auto", warning } end
@@ -155,7 +155,7 @@ local function builds_on(context, scene)
   return #links > 0 and links or nil
 end
 
--- Returns the fields except the prompt, short ones side by side.
+-- Returns the scene's input fields except the prompt, with short fields side by side.
 local function fields(scene)
   local items = {}
   for index, field in ipairs(scene.input or {}) do
@@ -186,7 +186,7 @@ local function facts(context, scene)
   return h.dl { class = "facts", rows }
 end
 
----Returns the whole section of a scene.
+--- Returns the whole section about a scene.
 ---@param context omni.report.Context
 ---@param scene table
 ---@param number integer

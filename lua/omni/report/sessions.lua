@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The data of the time line: the phases of each scene, and the sessions of the board. Work on a board can take days; a session ends
--- when no scene runs for half an hour.
+-- Computes the data of the time line: the phases of each scene, and the sessions of the board. Work on a board can take days, so a session
+-- ends when no scene has run for half an hour.
 
 local wording = require "omni.report.wording"
 
@@ -16,7 +16,8 @@ local pause <const> = 1800 -- seconds without a running scene that end a session
 ---@field at number              time of its last change
 ---@field times { intended?: number, accepted?: number, completed?: number, fetched?: number }  in order
 
--- Returns the valid times in order. `completed` comes from the service's clock, all others from ours. If they disagree, ours counts.
+-- Returns the valid times of a scene in order. The time `completed` comes from the service's clock, all others from this machine's; if they
+-- contradict each other, this machine's clock counts.
 local function ordered(given)
   local times, last = {}, nil
   for _, name in ipairs { "intended", "accepted", "fetched" } do

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The time line of the report: a table for each session, with a row for each scene, its bars and its times. Positions are SVG attributes in
--- percent, so they scale with the page and need no inline style, which the page's CSP forbids.
+-- Builds the report's time line: a table for each session, with a row for each scene, which has bars and times. The positions of the bars
+-- are SVG attributes in percent, so they scale with the page and need no inline style, which the page's Content-Security-Policy forbids.
 
 local core = require "omni.core"
 local html = require "omni.report.html"
@@ -9,7 +9,7 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
--- The height of each phase's bar, in a row of 20 pixels. Shape distinguishes the phases, not only colour.
+-- The height of each phase's bar, in a row of 20 pixels. The phases also differ in shape, not only in colour.
 local shapes = {
   sent = { height = 4, label = "submitted, pending" },
   run = { height = 14, label = "being generated" },
@@ -21,7 +21,7 @@ local order = { "sent", "run", "open", "ready" }
 local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
 local max_ticks <const> = 6
 
--- Returns a scale from time to percent of the width, with space for the marks at both ends, and its ticks.
+-- Returns a function from a time to a percentage of the width, with space for the marks at both ends, and the ticks of the scale.
 local function scale(session)
   local span = math.max(session.to - session.from, 1)
   local from, to = session.from - 0.02 * span, session.from + 1.04 * span
@@ -58,7 +58,7 @@ local function bar(along, phase, session)
     width = percent(math.max(along.place(phase.to) - left, 0.3)), rx = 2 }
 end
 
--- Returns the time of day, with the date if it isn't the session's first day.
+-- Returns the time of day as text, with the date if the day isn't the session's first one.
 local function clock(at, session)
   if not at then return "–" end
   local same_day = wording.date("%F", at) == wording.date("%F", session.from)
@@ -67,7 +67,7 @@ end
 
 local function row(scene, shown, session, along, grid)
   local times, state = shown.track.times, wording.states[scene.status]
-  local bars = {} -- has holes for the phases of other sessions
+  local bars = {} -- a list with holes where a phase belongs to another session
   for index, phase in ipairs(shown.track.phases) do bars[index] = bar(along, phase, session) end
   local mark = shown.track.at >= session.from and shown.track.at <= session.to and h.svg {
     class = "mark " .. state.tone, x = percent(along.place(shown.track.at)), y = 3, width = 14, height = 14, overflow = "visible",
@@ -119,7 +119,7 @@ local function legend()
   return h.ul { class = "legend", items }
 end
 
----Returns the section of the page, or nil if no scene has times.
+--- Returns the page's section with the time line, or nil if no scene has times.
 ---@param data table  of report.render
 ---@return table|nil
 local function section(data)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The words of the report: states, credits, durations, times.
+-- Returns texts for the report: states, credits, durations, times.
 
 local core = require "omni.core"
 
@@ -28,7 +28,7 @@ local states = {
   waiting = { word = "Not yet submitted", tone = "idle", icon = "dots", charged = "no" },
 }
 
--- Returns a number that can be shown, or nil.
+-- Returns the value if it is a finite number, else nil.
 local function finite(value)
   return type(value) == "number" and value == value and math.abs(value) < 1e15 and value or nil
 end
@@ -60,7 +60,7 @@ local function cost(scene, sandbox)
   return about and ("cost unknown, about %s"):format(about) or "cost unknown"
 end
 
----Returns a duration in seconds that can be shown, or nil.
+--- Returns the value if it is a possible duration in seconds, else nil.
 ---@param value any
 ---@return number|nil
 local function seconds_of(value)
@@ -81,7 +81,7 @@ local function duration(seconds)
   return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
 end
 
----Returns a point in time that can be shown (1970 to 9999), in seconds, or nil.
+--- Returns the value, in seconds, if it is a time in the years 1970 to 9999, else nil.
 ---@param value any
 ---@return number|nil
 local function moment(value)
@@ -89,7 +89,7 @@ local function moment(value)
   return value and value > 0 and value < 253402300800 and value or nil
 end
 
----Formats a point in time in UTC, by a format of os.date.
+--- Formats a time in UTC with a format of os.date.
 ---@param format string
 ---@param seconds number
 ---@return string

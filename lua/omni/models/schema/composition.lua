@@ -27,7 +27,8 @@ local function joined(problems, kind)
   return all
 end
 
--- Each function takes (problems, the value) and returns the text, its list, and the most similar choice.
+-- How to join problems of one kind. Each function takes the problems and the value, and returns a text, its list, and the most similar
+-- choice.
 local join <const> = {
   kind = function(problems) -- may include choices
     local all, choices = joined(problems, "kind"), joined(problems, "choice")
@@ -39,7 +40,7 @@ local join <const> = {
     local text, near = messages.choices(all, value)
     return "must be " .. text, all, near
   end,
-  required = function(problems) -- the problem's place names the first field
+  required = function(problems) -- the first field is named by the problem's place
     local all = joined(problems, "required")
     local others = {}
     for i = 2, #all do others[i - 1] = messages.word(all[i]) end
@@ -47,7 +48,7 @@ local join <const> = {
   end,
 }
 
--- Returns the kind of problem that all of them share at one place; nil if they differ.
+-- Returns the kind that all problems have, if they concern the same place; otherwise nil.
 local function common_kind(problems)
   local first, common = problems[1], problems[1].kind
   for _, problem in ipairs(problems) do
@@ -59,7 +60,8 @@ local function common_kind(problems)
   return common
 end
 
--- Ranks a problem by how much of the value matched before it. An alternative with another type or another choice was hardly meant.
+-- Ranks a problem by how much of the value matched its alternative. The user hardly meant an alternative that requires another type or
+-- another choice.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2
@@ -97,7 +99,7 @@ local function any_of(traversal, node, value, place)
   return #problems > 0 and join_problems(problems, place) or nil
 end
 
--- Reports that a value matches two alternatives, by the fields that these require.
+-- Returns the problem of a value that matches two alternatives. It names the fields that the alternatives require.
 local function matches_both(one, other, place)
   local names, seen = {}, {}
   for _, part in ipairs { one, other } do

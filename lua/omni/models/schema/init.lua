@@ -51,8 +51,8 @@ local function copy_table(value, place, kinds, placeholders, depth)
   return copy
 end
 
--- Returns a copy in which whole numbers are integers; or nil and the problem if the value can't be sent. Writes the kinds of the copy's
--- tables into `kinds`.
+-- Returns a copy in which whole numbers are integers; or nil and the problem if the value can't be sent. Stores the kind of each table of
+-- the copy in `kinds`.
 function copy_value(value, place, kinds, placeholders, depth)
   local kind = type(value)
   if kind == "string" then
@@ -82,7 +82,7 @@ end
 
 -- --- the check
 
--- Returns the first problem, or nil; as a second value why the schema couldn't be evaluated.
+-- Returns the first problem, or nil. Also returns the reason if the schema couldn't be evaluated.
 local function apply(check, schema, copy)
   local fine, problem = pcall(check.apply, check, schema, copy, "")
   if fine then return problem end

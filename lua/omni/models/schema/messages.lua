@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The wording of problems with an input: what the schema expects, and the value that was given. A schema comes from the network, so its
--- words are shortened and stripped of control characters.
+-- Words the messages about problems of an input: the value that the schema expects, and the given value. A schema comes from the network,
+-- so omni shortens its words and removes control characters.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -10,12 +10,12 @@ local placeholder = require "omni.client.placeholder"
 local null <const> = json.null
 local MAX_SHOWN_BYTES <const> = 60
 local MAX_SHOWN_CHOICES <const> = 12
-local MAX_COMPARED_NAMES <const> = 500 -- candidates for the most similar name
+local MAX_COMPARED_NAMES <const> = 500 -- names to compare in a search for the most similar one
 local MAX_COMPARED_BYTES <const> = 64  -- of each candidate
 
 local PLACEHOLDERS <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
 
----Returns a given value, safe for a terminal.
+--- Returns a given value as a text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function shown(value)
@@ -27,7 +27,7 @@ local function shown(value)
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)
 end
 
----Returns a word of the schema, such as a name or a choice.
+--- Returns a value of the schema, such as a name or a choice, as a text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function word(value)
@@ -45,7 +45,7 @@ local function listed(list, last)
   return ("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list])
 end
 
----Returns the most similar name. Bounds the work, since the names come from the network.
+--- Returns the most similar name. Compares only a limited number of names, since they come from the network.
 ---@param name any
 ---@param names string[]
 ---@return table<string, true> known  the names that were compared
@@ -58,7 +58,7 @@ local function nearest(name, names)
   return known, type(name) == "string" and #name <= MAX_COMPARED_BYTES and options.nearest(name, known) or nil
 end
 
----Returns the text about an unknown field.
+--- Returns the message about an unknown field.
 ---@param name string
 ---@param names string[]  the known names
 ---@return string
@@ -69,7 +69,7 @@ local function unknown_field(name, names)
   return ("unknown field; %d others are known"):format(#names)
 end
 
----Returns the choices as text; if there are too many to list, also the one most similar to a value.
+--- Returns the choices as text. If there are too many to list, also returns the choice that is most similar to a value.
 ---@param list any[]
 ---@param value any
 ---@return string text
@@ -82,7 +82,7 @@ local function choices(list, value)
   return ("one of %s, ... (%d in all)"):format(table.concat(words, ", "), #list), near
 end
 
----Returns the text about a number outside of its range.
+--- Returns the message about a number outside of its range.
 ---@param low number|nil
 ---@param low_open boolean|nil   the limit itself isn't allowed
 ---@param high number|nil
@@ -96,7 +96,7 @@ local function range(low, low_open, high, high_open)
   return "must be " .. table.concat({ from or to, from and to }, " and ")
 end
 
----Returns how many things are allowed: "at most 2 items", "1 to 3 characters".
+--- Returns a text that says how many things are allowed: "at most 2 items", "1 to 3 characters".
 ---@param least integer|nil
 ---@param most integer|nil
 ---@param one string   "1 item"
@@ -123,7 +123,7 @@ local function sorted_names(map)
   return names
 end
 
--- Returns the names of an object's fields, the required ones first; "" if there are none, or too many to list.
+-- Returns the names of an object's fields, the required ones first; returns "" if there are none, or too many to list.
 local function fields(node)
   local names, seen = {}, {}
   local properties = type(node.properties) == "table" and node.properties or {}
@@ -152,7 +152,7 @@ local function an_array(node)
   return of == "" and "an array" or "an array of " .. of
 end
 
----Returns what a schema expects: "a string", "an array of URLs", "a table { url, ends, start }"; two values for "boolean".
+--- Describes the type that a schema expects: "a string", "an array of URLs", "a table { url, ends, start }"; two values for "boolean".
 ---@param kind string  a type of JSON Schema
 ---@param node table   the schema
 ---@return string ...  to be listed with "or"

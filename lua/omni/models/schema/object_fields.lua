@@ -18,8 +18,8 @@ local function simplify(name)
   return (name:lower():gsub("[_%-%s]", ""))
 end
 
--- Returns the known field of which a name is a misspelling: it differs in one letter (two of eight or more), in case or in separators, and
--- the input doesn't have that field.
+-- Returns the known field whose name is probably misspelt as `name`, or nil. The input doesn't have that field, and the names differ in one
+-- letter (two letters of eight or more), in case, or in separators.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)
@@ -38,8 +38,8 @@ end
 
 local HINT <const> = "if the service accepts this field, open the client with schemas = false"
 
--- Returns the schema of a field that `properties` doesn't have (nil: any value); or nil and the problem of its presence. The check can't
--- evaluate `patternProperties`, so with them it accepts every other field.
+-- Returns the schema of a field that isn't in `properties`, or nil if any value is allowed. If the field isn't allowed, returns nil and the
+-- problem. The check can't evaluate `patternProperties`, so with them it accepts every other field.
 local function schema_of_other(traversal, node, name, value, place, inner)
   local others = node.additionalProperties
   if type(node.patternProperties) == "table" and next(node.patternProperties) ~= nil then return nil end
@@ -66,7 +66,7 @@ local function missing(traversal, node, value, place)
   end
 end
 
--- Returns the names of the value's fields: first the required ones in the schema's order, then the others sorted.
+-- Returns the names of the value's fields: first the required ones in the schema's order, then the others in alphabetic order.
 local function in_order(node, value)
   local names, seen = {}, {}
   for _, name in ipairs(array(node.required) or {}) do
@@ -101,7 +101,8 @@ local function check(traversal, node, value, place, inner)
     problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
     if problem then return problem end
   end
-  -- This order finds the alternative that was meant: a wrong choice excludes an alternative, a missing field doesn't.
+  -- Reports a missing field last, so that the user is told about the alternative that was meant: a wrong choice excludes an alternative, a
+  -- missing field doesn't.
   return unknown or missing(traversal, node, value, place)
     or value_keywords.count(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end

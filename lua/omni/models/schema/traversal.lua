@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One check of a value against a schema: its limits, the kinds of empty tables, references.
+-- Walks through a value and its schema: limits the work, decides the kinds of empty tables, and follows references.
 
 local json = require "omni.json"
 local placeholder = require "omni.client.placeholder"
@@ -9,11 +9,12 @@ local keywords = require "omni.models.schema.value_keywords"
 
 -- A schema comes from the network. These limits keep a check below about a second.
 local MAX_STEPS <const> = 300000
-local MAX_DEPTH <const> = 400 -- of schemas within schemas, references included
+local MAX_DEPTH <const> = 400 -- nesting of schemas within schemas, references included
 
-local given_up <const> = {} -- the error value when a limit is exceeded
+local given_up <const> = {} -- the error value that is raised when a limit is exceeded
 
--- The order decides which of several problems is reported. A wrong choice says more than a wrong type.
+-- The order of the checks decides which of several problems is reported. A message about a wrong choice tells the user more than one about
+-- a wrong type.
 local checks <const> = {
   composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, fields.check,
   composition.combined,
@@ -65,7 +66,7 @@ function Traversal_methods:apply(node, value, place, inner)
   return problem
 end
 
----Like `apply` with `inner`. If the value doesn't match, forgets the kinds of empty tables that this schema decided.
+--- Like `apply` with `inner`. If the value doesn't match, discards the kinds of empty tables that were decided by this schema.
 ---@return omni.schema.Problem|nil
 function Traversal_methods:try(node, value, place)
   local count, problem = #self.decided, self:apply(node, value, place, true)
@@ -90,7 +91,7 @@ local function has_any(node, names)
   return false
 end
 
--- Returns the kind of an empty table by the schema's type, else by its keywords; nil if it can be both.
+-- Returns the kind of an empty table, array or object. The schema's type decides, else its keywords. Returns nil if the table can be both.
 local function kind_of_empty(node)
   local may = {}
   for _, kind in ipairs(type(node.type) == "table" and node.type or { node.type }) do may[kind] = true end
@@ -171,7 +172,7 @@ local function collect_names(self, node, names, seen)
   end
 end
 
----Returns the names of all fields that a schema mentions, those of its alternatives and references included.
+--- Returns the names of all fields that a schema mentions, including those in its alternatives and references.
 ---@param node table
 ---@return table<string, true>
 function Traversal_methods:names(node)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 -- The keywords of JSON Schema about values: choices, types, strings, numbers and arrays. Each function takes (traversal, schema, value,
--- place, inner) and returns a problem or nil. It ignores a keyword whose own value makes no sense.
+-- place, inner) and returns a problem or nil. The functions ignore a keyword with a senseless value.
 
 local json = require "omni.json"
 local messages = require "omni.models.schema.messages"
 local placeholder = require "omni.client.placeholder"
 
--- Returns a finite number, or nil.
+-- Returns the value if it is a finite number, else nil.
 local function limit(value)
   return type(value) == "number" and value == value and math.abs(value) ~= math.huge and value or nil
 end
@@ -126,7 +126,7 @@ end
 local function find_duplicate(traversal, value, place)
   local seen = {}
   for i, item in ipairs(value) do
-    local text = json.write(item, { empty = "array" }) or "" -- a placeholder is a table, too
+    local text = json.write(item, { empty = "array" }) or "" -- write fails for a placeholder, which is a table, too
     traversal:spend(1 + #text // 8)
     if seen[text] then
       local first = placeholder.place_of(place, seen[text])
