@@ -4,7 +4,7 @@
 local parser = {}
 
 ---The commands, in the order of `omni help`.
-parser.commands = { "init", "plan", "run", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate", "credits",
+parser.commands = { "init", "plan", "run", "open", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate", "credits",
   "models", "templates", "upload", "lua", "sandbox", "trigger", "doctor", "completion" }
 
 ---The commands that pass the words after their first argument on to another program.

@@ -53,8 +53,8 @@ describe("a plan on the screen", function()
       "  ~ resume   sky                     its task is in flight\n",
       '  > wait     twin                    equal to scene "dusk"\n',
       "  - left     1 scene                 not among --only\n",
-      "1 to submit, 1 to submit after others, 1 equal to another, 1 in flight, 1 to reuse, 1 unknown, 1 blocked, 1 invalid: "
-        .. "more than 40 credits (not every price is known: no price)\n",
+      "1 to submit, 1 to submit after others, 1 equal to another, 1 in flight, 1 to reuse, 1 unknown, 1 blocked, 1 invalid, "
+        .. "1 not among --only: more than 40 credits (not every price is known: no price)\n",
       "the account has 100 credits; the board has cost 12.5 credits so far; the run's budget is 50 credits\n",
     } do
       assert.is_truthy(text:find(line, 1, true), line .. " is missing in\n" .. text)

@@ -1,15 +1,18 @@
 -- SPDX-License-Identifier: MIT
 -- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its name only when it is complete; a
--- file that is there already isn't downloaded twice. `omni submit --out` uses this, too.
+-- file that is there already isn't downloaded twice. `omni submit --out` uses this, too. `omni fetch BOARD` does the same for the scenes
+-- of a board (command/run.lua).
 
+local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Download the files of a task, once it has ended." }
+local command = { summary = "Download the files of a task, or of a board's scenes, once they have ended." }
 
 function command.define(parser)
-  parser:argument("id", "The id of the task."):argname("ID")
-  options.path(parser:option("--out", "The folder, created if it doesn't exist (default: the working directory)."):argname("DIR"))
+  parser:argument("id", "The id of a task; or a board, of which nothing is submitted."):argname("ID|BOARD")
+  options.path(parser:option("--out", "The folder, created if it doesn't exist (default: the working directory; for a board as in"
+    .. " `omni run`)."):argname("DIR"))
   parser:mutex(
     options.amount(parser:option("--timeout", "Wait for the end of the task for S seconds at most (default: 1800)."):argname("S")),
     parser:flag("--no-wait", "Fail if the task hasn't ended."))
@@ -151,9 +154,21 @@ local function find(called)
   return task, problem
 end
 
+-- Returns whether the argument names a board and not a task.
+local function is_board(argument)
+  return argument:find "%.lua$" ~= nil or (require("omni.core").stat(argument) or {}).kind == "file"
+end
+
 ---@param given table  the options, from argparse
 ---@return integer exit code
 function command.run(given)
+  if is_board(given.id) then
+    for _, name in ipairs { "timeout", "no_wait", "any" } do
+      if given[name] then return message.exit(2, ("--%s: only for a task, not for a board"):format((name:gsub("_", "-")))) end
+    end
+    given.board = given.id
+    return require("omni.cli.command.run").fetch(given)
+  end
   local task
   given.out = given.out or "."
   return service_command.run(given, function(called)

@@ -129,10 +129,10 @@ local function finish(opened, plan, summary, problem)
 end
 
 -- Returns the exit code; nil after an interruption before the first submit.
-local function run(opened, on_interrupt)
+local function run(opened, on_interrupt, run_options)
   local given = opened.given
   local plan, progress, clock
-  local summary, problem = require("omni").run_storyboard(opened.board, opened:plan_options {
+  local summary, problem = require("omni").run_storyboard(opened.board, run_options {
     jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
     on_wait = function() message.print(("another omni run uses %s; waiting for it"):format(opened.directory)) end,
     before_plan = function() return prepare(opened) end,
@@ -162,8 +162,49 @@ function command.run(given)
   if misuse then return message.exit(2, misuse) end
   local opened <close>, exit = board_options.open(given, true)
   if not opened then return exit end
-  return signals.run(function(on_interrupt) return run(opened, on_interrupt) end)
-    or message.exit(130, "interrupted: nothing was submitted")
+  return signals.run(function(on_interrupt)
+    return run(opened, on_interrupt, function(more) return opened:plan_options(more) end)
+  end) or message.exit(130, "interrupted: nothing was submitted")
+end
+
+-- --- omni fetch BOARD
+
+-- Returns a plan that submits nothing: the scenes that are in flight, or paid for and not here. Returns nil if there are none.
+local function plan_to_fetch(opened)
+  local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
+  if not plan then return nil, problem end
+  local names = {}
+  for _, entry in ipairs(plan.scenes) do
+    if entry.action == "resume" or entry.action == "fetch" then names[#names + 1] = entry.scene end
+  end
+  if #names == 0 then return nil end
+  opened.given.only = names
+  return require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
+end
+
+-- Returns the exit code; nil after an interruption.
+local function fetch(opened, on_interrupt)
+  local plan, problem = plan_to_fetch(opened)
+  if problem then return board_options.refuse(problem) end
+  if not plan then
+    print "nothing to fetch: no scene is in flight, and the files of all that was paid for are here"
+    return 0
+  end
+  return run(opened, on_interrupt, function(more)
+    more.client, more.directory, more.plan, more.budget = opened.client, opened.directory, plan, nil
+    return more
+  end)
+end
+
+---Waits for the scenes of a board that are in flight, and fetches what is paid for. Submits nothing.
+---@param given table  the options of `omni fetch`
+---@return integer exit code
+function command.fetch(given)
+  for _, name in ipairs { "only", "redo", "resubmit", "adopt", "set", "fault" } do given[name] = given[name] or {} end
+  given.fetches = true
+  local opened <close>, exit = board_options.open(given, true)
+  if not opened then return exit end
+  return signals.run(function(on_interrupt) return fetch(opened, on_interrupt) end) or message.exit(130, "interrupted")
 end
 
 return command

@@ -17,20 +17,31 @@ local function ledger_words(path, words)
   return words
 end
 
+local function board_words(command, given)
+  local words = { ("omni %s %s"):format(command, text.quote(given.board)) }
+  if given.sandbox then words[#words + 1] = "--sandbox" end
+  for _, name in ipairs { "out", "ledger", "base_url" } do
+    if given[name] then words[#words + 1] = with_value("--" .. name:gsub("_", "-"), given[name]) end
+  end
+  return words
+end
+
 ---Returns the command that runs this board into this folder, without options for one run only (--redo, --resubmit, --adopt).
----@param given table    the options of `omni run` or `omni plan`
+---@param given table    the options of `omni run`, `omni plan` or `omni fetch`
 ---@param ... string     further words
 ---@return string
 function next_command.run(given, ...)
-  local words = { "omni run " .. text.quote(given.board) }
-  if given.sandbox then words[#words + 1] = "--sandbox" end
-  for _, name in ipairs { "out", "ledger" } do
-    if given[name] then words[#words + 1] = with_value("--" .. name, given[name]) end
-  end
-  if given.base_url then words[#words + 1] = with_value("--base-url", given.base_url) end
-  for _, scene in ipairs(given.only or {}) do words[#words + 1] = with_value("--only", scene) end
+  local words = board_words("run", given)
+  for _, scene in ipairs(not given.fetches and given.only or {}) do words[#words + 1] = with_value("--only", scene) end
   for _, word in ipairs { ... } do words[#words + 1] = word end
   return table.concat(words, " ")
+end
+
+---Returns the command that continues an interrupted `omni run BOARD` or `omni fetch BOARD`.
+---@param given table  its options
+---@return string
+function next_command.continue(given)
+  return given.fetches and table.concat(board_words("fetch", given), " ") or next_command.run(given)
 end
 
 ---Returns the command that continues with tasks, at the same service and with the same ledger.

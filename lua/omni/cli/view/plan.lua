@@ -18,7 +18,6 @@ local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown",
 local count_texts = {
   submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight",
   fetch = "to fetch", reuse = "to reuse", unknown = "unknown", expired = "expired", blocked = "blocked", invalid = "invalid",
-  left = "not among --only",
 }
 
 local function quoted(names)
@@ -67,8 +66,13 @@ local function cost(plan, sandbox)
   return ("more than %s (not every price is known%s)"):format(text.credits(plan.credits, sandbox), reason)
 end
 
--- Returns whether --only leaves this scene out.
+-- Returns whether this run leaves a scene out.
 local function is_left(entry) return not entry.selected and entry.action ~= "reuse" end
+
+---Says why a run leaves scenes out.
+---@param given table  the options of the command
+---@return string
+local function why_left(given) return given.fetches and "not submitted" or "not among --only" end
 
 -- Returns the rows of the table: { action, name, price, why, ways }. With `fold`, many reused scenes share a row.
 local function rows_of(plan, options)
@@ -88,7 +92,7 @@ local function rows_of(plan, options)
     end
   end
   if reused > 0 then rows[#rows + 1] = { action = "reuse", name = text.count(reused, "scene"), price = "", why = "" } end
-  if left > 0 then rows[#rows + 1] = { action = "left", name = text.count(left, "scene"), price = "", why = "not among --only" } end
+  if left > 0 then rows[#rows + 1] = { action = "left", name = text.count(left, "scene"), price = "", why = why_left(options.given) } end
   return rows
 end
 
@@ -127,7 +131,7 @@ local function sum_lines(plan, options)
     counts[kind] = (counts[kind] or 0) + 1
   end
   for _, action in ipairs(order) do
-    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], count_texts[action]) end
+    if counts[action] then parts[#parts + 1] = ("%d %s"):format(counts[action], count_texts[action] or why_left(options.given)) end
   end
   local first = ("%s: %s"):format(table.concat(parts, ", "), plan.submits > 0 and cost(plan, options.sandbox) or "nothing to pay")
   local second = {}
@@ -184,4 +188,4 @@ local function event(plan, options)
   return fields
 end
 
-return { cost = cost, event = event, write = write }
+return { cost = cost, event = event, why_left = why_left, write = write }

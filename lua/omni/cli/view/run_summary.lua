@@ -140,7 +140,7 @@ local function write_interrupted(out, summary, options)
   end
   local goes_on = count(summary, "interrupted") > 0
   out:write(goes_on and "interrupted: tasks in flight go on at the service, and are charged\n" or "interrupted\n",
-    "to continue, run it again; nothing is paid for twice:\n  ", next_command.run(options.given), "\n")
+    "to continue, run it again; nothing is paid for twice:\n  ", next_command.continue(options.given), "\n")
 end
 
 ---Writes the summary as text.
@@ -172,7 +172,9 @@ local function write(out, plan, summary, options)
     #summary.scenes - left, text.credits(summary.credits, options.sandbox), pending))
   if fold then out:write(("  %s\n"):format(paint("reused", count(summary, "reused") .. " reused"))) end
   for _, index in ipairs(shown) do write_scene(out, summary.scenes[index], plan.scenes[index], options, name_width, paint) end
-  if left > 0 then out:write(("  %s not among --only\n"):format(text.count(left, "scene"))) end
+  if left > 0 then
+    out:write(("  %s %s\n"):format(text.count(left, "scene"), require("omni.cli.view.plan").why_left(options.given)))
+  end
   write_film(out, summary)
   if options.spent then
     out:write(("the board has cost %s so far%s\n"):format(text.credits(options.spent, options.sandbox),
