@@ -135,7 +135,7 @@
   /* Returns the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has given up. */ \
   X(spent, 0, \
     "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
-    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS promised," \
+    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS estimated," \
     " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
     " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account") \
   /* Returns how many seconds the last such tasks took from their creation to their end, the shortest first. */ \

@@ -79,7 +79,7 @@ describe("omni status", function()
 
     local event = cjson.decode(status("--json", "night.lua").lines[1])
     assert.same({ 1, 1, true }, { #event.in_flight, #event.unknown, event.exists })
-    assert.same({ credits = 0, promised = 80, given_up = 0, submits = 2 }, event.today)
+    assert.same({ credits = 0, estimated = 80, given_up = 0, submits = 2 }, event.today)
     assert.same({ dusk, "dusk", "accepted", 2, files:file "night.lua", 40 }, { event.in_flight[1].task_id, event.in_flight[1].scene,
       event.in_flight[1].state, event.in_flight[1].submit, event.in_flight[1].board, event.in_flight[1].estimate })
     assert.same({ "submit_unknown", 1, 10000 }, { event.unknown[1].error.code, event.unknown[1].submit, event.unknown[1].balance_before })

@@ -190,7 +190,7 @@ end
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@return integer count
-local function settle_heard(client, ledger)
+local function settle_past_callbacks(client, ledger)
   local count = 0
   for _, row in ipairs(ledger:ask("unconfirmed_callbacks") or {}) do
     local task_id = row.callback_task_id
@@ -199,4 +199,4 @@ local function settle_heard(client, ledger)
   return count
 end
 
-return { new = new, confirm = confirm, stop = stop, await_settled = await_settled, settle_heard = settle_heard }
+return { new = new, confirm = confirm, stop = stop, await_settled = await_settled, settle_past_callbacks = settle_past_callbacks }

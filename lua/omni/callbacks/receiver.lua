@@ -230,4 +230,4 @@ local function open(given)
   return self
 end
 
-return { open = open, settle_heard = confirming.settle_heard }
+return { open = open, settle_past_callbacks = confirming.settle_past_callbacks }

@@ -212,7 +212,7 @@ function Submit_methods:why_forbidden()
     local cost = params.estimate or 0
     local rows, failure = ledger:ask("spent", { board = params.board })
     if not rows then return failure end
-    for _, of_account in ipairs(rows) do cost = cost + of_account.credits + of_account.promised end
+    for _, of_account in ipairs(rows) do cost = cost + of_account.credits + of_account.estimated end
     if cost > params.budget + 1e-9 then
       return { code = "over_budget", hint = "raise the board's budget, or make the film cheaper",
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }

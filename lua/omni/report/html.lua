@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Writes HTML from a tree of tables and escapes every string in it: a string becomes text or an attribute's value, never markup. A list of
 -- children can have holes, since nil and false are skipped.
+--
+--   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
 
 local core = require "omni.core"
 

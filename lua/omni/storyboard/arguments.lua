@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- The arguments that `omni.plan_storyboard`, `omni.run_storyboard` and `omni.adopt_task` share: a board or its path, a client and a folder.
+-- Checks the arguments that `omni.plan_storyboard`, `omni.run_storyboard` and `omni.adopt_task` share: a board or its path, a client and a
+-- folder.
 
 local language = require "omni.storyboard.language"
 local options = require "omni.options"
 
----Checks the arguments. Raises an error with the call's name at the caller's caller.
+--- Checks the arguments. Raises an error for a missing or wrong argument. The error names the call and the line of the caller's caller.
 ---@param board any
 ---@param given any
 ---@param known table<string, string>  the options and their types
@@ -27,7 +28,7 @@ local function check(board, given, known, what, required)
   return given
 end
 
----Returns a board, and loads it first if it is a path. Waits.
+--- Returns a board. If `board` is a path, loads the board from that file. Waits.
 ---@param board omni.Storyboard|string
 ---@param client omni.Client
 ---@return omni.Storyboard|nil

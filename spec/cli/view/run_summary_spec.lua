@@ -37,7 +37,7 @@ describe("a plan on the screen", function()
     { scene = "noon", action = "reuse", files = { "noon.mp4" } },
     { scene = "sea", action = "invalid", why = "can't read sea.png" },
     { scene = "sky", action = "resume", why = "its task is in flight", task_id = "t" },
-    { scene = "twin", action = "wait", why = 'equal to scene "dusk"', twin = "dusk", waits_for = { "dusk" } },
+    { scene = "twin", action = "wait", why = 'equal to scene "dusk"', duplicate_of = "dusk", waits_for = { "dusk" } },
     { scene = "left", action = "submit", why = "new", selected = false },
   }, { credits = 40, complete = false, balance = 100, spent = 12.5, error = err.new { code = "network", message = "no price" } })
 
@@ -120,7 +120,7 @@ describe("the summary", function()
   end
 
   it("says what each scene cost, where its files are, and what to do about the others; the film and the whole cost", function()
-    local text = written({ sandbox = true, given = { board = "b.lua", sandbox = true }, spent = 30, promised = 4 }, {
+    local text = written({ sandbox = true, given = { board = "b.lua", sandbox = true }, spent = 30, estimated = 4 }, {
       title = "Night", credits = 10, film = { path = "film.mp4", seconds = 12.3456, made = true }, report = "report.html", scenes = {
       { scene = "a", status = "fetched", credits = 6, files = { "m/a.mp4", "m/a-2.mp4" }, file = "m/a.mp4",
         warnings = { "it is short" } },

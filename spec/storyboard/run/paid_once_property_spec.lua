@@ -176,7 +176,7 @@ function History_methods:check()
     assert(count <= self.allowed[scene], ("scene %s was submitted %d times, allowed were %d"):format(scene, count, self.allowed[scene]))
   end
   local spent = 0
-  for _, row in ipairs(assert(self.inspected:ask("spent", {}))) do spent = spent + row.credits + row.promised end
+  for _, row in ipairs(assert(self.inspected:ask("spent", {}))) do spent = spent + row.credits + row.estimated end
   assert(spent >= charged, ("spent is %g, the service charged %g"):format(spent, charged))
   for _, row in ipairs(self:rows()) do
     local before = self.seen[row.id] or {}

@@ -17,10 +17,10 @@ local function statuses(summary)
   return list
 end
 
--- The submits of a ledger's board: credits, promised, given_up.
+-- The submits of a ledger's board: credits, estimated, given_up.
 local function spent(service)
   local ledger <close> = assert(records.open(service.ledger))
-  local sum = { credits = 0, promised = 0, given_up = 0 }
+  local sum = { credits = 0, estimated = 0, given_up = 0 }
   for _, row in ipairs(ledger:ask("spent", {})) do
     for name in pairs(sum) do sum[name] = sum[name] + row[name] end
   end
@@ -120,7 +120,7 @@ describe("a scene that is paid for", function()
         assert(service:run(board))
       end
       assert.equal(1, #service.submits)
-      assert.same({ credits = fickle.price, promised = 0, given_up = 0 }, spent(service))
+      assert.same({ credits = fickle.price, estimated = 0, given_up = 0 }, spent(service))
     end)
   end)
 
@@ -241,17 +241,17 @@ describe("a row of the ledger", function()
       local board = fickle.board({ budget = 100 }, "one")
       leave_in_flight(service, board)
       verb(service, "forget", { id = 1 })
-      assert.same({ credits = 0, promised = 40, given_up = 40 }, spent(service))
+      assert.same({ credits = 0, estimated = 40, given_up = 40 }, spent(service))
       assert.same({ "fetched" }, statuses(assert(service:run(board))))
       verb(service, "forget", { id = 2 }) -- now 80 of the board's 100 are gone
       local summary, problem = service:run(board)
       assert.same({ nil, "over_budget" }, { summary, problem.code })
       assert.equal(2, #service.submits)
-      assert.same({ credits = 40, promised = 40, given_up = 80 }, spent(service))
+      assert.same({ credits = 40, estimated = 40, given_up = 80 }, spent(service))
       local again <close> = service:client()
       assert(again:query(service.submits[1].id)) -- what a given-up task cost is noted when it is heard
       again:close()
-      assert.same({ credits = 80, promised = 0, given_up = 80 }, spent(service))
+      assert.same({ credits = 80, estimated = 0, given_up = 80 }, spent(service))
     end)
   end)
 
@@ -270,7 +270,7 @@ describe("a row of the ledger", function()
       local _, problem = service:run(board, { resubmit = { "one" } })
       assert.equal("over_budget", problem.code)
       assert.equal(3, #service.submits)
-      assert.same({ credits = 0, promised = 120, given_up = 80 }, spent(service))
+      assert.same({ credits = 0, estimated = 120, given_up = 80 }, spent(service))
     end)
   end)
 

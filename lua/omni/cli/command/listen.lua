@@ -60,7 +60,7 @@ local function listen(given, client)
   end)
   if not receiver then return message.exit(1, problem) end
   write(given, { event = "listening", url = receiver.url })
-  local settled = require("omni.callbacks.receiver").settle_heard(client, client:ledger())
+  local settled = require("omni.callbacks.receiver").settle_past_callbacks(client, client:ledger())
   if settled > 0 and not given.json then
     message.print(("%d submit(s) with a lost response have their task now, by earlier callbacks"):format(settled))
   end

@@ -23,7 +23,7 @@ local function midnight()
   return os.time { year = now.year, month = now.month, day = now.day, hour = 0 }
 end
 
-local function no_sum() return { credits = 0, promised = 0, given_up = 0, submits = 0 } end
+local function no_sum() return { credits = 0, estimated = 0, given_up = 0, submits = 0 } end
 
 -- Adds up the rows of the verb `spent`. Returns the sum of all accounts, and the sums by account.
 local function sums(rows)

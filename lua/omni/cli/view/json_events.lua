@@ -13,8 +13,8 @@ local types <const> = {
   film = { "file", "seconds", "made" },
   key = { "key", "in_flight?", "balance?", "error?:error" },
   planned_scene = {
-    "scene", "index", "model", "action", "why?", "selected", "pays", "waits_for?", "blocked_by?", "twin?", "take?", "task_id?", "submit?",
-    "credits?", "files?", "error?:error",
+    "scene", "index", "model", "action", "why?", "selected", "pays", "waits_for?", "blocked_by?", "duplicate_of?", "take?", "task_id?",
+    "submit?", "credits?", "files?", "error?:error",
   },
   scene = {
     "scene", "index", "action", "selected", "status", "task_id?", "submit?", "estimate?", "credits?", "file?", "files?", "warnings?",
@@ -24,7 +24,7 @@ local types <const> = {
     "submit", "board?", "scene?", "account", "model", "state", "task_id?", "status?", "since", "estimate?", "balance_before?",
     "balance_after?", "error?:error", "media_until?",
   },
-  sum = { "credits", "promised", "given_up", "submits" },
+  sum = { "credits", "estimated", "given_up", "submits" },
 }
 
 local state <const> = { "scene", "index", "task_id?", "estimate?", "credits?" }

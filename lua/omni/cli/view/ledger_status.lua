@@ -54,7 +54,7 @@ end
 
 -- "80 credits (2 submits), and about 40 not yet reported"
 local function describe_sum(sum)
-  local more = sum.promised > 0 and core.format(", and about %.14g not yet reported", sum.promised) or ""
+  local more = sum.estimated > 0 and core.format(", and about %.14g not yet reported", sum.estimated) or ""
   if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end
   return ("%s (%s)%s"):format(text.credits(sum.credits), text.count(sum.submits, "submit"), more)
 end

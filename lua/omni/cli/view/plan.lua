@@ -14,9 +14,9 @@ local symbols = {
 
 local needs_a_person = { unknown = true, expired = true, invalid = true }
 
-local order = { "submit", "wait", "twin", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid", "left" }
+local order = { "submit", "wait", "duplicate", "resume", "fetch", "reuse", "unknown", "expired", "blocked", "invalid", "left" }
 local count_texts = {
-  submit = "to submit", wait = "to submit after others", twin = "equal to another", resume = "in flight",
+  submit = "to submit", wait = "to submit after others", duplicate = "equal to another", resume = "in flight",
   fetch = "to fetch", reuse = "to reuse", unknown = "unknown", expired = "expired", blocked = "blocked", invalid = "invalid",
 }
 
@@ -44,7 +44,7 @@ local function reason_of(plan, entry)
   if entry.action ~= "reuse" and entry.why then parts[1] = text.clean(entry.why) end
   if entry.blocked then
     parts[#parts + 1] = "blocked by " .. quoted(blockers(plan, entry))
-  elseif entry.waits_for and not entry.twin then
+  elseif entry.waits_for and not entry.duplicate_of then
     parts[#parts + 1] = "after " .. quoted(entry.waits_for)
   end
   return table.concat(parts, "; ")
@@ -127,7 +127,7 @@ end
 local function sum_lines(plan, options)
   local counts, parts = {}, {}
   for _, entry in ipairs(plan.scenes) do
-    local kind = is_left(entry) and "left" or entry.blocked and "blocked" or entry.twin and "twin" or entry.action
+    local kind = is_left(entry) and "left" or entry.blocked and "blocked" or entry.duplicate_of and "duplicate" or entry.action
     counts[kind] = (counts[kind] or 0) + 1
   end
   for _, action in ipairs(order) do
@@ -180,9 +180,9 @@ local function event(plan, options)
     local blocked_by = blockers(plan, entry)
     fields.scenes[index] = {
       scene = entry.scene, index = index, model = entry.model, action = entry.action, why = entry.why, selected = entry.selected,
-      pays = entry.pays or false, waits_for = entry.waits_for, blocked_by = #blocked_by > 0 and blocked_by or nil, twin = entry.twin,
-      take = entry.take, credits = entry.credits, task_id = entry.task_id, submit = entry.row and entry.row.id, files = entry.files,
-      error = entry.error or entry.price_error,
+      pays = entry.pays or false, waits_for = entry.waits_for, blocked_by = #blocked_by > 0 and blocked_by or nil,
+      duplicate_of = entry.duplicate_of, take = entry.take, credits = entry.credits, task_id = entry.task_id,
+      submit = entry.row and entry.row.id, files = entry.files, error = entry.error or entry.price_error,
     }
   end
   return fields

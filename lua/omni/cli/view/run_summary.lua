@@ -37,7 +37,7 @@ end
 -- --- a scene
 
 -- Returns the credits that a scene may have cost and that the service hasn't reported.
-local function promised(scene, entry)
+local function estimated(scene, entry)
   if scene.credits or scene.status == "reused" or entry.action == "fetch" then return 0 end
   if not (scene.task_id or scene.status == "unknown") then return 0 end
   return scene.estimate or entry.row and entry.row.estimate or 0
@@ -147,8 +147,8 @@ end
 ---@param out file*
 ---@param plan omni.Plan
 ---@param summary omni.RunSummary
----@param options { given: table, ledger?: string, spent?: number, promised?: number, sandbox?: boolean, colour?: boolean,
----  columns?: integer }  given: the options; spent, promised: the board's reported credits, and the estimates of the rest; columns: of
+---@param options { given: table, ledger?: string, spent?: number, estimated?: number, sandbox?: boolean, colour?: boolean,
+---  columns?: integer }  given: the options; spent, estimated: the board's reported credits, and the estimates of the rest; columns: of
 ---  the terminal, if there is one
 local function write(out, plan, summary, options)
   local paint = text.painter(options.colour)
@@ -156,7 +156,7 @@ local function write(out, plan, summary, options)
   local fold = count(summary, "reused") > FEW
   for index, scene in ipairs(summary.scenes) do
     local entry = plan.scenes[index]
-    more = more + promised(scene, entry)
+    more = more + estimated(scene, entry)
     if scene.status == "waiting" and not entry.selected then
       left = left + 1
     elseif not (fold and scene.status == "reused") then
@@ -178,7 +178,7 @@ local function write(out, plan, summary, options)
   write_film(out, summary)
   if options.spent then
     out:write(("the board has cost %s so far%s\n"):format(text.credits(options.spent, options.sandbox),
-      options.promised > 0 and core.format(", and about %.14g more is not yet reported", options.promised) or ""))
+      options.estimated > 0 and core.format(", and about %.14g more is not yet reported", options.estimated) or ""))
   end
   write_interrupted(out, summary, options)
   out:flush()

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The file of a board. The ledger identifies a board by the path of its file, and the board's output is beside it. So a board can't be a
--- pipe, which has no name of its own.
+-- Opens the file of a board. The ledger identifies a board by the path of its file, and the output folder is beside that file. So a board
+-- can't be a pipe, which has no path of its own.
 
 local core = require "omni.core"
 
@@ -9,7 +9,7 @@ local function is_descriptor(path)
   return path:find "^/dev/std%l+$" or path:find "^/dev/fd/" or path:find "^/proc/[^/]+/fd/" or path:find "^/proc/[^/]+/task/[^/]+/fd/"
 end
 
----Returns why a path can't be a board, or nil. Never waits.
+--- Returns why a path can't name a board, or nil if it can. Never waits.
 ---@param path string
 ---@return string|nil why  "dusk.lua is a folder, ..."
 local function trouble(path)
@@ -31,7 +31,7 @@ local function open(path)
   return core.open(path)
 end
 
----Returns the board's key in the ledger: the absolute path of its file, without links in its folder.
+--- Returns the board's key in the ledger: the absolute path of the board's file, with the links in its folder resolved.
 ---@param path string
 ---@return string|nil key
 ---@return string folder_or_why  the folder, or why it can't be found

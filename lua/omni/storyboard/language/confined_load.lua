@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a board in a process of its own and makes a storyboard from the bytes that it returns. The bytes are hostile: only plain values, and
--- the results of the language's words, reach the rest of omni.
+-- Runs a board in a process of its own and makes a storyboard from the bytes that it returns. The bytes may be hostile, so omni reads only
+-- plain values and recorded calls of the board's words from them.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -16,12 +16,12 @@ local EXIT_MEMORY <const>, EXIT_TIME <const> = 3, 4 -- csrc/core/board_process.c
 
 -- --- bytes → values
 
--- A recorded call of a word: { word =, fields = }.
+-- A recorded call of a board's word, with the fields `word` and `fields`.
 local Call_mt = {}
 
 local substitutes = { ["function"] = function() end, thread = coroutine.create(function() end) }
 
--- Raises an error for bytes in another format than that of environment.lua.
+-- Raises an error for bytes that don't have the format of environment.lua.
 local function read(bytes, at, depth)
   local tag = bytes:sub(at, at)
   at = at + 1
@@ -55,7 +55,7 @@ local function text_or_nil(value, most)
   return type(value) == "string" and core.clean(value, most) or nil
 end
 
--- Calls a word and adds the place to its error.
+-- Calls a board's word, and adds the place in the board to an error.
 local function word_at(where, word, value)
   local fine, made = pcall(word, value)
   if fine then return made end
@@ -84,7 +84,7 @@ function makers.windows(call, folder)
   local windows = windows_word.declare(make(call.source, folder), make(call.seconds, folder), where)
   local fields = make(call.fields, folder)
   if not fields then return windows end
-  local scene = makers.scene({ name = "windows", where = where, fields = fields }, folder) -- checks the number of its fields
+  local scene = makers.scene({ name = "windows", where = where, fields = fields }, folder) -- checks the number of fields
   return windows_word.with_fields(windows, scene.fields)
 end
 
@@ -94,13 +94,13 @@ for _, name in ipairs { "url", "last_frame", "clip" } do
   makers[name] = function(call, folder) return word_at(text_or_nil(call.where, 1000), placeholder[name], make(call.value, folder)) end
 end
 
--- Calls the recorded words, at any depth.
+-- Turns a value from the board into omni's value: calls the recorded words in it, at any depth.
 function make(value, folder)
   if type(value) ~= "table" then return value end
   if getmetatable(value) == Call_mt then
     local maker = makers[value.word]
     if maker then return maker(value.fields, folder) end
-    return setmetatable({}, Call_mt) -- a storyboard within a storyboard, which is refused as no scene
+    return setmetatable({}, Call_mt) -- a storyboard within a storyboard, which is refused because it isn't a scene
   end
   local made = {}
   for key, item in pairs(value) do made[type(key) == "table" and {} or key] = make(item, folder) end
@@ -109,7 +109,7 @@ end
 
 -- --- the process
 
--- Prints the board's output to stderr, since a program may read stdout.
+-- Prints the board's own output to stderr, since another program may read omni's stdout.
 local function print_output(printed)
   if type(printed) ~= "string" or printed == "" then return end
   for line in (printed .. "\n"):gmatch "(.-)\n" do io.stderr:write(core.clean(line, 10000), "\n") end
@@ -121,7 +121,7 @@ local function packed(path, text, set)
   return table.concat(parts)
 end
 
--- Describes what stopped the process.
+-- Describes what stopped the board's process.
 local function describe_end(ended, limits)
   if ended.exit == EXIT_TIME then
     return core.format("it takes more than %.14g s of processor time", limits.cpu_seconds), "look for an endless loop"
@@ -131,7 +131,7 @@ local function describe_end(ended, limits)
   return "its process ended before it returned the board" .. (ended.signal and (" (signal %d)"):format(ended.signal) or "")
 end
 
----Runs a board. Waits; call it in a fiber.
+--- Runs a board. Runs a board in a process and waits for its end. Call `run` in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
 ---  folder: absolute, without links
 ---@return { result: any, failed?: string, raised?: string }|nil  result: recorded calls, for `fields_of`; failed: the message that it
@@ -159,7 +159,7 @@ local function run(board)
   return answer, nil, hint
 end
 
----Returns the fields of the result's storyboard; or nil and the result, if it isn't a storyboard.
+--- Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
 ---@param result any
 ---@param folder string  the folder of relative paths
 ---@return table|any fields

@@ -26,7 +26,7 @@ local known = { transition = true, audio = true, output = true }
 ---@field audio? { path: string, volume: number, clips: number }  a track for the whole film, its volume and that of the clips' sound
 ---@field output string                                    the film's file name
 
--- Returns a word's value as a table, and checks the names of its fields.
+-- Returns the value of a setting as a table, and checks the names of the table's fields.
 local function with_options(value, allowed, field, fail)
   local given = type(value) == "table" and not placeholder.is(value) and value or { value }
   for name in pairs(given) do
@@ -76,7 +76,7 @@ local function audio(value, fail)
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
 end
 
--- Returns what is wrong with the film's file name, or nil.
+-- Returns why a text can't be the film's file name, or nil if it can.
 local function wrong_output(name)
   if type(name) ~= "string" then return "must be a file's name, not " .. a(name) end
   if name:find("[/\\]") then return "must be a file's name, not a path" end
@@ -85,7 +85,7 @@ local function wrong_output(name)
   if #name > MAX_OUTPUT_BYTES then return ("must have at most %d bytes, not %d"):format(MAX_OUTPUT_BYTES, #name) end
 end
 
----Checks the field `cut` and fills in the defaults.
+--- Checks a board's field `cut` and fills in the defaults.
 ---@param value any
 ---@param scenes { name: string }[]      of the board, in order
 ---@param names table<string, any>        the scenes by name
@@ -110,7 +110,7 @@ local function cut(value, scenes, names, fail)
     local name = given[index]
     if type(name) ~= "string" then
       fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut")
-      if name == nil then break end -- a hole, perhaps a large one
+      if name == nil then break end -- the list has a hole, perhaps a large one
     elseif not names[name] then
       fail("cut: " .. missing("scene", name, names), "cut")
     else

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- The environment of an untrusted board: the words of the language, Lua without functions for the outside, and the files of its folder.
+-- Builds the environment of an untrusted board: the words of the board language, Lua without functions that reach outside, and the files of
+-- the board's folder.
 --
 -- `inside` runs in a Lua state and a process of its own (csrc/core/board_process.c limits its time and memory), so it can't use the rest of
--- this file. It runs the board and returns the board's result as bytes. confined_load.lua reads the bytes and trusts nothing in them: a
--- board can damage only itself here.
+-- this file. `inside` runs the board and returns the board's result as bytes. The loader (confined_load.lua) trusts nothing in these bytes,
+-- so a board can damage only itself.
 
-local MAX_BYTES <const> = 8 * 1024 * 1024 -- of a board's file, and of its result
+local MAX_BYTES <const> = 8 * 1024 * 1024 -- limit for a board's file, and for its result
 
--- `open` opens a file of the board's folder for reading. `argument` contains, packed: the board's path as given, its text, the limit of
+-- `open` opens a file of the board's folder for reading. `argument` is a packed string: the board's path as given, its text, the limit of
 -- its result in bytes, and the names and values of --set.
 local function inside(open, argument)
   local MAX_DEPTH <const>, MAX_PRINTED <const> = 150, 65536
@@ -25,7 +26,7 @@ local function inside(open, argument)
     return ("%s isn't available to a board: %s; --trust (in a program: trusted = true) allows it"):format(name, why)
   end
 
-  -- Returns a library with only the kept fields. Every other function raises an error when called, every other value when read.
+  -- Returns a library with only the kept fields. A call of any other function raises an error, and so does reading any other value.
   local function restricted(name, library, kept, why)
     local copy, refused = {}, {}
     for key in next, kept do copy[key] = library[key] end
@@ -111,7 +112,7 @@ local function inside(open, argument)
     return load(chunk, name, "t", ...)
   end
 
-  -- Removes a byte order mark and a first line for the shell.
+  -- Removes a byte order mark, and a first line that begins with "#".
   local function without_first_line(code)
     return (gsub(gsub(code, "^\xEF\xBB\xBF", ""), "^#[^\n]*", ""))
   end
@@ -122,7 +123,7 @@ local function inside(open, argument)
     local code = file_methods.read(file, "a")
     file_methods.close(file)
     local chunk, syntax = load(without_first_line(code), "@" .. (match(name, "^/") and "" or folder) .. name, "t", ...)
-    return chunk, syntax, 0 -- the message contains its place
+    return chunk, syntax, 0 -- the syntax error's message contains its place
   end
 
   function G.loadfile(name, _, ...)
@@ -167,7 +168,7 @@ local function inside(open, argument)
 
   -- --- the words: each only records its arguments and its place
 
-  -- Returns "file:line" of the code that called the word; nil if Lua doesn't know it (a tail call, C).
+  -- Returns "file:line" of the code that called the word; returns nil if Lua doesn't know the line, as after a tail call.
   local function place()
     if getinfo(2, "t").istailcall then return nil end
     local caller = getinfo(3, "Sl")

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The errors of the board language: one kind of error value, and texts for places, values and similar names.
+-- Makes the errors of the board language, and texts for places, values and similar names in them.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 
 local MAX_LISTED = 12 -- names in one message
-local MAX_COMPARED = 1000 -- names in a search for a similar one
-local MAX_MESSAGE = 2000 -- bytes, since a board's names and values can be long
+local MAX_COMPARED = 1000 -- names to compare in a search for a similar one
+local MAX_MESSAGE = 2000 -- bytes of a message, since a board's names and values can be long
 
 ---Returns an error about a board.
 ---@param where string|nil      "board.lua:12"
@@ -24,7 +24,7 @@ local function problem(where, what, message, field, hint)
   return err.new { code = "invalid_board", message = text, where = where, field = field, hint = hint }
 end
 
--- Returns "file:line" of the code that called the caller; nil if Lua doesn't know it (a tail call, C).
+-- Returns "file:line" of the code that called the caller; returns nil if Lua doesn't know the line, as after a tail call.
 local function place()
   if debug.getinfo(2, "t").istailcall then return nil end
   local caller = debug.getinfo(3, "Sl")
@@ -38,12 +38,12 @@ local function a(value)
   return kind == "nil" and "nothing" or "a " .. kind
 end
 
--- Returns a scene's name for a message.
+-- Returns a scene's name in quotes, shortened and cleaned for a message.
 local function quoted(name)
   return 'scene "' .. name .. '"'
 end
 
----Returns a hint for an unknown name: the most similar one, or a short list of all.
+--- Returns a hint for an unknown name: the most similar known name, or a short list of all known names.
 ---@param name string
 ---@param known table<string, any>  the known names are its keys
 ---@return string  "did you mean 'dawn'?", "known are: dawn, dusk", ""
@@ -55,7 +55,7 @@ local function suggestion(name, known)
   return (count > 0 and count <= MAX_LISTED) and options.unknown(name, known) or ""
 end
 
----Returns "there is no scene 'dwan'; did you mean 'dawn'?".
+--- Returns a message such as "there is no scene 'dwan'; did you mean 'dawn'?".
 ---@param what string  "scene", "reference"
 ---@param name string
 ---@param known table<string, any>

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The word `storyboard` of the board language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...},
--- scene "name" {...}, ... }` (docs/storyboards.md). A board is a plain value, which a run doesn't change.
+-- The word `storyboard` of the board language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name"
+-- {...}, ... }` (docs/storyboards.md). The result, a board, is a plain value that runs don't change.
 
 local core = require "omni.core"
 local cut_field = require "omni.storyboard.language.cut_field"
@@ -59,7 +59,7 @@ local function flatten(list, found, fail, depth, most)
   end
 end
 
--- Checks the board's own fields and the names in its defaults.
+-- Checks the fields of the storyboard itself, and the names in its `defaults`.
 local function check_fields(fields, fail)
   for name in pairs(fields) do
     if type(name) == "string" and not known[name] then
@@ -70,7 +70,7 @@ local function check_fields(fields, fail)
       fail("a field's name can't be " .. a(name))
     end
   end
-  for _, name in ipairs { "title", "style", "defaults" } do -- other files check references and cut
+  for _, name in ipairs { "title", "style", "defaults" } do -- other files check `references` and `cut`
     local value = fields[name]
     if value ~= nil and type(value) ~= known[name] and not (name == "style" and value == false) then
       fail(("field '%s' must be a %s, not %s"):format(name, known[name], a(value)), name)
@@ -91,21 +91,21 @@ local function check_fields(fields, fail)
   return defaults
 end
 
--- Returns the declared scenes by name. Reports each name that is used twice.
+-- Returns the declared scenes by name. Adds a problem for each name that is used twice.
 local function by_name(declared, problems)
   local first = {}
   for _, scene in ipairs(declared) do
-    local twin = first[scene.name]
-    if twin then
+    local earlier = first[scene.name]
+    if earlier then
       problems[#problems + 1] = problem(scene.where, quoted(scene.name),
-        ("the name is already used at %s"):format(twin.where or "an earlier place"), "name")
+        ("the name is already used at %s"):format(earlier.where or "an earlier place"), "name")
     end
-    first[scene.name] = twin or scene
+    first[scene.name] = earlier or scene
   end
   return first
 end
 
--- Returns about how many bytes a value takes.
+-- Returns approximately how many bytes a value takes in memory.
 local function size_of(value)
   if type(value) == "string" then return #value + 40 end
   if type(value) ~= "table" then return 16 end
@@ -177,10 +177,11 @@ local function build(fields, where, path, check, limits)
   return result(board)
 end
 
----Makes a storyboard. Raises an `invalid_board` error with the scene, its file and line; its field `problems` lists every error found.
+--- Makes a storyboard. Raises an `invalid_board` error that names the scene, its file and its line. The error's field `problems` lists all
+--- errors of the board.
 ---
----A scene inherits each field of `defaults` that it doesn't set itself. `style` is appended to every prompt, after an empty line. A
----scene's own `style` replaces it, and `style = false` disables it.
+--- A scene inherits each field of `defaults` that it doesn't set itself. The text of `style` is appended to every prompt, after an empty
+--- line. A scene's own `style` replaces it, and `style = false` in a scene disables it.
 ---@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table|false,
 ---  [integer]: omni.Scene|omni.Scene[]|omni.Windows }
 ---@return omni.Storyboard

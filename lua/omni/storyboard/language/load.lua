@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Loads a board: a Lua file that returns a storyboard. A board is foreign code, so it runs confined (environment.lua), unless the caller
--- trusts it.
+-- Loads a board: a Lua file that returns a storyboard. A board may be anybody's code, so it runs confined (environment.lua), unless the
+-- caller trusts it.
 
 local placeholder = require "omni.client.placeholder"
 local board_file = require "omni.storyboard.language.board_file"
@@ -15,9 +15,9 @@ local scenes = require "omni.storyboard.language.scene"
 local storyboard = require "omni.storyboard.language"
 
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
-local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- of a board's own process
-local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- of its storyboard in this process
-local HOOK_COUNT <const> = 10000 -- instructions between two calls of `interrupted`
+local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits of a board's own process: seconds of processor time, bytes
+local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- limits of a board's storyboard in this process
+local HOOK_COUNT <const> = 10000 -- Lua instructions between two calls of `interrupted`
 local TRUST_HINT <const> = "--trust (in a program: trusted = true) runs a board without these limits"
 
 local HINT = 'end the file with: return storyboard { scene "name" { prompt = "..." } }'
@@ -26,15 +26,15 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Completes the place of a Lua message: the whole path of the board or of a file beside it, which Lua shortens; or the board's path if
--- the message has no place.
+-- Completes the place in an error message of Lua: replaces a shortened path by the whole path of the board or of a file beside it. Adds the
+-- board's path to a message without a place.
 local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
   local folder = path:match("^.*/") or ""
   for length = shortened and #shortened or 0, 1, -1 do
     if folder:sub(-length) == shortened:sub(1, length) then return folder .. shortened:sub(length + 1) .. rest end
   end
-  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- its name alone is long
+  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- even the file's name is too long for Lua
   if message:find("^[^\n]-:%d+: ") then return message end
   return path .. ": " .. message
 end
@@ -48,8 +48,8 @@ local function read_text(path)
   return text or ""
 end
 
--- Calls fn(...) as pcall does. Once `interrupted()` returns true, each further instruction raises an error. This ends endless loops, and
--- functions that catch errors.
+-- Calls fn(...) as pcall does. Once `interrupted()` returns true, each further instruction raises an error. This also ends endless loops,
+-- and functions that catch errors.
 local function pcall_interruptible(interrupted, fn, ...)
   if not interrupted then return pcall(fn, ...) end
   local hook, mask, count = debug.gethook()
@@ -64,7 +64,7 @@ local function pcall_interruptible(interrupted, fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
--- The coroutine library for a trusted board: new coroutines inherit the hook.
+-- Returns the coroutine library for a trusted board, in which new coroutines inherit the debug hook.
 local function hooked_coroutines()
   local function hooked(fn)
     local hook, mask, count = debug.gethook()
@@ -80,7 +80,7 @@ local function hooked_coroutines()
   }, { __index = coroutine })
 end
 
--- Returns the globals of a trusted board. It finds files beside itself.
+-- Returns the globals of a trusted board. With them, `require` and the like find files beside the board.
 local function trusted_environment(path, folder, set)
   local environment = {
     scene = storyboard.scene, windows = storyboard.windows,
@@ -133,7 +133,7 @@ local function check_options(opts)
   return opts
 end
 
--- Loads a board, in a fiber.
+-- Loads a board. Runs in a fiber.
 local function load_in_fiber(path, opts)
   local client, interrupted, set = opts.client, opts.interrupted, opts.set or {}
   local check = client and function(model, given) return models.check(client, model, given, true) end
@@ -151,10 +151,10 @@ local function load_in_fiber(path, opts)
     return board
   end
 
-  -- Both return a function that returns the file's result; or nil and an error.
+  -- Loads the file of a trusted board. Like `confined`, returns a function that returns the file's result, or nil and an error.
   local function trusted()
     local environment = trusted_environment(path, folder, set)
-    -- `return storyboard {...}` is a tail call, after which Lua doesn't know the line. So errors name only the file.
+    -- The board's `return storyboard {...}` is a tail call, after which Lua doesn't know the line, so errors name only the file.
     environment.storyboard = function(fields) return build(fields) end
     local code = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
     local chunk, syntax = load(code, "@" .. path, "t", environment)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The words `references`, `first_frame`, `video` and `continues`: puts their images and videos into a model's input.
+-- Puts the images and videos of the words `references`, `first_frame`, `video` and `continues` into a model's input.
 --
--- Errors are tables { message, field, hint }.
+-- Errors are tables with the fields `message`, `field` and `hint`.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -22,7 +22,7 @@ local described, find, list = references.described, references.find, references.
 
 local window_fields = { "from", "to" }
 
--- Checks and returns the seconds `from` and `to` of a word's table.
+-- Checks the seconds `from` and `to` in a word's table, and returns them.
 local function window(given, field)
   for name in pairs(given) do
     if name ~= 1 and name ~= "from" and name ~= "to" then
@@ -45,7 +45,7 @@ local function window(given, field)
   return { from = from, to = to }
 end
 
----Finds the video of the words `video` and `continues`, if there is one.
+--- Finds the video that the word `video` or `continues` names, if any.
 ---@param given table  the words
 ---@return table|nil item, table|nil bad
 local function video(given, board)
@@ -73,8 +73,8 @@ local function video(given, board)
   return item
 end
 
----Puts the images and the video of the words into a model's input: images in the order first_frame, references, img_urls; a video as
----video_list.
+--- Puts the images and the video of the words into a model's input: images in the order first_frame, references, img_urls; a video as the
+--- field `video_list`.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
 ---@param board { references: table<string, omni.Asset|string>, names: table<string, any> }
@@ -111,7 +111,7 @@ local function place(given, fields, board)
   return items
 end
 
----Returns the references of an input, for people: images, then videos, then the placeholders of other fields.
+--- Returns the references of an input for the plan and the report: images, then videos, then the placeholders of other fields.
 ---@param fields table  the model's input
 ---@param items table<string, table>  from `place`
 ---@return omni.Reference[]

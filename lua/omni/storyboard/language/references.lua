@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The references of a board: images and videos with names. Finds the reference, file or URL that a word names.
+-- Reads the references of a board, which are images and videos with names, and finds the reference, file or URL that a word names.
 --
--- Errors are tables { message, field, hint }.
+-- Errors are tables with the fields `message`, `field` and `hint`.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -15,7 +15,7 @@ local function is_url(text)
   return text:find("://", 1, true) ~= nil or text:find("^%s*[dD][aA][tT][aA]:") ~= nil
 end
 
--- Describes a reference without a name.
+-- Describes a file or URL that has no name among the references.
 local function described(value)
   if type(value) == "string" then
     local host, path = value:match("^%a+://([^/?#]*)([^?#]*)")
@@ -26,13 +26,13 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- The kind of placeholder that doesn't fit a word, with its message: an image can't be a clip, a video can't be a frame.
+-- The kind of placeholder that doesn't fit an image or a video, and the error message: an image can't be a clip, a video can't be a frame.
 local unfit = {
   image = { kind = "clip", message = "must be an image, not another scene's clip", hint = 'write last_frame "%s"' },
   video = { kind = "frame", message = "must be a video, not another scene's frame", hint = 'write continues = "%s"' },
 }
 
----Finds the value of a word: a reference by name, a file, a URL, another scene's frame or clip.
+--- Finds the value that a word names: a reference, a file, a URL, or another scene's frame or clip.
 ---@param value any
 ---@param want "image"|"video"
 ---@param field string          name for errors
@@ -64,7 +64,7 @@ local function find(value, want, field, board)
   return { value = found, label = label or described(found), field = field }
 end
 
----Finds the images of the word `references`: one image or an array; none for `false` and nil.
+--- Returns the images that a scene's `references` names. The value is one image or an array; `false` and nil mean none.
 ---@return table[]|nil items, table|nil bad
 local function list(value, field, board)
   if not value then return {} end

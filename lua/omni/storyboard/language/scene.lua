@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The word `scene` of the board language: the rules for a scene's name and fields, and how it takes over the board's defaults.
+-- Defines the word `scene` of the board language: the rules for a scene's name and fields, and how a scene inherits the board's defaults.
 
 local placeholder = require "omni.client.placeholder"
 local input = require "omni.models.input_rules"
@@ -16,7 +16,7 @@ local MAX_NAME = 100 -- characters
 ---@class omni.Scene  a declared scene, with unchecked fields
 local Scene_mt = { __name = "omni.scene" }
 
--- Returns what is wrong with a name, or nil. `what` is the name's description.
+-- Returns why a value can't be a name, or nil if it can. `what` describes the name in the message, such as "a scene's name".
 local function wrong_name(name, what)
   if type(name) ~= "string" then return what .. " must be a string, not " .. a(name) end
   local length = utf8.len(name)
@@ -44,7 +44,7 @@ function Unfinished_mt:__call(fields)
   return new(self.name, self.where, fields)
 end
 
--- Returns a scene that still needs its fields. Raises an error for an invalid name.
+-- Returns a scene that is to be called with its fields. Raises an error for an invalid name.
 local function declare(name, where)
   local wrong = wrong_name(name, "a scene's name")
   if wrong then error(problem(where, nil, wrong, "name"), 0) end
@@ -63,16 +63,17 @@ end
 
 -- --- fields
 
--- The words of the language. Every other field is the model's. A model's field with the name of a word goes into `input`.
+-- The scene's fields that are words of the board language. Every other field belongs to the model. If a model's field has the name of a
+-- word, the board gives it in `input`.
 local words = {
   model = true, style = true, take = true, input = true,
   references = true, first_frame = true, video = true, continues = true,
 }
 
--- The fields for the one video of a scene. A scene's own field replaces any of them in the defaults.
+-- The fields that give a scene's one video. If a scene has one of them, it inherits none of them from the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
--- The words that a model's field can come from.
+-- For some fields of a model: the words from which they can come.
 local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
 
 -- Returns the fields that a scene (or the defaults) of this model may have; nil if the model accepts any.
@@ -85,7 +86,7 @@ local function known_fields(model)
   return known
 end
 
----Checks the names of a scene's (or the defaults') fields. Returns a message for a wrong one.
+--- Checks the names of a scene's (or the defaults') fields. Returns a message for the first wrong name.
 ---@return string|nil message, string|nil field
 local function wrong_field(fields, model)
   local known = known_fields(model)
@@ -101,7 +102,7 @@ local function wrong_field(fields, model)
   end
 end
 
--- Returns the model's fields of a scene (or of the defaults), including those in `input`; or nil and an error.
+-- Returns the model's fields of a scene (or of the defaults), including the fields in `input`; or nil and an error.
 local function of_model(fields)
   local found = {}
   for name, value in pairs(fields) do
@@ -124,7 +125,7 @@ local function of_model(fields)
   return found
 end
 
--- Copies a value that can be sent, with its placeholders; or returns nil and an error.
+-- Returns a copy of a value with its placeholders, or nil and an error if the value can't be sent as JSON.
 local function sendable(value, name)
   local copy, sent = value, value
   if type(value) == "table" then
@@ -138,7 +139,7 @@ local function sendable(value, name)
   return copy
 end
 
--- Returns whether a field has a video: `false` and an empty array mean none.
+-- Returns whether the value of a video field names a video: `false` and an empty array don't.
 local function is_given(value)
   return value ~= nil and value ~= false and (type(value) ~= "table" or next(value) ~= nil)
 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The word `windows` of the board language: cuts a long film into windows, with one scene for each:
+-- Defines the word `windows` of the board language, which divides a long film into windows and makes one scene for each:
 --
 --   windows(file "long.mp4", 8) { prompt = "...", name = "street" }
 
@@ -50,7 +50,7 @@ local function fail(where, message, field, hint)
   error(problem(where, "windows", message, field, hint), 0)
 end
 
--- Returns the scenes, each with the shared fields and its own window.
+-- Returns the scenes of the windows, each with the shared fields and its own window.
 local function expand(windows, fields)
   local name = fields.name
   if name == nil then name = windows.path:match("([^/]+)/*$"):gsub("(.)%.[^.]*$", "%1") end
@@ -86,7 +86,7 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
----Returns the windows with the fields of their scenes. `scenes` makes the scenes.
+--- Returns the windows together with the fields that their scenes share. `scenes` makes the scenes.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
@@ -95,7 +95,7 @@ local function with_fields(windows, fields)
   return setmetatable({ path = windows.path, ranges = windows.ranges, where = windows.where, fields = fields }, Windows_mt)
 end
 
--- Reads the film's length. `where` is the place for errors.
+-- Reads the film's length. `where` is the place in the board that errors name.
 local function declare(source, seconds, where)
   if not placeholder.is(source) or source.kind ~= "file" then
     fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
@@ -108,7 +108,7 @@ local function declare(source, seconds, where)
   local found, bad = require("omni.film").probe(source.path)
   if not found then fail(where, bad.message, nil, bad.hint) end
   if not found.video then fail(where, tostring(source) .. " has no picture") end
-  local length = found.video.seconds or found.seconds -- its sound may last longer
+  local length = found.video.seconds or found.seconds -- the sound may last longer than the picture
   if not (length and length >= 0.001) then fail(where, tostring(source) .. " has no length") end
   if length / seconds > MAX_WINDOWS then
     fail(where, ("%s would make more than %d scenes"):format(tostring(source), MAX_WINDOWS))
@@ -116,9 +116,9 @@ local function declare(source, seconds, where)
   return setmetatable({ path = source.path, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
----Makes one scene for each window of a film. Waits while it reads the film's length. The result can be used among the scenes as it is,
----or called with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
----`invalid_board` error.
+--- Makes one scene for each window of a film. It waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
+--- call it with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
+--- `invalid_board` error.
 ---@param source omni.Asset  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows

@@ -22,7 +22,7 @@ local function order(scenes)
   local result, circles = {}, {}
   local state = {} -- index → "open" while its scenes are being visited, then "done"
   local path = {}
-  -- A stack instead of recursion, since a chain of scenes can exceed Lua's C stack.
+  -- Uses a stack instead of recursion, since a long chain of scenes would exceed Lua's C stack.
   for start in ipairs(scenes) do
     local stack = state[start] == nil and { { index = start, next = 1 } } or {}
     while #stack > 0 do

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The identity of a scene: a digest of its model, its input, the content of its files, the identities of the scenes that it builds on,
--- and its take. Names, order, paths and signatures of URLs don't change it.
+-- Computes the identity of a scene: a digest of its model, its input, the content of its files, the identities of the scenes that it builds
+-- on, and its take. A scene keeps its identity when its name, its place on the board, the path of a file or the signature of a URL changes.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -8,7 +8,7 @@ local err = require "omni.error"
 local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
-local VERSION <const> = 1 -- of the form; a new version makes every scene a new one
+local VERSION <const> = 1 -- version of the form; another version would make every scene a new one
 
 ---@class omni.Identity
 ---@field form? string       canonical JSON
@@ -17,7 +17,7 @@ local VERSION <const> = 1 -- of the form; a new version makes every scene a new 
 ---@field identity? string   digest of the scene with its take
 ---@field error? omni.Error  why the identity is unknown: an error of `digest` or `take`, or the code "builds_on_invalid"
 
--- Copies a tree, with each URL without its signature.
+-- Returns a copy of a value in which all URLs are without their signatures.
 local function without_signatures(value)
   if type(value) == "string" then return unsigned(value) end
   if type(value) ~= "table" then return value end
@@ -33,7 +33,7 @@ local function with_take(base, take)
   return core.sha256(("%s take %d"):format(base, take))
 end
 
--- Returns the form of one scene; `known` has the identities of the scenes before it.
+-- Returns the form of one scene, from which its identity is computed. `known` has the identities of the scenes before it.
 local function form_of(scene, known, digest)
   local input, problem = placeholder.map(scene.input, function(part)
     if part.kind == "file" then

@@ -30,7 +30,7 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field action omni.Action
 ---@field why? string          the reason for the action
 ---@field waits_for? string[]  scenes
----@field twin? string         an equal scene, whose clip it uses
+---@field duplicate_of? string  an equal scene, whose clip it uses
 ---@field blocked? boolean     a scene that it waits for is unknown, expired, invalid or blocked
 ---@field pays? boolean        this run would pay for it
 ---@field selected boolean     this run includes it
@@ -68,7 +68,7 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field counts table<omni.Action, integer>  the number of scenes with each action
 local Plan_mt = { __name = "omni.plan" }
 
--- Returns the changes of a scene in a few words.
+-- Describes in a few words how a scene has changed.
 local function changes(before, after, scene)
   local parts = {}
   for index, change in ipairs(identity.difference(before, after, scene)) do parts[index] = change.text end
@@ -102,7 +102,7 @@ function Planner_methods:reason(planned, old)
   return said ~= "" and said or "changed"
 end
 
--- Returns the path of a file of an earlier task, if its bytes are unchanged; else nil and the reason.
+-- Returns the path of a file of an earlier task, if its bytes are unchanged; otherwise nil and the reason.
 function Planner_methods:find_file(file)
   local why = file.sha256:find "^void:" and "can't be decoded" or "is missing"
   for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
@@ -137,7 +137,7 @@ function Planner_methods:decide_success(planned, row)
   end
 end
 
--- Returns the ledger row of a scene's submit, and keeps a failed or lost earlier row in `before`.
+-- Returns the ledger's row of a scene's submit. Stores an earlier row that failed or was lost in `planned.before`.
 function Planner_methods:look_up(planned)
   local row, dead = nil, { gone = self.client.is_sandbox, failed = true, refused = true, forgotten = true }
   for _, candidate in ipairs(ask(self, "by_identity", { identity = planned.identity, service = self.client.service })) do
@@ -180,25 +180,25 @@ function Planner_methods:decide(planned)
   end
 end
 
--- Returns whether a callback can still name the task of a submit with an unknown outcome.
+-- Returns whether a callback may still come that names the task of a submit with an unknown outcome.
 function Planner_methods:may_settle(planned)
   return self.client.receiver ~= nil and planned.row.token ~= nil
 end
 
--- Returns whether a scene gets no files without a person's decision.
+-- Returns whether a scene can't get its files until a person decides.
 local function is_stuck(self, planned)
   return planned.blocked or planned.action == "invalid" or planned.action == "expired"
     or planned.action == "unknown" and not self:may_settle(planned)
 end
 
--- Looks for an earlier equal scene, whose clip serves both.
-local function find_twin(self, plan, planned)
-  local twin = plan.by_identity[planned.identity]
-  plan.by_identity[planned.identity] = twin or planned
-  if not twin or planned.action == "reuse" then return end
-  planned.twin, planned.action, planned.waits_for = twin.scene, "wait", { twin.scene }
-  planned.blocked = is_stuck(self, twin)
-  planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(twin.scene)
+-- Looks for an earlier scene of the board that is equal; both then share one clip.
+local function find_duplicate(self, plan, planned)
+  local original = plan.by_identity[planned.identity]
+  plan.by_identity[planned.identity] = original or planned
+  if not original or planned.action == "reuse" then return end
+  planned.duplicate_of, planned.action, planned.waits_for = original.scene, "wait", { original.scene }
+  planned.blocked = is_stuck(self, original)
+  planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(original.scene)
 end
 
 -- Collects the scenes that this one builds on and that have no files yet.
@@ -233,10 +233,10 @@ end
 function Planner_methods:take(base, redo)
   local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
   if not redo or not latest then return latest or 1 end
-  -- An earlier run with the same request, which didn't end, has begun this take already.
+  -- An earlier run with the same request was interrupted after it had begun this take.
   local begun = ask(self, "take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
   if begun then return begun end
-  -- A take in flight is the requested one: the same command continues it and pays once.
+  -- If the latest take is in flight, it is the requested one: the same command, given again, continues it and doesn't pay again.
   local row = self:look_up { identity = identity.with_take(base, latest) }
   return row and row.state ~= "success" and row.state ~= "gone" and latest or latest + 1
 end
@@ -275,21 +275,21 @@ local function build(self, board, given)
     else
       self:decide(planned)
       wait_for(self, plan, planned)
-      find_twin(self, plan, planned)
+      find_duplicate(self, plan, planned)
     end
   end
   selection.mark(plan, selected)
   for _, planned in ipairs(plan.scenes) do
     local costs = planned.action == "submit" or planned.action == "wait"
-    planned.pays = planned.selected and costs and not planned.blocked and not planned.twin
+    planned.pays = planned.selected and costs and not planned.blocked and not planned.duplicate_of
     if planned.pays then plan.submits = plan.submits + 1 end
     plan.counts[planned.action] = (plan.counts[planned.action] or 0) + 1
   end
-  for _, row in ipairs(ask(self, "spent", { board = self.board_key })) do plan.spent = plan.spent + row.credits + row.promised end
+  for _, row in ipairs(ask(self, "spent", { board = self.board_key })) do plan.spent = plan.spent + row.credits + row.estimated end
   return plan
 end
 
--- Makes a plan, in a fiber.
+-- Makes a plan. Runs in a fiber.
 local function plan_board(board, given)
   local problem
   board, problem = arguments.load(board, given.client)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Compares a plan that somebody agreed to with a plan of now.
+-- Compares a plan that somebody agreed to with a plan that was made just now.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 local json = require "omni.json"
 local scene_changes = require "omni.storyboard.plan.scene_changes"
 
--- Returns what differs in the text of the board's file, or nil. A board that was made in a program has none.
+-- Returns how the board's file has changed since, or nil. A board that was made in a program has no file.
 local function file_change(shown, now)
   local path, read = shown.board.path, shown.board.sha256
   if now.board.path ~= path then return "the plan is of another board" end
@@ -16,12 +16,12 @@ local function file_change(shown, now)
   if found.sha256 ~= read or now.board.sha256 ~= read then return ("the board's file %s was changed"):format(core.clean(path)) end
 end
 
--- Returns the settings of the film as text.
+-- Returns the film's settings as a text for comparison.
 local function cut_form(plan)
   return json.canonical { cut = plan.board.cut or false, audio = plan.audio_sha256 or false }
 end
 
--- Returns the differences of one scene, each as the end of a sentence.
+-- Returns the differences between two plans of one scene, each as the end of a sentence.
 local function of_scene(before, after, scene)
   if before.identity ~= after.identity then
     local found = {}
@@ -44,8 +44,8 @@ local function of_scene(before, after, scene)
   return {}
 end
 
----Returns everything in which a plan of now differs from the one that was shown: the board's file, the scenes, their files and submits,
----their prices, the cut. The list is empty if they are equal.
+--- Returns everything in which the new plan differs from the plan that was shown: the board's file, the scenes, their files and submits,
+--- their prices, the cut. The list is empty if the plans are equal.
 ---@param shown omni.Plan
 ---@param now omni.Plan
 ---@return string[] changes  each a sentence without a full stop

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Queries the service for the price of each scene of a plan. Costs nothing and submits nothing.
+-- Asks the service for the price of each scene of a plan, which costs nothing and submits nothing.
 
 local pool = require "omni.loop.pool"
 
@@ -8,8 +8,8 @@ local at_once <const> = 8
 -- Errors that every other query and submit would meet as well.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
----Fills in the prices of the scenes that the plan submits (`credits` or `price_error`), and of the plan: `credits` (sum of the known
----prices), `complete`, `balance`, `error` (of the first unknown price), `unavailable` (the service can't be used).
+--- Sets the price of each scene that the plan submits (`credits`, or `price_error`). In the plan, sets `credits` (the sum of the known
+--- prices), `complete`, `balance`, `error` (of the first unknown price) and `unavailable` (the service can't be used).
 ---@param plan omni.Plan
 ---@param client omni.Client
 ---@param on_retry? fun(err: omni.Error, seconds: number)  called before each retry

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Compares two forms of a scene (identity.lua), field by field, in short texts for "why".
+-- Compares two forms of a scene (identity.lua) field by field. The differences are short texts, which the plan shows as its reasons.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 
 local SHOWN <const> = 60 -- bytes shown of a long text
 
--- Returns the start of the character at a byte.
+-- Returns the position where the UTF-8 character at this byte begins.
 local function at_character(text, at)
   while at > 1 and (text:byte(at) or 0) & 0xC0 == 0x80 do at = at - 1 end
   return at
@@ -26,13 +26,13 @@ end
 
 local kinds = { file = "file", clip = "clip", frame = "last_frame" }
 
--- Returns the kind of placeholder that a part of a form was made from, or nil.
+-- Returns the kind of the placeholder that a part of a form stands for, or nil if it stands for none.
 local function kind_of(value)
   local kind = type(value) == "table" and next(value)
   return kinds[kind] and type(value[kind]) == "string" and #value[kind] == 64 and next(value, kind) == nil and kind or nil
 end
 
--- Returns a leaf as text.
+-- Returns a single value of a form as text.
 local function shown(value)
   if value == nil then return nil end
   local kind = kind_of(value)
@@ -61,7 +61,7 @@ local function keys_of(old, new)
   return keys
 end
 
--- Calls report(place, old, new, kind) for each different leaf.
+-- Calls report(place, old, new, kind) for each single value that differs.
 local function compare(old, new, place, report)
   local both = type(old) == "table" and type(new) == "table" and not kind_of(old) and not kind_of(new)
   if both then
@@ -116,7 +116,7 @@ end
 ---@field scene? string  the scene behind the placeholder
 ---@field text string    a sentence: "duration: 6 → 8", "\"dawn\" changed"
 
----Returns the differences between two forms, by field in alphabetic order.
+--- Returns the differences between two forms, with their fields in alphabetic order.
 ---@param old_form string
 ---@param new_form string
 ---@param scene? omni.ResolvedScene  the scene of the new form, for names that a form doesn't contain

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The scenes that the options `only`, `redo` and `resubmit` name: by name, or by a pattern in which `*` stands for any characters and `?`
--- for one.
+-- Selects the scenes that the options `only`, `redo` and `resubmit` name. An option has names, or patterns in which `*` stands for any
+-- characters and `?` for one character.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -10,14 +10,14 @@ local function refuse(option, message, hint)
   error(err.new { code = "invalid_input", field = option, message = option .. ": " .. message, hint = hint }, 0)
 end
 
--- Returns the Lua pattern for a name with `*` or `?`; nil for another name.
+-- Returns the Lua pattern for a name with `*` or `?`. Returns nil for any other name.
 local function pattern_of(name)
   if not name:find "[*?]" then return nil end
   local character = "[^\x80-\xBF][\x80-\xBF]*" -- in UTF-8
   return "^" .. name:gsub("[^%w*?\x80-\xff]", "%%%0"):gsub("%*", ".*"):gsub("%?", character) .. "$"
 end
 
--- Returns the set of scenes that an option names; nil if it names none. Raises an error if a name or a pattern fits no scene.
+-- Returns the set of scenes that an option names, or nil if it names none. Raises an error if a name or a pattern fits no scene.
 local function set_of(board, given, option)
   if given == nil or #given == 0 then return nil end
   local set, there = {}, {}
@@ -40,8 +40,8 @@ end
 ---@field redo table<string, true>
 ---@field resubmit table<string, true>
 
----Returns the scenes that the options name. Raises an error for a name or a pattern that fits no scene, and for `redo` of a scene whose
----take the board sets.
+--- Returns the sets of scenes that the options name. Raises an error for a name or a pattern that fits no scene, and for `redo` of a scene
+--- whose take the board sets.
 ---@param board omni.Storyboard
 ---@param given { only?: string[], redo?: string[], resubmit?: string[] }
 ---@return omni.Selection
@@ -65,8 +65,8 @@ local function include(plan, planned)
   for _, name in ipairs(planned.waits_for or {}) do include(plan, plan.by_name[name]) end
 end
 
----Marks the scenes of a plan that a run includes: those of `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
----names another scene, since the run would do nothing with it.
+--- Marks the scenes of a plan that a run includes: those of `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
+--- names a scene outside of these, since the run would ignore it.
 ---@param plan omni.Plan
 ---@param selection omni.Selection
 local function mark(plan, selection)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Removes the signatures of storage services from URLs. The same file has another signature tomorrow.
+-- Removes the signatures of storage services from URLs, since the URL of one file gets a new signature every time.
 
--- The ways to sign a URL, in lower case. If the query has the parameter `mark`, the parameters in `names` and those with `prefix` are
--- removed.
+-- How storage services sign URLs; all names are in lower case. If the query has the parameter `mark`, omni removes the parameters in
+-- `names` and those that begin with `prefix`.
 local kinds = {
   { mark = "x-amz-signature", prefix = "x-amz-" }, -- Amazon S3 and compatible services
   { mark = "x-goog-signature", prefix = "x-goog-" }, -- Google Cloud Storage
@@ -24,7 +24,7 @@ local function belongs(name, kind)
   return kind.names[name] or kind.prefix and name:sub(1, #kind.prefix) == kind.prefix
 end
 
----Returns a URL without its signature, and any other text unchanged.
+--- Returns a URL without its signature. Returns any other text unchanged.
 ---@param text string
 ---@return string
 local function unsigned(text)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Matches a task of the service with a scene whose submit has an unknown outcome, or whose ledger row was lost. A person names the task,
--- and its data at the service must agree.
+-- and the task's data at the service must agree with the submit.
 
 local arguments = require "omni.storyboard.arguments"
 local matching = require "omni.client.match_task"
@@ -22,7 +22,7 @@ local function submitted_already(scene, row)
     "omni plan BOARD and omni status list the submits with an unknown outcome")
 end
 
--- Finds the scene's submit with an unknown outcome, or creates the lost row, and gives it the task.
+-- Finds the row of the scene's submit with an unknown outcome, or creates the lost row, and writes the task id into it.
 local function adopt(board, given)
   local plan, problem = plans.plan(board, { client = given.client, directory = given.directory, prices = false })
   if not plan then return nil, problem end
@@ -37,8 +37,9 @@ local function adopt(board, given)
     done, problem = matching.match(given.client, plan.ledger, row, given.task_id)
   elseif scene.error then
     return nil, scene.error
-  elseif scene.twin then
-    return unfit("scene", ('scene "%s" equals scene "%s": adopt the task for that scene'):format(core.clean(given.scene, 100), scene.twin))
+  elseif scene.duplicate_of then
+    return unfit("scene", ('scene "%s" equals scene "%s": adopt the task for that scene')
+      :format(core.clean(given.scene, 100), scene.duplicate_of))
   elseif row and row.task_id == given.task_id then
     return true
   elseif row then
@@ -54,10 +55,10 @@ end
 
 local known_options = { client = "any", directory = "path", scene = "string", task_id = "string" }
 
----Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
----exist, have the submitted model and input, field by field, and be in no other row of the ledger. If the ledger has no row for the
----scene, because it was lost, the scene gets a new row. In that case, the URLs of uploaded files can't be compared. Changes nothing if
----the scene has that task already. Submits nothing.
+--- Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must exist,
+--- must have the submitted model and input, field by field, and must not be in another row of the ledger. If the ledger has no row for the
+--- scene, because it was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files. Changes nothing if
+--- the scene already has that task. Submits nothing.
 ---@param board omni.Storyboard|string  or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true

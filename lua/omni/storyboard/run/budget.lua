@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The budget of a run: reserves the price of a scene before its submit.
+-- Keeps a run within its budget: reserves the price of a scene before its submit.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -14,8 +14,8 @@ local function committed(run)
   return sum
 end
 
----Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Queries an unknown price first; nothing
----waits between the check and the reservation.
+--- Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Asks the service for an unknown price first.
+--- Doesn't wait between the check and the reservation, so that no other scene comes between them.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param input table   as it will be sent
@@ -42,7 +42,7 @@ local function reserve(run, record, input)
   record.reserved = true
 end
 
----Adds the account's balance to the error of a refusal for lack of credits.
+--- If the service refused a submit for lack of credits, adds the account's balance to the error.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error

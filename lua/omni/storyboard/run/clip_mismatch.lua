@@ -4,8 +4,8 @@
 
 local shape = require "omni.film.common_format"
 
-local seconds_off <const> = 0.5 -- tolerance of the length, since services round to frames
-local share_off <const> = 0.03  -- tolerance of the size, as a share
+local seconds_off <const> = 0.5 -- seconds by which a clip's length may differ, since services round to frames
+local share_off <const> = 0.03  -- share by which a clip's width and height may differ
 
 local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
 
@@ -13,13 +13,14 @@ local function is_near(value, expected)
   return math.abs(value - expected) <= share_off * expected
 end
 
--- Rounds to a tenth. string.format would use the locale's decimal point.
+-- Returns a number rounded to a tenth, without string.format, which would use the locale's decimal point.
 local function tenths(value)
   local rounded = math.floor(value * 10 + 0.5)
   return rounded % 10 == 0 and tostring(rounded // 10) or ("%d.%d"):format(rounded // 10, rounded % 10)
 end
 
----Returns a sentence for each difference. Compares only what the input states; with a source video, the model decides the length.
+--- Returns a sentence for each difference between a clip and its scene's input. Compares only the properties that the input states. With a
+--- source video, the model decides the length.
 ---@param input table             a model's: duration, aspect_ratio, resolution, video_list
 ---@param probe omni.film.Probe   of the clip
 ---@return string[]

@@ -3,17 +3,17 @@
 
 local err = require "omni.error"
 
--- Errors that every other scene would meet as well.
+-- The codes of failures that every other scene would meet as well.
 local ends_the_run = {
   unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
 }
 
--- Returns whether a failure concerns one task only: the service rejects its key, and there are other keys.
+-- Returns whether a failure concerns one task only, since the service rejects the key of that task and there are other keys.
 local function is_of_its_key(run, record, problem)
   return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end
 
----Stops the run if a failure would meet every other scene, or with fail_fast.
+--- Stops the run after a failure that every other scene would meet, or after any failure with `fail_fast`.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error

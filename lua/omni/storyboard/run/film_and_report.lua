@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The end of a run: cuts the film from the scenes' clips, if anything in it changed, and writes the report.
+-- Ends a run: cuts the film from the scenes' clips if a clip or a setting has changed, and writes the report.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -12,7 +12,7 @@ local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", 
 
 -- --- the film
 
--- Returns the clips of the cut in order; nil and an error with the names of missing scenes.
+-- Returns the clips of the cut in order. If some are missing, returns nil and an error with the names of their scenes.
 local function clips_of(run)
   local clips, missing = {}, {}
   for index, name in ipairs(run.plan.board.cut.scenes) do
@@ -25,7 +25,7 @@ local function clips_of(run)
   return nil, err.new { code = "film_incomplete", message = "the film wasn't cut: missing scenes: " .. table.concat(missing, ", ") }
 end
 
--- Returns the identity of a film: a digest of its clips, their order, and the cut's settings.
+-- Returns the identity of a film: a digest of its clips, their order, and the settings of the cut.
 local function identity_of(run, clips)
   local cut, digests = run.plan.board.cut, {}
   for index, clip in ipairs(clips) do
@@ -58,7 +58,7 @@ local function existing_film(run, path, identity)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
--- Cuts the film once. The error of a clip that can't be decoded has the clip's path in `damaged`.
+-- Cuts the film once. Cuts the film once. If a clip can't be decoded, the error has the clip's path in `damaged`.
 local function try_cut(run)
   local clips, problem = clips_of(run)
   if not clips then return nil, problem end
@@ -78,7 +78,7 @@ local function try_cut(run)
   return { path = path, seconds = made.seconds, made = true }
 end
 
--- Cuts the film. Fetches a clip that can't be decoded again, once.
+-- Cuts the film. Cuts the film. If a clip can't be decoded, fetches the clip again, once, and repeats the cut.
 local function cut_film(run)
   local fetched_again = {}
   while true do

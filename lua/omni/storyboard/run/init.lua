@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a plan: its scenes side by side, at most `jobs` in flight and within the budget; then the film and the report. Prints nothing.
+-- Runs a plan: runs the scenes side by side, at most `jobs` in flight and within the budget, and then makes the film and the report. Prints
+-- nothing.
 
 local arguments = require "omni.storyboard.arguments"
 local callbacks = require "omni.callbacks.receiver"
@@ -57,7 +58,7 @@ end
 
 Slot_mt.__close = Slot_methods.close
 
----Reserves a slot, and waits until one is free.
+--- Waits until one of the run's slots is free, and reserves it.
 ---@param at_once boolean  don't wait, since the scene is in flight already
 ---@return table slot  to be closed
 function Run_methods:reserve_slot(at_once)
@@ -71,7 +72,8 @@ end
 
 -- --- the run
 
----Submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since its response contains the task id.
+--- Stops the run: submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the response contains the task
+--- id.
 function Run_methods:interrupt()
   if self.stopped then return end
   self.stopped = true
@@ -95,7 +97,7 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
----Fetches a scene's clip again, because it can't be decoded. Further callers wait for the first. Submits nothing.
+--- Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for one clip, fetches it once. Submits nothing.
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
@@ -132,7 +134,7 @@ local function summarize(run)
   return summary
 end
 
--- Makes the film and the report, in a fiber of its own, so that it can be cancelled.
+-- Makes the film and the report in a fiber of its own, so that `interrupt` can cancel it.
 local function complete(run, summary)
   run.finishing = loop.spawn(film_and_report.finish, run, summary)
   local fine, problem = pcall(run.finishing.join, run.finishing)
@@ -156,7 +158,7 @@ Run_mt.__close = function(run) run:interrupt() end
 
 local usual_jobs <const> = 4
 
--- Returns the sum of the keys' limits, if each key has one.
+-- Returns the sum of the limits of all keys, if each key has a limit.
 local function jobs_of(client)
   local sum = 0
   for _, key in ipairs(client.all_keys) do
@@ -199,7 +201,7 @@ local function start(plan, given)
     run.records[index], run.by_name[planned.scene] = record, record
     record.selected = planned.selected or planned.action == "reuse"
   end
-  for _, order in ipairs { "paid", "any" } do -- scenes that are paid for come first
+  for _, order in ipairs { "paid", "any" } do -- first the scenes that are paid for, then the others
     for _, index in ipairs(plan.board.order) do
       local record = run.records[index]
       if record.selected and not record.fiber and (order == "any" or scenes.is_paid(record.planned)) then
@@ -246,23 +248,23 @@ local function refusal(plan, budget)
   end
 end
 
--- Returns the error for a plan without consent.
+-- Returns the error for a plan to which the caller hasn't consented.
 local function no_consent(plan)
   local cost = plan.complete and core.format("about %.14g credits", plan.credits) or "an unknown price"
   return err.new { code = "no_consent", hint = "give a budget, or yes = true",
     message = ("nothing was submitted: the plan costs %s, and there is no consent"):format(cost) }
 end
 
--- Returns the error for a plan that doesn't hold any more, or nil.
+-- Returns the error for a plan that is no longer valid, or nil.
 local function outdated(shown, now)
-  if now.unavailable then return nil end -- `refusal` says that the service can't be used
+  if now.unavailable then return nil end -- `refusal` reports that the service can't be used
   local changes = plan_changes(shown, now)
   if #changes == 0 then return nil end
   return err.new { code = "plan_changed", changes = changes, hint = "make a new plan, and ask again",
     message = "nothing was submitted, since the plan doesn't hold any more: " .. table.concat(changes, "; ") }
 end
 
--- Shows the plan to the caller. Returns why it may not run, or nil. A plan that was shown before is consent to the prices in it.
+-- Shows the plan to the caller. Returns why the plan may not run, or nil. A plan that the caller passes counts as consent to its prices.
 local function consent(plan, given)
   local problem = given.plan and outdated(given.plan, plan) or refusal(plan, given.budget)
   local yes, reason
@@ -274,7 +276,7 @@ local function consent(plan, given)
   if plan.submits > 0 and not agreed then return no_consent(plan) end
 end
 
--- Raises an error, at the caller of `run_board`, for a plan that can't belong to this call.
+-- Raises an error if the given plan can't belong to this call. The error names the line of `run_board`'s caller.
 local function check_plan(given)
   local shown, wrong = given.plan, nil
   if not shown then return end
@@ -291,14 +293,14 @@ local function check_plan(given)
   if wrong then error("omni.run_storyboard: " .. wrong, 3) end
 end
 
--- Runs a board, in a fiber.
+-- Runs a board. Runs in a fiber.
 local function run_in_fiber(board, given)
   local directory <close>, problem = output_lock.open(given.directory, given.on_wait)
   if not directory then return nil, problem end
   local ledger
   ledger, problem = given.client:board_ledger(given.directory)
   if not ledger then return nil, problem end
-  callbacks.settle_heard(given.client, ledger)
+  callbacks.settle_past_callbacks(given.client, ledger)
   problem = given.before_plan and given.before_plan()
   if problem then return nil, problem end
   local choice, plan = given.plan and given.plan.choice or given
@@ -316,10 +318,10 @@ local function run_in_fiber(board, given)
   return run:join()
 end
 
----Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or
----the board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's
----file, a file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose `changes` list
----what changed. A scene that fails stops only those that build on it, unless `fail_fast` is set.
+--- Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or the
+--- board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's file, a
+--- file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose `changes` list what
+--- changed. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
 ---@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary

@@ -9,10 +9,10 @@ local film = require "omni.film"
 local loop = require "omni.loop"
 local uploads = require "omni.client.upload"
 
-local media_days <const> = 12  -- a clip's URL expires after about 14 days (docs/service.md)
+local media_days <const> = 12  -- days; a clip's URL expires after about 14 (docs/service.md)
 local day <const> = 86400
 
--- Makes a URL once for all scenes that need it. Further callers wait for the first.
+-- Makes a URL once for all scenes that need it. While one fiber makes it, other fibers wait for the result.
 local function once(run, key, make, ...)
   local fiber = run.making[key]
   if not fiber then
@@ -20,7 +20,7 @@ local function once(run, key, make, ...)
     run.making[key] = fiber
   end
   local url, problem = fiber:join()
-  if not url then run.making[key] = nil end -- the next caller tries again
+  if not url then run.making[key] = nil end -- after a failure, the next caller tries again
   return url, problem and err.copy(problem)
 end
 
@@ -39,7 +39,7 @@ local function upload_once(run, path, sha256)
   return once(run, "upload " .. sha256, upload, run, path, sha256)
 end
 
--- Returns the clip's own URL, until it expires.
+-- Returns the URL of a scene's clip at the service, until it expires.
 local function clip_url(run, record)
   local task = record.task
   if not task then
@@ -81,7 +81,7 @@ local makers = {
   frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
 }
 
----Returns a scene's input with URLs. The scenes that it builds on must have their files.
+--- Returns a scene's input with URLs in place of placeholders. The scenes on which the scene builds must have their files.
 ---@param run omni.Run
 ---@param scene omni.ResolvedScene
 ---@return table|nil input
@@ -97,7 +97,7 @@ local function prepare(run, scene)
   return input, problem, cached
 end
 
----Uploads every file again from now on, instead of using uploads of earlier runs.
+--- Makes the run upload every file again from now on, instead of using uploads of earlier runs.
 ---@param run omni.Run
 ---@param problem omni.Error  the service's refusal of a submit with such an upload
 local function ignore_cache(run, problem)
@@ -105,7 +105,7 @@ local function ignore_cache(run, problem)
   run.ignores_cache = true
   run.client:warn(uploads.GONE:format(problem.message))
   for key, fiber in pairs(run.making) do
-    if fiber:done() then run.making[key] = nil end -- keeps running uploads, so that an interrupt can cancel them
+    if fiber:done() then run.making[key] = nil end -- keeps the fibers of running uploads, so that an interrupt can cancel them
   end
 end
 

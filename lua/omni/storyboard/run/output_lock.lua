@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The lock of a run's output folder. It lets one run in at a time; two runs would remove each other's unfinished files.
+-- Locks the output folder, so that only one run at a time uses it: two runs would remove each other's unfinished files.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -12,13 +12,13 @@ local function relative(run, path)
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
--- The report doesn't show the folders of this machine.
+-- How the report describes a placeholder. It shows no folders of this machine.
 local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
 local function shown_placeholder(value)
   return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
 end
 
--- Returns the input's fields except the prompt, as texts.
+-- Returns the fields of a scene's input, except the prompt, as texts.
 local function input_fields(scene)
   local names, fields = {}, {}
   for name in pairs(scene.input) do
@@ -33,7 +33,8 @@ local function input_fields(scene)
   return fields
 end
 
--- Returns the scene's references. The page embeds a small picture of a file, since it loads nothing outside its folder.
+-- Returns the scene's references. Returns a scene's references for the report. The page embeds a small picture of each file, since it loads
+-- nothing outside its folder.
 local function references(scene)
   local list = {}
   for index, reference in ipairs(scene.references or {}) do
@@ -64,9 +65,9 @@ local function scene_data(run, record)
   }
 end
 
-local BALANCE_TIMEOUT <const> = 10 -- seconds: the balance is useful, but not needed
+local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not needed
 
--- Returns the sum of the keys' credits, each asked once.
+-- Returns the sum of all keys' credits. Asks once for each key.
 local function balance_of(client)
   local sum
   for _, key in ipairs(client.all_keys) do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs one scene: from its plan to its files.
+-- Runs one scene of a plan until its files are here.
 
 local budget = require "omni.storyboard.run.budget"
 local err = require "omni.error"
@@ -9,9 +9,9 @@ local input_media = require "omni.storyboard.run.input_media"
 local loop = require "omni.loop"
 local thumbnails = require "omni.storyboard.run.thumbnails"
 
-local poll_seconds <const> = 0.5 -- between two looks at the submit of another run
+local poll_seconds <const> = 0.5 -- seconds between two checks of a submit that another run sends
 
--- Sets a scene's status and sends the event.
+-- Sets a scene's status and calls `on_event`.
 local function set_status(run, record, status, problem)
   record.status, record.error = status, problem
   if status == "failed" and problem then fail_fast.stop_after(run, record, problem) end
@@ -35,7 +35,8 @@ end
 
 -- --- a task that is at the service
 
--- Adds to an error what a person can do about a task that can't be queried. A task of a closed sandbox cost nothing.
+-- Adds a hint to the error of a task that can't be queried: what a person can do. Marks a task of a closed sandbox as lost, since it cost
+-- nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
   if run.client.is_sandbox then
@@ -52,8 +53,8 @@ end
 
 local gone <const> = { media_gone = true, broken_result = true, not_found = true }
 
--- Adds to an error that a paid clip can't be fetched now. Later runs fetch it again and never submit it by themselves. Once its media has
--- expired, they don't query it any more either.
+-- Adds a hint to the error of a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit its scene by
+-- themselves. Once the media has expired, they no longer query the task.
 local function keep_paid(run, record, problem)
   local until_ = record.planned.media_until or os.time() + 1
   if gone[problem.code] and record.planned.action == "fetch" and os.time() > until_ then
@@ -81,7 +82,7 @@ local function await_task(run, record, task)
     return set_status(run, record, "failed", keep_paid(run, record, problem))
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
-  record.slot:close() -- the next scene may be submitted while this one is fetched
+  record.slot:close() -- so that the next scene is submitted while this one's files are fetched
   record.credits = task.credits
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
@@ -94,7 +95,7 @@ local function await_task(run, record, task)
   set_status(run, record, "fetched")
 end
 
--- Handles a submit with an unknown outcome. If there is a receiver, a callback can still name the task.
+-- Handles a submit with an unknown outcome. With a callback receiver, waits for a callback that names the task.
 local function outcome_unknown(run, record, row, problem)
   set_status(run, record, "unknown", problem)
   local receiver = run.client.receiver
@@ -113,7 +114,7 @@ local function await_other_run(run, row)
   return row
 end
 
--- Continues a submit of the ledger.
+-- Continues a submit that the ledger has.
 local function resume(run, record, row)
   local problem
   record.planned.row = row
@@ -156,8 +157,8 @@ local function submit_scene(run, record, input)
   return run.client:submit(input, { model = planned.model, about = about(run, record), stop = record.stop })
 end
 
--- Prepares the input, checks the budget and submits. Returns the task; nothing if the run was stopped; nil, an error and whether the
--- budget refused it.
+-- Prepares the input, checks the budget and submits. Returns the task. Returns nothing if the run was stopped, or nil, an error, and
+-- whether the budget forbids the submit.
 local function make_task(run, record, again)
   local input, problem, cached = input_media.prepare(run, run.plan.board.scenes[record.index])
   if not input then return nil, problem end
@@ -167,7 +168,7 @@ local function make_task(run, record, again)
   local task
   task, problem = submit_scene(run, record, input)
   if task or problem.code ~= "invalid_request" or not cached or again then return task, problem end
-  input_media.ignore_cache(run, problem) -- refused, so not charged: an upload of an earlier run may have expired
+  input_media.ignore_cache(run, problem) -- the service refused it, so nothing was charged; an upload of an earlier run may have expired
   return make_task(run, record, true)
 end
 
@@ -188,7 +189,7 @@ local function submit_and_await(run, record)
     record.planned.row = latest_row(run, record)
     return outcome_unknown(run, record, record.planned.row, problem)
   end
-  record.reserved = problem.task_id ~= nil -- accepted, but the ledger couldn't be written
+  record.reserved = problem.task_id ~= nil -- the service accepted it, but the ledger couldn't record that
   record.task_id = problem.task_id
   if problem.code == "already_submitted" then
     local row = latest_row(run, record)
@@ -203,25 +204,25 @@ end
 
 local function is_there(record) return record.files ~= nil end
 
----Returns whether a scene is at the service already, so that the run only waits for it or fetches it.
+--- Returns whether a scene is paid for, so that the run only waits for its task or fetches its files.
 ---@param planned omni.PlanScene
 ---@return boolean
 local function is_paid(planned)
   return planned.action == "resume" or planned.action == "fetch"
 end
 
--- Uses the clip of an equal scene.
+-- Gives a scene the clip of an equal scene.
 local function share(run, record)
-  local twin = run.by_name[record.planned.twin]
-  if twin.fiber and not twin.fiber:done() then twin.fiber:join() end
-  record.task_id, record.file, record.files, record.task = twin.task_id, twin.file, twin.files, twin.task
+  local original = run.by_name[record.planned.duplicate_of]
+  if original.fiber and not original.fiber:done() then original.fiber:join() end
+  record.task_id, record.file, record.files, record.task = original.task_id, original.file, original.files, original.task
   if record.files then return set_status(run, record, "reused") end
   set_status(run, record, "blocked", err.new { code = "builds_on_missing",
     message = ('not submitted: it equals scene "%s", which is %s')
-      :format(twin.scene, twin.status == "waiting" and "not there" or twin.status) })
+      :format(original.scene, original.status == "waiting" and "not there" or original.status) })
 end
 
--- Waits for the scenes that this one builds on. Returns false and an error if one of them fails.
+-- Waits until the scenes on which a scene builds have their files. Returns false and an error if one of them fails.
 local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]
@@ -234,7 +235,7 @@ local function wait_for_others(run, record)
   return true
 end
 
----Fetches a scene's clip again, because it can't be decoded. Submits nothing.
+--- Fetches a scene's clip again, because the clip can't be decoded. Submits nothing.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
@@ -247,7 +248,7 @@ local function fetch_again(run, record)
   return fine, problem
 end
 
----Runs a scene to its end, in a fiber. Sends at most one submit.
+--- Runs a scene to its end. Sends at most one submit. Runs in a fiber.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 local function run_scene(run, record)
@@ -268,7 +269,7 @@ local function run_scene(run, record)
     return set_status(run, record, "failed", err.new { code = "media_gone", task_id = planned.task_id, message = planned.why,
       hint = "its clip is paid for and lost; use --redo to pay for another take" })
   end
-  if planned.twin then return share(run, record) end
+  if planned.duplicate_of then return share(run, record) end
   if planned.blocked then
     return set_status(run, record, "blocked", err.new { code = "builds_on_missing",
       message = "not submitted: it builds on missing scenes: " .. table.concat(planned.waits_for, ", ") })

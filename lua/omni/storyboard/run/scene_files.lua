@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The files of a scene: fetches them from the service, copies them from another folder, fetches them again if they can't be decoded.
--- Renames a foreign file with the same name; never replaces it.
+-- Brings the files of a scene into the run's folder: fetches them from the service, copies them from another folder, and fetches them again
+-- if they can't be decoded. If a file that no run has made has the same name, renames that file and never replaces it.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -9,7 +9,7 @@ local media_type = require "omni.file.media_type"
 local names = require "omni.storyboard.run.file_names"
 local paths = require "omni.file.path"
 
--- Fetches one of a task's files, unless it is there already with the right bytes.
+-- Fetches one of a task's files, unless the file is already here with the right bytes.
 local function fetch_one(run, task, index, path, known)
   if known and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
   return task:save(path, { index = index, aside = true })
@@ -33,7 +33,7 @@ local function fetch(run, record, task)
   return files
 end
 
--- Copies a file of another folder to this one. Restores the file of that name here if this fails.
+-- Copies a file of another folder to the run's folder. If the copy fails, restores the file that had this name before.
 local function copy_file(run, path, here)
   local older, problem
   if core.stat(here) then
@@ -47,7 +47,7 @@ local function copy_file(run, path, here)
   return fine, problem
 end
 
----Brings a scene's files into the run's folder, from another board with the same scene or from the board's earlier folder.
+--- Copies a scene's files to the run's folder, from the folder of another board with the same scene or from the board's earlier folder.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its plan has the paths of its files
 ---@return string[]|nil files
@@ -66,7 +66,7 @@ local function bring(run, record)
   return files
 end
 
----Returns a function that renames a finished file. It replaces only files that a run has made; it renames any other file first.
+--- Returns a function that gives a finished file its name. It replaces only a file that a run has made; it renames any other file first.
 ---@param run omni.Run
 ---@param identity string  of the file, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil
@@ -86,7 +86,7 @@ end
 
 -- --- a clip that can't be decoded
 
--- Returns whether a file can be a video: it isn't a picture or a sound.
+-- Returns whether a file may be a video, since it is neither a picture nor a sound.
 local function may_be_video(path)
   local file <close> = core.open(path)
   local kind = file and media_type.of(file:read(media_type.enough) or "", path)
@@ -103,14 +103,14 @@ local function task_of(run, record)
   return task:refresh()
 end
 
----Fetches a scene's clip again, because it can't be decoded. Submits nothing. Voids the ledger's digest of the clip first, so that the
----next run fetches it if this one can't. Keeps the old clip under another name.
+--- Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First deletes the ledger's digest of the clip, so that
+--- the next run fetches the clip if this run can't. Keeps the old clip under another name.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file is there
 ---@return true|nil
 ---@return omni.Error|nil err  nil if there is nothing to fetch
 local function fetch_again(run, record)
-  if record.planned.twin then return fetch_again(run, run.by_name[record.planned.twin]) end
+  if record.planned.duplicate_of then return fetch_again(run, run.by_name[record.planned.duplicate_of]) end
   if not may_be_video(record.file) then return nil end
   local task, problem = task_of(run, record)
   if not task or not task.media then return nil, problem end

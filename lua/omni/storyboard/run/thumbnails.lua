@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The pictures of the report, one beside each clip. Draws each as soon as its clip is there, two at a time, and compares the clip with
--- what the scene asked for.
+-- Makes the pictures of the report, one beside each clip. Draws a picture as soon as the clip is here, two at a time, and compares the clip
+-- with its scene's input.
 
 local core = require "omni.core"
 local files = require "omni.storyboard.run.scene_files"
@@ -8,7 +8,7 @@ local film = require "omni.film"
 local mismatch = require "omni.storyboard.run.clip_mismatch"
 local pool = require "omni.loop.pool"
 
--- Warns of the differences between a clip and what its scene asked for. The clips of a sandbox are only stand-ins.
+-- Warns if a clip differs from its scene's input. Doesn't compare clips of a sandbox, which are only stand-ins.
 local function warn(run, record, probe)
   if run.client.is_sandbox then return end
   local found = mismatch.differences(run.plan.board.scenes[record.index].input, probe)
@@ -28,7 +28,7 @@ local function draw(run, record)
   if not drawn then record.poster = nil end
 end
 
----Draws a scene's picture, unless it is there already. Doesn't wait.
+--- Draws a scene's picture, unless the picture already exists. Doesn't wait.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file is there
 local function add(run, record)
