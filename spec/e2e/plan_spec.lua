@@ -146,4 +146,18 @@ describe("omni plan", function()
       assert.equal(columns == 60, below, shown.out)
     end
   end)
+
+  it("gives hints in the words of the command line", function()
+    local without_key = program.run({ "plan", board }, { directory = files.path })
+    assert.equal(2, without_key.code)
+    assert.matches("there is no API key\n.*\n  to rehearse without a key: %-%-sandbox\n$", without_key.err)
+
+    local there = program.run({ "plan", (board:gsub("%.lua$", "")) }, { directory = files.path })
+    assert.matches("No such file or directory\n  did you mean .*board%.lua%?\n", there.err)
+
+    env.write(files:file "unknown.lua", 'return storyboard { scene "a" { model = "google/gemini-omno", prompt = "a" } }')
+    local wrong = program.run({ "plan", "unknown.lua", "--sandbox" }, { directory = files.path })
+    assert.equal(2, wrong.code)
+    assert.matches("\n  omni models lists the models\n$", wrong.err)
+  end)
 end)

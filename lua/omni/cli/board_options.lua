@@ -160,7 +160,9 @@ function board_options.open(given, create_ledger)
   local code, problem = open_all(opened, create_ledger)
   if not code then return opened end
   Opened_mt.__close(opened)
-  return nil, message.exit(code, problem)
+  message.exit(code, problem)
+  if problem.code == "no_key" then io.stderr:write "  to rehearse without a key: --sandbox\n" end
+  return nil, code
 end
 
 return board_options

@@ -33,7 +33,7 @@ local function show(opened, plan)
   if refusal then
     local text = require "omni.cli.view.text"
     print("a run would be refused: " .. text.problem(refusal):gsub("^nothing was submitted: ", ""))
-    if refusal.hint then print("  " .. text.clean(refusal.hint)) end
+    if refusal.hint then print("  " .. text.clean(require("omni.cli.view.hint").of(refusal))) end
   end
   return code
 end

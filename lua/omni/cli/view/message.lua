@@ -20,8 +20,8 @@ end
 ---Writes an error value with its hint, or each of a board's errors.
 ---@param bad omni.Error
 function message.print_error(bad)
-  local describe = require("omni.cli.view.text").problem
-  for _, problem in ipairs(bad.problems or { bad }) do message.print(describe(problem), problem.hint) end
+  local describe, hint = require("omni.cli.view.text").problem, require("omni.cli.view.hint").of
+  for _, problem in ipairs(bad.problems or { bad }) do message.print(describe(problem), hint(problem)) end
 end
 
 ---Writes lines as `print` does, or an error value, and returns the exit code.

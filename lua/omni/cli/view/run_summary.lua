@@ -2,6 +2,7 @@
 -- The summary of a run: the cost and the file of each scene, or what to do about a scene without one; the film, the report, and the
 -- cost of the board. And the event `done`.
 
+local hint = require "omni.cli.view.hint"
 local next_command = require "omni.cli.view.next_command"
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
@@ -96,7 +97,7 @@ end
 local function with_reason(scene, _, options)
   local lines = { ("%s  %s"):format(scene.status, text.problem(scene.error)) }
   if scene.credits then lines[1] = ("%s, %s"):format(lines[1], text.credits(scene.credits, options.sandbox)) end
-  if scene.error.hint then lines[2] = text.clean(scene.error.hint) end
+  if scene.error.hint then lines[2] = text.clean(hint.of(scene.error)) end
   return lines
 end
 
@@ -126,7 +127,7 @@ local function write_film(out, summary)
     out:write(core.format("film    %s (%.14g s%s)\n", text.path(film.path), seconds, film.made and "" or ", as it was"))
   elseif problem then
     out:write("film    ", text.problem(problem), "\n")
-    if problem.hint then out:write("        ", text.clean(problem.hint), "\n") end
+    if problem.hint then out:write("        ", text.clean(hint.of(problem)), "\n") end
   end
   if summary.report then out:write("report  ", text.path(summary.report), "\n") end
   if summary.report_error then out:write("report  ", text.problem(summary.report_error), "\n") end

@@ -142,7 +142,10 @@ local function load_in_fiber(path, opts)
   end
 
   local text, unreadable = read_text(path)
-  if not text then return nil, errors.problem(nil, nil, unreadable) end
+  if not text then
+    local with_ending = path .. ".lua"
+    return nil, errors.problem(nil, nil, unreadable, nil, core.stat(with_ending) and ("did you mean %s?"):format(with_ending) or nil)
+  end
   local absolute, folder = board_file.key(path)
   if not absolute then return fail("can't find the board's folder: " .. folder) end
   local function build(fields, limits)

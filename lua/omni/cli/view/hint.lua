@@ -1,0 +1,18 @@
+-- SPDX-License-Identifier: MIT
+-- The hints of errors, for a person at a shell: the library's hints name its functions and options, these name commands.
+
+local words <const> = {
+  ["client:models() lists the models"] = "omni models lists the models",
+  ["client:upload(path) returns a URL"] = "omni upload FILE prints a URL",
+  ["give a budget, or yes = true"] = "give --budget N, or --yes",
+  ["make a new plan, and ask again"] = "give the command again",
+}
+
+---Returns the hint of an error.
+---@param problem omni.Error
+---@return string|nil
+local function of(problem)
+  return problem.hint and (words[problem.hint] or problem.hint)
+end
+
+return { of = of }
