@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What `omni plan` and `omni run` share: their options, and what they open: the board, the client, the sandbox, the output folder.
+-- Contains what `omni plan` and `omni run` share: their options, and how they open the board, the client, the sandbox and the output
+-- folder.
 
 local board_files = require "omni.cli.board_files"
 local message = require "omni.cli.view.message"
@@ -32,8 +33,8 @@ function board_options.define(parser)
   sandbox_options.define(parser)
 end
 
--- Returns the path of the ledger. A plan creates none: where there is none, it uses an empty one in a temporary folder, and the second
--- result removes that.
+-- Returns the path of the ledger. A plan doesn't create a ledger: if the file doesn't exist, it uses an empty ledger in a temporary folder.
+-- The second result is a function that removes this folder.
 local function ledger_path(given, create)
   local core = require "omni.core"
   local path = board_files.ledger(given)
@@ -61,7 +62,7 @@ end
 local Opened_methods = {}
 local Opened_mt = { __index = Opened_methods }
 
----Shows on a terminal that prices are being asked for, until `self.line:clear()`.
+--- Shows on a terminal that omni is asking for prices, until `self.line:clear()` is called.
 function Opened_methods:announce_prices()
   self.line:draw("asking what it costs ...")
 end
@@ -77,7 +78,7 @@ function Opened_methods:plan_options(more)
   return all
 end
 
----Returns the options of the views of a plan and a run.
+--- Returns the options for the views that print a plan and a run.
 ---@param fd? 1|2  the output: 1: stdout (the default), 2: stderr
 ---@return table
 function Opened_methods:view_options(fd)
@@ -101,7 +102,7 @@ function Opened_mt:__close()
   if self.remove_ledger then self.remove_ledger() end
 end
 
----Prints why there is no plan, or why it can't be carried out.
+--- Prints why no plan could be made, or why the plan can't be carried out.
 ---@param problem omni.Error
 ---@return integer exit code  2 for a value of an option that doesn't fit the board, else 3
 function board_options.refuse(problem)
@@ -110,7 +111,7 @@ function board_options.refuse(problem)
   return message.exit(2, problem)
 end
 
--- Loads the board; Ctrl-C ends it. Returns nothing after an interruption.
+-- Loads the board. Ctrl-C ends the loading; then returns nothing.
 local function load_board(given, client)
   local set = {}
   for _, pair in ipairs(given.set) do
@@ -127,7 +128,7 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
--- Fills in the sandbox, the client and the board. Returns the exit code and an error if one can't be opened.
+-- Fills in the sandbox, the client and the board. If one of them can't be opened, returns the exit code and an error.
 local function open_all(opened, create_ledger)
   local given, no_client, ledger = opened.given
   local sandbox, problem = sandbox_options.open_if_given(given)
@@ -139,13 +140,13 @@ local function open_all(opened, create_ledger)
     on_warning = function(warning) table.insert(opened.warnings, warning) end,
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
-  opened.board, problem = load_board(given, opened.client) -- an error of the board comes before one of the client
+  opened.board, problem = load_board(given, opened.client) -- an error in the board has priority over one of the client
   if not (opened.board or problem) then return 130, "interrupted: nothing was submitted" end
   problem = problem or no_client
   if problem then return 2, problem end
 end
 
----Opens what the options name, or prints what can't be opened.
+--- Opens everything that the options name, or prints an error.
 ---@param given table
 ---@param create_ledger boolean  false: uses a temporary ledger where there is none
 ---@return omni.cli.Opened|nil  to be closed

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- `omni __complete WORD...`: prints the completions of the last word, for the scripts in command/completion.lua: a line for each, with
--- its description after a tab; or ":files" or ":directories" alone, which the shell completes.
+-- `omni __complete WORD...`: prints the completions of the last word for the scripts of command/completion.lua. Each completion is a line,
+-- with a description after a tab. The single line ":files" or ":directories" tells the shell to complete paths.
 
 local parser = require "omni.cli.parser"
 
--- The name of a value says whether it is a path.
+-- The names of values that are paths.
 local paths <const> = {
   { "DIR", ":directories" }, { "FILE", ":files" }, { "PATH", ":files" }, { "BOARD", ":files" }, { "SCRIPT", ":files" },
 }
 
--- Typical values of options that accept others, too.
+-- Typical values of options that also accept other values.
 local typical <const> = {
   ["--model"] = { "google/gemini-omni" },
   ["--duration"] = { "4", "6", "8", "10" },
@@ -34,7 +34,7 @@ local function matches(words, prefix, text, descriptions)
   return lines
 end
 
--- Returns the names of a board's scenes; none if the board can't be loaded. The board runs without access to anything, as in `omni plan`.
+-- Returns the names of a board's scenes; or none if the board can't be loaded. The board runs confined, as in `omni plan`.
 local function scenes(board_path)
   local board = board_path and require("omni").load_storyboard(board_path, { cpu_seconds = 1 })
   local names = {}
@@ -83,8 +83,8 @@ local function option_values(command, name)
   return {}
 end
 
--- Reads the words before the last one. Returns the command, its arguments so far, whether only arguments follow, and the value that an
--- option still needs with the name of that option.
+-- Reads all words except the last. Returns the command, its arguments so far, whether only arguments may follow, and, if an option still
+-- needs a value, that value and the option's name.
 local function read(words, commands)
   local by_name = {}
   for _, command in ipairs(commands) do by_name[command.name] = command end

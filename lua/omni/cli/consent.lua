@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Consent to spend credits, before anything is submitted.
+-- Asks for consent to spend credits, before anything is submitted.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -11,7 +11,7 @@ local function refuse(code, message, hint)
   return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
 end
 
--- Asks on the terminal. Returns why nothing may be submitted, or nil.
+-- Asks on the terminal. Asks the question. Returns why nothing may be submitted, or nil after a yes.
 local function ask(question, cost)
   local yes = terminal.ask(question)
   if yes == nil then
@@ -20,7 +20,8 @@ local function ask(question, cost)
   if not yes then return refuse("no_consent", "you didn't say yes") end
 end
 
----Returns whether a person must agree to this plan: it submits something, at whatever price, and no option has set a limit or agreed.
+--- Returns whether a person must agree to this plan. That is so if it submits anything, whatever the price, and no option has agreed or set
+--- a budget.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return boolean
@@ -28,7 +29,7 @@ local function is_needed(plan, options)
   return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
 end
 
----Asks a person to agree to a plan, where that is needed.
+--- Asks a person to agree to a plan, if that is needed.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return omni.Error|nil refusal  nil: go on
@@ -39,11 +40,11 @@ local function decide(plan, options)
   return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
 end
 
--- Failures of the estimate that the submit would meet, too.
+-- The codes of failures of an estimate that the submit would meet, too.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 
--- Returns why a submit at this price is impossible, or exceeds the budget; nil if neither.
+-- Returns why a submit at this price is impossible or too expensive for the budget, or nil.
 local function refusal_of_one(price, problem, budget)
   if problem and unavailable[problem.code] then return refuse(problem.code, problem.message, problem.hint) end
   if budget and not price then
@@ -59,7 +60,7 @@ local function refusal_of_one(price, problem, budget)
   end
 end
 
----Checks the price of one submit against the budget and the balance, and asks a person to agree to it, where that is needed.
+--- Checks the price of one submit against the budget and the balance, and asks a person to agree to it, if that is needed.
 ---@param price? { credits: number, balance?: number, affordable?: boolean }
 ---@param problem? omni.Error  why there is no price
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price

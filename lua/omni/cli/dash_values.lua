@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Values that begin with a dash. argparse takes every word that begins with a dash for an option, even after an option that needs a
--- value; so this module changes the words before argparse reads them, and gives hints where that is impossible.
+-- Makes values that begin with a dash possible. The parser argparse takes every word that begins with a dash for an option, even after an
+-- option that needs a value. So this module changes the words before argparse reads them, and gives a hint where that is impossible.
 
 local dash_values = {}
 
@@ -9,7 +9,7 @@ local function may_be_option(word)
   return word:find "^%-%-?%a[%w-]*$" ~= nil or word:find "^%-%-%a[%w-]*=" ~= nil or word == "--"
 end
 
----Splits the arguments of `omni lua`: omni's own, up to the script, and the script's, which may look like options.
+--- Splits the arguments of `omni lua` into omni's own, up to the script's path, and those of the script, which may look like options.
 ---@param given string[]
 ---@param values table<string, integer>  how many values each option needs (parser.values)
 ---@return string[] own
@@ -25,8 +25,8 @@ function dash_values.split(given, values)
   return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
 end
 
----Joins each value that begins with a dash to its option, if it can't be an option itself: `--prompt "-5 degrees"` becomes
----`--prompt=-5 degrees`.
+--- Joins a value that begins with a dash to its option, unless the value may be an option itself: `--prompt "-5 degrees"` becomes
+--- `--prompt=-5 degrees`.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@return string[]
@@ -41,7 +41,7 @@ function dash_values.tie_values(given, values)
   return table.move(given, index, #given, #tied + 1, tied)
 end
 
----Returns how to write a value that begins with a dash, if argparse's message is about one; else nil.
+--- If argparse's message is about a value that begins with a dash, returns a hint how to write the value. Otherwise returns nil.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@param message string  of argparse

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The files that let an editor with the Lua language server (LuaLS) complete and check a board: its settings, and the types of a board's
--- words.
+-- Writes the files with which an editor that uses the Lua language server (LuaLS) completes and checks a board: the settings, and the types
+-- of a board's words.
 
 local TYPES <const> = ".omni/board.d.lua"
 local SETTINGS <const> = ".luarc.json"
@@ -14,7 +14,7 @@ local settings <const> = [[
 
 local EEXIST <const> = 17
 
--- Creates a file. Without success returns nil, why, and whether the file exists already.
+-- Creates a file. Creates a file. On failure returns nil, the reason, and whether the file already exists.
 local function create(path, content)
   local file <close>, why, number = require("omni.core").open(path, "x")
   if not file then return nil, why, number == EEXIST end
@@ -23,7 +23,7 @@ local function create(path, content)
   return true
 end
 
----Writes both files into a folder. Replaces older types, but never settings that exist.
+--- Writes both files into a folder. Replaces an older file of types, but never existing settings.
 ---@param folder string  "" or with a slash at its end
 ---@return string[]|nil lines  for the user: what was written
 ---@return string|nil why      why a file can't be written

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Texts about the program as a whole: for `omni help`, the man page and docs/cli.md, which a spec compares with them. Backticks mark what
--- is typed.
+-- Contains the texts about the program as a whole, for `omni help`, the man page and docs/cli.md. A spec compares docs/cli.md with them.
+-- Backticks mark text that a user types.
 
 local topics = {}
 
@@ -14,7 +14,7 @@ topics.description = {
     .. "would cost, `omni run FILE` makes the film. The next run pays only for what has changed.",
 }
 
--- `short` is for `omni help`; `text` is for docs/cli.md and the man page.
+-- The exit codes. `short` appears in `omni help`, `text` in docs/cli.md and the man page.
 topics.exit_codes = {
   { code = 0, short = "success",
     text = "success: every selected scene and the film are complete; `omni sandbox` or `omni listen` was stopped" },

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A model's input from the command line: from options, from a JSON file, or both. Files in it become placeholders
+-- Reads a model's input from the command line: from options, from a JSON file, or from both. Files in it become placeholders
 -- (lua/omni/client/placeholder.lua).
 --
 --   {"$file": "keeper.png"}   in JSON stands for the URL of that file, once it is uploaded; relative to the folder of the JSON file
@@ -9,7 +9,7 @@ local options = require "omni.cli.options"
 
 local input_options = {}
 
-local most_bytes <const> = 1024 * 1024 -- of JSON; a prompt has at most 20,000 characters
+local most_bytes <const> = 1024 * 1024 -- limit for the JSON file; a prompt has at most 20,000 characters
 
 ---Adds the options that describe the input.
 ---@param parser table  argparse's
@@ -29,7 +29,7 @@ function input_options.define(parser)
     :argname("FILE")
 end
 
--- Misuse is raised as an object with a message, and printed by `read`.
+-- A misuse of the options is raised as an object with a message, which `read` prints.
 local Misuse_mt = {}
 local function misuse(text, ...)
   error(setmetatable({ message = text:format(...) }, Misuse_mt), 0)
@@ -41,7 +41,7 @@ end
 
 -- --- files
 
--- Returns a placeholder for a file that exists. Its bytes are checked when it is uploaded.
+-- Returns a placeholder for an existing file. omni checks the file's bytes when it uploads the file.
 local function file(path, folder, place)
   if path == "" or path:find("\0", 1, true) then misuse("%s: expected the path of a file", place) end
   local placeholder = require("omni.client.placeholder").file_in(folder)(path)
@@ -60,7 +60,7 @@ local function file_or_url(text, place)
   return text
 end
 
--- Replaces {"$file": PATH} by placeholders. JSON numbers are read as floats, which hold whole numbers exactly below 2^53.
+-- Replaces {"$file": PATH} by placeholders. The decoder returns JSON numbers as floats, which represent whole numbers below 2^53 exactly.
 local function with_files(tree, folder, place)
   if type(tree) == "number" and math.abs(tree) >= 2 ^ 53 then
     misuse("%s: a JSON number must be less than 2^53 to be read exactly; use a text if the model accepts one", place)
@@ -146,7 +146,7 @@ local function read(given)
   return tree
 end
 
----Returns the input that the options describe, or prints what is wrong with them.
+--- Returns the input that the options describe, or prints why they can't be used.
 ---@param given table  the options, from argparse
 ---@return table|nil input
 ---@return string|nil model

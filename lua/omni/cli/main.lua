@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The command line: finds the command, parses its options, runs it, returns the exit code (docs/cli.md).
+-- Runs the command line: finds the command, parses its options, runs the command and returns the exit code (docs/cli.md).
 
 local message = require "omni.cli.view.message"
 local options = require "omni.options"
@@ -8,7 +8,7 @@ local parser = require "omni.cli.parser"
 local known = { help = true }
 for _, name in ipairs(parser.commands) do known[name] = true end
 
--- Loads the library. What is missing there is the machine's fault and not a bug.
+-- Loads the library. Returns whether omni's libraries can be loaded. If not, prints what to install, since that is no bug of omni.
 local function can_start()
   local found, why = pcall(require, "omni.core")
   if found then return true end
@@ -44,7 +44,7 @@ return function(words)
     return message.exit(1, "the command line needs the Lua module argparse; install lua-argparse (Debian) or the rock argparse")
   end
   if first == "__complete" then return complete(table.move(words, 2, #words, 1, {})) end
-  -- Loading every command takes time, so the parser mostly knows the one that was called.
+  -- Loading every command takes time, so the parser usually knows only the command that was called.
   local made = parser.new(first and first ~= "help" and known[first] and { first } or nil)
   if not first then
     io.stderr:write(made:get_help(), "\n")

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- The module path of the user's Lua files. The program's own modules come from itself and the system's folders (csrc/host/main.c), and
--- are loaded before.
+-- Sets the module path for the user's Lua files. The program's own modules come from the binary and from the system's folders
+-- (csrc/host/main.c), and are already loaded.
 
 local host = require "omni.host"
 
--- Returns the templates for one folder; none for a name with a character that is special in templates.
+-- Returns the templates for one folder; or none if the folder's name has a character that is special in templates.
 local function templates(folder, ...)
   if folder:find "[;?]" then return "" end
   local list = {}
@@ -12,7 +12,7 @@ local function templates(folder, ...)
   return table.concat(list)
 end
 
----Lets `require` find the modules that plain Lua finds (LUA_PATH and LUA_CPATH included), and then those beside a file.
+--- Lets `require` find the modules that plain Lua finds, also through LUA_PATH and LUA_CPATH, and then the modules beside a file.
 ---@param path? string  the user's script or board; nil: stdin
 local function allow(path)
   local folder = path and (path:match "^(.*/)[^/]*$" or "./")

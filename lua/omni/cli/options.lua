@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Options that several commands have, and the types of options' values.
+-- Defines the options that several commands have, and the types of option values.
 
 local options = {}
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The list of commands, the argparse parser that knows them, and its contents as plain data, for completions and the man page.
+-- Lists the commands and makes the argparse parser that knows them. Also returns the parser's contents as plain data, for completions and
+-- the man page.
 
 local parser = {}
 
@@ -14,10 +15,10 @@ parser.passes_on = { lua = true }
 ---@param name string
 ---@return { summary: string, define: fun(parser: table), run: fun(given: table, rest: string[]): integer }
 function parser.load(name)
-  return require("omni.cli.command." .. (name == "init" and "init_board" or name)) -- init.lua would be the module of the folder
+  return require("omni.cli.command." .. (name == "init" and "init_board" or name)) -- a file init.lua would be the module of the folder
 end
 
----Returns a parser for these commands, each of which is loaded.
+--- Loads these commands, and returns a parser for them.
 ---@param names? string[]  all by default
 ---@return table  argparse's
 function parser.new(names)
@@ -59,7 +60,7 @@ end
 ---@field arguments omni.cli.Argument[]
 ---@field passes_on boolean
 
--- argparse has no functions that return these fields.
+-- Reads argparse's private fields, since argparse has no functions that return them.
 local function value_name(element, index)
   local given = element._argname
   if type(given) == "table" then return given[index] end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The options that configure a receiver of callbacks, and the receiver that they describe.
+-- Defines the options that configure a callback receiver, and opens the receiver that they describe.
 
 local options = require "omni.cli.options"
 
@@ -24,7 +24,7 @@ function receiver_options.define(command, default)
   options.path(command:option("--tls-key", "The key of the certificate, in a file that only you can read."):argname("FILE"))
 end
 
----Returns what is wrong with the given receiver options, or nil.
+--- Returns why the given receiver options can't be used together, or nil.
 ---@param given table
 ---@return string|nil
 function receiver_options.misuse(given)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The options that configure a sandbox, and the sandbox that they describe.
+-- Defines the options that configure a sandbox, and starts the sandbox that they describe.
 
 local options = require "omni.cli.options"
 
@@ -17,7 +17,7 @@ function sandbox_options.define(command)
     :argname("SPEC"):count("*")
 end
 
----Returns what is wrong with the given sandbox options, or nil.
+--- Returns why the given sandbox options can't be used together, or nil.
 ---@param given table
 ---@return string|nil
 function sandbox_options.misuse(given)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The submits and tasks of a script that `omni lua` runs, so that Ctrl-C loses no task id.
+-- Keeps track of the submits and tasks of a script that `omni lua` runs, so that Ctrl-C loses no task id.
 
 local loop = require "omni.loop"
 local submits = require "omni.client.submit"
@@ -9,7 +9,7 @@ local tasks, count, sweep_at = {}, 0, 64      -- task id → task, whether or no
 local stopped, waiter = false, nil
 local lost = 0                                -- submits that were given up while their outcome was unknown
 
--- Adds a task, and now and then forgets those that are over.
+-- Adds a task to the list, and now and then removes finished tasks.
 local function keep(task)
   tasks[task.id], count = task, count + 1
   if count < sweep_at then return end
@@ -20,7 +20,7 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
--- A submit that is under way. Its fiber may be cancelled, or fail.
+-- A submit that is on its way. Its fiber may be cancelled, or may fail.
 local Running_mt = {
   __close = function(entry)
     running[entry.stop] = nil
@@ -29,7 +29,7 @@ local Running_mt = {
   end,
 }
 
--- Runs each submit of the script. After `settle` none begins, and none returns to the script.
+-- Runs each submit of the script. After `settle`, no submit begins, and none returns to the script.
 local function around(stop, run)
   if stopped then loop.park() end -- forever
   local task, problem
@@ -44,12 +44,12 @@ local function around(stop, run)
   return task, problem
 end
 
----Watches every submit from now on.
+--- Keeps track of every submit from now on.
 local function watch_all()
   submits.set_around(around)
 end
 
----Lets no further submit begin, and waits until those on their way are answered. Runs in a fiber.
+--- Prevents further submits, and waits until those on their way have been answered. Runs in a fiber.
 local function settle()
   stopped, waiter = true, loop.current()
   for stop, fiber in pairs(running) do

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- What the commands that call the service share: options, the client, output as text or as JSON, and how they end.
+-- Contains what all commands share that call the service: options, the client, output as text or JSON, and exit codes.
 --
--- They print a message before each retry, as a service that can't be reached would else cost two silent minutes.
+-- These commands print a message before each retry, since otherwise a service that can't be reached would mean two silent minutes.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -29,7 +29,7 @@ end
 local Call_methods = {}
 local Call_mt = { __name = "omni.cli.call", __index = Call_methods }
 
----With --json, writes an event.
+--- Writes an event if --json was given.
 ---@param name string
 ---@param values table
 function Call_methods:event(name, values)
@@ -46,7 +46,7 @@ function Call_methods:print(lines)
   self.printed = true
 end
 
----Does the same for lines that belong together: an empty line separates them from earlier ones.
+--- Writes lines that belong together to stdout, without --json, after an empty line that separates them from earlier lines.
 ---@param lines string[]
 function Call_methods:print_block(lines)
   if self.printed then table.insert(lines, 1, "") end
@@ -69,7 +69,7 @@ function Call_methods:message(text, ...)
   message.print(text, ...)
 end
 
----Reports an error on stderr, and as an event.
+--- Reports an error: as a message on stderr, and with --json also as an event.
 ---@param problem omni.Error
 ---@param file? string  the file that it is about
 ---@return integer exit code  2 for invalid input, else 1
@@ -87,7 +87,7 @@ end
 function Call_methods:price(model, input)
   self.line:draw("asking what it costs ...")
   local price, problem = self.client:estimate(input, { model = model })
-  if price and not price.balance then price.balance = self.client:balance() end -- an older form of the call returns none
+  if price and not price.balance then price.balance = self.client:balance() end -- an older version of the service returns no balance here
   if price and price.affordable == nil and price.balance then price.affordable = price.credits <= price.balance end
   self.line:clear()
   return price, problem
@@ -115,7 +115,7 @@ end
 
 -- --- opening
 
--- Opens the client, or prints why it can't.
+-- Opens the client, or prints why that is impossible.
 local function open(given)
   local called = setmetatable({ given = given }, Call_mt)
   called.line = require("omni.cli.view.status_line").open(io.stderr, function()

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a command in the loop, and makes the first Ctrl-C (or SIGTERM, SIGHUP) an event of that loop. A second one ends the program at
--- once, in C (csrc/host/main.c).
+-- Runs a command in the loop, in which the first Ctrl-C (or SIGTERM, SIGHUP) is an event. A second signal ends the program at once, in
+-- csrc/host/main.c.
 
 local LEFT = "omni: left because of a signal"
 
@@ -21,8 +21,8 @@ local function new_watch(host, act)
   }
 end
 
----Runs `body(on_interrupt)` in the loop. The first signal calls the function that `on_interrupt` was last given, with a function that
----leaves the loop; without one it leaves the loop. Raises what the body raises.
+--- Runs `body(on_interrupt)` in the loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a function
+--- that leaves the loop as its argument. Without such a function, leaves the loop. Raises the error that the body raises.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
 ---@return integer|nil code  nil: the loop was left
 local function run(body)

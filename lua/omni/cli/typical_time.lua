@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- How long tasks typically take, by the ledger: shown beside the elapsed time.
+-- Returns how long tasks typically take, from the ledger, to be shown beside the elapsed time.
 
 local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----Returns the median duration of the successful tasks with this model, duration and resolution; nil for fewer than three. Waits.
+--- Returns the median duration of the successful tasks with this model, duration and resolution; nil if there are fewer than three such
+--- tasks. Waits.
 ---@param ledger omni.Ledger
 ---@param model string
 ---@param input table

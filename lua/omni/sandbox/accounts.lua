@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The accounts of the sandbox. Each has a key, a balance, a limit of tasks in flight and a request rate.
+-- Keeps the accounts of the sandbox. Each account has a key, a balance, a limit of tasks in flight and a request rate.
 
 local credentials = require "omni.client.credentials"
 local inputs = require "omni.models.input_rules"
@@ -36,7 +36,7 @@ local function wrong_in(wanted, name)
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
 end
 
--- Reads one item of `keys`: a limit, or a table.
+-- Reads one item of the option `keys`, which is a limit or a table.
 local function one_of(item, number, usual)
   if math.type(item) == "integer" then item = { in_flight = item } end
   if type(item) ~= "table" then
@@ -96,7 +96,7 @@ function Accounts_methods:find(key)
   return self.by_key[key or ""]
 end
 
----Returns whether a text contains one of the keys.
+--- Returns whether a text contains the key of any account.
 ---@param text string
 ---@return boolean
 function Accounts_methods:leaks(text)
@@ -106,7 +106,7 @@ function Accounts_methods:leaks(text)
   return false
 end
 
----Counts a request against the account's rate. The burst is one second's worth.
+--- Counts a request against the account's rate. At most as many requests as the rate allows in one second may come at once.
 ---@param account omni.sandbox.Account
 ---@return number|nil wait  seconds until a request would pass; nil if this one passes
 function Accounts_methods:wait(account)
@@ -141,8 +141,8 @@ function Accounts_methods:charge(account, task) -- luacheck: ignore self
   account.running[#account.running + 1] = task
 end
 
--- Returns the largest number of tasks in flight at one time, from the times of their starts and ends. Counting at each submit would be
--- slow with thousands in flight.
+-- Returns the largest number of tasks in flight at one time, from the times of their starts and ends. Counting the tasks at each submit
+-- would be slow with thousands in flight.
 local function peak_of(spans)
   table.sort(spans.began)
   table.sort(spans.over)
@@ -154,7 +154,7 @@ local function peak_of(spans)
   return peak
 end
 
----Returns the accounts for the charge ledger.
+--- Returns the accounts as the charge ledger lists them.
 ---@param all omni.sandbox.Task[]  settled
 ---@return table[]
 function Accounts_methods:rows(all)

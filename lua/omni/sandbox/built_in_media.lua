@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A small clip and two small images for machines without ffmpeg, in base64.
+-- Contains a small clip and two small images, in base64, for machines without ffmpeg.
 --
 -- The clip: 160 x 90, one second, H.264 with silent AAC, made by
 --   ffmpeg -f lavfi -i "gradients=s=160x90:r=12:d=1:n=2:c0=0x101a33:c1=0x3a6fa0:x0=0:y0=0:x1=160:y1=90:speed=0.05,\

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The callbacks of the sandbox: one fiber for each task waits for the task's end and POSTs to its callback_url, without a key. A failed
--- callback isn't sent again, since the service documents no retries.
+-- Sends the callbacks of the sandbox: one fiber for each task waits for the task's end and POSTs to its callback_url, without a key. It
+-- doesn't repeat a failed callback, since the service documents no retries.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -9,8 +9,8 @@ local payload = require "omni.sandbox.task_payload"
 local post = require "omni.http.webhook"
 local random = require "omni.sandbox.random"
 
-local timeout <const> = 10 -- seconds for the receiver's response
-local at_once <const> = 16 -- connections; receivers limit them for each address
+local timeout <const> = 10 -- seconds to wait for the receiver's response
+local at_once <const> = 16 -- most connections at once, since receivers limit them for each address
 
 local callback_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
 
@@ -57,7 +57,7 @@ local function stale_body(plan)
   return text_of(plan, plan.tasks:pretend(plan.task, "running"))
 end
 
--- Returns the id of the newest other task, or an id of no task.
+-- Returns the id of the newest other task. If there is no other task, returns an id that no task has.
 local function another_id(self, plan)
   local all = plan.tasks.in_order
   for i = #all, 1, -1 do
@@ -125,7 +125,7 @@ local function send_all(self, plan)
   end
 end
 
----Returns the plan without faults: one callback at the task's end.
+--- Returns the plan of callbacks without faults: one callback at the task's end.
 ---@param about { task: omni.sandbox.Task, tasks: table, media_urls: string[], forged_url: string }
 ---@return omni.sandbox.CallbackPlan
 function Callbacks_methods:plan(about) -- luacheck: ignore self
@@ -146,13 +146,13 @@ function Callbacks_methods:schedule(plan)
   return plan.early and function() fiber:join() end or nil
 end
 
----Returns all callbacks in the order of sending.
+--- Returns all callbacks in the order in which they were sent.
 ---@return omni.sandbox.Callback[]
 function Callbacks_methods:list()
   return self.sent
 end
 
----Stops sending, and abandons the running exchanges.
+--- Stops sending callbacks, and aborts the running requests.
 function Callbacks_methods:close()
   local fibers = self.fibers
   self.fibers = {}

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The models of the sandbox: what each accepts and makes.
+-- Lists the models of the sandbox, with the input that each accepts and the output that it makes.
 
 local inputs = require "omni.models.input_rules"
 local options = require "omni.options"
@@ -50,7 +50,7 @@ local function find(name)
   return by_name[name]
 end
 
----Returns a hint for an unknown name.
+--- Returns a hint for an unknown model's name.
 ---@param name string
 ---@return string
 local function unknown(name)
@@ -64,7 +64,7 @@ local function does(row, operation)
   return false
 end
 
----Returns the models of a kind; nil matches every kind.
+--- Returns the models with this modality and operation; nil matches all.
 ---@param modality? string
 ---@param operation? string
 ---@return omni.sandbox.Model[]

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The cache of the sandbox's clips: draws each clip once, two at a time, and keeps the files in one directory.
+-- Caches the sandbox's clips: draws each clip once, two at a time, and keeps the files in one directory.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -33,7 +33,7 @@ local function draw(cache, spec, path)
   for _, done in ipairs(waiting) do done(drawn, failure) end
 end
 
----Returns a clip through `done(path)` or `done(nil, failure)`, which is called once, perhaps before this function returns.
+--- Draws a clip if the cache doesn't have it. Calls `done(path)` or `done(nil, failure)` once, perhaps before `get` returns.
 ---@param spec omni.sandbox.ClipSpec
 ---@param done fun(path: string|nil, failure: any)
 function Cache_methods:get(spec, done)

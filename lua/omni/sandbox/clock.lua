@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clock: the monotonic clock, which a test can move ahead instead of waiting. What falls within such a step happens in the
--- order of its times.
+-- The sandbox's clock: the monotonic clock, which a test can move ahead instead of waiting. All events between the old and the new time
+-- then happen in order.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -21,7 +21,7 @@ function Clock_methods:now() return core.now() + self.ahead end
 
 -- --- waiting
 
--- Wakes the fibers of `wait_until`.
+-- Wakes the fibers that wait in `wait_until`.
 local function notice(self)
   for fiber in pairs(self.watching) do loop.wake(fiber) end
 end
@@ -29,7 +29,7 @@ end
 ---Makes `wait_until` look again.
 Clock_methods.notice = notice
 
----Waits until a condition holds, or the clock is closed. Somebody calls `notice` when it may hold.
+--- Waits until a condition holds, or the clock is closed. `notice` must be called when the condition may have become true.
 ---@param condition fun(): boolean
 function Clock_methods:wait_until(condition)
   local fiber = loop.current()
@@ -45,7 +45,7 @@ local function comes_later(a, b)
   return a.number > b.number
 end
 
--- Adds an entry to the agenda of a step.
+-- Adds an entry to the agenda of a step of the clock.
 local function insert(agenda, entry)
   local low, high = 1, #agenda + 1
   while low < high do
@@ -68,7 +68,7 @@ local function wake(self, fiber)
   loop.wake(fiber)
 end
 
----Parks the fiber until a time, until a step ends, or until `wake`. The caller checks the time again.
+--- Parks the fiber until a time, until a step of the clock ends, or until `wake`. The caller must check the time again.
 ---@param at? number  time of this clock; nil: no limit
 function Clock_methods:park(at)
   local fiber = loop.current()
@@ -78,7 +78,7 @@ function Clock_methods:park(at)
   if self.agenda then insert(self.agenda, entry) end
   set_busy(self, fiber, -1)
   loop.park(at and math.max(0, at - self:now()))
-  if self.parked[fiber] ~= entry then return end -- `wake` has done the rest
+  if self.parked[fiber] ~= entry then return end -- `wake` has already removed the entry
   self.parked[fiber] = nil
   set_busy(self, fiber, 1)
 end
@@ -95,7 +95,7 @@ function Clock_methods:sleep_until(at)
   while self:now() < at do self:park(at) end
 end
 
----Runs `fn(...)` in a background fiber. A step waits for it whenever it isn't parked on this clock.
+--- Runs `fn(...)` in a background fiber. While the fiber isn't parked on this clock, a step of the clock waits for it.
 ---@param fn function
 ---@return omni.Fiber
 function Clock_methods:spawn(fn, ...)
@@ -116,7 +116,7 @@ end
 
 local function set_ahead(self, time) self.ahead = math.max(self.ahead, time - core.now()) end
 
--- Moves the clock to `self.target`, from entry to entry.
+-- Moves the clock to `self.target`, from one entry of the agenda to the next.
 local function step(self)
   local ending <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
     self.agenda = nil
@@ -137,10 +137,10 @@ local function step(self)
     end
   end
   set_ahead(self, self.target)
-  for fiber in pairs(self.parked) do loop.wake(fiber) end -- their timers must be shorter now
+  for fiber in pairs(self.parked) do loop.wake(fiber) end -- the fibers' timers must be shorter now
 end
 
----Moves the clock ahead. Returns when everything that falls within this step has happened, in the order of its times.
+--- Moves the clock ahead. Returns when all events up to the new time have happened, in the order of their times.
 ---@param seconds number
 function Clock_methods:advance(seconds)
   local target = math.max(self.agenda and self.target or 0, self:now()) + seconds

@@ -38,9 +38,10 @@ local function first_font()
   end
 end
 
-local MAX_HELP <const> = 8 * 1024 * 1024 -- bytes; ffmpeg 5.1 prints one MiB
+local MAX_HELP <const> = 8 * 1024 * 1024 -- bytes of ffmpeg's help that are read; ffmpeg 5.1 prints one MiB
 
--- Finds out what ffmpeg can do from its full help, since starting it takes longer than drawing a clip.
+-- Finds out which filters and encoders ffmpeg has. Reads its full help, since that takes one start, and a start takes longer than drawing a
+-- clip.
 local function read_help()
   local result = process.run({ "ffmpeg", "-hide_banner", "-h", "full" }, { stdout = "pipe", max_output = MAX_HELP })
   local help = result and result.stdout or ""
@@ -52,14 +53,14 @@ local function read_help()
   }
 end
 
-local looking -- the fiber that runs read_help, once for all
+local looking -- the fiber that runs read_help; there is at most one
 
 local function abilities()
   looking = looking or loop.background(read_help)
   return looking:join()
 end
 
----Returns what makes the clips on this machine. Looks once.
+--- Returns the filters and encoders that ffmpeg has on this machine, or nil without ffmpeg. Looks once.
 ---@return "ffmpeg"|"builtin"
 local function available()
   return abilities().ffmpeg and "ffmpeg" or "builtin"
@@ -156,8 +157,8 @@ local function draw(spec, path)
   return rename(scratch.part, path)
 end
 
----Makes a clip of exactly the requested duration, shape and size (H.264, 24 frames a second, with a quiet stereo tone), or an image.
----The same spec gives the same bytes. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
+--- Makes a clip of exactly the requested duration, shape and size (H.264, 24 frames a second, with a quiet stereo tone), or an image. Clips
+--- with the same spec have the same bytes. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
 ---@param spec omni.sandbox.ClipSpec
 ---@param path string  the file exists only once it is whole
 ---@return string|nil path

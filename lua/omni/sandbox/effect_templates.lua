@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The effect templates of the sandbox, a fixed list for each platform.
+-- Contains the effect templates of the sandbox, a fixed list for each platform.
 
 local json = require "omni.json"
 
 local verbs = { "hug", "kiss", "dance", "fly", "melt", "freeze", "bloom", "spin", "shrink", "grow", "wave", "float" }
 local things = { "lighthouse", "boat", "keeper", "storm", "gull", "lamp" }
 
--- Returns the verb and the thing of a platform's nth template.
+-- Returns two words from which the name of a platform's nth template is made.
 local function pair_of(n)
   return verbs[(n - 1) % #verbs + 1], things[(n - 1) // #verbs % #things + 1]
 end
@@ -30,7 +30,7 @@ local platforms = {
 for _, platform in pairs(platforms) do
   platform.object = json.shape { platform.named, "name", "description", "input_images", "seconds" }
 
-  ---Returns its templates in order.
+  --- Returns the platform's templates in order.
   ---@param only? string  only the template with this id
   ---@return table[]
   function platform.list(only)

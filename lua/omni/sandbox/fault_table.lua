@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- The faults of the sandbox, one row each (docs/sandbox.md).
+-- Lists the faults that the sandbox can simulate, one row each (docs/sandbox.md).
 
 local http_date = require("omni.sandbox.response").http_date
 local payload = require "omni.sandbox.task_payload"
 
--- Returns an effect that answers with this code, as HTTP status or in an envelope under HTTP 200.
+-- Returns a fault's effect: an answer with this code, as the HTTP status or in an envelope under HTTP 200.
 local function answering(status, code, message)
   return function(response, fault)
     local wait = fault.retry_after

@@ -7,7 +7,7 @@ local options = require "omni.options"
 local random = require "omni.sandbox.random"
 local rows = require "omni.sandbox.fault_table"
 
--- The kinds of requests: calls of the API; downloads of a clip or an uploaded file; an upload.
+-- The kinds of requests that faults name: calls of the API, downloads of a clip or an uploaded file, and uploads.
 local api = {
   submit = true, query = true, estimate = true, older_estimate = true, balance = true, models = true, templates = true,
   upload_url = true,
@@ -86,7 +86,7 @@ local function refuse(spec, message)
     hint = "a fault is NAME or NAME:key=value,key=value; see docs/sandbox.md" }
 end
 
--- Reads one spec. A value in double quotes may contain commas.
+-- Reads one spec. Parses the spec of one fault. A value in double quotes may contain commas.
 local function parse(spec)
   if type(spec) ~= "string" then return refuse(tostring(spec), "expected a string, got " .. type(spec)) end
   local name, rest = spec:match "^%s*([^:%s]*)%s*:?(.*)$"
@@ -111,7 +111,7 @@ local function parse(spec)
   return fault
 end
 
--- Returns whether a fault strikes now. Counts every matching request, then applies skip, every, chance and first in this order.
+-- Returns whether a fault applies to this request. Counts every matching request, then applies skip, every, chance and first in this order.
 local function strikes(fault, kind, context)
   if not fault.on[kind] then return false end
   if fault.row.only and not fault.row.only(context) then return false end
@@ -129,8 +129,8 @@ end
 local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
----Returns the faults that strike now, in the order of their specs. The sandbox calls this once for each request, for each task, and for
----the callbacks of each task.
+--- Returns the faults that apply now, in the order of their specs. The sandbox calls this once for each request, for each task, and for the
+--- callbacks of each task.
 ---@param kind string  of a request (`kinds`), "task" or "callback"
 ---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: the number of the key, from 1
 ---@return table[]
@@ -142,7 +142,7 @@ function Faults_methods:strike(kind, context)
   return struck
 end
 
----Applies the faults of `struck` with this `when` to the subject.
+--- Applies those faults of `struck` that have this `when` to the subject, a request, a response or a task.
 ---@param struck table[]
 ---@param when "task"|"callback"|"before"|"after"
 ---@param subject table

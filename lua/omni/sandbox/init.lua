@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni.sandbox: a local imitation of the service in this process (docs/sandbox.md). It doesn't need the client.
+-- omni.sandbox: a local imitation of the service in this process (docs/sandbox.md). The sandbox doesn't use omni's client.
 
 local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
@@ -17,7 +17,7 @@ local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 
 local most_upload <const> = 64 * 1024 * 1024    -- bytes of an uploaded file
-local most_uploads <const> = 1024 * 1024 * 1024 -- bytes of all simultaneous uploads; large ones are on disk
+local most_uploads <const> = 1024 * 1024 * 1024 -- bytes of all simultaneous uploads together; large ones are on disk
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",
@@ -33,13 +33,13 @@ local known = {
 local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
----Returns the accepted tasks and the charges: `GET /sandbox/ledger` as a table (null is nil).
+--- Returns the accepted tasks and the charges as a table, like `GET /sandbox/ledger`, with nil instead of null.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
----Returns the callbacks that were sent, in order: `GET /sandbox/callbacks` as a table (null is nil).
+--- Returns the sent callbacks in order as a table, like `GET /sandbox/callbacks`, with nil instead of null.
 ---@return omni.sandbox.Callback[]
 function Sandbox_methods:callbacks()
   return self.service:sent()
@@ -65,9 +65,8 @@ function Sandbox_methods:set_credits(key, credits)
   account.balance = credits
 end
 
----Moves the sandbox's clock ahead. Waits until everything that falls within this step has happened, in the order of its times: tasks
----have ended, late responses are sent, callbacks have been sent and answered, URLs have expired. The same as
----`POST /sandbox/advance?seconds=`.
+--- Moves the sandbox's clock ahead. Waits until all events up to the new time have happened, in the order of their times: tasks have ended,
+--- late responses are sent, callbacks have been sent and answered, URLs have expired. `POST /sandbox/advance?seconds=` does the same.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
@@ -89,7 +88,7 @@ end
 
 Sandbox_mt.__close = Sandbox_methods.close
 
--- Waits as the response says, and returns what the server's handler returns.
+-- Waits for as long as the response asks for, and returns the results of a server's handler.
 local function outcome(time, request, response)
   if response.wait then response.wait() end
   if response.delay then time:sleep_until(time:now() + response.delay) end
@@ -101,7 +100,7 @@ local function outcome(time, request, response)
   return response.status, response.headers, response.body, fault
 end
 
--- Returns the directory for clips. Creates it if it is missing.
+-- Returns the directory for clips. Creates the directory if it is missing.
 local function directory_of(given)
   if not given then return core.make_temporary_directory("omni-sandbox-") end
   local made, message = core.make_directory(given)
@@ -135,7 +134,7 @@ local function open(given)
   local web
   web, failure = server.serve({
     host = o.host or "127.0.0.1", port = o.port or 0, max_body = most_upload, max_bodies = most_uploads, body_directory = directory,
-    max_connections_per_address = 1000, -- all of them are local
+    max_connections_per_address = 1000, -- all connections are local
   }, function(request)
     return outcome(time, request, served:handle {
       method = request:method(), path = request:path(), query = request:query(), headers = request:headers(), size = request:size(),
@@ -157,7 +156,7 @@ local function open(given)
   end
   served = service.open {
     accounts = wanted, seconds = o.seconds or 3, seed = seed, port = web.port, url = web.url, faults = injected, callbacks = sent,
-    -- Without a seed, the tasks of each sandbox have ids of their own: a ledger may know tasks of an earlier one.
+    -- Without a seed, the tasks of each sandbox have ids of their own: a ledger may have tasks of an earlier sandbox.
     ids_seed = o.seed or random.hash(core.token(16)),
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds,
     keep = function(name, request) return kept:keep(name, request) end,

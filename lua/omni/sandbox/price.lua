@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- The output of a task and its price. The prices (model/*.lua) are made up; like real ones, they grow with duration and resolution.
+-- Computes the output of a task and its price. The prices in model/*.lua are invented; like real ones, they grow with duration and
+-- resolution.
 
--- Returns the length for an input with a video: that of the video's window, within the model's limits.
+-- Returns the length of the clip, in seconds, for an input with a video: the length of the video's window, within the model's limits.
 local function window(input, longest)
   local video = (input.video_list or {})[1]
   local from, to = video and video.start or 0, video and video.ends

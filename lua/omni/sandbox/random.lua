@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Random numbers from a seed, in one stream for each purpose: how often one stream is used doesn't change another.
+-- Makes random numbers from a seed. Each purpose has a stream of its own, so drawing numbers from one stream doesn't change another.
 
 local function mix(z)
   z = (z ~ (z >> 30)) * 0xbf58476d1ce4e5b9
@@ -7,7 +7,7 @@ local function mix(z)
   return z ~ (z >> 31)
 end
 
----Returns a hash of 64 bits (FNV-1a, mixed once more); not for secrets.
+--- Returns a hash of 64 bits (FNV-1a, mixed once more), which isn't suited for secrets.
 ---@param text string
 ---@param seed? integer
 ---@return integer

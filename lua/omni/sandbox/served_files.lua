@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The files that the sandbox serves: clips of its tasks and uploaded files. Finds a file by its path, and serves it whole or in part
--- (RFC 9110: Range, If-Range, ETag, Last-Modified).
+-- The files that the sandbox serves: clips of its tasks and uploaded files. Finds a file by its path, and serves the whole file or a part
+-- of it (RFC 9110: Range, If-Range, ETag, Last-Modified).
 
 local http_date = require("omni.sandbox.response").http_date
 local messages = require "omni.models.schema.messages"
@@ -40,7 +40,7 @@ local kinds = {
   { kind = "file", path = "^/files/([^/]+)$", find = find_upload },
 }
 
--- Returns whether a URL of this sandbox leads to no file. The sandbox accepts every URL of another host.
+-- Returns whether a URL leads to this sandbox, but to no file. The sandbox accepts every URL of another host.
 local function is_lost(service, url)
   if type(url) ~= "string" or url:find "%s" or url:sub(1, #service.url) ~= service.url then return false end
   local path = url:sub(#service.url + 1):match "^/[^?#]*"
@@ -68,7 +68,7 @@ local function find_lost(service, value, place)
   end
 end
 
----Returns a message, with the field's name, if an input names a file of this sandbox that doesn't exist.
+--- If an input names a file of this sandbox that doesn't exist, returns a message with the field's name.
 ---@param service table
 ---@param input table
 ---@return string|nil
@@ -96,9 +96,10 @@ end
 
 -- --- serving
 
--- Returns the requested part as offset and length; nil to serve the whole file; false if the part lies outside the file.
+-- Returns the offset and the length of the requested part. Returns nil to serve the whole file, and false if the part lies outside the
+-- file.
 local function part(range, size)
-  local first, last = range:match "^bytes=(%d*)%-(%d*)$" -- a request for several parts may get the whole file
+  local first, last = range:match "^bytes=(%d*)%-(%d*)$" -- serves the whole file for a request for several parts, which HTTP allows
   if not first or first == "" and last == "" then return nil end
   if first == "" then
     local length = math.min(tonumber(last), size) -- the last bytes

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The service that the sandbox imitates (docs/service.md): turns a request into a response. It has no socket and no clock of its own.
+-- Imitates the service (docs/service.md): turns a request into a response. This module has no socket and no clock of its own.
 
 local accounts = require "omni.sandbox.accounts"
 local catalogue_endpoints = require "omni.sandbox.catalogue_endpoints"
@@ -12,7 +12,7 @@ local task_endpoints = require "omni.sandbox.task_endpoints"
 local tasks = require "omni.sandbox.tasks"
 local uploads = require "omni.sandbox.uploads"
 
-local most_body <const> = 1024 * 1024 -- bytes of a request that brings no file
+local most_body <const> = 1024 * 1024 -- most bytes of a request's body, except for uploads
 
 local balance_object = json.shape { "balance" }
 local place_object = json.shape { "presigned_url", "file_url" }
@@ -114,7 +114,7 @@ local function task_id_of(route, name, query)
   return route.kind == "query" and parameter(query, "task_id") or nil
 end
 
--- Returns a refusal if the request's key isn't valid or its rate is too high.
+-- Returns a refusal if the request's key isn't valid, or if the key sends too many requests.
 local function objection(self, request)
   local account = request.account
   if not account or account.revoked then
@@ -124,7 +124,7 @@ local function objection(self, request)
   if wait then return refuse(429, "rate limited", { ["Retry-After"] = ("%d"):format(math.max(1, math.ceil(wait))) }) end
 end
 
--- Completes the response that an endpoint and the faults have made.
+-- Adds the missing parts to a response that an endpoint and the faults have made.
 local function finish(response)
   response.headers = response.headers or {}
   local envelope = response.errors and payload.invalid or payload.envelope
@@ -178,7 +178,7 @@ end
 
 -- --- for programs
 
----Returns what `GET /sandbox/ledger` returns, with the inputs as tables.
+--- Returns the data of `GET /sandbox/ledger`, with the inputs as tables.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Service_methods:ledger()
   return self.tasks:ledger(true)

@@ -19,7 +19,7 @@ local endpoints = {}
 
 -- --- the body of a submit or an estimate
 
----Reads a body. An error in it is kept for the endpoint that needs the body.
+--- Reads a body. Reads a request's body as JSON. Stores an error for the endpoint that needs the body.
 ---@param text string
 ---@return { fields: table, texts?: table<string, string>, wrong?: string }  texts: each field as it was written
 function endpoints.read_body(text)
@@ -37,7 +37,7 @@ local function without_nulls(input)
   return fields
 end
 
--- Checks a body as the service does. Returns what `tasks:accept` takes; or nil and a message with the field's name.
+-- Checks the body of a submit as the service does. Returns the argument for `tasks:accept`, or nil and a message with the field's name.
 local function check(body)
   if body.wrong then return nil, body.wrong end
   local name, input, callback_url = body.fields.model, body.fields.input, body.fields.callback_url
@@ -62,7 +62,7 @@ end
 
 -- --- the endpoints
 
--- Schedules the task's callbacks. Returns a function that the submit's response must wait for, if any.
+-- Schedules the task's callbacks. If the response to a submit must wait, returns a function that waits.
 local function announce(service, task)
   if not task.callback_url or not service.callbacks then return nil end
   local plan = service.callbacks:plan {
@@ -72,14 +72,14 @@ local function announce(service, task)
   return service.callbacks:schedule(plan)
 end
 
--- Returns why an account can't submit this task, or nil.
+-- Returns why an account can't submit this task, or nil if it can.
 local function objection(service, account, wanted)
   if wanted.credits > account.balance then
     return response.refuse(402, ("not enough credits: this task costs %s, the balance is %s"):format(
       json.text(wanted.credits), json.text(account.balance)), nil, balance_object { balance = account.balance })
   end
   if account.in_flight and service.accounts:count(account, service.tasks) >= account.in_flight then
-    return response.refuse(500, "Internal Error") -- the service is known to say nothing more
+    return response.refuse(500, "Internal Error") -- the real service gives no other message here
   end
 end
 

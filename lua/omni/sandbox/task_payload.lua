@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The task object: the data of a query's response and the body of a callback.
+-- Makes the task object, which is the data of a query's response and the body of a callback.
 
 local json = require "omni.json"
 
@@ -45,7 +45,7 @@ function results.failed(values)
   return result_object { code = 501, message = values.reason, media_urls = {} }
 end
 
----Returns the task object, ready for json.text.
+--- Returns the task object in a form that json.text can write.
 ---@param values omni.sandbox.TaskValues
 ---@return table
 local function task(values)
@@ -64,7 +64,7 @@ local function task(values)
   }
 end
 
--- The page of a proxy, under HTTP 200, when the service behind it is down.
+-- A page that a proxy sends with HTTP 200 when the service behind it is down.
 local garbage <const> = "<!DOCTYPE html>\n<html><body><h1>We'll be back soon</h1></body></html>\n"
 
 return { envelope = envelope, garbage = garbage, invalid = invalid, task = task }

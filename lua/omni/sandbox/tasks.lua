@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The tasks of the sandbox and its charge ledger. A task's status is computed from the clock when somebody reads it; only a task with a
--- callback_url has a fiber (callbacks.lua).
+-- The tasks of the sandbox and its charge ledger. A task's status follows from the clock whenever somebody reads it, so only a task with a
+-- callback_url needs a fiber (callbacks.lua).
 
 local json = require "omni.json"
 local payload = require "omni.sandbox.task_payload"
@@ -48,7 +48,7 @@ local function drawings(clip)
   return specs, endings
 end
 
--- Draws a task's files. The task can end once all of them are there.
+-- Draws a task's files. Draws a task's files. The task can end when all of them exist.
 local function draw(self, task, specs)
   local left = #specs
   self.drawing[task] = true
@@ -129,7 +129,7 @@ function Tasks_methods:describe(task, media_urls)
   return payload_of(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
 end
 
----Returns a false task object, as if the task had another status now.
+--- Returns a false task object for a fault: the task seems to have another status now.
 ---@param task omni.sandbox.Task
 ---@param status "running"|"success"
 ---@param media_url? string  of a success
@@ -141,7 +141,7 @@ function Tasks_methods:pretend(task, status, media_url, id)
     { media_url })
 end
 
----Returns whether a file is being drawn whose task would end by a time.
+--- Returns whether a file is still being drawn whose task should end before a time.
 ---@param time number  of `now`
 ---@return boolean
 function Tasks_methods:is_drawing(time)

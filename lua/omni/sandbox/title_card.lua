@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The picture of a sandbox's clip: a title card with the scene's prompt. Returns a filter graph for ffmpeg and the texts in it.
+-- Designs the picture of a sandbox's clip: a title card with the scene's prompt. Returns a filter graph for ffmpeg and the texts in it.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -9,7 +9,7 @@ local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"
 
 -- Widths of the characters of DejaVu Sans, from space to tilde, rounded up: a = 1/20 of the font size, b = 2/20, ...
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
-local other = 0.72 -- width of a column of any other script, in font sizes
+local other = 0.72 -- width of a column in any other script, as a multiple of the font size
 
 -- --- line breaks
 
@@ -25,7 +25,7 @@ local function width(text)
   return sum
 end
 
--- Returns the length in bytes of the longest prefix at most `room` wide, and at least one code point.
+-- Returns the length in bytes of the longest prefix of a text that isn't wider than `room`. The prefix has at least one code point.
 local function fitting(text, room)
   local sum, bytes = 0, 0
   for at, code in utf8.codes(text) do
@@ -37,13 +37,13 @@ local function fitting(text, room)
   return bytes
 end
 
--- Shortens a text to the room, with an ellipsis.
+-- Shortens a text to the width `room`, and adds an ellipsis.
 local function shorten(text, room)
   if width(text) <= room then return text end
   return text:sub(1, fitting(text, room - 1)) .. "…"
 end
 
--- Breaks a text into lines at most `room` wide (in font sizes). Breaks a word that is longer than a line.
+-- Breaks a text into lines at most `room` wide (in font sizes). A word that is longer than a line is broken.
 local function wrap(text, room, max_lines)
   local lines, line, length = {}, "", 0
   local function flush()
@@ -65,7 +65,8 @@ local function wrap(text, room, max_lines)
   return lines
 end
 
--- Returns the prompt's lines and the largest font size at which they fit the box (pixels). Cuts the prompt at the smallest size.
+-- Returns the prompt's lines and the largest font size at which they fit the box (pixels). If the prompt doesn't fit at the smallest size,
+-- cuts it.
 local function fit(text, box_width, box_height, unit)
   local lines, size
   for _, points in ipairs { 62, 54, 47, 41, 36, 32, 28 } do
@@ -91,16 +92,16 @@ local function colour(hue, saturation, lightness)
   return ("0x%02x%02x%02x"):format(channel(0), channel(8), channel(4))
 end
 
-local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- near the ground's hue; opposite hues mix to grey
+local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- differences from the background's hue; opposite hues would mix to grey
 
--- Returns a gradient between two colours and two points that turns slowly. It is small, because light has no edges. ffmpeg replaces a
--- point outside the picture by a random one.
+-- Returns a gradient between two colours and two points, which turns slowly. The gradient's picture is small and is scaled up, since a
+-- light has no sharp edges. Keeps the points inside the picture, since ffmpeg would replace others by random ones.
 local function gradient(name, seconds, small, colours, points, more)
   return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)
 end
 
--- Returns a dark ground with a wandering light, and an accent colour like the light's.
+-- Returns the filters for a dark background with a moving light, and an accent colour like the light's.
 local function background(draw, seconds, w, h)
   local small = w > h and { w = 256, h = 144 } or { w = 144, h = 256 }
   local function between(least, most) return math.floor(least + (most - least) * draw()) end
@@ -117,7 +118,7 @@ end
 
 -- --- the graph
 
--- Quotes a value for the option of a filter, then for the graph.
+-- Quotes a value twice: for the option of a filter, and for the filter graph.
 local function quote(value)
   return (value:gsub("[\\':]", "\\%0"):gsub("[\\'%[%],;]", "\\%0"))
 end
@@ -126,7 +127,7 @@ local function counted(count, one)
   return count == 1 and "1 " .. one or ("%d %ss"):format(count, one)
 end
 
--- Returns the line of facts: as many as fit, the most important first.
+-- Returns a line with data about the clip: as many items as fit, the most important first.
 local function facts(spec, seconds, w, h, room)
   local images = type(spec.images) == "table" and #spec.images or spec.images or 0
   local parts = { ("%d × %d"):format(w, h) }
@@ -192,7 +193,7 @@ end
 ---@field seconds number             of exactly so many frames
 ---@field texts table<string, string>  file name → text; empty without a font
 
----What to draw for a spec. The texts have to lie in `directory` when ffmpeg runs.
+--- Returns the filter graph that draws a spec, and the texts in it. The texts must be in `directory` when ffmpeg runs.
 ---@param spec omni.sandbox.ClipSpec
 ---@param directory string
 ---@param can { font: string|nil, gradients: boolean }
@@ -209,7 +210,7 @@ local function compose(spec, directory, can)
     ground = core.format("color=c=%s:s=%dx%d:r=%d:d=%.6f", colour(draw(), 0.5, 0.2), w, h, rate, seconds)
   end
   local bar = core.format("color=c=%s:s=%dx%d:r=%d:d=%.6f", accent, w, math.min(w, h) // 180 * 2, rate, seconds)
-  local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- it grows from the left edge to the right one
+  local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- the bar grows from the left edge to the right edge
   local filters, texts = "", {}
   if can.font then filters, texts = writing(spec, directory, can.font, accent, seconds, w, h) end
   local graph = ("%s[back];%s[bar];[back][bar]overlay=x=%s:y=H-h%s[v]"):format(ground, bar, moving, filters)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Uploads: the sandbox offers a presigned URL that is valid for a while, and keeps the file that a client PUTs there.
+-- Handles uploads: the sandbox returns a presigned URL that is valid for a while, and stores the file that a client PUTs there.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -35,7 +35,7 @@ function Uploads_methods:find(name)
   return self.by_name[name]
 end
 
--- Returns a status and a message if a request may not upload its body there.
+-- Returns an HTTP status and a message if a request may not upload its body to this URL.
 local function objection(self, place, request, signature, leaks)
   local headers = request.headers
   for name, value in pairs(headers) do
@@ -52,7 +52,7 @@ local function objection(self, place, request, signature, leaks)
   if (request.size or #request.body) == 0 then return 422, "the file is empty" end
 end
 
----Stores the body of a PUT as the place's file.
+--- Stores the body of a PUT as the file of a presigned URL.
 ---@param name string            of the place
 ---@param request { headers: table<string, string>, body: string|nil, size: integer|nil, file: string|nil }
 ---@param signature string|nil   in the request's URL
@@ -92,7 +92,7 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Stores the body of a request. A reader of an older file of this name keeps reading the older bytes.
+--- Stores the body of a request. If somebody still reads an older file of this name, they get the older bytes.
 ---@param name string
 ---@param request { body: string|nil, file: string|nil }  the file is moved
 ---@return string|nil path

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni credits`: prints the balance of the account; with several keys that of each key, and the sum.
+-- `omni credits`: prints the balance of the account; with several keys, the balance of each key and the sum.
 
 local service_command = require "omni.cli.service_command"
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni doctor`: checks all that omni needs, prints a line for each result, and says what to do. Spends nothing.
+-- `omni doctor`: checks everything that omni needs, prints a line for each result, and recommends what to do. Spends nothing.
 
 local options = require "omni.cli.options"
 
@@ -11,10 +11,10 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
 
--- The colours are those of states of a scene.
+-- The colours of the results: each is the colour of a scene's state.
 local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
--- Returns a function that prints a finding at once, as a check may wait for the network.
+-- Returns a function that prints a finding at once, since the next check may wait for the network.
 local function printer()
   local terminal, text = require "omni.cli.view.terminal", require "omni.cli.view.text"
   local paint, columns = text.painter(terminal.colour()), terminal.columns()

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its name only when it is complete; a
--- file that is there already isn't downloaded twice. `omni submit --out` uses this, too. `omni fetch BOARD` does the same for the scenes
--- of a board (command/run.lua).
+-- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its name only when it is complete, and a
+-- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch BOARD` fetches the files of a
+-- board's scenes (command/run.lua).
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -29,7 +29,7 @@ local function sha256(path)
   return found and found.sha256
 end
 
--- Returns the first of STEM.mp4, STEM (2).mp4, ... that doesn't exist or has this digest; and whether it exists.
+-- Returns the first of STEM.mp4, STEM (2).mp4, ... that doesn't exist or has this digest. Also returns whether the file exists.
 local function free_path(stem, extension, digest)
   local core = require "omni.core"
   local n, path = 1, stem .. extension
@@ -41,13 +41,13 @@ local function free_path(stem, extension, digest)
   return path, false
 end
 
--- Returns the extension in a URL, ".mp4"; nil if the URL has none of a medium.
+-- Returns the extension in a URL, ".mp4"; returns nil if the URL has no extension of a media file.
 local function extension_of_url(url)
   local own = (url:match "^[^?#]*"):match "%.(%w+)$"
   return own and require("omni.storyboard.run.file_names").extension(url) == own:lower() and "." .. own:lower() or nil
 end
 
--- Returns the extension for the bytes of a file.
+-- Returns the extension that fits a file's bytes.
 local function extension_of_file(path)
   local media_type = require "omni.file.media_type"
   local file <close> = require("omni.core").open(path)
@@ -57,7 +57,7 @@ end
 
 -- --- one file
 
--- Downloads a file to a path that doesn't exist, and shows the progress.
+-- Downloads a file to a new path, and shows the progress.
 local function download(called, task, index, path)
   local meter = require("omni.cli.view.transfer").meter(require("omni.file.path").name(path), require("omni.core").now)
   local live <close> = called.line:live(function(columns) return meter:words(columns) end) -- luacheck: ignore 211
@@ -67,8 +67,8 @@ local function download(called, task, index, path)
   return saved, not saved and problem or nil
 end
 
--- Downloads a file whose name is taken, or follows from its bytes. An equal file that exists already stays the only one; beside a
--- different one the new file gets a number.
+-- Downloads a file whose name is taken, or whose extension follows from its bytes. If a file with this name and the same bytes exists,
+-- keeps only that file; if its bytes differ, the new file's name gets a number.
 local function download_and_name(called, task, index, stem, extension, row)
   local core = require "omni.core"
   local temporary = free_path(stem, ".new")
@@ -76,7 +76,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   if not saved then return nil, problem end
   extension = extension or extension_of_file(temporary)
   local path, exists, done, why, number
-  repeat -- until no other program takes the name in between
+  repeat -- repeats if another program has taken the name in between
     path, exists = free_path(stem, extension, sha256(temporary))
     if exists then done, why = core.remove(temporary) else done, why, number = core.rename_new(temporary, path) end
   until done or number ~= EEXIST
@@ -85,7 +85,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   return path, nil, not exists
 end
 
--- Returns the path of a file, and whether it was downloaded now; or nil and an error.
+-- Fetches one file. Returns its path, and whether it was downloaded now; or nil and an error.
 local function fetch_one(called, task, index, stem, known, row)
   local core = require "omni.core"
   local exists = known and core.stat(known.path)
@@ -101,7 +101,7 @@ end
 
 -- --- all files of a task
 
--- Returns what the ledger knows of a task's files, by their numbers, and the number of the task's row.
+-- Returns the ledger's records of a task's files by their numbers, and the number of the task's row.
 local function known_files(client, task)
   local ledger, known = client:existing_ledger(), {}
   local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })
@@ -128,7 +128,7 @@ local function fetch(called, task, folder)
   return true
 end
 
----Waits until a task has ended; downloads its files if there is an `--out`.
+--- Waits until a task has ended; with `--out` also downloads its files.
 ---@param called omni.cli.Call
 ---@param task omni.Task
 ---@return integer exit code
@@ -143,7 +143,7 @@ end
 
 -- --- the command
 
--- Returns the task, or nil and why nothing can be fetched.
+-- Returns the task, or nil and the reason why nothing can be fetched.
 local function find(called)
   local given = called.given
   local task, problem = called.client:query(given.id)

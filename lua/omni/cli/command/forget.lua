@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni forget N...`: abandons submits, so that omni treats their scenes as new. Only a person can do this. Opens no client:
--- it needs no key and no network.
+-- `omni forget N...`: abandons submits, so that omni treats their scenes as new. Only a person can abandon a submit. The command opens no
+-- client, so it needs no key and no network.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -17,7 +17,7 @@ local ended <const> = {
   refused = "was refused and cost nothing", failed = "has failed already", forgotten = "was given up before",
 }
 
--- Returns the row with this number or task id, and prefers the number. Without one that can be given up returns nil and the reason.
+-- Returns the row with this number, else the one with this task id. If no such row can be given up, returns nil and the reason.
 local function find(ledger, name)
   local rows, problem = ledger:ask("find", { id = name:find "^%d+$" and math.tointeger(tonumber(name)) or nil, task_id = name })
   if problem then error(problem, 0) end
@@ -30,7 +30,7 @@ local function find(ledger, name)
   return found
 end
 
--- Returns the rows, each once; or nil, a name, and why it can't be given up.
+-- Returns the rows that the arguments name, each once; or nil, the argument, and why its submit can't be given up.
 local function choose(ledger, wanted)
   local chosen, seen = {}, {}
   for _, name in ipairs(wanted) do
@@ -42,7 +42,7 @@ local function choose(ledger, wanted)
   return chosen
 end
 
--- Returns a line that says what giving up this submit means.
+-- Returns a line about the consequences of giving up this submit.
 local function describe(row)
   local text, paths = require "omni.cli.view.text", require "omni.file.path"
   local name = row.scene and ('scene "%s" of %s'):format(text.clean(row.scene), text.clean(row.board and paths.name(row.board) or "?"))

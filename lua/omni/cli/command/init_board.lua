@@ -11,7 +11,7 @@ function command.define(parser)
 end
 
 local board <const> = [==[
--- A first film, in three scenes. docs/storyboards.md describes all that a board can have.
+-- A first film, in three scenes. See docs/storyboards.md for everything that a board can contain.
 
 return storyboard {
   title = "The Paper Boat",
@@ -43,7 +43,7 @@ return storyboard {
 
 local EEXIST <const> = 17
 
--- Creates a file with all of its content, or not at all. Without success returns nil, why, and whether the file exists already.
+-- Creates a file with its whole content, or not at all. On failure returns nil, the reason, and whether the file already exists.
 local function write_new(path, content)
   local core = require "omni.core"
   local part = ("%s.%s.part"):format(path, core.token(4))
@@ -67,7 +67,7 @@ local ways_to_give_a_key <const> = {
   "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, a line each",
 }
 
--- Returns lines that list the keys; or say why there is none, and what to do about it.
+-- Returns lines that list the keys, or that explain why there is none and what to do.
 local function describe_keys()
   local keys, text = require "omni.cli.view.keys", require "omni.cli.view.text"
   local found, problem = keys.find()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni listen`: receives the service's callbacks until Ctrl-C. A callback of a submit whose response was lost gives that submit its
+-- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can tell omni the submit's
 -- task.
 
 local message = require "omni.cli.view.message"
@@ -18,7 +18,7 @@ function command.define(parser)
   parser:flag("--json", "Print one JSON event a line.")
 end
 
--- The texts of events. Any other event refuses a callback.
+-- The texts of events. The texts for events; any other event refuses a callback.
 local event_texts <const> = {
   accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
 }
@@ -34,7 +34,7 @@ local function line_of(event)
   return table.concat(parts, "  ")
 end
 
--- Writes an event. Its body, which nobody may see here, isn't part of the output.
+-- Writes an event. Writes an event. Leaves out the callback's body, which may contain private data.
 local function write(given, event)
   if given.json then return require("omni.cli.view.json_events").write("listen", event.event, event) end
   if event.event == "listening" then
@@ -45,7 +45,7 @@ local function write(given, event)
   io.stdout:flush()
 end
 
--- POSTs the body of a callback, and writes the result.
+-- POSTs the body of a callback to the --forward URL, and writes the result.
 local function forward(webhook, given, event)
   local response, problem = webhook:post(given.forward_to, event.body, "application/json")
   write(given, { event = "forwarded", task_id = event.task_id, status = response and response.status, error = problem })
@@ -77,7 +77,7 @@ function command.run(given)
     base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) message.print(warning) end,
   }
   if not client then return message.exit(2, problem) end
-  return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- Ctrl-C is the normal end
+  return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- Ctrl-C is the normal way to end the command
 end
 
 return command

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni lua SCRIPT [ARGS...]`: runs a Lua program in the loop, with omni as a global.
+-- `omni lua SCRIPT [ARGS...]`: runs a Lua program in the loop. The program finds omni in a global variable.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -17,7 +17,7 @@ end
 
 local Scope_mt = {}
 
--- Lets a script call `omni.run` though the loop runs already: the call waits for all that was spawned in it.
+-- Lets a script call `omni.run` although the loop already runs: the call waits for all fibers that were spawned within it.
 local function allow_run(omni)
   local run, spawn, loop = omni.run, omni.spawn, require "omni.loop"
   local scopes = {}
@@ -32,12 +32,12 @@ local function allow_run(omni)
     local scope <close> = setmetatable({}, Scope_mt)
     scopes[scope] = true
     local results = table.pack(fn(...))
-    for _, fiber in ipairs(scope) do fiber:join() end -- the list grows in the meantime
+    for _, fiber in ipairs(scope) do fiber:join() end -- the list may grow while it waits
     return table.unpack(results, 1, results.n)
   end
 end
 
--- Sets the globals of a script, besides Lua's own.
+-- Sets the global variables that a script has besides Lua's own.
 local function set_globals(given, arguments)
   local omni = require "omni"
   _G.omni = omni -- luacheck: ignore 122
@@ -45,7 +45,7 @@ local function set_globals(given, arguments)
   _G.arg = table.move(arguments, 1, #arguments, 1, { [0] = given.script }) -- luacheck: ignore 122
 end
 
--- Sets the environment, for the library and for programs that the script starts.
+-- Sets environment variables for the library and for programs that the script starts.
 local function set_environment(given, sandbox)
   local setenv = require("omni.host").setenv
   if sandbox then
@@ -59,7 +59,7 @@ end
 
 -- Reports how the script ended, and its tasks in flight. Returns the exit code.
 local function finish(script_tasks, code, failure)
-  local unseen = require("omni.host").output_failed() -- the script may have printed ids, and nobody has seen them
+  local unseen = require("omni.host").output_failed() -- if stdout failed, nobody has seen the ids that the script printed
   if code and not unseen then return code end
   local ids = script_tasks.task_ids()
   local in_flight = "in flight, and charged, at the service:"

@@ -14,7 +14,7 @@ function command.define(parser)
   service_command.define(parser, true)
 end
 
--- Returns what is wrong with the options, or nil.
+-- Returns why the options can't be used together, or nil.
 local function misuse(given)
   if given.schema and given.json then return "--schema and --json exclude each other" end
   if given.schema and not given.name then return "--schema needs the NAME of a model" end
@@ -37,7 +37,7 @@ end
 local arrays = { required = true, enum = true, examples = true, allOf = true, anyOf = true, oneOf = true, prefixItems = true }
 local values = { default = true, const = true }
 
--- Marks the empty tables in a schema as [] or {}, by the keyword that they belong to.
+-- Marks the empty tables in a schema as [] or {}, according to the keyword to which they belong.
 local function mark_empty(node)
   local json = require "omni.json"
   for keyword, value in pairs(type(node) == "table" and node or {}) do
@@ -74,7 +74,7 @@ local columns = {
   { title = "allowed values, and meaning", wrap = true },
 }
 
--- Prints one model, and a table of its fields.
+-- Prints one model, and a table of its input fields.
 local function show_one(called)
   local model, problem = called.client:model(called.given.name)
   if not model then return called:fail(problem) end

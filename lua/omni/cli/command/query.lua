@@ -10,8 +10,8 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Returns the response's task object; [] and {} stay apart. Removes the path of the callback URL: it is a secret, and whoever has it
--- could send callbacks.
+-- Returns the response's task object, in which [] and {} remain different. Removes the path of the callback URL, which is a secret: with
+-- it, anybody could send callbacks.
 local function raw_task(task)
   local raw = require("omni.json").decode(require("omni.text").unmarked(task.answer)).data
   local param = type(raw.param) == "table" and raw.param or {}

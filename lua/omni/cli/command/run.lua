@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni run BOARD`: makes the film of a storyboard with `omni.run_storyboard`: shows the plan, asks for consent, shows the progress and
--- the summary. A second run continues where the first one ended.
+-- `omni run BOARD`: makes the film of a storyboard with `omni.run_storyboard`. The command shows the plan, asks for consent, shows the
+-- progress and prints the summary. A second run continues where the first one ended.
 
 local board_options = require "omni.cli.board_options"
 local message = require "omni.cli.view.message"
@@ -28,7 +28,7 @@ local function write_event(...) require("omni.cli.view.json_events").write("run"
 
 -- --- before the first submit
 
--- Gives the tasks of --adopt to their scenes. Returns an error value, or nil.
+-- Adopts the tasks that --adopt names for their scenes. Returns an error value, or nil.
 local function adopt(opened)
   for _, pair in ipairs(opened.given.adopt) do
     local _, problem = require("omni").adopt_task(opened.board, {
@@ -38,7 +38,7 @@ local function adopt(opened)
   end
 end
 
--- Opens the receiver of --listen, and adopts. Returns an error value, or nil.
+-- Opens the receiver that --listen asks for, and adopts the tasks of --adopt. Returns an error value, or nil.
 local function prepare(opened)
   local problem = opened.given.listen and select(2, receiver_options.open(opened.given, opened.client)) or adopt(opened)
   if not problem then opened:announce_prices() end
@@ -64,7 +64,7 @@ local function show_plan(opened, plan)
   view.write(asks and io.stderr or io.stdout, plan, view_options)
 end
 
--- Shows the plan, and asks for consent where that is needed. Returns what `on_plan` returns.
+-- Shows the plan, and asks a person for consent if that is needed. Returns what `on_plan` returns.
 local function review(opened, plan, problem)
   opened.line:clear()
   warn_of_needless_resubmits(opened, plan)
@@ -75,7 +75,7 @@ end
 
 -- --- the run
 
--- Returns the typical times of the scenes, in seconds, by scene. Asks the ledger once for each kind of scene.
+-- Returns how long each scene typically takes, in seconds, by the scene's name. Asks the ledger once for each kind of scene.
 local function typical_times(plan)
   local kinds, times = {}, {}
   for index, entry in ipairs(plan.scenes) do
@@ -89,7 +89,7 @@ local function typical_times(plan)
   return times
 end
 
--- Opens the view of the progress, and a fiber that redraws it where it is drawn.
+-- Opens the view of the progress. On a terminal, also starts a fiber that redraws the view.
 local function open_progress(opened, plan)
   local loop, terminal = require "omni.loop", require "omni.cli.view.terminal"
   local progress = require("omni.cli.view.run_progress").open {
@@ -105,7 +105,7 @@ local function open_progress(opened, plan)
   return progress, clock
 end
 
--- Returns what the board has cost, this run included: the credits that were reported, and the estimates of the rest.
+-- Returns the cost of the board, including this run: the credits that the service has reported, and the estimates of the rest.
 local function spent_on(plan)
   local reported, estimated = 0, 0
   for _, row in ipairs(plan.ledger:ask("spent", { board = plan.board_key }) or {}) do
@@ -114,7 +114,7 @@ local function spent_on(plan)
   return reported, estimated
 end
 
--- Shows the summary, or why nothing was submitted. Returns the exit code.
+-- Prints the summary, or the reason why nothing was submitted. Returns the exit code.
 local function finish(opened, plan, summary, problem)
   local view, view_options = require "omni.cli.view.run_summary", opened:view_options()
   local code = summary and view.exit_code(summary) or view.exit_codes.refused
@@ -128,7 +128,7 @@ local function finish(opened, plan, summary, problem)
   return problem and message.exit(code, problem) or code
 end
 
--- Returns the exit code; nil after an interruption before the first submit.
+-- Runs the board. Returns the exit code, or nil after an interruption before the first submit.
 local function run(opened, on_interrupt, run_options)
   local given = opened.given
   local plan, progress, clock
@@ -169,7 +169,8 @@ end
 
 -- --- omni fetch BOARD
 
--- Returns a plan that submits nothing: the scenes that are in flight, or paid for and not here. Returns nil if there are none.
+-- Returns a plan that submits nothing. It has the scenes that are in flight, and those that are paid for and whose files aren't here.
+-- Returns nil if there are none.
 local function plan_to_fetch(opened)
   local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
   if not plan then return nil, problem end
@@ -182,7 +183,7 @@ local function plan_to_fetch(opened)
   return require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
 end
 
--- Returns the exit code; nil after an interruption.
+-- Fetches the board's files. Returns the exit code, or nil after an interruption.
 local function fetch(opened, on_interrupt)
   local plan, problem = plan_to_fetch(opened)
   if problem then return board_options.refuse(problem) end
@@ -196,7 +197,7 @@ local function fetch(opened, on_interrupt)
   end)
 end
 
----Waits for the scenes of a board that are in flight, and fetches what is paid for. Submits nothing.
+--- Waits for the scenes of a board that are in flight, and fetches all files that are paid for. Submits nothing.
 ---@param given table  the options of `omni fetch`
 ---@return integer exit code
 function command.fetch(given)

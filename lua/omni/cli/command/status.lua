@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- `omni status [BOARD]`: prints what the ledger knows: tasks in flight, submits of unknown outcome, what was spent. Opens no client: it
--- needs no key and no network.
+-- `omni status [BOARD]`: prints the ledger's contents: tasks in flight, submits with an unknown outcome, and the cost so far. The command
+-- opens no client, so it needs no key and no network.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
-local media_days <const> = 14 -- the days after which media URLs expire, about (docs/service.md)
+local media_days <const> = 14 -- days after which media URLs expire, approximately (docs/service.md)
 
 local command = { summary = "Show tasks in flight, submits of unknown outcome, and what was spent." }
 
@@ -52,7 +52,7 @@ local function empty_event(path, board)
   }
 end
 
--- Reads the ledger into an event. Raises an error value.
+-- Reads the ledger, and fills in the fields of an event. Raises an error value.
 local function read(ledger, event)
   local function ask(verb, params)
     local rows, problem = ledger:ask(verb, params)
@@ -78,7 +78,7 @@ local function read(ledger, event)
   end
 end
 
--- Returns the ledger's name of a board; or nil and why there is none.
+-- Returns the key by which the ledger knows a board, or nil and why there is none.
 local function board_key(path)
   local core, board_file = require "omni.core", require "omni.storyboard.language.board_file"
   if not core.stat(path) then return nil, "there is no board " .. path end
@@ -87,7 +87,7 @@ local function board_key(path)
   return board_file.key(path)
 end
 
--- Prints how to see the rehearsals of the board, if there are any in another ledger.
+-- If another ledger has rehearsals of the board, prints how to list them.
 local function mention_rehearsals(given, path)
   if not given.board or given.ledger then return end
   local rehearsals = require("omni.cli.board_files").ledger { board = given.board, sandbox = true }

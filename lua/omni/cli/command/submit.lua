@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni submit`: creates a task after you have agreed to its price. With --wait or --out it stays until the task has ended.
+-- `omni submit`: creates a task after you have agreed to its price. With --wait or --out, the command waits until the task has ended.
 
 local input_options = require "omni.cli.input_options"
 local message = require "omni.cli.view.message"
@@ -23,7 +23,7 @@ end
 
 -- --- before the submit
 
--- Prints the price on stderr: stdout is for the result.
+-- Prints the price on stderr, since stdout is for the result.
 local function show_price(called, model, price, problem)
   local text, sandbox = require "omni.cli.view.text", called.client.is_sandbox
   local cost = price and "about " .. text.credits(price.credits, sandbox) or "an unknown price: " .. text.problem(problem)
@@ -31,8 +31,8 @@ local function show_price(called, model, price, problem)
   called:note(("%s: %s%s"):format(text.clean(model), cost, balance))
 end
 
--- Uploads the files of the input, so that the progress is visible and Ctrl-C works. The submit reuses these uploads, and repeats one
--- that the service has lost.
+-- Uploads the files of the input before the submit, so that the user sees the progress and can press Ctrl-C. The submit reuses these
+-- uploads, and repeats one that the service has lost.
 local function upload_files(called, input)
   local seen = {}
   for file in require("omni.client.placeholder").each(input) do
@@ -54,7 +54,7 @@ local function fail(called, problem)
       or "it may have been accepted and charged. Compare the balance: omni credits"
     called:fail(problem)
     return 4
-  elseif problem.task_id then -- accepted, but not written to the ledger
+  elseif problem.task_id then -- the service accepted it, but the ledger couldn't record that
     called:print { problem.task_id }
     called:fail(problem)
     return 1
@@ -63,7 +63,7 @@ local function fail(called, problem)
   return problem.code == "invalid_input" and 2 or 3
 end
 
--- Submits, and prints the id of the task first of all. After an interruption it waits for the response of a submit that was sent.
+-- Submits, and prints the task id before anything else. After an interruption, waits for the response if the submit was sent.
 local function submit(called, model, input, estimate, on_interrupt)
   local stop = {}
   on_interrupt(function(leave)
@@ -82,7 +82,8 @@ local function submit(called, model, input, estimate, on_interrupt)
   return task, problem, stop.requested
 end
 
--- Does all up to the task. Returns it; or nil and the exit code, or nil alone after an interruption that left nothing behind.
+-- Does everything up to the accepted submit. Returns the task, or nil and the exit code, or only nil after an interruption without
+-- consequences.
 local function make_task(called, model, input, on_interrupt)
   local given = called.given
   local price, problem = called:price(model, input)
@@ -94,7 +95,7 @@ local function make_task(called, model, input, on_interrupt)
     budget = given.budget, yes = given.yes, sandbox = called.client.is_sandbox,
     show = function() show_price(called, model, price, problem) end,
   })
-  if signals.interrupted() then return nil end -- while the question was open
+  if signals.interrupted() then return nil end -- interrupted while the question was open
   if refused then return nil, fail(called, refused) end
   problem = upload_files(called, input)
   if problem then return nil, fail(called, problem) end

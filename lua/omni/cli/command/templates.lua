@@ -16,7 +16,7 @@ function command.define(parser)
   service_command.define(parser, true)
 end
 
--- Returns the first templates, at most `limit`, and whether there are more. Writes an event for each.
+-- Returns the first templates, at most `limit`, and whether there are more. With --json, writes an event for each template.
 local function list_of(called, limit)
   local given, list = called.given, {}
   for template in called.client:templates {
@@ -34,7 +34,7 @@ local function shown(value)
   return type(value) == "string" and value or nil
 end
 
--- Returns the row of a template. The platforms have different names for its id.
+-- Returns the table row for a template. Platforms have different names for a template's id.
 local function row_of(template)
   if type(template) ~= "table" then return { shown(template) } end
   return {

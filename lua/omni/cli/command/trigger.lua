@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- `omni trigger KIND --to URL`: POSTs a callback to an endpoint of yours: one that the service would send, or one that it never would.
--- Reads no key and sends none. There is no task behind the callback.
+-- `omni trigger KIND --to URL`: POSTs a callback to your endpoint: one that the service could send, or one that it never sends. No task
+-- belongs to the callback. The command neither reads nor sends a key.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
 local command = { summary = "Send a callback to your own endpoint, as the service would." }
 
-local too_large <const> = 1024 * 1024 + 1 -- bytes; omni's receiver accepts 1 MiB
+local too_large <const> = 1024 * 1024 + 1 -- bytes of a body that omni's receiver refuses; it accepts 1 MiB
 
--- What can be sent, and the options that each kind accepts.
+-- The kinds of callbacks, and the options that each kind accepts.
 local plain <const>, with_media <const> = { task_id = true, wrapped = true }, { task_id = true, media = true, wrapped = true }
 local kinds = {
   success = { about = "the task succeeded", status = "success", takes = with_media },
@@ -37,7 +37,7 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON for each POST.")
 end
 
--- Returns what is wrong with the options, or nil.
+-- Returns why the options can't be used together, or nil.
 local function misuse(given)
   for _, name in ipairs { "task_id", "media", "wrapped" } do
     if given[name] and not kinds[given.kind].takes[name] then
@@ -69,7 +69,8 @@ local function body_of(given)
   return json .. (" "):rep((kind.pad or 0) - #json), id
 end
 
--- Prints "success of task d696...: 200 in 3 ms", and the response if its status isn't 2xx. Without a response prints why, on stderr.
+-- Prints "success of task d696...: 200 in 3 ms", and the response if its status isn't 2xx. If there is no response, prints the reason on
+-- stderr.
 local function write_line(event)
   local what = event.kind .. (event.task_id and " of task " .. event.task_id or "")
   if event.error then return message.print(what .. ": " .. require("omni.cli.view.text").problem(event.error)) end

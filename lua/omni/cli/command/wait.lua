@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni wait ID...`: waits until tasks have ended, and prints each.
+-- `omni wait ID...`: waits until tasks have ended, and prints each of them.
 
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"
@@ -12,7 +12,7 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Returns the tasks, each once; or nil and an error for what isn't an id.
+-- Returns the tasks, each once, or nil and an error for an argument that isn't a task id.
 local function tasks_of(client, ids)
   local tasks, seen = {}, {}
   for _, id in ipairs(ids) do

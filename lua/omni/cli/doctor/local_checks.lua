@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The checks of `omni doctor` that need no network, and the list of all checks (service_checks.lua has the others). A check reports
--- with `report(state, text, hint)`; the hint says what to do. A check spends nothing and leaves nothing behind.
+-- Contains those checks of `omni doctor` that need no network, and the list of all checks. The other checks are in service_checks.lua. A
+-- check calls `report(state, text, hint)` for each finding. A check spends nothing and leaves nothing behind.
 
 local core = require "omni.core"
 local service = require "omni.cli.doctor.service_checks"
@@ -43,7 +43,7 @@ local function existing_folder(path)
   return core.stat(folder) and folder or existing_folder(folder)
 end
 
--- Returns whether a folder is writable, by creating a folder in it.
+-- Returns whether a folder is writable. Finds out by creating a folder in it.
 local function can_write(folder)
   local trial = ("%s/.omni-doctor-%s"):format(folder, core.token(4))
   local fine, why = core.make_directory(trial, 448) -- 0700
@@ -53,7 +53,7 @@ end
 
 local function read_ledger(ledger, path, report)
   local rows, problem = ledger:ask "open"
-  -- A statement that changes no row shows whether the file is writable.
+  -- Runs a statement that changes no row, to find out whether the file is writable.
   if rows then problem = select(2, ledger:ask("end_redo", { board = "" })) end
   if problem then return report("problem", text.problem(problem), problem.hint) end
   local unknown = 0
@@ -68,7 +68,7 @@ local function read_ledger(ledger, path, report)
   end
 end
 
----Checks that the ledger is readable and writable, and counts its unknown outcomes.
+--- Checks that the ledger is readable and writable, and counts its submits with an unknown outcome.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function checks.ledger(shared, report)
@@ -99,8 +99,8 @@ end
 
 local oldest <const> = { 5, 1 } -- of ffmpeg
 
--- Returns the version of a program, from "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and its first two numbers. A development build
--- has no numbers.
+-- Returns the version of a program, from "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and its first two numbers. Returns no numbers for
+-- a development build.
 local function version_of(program)
   local output = output_of(program, "-version")
   if not output then return nil end
@@ -128,7 +128,7 @@ function checks.ffmpeg(_, report)
   report("ok", ("ffmpeg %s, with libx264 and ffprobe"):format(version))
 end
 
----Checks what the terminal can show.
+--- Checks which characters and colours the terminal can show.
 ---@param _ table
 ---@param report omni.cli.Report
 function checks.terminal(_, report)
@@ -136,7 +136,7 @@ function checks.terminal(_, report)
   if not columns then return report("ok", "stdout is no terminal: omni prints a line for each change") end
   local terminal = require "omni.cli.view.terminal"
   local charset = ""
-  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last one that is set wins
+  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last of these that is set has priority
     local value = os.getenv(name)
     if value and value ~= "" then charset = value end
   end
@@ -149,7 +149,7 @@ end
 
 local little <const> = 1 << 20 -- KiB: 1 GiB
 
----Checks the free space where films and the ledger are.
+--- Checks the free disk space in the folders of the films and of the ledger.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function checks.disk(shared, report)

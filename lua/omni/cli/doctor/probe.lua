@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Calls the service once with one key and traces the exchange, for `omni doctor`. It uses the C client, as omni.Client returns no trace.
+-- Calls the service once with one key and traces the exchange, for `omni doctor`. The probe uses the C client, since omni.Client returns no
+-- trace.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -14,7 +15,7 @@ local path <const> = "/api/v1/client/account/balance"
 ---@field network table        the proxy and certificates in use, of http:network
 ---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
 
--- Waits for the only exchange of this C client.
+-- Waits until the only exchange of this C client is done.
 local function wait(http)
   local fiber = loop.current()
   local driver <close> = pollable.driver(http, function()
@@ -25,7 +26,7 @@ local function wait(http)
   loop.park()
 end
 
----Asks for the balance once, which costs nothing. Waits.
+--- Asks the service once for the balance, which costs nothing. Waits.
 ---@param base_url string
 ---@param key string
 ---@return omni.cli.Probe

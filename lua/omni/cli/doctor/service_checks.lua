@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The checks of `omni doctor` for the keys, the network and the service (local_checks.lua lists them). Without a key of yours they call
--- the service with the sandbox key, which it refuses.
+-- Contains those checks of `omni doctor` that concern the keys, the network and the service (local_checks.lua lists all checks). If you
+-- have no key, they call the service with a sandbox key, which the service refuses.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
@@ -35,7 +35,7 @@ function service.keys(shared, report)
   end
 end
 
--- Describes the steps of an exchange: when each was done, counted from the start.
+-- Describes the steps of an exchange, with the time from the start until each step was done.
 local function steps_of(trace)
   local parts = { trace.address and "at " .. trace.address }
   for _, step in ipairs { { "lookup", "name" }, { "connect", "connection" }, { "tls", "TLS" } } do
@@ -58,7 +58,7 @@ local function no_answer_hint(probe)
   return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
 end
 
--- Reports what the service says to a key. It should refuse the sandbox key, which is used when you have none.
+-- Reports the service's answer to a key. The service should refuse the sandbox key, which is used if you have none.
 local function judge(key, probe, report)
   local failure, own = probe.failure, key.fingerprint ~= nil
   local refused = failure and require("omni.error").rejects_key(failure)
@@ -100,7 +100,7 @@ end
 ---@param report omni.cli.Report
 function service.network(shared, report)
   local client <close> = open_client(shared)
-  if not client then return end -- the next check reports that
+  if not client then return end -- the next check reports the error
   local network = client.all_keys[1].transport.http:network()
   local proxy = "no proxy"
   if network.proxy_used then
@@ -147,7 +147,7 @@ end
 
 local skewed <const> = 60 -- seconds
 
----Compares this machine's clock with the service's.
+--- Compares this machine's clock with the service's clock.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function service.clock(shared, report)

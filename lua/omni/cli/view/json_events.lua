@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The events of --json: one object a line on stdout. `fields` lists every event with its fields; docs/cli.md says what they mean, and
--- spec/cli/view/json_events_spec.lua compares the two.
+-- Writes the events of --json: each is an object in a line of its own on stdout. `fields` lists every event with its fields; docs/cli.md
+-- explains them, and spec/cli/view/json_events_spec.lua compares the two.
 
 local json = require "omni.json"
 local text = require "omni.cli.view.text"
 
--- A field is NAME, or NAME:TYPE for an object, NAME:TYPE[] for a list of objects. "?" after the name: left out when it is nil.
+-- A field is written as NAME, as NAME:TYPE for an object, or as NAME:TYPE[] for a list of objects. A "?" after the name means that a nil
+-- field is left out.
 local types <const> = {
   account = { "account", "today:sum", "spent:sum" },
   check = { "check", "state", "text", "hint?" },
@@ -87,7 +88,7 @@ local fields <const> = {
 
 local parsed = {} -- list of fields → { shape, { name, kind, many }... }
 
--- Returns what a list of fields says.
+-- Parses a list of fields.
 local function parse(list)
   if parsed[list] then return parsed[list] end
   local names, result = {}, {}
@@ -100,7 +101,7 @@ local function parse(list)
   return result
 end
 
--- Returns a copy of an object with these fields only, ready for JSON.
+-- Returns a copy of an object with only these fields, in a form that can be written as JSON.
 local function copy(object, list)
   local kinds, copied = parse(list), {}
   for _, field in ipairs(kinds) do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The keys that omni would use, as they may be shown: by fingerprint and source.
+-- Describes the keys that omni would use, in a form that reveals nothing: by fingerprint and source.
 
 local credentials = require "omni.client.credentials"
 
@@ -28,7 +28,7 @@ local function find()
   return keys
 end
 
----Describes a key: "key 1a2b3c4d5e6f, from CRUN_API_KEY".
+--- Describes a key, for example as "key 1a2b3c4d5e6f, from CRUN_API_KEY".
 ---@param key omni.cli.Key
 ---@return string
 local function describe(key)

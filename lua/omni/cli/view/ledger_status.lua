@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- What `omni status` prints: tasks in flight, unknown outcomes and the ways out, what is to be fetched, what was spent.
+-- Formats the output of `omni status`: tasks in flight, submits with an unknown outcome and what to do about them, files to fetch, and the
+-- cost so far.
 
 local core = require "omni.core"
 local next_command = require "omni.cli.view.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 
--- "film.lua: dusk"; without the board if it is the only one.
+-- Returns a name such as "film.lua: dusk". Leaves out the board if there is only one.
 local function name_of(submit, board)
   local scene = submit.scene and text.clean(submit.scene) or "a submit"
   return submit.board and not board and text.clean(paths.name(submit.board)) .. ": " .. scene or scene
@@ -52,7 +53,7 @@ local function write_to_fetch(out, event)
   end
 end
 
--- "80 credits (2 submits), and about 40 not yet reported"
+-- Returns a text such as "80 credits (2 submits), and about 40 not yet reported".
 local function describe_sum(sum)
   local more = sum.estimated > 0 and core.format(", and about %.14g not yet reported", sum.estimated) or ""
   if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- The progress of a run on a terminal: a line for each scene, one for the cut, and one for the whole, redrawn in place. The cursor
--- stays visible, below the lines, so that nothing has to be restored after a crash.
+-- Draws the progress of a run on a terminal: a line for each scene, one for the cut, and one for the whole run, redrawn in place. The
+-- cursor stays visible below the lines, so that a crash leaves the terminal usable.
 
 local text = require "omni.cli.view.text"
 
 local STATE <const> = 11  -- columns of the longest state, "interrupted"
-local FEW <const> = 3     -- up to so many reused scenes have a line each
-local WIDE <const> = 72   -- with at least as many columns, times are written out
+local FEW <const> = 3     -- at most this many reused scenes have a line each
+local WIDE <const> = 72   -- with at least this many columns, times are written out
 local BAR <const> = 20    -- columns of the bar of the cut, if there is room
 local SOON <const> = 0.05 -- seconds after a drawing during which events wait for the next tick
 
@@ -16,7 +16,7 @@ local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }
 local Live_methods = { draws = true }
 local Live_mt = { __name = "omni.cli.live", __index = Live_methods }
 
--- Returns the scenes that fit into `room` lines. Scenes in flight come before waiting ones, and these before those that are done.
+-- Returns the scenes that fit into `room` lines. Prefers scenes in flight, then waiting scenes, then finished ones.
 local function choose(scenes, room)
   if #scenes <= room then return scenes end
   local function rank(scene) return in_flight[scene.status] and 1 or scene.status == "waiting" and 2 or 3 end
@@ -39,14 +39,14 @@ local function time_of(live, scene, width)
 end
 
 local function scene_line(live, scene, layout, width)
-  -- The task id until the end: a person needs it if the program is killed now.
+  -- Shows the task id until the task ends: a person needs it if the program is killed now.
   local last = scene.credits and text.credits(scene.credits, live.sandbox) or scene.task_id or ""
   local left = "  " .. text.fit(scene.name, layout.name) .. "  "
   local state = text.fit(scene.status, STATE)
   local time = time_of(live, scene, width)
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
-  local paint_from = #left + 1 -- after the cut, which would else cut the escape sequences
+  local paint_from = #left + 1 -- only text after the cut is coloured, so that no escape sequence is cut
   if #line < paint_from then return line end
   local painted = line:sub(paint_from, #left + #state)
   return line:sub(1, #left) .. live.paint(scene.status, painted) .. line:sub(paint_from + #painted)
@@ -79,7 +79,7 @@ local function total_line(live, width)
   return text.cut("  " .. table.concat(parts, " · "), width)
 end
 
--- Returns the number of rows of the last drawing. A terminal that has become narrower has wrapped its lines.
+-- Returns the number of rows of the last drawing. A terminal that has become narrower has wrapped the drawn lines.
 local function rows_taken(live, columns)
   local rows = 0
   for _, width in ipairs(live.drawn) do rows = rows + math.max(1, (width + columns - 1) // columns) end
@@ -118,7 +118,7 @@ local function layout_of(scenes, width)
     typical = typical or scene.typical ~= nil
   end
   local time = not typical and 8 or width >= WIDE and 19 or 12
-  -- A task id takes 36 columns. Without room for it, names and credits get the space.
+  -- A task id takes 36 columns. If there is no room for it, names and credits get the space.
   local room = width - STATE - time - 42
   if room < 12 then room = width - STATE - time - 17 end
   return { name = math.min(name, math.max(6, room)), time = time }
@@ -127,7 +127,7 @@ end
 local function draw_all(self)
   self.dirty, self.drawn_at = false, self.now()
   local columns = math.max(1, self.columns() or 80)
-  local width = columns - 1 -- a full line would leave the cursor between two rows
+  local width = columns - 1 -- a line that fills the width would leave the cursor between two rows
   local room = math.max(1, (self.rows() or 24) - 3)
   local scenes, reused = fold(self.scenes)
   local lines = {}
@@ -142,13 +142,13 @@ local function draw_all(self)
   if reused > 0 then lines[#lines + 1] = self.paint("reused", text.cut(("  %d reused"):format(reused), width)) end
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   lines[#lines + 1] = total_line(self, width)
-  -- A taller drawing than the terminal would leave a copy in its scrollback at each redraw. The last lines matter most.
+  -- A taller drawing than the terminal would leave a copy in its scrollback at each redraw. Keeps the last lines, which matter most.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)
 end
 
----Draws the state, if there was an event or a second has passed. Call it several times a second.
+--- Redraws the progress if there was an event or a second has passed. Call `tick` several times a second.
 function Live_methods:tick()
   if self.dirty or self.now() - self.drawn_at >= 1 then draw_all(self) end
 end
@@ -172,12 +172,12 @@ function Live_methods:event(event)
   if self.now() - self.drawn_at >= SOON then draw_all(self) end
 end
 
----Erases the drawing. The summary takes its place.
+--- Erases the drawing. Erases the drawing, since the summary takes its place.
 function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end
 
--- Returns the initial state of a scene. A scene in flight has the age and the estimate of its submit.
+-- Returns the initial state of a scene. For a scene in flight, the state has the age and the estimate of its submit.
 local function scene_of(entry, options)
   local row = entry.action == "resume" and entry.row or {}
   return {
@@ -198,7 +198,7 @@ local function open(options)
   for _, entry in ipairs(options.plan.scenes) do
     local scene = scene_of(entry, options)
     live.by_name[entry.scene] = scene
-    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch the others
+    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch the other scenes
   end
   return live
 end

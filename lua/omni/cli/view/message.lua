@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Messages and errors on stderr.
+-- Writes messages and errors to stderr.
 
 local message = {}
 
--- Replaces control characters, except line breaks. omni.core can't be loaded when a library is missing.
+-- Replaces control characters, except line breaks. Doesn't need omni.core, which can't be loaded if a library is missing.
 local function clean(text)
   local found, core = pcall(require, "omni.core")
   return (text:gsub("[^\n]+", function(line) return found and core.clean(line) or line:gsub("%c", "?") end))
@@ -17,14 +17,14 @@ function message.print(text, ...)
   for _, line in ipairs { ... } do io.stderr:write("  ", clean(line), "\n") end
 end
 
----Writes an error value with its hint, or each of a board's errors.
+--- Writes an error value and its hint, or all errors of a board.
 ---@param bad omni.Error
 function message.print_error(bad)
   local describe, hint = require("omni.cli.view.text").problem, require("omni.cli.view.hint").of
   for _, problem in ipairs(bad.problems or { bad }) do message.print(describe(problem), hint(problem)) end
 end
 
----Writes lines as `print` does, or an error value, and returns the exit code.
+--- Writes lines or an error value to stderr, and returns the exit code.
 ---@param code integer
 ---@param problem string|omni.Error
 ---@param ... string|nil

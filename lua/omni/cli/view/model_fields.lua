@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The fields of a model's input, from its JSON Schema, as rows of a table: name, type, whether it is required, default, allowed values and
--- meaning. A schema comes from the network: the parts that are too deep, too large or recursive are left out.
+-- Lists the fields of a model's input, from the model's JSON Schema, as rows of a table: name, type, whether the field is required,
+-- default, allowed values and meaning. A schema comes from the network, so parts that are too deep, too large or recursive are left out.
 
 local walking = require "omni.models.schema.traversal"
 local words = require "omni.models.schema.messages"
@@ -42,7 +42,7 @@ local function add(texts, one)
   texts[#texts + 1] = one
 end
 
--- Returns "string", "array of object", "string or null".
+-- Returns a type in words, such as "string", "array of object" or "string or null".
 function Reader_methods:type_of(node, depth)
   local names = {}
   for _, part in ipairs(self:parts(node, true, {}, {})) do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Commands that a person can run next, quoted for a shell.
+-- Makes the commands that a person can run next, quoted for a shell.
 
 local ledgers = require "omni.ledger"
 local text = require "omni.cli.view.text"
@@ -11,7 +11,7 @@ local function with_value(option, value)
   return option .. (value:find("^%-") and "=" or " ") .. text.quote(value)
 end
 
--- Adds the option for a ledger that isn't the default one.
+-- Adds the option --ledger, unless the ledger is the default one.
 local function ledger_words(path, words)
   if path and path ~= ledgers.default_path() then words[#words + 1] = with_value("--ledger", path) end
   return words
@@ -71,7 +71,7 @@ function next_command.forget(number, ledger)
   return table.concat(ledger_words(ledger, { ("omni forget %d"):format(number) }), " ")
 end
 
----Returns what a person can do about a submit of unknown outcome, a line each.
+--- Returns lines that list what a person can do about a submit with an unknown outcome.
 ---@param given table     as for `run`; at least the board
 ---@param scene string
 ---@param number? integer of the submit, in the ledger
@@ -86,7 +86,7 @@ function next_command.ways_out(given, scene, number, ledger)
   return ways
 end
 
----Returns what a person can do about a scene that is paid for and lost, a line each.
+--- Returns lines that list what a person can do about a scene that is paid for and lost.
 ---@param given table     as for `run`; at least the board
 ---@param scene string
 ---@param number integer  of the submit, in the ledger

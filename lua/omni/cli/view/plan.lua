@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- A plan as text: a line for each scene with its action, price and reason; then the sum. And as the event `plan`.
+-- Formats a plan as text and as the event `plan`. The text has a line for each scene with its action, price and reason, and then the sum.
 
 local next_command = require "omni.cli.view.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 
 local ACTION <const> = 7  -- columns of the longest word for an action
-local FEW <const> = 3     -- up to so many reused scenes have a line each in the plan of a run
+local FEW <const> = 3     -- at most this many reused scenes have a line each in the plan of a run
 
 local symbols = {
   reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-",
@@ -55,7 +55,7 @@ local function price(entry, sandbox)
   return entry.credits and text.credits(entry.credits, sandbox) or "price unknown"
 end
 
----Returns the cost of a plan: "about 36 credits", "more than 4 credits (not every price is known: ...)".
+--- Returns the cost of a plan as text: "about 36 credits", or "more than 4 credits (not every price is known: ...)".
 ---@param plan omni.Plan
 ---@param sandbox? boolean
 ---@return string
@@ -69,7 +69,7 @@ end
 -- Returns whether this run leaves a scene out.
 local function is_left(entry) return not entry.selected and entry.action ~= "reuse" end
 
----Says why a run leaves scenes out.
+--- Returns why a run leaves scenes out.
 ---@param given table  the options of the command
 ---@return string
 local function why_left(given) return given.fetches and "not submitted" or "not among --only" end
@@ -102,7 +102,7 @@ local function widest(rows, field, most)
   return math.min(width, most)
 end
 
--- Returns the lines of a row. A reason that doesn't fit goes below.
+-- Returns the lines of a row. A reason that doesn't fit into the line goes below it.
 local function lines_of(row, layout, paint, columns)
   local head = ("  %s %s"):format(symbols[row.action], text.fit(row.action, ACTION))
   local middle = ("  %s  %s"):format(text.fit(row.name, layout.name), (" "):rep(layout.price - text.columns(row.price)) .. row.price)

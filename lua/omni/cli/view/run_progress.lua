@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The progress of a run: redrawn in place on a terminal, as plain lines elsewhere, or as JSON events.
+-- Shows the progress of a run: redrawn in place on a terminal, as plain lines elsewhere, or as JSON events.
 
 local json_events = require "omni.cli.view.json_events"
 local live = require "omni.cli.view.live_progress"
@@ -16,7 +16,8 @@ function Json_methods:close() end -- luacheck: ignore self
 local Plain_methods = {}
 local Plain_mt = { __name = "omni.cli.plain", __index = Plain_methods }
 
--- The lines of events that aren't a scene's state. The plan and the summary show reused scenes; the cut has one line, when it starts.
+-- The lines for events that need another line than a scene's state. Reused scenes have none, since the plan and the summary show them; the
+-- cut has one, when it starts.
 local special = {
   reused = function() return nil end,
   cutting = function(event) return event.fraction == 0 and "film: cutting" or nil end,

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The summary of a run: the cost and the file of each scene, or what to do about a scene without one; the film, the report, and the
--- cost of the board. And the event `done`.
+-- Formats the summary of a run: the cost and the file of each scene, or what to do about a scene without a file; the film, the report, and
+-- the cost of the board. And the event `done`.
 
 local hint = require "omni.cli.view.hint"
 local next_command = require "omni.cli.view.next_command"
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
 
-local FEW <const> = 3 -- up to so many reused scenes have a line each
+local FEW <const> = 3 -- at most this many reused scenes have a line each
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
@@ -20,7 +20,7 @@ local function count(summary, status)
   return n
 end
 
----Returns the exit code of a run. What a person must act on comes first. A blocked scene counts as the scene that blocks it.
+--- Returns the exit code of a run. Results that need a person have priority. A blocked scene counts like the scene that blocks it.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -44,7 +44,7 @@ local function estimated(scene, entry)
   return scene.estimate or entry.row and entry.row.estimate or 0
 end
 
--- Describes a submit whose outcome has become unknown in this run. (For an older one the plan does that.)
+-- Describes a submit whose outcome has become unknown in this run. For an older one, the plan does so.
 local function known_of(entry)
   local row = entry.row
   if not row or entry.action == "unknown" then return nil end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One line on a terminal, redrawn in place and erased before other output. Draws nothing where there is no such terminal.
+-- Draws one line on a terminal, redraws it in place, and erases it before other output. Draws nothing if the output isn't a terminal.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -11,13 +11,13 @@ local interval <const> = 0.2 -- seconds between two drawings
 local Line_methods = {}
 local Line_mt = { __name = "omni.cli.line", __index = Line_methods }
 
----Returns whether there is a terminal to draw on.
+--- Returns whether the output is a terminal on which the line can be drawn.
 ---@return boolean
 function Line_methods:draws()
   return self.columns() ~= nil
 end
 
--- Returns the escape sequences that erase the last drawing. A terminal that has become narrower has wrapped it.
+-- Returns the escape sequences that erase the last drawing. A terminal that has become narrower has wrapped the drawn line.
 local function erasure(line, columns)
   local up = math.max(0, core.columns(line.drawn) - 1) // columns
   return (up > 0 and ("\27[%dA"):format(up) or "") .. "\r\27[J"
@@ -38,7 +38,7 @@ Line_mt.__close = Line_methods.clear
 function Line_methods:draw(words)
   local columns = self.columns()
   if not columns then return end
-  local cut = text.cut(words, math.max(1, columns - 1)) -- a full line would leave the cursor between two rows
+  local cut = text.cut(words, math.max(1, columns - 1)) -- a line that fills the width would leave the cursor between two rows
   if cut == self.drawn then return end
   self.out:write(self.drawn and erasure(self, columns) or "", cut)
   self.out:flush()
@@ -52,7 +52,7 @@ local Live_mt = {
   end,
 }
 
----Draws the result of `words` several times a second, until the returned object is closed. Call it in the loop.
+--- Draws the result of `words` several times a second, until the returned object is closed. Call `live` in the loop.
 ---@param words fun(columns: integer): string
 ---@return table|nil live  to be closed; nil: there is no terminal
 function Line_methods:live(words)

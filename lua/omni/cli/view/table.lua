@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Tables and lists of fields as aligned lines, within the width of a terminal if there is one. This module cleans all texts.
+-- Formats tables and lists of fields as aligned lines that fit the width of a terminal, if there is one. Removes control characters from
+-- all texts.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
 
 local GAP <const> = 2       -- columns between two columns
 local INDENT <const> = 4
-local NARROWEST <const> = 6 -- of a column that shrinks
-local READABLE <const> = 24 -- with at least as many columns a text is wrapped beside the other cells, else below
+local NARROWEST <const> = 6 -- least width of a column that shrinks
+local READABLE <const> = 24 -- with at least this much space, a text is wrapped beside the other cells, else below them
 
 ---@class omni.cli.Column
 ---@field title string
@@ -30,7 +31,7 @@ local function wrap_all(texts, width)
   return all
 end
 
--- Returns the widths of the columns, at most `width` in all if possible. The widest columns shrink first.
+-- Returns the widths of the columns; if possible, their sum is at most `width`. The widest columns shrink first.
 local function widths_of(columns, cells, width)
   local widths, sum = {}, GAP * (#columns - 1)
   for i = 1, #columns do
@@ -72,7 +73,7 @@ local function wrapped(columns, widths, cells, width, before)
   return lines
 end
 
--- Returns the cleaned texts of a row: one for each column, and the list of the last cell's.
+-- Returns the cleaned texts of a row: one for each column, and the list of texts in the last cell.
 local function cells_of(columns, row)
   local cells, last = { texts = {} }, row[#columns]
   for i = 1, #columns - 1 do cells[i] = words_of(row[i]) end
@@ -102,7 +103,7 @@ local function lines(columns, rows, options)
   local result = {}
   for i, row in ipairs(cells) do
     local made = wraps and wrapped(columns, widths, row, width, before) or { joined(widths, row, #columns) }
-    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- the cells below need no head
+    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- texts below the other cells need no column head
     for _, line in ipairs(made) do
       if width then line = text.cut(line, width) end
       result[#result + 1] = i == 1 and paint and paint("title", line) or line

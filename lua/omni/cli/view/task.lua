@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A task as text, and as the event `task`.
+-- Formats a task as text and as the event `task`.
 
 local table_of = require "omni.cli.view.table"
 local text = require "omni.cli.view.text"
@@ -31,7 +31,7 @@ local function lines(task, options)
   }, options)
 end
 
----Returns "d696...  success in 0:42, 40 credits".
+--- Returns a task as one line: "d696...  success in 0:42, 40 credits".
 ---@param task omni.Task
 ---@param options { sandbox?: boolean }
 ---@return string

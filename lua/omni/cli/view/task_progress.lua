@@ -18,11 +18,12 @@ local function look_up_typical_time(client, one)
   loop.background(function() one.typical = typical_time(ledger, one.task.model, input) end)
 end
 
--- Returns "d696...  running  1:05 of about 1:30"; for several tasks "2 of 5 done, 1 failed, 3 running  1:05".
+-- Returns the progress line: "d696...  running  1:05 of about 1:30", or for several tasks "2 of 5 done, 1 failed, 3 running  1:05".
 local function words(watched, columns)
   if #watched == 1 then
     local one = watched[1]
-    local since = one.task.created_at and os.time() - one.task.created_at or 0 -- of a task that is older than this program
+    -- the service's time, for a task that is older than this program
+    local since = one.task.created_at and os.time() - one.task.created_at or 0
     local time = text.elapsed(math.max(core.now() - one.began, since))
     if one.typical then time = ("%s of about %s"):format(time, text.elapsed(one.typical)) end
     local rest = ("  %s  %s"):format(text.clean(one.task.status or "waiting"), time)
@@ -67,18 +68,18 @@ local function report(called, one)
     return called:fail(problem)
   end
   called:event("task", task_view.event(task))
-  if called.given.out then return called:note(task_view.line(task, called.format)) end -- its files follow, or the reason for none
+  if called.given.out then return called:note(task_view.line(task, called.format)) end -- a line about its files follows
   called:print_block(task_view.lines(task, called.format))
 end
 
 -- Waits for one task, in its own fiber.
 local function follow(called, one, timeout)
   local shown
-  if not one.task.status then one.task:refresh() end -- it may have ended already; an error comes up in `await`, too
+  if not one.task.status then one.task:refresh() end -- the task may have ended already; `await` reports an error of this query
   local _, problem = one.task:await {
     timeout = timeout or default_timeout,
     on_status = function(task)
-      if task.status == shown or task:done() then return end -- the end is reported below
+      if task.status == shown or task:done() then return end -- the end of the task is reported below
       shown = task.status
       called:event("task", task_view.event(task))
       if called.line:draws() then
@@ -109,7 +110,7 @@ local function wait(called, tasks, timeout)
   return true
 end
 
----Reports that the waiting was interrupted, and which tasks go on.
+--- Reports that the waiting was interrupted, and which tasks continue at the service.
 ---@param called omni.cli.Call
 ---@param tasks omni.Task[]
 ---@return integer exit code

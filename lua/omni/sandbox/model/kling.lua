@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model kling/v3 in the sandbox, with a made-up schema: nested objects and ranges of numbers.
+-- The model kling/v3 in the sandbox, with an invented schema that has nested objects and ranges of numbers.
 
 local json = require "omni.json"
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model google/nano-banana in the sandbox, with a made-up schema. It makes images.
+-- The model google/nano-banana in the sandbox, with an invented schema. It makes images.
 
 local json = require "omni.json"
 

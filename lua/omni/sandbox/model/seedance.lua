@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model bytedance/seedance in the sandbox, with a made-up schema: alternatives, as schema generators write them.
+-- The model bytedance/seedance in the sandbox, with an invented schema that has alternatives, as schema generators write them.
 
 local function a_url_or_null(title)
   return { title = title, anyOf = { { type = "string", format = "uri" }, { type = "null" } } }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model vidu/q2 in the sandbox, with a made-up schema: lists, switches, long enumerations.
+-- The model vidu/q2 in the sandbox, with an invented schema that has lists, booleans and long enumerations.
 
 local json = require "omni.json"
 
