@@ -200,6 +200,13 @@ docs:
 	@$(MAKE) --no-print-directory deps FOR="docs"
 	@docs/build/site $(B)/site
 
+# The types of `require "omni"` for the Lua language server.
+$(B)/share/library/omni.lua: docs/build/addon.lua docs/build/source.lua docs/build/sections.lua docs/build/annotations.lua $(LUA_FILES) \
+    $(wildcard lua/omni/types/*.d.lua) $(B)/lib/omni/core.so
+	@mkdir -p $(@D)
+	@$(call say,write,$@)
+	$(Q)LUA_PATH="docs/build/?.lua;lua/?.lua;lua/?/init.lua;$(GIVEN_LUA_PATH)" $(LUA) $< > $@.new && mv $@.new $@
+
 # The man page and the completions; with the caller's Lua path, which may be where argparse is.
 $(B)/share/omni.1: docs/build/man_page.lua $(B)/omni
 	@mkdir -p $(@D)
@@ -219,12 +226,13 @@ install: install-rock $(B)/share/omni.1 $(SHELLS:%=$(B)/share/omni.%)
 	install -D -m 644 $(B)/share/omni.fish "$(DESTDIR)$(INST_FISHDIR)/omni.fish"
 
 # What LuaRocks installs, and removes again: no more than has a place in a rock.
-install-rock: build
+install-rock: build $(B)/share/library/omni.lua
 	install -d "$(DESTDIR)$(INST_BINDIR)" "$(DESTDIR)$(INST_LIBDIR)/omni" "$(DESTDIR)$(INST_LUADIR)"
 	install -m 755 $(B)/omni "$(DESTDIR)$(INST_BINDIR)/omni"
 	install -m 644 $(MODULES) "$(DESTDIR)$(INST_LIBDIR)/omni"
-	for file in $(LUA_FILES) $(wildcard lua/omni/types/*.d.lua); do \
+	for file in $(LUA_FILES) $(wildcard lua/omni/types/*.d.lua) lua/omni/types/config.json; do \
 	  install -D -m 644 $$file "$(DESTDIR)$(INST_LUADIR)/$${file#lua/}" || exit 1; done
+	install -D -m 644 $(B)/share/library/omni.lua "$(DESTDIR)$(INST_LUADIR)/omni/types/library/omni.lua"
 
 clean:
 	rm -rf build

@@ -6,6 +6,8 @@
 ---@field params build.Tag[]
 ---@field returns build.Tag[]
 ---@field fields build.Tag[]
+---@field internal build.Tag[]  the fields for omni's own modules
+---@field source string         the lines as they were written
 ---@field class? string
 ---@field parent? string
 ---@field hidden boolean        for omni's own modules
@@ -51,7 +53,7 @@ end
 
 -- Makes a block of the lines of one comment, without their "---".
 local function read_block(lines)
-  local block = { text = "", params = {}, returns = {}, fields = {}, hidden = false }
+  local block = { text = "", params = {}, returns = {}, fields = {}, internal = {}, hidden = false, source = table.concat(lines, "\n") }
   local tags, text = {}, {}
   for _, line in ipairs(lines) do
     local tag = line:match "^@(.*)$"
@@ -68,8 +70,18 @@ local function read_block(lines)
     local kind, rest = tag:match "^(%a+)%s*(.*)$"
     if kind == "param" then block.params[#block.params + 1] = param(rest) end
     if kind == "return" then block.returns[#block.returns + 1] = result(rest) end
-    if kind == "field" and not rest:find "^private " and not rest:find "^package " then block.fields[#block.fields + 1] = field(rest) end
-    if kind == "class" then block.class, block.parent = rest:match "^([%w_.]+)%s*:?%s*([%w_.]*)" end
+    local internal = kind == "field" and (rest:match "^private (.*)$" or rest:match "^package (.*)$")
+    if internal then
+      block.internal[#block.internal + 1] = field(internal)
+    elseif kind == "field" then
+      block.fields[#block.fields + 1] = field(rest)
+    end
+    if kind == "class" then
+      local about
+      block.class, about = rest:match "^([%w_.]+)%s*(.*)$"
+      block.parent = about:match "^:%s*([%w_.]+)"
+      if block.text == "" and not block.parent then block.text = about end
+    end
     if kind == "alias" then
       block.alias, block.values = rest:match "^[%w_.]+", {}
       for value, meaning in rest:gmatch '| (%b"")%s+([^|]+)' do
@@ -105,7 +117,7 @@ local function read(path)
       comment.has_class = comment.has_class or doc:find "^@class" ~= nil
     else
       local block = #comment > 0 and read_block(comment) or nil
-      if block and block.alias then found.aliases[block.alias] = block.values end
+      if block and block.alias then found.aliases[block.alias] = block end
       if block and block.class then
         found.classes[block.class], class = block, block.class
       end

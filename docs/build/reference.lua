@@ -3,42 +3,11 @@
 --
 --   LUA_PATH="lua/?.lua;lua/?/init.lua;docs/build/?.lua;;" LUA_CPATH="build/lib/?.so;;" lua5.4 docs/build/reference.lua > docs/reference.md
 
-local annotations = require "annotations"
 local examples = require "examples"
 local omni = require "omni"
+local source = require "source"
 
--- --- what the source has
-
-local files, classes, methods, aliases = {}, {}, {}, {}
-local listing = assert(io.popen "find lua/omni -name '*.lua' | LC_ALL=C sort")
-for path in listing:lines() do
-  files[path] = annotations.read(path)
-  for name, block in pairs(files[path].classes) do
-    if not classes[name] or #block.fields > #classes[name].fields then classes[name] = block end
-  end
-  for name, values in pairs(files[path].aliases) do aliases[name] = values end
-  for name, list in pairs(files[path].methods) do
-    methods[name] = methods[name] or {}
-    table.move(list, 1, #list, #methods[name] + 1, methods[name])
-  end
-end
-listing:close()
-
--- A function that is loaded when it is first called is known by the module and the name that its closure holds.
-local function implementation(fn)
-  local module, name
-  for index = 1, 10 do
-    local variable, value = debug.getupvalue(fn, index)
-    if variable == "module" then module = value elseif variable == "name" then name = value end
-  end
-  return module and name and require(module)[name] or fn
-end
-
-local function block_of(fn)
-  local info = debug.getinfo(implementation(fn), "S")
-  local file = files[info.source:match "lua/omni/.*$"]
-  return file and file.functions[info.linedefined]
-end
+local aliases, block_of, classes, files, methods = source.aliases, source.block_of, source.classes, source.files, source.methods
 
 -- --- Markdown
 
@@ -215,7 +184,7 @@ for _, section in ipairs(sections) do
     elseif part.alias then
       put("### %s", part.title)
       local rows = { "| value | meaning |", "| --- | --- |" }
-      for _, value in ipairs(assert(aliases[part.alias], part.alias)) do
+      for _, value in ipairs(assert(aliases[part.alias], part.alias).values) do
         rows[#rows + 1] = ("| `%s` | %s |"):format(value.name, cell(value.text))
       end
       put("%s", table.concat(rows, "\n"))

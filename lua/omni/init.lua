@@ -10,10 +10,31 @@ local json = require "omni.json"
 local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
--- Returns a function that loads its module when it is first called.
-local function later(module, name)
-  return function(...) return require(module)[name](...) end
+-- Returns a stand-in for a module. Its functions load the module when they are first called. `---@module` gives it the module's types.
+local function later(module)
+  return setmetatable({}, { __index = function(_, name)
+    return function(...) return require(module)[name](...) end
+  end })
 end
+
+---@module "omni.storyboard.language"
+local language = later "omni.storyboard.language"
+---@module "omni.storyboard.language.load"
+local board_loading = later "omni.storyboard.language.load"
+---@module "omni.storyboard.plan"
+local plans = later "omni.storyboard.plan"
+---@module "omni.storyboard.run"
+local runs = later "omni.storyboard.run"
+---@module "omni.storyboard.run.adopt"
+local adoption = later "omni.storyboard.run.adopt"
+---@module "omni.callbacks.receiver"
+local receiver = later "omni.callbacks.receiver"
+---@module "omni.process"
+local process = later "omni.process"
+---@module "omni.http.server"
+local server = later "omni.http.server"
+---@module "omni.sandbox"
+local sandbox = later "omni.sandbox"
 
 --- Parses the body that the service sends to a callback URL, with or without its envelope. Anybody can send such a body, so confirm its
 --- content with client:query(task.id).
@@ -46,16 +67,16 @@ return {
   null = core.json.null, array = json.array, object = json.object,
 
   file = placeholder.file, url = placeholder.url, last_frame = placeholder.last_frame, clip = placeholder.clip,
-  storyboard = later("omni.storyboard.language", "storyboard"),
-  scene = later("omni.storyboard.language", "scene"),
-  windows = later("omni.storyboard.language", "windows"),
-  load_storyboard = later("omni.storyboard.language.load", "load"),
-  plan_storyboard = later("omni.storyboard.plan", "make"),
-  run_storyboard = later("omni.storyboard.run", "run"),
-  adopt_task = later("omni.storyboard.run.adopt", "adopt"),
+  storyboard = language.storyboard,
+  scene = language.scene,
+  windows = language.windows,
+  load_storyboard = board_loading.load,
+  plan_storyboard = plans.make,
+  run_storyboard = runs.run,
+  adopt_task = adoption.adopt,
 
-  callbacks = later("omni.callbacks.receiver", "open"),
-  process = later("omni.process", "run"),
-  serve = later("omni.http.server", "serve"),
-  sandbox = later("omni.sandbox", "open"),
+  callbacks = receiver.open,
+  process = process.run,
+  serve = server.serve,
+  sandbox = sandbox.open,
 }

@@ -58,6 +58,14 @@ end)
 
 teardown(function() directory:close() end)
 
+-- Returns the files of omni below share/lua/5.4: those of the source, and the types that the build writes.
+local function installed_files()
+  local list = {}
+  for name in (files(source .. "/lua", "omni") .. "omni/types/library/omni.lua\n"):gmatch "[^\n]+" do list[#list + 1] = name .. "\n" end
+  table.sort(list)
+  return table.concat(list)
+end
+
 describe("the rock", function()
   it("has a rockspec without faults", function()
     luarocks(tree, "lint source/" .. rockspec)
@@ -65,11 +73,17 @@ describe("the rock", function()
 
   it("is built and installed offline by luarocks make: the program, the C modules, every Lua file, and no more", function()
     assert.truthy(said:find(("omni %s-1 is now installed"):format(version), 1, true), said)
-    assert.equal(files(source .. "/lua", "omni"), files(tree .. "/share/lua/5.4", "omni"))
+    assert.equal(installed_files(), files(tree .. "/share/lua/5.4", "omni"))
     assert.equal("omni/core.so\nomni/ledger_sqlite.so\nomni/listener.so\n", files(tree .. "/lib/lua/5.4", "omni"))
     assert.equal("./omni\n", files(tree .. "/bin", "."))
     assert.equal("lua\n", env.output("ls " .. env.quote(tree .. "/share")))
     assert.equal(files(source, "docs"), files(("%s/lib/luarocks/rocks-5.4/omni/%s-1"):format(tree, version), "docs"))
+  end)
+
+  it("has the layout of an addon for the Lua language server: config.json, and library/ with the types of the module omni", function()
+    local types = tree .. "/share/lua/5.4/omni/types/"
+    assert.equal("omni", require("omni.json").decode(env.read(types .. "config.json")).name)
+    assert.matches("^%-%-%-@meta omni\n.*\nreturn omni\n$", env.read(types .. "library/omni.lua"))
   end)
 
   it("gives plain Lua all that the README's example needs", function()

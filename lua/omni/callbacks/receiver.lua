@@ -124,6 +124,7 @@ end
 ---Returns a callback URL with a new token, for a submit. For the client.
 ---@return string url
 ---@return string hash  of the token
+---@package
 function Receiver_methods:issue()
   local token, hash = self.tokens:issue()
   return self.url .. "/" .. token, hash
@@ -133,6 +134,7 @@ end
 ---@param hash string
 ---@param task omni.Task|nil
 ---@param failure omni.Error|nil
+---@package
 function Receiver_methods:submit_ended(hash, task, failure)
   if self.closed then return end
   if not task and failure.code ~= "submit_unknown" then return self.tokens:forget(hash) end

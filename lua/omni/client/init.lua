@@ -38,12 +38,12 @@ end
 
 -- --- tasks
 
----Returns the seconds to wait before a failed call is tried again and reports the retry, or returns nil if it must not be tried again. For
----omni's own modules.
+---Returns the seconds to wait before a failed call is tried again and reports the retry, or returns nil if it must not be tried again.
 ---@param failure table
 ---@param attempt integer  how many tries have failed
 ---@param on_retry? fun(err: omni.Error, seconds: number)
 ---@return number|nil
+---@package
 function Client_methods:wait_before_retry(failure, attempt, on_retry)
   if not failure.retry then return nil end
   local wait = backoff.wait_before_retry(attempt, failure.retry_after, self.retry_min, self.retry_max, math.random())
@@ -96,7 +96,7 @@ end
 
 ---Queries a task's state.
 ---@param id string
----@param opts? { timeout?: number }  timeout: seconds for the whole call (default: no limit beyond `retry_for`)
+---@param opts? omni.CallOptions
 ---@return omni.Task|nil
 ---@return omni.Error|nil  codes: not_found, bad_answer, network, timeout, ...
 function Client_methods:query(id, opts)
@@ -172,7 +172,7 @@ function Client_methods:balances()
 end
 
 --- Returns the sum of the keys' credits. Leaves out a key whose balance can't be read, and fails only if no balance can be read.
----@param opts? { timeout?: number }  timeout: seconds for the whole call
+---@param opts? omni.CallOptions
 ---@return number|nil
 ---@return omni.Error|nil
 function Client_methods:balance(opts)
@@ -276,6 +276,7 @@ end
 
 --- Passes a warning to the client's `on_warning`, each text once.
 ---@param text string
+---@package
 function Client_methods:warn(text)
   if self.on_warning and not self.warned[text] then
     self.warned[text] = true
@@ -292,6 +293,7 @@ end
 --- Returns the client's ledger, and opens it at the first call; returns nil if the client has no ledger.
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
+---@package
 function Client_methods:ledger()
   if self.closed then return nil, closed_error() end
   if self.ledger_problem then return nil, err.copy(self.ledger_problem) end
@@ -305,6 +307,7 @@ end
 
 --- Returns the client's ledger if its file exists; doesn't create the file.
 ---@return omni.Ledger|nil
+---@package
 function Client_methods:existing_ledger()
   if not self.own_ledger and not self.looked_for_ledger then
     self.looked_for_ledger = true
@@ -317,6 +320,7 @@ end
 ---@param directory string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
+---@package
 function Client_methods:board_ledger(directory)
   if self.ledger_path or self.ledger_problem or self.closed then return self:ledger() end
   local path = path_of.absolute(directory) .. "/ledger.db"
@@ -331,6 +335,7 @@ end
 ---Returns all ledgers that may have rows of this client: its own, and those of the boards that it has run.
 ---@return omni.Ledger[]
 ---@return omni.Error|nil  why its own can't be opened
+---@package
 function Client_methods:ledgers()
   local own, problem = self:ledger()
   local list = { own }
@@ -341,12 +346,14 @@ end
 --- Returns whether this client's service has the task of a ledger row. The row's account doesn't matter, since a user may replace the key.
 ---@param row table
 ---@return boolean
+---@package
 function Client_methods:serves(row)
   return row.service == self.service
 end
 
 --- Returns the transport for media files: it sends no API key, and no key's pause delays it. Returns nil if the client is closed.
 ---@return omni.Transport|nil
+---@package
 function Client_methods:media_transport()
   if self.closed then return nil end
   if not self.media then

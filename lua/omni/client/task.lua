@@ -80,7 +80,7 @@ local function fail(self, failure)
 end
 
 --- Queries the task now. If the query fails for the moment, `refresh` tries again for the client's `retry_for` seconds.
----@param opts? { timeout?: number }  timeout: seconds for the whole call (default: no limit beyond `retry_for`)
+---@param opts? omni.CallOptions
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
 function Task_methods:refresh(opts)

@@ -42,8 +42,13 @@
 ---@class omni.SubmitOptions
 ---@field model? string         (default "google/gemini-omni")
 ---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
+---@field package about? table   of a board's scene: what else its ledger row holds
+---@field package stop? omni.Stop  lets a run stop the submit
 ---@field timeout? number       seconds for the whole call; then it is given up with the code "timeout", or with "submit_unknown" if it
 ---  may have been sent (default: no limit beyond `retry_for` and `pause_for`)
+
+---@class omni.CallOptions
+---@field timeout? number       seconds for the whole call (default: no limit beyond `retry_for`)
 
 ---@class omni.EstimateOptions
 ---@field model? string         (default "google/gemini-omni")
@@ -81,7 +86,7 @@
 ---@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
 ---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
 
----@class omni.UnknownSubmit  a submit without a ledger whose answer nobody received
+---@class omni.UnknownSubmit  A submit without a ledger whose answer nobody received.
 ---@field model string
 ---@field input table
 ---@field at integer            Unix seconds
@@ -180,7 +185,7 @@
 ---| "unknown"      the outcome of its submit is unknown
 ---| "interrupted"  its task goes on at the service
 
----@class omni.RunEvent  what `on_event` of a run gets; the fields besides `event` depend on it
+---@class omni.RunEvent  What `on_event` of a run gets. The fields besides `event` depend on it.
 ---@field event omni.SceneStatus|"warning"|"cutting"|"film"|"report"  a scene's new status; `warning`: a clip isn't what its scene asked
 ---  for; `cutting`: the film is being cut; `film`, `report`: it is there
 ---@field scene? string         of a scene's status and of `warning`: its name

@@ -182,8 +182,7 @@ end
 ---
 --- A scene inherits each field of `defaults` that it doesn't set itself. The text of `style` is appended to every prompt, after an empty
 --- line. A scene's own `style` replaces it, and `style = false` in a scene disables it.
----@param fields { title?: string, style?: string, defaults?: table, references?: table, budget?: number, cut?: table|false,
----  [integer]: omni.Scene|omni.Scene[]|omni.Windows }
+---@param fields omni.BoardFields
 ---@return omni.Storyboard
 local function storyboard(fields)
   local where = errors.place()

@@ -12,7 +12,7 @@ local a = require("omni.storyboard.language.errors").a
 
 local described, find, list = references.described, references.find, references.list
 
----@class omni.Reference: omni.Asset
+---@class omni.Reference: omni.Placeholder
 ---@field label string   its name on the board, or a description
 ---@field role "first_frame"|"reference"|"video"|"continues"|"input"  the word that it comes from; "input": a field of the model
 ---@field place string   in the input: "img_urls[2]", "video_list[1].url"
@@ -77,7 +77,7 @@ end
 --- field `video_list`.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
----@param board { references: table<string, omni.Asset|string>, names: table<string, any> }
+---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any> }
 ---@return table<string, table>|nil items  by their place in the input
 ---@return table|nil bad
 local function place(given, fields, board)

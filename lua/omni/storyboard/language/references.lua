@@ -36,8 +36,8 @@ local unfit = {
 ---@param value any
 ---@param want "image"|"video"
 ---@param field string          name for errors
----@param board { references: table<string, omni.Asset|string>, names: table<string, any> }
----@return { value: omni.Asset|string, label: string, field: string }|nil item, table|nil bad
+---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any> }
+---@return { value: omni.Placeholder|string, label: string, field: string }|nil item, table|nil bad
 local function find(value, want, field, board)
   local named, wrong = board.references, unfit[want]
   local function fail(message, hint)
@@ -86,7 +86,7 @@ end
 ---Checks the board's own field `references`: names → files, URLs, or other scenes' frames and clips.
 ---@param value any
 ---@param fail fun(message: string, field: string, hint?: string)
----@return table<string, omni.Asset|string> named  copies
+---@return table<string, omni.Placeholder|string> named  copies
 local function declared(value, fail)
   local named = {}
   if value == nil then return named end

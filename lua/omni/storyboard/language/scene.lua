@@ -54,7 +54,9 @@ end
 ---Declares a scene: `scene "name" { prompt = ..., duration = ..., ... }` (docs/storyboards.md). Raises an `invalid_board` error for an
 ---invalid name.
 ---@param name string  1 to 100 characters, no control characters, unique in its board
----@return fun(fields: table): omni.Scene
+---@param fields? omni.SceneFields  `omni.scene(name, fields)` is the same as `omni.scene(name)(fields)`
+---@return fun(fields: omni.SceneFields): omni.Scene
+---@overload fun(name: string, fields: omni.SceneFields): omni.Scene
 local function scene(name, fields)
   local unfinished = declare(name, (place()))
   if fields ~= nil then return unfinished(fields) end

@@ -119,7 +119,7 @@ end
 --- Makes one scene for each window of a film. It waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
 --- call it with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
 --- `invalid_board` error.
----@param source omni.Asset  a file
+---@param source omni.Placeholder  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows
 local function windows(source, seconds)

@@ -40,6 +40,9 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field package base? string
 ---@field package form? string
 ---@field package row? table           the ledger row of its submit
+---@field package before? table        the row of an earlier submit that failed or was lost
+---@field package retire? integer      the row of a submit whose sandbox is closed
+---@field package instead_of? integer  the row of the submit with an unknown outcome that this one replaces
 ---@field task_id? string
 ---@field files? string[]      paths, for the action "reuse"
 ---@field media_until? number  about when its media expires (Unix seconds), for the action "fetch"
@@ -52,6 +55,7 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field directory string         the output folder; absolute
 ---@field package board_key string          the board's key in the ledger: its path
 ---@field package ledger omni.Records       the ledger with the board's submits
+---@field package by_identity table<string, omni.PlanScene>
 ---@field package service string            the client's
 ---@field package digests table<string, string>  SHA-256 of the local files, by path
 ---@field package audio_sha256? string      of the cut's audio track
