@@ -1,6 +1,6 @@
 ---@meta omni.board
 -- SPDX-License-Identifier: MIT
--- The words of the storyboard language, as globals of a board file: for editors (`omni init --editor`), and for docs/reference.md.
+-- Declares the words of the storyboard language as globals of a board file, for editors (`omni init --editor`) and for docs/reference.md.
 
 ---@class omni.BoardFields
 ---@field title? string         the film's title
@@ -34,7 +34,7 @@
 ---@field output? string        the film's file name (default "film.mp4")
 ---@field [integer] string      names of scenes, in the film's order (default: all scenes)
 
----Returns a board. A board file returns it: `return storyboard { ... }`.
+--- Returns a board. A board file ends with `return storyboard { ... }`.
 ---@param fields omni.BoardFields
 ---@return omni.Storyboard
 function storyboard(fields) end
@@ -44,7 +44,7 @@ function storyboard(fields) end
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end
 
----Returns one scene for each stretch of a long film. Call the result with fields that the scenes share, among them `name`.
+--- Returns one scene for each stretch of a long film. Call the result with the fields that the scenes share; one of them can be `name`.
 ---@param source omni.Placeholder  made by `file`
 ---@param seconds number     the length of a stretch, 1 or more
 ---@return omni.Windows

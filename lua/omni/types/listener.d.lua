@@ -36,7 +36,7 @@ function Listener:host() end
 ---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 
----Returns the oldest complete request, each one once; nil when there is none, and after `close`.
+--- Returns the oldest complete request that it hasn't returned yet. Returns nil if there is none, and after `close`.
 ---@return omni.Request|nil
 function Listener:next() end
 
@@ -45,8 +45,8 @@ function Listener:next() end
 ---@return string|nil message  why they can't be used; the listener keeps the old ones
 function Listener:reload() end
 
----Stops listening. Drops unanswered requests, and sends known answers as far as that doesn't block. Idempotent; also `<close>` and
----collection.
+--- Stops listening. Stops listening, drops requests without an answer, and sends the answers that it can send without waiting. Closing
+--- again does nothing. A `<close>` variable and the garbage collector also close the listener.
 function Listener:close() end
 
 ---The body of an answer: a string, or a part of a file (by default the rest of the file).
@@ -57,8 +57,8 @@ function Listener:close() end
 ---@field cut? integer    close the connection after so many bytes of the body, although its whole length was declared
 ---@field reset? boolean  end the connection by RST, after the answer or at `cut`; the client may then miss the last bytes
 
----A complete request. Its methods also work after its answer, and after its connection and its listener are closed. A request that is
----closed or collected without an answer is dropped.
+--- A complete request. The methods of a request also work after the answer, and after the connection and the listener are closed. If a
+--- request is closed or collected without an answer, its connection is closed.
 ---@class omni.Request
 local Request = {}
 
@@ -78,7 +78,7 @@ function Request:query() end
 ---@return table<string, string>
 function Request:headers() end
 
----Returns the body. Reads a body in a file from the file, and raises when that fails.
+--- Returns the body. Returns the body. If the body is in a file, reads the file, and raises an error if that fails.
 ---@return string body  any bytes; "" without a body
 function Request:body() end
 
@@ -86,8 +86,8 @@ function Request:body() end
 ---@return integer
 function Request:size() end
 
----Returns the file that holds a large body, if the option `body_directory` is set. You may move the file; otherwise it is removed with
----  the request.
+--- Returns the file that holds a large body, if the option `body_directory` is set. You may move the file; otherwise the file is removed
+--- with the request.
 ---@return string|nil path
 function Request:body_file() end
 

@@ -14,12 +14,12 @@ local core = {}
 ---@field environment? table<string, string>      added to our environment. The child doesn't inherit variables that look like secrets:
 ---  CRUN_..., names with KEY, TOKEN, SECRET, PASSW, PASSPHRASE or CREDENTIAL in them, URLs with a user
 
----A running program. Closing or collecting it kills the program with its process group, and reaps it.
+--- A running program. Closing or collecting a process kills the program with its process group, and reaps it.
 ---@class omni.Process: omni.Source
 local Process = {}
 
----Starts a program without a shell. Its stdin is /dev/null. It has its own process group, so Ctrl-C in the terminal doesn't reach it, and
----it dies when this process does.
+--- Starts a program without a shell. Its stdin is /dev/null. The program has its own process group, so Ctrl-C in the terminal doesn't reach
+--- it. It dies when this process dies.
 ---@param argv string[]  argv[1] is looked up in PATH (the one in `environment`, if any)
 ---@param options? omni.process.Options
 ---@return omni.Process|nil
@@ -40,16 +40,16 @@ function core.board_process(code, argument, limits) end
 ---@return boolean ended  the program has ended and all its output was read
 function Process:step() end
 
----Returns the output on stdout since the last call, at most the last max_output bytes.
+--- Returns the program's output on stdout since the last call, but at most the last `max_output` bytes.
 ---@return string
 function Process:read() end
 
----Returns nil while the program runs.
+--- Returns the result, or nil while the program runs.
 ---@return omni.process.Result|nil
 function Process:result() end
 
 ---Kills the program and its process group; `step` then reports the end.
 function Process:kill() end
 
----Kills the program if it runs, reaps it and frees everything. Idempotent.
+--- Kills the program if it still runs, reaps it and frees everything. Idempotent.
 function Process:close() end

@@ -5,7 +5,8 @@
 ---@class omni.core
 local core = {}
 
----Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use it for texts with numbers.
+--- Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use `core.format` for every text that
+--- contains numbers.
 ---@param format string
 ---@param ... any
 ---@return string
@@ -45,7 +46,7 @@ function core.clean(text, max_bytes) end
 ---@return string|nil message
 function core.stat(path) end
 
----Creates one directory. An existing directory is no error.
+--- Creates one directory. Makes a directory. Succeeds if the directory already exists.
 ---@param path string
 ---@param mode? integer  permissions of a new one (0777), reduced by the umask
 ---@return true|nil
@@ -96,11 +97,11 @@ function core.remove(path) end
 ---@class omni.core.Lock
 local Lock = {}
 
----Releases the lock; also `<close>` and collection.
+--- Releases the lock, as a `<close>` variable and the garbage collector also do.
 function Lock:close() end
 
----Locks a file against all other programs, and creates it if it is missing. The file stays. On a file system without locks this always
----succeeds.
+--- Locks a file against all other programs, and creates it if it is missing. The file stays. On a file system without locks, `lock` always
+--- succeeds.
 ---@param path string
 ---@return omni.core.Lock|nil
 ---@return string|nil message

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- What the terminal can do, and questions asked on it.
+-- Finds out what the terminal can do, and asks questions on it.
 
 local terminal = {}
 
----Returns the columns of the terminal, if lines on it may be redrawn and coloured; nil if there is none, or TERM is "dumb".
+--- Returns the number of columns of the terminal if omni may redraw and colour lines on it. Returns nil if the output isn't a terminal, or
+--- if TERM is "dumb".
 ---@param fd? 1|2  1: stdout (the default), 2: stderr
 ---@return integer|nil
 function terminal.columns(fd)
@@ -11,7 +12,7 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
----Returns whether output may be coloured (NO_COLOR).
+--- Returns whether omni may colour its output (NO_COLOR forbids it).
 ---@param fd? 1|2
 ---@return boolean
 function terminal.colour(fd)
@@ -19,7 +20,7 @@ function terminal.colour(fd)
   return terminal.columns(fd) ~= nil and not (no_color and no_color ~= "")
 end
 
----Returns whether there is a terminal to ask on.
+--- Returns whether omni can ask a person on a terminal.
 ---@return boolean
 function terminal.can_ask()
   local core = require "omni.core"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Text for a terminal: without control characters, cut to a width, coloured on request.
+-- Prepares text for a terminal: removes control characters, cuts it to a width, and colours it on request.
 
 local core = require "omni.core"
 
@@ -24,7 +24,7 @@ local function fit(text, columns)
   return text .. (" "):rep(columns - core.columns(text))
 end
 
----Wraps a text into lines of at most `columns` columns, at spaces; within a word only if it is longer than a line.
+--- Wraps a text into lines of at most `columns` columns, at spaces; breaks a word only if it is longer than a line.
 ---@param text string
 ---@param columns? integer  nil: one line
 ---@return string[]
@@ -62,7 +62,7 @@ local function quote(word)
   return "'" .. word:gsub("'", [['\'']]) .. "'"
 end
 
--- "6 credits", "1 sandbox credit", "2.5 credits"
+-- Returns an amount as text: "6 credits", "1 sandbox credit", "2.5 credits".
 local function credits(amount, sandbox)
   local number = core.format("%.14g", amount)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
@@ -87,7 +87,7 @@ local function moment(seconds)
   return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds))
 end
 
--- "512 bytes", "1.23 MB", "512 kB"
+-- Returns a size as text: "512 bytes", "1.23 MB", "512 kB".
 local function bytes(number)
   if number < 1000 then return ("%d byte%s"):format(number, number == 1 and "" or "s") end
   for _, unit in ipairs { "kB", "MB", "GB", "TB" } do
@@ -107,7 +107,7 @@ local codes = {
   reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- actions of a plan
 }
 
----Returns a function that colours a text by the name of a state, or returns it as it is.
+--- Returns a function that colours a text by the name of a state, or leaves the text unchanged if colours are off.
 ---@param wanted boolean
 ---@return fun(name: string, text: string): string
 local function painter(wanted)
