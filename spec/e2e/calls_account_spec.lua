@@ -101,7 +101,7 @@ describe("omni", function()
       assert.same({ 0, "" }, { result.code, result.err })
       local sha256 = env.output("sha256sum < " .. env.quote(files:file "keeper.png")):match "%x+"
       assert.matches("^file +keeper.png\nurl +(http%S+)\nsize +12 bytes\ntype +image/png\nsha256 +" .. sha256 .. "$", result.out)
-      assert.equal(PNG, env.output("curl -s " .. result.out:match "url +(%S+)"))
+      assert.equal(PNG, program.ask("GET", result.out:match "url +(%S+)"))
       local event = events_of(run("upload", "keeper.png", "--json"))[1]
       assert.same({ "uploaded", "keeper.png", 12, "image/png", sha256, "boolean" },
         { event.event, event.file, event.bytes, event.content_type, event.sha256, type(event.reused) })

@@ -2,7 +2,6 @@
 -- Kills the program (SIGKILL) at random moments while it makes a film: the same command continues, and nothing is paid twice.
 -- OMNI_KILL_ROUNDS is the number of rounds (25; `make prove`: 500), OMNI_KILL_SEED the seed of the random numbers.
 
-local cjson = require "cjson"
 local env = require "helper.env"
 local film = require "omni.film"
 local omni = require "omni"
@@ -49,7 +48,7 @@ describe("omni run, killed at a random moment", function()
   end)
 
   local function ledger()
-    return cjson.decode(env.output("curl -s " .. service.url .. "/sandbox/ledger")).tasks
+    return service.ledger().tasks
   end
 
   -- Returns the tasks that the sandbox has charged for a scene.

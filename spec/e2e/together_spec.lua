@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Two runs at once, budgets, and full disks: nothing is paid twice, or without a row in the ledger.
 
-local cjson = require "cjson"
 local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"
@@ -26,7 +25,7 @@ describe("omni run", function()
     folder:close()
   end)
 
-  local function ledger() return cjson.decode(env.output("curl -s " .. service.url .. "/sandbox/ledger")) end
+  local function ledger() return service.ledger() end
   local function run(...)
     return assert(omni.process({ program.binary, "run", ... }, { environment = environment, stdout = "pipe" }))
   end

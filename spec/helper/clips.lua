@@ -100,6 +100,11 @@ function clips.stand_in(scripts, lua, variables)
   return result.stdout
 end
 
+---Runs a piece of Lua that has every command of ffmpeg carried out, also those that were in this run of the specs (helper/remember.c).
+function clips.anew(lua)
+  return clips.stand_in({}, lua, { PATH = (os.getenv "OMNI_TEST_PROGRAMS" or "") .. ":" .. os.getenv "PATH" })
+end
+
 ---A digest of each packet, in order.
 function clips.packets(path, stream)
   local digests = {}

@@ -1,6 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- What specs need of the machine: the interpreter, temporary directories, files, patience.
 
+local core = require "omni.core"
+local lfs = require "lfs" -- busted needs it, too
+
 local env = {}
 
 -- An interpreter for helpers of their own, and the one under test, which may run slowly and watched (helper/run).
@@ -43,25 +46,48 @@ local Directory_mt = { __name = "spec.directory", __index = Directory_methods }
 ---The path of a file in it.
 function Directory_methods:file(name) return self.path .. "/" .. name end
 
+---Removes a file, or a folder with all that is in it. It isn't an error when nothing is there.
+function env.remove(path)
+  if lfs.symlinkattributes(path, "mode") == "directory" then
+    pcall(function() -- another program may remove it meanwhile
+      for name in lfs.dir(path) do
+        if name ~= "." and name ~= ".." then env.remove(path .. "/" .. name) end
+      end
+    end)
+    lfs.rmdir(path)
+  else
+    os.remove(path)
+  end
+end
+
 ---Removes it with all that is in it.
 function Directory_methods:close()
-  if self.path then os.execute("rm -rf " .. env.quote(self.path)) end
+  if self.path then env.remove(self.path) end
   self.path = nil
 end
 
 ---The names in it, sorted.
 function Directory_methods:names()
   local names = {}
-  for name in env.output("ls -A " .. env.quote(self.path)):gmatch("[^\n]+") do names[#names + 1] = name end
+  for name in lfs.dir(self.path) do
+    if name ~= "." and name ~= ".." then names[#names + 1] = name end
+  end
+  table.sort(names)
   return names
 end
 
 Directory_mt.__close = Directory_methods.close
 Directory_mt.__gc = Directory_methods.close
 
----A new temporary directory, removed when closed.
+---A new temporary directory, removed when closed. Only its owner may look into it.
+---@param parent? string  TMPDIR by default
 function env.directory(parent)
-  local path = env.output("mktemp -d" .. (parent and " -p " .. env.quote(parent) or "")):gsub("\n$", "")
+  local path = assert(core.make_temporary_directory "tmp.")
+  if parent then
+    local inside = parent .. path:match "/tmp%.[^/]+$"
+    assert(os.rename(path, inside))
+    path = inside
+  end
   return setmetatable({ path = path }, Directory_mt)
 end
 

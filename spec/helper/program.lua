@@ -4,6 +4,8 @@
 
 local cjson = require "cjson"
 local env = require "helper.env"
+local http = require "socket.http"
+local ltn12 = require "ltn12"
 local process = require "omni.process"
 local socket = require "socket"
 
@@ -137,6 +139,14 @@ end
 -- The environment of a program that finds ffmpeg, which cuts films.
 local tools <const> = { PATH = os.getenv("PATH") }
 
+---The body of an answer to a request without a body, which must succeed.
+local function ask(method, url)
+  local received = {}
+  local fine, status = http.request { method = method, url = url, sink = ltn12.sink.table(received), headers = { ["Content-Length"] = 0 } }
+  assert(fine and status == 200, ("%s %s: %s"):format(method, url, status))
+  return table.concat(received)
+end
+
 -- What a sandbox's program is asked, and how it is ended.
 local function as_service(child)
   local line = child:wait_for('"event":"sandbox"')
@@ -149,8 +159,8 @@ local function as_service(child)
     child:signal("TERM")
     return child:finish()
   end
-  child.ledger = function() return cjson.decode(env.output("curl -s " .. child.url .. "/sandbox/ledger")) end
-  child.advance = function(seconds) env.output(("curl -sf -X POST '%s/sandbox/advance?seconds=%d'"):format(child.url, seconds)) end
+  child.ledger = function() return cjson.decode(ask("GET", child.url .. "/sandbox/ledger")) end
+  child.advance = function(seconds) ask("POST", ("%s/sandbox/advance?seconds=%d"):format(child.url, seconds)) end
   child.submits = function() return math.tointeger(child.ledger().submits) end
   return child
 end
@@ -186,7 +196,7 @@ local function real_service(options)
 end
 
 return {
-  binary = binary, events_of = events_of,
+  ask = ask, binary = binary, events_of = events_of,
   run = run, run_in_loop = run_in_loop, start = Child_methods.start, on_terminal = on_terminal,
   service = service, real_service = real_service, tools = tools,
 }
