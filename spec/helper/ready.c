@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,6 +29,13 @@ static struct {
   pid_t process;
   int connection;
 } running[1024];
+
+// Ends the process without the destructors of its libraries, which take as long as a small command.
+static void leave(int status, void *unused) {
+  (void)unused;
+  fflush(NULL);
+  _exit(status);
+}
 
 // Carries out the command that comes over a connection, in a process of its own. Returns its exit code.
 static int obey(int connection) {
@@ -62,6 +70,7 @@ static int obey(int connection) {
   for (int i = 0; i < 4; i++) close(files[i]);
   for (int i = 0; i < READY_LIMITS; i++) setrlimit(i, &request.limits[i]);
   umask(request.mask);
+  on_exit(leave, NULL);
   return real_main(request.words, words, environ);
 }
 
