@@ -71,7 +71,8 @@ describe("omni doctor", function()
   end)
 
   it("tells a program in one line of JSON", function()
-    local result = doctor(service.environment)
+    local here <close> = env.directory() -- on the same disk as the ledger
+    local result = program.run({ "doctor", "--json" }, { environment = service.environment, directory = here.path })
     assert.same({ 0, 1 }, { result.code, #result.lines })
     local event = program.events_of(result)[1]
     assert.same({ "doctor", 0, require "omni.version" }, { event.event, math.tointeger(event.exit), event.version })

@@ -65,13 +65,22 @@ describe("what is sent within a callback", function()
   end)
 
   it("is sent once after an error in the callback, too", function()
-    local prompts = with_sandbox(function(client, first)
-      assert.is_false((pcall(first.await, first, { on_status = function(task)
-        if task.status == "running" then error("no") end
-      end })))
-      assert(client:submit { prompt = "second" })
+    local server <close> = hostile.start()
+    server:script {
+      GET = { { answers.running() } },
+      POST = { { answers.accepted() }, { hostile.until_requests(6), answers.accepted "second" } },
+    }
+    local client <close>, second = assert(answers.client(server.url, { retry_for = 5 })), nil
+    local first = assert(client:submit { prompt = "first" })
+    omni.run(function()
+      assert.is_false((pcall(first.await, first, { on_status = function() error "no" end })))
+      omni.spawn(function() -- brings the server to its answer
+        for _ = 1, 4 do assert(client:query(answers.ID)) end
+      end)
+      second = assert(client:submit { prompt = "second" })
     end)
-    assert.same({ "first", "second" }, prompts)
+    assert.equal("second", second.id)
+    assert.equal(2, server:posts())
   end)
 end)
 

@@ -6,7 +6,6 @@ local env = require "helper.env"
 local many = require("helper.report_page").many
 local media = require "omni.sandbox.drawing"
 local report = require "omni.report"
-local socket = require "socket"
 
 if not browser.program() then
   describe("the report in a browser", function() pending("all is skipped: there is no Chromium (Debian: chromium)") end)
@@ -272,11 +271,8 @@ describe("the report in a browser", function()
     assert.equal("", page:evaluate(contrast))
   end)
 
-  it("opens 1,000 scenes at once, and goes to any of them", function()
-    local path = write("many.html", scenes_of(many))
-    local before = socket.gettime()
-    local page <close> = visit(path)
-    assert.is_true(socket.gettime() - before < env.seconds(10))
+  it("opens 1,000 scenes without drawing those out of sight, and goes to any of them", function()
+    local page <close> = visit(write("many.html", scenes_of(many)))
     local id = "scene-" .. many * 9 // 10
     local in_sight = ("document.querySelector('#%s dl').checkVisibility({ contentVisibilityAuto: true })"):format(id)
     assert.is_false(page:evaluate(in_sight)) -- neither laid out nor drawn
