@@ -46,6 +46,7 @@ local calls <const> = {
   ["client:estimate"] = { "omni.EstimateOptions", function(client, given) return client:estimate({}, given) end },
   ["client:models"] = { "omni.ModelsOptions", function(client, given) return client:models(given) end },
   ["client:templates"] = { "omni.TemplatesOptions", function(client, given) return client:templates(given) end },
+  ["client:find"] = { "omni.FindOptions", function(client, given) return client:find(given) end },
   ["client:upload"] = { "omni.UploadOptions", function(client, given) return client:upload("x", given) end },
   ["task:refresh"] = { "omni.CallOptions", function(client, given) return client:task("x"):refresh(given) end },
   ["task:await"] = { "omni.AwaitOptions", function(client, given) return client:task("x"):await(given) end },

@@ -48,4 +48,9 @@
     ") STRICT;" \
     "CREATE TABLE redo (" /* scenes to shoot again, with a submit after `last_submit`, until the run has ended */ \
     "  board TEXT NOT NULL, base TEXT NOT NULL, last_submit INTEGER NOT NULL, PRIMARY KEY (board, base)" \
-    ") STRICT;")
+    ") STRICT;") \
+  X("ALTER TABLE submit ADD COLUMN tag TEXT;" /* the application's own name for it */ \
+    "ALTER TABLE submit ADD COLUMN idempotency_key TEXT;" /* the application's: of the submits that weren't refused or forgotten, one has it */ \
+    "CREATE INDEX submit_tag ON submit (tag) WHERE tag IS NOT NULL;" \
+    "CREATE UNIQUE INDEX submit_idempotency_key ON submit (idempotency_key)" \
+    "  WHERE idempotency_key IS NOT NULL AND state NOT IN ('refused', 'forgotten');")

@@ -18,7 +18,7 @@
 
 // Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
 #define MAY_COST "state <> 'refused'"
-#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')"
+#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // as in schema.h, so that SQLite uses the index
 
 // Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and older rows of the scene.
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT alive(session))"
@@ -26,6 +26,10 @@
 
 #define NOT_LIVE \
   "(:identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE " SAME(":service") " AND " LIVE " AND NOT (" REPLACED ")))"
+// An idempotency key belongs to one submit, unless that was refused or a person gave it up: a failed one keeps it, too.
+#define KEY_IS_FREE \
+  "(:idempotency_key IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE idempotency_key = :idempotency_key" \
+  " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
 #define COST_OF_BOARD(board) "(SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit WHERE board = " board " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
@@ -41,21 +45,23 @@
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state," \
   " task_id, status, estimate, credits, balance_before, balance_after, error, message," \
-  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, callback_task_id, service FROM submit"
+  " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, callback_task_id, service, tag, idempotency_key" \
+  " FROM submit"
 
 #define LEDGER_VERBS(X) \
-  /* Writes the intent of a submit. Returns no row when an equal submit is live, the board's budget is too small, or the key has no free \
-     slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
+  /* Writes the intent of a submit. Returns no row when an equal submit or one with the same idempotency key is live, the board's \
+     budget is too small, or the API key has no free slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
   X(intend, 1, \
     "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
-    " balance_before, token, intended_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form," \
-    " :model, :input, 'intended', session(), :estimate, :balance_before, :token, " NOW " WHERE " NOT_LIVE " AND " IN_BUDGET \
-    " AND " HAS_FREE_SLOT " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
+    " balance_before, token, tag, idempotency_key, intended_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene," \
+    " :identity, :base, :take, :form, :model, :input, 'intended', session(), :estimate, :balance_before, :token, :tag, :idempotency_key," \
+    " " NOW " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
   /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks what `intend` checks. */ \
   X(retry, 1, \
     "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL," \
     " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'" \
-    " AND " NOT_LIVE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " RETURNING id") \
+    " AND " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " RETURNING id") \
   /* The verbs that change a submit's state return its id, or no row when its state doesn't allow the change. */ \
   X(accept, 1, \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id" \
@@ -81,6 +87,13 @@
     "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " ROW_OF_TASK " AND state = 'accepted' RETURNING id") \
   X(row, 0, SUBMIT " WHERE id = :id") \
   X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC") \
+  X(live_with_key, 0, SUBMIT " WHERE idempotency_key = :idempotency_key AND state NOT IN " GIVEN_UP_OR_REFUSED) \
+  /* The next verbs return submits a page at a time: those after the row `after`. */ \
+  X(by_tag, 0, SUBMIT " WHERE tag = :tag AND id > :after ORDER BY id LIMIT 100") \
+  X(by_idempotency_key, 0, SUBMIT " WHERE idempotency_key = :idempotency_key AND id > :after ORDER BY id LIMIT 100") \
+  /* Submits of programs, which belong to no board, whose task isn't over or whose outcome is unknown. */ \
+  X(unfinished, 0, \
+    SUBMIT " WHERE board IS NULL AND service IS :service AND (state = 'accepted' OR " UNKNOWN ") AND id > :after ORDER BY id LIMIT 100") \
   X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
   /* Gives a submit up: a person decides that. */ \
   X(forget, 1, \

@@ -51,6 +51,21 @@ assert(client:submit { prompt = "She opens the door.", img_urls = { upload.url }
   ["client:keys"] = [[
 for _, key in ipairs(client:keys()) do print(key.key, key.in_flight, key.paused) end
 ]],
+  ["client:find"] = [[
+local shop <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "orders.db" })
+assert(shop:submit({ prompt = "A lighthouse at dawn." }, { tag = "order 17", idempotency_key = "order-17" }))
+for _, entry in ipairs(assert(shop:find { tag = "order 17" })) do print(entry.state, entry.task or entry.error) end
+]],
+  ["client:unfinished"] = [[
+local shop <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, ledger = "orders.db" })
+for entry in shop:unfinished() do
+  if entry.task then
+    assert(entry.task:await())
+  else
+    print("a person must decide", entry.tag, entry.error.message) -- submit_unknown
+  end
+end
+]],
   ["client:unknown_submits"] = [[
 for _, submit in ipairs(client:unknown_submits()) do print(submit.model, submit.input.prompt, os.date("%c", submit.at)) end
 ]],

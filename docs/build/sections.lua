@@ -22,10 +22,10 @@ Conventions:
   { title = "Client", text = "A client submits tasks with one or several API keys.",
     { fn = "client" },
     { methods = "omni.Client", as = "client", names = { "submit", "task", "query", "call", "estimate", "balance", "balances", "keys",
-      "upload", "models", "model", "templates", "unknown_submits", "close" } }, { class = "omni.Client", title = "a client" },
+      "upload", "models", "model", "templates", "find", "unfinished", "unknown_submits", "close" } }, { class = "omni.Client", title = "a client" },
     { class = "omni.Estimate", title = "an estimate" }, { class = "omni.Upload", title = "an upload" },
     { class = "omni.Balance", title = "a balance" }, { class = "omni.KeyState", title = "a key's state" },
-    { class = "omni.UnknownSubmit", title = "an unknown submit" } },
+    { class = "omni.LedgerEntry", title = "a ledger entry" }, { class = "omni.UnknownSubmit", title = "an unknown submit" } },
 
   { title = "Tasks", text = "A task is one generation job at the service. `client:submit`, `client:task` and `client:query` return one.",
     { methods = "omni.Task", as = "task" }, { class = "omni.Task", title = "a task" } },

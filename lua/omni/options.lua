@@ -68,9 +68,17 @@ local function no_path(value)
   return value == "" and "an empty string" or "a string with a NUL"
 end
 
+--- Returns whether a value is a short text for people, such as a tag.
+---@param value any
+---@return boolean
+local function is_label(value)
+  return type(value) == "string" and #value > 0 and #value <= 256 and utf8.len(value) ~= nil and not value:find "%c"
+end
+
 -- "string", "number", "integer", "seconds" (a number >= 0), "timeout" (a number > 0),
--- "count" (an integer >= 1), "path", "boolean", "table", "function", "any"
+-- "count" (an integer >= 1), "label" (a short text), "path", "boolean", "table", "function", "any"
 local rules = {
+  label = is_label,
   path = is_path,
   any = function() return true end,
   integer = function(value) return math.type(value) == "integer" end,
@@ -81,12 +89,14 @@ local rules = {
 local descriptions = {
   seconds = "a number of seconds, 0 or more", timeout = "a number of seconds above 0", count = "a whole number, 1 or more",
   integer = "a whole number", path = "a path",
+  label = "a string of 1 to 256 bytes without control characters",
 }
 
 --- Raises if `given` has a key that isn't in `known`, or a value of the wrong type. By default, the error names the line of the caller's
 --- caller.
 ---@param given table|nil
----@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "timeout", "count", "path", "any"
+---@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "timeout", "count", "label", "path",
+---  "any"
 ---@param what string                   the function's name for the message
 ---@param level? integer                like that of `error`, counted from the caller of `check` (default 2: its caller)
 ---@return table given                  an empty table if it was nil
@@ -103,8 +113,8 @@ local function check(given, known, what, level)
     end
     local rule = rules[kind]
     if rule and not rule(value) or not rule and type(value) ~= kind then
-      local got = kind == "path" and no_path(value) or type(value) == "number" and require("omni.core").format("%s", value)
-        or "a " .. type(value)
+      local got = kind == "path" and no_path(value) or kind == "label" and type(value) == "string" and "this one"
+        or type(value) == "number" and require("omni.core").format("%s", value) or "a " .. type(value)
       error(("%s: option '%s' must be %s, not %s"):format(what, name, descriptions[kind] or "a " .. kind, got), level)
     end
   end
@@ -122,5 +132,5 @@ local function path(value, what, level)
 end
 
 return {
-  check = check, is_path = is_path, distance = distance, nearest = nearest, path = path, unknown = unknown,
+  check = check, is_label = is_label, is_path = is_path, distance = distance, nearest = nearest, path = path, unknown = unknown,
 }

@@ -41,6 +41,7 @@ describe("a file's content", function()
     local copy = env.write(folder:file "copy of keeper.png", PNG)
     local second = assert(client:upload(copy))
     assert.same({ first.url, true }, { second.url, second.reused })
+    assert(assert(client:ledger()):ask "version") -- an upload is written down without waiting: this comes after it
     local other <close> = client_of()
     assert.same({ first.url, true }, { assert(other:upload(path)).url, other:upload(path).reused })
     local none <close> = client_of { ledger = false }

@@ -57,6 +57,29 @@ describe("omni submit", function()
     assert.equal(1, service.submits())
   end)
 
+  it("with an idempotency key that the ledger knows prints the task that there is, and pays nothing", function()
+    serve()
+    local words = { "submit", "--prompt", "a boat", "--yes", "--tag", "order 17", "--idempotency-key", "order-17" }
+    local first = run(words)
+    assert.equal(0, first.code)
+    assert.equal(first.out, run(words).out)
+    assert.equal(1, service.submits())
+    assert.matches("a submit, order 17", run({ "status" }).out)
+    words[3] = "a ship"
+    local other = run(words)
+    assert.equal(3, other.code)
+    assert.matches("order%-17.*prompt: this submit has a ship, number 1 a boat", other.err)
+    words[6] = ""
+    assert.equal(2, run(words).code)
+    assert.equal(1, service.submits())
+    service.stop()
+    rehearse()
+    words[6] = "order 17"
+    local without = run(words)
+    assert.same({ 2, "" }, { without.code, without.out })
+    assert.matches("need a ledger.*%-%-ledger", without.err)
+  end)
+
   it("asks on a terminal, beside the price; only a yes is a yes", function()
     serve()
     for _, answer in ipairs { "n\n", "\n", "yikes\n" } do

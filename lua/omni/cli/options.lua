@@ -41,6 +41,13 @@ function options.path(option)
   end)
 end
 
+function options.label(option)
+  return option:convert(function(given)
+    if require("omni.options").is_label(given) then return given end
+    return nil, option._name .. ": expected a text of 1 to 256 bytes without control characters"
+  end)
+end
+
 -- --- options
 
 ---Adds `--ledger`.

@@ -9,6 +9,7 @@ local err = require "omni.error"
 local json = require "omni.json"
 local key_selection = require "omni.client.key_selection"
 local keys = require "omni.client.key"
+local ledger_search = require "omni.client.ledger_search"
 local ledgers = require "omni.ledger"
 local loop = require "omni.loop"
 local models = require "omni.models"
@@ -52,12 +53,22 @@ function Client_methods:wait_before_retry(failure, attempt, on_retry)
   return wait
 end
 
-local submit_options = { model = "string", callback_url = "string", timeout = "timeout", about = "table", stop = "table" }
+local submit_options = {
+  model = "string", callback_url = "string", timeout = "timeout", tag = "label", idempotency_key = "label", about = "table", stop = "table",
+}
+
+-- Raises at the line of the caller of a public function that needs a ledger, if the client has none.
+local function check_ledger(self, what)
+  if self.ledger_path or self.ledger_problem then return end
+  error(("%s needs a ledger, and this client has none: %s"):format(what, self.is_sandbox
+    and "one with a sandbox key has one only if you give it the option 'ledger', a path" or "it was opened with ledger = false"), 3)
+end
 
 --- Submits a task. This costs credits. A submit is sent at most once. What was certainly not sent is tried again for `retry_for` seconds;
 --- what the service refuses for the moment (429, 455) for `pause_for` seconds. The client's ledger has the submit before its first byte is
 --- sent, and the task id before `submit` returns. If the ledger can't be written, nothing is sent. With several keys, the submit goes to
---- one with a free slot, or waits for one.
+--- one with a free slot, or waits for one. With an `idempotency_key` that the ledger has, nothing is sent: `submit` returns the task of the
+--- first submit with that key, or the error "submit_unknown".
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---  omni.file(path) may stand in place of a URL: the file is uploaded first
 ---@param opts? omni.SubmitOptions
@@ -66,10 +77,14 @@ local submit_options = { model = "string", callback_url = "string", timeout = "t
 function Client_methods:submit(input, opts)
   if self.closed then return nil, closed_error() end
   opts = options.check(opts, submit_options, "client:submit")
+  for _, name in ipairs { "tag", "idempotency_key" } do
+    if opts[name] then check_ledger(self, ("client:submit: option '%s'"):format(name)) end
+  end
   local seconds = opts.timeout
   if not seconds then return timeout.call(nil, "client:submit", submits.submit, self, input, opts) end
-  local limited = { stop = opts.stop or {} }
-  for _, name in ipairs { "model", "callback_url", "about" } do limited[name] = opts[name] end
+  local limited = {}
+  for name, value in pairs(opts) do limited[name] = value end
+  limited.timeout, limited.stop = nil, opts.stop or {}
   local task, problem = timeout.call(seconds, "client:submit", submits.submit, self, input, limited)
   if task or problem.code ~= "timeout" then return task, problem end
   return nil, submits.timeout_error(limited.stop, problem)
@@ -265,6 +280,31 @@ function Client_methods:upload(path, opts)
   return timeout.call(opts.timeout, "client:upload", upload.send, self, path, opts)
 end
 
+local find_options = { tag = "label", idempotency_key = "label" }
+
+--- Returns the submits in the client's ledger with this tag or this idempotency key, the oldest first: those of this program, of earlier
+---runs, and of all programs that use the same ledger. Sends nothing.
+---@param wanted omni.FindOptions
+---@return omni.LedgerEntry[]|nil
+---@return omni.Error|nil  code "ledger_failed"
+function Client_methods:find(wanted)
+  if self.closed then return nil, closed_error() end
+  wanted = options.check(wanted, find_options, "client:find")
+  if (wanted.tag == nil) == (wanted.idempotency_key == nil) then error("client:find: expected one of 'tag' and 'idempotency_key'", 2) end
+  check_ledger(self, "client:find")
+  return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
+end
+
+--- Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. These are all submits of
+---programs at the client's service, and none of a storyboard; so an application that should see only its own has a ledger of its own. Call
+---it after a restart. Sends nothing.
+---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
+function Client_methods:unfinished()
+  if self.closed then error(closed_error(), 2) end
+  check_ledger(self, "client:unfinished")
+  return ledger_search.unfinished(self)
+end
+
 --- Returns the submits whose outcome no ledger has: the client has no ledger, and gave up the submit or lost the answer. A submit with a
 --- `task_id` was accepted; the outcome of the others is unknown. A client with a ledger records such submits there.
 ---@return omni.UnknownSubmit[]
@@ -316,7 +356,7 @@ function Client_methods:existing_ledger()
   return self.own_ledger
 end
 
----Returns the ledger for a board: the client's own, or for a client without one (with a sandbox key) a ledger in the board's output folder.
+--- Returns the ledger for a board: the client's own; for a client without one (with a sandbox key), one in the board's output folder.
 ---@param directory string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil

@@ -6,40 +6,11 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
+local input_difference = require "omni.client.input_difference"
 local json = require "omni.json"
 local models = require "omni.models"
 local placeholder = require "omni.client.placeholder"
 local task_rows = require "omni.ledger.task_rows"
-
-local MAX_LISTED <const> = 6 -- differences in one message
-local SHOWN <const> = 60     -- bytes of a value
-
--- Returns a copy of a value without nulls, empty arrays and empty objects.
-local function stripped(value)
-  if value == core.json.null then return nil end
-  if type(value) ~= "table" then return value end
-  local copy = {}
-  for key, part in pairs(value) do copy[key] = stripped(part) end
-  return next(copy) ~= nil and copy or nil
-end
-
-local function shown(value)
-  if value == nil then return "none" end
-  local text = type(value) == "table" and json.write(value, { empty = "object", repair = true }) or core.format("%s", value)
-  if math.type(value) == "float" and math.tointeger(value) then text = ("%d"):format(value) end
-  return core.clean(text, SHOWN)
-end
-
--- Returns two texts for an error message. Long texts start shortly before their first difference.
-local function apart(task, scene)
-  if type(task) ~= "string" or type(scene) ~= "string" or #task <= SHOWN and #scene <= SHOWN then return shown(task), shown(scene) end
-  local at = 1
-  while task:byte(at) == scene:byte(at) do at = at + 1 end
-  at = math.max(1, at - SHOWN // 3)
-  while at > 1 and (task:byte(at) or 0) & 0xC0 == 0x80 do at = at - 1 end
-  local before = at > 1 and "…" or ""
-  return before .. shown(task:sub(at)), before .. shown(scene:sub(at))
-end
 
 -- Returns whether a value is or contains a URL.
 local function names_file(value)
@@ -57,35 +28,10 @@ local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end
 
--- Adds a sentence to `found` for each difference between the task and the submit: everything that was submitted must be in the task.
-local function compare(place, task, scene, found)
-  if type(task) == "table" and type(scene) == "table" then
-    local names = {}
-    for name in pairs(scene) do names[#names + 1] = name end
-    for name, value in pairs(task) do
-      if scene[name] == nil and not may_be_added(name, value) then names[#names + 1] = name end
-    end
-    table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-    for _, name in ipairs(names) do
-      local text = core.clean(tostring(name), SHOWN)
-      local inner = math.type(name) and ("%s[%s]"):format(place, text) or place == "" and text or place .. "." .. text
-      compare(inner, task[name], scene[name], found)
-    end
-  elseif task ~= scene then
-    found[#found + 1] = ("%s: the task has %s, the scene %s"):format(place, apart(task, scene))
-  end
-end
-
--- Returns the differences between the service's echo of the task and the submit's row.
+-- Returns the differences between the service's echo of the task and the submit's row: everything that was sent must be there.
 local function differences(param, row)
-  local found = {}
-  compare("model", param.model, row.model, found)
-  compare("", stripped(param.input) or {}, stripped(core.decode(row.input)) or {}, found)
-  if #found > MAX_LISTED then
-    found[MAX_LISTED] = ("%d more fields"):format(#found - MAX_LISTED + 1)
-    found = table.move(found, 1, MAX_LISTED, 1, {})
-  end
-  return found
+  return input_difference.list(param, { model = row.model, input = core.decode(row.input) },
+    { one = "the task", other = "the scene", ignored = may_be_added })
 end
 
 local function mismatch(id, row, message)

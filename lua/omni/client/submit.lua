@@ -4,6 +4,7 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
+local idempotency = require "omni.client.idempotency"
 local loop = require "omni.loop"
 local retry = require "omni.client.retry"
 local submit_body = require "omni.client.submit_body"
@@ -29,26 +30,39 @@ local new_callback_token, open, verb_for, abandoned -- below
 --- earlier, the uploads may have expired. Nothing was charged then, so omni uploads the files again and sends the submit once more.
 ---@param client omni.Client
 ---@param input table
----@param opts { model?: string, callback_url?: string, about?: table, stop?: omni.Stop }  see client:submit; about: what a storyboard knows
----  of the submit (board, scene, identity, base, take, form, estimate, budget, instead_of) and the `ledger` of its run
+---@param opts { model?: string, callback_url?: string, tag?: string, idempotency_key?: string, about?: table, stop?: omni.Stop }  see
+---  client:submit; about: what a storyboard knows of the submit (board, scene, identity, base, take, form, estimate, budget, instead_of)
+---  and the `ledger` of its run
 ---@return omni.Task|nil
 ---@return omni.Error|nil
 local function submit_task(client, input, opts)
-  local upload_again = false
+  local upload_again, keyed = false, nil
+  if opts.idempotency_key and type(input) == "table" then
+    local why
+    keyed, why = idempotency.new(client, opts.idempotency_key, opts.model, input)
+    if not keyed then return nil, why end
+  end
   while true do
+    if keyed then
+      local earlier, why = keyed:earlier(opts.stop)
+      if earlier or why then return earlier, why end
+    end
     local token <close> = new_callback_token(client, opts.callback_url)
     local request, task, problem
     request, problem = submit_body.make(client, input, { model = opts.model, callback_url = token.url },
       { upload_again = upload_again, stop = opts.stop })
     if request then
-      local self <close>, why = open(client, request, opts, token.hash)
+      local self <close>, why = open(client, request, opts, token.hash, keyed and keyed.form)
       if self then task, problem = self:send(request) else problem = why end
     end
     token:settle(task, problem)
     local may_be_gone = request and request.reused and problem and problem.code == "invalid_request"
-    if task or upload_again or not may_be_gone then return task, problem end
-    upload_again = true
-    client:warn(upload.GONE:format(problem.message))
+    local key_taken = keyed and problem and problem.code == "already_submitted" -- meanwhile, by another fiber or program
+    if task or not key_taken and (upload_again or not may_be_gone) then return task, problem end
+    if not key_taken then
+      upload_again = true
+      client:warn(upload.GONE:format(problem.message))
+    end
   end
 end
 
@@ -164,11 +178,11 @@ end
 
 -- The parameters that the ledger checks and writes again at each try.
 local CHECKED <const> = {
-  "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of",
+  "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
 
---- Writes the submit's row, unless the ledger forbids the submit: one SQL statement checks the scene's identity, the board's budget and the
---- key's slots.
+--- Writes the row, unless the ledger forbids the submit: one statement checks the identity, the idempotency key, the board's budget and the
+--- API key's slots.
 ---@return true|nil
 ---@return table|nil failure
 function Submit_methods:record_intent()
@@ -201,6 +215,9 @@ function Submit_methods:why_forbidden()
   end
   if params.in_flight and #(ledger:ask("in_flight", { account = params.account }) or {}) >= params.in_flight then
     return { code = "rate_limited", no_slot = true, message = "another program has used the key's slots" }
+  end
+  if params.idempotency_key and ledger:row("live_with_key", { idempotency_key = params.idempotency_key }) then
+    return { code = "already_submitted", message = "not submitted: another submit has the same idempotency key" }
   end
   local row = params.identity and ledger:row("by_identity", { identity = params.identity, service = params.service })
   if row and row.id ~= self.row and row.state ~= "failed" and row.state ~= "forgotten" and row.state ~= "refused"
@@ -239,6 +256,7 @@ function Submit_methods:record_outcome(id, failure)
       message = "the task was accepted, but its id could not be recorded: " .. (problem and problem.message or "its row is gone"),
       hint = "keep the task id, it is nowhere else; give it to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
   end
+  if verb == "mark_unknown" then failure.row = self.row end
   local _, problem = ledger:ask(verb, params)
   if verb == "mark_unknown" and not problem then
     params.balance_after = self.key:balance(BALANCE_TIMEOUT)
@@ -303,15 +321,16 @@ end
 local ABOUT <const> = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
 
 -- Creates the object of a submit. Writes nothing to the ledger yet.
-function open(client, request, opts, token_hash)
+function open(client, request, opts, token_hash, form)
   local about = opts.about or {}
   local ledger, problem = about.ledger, nil
   if not ledger then ledger, problem = client:ledger() end
   if problem then return nil, problem end
   local params = {
     service = client.service, sandbox = client.is_sandbox, model = request.model, input = request.input_text, token = token_hash,
+    tag = opts.tag, idempotency_key = opts.idempotency_key, form = form,
   }
-  for _, name in ipairs(ABOUT) do params[name] = about[name] end
+  for _, name in ipairs(ABOUT) do params[name] = about[name] or params[name] end
   return setmetatable({
     client = client, body = request.body, ledger = ledger, params = params, stop = opts.stop or {},
     model = request.model, input = request.input,

@@ -42,6 +42,9 @@
 ---@class omni.SubmitOptions
 ---@field model? string         (default "google/gemini-omni")
 ---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
+---@field tag? string           your name for it, such as "order 17"; stored in the ledger, see `client:find`
+---@field idempotency_key? string  your key for what you buy, such as "order-17". A submit with a key that the ledger knows sends nothing,
+---  across restarts and programs, see [errors.md](errors.md#never-twice)
 ---@field package about? table   of a board's scene: what else its ledger row holds
 ---@field package stop? omni.Stop  lets a run stop the submit
 ---@field timeout? number       seconds for the whole call; then it is given up with the code "timeout", or with "submit_unknown" if it
@@ -85,6 +88,10 @@
 ---@field on_progress? fun(bytes: integer, total: integer|nil)
 ---@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
 ---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
+
+---@class omni.FindOptions   exactly one of them
+---@field tag? string
+---@field idempotency_key? string
 
 ---@class omni.UnknownSubmit  A submit without a ledger whose answer nobody received.
 ---@field model string

@@ -38,6 +38,7 @@ end
 local function as_submit(row)
   return {
     submit = row.id, board = row.board, scene = row.scene, account = row.account, model = row.model, state = row.state,
+    tag = row.tag, idempotency_key = row.idempotency_key,
     task_id = row.task_id, status = row.status, since = math.floor(row.intended_at), estimate = row.estimate,
     balance_before = row.balance_before, balance_after = row.balance_after,
     error = row.state == "unknown" and { code = "submit_unknown", message = row.message or "omni ended before the response arrived" }

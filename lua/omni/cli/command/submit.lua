@@ -12,6 +12,9 @@ local command = { summary = "Submit a task, after you have agreed to its price."
 function command.define(parser)
   input_options.define(parser)
   parser:option("--callback-url", "The service POSTs the end of the task to this URL (docs/callbacks.md)."):argname("URL")
+  options.label(parser:option("--tag", "Your name for it, stored in the ledger."):argname("TEXT"))
+  options.label(parser:option("--idempotency-key",
+    "Your key for what you buy: a key that the ledger knows submits nothing and gives the task that there is."):argname("KEY"))
   options.amount(parser:option("--budget", "Spend N credits at most; don't ask about a price within that."):argname("N"))
   parser:flag("--yes", "Submit without asking.")
   parser:flag("--wait", "Wait until the task has ended.")
@@ -54,7 +57,7 @@ local function fail(called, problem)
       or "it may have been accepted and charged. Compare the balance: omni credits"
     called:fail(problem)
     return 4
-  elseif problem.task_id then -- the service accepted it, but the ledger couldn't record that
+  elseif problem.task_id and problem.sent == "answered" then -- the service accepted it, but the ledger couldn't record that
     called:print { problem.task_id }
     called:fail(problem)
     return 1
@@ -72,7 +75,8 @@ local function submit(called, model, input, estimate, on_interrupt)
   end)
   called.line:draw("submitting ...")
   local task, problem = called.client:submit(input,
-    { model = model, callback_url = called.given.callback_url, about = { estimate = estimate }, stop = stop })
+    { model = model, callback_url = called.given.callback_url, tag = called.given.tag, idempotency_key = called.given.idempotency_key,
+      about = { estimate = estimate }, stop = stop })
   on_interrupt(function(leave) leave() end)
   if task then
     called:event("submitted", { task_id = task.id, model = model, estimate = estimate })
@@ -86,6 +90,10 @@ end
 -- consequences.
 local function make_task(called, model, input, on_interrupt)
   local given = called.given
+  if (given.tag or given.idempotency_key) and not called.client.ledger_path then
+    return nil, fail(called, require("omni.error").new { code = "invalid_input", hint = "give --ledger PATH",
+      message = "--tag and --idempotency-key need a ledger, and with a sandbox key there is none by default" })
+  end
   local price, problem = called:price(model, input)
   called:event("estimate", {
     model = model, credits = price and price.credits, balance = price and price.balance, affordable = price and price.affordable,

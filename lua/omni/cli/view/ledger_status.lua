@@ -9,7 +9,7 @@ local text = require "omni.cli.view.text"
 
 -- Returns a name such as "film.lua: dusk". Leaves out the board if there is only one.
 local function name_of(submit, board)
-  local scene = submit.scene and text.clean(submit.scene) or "a submit"
+  local scene = submit.scene and text.clean(submit.scene) or submit.tag and "a submit, " .. text.clean(submit.tag) or "a submit"
   return submit.board and not board and text.clean(paths.name(submit.board)) .. ": " .. scene or scene
 end
 

@@ -1,0 +1,110 @@
+-- SPDX-License-Identifier: MIT
+-- The application's idempotency keys: a submit with a key that the ledger knows returns what became of the first one, and sends nothing.
+-- The ledger's statement that writes an intent decides (csrc/ledger/verbs.h, KEY_IS_FREE); this file only reports its decision.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local input_difference = require "omni.client.input_difference"
+local input_rules = require "omni.models.input_rules"
+local json = require "omni.json"
+local ledger_search = require "omni.client.ledger_search"
+local loop = require "omni.loop"
+local placeholder = require "omni.client.placeholder"
+
+local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two looks at a submit on its way
+local PATIENCE <const> = 60 -- seconds beyond the timeout of a call, for such a submit
+
+---@class omni.IdempotentSubmit
+---@field client omni.Client
+---@field ledger omni.Ledger
+---@field key string
+---@field form string  canonical JSON of the model and the input; files by their digests. Equal forms are equal submits
+local Submit_methods = {}
+local Submit_mt = { __name = "omni.idempotent_submit", __index = Submit_methods }
+
+-- Returns the error for a key that belongs to another input.
+local function conflict(self, row)
+  local first, this = core.decode(row.form or "{}"), core.decode(self.form)
+  local found = input_difference.list(this, first, { one = "this submit", other = ("number %d"):format(row.id) })
+  return err.new {
+    code = "idempotency_conflict", field = "idempotency_key", row = row.id, task_id = row.task_id, sent = "no",
+    message = ('not submitted: the idempotency key "%s" belongs to another input, number %d in the ledger: %s'):format(
+      core.clean(self.key), row.id, #found > 0 and table.concat(found, "; ") or "they differ in empty fields"),
+    hint = "a new order needs a new key; the same key always means the same model and input",
+  }
+end
+
+-- Returns the error for a key that was used at another service.
+local function elsewhere(self, row)
+  return err.new {
+    code = "already_submitted", row = row.id, task_id = row.task_id, sent = "no",
+    message = ('not submitted: the idempotency key "%s" belongs to number %d in the ledger, which was submitted to %s'):format(
+      core.clean(self.key), row.id, core.clean(row.service or "another service", 200)),
+    hint = "use a client for that service, or another ledger",
+  }
+end
+
+--- Returns what became of the submit with this key: its task, also a failed one, or an error. Waits for a submit that is on its way, in
+--- this program or another one. Returns nothing if the key is free.
+---@param stop omni.Stop|nil
+---@return omni.Task|nil
+---@return omni.Error|nil
+function Submit_methods:earlier(stop)
+  local wait, deadline = FIRST_WAIT, nil
+  while true do
+    local row, problem = self.ledger:row("live_with_key", { idempotency_key = self.key })
+    if problem then return nil, problem end
+    if not row then return nil end
+    if row.form ~= self.form then return nil, conflict(self, row) end
+    if row.service ~= self.client.service then return nil, elsewhere(self, row) end
+    if row.state == "unknown" then return nil, ledger_search.unknown_error(row) end
+    if row.state ~= "intended" then return ledger_search.task_of(self.client, self.ledger, row) end
+
+    deadline = deadline or core.now() + self.client.timeout + PATIENCE
+    if core.now() >= deadline then
+      row.message = "the first submit with its idempotency key has no answer yet"
+      return nil, ledger_search.unknown_error(row)
+    end
+    if stop and stop.requested then
+      return nil, err.new { code = "cancelled", sent = "no", message = "not submitted: it was stopped before that" }
+    end
+    loop.sleep(wait)
+    wait = math.min(1.5 * wait, LONGEST_WAIT)
+  end
+end
+
+-- Returns canonical JSON of a model and an input.
+local function form_of(ledger, model, input)
+  local plain, problem = placeholder.map(input, function(file, place)
+    if file.kind ~= "file" then return tostring(file) end -- only a storyboard can resolve it: the submit will say so
+    local sha256, why = ledger:digest(file.path)
+    if not sha256 then
+      why.field, why.message = place, place .. ": " .. why.message
+      return nil, why
+    end
+    return { sha256 = sha256 }
+  end)
+  if not plain then return nil, problem end
+  local text
+  text, problem = json.encode(plain, "input") -- checks what `canonical` expects
+  if not text then return nil, problem end
+  return json.canonical { model = model, input = plain }
+end
+
+--- Prepares a submit with an idempotency key.
+---@param client omni.Client  with a ledger
+---@param key string
+---@param model string|nil
+---@param input table
+---@return omni.IdempotentSubmit|nil
+---@return omni.Error|nil  codes: invalid_input, io, ledger_failed
+local function new(client, key, model, input)
+  local ledger, problem = client:ledger()
+  if not ledger then return nil, problem end
+  local form
+  form, problem = form_of(ledger, model or input_rules.default_model, input)
+  if not form then return nil, problem end
+  return setmetatable({ client = client, ledger = ledger, key = key, form = form }, Submit_mt)
+end
+
+return { new = new }

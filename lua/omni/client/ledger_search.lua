@@ -1,0 +1,117 @@
+-- SPDX-License-Identifier: MIT
+-- Submits of programs, found again in the ledger: by tag, by idempotency key, or because they have no end yet.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local json = require "omni.json"
+local tasks = require "omni.client.task"
+
+local function whole(number)
+  return number and math.tointeger(number) or number
+end
+
+--- Returns a handle for the task of a ledger row, with what the row knows of it. Sends nothing.
+---@param client omni.Client
+---@param ledger omni.Ledger
+---@param row table  with a task_id
+---@return omni.Task
+local function task_of(client, ledger, row)
+  local all_keys = client.all_keys
+  local key = all_keys:of(row.account) or #all_keys == 1 and all_keys[1] or nil
+  local task = tasks.new(client, row.task_id, key, nil, ledger, row.id)
+  task.status, task.model, task.credits = row.status, row.model, whole(row.credits)
+  task.created_at, task.completed_at, task.duration = row.created_at, row.completed_at, whole(row.seconds)
+  if row.state == "failed" then
+    task.error = err.new {
+      code = row.error or "generation_failed", message = row.message or "the generation failed", task_id = row.task_id,
+    }
+  end
+  return task
+end
+
+--- Returns the error of a submit whose outcome is unknown.
+---@param row table
+---@return omni.Error
+local function unknown_error(row)
+  return err.new {
+    code = "submit_unknown", sent = "maybe", row = row.id,
+    message = "the outcome of this submit is unknown: " .. core.clean(row.message or "the program ended before the answer came", 500),
+    hint = ("it may have been accepted and charged; it is number %d in the ledger (omni status, omni forget)"):format(row.id),
+  }
+end
+
+--- A submit in the ledger.
+---@class omni.LedgerEntry
+---@field row integer            its number in the ledger
+---@field state "intended"|"accepted"|"refused"|"unknown"|"success"|"failed"|"gone"|"forgotten"  see docs/internals/ledger.md
+---@field task? omni.Task        the task, if the service accepted the submit: a handle that wasn't queried yet
+---@field error? omni.Error      why there is no task, or why it failed; "submit_unknown" for an unknown outcome
+---@field tag? string
+---@field idempotency_key? string
+---@field model string
+---@field input table            as it was sent, ready to be submitted again
+---@field at number              Unix seconds of the submit
+---@field credits? number        what it cost, once it is over
+
+local function entry_of(client, ledger, row)
+  local task = row.task_id and task_of(client, ledger, row)
+  local problem = task and task.error
+  if row.state == "unknown" then problem = unknown_error(row) end
+  if row.state == "refused" then problem = err.new { code = row.error, message = row.message, row = row.id } end
+  return {
+    row = row.id, state = row.state, task = task or nil, error = problem or nil, tag = row.tag, idempotency_key = row.idempotency_key,
+    model = row.model, input = json.decode(row.input), at = row.intended_at, credits = whole(row.credits),
+  }
+end
+
+-- Returns a function that returns the next entry, nil after the last one; or nil and an error.
+local function pages(client, verb, params)
+  local page, index, ledger, ended = {}, 0, nil, false
+  params.after = 0
+  return function()
+    index = index + 1
+    if not page[index] and not ended then
+      local problem
+      ledger, problem = client:ledger()
+      if not ledger then return nil, problem end
+      page, problem = ledger:ask(verb, params)
+      if not page then return nil, problem end
+      index, ended = 1, #page == 0
+    end
+    local row = page[index]
+    if not row then return nil end
+    params.after = row.id
+    return entry_of(client, ledger, row)
+  end
+end
+
+--- Returns the submits with a tag or an idempotency key, the oldest first.
+---@param client omni.Client
+---@param wanted { tag?: string, idempotency_key?: string }  one of them
+---@return omni.LedgerEntry[]|nil
+---@return omni.Error|nil
+local function find(client, wanted)
+  local following = pages(client, wanted.tag and "by_tag" or "by_idempotency_key",
+    { tag = wanted.tag, idempotency_key = wanted.idempotency_key })
+  local found = {}
+  while true do
+    local entry, problem = following()
+    if problem then return nil, problem end
+    if not entry then return found end
+    found[#found + 1] = entry
+  end
+end
+
+--- Iterates over the submits of programs that have no end yet.
+---@param client omni.Client
+---@return fun(): omni.LedgerEntry|nil  raises an omni.Error
+local function unfinished(client)
+  local following = pages(client, "unfinished", { service = client.service })
+  return function()
+    local entry, problem = following()
+    if problem then error(problem, 0) end
+    return entry
+  end
+end
+
+return { find = find, task_of = task_of, unfinished = unfinished, unknown_error = unknown_error }
