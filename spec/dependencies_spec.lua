@@ -95,7 +95,7 @@ local function offences(is_forbidden)
 end
 
 describe("the modules of lua/omni", function()
-  it("are read as they are: each require is found, with the place where it is", function()
+  it("are parsed correctly: the spec finds each require, and whether it is within a function", function()
     local source = [==[
       local a, b = require "a", require("b").x -- require "no"
       --[[ require "no" ]] local text = 'say \'require "no"\''
@@ -123,7 +123,7 @@ describe("the modules of lua/omni", function()
     for name in pairs(modules) do visit(name) end
   end)
 
-  it("of the binding name what they require, except in the public face", function()
+  it("of the binding require only modules with a constant name, except for omni itself", function()
     assert.same({}, offences(function(from, _, required, name) return required.name == "?" and from == "binding" and name ~= "omni" end))
   end)
 
@@ -134,17 +134,17 @@ describe("the modules of lua/omni", function()
       end))
     end)
 
-  it("of the studio and the sandbox need nothing of the program", function()
+  it("of the studio and the sandbox require nothing of the program", function()
     assert.same({}, offences(function(from, to) return (from == "studio" or from == "sandbox") and to == "program" end))
   end)
 
-  it("need no sandbox, but for the program and the public face", function()
+  it("don't require the sandbox, except for the program and omni itself", function()
     assert.same({}, offences(function(from, to, _, name)
       return to == "sandbox" and from ~= "sandbox" and from ~= "program" and name ~= "omni"
     end))
   end)
 
-  it("are only those of the binding once omni is loaded, until a function of the studio is called", function()
+  it("of the binding are the only ones loaded with omni, until a function of the studio is called", function()
     local script <const> = [[
       local omni = require "omni"
       local function loaded()

@@ -44,7 +44,7 @@ describe("the runner of specs", function()
     assert.matches("two_spec.lua: 1 passed, 0 failed, 1 skipped\n", text, 1, true)
   end)
 
-  it("shows all that a file printed which failed, and fails", function()
+  it("prints the whole output of a file that failed, and fails", function()
     spec("good", 'it("a", function() end)')
     spec("bad", 'print "chatter" it("b", function() assert.equal(1, 2) end)')
     local lines, status = run()
@@ -62,12 +62,12 @@ describe("the runner of specs", function()
     assert.matches("late_spec.lua: 1 passed, 0 failed, but it ended with status 3", table.concat(lines, "\n"), 1, true)
   end)
 
-  it("refuses places that aren't there, and places without specs", function()
+  it("refuses paths that don't exist, and paths without specs", function()
     assert.not_equal(0, select(2, run(env.quote(files:file "nowhere"))))
     assert.not_equal(0, select(2, run()))
   end)
 
-  it("runs the files in processes of their own, with folders of their own, and removes what they leave", function()
+  it("runs the files in processes of their own, with their own folders, and removes what they leave", function()
     for _, name in ipairs { "one", "two" } do
       spec(name, ([[it("a", function()
         local out = assert(io.open(%q, "w"))
@@ -89,7 +89,7 @@ describe("the runner of specs", function()
     end
   end)
 
-  it("starts the slowest file first, as it was last time", function()
+  it("starts first the file that was slowest last time", function()
     for _, name in ipairs { "a", "b", "c" } do
       spec(name, ('it("x", function() local f = io.open(%q, "a") f:write(%q) f:close() %s end)'):format(files:file "order", name,
         name == "b" and "os.execute 'sleep 0.3'" or ""))

@@ -33,8 +33,8 @@ local DOWNLOAD <const> = [[
   print(path, problem and problem.code, problem and problem.message)
 ]]
 
-describe("in a program", function()
-  it("that ignores SIGCHLD, clips are drawn and looked at, and what fails without a word isn't taken for done", function()
+describe("in a host program", function()
+  it("that ignores SIGCHLD, omni draws and probes clips, and notices a program that fails silently", function()
     env.write(files:file "ffmpeg", [[#!/bin/sh
 case " $* " in *' -h full '*) printf '\nlibx264 AVOptions:\n';; *) exit 7;; esac
 ]])
@@ -88,7 +88,7 @@ case " $* " in *' -h full '*) printf '\nlibx264 AVOptions:\n';; *) exit 7;; esac
     assert.same({ "alive\n", 0 }, { out, code })
   end)
 
-  it("no signal's disposition is changed, and no thread of ours takes a signal", function()
+  it("no signal handler changes, and no thread of omni receives a signal", function()
     local out = host("", [[
       local function lines(path, what)
         local found = {}

@@ -8,18 +8,18 @@ local function text(value)
 end
 
 describe("a value as JSON", function()
-  it("has its names in order, so that equal values are equal texts", function()
+  it("has its names in order, so that equal values give equal texts", function()
     assert.equal('{"B":1,"a":{"x":[1,"two",false],"y":null},"b":2}', text { b = 2, a = { y = json.null, x = { 1, "two", false } }, B = 1 })
   end)
 
-  it("has empty tables as they are marked, those that aren't as objects", function()
+  it("has empty tables as they are marked; unmarked ones become objects", function()
     assert.equal('{"list":[],"map":{},"none":{}}', text { list = json.array {}, map = json.object {}, none = {} })
     assert.equal("[]", text(json.array()))
     assert.equal("array", json.mark_of(json.mark_like({}, json.array { 1 })))
     assert.is_nil(json.mark_of(json.mark_like({}, {})))
   end)
 
-  it("has whole numbers without a point, and others with as few digits as give them back", function()
+  it("has whole numbers without a point, and others with the fewest digits that give the same number", function()
     local cases = {
       ["8"] = 8.0, ["-1"] = -1, ["0"] = -0.0, ["0.1"] = 0.1, ["0.30000000000000004"] = 0.1 + 0.2, ["1e+300"] = 1e300, ["2.5e-07"] = 2.5e-7,
       ["9007199254740993"] = 9007199254740993, ["9007199254740992"] = 2 ^ 53, ["9223372036854775807"] = math.maxinteger,
@@ -33,7 +33,7 @@ describe("a value as JSON", function()
     end
   end)
 
-  it("has a point in its numbers, whatever the locale says", function()
+  it("has a decimal point in its numbers, whatever the locale", function()
     local before, found = os.setlocale(nil, "numeric"), false
     for _, name in ipairs { "de_DE.UTF-8", "fr_FR.UTF-8", "de_DE.utf8", "C.UTF-8", "C" } do
       if os.setlocale(name, "numeric") then
@@ -45,7 +45,7 @@ describe("a value as JSON", function()
     assert.is_true(found)
   end)
 
-  it("has every byte of a string come back", function()
+  it("keeps every byte of a string", function()
     local all = {}
     for byte = 0, 127 do all[byte + 1] = string.char(byte) end
     local value = table.concat(all) .. "é→\u{1F3AC}"
@@ -53,7 +53,7 @@ describe("a value as JSON", function()
     assert.equal([["a/b\"\\\n\t\u0000\u007f"]], text "a/b\"\\\n\t\0\127")
   end)
 
-  it("is as deep as an answer may be, and no deeper", function()
+  it("may be as deeply nested as an answer, and no deeper", function()
     local function nested(depth)
       local value = {}
       for _ = 1, depth do value = { value } end
@@ -69,7 +69,7 @@ describe("a value as JSON", function()
   end)
 end)
 
-describe("what JSON can't hold is refused, and named:", function()
+describe("a value that JSON can't hold is refused with its place:", function()
   local cases = {
     ["a hole"] = { { list = { 1, nil, 3 } }, "body.list", "without holes" },
     ["a late hole"] = { { list = { 1, 2, [9] = 3 } }, "body.list", "array" },
@@ -98,8 +98,8 @@ describe("what JSON can't hold is refused, and named:", function()
   end
 end)
 
-describe("JSON that is read", function()
-  it("has its empty arrays and objects told apart, and comes out as it went in", function()
+describe("decoded JSON", function()
+  it("has different empty arrays and objects, and is written again unchanged", function()
     local said = [==[{"a":[],"b":{},"c":[[],{},"[]","{ [ ] }"],"d":"\\\"[]","e":{"f":{"g":[]}},"h":[1.5,2]}]==]
     assert.equal(said, json.text(json.decode(said)))
     assert.equal("[]", json.text(json.decode " [ \n\t] "))
@@ -107,7 +107,7 @@ describe("JSON that is read", function()
     assert.equal("array", json.mark_of(json.decode '{"a": [ ]}'.a))
   end)
 
-  it("is written as JSON whatever bytes it holds", function()
+  it("can be written as JSON whatever bytes it contains", function()
     assert.equal('["a\u{FFFD}b\u{FFFD}\u{FFFD}","é"]', json.text { "a\xffb\xe2\x82", "é" })
     assert.has_error(function() json.text { a = { 0 / 0 } } end, "JSON.a[1]: must be a finite number")
   end)

@@ -102,7 +102,7 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
   if (!push(L, x->status, lua_gettop(L))) return false;
   char *address = NULL;
   if (!x->proxied && curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
-    network_learn(&x->options->network, address); // the response is one of the service, so the service is at this address
+    network_learn(&x->options->network, address); // only the service answers like this, so this is the service's address
   return true;
 }
 
@@ -128,7 +128,7 @@ bool exchange_push_query(lua_State *L, exchange *x) {
   }
   if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
   lua_pushvalue(L, body);
-  lua_setfield(L, into, "answer"); // safe: a task handle has no __newindex
+  lua_setfield(L, into, "answer"); // bypasses no metamethod: a task handle has no __newindex
   lua_pushvalue(L, into);
   return true;
 }

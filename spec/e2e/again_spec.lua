@@ -48,7 +48,7 @@ return storyboard {
     return all
   end
 
-  it("does nothing when nothing changed: no submit, no download, no cut; and then what changed, and nothing else", function()
+  it("submits, downloads and cuts nothing if nothing has changed, and otherwise makes only the changed scenes", function()
     serve()
     write "dusk"
     run()
@@ -77,7 +77,7 @@ return storyboard {
     assert.is_string(done.film.file)
   end)
 
-  it("with --only makes only that scene and what it builds on", function()
+  it("with --only makes only that scene and the scenes on which it builds", function()
     serve()
     write "dusk"
     local result = run("--only", "dawn")
@@ -92,7 +92,7 @@ return storyboard {
     assert.is_truthy(env.read(out .. "/film.mp4")) -- now all scenes are complete
   end)
 
-  it("with --redo shoots the next take, what builds on it follows; the first take's file stays", function()
+  it("with --redo makes the next take and the scenes that build on it, and keeps the first take's file", function()
     serve()
     write "dusk"
     run()
@@ -107,7 +107,7 @@ return storyboard {
     assert.is_nil(before[done.scenes[1].file])
   end)
 
-  it("goes on after Ctrl-C from where it was, and pays for nothing twice", function()
+  it("continues after Ctrl-C where it stopped, and pays for nothing twice", function()
     serve("--seconds", "0.6")
     write "dusk"
     local child = program.start(words("--json"), { environment = service.environment })
@@ -120,7 +120,7 @@ return storyboard {
     assert.matches("3 of 3 scenes done", result.out)
   end)
 
-  it("goes on with the take that --redo has begun: the same command pays for one", function()
+  it("continues with the take that an interrupted --redo has begun: the same command pays for one take", function()
     serve("--seconds", "0.6")
     env.write(board, 'return storyboard { scene "dusk" { prompt = "dusk" } }')
     run()
@@ -134,7 +134,7 @@ return storyboard {
     assert.equal(2, service.submits())
   end)
 
-  it("fetches a clip that was deleted once more; in a rehearsal makes it again when its sandbox is closed", function()
+  it("downloads a deleted clip again; a rehearsal whose sandbox is closed makes the clip again", function()
     serve()
     env.write(board, 'return storyboard { scene "dusk" { prompt = "dusk" } }')
     local function delete() os.execute("rm " .. env.quote(out) .. "/media/dusk-*.mp4") end
@@ -155,7 +155,7 @@ return storyboard {
     assert.equal(1, service.submits())
   end)
 
-  it("doesn't look for a clip of a rehearsal in a sandbox that is gone", function()
+  it("doesn't look for the clip of a rehearsal in a sandbox that is closed", function()
     serve()
     env.write(board, 'return storyboard { scene "dusk" { prompt = "dusk" } }')
     run()
@@ -166,7 +166,7 @@ return storyboard {
     assert.equal(1, service.submits())
   end)
 
-  it("goes on after Ctrl-C during the cut", function()
+  it("continues after Ctrl-C during the cut", function()
     serve()
     write("dusk", ' cut = { transition = "fade" },')
     local child = program.start(words(), { environment = service.environment })
@@ -181,7 +181,7 @@ return storyboard {
     assert.equal(3, service.submits())
   end)
 
-  it("waits for another run that is at work in its folder, says so, and can be interrupted then", function()
+  it("waits for another run in the same folder, says so, and can be interrupted while it waits", function()
     serve("--seconds", "100")
     write "dusk"
     local first = program.start(words(), { environment = service.environment })
@@ -196,7 +196,7 @@ return storyboard {
     assert.equal(130, first:finish().code)
   end)
 
-  it("tells how long such scenes take, once three of them have been made", function()
+  it("shows how long similar scenes take once three of them have been made", function()
     serve("--seconds", "0.65")
     local function write_three(first)
       local text = 'return storyboard { defaults = { duration = 4 }, scene "a" { prompt = "%s" }, scene "b" { prompt = "b" }, scene "c" {'

@@ -33,7 +33,7 @@ describe("omni", function()
   local function run(...) return program.run({ ... }, { environment = service.environment, directory = files.path }) end
 
   describe("estimate", function()
-    it("says what a submit would cost, what the account has, and whether that is enough; it uploads and submits nothing", function()
+    it("prints the price of a submit, the balance, and whether it is enough, and uploads and submits nothing", function()
       serve("--credits", "100")
       env.write(files:file "a.png", PNG)
       local result = run("estimate", "--prompt", "a", "--duration", "10", "--image", "a.png")
@@ -47,7 +47,7 @@ describe("omni", function()
       assert.equal(2, run("estimate", "--prompt", "a", "--resolution", "5k").code)
     end)
 
-    it("asks for the balance where the service's estimate doesn't tell it", function()
+    it("asks for the balance separately if the service's estimate doesn't contain it", function()
       local server <close> = hostile.start()
       server:script {
         { target = "EstimateTask", turns = { { hostile.json('{"code":404,"message":"no such endpoint","data":null}', "404 Not Found") } } },
@@ -62,7 +62,7 @@ describe("omni", function()
   end)
 
   describe("credits", function()
-    it("says what the account has", function()
+    it("prints the balance of the account", function()
       serve("--credits", "12.5")
       local result = run "credits"
       assert.same({ 0, "balance  12.5 sandbox credits", "" }, { result.code, result.out, result.err })
@@ -71,7 +71,7 @@ describe("omni", function()
       assert.matches("^%x%x%x%x%x%x%x%x%x%x%x%x$", event.keys[1].key)
     end)
 
-    it("says why it can't, and what to do, on stderr and as an event", function()
+    it("says why the balance is unavailable and what to do, on stderr and as an event", function()
       serve()
       service.environment.CRUN_API_KEY = "ak_" .. ("f"):rep(32)
       local result = run("credits", "--json")
@@ -94,7 +94,7 @@ describe("omni", function()
   end)
 
   describe("upload", function()
-    it("says where each file is, how large, what it is, and its SHA-256", function()
+    it("prints each file's URL, size, type and SHA-256", function()
       serve()
       env.write(files:file "keeper.png", PNG)
       local result = run("upload", "keeper.png")
@@ -107,7 +107,7 @@ describe("omni", function()
         { event.event, event.file, event.bytes, event.content_type, event.sha256, type(event.reused) })
     end)
 
-    it("goes on with the others when one can't be, and exits with 1; what can't be a file is 2", function()
+    it("continues with the other files if an upload fails, and exits with 1; a path that isn't a file gives exit code 2", function()
       serve()
       env.write(files:file "a.png", PNG)
       env.write(files:file "empty.png", "")
@@ -129,7 +129,7 @@ describe("omni", function()
     end)
   end)
 
-  it("shows the same on a terminal, and leaves nothing of its progress there", function()
+  it("prints the same on a terminal, and erases the line of its progress", function()
     serve()
     env.write(files:file "a.png", PNG)
     for _, words in ipairs { { "estimate", "--prompt", "a" }, { "credits" }, { "upload", files:file "a.png" } } do
@@ -188,7 +188,7 @@ describe("omni", function()
     return list
   end
 
-  it("models lists them, and asks for those of a kind", function()
+  it("models lists all models, or those of one kind", function()
     local result = run("models", "--modality", "video", "--operation", "text-to-video")
     assert.same({ 0, "" }, { result.code, result.err })
     assert.equal("model               modality  operations\ngoogle/gemini-omni  video     text-to-video, image-to-video\nacme/good",
@@ -201,7 +201,7 @@ describe("omni", function()
     assert.matches("\27%[1mmodel", program.on_terminal({ "models" }, { environment = environment() }).out)
   end)
 
-  it("models NAME shows what it takes, as a table or as its schema", function()
+  it("models NAME prints the model's input fields as a table, or its schema", function()
     local result = run("models", "kling/v3")
     assert.equal(0, result.code, result.err)
     assert.equal(table.concat({
@@ -218,7 +218,7 @@ describe("omni", function()
     assert.same({ "model", "kling/v3", "prompt" }, { event.event, event.model.model, event.model.required_input_fields[1] })
   end)
 
-  it("models says which name was meant, and what doesn't go together", function()
+  it("models suggests the right name for an unknown model, and refuses options that can't be combined", function()
     local result = run("models", "googel/gemini-omni")
     assert.same({ 1, "" }, { result.code, result.out })
     assert.matches("no such model 'googel/gemini%-omni'; did you mean 'google/gemini%-omni'%?", result.err)
@@ -234,7 +234,7 @@ describe("omni", function()
     end
   end)
 
-  it("templates goes through the pages, as far as it is asked to", function()
+  it("templates requests as many pages as the limit needs", function()
     local result = run("templates", "--platform", "kling")
     assert.same({ 0, "" }, { result.code, result.err })
     assert.equal("id    name      description\nhug   The hug   ?2J of hug\nkiss  The kiss  ?2J of kiss\nwave  The wave  ?2J of wave",
@@ -253,7 +253,7 @@ describe("omni", function()
       { #events, events[3].event, events[3].platform, events[3].template.template_id })
   end)
 
-  it("templates says why there are none, and which platforms there are", function()
+  it("templates says why there are no templates, and which platforms exist", function()
     local result = run("templates", "--platform", "vidu", "--json")
     assert.equal(1, result.code)
     assert.equal("feature_disabled", events_of(result)[1].error.code)

@@ -44,7 +44,7 @@ describe("omni submit", function()
     return words
   end
 
-  it("spends nothing without consent: no terminal, no --yes and no --budget is a refusal with exit code 3", function()
+  it("spends nothing without consent: without a terminal, --yes and --budget it exits with 3", function()
     serve()
     local result = run({ "submit", "--prompt", "a boat", "--duration", "8" }, { input = "y\n" })
     assert.same({ 3, "" }, { result.code, result.out })
@@ -80,7 +80,7 @@ describe("omni submit", function()
     assert.matches("need a ledger.*%-%-ledger", without.err)
   end)
 
-  it("asks on a terminal, beside the price; only a yes is a yes", function()
+  it("asks on a terminal and shows the price; only a yes counts as consent", function()
     serve()
     for _, answer in ipairs { "n\n", "\n", "yikes\n" } do
       local result = program.on_terminal({ "submit", "--prompt", "a" }, { environment = service.environment, input = answer })
@@ -92,13 +92,13 @@ describe("omni submit", function()
     assert.equal(1, service.submits())
   end)
 
-  it("asks nothing with a sandbox's own key", function()
+  it("asks nothing with a sandbox key", function()
     service = program.service()
     assert.equal(0, run({ "submit", "--prompt", "a" }).code)
     assert.equal(1, service.submits())
   end)
 
-  it("takes a budget as consent up to there, and refuses what costs more, has no known price, or can't be paid", function()
+  it("takes a budget as consent, and refuses a price that is higher, unknown, or above the balance", function()
     serve()
     local result = run { "submit", "--prompt", "a", "--budget", "39", "--json" }
     assert.equal(3, result.code)
@@ -126,7 +126,7 @@ describe("omni submit", function()
     assert.equal(1, service.submits())
   end)
 
-  it("refuses a key that isn't valid, and an input that can't be used, before anything is spent", function()
+  it("refuses an invalid key and an unusable input before it spends anything", function()
     serve()
     local result = run { "submit", "--prompt", "a", "--duration", "7", "--yes" }
     assert.equal(2, result.code)
@@ -138,7 +138,7 @@ describe("omni submit", function()
     assert.equal(0, service.submits())
   end)
 
-  it("prints the task's id before it waits: killed while it waits, another omni takes the task up", function()
+  it("prints the task id before it waits, so that another omni can continue after a kill", function()
     rehearse("--seconds", "1")
     local child = start("submit", "--prompt", "a", "--wait", "--ledger", "own.db")
     local id = child:wait_for(UUID)
@@ -152,7 +152,7 @@ describe("omni submit", function()
     assert.matches("spent today: 40 credits %(1 submit%)", run({ "status", "--ledger", "own.db" }).out)
   end)
 
-  it("at a time-out names the command that takes the task up again, with its folder, ledger and base URL", function()
+  it("at a timeout prints the command that continues, with its folder, ledger and base URL", function()
     rehearse("--seconds", "1")
     local result = run { "submit", "--prompt", "a", "--wait", "--timeout", "0.05" }
     assert.equal(1, result.code)
@@ -175,7 +175,7 @@ describe("omni submit", function()
     assert.equal(2, service.submits())
   end)
 
-  it("hears a submit out when it is interrupted meanwhile, and says how to go on", function()
+  it("waits for the response to a sent submit after Ctrl-C, and prints how to continue", function()
     serve { seconds = 100, faults = { "slow:on=submit,delay=1" } }
     local child = start("submit", "--prompt", "a", "--yes", "--wait")
     repeat until service.submits() == 1 -- the service has accepted it, and hasn't responded yet
@@ -187,7 +187,7 @@ describe("omni submit", function()
     assert.matches("in flight: 1", run({ "status" }).out)
   end)
 
-  it("interrupted while it waits, says what goes on and how to take it up again", function()
+  it("interrupted while it waits, prints which task continues and the command that waits for it", function()
     serve { seconds = 100 }
     local child = start("submit", "--prompt", "a", "--yes", "--out", "clips")
     local id = child:wait_for(UUID)
@@ -197,7 +197,7 @@ describe("omni submit", function()
     assert.same({ "fetch", id, "--out", "clips" }, named_command(result.err, "fetch"))
   end)
 
-  it("interrupted before the submit, submits nothing", function()
+  it("submits nothing if it is interrupted before the submit", function()
     serve { faults = { "slow:on=upload,delay=100" } }
     env.write(files:file "a.png", PNG)
     local child = start("submit", "--prompt", "a", "--image", "a.png", "--yes")
@@ -209,7 +209,7 @@ describe("omni submit", function()
     assert.equal(0, service.submits())
   end)
 
-  it("exits with 4 when the outcome is unknown, and never submits again by itself", function()
+  it("exits with 4 if the outcome is unknown, and never submits again by itself", function()
     serve { faults = { "drop-after:on=submit" } }
     local result = run { "submit", "--prompt", "a", "--yes", "--wait" }
     assert.same({ 4, "" }, { result.code, result.out })
@@ -220,7 +220,7 @@ describe("omni submit", function()
     assert.matches("it may have cost about 40 credits", result.out)
   end)
 
-  it("exits with 3 when the service refuses the submit, which costs nothing, and with 1 when the task fails, which does", function()
+  it("exits with 3 if the service refuses the submit, which costs nothing, and with 1 if the paid task fails", function()
     rehearse("--fault", "status-505:on=submit,first=1", "--fault", "fail")
     local result = run { "submit", "--prompt", "a" }
     assert.same({ 3, "" }, { result.code, result.out })
@@ -235,7 +235,7 @@ describe("omni submit", function()
     assert.matches("omni: the generation failed", result.err)
   end)
 
-  it("uploads the files that it is given, each once, and sends their URLs", function()
+  it("uploads each given file once, and sends the URLs", function()
     serve()
     env.write(files:file "a.png", PNG)
     env.write(files:file "b.png", PNG .. "b")
@@ -257,7 +257,7 @@ describe("omni submit", function()
     assert.equal(PNG, program.ask("GET", input.img_urls[1]))
   end)
 
-  it("uploads a file again that the service has no more, says so, and pays once", function()
+  it("uploads a file again that the service has lost, says so, and pays once", function()
     serve()
     env.write(files:file "a.png", PNG)
     assert.equal(0, run({ "upload", "a.png" }).code)
@@ -271,7 +271,7 @@ describe("omni submit", function()
     assert.equal(1, service.submits())
   end)
 
-  it("takes the input as JSON from a file or from stdin, with files relative to it; options override its fields", function()
+  it("reads the input as JSON from a file or stdin, with paths relative to the file; options override its fields", function()
     serve()
     os.execute("mkdir " .. env.quote(files:file "shots"))
     env.write(files:file "shots/a.png", PNG)
@@ -292,7 +292,7 @@ describe("omni submit", function()
     assert.matches("/files/", input.img_urls[1])
   end)
 
-  it("answers what can't be an input with one clear line, and exit code 2", function()
+  it("refuses an invalid input with one clear line and exit code 2", function()
     serve()
     env.write(files:file "list.json", "[1]")
     env.write(files:file "broken.json", "{")
@@ -338,7 +338,7 @@ describe("the body of omni submit", function()
   local CREATED <const> = '{"code":200,"message":"success","data":{"task_id":"t-1"}}'
   local PRICE <const> = '{"code":200,"message":"success","data":{"estimated_credits":7,"balance":9,"affordable":true}}'
 
-  it("is what the options say, for any model: JSON values, texts, objects, empty ones, a callback URL", function()
+  it("contains what the options say, for any model: JSON values, texts, objects, empty ones, a callback URL", function()
     local server <close> = hostile.start()
     server:script {
       { method = "POST", target = "EstimateTask", turns = { { hostile.json(PRICE) } } },
@@ -362,7 +362,7 @@ describe("the body of omni submit", function()
       { submitted.event, submitted.task_id, submitted.model, submitted.estimate })
   end)
 
-  it("never holds the key, nor does anything that is said", function()
+  it("never contains the key, and neither does any output", function()
     local server <close> = hostile.start()
     local key = "ak_" .. ("7"):rep(32)
     server:script {

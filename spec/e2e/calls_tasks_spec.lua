@@ -37,7 +37,7 @@ describe("omni", function()
     return program.on_terminal(arguments, all)
   end
 
-  it("query shows a task as it is now, and as JSON with all that the service said", function()
+  it("query prints the current state of a task, or as JSON everything that the service answered", function()
     serve("--seconds", "100")
     local id = submit("a boat", "--duration", "8")
     local result = run("query", id)
@@ -54,7 +54,7 @@ describe("omni", function()
     assert.same({ "a boat", 8, "Google" }, { event.raw.param.input.prompt, event.raw.param.input.duration, event.raw.provider })
   end)
 
-  it("query shows no token of a callback URL, and reads an answer that begins with a byte order mark", function()
+  it("query hides the token of a callback URL, and reads an answer that begins with a byte order mark", function()
     local server <close> = hostile.start()
     local answer = '\xEF\xBB\xBF{"code":200,"data":{"task_id":"t-1","status":"running","credits":5,'
       .. '"param":{"model":"m","callback_url":"%s","input":{}}}}'
@@ -71,7 +71,7 @@ describe("omni", function()
     assert.equal("...", raw "5ec2e7")
   end)
 
-  it("query keeps what it doesn't know, and shows no control characters of the service's", function()
+  it("query prints unknown fields, without the service's control characters", function()
     local server <close> = hostile.start()
     local answer = [[{"code":200,"message":"success","data":{"task_id":"t-1","status":"run\u001b[2Jning","credits":0.5,]]
       .. [["list":[],"object":{},"result":{"message":"x"},"param":{"model":"a\u009b2Jb","input":{}}}}]]
@@ -86,7 +86,7 @@ describe("omni", function()
     assert.not_matches("\27", result.out)
   end)
 
-  it("says that there is no such task, or that it can't be one", function()
+  it("reports an unknown task and an invalid task id", function()
     serve()
     for _, command in ipairs { "query", "wait", "fetch" } do
       local result = run(command, "nowhere")
@@ -99,7 +99,7 @@ describe("omni", function()
     end
   end)
 
-  it("wait shows each task as soon as it is over, tells each change elsewhere, and exits with 1 when one failed", function()
+  it("wait prints each task as soon as it is over, and each change of state, and exits with 1 if one failed", function()
     serve("--seconds", "0.3", "--fault", "fail:match=bad", "--fault", "never:match=long")
     local good, bad = submit "good", submit "bad"
     local result = run("wait", good, good)
@@ -124,7 +124,7 @@ describe("omni", function()
     assert.matches("^http", events[1].media[1])
   end)
 
-  it("wait, interrupted, names those that go on, in a command that takes them up again", function()
+  it("wait, interrupted, prints the command that waits for the remaining tasks", function()
     serve("--seconds", "0.1", "--fault", "never:match=long")
     local good, one, other = submit "good", submit "long 1", submit "long 2"
     local child = program.start({ "wait", one, good, other, "--base-url", service.url }, options())
@@ -136,7 +136,7 @@ describe("omni", function()
       :format(one, other, service.url), 1, true), result.err)
   end)
 
-  it("wait on a terminal draws one line, which is gone in the end; elsewhere there is a line a change", function()
+  it("wait draws one line on a terminal and erases it at the end; elsewhere it prints a line for each change", function()
     serve("--seconds", "100")
     local id = submit "a"
     local pending = { "waiting", function() service.advance(20) end }
@@ -155,7 +155,7 @@ describe("omni", function()
     assert.matches(id:gsub("%-", "%%-") .. "  running\r?\n", result.out)
   end)
 
-  it("wait says how long such tasks took, once the ledger knows", function()
+  it("wait shows how long such tasks took, once the ledger knows that", function()
     serve("--seconds", "1", "--fault", "never:match=d")
     for _, prompt in ipairs { "a", "b", "c" } do run("submit", "--prompt", prompt, "--wait", "--ledger", "own.db") end
     local id = submit("d", "--ledger", "own.db")
@@ -164,7 +164,7 @@ describe("omni", function()
     assert.equal(130, result.code)
   end)
 
-  it("colours a status on a terminal, unless NO_COLOR says otherwise", function()
+  it("colours a status on a terminal, unless NO_COLOR forbids it", function()
     serve()
     local id = submit "a"
     run("wait", id)
@@ -173,7 +173,7 @@ describe("omni", function()
     assert.not_matches("\27", run("query", id).out)
   end)
 
-  it("fetch waits for the task, and puts its file under the task's name", function()
+  it("fetch waits for the task, and names its file after the task", function()
     serve("--seconds", "100")
     local id = submit "a"
     local child = program.start({ "fetch", id, "--out", "deep/clips" }, options())
@@ -203,7 +203,7 @@ describe("omni", function()
     assert.matches("can not be used together", run("fetch", "t-1", "--no-wait", "--timeout", "3").err)
   end)
 
-  it("fetch keeps one of equal files, and leaves what is there under that name and differs as it is", function()
+  it("fetch keeps only one of two equal files, and never touches a different file with the same name", function()
     serve("--fault", "slow:on=media,delay=0.01")
     local id = submit "a"
     local name = id .. ".mp4"
@@ -225,7 +225,7 @@ describe("omni", function()
     end
   end)
 
-  it("fetch asks nobody for a file that the ledger knows to be there", function()
+  it("fetch sends no request for a file that is already here according to the ledger", function()
     serve("--fault", "media-expired:every=2")
     local id = submit("a", "--out", "clips", "--ledger", "own.db")
     local result = run("fetch", id, "--out", "clips", "--ledger", "own.db")
@@ -236,7 +236,7 @@ describe("omni", function()
     assert.matches("media URLs expire", result.err)
   end)
 
-  it("fetch names a file whose URL says nothing by what it holds, and each of several by its number", function()
+  it("fetch chooses the extension by a file's bytes if the URL has none, and numbers several files", function()
     local server <close> = hostile.start()
     local answer = { code = 200, message = "success", data = { task_id = "../t:1", status = "success",
       result = { media_urls = { server.url .. "/m/one?x=.mp4", server.url .. "/m/two", server.url .. "/m/three.webm" } } } }
@@ -254,7 +254,7 @@ describe("omni", function()
     assert.same({ "here" }, files:names())
   end)
 
-  it("fetch keeps no login page and no JSON, says what came instead, and takes it with --any", function()
+  it("fetch keeps no login page and no JSON, says what it received, and accepts such files with --any", function()
     local server <close> = hostile.start()
     local answer = { code = 200, message = "success", data = { task_id = "t-1", status = "success",
       result = { media_urls = { server.url .. "/m/one.mp4" } } } }
@@ -289,7 +289,7 @@ describe("omni", function()
     assert.matches("/proc/nowhere", result.err)
   end)
 
-  it("fetch on a terminal shows how far it is: share, bytes, rate, and the time that is left", function()
+  it("fetch shows its progress on a terminal: share, bytes, rate and remaining time", function()
     local server <close> = hostile.start()
     local answer = '{"code":200,"message":"success","data":{"task_id":"t-1","status":"success","result":{"media_urls":["%s/m.mp4"]}}}'
     local head = "HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n"

@@ -3,7 +3,7 @@ local env = require "helper.env"
 local program = require "helper.program"
 
 describe("the command line", function()
-  it("says its version, from anywhere, alone in one file", function()
+  it("prints its version, wherever the single file is", function()
     local directory <close> = env.directory()
     local result = program.run({ "--version" }, { directory = directory.path, environment = { LUA_PATH = "", LUA_CPATH = "" } })
     assert.same({ 0, "omni " .. require "omni.version", "" }, { result.code, result.out, result.err })
@@ -60,7 +60,7 @@ describe("the command line", function()
     end
   end)
 
-  it("takes no pipe, device or folder for a board, in any command, and waits for none", function()
+  it("refuses a pipe, a device or a folder as a board in every command, without waiting for it", function()
     local files <close> = env.directory()
     env.output("mkfifo " .. env.quote(files:file "fifo"))
     local board = 'return storyboard { scene "a" { prompt = "one" } }'
@@ -77,13 +77,13 @@ describe("the command line", function()
     assert.same({ "fifo" }, files:names())
   end)
 
-  it("without a command shows the help on stderr, as a misuse", function()
+  it("without a command prints the help on stderr, and exits with 2", function()
     local result = program.run {}
     assert.same({ 2, "" }, { result.code, result.out })
     assert.matches("Usage: omni", result.err)
   end)
 
-  it("says what to install when a module is missing", function()
+  it("says what to install if a module is missing", function()
     -- Hides the system folder that contains the module.
     local function without(module, path, command)
       local folder = assert(package.searchpath(module, path)):match "^(.*)/"
@@ -97,7 +97,7 @@ describe("the command line", function()
 end)
 
 describe("omni sandbox", function()
-  it("prints what to export, serves until it is told to end, and leaves nothing behind", function()
+  it("prints the variables to export, serves until a signal ends it, and leaves nothing behind", function()
     local files <close> = env.directory()
     local child = program.start({ "sandbox", "--seed", "7" }, { environment = { TMPDIR = files.path } })
     local url = child:wait_for("^export CRUN_BASE_URL="):match("=(http://127%.0%.0%.1:%d+)$")
@@ -109,7 +109,7 @@ describe("omni sandbox", function()
     assert.same({}, files:names())
   end)
 
-  it("listens at the port that it is given, and says when it can't", function()
+  it("listens on the given port, and says why it can't", function()
     local service = program.service { "--credits", "5" }
     local port = service.url:match("%d+$")
     local second = program.run { "sandbox", "--port", port }

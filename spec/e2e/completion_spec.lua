@@ -134,7 +134,7 @@ describe("omni completion", function()
     return list
   end
 
-  it("knows every command and every option that the help knows", function()
+  it("completes every command and every option that the help shows", function()
     local commands = matches(program.run({ "help" }).out:match "\nCommands:\n(.-)\n\n", "^   (%l+) ")
     assert.is_true(#commands > 15)
     local offered_commands = completions ""
@@ -184,7 +184,7 @@ describe("omni completion", function()
     end)
   end
 
-  it("knows no other shell", function()
+  it("refuses a shell that it doesn't know", function()
     for _, arguments in ipairs { { "completion" }, { "completion", "tcsh" } } do
       local result = program.run(arguments)
       assert.same({ 2, "" }, { result.code, result.out })

@@ -35,7 +35,7 @@ describe("omni run", function()
   local function words(...) return { "run", board, "--out", out, ... } end
   local function run(...) return program.run(words(...), { environment = service and service.environment }) end
 
-  it("spends nothing at the real service without consent: no terminal and no --yes is a refusal with exit code 3", function()
+  it("spends nothing at the real service without consent: without a terminal and --yes it exits with 3", function()
     serve()
     local result = program.run(words(), { environment = service.environment, input = "y\n" })
     assert.equal(3, result.code)
@@ -47,7 +47,7 @@ describe("omni run", function()
     assert.equal(0, run().code) -- there is nothing left to pay
   end)
 
-  it("asks on a terminal, beside the plan and its price; only a yes is a yes", function()
+  it("asks on a terminal after it has shown the plan and its price; only a yes counts as consent", function()
     serve()
     for _, answer in ipairs { "n\n", "\n", "yss\n", "y es\n", "yy\n" } do
       local result = program.on_terminal(words(), { environment = service.environment, input = answer })
@@ -63,7 +63,7 @@ describe("omni run", function()
     assert.not_matches("Submit%?", again.out)
   end)
 
-  it("needs consent whatever the price is, as omni submit and omni.run_storyboard do: nothing, or what isn't a price", function()
+  it("needs consent at any price, even 0 or an invalid one, like omni submit and omni.run_storyboard", function()
     local estimate
     scripted.open(function(target)
       if target:find "EstimateTask" then return answers.envelope(('{"estimated_credits":%s,"balance":1000}'):format(estimate)) end
@@ -92,7 +92,7 @@ describe("omni run", function()
     end, { ledger = files:file "ledger.db" })
   end)
 
-  it("takes a budget as consent up to there, and refuses what costs more or has no known price", function()
+  it("takes a budget as consent, and refuses a plan whose price is higher or unknown", function()
     serve()
     local result = run("--budget", "79")
     assert.equal(3, result.code)
@@ -110,7 +110,7 @@ describe("omni run", function()
     assert.equal(0, service.submits())
   end)
 
-  it("takes the board's own budget as consent up to there, over all of its runs", function()
+  it("takes the board's own budget as consent, for all runs of the board together", function()
     serve()
     env.write(board, (BOARD:gsub('title', 'budget = 100, title')))
     assert.equal(0, run().code)
@@ -121,7 +121,7 @@ describe("omni run", function()
     assert.equal(2, service.submits())
   end)
 
-  it("refuses before spending when the account can't pay, the key isn't valid, or the files can't be written", function()
+  it("refuses before it spends if the balance is too low, the key is invalid, or files can't be written", function()
     serve("--credits", "79")
     local result = run("--yes")
     assert.equal(3, result.code)
@@ -137,7 +137,7 @@ describe("omni run", function()
     assert.equal(0, service.submits())
   end)
 
-  it("refuses the whole run when a scene can't be made, says which and why", function()
+  it("refuses the whole run if a scene can't be made, and says which scene and why", function()
     serve()
     env.write(board, (BOARD:gsub('prompt = "bad"', 'prompt = "bad", references = file "lost.png"')))
     local result = run("--yes")

@@ -44,7 +44,7 @@ describe("omni doctor", function()
   setup(function() service = program.real_service { credits = 120 } end)
   teardown(function() service.stop() end)
 
-  it("says that all is well, a line each, and exits with 0", function()
+  it("prints a line for each successful check, and exits with 0", function()
     local result = program.run({ "doctor" }, { environment = service.environment })
     assert.same({ 0, "" }, { result.code, result.err })
     assert.equal("omni has all that it needs", result.lines[#result.lines])
@@ -59,7 +59,7 @@ describe("omni doctor", function()
     assert.is_nil(result.out:find(service.key, 1, true))
   end)
 
-  it("spends nothing, and leaves nothing behind", function()
+  it("spends nothing and leaves nothing behind", function()
     local files <close> = env.directory()
     env.output("mkdir " .. env.quote(files:file "empty"))
     local environment = with(service.environment)
@@ -70,7 +70,7 @@ describe("omni doctor", function()
     assert.equal(0, service.submits())
   end)
 
-  it("tells a program in one line of JSON", function()
+  it("prints the findings as one line of JSON", function()
     local here <close> = env.directory() -- on the same disk as the ledger
     local result = program.run({ "doctor", "--json" }, { environment = service.environment, directory = here.path })
     assert.same({ 0, 1 }, { result.code, #result.lines })
@@ -86,7 +86,7 @@ describe("omni doctor", function()
   end)
 
   describe("about the key", function()
-    it("says what to do without one, exits with 1, and looks at all the rest", function()
+    it("says what to do if there is no key, exits with 1, and still runs the other checks", function()
       local result = doctor(with { CRUN_BASE_URL = service.url })
       assert.equal(1, result.code)
       assert.matches("^problem: there is no API key > .*CRUN_API_KEY", of(result, "keys"))
@@ -94,7 +94,7 @@ describe("omni doctor", function()
       assert.equal("ok: the clock agrees with the service's", of(result, "clock"))
     end)
 
-    it("says where one stands that the service refuses", function()
+    it("says where a refused key comes from", function()
       local result = doctor(with(service.environment, { CRUN_API_KEY = key }))
       assert.equal(1, result.code)
       assert.matches("problem: key " .. shown .. ": [^\n]*%(status 401%) > [^\n]*https://crun.ai/user%-api%-key; "
@@ -102,7 +102,7 @@ describe("omni doctor", function()
       assert.is_nil(result.out:find(key, 1, true))
     end)
 
-    it("finds it in the file of the service's own client, and says that others must not read that", function()
+    it("finds the key in the file of the service's own client, and warns if others can read that file", function()
       local home <close> = env.directory()
       env.output("mkdir " .. env.quote(home:file ".crun"))
       local file = env.write(home:file ".crun/.env", "export CRUN_API_KEY=" .. service.key .. "\n")
@@ -124,7 +124,7 @@ describe("omni doctor", function()
       assert.is_nil((fine.out .. refused.out .. unused.out):find(service.key, 1, true))
     end)
 
-    it("warns of one that looks odd, and of an account without credits", function()
+    it("warns of a key with an unusual form, and of an account without credits", function()
       local server <close> = hostile.start()
       server:script { GET = { { balance "0" } } }
       local result = doctor(with { CRUN_BASE_URL = server.url, CRUN_API_KEY = "ak_short" })
@@ -136,7 +136,7 @@ describe("omni doctor", function()
   end)
 
   describe("about the service", function()
-    it("says that nobody answers, and exits with 1", function()
+    it("reports a service that doesn't answer, and exits with 1", function()
       local url = "http://127.0.0.1:" .. hostile.dead_port()
       local result = doctor(with { CRUN_API_KEY = key }, "--base-url", url)
       assert.equal(1, result.code)
@@ -144,7 +144,7 @@ describe("omni doctor", function()
       assert.equal("", of(result, "clock"))
     end)
 
-    it("asks once, for the balance", function()
+    it("asks only once, for the balance", function()
       local server <close> = hostile.start()
       server:script { GET = { { balance "7.5" } } }
       local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
@@ -154,7 +154,7 @@ describe("omni doctor", function()
       assert.equal(key, server:requests()[1].headers["x-api-key"])
     end)
 
-    it("tells a page of somebody else's from the service", function()
+    it("recognises the page of another server", function()
       local server <close> = hostile.start()
       server:script { GET = { { hostile.answer("200 OK", "<html>Please log in to the hotel's network</html>", {}) } } }
       for _, environment in ipairs { { CRUN_API_KEY = key }, {} } do
@@ -164,7 +164,7 @@ describe("omni doctor", function()
       end
     end)
 
-    it("warns of maintenance, which passes", function()
+    it("warns of maintenance, which is temporary", function()
       local busy = program.real_service { faults = { "status-455" } }
       local result = doctor(busy.environment)
       busy.stop()
@@ -172,7 +172,7 @@ describe("omni doctor", function()
       assert.matches("\nwarning: key %x+: [^\n]*%(status 455%) > ", of(result, "service"))
     end)
 
-    it("says what a certificate that can't be trusted can come from", function()
+    it("explains why a certificate may not be trusted", function()
       local files <close> = env.directory()
       local certificate, secret = tls.certificate(files, "server", "IP:127.0.0.1")
       local server <close> = tls.serve(files, certificate, secret)
@@ -181,7 +181,7 @@ describe("omni doctor", function()
       assert.matches("certificate[^\n]* > is this machine's clock right%? It says %d%d%d%d%-", of(result, "service"))
     end)
 
-    it("names the variable that names a proxy, and never its value", function()
+    it("names the variable that sets a proxy, and never its value", function()
       local proxy = "http://me:secret@127.0.0.1:" .. hostile.dead_port()
       local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = "http://omni.test", http_proxy = proxy })
       assert.equal(1, result.code)
@@ -190,7 +190,7 @@ describe("omni doctor", function()
       assert.is_nil(result.out:find("secret", 1, true))
     end)
 
-    it("shows nothing of an answer, or of a path, that a terminal would take for orders", function()
+    it("prints no control characters of an answer or a path", function()
       local server <close> = hostile.start()
       server:script { GET = { { hostile.json '{"code":500,"message":"\\u001b[2Joh\\u202eno","data":null}' } } }
       local result = program.run({ "doctor", "--ledger", "/proc/no\27[2Jwhere/ledger.db" },
@@ -219,7 +219,7 @@ describe("omni doctor", function()
       return of(result, "clock"), result.code
     end
 
-    it("warns when it is more than a minute off, and says by how much", function()
+    it("warns if the clock differs by more than a minute, and says by how much", function()
       local behind, code = clock_at(3600)
       assert.equal(0, code)
       assert.matches("^warning: this machine's clock is %d?1?:?%d%d:%d%d behind the service's > set it", behind)
@@ -227,7 +227,7 @@ describe("omni doctor", function()
       assert.equal("ok: the clock agrees with the service's", (clock_at(-20)))
     end)
 
-    it("doesn't guess when the service doesn't tell", function()
+    it("reports nothing if the service sends no date", function()
       local server <close> = hostile.start()
       server:script { GET = { { balance "1" } } }
       local result = doctor(with { CRUN_API_KEY = key, CRUN_BASE_URL = server.url })
@@ -245,7 +245,7 @@ describe("omni doctor", function()
       return of(result, "ledger"), result.code
     end
 
-    it("counts what is in flight, and what may have been charged unknown to anybody", function()
+    it("counts the submits in flight, and those that may have been charged without a known outcome", function()
       local ledger = files:file "ledger.db"
       env.output(asked.command([[
         local handle <close> = ledger.open(...)
@@ -258,7 +258,7 @@ describe("omni doctor", function()
         :format(ledger, ledger, ledger), told)
     end)
 
-    it("finds one that is damaged, that others can read, or that can't be there", function()
+    it("reports a ledger that is damaged, readable by others, or impossible to create", function()
       local damaged = env.write(files:file "damaged.db", ("no database "):rep(1000))
       env.output("chmod 600 " .. env.quote(damaged))
       local open = files:file "open.db"
@@ -284,7 +284,7 @@ describe("omni doctor", function()
       return of(result, "ffmpeg")
     end
 
-    it("says what is missing, and what comes of it", function()
+    it("says that ffmpeg is missing, and what doesn't work without it", function()
       local probe = "echo ffprobe version 4.4 Copyright"
       assert.matches("^warning: there is no ffmpeg: omni can't cut films.* > install ffmpeg", found {})
       assert.matches("^warning: there is no ffprobe beside ffmpeg", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
@@ -305,7 +305,7 @@ describe("omni doctor", function()
     assert.matches("warning\tcan't load omni.listener, so there is no sandbox", said, 1, true)
   end)
 
-  it("fits a terminal's width there, and is coloured unless that isn't wanted", function()
+  it("fits the width of the terminal, and is coloured unless NO_COLOR is set", function()
     local environment = with({ CRUN_BASE_URL = "http://127.0.0.1:" .. hostile.dead_port(), LANG = "C.UTF-8" })
     local coloured = program.on_terminal({ "doctor" }, { columns = 60, environment = environment })
     assert.equal(1, coloured.code)
@@ -320,7 +320,7 @@ describe("omni doctor", function()
     assert.matches("the locale of the terminal isn't", dumb.out)
   end)
 
-  it("refuses what it can't use with exit code 2", function()
+  it("refuses invalid arguments with exit code 2", function()
     for message, arguments in pairs {
       ["%-%-ledger: expected a path"] = { "--ledger", "" },
       ["too many arguments"] = { "x" }, ["unknown option '%-%-key'"] = { "--key", key },

@@ -24,7 +24,7 @@ local function misleading(text, is_json)
   return found
 end
 
-describe("text from elsewhere", function()
+describe("text from outside", function()
   local function describe_task(id)
     local status = id:match "^%l+"
     local task = core.json.decode(answers.task("success", '{"media_urls":["http://127.0.0.1:9/\u{9b}31m\u{202e}/x.mp4"]}'))
@@ -53,7 +53,7 @@ describe("text from elsewhere", function()
     "estimate --prompt x --duration \27[31m\u{202e}", "status /no/\27[31m\u{9b}where.lua", "plan /no/\27[31m\u{202e}where.lua",
   }
 
-  it("is printed without control characters and bidi controls, in words and as JSON, by every command", function()
+  it("is printed without control characters and bidi controls, as text and as JSON, by every command", function()
     local files <close> = env.directory()
     local board = env.write(files:file "board.lua", [[
       return storyboard { cut = false, title = "t\27[31m\u{202e}",
@@ -80,14 +80,14 @@ describe("text from elsewhere", function()
     end)
   end)
 
-  it("is escaped in JSON and comes back as it was", function()
+  it("is escaped in JSON, and is unchanged after decoding", function()
     local text = assert(json.write({ [EVIL] = EVIL .. "\u{2064}é€😀" }, { empty = "object", printed = true }))
     assert.same({}, misleading(text, true))
     assert.same({ [EVIL] = EVIL .. "\u{2064}é€😀" }, cjson.decode(text))
     assert.is_truthy(text:find("\u{2064}é€😀", 1, true))
   end)
 
-  it("is cleaned where an error value is turned into text, as Lua's own interpreter does", function()
+  it("is cleaned when an error value becomes a text, as Lua's interpreter does it", function()
     local text = tostring(err.new { code = "refused", message = EVIL, hint = EVIL, traceback = "stack:\n\t[C]: in ?" })
     assert.same({}, misleading((text:gsub("\n\t", "\n"))))
     assert.matches("\nstack:\n\t%[C%]: in %?$", text)

@@ -18,7 +18,7 @@ describe("the README", function()
   local blocks = {}
   for block in readme:gmatch("```lua\n(.-)```") do blocks[#blocks + 1] = block end
 
-  it("shows a board of at most ten lines and a program, and nothing else that would have to be tried", function()
+  it("shows a board of at most ten lines and a program, and no other code that a test would have to run", function()
     assert.equal(2, #blocks)
     local _, lines = blocks[1]:gsub("%S[^\n]*\n", "")
     assert.is_true(lines <= 10)
@@ -35,18 +35,18 @@ describe("the README", function()
     assert.truthy(said:find("3 of 3 scenes done", 1, true), said)
   end)
 
-  it("shows a picture of the report, which is small", function()
+  it("shows a picture of the report, in a small file", function()
     local picture = env.read(readme:match("!%[[^]]+%]%((.-)%)"))
     assert.equal("\137PNG", picture:sub(1, 4))
     assert.is_true(#picture < 200 * 1024)
   end)
 
-  it("names only files that are there", function()
+  it("names only files that exist", function()
     for path in readme:gmatch("%]%(([^)]+)%)") do assert.truthy(env.read(path), path) end
     for path in readme:gmatch("examples/[%w_]+%.lua") do assert.truthy(env.read(path), path) end
   end)
 
-  it("names only targets that make knows", function()
+  it("names only targets of the Makefile", function()
     local makefile = env.read("Makefile")
     for target in readme:gmatch("make ([%l]+)") do
       assert.truthy(makefile:find("\n" .. target .. ":", 1, true), target)

@@ -49,7 +49,7 @@ describe("omni fetch BOARD", function()
     assert.equal(2, service.submits())
   end)
 
-  it("can be interrupted, and says how to go on", function()
+  it("can be interrupted, and prints how to continue", function()
     submit()
     local child = start("fetch", "film.lua", "--out", "here")
     child:wait_for "dawn: pending"
@@ -68,7 +68,7 @@ describe("omni fetch BOARD", function()
     assert.same({ "done", 0, "waiting", false }, { last.event, last.exit, last.scenes[2].status, last.scenes[2].selected })
   end)
 
-  it("refuses what belongs to a task alone", function()
+  it("refuses options that belong to a single task", function()
     for option, value in pairs { timeout = "3", ["no-wait"] = false, any = false } do
       local words = { "fetch", "film.lua", "--" .. option, value or nil }
       local result = omni(table.unpack(words))

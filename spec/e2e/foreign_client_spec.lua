@@ -5,7 +5,7 @@ local loop = require "omni.loop"
 local process = require "omni.process"
 local program = require "helper.program"
 
-describe("a foreign client, of curl and jq", function()
+describe("a foreign client made of curl and jq", function()
   local service, files
   before_each(function()
     service, files = program.service(), env.directory()
@@ -16,7 +16,7 @@ describe("a foreign client, of curl and jq", function()
     files:close()
   end)
 
-  it("finds all that the service's description promises, and its key on no command line", function()
+  it("gets everything that docs/service.md promises, and shows its key on no command line", function()
     -- A program named curl that records its arguments and starts curl.
     local curl = env.output "command -v curl":gsub("\n$", "")
     env.write(files:file "curl", ('#!/bin/sh\nprintf "%%s\\n" "$*" >>%s\nexec %s "$@"\n'):format(env.quote(files:file "noted"), curl))

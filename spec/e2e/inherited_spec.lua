@@ -28,7 +28,7 @@ local function python(line, arguments, environment)
 end
 
 describe("the program started", function()
-  it("with SIGCHLD ignored learns how ffmpeg ended", function()
+  it("with SIGCHLD ignored still gets ffmpeg's exit code", function()
     env.write(files:file "film.lua", 'return storyboard { cut = false, scene "a" { prompt = "A boat." } }')
     env.write(files:file "ffmpeg", [[#!/bin/sh
 case " $* " in *" -h full "*) printf "\nlibx264 AVOptions:\n";; *) exit 7;; esac
@@ -39,7 +39,7 @@ case " $* " in *" -h full "*) printf "\nlibx264 AVOptions:\n";; *) exit 7;; esac
     assert.matches("exit code 7", result.err .. result.out)
   end)
 
-  it("with every signal blocked can be interrupted", function()
+  it("with every signal blocked can still be interrupted", function()
     env.write(files:file "s.lua", "io.stdout:write('ready\\n'):flush() omni.loop.park()")
     local result = shell([[
       python3 -c 'import os, signal, sys
@@ -50,7 +50,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     assert.equal(130, result.code, result.err)
   end)
 
-  it("with a limit on the size of files reports a file that is too large, and lives", function()
+  it("with a limit on the size of files reports a file that is too large, and continues", function()
     env.write(files:file "large.lua", [[
       local file = io.open("large", "w")
       file:setvbuf "no"
@@ -63,7 +63,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     assert.matches("can't start: .*File too large\n.*ulimit %-f", result.err)
   end)
 
-  it("hands its own programs nothing of that: they die of a broken pipe and of a signal", function()
+  it("passes none of this to the programs that it starts: they die of a broken pipe and of a signal", function()
     env.write(files:file "s.lua", [[
       local how, code = select(2, os.execute "kill -PIPE $$")
       print(how, code)
@@ -74,7 +74,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     assert.same({ 0, "signal\t13\n25\n" }, { result.code, result.out })
   end)
 
-  it("gives no descriptor of its own to what a script starts", function()
+  it("passes none of its descriptors to programs that a script starts", function()
     env.write(files:file "s.lua", [[
       local client <close> = assert(omni.client { ledger = "ledger.db" })
       assert(client:submit { prompt = "a" })
@@ -92,7 +92,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     assert.equal(expected, shell('"$OMNI" lua --sandbox s.lua').out)
   end)
 
-  it("with closed descriptors opens no file in their place", function()
+  it("with closed descriptors never opens a file with their numbers", function()
     env.write(files:file "s.lua", [[
       local file = assert(io.open("kept", "w"))
       print "to stdout"
@@ -107,7 +107,7 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     assert.equal(0, shell('"$OMNI" lua s.lua 2>&-').code)
   end)
 
-  it("with a umask that takes the owner's rights makes files and folders that it can use", function()
+  it("with a umask that removes the owner's permissions creates files and folders that it can use", function()
     env.write(files:file "film.lua", 'return storyboard { cut = false, scene "a" { prompt = "A boat." } }')
     local result = shell('umask 0777; PATH=/nonexistent "$OMNI" run film.lua --sandbox --seconds 0.05')
     assert.equal(0, result.code, result.err)
@@ -132,13 +132,13 @@ describe("the program's modules", function()
     assert.is_nil(env.read(files:file "ran"))
   end)
 
-  it("don't come from where LUA_PATH and LUA_CPATH point another Lua, and LUA_INIT isn't run", function()
+  it("don't come from the paths of LUA_PATH and LUA_CPATH for another Lua, and LUA_INIT isn't run", function()
     local result = shell('"$OMNI" status', { LUA_PATH = "/opt/torch/share/lua/5.1/?.lua", LUA_CPATH = "/opt/torch/lib/lua/5.1/?.so",
       LUA_INIT = "os.exit(9)", LUA_INIT_5_4 = "os.exit(9)" })
     assert.equal(0, result.code, result.err)
   end)
 
-  it("may come from a folder that LUA_PATH names, where the system has none", function()
+  it("may come from a folder in LUA_PATH if the system doesn't have them", function()
     env.output(("mkdir %s"):format(env.quote(files:file "rocks")))
     env.write(files:file "rocks/extra.lua", "return 'extra'")
     env.write(files:file "s.lua", "print(require 'extra', package.path:find('//', 1, true))")
@@ -146,7 +146,7 @@ describe("the program's modules", function()
     assert.same({ 0, "extra\tnil\n" }, { result.code, result.out })
   end)
 
-  it("leave a script its own: beside it, in the working directory, and where LUA_PATH says", function()
+  it("leave a script its own modules: beside it, in the working directory, and in LUA_PATH", function()
     env.output(("mkdir %s %s"):format(env.quote(files:file "scripts"), env.quote(files:file "lib")))
     env.write(files:file "scripts/beside.lua", "return 'beside'")
     env.write(files:file "lib/named.lua", "return 'named'")

@@ -13,7 +13,7 @@ describe("omni init", function()
 
   local function init(...) return program.run({ "init", ... }, { directory = files.path }) end
 
-  it("writes film.lua, and says how to rehearse it, to give a key, to plan and to run it", function()
+  it("writes film.lua, and prints how to rehearse it, give a key, plan and run it", function()
     local result = init()
     assert.same({ 0, "" }, { result.code, result.err })
     assert.same({ "film.lua" }, files:names())
@@ -24,7 +24,7 @@ describe("omni init", function()
     end
   end)
 
-  it("writes a board that runs as it is, and does nothing when it is run again", function()
+  it("writes a board that runs unchanged, and whose second run does nothing", function()
     init()
     local function run()
       return program.run({ "run", "film.lua", "--sandbox", "--seconds", "0.05" }, { directory = files.path, environment = program.tools })
@@ -38,7 +38,7 @@ describe("omni init", function()
     assert.truthy(second.out:find("3 to reuse", 1, true), second.out)
   end)
 
-  it("takes another name, also one that a shell would take apart, and quotes it in what is to be typed", function()
+  it("accepts another name, even one with special characters, and quotes it in the printed commands", function()
     local result = init "my first film.lua"
     assert.equal(0, result.code)
     local command = result.out:match "\n  (omni run [^\n]* %-%-sandbox)\n"
@@ -46,7 +46,7 @@ describe("omni init", function()
     assert.equal(0, program.run({ "plan", "my first film.lua", "--sandbox" }, { directory = files.path }).code)
   end)
 
-  it("never replaces what is there: a file, a folder, a link to nowhere", function()
+  it("never replaces anything: a file, a folder, a dangling link", function()
     env.write(files:file "film.lua", "mine")
     env.output(("cd %s && mkdir folder && ln -s nowhere link && ln -s film.lua other"):format(env.quote(files.path)))
     for _, name in ipairs { "film.lua", "folder", "link", "other" } do
@@ -66,7 +66,7 @@ describe("omni init", function()
     assert.same({}, files:names())
   end)
 
-  it("shows of a key that is there where it is from and its fingerprint, and never the key", function()
+  it("prints the source and the fingerprint of a key, and never the key", function()
     local result = program.run({ "init" }, { directory = files.path, environment = { CRUN_API_KEY = KEY } })
     assert.equal(0, result.code)
     assert.matches("\nomni has an API key:\n  key %x%x%x%x%x%x%x%x%x%x%x%x, from CRUN_API_KEY\n", result.out)
@@ -74,7 +74,7 @@ describe("omni init", function()
     assert.falsy(result.out:find("export CRUN_API_KEY", 1, true))
   end)
 
-  it("says why a key that is there isn't used", function()
+  it("says why it ignores a key", function()
     env.output(("cd %s && mkdir -p home/.crun"):format(env.quote(files.path)))
     local path = env.write(files:file "home/.crun/.env", "CRUN_API_KEY=" .. KEY .. "\n")
     env.output("chmod 644 " .. env.quote(path))
@@ -97,7 +97,7 @@ describe("omni init", function()
     assert.equal(0, program.run({ "plan", "films/film.lua", "--sandbox" }, { directory = files.path }).code)
   end)
 
-  it("keeps an editor's settings that exist, and says what to add", function()
+  it("keeps an editor's existing settings, and prints what to add", function()
     env.write(files:file ".luarc.json", "{}")
     local result = init "--editor"
     assert.equal(0, result.code, result.err)

@@ -68,7 +68,7 @@ describe("omni with several keys", function()
     for n = 1, 3 do assert.is_nil(text:find(service.keys[n], 1, true), text) end
   end
 
-  it("credits shows what each has, and the sum; one that is refused doesn't hide the others", function()
+  it("credits prints the balance of each key and the sum, even if one key is refused", function()
     serve("0.05", "--credits", "100")
     local result = program.run({ "credits" }, { environment = environment(keys_of(1, 2, 3)) })
     assert.equal(0, result.code, result.err)
@@ -84,7 +84,7 @@ describe("omni with several keys", function()
     shows_no_key(result.out .. result.err)
   end)
 
-  it("run has as many scenes in flight as the keys may have together, unless told otherwise", function()
+  it("run has as many scenes in flight as all keys allow together, unless --jobs says otherwise", function()
     serve "3600"
     local board = board_of(files, "a", 24)
     local child = program.start({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 2, 3)) })
@@ -96,7 +96,7 @@ describe("omni with several keys", function()
     shows_no_key(result.out .. result.err)
   end)
 
-  it("run goes on without a key that is refused in the middle, with one warning, and never pays twice", function()
+  it("run continues after a key is refused in the middle, warns once, and never pays twice", function()
     serve("0.2", "--fault", "status-401:key=3,skip=20")
     local board, environment_ = board_of(files, "a", 24), environment(keys_of(1, 2, 3))
     local result = program.run({ "run", board, "--yes" }, { environment = environment_ })
@@ -107,7 +107,7 @@ describe("omni with several keys", function()
     shows_no_key(result.out .. result.err)
   end)
 
-  it("run, killed with tasks of several keys in flight, takes each up with its own, whatever their order", function()
+  it("run, killed with tasks of several keys in flight, continues each with its own key, in any order of keys", function()
     serve "3600"
     local board = board_of(files, "a", 12)
     local child = program.start({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 2, 3)) })
@@ -131,7 +131,7 @@ describe("omni with several keys", function()
     assert.same({ 8, 12 }, { resumed, fetched })
   end)
 
-  it("run says which key a task needs that isn't among them any more, and doesn't submit its scene again", function()
+  it("run names the missing key of a task, and doesn't submit the task's scene again", function()
     serve "3600"
     local board = board_of(files, "a", 8)
     local child = program.start({ "run", board, "--yes", "--json" }, { environment = environment(keys_of(1, 2, 3)) })
@@ -153,7 +153,7 @@ describe("omni with several keys", function()
     shows_no_key(result.out .. result.err)
   end)
 
-  it("run twice at once, with one ledger, keeps the keys' limits together", function()
+  it("run twice at once, with one ledger, keeps the limits of the keys together", function()
     serve "0.2"
     local boards = { board_of(files, "a", 12), board_of(files, "b", 12) }
     local children = {}

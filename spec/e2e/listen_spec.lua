@@ -34,7 +34,7 @@ describe("callbacks at the command line:", function()
     return program.start({ "listen", "--listen", "127.0.0.1:" .. port, "--ledger", out .. "/ledger.db", ... },
       { environment = service.environment })
   end
-  it("omni run --listen wakes by them, and settles a submit whose answer was lost: nothing is paid twice", function()
+  it("omni run --listen is woken by them, and settles a submit whose answer was lost without paying twice", function()
     open("--seconds", "0.3", "--fault", "drop-after:on=submit,match=a")
     local result = run("--listen", "127.0.0.1:" .. port)
     assert.equal(0, result.code, result.out .. result.err)
@@ -44,7 +44,7 @@ describe("callbacks at the command line:", function()
     assert.equal(80, service.ledger().charged)
   end)
 
-  it("omni listen settles what a run left open that was killed, and the same command goes on", function()
+  it("omni listen settles a submit that a killed run left open, and the same run command continues", function()
     open("--seconds", "0.3", "--fault", "drop-after:on=submit,match=a", "--fault", "callback-late:delay=2,match=a")
     local child = program.start({ "run", board, "--yes", "--out", out, "--listen", "127.0.0.1:" .. port },
       { environment = service.environment })
@@ -60,7 +60,7 @@ describe("callbacks at the command line:", function()
     assert.equal(2, service.submits())
   end)
 
-  it("omni run --listen, started anew, waits for the callback of a submit that a killed run has left open", function()
+  it("omni run --listen, started again, waits for the callback of a submit that a killed run left open", function()
     open("--seconds", "0.3", "--fault", "drop-after:on=submit,match=a", "--fault", "callback-late:delay=2,match=a")
     local child = program.start({ "run", board, "--yes", "--out", out, "--listen", "127.0.0.1:" .. port },
       { environment = service.environment })
@@ -72,7 +72,7 @@ describe("callbacks at the command line:", function()
     assert.equal(2, service.submits())
   end)
 
-  it("omni listen tells what arrives, one line each or as JSON, never its body, and hands it on", function()
+  it("omni listen prints each callback as a line or as JSON, never its body, and forwards it", function()
     open("--seconds", "1")
     omni.run(function()
       local bodies = {}
@@ -112,7 +112,7 @@ describe("callbacks at the command line:", function()
     end)
   end)
 
-  it("refuse what makes no sense, and send nothing", function()
+  it("refuse senseless options, and send nothing", function()
     open()
     for message, words in pairs {
       ["add %-%-listen"] = { "--public-url", "https://example.com" },

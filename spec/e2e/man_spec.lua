@@ -109,7 +109,7 @@ describe("the man page", function()
     assert.truthy(program.run({ "help" }).out:gsub("%s+", " "):find(topics.exit_line(), 1, true))
   end)
 
-  it("names documents that are there", function()
+  it("names only documents that exist", function()
     local count = 0
     for path in topics.documents:gmatch "docs/[%w.]+" do
       assert(env.read(path), path)
@@ -120,7 +120,7 @@ describe("the man page", function()
 end)
 
 describe("docs/cli.md", function()
-  it("tells of every command, and of no other", function()
+  it("describes every command, and no other", function()
     local commands, document, told = {}, env.read "docs/cli.md", {}
     for name in program.run({ "help" }).out:match("\nCommands:\n(.-)\n\n"):gmatch "\n?   (%l+) +%u" do commands[name] = true end
     for row in document:match("\n| command | what it does |\n(.-)\n\n"):gmatch "[^\n]+" do

@@ -23,7 +23,7 @@ describe("omni open", function()
   end
   local function opened() return (env.read(files:file "opened"):match "([^\n]*)\n$") end
 
-  it("opens the film, or the report where there is none, and gives the key to nobody", function()
+  it("opens the film, or the report if there is no film, and passes the key to no program", function()
     env.write(files:file "film.omni/report.html", "report")
     local result = open { "film.lua" }
     assert.same({ 0, "film.omni/report.html", "" }, { result.code, result.lines[1], result.err })
@@ -43,7 +43,7 @@ describe("omni open", function()
     assert.equal(2, open({ "bad.lua" }).code)
   end)
 
-  it("prints the path even where nothing can open it", function()
+  it("prints the path even if no program can open the file", function()
     env.write(files:file "film.omni/report.html", "report")
     local result = open({ "film.lua" }, "/nonexistent")
     assert.same({ 1, "film.omni/report.html" }, { result.code, result.lines[1] })

@@ -18,11 +18,11 @@ local function shell(command, environment)
   return { code = how == "exit" and code or -code, out = out, err = env.read(files:file "err") }
 end
 
-describe("what can't be written to stdout", function()
+describe("output that can't be written to stdout", function()
   local commands = { "--version", "--help", "help run", "status", "status --json", "completion bash", "completion zsh", "init other.lua",
     "plan film.lua --sandbox", "plan film.lua --sandbox --json", "run film.lua --sandbox --seconds 0.05 --json" }
 
-  it("is said, and the exit code isn't 0, whatever the command", function()
+  it("is reported, and the exit code isn't 0, for every command", function()
     for _, command in ipairs(commands) do
       local result = shell(('PATH=/nonexistent "$OMNI" %s >/dev/full'):format(command))
       assert.equal(1, result.code, command)
@@ -31,20 +31,20 @@ describe("what can't be written to stdout", function()
     assert.equal(1, shell('"$OMNI" status >&-').code)
   end)
 
-  it("leaves an exit code that says more as it is", function()
+  it("doesn't change an exit code other than 0", function()
     assert.equal(2, shell('"$OMNI" status --nonsense >/dev/full').code)
   end)
 
-  it("is said of a script that ends by os.exit, too", function()
+  it("is also reported for a script that ends with os.exit", function()
     assert.equal(1, shell([["$OMNI" lua - >/dev/full <<<'print "a" os.exit(0)']]).code)
   end)
 
-  it("is no more than an exit code where nobody reads any more", function()
+  it("changes only the exit code if the reader of the pipe has gone", function()
     local result = shell('exec 3> >(:); wait $!; "$OMNI" help run >&3') -- a pipe whose reader is gone
     assert.same({ 141, "" }, { result.code, result.err })
   end)
 
-  it("ends a command that would go on for ever", function()
+  it("ends a command that would otherwise run forever", function()
     local result = shell([[PATH=/nonexistent "$OMNI" lua - <<<'print "first" while true do io.write("more\n") omni.sleep(0) end' |
       { read -r line; echo "$line"; }; echo "${PIPESTATUS[0]}"]])
     assert.equal("first\n141\n", result.out)
@@ -57,7 +57,7 @@ describe("the id of a task that was paid for", function()
   setup(function() service = program.service() end)
   teardown(function() service.stop() end)
 
-  it("stands on stderr when stdout can't be written", function()
+  it("is printed on stderr if stdout can't be written", function()
     for _, command in ipairs { ">/dev/full", "--json >/dev/full", ">&-", ">&3" } do
       local result = shell(('exec 3> >(:); wait $!; "$OMNI" submit --prompt "A boat." --yes %s'):format(command), service.environment)
       assert.not_equal(0, result.code, command)
@@ -65,7 +65,7 @@ describe("the id of a task that was paid for", function()
     end
   end)
 
-  it("stands there when a script could not print it", function()
+  it("is printed on stderr if a script couldn't print it", function()
     local result = shell([["$OMNI" lua - >/dev/full <<<'print(assert(assert(omni.client()):submit { prompt = "A boat." }).id)']],
       service.environment)
     assert.equal(1, result.code)
@@ -81,7 +81,7 @@ describe("a non-blocking pipe", function()
     return env.output(("python3 %s %s %s"):format(env.quote(files:file "it.py"), env.quote(program.binary), table.concat({ ... }, " ")))
   end
 
-  it("gets all that is printed, on stdout and on stderr", function()
+  it("gets the whole output of stdout and stderr", function()
     local printed = python([[
 for number in 1, 2:
     r, w = os.pipe()
@@ -102,7 +102,7 @@ for number in 1, 2:
     assert.equal("0 True\n0 True\n", printed)
   end)
 
-  it("is read as stdin to its end", function()
+  it("as stdin is read to its end", function()
     assert.equal("0 b'20000\\n'\n", python([[
 r, w = os.pipe()
 os.set_blocking(r, False)

@@ -67,11 +67,11 @@ local function installed_files()
 end
 
 describe("the rock", function()
-  it("has a rockspec without faults", function()
+  it("has a rockspec without errors", function()
     luarocks(tree, "lint source/" .. rockspec)
   end)
 
-  it("is built and installed offline by luarocks make: the program, the C modules, every Lua file, and no more", function()
+  it("is built and installed offline by luarocks make: the program, the C modules, every Lua file, and nothing else", function()
     assert.truthy(said:find(("omni %s-1 is now installed"):format(version), 1, true), said)
     assert.equal(installed_files(), files(tree .. "/share/lua/5.4", "omni"))
     assert.equal("omni/core.so\nomni/ledger_sqlite.so\nomni/listener.so\n", files(tree .. "/lib/lua/5.4", "omni"))
@@ -86,7 +86,7 @@ describe("the rock", function()
     assert.matches("^%-%-%-@meta omni\n.*\nreturn omni\n$", env.read(types .. "library/omni.lua"))
   end)
 
-  it("gives plain Lua all that the README's example needs", function()
+  it("gives plain Lua everything that the README's example needs", function()
     local found = plain(tree, [[-e 'require "omni" print(package.searchpath("omni.core", package.cpath))']])
     assert.equal(tree .. "/lib/lua/5.4/omni/core.so\n", found)
     local shot = plain(tree, env.quote(source .. "/examples/dawn.lua"))
@@ -94,14 +94,14 @@ describe("the rock", function()
     assert.equal("ftyp", env.read(directory:file "dawn.mp4"):sub(5, 8))
   end)
 
-  it("brings a program that runs a storyboard by itself", function()
+  it("contains a program that runs a storyboard by itself", function()
     env.write(directory:file "board.lua", 'return storyboard { title = "One", cut = false, scene "a" { prompt = "A boat." } }')
     assert.equal("omni " .. version .. "\n", clean("", "tree/bin/omni --version"))
     local shot = clean("PATH=/nonexistent", env.quote(tree .. "/bin/omni") .. " run board.lua --sandbox --seconds 0.1")
     assert.truthy(shot:find("1 of 1 scenes done", 1, true), shot)
   end)
 
-  it("can be packed, installed from that pack elsewhere, and removed from there without a trace", function()
+  it("can be packed, installed elsewhere from that pack, and removed completely", function()
     luarocks(tree, "pack omni")
     local other = directory:file "other tree"
     luarocks(other, "install ./omni-*.rock")
@@ -113,11 +113,11 @@ describe("the rock", function()
 end)
 
 describe("make", function()
-  it("has nothing to do and to say the second time", function()
+  it("does and prints nothing the second time", function()
     assert.equal("", clean("", "make -C source --no-print-directory build"))
   end)
 
-  it("installs below DESTDIR and PREFIX what a rock has, and the man page and the completions where they are looked for", function()
+  it("installs the rock's files below DESTDIR and PREFIX, with the man page and completions where shells look for them", function()
     clean("", "make -C source install DESTDIR=" .. env.quote(directory:file "a package") .. " PREFIX=/usr")
     local usr = directory:file "a package/usr"
     assert.matches("\n%.TH OMNI 1 ", env.read(usr .. "/share/man/man1/omni.1"))

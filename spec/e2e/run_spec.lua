@@ -32,7 +32,7 @@ describe("omni run", function()
   local function words(...) return { "run", board, "--out", out, ... } end
   local function run(...) return program.run(words(...), { environment = service and service.environment }) end
 
-  it("rehearses a board without a key: the plan, each state, the clips, the film, the report, and what they cost", function()
+  it("rehearses a board without a key: prints the plan, each state, the files, the film, the report and the cost", function()
     local result = program.run({ "run", board, "--sandbox", "--seconds", "0.05" }, { environment = program.tools })
     assert.same({ 0, "" }, { result.code, result.err })
     for _, line in ipairs { "  %+ submit   good  40 sandbox credits  new", "2 to submit: about 80 sandbox credits", "good: submitting",
@@ -48,7 +48,7 @@ describe("omni run", function()
     assert.is_truthy(env.read(files:file "board.omni/sandbox/ledger.db"))
   end)
 
-  it("puts everything beside the board, and the ledger where it is told to", function()
+  it("puts everything beside the board, and the ledger at the given path", function()
     serve()
     local ledger = files:file "a/b/ledger.db"
     assert.equal(0, program.run({ "run", board, "--yes", "--ledger", ledger }, { environment = service.environment }).code)
@@ -81,7 +81,7 @@ describe("omni run", function()
     assert.same({ 1, "" }, { result.code, result.err })
   end)
 
-  it("with --json tells of the cut, the film and the report, too", function()
+  it("with --json also prints events for the cut, the film and the report", function()
     serve()
     local result = run("--yes", "--json")
     local events, by_name = events_of(result), {}
@@ -94,7 +94,7 @@ describe("omni run", function()
     assert.same({ out .. "/report.html", done.report }, { by_name.report.file, out .. "/report.html" })
   end)
 
-  it("goes on when a scene fails, says why and what to do, and exits with 1", function()
+  it("continues after a failed scene, says why it failed and what to do, and exits with 1", function()
     serve("--fault", "fail:match=bad,reason=too dark")
     local result = run("--yes")
     assert.equal(1, result.code)
@@ -103,7 +103,7 @@ describe("omni run", function()
     assert.matches('\nfilm    the film wasn\'t cut: missing scenes: "bad"', result.out)
   end)
 
-  it("with --fail-fast submits nothing more once a scene has failed; --keep-going says the contrary", function()
+  it("with --fail-fast submits nothing more after a scene has failed; --keep-going overrides that", function()
     env.write(board, (BOARD:gsub('scene "good".-\n', "") :gsub("\n}\n", '\nscene "good" { prompt = "good" },\n}\n')))
     serve("--fault", "fail:match=bad")
     local result = run("--yes", "--jobs", "1", "--fail-fast")
@@ -115,7 +115,7 @@ describe("omni run", function()
     assert.matches("\n  good  40 credits", result.out)
   end)
 
-  it("refuses a bad board with exit code 2, names all that is wrong, and sends nothing", function()
+  it("refuses an invalid board with exit code 2, lists all its errors, and sends nothing", function()
     serve()
     for message, text in pairs {
       [":2: "] = "\nreturn storyboard {{",
@@ -137,7 +137,7 @@ describe("omni run", function()
     assert.equal(0, service.submits())
   end)
 
-  it("refuses scenes that the board doesn't have with exit code 2, names the nearest, and submits nothing", function()
+  it("refuses unknown scenes with exit code 2, suggests the most similar names, and submits nothing", function()
     serve()
     for _, option in ipairs { "--only", "--redo", "--resubmit" } do
       local result = run("--yes", option, "goood")
@@ -150,7 +150,7 @@ describe("omni run", function()
     assert.equal(0, service.submits())
   end)
 
-  it("refuses to start without a key or with a bad base URL, with exit code 2", function()
+  it("refuses to start without a key or with an invalid base URL, with exit code 2", function()
     local result = run("--yes")
     assert.equal(2, result.code)
     assert.matches("CRUN_API_KEY", result.err)
@@ -159,7 +159,7 @@ describe("omni run", function()
     assert.is_nil((result.out .. result.err):find("secret", 1, true))
   end)
 
-  it("at Ctrl-C submits nothing more, names what is in flight with its tasks and how to go on, and exits with 130", function()
+  it("at Ctrl-C submits nothing more, prints the tasks in flight and how to continue, and exits with 130", function()
     serve("--seconds", "100")
     local child = program.start(words("--yes", "--jobs", "1"), { environment = service.environment })
     local id = child:wait_for("good: pending"):match("task ([%x-]+)")
@@ -172,7 +172,7 @@ describe("omni run", function()
     assert.is_truthy(result.out:find("nothing is paid for twice:\n  omni run " .. board .. " --out " .. out, 1, true), result.out)
   end)
 
-  it("at Ctrl-C hears out a submit that is on its way; at the second one leaves at once", function()
+  it("at Ctrl-C waits for the response to a sent submit; at the second Ctrl-C ends at once", function()
     serve("--fault", "slow:on=submit,delay=3600", "--seconds", "1000000")
     local child = program.start(words("--yes", "--jobs", "1", "--json"), { environment = service.environment })
     child:wait_for('"submitting"')
@@ -191,7 +191,7 @@ describe("omni run", function()
     assert.is_nil(result.out:find('"done"', 1, true))
   end)
 
-  it("at Ctrl-C before anything was submitted says so", function()
+  it("at Ctrl-C before the first submit says that nothing was submitted", function()
     serve("--fault", "slow:on=estimate,delay=60")
     local child = program.start(words("--yes"), { environment = service.environment })
     local connected = (":%04X 01 "):format(service.url:match("%d+$")) -- remote port, state ESTABLISHED
@@ -201,7 +201,7 @@ describe("omni run", function()
     assert.same({ 130, "omni: interrupted: nothing was submitted\n" }, { result.code, result.err })
   end)
 
-  it("draws on a terminal, in colours unless NO_COLOR says no, and never what a board's text would do to it", function()
+  it("draws on a terminal, in colours unless NO_COLOR is set, and passes no control characters of a board on", function()
     env.write(board, (BOARD:gsub('"Night"', '"Night\\27[2J\\27]0;x\\7"')))
     serve()
     local function shown(more, ...)

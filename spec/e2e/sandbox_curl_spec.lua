@@ -40,7 +40,7 @@ local function final(box, curl, answer)
 end
 
 describe("the sandbox, driven by curl", function()
-  it("makes a clip of the asked length, shape and size, and names its price", function()
+  it("makes a clip of the requested length, shape and size, and states its price", function()
     local drawn = media.available() == "ffmpeg"
     with({ seconds = 0.2, credits = 100 }, function(box, curl, submit, directory)
       local exit, answer = submit { prompt = "a lighthouse at dusk", duration = 6, aspect_ratio = "9:16" }
@@ -69,7 +69,7 @@ describe("the sandbox, driven by curl", function()
     end)
   end)
 
-  it("lets curl continue a broken download: the file is whole", function()
+  it("lets curl continue an interrupted download, so that the file is complete", function()
     with({ seconds = 0, clips = "builtin", faults = { "media-cut" } }, function(box, curl, submit, directory)
       local _, answer = submit()
       local url = final(box, curl, answer).result.media_urls[1]
@@ -83,7 +83,7 @@ describe("the sandbox, driven by curl", function()
     end)
   end)
 
-  it("hangs up, resets, cuts and lingers as asked; the ledger tells what was charged", function()
+  it("drops, resets, cuts and delays connections as requested; its ledger has every charge", function()
     local function exit_of(fault, ...)
       local more, exit, submits = table.pack(...), nil, nil
       with({ seconds = 0, clips = "builtin", faults = { fault } }, function(box, _, submit)
@@ -100,7 +100,7 @@ describe("the sandbox, driven by curl", function()
     assert.same({ 28, 1 }, { exit_of("slow:delay=30", "-m", "0.3") }) -- time-out
   end)
 
-  it("is tried again by curl after a 429, as Retry-After says", function()
+  it("is called again by curl after a 429, at the time in Retry-After", function()
     with({ seconds = 0, clips = "builtin", faults = { "status-429:first=1,retry_after=1" } }, function(box, _, submit)
       local began = core.now()
       local exit, answer = submit(nil, "--retry", "1", "-f")
@@ -111,7 +111,7 @@ describe("the sandbox, driven by curl", function()
     end)
   end)
 
-  it("refuses other methods, other keys and other bodies in the envelope", function()
+  it("refuses wrong methods, keys and bodies with an envelope", function()
     with({ seconds = 0, clips = "builtin" }, function(box, curl)
       local function ask(...) return select(2, curl("-w", "%{http_code}", ...)) end
       assert.matches('{"code":405,.*}405$', ask("-X", "PUT", box.url .. job .. "CreateTask"))
@@ -122,7 +122,7 @@ describe("the sandbox, driven by curl", function()
     end)
   end)
 
-  it("is served by the omni program, which says how to reach it", function()
+  it("is served by the omni program, which prints how to reach it", function()
     loop.run(function()
       local told, reader = "", loop.current()
       local directory <close> = env.directory()

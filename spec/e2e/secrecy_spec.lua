@@ -41,13 +41,13 @@ local function run(faults, arguments, files)
   return result
 end
 
-describe("the key is nowhere to be seen", function()
-  it("in a run, its events and its files", function()
+describe("the key never appears", function()
+  it("in the output, the events and the files of a run", function()
     local result = run(nil, { "run", "board.lua", "--yes", "--base-url", "URL" }, { ["board.lua"] = board })
     assert.equal(0, result.exit, result.stdout .. result.stderr)
   end)
 
-  it("in a run that fails in every way", function()
+  it("in a run that fails in any way", function()
     for _, faults in ipairs { { "fail:first=1" }, { "garbage:on=submit,first=1", "drop-after:on=submit" },
       { "status-500:on=submit,first=1", "cut:on=submit" } } do
       local result = run(faults, { "run", "board.lua", "--yes", "--json" }, { ["board.lua"] = board })
@@ -55,20 +55,20 @@ describe("the key is nowhere to be seen", function()
     end
   end)
 
-  it("in what a script can print of a client, its tasks and its errors", function()
+  it("in the text of a client, its tasks and its errors, as a script prints them", function()
     for _, fault in ipairs { {}, { "no-media:match=a" }, { "garbage:on=submit" }, { "drop-after:on=submit" }, { "status-505:on=any" } } do
       local result = run(fault, { "lua", "script.lua" }, { ["script.lua"] = script })
       assert.truthy(result.stderr:find("and a traceback", 1, true), result.stderr)
     end
   end)
 
-  it("in the program's arguments and its children's: there is no option for it", function()
+  it("in the arguments of the program and of its children: no option takes a key", function()
     local help = env.output(("%s help run; %s --help"):format(env.quote(binary), env.quote(binary)))
     assert.is_nil(help:find("--key", 1, true))
     assert.is_nil(help:find("--api-key", 1, true))
   end)
 
-  it("when it can't be used: neither it nor a part of it", function()
+  it("in the error about an invalid key, not even in part", function()
     local bad = KEY .. "\nx"
     local result = assert(omni.process({ binary, "lua", "-" }, { stdout = "pipe", environment = { CRUN_API_KEY = bad } }))
     assert.is_nil((result.stdout .. result.stderr):find("5ecre7", 1, true))

@@ -41,7 +41,7 @@ describe("omni status", function()
     return id
   end
 
-  it("without a ledger says that nothing was submitted, and makes none", function()
+  it("without a ledger says that nothing was submitted, and creates none", function()
     local result = status()
     assert.same({ 0, "" }, { result.code, result.err })
     assert.equal("there is no ledger at " .. state .. "/omni/ledger.db: nothing was submitted", result.out)
@@ -50,7 +50,7 @@ describe("omni status", function()
     assert.same({}, files:names())
   end)
 
-  it("lists what is in flight and what is unknown with the ways out, and what was spent: today, in all, on a board, by account", function()
+  it("lists tasks in flight, unknown outcomes with the ways out, and the cost: today, in all, by board and account", function()
     local service = serve { seconds = 100, faults = { "drop-after:on=submit,match=lost" } }
     env.write(files:file "night.lua", board_of("lost", "dusk"))
     env.write(files:file "day.lua", board_of "noon")
@@ -97,7 +97,7 @@ describe("omni status", function()
     assert.is_nil((os.execute(("grep -rqF %s %s"):format(service.key, env.quote(files.path)))))
   end)
 
-  it("calls a submit unknown whose omni was killed before the answer came", function()
+  it("counts a submit as unknown if its omni was killed before the answer came", function()
     local service = serve { faults = { "slow:on=submit,delay=60" } }
     env.write(files:file "night.lua", board_of "dusk")
     local child = program.start({ "run", files:file "night.lua", "--yes" }, { environment = service.environment })
@@ -120,7 +120,7 @@ describe("omni status", function()
     assert.matches("^omni: .*bytes.db", result.err)
   end)
 
-  it("finds the ledger of a board's rehearsals by the rule of omni run, whatever OMNI_LEDGER says", function()
+  it("finds the ledger of a board's rehearsals as omni run does, whatever OMNI_LEDGER says", function()
     local function omni(words, environment)
       environment = environment or {}
       environment.XDG_STATE_HOME, environment.OMNI_LEDGER = state, files:file "other.db"
@@ -144,7 +144,7 @@ describe("omni status", function()
     assert.is_nil(env.read(files:file "other.db"))
   end)
 
-  it("needs the board for --sandbox and --out", function()
+  it("accepts --sandbox and --out only with a board", function()
     for name, words in pairs { sandbox = { "--sandbox" }, out = { "--out", "x" } } do
       local result = status(table.unpack(words))
       assert.same({ 2, ("omni: --%s: also name the board\n"):format(name) }, { result.code, result.err })

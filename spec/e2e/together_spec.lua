@@ -40,7 +40,7 @@ describe("omni run", function()
     return results
   end
 
-  it("twice at once into one folder: the second waits for the first, and finds all done", function()
+  it("twice at once in one folder: the second run waits for the first, and finds everything done", function()
     open("--seconds", "0.3")
     local board, out = env.write(folder:file "board.lua", board_text { "a", "b", "c" }), folder:file "out"
     local results = together({ board, "--yes", "--out", out }, { board, "--yes", "--out", out })
@@ -49,7 +49,7 @@ describe("omni run", function()
     assert.matches("another omni run", results[1].stderr .. results[2].stderr)
   end)
 
-  it("twice at once into two folders with one ledger: each scene is charged once, and both have it", function()
+  it("twice at once in two folders with one ledger: each scene is charged once, and both folders get it", function()
     open("--seconds", "0.3", "--fault", "slow:on=submit,delay=0.2")
     local board, one = env.write(folder:file "board.lua", board_text { "a", "b", "c" }), folder:file "ledger.db"
     local results = together({ board, "--yes", "--ledger", one, "--out", folder:file "x" },
@@ -94,7 +94,7 @@ describe("omni run", function()
       os.execute(("dd if=/dev/zero of=%s bs=1k 2>/dev/null"):format(env.quote(path .. "/filler")))
     end
 
-    it("that is full: nothing is submitted without its row in the ledger", function()
+    it("that is full: omni submits nothing without a row in the ledger", function()
       open("--seconds", "0.1")
       if not mount("400k") then return pending("no file system can be mounted here (not root)") end
       local board = env.write(folder:file "board.lua", board_text { "a", "b" })
@@ -108,7 +108,7 @@ describe("omni run", function()
       assert.equal(2, ledger().submits)
     end)
 
-    it("that can't take a clip: says so, and the clip is fetched later without a submit", function()
+    it("that can't store a clip: omni says so, and a later run fetches the clip without a submit", function()
       open("--seconds", "0.1")
       if not mount("200k") then return pending("no file system can be mounted here (not root)") end
       local board, one = env.write(folder:file "board.lua", board_text { "a" }), folder:file "ledger.db"
@@ -125,7 +125,7 @@ describe("omni run", function()
     end)
   end)
 
-  it("submits nothing when the ledger can't be written", function()
+  it("submits nothing if the ledger can't be written", function()
     open("--seconds", "0.1")
     local board = env.write(folder:file "board.lua", board_text { "a" })
     for _, path in ipairs { "/proc/nothing/ledger.db", folder.path } do

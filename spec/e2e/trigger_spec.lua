@@ -24,7 +24,7 @@ describe("omni trigger", function()
   teardown(function() endpoint:close() end)
   before_each(function() answering() end)
 
-  it("sends a task with each status, and says what the endpoint answered and how soon", function()
+  it("sends a task with each status, and prints the endpoint's answer and how long it took", function()
     for _, status in ipairs { "success", "failed", "running", "pending" } do
       answering()
       local result = trigger(status, "--task-id", "a-task/of:mine")
@@ -48,7 +48,7 @@ describe("omni trigger", function()
     assert.is_nil(endpoint:requests()[1].body:find(KEY, 1, true))
   end)
 
-  it("says where the clip is, as it is told", function()
+  it("sends the clip's URL that --media names", function()
     trigger("success", "--media", "https://example.com/other.mp4?a=b")
     assert.same({ "https://example.com/other.mp4?a=b" }, task().media)
     answering()
@@ -56,13 +56,13 @@ describe("omni trigger", function()
     assert.equal("broken_result", task().error.code)
   end)
 
-  it("wraps the task in the envelope when it is told to", function()
+  it("wraps the task in an envelope on request", function()
     trigger("success", "--wrapped", "--task-id", "x")
     local body = cjson.decode(endpoint:requests()[1].body)
     assert.same({ 200, "success", "x" }, { body.code, body.message, body.data.task_id })
   end)
 
-  it("sends what an endpoint should refuse", function()
+  it("sends callbacks that an endpoint should refuse", function()
     trigger "garbage"
     assert.matches("^<!DOCTYPE html>", endpoint:requests()[1].body)
     answering()
@@ -76,7 +76,7 @@ describe("omni trigger", function()
     assert.equal("success", task().status)
   end)
 
-  it("forges a success of a task that nobody has, each time another", function()
+  it("forges the success of a task that nobody has, with another id each time", function()
     trigger "forged"
     local first = task()
     answering()
@@ -85,7 +85,7 @@ describe("omni trigger", function()
     assert.not_equal(first.id, task().id)
   end)
 
-  it("sends it as often as it is told, one after another", function()
+  it("repeats the callback as often as requested, one after another", function()
     local turns = {}
     for i, status in ipairs { "200 OK", "409 Conflict", "200 OK" } do turns[i] = { hostile.answer(status, "") } end
     endpoint:script { POST = turns }
@@ -98,7 +98,7 @@ describe("omni trigger", function()
     assert.same({ got[1].body, got[1].body }, { got[2].body, got[3].body })
   end)
 
-  it("exits with 1 when it is refused, and shows the beginning of what was said, harmlessly", function()
+  it("exits with 1 if the endpoint refuses, and prints the beginning of its response without control characters", function()
     for _, status in ipairs { "302 Found", "404 Not Found", "500 Oops" } do
       answering(status, "\27[2Jthis token\nisn't known " .. ("."):rep(1000))
       local result = trigger "success"
@@ -109,7 +109,7 @@ describe("omni trigger", function()
     end
   end)
 
-  it("exits with 1 and says why on stderr when there is no answer", function()
+  it("exits with 1 and prints the reason on stderr if there is no answer", function()
     endpoint:script { POST = { { hostile.close() } } }
     local result = trigger "success"
     assert.same({ 1, "" }, { result.code, result.out })
@@ -118,7 +118,7 @@ describe("omni trigger", function()
     assert.equal(1, endpoint:posts())
   end)
 
-  it("says all of it as JSON, a line each", function()
+  it("prints everything as JSON, one object a line", function()
     answering("404 Not Found", "no such hook")
     local result = trigger("forged", "--json", "--times", "2")
     assert.equal(1, result.code)
@@ -134,13 +134,13 @@ describe("omni trigger", function()
     assert.is_nil(result.out:find("5ec2e7", 1, true))
   end)
 
-  it("asks no proxy of the environment for this machine", function()
+  it("uses no proxy of the environment for this machine", function()
     local proxy = "http://127.0.0.1:" .. hostile.dead_port()
     local result = program.run({ "trigger", "success", "--to", endpoint.url }, { environment = { http_proxy = proxy, all_proxy = proxy } })
     assert.same({ 0, "" }, { result.code, result.err })
   end)
 
-  it("answers misuse with one clear line, sending nothing", function()
+  it("answers misuse with one clear line, and sends nothing", function()
     for message, arguments in pairs {
       ["argument 'kind' must be one of 'success'"] = { "trigger", "succes", "--to", endpoint.url },
       ["missing option '%-%-to'"] = { "trigger", "success" },
@@ -160,7 +160,7 @@ describe("omni trigger", function()
     assert.equal(0, #endpoint:requests())
   end)
 
-  it("says each kind that there is in its help, as the manual does", function()
+  it("describes each kind in its help, as docs/cli.md does", function()
     assert.matches("\n +trigger ", program.run({ "help" }).out)
     local help, page = program.run { "help", "trigger" }, env.read "docs/cli.md"
     local kinds = help.out:match "{(.-)}"
@@ -172,7 +172,7 @@ describe("omni trigger", function()
     assert.is_true(count >= 9)
   end)
 
-  it("is left at once by Ctrl-C", function()
+  it("ends at once at Ctrl-C", function()
     endpoint:script { POST = { { hostile.hang() } } }
     local child = program.start { "trigger", "success", "--to", endpoint.url }
     while #endpoint:requests() == 0 do require("socket").sleep(0.01) end

@@ -4,7 +4,7 @@ local cjson = require "cjson"
 local env = require "helper.env"
 local program = require "helper.program"
 
-describe("omni plan, with a board of somebody's", function()
+describe("omni plan, with somebody else's board", function()
   local files
 
   before_each(function() files = env.directory() end)
@@ -18,7 +18,7 @@ describe("omni plan, with a board of somebody's", function()
     })
   end
 
-  it("runs nothing that the board wants to run, and says what would allow it", function()
+  it("runs no program that the board wants to run, and says which option would allow it", function()
     local result = plan(write 'os.execute("echo stolen: $CRUN_API_KEY > stolen.txt")')
     assert.equal(2, result.code)
     assert.matches("^omni: .*film.lua:1: os.execute isn't available to a board: .*; %-%-trust .* allows it\n$", result.err)
@@ -26,13 +26,13 @@ describe("omni plan, with a board of somebody's", function()
     assert.same({ "film.lua" }, files:names())
   end)
 
-  it("runs it with --trust", function()
+  it("runs the program with --trust", function()
     local result = plan(write 'assert(os.execute "echo ran > ran.txt")', "--trust")
     assert.equal(0, result.code, result.err)
     assert.equal("ran\n", env.read(files:file "ran.txt"))
   end)
 
-  it("hides the environment, and gives the board what --set says", function()
+  it("hides the environment, and gives the board the values of --set", function()
     local path = write ""
     local function title(...)
       local result = plan(path, "--json", ...)
@@ -51,7 +51,7 @@ describe("omni plan, with a board of somebody's", function()
     end
   end)
 
-  it("puts what the board prints on stderr, without control characters", function()
+  it("prints the board's output on stderr, without control characters", function()
     local result = plan(write 'print("one", 2, nil)\nprint "\\27[2Jthree"', "--json")
     assert.equal("one 2 nil\n?[2Jthree\n", result.err)
     assert.equal("plan", cjson.decode(result.out).event)
@@ -62,7 +62,7 @@ describe("omni plan, with a board of somebody's", function()
     repeat until met()
   end
 
-  it("is interrupted by Ctrl-C while the board loops", function()
+  it("can be interrupted by Ctrl-C while the board loops", function()
     local child = program.start({ "plan", write "while true do end" }, { directory = files.path })
     local children = ("/proc/%s/task/%s/children"):format(child.pid, child.pid)
     wait_until(function() return env.read(children):find "%d" end)
@@ -74,7 +74,7 @@ describe("omni plan, with a board of somebody's", function()
     assert.is_nil(env.read("/proc/" .. board .. "/stat"))
   end)
 
-  it("is interrupted by Ctrl-C while a board that is trusted loops, whatever it catches", function()
+  it("can be interrupted by Ctrl-C while a trusted board loops, even if the board catches errors", function()
     local text = 'io.open("started", "w"):close()\n'
       .. 'coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()'
     local child = program.start({ "plan", write(text), "--trust" }, { directory = files.path })

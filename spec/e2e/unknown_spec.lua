@@ -14,7 +14,7 @@ return storyboard {
 }
 ]]
 
-describe("a submit of unknown outcome", function()
+describe("a submit with an unknown outcome", function()
   local files, board, out, service
 
   before_each(function()
@@ -45,7 +45,7 @@ describe("a submit of unknown outcome", function()
   end
   local ledger = function() return out .. "/ledger.db" end
 
-  it("is shown with time, error, balance and the ways out; it stops what builds on it, and nothing else", function()
+  it("is shown with time, error, balance and the ways out; only scenes that build on it wait", function()
     local result = lose("--fault", "drop-after:on=submit,match=lost")
     local known = "\n +submitted 20%d%d%-%d%d%-%d%d [%d:]+; it may have cost about 40 credits; balance 10000 before, %d+ after\n"
     assert.matches("\n  lost  unknown  .*" .. known, result.out)
@@ -72,7 +72,7 @@ describe("a submit of unknown outcome", function()
     assert.same({ "lost" }, event.scenes[3].blocked_by)
   end)
 
-  it("is sent again by --resubmit, after consent like any other; what builds on it follows", function()
+  it("is sent again by --resubmit, after the usual consent; the scenes that build on it follow", function()
     lose("--fault", "drop-after:on=submit,match=lost,first=1")
     local refused = omni("run", board, "--out", out, "--resubmit", "lost")
     assert.equal(3, refused.code)
@@ -89,7 +89,7 @@ describe("a submit of unknown outcome", function()
     assert.matches('^omni: %-%-resubmit: the outcome of scene "lost" isn\'t unknown', result.err)
   end)
 
-  it("takes by --adopt the task that a person has found, which is fetched and not paid again", function()
+  it("gets the task that a person has found by --adopt; omni fetches the task and doesn't pay again", function()
     lose("--fault", "drop-after:on=submit,match=lost,first=1")
     local id = task_of "lost"
     local result = run("--adopt", "lost", id)
@@ -102,7 +102,7 @@ describe("a submit of unknown outcome", function()
     assert.equal(3, service.submits())
   end)
 
-  it("takes a task whose input the service tells with its own defaults, and nothing that names a file besides", function()
+  it("gets a task whose input has the service's defaults, unless such a field names a file", function()
     env.write(board, 'return storyboard { cut = false, scene "a" { prompt = "one", img_urls = { "https://example.com/a.png" } } }')
     local server <close> = hostile.start()
     local echo = '{"code":200,"message":"success","data":{"task_id":"lost-1","status":"%s","credits":60,'
@@ -137,7 +137,7 @@ describe("a submit of unknown outcome", function()
     assert.matches("the generation failed", result.out .. result.err)
   end)
 
-  it("takes no other task: not of another model or input, not one that is known already, not one that isn't there", function()
+  it("gets no other task: with another model or input, in another row, or unknown to the service", function()
     lose("--fault", "drop-after:on=submit,first=2") -- lost and sea
     local function refused(code, message, scene, id)
       local result = run("--adopt", scene, id)
@@ -161,7 +161,7 @@ describe("a submit of unknown outcome", function()
     assert.equal(4, service.submits()) -- the two, the other model's, and dawn
   end)
 
-  it("whose row was lost is given its task by --adopt, too, if that is what the scene would be submitted with", function()
+  it("whose row was lost also gets its task by --adopt, if omni would submit the scene with the same input", function()
     service = program.service {}
     assert.equal(0, run().code)
     env.output("rm -r " .. env.quote(out))
@@ -186,7 +186,7 @@ describe("a submit of unknown outcome", function()
     assert.equal(3, service.submits())
   end)
 
-  it("whose row was lost gets no task that the ledger has for another scene, nor does an equal scene", function()
+  it("whose row was lost gets no task that the ledger has for another scene, and neither does an equal scene", function()
     service = program.service {}
     env.write(board, 'return storyboard { scene "one" { prompt = "x", take = 1 }, scene "two" { prompt = "x", take = 2 } }')
     assert.equal(0, run("--only", "one").code)
@@ -200,7 +200,7 @@ describe("a submit of unknown outcome", function()
     assert.equal(1, service.submits())
   end)
 
-  it("takes no task of another service", function()
+  it("gets no task of another service", function()
     env.write(board, 'return storyboard { scene "lost" { prompt = "lost" } }')
     service = program.real_service { faults = { "drop-after:on=submit" } }
     assert.equal(4, run("--ledger", files:file "one.db").code)
@@ -212,7 +212,7 @@ describe("a submit of unknown outcome", function()
     assert.equal(0, service.submits())
   end)
 
-  it("is given up by omni forget; the scene is a new one then", function()
+  it("is given up by omni forget; the scene then counts as new", function()
     lose("--fault", "drop-after:on=submit,match=lost,first=1")
     local function forget(...) return omni("forget", "--ledger", ledger(), ...) end
     local result = forget "1"
@@ -240,7 +240,7 @@ describe("a submit of unknown outcome", function()
 end)
 
 describe("omni forget", function()
-  it("gives up what is in flight, by its task's id, and says that it is charged", function()
+  it("gives up a task in flight by its id, and says that the task is charged", function()
     local files <close> = env.directory()
     local board, service = env.write(files:file "board.lua", BOARD), program.service { "--seconds", "100" }
     local child = program.start({ "run", board, "--yes", "--jobs", "1" }, { environment = service.environment })
@@ -254,7 +254,7 @@ describe("omni forget", function()
     assert.is_truthy(result.err:find(said, 1, true), result.err)
   end)
 
-  it("without a ledger says that there is none, and makes none", function()
+  it("without a ledger says that there is none, and creates none", function()
     local files <close> = env.directory()
     local result = program.run { "forget", "1", "--yes", "--ledger", files:file "ledger.db" }
     assert.equal(2, result.code)

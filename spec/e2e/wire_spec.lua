@@ -94,7 +94,7 @@ local function in_full(lines, body)
   return full
 end
 
-describe("the program on the wire:", function()
+describe("the program's requests:", function()
   for _, row in ipairs(commands) do
     local what, words, expected = table.unpack(row)
     it(what, function()
@@ -110,14 +110,14 @@ describe("the program on the wire:", function()
     end)
   end
 
-  it("credits asks each key once", function()
+  it("credits sends one request for each key", function()
     with({}, function(run, rec)
       assert.equal(0, run("credits").code)
       assert.same({ BALANCE }, rec:said())
     end)
   end)
 
-  it("query asks for a submitted task by its id, once", function()
+  it("query sends one request for a task", function()
     with({}, function(run, rec)
       local submitted = program.events_of(run("submit", "--yes", "--prompt", "a"))
       rec:take()
@@ -127,7 +127,7 @@ describe("the program on the wire:", function()
     end)
   end)
 
-  it("upload asks for a place, and puts the bytes there with type and length, without the key", function()
+  it("upload asks for a URL, and PUTs the bytes there with type and length, without the key", function()
     with({}, function(run, rec, _, files)
       env.write(files:file "keeper.png", PNG)
       local event = program.events_of(run("upload", "keeper.png"))[1]
@@ -142,7 +142,7 @@ describe("the program on the wire:", function()
     end)
   end)
 
-  it("a body has its type and length, and nothing is sent beside what is needed", function()
+  it("a body has its type and length, and the request has no needless headers", function()
     with({}, function(run, rec)
       assert.equal(0, run("submit", "--yes", "--prompt", "a").code)
       local names = { "accept", "accept-encoding", "content-length", "content-type", "host", "user-agent", "x-api-key" }
@@ -155,7 +155,7 @@ describe("the program on the wire:", function()
     end)
   end)
 
-  it("submit uploads a file after the price is agreed to, and another omni that submits the same content doesn't again", function()
+  it("submit uploads a file after consent, and another omni that submits the same content uploads nothing", function()
     with({}, function(run, rec, _, files)
       env.write(files:file "keeper.png", PNG)
       env.write(files:file "twin.png", PNG)

@@ -36,8 +36,8 @@ local function run(code)
   return (done.stdout:gsub("\t", " "))
 end
 
-describe("an object that is closed by what its own method calls", function()
-  it("is a listener that answers a request, whose header's text has a __tostring", function()
+describe("an object that is closed by code that its own method calls", function()
+  it("is a listener that answers a request, while a header's __tostring closes it", function()
     assert.equal("true\n", run [[
       local l, http = exchange()
       local x, request = http:call("o", "GET", "/x"), nil
@@ -47,7 +47,7 @@ describe("an object that is closed by what its own method calls", function()
     ]])
   end)
 
-  it("is a listener that answers a request with a large body, or the like", function()
+  it("is a listener that answers a request with a large body", function()
     assert.equal("false 1\n", run [[
       local l, http = exchange()
       local x, request = http:call("o", "GET", "/x"), nil
@@ -59,7 +59,7 @@ describe("an object that is closed by what its own method calls", function()
     ]])
   end)
 
-  it("is a listener that gives a request", function()
+  it("is a listener that returns a request", function()
     assert.equal("nil 1\n", run [[
       local l, http = exchange()
       http:call("o", "POST", "/x", ("x"):rep(100000))
@@ -70,7 +70,7 @@ describe("an object that is closed by what its own method calls", function()
     ]])
   end)
 
-  it("is a listener whose request is given elsewhere meanwhile", function()
+  it("is a listener whose request another call takes in the meantime", function()
     assert.equal("nil 100000 1\n", run [[
       local l, http = exchange()
       http:call("o", "POST", "/x", ("x"):rep(100000))
@@ -82,7 +82,7 @@ describe("an object that is closed by what its own method calls", function()
     ]])
   end)
 
-  it("is a client that tells what an exchange came to: it stays open until that is told", function()
+  it("is a client that returns the result of an exchange: it stays open until then", function()
     for what, expected in pairs {
       ['http:query("o", "abc")'] = "table 1 true\n", ['http:query("o", "abc", "closes x")'] = "table 1 true\n",
       ['http:call("o", "GET", "/y")'] = "table 1 true\n", ['http:submit("o", "{}")'] = "string 1 true\n",
@@ -103,7 +103,7 @@ describe("an object that is closed by what its own method calls", function()
     end
   end)
 
-  it("is a client that tells of a failure, of its network or of its owners, or traces an exchange", function()
+  it("is a client that returns a failure, its network settings or its owners, or traces an exchange", function()
     assert.equal("network 1 table 2 1 3 table 4\n", run [[
       local l, http = exchange()
       l:close()
@@ -124,7 +124,7 @@ describe("an object that is closed by what its own method calls", function()
     ]])
   end)
 
-  it("is a client that starts an exchange: it says that it is closed", function()
+  it("is a client that starts an exchange: it raises that it is closed", function()
     assert.equal("false true 1\n", run [[
       local l, http = exchange()
       at_next_allocation(function() http:close() end)
@@ -134,7 +134,7 @@ describe("an object that is closed by what its own method calls", function()
     ]])
   end)
 
-  it("is a ledger, which is used again, or closed, while it gives and takes", function()
+  it("is a ledger that a finalizer uses or closes while it starts a verb or returns rows", function()
     local directory <close> = env.directory()
     assert.equal("2 rows 1\nclosed true 2\n", run(([[
       local l = ledger.open(%q)

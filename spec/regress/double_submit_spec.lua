@@ -35,8 +35,8 @@ local function save(task, once)
   assert.is_true(called)
 end
 
-describe("what is sent within a callback", function()
-  it("is sent once, though the task that is waited for ends meanwhile", function()
+describe("a request that is sent within a callback", function()
+  it("is sent once, even if the awaited task ends in the meantime", function()
     local server <close> = hostile.start()
     server:script {
       GET = { { answers.running() }, { answers.success(server.url .. "/a.mp4") } },
@@ -57,7 +57,7 @@ describe("what is sent within a callback", function()
     assert.equal(2, server:posts())
   end)
 
-  it("is sent once, though the download that is told of ends meanwhile", function()
+  it("is sent once, even if the download that reports its progress ends in the meantime", function()
     local prompts = with_sandbox(function(client, first)
       save(first, function() assert(client:submit { prompt = "second" }) end)
     end)
@@ -84,7 +84,7 @@ describe("what is sent within a callback", function()
   end)
 end)
 
-describe("what waits within a callback", function()
+describe("a fiber that waits within a callback", function()
   it("sleeps as long as it wants", function()
     with_sandbox(function(_, first)
       save(first, function()
@@ -95,7 +95,7 @@ describe("what waits within a callback", function()
     end)
   end)
 
-  it("awaits a task until the deadline that it was given", function()
+  it("awaits a task until its deadline", function()
     with_sandbox(function(client, first)
       local endless = assert(client:submit { prompt = "endless" })
       save(first, function()
@@ -109,7 +109,7 @@ describe("what waits within a callback", function()
 end)
 
 describe("a client that is closed while a submit is on its way", function()
-  it("says that its outcome is unknown; one that stood in line was certainly not sent", function()
+  it("reports an unknown outcome; a submit that still waited in the queue was certainly not sent", function()
     local server <close> = hostile.start()
     server:script { POST = { { hostile.hang() } } }
     local client = assert(answers.client(server.url, { max_connections = 1 }))
@@ -143,7 +143,7 @@ describe("libcurl", function()
 end)
 
 describe("a run that was stopped while a refused submit waited for its next try", function()
-  it("makes no further try, even when that was due already", function()
+  it("makes no further try, even if the time for it had come", function()
     local server <close> = hostile.start()
     server:script { POST = { { hostile.json(answers.envelope("null", 429, "slow down")) }, { answers.accepted() } } }
     local client <close> = assert(answers.client(server.url, { retry_for = 5 }))

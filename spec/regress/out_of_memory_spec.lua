@@ -8,7 +8,7 @@ local slack <const> = 100000
 
 if env.is_slow then return pending "the sanitizers and valgrind have allocators of their own, and find leaks by themselves" end
 
-describe("a method that raises for lack of memory, at whichever allocation,", function()
+describe("a method that raises because memory has run out, at any allocation,", function()
   local directory, program
 
   setup(function()
@@ -33,7 +33,7 @@ describe("a method that raises for lack of memory, at whichever allocation,", fu
     end
   end
 
-  it("leaves nothing of a request behind", function()
+  it("leaks nothing of a request", function()
     local path = directory:file "file"
     env.write(path, ("x"):rep(1000))
     for _, call in ipairs {
@@ -55,7 +55,7 @@ describe("a method that raises for lack of memory, at whichever allocation,", fu
     end
   end)
 
-  it("leaves nothing of a client, a listener, a ledger, a digest, a process or a poll set behind", function()
+  it("leaks nothing of a client, a listener, a ledger, a digest, a process or a poll set", function()
     local path = directory:file "large"
     env.write(path, ("x"):rep(1000))
     for _, call in ipairs {
@@ -73,7 +73,7 @@ describe("a method that raises for lack of memory, at whichever allocation,", fu
     end
   end)
 
-  it("leaves nothing of an answer or a ledger's rows behind", function()
+  it("leaks nothing of an answer or of a ledger's rows", function()
     leaves_nothing [[
       local core, listener = require "omni.core", require "omni.listener"
       local l = assert(listener.open {})

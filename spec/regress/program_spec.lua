@@ -6,7 +6,7 @@ local program = require "helper.program"
 local BOARD <const> = 'return storyboard { title = "T", scene "a" { prompt = "a" } }'
 
 describe("omni lua", function()
-  it("names the tasks of a script that forgot them, also when the script fails", function()
+  it("prints the ids of tasks that a script has dropped, also when the script fails", function()
     local folder <close> = env.directory()
     local script = env.write(folder:file "s.lua", [[
       local client = assert(omni.client())
@@ -22,7 +22,7 @@ describe("omni lua", function()
     assert.equal(3, select(2, result.err:gsub("\n  task ", "")))
   end)
 
-  it("tells of submits that were given up on their way when the script fails", function()
+  it("reports submits that were given up on their way when the script fails", function()
     local folder <close> = env.directory()
     local script = env.write(folder:file "s.lua", [[
       local client = assert(omni.client())
@@ -35,7 +35,7 @@ describe("omni lua", function()
     assert.matches("1 submit%(s%) were sent, but their responses were lost", result.err)
   end)
 
-  it("runs a script that calls omni.run itself, which waits for what was spawned in it", function()
+  it("runs a script that calls omni.run itself, which waits for the fibers that were spawned in it", function()
     local folder <close> = env.directory()
     local script = env.write(folder:file "s.lua", [[
       local omni, n = require "omni", 0
@@ -53,7 +53,7 @@ describe("omni lua", function()
     assert.equal("x\t0\n2", program.run({ "lua", script }).out)
   end)
 
-  it("tells of a script that yields", function()
+  it("reports a script that yields", function()
     local result = program.run({ "lua", "-" }, { input = "coroutine.yield()" })
     assert.equal(1, result.code)
     assert.not_matches("bug in omni", result.err)
@@ -61,7 +61,7 @@ describe("omni lua", function()
 end)
 
 describe("omni run", function()
-  it("takes an empty --base-url for a mistake, and not for the real service", function()
+  it("refuses an empty --base-url instead of using the real service", function()
     local folder <close> = env.directory()
     local board = env.write(folder:file "b.lua", BOARD)
     local result = program.run({ "run", board, "--yes", "--base-url", "" }, { environment = { CRUN_API_KEY = "ak_" .. ("0"):rep(32) } })
@@ -69,7 +69,7 @@ describe("omni run", function()
     assert.matches("base_url", result.err)
   end)
 
-  it("writes valid JSON whatever bytes are in a path or a title", function()
+  it("writes valid JSON whatever bytes a path or a title contains", function()
     local folder <close> = env.directory()
     local board = env.write(folder:file "b.lua", (BOARD:gsub('"T"', '"T\\xff"')))
     local service = program.service()
@@ -80,7 +80,7 @@ describe("omni run", function()
     assert.matches("\na%-%x+.mp4\n$", env.output("ls " .. env.quote(folder:file "bad\xff/media")))
   end)
 
-  it("says at once that the service can't be reached, and that it goes on trying", function()
+  it("says at once that the service can't be reached, and that it continues to try", function()
     local folder <close> = env.directory()
     local board = env.write(folder:file "b.lua", BOARD)
     local key = { CRUN_API_KEY = "ak_" .. ("0"):rep(32) }
@@ -93,7 +93,7 @@ describe("omni run", function()
     assert.matches("trying again", result.err)
   end)
 
-  it("doesn't hand the key on to ffmpeg", function()
+  it("doesn't pass the key to ffmpeg", function()
     local folder <close> = env.directory()
     local seen = folder:file "seen"
     env.write(folder:file "ffmpeg", ("#!/bin/sh\necho \"[$CRUN_API_KEY]\" >> '%s'\nexit 1\n"):format(seen))

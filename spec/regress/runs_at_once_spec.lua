@@ -11,8 +11,8 @@ local function sandbox_and_client()
   return sandbox, assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, poll_min = 0.01 })
 end
 
-describe("a folder that a run shoots into", function()
-  it("lets a second run in when the first has ended, which then finds all done", function()
+describe("the output folder of a run", function()
+  it("is locked: a second run waits until the first has ended, and finds everything done", function()
     local folder <close> = env.directory()
     local sandbox <close>, client = sandbox_and_client()
     local options = { client = client, directory = folder.path }
@@ -28,7 +28,7 @@ describe("a folder that a run shoots into", function()
 end)
 
 describe("omni.run_storyboard", function()
-  it("takes no budget that is no number", function()
+  it("refuses a budget that isn't a number", function()
     local folder <close> = env.directory()
     local sandbox <close>, client = sandbox_and_client()
     for _, budget in ipairs { 0 / 0, -1 } do

@@ -4,7 +4,7 @@
 
 local studio = require "helper.studio"
 
-describe("a submit that the ledger refused for a reason that is gone a moment later", function()
+describe("a submit that the ledger refuses for a reason that disappears a moment later", function()
   it("is tried again", function()
     studio.open({}, function(s)
       local client <close> = s:new_client { ledger = s.directory .. "/own.db" }

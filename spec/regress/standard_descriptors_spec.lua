@@ -4,7 +4,7 @@
 local env = require "helper.env"
 
 describe("in a host whose stdin, stdout and stderr are closed", function()
-  it("nothing that is opened becomes one of them, and all of it is closed again", function()
+  it("no file or socket of omni gets one of their numbers, and all of them are closed again", function()
     local directory <close> = env.directory()
     local code = ([[
       local core, listener, ledger = require "omni.core", require "omni.listener", require "omni.ledger_sqlite"
