@@ -54,8 +54,8 @@ local function assert_near(wanted, off, ...)
   end
 end
 
-describe("an HDR clip among others", function()
-  it("is tone-mapped: its white is about as white, its greys and colours are what they were", function()
+describe("an HDR clip among SDR clips", function()
+  it("is tone-mapped: white and greys keep their brightness, and colours their hue", function()
     local plain = clips.make { colour = "white", tone = false }
     for _, system in ipairs { "pq", "hlg" } do
       local made = cut { plain, clip(system, "white"), clip(system, "0x767676"), clip(system, "0xA02020") }
@@ -70,13 +70,13 @@ describe("an HDR clip among others", function()
     end
   end)
 
-  it("is tone-mapped where all are, but must be encoded", function()
+  it("is tone-mapped even if all clips are HDR, if they must be encoded", function()
     cut({ clip("pq", "white"), clip("pq", "0x767676") }, { transition = { name = "fade", seconds = 0.1 } })
     assert.equal("tv,bt709,bt709,bt709", colours())
     assert_near({ 118, 118, 118 }, 12, clips.colours(output, 64, 36)(20))
   end)
 
-  it("is copied where all are and agree, and the film says that it is HDR", function()
+  it("is copied if all clips are HDR and have one format; the film is marked as HDR", function()
     local path = clip("pq", "white", { hevc = true })
     assert.is_true(cut({ path, path }).copied)
     assert.equal("tv,bt2020nc,smpte2084,bt2020", colours())
@@ -93,7 +93,7 @@ describe("an HDR clip among others", function()
     assert_near({ 160, 32, 32 }, 20, clips.colour(path))
   end)
 
-  it("is named where ffmpeg can't convert it", function()
+  it("gives an error with the scene's name if ffmpeg can't convert it", function()
     local said = clips.stand_in({ ffmpeg = [[
       case "$*" in *zscale*) echo "[AVFilterGraph @ 0x1234] No such filter: 'zscale'" >&2; exit 1 ;; esac
       exec "$REAL/ffmpeg" "$@"
@@ -109,15 +109,15 @@ describe("an HDR clip among others", function()
   end)
 end)
 
-describe("a clip of a wide gamut", function()
-  it("keeps its colours in a film of the usual one", function()
+describe("a clip with a wide gamut", function()
+  it("keeps its colours in a film with the usual gamut", function()
     cut { clips.make { colour = "black", tone = false }, clip("wide", "0xD02040") }
     assert_near({ 208, 32, 64 }, 8, clips.colours(output, 64, 36)(18))
   end)
 end)
 
 describe("a clip in full range", function()
-  it("is as bright as it was, alone and among others", function()
+  it("keeps its brightness, alone and among others", function()
     local full = clips.make { colour = "0x303030", tone = false, also = { "-pix_fmt", "yuvj420p" } }
     for _, other in ipairs { full, clips.make { tone = false } } do
       cut { full, other }
@@ -126,8 +126,8 @@ describe("a clip in full range", function()
   end)
 end)
 
-describe("what is transparent", function()
-  it("is black in a film and in pictures, and what is half so is half as bright", function()
+describe("a transparent picture", function()
+  it("becomes black in a film and in pictures; a half transparent one becomes half as bright", function()
     local colour = { "-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le" }
     local function with(alpha)
       return clips.ffmpeg({ "-f", "lavfi", "-i", ("color=0xF04040@%s:s=64x36:r=24:d=0.25,format=yuva444p10le"):format(alpha),

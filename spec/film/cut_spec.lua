@@ -62,8 +62,8 @@ local function packets_of(paths, stream)
   return all
 end
 
-describe("clips that agree", function()
-  it("are joined without touching a byte of their pictures, in order and in time", function()
+describe("clips with the same format", function()
+  it("are joined without a changed byte in their pictures, in order and in time", function()
     local paths = { clips.make(), clips.make { colour = "blue", seconds = 1 }, clips.make() }
     local made, found = cut(paths)
     assert.is_true(made.copied)
@@ -79,7 +79,7 @@ describe("clips that agree", function()
     is("red", 36)
   end)
 
-  it("keep picture and sound together, also for a player that only counts samples", function()
+  it("keep picture and sound together, even for a player that only counts samples", function()
     local loud, quiet, paths = clips.make(), clips.make { colour = "blue", tone = 0 }, {}
     for i = 1, 20 do paths[i] = i % 2 == 1 and loud or quiet end
     local made = cut(paths)
@@ -94,7 +94,7 @@ describe("clips that agree", function()
     end
   end)
 
-  it("keep their sound's packets, too, where those fill the pictures", function()
+  it("keep their sound's packets if the sound is as long as the picture", function()
     local sound = clips.ffmpeg({ "-f", "lavfi", "-i", "sine=r=48000:d=1", "-c:a", "aac", "-frames:a", "24" }, "aac")
     local picture = clips.make { rate = "375/8", seconds = 0.512, tone = false, also = { "-bf", "0", "-frames:v", "24" } }
     local whole = clips.ffmpeg { "-i", picture, "-i", sound, "-c", "copy" }
@@ -105,7 +105,7 @@ describe("clips that agree", function()
     assert.near(3 * 0.512, film.probe(output).seconds, 0.001)
   end)
 
-  it("can be one clip alone, which stays as it is", function()
+  it("may be a single clip, which stays unchanged", function()
     local made = cut { clips.make { seconds = 1 } }
     assert.is_true(made.copied)
     assert.same(clips.packets(clips.make { seconds = 1 }, 0), clips.packets(output, 0))
@@ -115,7 +115,7 @@ describe("clips that agree", function()
     assert.is_true(made.copied)
   end)
 
-  it("get silence when none has a sound, and where one has none", function()
+  it("get silence where a clip has no sound", function()
     local mute = clips.make { tone = false, rate = "30000/1001", seconds = 1 }
     local made = cut { mute, mute }
     assert.is_true(made.copied)
@@ -126,7 +126,7 @@ describe("clips that agree", function()
     assert.is_true(loudness[3] > 0.02 and loudness[8] < 0.001)
   end)
 
-  it("can be a hundred", function()
+  it("may be a hundred", function()
     local short, paths = clips.make { seconds = 0.125 }, {}
     for i = 1, 100 do paths[i] = short end
     local made, found = cut(paths)
@@ -146,8 +146,8 @@ describe("clips that agree", function()
   end)
 end)
 
-describe("clips that differ", function()
-  it("are given the shape of the most seconds: scaled, padded, never stretched, in time", function()
+describe("clips with different formats", function()
+  it("get the shape that most seconds have: scaled, padded, never stretched, in time", function()
     local made, found = cut {
       clips.make { size = "96x54", seconds = 1, tone = 0 },
       clips.make { size = "36x64", colour = "blue", rate = "30", seconds = 0.5 },
@@ -172,7 +172,7 @@ describe("clips that differ", function()
     assert.is_true(loudness[5] < 0.001 and loudness[13] > 0.02 and loudness[18] < 0.001)
   end)
 
-  it("may be turned, of odd pixels, of another codec, or with a sound that goes on behind the picture", function()
+  it("may be rotated, have odd sizes, another codec, or a sound that is longer than the picture", function()
     local plain = clips.make { seconds = 1 }
     local turned = clips.ffmpeg { "-i", clips.make { size = "36x64", colour = "blue" }, "-c", "copy", "-metadata:s:v", "rotate=90" }
     local flat = clips.make { size = "32x36", colour = "lime", also = { "-vf", "setsar=2" } }
@@ -188,7 +188,7 @@ describe("clips that differ", function()
     end
   end)
 
-  it("are told by whatever a decoder or a player would stumble over", function()
+  it("are recognised by every property that a decoder or player would stumble over", function()
     local found = assert(film.probe(clips.make()))
     local function with(stream, name, value)
       local other = { video = {}, audio = {} }
@@ -208,7 +208,7 @@ describe("clips that differ", function()
 end)
 
 describe("a transition", function()
-  it("lies between the clips, which overlap in it", function()
+  it("is between two clips, which overlap during it", function()
     local a, b = clips.make { seconds = 1 }, clips.make { seconds = 1, colour = "blue", tone = 0 }
     local made = cut({ a, b, a }, { transition = { name = "fade", seconds = 0.5 } })
     assert.is_false(made.copied)
@@ -227,7 +227,7 @@ describe("a transition", function()
     assert.near(full, loudness[38], full * 0.1)
   end)
 
-  it("takes at most half of the shorter clip, and says so", function()
+  it("takes at most half of the shorter clip, and the result says so", function()
     local long, short = clips.make { seconds = 1 }, clips.make { colour = "blue", seconds = 0.25 }
     local made = cut({ long, short, long, clips.make { seconds = frame } }, { transition = { name = "wipeleft" } })
     assert.same({ "0.125", "0.125", "0.000" }, { ("%.3f"):format(made.transition_seconds[1]),
@@ -235,7 +235,7 @@ describe("a transition", function()
     assert.near(1 + 0.25 + 1 + frame - 0.25, made.seconds, frame)
   end)
 
-  it("can stand between many clips, each of which is in the film to the frame", function()
+  it("may follow every one of many clips, and the film has the exact number of frames", function()
     local red, blue, paths = clips.make { seconds = 0.25 }, clips.make { seconds = 0.25, colour = "blue" }, {}
     for i = 1, 16 do paths[i] = i % 2 == 1 and red or blue end
     local made, found = cut(paths, { transition = { name = "dissolve", seconds = 2 * frame } })
@@ -244,7 +244,7 @@ describe("a transition", function()
     seen()("blue", 15 * 4 + 4)
   end)
 
-  it("has a name out of those that ffmpeg has", function()
+  it("has one of ffmpeg's names", function()
     local there = {}
     for name, number in clips.run { "ffmpeg", "-hide_banner", "-h", "filter=xfade" }:gmatch "\n +(%l+) +(%-?%d+) +%.%.FV" do
       if tonumber(number) >= 0 and tonumber(number) <= 45 then there[name] = true end
@@ -256,7 +256,7 @@ end)
 describe("an audio track", function()
   local tone = { "-f", "lavfi", "-i", "sine=f=1000:d=3" }
 
-  it("lies under the whole film, which keeps its pictures, and fades out at its end", function()
+  it("plays below the whole film, whose pictures stay unchanged, and fades out at the end", function()
     local paths = { clips.make { seconds = 1, tone = 0 }, clips.make { seconds = 1, tone = 0, colour = "blue" } }
     local made = cut(paths, { audio = { path = clips.ffmpeg(tone, "wav") } })
     assert.is_true(made.copied)
@@ -269,7 +269,7 @@ describe("an audio track", function()
     assert.is_true(loudness[20] < loudness[2] / 4)
   end)
 
-  it("and the clips' own sound have volumes of their own", function()
+  it("and the clips' own sound each have a volume", function()
     local clip, track = clips.make { seconds = 1 }, clips.ffmpeg(tone, "mp3")
     local function loud(audio)
       audio.path = track
@@ -282,7 +282,7 @@ describe("an audio track", function()
     assert.is_true(loud { volume = 10, clips = 10 } < 0.98) -- not torn
   end)
 
-  it("that ends early is followed by silence, and may be the sound of a film", function()
+  it("that ends early is followed by silence; it may be the sound of a film", function()
     local made = cut({ clips.make { seconds = 1, tone = false }, clips.make { seconds = 1, tone = false } },
       { audio = { path = clips.make { seconds = 0.5 } } })
     assert.near(2, made.seconds, 0.03)
@@ -290,7 +290,7 @@ describe("an audio track", function()
     assert.is_true(loudness[3] > 0.02 and loudness[8] < 0.001 and loudness[19] < 0.001)
   end)
 
-  it("goes with transitions", function()
+  it("works together with transitions", function()
     local made = cut({ clips.make { seconds = 1 }, clips.make { seconds = 1, colour = "blue" } },
       { transition = { name = "circleopen", seconds = 0.25 }, audio = { path = clips.ffmpeg(tone, "wav"), clips = 0 } })
     assert.near(1.75, made.seconds, frame)

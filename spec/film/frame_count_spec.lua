@@ -44,7 +44,7 @@ local function assert_frames(count, step)
 end
 
 describe("clips in fragmented files", function()
-  it("have their own frames in the film, as they are", function()
+  it("keep all their frames in the film, unchanged", function()
     for _, flags in ipairs { fragments, "dash+global_sidx" } do
       local path = clip { "-movflags", flags }
       assert.equal(30, film.probe(path).video.frames)
@@ -54,7 +54,7 @@ describe("clips in fragmented files", function()
     end
   end)
 
-  it("whose frames are shown in another order begin with the film, and are in time at each joint", function()
+  it("with reordered frames begin with the film, and are in time at each joint", function()
     local path = clip { "-movflags", fragments, "-bf", "2" }
     assert.is_true(film.probe(path).video.start > 0.02)
     assert.is_true(cut({ path, path, path }).copied)
@@ -64,13 +64,13 @@ describe("clips in fragmented files", function()
     assert_frames(90, 1 / 30)
   end)
 
-  it("are counted when they are encoded, too", function()
+  it("are counted correctly when they are encoded", function()
     local path = clip { "-movflags", fragments }
     assert.is_false(cut({ path, clips.make { rate = "30", size = "32x18" }, path }).copied)
     assert_frames(75, 1 / 30)
   end)
 
-  it("that end early are told from whole ones", function()
+  it("are distinguished from truncated ones", function()
     local bytes = env.read(clip { "-movflags", fragments, "-g", "5" })
     local path = env.write(directory:file "torn.mp4", bytes:sub(1, #bytes * 2 // 3))
     local torn, failure = film.probe(path)
@@ -81,7 +81,7 @@ describe("clips in fragmented files", function()
 end)
 
 describe("clips in Matroska and WebM", function()
-  it("which tell no number of frames, and no lengths, have all of them in the film", function()
+  it("that state no number of frames and no lengths keep all their frames in the film", function()
     local told, live = clip({}, "mkv"), clip({ "-live", "1", "-bf", "2" }, "mkv")
     assert.is_true(cut({ told, told }).copied)
     assert_frames(60, 1 / 30)
@@ -99,7 +99,7 @@ describe("clips in Matroska and WebM", function()
     assert.same({ "vp09" }, clips.entries(output, "stream=codec_tag_string", "v"))
   end)
 
-  it("of a single frame have one", function()
+  it("with a single frame have one frame", function()
     local one = clips.ffmpeg({ "-f", "lavfi", "-i", "color=red:s=64x36:r=24:d=0.04", "-frames:v", "1", "-c:v", "libx264",
       "-pix_fmt", "yuv420p" }, "mkv")
     assert.equal(1, film.probe(one).video.frames)
@@ -125,7 +125,7 @@ describe("frames that an edit list hides", function()
   end)
 end)
 
-describe("clips whose rate varies", function()
+describe("clips with a variable frame rate", function()
   local function uneven(ending) -- 51 frames in 59 thirtieths of a second
     return clips.ffmpeg({ "-f", "lavfi", "-i", "testsrc2=s=64x36:r=30:d=2", "-vf", "select='not(eq(mod(n,7),3))'", "-fps_mode", "vfr",
       "-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt", "yuv420p" }, ending)
@@ -143,7 +143,7 @@ describe("clips whose rate varies", function()
     end
   end)
 
-  it("become even among others, for as long as they were", function()
+  it("get a constant rate among other clips, and keep their length", function()
     assert.is_false(cut({ uneven "mp4", clips.make { seconds = 1, rate = "30", size = "32x18" } }).copied)
     assert_frames(59 + 30, 1 / 30)
   end)
@@ -167,7 +167,7 @@ describe("a picture and a sound that don't begin together", function()
   local half = clips.ffmpeg({ "-f", "lavfi", "-i", "sine=r=48000:d=1,volume='gte(t,0.5)':eval=frame", "-c:a", "aac" }, "m4a")
   local picture = clips.make { seconds = 1, tone = false, also = { "-bf", "2" } }
 
-  it("stay together, where the sound begins first", function()
+  it("stay in sync if the sound begins first", function()
     local late = clips.ffmpeg { "-itsoffset", "0.5", "-i", picture, "-i", half, "-map", "0:v", "-map", "1:a", "-c", "copy" }
     for _, other in ipairs { late, clips.make { size = "32x18", seconds = 0.5, tone = 0 } } do
       cut { late, other, late }
@@ -178,7 +178,7 @@ describe("a picture and a sound that don't begin together", function()
     end
   end)
 
-  it("stay together, where the picture does", function()
+  it("stay in sync if the picture begins first", function()
     local late = clips.ffmpeg { "-i", picture, "-itsoffset", "0.3", "-i", half, "-map", "0:v", "-map", "1:a", "-c", "copy" }
     cut { late, late }
     local loudness = clips.loudness(output, 0.1)
@@ -190,7 +190,7 @@ describe("a picture and a sound that don't begin together", function()
     end
   end)
 
-  it("are a film, where the sound holds nothing", function()
+  it("are a film even if the sound is empty", function()
     local empty = clips.ffmpeg({ "-i", picture, "-f", "lavfi", "-t", "1", "-i", "anullsrc", "-af", "atrim=end_sample=0", "-c:v", "copy",
       "-c:a", "pcm_s16le" }, "mkv")
     assert.same({ "video", "audio" }, clips.entries(empty, "stream=codec_type"))
@@ -217,16 +217,16 @@ describe("what a cut costs", function()
     return counted
   end
 
-  it("is one look at each clip and at the film, one run for all sounds and one for the joint, where clips agree", function()
+  it("is one probe for each clip and for the film, one run for all sounds and one for the joint, if clips agree", function()
     assert.same({ ffprobe = 4, ffmpeg = 2 }, calls { clips.make(), clips.make { colour = "blue" }, clips.make { colour = "lime" } })
   end)
 
-  it("is one look more at a clip that doesn't tell its frames", function()
+  it("is one more probe for a clip that doesn't state its number of frames", function()
     assert.same({ ffprobe = 4, ffmpeg = 2 }, calls { clip { "-movflags", fragments }, clip { "-bf", "0", "-g", "12" } })
   end)
 end)
 
-describe("clips that can't be joined as they are, although they seem to agree", function()
+describe("clips that can't be joined although they seem to have one format", function()
   it("are encoded", function()
     local made = clips.stand_in({ ffmpeg = [[
       case "$*" in *picture*) # the first time the packets of half a second are lost

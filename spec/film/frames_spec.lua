@@ -18,7 +18,7 @@ end
 local function is_blue(r, g, b) return r < 40 and g < 40 and b > 200 end
 
 describe("film.last_frame", function()
-  it("is the very last frame, also where the sound goes on", function()
+  it("is the very last frame, even if the sound is longer", function()
     local directory <close> = env.directory()
     local path = directory:file "last.png"
     assert.equal(path, film.last_frame(last_blue(), path))
@@ -27,7 +27,7 @@ describe("film.last_frame", function()
     assert.same({ "last.png" }, directory:names())
   end)
 
-  it("is found in a clip of a single frame, and far behind the last key frame", function()
+  it("is found in a clip with a single frame, and long after the last key frame", function()
     local directory <close> = env.directory()
     local path = directory:file "last.png"
     local one = clips.make { tone = false, colour = "blue", also = { "-frames:v", "1" } }
@@ -40,7 +40,7 @@ describe("film.last_frame", function()
     assert.is_true(is_blue(clips.colour(path)))
   end)
 
-  it("has the clip's shape as it is seen: turned, and with square pixels", function()
+  it("has the shape in which players show the clip: rotated, with square pixels", function()
     local directory <close> = env.directory()
     local path = directory:file "last.png"
     local wide = clips.make { tone = false, also = { "-vf", "setsar=2" } }
@@ -51,7 +51,7 @@ describe("film.last_frame", function()
     assert.same({ "36,64" }, clips.entries(path, "stream=width,height"))
   end)
 
-  it("has the colours that players show: HD that doesn't name its own is BT.709", function()
+  it("has the colours that players show: HD without named colours is BT.709", function()
     local directory <close> = env.directory()
     local path = directory:file "last.png"
     local hd = clips.ffmpeg { "-f", "lavfi",
@@ -65,7 +65,7 @@ describe("film.last_frame", function()
 end)
 
 describe("film.poster", function()
-  it("is a small JPEG of what is seen at a third", function()
+  it("is a small JPEG of the frame at a third of the clip", function()
     local directory <close> = env.directory()
     local path = directory:file "poster.jpg"
     local clip = clips.ffmpeg { "-f", "lavfi", "-i", "color=red:s=1280x720:r=24:d=0.25",
@@ -80,7 +80,7 @@ describe("film.poster", function()
     assert.same({ "poster.jpg" }, directory:names())
   end)
 
-  it("doesn't blow up a small clip, and works for a single frame", function()
+  it("isn't larger than a small clip, and works for a single frame", function()
     local directory <close> = env.directory()
     local path = directory:file "poster.jpg"
     assert(film.poster(clips.make { tone = false, colour = "blue", also = { "-frames:v", "1" } }, path))
@@ -89,7 +89,7 @@ describe("film.poster", function()
 end)
 
 describe("a picture", function()
-  it("lies under any name that is asked for", function()
+  it("may have any file name", function()
     local directory <close> = env.directory()
     for _, name in ipairs { "-y.png", "%d%03d.png", "a'b: \"c\"?.png", "two\nlines.png", "pipe:1" } do
       local path = directory:file(name)
@@ -100,7 +100,7 @@ describe("a picture", function()
     assert.same({}, directory:names())
   end)
 
-  it("that can't be made leaves what was there, and nothing else", function()
+  it("that can't be made leaves the old file, and nothing else", function()
     local directory <close> = env.directory()
     local path = env.write(directory:file "picture", "as before")
     local broken = env.write(directory:file "broken.mp4", env.read(clips.make()):sub(1, 1500))
@@ -118,7 +118,7 @@ describe("a picture", function()
     assert.same({ "broken.mp4", "picture" }, directory:names())
   end)
 
-  it("that can't be written says so, and never takes the place of a folder or a device", function()
+  it("that can't be written is reported, and never replaces a folder or a device", function()
     local directory <close> = env.directory()
     for _, path in ipairs { "/nowhere/picture.png", directory.path, "/dev/null" } do
       local made, failure = film.last_frame(clips.make(), path)
@@ -149,7 +149,7 @@ describe("a picture", function()
     assert.same({ "ffmpeg", "ffmpeg.pid" }, directory:names())
   end)
 
-  it("is made while others are, also under the same name", function()
+  it("may be made at the same time as others, even under the same name", function()
     local directory <close> = env.directory()
     local path = directory:file "last.png"
     loop.run(function()
@@ -166,7 +166,7 @@ describe("a picture", function()
   end)
 end)
 
-describe("a picture of absurd size", function()
+describe("a picture with an absurd size", function()
   local too_large = "has more pixels than any video standard allows"
 
   -- A small clip that says, in its header and in its picture's, that it is 16384x8640: 425 MB of RGB, and a decoder keeps several of them.
@@ -181,7 +181,7 @@ describe("a picture of absurd size", function()
     return env.write(directory:file "huge.mov", bytes)
   end
 
-  it("is refused before it is decoded, and isn't taken for damage", function()
+  it("is refused before it is decoded, and isn't reported as damaged", function()
     local directory <close> = env.directory()
     local clip = huge(directory)
     for _, make in ipairs { film.poster, film.last_frame } do
@@ -194,7 +194,7 @@ describe("a picture of absurd size", function()
     assert.same({ "huge.mov" }, directory:names())
   end)
 
-  it("is one, too, that gets it by the shape of its pixels", function()
+  it("is also one whose pixels have an absurd shape", function()
     local none, err = film.probe(clips.make { size = "640x600", tone = false, also = { "-vf", "setsar=100/1" } })
     assert.is_nil(none)
     assert.matches(too_large, err.message)

@@ -6,7 +6,7 @@ local loop = require "omni.loop"
 local process = require "omni.process"
 
 describe("film.probe", function()
-  it("tells a clip's length, picture and sound", function()
+  it("returns a clip's length, picture and sound", function()
     local found = assert(film.probe(clips.make { seconds = 1.5, size = "96x54", rate = "30000/1001" }))
     assert.near(1.5, found.seconds, 0.03)
     assert.same({ "h264", 96, 54, "30000/1001", "yuv420p", "1:1", 0, 45 }, { found.video.codec, found.video.width, found.video.height,
@@ -14,7 +14,7 @@ describe("film.probe", function()
     assert.same({ "aac", 48000, 2, "stereo" }, { found.audio.codec, found.audio.sample_rate, found.audio.channels, found.audio.layout })
   end)
 
-  it("knows clips without sound, sound without a picture, and that a cover is no picture", function()
+  it("recognises clips without sound, sound without a picture, and a cover, which isn't a picture", function()
     local mute = assert(film.probe(clips.make { tone = false }))
     assert.is_table(mute.video)
     assert.is_nil(mute.audio)
@@ -26,13 +26,13 @@ describe("film.probe", function()
     assert.near(0.5, found.seconds, 0.05)
   end)
 
-  it("measures a file that doesn't tell its length", function()
+  it("measures a file that doesn't state its length", function()
     local path = clips.ffmpeg({ "-i", clips.make { seconds = 2 }, "-c", "copy", "-f", "matroska", "-live", "1" }, "webm")
     assert.equal("N/A", clips.entries(path, "format=duration")[1])
     assert.near(2, assert(film.probe(path)).seconds, 0.05)
   end)
 
-  it("names the file that it can't read, and says why", function()
+  it("names a file that it can't read, and says why", function()
     local directory <close> = env.directory()
     local whole = env.read(clips.make())
     local cases = {
@@ -56,7 +56,7 @@ describe("film.probe", function()
     end
   end)
 
-  it("never follows a file that names others", function()
+  it("never opens files to which the file refers", function()
     local directory <close> = env.directory()
     local clip = clips.make()
     for name, text in pairs {
@@ -69,7 +69,7 @@ describe("film.probe", function()
     end
   end)
 
-  it("takes every name as a name", function()
+  it("takes every file name literally", function()
     local directory <close> = env.directory()
     local bytes = env.read(clips.make())
     local names = { "-i.mp4", "a b'c\"d.mp4", "%d%03d.mp4", "file:x.mp4", "concat:a|b.mp4", "two\nlines.mp4", "\\#?&;.mp4", "\255.mp4" }
@@ -88,7 +88,7 @@ describe("film.probe", function()
     assert.equal("all read\n", told)
   end)
 
-  it("says what to install where there is no ffprobe", function()
+  it("says what to install if ffprobe is missing", function()
     local lua = env.output("command -v " .. env.lua):gsub("\n", "")
     local result = assert(process.run({ lua, "-e", [[
       local found, failure = require "omni.film".probe(os.getenv "CLIP")
@@ -97,7 +97,7 @@ describe("film.probe", function()
     assert.equal("nil\tprocess_failed\tinstall ffmpeg (it includes ffprobe) and check that it is in PATH\n", result.stdout)
   end)
 
-  it("shows ffprobe no key", function()
+  it("gives ffprobe no key", function()
     local directory <close> = env.directory()
     env.write(directory:file "ffprobe", '#!/bin/sh\nenv > "$0.seen"\nexit 1\n')
     env.output("chmod +x " .. env.quote(directory:file "ffprobe"))
@@ -109,7 +109,7 @@ describe("film.probe", function()
     assert.is_nil(seen:find "CRUN_API_KEY")
   end)
 
-  it("lets other fibers go on, and raises for what is no path", function()
+  it("lets other fibers run, and raises for an invalid path", function()
     loop.run(function()
       local order = {}
       local fiber = loop.spawn(function()

@@ -36,7 +36,7 @@ end
 describe("a clip that can't be read", function()
   local whole = clips.make { seconds = 1, also = { "-movflags", "+faststart" } }
 
-  it("is named, with its scene and the reason, and the film of before stays", function()
+  it("is named with its scene and the reason, and the old film stays", function()
     local bytes = env.read(whole)
     local half = env.write(directory:file "half.mp4", bytes:sub(1, #bytes // 2)) -- its header promises more
     local torn = env.write(directory:file "torn.mp4", bytes:sub(1, 200))
@@ -60,7 +60,7 @@ describe("a clip that can't be read", function()
     assert_untouched { "half.mp4", "torn.mp4" }
   end)
 
-  it("is told from an audio track that can't be", function()
+  it("is distinguished from an audio track that can't be read", function()
     local mute = clips.make { tone = false }
     for path, reason in pairs { [directory:file "gone.mp3"] = "No such file or directory", [mute] = "it has no sound" } do
       local made, failure = film.cut { clips = { { name = "dawn", path = whole } }, output = output, audio = { path = path } }
@@ -75,7 +75,7 @@ end)
 describe("names", function()
   local names = { "-i.mp4", "a b'c\"d''.mp4", "%d%03d.mp4", "file:x.mp4", "two\nlines\r.mp4", "\\'#?&;|:[v],=.mp4", "\255\1.mp4" }
 
-  it("of clips, scenes, tracks and films mean nothing but themselves", function()
+  it("of clips, scenes, tracks and films are taken literally", function()
     local bytes, list = env.read(clips.make()), {}
     for i, name in ipairs(names) do list[i] = { name = name, path = env.write(directory:file(name), bytes) } end
     for _, name in ipairs { "-f.mp4", "it's %d:\n\"film\".mp4" } do
@@ -89,7 +89,7 @@ describe("names", function()
     assert.is_nil(env.output("ls -d " .. env.quote(directory.path) .. "/*"):find(".part", 1, true))
   end)
 
-  it("relative to where we are, too", function()
+  it("may be relative to the working directory", function()
     local here = env.output("pwd"):gsub("\n", "")
     local function from_here(paths) return (";" .. paths):gsub(";([^/;])", ";" .. here .. "/%1"):sub(2) end
     env.write(directory:file "-c.mp4", env.read(clips.make()))
@@ -106,7 +106,7 @@ describe("names", function()
 end)
 
 describe("a cut that is cancelled", function()
-  it("ends its programs, leaves the film of before, and nothing else", function()
+  it("ends its programs, and leaves only the old film", function()
     local long = clips.ffmpeg { "-f", "lavfi", "-i", "testsrc2=s=640x360:r=24:d=12", "-c:v", "libx264", "-preset", "ultrafast",
       "-pix_fmt", "yuv420p" }
     loop.run(function()
@@ -122,7 +122,7 @@ describe("a cut that is cancelled", function()
 end)
 
 describe("a cut that was killed", function()
-  it("leaves a folder that the next one clears away", function()
+  it("leaves a folder that the next cut removes", function()
     assert(core.make_directory(output .. ".part"))
     for _, name in ipairs { "film", "picture", "sound", "1.mov", "77.mov", "3.clip", "lock" } do
       env.write(output .. ".part/" .. name, "left behind")
@@ -135,7 +135,7 @@ describe("a cut that was killed", function()
 end)
 
 describe("two cuts of one film at once", function()
-  it("don't meet: one makes it, the other says so", function()
+  it("don't disturb each other: one makes the film, the other returns an error", function()
     local clip, results = { path = clips.make() }, {}
     loop.run(function()
       for i = 1, 2 do
@@ -152,7 +152,7 @@ describe("two cuts of one film at once", function()
 end)
 
 describe("a film that can't be made", function()
-  it("has nowhere to lie", function()
+  it("can't be written to its folder", function()
     local clip = { path = clips.make() }
     for _, path in ipairs { "/nowhere/film.mp4", "/dev/null", directory.path } do
       local made, failure = film.cut { clips = { clip }, output = path }
@@ -173,13 +173,13 @@ describe("a film that can't be made", function()
     ]], { CLIP = clips.make(), FILM = output })
   end
 
-  it("for want of room says so, and blames no clip", function()
+  it("for lack of disk space says so, and blames no clip", function()
     local told = cut_with 'echo "av_interleaved_write_frame(): No space left on device" >&2; exit 1\n'
     assert.is_truthy(told:find("^nil\tcut_failed\t.*film.mp4: .*No space left on device .exit code 1.\tfree disk space"), told)
     assert_untouched()
   end)
 
-  it("for reasons of ffmpeg's own tells them, made fit to show", function()
+  it("for a reason of ffmpeg's returns ffmpeg's message, cleaned", function()
     local told = cut_with [[
       case "$*" in *"-f null"*) exit 0 ;; esac
       printf 'it \033[31mdoes\377 not\nwork\n' >&2
@@ -190,7 +190,7 @@ describe("a film that can't be made", function()
     assert_untouched()
   end)
 
-  it("as ffmpeg brought less than it should is not taken for one", function()
+  it("completely isn't taken for a film", function()
     local told = cut_with [[
       for last; do :; done
       case $last in *film) exec "$REAL/ffmpeg" -nostdin -v error -f lavfi -i color=s=64x36:d=0.1 -f mp4 -y "$last" ;; esac
@@ -202,7 +202,7 @@ describe("a film that can't be made", function()
 end)
 
 describe("film.cut", function()
-  it("raises for what makes no sense, at the caller's line", function()
+  it("raises for senseless options, at the caller's line", function()
     local clip = { path = "x.mp4" }
     for message, given in pairs {
       ["unknown option 'clip'; did you mean 'clips'?"] = { clip = {}, output = "x" },

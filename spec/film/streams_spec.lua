@@ -32,7 +32,7 @@ local function video(also, ending)
 end
 
 describe("the film's picture", function()
-  it("has the name of its codec that Apple's players want", function()
+  it("has the codec tag that Apple's players need", function()
     local hevc = { "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=0", "-pix_fmt", "yuv420p" }
     local unusual = video(hevc)
     assert.equal("hev1", film.probe(unusual).video.tag)
@@ -43,7 +43,7 @@ describe("the film's picture", function()
     assert.equal("hevc,hvc1,64,36,yuv420p", picture())
   end)
 
-  it("is encoded where common players couldn't decode the clips': 4:4:4, ten bits of H.264; its sides are even", function()
+  it("is encoded if common players couldn't decode the clips (4:4:4, H.264 with ten bits), with even sides", function()
     for layout, size in pairs { yuv444p = "63:35", yuv420p10le = "64:36", yuv422p = "64:36" } do
       local path = video { "-vf", "scale=" .. size .. ",setsar=1", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", layout }
       assert.is_false(cut({ path, path }).copied)
@@ -51,7 +51,7 @@ describe("the film's picture", function()
     end
   end)
 
-  it("is turned as the clips are, and has their shape of pixels, where they are copied", function()
+  it("has the rotation and the pixel shape of the clips when they are copied", function()
     local turned = clips.ffmpeg { "-i", clips.make(), "-c", "copy", "-metadata:s:v", "rotate=90" }
     assert.is_true(cut({ turned, turned }).copied)
     assert.equal(film.probe(turned).video.rotation, film.probe(output).video.rotation)
@@ -60,7 +60,7 @@ describe("the film's picture", function()
     assert.equal("4:3", film.probe(output).video.sar)
   end)
 
-  it("is deinterlaced, frame by frame; so is a picture of the last one", function()
+  it("is deinterlaced, frame by frame; so is the picture of a last frame", function()
     -- a white bar that moves on with each field
     local woven = clips.ffmpeg { "-f", "lavfi", "-i", "color=black:s=64x64:r=48:d=1", "-f", "lavfi", "-i", "color=white:s=16x64:r=48:d=1",
       "-filter_complex", "[0][1]overlay=x='mod(n*5,48)':y=0,tinterlace=interleave_top,setfield=tff", "-c:v", "libx264", "-preset",
@@ -85,7 +85,7 @@ describe("the film's picture", function()
     assert.is_true(combed(last, 0) < before / 4, ("%d of %d"):format(combed(last, 0), before))
   end)
 
-  it("can be played while it comes: what players need to know stands before the pictures", function()
+  it("can be played while it is downloaded, since the index comes before the pictures", function()
     for _, other in ipairs { clips.make(), clips.make { size = "32x18" } } do
       cut { clips.make(), other }
       local bytes = env.read(output)
@@ -97,7 +97,7 @@ end)
 describe("of a clip with several streams", function()
   local clip = clips.make { seconds = 1 }
 
-  it("the picture is in the film, not its cover, a timecode, subtitles or a picture that players don't choose", function()
+  it("the film has the picture that players choose, and not a cover, a timecode or subtitles", function()
     local text = env.write(directory:file "words.srt", "1\n00:00:00,000 --> 00:00:00,900\nwords\n")
     local blue = clips.make { colour = "blue", size = "32x18", tone = false }
     for name, path in pairs {
@@ -126,7 +126,7 @@ describe("the film's sound", function()
       "-c:a", "aac", "-b:a", "128k" }
   end
 
-  it("is as loud for one channel as for two that are alike, whatever the rate", function()
+  it("is as loud for one channel as for two equal ones, at any rate", function()
     cut { heard "pan=stereo|c0=c0|c1=c0", heard("anull", 22050), silent, heard "anull" }
     local loudness = clips.loudness(output, 0.1)
     assert.near(loudness[3], loudness[8], loudness[3] / 20)
@@ -135,7 +135,7 @@ describe("the film's sound", function()
     assert.same({ "aac,48000,2" }, clips.entries(output, "stream=codec_name,sample_rate,channels", "a"))
   end)
 
-  it("has all of 5.1 in two channels, among others and alone", function()
+  it("contains all of 5.1 in two channels, among others and alone", function()
     local around = heard "pan=5.1|c0=0*c0|c1=0*c0|c2=c0|c3=0*c0|c4=0*c0|c5=0*c0"
     cut { around, heard "anull" }
     assert.is_true(clips.loudness(output, 0.1)[3] > 0.01)
@@ -144,7 +144,7 @@ describe("the film's sound", function()
 end)
 
 describe("ffmpeg and ffprobe", function()
-  it("are never given an input without a list of what it may be and read, nor our stdin", function()
+  it("always get a list of allowed formats and protocols for an input, and never omni's stdin", function()
     local log = directory:file "calls"
     local note = 'for word; do printf "%s\\n" "$word"; done >> "$CALLS"\necho END >> "$CALLS"\nexec "$REAL/${0##*/}" "$@"\n'
     clips.stand_in({ ffmpeg = 'echo ffmpeg >> "$CALLS"\n' .. note, ffprobe = 'echo ffprobe >> "$CALLS"\n' .. note }, [[
@@ -174,7 +174,7 @@ describe("ffmpeg and ffprobe", function()
     assert.is_true(calls >= 12)
   end)
 
-  it("follow no clip that names other files or addresses", function()
+  it("open no file or address to which a clip refers", function()
     local secret, clip = env.write(directory:file "secret", "key"), clips.make()
     for name, text in pairs {
       hls = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXTINF:1,\nfile://" .. secret .. "\n#EXT-X-ENDLIST\n",

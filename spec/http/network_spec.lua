@@ -86,7 +86,7 @@ describe("a media URL", function()
     end)
   end
 
-  it("never leads to this machine, however it is spelled, when the service isn't there", function()
+  it("never leads to this machine, in any spelling, unless the service is there", function()
     for _, host in ipairs { "127.0.0.1", "127.1", "2130706433", "0x7f000001", "017700000001", "localhost", "LOCALHOST.", "[::1]",
       "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "127.9.9.9" } do
       local saved, problem = save(("http://%s:%d/clip.mp4"):format(host, server.port), { proxy = server.url }, "http://service.invalid")
@@ -96,7 +96,7 @@ describe("a media URL", function()
     end
   end)
 
-  it("says where it leads, and what allows that", function()
+  it("that is refused gives an error that names the address and the option that allows it", function()
     local _, problem = save "http://192.168.0.1/clip.mp4"
     assert.equal("the URL leads to 192.168.0.1, an address of a private network, and the service itself isn't there", problem.message)
     assert.matches("allow_private_networks = true", problem.hint, 1, true)
@@ -106,13 +106,13 @@ describe("a media URL", function()
     assert.is_nil(problem.hint)
   end)
 
-  it("may lead to where the service is", function()
+  it("may lead to the network of the service", function()
     for _, host in ipairs { "127.0.0.1", "localhost", "2130706433" } do
       assert(save(("http://%s:%d/clip.mp4"):format(host, server.port)))
     end
   end)
 
-  it("may lead to a private network when that is allowed, and never to a reserved one", function()
+  it("may lead to a private network if that is allowed, and never to a reserved address", function()
     local options = { allow_private_networks = true, proxy = server.url }
     assert(save("http://10.0.0.1/clip.mp4", options))
     local _, problem = save("http://169.254.169.254/clip.mp4", options)
@@ -123,7 +123,7 @@ describe("a media URL", function()
   end)
 
   -- libcurl itself takes every name below "localhost" for this machine: names whose addresses are known without a name server.
-  it("is checked by the address that it is connected to, not by its name", function()
+  it("is checked by the address of the connection, not by its name", function()
     script(("http://media.localhost:%d/clip.mp4"):format(server.port))
     local environment = { http_proxy = server.url, no_proxy = ".localhost" }
     local told = run_under(environment, query_and_save, "http://service.invalid", directory:file "clip.mp4")
@@ -133,7 +133,7 @@ describe("a media URL", function()
     assert.equal("saved\n", run_under(environment, query_and_save, "http://service.invalid", directory:file "clip.mp4"))
   end)
 
-  it("may lead to the network where the service's name was found to be", function()
+  it("may lead to the network in which the service's name was found", function()
     local base_url = ("http://api.localhost:%d"):format(server.port)
     assert(save(server.url .. "/clip.mp4", nil, base_url))
     local saved, problem = save("http://10.0.0.1/clip.mp4", nil, base_url)
@@ -141,12 +141,12 @@ describe("a media URL", function()
     assert.equal("url_refused", problem.code)
   end)
 
-  it("is fetched though it holds spaces and odd characters", function()
+  it("may contain spaces and unusual characters", function()
     assert(save(server.url .. "/my clip [1] é.mp4"))
     assert.equal("/my%20clip%20%5B1%5D%20%C3%A9.mp4", fetches()[1].target)
   end)
 
-  it("is left where it is when it was refused: nothing is submitted again", function()
+  it("that is refused leads to no new submit", function()
     server:script {
       { target = "TaskInfo", turns = { { answers.success "http://10.0.0.1/clip.mp4" } } },
       { target = "CreateTask", turns = { { answers.accepted() } } },
@@ -187,7 +187,7 @@ describe("a redirect", function()
     end
   end)
 
-  it("of a call of the API takes the key nowhere", function()
+  it("of an API call never gets the key", function()
     local other <close> = hostile.start()
     other:script { GET = { { answers.running() } }, POST = { { answers.accepted() } } }
     for _, status in ipairs { 301, 302, 303, 307, 308 } do
@@ -226,7 +226,7 @@ describe("a redirect", function()
       end)
     end
 
-    it("is followed at once when it comes before all is sent", function()
+    it("is followed at once if it comes before the whole file was sent", function()
       storage.large(path)
       local other <close> = hostile.start()
       other:script { PUT = { { early = true, hostile.discard(), hostile.answer("200 OK", "") } } }
@@ -236,7 +236,7 @@ describe("a redirect", function()
       assert.equal(1, #other:requests())
     end)
 
-    it("may be relative, five times and not six", function()
+    it("may be relative, and is followed five times but not six times", function()
       local turns = {}
       for i = 1, 5 do turns[i] = redirect("/" .. i, 307) end
       turns[6] = storage.done
@@ -251,14 +251,14 @@ describe("a redirect", function()
     end)
   end)
 
-  it("or a place for an upload never leads to another network than the service's", function()
+  it("or a presigned URL never leads to another network than the service's", function()
     server:script { GET = { { hostile.json(answers.envelope '{"presigned_url":"http://192.168.0.1/x","file_url":"https://h.org/x"}') } } }
     local client <close> = assert(storage.client(server.url))
     storage.assert_failed("url_refused", client:upload(env.write(directory:file "a.png", storage.PNG)))
   end)
 end)
 
-describe("below an https service", function()
+describe("with an https service", function()
   local folder, certificate, secure
 
   setup(function()
@@ -280,7 +280,7 @@ describe("below an https service", function()
     env.write(target, tls.answer("200 OK", answers.envelope(answers.task("success", ('{"media_urls":["%s"]}'):format(url)))))
   end
 
-  it("no file is asked for over plain http", function()
+  it("no file is requested over plain http", function()
     server:script { GET = { { hostile.file { body = CLIP } } } }
     answer(server.url .. "/clip.mp4")
     local client <close> = assert(answers.client(secure.url, { ca_file = certificate }))
@@ -290,7 +290,7 @@ describe("below an https service", function()
     assert.same({}, server:requests())
   end)
 
-  it("a certificate of one's own is trusted by the names that curl and OpenSSL know", function()
+  it("your own certificates are trusted if a variable of curl or OpenSSL names them", function()
     answer(secure.url .. "/clip.mp4")
     env.write(folder:file "clip.mp4", tls.answer("200 OK", CLIP))
     local trusted <close> = env.directory()
@@ -308,7 +308,7 @@ describe("a proxy of the environment", function()
   setup(start)
   teardown(stop)
 
-  it("is asked by no verb for this machine", function()
+  it("is never used for this machine", function()
     local proxy = "http://127.0.0.1:" .. hostile.dead_port()
     local told = run_under({ http_proxy = proxy, https_proxy = proxy, all_proxy = proxy, no_proxy = "" }, [[
       local omni = require "omni"
@@ -331,7 +331,7 @@ describe("a proxy of the environment", function()
     assert.equal("127.0.0.1\ttrue\n::1\ttrue\n", told)
   end)
 
-  it("is asked for everything else, but for what no_proxy names", function()
+  it("is used for everything else, except for hosts in no_proxy", function()
     local dead = "http://127.0.0.1:" .. hostile.dead_port()
     script "http://media.invalid/clip.mp4"
     assert.equal("saved\n", run_under({ http_proxy = server.url }, query_and_save, "http://service.invalid", directory:file "clip.mp4"))
@@ -351,7 +351,7 @@ describe("a proxy of the environment", function()
     end
   end)
 
-  it("may be left out for addresses and networks of them", function()
+  it("isn't used for addresses and networks in no_proxy", function()
     local core = require "omni.core"
     local function used(host, exempt)
       return run_under({ http_proxy = "http://proxy.invalid:1", no_proxy = exempt },
@@ -368,7 +368,7 @@ describe("a proxy of the environment", function()
 end)
 
 describe("an IPv6 address", function()
-  it("serves every verb", function()
+  it("works for every kind of request", function()
     local folder <close> = env.directory()
     local sandbox <close> = assert(omni.sandbox { seconds = 0.1, host = "::1", directory = folder.path })
     assert.matches("^http://%[::1%]:%d+$", sandbox.url)

@@ -74,7 +74,7 @@ teardown(function()
 end)
 
 describe("behind a real web server", function()
-  it("HTTP/2 is spoken, answers come compressed, and queries share a connection", function()
+  it("requests use HTTP/2, answers are compressed, and queries share a connection", function()
     for _ = 1, 5 do assert.equal("running", assert(client:query "a").status) end
     local rows = seen(5)
     for _, row in ipairs(rows) do

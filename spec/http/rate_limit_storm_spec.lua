@@ -86,7 +86,7 @@ describe("a storm of refusals", function()
     end)
   end
 
-  it("finds a limit that the service has: no more is refused than gets through", function()
+  it("lets omni find the service's limit: the service refuses no more requests than it accepts", function()
     open({ rate = 20 }, {}, function(client, sandbox, seen) -- any machine is faster than that
       finish(client, 60)
       assert.equal(60, sandbox:ledger().submits)
@@ -114,7 +114,7 @@ end)
 describe("during a pause", function()
   local LONG <const> = ",first=1,retry_after=3600"
 
-  it("another key goes on", function()
+  it("requests of another key continue", function()
     local keys = { { key = credentials.sandbox_key(1) }, { key = credentials.sandbox_key(2) } }
     open({ keys = 2, faults = { "status-429:key=1,retry_after=3600" } }, { keys = keys }, function(client, sandbox)
       finish(client, 20)
@@ -124,7 +124,7 @@ describe("during a pause", function()
     end)
   end)
 
-  it("files are brought all the same", function()
+  it("downloads and uploads continue", function()
     open({ faults = { "status-429:on=balance" .. LONG } }, { pause_for = 0 }, function(client)
       local folder <close> = env.directory()
       local task = assert(assert(client:submit(INPUT)):await())
@@ -136,7 +136,7 @@ describe("during a pause", function()
     end)
   end)
 
-  it("an await's own deadline holds", function()
+  it("the deadline of an await still holds", function()
     open({ faults = { "status-429:on=query" .. LONG } }, {}, function(client)
       local task = assert(client:submit(INPUT))
       studio.become(function()
@@ -149,14 +149,14 @@ describe("during a pause", function()
     end)
   end)
 
-  it("an await that has waited longer than pause_for goes on when the pause is over", function()
+  it("an await that has waited longer than pause_for continues when the pause ends", function()
     open({ faults = { "status-429:on=query,first=3,retry_after=1" } }, { pause_for = 0.01 }, function(client, _, seen)
       finish(client, 20)
       assert.equal(3, seen.refused)
     end)
   end)
 
-  it("a submit that is stopped is not sent any more", function()
+  it("a submit that is stopped isn't sent any more", function()
     open({ faults = { "status-429:on=submit,first=1,retry_after=1" } }, {}, function(client, sandbox, seen)
       local stop = {}
       local submit = omni.spawn(client.submit, client, INPUT, { stop = stop })
@@ -169,7 +169,7 @@ describe("during a pause", function()
     end)
   end)
 
-  it("a submit whose fiber is cancelled is not sent any more, and holds up nobody", function()
+  it("a submit whose fiber is cancelled isn't sent any more, and delays no other", function()
     open({ faults = { "status-429:on=submit,first=1,retry_after=1" } }, {}, function(client, sandbox, seen)
       local stop = {}
       local submit = omni.spawn(client.submit, client, INPUT, { stop = stop })
@@ -181,7 +181,7 @@ describe("during a pause", function()
   end)
 end)
 
-describe("who doesn't sit out a pause", function()
+describe("a call that doesn't wait for the end of a pause", function()
   local function refuse(client, method, ...)
     local value, problem = client[method](client, ...)
     assert.is_nil(value)
@@ -211,7 +211,7 @@ describe("who doesn't sit out a pause", function()
     end)
   end
 
-  it("waits for a connection or for the key's rate however long that takes", function()
+  it("still waits for a connection or for the key's rate, however long that takes", function()
     for _, options in ipairs { { max_connections = 1 }, { rate = 50 } } do
       options.retry_for = 0
       open({ faults = { "slow:on=submit,delay=0.02" } }, options, function(client, sandbox)
@@ -223,7 +223,7 @@ describe("who doesn't sit out a pause", function()
 end)
 
 describe("maintenance", function()
-  it("is waited for ten times as long as a rate limit", function()
+  it("pauses ten times as long as a rate limit", function()
     for code, longest in pairs { [429] = 100, [455] = 1000 } do
       local options = { retry_min = 100, retry_max = 100, pause_for = 0 }
       open({ faults = { ("envelope-%d"):format(code) } }, options, function(client)
@@ -234,7 +234,7 @@ describe("maintenance", function()
     end
   end)
 
-  it("ends, and everything goes on", function()
+  it("ends, and all requests continue", function()
     open({ faults = { "status-455:first=3" } }, { retry_min = 0.002 }, function(client, sandbox)
       finish(client, 50)
       assert.equal(50, sandbox:ledger().submits)
@@ -243,7 +243,7 @@ describe("maintenance", function()
 end)
 
 describe("Retry-After", function()
-  it("as an HTTP date is waited for as seconds are", function()
+  it("as an HTTP date is obeyed like one in seconds", function()
     for _, after in ipairs { "3600", "date+3600" } do
       open({ faults = { "status-429:retry_after=" .. after } }, { pause_for = 0 }, function(client)
         assert.is_nil((client:balance()))

@@ -58,8 +58,8 @@ local function sorted(count)
   return list
 end
 
-describe("who waits for a turn", function()
-  it("gets through in order, a thousand of them, though every third answer is a refusal", function()
+describe("a request that waits for its turn", function()
+  it("starts in order, among a thousand requests, even if every third is refused", function()
     loop.run(function()
       local p = paced { least = 0.0001, most = 0.0001 }
       assert.same(sorted(1000), crowd(p, 1000, 3))
@@ -68,7 +68,7 @@ describe("who waits for a turn", function()
     end)
   end)
 
-  it("keeps its place when it is refused: with several at a time nobody who waits is overtaken", function()
+  it("keeps its place when it is refused, so that nobody overtakes it", function()
     loop.run(function()
       local p = paced { connections = 8, least = 0.0001, most = 0.0001 }
       local under_way, through, lowest, answered, fibers = {}, {}, 1, 0, {}
@@ -92,7 +92,7 @@ describe("who waits for a turn", function()
     end)
   end)
 
-  it("lets the others go on when it is cancelled", function()
+  it("lets the others continue when it is cancelled", function()
     loop.run(function()
       local p = paced {}
       p.http.count = 1 -- something is under way that lasts
@@ -106,7 +106,7 @@ describe("who waits for a turn", function()
     end)
   end)
 
-  it("is told when its time is over, and when the key is closed", function()
+  it("returns when its time is over, and when the key is closed", function()
     loop.run(function()
       local p = paced { least = 60 }
       p.ask(1, refusal)
@@ -119,7 +119,7 @@ describe("who waits for a turn", function()
     end)
   end)
 
-  it("never has more requests under way than there are connections, held places included", function()
+  it("never runs beside more requests than there are connections, reserved turns included", function()
     loop.run(function()
       local p = paced { connections = 3 }
       local hold = assert(p.limiter:reserve())
@@ -134,7 +134,7 @@ describe("who waits for a turn", function()
     end)
   end)
 
-  it("gets the place of who held one and gave it up", function()
+  it("gets the turn of a request that gave it up", function()
     loop.run(function()
       local p = paced {}
       local waiting
@@ -149,7 +149,7 @@ describe("who waits for a turn", function()
     end)
   end)
 
-  it("holds its place for a pause as long as it wants to, and for a connection however long that takes", function()
+  it("keeps a reserved turn during a pause and until a connection is free, however long that takes", function()
     loop.run(function()
       local p = paced {}
       p.http.count = 1 -- something is under way that lasts
@@ -190,7 +190,7 @@ describe("a refusal", function()
     end)
   end)
 
-  it("is waited for as long as the longest of those that were on their way asks", function()
+  it("pauses for as long as the longest pause that those requests asked for", function()
     loop.run(function()
       local p, fibers = paced { connections = 3 }, {}
       for i, seconds in ipairs { 100, 1000, 10 } do
@@ -203,14 +203,14 @@ describe("a refusal", function()
     end)
   end)
 
-  it("is waited for as long as it asks", function()
+  it("pauses for as long as it asks", function()
     loop.run(function()
       local left = after({ refusal { retry_after = 100 } }):paused()
       assert.is_true(left > 99 and left <= 101)
     end)
   end)
 
-  it("is followed by growing waits, up to the longest, only while nothing gets through", function()
+  it("is followed by longer and longer pauses, up to the limit, only while no request succeeds", function()
     loop.run(function()
       local settings = { connections = 100, least = 100, most = 1000 }
       for strikes, range in ipairs { { 50, 100 }, { 100, 200 }, { 200, 400 }, { 400, 800 }, { 500, 1000 } } do
@@ -224,7 +224,7 @@ describe("a refusal", function()
     end)
   end)
 
-  it("is followed by no longer waits when others that were on their way get through meanwhile", function()
+  it("is followed by no longer pause if other requests succeed in the meantime", function()
     loop.run(function()
       local p = paced { connections = 2, least = 100, most = 1000 }
       for _ = 1, 5 do
@@ -237,7 +237,7 @@ describe("a refusal", function()
     end)
   end)
 
-  it("for maintenance waits ten times as long", function()
+  it("for maintenance pauses ten times as long", function()
     loop.run(function()
       local settings = { connections = 100, least = 100, most = 1000 }
       local left = after({ { code = "maintenance" } }, settings):paused()
@@ -257,7 +257,7 @@ describe("a refusal", function()
     end)
   end)
 
-  it("lets at most half as many again start afterwards as succeeded before", function()
+  it("lets at most 1.5 times as many requests start afterwards as had succeeded before", function()
     loop.run(function()
       for passed, may in pairs { [0] = 1, [1] = 2, [3] = 5 } do
         local answers = {}
@@ -273,7 +273,7 @@ describe("a refusal", function()
     end)
   end)
 
-  it("is followed by rounds, each twice as large as the one before, and started only when that one has ended", function()
+  it("is followed by rounds, each twice as large as the last, which start when the last one has ended", function()
     loop.run(function()
       local p, at_once, fibers = paced { connections = 16 }, {}, {}
       p.ask(0, refusal)
@@ -284,7 +284,7 @@ describe("a refusal", function()
     end)
   end)
 
-  it("is forgotten once everything gets through: any number may begin again", function()
+  it("is forgotten when all requests succeed: then any number may start", function()
     loop.run(function()
       local p, fibers = paced { connections = 16, least = 0.001 }, {}
       p.ask(0, refusal)
@@ -302,7 +302,7 @@ describe("a refusal", function()
 end)
 
 describe("a rate", function()
-  it("spaces the beginnings, and saves none up", function()
+  it("spaces the starts of requests, and doesn't save up unused ones", function()
     loop.run(function()
       local p = paced { connections = 100, rate = 50 }
       local begun, fibers = core.now(), {}
@@ -318,7 +318,7 @@ describe("a rate", function()
     end)
   end)
 
-  it("holds after a pause, too", function()
+  it("also holds after a pause", function()
     loop.run(function()
       local p = paced { connections = 100, rate = 0.01, least = 0.001, most = 0.001 }
       p.ask(1, refusal)

@@ -43,7 +43,7 @@ describe("a request", function()
   setup(function() server = hostile.start() end)
   teardown(function() server:close() end)
 
-  it("of a submit is what the service expects", function()
+  it("for a submit is exactly what the service expects", function()
     both()
     local client = answers.client(server.url)
     assert(client:submit(INPUT, { callback_url = "https://example.com/done" }))
@@ -58,7 +58,7 @@ describe("a request", function()
     assert.truthy(post.body:find('"callback_url"', 1, true))
   end)
 
-  it("of a query is what the service expects", function()
+  it("for a query is exactly what the service expects", function()
     both()
     assert(answers.client(server.url, { user_agent = "lighthouse/1" }):query(answers.ID))
     local get = server:requests "GET"[1]
@@ -68,7 +68,7 @@ describe("a request", function()
     assert.truthy(get.headers["accept-encoding"]:find("gzip", 1, true))
   end)
 
-  it("carries any task id unharmed", function()
+  it("transmits any task id unchanged", function()
     local id = [[a/b?c=d&e%20f#g+h"i\j'k..]]
     local escaped = id:gsub('["\\]', "\\%0")
     server:script{ GET = { { hostile.json(answers.envelope(answers.task("running", nil, escaped))) } } }
@@ -85,7 +85,7 @@ describe("a request", function()
     assert.equal("/over/here/api/v1/client/job/TaskInfo?task_id=" .. answers.ID, server:requests()[1].target)
   end)
 
-  it("follows no redirect, so that the key stays with its origin", function()
+  it("follows no redirect, so that the key stays at its origin", function()
     local other <close> = hostile.start()
     other:script{ GET = { { answers.running() } }, POST = { { answers.accepted() } } }
     for _, status in ipairs{ "301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent" } do
@@ -102,7 +102,7 @@ describe("a request", function()
     assert.equal(0, other:seen().connections)
   end)
 
-  it("answers no demand for another password, and keeps no cookies", function()
+  it("answers no demand for a password, and keeps no cookies", function()
     server:script{ GET = { { hostile.answer("401 Who", answers.envelope("null", 401, "who?"),
       { 'WWW-Authenticate: Basic realm="x"', "Set-Cookie: a=b; Path=/" }) }, { answers.running() } } }
     local client = answers.client(server.url)
@@ -129,14 +129,14 @@ describe("a connection", function()
   setup(function() server = hostile.start() end)
   teardown(function() server:close() end)
 
-  it("is used for one query after another", function()
+  it("is reused for one query after another", function()
     both()
     local client = answers.client(server.url)
     for _ = 1, 10 do assert(client:query(answers.ID)) end
     assert.equal(1, server:seen().connections)
   end)
 
-  it("is a fresh one for each submit", function()
+  it("is new for each submit", function()
     both()
     local client = answers.client(server.url)
     for _ = 1, 5 do
@@ -150,7 +150,7 @@ describe("a connection", function()
     end
   end)
 
-  it("that the server closed while it idled costs a query nothing", function()
+  it("that the server closed while it was idle makes no query fail", function()
     server:script{ GET = { { answers.running(), hostile.close() } } }
     local client = answers.client(server.url)
     for _ = 1, 5 do assert(client:query(answers.ID)) end
@@ -169,7 +169,7 @@ describe("a connection", function()
     assert.equal(30, #server:requests())
   end)
 
-  it("speaks HTTP/2 for one query after another", function()
+  it("carries one HTTP/2 query after another", function()
     server:script{ GET = { { h2.answer(200, answers.envelope(answers.task "running")) } } }
     local client = answers.client(server.url, { http_version = "2-prior-knowledge" })
     for _ = 1, 5 do
@@ -178,7 +178,7 @@ describe("a connection", function()
     end
   end)
 
-  it("speaks HTTP/2 for many queries at a time", function()
+  it("carries many HTTP/2 queries at a time", function()
     server:script{ GET = { { h2.answer(200, answers.envelope(answers.task "running")) } } }
     local client = answers.client(server.url, { http_version = "2-prior-knowledge" })
     omni.run(function()
@@ -188,7 +188,7 @@ describe("a connection", function()
     end)
   end)
 
-  it("is given up when the time for a call is over", function()
+  it("is closed when the time limit of a call is over", function()
     server:script{ GET = { { hostile.hang() } } }
     local start = os.time()
     local task, err = answers.client(server.url, { timeout = 0.2 }):query(answers.ID)
@@ -197,7 +197,7 @@ describe("a connection", function()
     assert.is_true(os.time() - start <= env.seconds(5))
   end)
 
-  it("is given up by a cancelled fiber", function()
+  it("is closed when its fiber is cancelled", function()
     server:script{ GET = { { hostile.hang() } } }
     local client = answers.client(server.url, { max_connections = 1 })
     omni.run(function()
@@ -226,19 +226,19 @@ describe("TLS", function()
     directory:close()
   end)
 
-  it("is spoken with a server that the CA file vouches for", function()
+  it("works with a server whose certificate the CA file trusts", function()
     local task, err = answers.client(secure.url, { ca_file = certificate }):query(answers.ID)
     assert.equal("running", assert(task, err).status)
   end)
 
-  it("is refused by a server that nobody vouches for", function()
+  it("refuses a server with an untrusted certificate", function()
     local task, err = answers.client(secure.url, { retry_for = 120 }):query(answers.ID)
     assert.is_nil(task)
     assert.equal("network", err.code)
     assert.truthy(err.message:find("certificate", 1, true))
   end)
 
-  it("is refused by a server of another name", function()
+  it("refuses a server with another host's certificate", function()
     local url = secure.url:gsub("127%.0%.0%.1", "localhost")
     local task, err = answers.client(url, { ca_file = certificate }):query(answers.ID)
     assert.is_nil(task)
@@ -258,7 +258,7 @@ describe("a proxy", function()
     assert.equal(target, server:requests()[1].target)
   end)
 
-  it("gets one POST of a submit over http, however it behaves", function()
+  it("gets one POST for a submit over http, whatever the proxy does", function()
     server:script{ GET = { { answers.running() } }, POST = { { hostile.close() } } }
     local client = answers.client("http://service.invalid", { proxy = server.url, retry_for = 120 })
     assert(client:query(answers.ID))
@@ -268,7 +268,7 @@ describe("a proxy", function()
     assert.equal(1, server:posts())
   end)
 
-  it("never sees the key for https, and its own password stays out of errors", function()
+  it("never sees the key over https, and its own password appears in no error", function()
     server:script{ CONNECT = { { hostile.answer("403 Forbidden", "") } } }
     local proxy = server.url:gsub("//", "//someone:open-sesame@")
     local _, err = answers.client("https://service.invalid", { proxy = proxy }):query(answers.ID)
@@ -289,13 +289,13 @@ describe("a proxy", function()
     return env.output(("env %s %s -e %s"):format(environment, env.lua, env.quote(code)))
   end
 
-  it("of the environment doesn't stand before a service on this machine", function()
+  it("of the environment isn't used for a service on this machine", function()
     both()
     local dead = "http://127.0.0.1:" .. hostile.dead_port()
     assert.equal("running\n", query_under("no_proxy= http_proxy=" .. dead .. " all_proxy=" .. dead, server.url))
   end)
 
-  it("of the environment is used for any other", function()
+  it("of the environment is used for any other service", function()
     both()
     assert.equal("running\n", query_under("no_proxy= http_proxy=" .. server.url, "http://service.invalid"))
   end)

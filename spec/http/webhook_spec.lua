@@ -22,7 +22,7 @@ describe("a post", function()
   setup(function() server = hostile.start() end)
   teardown(function() server:close() end)
 
-  it("arrives whole, with its type and length", function()
+  it("arrives completely, with its type and length", function()
     assert.same({ status = 200, text = "thanks" }, assert(send { fine() }))
     local got = server:requests()
     assert.equal(1, #got)
@@ -32,7 +32,7 @@ describe("a post", function()
     assert.is_nil(got[1].headers.expect)
   end)
 
-  it("has no key, also when a client sends it that has one", function()
+  it("contains no key, even if it is sent by a client that has one", function()
     server:script { POST = { { fine() } } }
     local other <close> = hostile.start()
     other:script { GET = { { answers.running() } } }
@@ -50,7 +50,7 @@ describe("a post", function()
     assert.equal(answers.KEY, other:requests()[2].headers["x-api-key"])
   end)
 
-  it("gives whatever status it is answered with, and follows no redirect", function()
+  it("returns the status of any answer, and follows no redirect", function()
     for _, status in ipairs { 201, 204, 301, 307, 400, 401, 404, 413, 500 } do
       local answer = assert(send { hostile.answer(status .. " X", status ~= 204 and "no" or "", { "Location: " .. server.url .. "/b" }) })
       assert.equal(status, answer.status)
@@ -58,7 +58,7 @@ describe("a post", function()
     end
   end)
 
-  it("keeps no more than the first KiB of what is said, and doesn't listen to an answer without end", function()
+  it("keeps at most the first KiB of the answer, and stops reading an endless one", function()
     assert.same({ status = 400, text = ("ab"):rep(512) }, assert(send { hostile.answer("400 No", ("ab"):rep(1000)) }))
     local answer, problem = send { hostile.send "HTTP/1.1 200 OK\r\n\r\n", hostile.many("x", math.huge) }
     assert.is_nil(answer)
@@ -68,7 +68,7 @@ describe("a post", function()
     assert.equal("too_large", problem.code)
   end)
 
-  it("hears a refusal that comes before all is sent, whatever becomes of the rest", function()
+  it("returns a refusal that comes before the whole body was sent", function()
     assert.equal(413, assert(send { early = true, hostile.answer("413 Too Large", "too large"), hostile.close() }).status)
     assert.equal(500, assert(send { hostile.send "HTTP/1.1 500 No\r\nContent-Length: 10\r\n\r\nhalf", hostile.close() }).status)
   end)
@@ -82,7 +82,7 @@ describe("a post", function()
     end
   end)
 
-  it("is sent once over HTTP/2, too, where libcurl by itself would send it again", function()
+  it("is sent once over HTTP/2, where libcurl by itself would send it again", function()
     for _, step in ipairs { hostile.h2.rst "refused_stream", hostile.h2.rst "http_1_1_required" } do
       server:script { POST = { { step } } }
       local client = answers.client(server.url, { http_version = "2-prior-knowledge" })
@@ -103,7 +103,7 @@ describe("a post", function()
     assert.is_nil(env.read "/proc/net/tcp":find((":%04X 01 "):format(server.port), 1, true), "connections are left open")
   end)
 
-  it("is given up in time", function()
+  it("ends at its time limit", function()
     local began = core.now()
     local answer, problem = send({ hostile.hang() }, { timeout = env.seconds(0.2) })
     assert.is_nil(answer)
@@ -114,7 +114,7 @@ describe("a post", function()
     assert.equal("network", problem.code)
   end)
 
-  it("goes to http and https URLs only", function()
+  it("goes only to http and https URLs", function()
     local sender <close> = post.open()
     for _, url in ipairs { "ftp://127.0.0.1/", "file:///etc/hostname", "http://a:b@127.0.0.1/", "nonsense", "", "http://127.0.0.1/\r\nX: y",
       "http://127.0.0.1/\0" } do
@@ -124,7 +124,7 @@ describe("a post", function()
     end
   end)
 
-  it("stands in line when as many are on their way as may be", function()
+  it("waits in a queue when too many others are on their way", function()
     server:script { POST = { { hostile.until_requests(2), fine() }, { fine() }, { fine() } } }
     loop.run(function()
       local sender <close> = post.open { connections = 2 }
@@ -136,7 +136,7 @@ describe("a post", function()
     end)
   end)
 
-  it("is taken back by a close, and by the end of its fiber", function()
+  it("is aborted when the sender is closed or its fiber ends", function()
     server:script { POST = { { hostile.hang() } } }
     loop.run(function()
       local sender = post.open()
@@ -157,19 +157,19 @@ describe("a post", function()
 end)
 
 describe("the core's client without an account", function()
-  it("only posts and fetches, and says so", function()
+  it("can only post and download, and says so", function()
     local http <close> = core.client {}
     assert.error_matches(function() http:submit({}, "{}") end, "the client has no account")
     assert.error_matches(function() http:query({}, answers.ID) end, "the client has no account")
     assert.error_matches(function() http:call({}, "GET", "/") end, "the client has no account")
   end)
 
-  it("is none when there is a base URL or a key: then both must be there", function()
+  it("exists only without a base URL and a key; one of them alone is refused", function()
     assert.error_matches(function() core.client { base_url = "http://127.0.0.1" } end, "'api_key'")
     assert.error_matches(function() core.client { api_key = answers.KEY } end, "'base_url'")
   end)
 
-  it("refuses what can't be posted", function()
+  it("refuses bodies and URLs that can't be posted", function()
     local http <close> = core.client {}
     assert.error_matches(function() http:post({}, "http://127.0.0.1/\0x", "", "a/b") end, "NUL")
     assert.error_matches(function() http:post({}, "http://127.0.0.1/", "", "a/b\r\nX: y") end, "media type")

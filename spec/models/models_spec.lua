@@ -226,7 +226,7 @@ describe("an input", function()
     end)
   end)
 
-  it("is taken without a question by a client that shall not ask", function()
+  it("is accepted without a request for the schema with schemas = false", function()
     scripted.open(of(kling), function(client, asked)
       client.schemas = false
       assert(models.check(client, "kling/v3", { duration = 12 }))
@@ -235,7 +235,7 @@ describe("an input", function()
     end)
   end)
 
-  it("for a model that the service doesn't have is refused, with the name that is meant", function()
+  it("for a model that the service doesn't have is refused, with the most similar name", function()
     scripted.open(of(kling, banana), function(client)
       local _, problem = models.check(client, "klnig/v3", { prompt = "x" })
       assert.same({ "invalid_input", "model" }, { problem.code, problem.field })
@@ -243,7 +243,7 @@ describe("an input", function()
     end)
   end)
 
-  it("for a model without a page passes while the list has it, is empty, or can't be had", function()
+  it("for a model without a description is accepted if the list has the model, is empty, or can't be read", function()
     for _, list in ipairs { { models = { banana, { model = "kling/v3" } } }, { models = {} }, "<html>", {} } do
       scripted.open(function(target) return target == path and list or nil end, function(client)
         assert(models.check(client, "kling/v3", { x = 1 }))
@@ -281,7 +281,7 @@ describe("an input for google/gemini-omni", function()
     return list
   end
 
-  it("fits what the service tells, and not what was known before", function()
+  it("must match the service's schema, and not the rules that omni knew before", function()
     scripted.open(gemini(7), function(client)
       assert(models.check(client, nil, { prompt = ("x"):rep(20001), duration = 12 }))
       local function wrong(input) return select(2, models.check(client, nil, input)).message end
@@ -292,7 +292,7 @@ describe("an input for google/gemini-omni", function()
     end)
   end)
 
-  it("keeps to what no schema says: an empty list is none, a video's ends, what stands beside it", function()
+  it("must match rules that no schema has: an empty list counts as missing, a video needs an end", function()
     scripted.open(gemini(7), function(client)
       local function wrong(input) return select(2, models.check(client, nil, input, true)).message end
       assert.same({ prompt = "x" }, models.check(client, nil, { prompt = "x", img_urls = {} }))

@@ -91,7 +91,7 @@ local known <const> = [[function known(video) {
 }]]
 
 describe("the report in a browser", function()
-  it("plays its film and its clips, whatever their files are called", function()
+  it("plays its film and its clips, whatever the names of the files", function()
     local scenes = scenes_of(3, { status = "fetched", files = { "media/clip.mp4", "media/" .. odd_name } })
     local page <close> = visit(write("players.html", scenes))
     local found = page:evaluate(("(async () => { %s; const all = []; for (const v of document.querySelectorAll('video')) "
@@ -111,7 +111,7 @@ describe("the report in a browser", function()
     })]])
   end)
 
-  it("shows the pictures that it carries", function()
+  it("shows its embedded pictures", function()
     local scenes = scenes_of(1, { references = { { label = "keeper", poster = files:file "poster.jpg" } } })
     local page <close> = visit(write("pictures.html", scenes))
     assert.equal(320, page:evaluate [[(async () => {
@@ -126,7 +126,7 @@ describe("the report in a browser", function()
     })]])
   end)
 
-  it("keeps hostile text as text, everywhere", function()
+  it("shows hostile text as text everywhere", function()
     local scenes = scenes_of(2, {
       name = evil, status = "failed", prompt = evil, why = evil, task_id = evil, model = evil, input = { { evil, evil } },
       files = { "media/" .. evil:gsub("/", "|") },
@@ -144,7 +144,7 @@ describe("the report in a browser", function()
     assert.equal("", page:evaluate "[...document.links].filter(l => !['file:', 'http:'].includes(l.protocol)).map(l => l.href).join()")
   end)
 
-  it("would be stopped by its policy if it asked for anything foreign, or ran a script", function()
+  it("can't load anything from outside or run a script, because of its policy", function()
     local page = chromium:page()
     page:open(write("policy.html", scenes_of(1)))
     local stopped = page:evaluate [[(async () => {
@@ -162,7 +162,7 @@ describe("the report in a browser", function()
     page:close()
   end)
 
-  it("is a page in order: headings, names, links that lead somewhere", function()
+  it("is a valid page: headings, names, links that lead somewhere", function()
     local page <close> = visit(write("order.html", scenes_of(9)))
     assert.equal("", page:evaluate [[(() => {
       const wrong = [], all = s => [...document.querySelectorAll(s)];
@@ -184,7 +184,7 @@ describe("the report in a browser", function()
     })()]])
   end)
 
-  it("can be used by keyboard: a link over to the scenes comes first, and one sees where one is", function()
+  it("can be used with the keyboard: a link to the scenes comes first, and the focus is visible", function()
     local page <close> = visit(write("keys.html", scenes_of(9)))
     page:press "Tab"
     assert.equal("Skip to the scenes", page:evaluate "document.activeElement.textContent")
@@ -262,7 +262,7 @@ describe("the report in a browser", function()
     end
   end)
 
-  it("is all there on paper: what is folded, and nothing cut off", function()
+  it("prints completely, with folded parts open and nothing cut off", function()
     local long = ("A quiet sea at dawn. "):rep(100)
     local page <close> = visit(write("paper.html", scenes_of(9, { prompt = long })), { media = "print", scheme = "dark", width = 760 })
     assert.is_true(page:evaluate "document.querySelector('.fold .prompt').getBoundingClientRect().height > 100")
@@ -271,7 +271,7 @@ describe("the report in a browser", function()
     assert.equal("", page:evaluate(contrast))
   end)
 
-  it("opens 1,000 scenes without drawing those out of sight, and goes to any of them", function()
+  it("opens 1,000 scenes without drawing those out of sight, and jumps to any of them", function()
     local page <close> = visit(write("many.html", scenes_of(many)))
     local id = "scene-" .. many * 9 // 10
     local in_sight = ("document.querySelector('#%s dl').checkVisibility({ contentVisibilityAuto: true })"):format(id)

@@ -9,7 +9,7 @@ local T, data_of, elements, has, has_not = page_of.T, page_of.data_of, page_of.e
 local render, scene_of, seen = page_of.render, page_of.scene_of, page_of.seen
 
 describe("the report", function()
-  it("is one file without a script, which may load nothing but what lies beside it", function()
+  it("is one file without a script, which can load only files beside it", function()
     local page = render { scene_of { files = { "media/dawn.mp4" } } }
     assert.equal("<!DOCTYPE html>\n<html", page:sub(1, 21))
     has_not(page, "<script")
@@ -20,7 +20,7 @@ describe("the report", function()
     for address in page:gmatch(' src="([^"]*)"') do assert.equal("media/dawn.mp4", address) end
   end)
 
-  it("allows its style sheet by the hash that a browser reckons", function()
+  it("allows its style sheet by the hash that a browser computes", function()
     local files <close> = env.directory()
     local page = render { scene_of() }
     env.write(files:file "style", page:match("<style>(.-)</style>"))
@@ -33,7 +33,7 @@ describe("the report", function()
     assert.equal(render(scenes), render(scenes))
   end)
 
-  it("says what it is about: title, board, when, figures", function()
+  it("shows the title, the board, the time and the figures", function()
     local page = render({ scene_of { credits = 6 }, scene_of { name = "storm", status = "waiting" } },
       { spent = { run = 6, board = 64.5 }, balance = 1, film = { path = "film.mp4", seconds = 75 } })
     has(page, "<title>The Night · report</title>")
@@ -43,7 +43,7 @@ describe("the report", function()
       "Left in the account 1 credit ", "The film lasts 1 min 15 s" } do has(text, part) end
   end)
 
-  it("says that a rehearsal was one, and counts sandbox credits", function()
+  it("marks a rehearsal, and counts sandbox credits", function()
     local text = seen(render({ scene_of { credits = 6 } }, { sandbox = true, spent = { run = 6 } }))
     has(text, "Sandbox run: no real credits were spent")
     has(text, "Cost 6 sandbox credits")
@@ -56,7 +56,7 @@ describe("the report", function()
     has(seen(render({})), "There is no film yet.")
   end)
 
-  it("tells everything that is known of a scene", function()
+  it("shows all known data of a scene", function()
     local text = seen(render { scene_of {
       take = 2, model = "google/gemini-omni", prompt = "A quiet sea.", action = "submit", why = "the prompt changed", credits = 6,
       task_id = "d695-2f17", seconds = 92, builds_on = { "dusk" }, input = { { "duration", "6" }, { "aspect_ratio", "9:16" } },
@@ -69,7 +69,7 @@ describe("the report", function()
       "media/dawn.mp4" } do has(text, part) end
   end)
 
-  it("gives a player the shape of its clip before that is loaded", function()
+  it("gives a player the clip's shape before the clip is loaded", function()
     local function shape(ratio)
       local page = render { scene_of { files = { "a.mp4" }, input = { { "aspect_ratio", ratio } } } }
       return page:match('<video[^>]* height="(%d+)"') .. " " .. page:match('<video[^>]* width="(%d+)"')
@@ -80,14 +80,14 @@ describe("the report", function()
     assert.equal("9 16", shape "0:0")
   end)
 
-  it("plays sounds, shows pictures, and offers what it can't show", function()
+  it("plays sounds, shows pictures, and links files that it can't show", function()
     local page = render { scene_of { files = { "a.mp4", "b.WAV", "c.png", "d.bin" } } }
     local count = elements(page)
     assert.same({ 1, 1, 1 }, { count.video, count.audio, count.img })
     for _, path in ipairs { "a.mp4", "b.WAV", "c.png", "d.bin" } do has(page, ('href="%s"'):format(path)) end
   end)
 
-  it("loads the beginnings of the first clips only", function()
+  it("loads only the beginnings of the first clips", function()
     local scenes = {}
     for n = 1, 40 do scenes[n] = scene_of { name = "s" .. n, files = { n .. ".mp4" } } end
     local _, eager = render(scenes):gsub('preload="metadata"', "")
@@ -106,8 +106,8 @@ describe("the report", function()
   end)
 end)
 
-describe("what went wrong", function()
-  it("stands near the top with its reason and what to do, linked to its scene", function()
+describe("a problem", function()
+  it("is near the top with its reason and what to do, and links to its scene", function()
     local page = render { scene_of(), scene_of { name = "storm", status = "failed",
       error = { code = "generation_failed", message = "it was refused", hint = "change the prompt" } } }
     local list = page:match('<section[^>]* id="problems">(.-)</section>')
@@ -119,13 +119,13 @@ describe("what went wrong", function()
     assert.is_nil(render({ scene_of() }):find('id="problems"', 1, true))
   end)
 
-  it("comes with advice even where the error brings none", function()
+  it("has advice even if the error has no hint", function()
     local text = seen(render { scene_of { status = "unknown" }, scene_of { name = "b", status = "interrupted" } })
     has(text, "omni run night.lua --adopt SCENE TASK_ID if the task is there, or omni run night.lua --resubmit SCENE if it isn't.")
     has(text, "omni run night.lua continues from here, and submits nothing twice.")
   end)
 
-  it("doesn't bury the page when everything failed", function()
+  it("doesn't hide the rest of the page if everything failed", function()
     local scenes = {}
     for n = 1, 300 do scenes[n] = scene_of { name = "s" .. n, status = "failed", error = { message = "no" } } end
     local page = render(scenes)
@@ -135,7 +135,7 @@ describe("what went wrong", function()
   end)
 end)
 
-describe("what a scene cost", function()
+describe("the cost of a scene", function()
   for _, case in ipairs {
     { { credits = 6 }, "6 credits" },
     { { credits = 1 }, "1 credit" },
@@ -160,7 +160,7 @@ describe("what a scene cost", function()
 end)
 
 describe("each state", function()
-  it("is told by a word and a sign, and not by colour alone", function()
+  it("is shown by a word and a sign, not only by a colour", function()
     local words = {}
     for _, status in ipairs { "reused", "fetched", "failed", "refused", "unknown", "interrupted", "waiting", "blocked", "invalid" } do
       local page = render { scene_of { status = status } }
@@ -172,7 +172,7 @@ describe("each state", function()
     end
   end)
 
-  it("has to be one that is known", function()
+  it("must be a known one", function()
     local fine, message = pcall(report.render, data_of { scene_of { status = "fetchd" } })
     assert.is_false(fine)
     assert.matches("scene 1: unknown status 'fetchd'; did you mean 'fetched'?", message, 1, true)

@@ -27,7 +27,7 @@ describe("hostile text", function()
   }
   local page = render(hostile.scenes, hostile)
 
-  it("stays text, wherever it stands", function()
+  it("stays text everywhere", function()
     local count = elements(page)
     assert.is_nil(count.script)
     assert.equal(1, count.img) -- the scene's own picture
@@ -38,21 +38,21 @@ describe("hostile text", function()
     has(page, "--&gt;&lt;!--&amp;lt;")
   end)
 
-  it("leaves no control characters, no bidi overrides and no broken UTF-8", function()
+  it("leaves no control characters, no bidi overrides and no invalid UTF-8", function()
     assert.is_nil(page:find("[\0-\8\11-\31\127]"))
     has_not(page, "\u{202E}")
     assert.is_truthy(utf8.len(page))
   end)
 end)
 
-describe("addresses", function()
+describe("links", function()
   local function reference(given)
     given.label = "L"
     local item = render({ scene_of { references = { given } } }):match('class="references">(.-)</ul>')
     return item:match('href="(.-)"') or false, item
   end
 
-  it("lead into the web only by http and https", function()
+  it("lead to the web only by http and https", function()
     for url, address in pairs {
       ["https://a.example/b?c=d&e=f"] = "https://a.example/b?c=d&amp;e=f",
       ["HTTP://a.example"] = "HTTP://a.example",
@@ -66,7 +66,7 @@ describe("addresses", function()
     end
   end)
 
-  it("of files are relative, percent-encoded, and never another kind of address", function()
+  it("to files are relative, percent-encoded, and never have another scheme", function()
     for path, address in pairs {
       ["refs/a b.png"] = "refs/a%20b.png", ["../refs/k.png"] = "../refs/k.png", ["100%.png"] = "100%25.png",
       ["a?b#c.png"] = "a%3Fb%23c.png", ["é\n.png"] = "%C3%A9%0A.png",
@@ -75,13 +75,13 @@ describe("addresses", function()
     } do assert.equal(address, (reference { path = path }), path) end
   end)
 
-  it("don't tell where a file lies on this machine", function()
+  it("don't show where a file is on this machine", function()
     local page = render { scene_of { references = { { label = "keeper", path = "/home/somebody/k.png" } } } }
     has(seen(page), "keeper k.png")
     has_not(page, "somebody")
   end)
 
-  it("of clips never leave the folder", function()
+  it("to clips never leave the folder", function()
     for _, path in ipairs { "../a.mp4", "media/../../a.mp4", "/a.mp4", "//a.example/a.mp4", "..", "" } do
       local page = render({ scene_of { files = { path } } }, { film = { path = path } })
       assert.is_nil(page:find("<video", 1, true), path)
@@ -89,7 +89,7 @@ describe("addresses", function()
     has(render { scene_of { files = { "media/..a.mp4" } } }, 'src="media/..a.mp4"')
   end)
 
-  it("lead from a scene to those that it builds on, or takes a frame from", function()
+  it("lead from a scene to the scenes on which it builds", function()
     local page = render { scene_of(), scene_of { name = "storm", builds_on = { "dawn", "gone" },
       references = { { label = "its last frame", scene = "dawn" } } } }
     local article = page:match('id="scene%-2">(.-)</article>')
@@ -106,7 +106,7 @@ describe("pictures", function()
 
   local function poster(path) return render({ scene_of { files = { "a.mp4" }, poster = path } }):match(' poster="(.-)"') end
 
-  it("are carried in the page, byte by byte", function()
+  it("are embedded in the page byte by byte", function()
     for extra = 0, 2 do
       local bytes = jpeg .. ("x"):rep(extra)
       env.write(files:file "b.jpg", bytes)
@@ -116,12 +116,12 @@ describe("pictures", function()
     end
   end)
 
-  it("are shown for references, too", function()
+  it("are also shown for references", function()
     local page = render { scene_of { references = { { label = "keeper", poster = files:file "a.jpg" } } } }
     assert.matches('<img[^>]* src="data:image/jpeg;base64,', page)
   end)
 
-  it("are known by what is in them, and by nothing else", function()
+  it("are recognised only by their content", function()
     for bytes, kind in pairs {
       ["\x89PNG\r\n\x1A\nrest"] = "image/png", ["RIFF\1\2\3\4WEBPrest"] = "image/webp", ["GIF89arest"] = "image/gif",
     } do
@@ -134,7 +134,7 @@ describe("pictures", function()
     end
   end)
 
-  it("are left out when they are too large, or can't be read, or aren't files", function()
+  it("are left out if they are too large, can't be read, or aren't files", function()
     env.write(files:file "large.jpg", "\xFF\xD8\xFF" .. ("x"):rep(200 * 1024 - 2))
     assert.is_nil(poster(files:file "large.jpg"))
     env.write(files:file "fits.jpg", "\xFF\xD8\xFF" .. ("x"):rep(200 * 1024 - 3))
@@ -142,7 +142,7 @@ describe("pictures", function()
     for _, path in ipairs { files:file "none.jpg", files.path, "/dev/zero" } do assert.is_nil(poster(path)) end
   end)
 
-  it("are left out when all of them together are too many", function()
+  it("are left out if all of them together are too large", function()
     local picture = embed.embedder(2 * #jpeg + 1)
     local found = {}
     for n = 1, 3 do found[n] = picture(files:file "a.jpg") ~= nil end

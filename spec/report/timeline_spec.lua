@@ -15,7 +15,7 @@ describe("the time line", function()
     return table.concat(said, ", ")
   end
 
-  it("tells submitting, generating and waiting to be fetched apart", function()
+  it("distinguishes submitting, generating and waiting to be fetched", function()
     local times = { intended = T, accepted = T + 2, completed = T + 100, fetched = T + 110 }
     assert.equal("sent 0-40, run 40-100, ready 100-110", kinds { status = "fetched", times = times, seconds = 60 })
     assert.equal("sent 0-2, run 2-100, ready 100-110", kinds { status = "fetched", times = times })
@@ -25,7 +25,7 @@ describe("the time line", function()
     assert.is_nil(kinds { status = "waiting" })
   end)
 
-  it("shows what goes on at the service as going on", function()
+  it("shows running tasks as unfinished", function()
     assert.equal("sent 0-2, open 2-1000", kinds { status = "interrupted", times = { intended = T, accepted = T + 2 } })
   end)
 
@@ -43,7 +43,7 @@ describe("the time line", function()
     end
   end)
 
-  it("leaves out times that are none", function()
+  it("leaves out invalid times", function()
     for _, wrong in ipairs { 0 / 0, math.huge, -math.huge, -1, 0, 1e300, "soon" } do
       assert.is_nil(kinds { status = "fetched", times = { intended = wrong, accepted = wrong, completed = wrong, fetched = wrong } })
       local page = render { scene_of { times = { intended = T, completed = wrong }, seconds = tonumber(wrong) } }
@@ -52,7 +52,7 @@ describe("the time line", function()
     end
   end)
 
-  it("ends a session where nothing ran for half an hour, and begins with the latest", function()
+  it("ends a session after half an hour without a running scene, and begins with the latest session", function()
     local function shot(at) return { status = "fetched", times = { intended = T + at, accepted = T + at + 1, fetched = T + at + 60 } } end
     local list = sessions.sessions({ shot(0), shot(90000), shot(1700), shot(90030) }, T + 100000)
     local found = {}
@@ -64,7 +64,7 @@ describe("the time line", function()
     assert.same({ "90000-90090: 2 4", "0-1760: 1 3" }, found)
   end)
 
-  it("doesn't stretch to the next morning over a clip that lay ready all night", function()
+  it("doesn't extend a session to the next morning because a finished clip wasn't fetched", function()
     local list = sessions.sessions({
       { status = "fetched", times = { intended = T, accepted = T + 1, completed = T + 100, fetched = T + 30000 } },
       { status = "fetched", times = { intended = T + 30000, accepted = T + 30001, completed = T + 30100, fetched = T + 30110 } },
@@ -75,7 +75,7 @@ describe("the time line", function()
     assert.same({ 2, 1 }, { #list[1].rows, #list[2].rows })
   end)
 
-  it("puts bars where they belong, and says the same in words", function()
+  it("puts bars at the right places, and says the same in words", function()
     local page = render {
       scene_of { times = { intended = T, accepted = T + 1, completed = T + 50, fetched = T + 60 }, seconds = 49 },
       scene_of { name = "late", times = { intended = T + 50, accepted = T + 51, completed = T + 100, fetched = T + 100 }, seconds = 49 },
@@ -91,7 +91,7 @@ describe("the time line", function()
     for _, tick in ipairs { "14:05:00", "14:05:30", "14:06:00", "14:06:30" } do has(page:match("<thead>.-</thead>"), ">" .. tick .. "<") end
   end)
 
-  it("has few ticks over seconds, days and centuries", function()
+  it("has few ticks for seconds, days and centuries", function()
     for _, span in ipairs { 0, 1, 7, 59, 600, 5000, 86400, 1e6, 1e9 } do
       local page = render { scene_of { times = { intended = T, fetched = T + span, accepted = T } } }
       local _, ticks = page:match("<thead>(.-)</thead>"):gsub("<text", "")
@@ -99,7 +99,7 @@ describe("the time line", function()
     end
   end)
 
-  it("is left out when nothing is known", function()
+  it("is left out if no time is known", function()
     assert.is_nil(render({ scene_of() }):find('id="timeline"', 1, true))
   end)
 end)

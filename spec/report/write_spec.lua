@@ -9,7 +9,7 @@ local report = require "omni.report"
 local T, data_of, elements, render, scene_of = page_of.T, page_of.data_of, page_of.elements, page_of.render, page_of.scene_of
 
 describe("writing the report", function()
-  it("replaces the old one by a whole new one, and leaves nothing else behind", function()
+  it("replaces the old report by a complete new one, and leaves nothing else behind", function()
     local files <close> = env.directory()
     local path = env.write(files:file "report.html", "old")
     assert.equal(path, report.write(path, data_of { scene_of() }))
@@ -17,7 +17,7 @@ describe("writing the report", function()
     assert.same({ "report.html" }, files:names())
   end)
 
-  it("says so when it can't be written, and leaves what was there", function()
+  it("that fails returns an error, and leaves the old file", function()
     local files <close> = env.directory()
     assert(core.make_directory(files:file "report.html"))
     for _, path in ipairs { files:file "report.html", files:file "none/report.html" } do
@@ -29,7 +29,7 @@ describe("writing the report", function()
     assert.same({ "report.html" }, files:names())
   end)
 
-  it("takes a moment for 1,000 scenes", function()
+  it("takes at most a moment for 1,000 scenes", function()
     local scenes = {}
     for n = 1, page_of.many do
       scenes[n] = scene_of { name = "scene " .. n, files = { n .. ".mp4" }, prompt = ("A quiet sea, with <gulls>. "):rep(20), credits = 6,

@@ -33,7 +33,7 @@ local function balance(ask, n)
 end
 
 describe("sandbox keys", function()
-  it("differ, look like real ones, and are known as sandbox keys; no other key is", function()
+  it("differ, look like real keys, and are recognised as sandbox keys; no other key is", function()
     local seen = {}
     for _, of in ipairs { { 1 }, { 2 }, { 10 }, { 9999 }, { 1, 1 }, { 1, -7 }, { 1, 1, 8080 }, { 1, 1, 8081 }, { 2, 1, 8080 } } do
       local key = credentials.sandbox_key(table.unpack(of))
@@ -51,7 +51,7 @@ describe("sandbox keys", function()
 end)
 
 describe("a sandbox with several keys", function()
-  it("has a balance for each, and tasks that only their own key finds", function()
+  it("has a balance for each key, and only a task's own key finds the task", function()
     with({ keys = { { credits = 100 }, { key = "second", credits = 50 } } }, function(box, ask)
       local port = math.tointeger(tonumber(box.url:match "%d+$"))
       assert.same({ credentials.sandbox_key(1, 1, port), "second" }, { box.keys[1].key, box.keys[2].key })
@@ -69,7 +69,7 @@ describe("a sandbox with several keys", function()
     end)
   end)
 
-  it("answers a submit beyond a key's limit with 500 and charges nothing, until a task of it has ended", function()
+  it("answers a submit beyond a key's limit with 500 and charges nothing, until one of its tasks has ended", function()
     with({ keys = { 1, 2 } }, function(box, ask)
       assert.same({ 1, 2 }, { box.keys[1].in_flight, box.keys[2].in_flight })
       assert.equal(200, (submit(ask, 1)))
@@ -87,7 +87,7 @@ describe("a sandbox with several keys", function()
     end)
   end)
 
-  it("has a limit for a single key, too, and none unless asked for", function()
+  it("can also limit a single key, and by default doesn't", function()
     with({ in_flight = 1 }, function(_, ask) assert.same({ 200, 500 }, { (submit(ask, 1)), (submit(ask, 1)) }) end)
     with({}, function(box, ask)
       for _ = 1, 20 do assert.equal(200, (submit(ask, 1))) end
@@ -95,7 +95,7 @@ describe("a sandbox with several keys", function()
     end)
   end)
 
-  it("refuses a key that was taken back with 401, and one whose credits are gone with 402; the others go on", function()
+  it("refuses a revoked key with 401 and a key without credits with 402; the others continue", function()
     with({ keys = 3 }, function(box, ask)
       box:revoke(box.keys[1].key)
       box:set_credits(box.keys[2].key, 39.5)
@@ -106,7 +106,7 @@ describe("a sandbox with several keys", function()
     end)
   end)
 
-  it("lets a key ask so often a second and no more: 429 with Retry-After, of that key alone", function()
+  it("limits the requests of a key to its rate: 429 with Retry-After, for that key only", function()
     with({ keys = 2, rate = 0.001 }, function(_, ask)
       assert.equal(10000, balance(ask, 1))
       local status, _, headers = ask(1, "GET", "/api/v1/client/account/balance")
@@ -116,13 +116,13 @@ describe("a sandbox with several keys", function()
     end)
   end)
 
-  it("strikes one key's requests with key=N", function()
+  it("applies a fault with key=N to the requests of one key", function()
     with({ keys = 2, faults = { "status-401:key=2,skip=1" } }, function(_, ask)
       assert.same({ 10000, 10000, 10000, 401 }, { balance(ask, 1), balance(ask, 2), balance(ask, 1), balance(ask, 2) })
     end)
   end)
 
-  it("takes no upload that any of the keys comes with", function()
+  it("accepts no upload that carries any of the keys", function()
     with({ keys = 2 }, function(box, ask)
       local _, answer = ask(1, "GET", "/api/v1/client/files/upload-url?content_type=image/png&ext=.png")
       local target = answer.data.presigned_url:sub(#box.url + 1)
@@ -131,7 +131,7 @@ describe("a sandbox with several keys", function()
     end)
   end)
 
-  it("refuses what can't be keys", function()
+  it("refuses invalid keys", function()
     for message, given in pairs {
       ["exclude each other"] = { key = "a", keys = 2 }, ["'keys' must be a number or an array"] = { keys = 0 },
       ["keys%[2%].key' is given twice"] = { keys = { { key = "a" }, { key = "a" } } },
@@ -144,7 +144,7 @@ describe("a sandbox with several keys", function()
     end
   end)
 
-  it("is had from the program with --keys, which prints what a client's environment must hold", function()
+  it("is started by the program with --keys, which prints the environment that a client needs", function()
     local child = program.start { "sandbox", "--keys", "1,2,5" }
     local port = math.tointeger(tonumber(child:wait_for("CRUN_BASE_URL="):match "%d+$"))
     local line = child:wait_for "CRUN_API_KEYS="

@@ -58,7 +58,7 @@ describe("the sandbox's models", function()
     assert.matches('"models":%[%]', response.body)
   end)
 
-  it("are described with their schemas, [] and {} told apart; slashes may be encoded; an unknown one is a 404", function()
+  it("are described with their schemas, with [] and {} distinct; slashes may be encoded; an unknown one gives 404", function()
     local r = rehearse()
     local status, answer, response = r.get "Models/kling/v3"
     assert.same({ 200, "kling/v3", { "prompt" } }, { status, answer.data.model, answer.data.required_input_fields })
@@ -69,7 +69,7 @@ describe("the sandbox's models", function()
     assert.equal(404, (r.get "Models/"))
   end)
 
-  it("refuse an input by their schemas, with the field, in submits and both estimates", function()
+  it("refuse an input by their schemas and name the field, in submits and in both estimates", function()
     local r = rehearse()
     local wrong = {
       { "kling/v3", '{"prompt":"a","duration":16}', "input.duration: must be from 3 to 15, not 16" },
@@ -94,7 +94,7 @@ describe("the sandbox's models", function()
     assert.same({}, r.drawn)
   end)
 
-  it("cost more for longer and larger clips, and by the image", function()
+  it("cost more for longer and larger clips, and for each image", function()
     local r = rehearse()
     local image = '"image_url":"' .. url .. '"'
     local rising = {
@@ -113,7 +113,7 @@ describe("the sandbox's models", function()
     assert.equal(4 * r.price("google/nano-banana", '{"prompt":"a"}'), r.price("google/nano-banana", '{"prompt":"a","num_images":4}'))
   end)
 
-  it("can be asked for a price in the older way where the newer one is missing", function()
+  it("can be asked for a price in the old form as well", function()
     local r = rehearse { "status-404:on=estimate" }
     local input = '{"prompt":"a","duration":8}'
     assert.equal(404, (r.post("EstimateTask", "google/gemini-omni", input)))
@@ -121,7 +121,7 @@ describe("the sandbox's models", function()
     assert.same({ 200, '{"code":200,"message":"success","data":{"credits":80,"estimated":true}}' }, { status, response.body })
   end)
 
-  it("give images where they make images, as many as asked for", function()
+  it("return as many images as requested if they make images", function()
     local r = rehearse()
     local _, made = r.post("CreateTask", "google/nano-banana", '{"prompt":"a","num_images":2,"output_format":"jpeg"}')
     r.clock.time = 200
@@ -151,7 +151,7 @@ describe("the sandbox's models", function()
     assert.is_true(seen["480p"] and seen["540p"])
   end)
 
-  it("draw images that are what they say, with and without ffmpeg", function()
+  it("draw images of the stated type and size, with and without ffmpeg", function()
     local files <close> = env.directory()
     for format, magic in pairs { png = "\x89PNG", jpeg = "\xFF\xD8\xFF" } do
       for _, builtin in ipairs { true, false } do
@@ -165,7 +165,7 @@ describe("the sandbox's models", function()
 end)
 
 describe("the sandbox's templates", function()
-  it("come in pages, each template once, and one by its name", function()
+  it("come in pages, each template once, and a single one by its name", function()
     local r = rehearse()
     for platform, about in pairs { kling = { 57, "template_id" }, vidu = { 23, "template" }, bytedance = { 50, "template_id" } } do
       local seen, page, count = {}, 0, 0
@@ -189,7 +189,7 @@ describe("the sandbox's templates", function()
     assert.equal(404, (r.get "sora-templates"))
   end)
 
-  it("refuse a page that can't be", function()
+  it("refuse an invalid page", function()
     local r = rehearse()
     for _, query in ipairs { "page=0", "page=x", "page_size=0", "page_size=51", "page_size=1.5", "page=-1", "page=" } do
       local status, answer = r.get("vidu-templates", query)

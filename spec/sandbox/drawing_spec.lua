@@ -72,13 +72,13 @@ describe("a clip", function()
     end)
   end
 
-  it("can be played before all of it is there", function()
+  it("can be played before it is downloaded completely", function()
     assert(media.clip({ prompt = "x", seconds = 1 }, path))
     local bytes = env.read(path)
     assert.is_true(bytes:find("moov", 1, true) < bytes:find("mdat", 1, true))
   end)
 
-  it("is the same for the same spec", function()
+  it("has the same bytes for the same spec", function()
     local spec = { prompt = "A quiet sea.", seconds = 1, seed = 5, label = "one", images = 2, video = true }
     assert(media.clip(spec, path))
     assert(media.clip(spec, directory:file "again.mp4"))
@@ -156,7 +156,7 @@ describe("a hostile prompt", function()
     end)
   end
 
-  it("stays inside of the picture's margins", function()
+  it("stays within the picture's margins", function()
     local directory <close> = env.directory()
     local path = directory:file "clip.mp4"
     for _, letter in ipairs { "w", "W", "@ m ", "Wide words ", "Тихое море ", "海" } do
@@ -170,7 +170,7 @@ describe("a hostile prompt", function()
   end)
 end)
 
-describe("where things are", function()
+describe("a folder", function()
   local code = [[
     local media = require "omni.sandbox.drawing"
     local spec = { prompt = "x", seconds = 1 / 24, builtin = os.getenv "BUILTIN" ~= nil }
@@ -178,7 +178,7 @@ describe("where things are", function()
     print(media.available(), path, failure and failure.code, failure)
   ]]
 
-  it("odd, a clip is drawn all the same", function()
+  it("with an unusual name can hold a clip", function()
     local directory <close> = env.directory()
     local odd = directory:file "a'b: c;[d],=\\%d"
     assert(core.make_directory(odd))
@@ -189,7 +189,7 @@ describe("where things are", function()
     assert.is_true(core.remove(odd)) -- nothing else is left there
   end)
 
-  it("not at all, the error says so and nothing is left", function()
+  it("that doesn't exist is reported, and nothing is left behind", function()
     local directory <close> = env.directory()
     local told = in_lua(code, { TMPDIR = directory.path, CLIP = "/nowhere/clip.mp4" })
     assert.is_truthy(told:find "^ffmpeg\tnil\tprocess_failed\t.*No such file or directory", told)
@@ -203,7 +203,7 @@ describe("where things are", function()
 end)
 
 describe("without ffmpeg", function()
-  it("there is a small real clip that is built in", function()
+  it("the sandbox serves a small built-in clip", function()
     local directory <close> = env.directory()
     local path = directory:file "clip.mp4"
     local told = in_lua([[
@@ -219,7 +219,7 @@ describe("without ffmpeg", function()
     assert.same({ "clip.mp4" }, directory:names())
   end)
 
-  it("or when it is asked for, that clip comes", function()
+  it("or on request, the sandbox serves that clip", function()
     local directory <close> = env.directory()
     local path = directory:file "clip.mp4"
     assert.equal(path, media.clip({ prompt = "x", seconds = 4, builtin = true }, path))
@@ -239,7 +239,7 @@ describe("when ffmpeg", function()
     return directory, { PATH = path, TMPDIR = directory:file "tmp", CLIP = directory:file "clip.mp4" }
   end
 
-  it("fails, its last words are told, made safe, and nothing is left", function()
+  it("fails, the error has its last words, cleaned, and nothing is left behind", function()
     local directory <close>, environment = fake [[
       for last; do :; done
       : > "${last#file:}"
@@ -258,7 +258,7 @@ describe("when ffmpeg", function()
     assert.equal("", env.output("ls " .. env.quote(directory:file "tmp")))
   end)
 
-  it("is still drawing and the fiber is cancelled, it is killed and nothing is left", function()
+  it("still draws when the fiber is cancelled, it is killed and nothing is left behind", function()
     local directory <close>, environment = fake [[
       for last; do :; done
       : > "${last#file:}"
@@ -282,7 +282,7 @@ describe("when ffmpeg", function()
 end)
 
 describe("drawing", function()
-  it("lets other fibers go on", function()
+  it("lets other fibers run", function()
     local directory <close> = env.directory()
     local ticks = 0
     loop.run(function()

@@ -36,14 +36,14 @@ local function refused(spec)
   return tostring(failure)
 end
 
-describe("asking for a fault", function()
-  it("takes every documented fault by its name alone", function()
+describe("the spec of a fault", function()
+  it("may be the name of any documented fault alone", function()
     for _, row in ipairs(faults.rows) do
       assert.truthy(faults.open { row.name })
     end
   end)
 
-  it("is documented: each fault and each of its keys", function()
+  it("is documented, with each fault and each key", function()
     local file <close> = assert(io.open "docs/sandbox.md")
     local page = file:read "a"
     for _, row in ipairs(faults.rows) do
@@ -52,17 +52,17 @@ describe("asking for a fault", function()
     end
   end)
 
-  it("names the nearest fault when one isn't known", function()
+  it("with an unknown fault is refused, with the most similar name", function()
     assert.matches("there is no fault 'stauts%-429'; did you mean 'status%-429'?", refused "stauts-429")
   end)
 
-  it("names the nearest key, and refuses a key that the fault doesn't take", function()
+  it("with an unknown key is refused, with the most similar one; so is a key that the fault doesn't take", function()
     assert.matches("fail takes no 'evry'; did you mean 'every'?", refused "fail:evry=2")
     assert.matches("fail takes no 'on'", refused "fail:on=submit")
     assert.matches("cut takes no 'retry_after'", refused "cut:retry_after=1")
   end)
 
-  it("says what a value may be", function()
+  it("with an invalid value is refused with the allowed values", function()
     assert.matches("every=0: a whole number, 1 or more", refused "fail:every=0")
     assert.matches("first=x: a whole number", refused "fail:first=x")
     assert.matches("chance=1.5: a number from 0 to 1", refused "fail:chance=1.5")
@@ -73,14 +73,14 @@ describe("asking for a fault", function()
     assert.matches("match=: a part of the prompt", refused "fail:match=")
   end)
 
-  it("refuses what isn't key=value, a key that stands twice, an empty spec, and what isn't a string", function()
+  it("is refused if it isn't key=value, has a key twice, is empty, or isn't a string", function()
     assert.matches("'first' isn't key=value", refused "fail:first")
     assert.matches("'first' is given twice", refused "fail:first=1,first=2")
     assert.matches("there is no fault ''", refused "")
     assert.matches("expected a string, got number", refused(7))
   end)
 
-  it("lets a value in quotes hold commas", function()
+  it("may contain commas in quoted values", function()
     local it_rehearses = rehearse { 'status-455:match="sea, sky", first=1' }
     assert.equal(200, it_rehearses.submit("sea and sky").status)
     assert.equal(455, it_rehearses.submit("sea, sky").status)
@@ -89,14 +89,14 @@ describe("asking for a fault", function()
 end)
 
 describe("a fault", function()
-  it("strikes each Nth request with every, and N times at most with first", function()
+  it("strikes each Nth request with every, and at most N times with first", function()
     local r = rehearse { "status-500:every=2,first=2,on=submit" }
     local got = {}
     for i = 1, 8 do got[i] = r.submit().status end
     assert.same({ 200, 500, 200, 500, 200, 200, 200, 200 }, got)
   end)
 
-  it("spares the first N with skip, and all but one key with key", function()
+  it("spares the first N requests with skip, and all keys but one with key", function()
     local r = rehearse { "status-401:skip=2,every=2,on=submit", "status-402:key=2" }
     local got = {}
     for i = 1, 8 do got[i] = r.submit().status end
@@ -104,7 +104,7 @@ describe("a fault", function()
     assert.equal(402, (rehearse { "status-402:key=1" }).submit().status)
   end)
 
-  it("strikes with the chance that was asked for, the same for one seed, another for another", function()
+  it("strikes with the given chance: the same requests for one seed, others for another seed", function()
     local function run(seed)
       local r, got = rehearse({ "status-500:chance=0.5" }, seed), {}
       for i = 1, 200 do got[i] = r.submit().status == 500 and "x" or "." end
@@ -116,7 +116,7 @@ describe("a fault", function()
     assert.is_true(count > 70 and count < 130)
   end)
 
-  it("strikes only the calls named by on; without it every call of the API, but no media and no ledger", function()
+  it("strikes only the requests that `on` names; without it every API call, but no media and no ledger", function()
     local r = rehearse { "status-455:on=query+estimate" }
     assert.equal(200, r.submit().status)
     assert.equal(455, r.query("x").status)
@@ -128,7 +128,7 @@ describe("a fault", function()
     assert.equal(200, r.ask("GET", "/sandbox/ledger").status)
   end)
 
-  it("strikes only what its match names, also by a query for that task and a download of its clip", function()
+  it("strikes only tasks that match, also their queries and downloads", function()
     local r = rehearse { "status-500:match=storm,on=query+media" }
     local _, calm = r.submit "a calm sea"
     local _, storm = r.submit "a storm"
@@ -150,7 +150,7 @@ describe("a fault", function()
     end
   end)
 
-  it("sends Retry-After as seconds or as a date only when asked to", function()
+  it("sends Retry-After as seconds or as a date only on request", function()
     assert.is_nil(rehearse({ "status-429" }).submit().headers["Retry-After"])
     assert.equal("7", tostring(rehearse({ "status-429:retry_after=7" }).submit().headers["Retry-After"]))
     local date = rehearse({ "envelope-429:retry_after=date+60" }).submit().headers["Retry-After"]
@@ -175,7 +175,7 @@ describe("a fault", function()
     assert.equal(1, r.service:ledger().submits)
   end)
 
-  it("cut breaks the answer off in its middle, garbage makes it HTML, slow delays it; all charge", function()
+  it("cut ends the answer in the middle, garbage replaces it by HTML, slow delays it; all of them charge", function()
     local r = rehearse { "cut" }
     local response = r.submit()
     assert.equal(#response.body // 2, response.cut)
@@ -191,12 +191,12 @@ describe("a fault", function()
     assert.same({ 0.25, 200 }, { response.delay, answer.code })
   end)
 
-  it("composes with others: a late, cut 429", function()
+  it("works together with others: a late, incomplete 429", function()
     local response = rehearse({ "slow:delay=3", "cut", "status-429:retry_after=1" }).submit()
     assert.same({ 3, 429, #response.body // 2 }, { response.delay, response.status, response.cut })
   end)
 
-  it("fail lets the task fail with its reason, keeps the charge, and draws nothing", function()
+  it("fail makes the task fail with its reason, keeps the charge, and draws nothing", function()
     local r = rehearse { 'fail:match=storm,reason="too much wind"' }
     local _, made = r.submit "a storm"
     r.clock.time = 200
@@ -206,7 +206,7 @@ describe("a fault", function()
     assert.same({ 40, "failed" }, { r.service:ledger().charged, r.service:ledger().tasks[1].status })
   end)
 
-  it("no-media lets it succeed without a URL", function()
+  it("no-media makes it succeed without a URL", function()
     local r = rehearse { "no-media" }
     local _, made = r.submit()
     r.clock.time = 200
@@ -216,7 +216,7 @@ describe("a fault", function()
     assert.equal(404, r.ask("GET", "/media/" .. made.data.task_id .. ".mp4").status)
   end)
 
-  it("never lets it run for good", function()
+  it("never keeps it running for good", function()
     local r = rehearse { "never" }
     local _, made = r.submit()
     r.clock.time = 1e6
@@ -225,7 +225,7 @@ describe("a fault", function()
     assert.equal(cjson.null, answer.data.complete_at)
   end)
 
-  it("counts tasks that were accepted, not requests that were refused", function()
+  it("counts accepted tasks, not refused requests", function()
     local r = rehearse { "fail:every=2", "status-429:every=2" }
     local states = {}
     for _ = 1, 8 do r.submit() end
@@ -234,7 +234,7 @@ describe("a fault", function()
     assert.same({ "success", "failed", "success", "failed" }, states)
   end)
 
-  it("media-cut breaks a download from the beginning, not one that continues, nor a HEAD", function()
+  it("media-cut interrupts a download from the beginning, but not one that continues, nor a HEAD", function()
     local r = rehearse { "media-cut" }
     local _, made = r.submit()
     r.clock.time = 200

@@ -40,7 +40,7 @@ local function rehearse(given)
 end
 
 describe("the sandbox, as the service", function()
-  it("answers a submit with an envelope and a task id like a UUID, another one each time", function()
+  it("answers a submit with an envelope and a new task id like a UUID", function()
     local r, seen = rehearse(), {}
     for _ = 1, 100 do
       local response, answer = r.submit()
@@ -55,7 +55,7 @@ describe("the sandbox, as the service", function()
     assert.not_equal(rehearse({ seed = 5 }).made(), rehearse({ seed = 6 }).made())
   end)
 
-  it("takes a task from pending through running to success, and tells all fields of the contract", function()
+  it("takes a task from pending through running to success, with all fields of the contract", function()
     local r = rehearse()
     local body = '{"model":"google/gemini-omni","input":{"prompt":"a boat","duration":6,"img_urls":[]},' ..
       '"callback_url":"https://example.com/cb"}'
@@ -83,7 +83,7 @@ describe("the sandbox, as the service", function()
     assert.same({ 6, 60 }, { data.result.media_info.duration, data.result.usage.credits })
   end)
 
-  it("lets a task last as long as asked for, give or take a fifth, pending for the first tenth", function()
+  it("makes a task last as long as requested, give or take a fifth; it is pending for the first tenth", function()
     local r, shortest, longest = rehearse(), 99, 0
     for _ = 1, 40 do
       local id, states = r.made(), {}
@@ -99,7 +99,7 @@ describe("the sandbox, as the service", function()
     assert.is_true(shortest >= 8 and shortest < 8.6 and longest > 11.4 and longest <= 12.1)
   end)
 
-  it("ends a task only when its clip is drawn, and fails it when none can be", function()
+  it("ends a task only when its clip is drawn, and lets it fail if none can be drawn", function()
     local r = rehearse { slow_drawing = true }
     local one, two = r.made { prompt = "one", duration = 8, aspect_ratio = "9:16", resolution = "1080p" }, r.made()
     local spec = r.waiting[1].spec
@@ -116,7 +116,7 @@ describe("the sandbox, as the service", function()
     assert.same({ 501, "can't draw a clip: no disk" }, { answer.data.result.code, answer.data.result.message })
   end)
 
-  it("demands the key on every call of the API, and says nothing of it", function()
+  it("requires the key for every API call, and never repeats it", function()
     local r = rehearse()
     local calls = {
       [job .. "CreateTask"] = "POST", [job .. "EstimateTask"] = "POST", [job .. "TaskInfo"] = "GET", [account .. "balance"] = "GET",
@@ -131,7 +131,7 @@ describe("the sandbox, as the service", function()
     assert.equal(0, r.service:ledger().submits)
   end)
 
-  it("charges at acceptance, more for longer and larger clips, and refuses with 402 what the balance can't pay", function()
+  it("charges when it accepts a task, more for longer and larger clips, and refuses with 402 if credits are missing", function()
     local r = rehearse { credits = 500 }
     local function balance()
       local _, answer = r.ask("GET", account .. "balance")
@@ -164,7 +164,7 @@ describe("the sandbox, as the service", function()
     assert.equal(0, r.service:ledger().submits)
   end)
 
-  it("refuses what the service would refuse with 422 that names the field, and charges nothing", function()
+  it("refuses invalid inputs like the service, with 422 and the field's name, and charges nothing", function()
     local r = rehearse()
     local function wrong(body, expected)
       local response, answer = r.post(body)
@@ -205,7 +205,7 @@ describe("the sandbox, as the service", function()
     assert.same({}, r.waiting)
   end)
 
-  it("takes null for what isn't given, and any object for the model that takes anything", function()
+  it("treats null as missing, and accepts any object for a model without a schema", function()
     local r = rehearse()
     assert.equal(200, r.post('{"model":"google/gemini-omni","input":{"prompt":"a","duration":null},"callback_url":null}').status)
     local _, made = r.post('{"model":"sandbox/any","input":{"x":[],"y":{},"n":12345678901234567890,"z":null}}')
@@ -214,7 +214,7 @@ describe("the sandbox, as the service", function()
     assert.matches('"input":{"x":%[%],"y":{},"n":12345678901234567890,"z":null}', response.body)
   end)
 
-  it("answers 404 for an unknown task and an unknown path, 405 for a wrong method, 422 without a task id", function()
+  it("answers 404 for an unknown task or path, 405 for a wrong method, 422 without a task id", function()
     local r = rehearse()
     local function codes(...)
       local response, answer = r.ask(...)
@@ -238,7 +238,7 @@ describe("the sandbox, as the service", function()
     assert.equal(200, r.ask("GET", job .. "TaskInfo", "a=1&task_id=" .. id:gsub("%-", "%%2d") .. "&b").status)
   end)
 
-  it("tells the charge ledger, whole numbers as integers and an empty list as a list", function()
+  it("returns the charge ledger with whole numbers as integers and an empty list as a list", function()
     local r = rehearse()
     local response = r.ask("GET", "/sandbox/ledger", nil, nil, {})
     local function accounts(peak, charged, balance)
@@ -257,7 +257,7 @@ describe("the sandbox, as the service", function()
     assert.is_nil(ledger.tasks[1].complete_at)
   end)
 
-  it("gives a clip's bytes whole or in part, and only for tasks that succeeded", function()
+  it("serves a clip as a whole or in part, and only for tasks that succeeded", function()
     local r = rehearse()
     local id = r.made()
     local path = "/media/" .. id .. ".mp4"
@@ -293,7 +293,7 @@ describe("the sandbox, as the service", function()
     assert.equal(200, (part { range = "bytes=1-", ["if-range"] = '"other"' }))
   end)
 
-  it("never lets a path out of its table", function()
+  it("never serves a path outside of its table", function()
     local r = rehearse()
     for _, path in ipairs {
       "/media/../../etc/passwd", "/media/..%2f..%2fetc%2fpasswd.mp4", "/media//etc/passwd.mp4", "/media/.mp4", "/media/x.mp4",
@@ -304,14 +304,14 @@ describe("the sandbox, as the service", function()
 end)
 
 describe("the sandbox's JSON", function()
-  it("is the same out of every lua-cjson: integers, long numbers, empty lists", function()
+  it("is the same with every lua-cjson: integers, long numbers, empty lists", function()
     local object = json.shape { "a", "b?", "c" }
     assert.equal('[1,2,0.1,1700000000,0.30000000000000004,[],{"a":1,"c":null},{}]',
       json.text { 1, 2.0, 0.1, 1700000000.0, 0.1 + 0.2, {}, object { a = 1 }, json.shape {} {} })
     assert.equal("integer", math.type(json.decode("[[4.0]]")[1][1]))
   end)
 
-  it("finds the members' own texts", function()
+  it("keeps the text of each member", function()
     assert.same({ a = "[{}]", b = [[{"x":"}\"\\"}]], input = "[ ]", c = [["\\\""]], n = "-1e5" },
       json.members [[ { "a" : 1 ,"b":{"x":"}\"\\"},"in\u0070ut":[ ],"c":"\\\"","n":-1e5,"a":[{}] } ]])
     assert.same({}, json.members " { } ")

@@ -62,7 +62,7 @@ describe("an upload to the sandbox", function()
   end)
   after_each(function() directory:close() end)
 
-  it("is served as it was put, to anybody, whole and in parts", function()
+  it("is served unchanged, to anybody, as a whole and in parts", function()
     with({}, function(box, ask)
       local target, file = offer(box, ask)
       assert.matches("^/upload/%x+%-[%x-]+%.png%?signature=%x+$", target)
@@ -80,7 +80,7 @@ describe("an upload to the sandbox", function()
     end)
   end)
 
-  it("can be put again, and then is another file", function()
+  it("can be repeated, and then replaces the file", function()
     with({}, function(box, ask)
       local target, file = offer(box, ask)
       put(ask, target)
@@ -92,7 +92,7 @@ describe("an upload to the sandbox", function()
     end)
   end)
 
-  it("may be large, and is kept on disk while it comes: unfinished ones take no memory, whoever sends them", function()
+  it("may be large: unfinished uploads are on disk and take no memory, whoever sends them", function()
     local service = program.service { "--out", directory.path }
     local function memory() return tonumber(env.read("/proc/" .. service.pid .. "/status"):match "VmRSS:%s+(%d+)") * 1024 end
     local large = PNG .. ("x"):rep(8 << 20)
@@ -115,7 +115,7 @@ describe("an upload to the sandbox", function()
     service.stop()
   end)
 
-  it("is offered for the key, for media, and with an ending only", function()
+  it("is offered only with the key, for media, and with an ending", function()
     with({}, function(box, ask)
       assert.equal(401, (ask("GET", offer_path)))
       local wrong = {
@@ -186,7 +186,7 @@ describe("an upload to the sandbox", function()
       end)
     end)
 
-    it("once its time is over", function()
+    it("after its time has passed", function()
       with({ upload_seconds = 0 }, function(box, ask)
         local status, answer = put(ask, (offer(box, ask)))
         assert.same({ 403, "the presigned URL has expired" }, { status, answer.message })
@@ -195,7 +195,7 @@ describe("an upload to the sandbox", function()
     end)
   end)
 
-  it("is kept below the sandbox's directory, and goes with it unless that was given", function()
+  it("is stored in the sandbox's directory, and is removed with it unless you gave the directory", function()
     local temporary
     with({}, function(box, ask)
       local target, file = offer(box, ask)
@@ -208,7 +208,7 @@ describe("an upload to the sandbox", function()
     assert.equal(PNG, env.output(("cat %s/uploads/*.png"):format(env.quote(directory:file "box"))))
   end)
 
-  it("has the same places for the same seed", function()
+  it("has the same URLs for the same seed", function()
     local function first(seed)
       return with({ seed = seed }, function(box, ask) return (offer(box, ask)) end)
     end
@@ -243,7 +243,7 @@ describe("an upload to the sandbox", function()
       end)
     end
 
-    it("says when it can't come to its end", function()
+    it("says why it can't be completed", function()
       for fault, code in pairs { ["upload-expired"] = "upload_expired", ["status-505:on=upload_url"] = "feature_disabled" } do
         with({ faults = { fault } }, function(box)
           local uploaded, err = client_of(box, { retry_for = 120 }):upload(picture)
@@ -253,7 +253,7 @@ describe("an upload to the sandbox", function()
       end
     end)
 
-    it("says so when the file is too large for the sandbox", function()
+    it("says that the file is too large for the sandbox", function()
       env.output(("truncate -s 65M %s"):format(env.quote(picture)))
       with({}, function(box)
         local uploaded, err = client_of(box, { retry_for = 120 }):upload(picture)
@@ -265,7 +265,7 @@ describe("an upload to the sandbox", function()
 end)
 
 describe("a submit to the sandbox", function()
-  it("names files of the sandbox that are there, or files elsewhere", function()
+  it("may name existing files of the sandbox, and files elsewhere", function()
     with({}, function(box, ask)
       local target, file = offer(box, ask)
       local lost = "input.img_urls[2]: there is no such file"
@@ -284,7 +284,7 @@ describe("a submit to the sandbox", function()
     end)
   end)
 
-  it("names a task's clip while that is there", function()
+  it("may name a task's clip while the clip exists", function()
     with({}, function(box, ask)
       local task = assert(assert(client_of(box):submit { prompt = "a boat" }):await())
       assert.equal(200, (submit(box, ask, { video_list = { { url = task.media[1] } } })))
@@ -299,7 +299,7 @@ describe("a submit to the sandbox", function()
     end)
   end)
 
-  it("isn't asked whether its references are there when it is only estimated", function()
+  it("isn't checked for existing references when it is only estimated", function()
     with({}, function(box)
       assert.equal(40, assert(client_of(box):estimate { prompt = "a boat", img_urls = { box.url .. "/files/x.png" } }).credits)
     end)
@@ -316,7 +316,7 @@ describe("a clip of the sandbox", function()
     end)
   end
 
-  it("can't be had any more after media_seconds, which the client says", function()
+  it("can't be downloaded after media_seconds, and the client says so", function()
     local outcome, err = saved { media_seconds = 0 }
     assert.same({ 410, "media_gone" }, outcome)
     assert.matches("expire", err.hint)
@@ -327,7 +327,7 @@ describe("a clip of the sandbox", function()
     assert.same({ 403, "media_gone" }, (saved { faults = { "media-expired" } }))
   end)
 
-  it("can be had until media_seconds after its task's end", function()
+  it("can be downloaded until media_seconds after its task's end", function()
     local service, faults, clock = require "omni.sandbox.service", require "omni.sandbox.faults", 0
     local served = service.open {
       url = "http://127.0.0.1:1", key = "key", seconds = 10, seed = 1, credits = 100, faults = assert(faults.open()), media_seconds = 60,

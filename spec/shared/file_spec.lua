@@ -110,7 +110,7 @@ describe("a foreign file", function()
     assert.equal("io", err.code)
   end)
 
-  it("makes way for a finished one only when omni didn't make it, and moves back when that fails", function()
+  it("is renamed for a finished file only if omni didn't make it, and gets its name back if that fails", function()
     env.write(file "film.mp4", "mine")
     env.write(file "part", "new")
     local function foreign() return false end

@@ -49,7 +49,7 @@ local function age(s, days)
 end
 
 describe("a board that is run again", function()
-  it("submits nothing, fetches nothing and cuts nothing when nothing changed", function()
+  it("submits, fetches and cuts nothing if nothing has changed", function()
     studio.open({ films = true }, function(s)
       assert.same({ "fetched", "fetched", "fetched", "fetched" }, statuses(assert(s:run(chain()))))
       assert.equal(4, s:submits())
@@ -67,7 +67,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("after one prompt changed, submits that scene and those that build on it, and says why", function()
+  it("after one changed prompt, submits that scene and the scenes that build on it, and says why", function()
     studio.open({}, function(s)
       assert(s:run(chain()))
       local plan = assert(s:plan(chain "dawn, with mist"))
@@ -83,7 +83,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("says which field changed", function()
+  it("says which field has changed", function()
     studio.open({}, function(s)
       assert(s:run(board_of { { "a", { prompt = "a" } } }))
       local plan = assert(s:plan(board_of { { "a", { prompt = "a", duration = 8, resolution = "1080p" } } }))
@@ -91,7 +91,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("makes nothing again when scenes are renamed, moved, or a default changes that they override", function()
+  it("makes nothing again if scenes are renamed or moved, or a default changes that they override", function()
     studio.open({ films = true, clips = media.available() }, function(s)
       assert(s:run(board_of({ { "a", { prompt = "a", duration = 6 } }, { "b", { prompt = "b", duration = 6 } } })))
       local summary = assert(s:run(board_of({ { "two", { prompt = "b", duration = 6 } }, { "one", { duration = 6, prompt = "a" } } },
@@ -102,7 +102,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("shoots again for another take, and comes back to the first one for nothing", function()
+  it("makes another take, and returns to the first one at no cost", function()
     studio.open({}, function(s)
       local function board(take) return board_of { { "a", { prompt = "a", take = take } } } end
       local first = assert(s:run(board())).scenes[1].file
@@ -114,7 +114,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("redoes a scene when told so, and stays with the new take", function()
+  it("with redo makes the next take of a scene, and keeps using it", function()
     studio.open({}, function(s)
       local board = studio.board("a", "b")
       local first = assert(s:run(board)).scenes[1].file
@@ -130,7 +130,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("redoes a scene once, however often a run that was told so is cut short and started again", function()
+  it("with redo makes one take, however often that run is interrupted and started again", function()
     studio.open({}, function(s)
       local board = studio.board("a", "b")
       assert(s:run(board))
@@ -149,7 +149,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("with `only`, makes one scene and what it builds on", function()
+  it("with `only`, makes one scene and the scenes on which it builds", function()
     studio.open({}, function(s)
       local summary = assert(s:run(chain(), { only = { "noon" } }))
       assert.same({ "fetched", "fetched", "waiting", "waiting" }, statuses(summary))
@@ -159,7 +159,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("submits a scene again that failed, and says that it did", function()
+  it("submits a failed scene again, and says that it failed", function()
     studio.open({ faults = { 'fail:first=1,reason="too dark"' } }, function(s)
       assert.same({ "failed" }, statuses(assert(s:run(studio.board "a"))))
       local plan = assert(s:plan(studio.board "a"))
@@ -169,7 +169,7 @@ describe("a board that is run again", function()
     end)
   end)
 
-  it("leaves out what builds on a scene that failed, and takes it up later", function()
+  it("leaves out scenes that build on a failed one, and makes them later", function()
     studio.open({ faults = { "fail:match=dawn,first=1" } }, function(s)
       local summary = assert(s:run(chain()))
       assert.same({ "failed", "blocked", "blocked", "fetched" }, statuses(summary))
@@ -181,7 +181,7 @@ describe("a board that is run again", function()
 end)
 
 describe("files of an earlier run", function()
-  it("that are missing, or were changed, are fetched again without a submit; a changed one stays beside", function()
+  it("that are missing or changed are fetched again without a submit; a changed file stays beside", function()
     studio.open({}, function(s)
       local path = assert(s:run(studio.board "a")).scenes[1].file
       local bytes = env.read(path)
@@ -200,7 +200,7 @@ describe("files of an earlier run", function()
     end)
   end)
 
-  it("are asked for as long as the service may have them, and are never submitted again", function()
+  it("are requested for as long as the service may have them, and their scenes are never submitted again", function()
     studio.open({}, function(s)
       local path = assert(s:run(studio.board "a")).scenes[1].file
       os.remove(path)
@@ -212,7 +212,7 @@ describe("files of an earlier run", function()
     end)
   end)
 
-  it("go up again before another scene builds on them, when their own URL may have expired", function()
+  it("are uploaded for another scene that builds on them, if their own URL may have expired", function()
     studio.open({}, function(s)
       local first = { "a", { prompt = "a" } }
       local function second(name) return { name, { prompt = name, continues = "a" } } end
@@ -225,7 +225,7 @@ describe("files of an earlier run", function()
     end)
   end)
 
-  it("are found when the directory was moved", function()
+  it("are found after the folder was moved", function()
     studio.open({}, function(s)
       s.directory = s.directory .. "/before"
       assert(s:run(studio.board "a"))
@@ -241,7 +241,7 @@ describe("files of an earlier run", function()
     end)
   end)
 
-  it("of an equal scene of another board are used there, too", function()
+  it("are used by an equal scene of another board, too", function()
     studio.open({}, function(s)
       assert(s:run(studio.board "a"))
       local first = s.directory
@@ -275,7 +275,7 @@ describe("local files on a board", function()
   local PIXEL = "\137PNG\r\n\26\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\8\6\0\0\0\31\21\196\137\0\0\0\rIDATx\156c\252\207\192P\15\0\4\133\1\128"
     .. "\132\169\140!\0\0\0\0IEND\174B`\130"
 
-  it("are uploaded once, before what they are in is submitted; their content makes the scene, not their path", function()
+  it("are uploaded once before the submit; a scene depends on their content, not on their path", function()
     studio.open({}, function(s)
       local function board(name)
         return board_of({ { "a", { prompt = "a", references = { "keeper" } } }, { "b", { prompt = "b", references = { "keeper" } } } },
@@ -295,7 +295,7 @@ describe("local files on a board", function()
     end)
   end)
 
-  it("are uploaded again when the service doesn't have an earlier upload any more", function()
+  it("are uploaded again if the service no longer has an earlier upload", function()
     studio.open({}, function(s)
       local function run(sandbox, ...)
         local client <close> = s:new_client { base_url = sandbox.url, ledger = s.directory .. "/ledger.db" }
@@ -330,7 +330,7 @@ describe("local files on a board", function()
 end)
 
 describe("the ledger of a rehearsal", function()
-  it("lies beside its output, and is never mixed with real submits", function()
+  it("is in the output folder, and never contains real submits", function()
     studio.open({}, function(s)
       assert(s:run(studio.board "a"))
       assert.equal("rw-------", (env.output("stat -c %A " .. env.quote(s.directory .. "/ledger.db")):sub(2, 10)))
@@ -346,7 +346,7 @@ describe("the ledger of a rehearsal", function()
     end)
   end)
 
-  it("knows that what an earlier sandbox had under way ended with it", function()
+  it("knows that the tasks of an earlier sandbox ended with it", function()
     studio.open({ seconds = 60 }, function(s)
       local run, folder = s:begin(studio.board "a", { on_event = function(event)
         if event.event == "pending" then s.pending = true end
@@ -366,7 +366,7 @@ describe("the ledger of a rehearsal", function()
 end)
 
 describe("a board's own budget", function()
-  it("holds also when two runs of it spend at once", function()
+  it("also holds when two runs of the board spend at once", function()
     studio.open({ faults = { "slow:on=submit,delay=0.03" } }, function(s)
       local clients, plans = {}, {}
       for n = 1, 2 do -- both are planned before the first of them spends anything

@@ -152,7 +152,7 @@ local function changed(model, changes)
   return input
 end
 
-describe("a wrong input is refused with a message that names the field, for", function()
+describe("an invalid input is refused with a message that names the field, for", function()
   local count = 0
   for model, cases in pairs(wrong) do
     count = count + #cases
@@ -169,11 +169,11 @@ describe("a wrong input is refused with a message that names the field, for", fu
     end)
   end
 
-  it("at least sixty in all", function() assert.is_true(count >= 60) end)
+  it("at least sixty cases", function() assert.is_true(count >= 60) end)
 end)
 
-describe("a right input", function()
-  it("goes through, empty arrays and objects as the model wants them", function()
+describe("a valid input", function()
+  it("is accepted, with empty arrays and objects as the model expects them", function()
     with_sandbox(function(client)
       for model in pairs(right) do assert(models.check(client, model, changed(model, {}))) end
       local function sent(model, changes)

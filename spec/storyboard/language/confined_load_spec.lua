@@ -248,13 +248,13 @@ describe("a board that isn't trusted", function()
     it("can't make a storyboard that is too large: " .. name, function() refused(LARGE .. attempt[1], attempt[2]) end)
   end
 
-  it("reports at most a hundred mistakes", function()
+  it("reports at most a hundred errors", function()
     local _, bad = load_text(LARGE
       .. 'local t = {}; for i = 1, 5000 do t[i] = scene("s" .. i) { promt = "x" } end; return storyboard { t }')
     assert.equal(100, #bad.problems)
   end)
 
-  it("can't make its mistakes long, or slow to explain", function()
+  it("can't make its errors long, or slow to explain", function()
     local _, bad = load_text(LARGE .. [[
       local t, names = {}, {}
       for i = 1, 3000 do names[("%090d"):format(i)] = url "https://e.org/a.png" end
@@ -269,7 +269,7 @@ describe("a board that isn't trusted", function()
     assert.is_true(#bad.message <= 2010)
   end)
 
-  it("leaves nothing changed in this process: libraries, metatables, descriptors, children", function()
+  it("leaves everything in this process unchanged: libraries, metatables, descriptors, children", function()
     local function descriptors() return env.output "ls /proc/self/fd | wc -l; cat /proc/$PPID/task/$PPID/children | wc -w" end
     local there = descriptors()
     assert(load_text([[
@@ -313,8 +313,8 @@ describe("a board that isn't trusted", function()
   end)
 end)
 
-describe("what comes back from a board's process", function()
-  it("is refused when it isn't of the form that is expected", function()
+describe("the bytes from a board's process", function()
+  it("are refused unless they have the expected form", function()
     local environment = require "omni.storyboard.language.environment"
     local confined = require "omni.storyboard.language.confined_load"
     local loop = require "omni.loop"
@@ -350,7 +350,7 @@ describe("a board", function()
 
   for _, trusted in ipairs { false, true } do
     describe(trusted and "that is trusted" or "that isn't trusted", function()
-      it("runs Lua files that lie beside it, with the words at hand", function()
+      it("runs Lua files beside it, which can use the words of the language", function()
         env.write(directory:file "films/lib/init.lua", 'return "the folder"')
         env.write(directory:file "films/one.lua", '\xEF\xBB\xBF#!/usr/bin/env lua\nreturn scene "one" { prompt = word }')
         local board = load_text([[
@@ -366,7 +366,7 @@ describe("a board", function()
         assert.equal("the folder", board.scenes[3].name)
       end)
 
-      it("says where a file beside it is wrong", function()
+      it("reports where the error in a file beside it is", function()
         env.write(directory:file "films/bad.lua", "\n= 5")
         env.write(directory:file "films/fails.lua", "\n\nerror 'on purpose'")
         for text, place in pairs { ['require "bad"'] = "bad.lua:2:", ['dofile "fails.lua"'] = "fails.lua:3: on purpose" } do
@@ -375,7 +375,7 @@ describe("a board", function()
         end
       end)
 
-      it("has the variables that it is given", function()
+      it("has the variables of --set", function()
         local board = load_text('return storyboard { title = os.getenv "TITLE", scene "a" { prompt = "x" } }',
           { trusted = trusted, set = { TITLE = "Night" } })
         assert.equal("Night", board.title)
@@ -410,7 +410,7 @@ describe("a board", function()
     assert.equal("the tower", board.scenes[2].name)
   end)
 
-  it("may do anything when it is trusted", function()
+  it("may do anything if it is trusted", function()
     local board = load_text(([[
       assert(require "omni.core" and require "cjson" and package.loaded and debug.getregistry and io.stdout)
       assert(os.execute "true")
@@ -419,7 +419,7 @@ describe("a board", function()
     assert.equal(os.getenv "PATH" .. "SECRET", board.title)
   end)
 
-  it("isn't trusted unless the option says exactly that", function()
+  it("is trusted only if the option is exactly true", function()
     env.write(directory:file "films/board.lua", END)
     assert.has_error(function() load_board(directory:file "films/board.lua", { trusted = "yes" }) end)
     assert.has_error(function() load_board(directory:file "films/board.lua", { trust = true }) end)
@@ -427,7 +427,7 @@ describe("a board", function()
     assert.has_error(function() load_board(directory:file "films/board.lua", { cpu_seconds = 0 }) end)
   end)
 
-  it("can be loaded by several fibers at once, and where nobody turns the loop", function()
+  it("can be loaded by several fibers at once, and outside of the loop", function()
     local loop = require "omni.loop"
     local path = env.write(directory:file "films/board.lua", END)
     loop.run(function()
@@ -438,7 +438,7 @@ describe("a board", function()
     assert.equal("a", assert(load_board(path)).scenes[1].name)
   end)
 
-  it("that is trusted and loops without end is left once `interrupted` says so", function()
+  it("that is trusted and loops forever is stopped when `interrupted` returns true", function()
     for _, text in ipairs {
       "while true do end", "while true do pcall(function() while true do end end) end",
       "coroutine.wrap(function() while true do pcall(error) end end)()",

@@ -17,18 +17,18 @@ local function wrong(cut)
 end
 
 describe("the cut", function()
-  it("has all scenes in the board's order when it names none", function()
+  it("has all scenes in the board's order if it names none", function()
     local all = { scenes = { "dusk", "storm", "dawn" }, output = "film.mp4" }
     assert.same(all, board(nil).cut)
     assert.same(all, board({}).cut)
     assert.same({ "dusk", "storm", "dawn" }, board({ transition = "fade" }).cut.scenes)
   end)
 
-  it("has the named ones, in their order, as often as they are named", function()
+  it("has the named scenes in the given order, as often as they are named", function()
     assert.same({ "dawn", "dusk", "dawn" }, board({ "dawn", "dusk", "dawn" }).cut.scenes)
   end)
 
-  it("names only scenes that are there", function()
+  it("names only scenes that exist", function()
     local bad = wrong { "dawn", "strom", 5 }
     assert.matches("cut: there is no scene 'strom'; did you mean 'storm'%?", bad.message)
     assert.equal("cut", bad.field)
@@ -40,7 +40,7 @@ describe("the cut", function()
     assert.matches("did you mean 'transition'", wrong({ transitions = "fade" }).message)
   end)
 
-  it("has a transition of half a second, or as long as it says", function()
+  it("has a transition of half a second, or of the given length", function()
     assert.is_nil(board({ transition = "none" }).cut.transition)
     assert.is_nil(board({ transition = { "none", seconds = 1 } }).cut.transition)
     assert.is_nil(board({ transition = false }).cut.transition)
@@ -61,7 +61,7 @@ describe("the cut", function()
     end
   end)
 
-  it("isn't there when none is wanted", function()
+  it("is disabled with false", function()
     assert.is_nil(board(false).cut)
   end)
 

@@ -32,7 +32,7 @@ describe("a board's file", function()
     return bad
   end
 
-  it("has the words at hand without a require", function()
+  it("finds the words without a require", function()
     local board = assert(board_of 'return storyboard { title = "T", scene "a" { prompt = "x" } }')
     assert.equal("T", board.title)
     assert.equal(path .. ":1", board.scenes[1].where)
@@ -52,7 +52,7 @@ return storyboard { shots }
     assert.equal(path .. ":4", board.scenes[2].where)
   end)
 
-  it("has every word of the language at hand", function()
+  it("finds every word of the language", function()
     local board = assert(board_of [[
 return storyboard {
   references = { keeper = file "keeper.png" },
@@ -115,14 +115,14 @@ return storyboard {
     assert.equal(path .. ": raised a table", wrong("error({})").message)
   end)
 
-  it("with a bad scene is refused, with the scene's line; without a scene, with its name", function()
+  it("with an invalid scene is refused, with the scene's line; without a line, with its name", function()
     local bad = wrong('return storyboard {\n scene "a" { prompt = "x" },\n scene "b" { prompt = "x", duration = 5 } }')
     assert.equal(1, (bad.message:find(path .. ':3: scene "b": ', 1, true)))
     assert.equal("duration", bad.field)
     assert.equal(1, (wrong('return storyboard {}').message:find(path .. ": ", 1, true)))
   end)
 
-  it("that returns something else is refused, with what to write", function()
+  it("that returns something else is refused, with a hint what to write", function()
     for _, text in ipairs { "", "return 5", "return {}", 'return scene "a" { prompt = "x" }' } do
       local bad = wrong(text)
       assert.matches("instead of a storyboard", bad.message)
@@ -130,7 +130,7 @@ return storyboard {
     end
   end)
 
-  it("is held to what the service says of its model, where it can be asked; else to what is known here", function()
+  it("is checked against the service's schema of its model if possible, else against omni's rules", function()
     local text = 'return storyboard { scene "a" { prompt = "x", duration = 12 } }'
     assert.matches("duration: must be 4, 6, 8 or 10, not 12", wrong(text).message)
     local told = {
@@ -152,7 +152,7 @@ return storyboard {
     assert.matches(": .*binary chunk", wrong(string.dump(load "return 1")).message)
   end)
 
-  it("that isn't there, or is a directory, is refused", function()
+  it("that doesn't exist, or is a directory, is refused", function()
     local _, bad = load_board(path .. ".missing")
     assert.matches("No such file", bad.message)
     _, bad = load_board("/")

@@ -58,7 +58,7 @@ describe("references", function()
     assert.same({ "b" }, whole.builds_on)
   end)
 
-  it("are inherited, replaced by a scene's own, and switched off", function()
+  it("are inherited, replaced by a scene's own, or disabled", function()
     local defaults = { defaults = { references = "keeper", first_frame = "sky", img_urls = { "https://h.org/1.png" } } }
     assert.same({ "https://h.org/sky.jpg", 'file "keeper.png"', "https://h.org/1.png" }, input_of({ prompt = "x" }, defaults).img_urls)
     assert.same({ "https://h.org/sky.jpg", 'file "n.png"', "https://h.org/1.png" },
@@ -67,7 +67,7 @@ describe("references", function()
     assert.same({ "https://h.org/sky.jpg" }, input_of({ prompt = "x", references = {}, img_urls = {} }, defaults).img_urls)
   end)
 
-  it("are listed for people: by the board's names where there are some, else by what they are", function()
+  it("are listed for people, by the board's names or by what they are", function()
     local _, made = input_of { prompt = "x", first_frame = last_frame "b", references = { "keeper", file "sub/3.png" },
       img_urls = { url "https://h.org/p/q.png?token=secret" }, video = { "walk", from = 2, to = 8 } }
     local found = {}
@@ -85,7 +85,7 @@ describe("references", function()
     assert.equal(8, made.references[5].to)
   end)
 
-  it("of another model's own fields are found, too", function()
+  it("in another model's own fields are found, too", function()
     local made, whole = input_of { model = "kling/v3", prompt = "x", start_image = last_frame "b", refs = { { image = file "k.png" } },
       input = { video = clip "b", style = "raw", model = "inner" } }
     assert.same({ prompt = "x", start_image = 'last_frame "b"', refs = { { image = 'file "k.png"' } }, video = 'clip "b"', style = "raw",
@@ -95,7 +95,7 @@ describe("references", function()
     assert.equal(3, #whole.references)
   end)
 
-  it("that aren't there are named, with the nearest", function()
+  it("that don't exist are named, with the most similar one", function()
     local bad = wrong { references = { "keeper", "keper" } }
     assert.matches('scene "a": references%[2%]: there is no reference \'keper\'; did you mean \'keeper\'%?', bad.message)
     assert.equal("references[2]", bad.field)
@@ -117,7 +117,7 @@ describe("references", function()
     assert.matches("img_urls: must be an array", wrong { references = "keeper", img_urls = "https://h.org/a" }.message)
   end)
 
-  it("are at most seven, five beside a video, wherever they come from", function()
+  it("are at most seven, or five beside a video, wherever they come from", function()
     local many = {}
     for i = 1, 6 do many[i] = file(i .. ".png") end
     assert.matches("at most 5 images", wrong { references = many, video = file "v.mp4" }.message)
@@ -160,7 +160,7 @@ describe("a scene's video", function()
     end
   end)
 
-  it("has a window with an end, of at most 10 seconds: else the board isn't loaded", function()
+  it("has a window with an end, of at most 10 seconds; otherwise the board is refused", function()
     for _, given in ipairs {
       { video = { "walk", from = 2.5 } }, { continues = { "b", from = 2 } }, { video = { "walk", from = 2, to = 12.1 } },
       { continues = { "b", to = 11 } }, { video_list = { { url = file "v.mp4", start = 1 } } },
@@ -177,7 +177,7 @@ describe("a scene's video", function()
     assert.same({ { url = 'clip "b"', start = 2, ends = 6 } }, input_of { prompt = "x", continues = { "b", from = 2, to = 6 } }.video_list)
   end)
 
-  it("is one: its own one stands in the place of the default one, whichever word it is", function()
+  it("is a single one: a scene's own video replaces the default, whichever words give them", function()
     local defaults = { defaults = { video = file "d.mp4" } }
     assert.same({ { url = 'clip "b"' } }, input_of({ prompt = "x", continues = "b" }, defaults).video_list)
     assert.same({ { url = 'file "d.mp4"' } }, input_of({ prompt = "x" }, defaults).video_list)
@@ -194,7 +194,7 @@ describe("a scene's video", function()
     end
   end)
 
-  it("has a window that can be", function()
+  it("has a window that is possible", function()
     for _, case in ipairs {
       { { file "v", from = 4, to = 4 }, "'from' %(4%) must be less than 'to' %(4%)" },
       { { file "v", to = 0 }, "less than" }, { { file "v", from = -1 }, "0 or more, not %-1" },
@@ -225,14 +225,14 @@ describe("scenes that build on others", function()
   end
   local function s(name, ...) return scene(name) { prompt = "x", model = "x/y", on = { ... } } end
 
-  it("come after those, and otherwise as they are declared", function()
+  it("come after those, and otherwise stay in their declared order", function()
     assert.equal("a b c", order(s "a", s "b", s "c"))
     assert.equal("a b c", order(s "a", s("b", clip "a"), s("c", clip "b")))
     assert.equal("c b a d", order(s("a", clip "b"), s("b", clip "c"), s "c", s "d"))
     assert.equal("a c b d", order(s "a", s("b", clip "a", last_frame "c"), s("c", clip "a"), s("d", clip "b", clip "c")))
   end)
 
-  it("name each of those once, in the order of the input", function()
+  it("list each of those once, in the order of the input", function()
     local board = storyboard { s "a", s "b", s("c", clip "b", last_frame "b", clip "a") }
     assert.same({ "b", "a" }, board.scenes[3].builds_on)
   end)
@@ -259,7 +259,7 @@ describe("scenes that build on others", function()
     assert.equal(1, board.order[long])
   end)
 
-  it("need scenes that are there", function()
+  it("need scenes that exist", function()
     local bad = raised { scene "dawn" { prompt = "x", first_frame = last_frame "dwan" } }
     assert.equal("first_frame", bad.field)
     assert.matches("there is no scene 'dwan'; did you mean 'dawn'%?", bad.message)
@@ -285,7 +285,7 @@ describe("the other fields of a scene", function()
     assert.is_nil(board.scenes[2].prompt_style)
   end)
 
-  it("can stand in `input`, once", function()
+  it("can be in `input`, once", function()
     assert.equal(8, input_of({ input = { prompt = "x", duration = 8.0 } }).duration)
     assert.equal(4, input_of({ prompt = "x", duration = 4 }, { defaults = { input = { duration = 8 } } }).duration)
     assert.equal(8, input_of({ prompt = "x", input = { duration = 8 } }, { defaults = { duration = 4 } }).duration)

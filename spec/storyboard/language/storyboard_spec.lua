@@ -34,7 +34,7 @@ describe("a storyboard", function()
     assert.matches("storyboard_spec%.lua:" .. here + 4 .. "$", dawn.where)
   end)
 
-  it("gives its defaults to each scene, and a scene's own field wins", function()
+  it("passes its defaults to each scene, and a scene's own field has priority", function()
     local board = storyboard {
       defaults = { duration = 8, resolution = "1080p", model = "google/gemini-omni" },
       scene "a" { prompt = "x" },
@@ -45,7 +45,7 @@ describe("a storyboard", function()
     assert.equal("1080p", board.scenes[2].input.resolution)
   end)
 
-  it("adds its style to every prompt, unless a scene has its own or switches it off", function()
+  it("adds its style to every prompt, unless a scene replaces or disables it", function()
     local board = storyboard {
       style = "35mm film.",
       scene "a" { prompt = "x" },
@@ -58,7 +58,7 @@ describe("a storyboard", function()
     assert.is_nil(board.scenes[2].input.style)
   end)
 
-  it("takes scenes from loops, nested arrays and conditions", function()
+  it("accepts scenes from loops, nested arrays and conditions", function()
     local shots = {}
     for i = 1, 3 do shots[i] = scene("shot " .. i) { prompt = "Take " .. i } end
     local board = storyboard { scene "first" { prompt = "x" }, shots, false, { {} , { scene "last" { prompt = "y" } } } }
@@ -67,7 +67,7 @@ describe("a storyboard", function()
     assert.same({ "first", "shot 1", "shot 2", "shot 3", "last" }, found)
   end)
 
-  it("doesn't change when the tables that it was made of do", function()
+  it("doesn't change when the tables change from which it was made", function()
     local references, defaults = { "https://example.org/a.png" }, { duration = 6 }
     local fields = { prompt = "x", img_urls = references }
     local board = storyboard { defaults = defaults, scene "a"(fields) }
@@ -83,7 +83,7 @@ describe("a storyboard", function()
     assert.same({ mode = "pro", audio = true, prompt = "x" }, board.scenes[1].input)
   end)
 
-  it("names the nearest field when one is misspelt, with scene, file and line", function()
+  it("suggests the most similar field for a misspelt one, with scene, file and line", function()
     local here = line()
     local bad = raised(function() storyboard { scene "dawn" { prompt = "x", duraton = 4 } } end)
     assert.matches('storyboard_spec%.lua:' .. here + 1 .. ': scene "dawn": ', bad.message)
@@ -95,7 +95,7 @@ describe("a storyboard", function()
       raised(function() storyboard { defaults = { resolutoin = "4k" }, scene "a" { prompt = "x" } } end).message)
   end)
 
-  it("says where a field belongs that stands in the wrong place", function()
+  it("says where a misplaced field belongs", function()
     assert.matches("defaults = { duration = ",
       raised(function() storyboard { duration = 4, scene "a" { prompt = "x" } } end).message)
     assert.matches("put the style on the board",
@@ -103,7 +103,7 @@ describe("a storyboard", function()
     assert.matches("without a field's name", raised(function() storyboard { scene "a" { "x" } } end).message)
   end)
 
-  it("says what is wrong with a scene's input, and when the defaults are to blame", function()
+  it("says what is wrong with a scene's input, and whether the defaults cause it", function()
     local bad = raised(function() storyboard { scene "a" { prompt = "x", duration = 5 } } end)
     assert.matches('scene "a": ', bad.message)
     assert.equal("duration", bad.field)
@@ -115,7 +115,7 @@ describe("a storyboard", function()
     assert.equal("model", raised(function() storyboard { scene "a" { prompt = "x", model = 5 } } end).field)
   end)
 
-  it("names both places when two scenes have one name", function()
+  it("names both places if two scenes have one name", function()
     local here = line()
     local bad = raised(function()
       storyboard {
@@ -127,7 +127,7 @@ describe("a storyboard", function()
     assert.matches('_spec%.lua:' .. here + 3, bad.message)
   end)
 
-  it("tells of everything that is wrong, not only of the first thing", function()
+  it("reports all errors, not only the first", function()
     local bad = raised(function()
       storyboard { scene "a" { prompt = "" }, scene "b" { prompt = "x" }, scene "c" { prompt = "x", duration = 7 } }
     end)
@@ -140,7 +140,7 @@ describe("a storyboard", function()
     assert.matches("at least one scene", raised(storyboard, { {}, { {} } }).message)
   end)
 
-  it("refuses what isn't a scene, a table or a name", function()
+  it("refuses anything but a scene, a table or a name", function()
     assert.matches("got a string", raised(storyboard, { "dawn" }).message)
     assert.matches('scene "dawn" has no fields', raised(function() storyboard { scene "dawn" } end).message)
     assert.matches("got a table with the field", raised(storyboard, { { name = "dawn" } }).message)
@@ -149,7 +149,7 @@ describe("a storyboard", function()
     assert.matches("fields must be a table, not a string", raised(scene "dawn", "prompt").message)
   end)
 
-  it("refuses names that are empty, too long, broken or hold control characters", function()
+  it("refuses names that are empty, too long, invalid UTF-8 or contain control characters", function()
     for _, name in ipairs { "", "  ", ("x"):rep(101), "a\nb", "a\27[2J", "a\u{85}b", "a\xFFb", 5, false } do
       assert.equal("name", raised(scene, name).field, tostring(name))
     end
@@ -173,13 +173,13 @@ describe("a storyboard", function()
     end
   end)
 
-  it("says of each of a scene's words on the board itself where it belongs", function()
+  it("says where a scene's word on the board itself belongs", function()
     for name, value in pairs { take = 2, video = "x", continues = "a", first_frame = "x", input = {}, model = "x/y" } do
       assert.matches("defaults = { " .. name .. " = ", raised(storyboard, { [name] = value, scene "a" { prompt = "x" } }).message)
     end
   end)
 
-  it("tells of the board, its references, its scenes and its cut at once", function()
+  it("reports errors of the board, its references, its scenes and its cut at once", function()
     local bad = raised(storyboard, { cut = { "c", transition = "fad" }, scene "a" { prompt = "" }, scene "b" { prompt = "x", take = 0 } })
     assert.equal(4, #bad.problems)
     bad = raised(storyboard, { budget = -1, references = { "x" }, title = 5, { "x" } })

@@ -10,7 +10,7 @@ local words = require "omni.storyboard.language"
 
 local windows, scene, storyboard, file = words.windows, words.scene, words.storyboard, asset.file
 
-describe("the stretches of a length", function()
+describe("the windows of a film", function()
   -- "0-8 8-16.4"
   local function ranges(length, step)
     local found = {}
@@ -18,7 +18,7 @@ describe("the stretches of a length", function()
     return table.concat(found, " ")
   end
 
-  it("are whole numbers of seconds where the step is, but for the end", function()
+  it("have whole seconds if the step is whole, except for the end", function()
     assert.equal("0-8 8-16 16-20.4", ranges(20.4, 8))
     assert.equal("0-8 8-16", ranges(16, 8))
     assert.equal("0-8 8-16", ranges(16.0, 8.0))
@@ -39,14 +39,14 @@ describe("the stretches of a length", function()
     assert.equal("0-11 11-22.5", ranges(22.5, 11))
   end)
 
-  it("are never made longer than the 10 seconds that a window may have", function()
+  it("are never longer than the 10 seconds that the service allows", function()
     assert.equal("0-10 10-19.5 19.5-20.5", ranges(20.5, 10))
     assert.equal("0-9.2 9.2-10.2", ranges(10.2, 10))
     assert.equal("0-9.9", ranges(9.9, 9.5))
     assert.equal("0-9.5 9.5-18.9 18.9-19.9", ranges(19.9, 9.5))
   end)
 
-  it("cover the whole of it, one beginning where the other ends", function()
+  it("cover the whole film without gaps", function()
     for _, step in ipairs { 1, 1.1, 2.7, 7, 8, 10, 33.3 } do
       for length = 0.1, 100, 7.37 do
         local at = 0
@@ -91,7 +91,7 @@ describe("windows", function()
     return found
   end
 
-  it("are scenes as they are, with their fields from the defaults", function()
+  it("are scenes whose fields come from the defaults", function()
     assert.same({ "long 1: x 0-8", "long 2: x 8-16", "long 3: x 16-20.4" },
       shown(storyboard { defaults = { prompt = "x" }, windows(file(long), 8) }))
   end)
@@ -112,11 +112,11 @@ describe("windows", function()
     assert.matches("windows_spec%.lua:%d+$", board.scenes[2].where)
   end)
 
-  it("count the picture, as sound may last longer", function()
+  it("follow the picture, since the sound may be longer", function()
     assert.matches("%-20%.4$", shown(storyboard { windows(file(long), 60) { prompt = "x", model = "some/other" } })[1])
   end)
 
-  it("stand in a board's file, named relative to its folder, in a fiber or out of one", function()
+  it("can be used in a board's file, with a path relative to its folder, in a fiber or outside", function()
     env.write(directory:file "board.lua", 'return storyboard { windows(file "long.mp4", 10) { prompt = "x" } }')
     local function names()
       local found = {}
@@ -139,7 +139,7 @@ describe("windows", function()
     assert.is_true(ticks > 1)
   end)
 
-  it("of a file that can't be read say so, with the board's line", function()
+  it("of a file that can't be read give an error with the board's line", function()
     env.write(directory:file "bad.mp4", "no film")
     for name, what in pairs { ["missing.mp4"] = "No such file", ["bad.mp4"] = "bad%.mp4", ["sound.m4a"] = "has no picture" } do
       env.write(directory:file "board.lua", ('\nreturn storyboard {\n windows(file "%s", 10) { prompt = "x" } }'):format(name))
@@ -151,7 +151,7 @@ describe("windows", function()
     end
   end)
 
-  it("are refused for what can't be", function()
+  it("are refused for an invalid argument", function()
     assert.matches("expected a file, got a string", raised(windows, long, 8).message)
     assert.matches('got clip "a"', raised(windows, asset.clip "a", 8).message)
     for _, step in ipairs { 0, 0.5, -1, 0 / 0, math.huge, "8" } do
@@ -167,7 +167,7 @@ describe("windows", function()
     end
   end)
 
-  it("are told apart from scenes of the same name", function()
+  it("differ from scenes with the same name", function()
     local bad = raised(storyboard, { windows(file(long), 8) { prompt = "x" }, scene "long 2" { prompt = "x" } })
     assert.matches("already used", bad.message)
   end)

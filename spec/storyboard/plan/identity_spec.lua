@@ -21,7 +21,7 @@ return storyboard {
 }
 ]]
 
-describe("what makes a scene the same", function()
+describe("a scene's identity", function()
   local directory
 
   before_each(function()
@@ -65,7 +65,7 @@ describe("what makes a scene the same", function()
     return table.concat(names, " ")
   end
 
-  it("is the same from one run to the next, and another one for every scene", function()
+  it("is the same in every run, and different for every scene", function()
     local once, again = known(plain), known(plain)
     assert.equal("", changed(once, again))
     local seen = {}
@@ -108,7 +108,7 @@ describe("what makes a scene the same", function()
     end)
   end
 
-  it("doesn't cover a default that every scene overrides", function()
+  it("doesn't depend on a default that every scene overrides", function()
     local function board(defaults)
       return ([[return storyboard { defaults = { %s },
         scene "a" { prompt = "x", duration = 8, references = false, video = file "boats.mp4" },
@@ -119,7 +119,7 @@ describe("what makes a scene the same", function()
     assert.equal("a b", changed(before, known(board 'resolution = "4k"')))
   end)
 
-  it("doesn't cover the order of the scenes", function()
+  it("doesn't depend on the order of the scenes", function()
     local scenes = {}
     for line in plain:gmatch("[^\n]+") do if line:find("^  scene") then scenes[#scenes + 1] = line end end
     local head = plain:match("^(.-)  scene")
@@ -131,7 +131,7 @@ describe("what makes a scene the same", function()
     end
   end)
 
-  it("doesn't cover names: a renamed scene is the one that it was, and so is what builds on it", function()
+  it("doesn't depend on names: a renamed scene and the scenes that build on it stay the same", function()
     local before = known(plain)
     local after = known((plain:gsub('"dusk"', '"evening"')))
     assert.equal(before.dusk.identity, after.evening.identity)
@@ -139,7 +139,7 @@ describe("what makes a scene the same", function()
     assert.equal(before.dawn.identity, after.dawn.identity)
   end)
 
-  it("doesn't cover where the board and its files lie", function()
+  it("doesn't depend on the place of the board and its files", function()
     local before = known(plain)
     local elsewhere <close> = env.directory()
     env.write(elsewhere:file "keeper.png", "a face")
@@ -174,7 +174,7 @@ describe("what makes a scene the same", function()
     end)
   end
 
-  it("covers each byte of a file, and what builds on it, and nothing else", function()
+  it("depends on each byte of a file, and so do the scenes that build on it, and no other", function()
     local before = known(plain)
     env.write(directory:file "keeper.png", "a fact")
     assert.equal("dawn dusk storm", changed(before, known(plain)))
@@ -183,7 +183,7 @@ describe("what makes a scene the same", function()
     assert.equal("harbour", changed(before, known(plain)))
   end)
 
-  it("asks for the take of a scene that doesn't say its own, by what it is without one", function()
+  it("uses the take that the caller returns for a scene without a take", function()
     local asked = {}
     local before = known(plain)
     local after = known(plain, function(scene, base)
@@ -199,7 +199,7 @@ describe("what makes a scene the same", function()
     assert.equal(3, after.harbour.take)
   end)
 
-  it("asks for each file once", function()
+  it("reads each file once", function()
     local count = {}
     local shots = "return storyboard { defaults = { references = file 'keeper.png' }, "
     for i = 1, 20 do shots = shots .. ('scene "%d" { prompt = "%d" },'):format(i, i) end
@@ -211,7 +211,7 @@ describe("what makes a scene the same", function()
     assert.same({ 1 }, { count[board.scenes[1].input.img_urls[1].path] })
   end)
 
-  it("isn't known without a file: the scene has its error, what builds on it says so, the others are fine", function()
+  it("is missing without a file: the scene has the error, scenes that build on it say so, the others are fine", function()
     os.remove(directory:file "keeper.png")
     local after = known(plain)
     assert.equal("io", after.dusk.error.code)
@@ -225,7 +225,7 @@ describe("what makes a scene the same", function()
     assert.is_nil(after.harbour.error)
   end)
 
-  it("isn't known without its take", function()
+  it("is missing without the take", function()
     local problem = err.new { code = "ledger_failed", message = "the ledger can't be read" }
     local after = known(plain, function() return nil, problem end)
     assert.equal(problem, after.dusk.error)
@@ -234,7 +234,7 @@ describe("what makes a scene the same", function()
     assert.is_nil(after.harbour.error)
   end)
 
-  it("is written down in one way, which must stay as it is: everything that was shot depends on it", function()
+  it("has one written form, which must never change, since all paid clips depend on it", function()
     local after = known [[
 return storyboard { scene "a" { prompt = "\"Dé\"\n", duration = 8.0, video = { file "boats.mp4", to = 2.5 } } }]]
     assert.equal('{"input":{"duration":8,"prompt":"\\"Dé\\"\\n","video_list":[{"ends":2.5,"start":0,"url":{"file":"'
@@ -243,7 +243,7 @@ return storyboard { scene "a" { prompt = "\"Dé\"\n", duration = 8.0, video = { 
     assert.equal(core.sha256(after.a.base .. " take 1"), after.a.identity)
   end)
 
-  it("is known of a thousand scenes at once", function()
+  it("is known for a thousand scenes at once", function()
     local parts = { 'return storyboard { defaults = { references = file "keeper.png" }, style = "35 mm.",' }
     for i = 1, 1000 do
       parts[#parts + 1] = ('scene "%d" { prompt = "Shot %d of a long film.", %s },'):format(i, i,
@@ -255,7 +255,7 @@ return storyboard { scene "a" { prompt = "\"Dé\"\n", duration = 8.0, video = { 
 end)
 
 describe("the canonical form", function()
-  it("has one way to write each number, whatever the locale says", function()
+  it("writes each number in one way, in every locale", function()
     local cases = { [8] = 8.0, [0] = -0.0, ["0.5"] = 0.5, ["0.1"] = 0.1, ["1e+300"] = 1e300, ["-3"] = -3.0, ["2.125"] = 2.125 }
     for text, value in pairs(cases) do assert.equal(tostring(text), canonical(value)) end
     local was = os.setlocale(nil)
@@ -270,13 +270,13 @@ describe("the canonical form", function()
     assert.is_true(found)
   end)
 
-  it("sorts names by their bytes and escapes only what must be", function()
+  it("sorts names by their bytes, and escapes only what must be escaped", function()
     assert.equal('{"":1,"Z":1,"a":1,"a b":1,"aa":1,"é":1}', canonical { aa = 1, ["é"] = 1, Z = 1, [""] = 1, a = 1, ["a b"] = 1 })
     assert.equal([["\"\\/\b\f\n\r\t\u0000\u0001\u001f]] .. '\127é→"', canonical("\"\\/\b\f\n\r\t\0\1\31\127é→"))
     assert.equal('[true,false,null,{},["x"]]', canonical { true, false, core.json.null, {}, { "x" } })
   end)
 
-  it("is JSON that says what was said", function()
+  it("is JSON with the same content", function()
     local value = { text = "\0\1\31\"\\/é", list = { 1, 2.5, -3 }, yes = true }
     assert.same(value, (function()
       local back = core.json.decode(canonical(value))
@@ -287,7 +287,7 @@ describe("the canonical form", function()
 end)
 
 describe("a URL without its signature", function()
-  it("is the same for every kind of signature, and keeps what isn't one", function()
+  it("is the same for every kind of signature, and keeps every other parameter", function()
     local plain_url = "https://h.org/a/b.png"
     for _, query in ipairs {
       "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a%2Fb&X-Amz-Date=1&X-Amz-Expires=9&X-Amz-SignedHeaders=host&X-Amz-Signature=ff",
@@ -307,7 +307,7 @@ describe("a URL without its signature", function()
     end
   end)
 
-  it("stays as it is when nothing is signed, and so does any other text", function()
+  it("is unchanged if it has no signature, and so is any other text", function()
     for _, text in ipairs {
       "https://h.org/a.png", "https://h.org/a.png?", "https://h.org/?Expires=5&v=1", "https://h.org/?se=1&sp=2&st=3",
       "https://h.org/?policy=x", "https://h.org/?a=b&&c", "a prompt?X-Amz-Signature=1", "https://h.org/ and more?Signature=1",

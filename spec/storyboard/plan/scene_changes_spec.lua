@@ -33,11 +33,11 @@ describe("what changed in a scene", function()
     return found
   end
 
-  it("is nothing when nothing did", function()
+  it("is empty if nothing has changed", function()
     assert.same({}, texts('prompt = "x", duration = 8', 'duration = 8.0, prompt = "x"'))
   end)
 
-  it("is named field by field, as the model has them, with what was and what is", function()
+  it("is listed field by field, with the old and the new value", function()
     local found = differences('prompt = "x", duration = 6, resolution = "720p"', 'prompt = "y", duration = 8, aspect_ratio = "9:16"')
     assert.same({
       { field = "aspect_ratio", new = "9:16", text = "aspect_ratio: added (9:16)" },
@@ -47,7 +47,7 @@ describe("what changed in a scene", function()
     }, found)
   end)
 
-  it("names a model's whole tree, and the model first", function()
+  it("covers a model's whole input, and the model comes first", function()
     assert.same({ "model: google/gemini-omni → kling/v3", "mode: added (pro)" },
       texts('prompt = "x"', 'prompt = "x", model = "kling/v3", mode = "pro"'))
     assert.same({ "camera.moves[2].speed: 1 → 2.5", "seed: added ({ ... })" },
@@ -55,7 +55,7 @@ describe("what changed in a scene", function()
         'prompt = "x", model = "k/v", camera = { moves = { { a = 1 }, { speed = 2.5 } } }, seed = { 1 }'))
   end)
 
-  it("shows long texts around the place where they differ, cut between characters", function()
+  it("shows long texts around their first difference, cut between characters", function()
     local long = ("é"):rep(500)
     local found = differences(('prompt = "%s and %s"'):format(long, long), ('prompt = "%s or %s"'):format(long, long))
     local change = found[1]
@@ -69,7 +69,7 @@ describe("what changed in a scene", function()
     assert.not_equal(found[1].old, found[1].new)
   end)
 
-  it("names a file whose content changed by its reference's name", function()
+  it("names a file with new content by its reference's name", function()
     local found, unnamed = differences('prompt = "x", references = "keeper"', 'prompt = "x", references = "keeper"', nil,
       { ["x.png"] = "z" })
     assert.equal(1, #found)
@@ -79,7 +79,7 @@ describe("what changed in a scene", function()
     assert.equal("img_urls[1]: the file's content changed", unnamed[1].text)
   end)
 
-  it("names the scene that is built on when that is what changed", function()
+  it("names the scene it builds on, if that scene has changed", function()
     for _, field in ipairs { 'continues = "a"', 'first_frame = last_frame "a"' } do
       local fields = 'prompt = "x", ' .. field
       local found, unnamed = differences(fields, fields, "another")
