@@ -75,8 +75,8 @@ local function open(body)
   end)
 end
 
-describe("behind nginx, which ends TLS", function()
-  it("a callback wakes who waits", function()
+describe("behind nginx, which terminates TLS", function()
+  it("a callback wakes the waiting fiber", function()
     open(function(s, receiver, front)
       local task = assert(s.client:submit { prompt = "x" })
       local url = s.sandbox.service.tasks:find(task.id).callback_url
@@ -94,7 +94,7 @@ describe("behind nginx, which ends TLS", function()
     end)
   end)
 
-  it("what isn't one is refused, and no token stands in nginx's log", function()
+  it("any other request is refused, and nginx logs no token", function()
     open(function(s, _, front)
       local task = assert(s.client:submit { prompt = "x" })
       local url = s.sandbox.service.tasks:find(task.id).callback_url

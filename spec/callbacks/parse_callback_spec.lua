@@ -6,7 +6,7 @@ local bare <const> = ('{"task_id":"%s","status":"SUCCESS","credits":2.5,"create_
   .. '"extra":{"kept":true},"param":{"model":"google/gemini-omni"},"result":{"media_urls":["https://a.example/b.mp4"]}}'):format(ID)
 
 describe("parse_callback", function()
-  it("takes the task object bare", function()
+  it("accepts the bare task object", function()
     local task = assert(omni.parse_callback(bare))
     assert.equal(ID, task.id)
     assert.equal("success", task.status)
@@ -17,14 +17,14 @@ describe("parse_callback", function()
     assert.is_true(task.raw.extra.kept)
   end)
 
-  it("takes it wrapped in the envelope, whatever the envelope's code", function()
+  it("accepts the task object in the envelope, whatever the envelope's code", function()
     for _, code in ipairs { "200", "501", "null", '"x"' } do
       local task = assert(omni.parse_callback(('{"code":%s,"message":"success","data":%s}'):format(code, bare)))
       assert.equal(ID, task.id)
     end
   end)
 
-  it("gives an error, and never raises, for anything else", function()
+  it("returns an error, and never raises, for anything else", function()
     for _, body in ipairs { "", "null", "[]", "1", '"x"', "{}", "<html>", '{"data":[]}', '{"task_id":7,"status":"success"}',
       ('{"task_id":"%s"}'):format(ID), '{"task_id":"a b","status":"running"}',
       ('{"task_id":"%s","status":"running"}'):format(("x"):rep(257)),
@@ -36,7 +36,7 @@ describe("parse_callback", function()
     end
   end)
 
-  it("believes the status, not the result's code", function()
+  it("takes the status from `status`, not from the result's code", function()
     local failed <const> = '{"task_id":"%s","status":"failed","result":{"code":200,"message":"nobody knows"}}'
     local task = assert(omni.parse_callback(failed:format(ID)))
     assert.equal("failed", task.status)

@@ -68,7 +68,7 @@ describe("a callback that the service sends", function()
     end)
   end
 
-  it("out of order finds each its own task", function()
+  it("is matched with its own task, in whatever order callbacks come", function()
     open({ "callback-late:delay=0.3,match=first" }, 0.05, function(s)
       local first, second = assert(s.client:submit { prompt = "first" }), assert(s.client:submit { prompt = "second" })
       local order = {}
@@ -79,7 +79,7 @@ describe("a callback that the service sends", function()
     end)
   end)
 
-  it("and that is lost is done without: a slow query finds the end", function()
+  it("may be lost: a slow query finds the end of the task", function()
     open({ "callback-never" }, 0.05, function(s)
       assert.equal("success", assert(assert(s.client:submit { prompt = "x" }):await { timeout = 50 }).status)
       assert.same({}, s.sandbox:callbacks())
@@ -94,7 +94,7 @@ describe("a callback that the service sends", function()
     end)
   end)
 
-  it("can come encrypted, to the receiver's own certificate", function()
+  it("may come over TLS, to the receiver's own certificate", function()
     local folder <close> = env.directory()
     local certificate, key = tls.certificate(folder, "own", "IP:127.0.0.1")
     env.output("chmod 600 " .. env.quote(key))
@@ -110,7 +110,7 @@ describe("a callback that the service sends", function()
   end)
 end)
 
-describe("a callback that somebody forges", function()
+describe("a forged callback", function()
   for kind, expected in pairs { status = 200, id = 409, garbage = 400 } do
     it("with the right token (" .. kind .. ") ends no wait, and is believed in nothing", function()
       open({ "callback-never", "callback-forged:kind=" .. kind }, 4, function(s, receiver)
@@ -137,7 +137,7 @@ describe("a callback that somebody forges", function()
     end)
   end
 
-  it("in a flood, with the right id and no token, another's or a made-up one, costs the service no query and ends no wait", function()
+  it("in a flood, with the right id and a missing, foreign or invented token, causes no query and ends no wait", function()
     open({ "callback-never" }, 60, function(s, receiver)
       local task, other = assert(s.client:submit { prompt = "x" }), assert(s.client:submit { prompt = "y" })
       local wait = omni.spawn(function() return task:await { timeout = 60 } end)
@@ -163,7 +163,7 @@ describe("a callback that somebody forges", function()
     end)
   end)
 
-  it("in a flood, with the right token, costs the service one query a second at most", function()
+  it("in a flood, with the right token, causes at most one query a second", function()
     open({ "callback-never" }, 60, function(s)
       local task = assert(s.client:submit { prompt = "x" })
       local wait = omni.spawn(function() return task:await { timeout = 60 } end)

@@ -35,7 +35,7 @@ end
 local all <const> = commands()
 
 describe("a value that begins with a dash", function()
-  it("is taken by every option of every command, if it can't be an option's name", function()
+  it("is accepted by every option of every command, unless it may be an option's name", function()
     local count = 0
     for _, command in ipairs(all) do
       for name, needs in pairs(command.values) do
@@ -58,7 +58,7 @@ describe("a value that begins with a dash", function()
     assert.is_true(count > 100)
   end)
 
-  it("needs an equals sign if it may be an option's name; the message says how to write it, for every option of every command", function()
+  it("needs an equals sign if it may be an option's name; the message says how, for every option of every command", function()
     for _, command in ipairs(all) do
       for name, needs in pairs(command.values) do
         for _, value in ipairs(needs > 0 and { "-x", "--no-such-option", "--no-such=option", "--help-me" } or {}) do
@@ -72,7 +72,7 @@ describe("a value that begins with a dash", function()
     end
   end)
 
-  it("is told so by the program, too, which spends nothing", function()
+  it("gets this hint from the program, too, which spends nothing", function()
     for given, wanted in pairs {
       ["--prompt --jsno"] = "\n  write a value that begins with a dash like this: --prompt=--jsno\n",
       ["--prompt -x"] = "\n  write a value that begins with a dash like this: --prompt=-x\n",
@@ -89,8 +89,8 @@ describe("a value that begins with a dash", function()
   end)
 end)
 
-describe("the arguments of a command that passes some on", function()
-  it("are its own up to the first that is no option", function()
+describe("the arguments of a command that passes some on to a script", function()
+  it("are its own up to the first one that isn't an option", function()
     local values = { ["--seed"] = 1, ["--sandbox"] = 0, ["--pair"] = 2 }
     local own, rest = words.split({ "lua", "--seed", "-5", "--sandbox", "--pair", "a", "b", "x.lua", "--seed", "y" }, values)
     assert.same({ "lua", "--seed", "-5", "--sandbox", "--pair", "a", "b", "x.lua" }, own)

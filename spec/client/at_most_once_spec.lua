@@ -206,7 +206,7 @@ describe("a submit", function()
     end)
   end)
 
-  it("can be told from others that run at the same time", function()
+  it("is recognised among others that run at the same time", function()
     local omni = require "omni"
     local turns = {}
     for i = 1, 20 do turns[i] = i % 2 == 0 and { hostile.close() } or { answers.accepted("task-" .. i) } end
@@ -254,7 +254,7 @@ describe("a refused submit", function()
     end
   end
 
-  it("without an envelope goes by the HTTP status", function()
+  it("without an envelope is judged by the HTTP status", function()
     for code, name in pairs(names) do
       server:script{ GET = { { answers.running() } }, POST = { { hostile.json("<html>", code .. " Refused") } } }
       local _, err = used_client():submit(INPUT)
@@ -289,7 +289,7 @@ describe("a refused submit", function()
     assert.equal(2, server:posts())
   end)
 
-  it("tells how long the service asked to wait", function()
+  it("has the seconds that the service asks to wait", function()
     server:script{ GET = { { answers.running() } },
       POST = { { hostile.answer("429 Slow", "", { "Retry-After: 7" }) } } }
     local _, err = used_client():submit(INPUT)

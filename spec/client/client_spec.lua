@@ -24,7 +24,7 @@ after_each(function()
 end)
 
 describe("a submitted task", function()
-  it("is awaited outside of omni.run as inside of it, and has all its fields", function()
+  it("can be awaited outside and inside of omni.run, and has all its fields", function()
     open()
     local task = assert(client:submit(INPUT))
     assert.equal("pending", task.status)
@@ -44,14 +44,14 @@ describe("a submitted task", function()
     assert.equal(INPUT.prompt, task.raw.param.input.prompt)
   end)
 
-  it("is told of each status once", function()
+  it("is passed to on_status once for each status", function()
     open()
     local task, seen = assert(client:submit(INPUT)), {}
     task:await { on_status = function(t) seen[t.status] = (seen[t.status] or 0) + 1 end }
     for status, count in pairs(seen) do assert.equal(1, count, status) end
   end)
 
-  it("is saved whole, under its name and no other", function()
+  it("is saved completely, under its name and no other", function()
     open()
     local directory <close> = env.directory()
     local task = assert(assert(client:submit(INPUT)):await())
@@ -62,7 +62,7 @@ describe("a submitted task", function()
     assert.same({ "dawn.mp4" }, directory:names())
   end)
 
-  it("is not saved before it is over, nor by a number that it doesn't have", function()
+  it("can't be saved before it is over, nor with the number of a file that it doesn't have", function()
     open()
     local task = assert(client:submit(INPUT))
     local _, early = task:save("/tmp/never.mp4")
@@ -73,7 +73,7 @@ describe("a submitted task", function()
     assert.is_nil(core.stat("/tmp/never.mp4"))
   end)
 
-  it("that fails says why, costs what it cost, and is no error of the wait", function()
+  it("that fails has a reason and a cost, and awaiting it returns no error", function()
     open { "fail" }
     local task = assert(assert(client:submit(INPUT)):await())
     assert.equal("failed", task.status)
@@ -84,7 +84,7 @@ describe("a submitted task", function()
     assert.equal("generation_failed", problem.code)
   end)
 
-  it("that never ends is left at the deadline: the error carries its id, and it can be taken up again", function()
+  it("that never ends gives an error with its id at the deadline, and can be awaited again", function()
     open({ "never:first=1" }, { poll_min = 0.01 })
     local task = assert(client:submit(INPUT))
     local started = core.now()
@@ -104,7 +104,7 @@ describe("a submitted task", function()
     assert.equal(1, sandbox:ledger().submits)
   end)
 
-  it("has credits reserved while it runs, and a cost when it is over", function()
+  it("has reserved credits while it runs, and a cost when it is over", function()
     open({ "never:first=1" })
     local task = assert(assert(client:submit(INPUT)):refresh())
     assert.same({ nil, 40 }, { task.credits, task.reserved_credits })
@@ -112,7 +112,7 @@ describe("a submitted task", function()
     assert.same({ 40, nil }, { task.credits, task.reserved_credits })
   end)
 
-  it("gives each of those who wait an error of its own", function()
+  it("gives each waiting fiber an error of its own", function()
     open({ "status-401:on=query" })
     local task, found = assert(client:submit(INPUT)), {}
     omni.run(function()
@@ -132,7 +132,7 @@ describe("a submitted task", function()
     assert.same({ first.code, first.hint }, { second.code, second.hint })
   end)
 
-  it("that failed gives each who wants to save it an error of its own", function()
+  it("that failed gives each caller of save an error of its own", function()
     open { "fail" }
     local task = assert(assert(client:submit(INPUT)):await())
     local _, problem = task:save "/tmp/never.mp4"
@@ -148,7 +148,7 @@ describe("a submitted task", function()
     assert.matches("the account has 12.50 credits", problem.hint, 1, true)
   end)
 
-  it("is charged once, however often it is asked for", function()
+  it("is charged once, however often it is queried", function()
     open()
     omni.run(function()
       local task = assert(client:submit(INPUT))
@@ -159,7 +159,7 @@ describe("a submitted task", function()
 end)
 
 describe("many tasks", function()
-  it("are waited for side by side", function()
+  it("are awaited at the same time", function()
     open(nil, { max_connections = 4 }, 3600)
     omni.run(function()
       local count = 0
@@ -178,7 +178,7 @@ describe("many tasks", function()
 end)
 
 describe("a fiber that is cancelled", function()
-  it("takes its request back", function()
+  it("aborts its request", function()
     open { "slow:on=query,delay=3600" }
     omni.run(function()
       local task = assert(client:submit(INPUT))
@@ -191,7 +191,7 @@ describe("a fiber that is cancelled", function()
   end)
 end)
 
-describe("what fails for the moment", function()
+describe("a call that fails for the moment", function()
   it("is repeated: a query after 429, 455, 500, garbage and cut connections", function()
     open({ "status-429:on=query,first=1", "envelope-429:on=query,first=1", "envelope-500:on=query,first=1",
       "garbage:on=query,first=1", "drop-before:on=query,first=1", "cut:on=query,first=1" }, { retry_max = 0.05 })
@@ -204,7 +204,7 @@ describe("what fails for the moment", function()
     assert.equal(1, sandbox:ledger().submits)
   end)
 
-  it("is given back after retry_for seconds, with what the service asked for", function()
+  it("returns its failure after retry_for seconds, with the wait that the service asked for", function()
     open({ "status-429:on=submit,retry_after=7" }, { retry_for = 0 })
     local task, problem = client:submit(INPUT)
     assert.is_nil(task)
@@ -215,7 +215,7 @@ describe("what fails for the moment", function()
     assert.equal(0, sandbox:ledger().submits)
   end)
 
-  it("reads a Retry-After that is a date against the answer's own Date, whatever this machine's clock says", function()
+  it("counts a Retry-After that is a date from the answer's own Date, whatever this machine's clock says", function()
     local hostile = require "helper.hostile"
     local server <close> = hostile.start()
     local function asked(...)
@@ -235,20 +235,20 @@ describe("what fails for the moment", function()
     for _, odd in ipairs { "soon", "-1", "1.2.3", "1,5", "0x10", "" } do assert.is_nil(asked(date, "Retry-After: " .. odd)) end
   end)
 
-  it("understands a Retry-After that is a date", function()
+  it("obeys a Retry-After that is a date", function()
     open({ "status-429:on=balance,retry_after=date" }, { retry_for = 0 })
     local _, problem = client:balance()
     assert.is_true(problem.retry_after >= 0 and problem.retry_after < 60)
   end)
 
-  it("waits no less than the service asks", function()
+  it("waits at least as long as the service asks", function()
     open { "status-429:on=balance,first=1,retry_after=1" }
     local started = core.now()
     assert(client:balance())
     assert.is_true(core.now() - started >= 1)
   end)
 
-  it("never repeats a submit whose outcome is unknown, though it was charged", function()
+  it("is never repeated if it is a submit with an unknown outcome", function()
     open { "drop-after:on=submit" }
     local task, problem = client:submit(INPUT)
     assert.is_nil(task)
@@ -259,7 +259,7 @@ describe("what fails for the moment", function()
 end)
 
 describe("a client", function()
-  it("tells the balance and the price, and neither costs anything", function()
+  it("returns the balance and the price, and neither costs anything", function()
     open()
     local balance = assert(client:balance())
     local price = assert(client:estimate(INPUT))
@@ -270,7 +270,7 @@ describe("a client", function()
     assert.equal(balance - price.credits, client:balance())
   end)
 
-  it("makes any other call, but a submit only through submit, however its path is written", function()
+  it("makes any other call, but a submit only through submit, however its path is spelled", function()
     open()
     assert.is_number(assert(client:call("GET", "/api/v1/client/account/balance")).balance)
     local _, problem = client:call("GET", "/api/v1/client/no/such/thing")
@@ -281,14 +281,14 @@ describe("a client", function()
     assert.equal(0, sandbox:ledger().submits)
   end)
 
-  it("finds no task that isn't there, and says so", function()
+  it("returns an error for an unknown task", function()
     open()
     local _, problem = client:query("nobody")
     assert.equal("not_found", problem.code)
     assert.equal("nobody", problem.task_id)
   end)
 
-  it("that is closed opens no connection and no ledger again", function()
+  it("that is closed never opens a connection or a ledger again", function()
     local files <close> = env.directory()
     local ledger = files:file "ledger.db"
     open(nil, { ledger = ledger })
@@ -315,7 +315,7 @@ describe("a client", function()
     end
   end)
 
-  it("that is closed says so instead of hanging", function()
+  it("that is closed returns errors instead of hanging", function()
     open { "slow:on=query,delay=3600" }
     local task = assert(client:submit(INPUT))
     client:close()

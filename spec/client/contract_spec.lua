@@ -47,7 +47,7 @@ local function check_task(expect, task)
   if task.status ~= "failed" then assert.is_nil(task.error) end
 end
 
-describe("an answer of the service's is understood:", function()
+describe("an answer of the service is understood:", function()
   setup(function() server = hostile.start() end)
   teardown(function() server:close() end)
 
@@ -110,19 +110,19 @@ describe("a refusal", function()
     return select(2, answers.client(server.url):call("GET", "/x"))
   end
 
-  it("says all that stands in `errors`: texts, and objects with a message; each once", function()
+  it("has every text of `errors`, and every message of its objects, once", function()
     local problem = refusal('{"code":422,"message":"Type Error","errors":["duration: 4, 6 or 8",{"msg":"ratio: 16:9","loc":["a"]},7,null,'
       .. '{"message":"prompt: too long"},"duration: 4, 6 or 8"]}', "422 No")
     assert.equal("the service doesn't accept the request: Type Error: duration: 4, 6 or 8; ratio: 16:9; prompt: too long", problem.message)
     assert.same({ "invalid_request", 422 }, { problem.code, problem.status })
   end)
 
-  it("says it under HTTP 200, and of every code", function()
+  it("has it under HTTP 200, and for every code", function()
     local problem = refusal '{"code":505,"message":"","errors":["not in your country"]}'
     assert.equal("the feature is disabled: not in your country", problem.message)
   end)
 
-  it("shows no control characters of `errors`, and no more of them than a person reads", function()
+  it("contains no control characters of `errors`, and not more than a person reads", function()
     local many = {}
     for i = 1, 100 do many[i] = ('"\\u001b[2J%d %s"'):format(i, ("x"):rep(500)) end
     local problem = refusal(('{"code":422,"message":"%s","errors":[%s]}'):format(("m"):rep(5000), table.concat(many, ",")))
@@ -131,7 +131,7 @@ describe("a refusal", function()
     assert.truthy(problem.message:find("?[2J1 xxx", 1, true)) -- a long message leaves room for them
   end)
 
-  it("for lack of credits has the balance, where the service says it", function()
+  it("for lack of credits has the balance if the service states it", function()
     local problem = refusal('{"code":402,"message":"no credits","data":{"balance":12.5}}', "402 Pay")
     assert.equal(12.5, problem.balance)
     assert.matches("^the account has 12%.50 credits; buy credits at https://crun%.ai/billing", problem.hint)
@@ -154,7 +154,7 @@ describe("a task", function()
     return assert(omni.parse_callback(('{"task_id":"t","status":"failed",%s}'):format(fields)))
   end
 
-  it("says why it failed, wherever that stands; the result's message first", function()
+  it("has the reason of its failure, from any of its places; the result's message has priority", function()
     local places = {
       ['"result":{"message":"A"},"message":"B","reason":"C"'] = "A",
       ['"result":{"message":"failed"},"message":"B","reason":"C"'] = "B",
@@ -169,7 +169,7 @@ describe("a task", function()
     assert.equal("the generation failed", parsed('"result":{"code":200,"message":"success"}').error.message)
   end)
 
-  it("that moderation stopped has a code of its own, whatever the result's code says", function()
+  it("that moderation stopped has a code of its own, whatever the result's code", function()
     for _, fields in ipairs { '"reason":"input_moderation","result":null',
       '"reason":"OUTPUT_MODERATION","result":{"code":200,"message":"failed"}',
       '"result":{"code":501,"message":"Blocked by our content policy."}', '"message":"nope","reason":"input_moderation"' } do
@@ -180,7 +180,7 @@ describe("a task", function()
     end
   end)
 
-  it("of which the service says a reason besides is broken, not moderated, when it succeeded without media", function()
+  it("that succeeded without media is broken, not moderated, even if the service gives a reason", function()
     local task = assert(omni.parse_callback '{"task_id":"t","status":"success","reason":"moderation passed","result":null}')
     assert.equal("broken_result", task.error.code)
   end)
@@ -189,13 +189,13 @@ describe("a task", function()
     return assert(omni.parse_callback(('{"task_id":"t","status":"%s",%s}'):format(status or "success", fields))).media
   end
 
-  it("has its media as strings or objects, in the result or beside it", function()
+  it("has media from strings or objects, in the result or beside it", function()
     assert.same({ "https://a.example/1", "https://a.example/2" },
       media '"result":{"media_urls":[{"url":"https://a.example/1","type":"video"},7,{"x":1},{"url":"file:///x"},"https://a.example/2"]}')
     assert.same({ "https://a.example/1" }, media '"media_urls":[{"url":"https://a.example/1"}],"result":{"media_urls":[]}')
   end)
 
-  it("has every URL of a success without media_urls, each once, in an order that is always the same", function()
+  it("has every URL of a success without media_urls once, always in the same order", function()
     local songs = '"suno_data":[{"id":"1","image_url":"https://a.example/1.jpg","audio_url":"https://a.example/1.mp3","title":"x"},'
       .. '{"audio_url":"https://a.example/2.mp3","image_url":"https://a.example/1.jpg","page":"ftp://a.example/"}]'
     local all = { "https://a.example/1.mp3", "https://a.example/1.jpg", "https://a.example/2.mp3" }
@@ -207,7 +207,7 @@ describe("a task", function()
     assert.is_nil(media('"param":{"input":{"img_urls":["https://a.example/in.png"]}},"result":{}'))
   end)
 
-  it("has media of their usual place alone, where there are any", function()
+  it("has only the media of their usual place, if there are any", function()
     assert.same({ "https://a.example/v.mp4" },
       media '"result":{"media_urls":["https://a.example/v.mp4"],"media_info":{"cover":"https://a.example/c.jpg"}}')
   end)

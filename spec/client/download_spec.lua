@@ -77,7 +77,7 @@ describe("a download", function()
   end)
   after_each(function() directory:close() end)
 
-  it("brings the whole file, and sends no key for it", function()
+  it("writes the whole file, and sends no key", function()
     assert_saved(BODY, save{ file() })
     assert.equal(1, #fetches())
     assert.is_nil(fetches()[1].headers["x-api-key"])
@@ -85,7 +85,7 @@ describe("a download", function()
     assert.same({ "clip.mp4" }, directory:names())
   end)
 
-  it("replaces an older file only once it is whole", function()
+  it("replaces an older file only when it is complete", function()
     env.write(path, "older")
     local saved = save{ file{ cut = 500 } }
     assert.is_nil(saved)
@@ -93,7 +93,7 @@ describe("a download", function()
     assert_saved(BODY, save{ file() })
   end)
 
-  it("goes on where the connection broke", function()
+  it("resumes where the connection broke", function()
     assert_saved(BODY, save({ file{ cut = 40000 }, file() }, patient))
     local again = fetches()[2]
     assert.equal("bytes=40000-", again.headers.range)
@@ -101,14 +101,14 @@ describe("a download", function()
     assert.is_nil(again.headers["x-api-key"])
   end)
 
-  it("goes on as often as it breaks", function()
+  it("resumes as often as the connection breaks", function()
     local broken = { file{ cut = 40000 }, file{ cut = 1 }, file{ cut = 0 }, file{ cut = 30000 }, file() }
     assert_saved(BODY, save(broken, patient))
     assert.equal(5, #fetches())
     assert.equal("bytes=70001-", fetches()[5].headers.range)
   end)
 
-  it("goes on by the date when there is no tag", function()
+  it("resumes by the date if there is no ETag", function()
     local modified = "Tue, 20 Jan 2026 09:26:18 GMT"
     local first = file{ etag = false, modified = modified, cut = 40000 }
     assert_saved(BODY, save({ first, file{ etag = false, modified = modified } }, patient))
@@ -116,49 +116,49 @@ describe("a download", function()
     assert.equal(modified, fetches()[2].headers["if-range"])
   end)
 
-  it("goes on after a reset", function()
+  it("resumes after a reset", function()
     local head = ('HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: %d\r\n\r\n'):format(SIZE)
     assert_saved(BODY, save({ { hostile.send(head .. BODY:sub(1, 40000)), hostile.reset() }, file() }, patient))
   end)
 
-  it("goes on after a silence", function()
+  it("resumes after a silence", function()
     local head = ('HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: %d\r\n\r\n'):format(SIZE)
     local silent = { hostile.send(head .. BODY:sub(1, 40000)), hostile.hang() }
     assert_saved(BODY, save({ silent, file() }, { retry_for = 120, timeout = env.seconds(0.5) }))
     assert.equal(2, #fetches())
   end)
 
-  it("starts anew when the server knows no parts", function()
+  it("starts again if the server doesn't support ranges", function()
     assert_saved(BODY, save({ file{ cut = 40000 }, { hostile.answer("200 OK", BODY) } }, patient))
     assert.equal(2, #fetches())
   end)
 
   describe("never mixes two files", function()
-    it("when the tag has changed", function()
+    it("when the ETag has changed", function()
       assert_saved(OTHER, save({ file{ cut = 40000 }, file{ body = OTHER, etag = '"v2"' } }, patient))
     end)
 
-    it("when the tag has changed and the server sends the rest all the same", function()
+    it("when the ETag has changed and the server sends the rest nevertheless", function()
       local rest = part("bytes 40000-99999/100000", OTHER:sub(40001), { 'ETag: "v2"' })
       assert_saved(OTHER, save({ file{ cut = 40000 }, rest, file{ body = OTHER, etag = '"v2"' } }, patient))
     end)
 
-    it("when nothing says whether it is still the same", function()
+    it("when nothing shows whether the file is the same", function()
       assert_saved(OTHER, save({ file{ etag = false, cut = 40000 }, file{ body = OTHER, etag = false } }, patient))
     end)
 
-    it("when the tag is a weak one", function()
+    it("when the ETag is weak", function()
       local weak = { body = OTHER, etag = 'W/"v1"' }
       assert_saved(OTHER, save({ file{ etag = 'W/"v1"', cut = 40000 }, file(weak) }, patient))
     end)
 
-    it("when the total has changed", function()
+    it("when the total size has changed", function()
       local rest = part("bytes 40000-99998/99999", BODY:sub(40001, 99999), { 'ETag: "v1"' })
       assert_saved(BODY, save({ file{ cut = 40000 }, rest, file() }, patient))
     end)
   end)
 
-  describe("takes no part but the one it asked for, when the server sends", function()
+  describe("accepts no other part than it asked for, when the server sends", function()
     local parts = {
       ["an earlier one"] = part("bytes 0-99999/100000", BODY),
       ["a later one"] = part("bytes 50000-99999/100000", BODY:sub(50001)),
@@ -176,20 +176,20 @@ describe("a download", function()
       end)
     end
 
-    it("one though none was asked for", function()
+    it("a part though none was requested", function()
       local unasked = part("bytes 40000-99999/100000", BODY:sub(40001))
       assert_failed("bad_answer", save{ unasked })
     end)
   end)
 
-  it("starts anew when the server says that the part is out of range", function()
+  it("starts again when the server says that the range is invalid", function()
     local refusal = { hostile.answer("416 Range Not Satisfiable", "", { "Content-Range: bytes */100000" }) }
     assert_saved(BODY, save({ file{ cut = 40000 }, refusal, file() }, patient))
     assert.is_nil(fetches()[3].headers.range)
   end)
 
-  describe("is not whole, and leaves no file, when", function()
-    it("it is shorter than was said", function()
+  describe("is incomplete, and leaves no file, when", function()
+    it("it is shorter than announced", function()
       assert_failed("network", save{ file{ cut = 99999 } })
     end)
 
@@ -203,16 +203,16 @@ describe("a download", function()
     end)
   end)
 
-  it("takes no more than was said", function()
+  it("reads no more than announced", function()
     local head = ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(SIZE)
     assert_saved(BODY, save{ { hostile.send(head .. BODY .. "and more"), hostile.close() } })
   end)
 
-  it("takes a file whose length isn't said", function()
+  it("accepts a file of unannounced length", function()
     assert_saved(BODY, save{ { hostile.send "HTTP/1.1 200 OK\r\n\r\n", hostile.send(BODY), hostile.close() } })
   end)
 
-  describe("never takes what lies at .part for its own", function()
+  describe("never treats a foreign file at PATH.part as its own", function()
     for name, left in pairs{ ["which is as long"] = ("x"):rep(SIZE), ["which is shorter"] = "xyz",
       ["which is longer"] = ("x"):rep(SIZE + 1), ["which is empty"] = "" } do
       it(name, function()
@@ -244,7 +244,7 @@ describe("a download", function()
     end)
   end
 
-  it("writes nothing of an error page into the file", function()
+  it("writes nothing of an error page to the file", function()
     assert_failed("download_failed", save({ { hostile.answer("400 Bad Request", "no") } }, patient))
     assert.same({}, directory:names())
   end)
@@ -280,7 +280,7 @@ describe("a download", function()
       assert.is_nil(request.headers.authorization)
     end)
 
-    it("and goes on behind them when the connection breaks", function()
+    it("and resumes behind them when the connection breaks", function()
       assert_saved(BODY, save({ redirect "/a.mp4", file{ cut = 40000 }, redirect "/b.mp4", file() }, patient))
       assert.equal("bytes=40000-", fetches()[4].headers.range)
     end)
@@ -297,7 +297,7 @@ describe("a download", function()
       end)
     end
 
-    it("but not without a place to go to", function()
+    it("but not without a target", function()
       assert_failed("download_failed", save({ { hostile.answer("302 Found", "") } }, patient))
     end)
 
@@ -315,7 +315,7 @@ describe("a download", function()
     end)
   end)
 
-  describe("is no file when what came is no media:", function()
+  describe("returns an error when the file isn't media:", function()
     local bodies = {
       ["a login page"] = { "<!DOCTYPE html><html><body>Sign in</body></html>", nil, "HTML.*Sign in" },
       ["an error in XML"] = { "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", nil, "XML.*AccessDenied" },
@@ -338,7 +338,7 @@ describe("a download", function()
       end)
     end
 
-    it("but the next try brings it", function()
+    it("but the next try succeeds", function()
       script{ file{ body = "<html>Sign in</html>" }, file() }
       local task = assert(answers.client(server.url):query(answers.ID))
       assert_failed("not_media", task:save(path))
@@ -351,7 +351,7 @@ describe("a download", function()
       assert.same({}, directory:names())
     end)
 
-    it("unless any file is wanted; but never an empty one", function()
+    it("unless any file is allowed; but never an empty one", function()
       script{ file{ body = '{"words":[]}' }, file{ body = "" } }
       local task = assert(answers.client(server.url):query(answers.ID))
       assert_saved('{"words":[]}', task:save(path, { any = true }))
@@ -359,26 +359,26 @@ describe("a download", function()
       assert.same({ nil, "not_media" }, { saved, err.code })
     end)
 
-    it("and takes a binary kind that it doesn't know", function()
+    it("but accepts an unknown binary format", function()
       local flac = "fLaC\0\0\0\34" .. ("\1"):rep(100)
       assert_saved(flac, save{ file{ body = flac } })
     end)
   end)
 
-  describe("steps around what has its name already", function()
+  describe("makes way for an existing file with its name", function()
     local function save_aside(body, turns)
       script(turns)
       return assert(answers.client(server.url):query(answers.ID)):save(path, { aside = true }), body
     end
 
-    it("which becomes an older one, once the new one is there", function()
+    it("which is renamed once the new file is complete", function()
       env.write(path, "mine")
       assert_saved(BODY, save_aside(BODY, { file() }))
       assert.equal("mine", env.read(directory:file "clip (older 1).mp4"))
       assert.same({ "clip (older 1).mp4", "clip.mp4" }, directory:names())
     end)
 
-    it("which stays as it is when it has the same bytes", function()
+    it("which stays unchanged if it has the same bytes", function()
       env.write(path, BODY)
       local stamp = core.stat(path).stamp
       assert_saved(BODY, save_aside(BODY, { file() }))
@@ -386,7 +386,7 @@ describe("a download", function()
       assert.same({ "clip.mp4" }, directory:names())
     end)
 
-    it("which keeps its name when the new one doesn't come", function()
+    it("which keeps its name if the download fails", function()
       for _, turn in ipairs{ file{ cut = 500 }, file{ body = "<html>" }, { hostile.answer("404 Not Found", "") } } do
         env.write(path, "mine")
         assert.is_nil((save_aside(BODY, { turn })))
@@ -396,7 +396,7 @@ describe("a download", function()
     end)
   end)
 
-  describe("goes on only with what it wrote itself:", function()
+  describe("resumes only its own file:", function()
     -- Between the first try, which breaks off, and the second one something happens to PATH.part.
     local function save_after(command)
       script{ file{ cut = 40000 }, file() }
@@ -420,7 +420,7 @@ describe("a download", function()
     end
   end)
 
-  describe("isn't stopped by what lies at .part, and says what it is:", function()
+  describe("reports what is at PATH.part, and doesn't wait for it:", function()
     for name, row in pairs{
       ["a FIFO"] = { "mkfifo clip.mp4.part", "clip.mp4.part can't be written: it is not a regular file" },
       ["a device's name"] = { "ln -s /dev/null clip.mp4.part", "it is a symbolic link" },
@@ -439,7 +439,7 @@ describe("a download", function()
       end)
     end
 
-    it("nor by a FIFO at its path", function()
+    it("nor for a FIFO at its path", function()
       assert(os.execute("mkfifo " .. env.quote(path)))
       local saved, err = save{ file() }
       assert.same({ nil, "io" }, { saved, err.code })
@@ -448,7 +448,7 @@ describe("a download", function()
   end)
 
   describe("says why it can't write, when", function()
-    it("the folder isn't there", function()
+    it("the folder doesn't exist", function()
       path = directory:file "none/clip.mp4"
       assert_failed("io", save{ file() })
     end)
@@ -467,7 +467,7 @@ describe("a download", function()
       assert.equal("io", err.code)
     end)
 
-    it("the folder may not be written to", function()
+    it("the folder isn't writable", function()
       path = "/sys/kernel/clip.mp4" -- nobody can make a file there, not even root
       assert_failed("io", save{ file() })
     end)
@@ -485,7 +485,7 @@ describe("a download", function()
     end)
   end)
 
-  it("doesn't disturb another one to the same path", function()
+  it("doesn't disturb another download to the same path", function()
     script{ { hostile.until_requests(2), hostile.file{ body = BODY } } }
     local client = answers.client(server.url)
     local task = assert(client:query(answers.ID)) -- the first request; the first download is the second

@@ -135,7 +135,7 @@ describe("a query", function()
     end)
   end)
 
-  it("takes an answer of just the allowed size, and none of a byte more", function()
+  it("accepts an answer of exactly the allowed size, and none that is a byte larger", function()
     local padded = good .. (" "):rep(20000 - #good)
     assert.truthy(query(body(padded), { max_bytes = 20000 }))
     local _, err = query(body(padded .. " "), { max_bytes = 20000 })
@@ -144,12 +144,12 @@ describe("a query", function()
     assert.equal("too_large", err.code)
   end)
 
-  it("reads a compressed answer", function()
+  it("reads an answer compressed with gzip", function()
     local task, err = query{ hostile.answer("200 OK", env.gzip(good), encoded) }
     assert.equal("success", assert(task, err).status)
   end)
 
-  it("reads one that is deflated", function()
+  it("reads an answer compressed with deflate", function()
     -- One stored block: deflate's own frame around the plain bytes.
     local a, b = 1, 0
     for i = 1, #good do
@@ -161,21 +161,21 @@ describe("a query", function()
     assert.equal("success", assert(task, err).status)
   end)
 
-  it("reads one that begins with a byte order mark", function()
+  it("reads an answer that begins with a byte order mark", function()
     local task = assert(query(body("\xEF\xBB\xBF" .. good)))
     assert.same({ "success", ID }, { task.status, task.raw.task_id })
     local _, err = query(body "\xEF\xBB\xBF")
     assert.equal("bad_answer", err.code)
   end)
 
-  it("takes a status in any case", function()
+  it("accepts a status in upper and lower case", function()
     for _, word in ipairs{ "SUCCESS", "Success", "sUcCeSs" } do
       assert.equal("success", query(body((good:gsub('"status":"success"', ('"status":"%s"'):format(word))))).status)
     end
     assert.equal("running", query(body(answers.envelope(answers.task "RUNNING"))).status)
   end)
 
-  it("takes the status as the authority, whatever the result's code says", function()
+  it("takes the status from `status`, whatever the result's code", function()
     local failed = query(body(answers.envelope(answers.task("failed", result_with('["' .. URL .. '"]')))))
     assert.equal("failed", failed.status)
     assert.equal("generation_failed", failed.error.code)
@@ -184,14 +184,14 @@ describe("a query", function()
     assert.is_nil(pending.error)
   end)
 
-  it("finds the media beside the result, too", function()
+  it("also finds media beside the result", function()
     local moved = answers.task("success"):gsub('"source"', ('"media_urls":["%s"],"source"'):format(URL))
     local task = query(body(answers.envelope(moved)))
     assert.same({ URL }, task.media)
     assert.is_nil(task.error)
   end)
 
-  describe("calls a success broken, and keeps the raw answer, when", function()
+  describe("reports a broken success, and keeps the raw answer, when", function()
     local broken = {
       ["there is no result"] = "null",
       ["there are no media"] = '{"code":200,"message":"success"}',
@@ -222,13 +222,13 @@ describe("a query", function()
     end
   end)
 
-  it("leaves out the media that can't be fetched", function()
+  it("leaves out media that can't be fetched", function()
     local task = query(success_with(result_with(('["file:///etc/passwd","%s",7]'):format(URL))))
     assert.same({ URL }, task.media)
     assert.is_nil(task.error)
   end)
 
-  it("shows no control characters or terminal escapes of the service's", function()
+  it("contains no control characters or terminal escapes of the service", function()
     local evil = "\\u001b]0;owned\\u0007\\u001b[2J\\u009b31m\\r\\n\\u007fred \\u202eright\\u0000"
     local _, err = query(body(answers.envelope("null", 422, evil)))
     assert.equal("invalid_request", err.code)
@@ -247,13 +247,13 @@ describe("a query", function()
     assert.is_true(#err.message < 10000)
   end)
 
-  it("shows no key that the service repeats", function()
+  it("contains no key that the service repeats", function()
     local _, err = query(body(answers.envelope("null", 401, "bad key " .. answers.KEY)))
     assert.equal("unauthorized", err.code)
     answers.text_of(err)
   end)
 
-  it("shows no key that the service repeats in escapes: of JSON, of JSON within JSON, of URLs", function()
+  it("contains no key that the service repeats in escapes: of JSON, of JSON within JSON, of URLs", function()
     local key = "ak_" .. ("/5ec2e7"):rep(4) .. "uuuu" -- one of these is mostly escaped itself
     local function each(form) return (key:gsub(".", function(c) return (form:format(c:byte())) end)) end
     local forms = {
@@ -276,7 +276,7 @@ describe("a query", function()
     assert.matches("^%*+$", task.raw.param.input.prompt)
   end)
 
-  it("keeps what only looks like the key's beginning", function()
+  it("keeps text that only resembles the key's beginning", function()
     local text = [[a\\u0061\"ak_\/%61\n\\]]
     local _, err = query(body(answers.envelope("null", 422, text)))
     assert.matches([[: a\u0061"ak_/%61 \]], err.message, 1, true)
@@ -348,7 +348,7 @@ describe("a wait", function()
     if case[3] and case[3] ~= "not_found" then lived_through[#lived_through + 1] = case end
   end
 
-  it("lives through every hostile answer, one after another, to the good one behind them", function()
+  it("survives every hostile answer, one after another, until a good one comes", function()
     local turns = {}
     for _, case in ipairs(lived_through) do turns[#turns + 1] = case[2] end
     turns[#turns + 1] = { hostile.json(good) }
@@ -372,7 +372,7 @@ describe("a wait", function()
     end)
   end
 
-  it("ends at its deadline when the server hangs", function()
+  it("ends at its deadline if the server hangs", function()
     server:script{ GET = { { hostile.hang() } } }
     local client, start = answers.client(server.url, { retry_for = 120, timeout = env.seconds(20) }), os.time()
     local task, err = client:task(ID):await{ timeout = 0.1 }
@@ -382,7 +382,7 @@ describe("a wait", function()
     assert.is_true(os.time() - start < env.seconds(10))
   end)
 
-  it("ends at its deadline when there is no server", function()
+  it("ends at its deadline if there is no server", function()
     local client = answers.client("http://127.0.0.1:" .. hostile.dead_port(), { retry_for = 120 })
     local task, err = client:task(ID):await{ timeout = 0.1 }
     assert.is_nil(task)
@@ -390,14 +390,14 @@ describe("a wait", function()
     assert.equal(ID, err.task_id)
   end)
 
-  it("isn't ended by a client that gives up a single query at once", function()
+  it("continues if the client allows a single query no retry", function()
     server:script{ GET = { { hostile.close() }, { hostile.close() }, { hostile.json(good) } } }
     local client = answers.client(server.url, { retry_for = 0 })
     local task, err = client:task(ID):await{ timeout = env.seconds(30) }
     assert.equal("success", assert(task, err).status)
   end)
 
-  it("goes on after a status that nobody knows, and says so once", function()
+  it("continues after an unknown status, and warns of it once", function()
     local odd = body(answers.envelope(answers.task "dreaming"))
     local warnings = {}
     server:script{ GET = { odd, odd, odd, { hostile.json(good) } } }
@@ -409,7 +409,7 @@ describe("a wait", function()
     assert.truthy(warnings[1]:find("dreaming", 1, true))
   end)
 
-  it("waits as long as the service asks it to, under HTTP 200 too", function()
+  it("waits as long as the service asks, also under HTTP 200", function()
     local slow = hostile.answer("200 OK", answers.envelope("null", 429, "slow"), { "Retry-After: 3600" })
     server:script{ GET = { { slow }, { hostile.json(good) } } }
     local client = answers.client(server.url, { retry_for = 120 })

@@ -113,7 +113,7 @@ local function begin_and_wait(s, submits)
 end
 
 describe("several keys", function()
-  it("have as many tasks in flight as each may have, and no more; all scenes are made, each charged once", function()
+  it("have as many tasks in flight as their limits allow, and no more; all scenes are made, and charged once", function()
     open({ seconds = HELD }, function(s)
       local shooting, directory <close> = begin_and_wait(s, 8) -- luacheck: ignore 211
       assert.equal(8, s:submits())
@@ -130,7 +130,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("keep their limits when far more scenes want to be submitted at once", function()
+  it("keep their limits when far more scenes than that wait", function()
     open({ seconds = HELD }, function(s)
       local making = omni.spawn(function() return assert(run(s, 20, { jobs = 20 })) end)
       become(function() return full(s) end)
@@ -141,7 +141,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("share the submits of a script, without limits, too", function()
+  it("share the submits of a script, also without limits", function()
     open({ keys = { { credits = 400 }, { credits = 400 }, { credits = 400 } } }, function(s)
       local fibers = {}
       for i = 1, 30 do
@@ -152,7 +152,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("say what each has, and together", function()
+  it("report the balance of each, and the sum", function()
     open({ keys = { { credits = 100 }, { credits = 50.5 }, { credits = 0 } } }, function(s)
       s.sandbox:revoke(s.sandbox.keys[3].key)
       local found = assert(s.client:balances())
@@ -163,14 +163,14 @@ describe("several keys", function()
     end)
   end)
 
-  it("pay for a board together: it isn't refused because one of them alone couldn't", function()
+  it("pay for a board together: it isn't refused because no single key could pay", function()
     open({ keys = { { in_flight = 1, credits = 40 }, { in_flight = 1, credits = 80 } } }, function(s)
       assert.equal(3, count(assert(run(s, 3)), "fetched"))
       assert.equal("insufficient_credits", select(2, s:run(studio.board "more")).code)
     end)
   end)
 
-  it("go on without one that is disabled (403): what it refused goes to the next, uncharged", function()
+  it("continue without a disabled key (403): its refused submit goes to the next key, uncharged", function()
     open({ keys = 2, faults = { "status-403:key=1,on=any" } }, function(s)
       assert.equal(4, count(assert(run(s, 4)), "fetched"))
       assert_charged_once(s, 4)
@@ -186,7 +186,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("that are all disabled end a run, and say where to look; nothing is charged", function()
+  it("that are all disabled end a run, and the error says where to look; nothing is charged", function()
     open({ keys = 1, faults = { "envelope-403:on=submit" } }, function(s)
       local summary = assert(run(s, 3))
       assert.equal(0, s:submits())
@@ -196,7 +196,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("go on without one that is revoked: its tasks fail, stay accepted, and aren't submitted again", function()
+  it("continue without a revoked key: its tasks fail, stay accepted, and aren't submitted again", function()
     open({ seconds = HELD }, function(s)
       local shooting, directory <close> = begin_and_wait(s, 20) -- luacheck: ignore 211
       s.sandbox:revoke(s.sandbox.keys[3].key)
@@ -227,7 +227,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("go on without one that is out of credits: the others make everything", function()
+  it("continue without a key that is out of credits: the others make everything", function()
     open({ seconds = HELD }, function(s)
       local shooting, directory <close> = begin_and_wait(s, 20) -- luacheck: ignore 211
       s.sandbox:set_credits(s.sandbox.keys[3].key, 0)
@@ -243,7 +243,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("end a run when none is left, and say so; what is not submitted costs nothing", function()
+  it("end a run when no key is left, and say so; scenes that aren't submitted cost nothing", function()
     open({ keys = { 1, 1 }, seconds = HELD }, function(s)
       local shooting, directory <close> = begin(s, 10) -- luacheck: ignore 211
       become(function() return s:submits() == 2 end)
@@ -261,7 +261,7 @@ describe("several keys", function()
     end)
   end)
 
-  it("note a balance before a submit that is the key's that took it", function()
+  it("record the balance of the key that sent the submit", function()
     open({ keys = { { in_flight = 1, credits = 7 }, { in_flight = 1, credits = 90 } } }, function(s)
       local shooting, directory <close> = begin(s, 1) -- luacheck: ignore 211
       shooting:join()
@@ -273,7 +273,7 @@ end)
 
 describe("the tasks of several keys", function()
   -- The sandbox answers 404 for a task of another key: whoever gets an answer has asked with the right one.
-  it("are taken up after a restart with the key that made each, in whatever order the keys are given then", function()
+  it("are queried after a restart with the key that made each, in whatever order the keys are given", function()
     open({ seconds = HELD }, function(s)
       local shooting, directory = begin_and_wait(s, 20)
       become(function()
@@ -307,7 +307,7 @@ describe("the tasks of several keys", function()
     end)
   end)
 
-  it("count against their key's limit after a restart, when nobody waits for them", function()
+  it("count against their key's limit after a restart, even if nobody awaits them", function()
     open({ keys = { 1, 1 }, seconds = HELD }, function(s)
       local path = s.directory .. "/own.db"
       do
@@ -331,7 +331,7 @@ describe("the tasks of several keys", function()
     end)
   end)
 
-  it("are asked for with the right key by their id alone, also by a client without a ledger", function()
+  it("are queried with the right key if only their id is known, also by a client without a ledger", function()
     open({}, function(s)
       local path = s.directory .. "/own.db"
       local maker <close> = client_with(s, nil, { ledger = path })
@@ -346,7 +346,7 @@ describe("the tasks of several keys", function()
     end)
   end)
 
-  it("say which key is missing, by its fingerprint, where it isn't there any more", function()
+  it("give an error with the fingerprint of the missing key", function()
     open({ seconds = 3600 }, function(s)
       local path, keys = s.directory .. "/own.db", s.sandbox.keys
       local id
@@ -366,7 +366,7 @@ describe("the tasks of several keys", function()
   end)
 end)
 
-describe("a task that is known by its id alone, of a client with several keys,", function()
+describe("a task that a client with several keys knows only by its id", function()
   local function two_keys(url)
     local other = "ak_" .. ("0123456789abcdef"):rep(2)
     return assert(omni.client {
@@ -375,7 +375,7 @@ describe("a task that is known by its id alone, of a client with several keys,",
     })
   end
 
-  it("is waited for though the network fails for longer than a call is retried", function()
+  it("is awaited even if the network fails for longer than a call is retried", function()
     local server <close> = hostile.start()
     local client <close> = two_keys(server.url)
     local broken, paused = { hostile.reset() }, { hostile.json(answers.envelope("null", 429, "slow down"), "429 Too Many Requests") }
@@ -386,7 +386,7 @@ describe("a task that is known by its id alone, of a client with several keys,",
     assert.equal("success", task.status)
   end)
 
-  it("is waited for until the deadline and no longer, also while a query gets no answer; the last failure is named", function()
+  it("is awaited until the deadline and no longer, also if a query gets no answer; the error has the last failure", function()
     local server <close> = hostile.start()
     local client <close> = two_keys(server.url)
     server:script { GET = { { hostile.hang() } } }
@@ -398,7 +398,7 @@ describe("a task that is known by its id alone, of a client with several keys,",
     assert.equal("network", problem.cause.code)
   end)
 
-  it("isn't waited for when no key can ask for it", function()
+  it("isn't awaited if no key can query it", function()
     local server <close> = hostile.start()
     local client <close> = two_keys(server.url)
     server:script { GET = { { hostile.json(answers.envelope("null", 404, "no such task"), "404 Not Found") } } }
@@ -408,7 +408,7 @@ describe("a task that is known by its id alone, of a client with several keys,",
   end)
 end)
 
-describe("a program that submits and never waits", function()
+describe("a program that submits and never awaits", function()
   local real_now <const> = core.now
   after_each(function() core.now = real_now end)
 
@@ -427,7 +427,7 @@ describe("a program that submits and never waits", function()
     end)
   end)
 
-  it("remembers no task that is over", function()
+  it("keeps no finished task in memory", function()
     open({ keys = { {} }, seconds = 0 }, function(s)
       for i = 1, 200 do assert(assert(s.client:submit { prompt = "p" .. i, duration = 4 }):await()) end
       local taken = s.client.all_keys[1].started
@@ -437,7 +437,7 @@ describe("a program that submits and never waits", function()
 end)
 
 describe("two programs with one ledger and the same keys", function()
-  it("never have more in flight together than a key may have; each scene is charged once", function()
+  it("never exceed a key's limit together; each scene is charged once", function()
     open({ keys = { 1, 2 }, seconds = HELD }, function(s)
       local path, clients, fibers = s.directory .. "/own.db", {}, {}
       for n = 1, 2 do

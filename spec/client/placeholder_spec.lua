@@ -5,8 +5,8 @@ local env = require "helper.env"
 local input = require "omni.models.input_rules"
 local omni_file, last_frame, clip, url = asset.file, asset.last_frame, asset.clip, asset.url
 
-describe("the words for assets", function()
-  it("make values that say what they stand for", function()
+describe("the words for placeholders", function()
+  it("return values that say what they stand for", function()
     assert.same({ kind = "file", path = "a.png" }, setmetatable(asset.copy(omni_file "a.png"), nil))
     assert.equal("frame", last_frame("dawn").kind)
     assert.equal("dawn", last_frame("dawn").scene)
@@ -18,7 +18,7 @@ describe("the words for assets", function()
     for _, other in ipairs { "dawn", {}, { kind = "file", path = "x" }, 5, false } do assert.is_false(asset.is(other)) end
   end)
 
-  it("take files relative to a folder, but absolute ones as they are", function()
+  it("resolve relative paths in a folder, and leave absolute ones unchanged", function()
     local file = asset.file_in("/films/night")
     assert.equal("/films/night/a.png", file("a.png").path)
     assert.equal("/films/night/a.png", file("./a.png").path)
@@ -29,7 +29,7 @@ describe("the words for assets", function()
     assert.equal("a.png", omni_file("a.png").path)
   end)
 
-  it("raise at the caller's line for what can't be one", function()
+  it("raise at the caller's line for an invalid value", function()
     local function raised(fn, value)
       local fine, message = pcall(function() local _ = fn(value) end)
       assert.is_false(fine)
@@ -45,18 +45,18 @@ describe("the words for assets", function()
     assert.equal("https://h.org/a.png", url "https://h.org/a.png")
   end)
 
-  it("stand in the library, too", function()
+  it("are functions of the library, too", function()
     local said = env.output(([[%s -e 'local o = require "omni"; print(o.file "a", o.last_frame "b", o.clip "c", o.url "https://d.e/f")']])
       :format(env.lua))
     assert.equal('file "a"\tlast_frame "b"\tclip "c"\thttps://d.e/f\n', said)
   end)
 end)
 
-describe("a tree with assets", function()
+describe("an input with placeholders", function()
   local tree = { img_urls = { "https://h.org/a.png", omni_file "b.png" }, prompt = "x",
     video_list = { { url = clip "dawn", start = 0 } }, deep = { [1] = { x = { last_frame "dusk" } } } }
 
-  it("is gone through with the place of each, always in the same order", function()
+  it("is traversed with the place of each, always in the same order", function()
     for _ = 1, 5 do
       local found = {}
       for value, place in asset.each(tree) do found[#found + 1] = place .. "=" .. tostring(value) end
@@ -67,14 +67,14 @@ describe("a tree with assets", function()
     assert.equal("", place)
   end)
 
-  it("is copied with each of them replaced, and stays as it was", function()
+  it("is copied with each of them replaced, and stays unchanged", function()
     local copy = assert(asset.map(tree, function(value, place) return place .. " " .. value.kind end))
     assert.same({ img_urls = { "https://h.org/a.png", "img_urls[2] file" }, prompt = "x",
       video_list = { { url = "video_list[1].url clip", start = 0 } }, deep = { { x = { "deep[1].x[1] frame" } } } }, copy)
     assert.is_true(asset.is(tree.img_urls[2]))
   end)
 
-  it("gives back the first thing that goes wrong, and asks no more", function()
+  it("returns the first failure, and calls the function no more", function()
     local asked = 0
     local copy, problem = asset.map(tree, function()
       asked = asked + 1
@@ -85,7 +85,7 @@ describe("a tree with assets", function()
     assert.equal(1, asked)
   end)
 
-  it("that holds itself is refused", function()
+  it("that contains itself is refused", function()
     local endless = {}
     endless.a, endless.b = endless, endless
     local copy, problem = asset.map(endless, function() end)
@@ -95,14 +95,14 @@ describe("a tree with assets", function()
   end)
 end)
 
-describe("a model's input with assets", function()
+describe("a model's input with placeholders", function()
   it("is checked like one with URLs, and keeps them", function()
     local checked = assert(input.check(nil, { prompt = "x", img_urls = { omni_file "a.png" }, video_list = { { url = clip "b" } } }, true))
     assert.equal("a.png", checked.img_urls[1].path)
     assert.equal("b", checked.video_list[1].url.scene)
   end)
 
-  it("isn't ready to be sent: a check for that names the place", function()
+  it("isn't ready to send: that check names the place", function()
     for _, model in ipairs { "google/gemini-omni", "kling/v3" } do
       local checked, problem = input.check(model, { prompt = "x", img_urls = { "https://h.org/a.png", omni_file "a.png" } })
       assert.is_nil(checked)
@@ -111,7 +111,7 @@ describe("a model's input with assets", function()
     end
   end)
 
-  it("has each where one of its kind can be", function()
+  it("may have each of them where its kind is allowed", function()
     local wrong = {
       ["prompt"] = { prompt = omni_file "a" },
       ["duration"] = { prompt = "x", duration = omni_file "a" },

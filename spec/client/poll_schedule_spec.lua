@@ -34,7 +34,7 @@ end
 local function every_five() return 5 end
 
 describe("the next query", function()
-  it("is within its bounds, whatever the past and the chance", function()
+  it("is within its limits, whatever the history and the random number", function()
     local pasts = {
       {}, { 0 }, { 0, 0, 0, 0 }, { 86400 }, { 0, 86400 }, { 90 }, tasks(100, 90, 0.25), tasks(100, 90, 0), tasks(20, 3, 2),
       { 0.001, 1e-300, 5 },
@@ -54,20 +54,20 @@ describe("the next query", function()
     assert.equal(30, wait) -- the longest wait wins over the shortest
   end)
 
-  it("differs by chance", function()
+  it("varies randomly", function()
     local plan = polling.plan({}, 2, 30)
     assert.is_true(polling.next_query(0, plan, 0) < polling.next_query(0, plan, 1) - 1)
     assert.is_true(polling.next_query(1e6, plan, 0) < polling.next_query(1e6, plan, 1))
   end)
 
-  it("is far while nothing can be ready, close when it is likely, and far again in the long tail", function()
+  it("is late while no task can be done, soon when that is likely, and late again in the long tail", function()
     local plan = polling.plan(tasks(50, 90, 0.15), 2, 30)
     assert.is_true(polling.next_query(0, plan, 0.5) > 25)
     for age = 80, 110 do assert.is_true(polling.next_query(age, plan, 0.5) < 7) end
     for age = 300, 3000, 100 do assert.is_true(polling.next_query(age, plan, 0.5) > 20) end
   end)
 
-  it("leaves out the first seconds, and gets wider, when nothing is known of such tasks", function()
+  it("skips the first seconds and gets later, if no durations are known", function()
     local plan = polling.plan({}, 2, 30)
     assert.is_true(polling.next_query(0, plan, 0) > 15)
     local last = 0
@@ -79,7 +79,7 @@ describe("the next query", function()
     assert.is_true(last > 27)
   end)
 
-  it("doesn't move when it is asked for again at the same age, nor with the order of the past", function()
+  it("is the same when it is computed again at the same age, and in whatever order the durations are given", function()
     local past = tasks(20, 90, 0.25)
     local plan = polling.plan(past, 2, 30)
     table.sort(past, function(a, b) return a > b end)
@@ -90,7 +90,7 @@ describe("the next query", function()
     end
   end)
 
-  it("costs a third of what asking every 5 s costs, at no worse a delay, for tasks that are much alike", function()
+  it("needs a third of the queries of every 5 s, at the same delay, for tasks of similar duration", function()
     for _, median in ipairs { 90, 300 } do
       local durations = tasks(2000, median, 0.1)
       local plain, plain_delay = play(durations, every_five)
@@ -100,7 +100,7 @@ describe("the next query", function()
     end
   end)
 
-  it("costs about half of it at about the same delay for tasks that differ by a quarter", function()
+  it("needs about half of them at about the same delay for durations that differ by a quarter", function()
     for _, median in ipairs { 40, 90, 300 } do
       local durations = tasks(2000, median, 0.25)
       local plain, plain_delay = play(durations, every_five)
@@ -110,7 +110,7 @@ describe("the next query", function()
     end
   end)
 
-  it("costs at most half of it when nothing is known", function()
+  it("needs at most half of them if no durations are known", function()
     for _, median in ipairs { 40, 90, 300 } do
       local durations = tasks(2000, median, 0.25)
       local plain = play(durations, every_five)
@@ -120,7 +120,7 @@ describe("the next query", function()
     end
   end)
 
-  it("is never more than the longest wait too late when the service became faster, and costs less than every 5 s when slower", function()
+  it("is never later than the longest wait if the service gets faster, and saves queries if it gets slower", function()
     local quick, slow = tasks(500, 45, 0.25), tasks(500, 180, 0.25)
     local past = tasks(100, 90, 0.25, 7)
     local _, _, longest = play(quick, planned(past))
@@ -128,7 +128,7 @@ describe("the next query", function()
     assert.is_true(play(slow, planned(past)) < play(slow, every_five))
   end)
 
-  it("follows a short wait: the tasks are a sandbox's then", function()
+  it("adapts to a short wait, as for tasks of a sandbox", function()
     for _, past in ipairs { {}, { 0, 0, 1 } } do
       local queries, delay = play(tasks(200, 0.3, 0.3), planned(past, 0.02, 30))
       assert.is_true(delay < 0.15)
@@ -138,7 +138,7 @@ describe("the next query", function()
     end
   end)
 
-  it("holds for quick tasks of the real service, too", function()
+  it("also holds for quick tasks of the real service", function()
     local durations = tasks(500, 8, 0.3)
     local queries, delay = play(durations, planned(tasks(30, 8, 0.3, 7)))
     assert.is_true(queries < 3)

@@ -8,7 +8,7 @@ local tls = require "helper.tls"
 
 local INPUT = { prompt = "a lighthouse in a storm" }
 
-describe("a submit is known not to be sent when", function()
+describe("a submit was certainly not sent when", function()
   local server, directory, certificate, key
   setup(function()
     server = hostile.start()
@@ -55,28 +55,28 @@ describe("a submit is known not to be sent when", function()
     assert_not_sent(https())
   end)
 
-  it("the TLS handshake hangs until the time to connect is over", function()
+  it("the TLS handshake hangs until the connect timeout", function()
     server:script{ accept = { { hostile.hang() } } }
     assert_not_sent(https(), { connect_timeout = env.seconds(0.3) })
   end)
 
-  it("the TLS handshake hangs until the time for all is over", function()
+  it("the TLS handshake hangs until the timeout of the whole call", function()
     server:script{ accept = { { hostile.hang() } } }
     assert_not_sent(https(), { timeout = env.seconds(0.3) })
   end)
 
-  it("nobody vouches for the certificate", function()
+  it("the certificate isn't trusted", function()
     local secure <close> = tls.serve(directory, certificate, key)
     assert_not_sent(secure.url)
   end)
 
-  it("the certificate is another host's", function()
+  it("the certificate is for another host", function()
     local other, other_key = tls.certificate(directory, "other", "DNS:other.invalid")
     local secure <close> = tls.serve(directory, other, other_key)
     assert_not_sent(secure.url, { ca_file = other })
   end)
 
-  it("the CA file isn't there", function()
+  it("the CA file doesn't exist", function()
     local secure <close> = tls.serve(directory, certificate, key)
     assert_not_sent(secure.url, { ca_file = directory:file "none.pem" })
   end)
@@ -104,11 +104,11 @@ describe("a submit is known not to be sent when", function()
     assert_not_sent("https://service.invalid", { proxy = server.url })
   end)
 
-  it("the proxy isn't there", function()
+  it("the proxy can't be reached", function()
     assert_not_sent("https://service.invalid", { proxy = "http://127.0.0.1:" .. hostile.dead_port() })
   end)
 
-  it("its text can't be one, and then nothing is tried at all", function()
+  it("its text is invalid, and then nothing is tried at all", function()
     server:script{ POST = { { answers.accepted() } } }
     local task, err = answers.client(server.url):submit{ prompt = "\xff" }
     assert.is_nil(task)
@@ -116,7 +116,7 @@ describe("a submit is known not to be sent when", function()
     assert.equal(0, server:seen().connections)
   end)
 
-  it("the server isn't there yet: then it is tried again, and sent once", function()
+  it("the server can't be reached yet: then it is tried again, and sent once", function()
     local port = hostile.dead_port()
     local client = answers.client("http://127.0.0.1:" .. port, { retry_for = 120 })
     omni.run(function()

@@ -28,7 +28,7 @@ describe("a client's ledger", function()
     return assert(omni.client(options))
   end
 
-  it("has the submit's task before submit returns, then how it ended, what it cost, and its files with their SHA-256", function()
+  it("has the submit's task before submit returns, then its result, its cost, and its files with their SHA-256", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 0.1, clips = "builtin" })
     local client <close> = client_of(sandbox.url)
     local task = assert(client:submit({ prompt = "x", duration = 4 }))
@@ -47,7 +47,7 @@ describe("a client's ledger", function()
     assert.equal(core.sha256(env.read(file)), files[1].sha256)
   end)
 
-  it("says what was refused, and what has an unknown outcome, with the balance after", function()
+  it("records refusals and unknown outcomes, with the balance afterwards", function()
     local faults = { "drop-after:on=submit,match=lost" }
     local sandbox <close> = assert(omni.sandbox { key = KEY, credits = 50, faults = faults, clips = "builtin" })
     local client <close> = client_of(sandbox.url)
@@ -59,7 +59,7 @@ describe("a client's ledger", function()
     assert.same({ "unknown", "submit_unknown", 10 }, { unknown.state, unknown.error, unknown.balance_after })
   end)
 
-  it("is opened once, also by submits that can be stopped, as those of a script are", function()
+  it("is opened once, also by submits that can be stopped, like those of a script", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, clips = "builtin" })
     local client <close> = client_of(sandbox.url)
     local opened
@@ -71,7 +71,7 @@ describe("a client's ledger", function()
     end
   end)
 
-  it("that lost a row meanwhile says so, with the task id, instead of going on as if it were written", function()
+  it("that has lost a row gives an error with the task id, instead of continuing as if the row were written", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, faults = { "slow:on=submit,delay=0.5" }, clips = "builtin" })
     local client <close> = client_of(sandbox.url)
     omni.run(function()
@@ -92,7 +92,7 @@ describe("a client's ledger", function()
     assert.same({}, asked.once(path, "row", { id = 2 }))
   end)
 
-  it("knows of a submit that was given up on its way that nobody knows its outcome", function()
+  it("records an unknown outcome for a submit that was given up on its way", function()
     local server <close> = hostile.start()
     server:script { POST = { { hostile.hang() } } }
     local client <close> = client_of(server.url)
@@ -130,7 +130,7 @@ describe("a client's ledger", function()
     return cancelled
   end
 
-  it("settles what a submit was told before it was cancelled, at whichever moment that is", function()
+  it("records the outcome that a submit had before it was cancelled, at any moment", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 1000, clips = "builtin" })
     local client <close> = client_of(sandbox.url, { schemas = false })
     local seen, count, submit = {}, 0, nil
@@ -161,7 +161,7 @@ describe("a client's ledger", function()
     assert.same({ none = true, refused = true, accepted = true }, seen)
   end)
 
-  it("writes down the answer that had come when the client was closed", function()
+  it("records the answer that had come when the client was closed", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 1000, clips = "builtin" })
     local client <close> = client_of(sandbox.url, { schemas = false })
     omni.run(function()
@@ -175,7 +175,7 @@ describe("a client's ledger", function()
     assert.same({ "accepted", sandbox:ledger().tasks[1].task_id }, { rows()[1].state, rows()[1].task_id })
   end)
 
-  it("that can't be written means that nothing is sent", function()
+  it("that can't be written prevents every submit", function()
     local server <close> = hostile.start()
     server:script { POST = { { answers.accepted() } } }
     for _, wrong in ipairs { "/proc/nowhere/ledger.db", folder.path, env.write(folder:file "open.db", "") } do
@@ -187,7 +187,7 @@ describe("a client's ledger", function()
     assert.equal(0, server:posts())
   end)
 
-  it("never holds the key", function()
+  it("never contains the key", function()
     local sandbox <close> = assert(omni.sandbox { key = KEY, clips = "builtin" })
     local client <close> = client_of(sandbox.url)
     assert(client:submit { prompt = "x" })
@@ -211,14 +211,14 @@ describe("a client's ledger", function()
     return env.output("cd " .. env.quote(folder.path) .. " && find . -name '*.db' | sort")
   end
 
-  it("lies where OMNI_LEDGER says, else in XDG_STATE_HOME, else in ~/.local/state; its folder is its owner's only", function()
+  it("is at OMNI_LEDGER, else in XDG_STATE_HOME, else in ~/.local/state; only its owner can read the folder", function()
     assert.equal("./a/mine.db\n", child({ HOME = folder.path, OMNI_LEDGER = folder:file "a/mine.db" }, {}))
     assert.equal("./a/mine.db\n./b/omni/ledger.db\n", child({ HOME = folder.path, XDG_STATE_HOME = folder:file "b" }, {}))
     assert.matches("%./%.local/state/omni/ledger%.db", child({ HOME = folder.path }, {}))
     assert.equal("drwx------", env.output("stat -c %A " .. env.quote(folder:file ".local/state/omni")):sub(1, 10))
   end)
 
-  it("isn't there with `ledger = false`, nor with a sandbox's own key", function()
+  it("doesn't exist with `ledger = false`, nor with a sandbox key", function()
     assert.equal("", child({ HOME = folder.path }, { more = ", ledger = false" }))
     assert.equal("", child({ HOME = folder.path }, { key = "ak_sandboxsandbox0123456789abcdef01" }))
   end)

@@ -48,7 +48,7 @@ local function first_wait(past, kind)
   return polling.next_query(0, past:plan { submitted = kind }, 0.5)
 end
 
-describe("the past of a kind of task", function()
+describe("the history of a kind of task", function()
   it("comes from the ledger, for the same model, length and resolution only", function()
     local directory <close> = env.directory()
     local list = {}
@@ -70,7 +70,7 @@ describe("the past of a kind of task", function()
     end)
   end)
 
-  it("is asked for once, however many such tasks there are", function()
+  it("is read once, however many such tasks there are", function()
     local directory <close> = env.directory()
     local path = ledger_of(directory, { { '{"duration":8,"resolution":"720p"}', { created_at = 1000, completed_at = 1090 } } })
     opened(path, function(past, book)
@@ -81,7 +81,7 @@ describe("the past of a kind of task", function()
     end)
   end)
 
-  it("is what the service says from making to end, else what it says of generating; nonsense and failures are left out", function()
+  it("is the service's time from creation to end, else its duration; nonsense and failures don't count", function()
     local directory <close> = env.directory()
     local path = ledger_of(directory, {
       { "{}", { created_at = 1000, completed_at = 1090, seconds = 70 } },
@@ -116,7 +116,7 @@ describe("the past of a kind of task", function()
     end)
   end)
 
-  it("takes inputs of any shape for a kind", function()
+  it("accepts inputs of any shape", function()
     local past = history.new { poll_min = 2, poll_max = 30 }
     local odd = past:kind("m", { duration = { 1 }, resolution = true })
     assert.equal(odd, past:kind("m", {}))
@@ -125,7 +125,7 @@ describe("the past of a kind of task", function()
 end)
 
 describe("a task of this program", function()
-  it("is learnt from when it has ended well, and not before", function()
+  it("adds to the history when it has succeeded, and not before", function()
     local past = history.new { poll_min = 2, poll_max = 30 }
     local kind = past:kind("m", INPUT)
     local before = first_wait(past, kind)
@@ -145,14 +145,14 @@ describe("a task of this program", function()
     assert.is_true(first_wait(past, kind) < before - 5)
   end)
 
-  it("didn't take longer than it is known, whatever the service's clock says", function()
+  it("counts no longer than it is known, whatever the service's clock says", function()
     local past = history.new { poll_min = 2, poll_max = 30 }
     local kind = past:kind("m", {})
     past:learn { submitted = kind, status = "success", created_at = 0, completed_at = 3600, since = core.now() - 5 }
     assert.is_true(kind.seconds[1] < 6)
   end)
 
-  it("is learnt from once, through a client without a ledger as well", function()
+  it("adds to the history once, also in a client without a ledger", function()
     studio.open({ seconds = 0.05 }, function(s)
       local client <close> = s:new_client { ledger = false }
       local task = assert(client:submit { prompt = "a", duration = 8, resolution = "720p" })
@@ -167,7 +167,7 @@ describe("a task of this program", function()
     end)
   end)
 
-  it("isn't asked for while the ledger says that nothing can be ready", function()
+  it("isn't queried while no such task was ever ready so early", function()
     local directory <close> = env.directory()
     local list = {}
     for i = 1, 60 do list[i] = { '{"duration":8}', { created_at = 1000, completed_at = 1085 + i % 11 } } end
@@ -189,7 +189,7 @@ describe("a task of this program", function()
     assert.is_truthy(queries[1].target:find(answers.ID, 1, true)) -- of the kind of which nothing is known
   end)
 
-  it("is asked for at once when it is awaited after the moment at which it was due", function()
+  it("is queried at once if it is awaited after the time of its next query", function()
     local server <close> = hostile.start()
     server:script { POST = { { answers.accepted() } }, GET = { { answers.running() } } }
     local client <close> = assert(answers.client(server.url, { ledger = false, poll_min = 5, poll_max = 30 }))
@@ -203,8 +203,8 @@ describe("a task of this program", function()
   end)
 end)
 
-describe("a task that was taken up by its id", function()
-  it("is as old as the service says", function()
+describe("a task that was made from its id", function()
+  it("has the age that the service reports", function()
     local server <close> = hostile.start()
     local function queries_within(body)
       server:script { GET = { { hostile.json(body) } } }

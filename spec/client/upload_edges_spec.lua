@@ -66,7 +66,7 @@ describe("an upload of", function()
   end)
   after_each(function() directory:close() end)
 
-  describe("what can't be one asks nothing of the service and names the file when", function()
+  describe("a file that can't be uploaded causes no request, and the error names it, when", function()
     local cases = {
       ["it isn't there"] = { "io", "none.png" },
       ["its folder is a file"] = { "io", "keeper.png/x.png" },
@@ -97,7 +97,7 @@ describe("an upload of", function()
       end)
     end
 
-    it("nobody may read it, or look into its folder", function()
+    it("others than its owner can't read it, or its folder", function()
       storage.script(server, { done })
       -- root may, unless it can do without that
       local before = env.output "id -u" == "0\n" and "setpriv --bounding-set=-dac_override,-dac_read_search --" or ""
@@ -132,7 +132,7 @@ describe("an upload of", function()
       end)
     end
 
-    it("what a terminal would obey is shown without that, whatever is wrong with it", function()
+    it("has its control characters removed in every error", function()
       local name = "\27[2J\u{202e}\r\n\x9b\xFF.txt"
       local function check(code, ...)
         local err = assert_failed(code, ...)
@@ -150,7 +150,7 @@ describe("an upload of", function()
     end)
   end)
 
-  it("300 MB takes no more memory than one of a few bytes", function()
+  it("of 300 MB needs no more memory than one of a few bytes", function()
     local small, size = path, 300 * MIB
     path = storage.large(directory:file "large.png", size)
     storage.script(server, { { early = true, hostile.discard(), hostile.answer("200 OK", "") } })
@@ -164,7 +164,7 @@ describe("an upload of", function()
     assert.is_true(tonumber(taken) < 4096, "it took KiB: " .. taken)
   end)
 
-  describe("a large file begins anew, at a new place, when it", function()
+  describe("a large file starts again, at a new URL, when it", function()
     -- The places are on a server of their own. Where a connection that was used before breaks, libcurl itself tries once more.
     local places, content
     setup(function() places = hostile.start() end)
@@ -209,15 +209,15 @@ describe("an upload of", function()
       assert_brought(2, upload_there({ breaks(hostile.close()), done }, {}))
     end)
 
-    it("stood still in the middle", function()
+    it("stalled in the middle", function()
       assert_brought(2, upload_there({ breaks(hostile.until_requests(99)), done }, { timeout = env.seconds(0.4) }))
     end)
 
-    it("was refused in the middle, as the place had expired", function()
+    it("was refused in the middle, as the URL had expired", function()
       assert_brought(3, upload_there({ expired, expired, done }, {}))
     end)
 
-    it("but not for longer than retry_for, nor at more than three places that have expired", function()
+    it("but not for longer than retry_for, nor at more than three expired URLs", function()
       assert_failed("upload_expired", upload_there({ expired }, {}))
       assert.equal(3, #places:requests "PUT")
       assert_failed("network", upload_there({ cut }, { retry_for = 0.1 })) -- last: its last request may come late
@@ -226,7 +226,7 @@ describe("an upload of", function()
     end)
   end)
 
-  describe("a file is given up when it, while it is sent,", function()
+  describe("a file's upload fails when the file, while it is sent,", function()
     local changes = {
       ["grows"] = "printf more >>F", ["shrinks"] = "truncate -s 1000 F", ["is emptied"] = ": >F",
       ["is written to in its middle"] = "printf other | dd of=F bs=1 seek=1000000 conv=notrunc status=none",
@@ -241,13 +241,13 @@ describe("an upload of", function()
       end)
     end
 
-    it("but not when it only gets another mode, or is replaced by an equal one", function()
+    it("but not when only its permissions change, or an equal file replaces it", function()
       assert(upload_while "chmod 600 F")
       assert(upload_while "cp F F.new && mv F.new F")
     end)
   end)
 
-  describe("a file is given up, and never sent as another, when it, while its place is asked for,", function()
+  describe("a file's upload fails, and no other file is sent, when the file, before it is sent,", function()
     -- Uploads the file; the service names the place once `command` was run.
     local function changing(command)
       local place = storage.place(server, 1)

@@ -39,7 +39,7 @@ describe("an upload", function()
   end)
   after_each(function() directory:close() end)
 
-  it("puts the bytes where the service said, with type and length, and without the key", function()
+  it("PUTs the bytes to the service's URL, with type and length, and without the key", function()
     local uploaded, err = upload { done }
     assert(uploaded, err)
     assert.is_falsy(uploaded.reused)
@@ -63,14 +63,14 @@ describe("an upload", function()
     end
   end)
 
-  it("takes any 2xx for a success, whatever it says", function()
+  it("accepts any 2xx as success, whatever the body", function()
     for _, answer in ipairs { hostile.answer("201 Created", "{}"), hostile.send "HTTP/1.1 204 No Content\r\n\r\n",
       hostile.answer("200 OK", ("page "):rep(20000)) } do
       assert(upload { { answer } })
     end
   end)
 
-  it("works from outside of the loop and in many fibers at once, each with its own place", function()
+  it("works outside of the loop and in many fibers at once, each with its own URL", function()
     local turns = {}
     for n = 1, 20 do turns[n] = place(n) end
     server:script { { target = "/upload-url?", turns = turns }, { method = "PUT", turns = { done } } }
@@ -87,7 +87,7 @@ describe("an upload", function()
     for _, put in ipairs(puts()) do assert.is_true(put.body:sub(1, #PNG) == PNG) end
   end)
 
-  it("says what the file is by its bytes, and uses an ending that goes with it", function()
+  it("has the type of the file's bytes, and a fitting ending", function()
     local cases = {
       ["x.PNG"] = "content_type=image/png&ext=.png", ["x.jpg"] = "content_type=image/png&ext=.png",
       ["x"] = "content_type=image/png&ext=.png", ["a b\u{e9}%.mp4"] = "content_type=image/png&ext=.png",
@@ -102,7 +102,7 @@ describe("an upload", function()
     assert.same({ "content_type=image/jpeg&ext=.jpeg" }, asked())
   end)
 
-  it("says what it is told that the file is", function()
+  it("has the given type", function()
     path = env.write(directory:file "x.svg", "<svg/>")
     assert.equal("image/svg+xml", assert(upload({ done }, nil, { content_type = "image/svg+xml" })).content_type)
     assert.same({ "content_type=image/svg%2Bxml&ext=.svg" }, asked())
@@ -112,7 +112,7 @@ describe("an upload", function()
     assert.same({ "content_type=video/mp4&ext=.bin" }, asked())
   end)
 
-  it("tells of its progress, up to the last byte", function()
+  it("reports its progress, up to the last byte", function()
     local seen, total_seen = {}, nil
     assert(upload({ done }, nil, { on_progress = function(bytes, total)
       seen[#seen + 1], total_seen = bytes, total
@@ -121,7 +121,7 @@ describe("an upload", function()
     for i = 2, #seen do assert.is_true(seen[i] >= seen[i - 1]) end
   end)
 
-  it("counts what the line has taken, and not what the system holds back; gives up when it takes no more", function()
+  it("counts bytes that left the system's buffer; fails when no more of them leave", function()
     storage.large(path)
     local other <close> = hostile.start()
     other:script { PUT = { { early = true, hostile.until_requests(99) } } }
@@ -135,7 +135,7 @@ describe("an upload", function()
     assert.is_true(gone < 1024 * 1024, gone)
   end)
 
-  it("raises for what it can't take", function()
+  it("raises for invalid arguments", function()
     local client = storage.client(server.url)
     for _, wrong in ipairs { 5, "", "a\0b", {} } do
       assert.error_matches(function() client:upload(wrong) end, "^client:upload: expected a path, got ")
@@ -148,7 +148,7 @@ describe("an upload", function()
     assert.equal("closed", select(2, client:upload(path)).code)
   end)
 
-  describe("is repeated, at a new place, when", function()
+  describe("is repeated, with a new URL, when", function()
     -- The places are on a server of their own. Where a connection that was used before breaks, libcurl itself tries once more.
     local places
     setup(function() places = hostile.start() end)
@@ -192,7 +192,7 @@ describe("an upload", function()
     end)
   end)
 
-  it("is given up after three places in a row that refuse it", function()
+  it("fails after three URLs in a row that refuse it", function()
     local err = assert_failed("upload_expired", upload({ refusal "403 Forbidden" }, patient))
     assert.equal(403, err.status)
     assert.is_truthy(err.message:find(path, 1, true))
@@ -200,14 +200,14 @@ describe("an upload", function()
     assert.equal(3, #asked())
   end)
 
-  it("is tried once with retry_for = 0, and not for longer than retry_for else", function()
+  it("is tried once with retry_for = 0, and otherwise for at most retry_for seconds", function()
     assert_failed("upload_failed", upload { refusal "503 Busy" })
     assert.equal(1, #puts())
     assert_failed("network", upload({ { hostile.close() } }, { retry_for = 0.05 }))
     assert.is_true(#asked() > 1)
   end)
 
-  it("is given up when nothing was sent for retry_for seconds, however much was sent before", function()
+  it("fails when nothing was sent for retry_for seconds, however much was sent before", function()
     assert_failed("network", upload({ { hostile.hang() } }, { retry_for = env.seconds(0.6), timeout = env.seconds(0.2) }))
     assert.is_true(#asked() <= 3, #asked())
   end)
@@ -221,31 +221,31 @@ describe("an upload", function()
     end)
   end
 
-  it("hears a refusal that comes before all is sent", function()
+  it("returns a refusal that comes before the whole file was sent", function()
     storage.large(path)
     local early = { early = true, hostile.answer("413 Too Large", "too large"), hostile.hang() }
     assert.equal(413, assert_failed("upload_failed", upload({ early }, patient)).status)
   end)
 
-  it("isn't done when the server says so before it has all", function()
+  it("isn't complete if the server says so before it has received everything", function()
     storage.large(path)
     local early = { early = true, hostile.answer("200 OK", ""), hostile.close() }
     assert_failed("network", upload { early })
   end)
 
-  it("shows nothing of a storage's answer that a terminal might obey, and not much of it", function()
+  it("shows no control characters of a file server's answer, and only its beginning", function()
     local err = assert_failed("upload_failed", upload { { hostile.answer("400 No", "\27[2J\0" .. ("\u{202e}x"):rep(5000)) } })
     assert.is_nil(err.message:find "[%c]")
     assert.is_nil(err.message:find "\u{202e}")
     assert.is_true(#err.message < 3000)
   end)
 
-  it("doesn't listen to an answer without end", function()
+  it("stops reading an endless answer", function()
     assert_failed("too_large", upload { { hostile.send "HTTP/1.1 200 OK\r\n\r\n", hostile.many("x", math.huge) } })
     assert_failed("upload_failed", upload { { hostile.send "HTTP/1.1 400 No\r\n\r\n", hostile.many("x", math.huge) } })
   end)
 
-  describe("puts nothing anywhere when the service's answer", function()
+  describe("uploads nothing when the service's answer", function()
     local url = "https://127.0.0.1/x"
     local wrong = {
       ["has no data"] = "null", ["has other data"] = "[1]", ["has no presigned_url"] = ('{"file_url":"%s"}'):format(url),
@@ -287,14 +287,14 @@ describe("an upload", function()
     end)
   end)
 
-  it("ends with the client, and lets go of its file", function()
+  it("ends with the client, and closes its file", function()
     script { { hostile.hang() } }
     local client = storage.client(server.url, patient)
     assert_failed("closed", client:upload(path, { on_progress = function() client:close() end }))
     assert.equal(0, descriptors())
   end)
 
-  it("ends with its fiber, which leaves the client fit for more, and lets go of its file", function()
+  it("ends with its fiber, leaves the client usable, and closes its file", function()
     script { { hostile.hang() }, done }
     local client = storage.client(server.url, patient)
     omni.run(function()

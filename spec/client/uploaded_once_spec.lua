@@ -34,7 +34,7 @@ describe("a file's content", function()
     return urls
   end
 
-  it("is uploaded once: under another name, by another client with the same ledger, in the same program without one", function()
+  it("is uploaded once: under another name, by another client with the same ledger, in one program without a ledger", function()
     local client <close> = client_of()
     local first = assert(client:upload(path))
     assert.is_false(first.reused)
@@ -50,7 +50,7 @@ describe("a file's content", function()
     assert.equal(fresh.url, assert(none:upload(path)).url)
   end)
 
-  it("is uploaded again when that is said, when its time is over, and when it changed", function()
+  it("is uploaded again on request, after its time, and when it has changed", function()
     local client <close> = client_of()
     local first = assert(client:upload(path))
     local again = assert(client:upload(path, { again = true }))
@@ -81,7 +81,7 @@ describe("a file's content", function()
     assert.equal(19, reused)
   end)
 
-  it("stands in an input as omni.file, is uploaded before the submit, and asked the price of without that", function()
+  it("may be in an input as omni.file, is uploaded before the submit, and isn't needed for an estimate", function()
     local client <close> = client_of()
     local input = { prompt = "x", img_urls = { omni.file(path) } }
     assert.is_number(assert(client:estimate(input)).credits)
@@ -95,7 +95,7 @@ describe("a file's content", function()
     assert.equal("omni.placeholder", getmetatable(input.img_urls[1]).__name) -- the caller's own table is left alone
   end)
 
-  it("names the field when there is no such file, and nothing is submitted; a scene's frame is none here", function()
+  it("that doesn't exist gives an error with the field, and nothing is submitted; a frame isn't allowed here", function()
     local client <close> = client_of()
     local none, problem = client:submit { prompt = "x", img_urls = { omni.file(folder:file "missing.png") } }
     assert.is_nil(none)
@@ -106,7 +106,7 @@ describe("a file's content", function()
     assert.equal(0, sandbox:ledger().submits)
   end)
 
-  it("that is gone at the service is uploaded anew, and its submit, which was refused for that, sent again: charged once", function()
+  it("that the service has lost is uploaded again, and its refused submit sent again: it is charged once", function()
     local client <close> = client_of()
     assert(client:upload(path))
     client:close()
@@ -123,7 +123,7 @@ describe("a file's content", function()
       asked.sqlite3(ledger, "SELECT group_concat(state, '|') FROM (SELECT state FROM submit ORDER BY id)"):match "%S+")
   end)
 
-  it("that was uploaded just now isn't uploaded again when the service refuses the submit for something else", function()
+  it("that was just uploaded isn't uploaded again if the service refuses the submit for another reason", function()
     local client <close> = client_of()
     local url = assert(client:upload(path)).url
     client.schemas = false

@@ -81,7 +81,7 @@ describe("docs/storyboards.md", function()
     return everything:find("%f[%w_]" .. name .. '%f[^%w_] [="]') or everything:find("%f[%w_]" .. name .. '%f[^%w_]%(')
   end
 
-  it("shows every field and word in an example that is run", function()
+  it("shows every field and word in an example that a test runs", function()
     for name in pairs(scenes.words) do assert.truthy(is_shown(name), name) end
     for name in pairs(storyboard.fields) do assert.truthy(is_shown(name), name) end
     for name in pairs(cut_words.fields) do assert.truthy(is_shown(name), name) end
@@ -103,7 +103,7 @@ describe("docs/storyboards.md", function()
     assert.equal(0, count)
   end)
 
-  it("knows the transitions of the ffmpeg that is here", function()
+  it("lists the transitions of the installed ffmpeg", function()
     local help = env.output("ffmpeg -hide_banner -h filter=xfade")
     for name in pairs(transitions) do assert.truthy(help:find("\n%s+" .. name .. "%s+%d"), name) end
   end)

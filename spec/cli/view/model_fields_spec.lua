@@ -8,7 +8,7 @@ local function rows(text, required)
 end
 
 describe("the fields of a schema", function()
-  it("are listed with type, default, what is allowed and what it means; the required ones first, in their order", function()
+  it("are listed with type, default, allowed values and meaning; required ones come first, in their order", function()
     assert.same({
       { "prompt", "string", "yes", "", { "1 to 2500 characters", "What is seen." } },
       { "image", "URL", "yes", "", { "" } },
@@ -31,13 +31,13 @@ describe("the fields of a schema", function()
       "tags":{"type":"array","maxItems":3,"default":[],"items":{"type":"string","enum":["a","b"]}}}}]])
   end)
 
-  it("count as required, too, when the service says so beside the schema", function()
+  it("also count as required if the service says so beside the schema", function()
     local found = rows([[{"properties":{"a":{"type":"string"},"b":{"type":"string"}}}]], { "b", "unknown" })
     assert.same({ "b", "yes", "a", "" }, { found[1][1], found[1][3], found[2][1], found[2][3] })
     assert.equal(2, #found)
   end)
 
-  it("within fields are listed below them: of objects, and of what arrays hold", function()
+  it("within other fields are listed below them: those of objects, and those of array items", function()
     local names = {}
     for i, row in ipairs(rows [[{"properties":{
       "camera":{"type":"object","required":["kind"],"properties":{"zoom":{"type":"number"},"kind":{"type":"string"}}},
@@ -49,7 +49,7 @@ describe("the fields of a schema", function()
       "video_list[].url URL" }, names)
   end)
 
-  it("are found in references, and in parts; those of alternatives aren't required", function()
+  it("are found through references and parts; those of alternatives aren't required", function()
     local found = {}
     for _, row in ipairs(rows [[{"allOf":[{"$ref":"#/definitions/base"}],"anyOf":[
         {"required":["image"],"properties":{"image":{"type":"string"}}},{"required":["video"],"properties":{"video":{"type":"string"}}}],
@@ -61,7 +61,7 @@ describe("the fields of a schema", function()
     assert.same({ "prompt|string or null|yes|at most 9 characters", "extra|boolean||", "image|string||", "video|string||" }, found)
   end)
 
-  it("of a hostile schema are few, short, and found soon", function()
+  it("of a hostile schema are few and short, and are found soon", function()
     local circle = rows [[{"properties":{"a":{"$ref":"#"},"b":{"items":{"$ref":"#/properties/b"}}}}]]
     assert.is_true(#circle > 0 and #circle <= 300)
     local parts = {}

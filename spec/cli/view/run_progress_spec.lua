@@ -53,7 +53,7 @@ end
 local evil = "a\27[2Jb\u{9b}c"
 
 describe("progress on a terminal", function()
-  it("shows each scene's state, time and credits in one line, and a line for the whole", function()
+  it("shows each scene's state, time and credits in one line, and a line for the whole run", function()
     local p = opened { board = board_of("dusk", "dawn"), columns = 80, sandbox = true, prices = { dusk = 4, dawn = 4 } }
     local term = screen.new(80)
     p.event("submitting", 1)
@@ -75,7 +75,7 @@ describe("progress on a terminal", function()
     assert.equal("", term:line(5))
   end)
 
-  it("says how long such scenes take, as long as they take", function()
+  it("shows how long similar scenes take while a scene is in progress", function()
     local p = opened { board = board_of("dusk", "dawn"), columns = 80, typical = { dusk = 90 } }
     local term = screen.new(80)
     p.event("submitting", 1)
@@ -111,7 +111,7 @@ describe("progress on a terminal", function()
     end
   end)
 
-  it("folds reused scenes into one line when they are many, and shows none that the run doesn't touch", function()
+  it("folds many reused scenes into one line, and leaves out scenes that the run doesn't touch", function()
     local board, actions = board_of("a", "b", "c", "d", "e", "f"), { a = "reuse", b = "reuse", c = "reuse", d = "reuse", f = "left" }
     local p = opened { board = board, columns = 80, actions = actions }
     local term = screen.new(80)
@@ -127,7 +127,7 @@ describe("progress on a terminal", function()
     assert.matches("\n  a +reused\n", plain(p.out.take()))
   end)
 
-  it("shows a task that was in flight already since it was submitted", function()
+  it("shows the time since the submit of a task that was already in flight", function()
     local board = board_of "dusk"
     local plan, time, out = plan_of(board, { dusk = "resume" }), 1000, sink()
     plan.scenes[1].row = { intended_at = os.time() - 3600, estimate = 40 }
@@ -139,7 +139,7 @@ describe("progress on a terminal", function()
     assert.matches("0 credits of about 40", text)
   end)
 
-  it("shows the cut with a bar, and in a narrow terminal without one", function()
+  it("shows the cut with a bar, and without one in a narrow terminal", function()
     for _, columns in ipairs { 80, 36 } do
       local p = opened { board = board_of "dusk", columns = columns }
       p.event("cutting", nil, { file = "film.mp4", fraction = 0 })
@@ -154,7 +154,7 @@ describe("progress on a terminal", function()
     end
   end)
 
-  it("is redrawn in place, above it nothing changes, and it leaves nothing behind", function()
+  it("is redrawn in place, changes nothing above, and leaves nothing behind", function()
     local p = opened { board = board_of("dusk", "dawn"), columns = 80 }
     local term = screen.new(80)
     term:feed("$ omni run\n")
@@ -173,7 +173,7 @@ describe("progress on a terminal", function()
     assert.equal(2, term.row)
   end)
 
-  it("is drawn once for what happens at once, and shows it all at the next tick", function()
+  it("is drawn once for events that come together, and shows all of them at the next tick", function()
     local names = {}
     for i = 1, 200 do names[i] = "s" .. i end
     local p = opened { board = board_of(table.unpack(names)), columns = 80 }
@@ -187,7 +187,7 @@ describe("progress on a terminal", function()
     assert.equal("", p.out.take())
   end)
 
-  it("never writes a line that is as wide as the terminal, be it narrow and the names wide", function()
+  it("never writes a line as wide as the terminal, even if it is narrow and names are wide", function()
     for _, columns in ipairs { 1, 5, 12, 20, 33, 60, 80, 200 } do
       local p = opened { board = board_of("黎明黎明黎明黎明黎明黎明黎明", "été", ("x"):rep(100)), columns = columns, colour = true,
         typical = { ["été"] = 4000 } }
@@ -218,7 +218,7 @@ describe("progress on a terminal", function()
     assert.matches("^  dusk", term:line(3))
   end)
 
-  it("shows what is in flight when there are more scenes than rows", function()
+  it("shows the scenes in flight if there are more scenes than rows", function()
     local names = {}
     for i = 1, 30 do names[i] = "scene " .. i end
     local p = opened { board = board_of(table.unpack(names)), columns = 80, rows = 10 }
@@ -233,7 +233,7 @@ describe("progress on a terminal", function()
     assert.matches("20 of 30 done", text)
   end)
 
-  it("never draws more lines than the terminal has rows, however few these are, and keeps the last ones", function()
+  it("never draws more lines than the terminal has rows, and keeps the last ones", function()
     for rows = 1, 6 do
       local p = opened { board = board_of("dawn", "noon", "dusk"), columns = 80, rows = rows }
       p.event("submitting", 2)
@@ -247,7 +247,7 @@ describe("progress on a terminal", function()
     end
   end)
 
-  it("has colours only when they are wanted", function()
+  it("has colours only on request", function()
     for _, colour in ipairs { true, false } do
       local p = opened { board = board_of "dusk", columns = 80, colour = colour }
       p.event("failed", 1, { error = err.new { code = "x", message = "y" } })
@@ -256,7 +256,7 @@ describe("progress on a terminal", function()
     end
   end)
 
-  it("never passes on what a title says to the terminal", function()
+  it("never passes a title's control characters to the terminal", function()
     local board = board_of "a"
     board.title, board.scenes[1].name = evil, evil
     local p = opened { board = board, columns = 80 }
@@ -265,8 +265,8 @@ describe("progress on a terminal", function()
   end)
 end)
 
-describe("progress elsewhere", function()
-  it("is one plain line for each change of state; what is reused is told of by the plan", function()
+describe("progress without a terminal", function()
+  it("is one plain line for each change of state; reused scenes appear only in the plan", function()
     local p = opened { board = board_of("dusk", "dawn", "noon"), sandbox = true }
     p.event("submitting", 1)
     p.event("pending", 1, { task_id = "t1" })
@@ -292,7 +292,7 @@ describe("progress as JSON", function()
     return lines
   end
 
-  it("is one object a line, with its fields in one order", function()
+  it("is one object a line, with its fields in a fixed order", function()
     local p = opened { board = board_of "dusk", json = true }
     p.event("pending", 1, { task_id = "t1", estimate = 4 })
     p.event("failed", 1, { task_id = "t1", error = err.new { code = "generation_failed", message = "no\nway", status = 501 } })
@@ -310,7 +310,7 @@ describe("progress as JSON", function()
     assert.matches('^{"event":"film","time":%d+,"file":"f.mp4","seconds":4.5,"made":false}$', lines[4])
   end)
 
-  it("is UTF-8 whatever a path holds", function()
+  it("is valid UTF-8 whatever a path contains", function()
     local p = opened { board = board_of "dusk", json = true }
     p.event("film", nil, { file = "f\xff.mp4", seconds = 1, made = true })
     assert.equal("f\u{FFFD}.mp4", cjson.decode(lines_of(p.out)[1]).file)

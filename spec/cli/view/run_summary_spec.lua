@@ -41,7 +41,7 @@ describe("a plan on the screen", function()
     { scene = "left", action = "submit", why = "new", selected = false },
   }, { credits = 40, complete = false, balance = 100, spent = 12.5, error = err.new { code = "network", message = "no price" } })
 
-  it("says of each scene what is to be done, why or after whom, and what it costs; then the sum", function()
+  it("shows each scene's action, reason or predecessor, and price; then the sum", function()
     local text = shown(night, { budget = 50 })
     for _, line in ipairs {
       "  + submit   dusk        40 credits  prompt changed\n",
@@ -61,7 +61,7 @@ describe("a plan on the screen", function()
     end
   end)
 
-  it("spells the ways out of an unknown outcome so that a shell takes them as they stand", function()
+  it("shows the ways out of an unknown outcome as commands, quoted for a shell", function()
     local text = shown(night, {})
     for _, command in ipairs {
       [[omni run 'night'\''s film.lua' --out=-out --adopt 'it'\''s' TASK_ID]],
@@ -74,14 +74,14 @@ describe("a plan on the screen", function()
     assert.is_truthy(flag:find("--adopt=-x TASK_ID\n", 1, true), flag)
   end)
 
-  it("folds reused scenes into one line when they are many, where that is wanted", function()
+  it("folds many reused scenes into one line on request", function()
     local entries = {}
     for i = 1, 4 do entries[i] = { scene = "s" .. i, action = "reuse", files = { "x" } } end
     assert.matches("\n  = reuse    4 scenes\n4 to reuse: nothing to pay\n", shown(plan_of(entries), { fold = true }))
     assert.matches("\n  = reuse    s4\n", shown(plan_of(entries), {}))
   end)
 
-  it("fits into every terminal: what has no room beside stands below", function()
+  it("fits into every terminal: text that has no room beside the others goes below", function()
     local wide = plan_of({
       { scene = "黎明の灯台の長い影がのびる朝の海", action = "submit", pays = true, credits = 40,
         why = "img_urls[2]: the file's content changed, duration: 6 → 8, 黎明の灯台の長い影がのびる朝の海" },
@@ -101,7 +101,7 @@ describe("a plan on the screen", function()
     end
   end)
 
-  it("never passes on what a name says to the terminal", function()
+  it("never passes a name's control characters to the terminal", function()
     local plan = plan_of { { scene = "a\27[2J", action = "unknown", why = "b\27[2J", row = { id = 1 } } }
     local text = shown(plan, { columns = 80, colour = true })
     assert.is_nil(text:find("\27[2J", 1, true))
@@ -119,7 +119,7 @@ describe("the summary", function()
     return out.take()
   end
 
-  it("says what each scene cost, where its files are, and what to do about the others; the film and the whole cost", function()
+  it("shows each scene's cost and files, or what to do; the film and the whole cost", function()
     local text = written({ sandbox = true, given = { board = "b.lua", sandbox = true }, spent = 30, estimated = 4 }, {
       title = "Night", credits = 10, film = { path = "film.mp4", seconds = 12.3456, made = true }, report = "report.html", scenes = {
       { scene = "a", status = "fetched", credits = 6, files = { "m/a.mp4", "m/a-2.mp4" }, file = "m/a.mp4",
@@ -144,7 +144,7 @@ describe("the summary", function()
     end
   end)
 
-  it("says of an unknown outcome what is known, and the ways out of it", function()
+  it("shows what is known of an unknown outcome, and the ways out of it", function()
     local seven = os.time { year = 2026, month = 11, day = 23, hour = 7 }
     local row = { id = 3, intended_at = seven, estimate = 40, balance_before = 100, balance_after = 60 }
     local text = written({ ledger = "/l/ledger.db" }, { credits = 0, scenes = {
@@ -156,7 +156,7 @@ describe("the summary", function()
     end
   end)
 
-  it("says how to go on after an interruption: by the same command, without what says something once", function()
+  it("shows the command that continues after an interruption, without options for one run only", function()
     local scenes = { { scene = "d", status = "interrupted", task_id = "t4" } }
     local words = { board = "b.lua", ledger = "l.db", only = { "d" }, redo = { "d" }, resubmit = { "x" }, adopt = { { "y", "t" } } }
     local text = written({ given = words }, { credits = 0, interrupted = true, scenes = scenes }, {})
@@ -164,7 +164,7 @@ describe("the summary", function()
     assert.matches("nothing is paid for twice:\n  omni run b.lua %-%-ledger l.db %-%-only d\n", text)
   end)
 
-  it("folds reused scenes into one line when they are many", function()
+  it("folds many reused scenes into one line", function()
     local scenes = {}
     for i = 1, 12 do scenes[i] = { scene = "s" .. i, status = "reused", files = { "x" } } end
     local text = written({}, { credits = 0, scenes = scenes, film = { path = "f.mp4", seconds = 4, made = false } }, {})
@@ -176,7 +176,7 @@ describe("the summary", function()
     assert.matches("\n  a  6 credits\n    some/path/a.mp4\n$", written({ columns = 20 }, { credits = 6, scenes = scenes }, {}))
   end)
 
-  it("has the exit code of what needs a person most", function()
+  it("has the exit code of the result that needs a person most", function()
     local function code(more, ...)
       local summarized = { scenes = {} }
       for name, value in pairs(more) do summarized[name] = value end

@@ -17,7 +17,7 @@ local function widest(lines)
 end
 
 describe("a table", function()
-  it("without a terminal has one line a row, aligned, and nothing is cut", function()
+  it("without a terminal has one line for each row, aligned, and nothing is cut", function()
     assert.same({
       "model               makes  operations",
       "google/gemini-omni  video  text-to-video, image-to-video, video-to-video",
@@ -37,7 +37,7 @@ describe("a table", function()
     }, tables.lines(columns, rows, { columns = 60 }))
   end)
 
-  it("has it below them where there is little room, without a head of its own", function()
+  it("wraps it below the others if there is little room, without a column head", function()
     assert.same({
       "model               makes",
       "google/gemini-omni  video",
@@ -50,7 +50,7 @@ describe("a table", function()
     }, tables.lines(columns, rows, { columns = 40 }))
   end)
 
-  it("is never wider than the terminal; the widest columns give way first", function()
+  it("is never wider than the terminal; the widest columns shrink first", function()
     for width = 12, 90 do
       local lines = tables.lines(columns, rows, { columns = width })
       assert.is_true(widest(lines) <= width, width)
@@ -62,13 +62,13 @@ describe("a table", function()
     assert.matches("…  x$", (wide[2]:gsub("… +x", "…  x")))
   end)
 
-  it("paints its head where colours are wanted, and after it was cut", function()
+  it("colours its head on request, after it was cut", function()
     local lines = tables.lines(columns, rows, { columns = 60, paint = text.painter(true) })
     assert.equal("\27[1mmodel               makes  operations\27[0m", lines[1])
     assert.not_matches("\27", table.concat(lines, "\n", 2))
   end)
 
-  it("shows nothing that would move a terminal's cursor, and numbers as they are written", function()
+  it("contains nothing that moves a terminal's cursor, and numbers unchanged", function()
     local lines = tables.lines({ { title = "a" }, { title = "b" } }, { { "x\27[2J\ny\t", 40.0 }, { "\u{202e}z", 0.5 }, { true, false } })
     assert.same({ "a         b", "x?[2J y   40", "?z        0.5", "yes       no" }, lines)
   end)
@@ -78,18 +78,18 @@ describe("a list of fields", function()
   local fields = { { "task", "d6956973" }, { "took" }, { "media", { "https://a.example/x.mp4", "https://b.example/y.mp4" } },
     { "error", "it could not be made, as the prompt is too long", "failed" }, { "", "a hint" }, { "cost", 2.5 }, { "good", true } }
 
-  it("is aligned, with one line a value, and without those that have none", function()
+  it("is aligned, with one line for each value, and without missing values", function()
     assert.same({ "task   d6956973", "media  https://a.example/x.mp4", "       https://b.example/y.mp4",
       "error  it could not be made, as the prompt is too long", "       a hint", "cost   2.5", "good   yes" }, tables.list(fields))
   end)
 
-  it("wraps texts at the terminal's width, and never what is to be copied", function()
+  it("wraps texts at the terminal's width, but never text to be copied", function()
     local lines = tables.list(fields, { columns = 31 })
     assert.same({ "error  it could not be made, as", "       the prompt is too long", "       a hint" }, { lines[4], lines[5], lines[6] })
     assert.equal("media  https://a.example/x.mp4", tables.list(fields, { columns = 20 })[2])
   end)
 
-  it("paints a value by the state that it tells", function()
+  it("colours a value that is a state", function()
     local lines = tables.list(fields, { columns = 60, paint = text.painter(true) })
     assert.equal("error  \27[31mit could not be made, as the prompt is too long\27[0m", lines[4])
     assert.equal("task   d6956973", lines[1])

@@ -25,11 +25,11 @@ describe("a transfer", function()
     meter = transfer.meter("keeper\27.png", function() return time end)
   end)
 
-  it("says its name alone until it has begun, and cleaned", function()
+  it("shows only its cleaned name until it has begun", function()
     assert.equal("keeper?.png", meter:words(80))
   end)
 
-  it("says its share, its bytes, its rate of late, and the time that is left", function()
+  it("shows its share, its bytes, its recent rate, and the remaining time", function()
     time = 100.25
     meter:progress(100000, 1000000)
     assert.equal("keeper?.png   10%  100 kB of 1 MB", meter:words(80)) -- the rate isn't known yet
@@ -43,7 +43,7 @@ describe("a transfer", function()
     assert.equal("keeper?.png   70%  700 kB of 1 MB  50 kB/s  0:06 left", meter:words(80))
   end)
 
-  it("slows down as nothing comes, and promises nothing then", function()
+  it("slows down while nothing arrives, and shows no remaining time then", function()
     time = 101
     meter:progress(500000, 1000000)
     assert.matches("500 kB/s  0:01 left", meter:words(80))
@@ -53,7 +53,7 @@ describe("a transfer", function()
     assert.equal("keeper?.png   50%  500 kB of 1 MB  0 bytes/s", meter:words(80))
   end)
 
-  it("that begins again has a new rate", function()
+  it("that starts again has a new rate", function()
     time = 101
     meter:progress(900000, 1000000)
     time = 102
@@ -63,7 +63,7 @@ describe("a transfer", function()
     assert.matches("10%%  100 kB of 1 MB  50 kB/s  0:18 left", meter:words(80))
   end)
 
-  it("of unknown length says its bytes and its rate", function()
+  it("of unknown length shows its bytes and its rate", function()
     time = 102
     meter:progress(1000, nil)
     assert.equal("keeper?.png  1 kB  500 bytes/s", meter:words(80))
@@ -71,7 +71,7 @@ describe("a transfer", function()
     assert.equal("keeper?.png  0 bytes", meter:words(80))
   end)
 
-  it("fits: the name gives way first, and goes when there is no room for it", function()
+  it("fits: the name is shortened first, and left out if there is no room for it", function()
     time = 102
     meter:progress(200000, 1000000)
     for width = 1, 80 do assert.is_true(core.columns(meter:words(width)) <= width, width) end
@@ -80,8 +80,8 @@ describe("a transfer", function()
   end)
 end)
 
-describe("the line", function()
-  it("is drawn again in place, is written only when it has changed, and leaves nothing", function()
+describe("the status line", function()
+  it("is redrawn in place, is written only if it has changed, and leaves nothing behind", function()
     local out, term, columns = screen.sink(), screen.new(20), 20
     local line = lines.open(out, function() return columns end)
     term:feed "before\n"
@@ -98,7 +98,7 @@ describe("the line", function()
     assert.equal("", out.take())
   end)
 
-  it("takes away all of itself on a terminal that has become narrower", function()
+  it("erases all of itself on a terminal that has become narrower", function()
     local out, term, columns = screen.sink(), screen.new(40), 40
     local line = lines.open(out, function() return columns end)
     line:draw(("x"):rep(35))
@@ -112,7 +112,7 @@ describe("the line", function()
     assert.equal(1, term.row)
   end)
 
-  it("isn't drawn where there is no terminal, and costs nothing there", function()
+  it("isn't drawn without a terminal, and costs nothing there", function()
     local out = screen.sink()
     local line = lines.open(out, function() return nil end)
     line:draw "one"
@@ -121,7 +121,7 @@ describe("the line", function()
     assert.equal("", out.take())
   end)
 
-  it("follows what it is told to say, until that is over", function()
+  it("follows its text until it is closed", function()
     local out, said = screen.sink(), 0
     local line = lines.open(out, function() return 40 end)
     loop.run(function()

@@ -90,7 +90,7 @@ describe("what changed in a scene", function()
     end
   end)
 
-  it("tells of a window, of a URL in a file's place, and of images that come and go", function()
+  it("describes windows, URLs in a file's place, and added or removed images", function()
     assert.same({ "video_list[1].ends: 4 → 5" },
       texts('prompt = "x", continues = { "a", to = 4 }', 'prompt = "x", continues = { "a", to = 5 }'))
     assert.matches("^img_urls%[1%]: file %x+ → https://e.org/a.png$",
@@ -100,7 +100,7 @@ describe("what changed in a scene", function()
     assert.matches("^video_list: removed", texts('prompt = "x", continues = "a"', 'prompt = "x"')[1])
   end)
 
-  it("can't be told of forms that omni doesn't understand, and nothing breaks", function()
+  it("ignores forms that omni doesn't understand, without an error", function()
     local form = shot 'prompt = "x"'
     for _, other in ipairs { "", "[]", "{", "null", '{"version":99,"model":"m","input":{}}', '{"input":5}', "\0" } do
       local found = identity.difference(other, form)
@@ -110,7 +110,7 @@ describe("what changed in a scene", function()
     end
   end)
 
-  it("is fit for a terminal", function()
+  it("contains no control characters", function()
     local found = differences('prompt = "x"', 'prompt = "\\27[2J\\nred", model = "k/v", input = { ["a\\27b"] = 1 }')
     for _, change in ipairs(found) do
       for _, text in pairs(change) do assert.is_nil(tostring(text):find("%c"), text) end

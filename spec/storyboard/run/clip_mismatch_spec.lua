@@ -12,7 +12,7 @@ local function clip(seconds, width, height, more)
 end
 
 describe("a clip", function()
-  it("that is what was asked for has no differences, give or take a few frames and pixels", function()
+  it("with the requested properties has no differences, give or take a few frames and pixels", function()
     local asked = { duration = 8, aspect_ratio = "16:9", resolution = "720p" }
     for _, found in ipairs { clip(8, 1280, 720), clip(8.04, 1280, 720), clip(7.6, 1278, 720), clip(8, 960, 720, { sar = "4:3" }),
       clip(8, 720, 1280, { rotation = 90 }), clip(8, 720, 1280, { rotation = -90 }) } do
@@ -21,7 +21,7 @@ describe("a clip", function()
     assert.same({}, differences({ aspect_ratio = "9:16", resolution = "4K" }, clip(3, 2160, 3840)))
   end)
 
-  it("that is shorter, longer, of another shape or another size is told apart", function()
+  it("that is shorter, longer, or of another shape or size has a difference", function()
     assert.same({ "the clip lasts 4.1 s instead of 8 s" }, differences({ duration = 8 }, clip(4.08, 1280, 720)))
     assert.same({ "the clip lasts 10 s instead of 8 s" }, differences({ duration = 8 }, clip(10, 1280, 720)))
     assert.same({ "the clip's picture is 1280×720 instead of 9:16" }, differences({ aspect_ratio = "9:16" }, clip(8, 1280, 720)))
@@ -29,7 +29,7 @@ describe("a clip", function()
       differences({ aspect_ratio = "16:9", resolution = "1080p" }, clip(8, 720, 720)))
   end)
 
-  it("has none in what wasn't asked, or isn't known here; nor in its length when it is made from a video", function()
+  it("has no difference in properties that weren't requested or aren't known, nor in length if a video decides it", function()
     for _, asked in ipairs { {}, { duration = "8", aspect_ratio = "auto", resolution = 720 }, { aspect_ratio = "0:0", resolution = "best" },
       { duration = 8, video_list = { { url = "https://example.com/v.mp4" } } } } do
       assert.same({}, differences(asked, clip(3, 300, 200)))
@@ -37,7 +37,7 @@ describe("a clip", function()
     assert.same({}, differences({ duration = 8 }, { seconds = 3 })) -- sound alone
   end)
 
-  it("of a run is reported in an event, the summary and the report", function()
+  it("with a difference is reported in an event, the summary and the report", function()
     local key = "ak_" .. ("x"):rep(32) -- no sandbox's key: the clips are taken for the service's
     studio.open({ clips = "builtin", key = key, films = true }, function(s) -- the built-in clip is a small one, whatever is asked for
       local board = omni.storyboard {
@@ -62,7 +62,7 @@ describe("a clip", function()
     end)
   end)
 
-  it("of a sandbox's run is what that draws, and no warning", function()
+  it("of a sandbox has the requested properties and causes no warning", function()
     studio.open({ clips = "builtin", films = true }, function(s)
       local wide = omni.scene "wide" { prompt = "x", duration = 10, aspect_ratio = "9:16" }
       local summary = assert(s:run(omni.storyboard { wide, cut = false }))

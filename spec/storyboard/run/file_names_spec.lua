@@ -15,24 +15,24 @@ describe("the files of scenes", function()
     assert.same({ "a-b", "etc-passwd", "hidden", "scene", "黎明", "50" }, stems { "a/b", "../../etc/passwd", ".hidden", "..", "黎明", "50%" })
   end)
 
-  it("differ for scenes that differ, even if only in their identity", function()
+  it("differ for different scenes, even if only the identity differs", function()
     local identities = { ("a"):rep(64), ("b"):rep(64), ("c"):rep(64) }
     assert.same({ "Dawn-aaaaaaaa", "dawn-bbbbbbbb", "dawn-cccccccc" }, stems({ "Dawn", "dawn", "dawn" }, identities))
   end)
 
-  it("fit into a file name, cut between characters", function()
+  it("fit into the limit of a file name, cut between characters", function()
     local stem = stems({ ("黎"):rep(100) }, { ("a"):rep(64) })[1]
     assert.is_true(#stem <= 140)
     assert.is_truthy(utf8.len(stem))
     assert.matches("%-aaaaaaaa$", stem)
   end)
 
-  it("are numbered from the second medium on", function()
+  it("are numbered from the second file on", function()
     assert.equal("dawn", names.numbered("dawn", 1))
     assert.equal("dawn-2", names.numbered("dawn", 2))
   end)
 
-  it("have the extension that the URL tells", function()
+  it("have the extension of the URL", function()
     assert.equal("mp4", names.extension "https://x.org/a")
     assert.equal("png", names.extension "https://x.org/a.PNG?token=x.mp4")
     assert.equal("mp4", names.extension "https://x.org/a.exe")

@@ -34,7 +34,7 @@ local function names(folder, pattern)
   return found
 end
 
-describe("a clip that can't be decoded though its bytes are those that were recorded", function()
+describe("a clip that can't be decoded, although its bytes are the recorded ones,", function()
   for what, bytes in pairs { ["a film of nonsense"] = BROKEN, ["a page of HTML"] = PAGE } do
     it(("(%s) is fetched again within the run, and nothing is submitted"):format(what), function()
       studio.open({ films = true }, function(s)
@@ -55,7 +55,7 @@ describe("a clip that can't be decoded though its bytes are those that were reco
     end)
   end
 
-  it("is fetched by the next run when this one can't fetch it, and keeps its name until then", function()
+  it("is fetched by the next run if this one can't fetch it, and keeps its name until then", function()
     studio.open({ films = true, faults = { "garbage:on=media,skip=1,first=1" } }, function(s)
       local path = assert(s:run(board())).scenes[1].file
       local good = env.read(path)
@@ -89,7 +89,7 @@ describe("a clip that can't be decoded though its bytes are those that were reco
     end)
   end)
 
-  it("isn't fetched without end when the service sends the same bytes, nor when it is a picture or a sound", function()
+  it("isn't fetched forever if the service sends the same bytes, nor if it is a picture or a sound", function()
     local folder <close> = env.directory()
     local path, saves = env.write(folder:file "clip.mp4", BROKEN), 0
     local task = { id = "t", key = { account = "x" }, media = { "u" } }
@@ -114,7 +114,7 @@ describe("a clip that can't be decoded though its bytes are those that were reco
 end)
 
 describe("a page instead of a clip", function()
-  it("is a failed fetch, which the next run tries again, and no clip", function()
+  it("is a failed download, which the next run repeats, and no clip", function()
     studio.open({ faults = { "garbage:on=media,first=1" } }, function(s)
       local summary = assert(s:run(board()))
       assert.same({ "failed" }, statuses(summary))
@@ -127,8 +127,8 @@ describe("a page instead of a clip", function()
   end)
 end)
 
-describe("a file of the user's", function()
-  it("steps aside for the film, the report and a poster, and is kept; omni's own are replaced", function()
+describe("a user's file", function()
+  it("is renamed for the film, the report and a poster, and kept; omni's own files are replaced", function()
     studio.open({ films = true }, function(s)
       local function there(name) return s.directory .. "/" .. name end
       env.write(there "film.mp4", "my film")
@@ -146,7 +146,7 @@ describe("a file of the user's", function()
     end)
   end)
 
-  it("that was changed since is the user's again", function()
+  it("that was made by omni and changed later counts as the user's", function()
     studio.open({ films = true }, function(s)
       local film = s.directory .. "/film.mp4"
       assert(s:run(board()))
@@ -157,7 +157,7 @@ describe("a file of the user's", function()
     end)
   end)
 
-  it("keeps its name when the clip that should have it can't be fetched", function()
+  it("keeps its name if the clip with this name can't be fetched", function()
     studio.open({ faults = { "media-expired:skip=1,first=2" } }, function(s)
       local path = assert(s:run(board())).scenes[1].file
       env.write(path, "mine")
@@ -168,7 +168,7 @@ describe("a file of the user's", function()
     end)
   end)
 
-  it("in a folder named like a cut's own isn't touched", function()
+  it("in a folder with the name of a part folder isn't touched", function()
     studio.open({ films = true }, function(s)
       local folder = s.directory .. "/film.mp4.part"
       assert(core.make_directory(folder))
@@ -182,7 +182,7 @@ describe("a file of the user's", function()
 end)
 
 describe("a board's file", function()
-  it("that is no media makes its scene invalid before anything is paid, whatever its name", function()
+  it("that isn't media makes its scene invalid before anything is paid, whatever its name", function()
     studio.open({}, function(s)
       local path = env.write(s.directory .. "/keeper.png", '{"password":"secret"}')
       local plan = assert(s:plan(omni.storyboard { omni.scene "a" { prompt = "a", duration = 4, references = { omni.file(path) } } }))
