@@ -72,7 +72,7 @@ static void set_body(lua_State *L, exchange *x, int index) {
 
 // --- calls of the account's
 
-// Returns the client at index 1. Raises when the client has no account.
+// Returns the client at index 1, which must have an account. Raises when the client has no account.
 static client *check_account(lua_State *L) {
   client *c = client_check(L);
   if (!c->options.base_url) luaL_error(L, "the client has no account");

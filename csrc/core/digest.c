@@ -214,7 +214,7 @@ static int token(lua_State *L) {
   unsigned char bytes[MAX_BYTES];
   lua_Integer count = luaL_checkinteger(L, 1);
   luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
-  // tells gcc the largest value, since gcc doesn't see that luaL_argcheck doesn't return
+  // tells gcc the largest possible value: gcc doesn't know that luaL_argcheck doesn't return
   size_t wanted = (size_t)count & (2 * MAX_BYTES - 1);
   if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system has no random bytes");
   push_hex(L, bytes, wanted);

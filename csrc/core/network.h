@@ -11,7 +11,7 @@
 #include "core/address.h"
 
 typedef struct {
-  // `proxy`: the option, for every URL; the others: from the environment, used without the option
+  // `proxy` is the option, for every URL; the others come from the environment, and count without the option
   char *proxy, *http_proxy, *https_proxy, *no_proxy;
   const char *proxy_from, *http_proxy_from, *https_proxy_from, *no_proxy_from;
   char *ca_file, *ca_dir; // NULL: the system's

@@ -34,7 +34,7 @@ void pool_keep(pool *p, exchange *x, bool replace);
 void pool_step(pool *p);
 // Returns the seconds until pool_step must be called; a negative number if nothing happens until the descriptor is readable.
 double pool_timeout(const pool *p);
-// Returns the oldest DONE exchange and marks it REPORTED; or NULL.
+// Marks the oldest DONE exchange as REPORTED and returns it. Returns NULL if no exchange is DONE.
 exchange *pool_next_done(pool *p);
 // Removes an exchange in any state from the pool and releases it.
 void pool_drop(pool *p, exchange *x);

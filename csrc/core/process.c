@@ -39,7 +39,7 @@ typedef struct {
   int pidfd, poll_set;
   double check_at; // when `step` must be called again, without a pidfd
   bool closed, ended;
-  int exit, signal; // one of them is >= 0 after the end, unless other code of this process has reaped the child
+  int exit, signal; // after the end, `exit` or `signal` is >= 0, unless other code of this process has reaped the child
   process_output out, err;
 } process;
 

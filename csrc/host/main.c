@@ -148,7 +148,7 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 // --- signals
 
 static volatile sig_atomic_t caught; // the number of the first signal, or 0
-static bool nobody_reads;            // the reader of stdout's pipe has gone; Lua is told of it as SIGPIPE
+static bool nobody_reads;            // the reader of stdout's pipe has gone; Lua receives the signal SIGPIPE
 static int wake[2] = {-1, -1};       // a pipe to this process itself: readable after a signal
 
 static void wake_up(void) {

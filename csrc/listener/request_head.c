@@ -25,11 +25,12 @@ static bool is_clean(const char *text, bool blanks) {
   return true;
 }
 
-// --- where the parts lie
-//  libmicrohttpd before 1.0 silently cuts a line at a NUL, reads a folded line as a part of the line before it, and accepts a bare LF at
-// the end of a line. It leaves each part where it came in, ended by a NUL in place of what stood behind it. So a part that doesn't lie
-// where the one before it ends shows that something was left out. Later ones refuse all that themselves, if they are told to be strict
-// (listener.c).
+// --- gaps between the parts of the head
+
+// Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, reads a folded line as a part of the
+// line before it, and accepts a bare LF at the end of a line. libmicrohttpd leaves each part of the head at its original place, with a NUL
+// after it. So a gap between two parts shows that something between them was dropped. libmicrohttpd 1.0 and later refuses such requests
+// itself in its strict mode (listener.c).
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
@@ -54,7 +55,7 @@ static void last_line(check *c, const char *method, size_t size) {
 #define last_line(c, method, size) ((void)0)
 #endif
 
-// --- what they say
+// --- the headers
 
 static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char *name, size_t name_length, const char *value,
                                    size_t value_length) {

@@ -23,8 +23,8 @@ struct credentials {
   unsigned uses;
 };
 
-// Allows TLS 1.2 and newer, with forward secrecy, and only key exchanges with elliptic curves: a client could make the others use much
-// processor time.
+// Allows TLS 1.2 and newer, with forward secrecy, and only key exchanges with elliptic curves: with other key exchanges, a client could
+// make the server use much processor time.
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA"
 
 // Makes a connection without credentials of its own fail; tls_attach sets them for each connection.

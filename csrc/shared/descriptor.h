@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Keeps descriptors away from the numbers 0 to 2. A host program may have closed descriptors 0 to 2. A socket or file that omni opens with
-// such a number would become the program's stdin, stdout or stderr.
+// one of these numbers would become the program's stdin, stdout or stderr.
 #ifndef OMNI_DESCRIPTOR_H
 #define OMNI_DESCRIPTOR_H
 

@@ -24,9 +24,9 @@ ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
 bool file_rename_new(const char *from, const char *to);
 
 enum { FILE_STAMP_SIZE = 128 };
-// Writes the file's stamp, a text that changes when the file's content changes or another file takes its place. It consists of device,
-// inode, size, and the times of the last change to the content and the inode, in nanoseconds. Two versions of a file that are written
-// within one tick of the file system's clock may have the same stamp.
+// Writes the file's stamp, a text that changes when the file's content changes or another file takes its place. The stamp consists of
+// device, inode, size, and the times of the last change to the content and the inode, in nanoseconds. Two versions of a file that are
+// written within one tick of the file system's clock may have the same stamp.
 void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]);
 
 #endif

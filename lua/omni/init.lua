@@ -10,7 +10,8 @@ local json = require "omni.json"
 local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
--- Returns a stand-in for a module. Its functions load the module when they are first called. `---@module` gives it the module's types.
+-- Returns a stand-in for a module. The functions of the result load the module when they are first called. `---@module` gives it the
+-- module's types.
 local function later(module)
   return setmetatable({}, { __index = function(_, name)
     return function(...) return require(module)[name](...) end

@@ -41,8 +41,8 @@ local function settle(self, entry)
   return false
 end
 
--- Queries the task that a callback named. Returns whether the callback is dealt with. It isn't if it said that the task is over while the
--- query says that the task goes on.
+-- Queries the task that a callback named. Returns whether the callback is dealt with. A callback that reported a finished task isn't dealt
+-- with while the query says that the task goes on.
 local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]

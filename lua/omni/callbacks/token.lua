@@ -35,7 +35,8 @@ local SWEEP_LEAST <const> = 1000
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
--- Marks a token's task as over, and drops the token of the task that has been over longest if memory holds too many of them.
+-- Marks a token's task as over, and drops the token of the task that has been over longest if memory holds too many tokens of finished
+-- tasks.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -127,7 +128,7 @@ function Tokens_methods:look_up(hash)
   return nil, nil, problem
 end
 
---- Returns the entry of a digest. It may wait while it reads the ledger.
+--- Returns what is known about the token with this digest. `find` may wait while it reads the ledger.
 ---@param hash string
 ---@return omni.Token|nil
 ---@return omni.Error|nil err  the ledger can't be read

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds the files of a board: its output folder and its ledger. All commands use these rules.
+-- Finds the files of a board: its output folder and its ledger. All commands find a board's files by the rules in this module.
 
 local board_files = {}
 

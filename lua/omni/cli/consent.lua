@@ -20,8 +20,8 @@ local function ask(question, cost)
   if not yes then return refuse("no_consent", "you didn't say yes") end
 end
 
---- Returns whether a person must agree to this plan. That is so if it submits anything, whatever the price, and no option has agreed or set
---- a budget.
+--- Returns whether a person must agree to this plan. A person must agree if the plan submits anything, whatever the price, unless an option
+--- agrees or sets a budget.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return boolean

@@ -20,7 +20,7 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
--- A submit that is on its way. Its fiber may be cancelled, or may fail.
+-- A submit that is on its way. The fiber of the submit may be cancelled, or may fail.
 local Running_mt = {
   __close = function(entry)
     running[entry.stop] = nil

@@ -146,7 +146,7 @@ local function is_sandbox_key(key)
   return #key == 35 and key:sub(1, #sandbox_stem) == sandbox_stem and not key:find("[^%x]", #sandbox_stem + 1)
 end
 
----Returns a name for a key that doesn't reveal it: the beginning of its SHA-256.
+--- Returns the fingerprint of a key, which doesn't reveal the key: the beginning of its SHA-256.
 ---@param key string
 ---@return string  12 hex digits
 local function fingerprint(key)

@@ -295,9 +295,9 @@ function Client_methods:find(wanted)
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
 
---- Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. These are all submits of
----programs at the client's service, and none of a storyboard; so an application that should see only its own has a ledger of its own. Call
----it after a restart. Sends nothing.
+--- Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. The list contains the
+--- submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see only its own
+--- submits should use a ledger of its own. Call it after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
 function Client_methods:unfinished()
   if self.closed then error(closed_error(), 2) end
@@ -306,7 +306,7 @@ function Client_methods:unfinished()
 end
 
 --- Returns the submits whose outcome no ledger has: the client has no ledger, and gave up the submit or lost the answer. A submit with a
---- `task_id` was accepted; the outcome of the others is unknown. A client with a ledger records such submits there.
+--- `task_id` was accepted; the outcome of a submit without one is unknown. A client with a ledger records such submits there.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})

@@ -146,7 +146,7 @@ function Key_methods:task_over(task)
   self:release()
 end
 
---- Notes that a row of the ledger belongs to a submit of this program, which already has a slot. With nil, removes the note.
+--- Notes that a row of the ledger belongs to a submit of this program, which already has a slot. If `own` is nil, removes that note.
 ---@param ledger omni.Ledger
 ---@param id integer
 ---@param own true|nil

@@ -10,7 +10,7 @@ local function whole(number)
   return number and math.tointeger(number) or number
 end
 
---- Returns a handle for the task of a ledger row, with what the row knows of it. Sends nothing.
+--- Returns a handle for the task of a ledger row. The handle has the state and the cost that the row states. Sends nothing.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@param row table  with a task_id

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- One request for a media file: a download or an upload, with its redirects and the check that bytes still move. It goes through the
--- client's media transport, which sends no API key and ignores the pauses of the keys.
+-- Sends one request for a media file, a download or an upload: follows redirects, and checks that bytes still move. The request goes
+-- through the client's media transport, which sends no API key and ignores the pauses of the keys.
 
 local core = require "omni.core"
 local loop = require "omni.loop"

@@ -15,8 +15,8 @@ local stuck <const> = 0.005    -- share of tasks that never end; widens the wait
 local quarter <const> = 4      -- a schedule lists the ages at which each quarter of a query is due
 local planned <const> = 1000   -- for this many queries
 
--- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). It counts
--- as much as `weight` observed tasks.
+-- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). The
+-- assumption counts as much as `weight` observed tasks.
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
 local usual <const> = 2        -- seconds: the shortest wait for which the prior's `sparing` holds
 local shortest <const> = 0.001 -- seconds: the shortest possible wait

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- One query of a task's state: with the key that created it, or with each key until one knows it. A query writes the service's answer into
--- the task and into the ledger. A final state stays final, whatever later answers say.
+-- Queries a task's state once, with the key that created the task, or with each key until one knows the task. A query writes the service's
+-- answer into the task and into the ledger. A final state stays final, whatever later answers say.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -155,7 +155,7 @@ local function remember(client, file, url)
   if ledger then ledger:note("remember_upload", { account = file.account, sha256 = file.sha256, url = url }) end
 end
 
--- An upload under way. Other fibers that upload the same bytes wait for it, and then use its URL.
+-- An upload under way. Other fibers that want to upload the same bytes wait for this upload, and then use its URL.
 local Busy_mt = {
   __close = function(busy)
     busy.client.uploading[busy.sha256] = nil

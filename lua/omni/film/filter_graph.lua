@@ -35,8 +35,8 @@ local function picture(stream, video, into, first, stop)
   }, ",")
 end
 
--- Returns the filters for `count` samples of a sound from `first` on, or for silence. `start` is an expression for asetpts. They copy a
--- single channel to both sides, since ffmpeg would make it 3 dB quieter than players do.
+-- Returns the filters for `count` samples of a sound from `first` on, or for silence. `start` is an expression for asetpts. The filters
+-- copy a single channel to both sides, since ffmpeg would make it 3 dB quieter than players do.
 local function sound(stream, audio, start, first, count)
   if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
   return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"

@@ -8,7 +8,8 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
--- The properties that ffprobe reports. They decide whether two clips can be joined without encoding, and else how to convert them.
+-- The properties that ffprobe reports. The properties decide whether two clips can be joined without encoding, and how to convert them
+-- otherwise.
 local entries = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Percent-encodes texts for URLs. It doesn't encode slashes, since paths and queries may contain them.
+-- Percent-encodes texts for URLs. Slashes aren't encoded, since paths and queries may contain them.
 
 local core = require "omni.core"
 

@@ -65,7 +65,8 @@ local function take_turn(self)
   if self.interval then self.next_at = math.max(self.next_at, core.now()) + self.interval end
 end
 
--- Returns how many waiting requests to wake. That is at least one, since the first request in the queue watches the clock for all of them.
+-- Returns how many waiting requests to wake. The result is at least one, since the first request in the queue watches the clock for all
+-- requests.
 local function turns_available(self)
   if self.paused_until or self.interval or not self.http then return 1 end
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
@@ -169,7 +170,7 @@ function Turn_mt:__close()
   self.limiter:leave()
 end
 
---- Adapts the limiter to the outcome of a request. A refusal pauses the key's requests once, however many of them the service refused at
+--- Adapts the limiter to the outcome of a request. A refusal pauses the key's requests once, however many requests the service refused at
 --- that moment.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started

@@ -237,8 +237,8 @@ end
 
 local ready_fds, due = {}, {}
 
--- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of them first, since a pollable's step may add or
--- remove pollables.
+-- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of these pollables first, since a pollable's step
+-- may add or remove pollables.
 local function step_pollables()
   local count = 0
   for pollable, fd in pairs(pollables) do
@@ -331,7 +331,7 @@ local function drive(fn, ...)
   return results_of(fiber)
 end
 
--- Returns the oldest failure of a fiber that nobody joined, and forgets the others.
+-- Returns the oldest failure of a fiber that nobody joined, and forgets all other such failures.
 local function take_unjoined()
   local first
   for fiber, time in pairs(unjoined) do
@@ -341,8 +341,8 @@ local function take_unjoined()
   return first and first.failure
 end
 
----Runs `fn(...)` in a fiber, and the loop until that fiber and all spawned fibers have ended. If `fn` raises, the others are cancelled
----and the error is raised here. So is an error of a fiber that nobody joined.
+--- Runs `fn(...)` in a fiber, and the loop until that fiber and all spawned fibers have ended. If `fn` raises an error, `run` cancels the
+--- other fibers and raises that error. `run` also raises the error of a fiber that nobody joined.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -408,8 +408,8 @@ function Fiber_methods:done()
   return self.ended == true
 end
 
---- Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the first
---- of them in the list.
+--- Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the
+--- failed fiber that comes first in the list.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join(...)

@@ -136,7 +136,7 @@ local function ask(client, where)
   return key.transport:perform(nil, SCHEMA_TIMEOUT, "call", "GET", where)
 end
 
--- Returns the schema of a model's input. Its `required` includes the model's required_input_fields.
+-- Returns the schema of a model's input. The result's `required` includes the model's `required_input_fields`.
 local function schema_of(model)
   local root = model.input_schema
   if not root then return nil end

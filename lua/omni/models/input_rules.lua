@@ -68,7 +68,7 @@ local MAX_IMAGES <const>, MAX_IMAGES_WITH_VIDEO <const> = 7, 5
 local LONGEST_WINDOW <const> = 10 -- seconds of a video
 
 -- The rules for several fields together. Each function takes the input and the properties of the service's schema, and returns nil and an
--- error for a broken rule. The functions accept fields of any type.
+-- error for a broken rule. The functions of `relations` accept fields of any type.
 local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do

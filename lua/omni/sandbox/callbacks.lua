@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Sends the callbacks of the sandbox: one fiber for each task waits for the task's end and POSTs to its callback_url, without a key. It
--- doesn't repeat a failed callback, since the service documents no retries.
+-- Sends the callbacks of the sandbox: one fiber for each task waits for the task's end and POSTs to its callback_url, without a key. A
+-- failed callback isn't repeated, since the service documents no retries.
 
 local core = require "omni.core"
 local json = require "omni.json"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The files that the sandbox serves: clips of its tasks and uploaded files. Finds a file by its path, and serves the whole file or a part
--- of it (RFC 9110: Range, If-Range, ETag, Last-Modified).
+-- The files that the sandbox serves: clips of its tasks and uploaded files. Finds a file by its path, and serves the whole file or the
+-- requested part (RFC 9110: Range, If-Range, ETag, Last-Modified).
 
 local http_date = require("omni.sandbox.response").http_date
 local messages = require "omni.models.schema.messages"

@@ -169,8 +169,8 @@ end
 
 -- --- omni fetch BOARD
 
--- Returns a plan that submits nothing. It has the scenes that are in flight, and those that are paid for and whose files aren't here.
--- Returns nil if there are none.
+-- Returns a plan that submits nothing. The plan contains the scenes in flight, and the paid scenes whose files aren't here. Returns nil if
+-- there are none.
 local function plan_to_fetch(opened)
   local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
   if not plan then return nil, problem end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni wait ID...`: waits until tasks have ended, and prints each of them.
+-- `omni wait ID...`: waits until tasks have ended, and prints each task.
 
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"

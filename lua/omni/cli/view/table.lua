@@ -57,7 +57,7 @@ local function joined(widths, cells, last)
   return (table.concat(parts, (" "):rep(GAP)):gsub(" +$", ""))
 end
 
--- Returns the lines of a row whose last cell is wrapped, beside the others or below them.
+-- Returns the lines of a row whose last cell is wrapped, either beside the other cells or below them.
 local function wrapped(columns, widths, cells, width, before)
   local line, texts = joined(widths, cells, #columns - 1), cells.texts
   if #texts == 0 then return { line } end

@@ -99,7 +99,7 @@ local function any_of(traversal, node, value, place)
   return #problems > 0 and join_problems(problems, place) or nil
 end
 
--- Returns the problem of a value that matches two alternatives. It names the fields that the alternatives require.
+-- Returns the problem of a value that matches two alternatives. The message names the fields that the alternatives require.
 local function matches_both(one, other, place)
   local names, seen = {}, {}
   for _, part in ipairs { one, other } do

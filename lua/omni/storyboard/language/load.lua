@@ -48,8 +48,8 @@ local function read_text(path)
   return text or ""
 end
 
--- Calls fn(...) as pcall does. Once `interrupted()` returns true, each further instruction raises an error. This also ends endless loops,
--- and functions that catch errors.
+-- Calls fn(...) as pcall does. Once `interrupted()` returns true, each further instruction raises an error. The repeated error also ends
+-- endless loops, and functions that catch errors.
 local function pcall_interruptible(interrupted, fn, ...)
   if not interrupted then return pcall(fn, ...) end
   local hook, mask, count = debug.gethook()

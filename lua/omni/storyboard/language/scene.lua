@@ -72,7 +72,7 @@ local words = {
   references = true, first_frame = true, video = true, continues = true,
 }
 
--- The fields that give a scene's one video. If a scene has one of them, it inherits none of them from the defaults.
+-- The fields that give a scene's one video. If a scene has one of these fields, it inherits none of these fields from the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
 -- For some fields of a model: the words from which they can come.

@@ -116,7 +116,7 @@ local function declare(source, seconds, where)
   return setmetatable({ path = source.path, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
---- Makes one scene for each window of a film. It waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
+--- Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
 --- call it with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
 --- `invalid_board` error.
 ---@param source omni.Placeholder  a file

@@ -12,7 +12,7 @@ local function relative(run, path)
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
--- How the report describes a placeholder. It shows no folders of this machine.
+-- How the report describes a placeholder. The description shows no folders of this machine.
 local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
 local function shown_placeholder(value)
   return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
@@ -67,7 +67,7 @@ end
 
 local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not needed
 
--- Returns the sum of all keys' credits. Asks once for each key.
+-- Returns the sum of all keys' credits. Asks the service once for the balance of each key.
 local function balance_of(client)
   local sum
   for _, key in ipairs(client.all_keys) do

@@ -222,7 +222,7 @@ local function share(run, record)
       :format(original.scene, original.status == "waiting" and "not there" or original.status) })
 end
 
--- Waits until the scenes on which a scene builds have their files. Returns false and an error if one of them fails.
+-- Waits until the scenes on which a scene builds have their files. Returns false and an error if one of these scenes fails.
 local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]

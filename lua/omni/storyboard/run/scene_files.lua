@@ -66,7 +66,8 @@ local function bring(run, record)
   return files
 end
 
---- Returns a function that gives a finished file its name. It replaces only a file that a run has made; it renames any other file first.
+--- Returns a function that gives a finished file its name. That function replaces only a file that a run has made; it renames any other
+--- file first.
 ---@param run omni.Run
 ---@param identity string  of the file, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil
