@@ -27,9 +27,9 @@ static bool is_clean(const char *text, bool blanks) {
 
 // --- gaps between the parts of the head
 
-// Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, reads a folded line as a part of the
-// line before it, and accepts a bare LF at the end of a line. libmicrohttpd leaves each part of the head at its original place, with a NUL
-// after it. So a gap between two parts shows that something between them was dropped. libmicrohttpd 1.0 and later refuses such requests
+// Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, reads a folded line as a part of
+// the line before it, and accepts a bare LF at the end of a line. libmicrohttpd leaves each part of the head at its original place, with a
+// NUL after it. So a gap between two parts shows that something between them was dropped. libmicrohttpd 1.0 and later refuses such requests
 // itself in its strict mode (listener.c).
 
 #if MHD_VERSION < 0x01000000

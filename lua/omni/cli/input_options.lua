@@ -86,7 +86,7 @@ local function read_text(name)
   text, why = from:read(most_bytes + 1)
   if name ~= "-" then from:close() end
   if why then misuse("--input: can't read %s: %s", quoted(name), why) end
-  text = require("omni.text").unmarked(text or "")
+  text = require("omni.text_encoding").unmarked(text or "")
   if #text > most_bytes then misuse("--input: %s has more than %d bytes", quoted(name), most_bytes) end
   return text
 end

@@ -3,7 +3,7 @@
 
 local core = require "omni.core"
 local err = require "omni.error"
-local text = require "omni.text"
+local text = require "omni.text_encoding"
 
 local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or one key a line into"
   .. " ~/.config/omni/keys (mode 600); get a key at " .. core.pages.keys

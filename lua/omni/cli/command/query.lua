@@ -13,7 +13,7 @@ end
 -- Returns the response's task object, in which [] and {} remain different. Removes the path of the callback URL, which is a secret: with
 -- it, anybody could send callbacks.
 local function raw_task(task)
-  local raw = require("omni.json").decode(require("omni.text").unmarked(task.answer)).data
+  local raw = require("omni.json").decode(require("omni.text_encoding").unmarked(task.answer)).data
   local param = type(raw.param) == "table" and raw.param or {}
   if type(param.callback_url) == "string" then
     local host = param.callback_url:match "^%a+://[^/?#]*"

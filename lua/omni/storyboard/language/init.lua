@@ -9,7 +9,7 @@ local input = require "omni.models.input_rules"
 local options = require "omni.options"
 local errors = require "omni.storyboard.language.errors"
 local references = require "omni.storyboard.language.references"
-local resolve = require("omni.storyboard.language.resolve").resolve
+local resolve = require("omni.storyboard.language.scene_input").resolve
 local scene_word = require "omni.storyboard.language.scene"
 local windows_word = require "omni.storyboard.language.windows"
 
