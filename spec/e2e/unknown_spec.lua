@@ -51,7 +51,7 @@ describe("a submit with an unknown outcome", function()
     assert.matches("\n  lost  unknown  .*" .. known, result.out)
     assert.matches("\n  dawn  blocked  not submitted: it builds on scene \"lost\"", result.out)
     assert.matches("\n  sea   40 credits", result.out)
-    assert.matches("about 40 more not yet reported", result.out)
+    assert.matches("and about 40 not yet reported", result.out)
     for _, wanted in ipairs { ("omni run %s --out %s --adopt lost TASK_ID\n"):format(board, out),
       ("omni run %s --out %s --resubmit lost\n"):format(board, out), ("omni forget 1 --ledger %s\n"):format(ledger()) } do
       assert.is_truthy(result.out:find(wanted, 1, true), wanted .. " is missing in\n" .. result.out)

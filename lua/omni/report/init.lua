@@ -45,7 +45,8 @@ local wording = require "omni.report.wording"
 ---@field sandbox? boolean
 ---@field film? { path: string, seconds?: number, poster?: string }  path: relative to the report; poster: a picture to embed
 ---@field film_problem? string   why there is no film, or what is wrong with it
----@field spent? { run?: number, board?: number }  credits of this run and of all runs of the board
+---@field spent? { run?: number, board?: number, estimated?: number }  credits of this run and of all runs of the board; estimated: what
+---  the board may have cost besides, and the service hasn't reported
 ---@field balance? number        credits
 
 local known = {

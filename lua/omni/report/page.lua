@@ -87,6 +87,7 @@ local function figures(data)
   figure("Scenes done", ("%d of %d"):format(done, #data.scenes))
   figure("This run", wording.credits(spent.run, data.sandbox))
   figure("This board, all runs", wording.credits(spent.board, data.sandbox))
+  if (spent.estimated or 0) > 0 then figure("Not yet reported, about", wording.credits(spent.estimated, data.sandbox)) end
   figure("Left in the account", wording.credits(data.balance, data.sandbox))
   figure("The run took", run_time(data))
   figure("The film lasts", data.film and wording.duration(data.film.seconds))

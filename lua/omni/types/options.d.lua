@@ -199,7 +199,7 @@
 ---@field index? integer        the scene's place on the board
 ---@field task_id? string
 ---@field estimate? number      of a scene's status: credits that the service expects
----@field credits? number       of a scene's status: credits that its task cost, as the service reported them
+---@field credits? number       of a scene's status: credits that its task cost in this run, as the service reported them
 ---@field file? string          the clip, the film or the report
 ---@field files? string[]       all files of the scene
 ---@field error? omni.Error     of `failed`, `refused`, `blocked`, `unknown`
@@ -211,7 +211,9 @@
 ---@class omni.RunSummary
 ---@field title? string         the board's
 ---@field scenes omni.SceneSummary[]  in the board's order, also those that weren't selected
----@field credits number        cost of this run's tasks, as the service reported it
+---@field credits number        cost of this run's tasks, as the service reported it; a clip that is fetched again costs nothing
+---@field estimated number      estimates of this run's submits whose cost the service hasn't reported
+---@field spent omni.Spent      what the board has cost so far, this run included
 ---@field interrupted boolean   the run was stopped before its end
 ---@field film? omni.FilmSummary  nil: the board has no cut, or see `film_error`
 ---@field film_error? omni.Error  why there is no film
@@ -225,7 +227,7 @@
 ---@field status omni.SceneStatus
 ---@field task_id? string
 ---@field estimate? number      credits that the service expected
----@field credits? number       credits that its task cost, as the service reported them
+---@field credits? number       credits that its task cost in this run, as the service reported them
 ---@field file? string          path of the first of `files`
 ---@field files? string[]       paths of its files
 ---@field warnings? string[]    differences between the clip and what the scene asked for

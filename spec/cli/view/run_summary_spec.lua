@@ -10,8 +10,8 @@ local given = { board = "night's film.lua", only = {}, out = "-out" }
 
 -- Returns a plan of these entries, with default values for the rest.
 local function plan_of(entries, more)
-  local plan = { board = { title = "Night" }, scenes = entries, by_name = {}, counts = {}, credits = 0, complete = true, spent = 0,
-    submits = 0 }
+  local plan = { board = { title = "Night" }, scenes = entries, by_name = {}, counts = {}, credits = 0, complete = true, submits = 0,
+    spent = { credits = 0, estimated = 0 } }
   for index, entry in ipairs(entries) do
     entry.index, entry.selected = index, entry.selected ~= false
     plan.by_name[entry.scene] = entry
@@ -39,7 +39,8 @@ describe("a plan on the screen", function()
     { scene = "sky", action = "resume", why = "its task is in flight", task_id = "t" },
     { scene = "twin", action = "wait", why = 'equal to scene "dusk"', duplicate_of = "dusk", waits_for = { "dusk" } },
     { scene = "left", action = "submit", why = "new", selected = false },
-  }, { credits = 40, complete = false, balance = 100, spent = 12.5, error = err.new { code = "network", message = "no price" } })
+  }, { credits = 40, complete = false, balance = 100, spent = { credits = 12.5, estimated = 3 },
+    error = err.new { code = "network", message = "no price" } })
 
   it("shows each scene's action, reason or predecessor, and price; then the sum", function()
     local text = shown(night, { budget = 50 })
@@ -55,7 +56,7 @@ describe("a plan on the screen", function()
       "  - left     1 scene                 not among --only\n",
       "1 to submit, 1 to submit after others, 1 equal to another, 1 in flight, 1 to reuse, 1 unknown, 1 blocked, 1 invalid, "
         .. "1 not among --only: more than 40 credits (not every price is known: no price)\n",
-      "the account has 100 credits; the board has cost 12.5 credits so far; the run's budget is 50 credits\n",
+      "the account has 100 credits; the board has cost 12.5 credits so far, and about 3 not yet reported; the run's budget is 50 credits\n",
     } do
       assert.is_truthy(text:find(line, 1, true), line .. " is missing in\n" .. text)
     end
@@ -115,13 +116,16 @@ describe("the summary", function()
       scene.index, entries[index] = index, entries[index] or { scene = scene.scene, action = "submit" }
     end
     options.given = options.given or given
+    summarized.estimated = summarized.estimated or 0
+    summarized.spent = summarized.spent or { credits = 0, estimated = 0 }
     summary.write(out, plan_of(entries), summarized, options)
     return out.take()
   end
 
   it("shows each scene's cost and files, or what to do; the film and the whole cost", function()
-    local text = written({ sandbox = true, given = { board = "b.lua", sandbox = true }, spent = 30, estimated = 4 }, {
-      title = "Night", credits = 10, film = { path = "film.mp4", seconds = 12.3456, made = true }, report = "report.html", scenes = {
+    local text = written({ sandbox = true, given = { board = "b.lua", sandbox = true } }, {
+      title = "Night", credits = 10, estimated = 9, spent = { credits = 30, estimated = 4 },
+      film = { path = "film.mp4", seconds = 12.3456, made = true }, report = "report.html", scenes = {
       { scene = "a", status = "fetched", credits = 6, files = { "m/a.mp4", "m/a-2.mp4" }, file = "m/a.mp4",
         warnings = { "it is short" } },
       { scene = "b", status = "failed", credits = 4,
@@ -133,13 +137,13 @@ describe("the summary", function()
       { scene = "g", status = "reused", files = { "m/g.mp4" } },
       { scene = "h", status = "waiting" },
     } }, { [8] = { scene = "h", action = "submit", selected = false } })
-    for _, wanted in ipairs { "Night: 2 of 7 scenes done, 10 sandbox credits, about 9 more not yet reported\n",
+    for _, wanted in ipairs { "Night: 2 of 7 scenes done, 10 sandbox credits, and about 9 not yet reported\n",
       "a  6 sandbox credits  m/a.mp4\n", "m/a-2.mp4", "warning: it is short\n",
       "bad luck (task t2), 4 sandbox credits\n", "change the prompt",
       "c  unknown  no answer\n", "may have been accepted and charged", "d  interrupted  task t4\n", "e  not submitted\n",
       "f  blocked  it builds on c\n", "g  reused  m/g.mp4\n", "  1 scene not among --only\n", "film    film.mp4 (12.35 s)\n",
       "report  report.html\n",
-      "the board has cost 30 sandbox credits so far, and about 4 more is not yet reported\n" } do
+      "the board has cost 30 sandbox credits so far, and about 4 not yet reported\n" } do
       assert.is_truthy(text:find(wanted, 1, true), wanted .. " is missing in\n" .. text)
     end
   end)
@@ -168,12 +172,13 @@ describe("the summary", function()
     local scenes = {}
     for i = 1, 12 do scenes[i] = { scene = "s" .. i, status = "reused", files = { "x" } } end
     local text = written({}, { credits = 0, scenes = scenes, film = { path = "f.mp4", seconds = 4, made = false } }, {})
-    assert.equal("12 of 12 scenes done, 0 credits\n  12 reused\nfilm    f.mp4 (4 s, as it was)\n", text)
+    assert.equal("12 of 12 scenes done, 0 credits\n"
+      .. "  12 reused\nfilm    f.mp4 (4 s, as it was)\nthe board has cost 0 credits so far\n", text)
   end)
 
   it("puts paths on lines of their own in a narrow terminal", function()
     local scenes = { { scene = "a", status = "fetched", credits = 6, files = { "some/path/a.mp4" } } }
-    assert.matches("\n  a  6 credits\n    some/path/a.mp4\n$", written({ columns = 20 }, { credits = 6, scenes = scenes }, {}))
+    assert.matches("\n  a  6 credits\n    some/path/a.mp4\nthe board", written({ columns = 20 }, { credits = 6, scenes = scenes }, {}))
   end)
 
   it("has the exit code of the result that needs a person most", function()

@@ -105,20 +105,10 @@ local function open_progress(opened, plan)
   return progress, clock
 end
 
--- Returns the cost of the board, including this run: the credits that the service has reported, and the estimates of the rest.
-local function spent_on(plan)
-  local reported, estimated = 0, 0
-  for _, row in ipairs(plan.ledger:ask("spent", { board = plan.board_key }) or {}) do
-    reported, estimated = reported + row.credits, estimated + row.estimated
-  end
-  return reported, estimated
-end
-
 -- Prints the summary, or the reason why nothing was submitted. Returns the exit code.
 local function finish(opened, plan, summary, problem)
   local view, view_options = require "omni.cli.view.run_summary", opened:view_options()
   local code = summary and view.exit_code(summary) or view.exit_codes.refused
-  if summary then view_options.spent, view_options.estimated = spent_on(plan) end
   if opened.given.json then
     view_options.exit, view_options.error = code, problem
     write_event("done", view.event(opened.board, plan, summary, view_options))

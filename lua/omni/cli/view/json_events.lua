@@ -39,6 +39,7 @@ local fields <const> = {
   run = { -- and plan
     plan = {
       "title?", "directory?", "sandbox?", "credits?", "complete?", "balance?", "affordable?", "budget?", "board_budget?", "spent?",
+      "spent_estimated?",
       "exit?", "error?:error", "scenes?:planned_scene[]",
     },
     submitting = state, pending = state, running = state, fetching = state, interrupted = state, waiting = state,
@@ -48,7 +49,8 @@ local fields <const> = {
     film = types.film,
     report = { "file" },
     done = {
-      "title?", "sandbox", "credits", "spent?", "interrupted?", "film?:film", "film_error?:error", "report?", "report_error?:error",
+      "title?", "sandbox", "credits", "estimated?", "spent?", "spent_estimated?",
+      "interrupted?", "film?:film", "film_error?:error", "report?", "report_error?:error",
       "exit", "error?:error", "scenes?:scene[]",
     },
   },

@@ -55,7 +55,7 @@ end
 
 -- Returns a text such as "80 credits (2 submits), and about 40 not yet reported".
 local function describe_sum(sum)
-  local more = sum.estimated > 0 and core.format(", and about %.14g not yet reported", sum.estimated) or ""
+  local more = text.not_reported(sum.estimated)
   if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end
   return ("%s (%s)%s"):format(text.credits(sum.credits), text.count(sum.submits, "submit"), more)
 end

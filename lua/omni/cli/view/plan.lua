@@ -139,7 +139,7 @@ local function sum_lines(plan, options)
     local enough = plan.complete and (plan.credits <= plan.balance and ", enough" or ", not enough") or ""
     second[1] = ("the account has %s%s"):format(text.credits(plan.balance, options.sandbox), enough)
   end
-  second[#second + 1] = ("the board has cost %s so far"):format(text.credits(plan.spent, options.sandbox))
+  second[#second + 1] = text.board_cost(plan.spent, options.sandbox)
   if options.budget then second[#second + 1] = ("the run's budget is %s"):format(text.credits(options.budget)) end
   if plan.board.budget then second[#second + 1] = ("the board's budget is %s"):format(text.credits(plan.board.budget)) end
   return { first, table.concat(second, "; ") }
@@ -173,7 +173,8 @@ local function event(plan, options)
   local fields = {
     title = plan.board.title, directory = paths.absolute(options.directory), sandbox = options.sandbox or false,
     scenes = {}, credits = plan.credits, complete = plan.complete, balance = plan.balance, budget = options.budget,
-    board_budget = plan.board.budget, spent = plan.spent, affordable = nil,
+    board_budget = plan.board.budget, spent = plan.spent.credits,
+    spent_estimated = plan.spent.estimated, affordable = nil,
   }
   if plan.balance and plan.complete then fields.affordable = plan.credits <= plan.balance end
   for index, entry in ipairs(plan.scenes) do

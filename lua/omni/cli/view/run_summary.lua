@@ -37,13 +37,6 @@ end
 
 -- --- a scene
 
--- Returns the credits that a scene may have cost and that the service hasn't reported.
-local function estimated(scene, entry)
-  if scene.credits or scene.status == "reused" or entry.action == "fetch" then return 0 end
-  if not (scene.task_id or scene.status == "unknown") then return 0 end
-  return scene.estimate or entry.row and entry.row.estimate or 0
-end
-
 -- Describes a submit whose outcome has become unknown in this run. For an older one, the plan does so.
 local function known_of(entry)
   local row = entry.row
@@ -148,16 +141,14 @@ end
 ---@param out file*
 ---@param plan omni.Plan
 ---@param summary omni.RunSummary
----@param options { given: table, ledger?: string, spent?: number, estimated?: number, sandbox?: boolean, colour?: boolean,
----  columns?: integer }  given: the options; spent, estimated: the board's reported credits, and the estimates of the rest; columns: of
----  the terminal, if there is one
+---@param options { given: table, ledger?: string, sandbox?: boolean, colour?: boolean, columns?: integer }  given: the options; columns:
+---  of the terminal, if there is one
 local function write(out, plan, summary, options)
   local paint = text.painter(options.colour)
-  local shown, left, name_width, more = {}, 0, 0, 0
+  local shown, left, name_width = {}, 0, 0
   local fold = count(summary, "reused") > FEW
   for index, scene in ipairs(summary.scenes) do
     local entry = plan.scenes[index]
-    more = more + estimated(scene, entry)
     if scene.status == "waiting" and not entry.selected then
       left = left + 1
     elseif not (fold and scene.status == "reused") then
@@ -168,19 +159,15 @@ local function write(out, plan, summary, options)
   name_width = math.min(name_width, 32)
 
   local title = summary.title and text.clean(summary.title) .. ": " or ""
-  local pending = more > 0 and core.format(", about %.14g more not yet reported", more) or ""
-  out:write(("%s%d of %d scenes done, %s%s\n"):format(paint("title", title), count(summary, "fetched") + count(summary, "reused"),
-    #summary.scenes - left, text.credits(summary.credits, options.sandbox), pending))
+  out:write(("%s%d of %d scenes done, %s\n"):format(paint("title", title), count(summary, "fetched") + count(summary, "reused"),
+    #summary.scenes - left, text.spent(summary, options.sandbox)))
   if fold then out:write(("  %s\n"):format(paint("reused", count(summary, "reused") .. " reused"))) end
   for _, index in ipairs(shown) do write_scene(out, summary.scenes[index], plan.scenes[index], options, name_width, paint) end
   if left > 0 then
     out:write(("  %s %s\n"):format(text.count(left, "scene"), require("omni.cli.view.plan").why_left(options.given)))
   end
   write_film(out, summary)
-  if options.spent then
-    out:write(("the board has cost %s so far%s\n"):format(text.credits(options.spent, options.sandbox),
-      options.estimated > 0 and core.format(", and about %.14g more is not yet reported", options.estimated) or ""))
-  end
+  out:write(text.board_cost(summary.spent, options.sandbox), "\n")
   write_interrupted(out, summary, options)
   out:flush()
 end
@@ -189,12 +176,13 @@ end
 ---@param board omni.Storyboard
 ---@param plan? omni.Plan
 ---@param summary? omni.RunSummary   nil: refused
----@param options { sandbox?: boolean, spent?: number, exit: integer, error?: omni.Error }
+---@param options { sandbox?: boolean, exit: integer, error?: omni.Error }
 ---@return table event
 local function event(board, plan, summary, options)
   local fields = {
     title = board.title, sandbox = options.sandbox or false, credits = summary and summary.credits or 0,
-    spent = options.spent, exit = options.exit, error = options.error,
+    estimated = summary and summary.estimated, spent = summary and summary.spent.credits,
+    spent_estimated = summary and summary.spent.estimated, exit = options.exit, error = options.error,
   }
   if not summary then return fields end
   fields.scenes, fields.interrupted, fields.film_error = {}, summary.interrupted, summary.film_error

@@ -68,6 +68,27 @@ local function credits(amount, sandbox)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
+-- ", and about 40 not yet reported", or ""
+local function not_reported(estimated)
+  return estimated > 0 and core.format(", and about %.14g not yet reported", estimated) or ""
+end
+
+--- Returns a sum as text: "80 credits, and about 40 not yet reported".
+---@param sum omni.Spent
+---@param sandbox? boolean
+---@return string
+local function spent(sum, sandbox)
+  return credits(sum.credits, sandbox) .. not_reported(sum.estimated)
+end
+
+--- Returns "the board has cost 80 credits so far, and about 40 not yet reported".
+---@param sum omni.Spent
+---@param sandbox? boolean
+---@return string
+local function board_cost(sum, sandbox)
+  return ("the board has cost %s so far%s"):format(credits(sum.credits, sandbox), not_reported(sum.estimated))
+end
+
 -- "0:07", "12:30", "1:02:03"
 local function elapsed(seconds)
   seconds = math.floor(seconds)
@@ -128,6 +149,7 @@ local function problem(bad)
 end
 
 return {
-  bytes = bytes, clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut, elapsed = elapsed, fit = fit,
-  moment = moment, painter = painter, path = path, problem = problem, quote = quote, wrap = wrap,
+  board_cost = board_cost, bytes = bytes, clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut,
+  elapsed = elapsed, fit = fit, moment = moment, not_reported = not_reported, painter = painter, path = path, problem = problem,
+  quote = quote, spent = spent, wrap = wrap,
 }

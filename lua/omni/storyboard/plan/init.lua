@@ -8,6 +8,7 @@ local identity = require "omni.storyboard.plan.identity"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
 local prices = require "omni.storyboard.plan.price"
+local spent = require "omni.storyboard.plan.spent"
 local selection = require "omni.storyboard.plan.selection"
 local upload = require "omni.client.upload"
 
@@ -65,7 +66,7 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field credits number            sum of the known prices
 ---@field complete boolean          every price is known
 ---@field balance? number           the account's balance, queried only if the plan costs something
----@field spent number              credits that the board has cost or may have cost, abandoned submits included
+---@field spent omni.Spent          what the board has cost so far
 ---@field error? omni.Error         why the first unknown price isn't known
 ---@field unavailable? omni.Error   the service can't be used now
 ---@field submits integer           number of scenes that this run would submit; more than 0 needs consent
@@ -262,7 +263,7 @@ local function build(self, board, given)
 
   local plan = setmetatable({
     board = board, board_key = self.board_key, ledger = self.ledger, digests = self.digests, scenes = {}, by_name = {}, by_identity = {},
-    counts = {}, credits = 0, complete = true, spent = 0, submits = 0, directory = self.directory, service = self.client.service,
+    counts = {}, credits = 0, complete = true, submits = 0, directory = self.directory, service = self.client.service,
     choice = { only = given.only, redo = given.redo, resubmit = given.resubmit },
   }, Plan_mt)
   local audio = board.cut and board.cut.audio
@@ -289,7 +290,9 @@ local function build(self, board, given)
     if planned.pays then plan.submits = plan.submits + 1 end
     plan.counts[planned.action] = (plan.counts[planned.action] or 0) + 1
   end
-  for _, row in ipairs(ask(self, "spent", { board = self.board_key })) do plan.spent = plan.spent + row.credits + row.estimated end
+  local problem
+  plan.spent, problem = spent.of_board(self.ledger, self.board_key)
+  if problem then error(problem, 0) end
   return plan
 end
 

@@ -13,6 +13,7 @@ local output_lock = require "omni.storyboard.run.output_lock"
 local paths = require "omni.file.path"
 local plan_changes = require("omni.storyboard.plan.plan_changes").changes
 local plans = require "omni.storyboard.plan"
+local costs = require "omni.storyboard.plan.spent"
 local scenes = require "omni.storyboard.run.scene"
 local thumbnails = require "omni.storyboard.run.thumbnails"
 local wait_queue = require "omni.loop.wait_queue"
@@ -121,11 +122,22 @@ local function join_scenes(run)
   return bug
 end
 
+-- Returns what a scene may have cost in this run and the service hasn't reported.
+local function unreported(record)
+  local action = record.planned.action
+  if record.credits or action == "fetch" or action == "reuse" or action == "unknown" or action == "expired" then return 0 end
+  if record.planned.duplicate_of or not (record.task_id or record.status == "unknown") then return 0 end
+  return record.estimate or record.planned.row and record.planned.row.estimate or 0
+end
+
 local function summarize(run)
-  local summary = { title = run.plan.board.title, scenes = {}, credits = 0, interrupted = run.stopped == true }
+  local summary = {
+    title = run.plan.board.title, scenes = {}, credits = 0, estimated = 0, interrupted = run.stopped == true,
+    spent = costs.of_board(run.ledger, run.plan.board_key) or run.plan.spent,
+  }
   for index, record in ipairs(run.records) do
-    local paid_before = record.planned.action == "fetch"
-    if not paid_before then summary.credits = summary.credits + (record.credits or 0) end
+    summary.credits = summary.credits + (record.credits or 0)
+    summary.estimated = summary.estimated + unreported(record)
     summary.scenes[index] = {
       scene = record.scene, index = index, action = record.planned.action, status = record.status, task_id = record.task_id,
       estimate = record.estimate, credits = record.credits, file = record.file, files = record.files, error = record.error,
@@ -232,16 +244,16 @@ local function refusal(plan, budget)
     end
   end
   if plan.unavailable then return refuse(plan.unavailable.code, plan.unavailable.message, plan.unavailable.hint) end
-  local of_board = plan.board.budget
+  local of_board, spent = plan.board.budget, plan.spent.credits + plan.spent.estimated
   if (budget or of_board) and not plan.complete then
     return refuse("price_unknown", ("there is a budget, and some price is unknown%s")
       :format(plan.error and " (" .. plan.error.message .. ")" or ""), "to run it anyway, run it without a budget")
   elseif budget and plan.credits > budget + 1e-9 then
     return refuse("over_budget", core.format("the plan costs about %.14g credits, the budget is %.14g", plan.credits, budget),
       "raise the budget, or make the film cheaper (shorter scenes, a lower resolution)")
-  elseif of_board and plan.credits > 0 and plan.spent + plan.credits > of_board + 1e-9 then
+  elseif of_board and plan.credits > 0 and spent + plan.credits > of_board + 1e-9 then
     return refuse("over_budget", core.format("the plan costs about %.14g credits, %.14g are spent, and the board's budget is %.14g",
-      plan.credits, plan.spent, of_board), "raise the board's budget, or make the film cheaper")
+      plan.credits, spent, of_board), "raise the board's budget, or make the film cheaper")
   elseif plan.balance and plan.credits > plan.balance then
     return refuse("insufficient_credits", core.format("the plan costs about %.14g credits; the account has %.14g",
       plan.credits, plan.balance), core.codes[402].hint)

@@ -81,8 +81,6 @@ end
 ---@param summary omni.RunSummary
 ---@return table data  for omni.report
 local function data(run, summary)
-  local spent = 0
-  for _, row in ipairs(run.ledger:ask("spent", { board = run.plan.board_key }) or {}) do spent = spent + row.credits end
   local scenes = {}
   for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record) end
   local film, cut = summary.film, run.plan.board.cut
@@ -91,7 +89,8 @@ local function data(run, summary)
     title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
     sandbox = run.client.is_sandbox,
     film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
-    film_problem = summary.film_error and summary.film_error.message, spent = { run = summary.credits, board = spent },
+    film_problem = summary.film_error and summary.film_error.message,
+    spent = { run = summary.credits, board = summary.spent.credits, estimated = summary.spent.estimated },
     balance = run.plan.balance and balance_of(run.client), scenes = scenes,
   }
 end

@@ -83,7 +83,7 @@ local function await_task(run, record, task)
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
   record.slot:close() -- so that the next scene is submitted while this one's files are fetched
-  record.credits = task.credits
+  if record.planned.action ~= "fetch" then record.credits = task.credits end -- else an earlier run has paid for it
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
 

@@ -1,0 +1,23 @@
+-- SPDX-License-Identifier: MIT
+-- What a board has cost so far. Plans, runs, reports and the command line all take the sum from here.
+
+---@class omni.Spent
+---@field credits number    the cost of the board's tasks, as the service reported it
+---@field estimated number  the estimates of the submits whose cost the service hasn't reported; they may have been charged
+
+---Returns what all submits of a board have cost, abandoned ones included.
+---@param ledger omni.Records
+---@param board_key string
+---@return omni.Spent|nil
+---@return omni.Error|nil err
+local function of_board(ledger, board_key)
+  local rows, problem = ledger:ask("spent", { board = board_key })
+  if not rows then return nil, problem end
+  local spent = { credits = 0, estimated = 0 }
+  for _, row in ipairs(rows) do
+    spent.credits, spent.estimated = spent.credits + row.credits, spent.estimated + row.estimated
+  end
+  return spent
+end
+
+return { of_board = of_board }
