@@ -1,31 +1,11 @@
 -- Receives callbacks in the program's own web server, here on the sockets of libuv.
---   lua5.4 examples/callbacks_luv.lua      (needs lua-luv)
+--   lua5.4 examples/callbacks_luv.lua [SECONDS]     (needs lua-luv)   SECONDS: how long the task takes
 local omni = require "omni"
 local uv = require "luv"
 
-local poll = assert(uv.new_poll(omni.loop:pollfd()))
-local timer = assert(uv.new_timer())
+local host = require("omni.luv").attach()
 local server = assert(uv.new_tcp())
 local receiver
-
--- Runs one step of omni's loop when its descriptor is readable or its timeout has passed.
-local function turn()
-  omni.loop:step()
-  if omni.loop:empty() then
-    for _, handle in ipairs { poll, timer, server } do handle:close() end
-    return
-  end
-  local seconds = omni.loop:timeout()
-  timer:stop()
-  if seconds then timer:start(math.ceil(seconds * 1000), 0, turn) end
-end
-
--- Returns the receiver's response. The receiver may wait for the ledger, so it runs in a fiber. The fiber is spawned outside of omni's
--- loop and runs at the loop's next step.
-local function answer(done, ...)
-  omni.spawn(function(...) done(receiver:handle(...)) end, ...)
-  timer:start(0, 0, turn)
-end
 
 -- Returns method, path, headers and body of a complete request; nothing if more data must arrive; false if it is malformed.
 local function parse(text)
@@ -49,6 +29,7 @@ local function serve()
   end
   local function reply(status, _, said)
     if connection:is_closing() then return end
+    status, said = status or 500, status and said or ""
     connection:write(("HTTP/1.1 %d OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(status, #said, said), close)
   end
   connection:read_start(function(problem, data)
@@ -59,23 +40,28 @@ local function serve()
     connection:read_stop()
     if not method then return reply(400, nil, "") end
     if not path:find "^/hook/" then return reply(404, nil, "not here\n") end
-    answer(reply, method, path, headers, body)
+    host:start(reply, receiver.handle, receiver, method, path, headers, body)
   end)
 end
 
 assert(server:bind("127.0.0.1", 0))
 assert(server:listen(64, serve))
+local url = ("http://127.0.0.1:%d/hook"):format(server:getsockname().port)
 
-omni.spawn(function()
-  local sandbox <close> = assert(omni.sandbox { seconds = 1 })
+host:start(function(...)
+  print(...)
+  host:detach()
+  server:close()
+end, function()
+  local sandbox <close> = assert(omni.sandbox { seconds = tonumber(arg[1]) or 1 })
   local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key })
-  local public_url = ("http://127.0.0.1:%d/hook"):format(server:getsockname().port)
-  receiver = assert(omni.callbacks { client = client, listen = false, public_url = public_url })
+  receiver = assert(omni.callbacks { client = client, listen = false, public_url = url })
+  io.stdout:write("listening at ", url, "\n"):flush()
   local task = assert(client:submit { prompt = "Gulls over a harbour, handheld, early light." })
   assert(task:await())
-  print(task.status, task.id, receiver.counts.confirmed .. " callback confirmed")
+  local callback = sandbox:callbacks()[1]
+  while not callback.status and not callback.error do omni.sleep(0.01) end
+  return task.status, receiver.counts.confirmed .. " callback confirmed", "the service got " .. (callback.status or callback.error)
 end)
 
-poll:start("r", turn)
-turn()
 uv.run()

@@ -1,34 +1,40 @@
--- Runs omni inside the event loop of cqueues: omni's loop is one pollable among others.
+-- omni inside the event loop of cqueues: its coroutines call omni and wait for it as they wait for a socket.
 --   lua5.4 examples/cqueues.lua      (needs lua-cqueues)
 local cqueues = require "cqueues"
 local omni = require "omni"
 
 local queue = cqueues.new()
-local ticks = 0
+local host = require("omni.cqueues").attach(queue, { blocking = false }) -- an omni call outside of host:call is an error now
 
--- One coroutine of cqueues drives all of omni.
+-- Returns a finished task, or nil and an error.
+local function generate(client, prompt)
+  local task, problem = client:submit { prompt = prompt }
+  if not task then return nil, problem end
+  return task:await()
+end
+
 queue:wrap(function()
-  while not omni.loop:empty() do
-    cqueues.poll(omni.loop) -- calls pollfd, events and timeout
-    omni.loop:step()
+  local sandbox = assert(host:call(omni.sandbox, { seconds = 1, clips = "builtin" }))
+  local client = assert(host:call(omni.client, { base_url = sandbox.url, api_key = sandbox.key }))
+  local left = 2
+  for _, prompt in ipairs { "Gulls over a harbour, handheld, early light.", "" } do
+    queue:wrap(function()
+      local task, problem = host:call(generate, client, prompt)
+      print(task and task.status or "refused: " .. problem.code)
+      left = left - 1
+    end)
   end
-end)
-
--- The rest of the program runs meanwhile.
-queue:wrap(function()
-  while not omni.loop:empty() do
+  local ticks = 0
+  while left > 0 do -- the program goes on meanwhile
     cqueues.sleep(0.05)
     ticks = ticks + 1
   end
-end)
-
-omni.spawn(function()
-  local sandbox <close> = assert(omni.sandbox { seconds = 1 })
-  local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, poll_min = 0.2 })
-  local task = assert(client:submit { prompt = "Gulls over a harbour, handheld, early light." })
-  assert(task:await())
-  print(task.status, task.id)
+  print("ticks meanwhile:", ticks)
+  host:call(function()
+    client:close()
+    sandbox:close()
+  end)
+  host:detach()
 end)
 
 assert(queue:loop())
-print("ticks of the program meanwhile:", ticks)

@@ -1,34 +1,32 @@
--- Runs omni inside the event loop of libuv: one poll handle and one timer drive omni's loop.
+-- omni inside the event loop of libuv: its coroutines yield until omni is done, and its callbacks get the results.
 --   lua5.4 examples/luv.lua      (needs lua-luv)
 local omni = require "omni"
 local uv = require "luv"
 
-local poll = assert(uv.new_poll(omni.loop:pollfd()))
-local timer = assert(uv.new_timer())
-local ticker = assert(uv.new_timer())
-local ticks = 0
+local host = require("omni.luv").attach { blocking = false } -- an omni call within uv.run, but outside of a fiber, is an error now
+local ticks, ticker = 0, assert(uv.new_timer())
+ticker:start(50, 50, function() ticks = ticks + 1 end) -- the program goes on meanwhile
 
-local function turn()
-  omni.loop:step()
-  if omni.loop:empty() then
-    for _, handle in ipairs { poll, timer, ticker } do handle:close() end
-    return
-  end
-  local seconds = omni.loop:timeout()
-  timer:stop()
-  if seconds then timer:start(math.ceil(seconds * 1000), 0, turn) end
+-- Returns a finished task, or nil and an error.
+local function generate(client, prompt)
+  local task, problem = client:submit { prompt = prompt }
+  if not task then return nil, problem end
+  return task:await()
 end
 
-omni.spawn(function()
-  local sandbox <close> = assert(omni.sandbox { seconds = 1 })
-  local client <close> = assert(omni.client { base_url = sandbox.url, api_key = sandbox.key, poll_min = 0.2 })
-  local task = assert(client:submit { prompt = "Gulls over a harbour, handheld, early light." })
-  assert(task:await())
-  print(task.status, task.id)
-end)
+coroutine.wrap(function()
+  local sandbox = assert(host:call(omni.sandbox, { seconds = 1, clips = "builtin" }))
+  local client = assert(host:call(omni.client, { base_url = sandbox.url, api_key = sandbox.key }))
+  host:start(function(task, problem) print(task and task.status or "refused: " .. problem.code) end, generate, client, "")
+  local task, problem = host:call(generate, client, "Gulls over a harbour, handheld, early light.")
+  print(task and task.status or "failed: " .. problem.code)
+  print("ticks meanwhile:", ticks)
+  host:call(function()
+    client:close()
+    sandbox:close()
+  end)
+  host:detach()
+  ticker:close()
+end)()
 
-poll:start("r", turn)
-ticker:start(50, 50, function() ticks = ticks + 1 end) -- the rest of the program runs meanwhile
-turn()
 uv.run()
-print("ticks of the program meanwhile:", ticks)

@@ -121,7 +121,7 @@ local function read(path)
       if block and block.class then
         found.classes[block.class], class = block, block.class
       end
-      local variable = line:match "^local ([%w_]+) = {"
+      local variable = line:match "^local ([%w_]+) = [^\"]"
       if variable and class then
         tables[variable], class = class, nil
       end

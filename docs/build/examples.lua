@@ -114,6 +114,25 @@ end)
 local fiber = omni.spawn(function() return client:balance() end)
 print(fiber:join())
 ]],
+  ["omni.background"] = [[
+local clock = omni.background(function()
+  while true do omni.sleep(60) print(os.date()) end
+end)
+clock:cancel()
+]],
+  ["omni.scope"] = [[
+local fine, problem = pcall(omni.scope, function()
+  for _, prompt in ipairs { "Dawn.", "Dusk." } do
+    omni.spawn(function() assert(assert(client:submit { prompt = prompt }):await()) end)
+  end
+end)
+print(fine, problem) -- if one fails, the waiting for the other is cancelled; its task continues at the service
+]],
+  ["omni.on_error"] = [[
+local before = omni.on_error(function(problem) io.stderr:write("a job failed: ", tostring(problem), "\n") end)
+omni.run(function() omni.spawn(error, "no such order") end)
+omni.on_error(before)
+]],
   ["omni.sleep"] = [[
 omni.sleep(0.05)
 ]],
@@ -123,6 +142,15 @@ for i, prompt in ipairs { "Dawn.", "Noon.", "Dusk." } do
   fibers[i] = omni.spawn(function() return (assert(client:submit { prompt = prompt }):await()) end)
 end
 for _, task in ipairs { omni.join(table.unpack(fibers)) } do print(task.id, task.status) end
+]],
+  ["omni.map"] = [[
+local prompts = { "Dawn.", "Noon.", "Dusk." }
+local tasks, errors = omni.map(prompts, { limit = 2 }, function(prompt)
+  local task, problem = client:submit { prompt = prompt }
+  if not task then return nil, problem end
+  return task:await()
+end)
+for i, prompt in ipairs(prompts) do print(prompt, tasks[i] or errors[i]) end
 ]],
   ["omni.timeout"] = [[
 local found, problem = omni.timeout(5, client.models, client)

@@ -33,13 +33,16 @@ Conventions:
   { title = "Errors", text = "What a failed function returns beside `nil`. [errors.md](errors.md) lists all codes.",
     { fn = "is_error" }, { class = "omni.Error", title = "an error" } },
 
-  { title = "Coroutines", text = "omni's own coroutines, called *fibers*: a fiber that waits lets the others run.",
-    { fn = "run" }, { fn = "spawn" }, { fn = "sleep" }, { fn = "join" }, { fn = "timeout" }, { methods = "omni.Fiber", as = "fiber" },
+  { title = "Coroutines", text = [[
+omni's own coroutines, called *fibers*: a fiber that waits lets the others run. [internals/loop.md](internals/loop.md) describes scopes, and
+where errors go.]],
+    { fn = "run" }, { fn = "spawn" }, { fn = "background" }, { fn = "scope" }, { fn = "on_error" }, { fn = "sleep" }, { fn = "join" },
+    { fn = "map" }, { fn = "timeout" }, { methods = "omni.Fiber", as = "fiber", names = { "join", "cancel", "done" } },
     { values = { loop = [[
 The loop itself, as a pollable for other event loops: `omni.loop:pollfd()` returns a descriptor that is readable when
 `omni.loop:step()` has work, `omni.loop:timeout()` the seconds until `step` must be called anyway, or nil.
 `omni.loop:step()` does the work that is ready and never waits; `omni.loop:empty()` returns whether every fiber has ended. See
-`examples/cqueues.lua`, `examples/luv.lua` and [internals/loop.md](internals/loop.md).]] }, order = { "loop" } } },
+[hosts.md](hosts.md), also for the modules `omni.cqueues` and `omni.luv`.]] }, order = { "loop" } } },
 
   { title = "Boards",
     text = "Loading, planning and running storyboards from a program. [storyboards.md](storyboards.md) describes the language.",

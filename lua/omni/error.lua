@@ -17,6 +17,7 @@ local core = require "omni.core"
 ---@field changes? string[]    of `plan_changed`: what changed since the plan was made
 ---@field hint? string         what you can do
 ---@field cause? any           the error value that caused this one
+---@field others? omni.Error[] of `omni.join`: the errors of the other fibers that failed
 ---@field traceback? string    where a coroutine failed
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt

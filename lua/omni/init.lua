@@ -58,8 +58,9 @@ end
 return {
   version = require "omni.version",
 
-  run = loop.run, spawn = loop.spawn, sleep = loop.sleep, join = loop.join, loop = loop,
-  timeout = require("omni.loop.timeout").timeout,
+  run = loop.run, scope = loop.scope, spawn = loop.spawn, background = loop.background, sleep = loop.sleep, join = loop.join,
+  on_error = loop.on_error, loop = loop,
+  timeout = require("omni.loop.timeout").timeout, map = require("omni.loop.map").map,
 
   client = require("omni.client").open,
   check_input = require("omni.models.input_rules").check,

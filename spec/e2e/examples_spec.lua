@@ -55,21 +55,78 @@ describe("the README", function()
 end)
 
 describe("the example", function()
-  for _, name in ipairs { "dawn", "cqueues", "luv" } do
-    it(name .. ".lua runs in plain Lua", function()
+  it("dawn.lua runs in plain Lua", function()
+    local directory <close> = env.directory()
+    local said = run_in(directory, ("%s %s %s"):format(paths, env.lua, env.quote(root .. "/examples/dawn.lua")))
+    assert.truthy(said:find("success", 1, true), said)
+  end)
+
+  for _, name in ipairs { "cqueues", "luv" } do
+    it(name .. ".lua runs in plain Lua: the program goes on meanwhile, and gets results and errors as values", function()
       local directory <close> = env.directory()
       local said = run_in(directory, ("%s %s %s"):format(paths, env.lua, env.quote(root .. "/examples/" .. name .. ".lua")))
-      assert.truthy(said:find("success", 1, true), said)
+      assert.truthy(said:find "^refused: invalid_input\nsuccess\nticks meanwhile:\t[1-9]%d*\n$", said)
     end)
   end
 
-  for _, name in ipairs { "callbacks", "callbacks_cqueues", "callbacks_luv" } do
-    it(name .. ".lua runs in plain Lua, and its task's callback is confirmed", function()
+  it("callbacks.lua runs in plain Lua, and its task's callback is confirmed", function()
+    local directory <close> = env.directory()
+    local said = run_in(directory, ("%s timeout 60 %s %s"):format(paths, env.lua, env.quote(root .. "/examples/callbacks.lua")))
+    assert.truthy(said:find("^success\t[%x-]+\t1 callback confirmed\n$"), said)
+  end)
+
+  for _, name in ipairs { "callbacks_cqueues", "callbacks_luv" } do
+    local script <const> = env.quote(root .. "/examples/" .. name .. ".lua")
+
+    it(name .. ".lua runs in plain Lua: its callback is confirmed, and the service gets an answer", function()
       local directory <close> = env.directory()
-      local said = run_in(directory, ("%s timeout 60 %s %s"):format(paths, env.lua, env.quote(root .. "/examples/" .. name .. ".lua")))
-      assert.truthy(said:find("^success\t[%x-]+\t1 callback confirmed\n$"), said)
+      local said = run_in(directory, ("%s timeout 60 %s %s"):format(paths, env.lua, script))
+      assert.truthy(said:find("^listening at [^\n]+\nsuccess\t1 callback confirmed\tthe service got 200\n$"), said)
+    end)
+
+    it(name .. ".lua answers every request, seen from outside", function()
+      local directory <close> = env.directory()
+      local said = run_in(directory, ([[
+        mkfifo out
+        %s timeout 120 %s %s 100 > out & server=$!
+        exec 3< out
+        read -r _ _ url <&3
+        ask() { curl -s -m 30 -o body -w '%%{http_code} %%{size_download}\n' "$@"; }
+        ask "$url/no-such-token"
+        ask -d '{"task_id": "x", "status": "success"}' "$url/no-such-token"
+        ask "${url%%/hook}/elsewhere"
+        ask -X BREW "$url/x" -H 'Content-Length: -1'
+        for i in 1 2 3 4 5 6 7 8; do curl -s -m 30 -o /dev/null -w '%%{http_code} ' "$url/$i" & clients="$clients $!"; done
+        wait $clients
+        kill $server]]):format(paths, env.lua, script))
+      local lines = {}
+      for line in said:gmatch "[^\n]+" do lines[#lines + 1] = line end
+      assert.matches("^404 %d+$", lines[1])
+      assert.matches("^404 %d+$", lines[2])
+      assert.equal("404 9", lines[3])
+      assert.equal("400 0", lines[4])
+      assert.equal(("404 "):rep(8), lines[5])
     end)
   end
+
+  local compile <const> = "cc -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE -g %s/examples/embed.c -o embed"
+    .. " $(pkg-config --cflags --libs lua5.4) -lm"
+
+  it("embed.c is a C program with omni inside, whose own loop goes on", function()
+    if env.is_slow then return pending "the modules that are built for this run need their wrapper" end
+    local directory <close> = env.directory()
+    assert.equal("success\nticks meanwhile: some\n", run_in(directory, compile:format(env.quote(root)) .. " && " .. paths .. " ./embed"))
+  end)
+
+  it("embed.c leaks nothing and misuses no memory", function()
+    if env.is_slow then return pending "valgrind runs no program that runs under it, or with sanitizers" end
+    if env.output "command -v valgrind" == "" then return pending "valgrind isn't installed" end
+    local directory <close> = env.directory()
+    local said = run_in(directory, ("%s && %s valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite"
+      .. " --errors-for-leak-kinds=definite --child-silent-after-fork=yes --suppressions=%s/spec/helper/valgrind.supp ./embed; echo $?")
+      :format(compile:format(env.quote(root)), paths, env.quote(root)))
+    assert.equal("success\nticks meanwhile: some\n0\n", (said:gsub("%-%-%d+%-%-[^\n]*\n", "")))
+  end)
 
   it("dawn.lua runs in the program, and its clip is a film of four seconds", function()
     local directory <close> = env.directory()

@@ -41,25 +41,17 @@ describe("omni.run", function()
     assert.equal("io", problem.code)
   end)
 
-  it("raises the error of a fiber that nobody joined", function()
-    local fine, problem = pcall(omni.run, function()
-      omni.spawn(function() error("unheard") end)
-    end)
-    assert.is_false(fine)
-    assert.truthy(tostring(problem):find("unheard", 1, true))
-  end)
-
-  it("doesn't raise the error of a fiber that somebody joined", function()
+  it("in a fiber waits for what was spawned in it, and not for the others", function()
+    local order = {}
     omni.run(function()
-      local fiber = omni.spawn(function() error("heard") end)
-      assert.is_false((pcall(fiber.join, fiber)))
+      local other <close> = omni.spawn(omni.sleep, 3600) -- luacheck: ignore 211
+      assert.equal("inner", omni.run(function()
+        omni.spawn(function() omni.sleep(0.01) order[#order + 1] = "child" end)
+        return "inner"
+      end))
+      order[#order + 1] = "main"
     end)
-  end)
-
-  it("refuses to run inside itself, and suggests omni.spawn", function()
-    local fine, problem = pcall(omni.run, function() omni.run(print) end)
-    assert.is_false(fine)
-    assert.truthy(tostring(problem):find("omni.spawn", 1, true))
+    assert.same({ "child", "main" }, order)
   end)
 
   it("reports a deadlock when nothing can wake a fiber", function()
@@ -220,35 +212,6 @@ describe("omni.sleep", function()
   end)
 end)
 
-describe("omni.join", function()
-  it("returns the first result of each fiber, in the given order", function()
-    omni.run(function()
-      local slow = omni.spawn(function() omni.sleep(0.02) return "slow", "ignored" end)
-      local quick = omni.spawn(function() return "quick" end)
-      assert.same({ "slow", "quick" }, { omni.join(slow, quick) })
-    end)
-  end)
-
-  it("waits for all fibers before it raises the first error", function()
-    omni.run(function()
-      local ended = false
-      local bad = omni.spawn(function() error("bad") end)
-      local good = omni.spawn(function() omni.sleep(0.02) ended = true end)
-      local fine, problem = pcall(omni.join, bad, good)
-      assert.is_false(fine)
-      assert.truthy(tostring(problem):find("bad", 1, true))
-      assert.is_true(ended)
-    end)
-  end)
-
-  it("names the argument that isn't a fiber", function()
-    omni.run(function()
-      local _, problem = pcall(omni.join, omni.spawn(function() end), 3)
-      assert.truthy(problem:find("argument 2", 1, true))
-    end)
-  end)
-end)
-
 describe("the loop", function()
   it("is a pollable: another loop can drive it with one descriptor and one timer", function()
     local steps = {}
@@ -267,12 +230,6 @@ describe("the loop", function()
     end
     assert.equal(3, #steps)
     assert.is_nil(loop:timeout())
-  end)
-
-  it("raises the error of an unjoined fiber in the program that steps the loop", function()
-    omni.spawn(function() error("unheard") end)
-    local _, problem = pcall(function() while not loop:empty() do loop:step() end end)
-    assert.truthy(tostring(problem):find("unheard", 1, true))
   end)
 
   it("steps pollables, which may be added and removed during a step", function()

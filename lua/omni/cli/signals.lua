@@ -22,23 +22,29 @@ local function new_watch(host, act)
 end
 
 --- Runs `body(on_interrupt)` in the loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a function
---- that leaves the loop as its argument. Without such a function, leaves the loop. Raises the error that the body raises.
+--- that leaves the loop as its argument. Without such a function, leaves the loop. Raises the error that the body raises. Prints an error
+--- of a fiber that nobody joins; the exit code is 1 then.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
 ---@return integer|nil code  nil: the loop was left
 local function run(body)
   local loop = require "omni.loop"
-  local act
+  local act, failed
   local watch = new_watch(require "omni.host", function(leave)
     if act then act(leave) else leave() end
+  end)
+  local before = loop.on_error(function(problem)
+    failed = true
+    require("omni.cli.view.message").print(tostring(problem))
   end)
   loop.add(watch)
   local fine, result = pcall(loop.run, body, function(new_act) act = new_act end)
   loop.remove(watch)
-  if fine then return result end
+  loop.on_error(before)
+  if fine then return failed and result == 0 and 1 or result end
   if result ~= LEFT then error(result, 0) end
 end
 
----Returns the number of the signal that has come, or nil.
+--- Returns the number of the signal that has come, or nil.
 ---@return integer|nil
 local function interrupted() return require("omni.host").interrupted() end
 

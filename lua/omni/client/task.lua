@@ -52,7 +52,7 @@ function Task_mt.__index(self, name)
   return rawget(self, "raw")
 end
 
----Returns "task ID (status)".
+--- Returns "task ID (status)".
 function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
@@ -106,8 +106,8 @@ local function deadline_error(self, timeout, failure)
   }
 end
 
--- Queries a task that was created elsewhere until one of the keys knows it, then wakes `waiter`.
-local function find_key(self, finding, waiter)
+-- Queries a task that was created elsewhere until one of the keys knows it.
+local function find_key(self, finding)
   local client, attempt = self.client, 0
   repeat
     local found, failure = queries.query(self)
@@ -125,18 +125,14 @@ local function find_key(self, finding, waiter)
     end
     loop.sleep(wait)
   until client.closed
-  loop.wake(waiter)
 end
 
 -- Runs find_key until a deadline. Returns true once the key is known, else the results for `await`.
 local function await_key(self, deadline, timeout)
   local finding = {}
-  local fiber <close> = loop.background(find_key, self, finding, loop.current())
-  while not fiber:done() do
-    local left = deadline - core.now()
-    if left <= 0 then return deadline_error(self, timeout, finding.failure) end
-    loop.park(left)
-  end
+  local fiber <close> = loop.background(find_key, self, finding)
+  local join <close> = loop.begin_join({ fiber, n = 1 }, "task:await")
+  if not join:wait(deadline - core.now()) then return deadline_error(self, timeout, finding.failure) end
   fiber:join() -- raises the error that on_warning raised
   if self.key then return true end
   if finding.useless then return fail(self, finding.failure) end
@@ -241,7 +237,7 @@ function Task_methods:save(path, opts)
   return saved, bytes
 end
 
----Makes a task handle. For omni's own modules.
+--- Makes a task handle. For omni's own modules.
 ---@param client omni.Client
 ---@param id string
 ---@param key? omni.Key     the key that created it, if that is known

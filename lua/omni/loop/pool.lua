@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A worker pool: runs at most a given number of jobs at a time, first come first served.
 
-local err = require "omni.error"
+local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 
 ---@class omni.Pool
@@ -10,19 +10,21 @@ local Pool_mt = { __name = "omni.pool", __index = Pool_methods }
 
 local start_next
 
--- Frees a job's slot, however the job ends. Keeps a failed job in the list, so that `join` raises its error.
+-- Frees a job's slot, however the job ends.
 local Slot_mt = {
-  __close = function(slot, problem)
+  __close = function(slot)
     local pool = slot.pool
-    if not problem or err.is(problem) and problem.code == "cancelled" then pool.fibers[slot.fiber] = nil end
+    pool.fibers[slot.fiber] = nil
     pool.running = pool.running - 1
     start_next(pool)
+    if pool.waiter then loop.wake(pool.waiter) end
   end,
 }
 
 local function run_job(pool, job)
   local slot <close> = setmetatable({ pool = pool, fiber = loop.current() }, Slot_mt) -- luacheck: ignore 211
-  job.fn(table.unpack(job, 1, job.n))
+  local fine, failure = xpcall(job.fn, failures.handler, table.unpack(job, 1, job.n))
+  if not fine and failure.code ~= "cancelled" then pool.failures[#pool.failures + 1] = failure end
 end
 
 function start_next(pool)
@@ -33,7 +35,7 @@ function start_next(pool)
   pool.fibers[pool.spawn(run_job, pool, job)] = true
 end
 
----Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait.
+--- Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait.
 ---@param fn function
 function Pool_methods:add(fn, ...)
   self.last = self.last + 1
@@ -43,24 +45,26 @@ function Pool_methods:add(fn, ...)
   start_next(self)
 end
 
----Waits until every job has ended. Raises the error of a job that failed.
+--- Waits until every job has ended. Raises the error of a job that failed, at once; the next call waits for the others.
 function Pool_methods:join()
-  while true do
-    local fiber = next(self.fibers)
-    if not fiber then return end
-    local fine, problem = pcall(fiber.join, fiber)
-    self.fibers[fiber] = nil
-    if not fine then error(problem, 0) end
-  end
+  self.waiter = loop.current()
+  while next(self.fibers) and not self.failures[1] do loop.park() end
+  self.waiter = nil
+  local failure = table.remove(self.failures, 1)
+  if failure then error(failure, 0) end
 end
 
----Drops the waiting jobs and cancels the running ones. A closed pool starts no job any more.
+--- Drops the waiting jobs, cancels the running ones and reports the errors that no `join` has raised. A closed pool starts no job any more.
 function Pool_methods:close()
   self.closed, self.queue = true, {}
   local fibers = self.fibers
   self.fibers = {}
   for fiber in pairs(fibers) do
     if fiber ~= loop.current() then fiber:cancel() end
+  end
+  for i, failure in ipairs(self.failures) do
+    self.failures[i] = nil
+    failures.report(failure)
   end
 end
 
@@ -72,6 +76,7 @@ Pool_mt.__close = Pool_methods.close
 local function new(limit, background)
   return setmetatable({
     limit = limit, spawn = background and loop.background or loop.spawn, queue = {}, first = 1, last = 0, running = 0, fibers = {},
+    failures = {},
   }, Pool_mt)
 end
 

@@ -7,19 +7,10 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 
 local function run(seconds, fn, ...)
-  local waiter = loop.current()
-  local child <close> = loop.spawn(function(...)
-    local ending <close> = setmetatable({}, { __close = function() loop.wake(waiter) end }) -- luacheck: ignore 211
-    return fn(...)
-  end, ...)
-  local deadline = core.now() + seconds
-  while not child:done() do
-    local left = deadline - core.now()
-    if left <= 0 then
-      child:cancel()
-      return nil, err.new { code = "timeout", message = core.format("not done within %g seconds", seconds) }
-    end
-    loop.park(left)
+  local child <close> = loop.spawn(fn, ...)
+  local join <close> = loop.begin_join({ child, n = 1 }, "omni.timeout")
+  if not join:wait(seconds) then
+    return nil, err.new { code = "timeout", message = core.format("not done within %g seconds", seconds) }
   end
   local results = table.pack(pcall(child.join, child))
   if results[1] then return table.unpack(results, 2, results.n) end

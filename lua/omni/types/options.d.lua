@@ -259,3 +259,11 @@
 ---@field clips? "ffmpeg"|"builtin"  how clips are made (default: with ffmpeg, if it is there)
 ---@field upload_seconds? number  how long the URL for an upload is valid (default 900)
 ---@field media_seconds? number  how long a clip can be downloaded after its task's end (default: without end)
+
+---@class omni.MapOptions
+---@field limit? integer      calls at the same time (default: no limit)
+---@field fail_fast? boolean  after the first call that fails, cancel the running ones and start no other (default false)
+
+---@class omni.HostOptions
+---@field blocking? boolean   false: while the host's loop runs, a call that waits outside of a fiber raises an error, since it would block
+---  that loop (default true)

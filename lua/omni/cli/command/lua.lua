@@ -15,28 +15,6 @@ function command.define(parser)
   parser:usage_margin(7)
 end
 
-local Scope_mt = {}
-
--- Lets a script call `omni.run` although the loop already runs: the call waits for all fibers that were spawned within it.
-local function allow_run(omni)
-  local run, spawn, loop = omni.run, omni.spawn, require "omni.loop"
-  local scopes = {}
-  function Scope_mt.__close(scope) scopes[scope] = nil end
-  omni.spawn = function(...)
-    local fiber = spawn(...)
-    for scope in pairs(scopes) do scope[#scope + 1] = fiber end
-    return fiber
-  end
-  omni.run = function(fn, ...)
-    if type(fn) ~= "function" or not loop.current() then return run(fn, ...) end
-    local scope <close> = setmetatable({}, Scope_mt)
-    scopes[scope] = true
-    local results = table.pack(fn(...))
-    for _, fiber in ipairs(scope) do fiber:join() end -- the list may grow while it waits
-    return table.unpack(results, 1, results.n)
-  end
-end
-
 -- Sets the global variables that a script has besides Lua's own.
 local function set_globals(given, arguments)
   local omni = require "omni"
@@ -88,7 +66,6 @@ function command.run(given, arguments)
   set_environment(given, sandbox)
   require("omni.cli.module_path").allow(given.script ~= "-" and given.script or nil)
   set_globals(given, arguments)
-  allow_run(_G.omni)
 
   local script_tasks, loop = require "omni.cli.script_tasks", require "omni.loop"
   script_tasks.watch_all()

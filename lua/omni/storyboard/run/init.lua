@@ -110,14 +110,19 @@ end
 
 -- Waits for every scene. Returns the first error that isn't a cancellation.
 local function join_scenes(run)
-  local bug
-  for _, record in ipairs(run.records) do
-    local fine, problem = true, nil
-    if record.fiber then fine, problem = pcall(record.fiber.join, record.fiber) end
+  local fibers, bug = {}, nil
+  for _, record in ipairs(run.records) do fibers[#fibers + 1] = record.fiber end
+  while #fibers > 0 do
+    local fine, problem = pcall(loop.join, fibers, { fail_fast = true })
     if not fine and not (err.is(problem) and problem.code == "cancelled") then
       bug = bug or problem
       run:interrupt()
     end
+    local left = {}
+    for _, fiber in ipairs(fibers) do
+      if not fiber:done() then left[#left + 1] = fiber end
+    end
+    fibers = left
   end
   return bug
 end

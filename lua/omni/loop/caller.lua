@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+-- Says why a function that waits can't do so where it was called, and at which line that was.
+
+-- The beginning of the chunk names of omni's own files: "@omni/" in the program.
+local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"
+
+local blocks_host -- returns whether another event loop runs, which a call that waits would block; or nil
+
+-- Returns "file:line: " of the innermost function on the stack that isn't part of omni.
+local function place_of_caller()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return "" end
+    if info.what ~= "C" and info.source:sub(1, #own_chunks) ~= own_chunks then
+      return ("%s:%d: "):format(info.short_src, info.currentline)
+    end
+    level = level + 1
+  end
+end
+
+local function in_finalizer()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, "n")
+    if not info then return false end
+    if info.name == "__gc" and info.namewhat == "metamethod" then return true end
+    level = level + 1
+  end
+end
+
+-- Returns why the caller can't wait, or nil.
+local function why_no_wait(fiber, stepping)
+  if not fiber then
+    if stepping then return "the loop called this function; use omni.spawn" end
+    if in_finalizer() then return "a finalizer (__gc) can't wait; use omni.spawn" end
+    if blocks_host and blocks_host() then return "it would block the host's event loop; use the host's call method" end
+  elseif coroutine.running() ~= fiber.co then
+    return "a coroutine that omni doesn't run can't wait; use omni.spawn instead of coroutine.create"
+  elseif not coroutine.isyieldable() then
+    return "the call comes through a C function (string.gsub, table.sort, require, a metamethod, a __close handler, ...), which Lua"
+      .. " can't suspend; wait before or after that, or use omni.spawn"
+  end
+end
+
+--- Raises an error at the line that called omni if the caller can't wait.
+---@param fiber omni.Fiber|nil  the running one
+---@param stepping boolean      whether the loop is in a step
+---@param name? string          the function that wants to wait
+local function check(fiber, stepping, name)
+  local why = why_no_wait(fiber, stepping)
+  if why then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", why), 0) end
+end
+
+--- Makes calls that wait an error while another event loop runs, outside of fibers.
+---@param is_running (fun(): boolean)|nil  returns whether that loop runs now; nil: such calls block it
+local function refuse_to_block(is_running) blocks_host = is_running end
+
+return { check = check, refuse_to_block = refuse_to_block }

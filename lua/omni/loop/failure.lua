@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+-- Errors of fibers: turns any error value into one of omni's, and reports the errors that nobody waits for.
+
+local err = require "omni.error"
+
+local on_error -- the application's function, if any
+
+-- Returns a text for any error value, even one whose __tostring raises.
+local function text_of(problem)
+  local fine, text = pcall(tostring, problem)
+  return fine and text or ("(an error value of type %s)"):format(type(problem))
+end
+
+--- Returns one of omni's errors as it is and wraps any other value. Adds the traceback to both.
+---@param problem any
+---@param traceback string
+---@return omni.Error
+local function of(problem, traceback)
+  if err.is(problem) then
+    problem.traceback = problem.traceback or traceback
+    return problem
+  end
+  return err.new { code = "coroutine_failed", message = text_of(problem), cause = problem, traceback = traceback }
+end
+
+--- The same as a message handler of `xpcall`.
+---@param problem any
+---@return omni.Error
+local function handler(problem)
+  return of(problem, debug.traceback(nil, 2))
+end
+
+local function print_error(problem)
+  pcall(io.stderr.write, io.stderr, "omni: an error that nobody waits for: ", text_of(problem), "\n") -- stderr may be closed
+end
+
+--- Reports an error that nobody waits for.
+---@param problem omni.Error
+local function report(problem)
+  if not on_error then return print_error(problem) end
+  local fine, failure = xpcall(on_error, handler, problem)
+  if fine then return end
+  print_error(problem)
+  print_error(failure)
+end
+
+--- Sets the function that receives the error of each fiber that fails while nobody joins it, at the end of the loop's turn in which it
+--- failed. Without one, omni prints the error and its traceback on stderr. The loop calls the function, so it can't wait; it can
+--- `omni.spawn`. If it raises, omni prints both errors. An error that reaches a `join`, an `omni.scope` or an `omni.run` isn't reported.
+---@param fn? fun(problem: omni.Error)  `problem.traceback` says where, `problem.cause` is the raised value; nil: print
+---@return (fun(problem: omni.Error))|nil before  the function that was set before
+local function set_on_error(fn)
+  if fn ~= nil and type(fn) ~= "function" then error("omni.on_error: expected a function or nil, got " .. type(fn), 2) end
+  local before = on_error
+  on_error = fn
+  return before
+end
+
+return { handler = handler, of = of, on_error = set_on_error, report = report }

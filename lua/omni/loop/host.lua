@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+-- What omni.cqueues and omni.luv share: another event loop, the host, drives omni's loop, and the host's code calls functions that run in
+-- fibers.
+
+local caller = require "omni.loop.caller"
+local err = require "omni.error"
+local failures = require "omni.loop.failure"
+local loop = require "omni.loop"
+local options = require "omni.options"
+local scheduler = require "omni.loop.scheduler"
+
+---@class omni.HostDriver
+---@field calls table<omni.HostCall, true>  those whose results the host hasn't got
+---@field finished omni.HostCall[]          those among them whose functions have ended
+---@field on_detach fun()
+local Driver_methods = {}
+local Driver_mt = { __name = "omni.host_driver", __index = Driver_methods }
+
+---@class omni.HostCall
+---@field deliver fun(...)  receives the results
+---@field fiber omni.Fiber
+---@field results table     those of pcall
+
+local attached -- the driver that drives the loop now
+
+-- Adds the call to those that have ended, whether its function returned, raised or was cancelled.
+local Ending_mt = {
+  __close = function(ending)
+    local finished = ending.driver.finished
+    finished[#finished + 1] = ending.call
+  end,
+}
+
+local function perform(driver, call, fn, ...)
+  local ending <close> = setmetatable({ driver = driver, call = call }, Ending_mt) -- luacheck: ignore 211
+  call.results = table.pack(xpcall(loop.run, failures.handler, fn, ...))
+end
+
+-- Gives the results of a call to the host's code. Reports the errors of that code.
+local function deliver(call)
+  local results = call.results or { false, err.new { code = "cancelled", message = "the call was cancelled" }, n = 2 }
+  local fine, failure
+  if results[1] then
+    fine, failure = xpcall(call.deliver, failures.handler, table.unpack(results, 2, results.n))
+  else
+    fine, failure = xpcall(call.deliver, failures.handler, nil, results[2])
+  end
+  if not fine then failures.report(failure) end
+end
+
+--- Starts `fn(...)`, as `omni.run` does. `receive` gets what it returned, or nil and the error that it raised, outside of fibers.
+---@param name string  the public function, for messages
+---@param receive fun(...)
+---@param fn function
+function Driver_methods:begin(name, receive, fn, ...)
+  if self ~= attached then error(name .. ": the host is detached", 3) end
+  if type(fn) ~= "function" then error(("%s: expected a function, got %s"):format(name, type(fn)), 3) end
+  if loop.current() then error(name .. ": this is a fiber already; call the function itself", 3) end
+  local call = { deliver = receive }
+  self.calls[call] = true
+  call.fiber = loop.spawn(perform, self, call, fn, ...)
+end
+
+--- Runs one step of omni's loop, then gives the host's code the results of the calls that have ended. Never raises.
+function Driver_methods:turn()
+  loop:step()
+  local finished = self.finished
+  if not finished[1] then return end
+  self.finished = {}
+  for _, call in ipairs(finished) do
+    if self.calls[call] then
+      self.calls[call] = nil
+      deliver(call)
+    end
+  end
+end
+
+--- Stops driving omni's loop. Calls under way are cancelled: they return nil and an error with the code "cancelled". Can be called again.
+function Driver_methods:close()
+  if self ~= attached then return end
+  attached = nil
+  scheduler.on_change(nil)
+  caller.refuse_to_block(nil)
+  self.on_detach()
+  for call in pairs(self.calls) do
+    call.fiber:cancel()
+    deliver(call)
+  end
+  self.calls = {}
+end
+
+---@return boolean
+function Driver_methods:is_attached() return self == attached end
+
+--- Lets a host drive omni's loop.
+---@param name string  the public function, for messages
+---@param opts omni.HostOptions|nil
+---@param host { on_change: fun(), on_detach: fun(), is_running: fun(): boolean }  on_change: called outside of a step when omni's loop has
+---  something to do; is_running: returns whether the host's loop runs
+---@return omni.HostDriver
+local function attach(name, opts, host)
+  opts = options.check(opts, { blocking = "boolean" }, name, 3)
+  if loop.current() then error(name .. ": omni.run drives the loop here", 3) end
+  if attached then error(name .. ": a host drives the loop already; detach it first", 3) end
+  attached = setmetatable({ calls = {}, finished = {}, on_detach = host.on_detach }, Driver_mt)
+  scheduler.on_change(host.on_change)
+  if opts.blocking == false then caller.refuse_to_block(host.is_running) end
+  return attached
+end
+
+return { attach = attach }

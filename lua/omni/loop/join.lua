@@ -1,0 +1,144 @@
+-- SPDX-License-Identifier: MIT
+-- Waiting for the end of fibers, and taking their results or errors.
+
+local core = require "omni.core"
+local err = require "omni.error"
+local options = require "omni.options"
+local scheduler = require "omni.loop.scheduler"
+
+--- A caller that waits for the end of fibers. It is the array of these fibers, and is to be closed: an error that it hasn't taken by then
+--- goes to somebody else.
+---@class omni.Join
+---@field n integer
+---@field left integer            how many haven't ended
+---@field fiber omni.Fiber|false  who waits; false: outside of a fiber
+---@field fail_fast boolean|nil   wait only until the first one fails
+---@field failed boolean          whether one has failed
+local Join_methods = {}
+local Join_mt = { __name = "omni.join", __index = Join_methods }
+
+--- Begins to wait for fibers. From now on their errors wait for this caller.
+---@param fibers omni.Fiber[]  with `n`; becomes the join
+---@param name string          the public function, for messages
+---@param fail_fast? boolean
+---@return omni.Join
+local function begin(fibers, name, fail_fast)
+  local join = setmetatable(fibers, Join_mt)
+  join.fiber, join.left, join.failed, join.fail_fast = scheduler.in_fiber(name) and scheduler.current(), 0, false, fail_fast
+  for i = 1, join.n do
+    if join[i] == join.fiber then error("a fiber can't join itself", 3) end
+  end
+  for i = 1, join.n do
+    local fiber = join[i]
+    local joins = fiber.joins or {}
+    if not fiber.ended and not joins[join] then join.left = join.left + 1 end
+    fiber.joins, joins[join] = joins, true
+    join.failed = join.failed or fiber.failure ~= nil
+  end
+  return join
+end
+
+--- Waits until all fibers have ended, or with `fail_fast` until one has failed.
+---@param timeout? number  seconds
+---@return boolean         false: the time is up
+function Join_methods:wait(timeout)
+  return scheduler.wait_until(function() return self.left == 0 or self.fail_fast and self.failed end, timeout and core.now() + timeout)
+end
+
+function Join_mt.__close(join)
+  for i = 1, join.n do
+    local fiber = join[i]
+    fiber.joins[join] = nil
+    if fiber.failure and not fiber.delivered then scheduler.note_failure(fiber) end
+  end
+end
+
+-- Returns a fiber's error to raise. Each caller of join gets its own.
+local function take_failure(fiber)
+  local failure = fiber.failure
+  if fiber.delivered then failure = err.copy(failure) end
+  fiber.delivered = true
+  return failure
+end
+
+--- Returns what a fiber that has ended returned, or raises its error.
+---@param fiber omni.Fiber
+---@return any ...
+local function results_of(fiber)
+  if fiber.failure then error(take_failure(fiber), 0) end
+  local results = fiber.results
+  if results then return table.unpack(results, 1, results.n) end
+end
+
+local function timed_out(timeout)
+  return nil, err.new { code = "timeout", message = core.format("the coroutine hasn't ended within %g seconds", timeout) }
+end
+
+---@class omni.Fiber
+local Fiber_methods = scheduler.Fiber_methods
+
+---@class omni.JoinOptions
+---@field timeout? number  seconds (default: no limit)
+
+--- Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout the fiber goes on.
+---@param opts? omni.JoinOptions
+---@return any ...  what its function returned; after the timeout nil and an error with the code "timeout"
+function Fiber_methods:join(opts)
+  local timeout = opts and options.check(opts, { timeout = "timeout" }, "fiber:join").timeout
+  if self.ended then return results_of(self) end
+  local join <close> = begin({ self, n = 1, left = 0, fiber = false, failed = false }, "fiber:join")
+  if not join:wait(timeout) then return timed_out(timeout) end
+  return results_of(self)
+end
+
+local join_options <const> = { timeout = "timeout", fail_fast = "boolean" }
+
+-- Returns the fibers and the options of `omni.join`: separate arguments, or a list and options.
+local function arguments_of(first, ...)
+  if type(first) == "table" and getmetatable(first) == nil then
+    return table.move(first, 1, #first, 1, { n = #first }), options.check(..., join_options, "omni.join", 3)
+  end
+  return table.pack(first, ...), {}
+end
+
+-- Raises the error of the first fiber that failed, in the order given, with those of the others.
+local function raise_failures(join)
+  local first, others
+  for i = 1, join.n do
+    if join[i].failure then
+      local failure = take_failure(join[i])
+      if first then
+        others = others or {}
+        others[#others + 1] = failure
+      else
+        first = failure
+      end
+    end
+  end
+  first.others = others
+  error(first, 0)
+end
+
+--- Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the first
+--- of them in the list; its field `others` has the errors of the others.
+---
+--- `omni.join(fibers, opts)` takes a list and options: after `timeout` seconds it returns nil and an error with the code "timeout"; with
+--- `fail_fast = true` it raises as soon as one fiber fails. The other fibers go on after both; `omni.scope` cancels them.
+---@param ... omni.Fiber
+---@return any ...
+local function join_all(...)
+  local fibers, opts = arguments_of(...)
+  for i = 1, fibers.n do
+    if getmetatable(fibers[i]) ~= scheduler.Fiber_mt then
+      error(("omni.join: argument %d isn't a fiber (omni.spawn returns one)"):format(i), 2)
+    end
+  end
+  local join <close> = begin(fibers, "omni.join", opts.fail_fast)
+  if not join:wait(opts.timeout) then return timed_out(opts.timeout) end
+  if join.failed then raise_failures(join) end
+  local results = {}
+  for i = 1, join.n do results[i] = join[i].results and join[i].results[1] end
+  return table.unpack(results, 1, join.n)
+end
+
+return { all = join_all, begin = begin, results_of = results_of }

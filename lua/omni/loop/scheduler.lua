@@ -1,0 +1,320 @@
+-- SPDX-License-Identifier: MIT
+-- Runs fibers in turns: waits for descriptors and timers, then runs each fiber that is ready until it parks or ends. Each Lua state has
+-- one scheduler. join.lua and scope.lua build on it what users see.
+
+local caller = require "omni.loop.caller"
+local core = require "omni.core"
+local err = require "omni.error"
+local failures = require "omni.loop.failure"
+local timers = require "omni.loop.timers"
+
+local now, yield, resume, status = core.now, coroutine.yield, coroutine.resume, coroutine.status
+local running, isyieldable = coroutine.running, coroutine.isyieldable
+
+---@class omni.Pollable
+---@field pollfd fun(self): integer       a descriptor that is readable when `step` has work
+---@field timeout fun(self): number|nil   seconds until `step` must be called anyway; 0: at once, nil: never
+---@field step fun(self)                  does the work that is ready; never blocks
+
+---@class omni.Fiber
+---@field package co thread|nil           its coroutine, until it has ended
+---@field package ended boolean|nil
+---@field package failure omni.Error|nil  how it failed
+---@field package results table|nil       what its function returned
+---@field package scope omni.Scope|nil    nil: a background fiber
+---@field package joins table<omni.Join, true>|nil  who waits for its end
+---@field package delivered boolean|nil   somebody has got its failure
+local Fiber_methods = {}
+local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
+
+local poll_set = core.poll_set()
+local pollables, pollable_count = {}, 0 -- pollable → its descriptor
+local ready, ready_count = {}, 0        -- fibers that the next turn will run
+local failed, failed_count = {}, 0      -- fibers that failed in this turn
+local current                           -- the running fiber, if any
+local stepping = false                  -- whether the loop is within a step
+local on_change                         -- called when there is work that no step has seen
+
+-- --- parking and waking
+
+local function make_ready(fiber, value)
+  ready_count = ready_count + 1
+  ready[ready_count] = fiber
+  fiber.value = value
+  if on_change and not stepping then on_change() end
+end
+
+--- Wakes a parked fiber: the fiber's call of `park` returns the value. Does nothing if the fiber isn't parked.
+---@param fiber omni.Fiber
+---@param value any
+local function wake(fiber, value)
+  if not fiber.parked then return end
+  fiber.parked = nil
+  if fiber.slot then timers.clear(fiber) end
+  make_ready(fiber, value)
+end
+
+--- Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
+--- if neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
+--- that waits calls `in_fiber` first.
+---@param name? string  the function's name for the message, such as "client:submit"
+---@return boolean
+local function in_fiber(name)
+  if current and isyieldable() and running() == current.co then return true end
+  caller.check(current, stepping, name)
+  return false
+end
+
+--- Parks the running fiber until `wake` is called, for at most `timeout` seconds.
+---@param timeout? number  seconds; nil: no limit
+---@return any value       the value that `wake` received; nil after the timeout
+local function park(timeout)
+  local fiber = current
+  if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
+  fiber.parked = true
+  if timeout then timers.set(fiber, now() + timeout) end
+  return yield()
+end
+
+-- --- the end of a fiber
+
+-- Gives a failure that nobody joins to the fiber's scope, or reports it.
+local function pass_on(fiber)
+  local scope = fiber.scope
+  fiber.delivered = true
+  if not (scope and scope.fail_fast and scope.open) or scope.failure then return failures.report(fiber.failure) end
+  scope.failure = fiber.failure
+  if scope.owner then wake(scope.owner) end
+end
+
+local function pass_on_failures()
+  while failed_count > 0 do
+    local batch, count = failed, failed_count
+    failed, failed_count = {}, 0
+    for i = 1, count do
+      local fiber = batch[i]
+      if not fiber.delivered and not (fiber.joins and next(fiber.joins)) then pass_on(fiber) end
+    end
+  end
+end
+
+--- Has a fiber's failure reported at the end of this turn, unless somebody joins the fiber then. A cancellation is no failure.
+---@param fiber omni.Fiber
+local function note_failure(fiber)
+  if fiber.failure.code == "cancelled" then return end
+  failed_count = failed_count + 1
+  failed[failed_count] = fiber
+  if not stepping then pass_on_failures() end
+end
+
+local function finish(fiber, failure, results)
+  fiber.co, fiber.failure, fiber.results, fiber.ended = nil, failure, results, true
+  local scope, joins = fiber.scope, fiber.joins
+  if scope then
+    scope.fibers[fiber] = nil
+    scope.live = scope.live - 1
+    if scope.owner and (scope.live == 0 or failure) then wake(scope.owner) end
+  end
+  if joins then
+    for join in next, joins do
+      join.left, join.failed = join.left - 1, join.failed or failure ~= nil
+      if join.fiber and (join.left == 0 or failure and join.fail_fast) then wake(join.fiber) end
+    end
+  end
+  if failure then note_failure(fiber) end
+end
+
+local function after_resume(fiber, fine, ...)
+  if fiber.parked then return end
+  if status(fiber.co) == "suspended" then
+    coroutine.close(fiber.co)
+    finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
+  elseif fine then
+    finish(fiber, nil, select("#", ...) > 0 and table.pack(...) or nil)
+  else
+    local failure = failures.of((...), debug.traceback(fiber.co))
+    coroutine.close(fiber.co) -- closes the fiber's to-be-closed variables
+    finish(fiber, failure)
+  end
+end
+
+local function run_fiber(fiber)
+  local before = current
+  current = fiber
+  local first = fiber.first
+  if first then
+    fiber.first = nil
+    after_resume(fiber, resume(fiber.co, table.unpack(first, 1, first.n)))
+  else
+    local value = fiber.value
+    fiber.value = nil
+    after_resume(fiber, resume(fiber.co, value))
+  end
+  current = before
+end
+
+--- Starts `fn(...)` in a new fiber, at the loop's next turn.
+---@param scope omni.Scope|nil  nil: no run waits for the fiber
+---@param fn function
+---@return omni.Fiber
+local function start(scope, fn, ...)
+  local fiber = setmetatable({ co = coroutine.create(fn), scope = scope }, Fiber_mt)
+  if scope then
+    scope.fibers[fiber] = true
+    scope.live = scope.live + 1
+  end
+  if select("#", ...) > 0 then fiber.first = table.pack(...) end
+  make_ready(fiber)
+  return fiber
+end
+
+--- Ends the fiber at the point where it waits. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the fiber
+--- then raises an error with the code "cancelled". Does nothing if the fiber has ended.
+function Fiber_methods:cancel()
+  if self.ended then return end
+  if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
+  self.parked = nil
+  timers.clear(self)
+  local co <const> = self.co
+  local fine, problem = coroutine.close(co)
+  finish(self, fine and err.new { code = "cancelled", message = "the fiber was cancelled" }
+    or failures.of(problem, debug.traceback(co)))
+end
+
+Fiber_mt.__close = Fiber_methods.cancel
+
+--- Returns whether the fiber has ended.
+---@return boolean
+function Fiber_methods:done()
+  return self.ended == true
+end
+
+-- --- turns
+
+local ready_fds, due = {}, {}
+
+-- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of them first, since a pollable's step
+-- may add or remove pollables.
+local function step_pollables()
+  local count = 0
+  for pollable, fd in pairs(pollables) do
+    local left = not ready_fds[fd] and pollable:timeout()
+    if ready_fds[fd] or left and left <= 0 then
+      count = count + 1
+      due[count] = pollable
+    end
+  end
+  for fd in pairs(ready_fds) do ready_fds[fd] = nil end
+  for i = 1, count do
+    local pollable = due[i]
+    due[i] = nil
+    if pollables[pollable] then pollable:step() end
+  end
+end
+
+-- Marks the turn as ended, also if a pollable raises an error.
+local Turn <const> = setmetatable({}, {
+  __close = function()
+    if failed_count > 0 then pass_on_failures() end
+    stepping = false
+  end,
+})
+
+--- Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. Raises what a pollable raises.
+---@param timeout number|nil
+local function step(timeout)
+  local ending <close> = Turn -- luacheck: ignore 211
+  stepping = true
+  poll_set:wait(timeout, ready_fds)
+  if pollable_count > 0 then step_pollables() end
+  local at, fiber = timers.first()
+  local time = at and now()
+  while at and at <= time do
+    wake(fiber)
+    at, fiber = timers.first()
+  end
+  local batch, count = ready, ready_count
+  ready, ready_count = {}, 0
+  for i = 1, count do
+    if not batch[i].ended then run_fiber(batch[i]) end
+  end
+end
+
+--- Returns the seconds until `step` has work without a descriptor, or nil.
+---@return number|nil
+local function time_left()
+  if ready_count > 0 then return 0 end
+  local least = timers.first()
+  if least then least = math.max(0, least - now()) end
+  for pollable in pairs(pollables) do
+    local left = pollable:timeout()
+    if left and (not least or left < least) then least = left end
+  end
+  return least
+end
+
+--- Parks the running fiber, or runs the loop, until `done()` is true.
+---@param done fun(): boolean
+---@param deadline? number  monotonic seconds
+---@return boolean          false: the deadline has passed
+local function wait_until(done, deadline)
+  local fine = done()
+  while not fine do
+    local left = deadline and deadline - now()
+    if left and left <= 0 then break end
+    if current then
+      park(left)
+    else
+      local idle = time_left()
+      if not idle and not left and pollable_count == 0 then error("deadlock: every fiber waits, and nothing can wake one", 0) end
+      step(idle and left and math.min(idle, left) or idle or left)
+    end
+    fine = done()
+  end
+  if on_change and not current then on_change() end
+  return fine
+end
+
+-- --- pollables
+
+--- Adds a pollable. The loop steps it until `remove`.
+---@param pollable omni.Pollable
+local function add(pollable)
+  local fd = pollable:pollfd()
+  poll_set:add(fd)
+  pollables[pollable] = fd
+  pollable_count = pollable_count + 1
+  if on_change and not stepping then on_change() end
+end
+
+--- Removes a pollable. Does nothing if the pollable isn't in the loop.
+---@param pollable omni.Pollable
+local function remove(pollable)
+  local fd = pollables[pollable]
+  if not fd then return end
+  poll_set:remove(fd)
+  pollables[pollable] = nil
+  pollable_count = pollable_count - 1
+end
+
+--- Returns the running fiber, or nil.
+---@return omni.Fiber|nil
+local function get_current() return current end
+
+--- Returns whether a step is running.
+---@return boolean
+local function is_stepping() return stepping end
+
+--- Calls a function whenever there is something to do that no step has seen: a fiber or a pollable was added, or the loop ran, outside of a
+--- step. Another event loop then asks for the timeout again.
+---@param fn (fun())|nil
+local function set_on_change(fn) on_change = fn end
+
+---@return integer
+local function pollfd() return poll_set:pollfd() end
+
+return {
+  add = add, current = get_current, Fiber_methods = Fiber_methods, Fiber_mt = Fiber_mt, in_fiber = in_fiber, is_stepping = is_stepping,
+  note_failure = note_failure, on_change = set_on_change, park = park, pollfd = pollfd, remove = remove, start = start, step = step,
+  time_left = time_left, wait_until = wait_until, wake = wake,
+}

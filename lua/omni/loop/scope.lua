@@ -1,0 +1,117 @@
+-- SPDX-License-Identifier: MIT
+-- Scopes: a fiber belongs to the run or scope in which it was spawned, which waits for it and cancels it when it ends early.
+
+local failures = require "omni.loop.failure"
+local joins = require "omni.loop.join"
+local scheduler = require "omni.loop.scheduler"
+
+local start, in_fiber, wait_until, results_of = scheduler.start, scheduler.in_fiber, scheduler.wait_until, joins.results_of
+
+---@class omni.Scope
+---@field fibers table<omni.Fiber, true>  those that haven't ended
+---@field live integer                    their number
+---@field open boolean                    it hasn't ended
+---@field owner omni.Fiber|nil            waits for them; nil: outside of a fiber
+---@field fail_fast boolean|nil           an error that nobody joins ends the scope
+---@field failure omni.Error|nil          that error
+---@field before omni.Scope|nil           was `outermost` before
+local Scope_mt = {}
+
+local function new(owner, fail_fast)
+  return setmetatable({ fibers = {}, live = 0, open = true, owner = owner, fail_fast = fail_fast }, Scope_mt)
+end
+
+local root = new()     -- of what is spawned outside of any run
+local outermost = root -- of what is spawned outside of fibers, and in background fibers
+
+-- Cancels the fibers that are left. One that is running can't be cancelled and goes on outside of the scope.
+function Scope_mt.__close(scope)
+  scope.open = false
+  if scope.before then outermost = scope.before end
+  while true do
+    local fiber = next(scope.fibers)
+    if not fiber then return end
+    if coroutine.status(fiber.co) == "suspended" then
+      fiber:cancel()
+    else
+      scope.fibers[fiber], scope.live = nil, scope.live - 1
+      root.fibers[fiber], root.live, fiber.scope = true, root.live + 1, root
+    end
+  end
+end
+
+local function check_function(fn, name)
+  if type(fn) ~= "function" then error(("%s: expected a function, got %s"):format(name, type(fn)), 3) end
+end
+
+--- Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
+--- which waits for it. If it fails while nobody joins it, its error goes to that scope, or to `omni.on_error`.
+---@param fn function
+---@return omni.Fiber
+local function spawn(fn, ...)
+  check_function(fn, "omni.spawn")
+  local fiber = scheduler.current()
+  return start(fiber and fiber.scope or outermost, fn, ...)
+end
+
+--- Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. It runs whenever the loop runs. For example, a
+--- server handles each request in such a fiber.
+---@param fn function
+---@return omni.Fiber
+local function background(fn, ...)
+  check_function(fn, "omni.background")
+  return start(nil, fn, ...)
+end
+
+local function enter(name, fail_fast, fn, ...)
+  local inside = in_fiber(name)
+  local scope <close> = new(inside and scheduler.current() or nil, fail_fast)
+  if not inside then scope.before, outermost = outermost, scope end
+  local main = start(scope, fn, ...)
+  main.delivered = true -- its error is raised here
+  wait_until(function() return main.failure ~= nil or scope.failure ~= nil or scope.live == 0 end)
+  if main.failure and scope.failure then failures.report(scope.failure) end
+  local failure = main.failure or scope.failure
+  if failure then error(failure, 0) end
+  return results_of(main)
+end
+
+--- Runs `fn(...)` in a fiber until that fiber and all that were spawned in it have ended; outside of a fiber, runs the loop meanwhile. If
+--- `fn` raises, the others are cancelled and the error is raised here. An error of another fiber that nobody joins goes to `omni.on_error`,
+--- and the rest goes on.
+---@param fn function
+---@return any ...  what fn returned
+local function run(fn, ...)
+  check_function(fn, "omni.run")
+  return enter("omni.run", false, fn, ...)
+end
+
+--- Like `omni.run`, but the first error of a fiber that nobody joins ends the scope, too: it is raised here, and all other fibers of the
+--- scope are cancelled. So either all of them succeed, or none goes on.
+---@param fn function
+---@return any ...  what fn returned
+local function scope(fn, ...)
+  check_function(fn, "omni.scope")
+  return enter("omni.scope", true, fn, ...)
+end
+
+--- Runs `fn(...)`: directly in a fiber; outside of a fiber, runs the loop until the function has ended. Raises what `fn` raises.
+---@param fn function
+---@return any ...  what fn returned
+local function drive(fn, ...)
+  if in_fiber() then return fn(...) end
+  local fiber <close> = start(outermost, fn, ...)
+  fiber.delivered = true -- its error is raised here
+  wait_until(function() return fiber.ended end)
+  local failure = fiber.failure
+  -- raises the original error, since the caller doesn't know about fibers
+  if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then failure = failure.cause end
+  if failure then error(failure, 0) end
+  return results_of(fiber)
+end
+
+--- Returns whether every fiber has ended, background ones aside.
+---@return boolean
+local function is_empty() return root.live == 0 end
+
+return { background = background, drive = drive, is_empty = is_empty, run = run, scope = scope, spawn = spawn }

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+-- The timers of the loop: a binary heap of fibers in two arrays, ordered by the time when they wake. `fiber.slot` is the place in the heap.
+
+local times, fibers, size = {}, {}, 0
+
+local function place(fiber, at, slot)
+  times[slot], fibers[slot], fiber.slot = at, fiber, slot
+end
+
+local function rise(fiber, at, slot)
+  while slot > 1 do
+    local parent = slot // 2
+    if times[parent] <= at then break end
+    place(fibers[parent], times[parent], slot)
+    slot = parent
+  end
+  place(fiber, at, slot)
+end
+
+local function sink(fiber, at, slot)
+  while true do
+    local child = slot * 2
+    if child > size then break end
+    if child < size and times[child + 1] < times[child] then child = child + 1 end
+    if at <= times[child] then break end
+    place(fibers[child], times[child], slot)
+    slot = child
+  end
+  place(fiber, at, slot)
+end
+
+--- Adds a fiber, which has no timer yet.
+---@param fiber omni.Fiber
+---@param at number  monotonic seconds
+local function set(fiber, at)
+  size = size + 1
+  rise(fiber, at, size)
+end
+
+--- Removes a fiber's timer, if it has one.
+---@param fiber omni.Fiber
+local function clear(fiber)
+  local slot = fiber.slot
+  if not slot then return end
+  local last, at = fibers[size], times[size]
+  fibers[size], times[size] = nil, nil
+  size = size - 1
+  fiber.slot = nil
+  if last ~= fiber then
+    if slot > 1 and times[slot // 2] > at then rise(last, at, slot) else sink(last, at, slot) end
+  end
+end
+
+--- Returns the time at which the first fiber wakes, and that fiber; or nil.
+---@return number|nil at  monotonic seconds
+---@return omni.Fiber|nil
+local function first() return times[1], fibers[1] end
+
+return { clear = clear, first = first, set = set }
