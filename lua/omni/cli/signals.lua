@@ -10,7 +10,7 @@ local function new_watch(host, act)
   return {
     pollfd = host.wakefd,
     events = function() return "r" end,
-    timeout = function() return left and 0 or nil end,
+    timeout = function() return (left or not called and host.interrupted()) and 0 or nil end, -- the signal may have come before this run
     step = function()
       host.drain()
       if left then error(LEFT, 0) end
