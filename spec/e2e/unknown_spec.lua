@@ -60,6 +60,9 @@ describe("a submit with an unknown outcome", function()
 
     local again = run()
     assert.equal(4, again.code)
+    local function times(text) return select(2, again.out:gsub(text, "")) end
+    assert.same({ 1, 1, 2 }, { times "%-%-adopt lost", times "%-%-resubmit lost", times "balance 10000 before" }) -- plan, summary
+    assert.matches("\nlost: unknown\ndawn: blocked\n", again.out)
     assert.equal(2, service.submits())
     local planned = plan()
     assert.equal(4, planned.code)

@@ -160,6 +160,24 @@ describe("the summary", function()
     end
   end)
 
+  it("wraps its lines at words, but no command and no path", function()
+    local scenes = {
+      { scene = "a", status = "failed", error = err.new { code = "x", message = ("word "):rep(40) .. "end" } },
+      { scene = "b", status = "unknown", error = err.new { code = "submit_unknown", message = "no answer" } },
+      { scene = "c", status = "fetched", credits = 1, files = { ("long/"):rep(12) .. "c.mp4" } },
+    }
+    for _, columns in ipairs { 50, 80, 200 } do
+      local text = written({ columns = columns, ledger = "/l/ledger.db" }, { credits = 1, scenes = scenes }, {})
+      for line in text:gmatch "[^\n]+" do
+        local is_whole = line:find("omni run", 1, true) or line:find("long/", 1, true)
+        assert.is_true(is_whole ~= nil or core.columns(line) < columns, columns .. ": " .. line)
+      end
+      assert.matches("a  failed%s+word word", text)
+      assert.is_truthy(text:find(("long/"):rep(12) .. "c.mp4\n", 1, true))
+      assert.is_truthy(text:find("submit it once more:  omni run 'night'\\''s film.lua' --out=-out --resubmit b\n", 1, true), text)
+    end
+  end)
+
   it("shows the command that continues after an interruption, without options for one run only", function()
     local scenes = { { scene = "d", status = "interrupted", task_id = "t4" } }
     local words = { board = "b.lua", ledger = "l.db", only = { "d" }, redo = { "d" }, resubmit = { "x" }, adopt = { { "y", "t" } } }

@@ -26,8 +26,11 @@ local special = {
   report = function(event) return "report: " .. text.path(event.file) end,
 }
 
-local function scene_line(event, sandbox)
+-- Returns the line for a scene's state. The plan has shown the reason of a scene that was unknown or blocked before the run.
+local function scene_line(event, sandbox, plan)
   local line = ("%s: %s"):format(text.clean(event.scene), event.event)
+  local entry = plan.by_name[event.scene]
+  if entry.blocked or entry.action == "unknown" then return line end
   if event.event == "fetched" then
     local cost = event.credits and text.credits(event.credits, sandbox) .. ", " or ""
     return ("%s: %s%s"):format(line, cost, text.path(event.file))
@@ -40,7 +43,7 @@ local function scene_line(event, sandbox)
 end
 
 function Plain_methods:event(event)
-  local line = (special[event.event] or scene_line)(event, self.sandbox)
+  local line = (special[event.event] or scene_line)(event, self.sandbox, self.plan)
   if not line then return end
   self.out:write(line, "\n")
   self.out:flush()
@@ -66,7 +69,7 @@ function Plain_methods:close() end -- luacheck: ignore self
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end
   if options.columns() then return live.open(options) end
-  return setmetatable({ out = options.out, sandbox = options.sandbox }, Plain_mt)
+  return setmetatable({ out = options.out, plan = options.plan, sandbox = options.sandbox }, Plain_mt)
 end
 
 return { open = open }

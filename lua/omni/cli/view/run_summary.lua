@@ -107,8 +107,14 @@ local function write_scene(out, scene, entry, options, name_width, paint)
       indent = "    "
     end
   end
-  out:write(("  %s  %s\n"):format(paint(scene.status, name), lines[1]))
-  for index = 2, #lines do out:write(indent, lines[index], "\n") end
+  local shown = {}
+  for _, line in ipairs(lines) do
+    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- a person can copy a command or a path
+    local parts = is_whole and { line } or text.wrap(line, options.columns and math.max(20, options.columns - 1 - #indent))
+    table.move(parts, 1, #parts, #shown + 1, shown)
+  end
+  out:write(("  %s  %s\n"):format(paint(scene.status, name), shown[1]))
+  for index = 2, #shown do out:write(indent, shown[index], "\n") end
 end
 
 -- --- the whole
