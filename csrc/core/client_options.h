@@ -22,7 +22,7 @@ typedef struct {
   network_options network;
   const char *proxy; // the proxy's URL for calls of the account, "" for no proxy; points into `network`
   const char *key; // points into the key's header line
-  struct curl_slist *key_headers; // contain the key; client_options_free wipes them
+  struct curl_slist *key_headers; // these lines contain the key; client_options_free wipes them
   struct curl_slist *post_headers;
   long connect_timeout_ms, timeout_ms, http_version, max_connections;
   size_t max_bytes;

@@ -95,7 +95,7 @@ bool json_push(lua_State *L, int text) {
 
 // --- the envelope
 
-// Pushes a number of credits as text, with up to two decimals. printf's decimal point depends on the locale.
+// Pushes a number of credits as text, with up to two decimals. Doesn't use printf, whose decimal point depends on the locale.
 static void push_credits(lua_State *L, double credits) {
   lua_Integer hundredths = (lua_Integer)(credits * 100 + 0.5);
   if (hundredths % 100 == 0)
@@ -104,8 +104,8 @@ static void push_credits(lua_State *L, double credits) {
     lua_pushfstring(L, "%I.%d%d", hundredths / 100, (int)(hundredths / 10 % 10), (int)(hundredths % 10));
 }
 
-// Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Separates them
-// by ": " the first time, then by "; ".
+// Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Separates the
+// texts by ": " the first time, then by "; ".
 static void append_text(lua_State *L, bool *first) {
   const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
   if (*text == '\0' || strstr(message, text)) {
@@ -198,7 +198,7 @@ static void push_bare_status(lua_State *L, long http_status, const char *why) {
     bad_answer_push(L, http_status, why);
 }
 
-// Returns whether the value at the top is a task object that has failed. The service may send such an object in an envelope with the code
+// Returns whether the value at the top is a task object that has failed. The service may send a failed task in an envelope with the code
 // 501.
 static bool is_final_task(lua_State *L) {
   if (!field_push(L, -1, "status", LUA_TSTRING)) return false;

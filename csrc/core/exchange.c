@@ -228,14 +228,14 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress; the header line itself is in `key_headers` or `headers`
-    // libcurl allocates this buffer for each transfer, and responses are small. Ignores an error: libcurl refuses a change while the handle
-    // still has such a buffer, as after a failed name lookup.
+    // libcurl allocates this buffer for each transfer, and responses are small. Ignores an error: libcurl refuses to change the size while
+    // the handle has a read buffer, as after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     SET(CURLOPT_HTTPHEADER, o->post_headers);
   } else {
     SET(CURLOPT_USERAGENT, o->user_agent);
   }
-  // libcurl 7.88.1 breaks such a connection with its second request (curl issue 10634).
+  // Uses each HTTP/2 connection without TLS only once, since libcurl 7.88.1 breaks it with the second request (curl issue 10634).
   if (o->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
   if (kind->set_options) fine = fine && kind->set_options(easy, o);
   return fine;
@@ -275,7 +275,7 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
     SET(CURLOPT_POSTFIELDS, x->body); // libcurl keeps only the pointer; the body lives as long as the exchange
   }
-  if (x->body || (x->method && strcmp(x->method, "GET") != 0)) { // libcurl must not send such a request a second time
+  if (x->body || (x->method && strcmp(x->method, "GET") != 0)) { // libcurl must not send a request with a body a second time
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
     SET(CURLOPT_PREREQDATA, t);

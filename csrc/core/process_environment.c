@@ -48,8 +48,8 @@ static bool holds_login(const char *value) {
   return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
 }
 
-// Returns whether an environment entry is, or looks like, a secret. Child processes don't inherit such an entry, but a caller can pass it
-// in `environment`.
+// Returns whether an environment entry is, or looks like, a secret. Child processes don't inherit secrets, but a caller can pass them in
+// `environment`.
 static bool is_secret(const char *entry) {
   static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL"};
   size_t length = strcspn(entry, "=");

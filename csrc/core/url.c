@@ -48,7 +48,7 @@ static char *encode(char *out, const char *text, size_t length) {
 }
 
 // Sets *host to the URL's host in ASCII and lower case. While it calls libidn2, which reads UTF-8 only in a UTF-8 locale, it sets such a
-// locale for this thread; so the program's locale neither matters nor changes.
+// locale for this thread; so the program's own locale neither matters nor changes.
 static const char *ascii_host(CURLU *parts, char **host) {
   // a "%" remains: libcurl has already decoded valid escapes
   if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host;

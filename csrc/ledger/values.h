@@ -26,7 +26,8 @@ typedef struct {
   const char *problem; // why later values are missing, in words; NULL: no value is missing
 } values;
 
-// Append a value. These functions append a value. On failure they set the list's `problem`; every later call then does nothing.
+// Append a value. The functions values_add_... append a value to the list. On failure they set the list's `problem`; every later call then
+// does nothing.
 void values_add_null(values *v);
 void values_add_integer(values *v, int64_t number);
 void values_add_real(values *v, double number);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The verbs of the ledger. Each row has a name, `money`, and SQL. `money` is 1 if losing a commit could cost credits; such a commit waits
-// until its data is on disk. The SQL is one statement, which is a transaction of its own. `:name` is a parameter; a missing parameter is
-// NULL. The SQL functions session() and alive(session) are those of session.h.
+// The verbs of the ledger. Each row has a name, `money`, and SQL. `money` is 1 if losing a commit could cost credits; the commit of such a
+// verb waits until its data is on disk. The SQL is one statement, which is a transaction of its own. `:name` is a parameter; a missing
+// parameter is NULL. The file session.h declares the SQL functions session() and alive(session).
 
 #define NOW "((julianday('now') - 2440587.5) * 86400.0)"
 

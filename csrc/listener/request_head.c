@@ -67,8 +67,8 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
     value_length = 0;
   }
   line(c, name, name_length, value, value_length);
-  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding: two servers could read such a request
-  // differently.
+  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding: two servers could read a request with one of
+  // these differently.
   if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;

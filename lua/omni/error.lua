@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni's error values. A function returns nil and such a value for everything that can go wrong at run time.
+-- omni's error values. A function returns nil and an error value for everything that can go wrong at run time.
 
 local core = require "omni.core"
 

@@ -47,7 +47,7 @@ local function retire(self, entry)
 end
 
 -- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no answer. The
--- ledger still has these tokens. A sweep runs when as many tokens have been added as were live after the last sweep.
+-- ledger still has the tokens that leave memory. A sweep runs when as many tokens have been added as were live after the last sweep.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do

@@ -128,7 +128,7 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
--- Fills in the sandbox, the client and the board. If opening one of these fails, returns the exit code and an error.
+-- Fills in the sandbox, the client and the board. If something can't be opened, returns the exit code and an error.
 local function open_all(opened, create_ledger)
   local given, no_client, ledger = opened.given
   local sandbox, problem = sandbox_options.open_if_given(given)

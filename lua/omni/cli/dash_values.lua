@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Makes values that begin with a dash possible. The parser argparse takes every word that begins with a dash for an option, even after an
--- option that needs a value. So this module joins such a value to its option before argparse reads the words. Where that is impossible, it
--- gives a hint.
+-- option that needs a value. So this module joins a value that begins with a dash to its option before argparse reads the words. Where that
+-- is impossible, it gives a hint.
 
 local dash_values = {}
 

@@ -127,7 +127,7 @@ local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- A sandbox's default keys: 35 characters, like real ones. No other service accepts them.
+-- A sandbox's default keys: 35 characters, like real ones. No other service accepts a sandbox's keys.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
 ---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses the key of another seed or port.

@@ -12,7 +12,7 @@ local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
 local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two looks at a submit on its way
-local PATIENCE <const> = 60 -- seconds beyond the timeout of a call, for such a submit
+local PATIENCE <const> = 60 -- seconds beyond the timeout of a call, during which another submit with the key may still be on its way
 
 ---@class omni.IdempotentSubmit
 ---@field client omni.Client

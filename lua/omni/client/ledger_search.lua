@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Submits of programs, found again in the ledger: by tag, by idempotency key, or because they have no end yet.
+-- Finds the submits of programs in the ledger: by tag, by idempotency key, or because they haven't ended yet.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -49,11 +49,10 @@ local function refused(why)
   return nil, { code = "url_refused", message = why, retry = false }
 end
 
----Sends a request for a file and follows its redirects. With an https service, or after an https URL, it refuses plain http.
+---Sends a request for a file and follows its redirects. With an https service, or after an https URL, refuses plain http.
 ---@param client omni.Client
 ---@param on_progress? fun(bytes: integer, total: integer|nil)
----@param finish fun(exchange: omni.Exchange, transport: omni.Transport): integer|nil, table|nil  turns the finished exchange into the
----  number of bytes, or nil and a failure
+---@param finish fun(exchange: omni.Exchange, transport: omni.Transport): integer|nil, table|nil  as for `run`
 ---@param verb "download"|"upload"
 ---@param url string
 ---@param ... any  what the C client's method of that name takes after the URL

@@ -25,8 +25,8 @@ local function begin()
 end
 
 --- Waits after a failed try and returns true, or returns false if there must not be another try. Allows further tries for the client's
---- `retry_for` seconds. If the service asked for a pause (429, 455), allows them for `pause_for` seconds, and the rate limiter does the
---- waiting.
+--- `retry_for` seconds. If the service asked for a pause (429, 455), allows further tries for `pause_for` seconds, and the rate limiter
+--- does the waiting.
 ---@param client omni.Client
 ---@param tries omni.Tries
 ---@param failure table

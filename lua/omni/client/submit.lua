@@ -281,7 +281,7 @@ function Submit_methods:record_abandoned(id, failure)
   end
 end
 
---- Remembers the outcome of such a submit in memory, for a client without a ledger.
+--- Remembers the outcome of an abandoned submit in memory, for a client without a ledger.
 ---@param id? string
 ---@param failure? table
 function Submit_methods:remember_abandoned(id, failure)
@@ -300,7 +300,7 @@ function verb_for(self, id, failure)
   return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
 end
 
---- Gives up the submit with an unknown outcome that this submit repeats, once this one has been sent.
+--- If this submit repeats a submit with an unknown outcome, gives up the older one once the new one has been sent.
 ---@param verb string
 function Submit_methods:replace_unknown(verb)
   local params = self.params

@@ -8,7 +8,7 @@ local core = require "omni.core"
 ---@field type string       "image/png"
 ---@field endings string[]  in lower case, with the dot; the first one is the usual one
 
---- The number of bytes at a file's beginning that these functions need.
+--- The number of bytes at a file's beginning that the functions of this module need.
 local enough <const> = 4096
 
 -- --- tests of the first bytes
@@ -33,7 +33,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- Returns a test for the brands of an MPEG-4 file: its own brand, then the compatible ones.
+-- Returns a test for the brands of an MPEG-4 file: the file's own brand, then the compatible ones.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
@@ -54,7 +54,7 @@ local function reads_as_film(bytes)
   return false
 end
 
--- An old QuickTime file has no brand. The first box of such a file has one of these types.
+-- An old QuickTime file has no brand. The first box of an old QuickTime file has one of these types.
 local old_boxes = { moov = true, mdat = true, wide = true, free = true, skip = true, pnot = true }
 local function old_film(bytes)
   local size = #bytes >= 8 and string.unpack(">I4", bytes)

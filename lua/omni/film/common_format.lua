@@ -39,7 +39,7 @@ end
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
 
 --- Returns whether the video streams can be joined without re-encoding, into a film that common players can play. Clips with hidden frames
---- can't be joined so, since the film would show those frames.
+--- must be encoded, since otherwise the film would show those frames.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.pictures_agree(found)

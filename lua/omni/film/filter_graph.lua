@@ -17,8 +17,8 @@ function graph.sample(frame, into)
   return (frame * rate * into.den + into.num // 2) // into.num
 end
 
--- Returns the filters for a clip's frames from `first` up to `stop` in the film's shape. If the picture ends up to half a second too early,
--- they repeat the last frame.
+-- Returns the filters for a clip's frames from `first` up to `stop` in the film's shape. The filters repeat the last frame if the picture
+-- ends too early, by at most half a second.
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
   local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)

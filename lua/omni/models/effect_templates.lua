@@ -47,7 +47,7 @@ end
 
 -- --- the iterator
 
--- Requests the next page. Loads the next page. Returns false if there is none.
+-- Requests the next page. Loads the next page. Returns false if there is no further page.
 local function load_page(self)
   if self.over or self.page >= MAX_PAGES then return false end
   loop.in_fiber "client:templates"

@@ -41,8 +41,8 @@ local Exchange = {}
 ---Returns whether the exchange has finished.
 ---@return boolean
 function Exchange:done() end
----Returns the result of a finished exchange. submit: the task id; query: the task table; call: the response's data; download and upload:
----the file's size; post: { status, text }.
+--- Returns the result of a finished exchange: for submit the task id; query: the task table; call: the response's data; download and
+--- upload: the file's size; post: { status, text }.
 ---@param into? table  for a query: the table to fill
 ---@return any value
 ---@return omni.Failure|nil

@@ -36,7 +36,7 @@ function Listener:host() end
 ---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 
---- Returns the oldest complete request that it hasn't returned yet. Returns nil if there is none, and after `close`.
+--- Returns the oldest complete request that it hasn't returned yet. Returns nil if no request waits, and after `close`.
 ---@return omni.Request|nil
 function Listener:next() end
 

@@ -160,7 +160,7 @@ end
 -- --- omni fetch BOARD
 
 -- Returns a plan that submits nothing. The plan contains the scenes in flight, and the paid scenes whose files aren't here. Returns nil if
--- there are none.
+-- there are no such scenes.
 local function plan_to_fetch(opened)
   local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
   if not plan then return nil, problem end

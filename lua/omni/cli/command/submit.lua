@@ -34,8 +34,8 @@ local function show_price(called, model, price, problem)
   called:note(("%s: %s%s"):format(text.clean(model), cost, balance))
 end
 
--- Uploads the files of the input before the submit, so that the user sees the progress and can press Ctrl-C. The submit reuses these
--- uploads, and repeats one that the service has lost.
+-- Uploads the files of the input before the submit, so that the user sees the progress and can press Ctrl-C. The submit reuses the uploads,
+-- and repeats an upload that the service has lost.
 local function upload_files(called, input)
   local seen = {}
   for file in require("omni.client.placeholder").each(input) do

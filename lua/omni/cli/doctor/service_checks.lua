@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Contains those checks of `omni doctor` that concern the keys, the network and the service (local_checks.lua lists all checks). If you
--- have no key, they call the service with a sandbox key, which the service refuses.
+-- have no key, the checks call the service with a sandbox key, which the service refuses.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"

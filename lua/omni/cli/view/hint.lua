@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The hints of errors, for a person at a shell: the library's hints name its functions and options, these name commands.
+-- Words the hints of errors for a person at a shell: the library's hints name functions and options, and these hints name commands.
 
 local words <const> = {
   ["client:models() lists the models"] = "omni models lists the models",

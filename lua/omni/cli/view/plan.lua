@@ -26,7 +26,7 @@ local function quoted(names)
   return table.concat(list, ", ")
 end
 
----Returns the scenes that keep this one from being submitted.
+--- Returns the scenes because of which a scene can't be submitted.
 ---@param plan omni.Plan
 ---@param entry omni.PlanScene
 ---@return string[] names

@@ -16,8 +16,8 @@ function Json_methods:close() end -- luacheck: ignore self
 local Plain_methods = {}
 local Plain_mt = { __name = "omni.cli.plain", __index = Plain_methods }
 
--- The lines that are printed for events which aren't just a new state of a scene. Reused scenes have none, since the plan and the summary
--- show them; the cut has one, when it starts.
+-- The lines that are printed for events which aren't just a new state of a scene. Reused scenes have no line, since the plan and the
+-- summary show them. The cut has one line, when it starts.
 local special = {
   reused = function() return nil end,
   cutting = function(event) return event.fraction == 0 and "film: cutting" or nil end,

@@ -37,7 +37,7 @@ end
 
 -- --- a scene
 
--- Describes a submit whose outcome has become unknown in this run. For an older one, the plan does so.
+-- Describes a submit whose outcome has become unknown in this run. The plan describes older submits with an unknown outcome.
 local function known_of(entry)
   local row = entry.row
   if not row or entry.action == "unknown" then return nil end

@@ -39,7 +39,7 @@ end
 local HINT <const> = "if the service accepts this field, open the client with schemas = false"
 
 -- Returns the schema of a field that isn't in `properties`, or nil if any value is allowed. If the field isn't allowed, returns nil and the
--- problem. The check can't evaluate `patternProperties`, so with them it accepts every other field.
+-- problem. The check can't evaluate `patternProperties`, so it accepts every field if the schema has that keyword.
 local function schema_of_other(traversal, node, name, value, place, inner)
   local others = node.additionalProperties
   if type(node.patternProperties) == "table" and next(node.patternProperties) ~= nil then return nil end

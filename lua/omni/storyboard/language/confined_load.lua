@@ -131,7 +131,7 @@ local function describe_end(ended, limits)
   return "its process ended before it returned the board" .. (ended.signal and (" (signal %d)"):format(ended.signal) or "")
 end
 
---- Runs a board. Runs a board in a process and waits for its end. Call `run` in a fiber.
+--- Runs a board in a process of its own, and waits for its end. Call `run` in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
 ---  folder: absolute, without links
 ---@return { result: any, failed?: string, raised?: string }|nil  result: recorded calls, for `fields_of`; failed: the message that it

@@ -80,7 +80,7 @@ local function hooked_coroutines()
   }, { __index = coroutine })
 end
 
--- Returns the globals of a trusted board. With them, `require` and the like find files beside the board.
+-- Returns the globals of a trusted board. With these globals, `require`, `dofile` and `loadfile` find files beside the board.
 local function trusted_environment(path, folder, set)
   local environment = {
     scene = storyboard.scene, windows = storyboard.windows,

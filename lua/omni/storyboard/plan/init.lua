@@ -120,7 +120,7 @@ function Planner_methods:find_file(file)
   return nil, ("%s %s"):format(paths.name(file.path), why)
 end
 
--- Chooses the action for a successful task: reuse its files, fetch them, or neither.
+-- Chooses the action for a successful task: reuse its files, fetch its files, or neither.
 function Planner_methods:decide_success(planned, row)
   local files = ask(self, "files", { submit = row.id })
   local why = #files < math.max(row.media or 1, 1) and "it was never fetched" or nil
@@ -206,7 +206,7 @@ local function find_duplicate(self, plan, planned)
   planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(original.scene)
 end
 
--- Collects the scenes that this one builds on and that have no files yet.
+-- Collects the scenes on which a scene builds and that have no files yet.
 local function wait_for(self, plan, planned)
   local scene = plan.board.scenes[planned.index]
   if planned.action ~= "submit" then return end

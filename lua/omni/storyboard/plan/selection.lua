@@ -66,7 +66,7 @@ local function include(plan, planned)
 end
 
 --- Marks the scenes of a plan that a run includes: those of `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
---- names a scene outside of these, since the run would ignore it.
+--- names a scene that the run doesn't include.
 ---@param plan omni.Plan
 ---@param selection omni.Selection
 local function mark(plan, selection)

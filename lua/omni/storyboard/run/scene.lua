@@ -54,7 +54,7 @@ end
 local gone <const> = { media_gone = true, broken_result = true, not_found = true }
 
 -- Adds a hint to the error of a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit its scene by
--- themselves. Once the media has expired, they no longer query the task.
+-- themselves. Once the media has expired, later runs no longer query the task.
 local function keep_paid(run, record, problem)
   local until_ = record.planned.media_until or os.time() + 1
   if gone[problem.code] and record.planned.action == "fetch" and os.time() > until_ then
