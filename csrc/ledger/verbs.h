@@ -30,7 +30,11 @@
 #define KEY_IS_FREE \
   "(:idempotency_key IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE idempotency_key = :idempotency_key" \
   " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
-#define COST_OF_BOARD(board) "(SELECT coalesce(sum(coalesce(credits, estimate, 0)), 0) FROM submit WHERE board = " board " AND " MAY_COST ")"
+// A task that ended with its sandbox reports no cost any more, and costs nothing.
+#define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
+#define COST_OF_BOARD(board) \
+  "(SELECT coalesce(sum(coalesce(credits, iif(" ENDED_WITH_SANDBOX ", 0, estimate), 0)), 0) FROM submit WHERE board = " board \
+  " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
 // The known tasks and submits in flight with a key: a task counts for one hour, a submit without an answer for half an hour. HAS_FREE_SLOT
@@ -145,12 +149,15 @@
     SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)" \
     " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id") \
   X(in_flight, 0, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
-  /* Returns the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has given up. */ \
+  /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
+     given up. All sandboxes are one account. account_prefix: of the sandbox that is open; the tasks of others have ended. */ \
   X(spent, 0, \
-    "SELECT account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
-    " coalesce(sum(CASE WHEN credits IS NULL THEN estimate END), 0.0) AS estimated," \
+    "SELECT iif(sandbox = 1, 'sandbox', account) AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
+    " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
+    " AND NOT (sandbox = 1 AND :account_prefix IS NOT NULL AND substr(account, 1, length(:account_prefix)) <> :account_prefix)" \
+    " THEN estimate END), 0.0) AS estimated," \
     " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
-    " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY account ORDER BY account") \
+    " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY 1 ORDER BY 1") \
   /* Returns how many seconds the last such tasks took from their creation to their end, the shortest first. */ \
   X(durations, 0, \
     "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model" \

@@ -46,3 +46,26 @@ describe("the cost of a board", function()
     end)
   end)
 end)
+
+describe("a rehearsal that was killed, run again in another sandbox", function()
+  it("makes its scenes again, says why, and counts the lost ones neither as cost nor against the budget", function()
+    studio.open({ seconds = 3600 }, function(s)
+      local function board() -- the lost rehearsal leaves nothing of its budget
+        return omni.storyboard { defaults = { duration = 4 }, budget = 100,
+          omni.scene "a" { prompt = "a" }, omni.scene "b" { prompt = "b" } }
+      end
+      local lost = omni.spawn(s.run, s, board())
+      studio.become(function() return s:submits() == 2 end)
+      lost:cancel()
+      local box <close> = assert(omni.sandbox { seconds = 0.05, clips = "builtin" })
+      local client <close> = assert(omni.client { base_url = box.url, api_key = box.key })
+      local plan = assert(omni.plan_storyboard(board(), { client = client, directory = s.directory }))
+      assert.same({ "submit", "submit" }, studio.statuses(plan))
+      for _, scene in ipairs(plan.scenes) do assert.equal("its sandbox is closed", scene.why) end
+      assert.same({ credits = 0, estimated = 0 }, plan.spent)
+      local summary = assert(omni.run_storyboard(board(), { client = client, directory = s.directory }))
+      assert.same({ "fetched", "fetched" }, studio.statuses(summary))
+      assert.same({ credits = 80, estimated = 0 }, summary.spent)
+    end)
+  end)
+end)

@@ -97,7 +97,7 @@ end
 -- Returns why a scene is submitted.
 function Planner_methods:reason(planned, old)
   if old and old.state == "failed" then return "failed before: " .. core.clean(old.message or old.error or "?", 120) end
-  if old and old.state == "gone" then return "its sandbox is closed" end
+  if old and (old.state == "gone" or old.sandbox == 1 and not self.client:serves(old)) then return "its sandbox is closed" end
   local last = ask(self, "last_of_scene", { board = self.board_key, scene = planned.scene, service = self.client.service })[1]
   if not last then return "new" end
   if last.base == planned.base then
@@ -291,7 +291,7 @@ local function build(self, board, given)
     plan.counts[planned.action] = (plan.counts[planned.action] or 0) + 1
   end
   local problem
-  plan.spent, problem = spent.of_board(self.ledger, self.board_key)
+  plan.spent, problem = spent.of_board(self.ledger, self.board_key, self.client)
   if problem then error(problem, 0) end
   return plan
 end

@@ -8,10 +8,11 @@
 ---Returns what all submits of a board have cost, abandoned ones included.
 ---@param ledger omni.Records
 ---@param board_key string
+---@param client omni.Client  with a sandbox key, submits to other sandboxes cost nothing but what is reported: those have ended
 ---@return omni.Spent|nil
 ---@return omni.Error|nil err
-local function of_board(ledger, board_key)
-  local rows, problem = ledger:ask("spent", { board = board_key })
+local function of_board(ledger, board_key, client)
+  local rows, problem = ledger:ask("spent", { board = board_key, account_prefix = client.is_sandbox and client.service .. " " or nil })
   if not rows then return nil, problem end
   local spent = { credits = 0, estimated = 0 }
   for _, row in ipairs(rows) do

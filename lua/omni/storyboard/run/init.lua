@@ -138,7 +138,7 @@ end
 local function summarize(run)
   local summary = {
     title = run.plan.board.title, scenes = {}, credits = 0, estimated = 0, interrupted = run.stopped == true,
-    spent = costs.of_board(run.ledger, run.plan.board_key) or run.plan.spent,
+    spent = costs.of_board(run.ledger, run.plan.board_key, run.client) or run.plan.spent,
   }
   for index, record in ipairs(run.records) do
     summary.credits = summary.credits + (record.credits or 0)
