@@ -40,6 +40,12 @@ local calls <const> = {
   ["omni.plan_storyboard"] = { "omni.PlanOptions", function(_, given) return omni.plan_storyboard("x", given) end },
   ["omni.run_storyboard"] = { "omni.RunOptions", function(_, given) return omni.run_storyboard("x", given) end },
   ["omni.adopt_task"] = { "omni.AdoptOptions", function(_, given) return omni.adopt_task("x", given) end },
+  ["omni.join"] = { "omni.JoinAllOptions", function(_, given) return omni.join({}, given) end },
+  ["omni.map"] = { "omni.MapOptions", function(_, given) return omni.map({}, given, print) end },
+  ["fiber:join"] = { "omni.JoinOptions", function(_, given)
+    local fiber <close> = omni.spawn(print)
+    return fiber:join(given)
+  end },
   ["client:submit"] = { "omni.SubmitOptions", function(client, given) return client:submit({}, given) end },
   ["client:query"] = { "omni.CallOptions", function(client, given) return client:query("x", given) end },
   ["client:balance"] = { "omni.CallOptions", function(client, given) return client:balance(given) end },

@@ -77,9 +77,6 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
----@class omni.JoinOptions
----@field timeout? number  seconds (default: no limit)
-
 --- Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout the fiber goes on.
 ---@param opts? omni.JoinOptions
 ---@return any ...  what its function returned; after the timeout nil and an error with the code "timeout"

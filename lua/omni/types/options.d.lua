@@ -260,6 +260,12 @@
 ---@field upload_seconds? number  how long the URL for an upload is valid (default 900)
 ---@field media_seconds? number  how long a clip can be downloaded after its task's end (default: without end)
 
+---@class omni.JoinOptions
+---@field timeout? number     seconds (default: no limit)
+
+---@class omni.JoinAllOptions: omni.JoinOptions
+---@field fail_fast? boolean  raise the error of the first fiber that fails at once (default false)
+
 ---@class omni.MapOptions
 ---@field limit? integer      calls at the same time (default: no limit)
 ---@field fail_fast? boolean  after the first call that fails, cancel the running ones and start no other (default false)
