@@ -21,7 +21,7 @@ function board_options.define(parser)
   local function scenes(name, text) parser:option(name, text .. " Repeatable."):argname("SCENE"):count("*") end
   scenes("--only", "Only this scene, or those that match a pattern ('storm*'), and the scenes that they build on.")
   scenes("--redo", "Make this scene again, or those that match a pattern: its next take.")
-  scenes("--resubmit", "Submit this scene of unknown outcome again.")
+  scenes("--resubmit", "Submit this scene again, although the outcome of its last submit is unknown.")
   options.amount(parser:option("--budget", "Spend N credits at most; don't ask about a plan within that."):argname("N"))
   parser:flag("--trust", "Let the board do all that a Lua program can: run programs, read and write files (docs/storyboards.md).")
   parser:option("--set", "What os.getenv \"NAME\" returns in the board. Repeatable."):argname("NAME=VALUE"):count("*")

@@ -15,7 +15,7 @@ function receiver_options.define(command, default)
       if port and tonumber(port) <= 65535 then return given end
       return nil, ("--listen: expected ADDRESS:PORT or a port, got '%s'"):format(given)
     end)
-  command:option("--public-url", "The URL under which the service reaches it (default: the address itself)."):argname("URL")
+  command:option("--public-url", "The URL under which the service reaches the receiver (default: its address)."):argname("URL")
     :convert(function(given)
       if given:find("^[hH][tT][tT][pP][sS]?://[^/?#%s]") and not given:find("[%c%s]") then return given end
       return nil, ("--public-url: expected an http or https URL, got '%s'"):format(given)

@@ -223,7 +223,7 @@ function Submit_methods:why_forbidden()
   if row and row.id ~= self.row and row.state ~= "failed" and row.state ~= "forgotten" and row.state ~= "refused"
     and not (row.state == "unknown" and params.instead_of and row.id <= params.instead_of) then
     return { code = "already_submitted", task_id = row.task_id,
-      message = "not submitted: another run has submitted the same scene meanwhile" }
+      message = "not submitted: another run has submitted the same scene in the meantime" }
   end
   if params.budget then
     local cost = params.estimate or 0

@@ -10,7 +10,7 @@ local service_command = require "omni.cli.service_command"
 local command = { summary = "Download the files of a task, or of a board's scenes, once they have ended." }
 
 function command.define(parser)
-  parser:argument("id", "The id of a task; or a board, of which nothing is submitted."):argname("ID|BOARD")
+  parser:argument("id", "The id of a task, or a board. Nothing is submitted."):argname("ID|BOARD")
   options.path(parser:option("--out", "The folder, created if it doesn't exist (default: the working directory; for a board as in"
     .. " `omni run`)."):argname("DIR"))
   parser:mutex(

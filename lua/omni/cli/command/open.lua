@@ -12,7 +12,7 @@ function command.define(parser)
   parser:mutex(
     parser:flag("--film", "Open the film (the default, if there is one)."),
     parser:flag("--report", "Open the report (the default without a film)."))
-  parser:flag("--sandbox", "Those of the rehearsals (`omni run BOARD --sandbox`).")
+  parser:flag("--sandbox", "Open the film or report of the rehearsals (`omni run BOARD --sandbox`).")
   options.path(parser:option("--out", "The output folder (default: as for `omni run`)."):argname("DIR"))
   parser:flag("--trust", "Let the board do all that a Lua program can (docs/storyboards.md).")
 end

@@ -21,7 +21,7 @@ end
 function command.define(parser)
   parser:option("--host", "The address to listen on (default: 127.0.0.1)."):argname("H")
   options.port(parser:option("--port", "The port (default: any free one)."):argname("N"))
-  parser:option("--out", "The folder of its clips (default: a temporary folder, removed at the end)."):argname("DIR")
+  parser:option("--out", "The folder for the clips (default: a temporary folder, removed at the end)."):argname("DIR")
   parser:flag("--json", "Print the URL and the keys as one line of JSON.")
   parser:option("--keys", "Several accounts, each with its limit of tasks in flight: 1,2,5."):argname("LIMITS"):convert(limits)
   options.count(parser:option("--in-flight", "N tasks in flight at most (default: any number)."):argname("N"))

@@ -7,7 +7,7 @@ local options = require "omni.cli.options"
 
 local media_days <const> = 14 -- days after which media URLs expire, approximately (docs/service.md)
 
-local command = { summary = "Show tasks in flight, submits of unknown outcome, and what was spent." }
+local command = { summary = "Show tasks in flight, submits with an unknown outcome, and the cost so far." }
 
 function command.define(parser)
   parser:argument("board", "Only what belongs to this board."):argname("BOARD"):args("?")

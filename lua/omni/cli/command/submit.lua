@@ -12,9 +12,9 @@ local command = { summary = "Submit a task, after you have agreed to its price."
 function command.define(parser)
   input_options.define(parser)
   parser:option("--callback-url", "The service POSTs the end of the task to this URL (docs/callbacks.md)."):argname("URL")
-  options.label(parser:option("--tag", "Your name for it, stored in the ledger."):argname("TEXT"))
+  options.label(parser:option("--tag", "Your name for the submit, stored in the ledger."):argname("TEXT"))
   options.label(parser:option("--idempotency-key",
-    "Your key for what you buy: a key that the ledger knows submits nothing and gives the task that there is."):argname("KEY"))
+    "A name of your own for this purchase. If the ledger already has it, submit nothing and print that task."):argname("KEY"))
   options.amount(parser:option("--budget", "Spend N credits at most; don't ask about a price within that."):argname("N"))
   parser:flag("--yes", "Submit without asking.")
   parser:flag("--wait", "Wait until the task has ended.")
