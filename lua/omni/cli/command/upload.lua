@@ -8,7 +8,7 @@ local command = { summary = "Upload files, so that the service can fetch them." 
 
 function command.define(parser)
   options.path(parser:argument("files", "Images, videos or sound."):argname("FILE"):args("+"))
-  parser:option("--content-type", "The files' media type, for example image/png (default: detected from their first bytes)."):argname("TYPE")
+  parser:option("--content-type", "The files' media type, such as image/png (default: detected from their first bytes)."):argname("TYPE")
     :convert(function(given)
       if given:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then return given end
       return nil, ("--content-type: expected a media type, for example image/png, got '%s'"):format(given)
