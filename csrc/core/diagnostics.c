@@ -30,7 +30,13 @@ static const struct {
     {"total", CURLINFO_TOTAL_TIME_T},
 };
 
-// trace(exchange) → { address, date, lookup, connect, tls, total }, each if known, of a finished exchange
+// The bytes of the bodies.
+static const struct {
+  const char *name;
+  CURLINFO info;
+} sizes[] = {{"received", CURLINFO_SIZE_DOWNLOAD_T}, {"sent", CURLINFO_SIZE_UPLOAD_T}};
+
+// trace(exchange) → { address, date, lookup, connect, tls, total, status, received, sent }, each if known, of a finished exchange
 static int trace(lua_State *L) {
   const exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   luaL_argcheck(L, x->state == DONE || x->state == REPORTED, 1, "still runs, or is closed");
@@ -40,6 +46,11 @@ static int trace(lua_State *L) {
   char *address = NULL;
   if (curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK && address && *address)
     field_set_string(L, "address", address);
+  if (x->status > 0) field_set_integer(L, "status", x->status);
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    curl_off_t bytes = 0;
+    if (curl_easy_getinfo(x->transfer->easy, sizes[i].info, &bytes) == CURLE_OK) field_set_integer(L, sizes[i].name, (lua_Integer)bytes);
+  }
   const char *date = exchange_header(x, "Date");
   time_t seconds = date ? curl_getdate(date, NULL) : (time_t)-1;
   if (seconds != (time_t)-1) field_set_integer(L, "date", (lua_Integer)seconds);

@@ -24,6 +24,7 @@ Conventions:
     { methods = "omni.Client", as = "client", names = { "submit", "task", "query", "call", "estimate", "balance", "balances", "keys",
       "upload", "models", "model", "templates", "find", "unfinished", "unknown_submits", "close" } },
     { class = "omni.Client", title = "a client" },
+    { class = "omni.ClientEvent", title = "a client event" },
     { class = "omni.Estimate", title = "an estimate" }, { class = "omni.Upload", title = "an upload" },
     { class = "omni.Balance", title = "a balance" }, { class = "omni.KeyState", title = "a key's state" },
     { class = "omni.LedgerEntry", title = "a ledger entry" }, { class = "omni.UnknownSubmit", title = "an unknown submit" } },

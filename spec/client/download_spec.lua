@@ -400,7 +400,9 @@ describe("a download", function()
     -- Between the first try, which breaks off, and the second one something happens to PATH.part.
     local function save_after(command)
       script{ file{ cut = 40000 }, file() }
-      local options = { on_retry = function() assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), command))) end }
+      local options = { on_event = function(event)
+        if event.event == "retry" then assert(os.execute(("cd %s && %s"):format(env.quote(directory.path), command))) end
+      end }
       for name, value in pairs(patient) do options[name] = value end
       local client = answers.client(server.url, options)
       return assert(client:query(answers.ID)):save(path)

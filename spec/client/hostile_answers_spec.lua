@@ -401,7 +401,7 @@ describe("a wait", function()
     local odd = body(answers.envelope(answers.task "dreaming"))
     local warnings = {}
     server:script{ GET = { odd, odd, odd, { hostile.json(good) } } }
-    local client = answers.client(server.url, { on_warning = function(text) warnings[#warnings + 1] = text end })
+    local client = answers.client(server.url, { on_event = answers.on_warning(function(text) warnings[#warnings + 1] = text end) })
     local task, err = client:task(ID):await{ timeout = env.seconds(30) }
     assert.equal("success", assert(task, err).status)
     assert.equal(4, #server:requests())

@@ -27,7 +27,7 @@ local board <const>, those <const> = board_of(scenes)
 
 -- A client with these keys of the sandbox's (all of them, unless said otherwise); its warnings are kept in s.warnings.
 local function client_with(s, keys, more)
-  local given = { keys = keys or s.sandbox.keys, on_warning = function(text) s.warnings[#s.warnings + 1] = text end }
+  local given = { keys = keys or s.sandbox.keys, on_event = answers.on_warning(function(text) s.warnings[#s.warnings + 1] = text end) }
   for name, value in pairs(more or {}) do given[name] = value end
   return s:new_client(given)
 end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- The same content is uploaded once, as long as it is there; and omni.file in an input.
 
+local answers = require "helper.answers"
 local asked = require "helper.ledger"
 local env = require "helper.env"
 local omni = require "omni"
@@ -113,7 +114,7 @@ describe("a file's content", function()
     asked.sqlite3(ledger, ("UPDATE upload SET url = '%s/files/gone.png'"):format(sandbox.url))
     asked.sqlite3(ledger, "UPDATE upload SET at = at - 100")
     local said = {}
-    local later <close> = client_of { on_warning = function(text) said[#said + 1] = text end }
+    local later <close> = client_of { on_event = answers.on_warning(function(text) said[#said + 1] = text end) }
     assert(later:submit { prompt = "x", img_urls = { omni.file(path) } })
     assert.equal(1, #said)
     assert.matches("refused a submit that names files uploaded earlier %(.*img_urls.*nothing was charged", said[1])

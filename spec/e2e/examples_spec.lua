@@ -128,6 +128,39 @@ describe("the example", function()
     assert.equal("success\nticks meanwhile: some\n0\n", (said:gsub("%-%-%d+%-%-[^\n]*\n", "")))
   end)
 
+  it("metrics.lua counts a client's events in the text format of Prometheus", function()
+    local directory <close> = env.directory()
+    local said = run_in(directory, ("%s %s %s"):format(paths, env.lua, env.quote(root .. "/examples/metrics.lua")))
+    local kinds = {}
+    for line in said:gmatch "[^\n]+" do
+      local name, kind = line:match "^# TYPE ([%l_]+) ([%l]+)$"
+      if name then kinds[name] = kind end
+      local sample = line:match "^([%l_]+) %d[%d.e+-]*$" or line:match '^([%l_]+){[%l_]+="[^"]*"[^}]*} %d[%d.e+-]*$'
+      assert.is_true(line:find "^# HELP " ~= nil or name ~= nil or kinds[sample] ~= nil, line)
+    end
+    for _, line in ipairs {
+      'omni_requests_total{error="rate_limited",kind="submit",status="429"} 1',
+      'omni_requests_total{error="none",kind="submit",status="200"} 1',
+      'omni_retries_total{reason="rate_limited"} 1',
+      'omni_tasks_total{model="google/gemini-omni",state="success"} 1',
+      'omni_task_credits_total{model="google/gemini-omni"} 40',
+    } do assert.truthy(said:find(line, 1, true), said) end
+  end)
+
+  it("json_log.lua writes a client's events as lines of JSON", function()
+    local directory <close> = env.directory()
+    local said = run_in(directory, ("%s %s %s"):format(paths, env.lua, env.quote(root .. "/examples/json_log.lua")))
+    local count = {}
+    for line in said:gmatch "[^\n]+" do
+      local event = json.decode(line)
+      count[event.event] = (count[event.event] or 0) + 1
+      assert.matches("^%d+%-%d%d%-%d%dT[%d:]+Z$", event.time)
+      if event.event == "retry" then assert.equal("server_error", event.error.code) end
+    end
+    assert.equal(count.request_begun, count.request_ended)
+    assert.is_true(count.retry == 1 and count.task >= 2 and count.download >= 1)
+  end)
+
   it("dawn.lua runs in the program, and its clip is a film of four seconds", function()
     local directory <close> = env.directory()
     local said = run_in(directory, ("%s lua %s"):format(omni, env.quote(root .. "/examples/dawn.lua")))

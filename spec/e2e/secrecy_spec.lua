@@ -11,7 +11,8 @@ return storyboard { title = "Secrets", scene "one" { prompt = "a", duration = 4 
 ]]
 
 local script <const> = [[
-local client = assert(omni.client { retry_for = 0, media_wait = 0, on_warning = print })
+local function show(event) for name, value in pairs(event) do print(name, value) end end
+local client = assert(omni.client { retry_for = 0, media_wait = 0, on_event = show })
 print(client, client.http, client:balance())
 for name, value in pairs(client) do print(name, value) end
 local task, problem = client:submit { prompt = "a", duration = 4 }

@@ -44,6 +44,13 @@ function answers.client(base_url, options)
   return omni.client(all)
 end
 
+---A client's hook that calls `fn` with each warning.
+function answers.on_warning(fn)
+  return function(event)
+    if event.event == "warning" then fn(event.message) end
+  end
+end
+
 ---The text of an error as a user may see it, with every field; raises when it holds the key.
 function answers.text_of(err)
   local parts = { tostring(err) }

@@ -149,7 +149,7 @@ describe("misuse raises where it happens", function()
 
   it("with an option of the wrong type", function()
     for _, options in ipairs { { timeout = "soon" }, { timeout = -1 }, { max_connections = 0 }, { max_connections = 1.5 },
-      { on_warning = 1 } } do
+      { on_event = 1 } } do
       options.base_url, options.api_key = sandbox.url, sandbox.key
       assert.has_error(function() omni.client(options) end)
     end
@@ -202,7 +202,7 @@ describe("the key", function()
   it("of an unusual form is used, with a warning that doesn't print it", function()
     local warnings = {}
     assert(omni.client { api_key = "another-kind-of-key", base_url = "http://127.0.0.1:1",
-      on_warning = function(text) warnings[#warnings + 1] = text end })
+      on_event = answers.on_warning(function(text) warnings[#warnings + 1] = text end) })
     assert.equal(1, #warnings)
     assert.is_nil(warnings[1]:find("another-kind-of-key", 1, true))
   end)

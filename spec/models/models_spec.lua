@@ -256,7 +256,7 @@ describe("an input", function()
     scripted.open(function() return { model = "m", input_schema = { ["$ref"] = "#" } } end, function(client)
       for _ = 1, 3 do assert(models.check(client, "kling/v3", { x = 1 })) end
       assert.equal("duration", select(2, models.check(client, nil, { prompt = "x", duration = 5 })).field)
-    end, { on_warning = function(text) warnings[#warnings + 1] = text end })
+    end, { on_event = answers.on_warning(function(text) warnings[#warnings + 1] = text end) })
     assert.equal(2, #warnings)
     assert.matches("inputs of kling/v3 aren't checked against the service's schema: .*itself without end", warnings[1])
   end)

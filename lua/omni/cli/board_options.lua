@@ -137,7 +137,7 @@ local function open_all(opened, create_ledger)
   ledger, opened.remove_ledger = ledger_path(given, create_ledger)
   opened.client, no_client = require("omni").client {
     base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = ledger,
-    on_warning = function(warning) table.insert(opened.warnings, warning) end,
+    on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end),
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
   opened.board, problem = load_board(given, opened.client) -- an error in the board has priority over one of the client

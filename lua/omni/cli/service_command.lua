@@ -122,8 +122,8 @@ local function open(given)
     return not given.json and terminal.columns(2) or nil
   end)
   local client, problem = require("omni").client {
-    base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) called:message(warning) end,
-    on_retry = message.retry_printer(called.line),
+    base_url = given.base_url, ledger = given.ledger,
+    on_event = message.client_hook(function(warning) called:message(warning) end, message.retry_printer(called.line)),
   }
   if not client then return message.print_error(problem) end
   called.client = client

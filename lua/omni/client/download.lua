@@ -84,6 +84,7 @@ local function download(client, url, path, given)
     attempt = attempt + 1
     local wait = client:wait_before_retry(failure, attempt)
     if not wait or core.now() + wait > deadline then return nil, err.public(failure) end
+    client:report_retry(failure, attempt, wait)
     loop.sleep(wait)
   end
 end

@@ -2,6 +2,7 @@
 -- The client: sends submits, queries and other calls to the service, with one API key or several.
 
 local backoff = require "omni.http.backoff"
+local client_events = require "omni.client.events"
 local core = require "omni.core"
 local credentials = require "omni.client.credentials"
 local effect_templates = require "omni.models.effect_templates"
@@ -39,18 +40,29 @@ end
 
 -- --- tasks
 
----Returns the seconds to wait before a failed call is tried again and reports the retry, or returns nil if it must not be tried again.
+---Returns the seconds to wait before a failed call is tried again, or nil if it must not be tried again.
 ---@param failure table
 ---@param attempt integer  how many tries have failed
----@param on_retry? fun(err: omni.Error, seconds: number)
 ---@return number|nil
 ---@package
-function Client_methods:wait_before_retry(failure, attempt, on_retry)
+function Client_methods:wait_before_retry(failure, attempt)
   if not failure.retry then return nil end
-  local wait = backoff.wait_before_retry(attempt, failure.retry_after, self.retry_min, self.retry_max, math.random())
-  if on_retry then on_retry(err.public(failure), wait) end
-  if self.on_retry then self.on_retry(err.public(failure), wait) end
-  return wait
+  return backoff.wait_before_retry(attempt, failure.retry_after, self.retry_min, self.retry_max, math.random())
+end
+
+---Reports that a failed call will be tried again by this fiber.
+---@param failure table
+---@param attempt integer  how many tries have failed
+---@param seconds number   until then
+---@package
+function Client_methods:report_retry(failure, attempt, seconds)
+  local events = self.events
+  if not events then return end
+  events:attempt(attempt + 1)
+  events:emit {
+    event = "retry", reason = failure.code, error = err.public(failure), seconds = seconds, attempt = attempt + 1,
+    task_id = failure.task_id,
+  }
 end
 
 local submit_options = {
@@ -314,19 +326,39 @@ end
 
 -- --- for omni's own modules
 
---- Passes a warning to the client's `on_warning`, each text once.
+--- Reports the event "warning", once for each text.
 ---@param text string
 ---@package
 function Client_methods:warn(text)
-  if self.on_warning and not self.warned[text] then
+  if self.events and not self.warned[text] then
     self.warned[text] = true
-    self.on_warning(text)
+    self.events:emit { event = "warning", message = text }
   end
+end
+
+---Reports a task's new state.
+---@param task omni.Task
+---@package
+function Client_methods:report_task(task)
+  if not self.events then return end
+  self.events:emit {
+    event = "task", task_id = task.id, state = task.status, model = task.model, key = task.key and task.key.name,
+    error = task.error and err.public(task.error), credits = task.credits,
+  }
 end
 
 local function open_ledger(self, path)
   local ledger, problem = ledgers.open(path)
-  if ledger then ledger.on_failure = function(failure) self:warn(failure.message) end end
+  local function report(failure)
+    if self.events then self.events:emit { event = "ledger_failed", error = err.public(failure) } end
+  end
+  if problem then report(problem) end
+  if ledger then
+    ledger.on_failure = function(failure, returned)
+      report(failure)
+      if not returned then self:warn(failure.message) end
+    end
+  end
   return ledger, problem
 end
 
@@ -397,7 +429,9 @@ end
 function Client_methods:media_transport()
   if self.closed then return nil end
   if not self.media then
-    self.media = transports.new(core.client(self.transport_options), { connections = self.connections, timeout = self.timeout })
+    self.media = transports.new(core.client(self.transport_options), {
+      connections = self.connections, timeout = self.timeout, events = self.events,
+    })
   end
   for _, key in ipairs(self.all_keys) do self.media.http:trust(key.transport.http) end
   return self.media
@@ -440,8 +474,7 @@ local client_options = {
   api_key = "any", keys = "table", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
   connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
   http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
-  poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_warning = "function", on_retry = "function",
-  ledger = "any", schemas = "boolean",
+  poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_event = "function", ledger = "any", schemas = "boolean",
   allow_private_networks = "boolean",
 }
 
@@ -491,8 +524,8 @@ local function open(opts)
   local is_sandbox = credentials.is_sandbox_key(given[1].key)
   local self = setmetatable({
     base_url = base_url, service = service_address.name(base_url), board_ledgers = {}, closed = false,
-    timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {}, on_warning = opts.on_warning,
-    on_retry = opts.on_retry,
+    timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {},
+    events = opts.on_event and client_events.new(opts.on_event),
     retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
     media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = opts.poll_min or is_sandbox and 0.05 or 2,

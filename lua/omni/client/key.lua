@@ -190,6 +190,8 @@ function Key_methods:disable(failure)
   self.failure = err.copy(failure)
   self.disabled_until = failure.code == "insufficient_credits" and core.now() + NO_CREDITS_LASTS or nil
   if before and before.code == failure.code then return end
+  local events = self.client.events
+  if events then events:emit { event = "key_disabled", key = self.name, reason = failure.code, error = err.public(failure) } end
   local rest = self.client.all_keys:any_enabled() and "the other keys are used instead" or "no other key is left"
   self.client:warn(("the API key %s %s; %s"):format(self.name, REASONS[failure.code], rest))
 end
@@ -233,7 +235,7 @@ local function new(client, given, http, connections)
     started = { first = 1, last = 0 },
     transport = transports.new(http, {
       connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate, timeout = client.timeout,
-      max_pause = client.pause_for,
+      max_pause = client.pause_for, events = client.events, key = credentials.fingerprint(given.key),
     }),
   }, Key_mt)
   self.account = client.service .. " " .. self.name

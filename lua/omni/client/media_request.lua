@@ -12,11 +12,15 @@ local PROGRESS_EVERY <const> = 0.25 -- seconds
 -- Runs one request for a file. Gives the request up when no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
 -- finished exchange into a number of bytes, or nil and a failure.
 local function run(transport, on_progress, finish, verb, ...)
+  local request <close> = transport:observe(verb, ...)
   if not transport.http or not transport.limiter:enter() then return transports.closed() end
   local http, timeout = transport.http, transport.timeout
   local limiter <close> = transport.limiter -- luacheck: ignore 211 (reports the request's end)
   local exchange <close>, problem = http[verb](http, loop.current(), ...)
-  if not exchange then return nil, problem end
+  if not exchange then
+    if request then request.failure = problem end
+    return nil, problem
+  end
   transport.driver:start()
   local last_bytes, since = -1, core.now()
   while not exchange:done() do
@@ -25,6 +29,7 @@ local function run(transport, on_progress, finish, verb, ...)
     local bytes, total, validator = exchange:progress()
     if bytes ~= last_bytes then
       if on_progress then on_progress(bytes, total) end
+      if request then request:progress(bytes, total) end
       if not transport.http then return transports.closed() end
       last_bytes, since = bytes, core.now()
     elseif core.now() - since > timeout and not exchange:done() then
@@ -34,7 +39,9 @@ local function run(transport, on_progress, finish, verb, ...)
       }
     end
   end
-  return finish(exchange, transport)
+  local size, failure = finish(exchange, transport)
+  if request and transport.http then request:note(exchange, failure) end
+  return size, failure
 end
 
 -- Turns an http URL into an https URL, as browsers do on an https page. Returns nil for a URL with a port, since https at that port would

@@ -133,6 +133,7 @@ local function poll(self, task)
     return
   end
   local client, before = self.client, task.status
+  if client.events then client.events:attempt((self.attempts[task] or 0) + 1) end
   local answered, failure = queries.query(task)
   if answered then
     self.attempts[task], self.failures[task] = nil, nil
@@ -147,8 +148,10 @@ local function poll(self, task)
     -- a paused query waits in the rate limiter, up to `pause_for` seconds, so no longer wait is needed here
     if rate_limiter.is_pause(failure) then
       local left = self.key.transport.limiter:paused()
+      client:report_retry(failure, attempt, left)
       return schedule(self, task, left > client.pause_for and left or 0)
     end
+    client:report_retry(failure, attempt, wait)
     self.attempts[task] = attempt
     schedule(self, task, wait)
   end

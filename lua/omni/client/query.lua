@@ -91,6 +91,7 @@ local function query(task)
   if task.status ~= before then
     client.durations:learn(task)
     if FINAL[task.status] then task.key:task_over(task) end
+    client:report_task(task)
   end
   return true
 end

@@ -39,10 +39,14 @@ local function may_retry(client, tries, failure, how)
     stop.prevented = failure.retry
     return false
   end
-  local wait = client:wait_before_retry(failure, tries.failed, how and how.on_retry)
+  local wait, left = client:wait_before_retry(failure, tries.failed), client.retry_for
   if not wait then return false end
-  if rate_limiter.is_pause(failure) then return core.now() + client.all_keys:paused() < tries.since + client.pause_for end
-  if core.now() + wait > tries.since + client.retry_for then return false end
+  local is_pause = rate_limiter.is_pause(failure)
+  if is_pause then wait, left = client.all_keys:paused(), client.pause_for end
+  if core.now() + wait > tries.since + left then return false end
+  client:report_retry(failure, tries.failed, wait)
+  if how and how.on_retry then how.on_retry(err.public(failure), wait) end
+  if is_pause then return true end -- the rate limiter waits
   loop.sleep(wait)
   if stop and stop.requested then
     stop.prevented = true

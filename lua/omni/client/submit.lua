@@ -77,6 +77,7 @@ function Submit_methods:send(request)
   local task = tasks.new(slot.key.client, id, slot.key, kind, self.ledger, self.row)
   slot:keep(task)
   self.stop.sending = false
+  self.client:report_task(task)
   return task
 end
 
@@ -144,8 +145,9 @@ function Submit_methods:try_once(key, timeout)
   stop.sending = true
 
   if not self.ledger then
+    local request <close> = key.transport:observe "submit"
     turn:use()
-    local id, failure = key.transport:submit(self.body, function(...) self:remember_abandoned(...) end)
+    local id, failure = key.transport:submit(self.body, function(...) self:remember_abandoned(...) end, request)
     self:note_outcome(id, failure)
     if failure and failure.code == "submit_unknown" then self:remember_abandoned() end
     return id, failure
@@ -156,11 +158,12 @@ function Submit_methods:try_once(key, timeout)
     problem.retry, problem.sent = false, "no"
     return nil, problem
   end
+  local request <close> = key.transport:observe "submit" -- closed, and reported as ended, once the outcome is on disk
   turn:use()
   stop.row = self.row
   key:own_row(self.ledger, self.row, true)
   self.owns_row, self.answered, self.recorded = true, false, false
-  local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end)
+  local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end, request)
   self.answered = true
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)

@@ -67,7 +67,6 @@ end
 
 local known_status = { pending = true, running = true, success = true, failed = true }
 
--- Warns in the fiber that refreshes or awaits the task, so that an error in on_warning is raised there.
 local function with_warning(self)
   if self.status and not known_status[self.status] then
     self.client:warn(("the service gave a task the unknown status '%s'; omni treats it as not final"):format(self.status))
@@ -123,6 +122,7 @@ local function find_key(self, finding)
       local left = client.all_keys:paused()
       wait = left > client.pause_for and left or 0
     end
+    client:report_retry(failure, attempt, wait)
     loop.sleep(wait)
   until client.closed
 end
@@ -133,7 +133,7 @@ local function await_key(self, deadline, timeout)
   local fiber <close> = loop.background(find_key, self, finding)
   local join <close> = loop.begin_join({ fiber, n = 1 }, "task:await")
   if not join:wait(deadline - core.now()) then return deadline_error(self, timeout, finding.failure) end
-  fiber:join() -- raises the error that on_warning raised
+  fiber:join()
   if self.key then return true end
   if finding.useless then return fail(self, finding.failure) end
   return closed(self)

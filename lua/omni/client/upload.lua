@@ -194,6 +194,7 @@ local function upload_with_retries(client, file, on_progress)
       if failure.code == "file_changed" or failure.code == "io" then failure.field = "path" end
       return nil, err.public(failure)
     end
+    client:report_retry(failure, attempt, wait)
     loop.sleep(wait)
     idle = idle + wait
   end

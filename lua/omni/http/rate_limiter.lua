@@ -33,6 +33,8 @@ end
 ---@field started integer       requests started since the last pause ended
 ---@field succeeded integer     requests answered since then
 ---@field queue omni.WaitQueue
+---@field events omni.Events|nil  the client's, if it has a hook
+---@field key string|nil        the API key's fingerprint
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
@@ -45,6 +47,7 @@ local function end_pause(self)
     self.window = math.max(1, math.ceil(1.5 * self.succeeded))
   end
   self.allowance, self.started, self.succeeded, self.ended = self.window, 0, 0, 0
+  if self.events then loop.background(self.events.emit, self.events, { event = "resumed", key = self.key }) end
 end
 
 -- Returns the seconds until the next request may start, or math.huge if another request has to end first.
@@ -174,6 +177,7 @@ end
 --- that moment.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
+---@return number|nil seconds  the length of a pause that begins
 function Limiter_methods:learn(failure, pauses)
   local factor = failure and PAUSES[failure.code]
   if not factor then
@@ -188,8 +192,9 @@ function Limiter_methods:learn(failure, pauses)
     return
   end
   self.strikes, self.pauses, self.allowance = self.strikes + 1, self.pauses + 1, nil
-  self.paused_until = core.now()
-    + backoff.wait_before_retry(self.strikes, retry_after, self.least * factor, self.most * factor, math.random())
+  local seconds = backoff.wait_before_retry(self.strikes, retry_after, self.least * factor, self.most * factor, math.random())
+  self.paused_until = core.now() + seconds
+  return seconds
 end
 
 --- Returns the seconds until the current pause ends; 0 if there is none.
@@ -205,14 +210,15 @@ function Limiter_methods:close()
 end
 
 ---@param http table  the C client
----@param settings { connections: integer, least?: number, most?: number, rate?: number }  least, most: seconds of the first and of the
----  longest pause (1, 60); rate: requests a second
+---@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string }  least, most:
+---  seconds of the first and of the longest pause (1, 60); rate: requests a second; events, key: the fields above
 ---@return omni.RateLimiter
 local function new(http, settings)
   return setmetatable({
     http = http, connections = settings.connections, least = settings.least or 1, most = settings.most or 60,
     interval = settings.rate and 1 / settings.rate or nil, next_at = 0, reserved = 0, pauses = 0, paused_until = nil, strikes = 0,
     allowance = nil, window = settings.connections, started = 0, succeeded = 0, ended = 0, queue = wait_queue.new(),
+    events = settings.events, key = settings.key,
     last_number = 0, numbers = setmetatable({}, { __mode = "k" }), -- fiber → number
   }, Limiter_mt)
 end

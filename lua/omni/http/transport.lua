@@ -13,6 +13,8 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field timeout number           seconds after which a file that stopped moving is given up
 ---@field max_pause number|nil     seconds that a request waits during a pause; nil: any number
 ---@field connections integer
+---@field events omni.Events|nil   the client's, if it has a hook
+---@field key string|nil           the API key's fingerprint; nil: the media client
 local Transport_methods = {}
 local Transport_mt = { __name = "omni.transport", __index = Transport_methods }
 
@@ -28,6 +30,14 @@ local function driver_of(http, limiter)
 end
 
 -- --- one request
+
+---Reports to the client's hook that a request begins. Its end is reported when the returned value is closed.
+---@param verb string  a method of the C client
+---@param ... any      its arguments after the owner
+---@return table|nil request  nil without a hook
+function Transport_methods:observe(verb, ...)
+  return self.events and self.events:request(self.key, verb, ...)
+end
 
 ---Returns nil and the failure of a request on a closed transport.
 ---@param sent? "no"|"maybe"
@@ -50,6 +60,7 @@ end
 
 -- Runs a request whose turn has come. If the fiber is cancelled, the request is aborted.
 local function run(self, into, timeout, verb, ...)
+  local request <close> = self:observe(verb, ...)
   local http = self.http
   if not http then return closed() end
   local limiter <close> = self.limiter -- reports the request's end
@@ -64,7 +75,8 @@ local function run(self, into, timeout, verb, ...)
     if not self.http then return closed() end
   until exchange:done()
   local value, failure = exchange:result(into)
-  limiter:learn(failure, pauses)
+  local pause = limiter:learn(failure, pauses)
+  if request then request:note(exchange, failure, pause) end
   return value, failure
 end
 
@@ -117,9 +129,10 @@ end
 ---@param body string
 ---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  called with the outcome if the fiber was cancelled or the transport
 ---  closed meanwhile; without arguments if nobody will ever know the outcome. It must not wait.
+---@param request? table  from `observe`
 ---@return string|nil task_id
 ---@return table|nil failure
-function Transport_methods:submit(body, on_abandoned)
+function Transport_methods:submit(body, on_abandoned, request)
   local http = self.http
   if not http then return closed "no" end
   local limiter <close> = self.limiter
@@ -131,7 +144,8 @@ function Transport_methods:submit(body, on_abandoned)
   repeat loop.park() until not self.http or submit:is_done() -- another event may have woken the fiber
   submit.received = true
   if submit.done then
-    limiter:learn(submit.failure, pauses)
+    local pause = limiter:learn(submit.failure, pauses)
+    if request then request:note(exchange, submit.failure, pause) end
     return submit.value, submit.failure
   elseif exchange:sends() == 0 then
     return closed "no"
@@ -160,14 +174,14 @@ function Transport_methods:close()
 end
 
 ---@param http table  a C client, which the transport owns from now on
----@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number }
----  connections, least, most, rate: of the rate limiter; timeout, max_pause: the fields above
+---@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number,
+---  events?: omni.Events, key?: string }  connections, least, most, rate: of the rate limiter; the others: the fields above
 ---@return omni.Transport
 local function new(http, settings)
   local limiter = rate_limiter.new(http, settings)
   return setmetatable({
     http = http, limiter = limiter, timeout = settings.timeout, max_pause = settings.max_pause, connections = settings.connections,
-    driver = driver_of(http, limiter),
+    driver = driver_of(http, limiter), events = settings.events, key = settings.key,
     submits = {}, -- submits that may be on their way
   }, Transport_mt)
 end

@@ -13,6 +13,7 @@ local SETTLED <const> = 2 -- seconds: a file changed more recently may change ag
 
 ---@class omni.Ledger
 ---@field path string
+---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: its caller gets the error, too
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
 
@@ -25,7 +26,7 @@ local function deliver(self, handle)
     elseif box.late then
       box.late(rows)
     elseif failure and self.on_failure then
-      self.on_failure(err.new(failure))
+      self.on_failure(err.new(failure), false)
     end
   end
 end
@@ -67,7 +68,10 @@ function Ledger_methods:ask(verb, params, late)
   box.late = late
   repeat loop.park() until box.done -- another event may have woken the fiber
   box.received = true
-  if box.failure then return nil, err.new(box.failure) end
+  if box.failure then
+    if self.on_failure then self.on_failure(err.new(err.copy(box.failure)), true) end
+    return nil, err.new(box.failure)
+  end
   return box.rows
 end
 

@@ -31,8 +31,35 @@
 ---@field user_agent? string         the header `User-Agent` (default `omni/VERSION`)
 ---@field schemas? boolean           whether inputs are checked against the schema that the service publishes; `false`: only against
 ---  omni's own rules (default true)
----@field on_warning? fun(text: string)  called once for each thing that is unusual but no error
----@field on_retry? fun(err: omni.Error, seconds: number)  called before each retry, with the seconds until then
+---@field on_event? fun(event: omni.ClientEvent)  called for everything that happens: requests, retries, pauses, tasks, warnings. It can't
+---  wait (`omni.spawn` something that waits), and an error in it surfaces like that of a coroutine that nobody joins
+
+---What the client's hook `on_event` is called with. An event has no API key, no input and no body. Later versions may add events and
+---fields, so ignore what you don't know.
+---@class omni.ClientEvent
+---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
+---  a request begins or has ended (that of a submit: once its outcome is in the ledger); a failed call will be tried again; a 429 or 455
+---  pauses a key, and the pause is over (reported when the next request waits); a key isn't used any more; a task has a new state; bytes of
+---  a file moved; the ledger can't be read or written; something is unusual, but no error (once for each thing)
+---@field request? integer      of requests, downloads and uploads: its number
+---@field kind? "submit"|"query"|"call"|"download"|"upload"  of a request
+---@field method? string        of a request
+---@field path? string          of a request to the API, without its query
+---@field host? string          of a download or upload: the server
+---@field file? string          of a download or upload: the local path
+---@field attempt? integer      of a request: 1 for the first try; of a retry: the number of the next one
+---@field status? integer       of a request that was answered: the HTTP status
+---@field bytes? integer        of a request that has ended: bytes of the answer, or of an uploaded file; of `download` and `upload`: so far
+---@field total? integer        of `download` and `upload`: bytes in all, if known
+---@field seconds? number       of a request that has ended: how long it took; of `retry` and `paused`: until the next try
+---@field error? omni.Error     of a request, a task or a ledger that failed, a retry, a key that was disabled
+---@field reason? string        of `retry`, `paused` and `key_disabled`: an error code
+---@field key? string           the fingerprint of the API key, of requests to the API, pauses, keys and tasks
+---@field task_id? string       of `task`, and of a query
+---@field state? string         of `task`: its status
+---@field model? string         of `task`
+---@field credits? number       of `task`: what it cost, once it is over
+---@field message? string       of `warning`
 
 ---@class omni.KeyOptions
 ---@field key string           the API key

@@ -74,7 +74,7 @@ function command.run(given)
   local misuse = receiver_options.misuse(given) or options.normalize_url(given, "forward_to")
   if misuse then return message.exit(2, misuse) end
   local client <close>, problem = require("omni").client {
-    base_url = given.base_url, ledger = given.ledger, on_warning = function(warning) message.print(warning) end,
+    base_url = given.base_url, ledger = given.ledger, on_event = message.client_hook(message.print),
   }
   if not client then return message.exit(2, problem) end
   return require("omni.cli.signals").run(function() return listen(given, client) end) or 0 -- Ctrl-C is the normal way to end the command

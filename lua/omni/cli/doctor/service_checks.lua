@@ -89,9 +89,10 @@ local function certificates_of(network)
 end
 
 -- Opens a client for the base URL, with the sandbox key, which no service accepts.
-local function open_client(shared, on_warning)
+local function open_client(shared, warn)
   return require("omni").client {
-    base_url = shared.given.base_url, api_key = require("omni.client.credentials").sandbox_key(1), ledger = false, on_warning = on_warning,
+    base_url = shared.given.base_url, api_key = require("omni.client.credentials").sandbox_key(1), ledger = false,
+    on_event = warn and require("omni.cli.view.message").client_hook(warn),
   }
 end
 

@@ -47,4 +47,15 @@ function message.retry_printer(line)
   end
 end
 
+---Returns the hook `on_event` of a client.
+---@param warn fun(text: string)                   called with each warning
+---@param retry? fun(problem: omni.Error)          called before each retry
+---@return fun(event: omni.ClientEvent)
+function message.client_hook(warn, retry)
+  return function(event)
+    if event.event == "warning" then warn(event.message) end
+    if event.event == "retry" and retry then retry(event.error) end
+  end
+end
+
 return message
