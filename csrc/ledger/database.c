@@ -23,6 +23,7 @@ enum {
   APPLICATION_ID = 0x6F6D6E69, // "omni": SQLite's application_id, which tells a ledger from other programs' databases
   BUSY_TIMEOUT = 10,               // seconds to wait while another program locks the file
   MAX_BYTES = 16 << 20,       // the most bytes of one value or row
+  CHECKPOINT_TRIES = 100, // a millisecond apart
 };
 
 static const char *const steps[] = {
@@ -256,7 +257,11 @@ bool database_init(database *d, const char *path) {
 }
 
 void database_checkpoint(database *d) {
-  if (d->db && d->needs_checkpoint) sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  // A checkpoint of another handle that runs at this moment may miss our last commits, and ours fails until it has ended.
+  for (int tries = 0; d->db && d->needs_checkpoint && tries < CHECKPOINT_TRIES; tries++) {
+    if ((sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xFF) != SQLITE_BUSY) break;
+    nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+  }
   d->needs_checkpoint = false;
 }
 
