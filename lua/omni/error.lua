@@ -45,7 +45,7 @@ function Error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
---- Turns a table of fields into an error value. Changes and returns the table itself.
+---Turns a table of fields into an error value. Changes and returns the table itself.
 ---@param fields table
 ---@return omni.Error
 local function new(fields)
@@ -59,7 +59,7 @@ local function is(value)
   return getmetatable(value) == Error_mt
 end
 
---- Returns a copy of an error value, or of an internal failure, so that each of several waiting fibers can change its own copy.
+---Returns a copy of an error value, or of an internal failure, so that each of several waiting fibers can change its own copy.
 ---@generic T: table
 ---@param problem T
 ---@return T

@@ -37,8 +37,8 @@ local server = later "omni.http.server"
 ---@module "omni.sandbox"
 local sandbox = later "omni.sandbox"
 
---- Parses the body that the service sends to a callback URL, with or without its envelope. Anybody can send a callback, so confirm its
---- content with client:query(task.id).
+---Parses the body that the service sends to a callback URL, with or without its envelope. Anybody can send a callback, so confirm its
+---content with client:query(task.id).
 ---@param body string
 ---@return omni.Task|nil task  a table with the fields of a task, `raw` among them, and no methods
 ---@return omni.Error|nil      code "bad_answer"

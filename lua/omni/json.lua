@@ -43,7 +43,7 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
---- Returns what a table is in JSON, by its mark or its keys. Returns nil and a reason if the table is neither an array nor an object.
+---Returns what a table is in JSON, by its mark or its keys. Returns nil and a reason if the table is neither an array nor an object.
 ---@param value table
 ---@return "array"|"object"|"empty"|nil kind  empty: the table has no mark and no content
 ---@return string|nil why
@@ -63,8 +63,8 @@ end
 
 -- --- writing
 
---- Returns a number as JSON. Whole numbers become integers. Writes a fraction with the fewest digits that give the same number back, and
---- with a decimal point in every locale.
+---Returns a number as JSON. Whole numbers become integers. Writes a fraction with the fewest digits that give the same number back, and
+---with a decimal point in every locale.
 ---@param value number
 ---@return string|nil  nil for infinity and NaN
 local function number(value)
@@ -220,7 +220,7 @@ end
 ---@field printed? boolean  escape the characters that mislead a terminal
 ---@field canonical? boolean  the form of digests (`canonical`)
 
---- Writes a value as JSON. Sorts the names of an object by their bytes; an object with a shape keeps the shape's order.
+---Writes a value as JSON. Sorts the names of an object by their bytes; an object with a shape keeps the shape's order.
 ---@param value any
 ---@param options omni.json.Options
 ---@return string|nil json
@@ -234,7 +234,7 @@ end
 
 local for_service <const> = { empty = "object" }
 
---- Writes a value as JSON for the service. Writes an empty table without a mark as an object.
+---Writes a value as JSON for the service. Writes an empty table without a mark as an object.
 ---@param value any
 ---@param name string  the value's name in an error
 ---@return string|nil json
@@ -253,8 +253,8 @@ end
 
 local for_text <const> = { empty = "array", repair = true }
 
---- Writes a value as JSON, for omni's own files and the sandbox's answers. Writes an empty table without a mark as an array. Raises an
---- error for a value that JSON can't hold.
+---Writes a value as JSON, for omni's own files and the sandbox's answers. Writes an empty table without a mark as an array. Raises an
+---error for a value that JSON can't hold.
 ---@param value any
 ---@return string
 local function text(value) return write_or_raise(value, for_text) end
@@ -268,15 +268,15 @@ local function printed(value) return write_or_raise(value, for_terminal) end
 
 local for_digests <const> = { canonical = true }
 
---- Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {} for
---- every empty table. A scene's identity is a digest of this text, so any change of the text would make every scene of every board a new
---- scene.
+---Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {} for
+---every empty table. A scene's identity is a digest of this text, so any change of the text would make every scene of every board a new
+---scene.
 ---@param value any  a value that `encode` accepts
 ---@return string
 local function canonical(value) return write_or_raise(value, for_digests) end
 
---- Returns a function that gives a table a shape: `write` then writes these fields in this order. A field that is nil becomes null; if its
---- name ends in "?" here, it is left out.
+---Returns a function that gives a table a shape: `write` then writes these fields in this order. A field that is nil becomes null; if its
+---name ends in "?" here, it is left out.
 ---@param fields string[]
 ---@return fun(object: table): table
 local function shape(fields)
@@ -288,7 +288,7 @@ local function shape(fields)
   return function(value) return setmetatable(value, mt) end
 end
 
---- Wraps a JSON text, which `write` then inserts unchanged.
+---Wraps a JSON text, which `write` then inserts unchanged.
 ---@param json string
 local function raw(json)
   return setmetatable({ text = json }, Raw_mt)
@@ -329,8 +329,8 @@ local function settled(value, sign)
   return value
 end
 
---- Decodes JSON. A null becomes `json.null`, a whole number becomes an integer, and each empty table is marked as array or object
---- (`mark_of`).
+---Decodes JSON. A null becomes `json.null`, a whole number becomes an integer, and each empty table is marked as array or object
+---(`mark_of`).
 ---@param json string
 ---@return any|nil value
 ---@return string|nil message
@@ -362,7 +362,7 @@ local function value_end(json, at)
   until false
 end
 
---- Returns the JSON text of each field of an object, unchanged. If several fields have one name, the last one counts, as for the decoder.
+---Returns the JSON text of each field of an object, unchanged. If several fields have one name, the last one counts, as for the decoder.
 ---@param json string  valid JSON of an object
 ---@return table<string, string>
 local function members(json)

@@ -22,8 +22,8 @@ local function prepare(self)
   change(self.poll)
 end
 
---- Calls `fn(...)` in a fiber, as `omni.run` does, and then `callback` with what it returned; with nil and the error if it raised one, or
---- if the host was detached (code "cancelled"). Returns at once.
+---Calls `fn(...)` in a fiber, as `omni.run` does, and then `callback` with what it returned; with nil and the error if it raised one, or
+---if the host was detached (code "cancelled"). Returns at once.
 ---@param callback fun(...)  an error in it goes to `omni.on_error`
 ---@param fn function
 function Host_methods:start(callback, fn, ...)
@@ -31,8 +31,8 @@ function Host_methods:start(callback, fn, ...)
   self.driver:begin("host:start", callback, fn, ...)
 end
 
---- The same in a coroutine, which yields until the results are there: it returns them. An error that ends the coroutine later goes to
---- `omni.on_error`.
+---The same in a coroutine, which yields until the results are there: it returns them. An error that ends the coroutine later goes to
+---`omni.on_error`.
 ---@param fn function
 ---@return any ...
 function Host_methods:call(fn, ...)
@@ -50,13 +50,13 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
---- Stops driving omni's loop and closes the handles. Calls under way are cancelled. Can be called again.
+---Stops driving omni's loop and closes the handles. Calls under way are cancelled. Can be called again.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
---- Lets libuv's loop drive omni's loop, until `host:detach()`. The fibers that you spawn run from then on, whether or not somebody waits
---- for them, and keep `uv.run` from returning.
+---Lets libuv's loop drive omni's loop, until `host:detach()`. The fibers that you spawn run from then on, whether or not somebody waits
+---for them, and keep `uv.run` from returning.
 ---@param opts? omni.HostOptions
 ---@return omni.LuvHost
 local function attach(opts)

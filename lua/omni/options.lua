@@ -47,7 +47,7 @@ local function nearest(name, known)
   return best
 end
 
---- Returns the end of an error message about an unknown name: the most similar known name, or all known names.
+---Returns the end of an error message about an unknown name: the most similar known name, or all known names.
 ---@param name any
 ---@param known table<string, any>
 ---@return string
@@ -68,7 +68,7 @@ local function no_path(value)
   return value == "" and "an empty string" or "a string with a NUL"
 end
 
---- Returns whether a value is a short text for people, such as a tag.
+---Returns whether a value is a short text for people, such as a tag.
 ---@param value any
 ---@return boolean
 local function is_label(value)
@@ -92,8 +92,8 @@ local descriptions = {
   label = "a string of 1 to 256 bytes without control characters",
 }
 
---- Raises if `given` has a key that isn't in `known`, or a value of the wrong type. By default, the error names the line of the caller's
---- caller.
+---Raises if `given` has a key that isn't in `known`, or a value of the wrong type. By default, the error names the line of the caller's
+---caller.
 ---@param given table|nil
 ---@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "timeout", "count", "label", "path",
 ---  "any"
@@ -121,7 +121,7 @@ local function check(given, known, what, level)
   return given
 end
 
---- Raises an error if a value isn't a path. The error names the line of the caller's caller.
+---Raises an error if a value isn't a path. The error names the line of the caller's caller.
 ---@param value any
 ---@param what string    the function's name for the message, such as "task:save"
 ---@param level? integer  like that of `check`

@@ -58,8 +58,8 @@ local function run(argv, given)
   return loop.drive(await, process, given.on_output)
 end
 
---- Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD or reaps every child elsewhere.
---- In that case, a program has succeeded if it wrote nothing to stderr and its output exists.
+---Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD or reaps every child elsewhere.
+---In that case, a program has succeeded if it wrote nothing to stderr and its output exists.
 ---@param result omni.process.Result  of a run with stderr = "pipe"
 ---@param proof any  whether the program's output is there
 ---@return boolean

@@ -18,7 +18,7 @@ local function from_utf16(text, format)
   return table.concat(parts)
 end
 
---- Returns the text as UTF-8 without a byte order mark. If the byte order mark is one of UTF-16, converts the text. Keeps line breaks.
+---Returns the text as UTF-8 without a byte order mark. If the byte order mark is one of UTF-16, converts the text. Keeps line breaks.
 ---@param text string
 ---@return string
 local function unmarked(text)

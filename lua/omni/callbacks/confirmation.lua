@@ -118,7 +118,7 @@ local function enqueue(self, entry)
   start_worker(self)
 end
 
---- Makes a worker query the task that a callback named, at most once a second for each token.
+---Makes a worker query the task that a callback named, at most once a second for each token.
 ---@param self omni.Receiver
 ---@param entry omni.Token
 function confirm(self, entry)
@@ -186,7 +186,7 @@ local function await_settled(self, ledger, row)
   return task
 end
 
---- Settles submits with an unknown outcome for which a callback came while no program ran that could confirm it.
+---Settles submits with an unknown outcome for which a callback came while no program ran that could confirm it.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@return integer count

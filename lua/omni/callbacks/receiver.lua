@@ -101,8 +101,8 @@ local function handle(self, method, path, headers, body)
   return response[1], response[3], response[2]
 end
 
---- Handles a request, for applications with their own web server. The last part of its path is the token. `handle` may wait for the disk,
---- so call it in a fiber (omni.spawn). Elsewhere it runs the loop while it waits.
+---Handles a request, for applications with their own web server. The last part of its path is the token. `handle` may wait for the disk,
+---so call it in a fiber (omni.spawn). Elsewhere it runs the loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
@@ -130,7 +130,7 @@ function Receiver_methods:issue()
   return self.url .. "/" .. token, hash
 end
 
---- Tells the receiver the outcome of a submit. For the client.
+---Tells the receiver the outcome of a submit. For the client.
 ---@param hash string
 ---@param task omni.Task|nil
 ---@param failure omni.Error|nil
@@ -153,7 +153,7 @@ end
 
 Receiver_methods.await_settled = confirming.await_settled
 
---- Accepts no more callbacks. From then on, tasks that a fiber awaits are queried more often instead.
+---Accepts no more callbacks. From then on, tasks that a fiber awaits are queried more often instead.
 function Receiver_methods:close()
   if self.closed then return end
   self.closed = true
@@ -197,8 +197,8 @@ local function serve(self, given)
   return self.server, problem
 end
 
---- Opens a receiver for a client. From then on, each submit without a callback URL of its own gets one with a secret token. `task:await`
---- then waits for the callback, and queries the task only every `poll` seconds in case the callback is lost.
+---Opens a receiver for a client. From then on, each submit without a callback URL of its own gets one with a secret token. `task:await`
+---then waits for the callback, and queries the task only every `poll` seconds in case the callback is lost.
 ---@param given omni.CallbacksOptions
 ---@return omni.Receiver|nil  to be closed
 ---@return omni.Error|nil     codes: listen_failed, invalid_input

@@ -128,7 +128,7 @@ function Tokens_methods:look_up(hash)
   return nil, nil, problem
 end
 
---- Returns what is known about the token with this digest. `find` may wait while it reads the ledger.
+---Returns what is known about the token with this digest. `find` may wait while it reads the ledger.
 ---@param hash string
 ---@return omni.Token|nil
 ---@return omni.Error|nil err  the ledger can't be read

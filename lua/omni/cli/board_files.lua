@@ -3,8 +3,8 @@
 
 local board_files = {}
 
---- Returns the output folder of a board: `--out`, else BOARD.omni beside the board. A rehearsal with `--sandbox` uses a folder inside that
---- folder, so that it never touches paid results.
+---Returns the output folder of a board: `--out`, else BOARD.omni beside the board. A rehearsal with `--sandbox` uses a folder inside that
+---folder, so that it never touches paid results.
 ---@param given { board: string, out?: string, sandbox?: boolean }  the options, from argparse
 ---@return string
 function board_files.folder(given)
@@ -23,8 +23,8 @@ function board_files.is_rehearsal(given)
   return keys ~= nil and #keys > 0 and credentials.is_sandbox_key(keys[1].key)
 end
 
---- Returns the path of the ledger: the one of `--ledger`, else for a rehearsal of a board ledger.db in its output folder, else the user's
---- ledger.
+---Returns the path of the ledger: the one of `--ledger`, else for a rehearsal of a board ledger.db in its output folder, else the user's
+---ledger.
 ---@param given { ledger?: string, board?: string, out?: string, sandbox?: boolean }
 ---@return string|nil path
 ---@return omni.Error|nil err  code "ledger_failed": there is no place for it

@@ -62,7 +62,7 @@ end
 local Opened_methods = {}
 local Opened_mt = { __index = Opened_methods }
 
---- Shows on a terminal that omni is asking for prices, until `self.line:clear()` is called.
+---Shows on a terminal that omni is asking for prices, until `self.line:clear()` is called.
 function Opened_methods:announce_prices()
   self.line:draw("asking what it costs ...")
 end
@@ -78,7 +78,7 @@ function Opened_methods:plan_options(more)
   return all
 end
 
---- Returns the options for the views that print a plan and a run.
+---Returns the options for the views that print a plan and a run.
 ---@param fd? 1|2  the output: 1: stdout (the default), 2: stderr
 ---@return table
 function Opened_methods:view_options(fd)
@@ -102,7 +102,7 @@ function Opened_mt:__close()
   if self.remove_ledger then self.remove_ledger() end
 end
 
---- Prints why no plan could be made, or why the plan can't be carried out.
+---Prints why no plan could be made, or why the plan can't be carried out.
 ---@param problem omni.Error
 ---@return integer exit code  2 for a value of an option that doesn't fit the board, else 3
 function board_options.refuse(problem)
@@ -146,7 +146,7 @@ local function open_all(opened, create_ledger)
   if problem then return 2, problem end
 end
 
---- Opens everything that the options name, or prints an error.
+---Opens everything that the options name, or prints an error.
 ---@param given table
 ---@param create_ledger boolean  false: uses a temporary ledger where there is none
 ---@return omni.cli.Opened|nil  to be closed

@@ -20,8 +20,8 @@ local function ask(question, cost)
   if not yes then return refuse("no_consent", "you didn't say yes") end
 end
 
---- Returns whether a person must agree to this plan. A person must agree if the plan submits anything, whatever the price, unless an option
---- agrees or sets a budget.
+---Returns whether a person must agree to this plan. A person must agree if the plan submits anything, whatever the price, unless an option
+---agrees or sets a budget.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return boolean
@@ -29,7 +29,7 @@ local function is_needed(plan, options)
   return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
 end
 
---- Asks a person to agree to a plan, if that is needed.
+---Asks a person to agree to a plan, if that is needed.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return omni.Error|nil refusal  nil: go on
@@ -60,7 +60,7 @@ local function refusal_of_one(price, problem, budget)
   end
 end
 
---- Checks the price of one submit against the budget and the balance, and asks a person to agree to it, if that is needed.
+---Checks the price of one submit against the budget and the balance, and asks a person to agree to it, if that is needed.
 ---@param price? { credits: number, balance?: number, affordable?: boolean }
 ---@param problem? omni.Error  why there is no price
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price

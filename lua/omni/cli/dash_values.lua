@@ -10,7 +10,7 @@ local function may_be_option(word)
   return word:find "^%-%-?%a[%w-]*$" ~= nil or word:find "^%-%-%a[%w-]*=" ~= nil or word == "--"
 end
 
---- Splits the arguments of `omni lua` into omni's own, up to the script's path, and those of the script, which may look like options.
+---Splits the arguments of `omni lua` into omni's own, up to the script's path, and those of the script, which may look like options.
 ---@param given string[]
 ---@param values table<string, integer>  how many values each option needs (parser.values)
 ---@return string[] own
@@ -26,8 +26,8 @@ function dash_values.split(given, values)
   return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
 end
 
---- Joins a value that begins with a dash to its option, unless the value may be an option itself: `--prompt "-5 degrees"` becomes
---- `--prompt=-5 degrees`.
+---Joins a value that begins with a dash to its option, unless the value may be an option itself: `--prompt "-5 degrees"` becomes
+---`--prompt=-5 degrees`.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@return string[]
@@ -42,7 +42,7 @@ function dash_values.tie_values(given, values)
   return table.move(given, index, #given, #tied + 1, tied)
 end
 
---- If argparse's message is about a value that begins with a dash, returns a hint how to write the value. Otherwise returns nil.
+---If argparse's message is about a value that begins with a dash, returns a hint how to write the value. Otherwise returns nil.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@param message string  of argparse

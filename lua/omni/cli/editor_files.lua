@@ -23,7 +23,7 @@ local function create(path, content)
   return true
 end
 
---- Writes the settings and the types into a folder. Replaces an older file of types, but never existing settings.
+---Writes the settings and the types into a folder. Replaces an older file of types, but never existing settings.
 ---@param folder string  "" or with a slash at its end
 ---@return string[]|nil lines  for the user: what was written
 ---@return string|nil why      why a file can't be written

@@ -146,7 +146,7 @@ local function read(given)
   return tree
 end
 
---- Returns the input that the options describe, or prints why they can't be used.
+---Returns the input that the options describe, or prints why they can't be used.
 ---@param given table  the options, from argparse
 ---@return table|nil input
 ---@return string|nil model

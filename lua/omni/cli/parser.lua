@@ -18,7 +18,7 @@ function parser.load(name)
   return require("omni.cli.command." .. (name == "init" and "init_board" or name)) -- a file init.lua would be the module of the folder
 end
 
---- Loads these commands, and returns a parser for them.
+---Loads these commands, and returns a parser for them.
 ---@param names? string[]  all by default
 ---@return table  argparse's
 function parser.new(names)

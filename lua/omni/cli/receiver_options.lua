@@ -24,7 +24,7 @@ function receiver_options.define(command, default)
   options.path(command:option("--tls-key", "The key of the certificate, in a file that only you can read."):argname("FILE"))
 end
 
---- Returns why the given receiver options can't be used together, or nil.
+---Returns why the given receiver options can't be used together, or nil.
 ---@param given table
 ---@return string|nil
 function receiver_options.misuse(given)

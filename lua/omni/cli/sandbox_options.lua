@@ -17,7 +17,7 @@ function sandbox_options.define(command)
     :argname("SPEC"):count("*")
 end
 
---- Returns why the given sandbox options can't be used together, or nil.
+---Returns why the given sandbox options can't be used together, or nil.
 ---@param given table
 ---@return string|nil
 function sandbox_options.misuse(given)

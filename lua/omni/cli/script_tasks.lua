@@ -44,12 +44,12 @@ local function around(stop, run)
   return task, problem
 end
 
---- Keeps track of every submit from now on.
+---Keeps track of every submit from now on.
 local function watch_all()
   submits.set_around(around)
 end
 
---- Prevents further submits, and waits until those on their way have been answered. Runs in a fiber.
+---Prevents further submits, and waits until those on their way have been answered. Runs in a fiber.
 local function settle()
   stopped, waiter = true, loop.current()
   for stop, fiber in pairs(running) do

@@ -29,7 +29,7 @@ end
 local Call_methods = {}
 local Call_mt = { __name = "omni.cli.call", __index = Call_methods }
 
---- Writes an event if --json was given.
+---Writes an event if --json was given.
 ---@param name string
 ---@param values table
 function Call_methods:event(name, values)
@@ -46,7 +46,7 @@ function Call_methods:print(lines)
   self.printed = true
 end
 
---- Writes lines that belong together to stdout, without --json, after an empty line that separates them from earlier lines.
+---Writes lines that belong together to stdout, without --json, after an empty line that separates them from earlier lines.
 ---@param lines string[]
 function Call_methods:print_block(lines)
   if self.printed then table.insert(lines, 1, "") end
@@ -69,7 +69,7 @@ function Call_methods:message(text, ...)
   message.print(text, ...)
 end
 
---- Reports an error: as a message on stderr, and with --json also as an event.
+---Reports an error: as a message on stderr, and with --json also as an event.
 ---@param problem omni.Error
 ---@param file? string  the file that it is about
 ---@return integer exit code  2 for invalid input, else 1

@@ -21,9 +21,9 @@ local function new_watch(host, act)
   }
 end
 
---- Runs `body(on_interrupt)` in the loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a function
---- that leaves the loop as its argument. Without such a function, leaves the loop. Raises the error that the body raises. Prints an error
---- of a fiber that nobody joins; the exit code is 1 then.
+---Runs `body(on_interrupt)` in the loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a function
+---that leaves the loop as its argument. Without such a function, leaves the loop. Raises the error that the body raises. Prints an error
+---of a fiber that nobody joins; the exit code is 1 then.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
 ---@return integer|nil code  nil: the loop was left
 local function run(body)
@@ -44,7 +44,7 @@ local function run(body)
   if result ~= LEFT then error(result, 0) end
 end
 
---- Returns the number of the signal that has come, or nil.
+---Returns the number of the signal that has come, or nil.
 ---@return integer|nil
 local function interrupted() return require("omni.host").interrupted() end
 

@@ -5,8 +5,8 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
---- Returns the median duration of the successful tasks with this model, duration and resolution; nil if there are fewer than three such
---- tasks. Waits.
+---Returns the median duration of the successful tasks with this model, duration and resolution; nil if there are fewer than three such
+---tasks. Waits.
 ---@param ledger omni.Ledger
 ---@param model string
 ---@param input table

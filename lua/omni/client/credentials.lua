@@ -120,7 +120,7 @@ local function trouble(key)
   return why and err.new { code = "no_key", message = "the API key can't be used: it " .. why, field = "api_key", hint = hint }
 end
 
---- Returns whether a key has the usual form of the service (ak_ and 32 characters). Keys of another form may work, too.
+---Returns whether a key has the usual form of the service (ak_ and 32 characters). Keys of another form may work, too.
 ---@param key string
 ---@return boolean
 local function looks_right(key)
@@ -146,7 +146,7 @@ local function is_sandbox_key(key)
   return #key == 35 and key:sub(1, #sandbox_stem) == sandbox_stem and not key:find("[^%x]", #sandbox_stem + 1)
 end
 
---- Returns the fingerprint of a key, which doesn't reveal the key: the beginning of its SHA-256.
+---Returns the fingerprint of a key, which doesn't reveal the key: the beginning of its SHA-256.
 ---@param key string
 ---@return string  12 hex digits
 local function fingerprint(key)
@@ -160,7 +160,7 @@ local function number_trouble(name, value, least, whole)
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
---- Checks keys and their options. Removes white space around a key, since a program that reads a key from a file often leaves a line break.
+---Checks keys and their options. Removes white space around a key, since a program that reads a key from a file often leaves a line break.
 ---@param given { key: string, in_flight?: integer, rate?: number }[]
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
 ---@return omni.Error|nil  code "no_key"; never contains a key

@@ -60,8 +60,8 @@ local function keep(transport, exchange, path, given)
   end
 end
 
---- Downloads a file into PATH.part, and renames it to PATH once it is whole and on disk. Resumes an interrupted download if the server's
---- headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte.
+---Downloads a file into PATH.part, and renames it to PATH once it is whole and on disk. Resumes an interrupted download if the server's
+---headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte.
 ---@param client omni.Client
 ---@param url string
 ---@param path string

@@ -44,8 +44,8 @@ local function elsewhere(self, row)
   }
 end
 
---- Returns what became of the submit with this key: its task, also a failed one, or an error. Waits for a submit that is on its way, in
---- this program or another one. Returns nothing if the key is free.
+---Returns what became of the submit with this key: its task, also a failed one, or an error. Waits for a submit that is on its way, in
+---this program or another one. Returns nothing if the key is free.
 ---@param stop omni.Stop|nil
 ---@return omni.Task|nil
 ---@return omni.Error|nil
@@ -91,7 +91,7 @@ local function form_of(ledger, model, input)
   return json.canonical { model = model, input = plain }
 end
 
---- Prepares a submit with an idempotency key.
+---Prepares a submit with an idempotency key.
 ---@param client omni.Client  with a ledger
 ---@param key string
 ---@param model string|nil

@@ -76,13 +76,13 @@ local function check_ledger(self, what)
     and "one with a sandbox key has one only if you give it the option 'ledger', a path" or "it was opened with ledger = false"), 3)
 end
 
---- Submits a task. This costs credits. A submit is sent at most once. What was certainly not sent is tried again for `retry_for` seconds;
---- what the service refuses for the moment (429, 455) for `pause_for` seconds. The client's ledger has the submit before its first byte is
---- sent, and the task id before `submit` returns. If the ledger can't be written, nothing is sent. With several keys, the submit goes to
---- one with a free slot, or waits for one. With an `idempotency_key` that the ledger has, nothing is sent: `submit` returns the task of the
---- first submit with that key, or the error "submit_unknown".
+---Submits a task. This costs credits. Files that `omni.file(path)` names in the input are uploaded first. A submit is sent at most once.
+---omni tries a submit again for `retry_for` seconds if it was certainly not sent, and for `pause_for` seconds if the service refuses it for
+---the moment (429, 455). The client's ledger has the submit before its first byte is sent, and the task id before `submit` returns. If the
+---ledger can't be written, nothing is sent. With several keys, the submit goes to one with a free slot, or waits for one. With an
+---`idempotency_key` that the ledger has, nothing is sent: `submit` returns the task of the first submit with that key, or the error
+---"submit_unknown".
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
----  omni.file(path) may stand in place of a URL: the file is uploaded first
 ---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent`: "no", "maybe" or "answered"
@@ -143,7 +143,7 @@ end
 
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
---- Makes any other call of the API. A GET that fails for the moment is tried again; other methods aren't.
+---Makes any other call of the API. A GET that fails for the moment is tried again; other methods aren't.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
 ---@param body? table       sent as JSON
@@ -198,7 +198,7 @@ function Client_methods:balances()
   return found
 end
 
---- Returns the sum of the keys' credits. Leaves out a key whose balance can't be read, and fails only if no balance can be read.
+---Returns the sum of the keys' credits. Leaves out a key whose balance can't be read, and fails only if no balance can be read.
 ---@param opts? omni.CallOptions
 ---@return number|nil
 ---@return omni.Error|nil
@@ -232,7 +232,7 @@ local function estimate(self, input, opts)
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
 
---- Returns what a submit would cost. An estimate costs nothing and uploads nothing.
+---Returns what a submit would cost. An estimate costs nothing and uploads nothing.
 ---@param input table  as for submit; a scene's clip or frame may stand in it, too
 ---@param opts? omni.EstimateOptions
 ---@return omni.Estimate|nil
@@ -266,8 +266,8 @@ function Client_methods:model(name)
   return loop.drive(models.get, self, name)
 end
 
---- Iterates over the effect templates of a platform, and requests each page from the service only when it is needed: `for template in
---- client:templates { platform = "kling" } do … end`.
+---Iterates over the effect templates of a platform, and requests each page from the service only when it is needed: `for template in
+---client:templates { platform = "kling" } do … end`.
 ---@param opts omni.TemplatesOptions
 ---@return fun(): table|nil  raises an omni.Error when the service can't be asked, as io.lines does
 function Client_methods:templates(opts)
@@ -276,8 +276,8 @@ end
 
 local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
---- Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
---- content is uploaded only once: for seven days, `upload` returns the first URL again.
+---Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
+---content is uploaded only once: for seven days, `upload` returns the first URL again.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a film (MP4, MOV, WebM, Matroska, OGG) or sound (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions
 ---@return omni.Upload|nil
@@ -294,7 +294,7 @@ end
 
 local find_options = { tag = "label", idempotency_key = "label" }
 
---- Returns the submits in the client's ledger with this tag or this idempotency key, the oldest first: those of this program, of earlier
+---Returns the submits in the client's ledger with this tag or this idempotency key, the oldest first: those of this program, of earlier
 ---runs, and of all programs that use the same ledger. Sends nothing.
 ---@param wanted omni.FindOptions
 ---@return omni.LedgerEntry[]|nil
@@ -307,9 +307,9 @@ function Client_methods:find(wanted)
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
 
---- Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. The list contains the
---- submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see only its own
---- submits should use a ledger of its own. Call it after a restart. Sends nothing.
+---Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. The list contains the
+---submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see only its own
+---submits should use a ledger of its own. Call it after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
 function Client_methods:unfinished()
   if self.closed then error(closed_error(), 2) end
@@ -317,8 +317,8 @@ function Client_methods:unfinished()
   return ledger_search.unfinished(self)
 end
 
---- Returns the submits whose outcome no ledger has: the client has no ledger, and gave up the submit or lost the answer. A submit with a
---- `task_id` was accepted; the outcome of a submit without one is unknown. A client with a ledger records such submits there.
+---Returns the submits whose outcome no ledger has: the client has no ledger, and gave up the submit or lost the answer. A submit with a
+---`task_id` was accepted; the outcome of a submit without one is unknown. A client with a ledger records such submits there.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -362,7 +362,7 @@ local function open_ledger(self, path)
   return ledger, problem
 end
 
---- Returns the client's ledger, and opens it at the first call; returns nil if the client has no ledger.
+---Returns the client's ledger, and opens it at the first call; returns nil if the client has no ledger.
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
 ---@package
@@ -377,7 +377,7 @@ function Client_methods:ledger()
   return self.own_ledger
 end
 
---- Returns the client's ledger if its file exists; doesn't create the file.
+---Returns the client's ledger if its file exists; doesn't create the file.
 ---@return omni.Ledger|nil
 ---@package
 function Client_methods:existing_ledger()
@@ -388,7 +388,7 @@ function Client_methods:existing_ledger()
   return self.own_ledger
 end
 
---- Returns the ledger for a board: the client's own; for a client without one (with a sandbox key), one in the board's output folder.
+---Returns the ledger for a board: the client's own; for a client without one (with a sandbox key), one in the board's output folder.
 ---@param directory string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
@@ -415,7 +415,7 @@ function Client_methods:ledgers()
   return list, problem
 end
 
---- Returns whether this client's service has the task of a ledger row. The row's account doesn't matter, since a user may replace the key.
+---Returns whether this client's service has the task of a ledger row. The row's account doesn't matter, since a user may replace the key.
 ---@param row table
 ---@return boolean
 ---@package
@@ -423,7 +423,7 @@ function Client_methods:serves(row)
   return row.service == self.service
 end
 
---- Returns the transport for media files: it sends no API key, and no key's pause delays it. Returns nil if the client is closed.
+---Returns the transport for media files: it sends no API key, and no key's pause delays it. Returns nil if the client is closed.
 ---@return omni.Transport|nil
 ---@package
 function Client_methods:media_transport()
@@ -453,8 +453,8 @@ function Client_methods:keys()
   return found
 end
 
---- Closes the connections and the ledger, and wipes the keys from memory. Aborts running requests; tasks continue at the service.
---- Afterwards, every call that needs the service or the ledger fails with the code "closed".
+---Closes the connections and the ledger, and wipes the keys from memory. Aborts running requests; tasks continue at the service.
+---Afterwards, every call that needs the service or the ledger fails with the code "closed".
 function Client_methods:close()
   if self.closed then return end
   if self.receiver then self.receiver:close() end

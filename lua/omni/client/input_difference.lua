@@ -54,11 +54,10 @@ local function compare(place, one, other, found, how)
   end
 end
 
---- Returns a sentence for each difference of two submits, six at most. Fields that are null or empty count as absent.
+---Returns a sentence for each difference of two submits, six at most. Fields that are null or empty count as absent.
 ---@param one { model: string, input: table }
 ---@param other { model: string, input: table }
----@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean }  one, other: what the sentences call them;
----  ignored: whether a field that only `one` has is no difference
+---@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean }  ignored: fields to skip
 ---@return string[]
 local function list(one, other, how)
   local found = {}

@@ -28,7 +28,7 @@ function Key_mt:__tostring() return "key " .. self.name end
 
 -- --- slots
 
---- Returns whether the key has a free slot for another task.
+---Returns whether the key has a free slot for another task.
 ---@return boolean
 function Key_methods:has_slot()
   return not self.limit or self.used < self.limit
@@ -93,7 +93,7 @@ local function note_started(self, id)
   self.started = kept
 end
 
---- Passes the slot of an accepted submit to its task, which holds the slot until the task is over.
+---Passes the slot of an accepted submit to its task, which holds the slot until the task is over.
 ---@param task omni.Task
 function Key_methods:hold(task)
   self.tasks[task.id] = true
@@ -101,7 +101,7 @@ function Key_methods:hold(task)
   note_started(self, task.id)
 end
 
---- Returns how many tasks and submits are in flight, as far as this program knows.
+---Returns how many tasks and submits are in flight, as far as this program knows.
 ---@return integer
 function Key_methods:in_flight()
   release_old(self)
@@ -126,7 +126,7 @@ local function watch_row(self, ledger, id)
   end)
 end
 
---- Keeps the slot of a submit with an unknown outcome for a while.
+---Keeps the slot of a submit with an unknown outcome for a while.
 ---@param ledger omni.Ledger|nil
 ---@param id integer|nil  the number of its row
 function Key_methods:hold_unknown(ledger, id)
@@ -138,7 +138,7 @@ function Key_methods:hold_unknown(ledger, id)
   end)
 end
 
---- Releases the slot of a task that is over, as a query has found.
+---Releases the slot of a task that is over, as a query has found.
 ---@param task omni.Task
 function Key_methods:task_over(task)
   if self.limit or not self.tasks[task.id] then return end -- a key with a limit releases the slot in `poll_until_over`
@@ -146,7 +146,7 @@ function Key_methods:task_over(task)
   self:release()
 end
 
---- Notes that a row of the ledger belongs to a submit of this program, which already has a slot. If `own` is nil, removes that note.
+---Notes that a row of the ledger belongs to a submit of this program, which already has a slot. If `own` is nil, removes that note.
 ---@param ledger omni.Ledger
 ---@param id integer
 ---@param own true|nil
@@ -155,7 +155,7 @@ function Key_methods:own_row(ledger, id, own)
   self.own_rows[ledger], rows[id] = rows, own
 end
 
---- Takes slots for the tasks and submits that the ledger lists as in flight: those of earlier runs and of other programs.
+---Takes slots for the tasks and submits that the ledger lists as in flight: those of earlier runs and of other programs.
 ---@param ledger omni.Ledger|nil
 function Key_methods:count_rows(ledger)
   for _, row in ipairs(ledger and ledger:ask("in_flight", { account = self.account }) or {}) do
@@ -182,8 +182,8 @@ function Key_methods.is_unusable(failure)
   return REASONS[failure.code] ~= nil
 end
 
---- Stops using this key, and warns once. omni tries a key without credits again after ten minutes, since somebody may have added credits,
---- and a refusal costs nothing.
+---Stops using this key, and warns once. omni tries a key without credits again after ten minutes, since somebody may have added credits,
+---and a refusal costs nothing.
 ---@param failure table
 function Key_methods:disable(failure)
   local before = self:disabled()
@@ -196,7 +196,7 @@ function Key_methods:disable(failure)
   self.client:warn(("the API key %s %s; %s"):format(self.name, REASONS[failure.code], rest))
 end
 
---- Returns the failure that disabled the key, or nil if the key is enabled.
+---Returns the failure that disabled the key, or nil if the key is enabled.
 ---@return table|nil failure
 function Key_methods:disabled()
   if self.disabled_until and core.now() >= self.disabled_until then self.failure, self.disabled_until = nil, nil end
@@ -205,7 +205,7 @@ end
 
 -- --- calls
 
---- Asks the service once for the account's credits.
+---Asks the service once for the account's credits.
 ---@param timeout? number  seconds
 ---@return number|nil
 ---@return table|nil failure

@@ -47,14 +47,14 @@ end
 local Slot_methods = {}
 local Slot_mt = { __name = "omni.slot", __index = Slot_methods }
 
---- Passes the slot to the submit's task, which holds it from now on.
+---Passes the slot to the submit's task, which holds it from now on.
 ---@param task omni.Task
 function Slot_methods:keep(task)
   self.kept = true
   self.key:hold(task)
 end
 
---- Passes the slot to the submit's row in the ledger, since the outcome is unknown.
+---Passes the slot to the submit's row in the ledger, since the outcome is unknown.
 ---@param ledger omni.Ledger|nil
 ---@param id integer|nil  the number of its row in the ledger
 function Slot_methods:keep_unknown(ledger, id)
@@ -96,7 +96,7 @@ end
 
 -- --- all other calls
 
---- Returns a key for a call that concerns no task, if possible one that isn't paused.
+---Returns a key for a call that concerns no task, if possible one that isn't paused.
 ---@return omni.Key|nil
 ---@return table|nil failure  if every key is rejected
 function Selection_methods:any()
@@ -121,7 +121,7 @@ function Selection_methods:any_enabled()
   return false
 end
 
---- Returns the seconds until at least one enabled key isn't paused.
+---Returns the seconds until at least one enabled key isn't paused.
 ---@return number
 function Selection_methods:paused()
   local least = math.huge
@@ -131,7 +131,7 @@ function Selection_methods:paused()
   return least
 end
 
---- Returns the key of an account. The account has its name in the ledger.
+---Returns the key of an account. The account has its name in the ledger.
 ---@param account string
 ---@return omni.Key|nil
 function Selection_methods:of(account)
@@ -155,7 +155,7 @@ function Selection_methods:owner(task)
   return nil, other
 end
 
---- Returns the error for a task that none of the client's keys knows, because another key created it.
+---Returns the error for a task that none of the client's keys knows, because another key created it.
 ---@param id string
 ---@param account string
 ---@return omni.Error

@@ -10,7 +10,7 @@ local function whole(number)
   return number and math.tointeger(number) or number
 end
 
---- Returns a handle for the task of a ledger row. The handle has the state and the cost that the row states. Sends nothing.
+---Returns a handle for the task of a ledger row. The handle has the state and the cost that the row states. Sends nothing.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@param row table  with a task_id
@@ -29,7 +29,7 @@ local function task_of(client, ledger, row)
   return task
 end
 
---- Returns the error of a submit whose outcome is unknown.
+---Returns the error of a submit whose outcome is unknown.
 ---@param row table
 ---@return omni.Error
 local function unknown_error(row)
@@ -40,7 +40,7 @@ local function unknown_error(row)
   }
 end
 
---- A submit in the ledger.
+---A submit in the ledger.
 ---@class omni.LedgerEntry
 ---@field row integer            its number in the ledger
 ---@field state "intended"|"accepted"|"refused"|"unknown"|"success"|"failed"|"gone"|"forgotten"  see docs/internals/ledger.md
@@ -85,7 +85,7 @@ local function pages(client, verb, params)
   end
 end
 
---- Returns the submits with a tag or an idempotency key, the oldest first.
+---Returns the submits with a tag or an idempotency key, the oldest first.
 ---@param client omni.Client
 ---@param wanted { tag?: string, idempotency_key?: string }  one of them
 ---@return omni.LedgerEntry[]|nil
@@ -102,7 +102,7 @@ local function find(client, wanted)
   end
 end
 
---- Iterates over the submits of programs that have no end yet.
+---Iterates over the submits of programs that have no end yet.
 ---@param client omni.Client
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error
 local function unfinished(client)

@@ -72,8 +72,8 @@ local function with_row(client, task, ledger, row)
   return task
 end
 
---- Writes the task id into a row, if the task exists, has the submitted model and the whole submitted input, and isn't in another row. The
---- task's input may also contain the service's defaults.
+---Writes the task id into a row, if the task exists, has the submitted model and the whole submitted input, and isn't in another row. The
+---task's input may also contain the service's defaults.
 ---@param client omni.Client
 ---@param ledger omni.Ledger  has the row
 ---@param row table  of a submit with an unknown outcome, at this client's service

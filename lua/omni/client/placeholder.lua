@@ -18,7 +18,7 @@ function Placeholder_mt:__tostring()
   return ('%s "%s"'):format(words[self.kind], core.clean(self.path or self.scene, 200))
 end
 
---- Returns an invented URL for an estimate; nobody fetches it.
+---Returns an invented URL for an estimate; nobody fetches it.
 ---@param placeholder omni.Placeholder
 ---@return string
 local function example_url(placeholder)
@@ -34,7 +34,7 @@ local function new(kind, field, value)
   return setmetatable({ kind = kind, [field] = value }, Placeholder_mt)
 end
 
---- Returns a copy of a placeholder that shares no table with the original.
+---Returns a copy of a placeholder that shares no table with the original.
 ---@param placeholder omni.Placeholder
 ---@return omni.Placeholder
 local function copy(placeholder)
@@ -73,7 +73,7 @@ local function wrong_url(value)
   if not normal then return wrong end
 end
 
---- The board word `url`: checks and normalises a URL. Raises an error for a URL that the service can't fetch.
+---The board word `url`: checks and normalises a URL. Raises an error for a URL that the service can't fetch.
 ---@param text string
 ---@return string
 local function url(text)
@@ -82,7 +82,7 @@ local function url(text)
   return (core.normalize_url(text))
 end
 
---- The board word `last_frame`: a placeholder for the last frame of another scene's clip.
+---The board word `last_frame`: a placeholder for the last frame of another scene's clip.
 ---@param scene string  its name
 ---@return omni.Placeholder
 local function last_frame(scene)
@@ -90,7 +90,7 @@ local function last_frame(scene)
   return new("frame", "scene", scene)
 end
 
---- The board word `clip`: a placeholder for another scene's whole clip.
+---The board word `clip`: a placeholder for another scene's whole clip.
 ---@param scene string  its name
 ---@return omni.Placeholder
 local function clip(scene)
@@ -109,7 +109,7 @@ local function sorted_keys(tree)
   return keys
 end
 
---- Returns the text that names the place of a part in an input: "img_urls[2]", "video_list[1].url".
+---Returns the text that names the place of a part in an input: "img_urls[2]", "video_list[1].url".
 local function place_of(place, key)
   if math.type(key) == "integer" then return ("%s[%d]"):format(place, key) end
   local name = core.clean(tostring(key), 60)
@@ -131,8 +131,8 @@ local function map_part(value, fn, place, depth)
   return mapped
 end
 
---- Copies a tree and replaces each placeholder in it. `fn` may wait. The calls of `fn` come in a fixed order. The copy keeps the marks of
---- arrays and objects (omni.json).
+---Copies a tree and replaces each placeholder in it. `fn` may wait. The calls of `fn` come in a fixed order. The copy keeps the marks of
+---arrays and objects (omni.json).
 ---@param tree any
 ---@param fn fun(placeholder: omni.Placeholder, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
 ---@param place? string  the tree's own place ("")

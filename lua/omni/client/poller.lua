@@ -196,7 +196,7 @@ local function run(self)
   self.runner = nil
 end
 
---- Parks the fiber until the task's status has changed, or until the task can't be queried.
+---Parks the fiber until the task's status has changed, or until the task can't be queried.
 ---@param task omni.Task
 ---@param deadline number  monotonic seconds
 ---@return true|table|nil  true: it changed; a failure: queries are of no use; nil: the deadline has passed
@@ -233,14 +233,14 @@ local function confirm(task)
   return task:done()
 end
 
---- Returns the failure of the last query of a task, or nil if the query succeeded.
+---Returns the failure of the last query of a task, or nil if the query succeeded.
 ---@param task omni.Task
 ---@return table|nil failure
 function Poller_methods:last_failure(task)
   return self.failures[task]
 end
 
---- Ends all waits: wakes every fiber that awaits a task, with a failure.
+---Ends all waits: wakes every fiber that awaits a task, with a failure.
 ---@param failure table
 function Poller_methods:close(failure)
   while self.size > 0 do settle(pop(self), failure) end

@@ -70,7 +70,7 @@ local function wait_for_media(task)
   end
 end
 
---- Queries a task once, and updates the task's fields.
+---Queries a task once, and updates the task's fields.
 ---@param task omni.Task
 ---@return true|nil
 ---@return table|nil failure

@@ -26,13 +26,11 @@ local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
 
 local new_callback_token, open, verb_for, abandoned -- below
 
---- Submits a task, in a fiber: checks the input, uploads its files, and sends it. If the service refuses an input that names files uploaded
---- earlier, the uploads may have expired. Nothing was charged then, so omni uploads the files again and sends the submit once more.
+---Submits a task, in a fiber: checks the input, uploads its files, and sends it. If the service refuses an input that names files uploaded
+---earlier, the uploads may have expired. Nothing was charged then, so omni uploads the files again and sends the submit once more.
 ---@param client omni.Client
 ---@param input table
----@param opts { model?: string, callback_url?: string, tag?: string, idempotency_key?: string, about?: table, stop?: omni.Stop }  see
----  client:submit; about: what a storyboard knows of the submit (board, scene, identity, base, take, form, estimate, budget, instead_of)
----  and the `ledger` of its run
+---@param opts { model?: string, callback_url?: string, tag?: string, idempotency_key?: string, about?: table, stop?: omni.Stop }
 ---@return omni.Task|nil
 ---@return omni.Error|nil
 local function submit_task(client, input, opts)
@@ -66,7 +64,7 @@ local function submit_task(client, input, opts)
   end
 end
 
---- Sends the submit, with retries, until it has a task or a final failure.
+---Sends the submit, with retries, until it has a task or a final failure.
 ---@param request omni.SubmitBody
 ---@return omni.Task|nil
 ---@return omni.Error|nil
@@ -81,9 +79,9 @@ function Submit_methods:send(request)
   return task
 end
 
---- Each try takes a slot of a key. A submit that was certainly not sent is tried again for `retry_for` seconds, and a submit that the
---- service refused for the moment (429, 455) for `pause_for` seconds. After a refusal that disables a key, another key is tried. Any other
---- outcome is final.
+---Each try takes a slot of a key. A submit that was certainly not sent is tried again for `retry_for` seconds, and a submit that the
+---service refused for the moment (429, 455) for `pause_for` seconds. After a refusal that disables a key, another key is tried. Any other
+---outcome is final.
 ---@return string|nil task_id
 ---@return table|nil failure
 ---@return table|nil slot  the task's, to be kept
@@ -122,7 +120,7 @@ local function not_sent(code, message, stopped)
   return nil, { code = code, message = message, retry = false, sent = "no", stopped = stopped }
 end
 
---- Makes one try: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
+---Makes one try: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
 ---@param key omni.Key
 ---@param timeout number  seconds to wait during a pause of the key
 ---@return string|nil task_id
@@ -172,7 +170,7 @@ function Submit_methods:try_once(key, timeout)
   return id, failure
 end
 
---- Stores the outcome in the owner's `stop` at once, since the owner's fiber may be cancelled while the outcome is being recorded.
+---Stores the outcome in the owner's `stop` at once, since the owner's fiber may be cancelled while the outcome is being recorded.
 ---@param id string|nil
 ---@param failure table|nil
 function Submit_methods:note_outcome(id, failure)
@@ -184,8 +182,8 @@ local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
 
---- Writes the row, unless the ledger forbids the submit: one statement checks the identity, the idempotency key, the board's budget and the
---- API key's slots.
+---Writes the row, unless the ledger forbids the submit: one statement checks the identity, the idempotency key, the board's budget and the
+---API key's slots.
 ---@return true|nil
 ---@return table|nil failure
 function Submit_methods:record_intent()
@@ -205,7 +203,7 @@ function Submit_methods:record_intent()
   return true
 end
 
---- Finds out why the ledger wrote no row, and returns the failure.
+---Finds out why the ledger wrote no row, and returns the failure.
 ---@return table failure
 function Submit_methods:why_forbidden()
   local ledger, params = self.ledger, self.params
@@ -268,8 +266,8 @@ function Submit_methods:record_outcome(id, failure)
   return nil, failure
 end
 
---- Records the outcome without waiting. Called when the submit's own fiber can't record it: the fiber was cancelled, or the client is being
---- closed.
+---Records the outcome without waiting. Called when the submit's own fiber can't record it: the fiber was cancelled, or the client is being
+---closed.
 ---@param id string|nil
 ---@param failure table|nil  both nil: nobody knows the outcome
 function Submit_methods:record_abandoned(id, failure)
@@ -284,7 +282,7 @@ function Submit_methods:record_abandoned(id, failure)
   end
 end
 
---- Remembers the outcome of an abandoned submit in memory, for a client without a ledger.
+---Remembers the outcome of an abandoned submit in memory, for a client without a ledger.
 ---@param id? string
 ---@param failure? table
 function Submit_methods:remember_abandoned(id, failure)
@@ -303,7 +301,7 @@ function verb_for(self, id, failure)
   return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
 end
 
---- If this submit repeats a submit with an unknown outcome, gives up the older one once the new one has been sent.
+---If this submit repeats a submit with an unknown outcome, gives up the older one once the new one has been sent.
 ---@param verb string
 function Submit_methods:replace_unknown(verb)
   local params = self.params
@@ -361,7 +359,7 @@ function Token_mt:__close()
   if self.receiver then self.receiver.tokens:forget(self.hash) end
 end
 
---- Returns the error of a submit that was cancelled at its deadline. The error says what is known about the outcome.
+---Returns the error of a submit that was cancelled at its deadline. The error says what is known about the outcome.
 ---@param stop omni.Stop         the submit's
 ---@param problem omni.Error     the timeout
 ---@return omni.Error
@@ -387,8 +385,8 @@ end
 
 local around
 
---- Sets a hook around every submit of this Lua state: `hook(stop, run)` calls `run()` and returns the results of `run`. With the hook,
---- `omni lua` stops a script's submits without losing a task id.
+---Sets a hook around every submit of this Lua state: `hook(stop, run)` calls `run()` and returns the results of `run`. With the hook,
+---`omni lua` stops a script's submits without losing a task id.
 ---@param hook fun(stop: omni.Stop, run: fun(): omni.Task|nil, omni.Error|nil): omni.Task|nil, omni.Error|nil
 local function set_around(hook)
   around = hook

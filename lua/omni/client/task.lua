@@ -31,8 +31,7 @@ local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute t
 ---@field package media_by? number  for a success without media: monotonic seconds until which it is queried again
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
----@field raw? table             the data of the last answer, with the service's own fields; while the task is awaited, only within
----  on_status
+---@field raw? table             the data of the last answer, with the service's own fields; during `await` only within on_status
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
@@ -52,14 +51,14 @@ function Task_mt.__index(self, name)
   return rawget(self, "raw")
 end
 
---- Returns "task ID (status)".
+---Returns "task ID (status)".
 function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
 
---- Returns whether the task is over: its status is "failed", or "success" and its media are known. The service may report a success before
---- the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
---- "broken_result").
+---Returns whether the task is over: its status is "failed", or "success" and its media are known. The service may report a success before
+---the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
+---"broken_result").
 ---@return boolean
 function Task_methods:done()
   return self.status == "failed" or self.status == "success" and (self.media ~= nil or self.error ~= nil)
@@ -78,7 +77,7 @@ local function fail(self, failure)
   return nil, err.public(failure, self.id)
 end
 
---- Queries the task now. If the query fails for the moment, `refresh` tries again for the client's `retry_for` seconds.
+---Queries the task now. If the query fails for the moment, `refresh` tries again for the client's `retry_for` seconds.
 ---@param opts? omni.CallOptions
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
@@ -139,8 +138,8 @@ local function await_key(self, deadline, timeout)
   return closed(self)
 end
 
---- Waits until the task is over. Outside a fiber, `await` runs the loop while it waits. A network failure doesn't end the wait. A timeout
---- ends only the wait: the task goes on at the service.
+---Waits until the task is over. Outside a fiber, `await` runs the loop while it waits. A network failure doesn't end the wait. A timeout
+---ends only the wait: the task goes on at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
 ---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...
@@ -222,13 +221,12 @@ local function save(self, path, opts)
   return nil, problem
 end
 
---- Downloads a file of the task's result. The file gets its name only when it is complete and on disk, and only if its first bytes may be
---- those of a picture, a film or a sound. An HTML page, XML, JSON, plain text, an archive or an empty file is an error.
+---Downloads a file of the task's result. The file gets its name only when it is complete and on disk, and only if its first bytes may be
+---those of a picture, a film or a sound. An HTML page, XML, JSON, plain text, an archive or an empty file is an error.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path
----@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result,
----  media_gone, url_refused, not_media, download_failed, io, timeout, ...
+---@return integer|omni.Error bytes  codes: not_done, generation_failed, broken_result, media_gone, not_media, download_failed, io, ...
 function Task_methods:save(path, opts)
   options.path(path, "task:save")
   opts = options.check(opts, save_options, "task:save")
@@ -237,7 +235,7 @@ function Task_methods:save(path, opts)
   return saved, bytes
 end
 
---- Makes a task handle. For omni's own modules.
+---Makes a task handle. For omni's own modules.
 ---@param client omni.Client
 ---@param id string
 ---@param key? omni.Key     the key that created it, if that is known

@@ -9,7 +9,7 @@ local poll_schedule = require "omni.client.poll_schedule"
 local REMEMBERED <const> = 100 -- durations that omni keeps for a kind; csrc/ledger/verbs.h, `typical`, returns as many
 local ONE_DAY <const> = 86400  -- seconds; longer durations are ignored
 
---- A kind of tasks. All tasks of a kind share one table, in their field `submitted`.
+---A kind of tasks. All tasks of a kind share one table, in their field `submitted`.
 ---@class omni.TaskKind
 ---@field model string
 ---@field duration? number|string
@@ -47,7 +47,7 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
---- Returns the kind of a task with this input. For a new kind, starts to read its durations.
+---Returns the kind of a task with this input. For a new kind, starts to read its durations.
 ---@param model string
 ---@param input table  checked
 ---@return omni.TaskKind
@@ -63,7 +63,7 @@ function Durations_methods:kind(model, input)
   return kind
 end
 
---- Returns the poll schedule for a task. A task that was made from its id has no kind, since the service says too little about it.
+---Returns the poll schedule for a task. A task that was made from its id has no kind, since the service says too little about it.
 ---@param task omni.Task
 ---@return omni.PollSchedule
 function Durations_methods:plan(task)
@@ -72,7 +72,7 @@ function Durations_methods:plan(task)
   return kind.plan
 end
 
---- Adds the duration of a successful task that this program submitted.
+---Adds the duration of a successful task that this program submitted.
 ---@param task omni.Task
 function Durations_methods:learn(task) -- luacheck: ignore self
   local kind = task.submitted

@@ -200,11 +200,10 @@ local function upload_with_retries(client, file, on_progress)
   end
 end
 
---- Uploads a file, unless its content was uploaded before. Runs in a fiber.
+---Uploads a file, unless its content was uploaded before. Runs in a fiber.
 ---@param client omni.Client
 ---@param path string
----@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  as for client:upload; an
----  upload with a content_type isn't reused
+---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  as for client:upload
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean, age?: number }|nil
 ---@return omni.Error|nil
 local function send(client, path, opts)
@@ -223,7 +222,7 @@ local function send(client, path, opts)
   return sent(url)
 end
 
---- The warning before omni uploads a submit's files again and sends it once more. %s is the service's message.
+---The warning before omni uploads a submit's files again and sends it once more. %s is the service's message.
 local GONE <const> = "the service refused a submit that names files uploaded earlier (%s); nothing was charged; omni uploads the files"
   .. " again and submits once more"
 

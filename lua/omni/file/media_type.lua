@@ -8,7 +8,7 @@ local core = require "omni.core"
 ---@field type string       "image/png"
 ---@field endings string[]  in lower case, with the dot; the first one is the usual one
 
---- The number of bytes at a file's beginning that the functions of this module need.
+---The number of bytes at a file's beginning that the functions of this module need.
 local enough <const> = 4096
 
 -- --- tests of the first bytes
@@ -100,7 +100,7 @@ end
 ---The names of all kinds, for messages.
 local all <const> = table.concat(names, ", ")
 
---- Returns the ending of a file name in lower case, such as ".png"; nil for a name without an ending.
+---Returns the ending of a file name in lower case, such as ".png"; nil for a name without an ending.
 ---@param path string
 ---@return string|nil
 local function ending(path)
@@ -129,7 +129,7 @@ local function is_text(bytes)
     or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
 end
 
---- Names the kind of a file that isn't an image, a video or a sound, such as "an HTML page".
+---Names the kind of a file that isn't an image, a video or a sound, such as "an HTML page".
 ---@param bytes string  its first bytes (`enough` of them)
 ---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or an unknown binary kind
 local function not_media(bytes)

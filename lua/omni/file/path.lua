@@ -38,7 +38,7 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
---- Links a file to a second path, or copies it if that fails. The second path must be free. A copy gets that name only when it is complete.
+---Links a file to a second path, or copies it if that fails. The second path must be free. A copy gets that name only when it is complete.
 ---@param from string
 ---@param to string
 ---@return true|nil
@@ -86,8 +86,8 @@ local function put_back(older, path)
   core.rename_new(older, path)
 end
 
---- Renames a complete file to its final path. If another file has that path, `place` replaces it if `is_ours` says so. Otherwise it renames
---- that file with `step_aside`, and renames it back if the operation fails.
+---Renames a complete file to its final path. If another file has that path, `place` replaces it if `is_ours` says so. Otherwise it renames
+---that file with `step_aside`, and renames it back if the operation fails.
 ---@param part string
 ---@param path string  in the same file system
 ---@param is_ours fun(path: string): boolean  returns whether that file may be replaced; may wait

@@ -46,8 +46,8 @@ local function named(video)
     wide[primaries] and primaries or "bt2020")
 end
 
---- Returns filters that convert a picture to opaque BT.709 RGB, each followed by a comma. Returns "" for most clips, since ffmpeg's scale
---- filter converts them.
+---Returns filters that convert a picture to opaque BT.709 RGB, each followed by a comma. Returns "" for most clips, since ffmpeg's scale
+---filter converts them.
 ---@param video omni.film.Video
 ---@return string
 function colour.to_sdr(video)
@@ -61,7 +61,7 @@ function colour.to_sdr(video)
   return ""
 end
 
---- Returns the matrix that the scale filter must assume after the filters of `to_sdr`.
+---Returns the matrix that the scale filter must assume after the filters of `to_sdr`.
 ---@param video omni.film.Video
 ---@return "bt709"|"auto"
 function colour.matrix(video) return colour.to_sdr(video) == "" and named_matrix(video) or "auto" end

@@ -33,13 +33,13 @@ local function alike(first, other, words)
   return true
 end
 
---- Returns a deinterlacing filter, followed by a comma; or "" for a progressive picture.
+---Returns a deinterlacing filter, followed by a comma; or "" for a progressive picture.
 ---@param video omni.film.Video
 ---@return string
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
 
---- Returns whether the video streams can be joined without re-encoding, into a film that common players can play. Clips with hidden frames
---- must be encoded, since otherwise the film would show those frames.
+---Returns whether the video streams can be joined without re-encoding, into a film that common players can play. Clips with hidden frames
+---must be encoded, since otherwise the film would show those frames.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.pictures_agree(found)
@@ -54,7 +54,7 @@ function shape.pictures_agree(found)
   return true
 end
 
---- Returns the codec's tag for a film whose clips are joined without encoding.
+---Returns the codec's tag for a film whose clips are joined without encoding.
 ---@param video omni.film.Video
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
@@ -99,7 +99,7 @@ local function seen(video)
   return width, height
 end
 
---- Returns the size at which players show a picture: after rotation, with square pixels.
+---Returns the size at which players show a picture: after rotation, with square pixels.
 ---@param video omni.film.Video
 ---@return number width, number height
 shape.seen = seen
@@ -119,7 +119,7 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
---- Returns the shape that clips with the most seconds in total share.
+---Returns the shape that clips with the most seconds in total share.
 ---@param found omni.film.Probe[]
 ---@return omni.film.Shape
 function shape.common(found)
@@ -142,8 +142,8 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
---- Returns whether each frame of a clip becomes one frame of the film: the clip has the film's frame rate, apart from small errors in its
---- timestamps.
+---Returns whether each frame of a clip becomes one frame of the film: the clip has the film's frame rate, apart from small errors in its
+---timestamps.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean

@@ -21,8 +21,8 @@ local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
 
---- Returns the arguments with which ffmpeg opens a file. Whatever the file's name and content, ffmpeg doesn't take it for an option, a
---- pattern, a playlist or a URL.
+---Returns the arguments with which ffmpeg opens a file. Whatever the file's name and content, ffmpeg doesn't take it for an option, a
+---pattern, a playlist or a URL.
 ---@param path string
 ---@param before? string[]  options of this input
 ---@return string[]
@@ -31,8 +31,8 @@ function tool.input(path, before)
     "-i", "file:" .. path)
 end
 
---- Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet has a
---- time before 0.
+---Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet has a
+---time before 0.
 ---@param path string
 ---@param offset? number  seconds to add to all times
 ---@return string[]
@@ -52,8 +52,8 @@ function tool.words(...)
   return all
 end
 
---- Returns the program's output on stderr as one short line, without memory addresses and without the file's name, which omni's message
---- already contains.
+---Returns the program's output on stderr as one short line, without memory addresses and without the file's name, which omni's message
+---already contains.
 ---@param text string
 ---@param path? string
 ---@return string
@@ -76,7 +76,7 @@ function tool.said(text, path)
   return core.clean(said ~= "" and said or "no reason given", 300)
 end
 
---- Returns how a failed program ended, in words.
+---Returns how a failed program ended, in words.
 ---@param result omni.process.Result
 ---@return string
 function tool.how(result)
@@ -84,7 +84,7 @@ function tool.how(result)
   return result.signal and "signal " .. result.signal or "unknown exit status, because this program ignores SIGCHLD"
 end
 
---- Runs ffmpeg or ffprobe. A nonzero exit code is a result and not an error.
+---Runs ffmpeg or ffprobe. A nonzero exit code is a result and not an error.
 ---@param program "ffmpeg"|"ffprobe"
 ---@param words string[]
 ---@param options? omni.process.RunOptions
@@ -113,7 +113,7 @@ function tool.unreadable(path, why, damaged)
   }
 end
 
---- Returns the error text for a picture that is too large to decode.
+---Returns the error text for a picture that is too large to decode.
 ---@param width integer
 ---@param height integer
 ---@return string

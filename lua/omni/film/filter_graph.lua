@@ -9,7 +9,7 @@ local rate <const> = 48000 -- samples a second in every film
 
 local graph = { rate = rate }
 
---- Returns the sample at which a frame begins. The length of a sound is the difference of two such samples, so lengths add up exactly.
+---Returns the sample at which a frame begins. The length of a sound is the difference of two such samples, so lengths add up exactly.
 ---@param frame integer
 ---@param into omni.film.Shape
 ---@return integer
@@ -57,8 +57,8 @@ local function stream_of(input, stream) return stream and ("%d:%d"):format(input
 ---@field fade integer              frames of the transition at its end; 0 without one
 ---@field next? omni.film.Probe     the second clip of that transition
 
---- Returns the graph of one piece: a clip in the film's shape, up to the end of its transition. The graph's inputs are 0 and 1, its outputs
---- v and a.
+---Returns the graph of one piece: a clip in the film's shape, up to the end of its transition. The graph's inputs are 0 and 1, its outputs
+---v and a.
 ---@param piece omni.film.Piece
 ---@param into omni.film.Shape
 ---@param transition string
@@ -83,8 +83,8 @@ function graph.piece(piece, into, transition)
   }
 end
 
---- Returns the graph that joins the sounds of clips, each as long as its picture. The inputs are the clips with a sound, in order; the
---- output is a.
+---Returns the graph that joins the sounds of clips, each as long as its picture. The inputs are the clips with a sound, in order; the
+---output is a.
 ---@param clips omni.film.Probe[]
 ---@param samples integer[]  of each clip
 ---@return string
@@ -98,8 +98,8 @@ function graph.sounds(clips, samples)
   return ("%s;%sconcat=n=%d:v=0:a=1[a]"):format(table.concat(chains, ";"), table.concat(labels), #clips)
 end
 
---- Returns the graph of the film's sound: the clips' sound, mixed with the audio track. The audio track fades out at the film's end. Output
---- a.
+---Returns the graph of the film's sound: the clips' sound, mixed with the audio track. The audio track fades out at the film's end. Output
+---a.
 ---@param stream string   of the clips' sound, "0:1"
 ---@param samples integer of the whole film
 ---@param track? { stream: string, audio: omni.film.Audio, volume: number, clips: number }

@@ -54,7 +54,7 @@ function Work_methods:listed(file, i)
   return "'file:" .. file:gsub("'", "'\\''") .. "'"
 end
 
---- Writes a list of files for ffmpeg's concat demuxer.
+---Writes a list of files for ffmpeg's concat demuxer.
 ---@param name "picture"|"sound"
 ---@param files string[]
 ---@param seconds? number[]  length of each file, without drift over many files; default: the length in the file

@@ -241,7 +241,7 @@ local function look_once(path)
   return found
 end
 
---- Returns the properties of a media file. Never reads another file, whatever the file refers to.
+---Returns the properties of a media file. Never reads another file, whatever the file refers to.
 ---@param path string
 ---@return omni.film.Probe|nil
 ---@return omni.Error|nil  "unreadable_clip" names the file and the reason; "process_failed" if there is no ffprobe

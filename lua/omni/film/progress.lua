@@ -4,7 +4,7 @@
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
---- Returns a function that reports a fraction to `on_progress` only if it exceeds all earlier ones, since a cut can start again.
+---Returns a function that reports a fraction to `on_progress` only if it exceeds all earlier ones, since a cut can start again.
 ---@param on_progress? fun(fraction: number)
 ---@return fun(fraction: number)
 local function rising(on_progress)

@@ -10,7 +10,7 @@ local function encode(text)
   return (text:gsub("[^%w%-._~/]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
 
---- Returns the query part of a URL, such as "?modality=video", with the values in the order of `names`. Returns "" if there are no values.
+---Returns the query part of a URL, such as "?modality=video", with the values in the order of `names`. Returns "" if there are no values.
 ---@param names string[]
 ---@param values table<string, string|integer|nil>  an empty string counts as none
 ---@return string

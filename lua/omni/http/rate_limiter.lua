@@ -75,7 +75,7 @@ local function turns_available(self)
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
 end
 
---- Wakes the requests that may start now. Call `advance` whenever another request may have become able to start.
+---Wakes the requests that may start now. Call `advance` whenever another request may have become able to start.
 function Limiter_methods:advance()
   self.queue:wake_first(turns_available(self))
 end
@@ -97,7 +97,7 @@ local function number_of(self)
   return number
 end
 
---- Waits until the fiber's request may start. If `enter` returns true, the caller must start the request or call `leave`.
+---Waits until the fiber's request may start. If `enter` returns true, the caller must start the request or call `leave`.
 ---@param timeout? number    seconds to wait in all
 ---@param max_pause? number  seconds to wait during a pause; other waits don't count
 ---@return boolean           false: a limit was reached, or the key was closed
@@ -151,8 +151,8 @@ Limiter_mt.__close = Limiter_methods.leave -- closing the limiter at the end of 
 local Turn_methods = {}
 local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
---- Waits like `enter`, for a request that still needs preparation. The request keeps its turn until it starts, or until the caller closes
---- the turn.
+---Waits like `enter`, for a request that still needs preparation. The request keeps its turn until it starts, or until the caller closes
+---the turn.
 ---@param max_pause? number
 ---@return table|nil turn
 function Limiter_methods:reserve(max_pause)
@@ -173,8 +173,8 @@ function Turn_mt:__close()
   self.limiter:leave()
 end
 
---- Adapts the limiter to the outcome of a request. A refusal pauses the key's requests once, however many requests the service refused at
---- that moment.
+---Adapts the limiter to the outcome of a request. A refusal pauses the key's requests once, however many requests the service refused at
+---that moment.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
 ---@return number|nil seconds  the length of a pause that begins
@@ -197,13 +197,13 @@ function Limiter_methods:learn(failure, pauses)
   return seconds
 end
 
---- Returns the seconds until the current pause ends; 0 if there is none.
+---Returns the seconds until the current pause ends; 0 if there is none.
 ---@return number
 function Limiter_methods:paused()
   return self.paused_until and math.max(0, self.paused_until - core.now()) or 0
 end
 
---- Closes the limiter: no further request starts, and `enter` returns false in every waiting fiber.
+---Closes the limiter: no further request starts, and `enter` returns false in every waiting fiber.
 function Limiter_methods:close()
   self.http = nil
   self.queue:wake_first(math.huge)

@@ -21,8 +21,8 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@class omni.ServerOptions: omni.ListenerOptions
 ---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error in the handler
 
---- A handler answers one request. The handler runs in a fiber of its own, so it may wait. The handler returns the arguments of
---- `request:answer`, or calls that method, now or later. If a request is collected without an answer, its connection is closed.
+---A handler answers one request. The handler runs in a fiber of its own, so it may wait. The handler returns the arguments of
+---`request:answer`, or calls that method, now or later. If a request is collected without an answer, its connection is closed.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
@@ -98,8 +98,8 @@ end
 
 Server_mt.__close = Server_methods.close
 
---- Opens an HTTP server, by default on the loopback address and any free port. `omni.run` doesn't wait until a server is closed. If the
---- handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.
+---Opens an HTTP server, by default on the loopback address and any free port. `omni.run` doesn't wait until a server is closed. If the
+---handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler
 ---@return omni.Server|nil

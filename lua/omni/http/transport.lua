@@ -127,8 +127,7 @@ end
 
 ---Sends a submit whose turn has come, once, and waits for the answer.
 ---@param body string
----@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  called with the outcome if the fiber was cancelled or the transport
----  closed meanwhile; without arguments if nobody will ever know the outcome. It must not wait.
+---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  gets the outcome if the fiber can't; must not wait
 ---@param request? table  from `observe`
 ---@return string|nil task_id
 ---@return table|nil failure
@@ -159,7 +158,7 @@ end
 
 -- --- opening and closing
 
---- Gives up all requests. Fibers that wait for an answer receive the failure "closed". May be called again.
+---Gives up all requests. Fibers that wait for an answer receive the failure "closed". May be called again.
 function Transport_methods:close()
   local http = self.http
   if not http then return end

@@ -27,7 +27,7 @@ function Sender_methods:post(url, body, content_type)
   return nil, err.public(failure)
 end
 
---- Closes the sender, and aborts its running requests. May be called again.
+---Closes the sender, and aborts its running requests. May be called again.
 function Sender_methods:close()
   if self.closed then return end
   self.closed = true
@@ -36,8 +36,7 @@ end
 
 Sender_mt.__close = Sender_methods.close
 
----@param given? { timeout?: number, connect_timeout?: number, connections?: integer }  seconds for a whole POST (30) and for its
----  connection (10); how many may run at once (64)
+---@param given? { timeout?: number, connect_timeout?: number, connections?: integer }  defaults: 30 s, 10 s, 64
 ---@return omni.Sender
 local function open(given)
   given = given or {}

@@ -55,7 +55,7 @@ local function start(self, verb, params, fiber)
   return box
 end
 
---- Runs one of the ledger's verbs (csrc/ledger/verbs.h) and waits for its result. When `ask` returns, the verb's changes are on disk.
+---Runs one of the ledger's verbs (csrc/ledger/verbs.h) and waits for its result. When `ask` returns, the verb's changes are on disk.
 ---@param verb string
 ---@param params? table<string, string|number|boolean>
 ---@param late? fun(rows: table[]|nil)  gets the result if the fiber is cancelled first; must not wait
@@ -83,14 +83,14 @@ function Ledger_methods:row(verb, params)
   return rows and rows[1], problem
 end
 
---- Runs a verb and doesn't wait for its result. Verbs that are started later run after it. `on_failure` receives a failure.
+---Runs a verb and doesn't wait for its result. Verbs that are started later run after it. `on_failure` receives a failure.
 function Ledger_methods:note(verb, params)
   if self.handle then start(self, verb, params) end
 end
 
 -- --- files
 
---- Returns the SHA-256 of a file's bytes. Reads the file only if its stamp differs from the remembered one.
+---Returns the SHA-256 of a file's bytes. Reads the file only if its stamp differs from the remembered one.
 ---@param path string
 ---@return string|nil sha256
 ---@return omni.Error|nil err  code "io"
@@ -113,7 +113,7 @@ end
 
 -- --- opening
 
---- Waits until the running verbs have ended, and closes the ledger's file.
+---Waits until the running verbs have ended, and closes the ledger's file.
 function Ledger_methods:close()
   if not self.handle then return end
   self.driver:stop()
@@ -141,8 +141,8 @@ local function default_path()
     hint = "set OMNI_LEDGER, or give --ledger PATH" }
 end
 
---- Opens a ledger. Creates the file and its folder if they don't exist, so that only their owner can read them. If the file can't be used,
---- each verb returns the error.
+---Opens a ledger. Creates the file and its folder if they don't exist, so that only their owner can read them. If the file can't be used,
+---each verb returns the error.
 ---@param path string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil err  code "ledger_failed"

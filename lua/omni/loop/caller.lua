@@ -43,7 +43,7 @@ local function why_no_wait(fiber, stepping)
   end
 end
 
---- Raises an error at the line that called omni if the caller can't wait.
+---Raises an error at the line that called omni if the caller can't wait.
 ---@param fiber omni.Fiber|nil  the running one
 ---@param stepping boolean      whether the loop is in a step
 ---@param name? string          the function that wants to wait
@@ -52,7 +52,7 @@ local function check(fiber, stepping, name)
   if why then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", why), 0) end
 end
 
---- Makes calls that wait an error while another event loop runs, outside of fibers.
+---Makes calls that wait an error while another event loop runs, outside of fibers.
 ---@param is_running (fun(): boolean)|nil  returns whether that loop runs now; nil: such calls block it
 local function refuse_to_block(is_running) blocks_host = is_running end
 

@@ -11,7 +11,7 @@ local function text_of(problem)
   return fine and text or ("(an error value of type %s)"):format(type(problem))
 end
 
---- Returns one of omni's errors as it is and wraps any other value. Adds the traceback to both.
+---Returns one of omni's errors as it is and wraps any other value. Adds the traceback to both.
 ---@param problem any
 ---@param traceback string
 ---@return omni.Error
@@ -23,7 +23,7 @@ local function of(problem, traceback)
   return err.new { code = "coroutine_failed", message = text_of(problem), cause = problem, traceback = traceback }
 end
 
---- The same as a message handler of `xpcall`.
+---The same as a message handler of `xpcall`.
 ---@param problem any
 ---@return omni.Error
 local function handler(problem)
@@ -34,7 +34,7 @@ local function print_error(problem)
   pcall(io.stderr.write, io.stderr, "omni: an error that nobody waits for: ", text_of(problem), "\n") -- stderr may be closed
 end
 
---- Reports an error that nobody waits for.
+---Reports an error that nobody waits for.
 ---@param problem omni.Error
 local function report(problem)
   if not on_error then return print_error(problem) end
@@ -44,9 +44,9 @@ local function report(problem)
   print_error(failure)
 end
 
---- Sets the function that receives the error of each fiber that fails while nobody joins it, at the end of the loop's turn in which it
---- failed. Without one, omni prints the error and its traceback on stderr. The loop calls the function, so it can't wait; it can
---- `omni.spawn`. If it raises, omni prints both errors. An error that reaches a `join`, an `omni.scope` or an `omni.run` isn't reported.
+---Sets the function that receives the error of each fiber that fails while nobody joins it, at the end of the loop's turn in which it
+---failed. Without one, omni prints the error and its traceback on stderr. The loop calls the function, so it can't wait; it can
+---`omni.spawn`. If it raises, omni prints both errors. An error that reaches a `join`, an `omni.scope` or an `omni.run` isn't reported.
 ---@param fn? fun(problem: omni.Error)  `problem.traceback` says where, `problem.cause` is the raised value; nil: print
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)

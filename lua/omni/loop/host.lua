@@ -48,7 +48,7 @@ local function deliver(call)
   if not fine then failures.report(failure) end
 end
 
---- Starts `fn(...)`, as `omni.run` does. `receive` gets what it returned, or nil and the error that it raised, outside of fibers.
+---Starts `fn(...)`, as `omni.run` does. `receive` gets what it returned, or nil and the error that it raised, outside of fibers.
 ---@param name string  the public function, for messages
 ---@param receive fun(...)
 ---@param fn function
@@ -61,7 +61,7 @@ function Driver_methods:begin(name, receive, fn, ...)
   call.fiber = loop.spawn(perform, self, call, fn, ...)
 end
 
---- Runs one step of omni's loop, then gives the host's code the results of the calls that have ended. Never raises.
+---Runs one step of omni's loop, then gives the host's code the results of the calls that have ended. Never raises.
 function Driver_methods:turn()
   loop:step()
   local finished = self.finished
@@ -75,7 +75,7 @@ function Driver_methods:turn()
   end
 end
 
---- Stops driving omni's loop. Calls under way are cancelled: they return nil and an error with the code "cancelled". Can be called again.
+---Stops driving omni's loop. Calls under way are cancelled: they return nil and an error with the code "cancelled". Can be called again.
 function Driver_methods:close()
   if self ~= attached then return end
   attached = nil
@@ -92,11 +92,10 @@ end
 ---@return boolean
 function Driver_methods:is_attached() return self == attached end
 
---- Lets a host drive omni's loop.
+---Lets a host drive omni's loop.
 ---@param name string  the public function, for messages
 ---@param opts omni.HostOptions|nil
----@param host { on_change: fun(), on_detach: fun(), is_running: fun(): boolean }  on_change: called outside of a step when omni's loop has
----  something to do; is_running: returns whether the host's loop runs
+---@param host { on_change: fun(), on_detach: fun(), is_running: fun(): boolean }  on_change: omni's loop has work
 ---@return omni.HostDriver
 local function attach(name, opts, host)
   opts = options.check(opts, { blocking = "boolean" }, name, 3)

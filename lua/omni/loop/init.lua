@@ -8,7 +8,7 @@ local joins = require "omni.loop.join"
 local scheduler = require "omni.loop.scheduler"
 local scopes = require "omni.loop.scope"
 
---- Waits while other fibers run.
+---Waits while other fibers run.
 ---@param seconds number  0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
@@ -29,22 +29,22 @@ local loop = {
   add = scheduler.add, remove = scheduler.remove,
 }
 
---- Returns a descriptor for another event loop (poll, epoll, cqueues, luv). The descriptor is readable when `step` has work.
+---Returns a descriptor for another event loop (poll, epoll, cqueues, luv). The descriptor is readable when `step` has work.
 function loop:pollfd() return scheduler.pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self
 
---- Returns the seconds until `step` must be called anyway, or nil.
+---Returns the seconds until `step` must be called anyway, or nil.
 function loop:timeout() return scheduler.time_left() end -- luacheck: ignore self
 
---- Does the work that is ready, without waiting. An error goes to `omni.on_error`, never to the caller.
+---Does the work that is ready, without waiting. An error goes to `omni.on_error`, never to the caller.
 function loop:step() -- luacheck: ignore self
   if scheduler.is_stepping() then error("the loop is running already", 2) end
   local fine, failure = xpcall(scheduler.step, failures.handler, 0)
   if not fine then failures.report(failure) end
 end
 
---- Returns whether every fiber has ended.
+---Returns whether every fiber has ended.
 ---@return boolean
 function loop:empty() return scopes.is_empty() end -- luacheck: ignore self
 

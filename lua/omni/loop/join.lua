@@ -6,8 +6,8 @@ local err = require "omni.error"
 local options = require "omni.options"
 local scheduler = require "omni.loop.scheduler"
 
---- A caller that waits for the end of fibers. It is the array of these fibers, and is to be closed: an error that it hasn't taken by then
---- goes to somebody else.
+---A caller that waits for the end of fibers. It is the array of these fibers, and is to be closed: an error that it hasn't taken by then
+---goes to somebody else.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many haven't ended
@@ -17,7 +17,7 @@ local scheduler = require "omni.loop.scheduler"
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
---- Begins to wait for fibers. From now on their errors wait for this caller.
+---Begins to wait for fibers. From now on their errors wait for this caller.
 ---@param fibers omni.Fiber[]  with `n`; becomes the join
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean
@@ -38,7 +38,7 @@ local function begin(fibers, name, fail_fast)
   return join
 end
 
---- Waits until all fibers have ended, or with `fail_fast` until one has failed.
+---Waits until all fibers have ended, or with `fail_fast` until one has failed.
 ---@param timeout? number  seconds
 ---@return boolean         false: the time is up
 function Join_methods:wait(timeout)
@@ -61,7 +61,7 @@ local function take_failure(fiber)
   return failure
 end
 
---- Returns what a fiber that has ended returned, or raises its error.
+---Returns what a fiber that has ended returned, or raises its error.
 ---@param fiber omni.Fiber
 ---@return any ...
 local function results_of(fiber)
@@ -77,7 +77,7 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
---- Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout the fiber goes on.
+---Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout the fiber goes on.
 ---@param opts? omni.JoinOptions
 ---@return any ...  what its function returned; after the timeout nil and an error with the code "timeout"
 function Fiber_methods:join(opts)
@@ -116,11 +116,11 @@ local function raise_failures(join)
   error(first, 0)
 end
 
---- Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the first
---- of them in the list; its field `others` has the errors of the others.
+---Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the first
+---of them in the list; its field `others` has the errors of the others.
 ---
---- `omni.join(fibers, opts)` takes a list and options: after `timeout` seconds it returns nil and an error with the code "timeout"; with
---- `fail_fast = true` it raises as soon as one fiber fails. The other fibers go on after both; `omni.scope` cancels them.
+---`omni.join(fibers, opts)` takes a list and options: after `timeout` seconds it returns nil and an error with the code "timeout"; with
+---`fail_fast = true` it raises as soon as one fiber fails. The other fibers go on after both; `omni.scope` cancels them.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join_all(...)

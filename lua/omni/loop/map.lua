@@ -48,11 +48,11 @@ local function run(batch, limit)
   return batch.results, batch.errors
 end
 
---- Calls `fn(value, index)` for each value of a list, in coroutines of its own, and waits for all calls. A call fails if it returns nil and
---- an error, or raises. Without `fail_fast` the other calls go on; `results[i]` is nil then and `errors[i]` is the error.
+---Calls `fn(value, index)` for each value of a list, in coroutines of its own, and waits for all calls. A call fails if it returns nil and
+---an error, or raises. Without `fail_fast` the other calls go on; `results[i]` is nil then and `errors[i]` is the error.
 ---
---- A list of submits needs no `limit`: a key with `in_flight` submits no more than that at a time, and the others wait their turn
---- ([keys.md](keys.md)).
+---A list of submits needs no `limit`: a key with `in_flight` submits no more than that at a time, and the others wait their turn
+---([keys.md](keys.md)).
 ---@param list any[]
 ---@param opts? omni.MapOptions
 ---@param fn fun(value: any, index: integer): any, any

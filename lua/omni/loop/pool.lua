@@ -35,7 +35,7 @@ function start_next(pool)
   pool.fibers[pool.spawn(run_job, pool, job)] = true
 end
 
---- Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait.
+---Runs `fn(...)` in a fiber as soon as a slot is free. Doesn't wait.
 ---@param fn function
 function Pool_methods:add(fn, ...)
   self.last = self.last + 1
@@ -45,7 +45,7 @@ function Pool_methods:add(fn, ...)
   start_next(self)
 end
 
---- Waits until every job has ended. Raises the error of a job that failed, at once; the next call waits for the others.
+---Waits until every job has ended. Raises the error of a job that failed, at once; the next call waits for the others.
 function Pool_methods:join()
   self.waiter = loop.current()
   while next(self.fibers) and not self.failures[1] do loop.park() end
@@ -54,7 +54,7 @@ function Pool_methods:join()
   if failure then error(failure, 0) end
 end
 
---- Drops the waiting jobs, cancels the running ones and reports the errors that no `join` has raised. A closed pool starts no job any more.
+---Drops the waiting jobs, cancels the running ones and reports the errors that no `join` has raised. A closed pool starts no job any more.
 function Pool_methods:close()
   self.closed, self.queue = true, {}
   local fibers = self.fibers
@@ -80,8 +80,8 @@ local function new(limit, background)
   }, Pool_mt)
 end
 
---- Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Starts no further call after one that
---- returned nil and an error. If the caller is cancelled, cancels the running calls.
+---Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Starts no further call after one that
+---returned nil and an error. If the caller is cancelled, cancels the running calls.
 ---@param count integer
 ---@param limit integer
 ---@param fn fun(i: integer): any, omni.Error|nil

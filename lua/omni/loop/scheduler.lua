@@ -44,7 +44,7 @@ local function make_ready(fiber, value)
   if on_change and not stepping then on_change() end
 end
 
---- Wakes a parked fiber: the fiber's call of `park` returns the value. Does nothing if the fiber isn't parked.
+---Wakes a parked fiber: the fiber's call of `park` returns the value. Does nothing if the fiber isn't parked.
 ---@param fiber omni.Fiber
 ---@param value any
 local function wake(fiber, value)
@@ -54,9 +54,9 @@ local function wake(fiber, value)
   make_ready(fiber, value)
 end
 
---- Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
---- if neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
---- that waits calls `in_fiber` first.
+---Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
+---if neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
+---that waits calls `in_fiber` first.
 ---@param name? string  the function's name for the message, such as "client:submit"
 ---@return boolean
 local function in_fiber(name)
@@ -65,7 +65,7 @@ local function in_fiber(name)
   return false
 end
 
---- Parks the running fiber until `wake` is called, for at most `timeout` seconds.
+---Parks the running fiber until `wake` is called, for at most `timeout` seconds.
 ---@param timeout? number  seconds; nil: no limit
 ---@return any value       the value that `wake` received; nil after the timeout
 local function park(timeout)
@@ -98,7 +98,7 @@ local function pass_on_failures()
   end
 end
 
---- Has a fiber's failure reported at the end of this turn, unless somebody joins the fiber then. A cancellation is no failure.
+---Has a fiber's failure reported at the end of this turn, unless somebody joins the fiber then. A cancellation is no failure.
 ---@param fiber omni.Fiber
 local function note_failure(fiber)
   if fiber.failure.code == "cancelled" then return end
@@ -153,7 +153,7 @@ local function run_fiber(fiber)
   current = before
 end
 
---- Starts `fn(...)` in a new fiber, at the loop's next turn.
+---Starts `fn(...)` in a new fiber, at the loop's next turn.
 ---@param scope omni.Scope|nil  nil: no run waits for the fiber
 ---@param fn function
 ---@return omni.Fiber
@@ -168,8 +168,8 @@ local function start(scope, fn, ...)
   return fiber
 end
 
---- Ends the fiber at the point where it waits. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the fiber
---- then raises an error with the code "cancelled". Does nothing if the fiber has ended.
+---Ends the fiber at the point where it waits. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the fiber
+---then raises an error with the code "cancelled". Does nothing if the fiber has ended.
 function Fiber_methods:cancel()
   if self.ended then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
@@ -183,7 +183,7 @@ end
 
 Fiber_mt.__close = Fiber_methods.cancel
 
---- Returns whether the fiber has ended.
+---Returns whether the fiber has ended.
 ---@return boolean
 function Fiber_methods:done()
   return self.ended == true
@@ -220,7 +220,7 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
---- Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. Raises what a pollable raises.
+---Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. Raises what a pollable raises.
 ---@param timeout number|nil
 local function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
@@ -240,7 +240,7 @@ local function step(timeout)
   end
 end
 
---- Returns the seconds until `step` has work without a descriptor, or nil.
+---Returns the seconds until `step` has work without a descriptor, or nil.
 ---@return number|nil
 local function time_left()
   if ready_count > 0 then return 0 end
@@ -253,7 +253,7 @@ local function time_left()
   return least
 end
 
---- Parks the running fiber, or runs the loop, until `done()` is true.
+---Parks the running fiber, or runs the loop, until `done()` is true.
 ---@param done fun(): boolean
 ---@param deadline? number  monotonic seconds
 ---@return boolean          false: the deadline has passed
@@ -277,7 +277,7 @@ end
 
 -- --- pollables
 
---- Adds a pollable. The loop steps it until `remove`.
+---Adds a pollable. The loop steps it until `remove`.
 ---@param pollable omni.Pollable
 local function add(pollable)
   local fd = pollable:pollfd()
@@ -287,7 +287,7 @@ local function add(pollable)
   if on_change and not stepping then on_change() end
 end
 
---- Removes a pollable. Does nothing if the pollable isn't in the loop.
+---Removes a pollable. Does nothing if the pollable isn't in the loop.
 ---@param pollable omni.Pollable
 local function remove(pollable)
   local fd = pollables[pollable]
@@ -297,16 +297,16 @@ local function remove(pollable)
   pollable_count = pollable_count - 1
 end
 
---- Returns the running fiber, or nil.
+---Returns the running fiber, or nil.
 ---@return omni.Fiber|nil
 local function get_current() return current end
 
---- Returns whether a step is running.
+---Returns whether a step is running.
 ---@return boolean
 local function is_stepping() return stepping end
 
---- Calls a function whenever there is something to do that no step has seen: a fiber or a pollable was added, or the loop ran, outside of a
---- step. Another event loop then asks for the timeout again.
+---Calls a function whenever there is something to do that no step has seen: a fiber or a pollable was added, or the loop ran, outside of a
+---step. Another event loop then asks for the timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

@@ -44,8 +44,8 @@ local function check_function(fn, name)
   if type(fn) ~= "function" then error(("%s: expected a function, got %s"):format(name, type(fn)), 3) end
 end
 
---- Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
---- which waits for it. If it fails while nobody joins it, its error goes to that scope, or to `omni.on_error`.
+---Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
+---which waits for it. If it fails while nobody joins it, its error goes to that scope, or to `omni.on_error`.
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)
@@ -54,8 +54,8 @@ local function spawn(fn, ...)
   return start(fiber and fiber.scope or outermost, fn, ...)
 end
 
---- Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. It runs whenever the loop runs. For example, a
---- server handles each request in such a fiber.
+---Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. It runs whenever the loop runs. For example, a
+---server handles each request in such a fiber.
 ---@param fn function
 ---@return omni.Fiber
 local function background(fn, ...)
@@ -76,9 +76,9 @@ local function enter(name, fail_fast, fn, ...)
   return results_of(main)
 end
 
---- Runs `fn(...)` in a fiber until that fiber and all that were spawned in it have ended; outside of a fiber, runs the loop meanwhile. If
---- `fn` raises, the others are cancelled and the error is raised here. An error of another fiber that nobody joins goes to `omni.on_error`,
---- and the rest goes on.
+---Runs `fn(...)` in a fiber until that fiber and all that were spawned in it have ended; outside of a fiber, runs the loop meanwhile. If
+---`fn` raises, the others are cancelled and the error is raised here. An error of another fiber that nobody joins goes to `omni.on_error`,
+---and the rest goes on.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -86,8 +86,8 @@ local function run(fn, ...)
   return enter("omni.run", false, fn, ...)
 end
 
---- Like `omni.run`, but the first error of a fiber that nobody joins ends the scope, too: it is raised here, and all other fibers of the
---- scope are cancelled. So either all of them succeed, or none goes on.
+---Like `omni.run`, but the first error of a fiber that nobody joins ends the scope, too: it is raised here, and all other fibers of the
+---scope are cancelled. So either all of them succeed, or none goes on.
 ---@param fn function
 ---@return any ...  what fn returned
 local function scope(fn, ...)
@@ -95,7 +95,7 @@ local function scope(fn, ...)
   return enter("omni.scope", true, fn, ...)
 end
 
---- Runs `fn(...)`: directly in a fiber; outside of a fiber, runs the loop until the function has ended. Raises what `fn` raises.
+---Runs `fn(...)`: directly in a fiber; outside of a fiber, runs the loop until the function has ended. Raises what `fn` raises.
 ---@param fn function
 ---@return any ...  what fn returned
 local function drive(fn, ...)
@@ -110,7 +110,7 @@ local function drive(fn, ...)
   return results_of(fiber)
 end
 
---- Returns whether every fiber has ended, background ones aside.
+---Returns whether every fiber has ended, background ones aside.
 ---@return boolean
 local function is_empty() return root.live == 0 end
 

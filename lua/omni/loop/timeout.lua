@@ -19,8 +19,8 @@ local function run(seconds, fn, ...)
   error(problem, 0)
 end
 
---- Runs `fn(...)` with a deadline. At the deadline, cancels the function where it waits: aborts its requests and closes its to-be-closed
---- variables. Records a submit that may have been sent as one with an unknown outcome. Tasks continue at the service.
+---Runs `fn(...)` with a deadline. At the deadline, cancels the function where it waits: aborts its requests and closes its to-be-closed
+---variables. Records a submit that may have been sent as one with an unknown outcome. Tasks continue at the service.
 ---@param seconds number  above 0
 ---@param fn function
 ---@param ... any         its arguments
@@ -32,7 +32,7 @@ local function timeout(seconds, fn, ...)
   return loop.drive(run, seconds, fn, ...)
 end
 
---- Calls a function that waits, with a deadline if `seconds` isn't nil. For omni's own modules.
+---Calls a function that waits, with a deadline if `seconds` isn't nil. For omni's own modules.
 ---@param seconds number|nil
 ---@param name string  the public function, for messages: "client:submit"
 ---@param fn function

@@ -29,7 +29,7 @@ local function sink(fiber, at, slot)
   place(fiber, at, slot)
 end
 
---- Adds a fiber, which has no timer yet.
+---Adds a fiber, which has no timer yet.
 ---@param fiber omni.Fiber
 ---@param at number  monotonic seconds
 local function set(fiber, at)
@@ -37,7 +37,7 @@ local function set(fiber, at)
   rise(fiber, at, size)
 end
 
---- Removes a fiber's timer, if it has one.
+---Removes a fiber's timer, if it has one.
 ---@param fiber omni.Fiber
 local function clear(fiber)
   local slot = fiber.slot
@@ -51,7 +51,7 @@ local function clear(fiber)
   end
 end
 
---- Returns the time at which the first fiber wakes, and that fiber; or nil.
+---Returns the time at which the first fiber wakes, and that fiber; or nil.
 ---@return number|nil at  monotonic seconds
 ---@return omni.Fiber|nil
 local function first() return times[1], fibers[1] end

@@ -18,8 +18,8 @@ local Place_mt = {
   end,
 }
 
---- Adds the running fiber. Adds the running fiber to the queue: with a number, before all fibers that have a higher number; otherwise at
---- the end.
+---Adds the running fiber. Adds the running fiber to the queue: with a number, before all fibers that have a higher number; otherwise at
+---the end.
 ---@param number? integer
 ---@return table place  to be closed when the fiber no longer waits
 function Queue_methods:join(number)
@@ -42,20 +42,20 @@ local function trim(self)
   end
 end
 
---- Returns whether a place is the first in the queue.
+---Returns whether a place is the first in the queue.
 ---@param place table
 ---@return boolean
 function Queue_methods:is_first(place)
   return self[self.first] == place
 end
 
---- Returns whether no fiber waits.
+---Returns whether no fiber waits.
 ---@return boolean
 function Queue_methods:is_empty()
   return self.first > self.last
 end
 
---- Wakes up to `count` fibers at the front, so that each checks whether it may go on.
+---Wakes up to `count` fibers at the front, so that each checks whether it may go on.
 ---@param count number
 function Queue_methods:wake_first(count)
   trim(self)

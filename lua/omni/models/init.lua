@@ -188,9 +188,9 @@ local function known_of(client, name)
   return known.asking:join()
 end
 
---- Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
---- the service publishes no schema, or can't be reached, only omni's own rules apply. If omni has no rules for the model either, any input
---- is accepted. With the client's option `schemas = false`, omni doesn't ask the service.
+---Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
+---the service publishes no schema, or can't be reached, only omni's own rules apply. If omni has no rules for the model either, any input
+---is accepted. With the client's option `schemas = false`, omni doesn't ask the service.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

@@ -28,7 +28,7 @@ local function array_length(value)
   return count == #value and count or nil
 end
 
---- Checks a value that must be a URL or a placeholder. Returns the normalised URL.
+---Checks a value that must be a URL or a placeholder. Returns the normalised URL.
 ---@param value any
 ---@param field string
 ---@return string|omni.Placeholder|nil
@@ -109,7 +109,7 @@ local relations <const> = {
 
 local models <const> = { [default_model] = { schema = gemini_omni, relations = relations } }
 
---- Returns the input without empty arrays, since an empty array means the same as a missing one. Changes only inputs of models with rules.
+---Returns the input without empty arrays, since an empty array means the same as a missing one. Changes only inputs of models with rules.
 ---@param model string
 ---@param input table
 ---@return table
@@ -158,7 +158,7 @@ local function check(model, input, with_placeholders)
   return input
 end
 
---- Returns the fields that a model accepts, in order and by name; returns nil for a model without rules.
+---Returns the fields that a model accepts, in order and by name; returns nil for a model without rules.
 ---@param model string
 ---@return table<string|integer, { name: string }>|nil
 local function fields(model)

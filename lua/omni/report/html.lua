@@ -27,8 +27,8 @@ end
 local Element_mt = { __name = "omni.report.element" }
 local Raw_mt = { __name = "omni.report.raw" }
 
---- Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. The value of an attribute is a string, a number, or true for an
---- attribute without a value. A "_" in its name becomes "-", as in aria_label.
+---Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. The value of an attribute is a string, a number, or true for an
+---attribute without a value. A "_" in its name becomes "-", as in aria_label.
 ---@type table<string, fun(content: table): table>
 local tag = setmetatable({}, {
   __index = function(tags, name)
@@ -41,7 +41,7 @@ local tag = setmetatable({}, {
   end,
 })
 
---- Marks a text as markup of omni's own, which isn't escaped. Never use `raw` for text from outside.
+---Marks a text as markup of omni's own, which isn't escaped. Never use `raw` for text from outside.
 ---@param markup string
 local function raw(markup)
   return setmetatable({ markup }, Raw_mt)
@@ -106,7 +106,7 @@ end
 
 local function percent(character) return ("%%%02X"):format(character:byte()) end
 
---- Turns a relative path into a URL. Returns nil for an absolute path.
+---Turns a relative path into a URL. Returns nil for an absolute path.
 ---@param path string
 ---@param inside? boolean  also returns nil for a path that leaves the report's folder
 ---@return string|nil

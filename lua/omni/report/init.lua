@@ -45,8 +45,7 @@ local wording = require "omni.report.wording"
 ---@field sandbox? boolean
 ---@field film? { path: string, seconds?: number, poster?: string }  path: relative to the report; poster: a picture to embed
 ---@field film_problem? string   why there is no film, or what is wrong with it
----@field spent? { run?: number, board?: number, estimated?: number }  credits of this run and of all runs of the board; estimated: what
----  the board may have cost besides, and the service hasn't reported
+---@field spent? { run?: number, board?: number, estimated?: number }  estimated: not reported yet
 ---@field balance? number        credits
 
 local known = {
@@ -80,8 +79,8 @@ local function render(data)
   return page.page(data, embedded_images.embedder(), embedded_images.base64(hash))
 end
 
---- Returns the report as HTML. The same data and pictures always give the same bytes. Omits a picture that can't be read, isn't a picture,
---- or is larger than 200 KiB.
+---Returns the report as HTML. The same data and pictures always give the same bytes. Omits a picture that can't be read, isn't a picture,
+---or is larger than 200 KiB.
 ---@param data omni.report.Data
 ---@return string
 local function checked_render(data)
@@ -97,7 +96,7 @@ local function write_file(path, text)
   return fine, why
 end
 
---- Writes the report. The file at `path` keeps its old content until the new report is complete.
+---Writes the report. The file at `path` keeps its old content until the new report is complete.
 ---@param path string
 ---@param data omni.report.Data
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the report, instead of replacing the file at `path`

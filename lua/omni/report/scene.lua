@@ -29,7 +29,7 @@ local function time(at)
   return at and h.time { datetime = wording.date("%FT%TZ", at), wording.date("%F %H:%M UTC", at) } or nil
 end
 
---- Returns the sign of a state. The state's word stands beside it.
+---Returns the sign of a state. The state's word stands beside it.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end
@@ -38,7 +38,7 @@ local function chip(state)
   return h.span { class = "chip " .. state.tone, icon(state), state.word }
 end
 
---- Returns a player for a video. The player has the clip's shape before the clip is loaded.
+---Returns a player for a video. The player has the clip's shape before the clip is loaded.
 ---@param context omni.report.Context
 ---@param source string  URL
 ---@param label string  for screen readers
@@ -128,7 +128,7 @@ local function with_options(text)
   return parts
 end
 
---- Returns paragraphs about a scene's problem and possible remedies. Returns an empty list if there is no problem.
+---Returns paragraphs about a scene's problem and possible remedies. Returns an empty list if there is no problem.
 ---@param scene table
 ---@param data table  of report.render
 local function trouble(scene, data)
@@ -186,7 +186,7 @@ local function facts(context, scene)
   return h.dl { class = "facts", rows }
 end
 
---- Returns the whole section about a scene.
+---Returns the whole section about a scene.
 ---@param context omni.report.Context
 ---@param scene table
 ---@param number integer

@@ -119,7 +119,7 @@ local function legend()
   return h.ul { class = "legend", items }
 end
 
---- Returns the page's section with the time line, or nil if no scene has times.
+---Returns the page's section with the time line, or nil if no scene has times.
 ---@param data table  of report.render
 ---@return table|nil
 local function section(data)

@@ -60,7 +60,7 @@ local function cost(scene, sandbox)
   return about and ("cost unknown, about %s"):format(about) or "cost unknown"
 end
 
---- Returns the value if it is a possible duration in seconds, else nil.
+---Returns the value if it is a possible duration in seconds, else nil.
 ---@param value any
 ---@return number|nil
 local function seconds_of(value)
@@ -81,7 +81,7 @@ local function duration(seconds)
   return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
 end
 
---- Returns the value, in seconds, if it is a time in the years 1970 to 9999, else nil.
+---Returns the value, in seconds, if it is a time in the years 1970 to 9999, else nil.
 ---@param value any
 ---@return number|nil
 local function moment(value)
@@ -89,7 +89,7 @@ local function moment(value)
   return value and value > 0 and value < 253402300800 and value or nil
 end
 
---- Formats a time in UTC with a format of os.date.
+---Formats a time in UTC with a format of os.date.
 ---@param format string
 ---@param seconds number
 ---@return string

@@ -96,7 +96,7 @@ function Accounts_methods:find(key)
   return self.by_key[key or ""]
 end
 
---- Returns whether a text contains the key of any account.
+---Returns whether a text contains the key of any account.
 ---@param text string
 ---@return boolean
 function Accounts_methods:leaks(text)
@@ -106,7 +106,7 @@ function Accounts_methods:leaks(text)
   return false
 end
 
---- Counts a request against the account's rate. At most as many requests as the rate allows in one second may come at once.
+---Counts a request against the account's rate. At most as many requests as the rate allows in one second may come at once.
 ---@param account omni.sandbox.Account
 ---@return number|nil wait  seconds until a request would pass; nil if this one passes
 function Accounts_methods:wait(account)
@@ -154,7 +154,7 @@ local function peak_of(spans)
   return peak
 end
 
---- Returns the accounts as the charge ledger lists them.
+---Returns the accounts as the charge ledger lists them.
 ---@param all omni.sandbox.Task[]  settled
 ---@return table[]
 function Accounts_methods:rows(all)

@@ -125,7 +125,7 @@ local function send_all(self, plan)
   end
 end
 
---- Returns the plan of callbacks without faults: one callback at the task's end.
+---Returns the plan of callbacks without faults: one callback at the task's end.
 ---@param about { task: omni.sandbox.Task, tasks: table, media_urls: string[], forged_url: string }
 ---@return omni.sandbox.CallbackPlan
 function Callbacks_methods:plan(about) -- luacheck: ignore self
@@ -146,13 +146,13 @@ function Callbacks_methods:schedule(plan)
   return plan.early and function() fiber:join() end or nil
 end
 
---- Returns all callbacks in the order in which they were sent.
+---Returns all callbacks in the order in which they were sent.
 ---@return omni.sandbox.Callback[]
 function Callbacks_methods:list()
   return self.sent
 end
 
---- Stops sending callbacks, and aborts the running requests.
+---Stops sending callbacks, and aborts the running requests.
 function Callbacks_methods:close()
   local fibers = self.fibers
   self.fibers = {}

@@ -50,7 +50,7 @@ local function find(name)
   return by_name[name]
 end
 
---- Returns a hint for an unknown model's name.
+---Returns a hint for an unknown model's name.
 ---@param name string
 ---@return string
 local function unknown(name)
@@ -64,7 +64,7 @@ local function does(row, operation)
   return false
 end
 
---- Returns the models with this modality and operation; nil matches all.
+---Returns the models with this modality and operation; nil matches all.
 ---@param modality? string
 ---@param operation? string
 ---@return omni.sandbox.Model[]

@@ -33,7 +33,7 @@ local function draw(cache, spec, path)
   for _, done in ipairs(waiting) do done(drawn, failure) end
 end
 
---- Draws a clip if the cache doesn't have it. Calls `done(path)` or `done(nil, failure)` once, perhaps before `get` returns.
+---Draws a clip if the cache doesn't have it. Calls `done(path)` or `done(nil, failure)` once, perhaps before `get` returns.
 ---@param spec omni.sandbox.ClipSpec
 ---@param done fun(path: string|nil, failure: any)
 function Cache_methods:get(spec, done)
@@ -59,7 +59,6 @@ function Cache_methods:close(remove)
 end
 
 ---@param settings { directory: string, seed: integer, draw: fun(spec: table, path: string): string|nil, any }
----  draw: writes a clip to `path`, which exists only once it is whole
 local function open(settings)
   return setmetatable({
     directory = settings.directory, seed = settings.seed, draw = settings.draw, pool = pool.new(at_once, true), waiting = {}, paths = {},

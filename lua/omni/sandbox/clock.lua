@@ -29,7 +29,7 @@ end
 ---Makes `wait_until` look again.
 Clock_methods.notice = notice
 
---- Waits until a condition holds, or the clock is closed. `notice` must be called when the condition may have become true.
+---Waits until a condition holds, or the clock is closed. `notice` must be called when the condition may have become true.
 ---@param condition fun(): boolean
 function Clock_methods:wait_until(condition)
   local fiber = loop.current()
@@ -68,7 +68,7 @@ local function wake(self, fiber)
   loop.wake(fiber)
 end
 
---- Parks the fiber until a time, until a step of the clock ends, or until `wake`. The caller must check the time again.
+---Parks the fiber until a time, until a step of the clock ends, or until `wake`. The caller must check the time again.
 ---@param at? number  time of this clock; nil: no limit
 function Clock_methods:park(at)
   local fiber = loop.current()
@@ -95,7 +95,7 @@ function Clock_methods:sleep_until(at)
   while self:now() < at do self:park(at) end
 end
 
---- Runs `fn(...)` in a background fiber. While the fiber isn't parked on this clock, a step of the clock waits for it.
+---Runs `fn(...)` in a background fiber. While the fiber isn't parked on this clock, a step of the clock waits for it.
 ---@param fn function
 ---@return omni.Fiber
 function Clock_methods:spawn(fn, ...)
@@ -140,7 +140,7 @@ local function step(self)
   for fiber in pairs(self.parked) do loop.wake(fiber) end -- the fibers' timers must be shorter now
 end
 
---- Moves the clock ahead. Returns when all events up to the new time have happened, in the order of their times.
+---Moves the clock ahead. Returns when all events up to the new time have happened, in the order of their times.
 ---@param seconds number
 function Clock_methods:advance(seconds)
   local target = math.max(self.agenda and self.target or 0, self:now()) + seconds

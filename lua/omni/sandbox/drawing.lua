@@ -60,7 +60,7 @@ local function abilities()
   return looking:join()
 end
 
---- Returns the filters and encoders that ffmpeg has on this machine, or nil without ffmpeg. Looks once.
+---Returns the filters and encoders that ffmpeg has on this machine, or nil without ffmpeg. Looks once.
 ---@return "ffmpeg"|"builtin"
 local function available()
   return abilities().ffmpeg and "ffmpeg" or "builtin"
@@ -157,8 +157,8 @@ local function draw(spec, path)
   return rename(scratch.part, path)
 end
 
---- Makes a clip of exactly the requested duration, shape and size (H.264, 24 frames a second, with a quiet stereo tone), or an image. Clips
---- with the same spec have the same bytes. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
+---Makes a clip of exactly the requested duration, shape and size (H.264, 24 frames a second, with a quiet stereo tone), or an image. Clips
+---with the same spec have the same bytes. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
 ---@param spec omni.sandbox.ClipSpec
 ---@param path string  the file exists only once it is whole
 ---@return string|nil path

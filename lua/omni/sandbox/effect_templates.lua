@@ -30,7 +30,7 @@ local platforms = {
 for _, platform in pairs(platforms) do
   platform.object = json.shape { platform.named, "name", "description", "input_images", "seconds" }
 
-  --- Returns the platform's templates in order.
+  ---Returns the platform's templates in order.
   ---@param only? string  only the template with this id
   ---@return table[]
   function platform.list(only)

@@ -33,13 +33,13 @@ local known = {
 local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
---- Returns the accepted tasks and the charges as a table, like `GET /sandbox/ledger`, with nil instead of null.
+---Returns the accepted tasks and the charges as a table, like `GET /sandbox/ledger`, with nil instead of null.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
---- Returns the sent callbacks in order as a table, like `GET /sandbox/callbacks`, with nil instead of null.
+---Returns the sent callbacks in order as a table, like `GET /sandbox/callbacks`, with nil instead of null.
 ---@return omni.sandbox.Callback[]
 function Sandbox_methods:callbacks()
   return self.service:sent()
@@ -65,8 +65,8 @@ function Sandbox_methods:set_credits(key, credits)
   account.balance = credits
 end
 
---- Moves the sandbox's clock ahead. Waits until all events up to the new time have happened, in the order of their times: tasks have ended,
---- late responses are sent, callbacks have been sent and answered, URLs have expired. `POST /sandbox/advance?seconds=` does the same.
+---Moves the sandbox's clock ahead. Waits until all events up to the new time have happened, in the order of their times: tasks have ended,
+---late responses are sent, callbacks have been sent and answered, URLs have expired. `POST /sandbox/advance?seconds=` does the same.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge

@@ -3,7 +3,7 @@
 
 local response = {}
 
---- Returns a refusal. Returns a refusal. For an invalid request (422) the reason is in `errors`, as in the service's responses.
+---Returns a refusal. Returns a refusal. For an invalid request (422) the reason is in `errors`, as in the service's responses.
 ---@param code integer
 ---@param message string
 ---@param headers? table<string, string>
@@ -25,7 +25,7 @@ function response.decoded(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
---- Returns a parameter of a query. If several have the name, returns the first.
+---Returns a parameter of a query. If several have the name, returns the first.
 ---@param query_string string|nil
 ---@param name string
 ---@return string|nil
@@ -40,7 +40,7 @@ end
 local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
 local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
 
---- Returns a date in the form of HTTP headers, in English in every locale.
+---Returns a date in the form of HTTP headers, in English in every locale.
 ---@param seconds integer  Unix seconds
 ---@return string
 function response.http_date(seconds)

@@ -68,7 +68,7 @@ local function find_lost(service, value, place)
   end
 end
 
---- If an input names a file of this sandbox that doesn't exist, returns a message with the field's name.
+---If an input names a file of this sandbox that doesn't exist, returns a message with the field's name.
 ---@param service table
 ---@param input table
 ---@return string|nil

@@ -144,7 +144,7 @@ local Service_mt = { __name = "omni.sandbox.service", __index = Service_methods 
 
 ---Returns the response to one request.
 ---@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string|nil,
----  size: integer|nil, file: string|nil }  a large body comes as its size and a file
+---  size: integer|nil, file: string|nil }
 ---@return { status: integer, headers: table, body: string|table, wait?: fun(), delay?: number, drop?: boolean, reset?: boolean,
 ---  cut?: integer }
 function Service_methods:handle(request)
@@ -178,7 +178,7 @@ end
 
 -- --- for programs
 
---- Returns the data of `GET /sandbox/ledger`, with the inputs as tables.
+---Returns the data of `GET /sandbox/ledger`, with the inputs as tables.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Service_methods:ledger()
   return self.tasks:ledger(true)

@@ -19,7 +19,7 @@ local endpoints = {}
 
 -- --- the body of a submit or an estimate
 
---- Reads a body. Reads a request's body as JSON. Stores an error for the endpoint that needs the body.
+---Reads a body. Reads a request's body as JSON. Stores an error for the endpoint that needs the body.
 ---@param text string
 ---@return { fields: table, texts?: table<string, string>, wrong?: string }  texts: each field as it was written
 function endpoints.read_body(text)

@@ -45,7 +45,7 @@ function results.failed(values)
   return result_object { code = 501, message = values.reason, media_urls = {} }
 end
 
---- Returns the task object in a form that json.text can write.
+---Returns the task object in a form that json.text can write.
 ---@param values omni.sandbox.TaskValues
 ---@return table
 local function task(values)

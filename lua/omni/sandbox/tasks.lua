@@ -129,7 +129,7 @@ function Tasks_methods:describe(task, media_urls)
   return payload_of(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
 end
 
---- Returns a false task object for a fault: the task seems to have another status now.
+---Returns a false task object for a fault: the task seems to have another status now.
 ---@param task omni.sandbox.Task
 ---@param status "running"|"success"
 ---@param media_url? string  of a success
@@ -141,7 +141,7 @@ function Tasks_methods:pretend(task, status, media_url, id)
     { media_url })
 end
 
---- Returns whether a file is still being drawn whose task should end before a time.
+---Returns whether a file is still being drawn whose task should end before a time.
 ---@param time number  of `now`
 ---@return boolean
 function Tasks_methods:is_drawing(time)

@@ -193,7 +193,7 @@ end
 ---@field seconds number             of exactly so many frames
 ---@field texts table<string, string>  file name → text; empty without a font
 
---- Returns the filter graph that draws a spec, and the texts in it. The texts must be in `directory` when ffmpeg runs.
+---Returns the filter graph that draws a spec, and the texts in it. The texts must be in `directory` when ffmpeg runs.
 ---@param spec omni.sandbox.ClipSpec
 ---@param directory string
 ---@param can { font: string|nil, gradients: boolean }

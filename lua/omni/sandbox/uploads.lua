@@ -52,7 +52,7 @@ local function objection(self, place, request, signature, leaks)
   if (request.size or #request.body) == 0 then return 422, "the file is empty" end
 end
 
---- Stores the body of a PUT as the file of a presigned URL.
+---Stores the body of a PUT as the file of a presigned URL.
 ---@param name string            of the place
 ---@param request { headers: table<string, string>, body: string|nil, size: integer|nil, file: string|nil }
 ---@param signature string|nil   in the request's URL
@@ -92,7 +92,7 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
---- Stores the body of a request. If somebody still reads an older file of this name, they get the older bytes.
+---Stores the body of a request. If somebody still reads an older file of this name, they get the older bytes.
 ---@param name string
 ---@param request { body: string|nil, file: string|nil }  the file is moved
 ---@return string|nil path

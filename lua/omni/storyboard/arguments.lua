@@ -5,7 +5,7 @@
 local language = require "omni.storyboard.language"
 local options = require "omni.options"
 
---- Checks the arguments. Raises an error for a missing or wrong argument. The error names the call and the line of the caller's caller.
+---Checks the arguments. Raises an error for a missing or wrong argument. The error names the call and the line of the caller's caller.
 ---@param board any
 ---@param given any
 ---@param known table<string, string>  the options and their types
@@ -28,7 +28,7 @@ local function check(board, given, known, what, required)
   return given
 end
 
---- Returns a board. If `board` is a path, loads the board from that file. Waits.
+---Returns a board. If `board` is a path, loads the board from that file. Waits.
 ---@param board omni.Storyboard|string
 ---@param client omni.Client
 ---@return omni.Storyboard|nil

@@ -34,7 +34,7 @@
 ---@field output? string        the film's file name (default "film.mp4")
 ---@field [integer] string      names of scenes, in the film's order (default: all scenes)
 
---- Returns a board. A board file ends with `return storyboard { ... }`.
+---Returns a board. A board file ends with `return storyboard { ... }`.
 ---@param fields omni.BoardFields
 ---@return omni.Storyboard
 function storyboard(fields) end
@@ -44,7 +44,7 @@ function storyboard(fields) end
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end
 
---- Returns one scene for each stretch of a long film. Call the result with the fields that the scenes share; one of them can be `name`.
+---Returns one scene for each stretch of a long film. Call the result with the fields that the scenes share; one of them can be `name`.
 ---@param source omni.Placeholder  made by `file`
 ---@param seconds number     the length of a stretch, 1 or more
 ---@return omni.Windows

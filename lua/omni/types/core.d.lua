@@ -41,8 +41,8 @@ local Exchange = {}
 ---Returns whether the exchange has finished.
 ---@return boolean
 function Exchange:done() end
---- Returns the result of a finished exchange: for submit the task id; query: the task table; call: the response's data; download and
---- upload: the file's size; post: { status, text }.
+---Returns the result of a finished exchange: for submit the task id; query: the task table; call: the response's data; download and
+---upload: the file's size; post: { status, text }.
 ---@param into? table  for a query: the table to fill
 ---@return any value
 ---@return omni.Failure|nil
@@ -56,8 +56,8 @@ function Exchange:progress() end
 ---@return string|nil encoding  the response's Content-Encoding; without `head`: why the file can't be read
 ---@return string|nil part      PATH.part
 function Exchange:head(most) end
---- Syncs a complete download to disk and gives it its final name, in a thread. When the thread ends, the exchange is done again, and its
---- result says whether the file has its name.
+---Syncs a complete download to disk and gives it its final name, in a thread. When the thread ends, the exchange is done again, and its
+---result says whether the file has its name.
 ---@param replace boolean  whether to replace a file at PATH
 function Exchange:keep(replace) end
 ---Empties a complete download, so that no file remains when the exchange is closed.
@@ -65,7 +65,7 @@ function Exchange:discard() end
 ---Returns the stamp of PATH.part (see Http:download).
 ---@return string|nil stamp
 function Exchange:stamp() end
---- Returns how often libcurl was about to send a request with a body. omni stops every attempt after the first.
+---Returns how often libcurl was about to send a request with a body. omni stops every attempt after the first.
 ---@return integer
 function Exchange:sends() end
 ---Aborts the exchange if it runs, and frees it. Idempotent; also `<close>`.
@@ -73,7 +73,7 @@ function Exchange:close() end
 
 ---@class omni.Http : omni.Source
 local Http = {}
---- Submits a task. Submits a task. Sends the request at most once.
+---Submits a task. Submits a task. Sends the request at most once.
 ---@param owner any  `finished` returns it when the exchange is done
 ---@param body string
 ---@return omni.Exchange
@@ -83,7 +83,7 @@ function Http:submit(owner, body) end
 ---@param task_id string
 ---@return omni.Exchange
 function Http:query(owner, task_id) end
---- Calls another function of the service. Sends any request except a GET at most once.
+---Calls another function of the service. Sends any request except a GET at most once.
 ---@param owner any
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string
@@ -101,7 +101,7 @@ function Http:call(owner, method, path, body) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil  "io": the file can't be written; "url_refused"
 function Http:download(owner, url, path, offset, stamp, validator, total) end
---- Uploads a file by PUT, without the key. Doesn't follow a redirect, but returns its target in `failure.redirect`.
+---Uploads a file by PUT, without the key. Doesn't follow a redirect, but returns its target in `failure.redirect`.
 ---@param owner any
 ---@param url string
 ---@param path string          a regular file; its current size is sent
@@ -117,16 +117,16 @@ function Http:upload(owner, url, path, content_type) end
 ---@param content_type string
 ---@return omni.Exchange
 function Http:post(owner, url, body, content_type) end
---- Lets this client download from and upload to the networks where another client reached the service.
+---Lets this client download from and upload to the networks where another client reached the service.
 ---@param other omni.Http
 function Http:trust(other) end
---- Returns the network settings for a URL, and the origin of each. `proxy` is the proxy's URL without user and password; `proxy_used` says
---- whether requests for this URL use it.
+---Returns the network settings for a URL, and the origin of each. `proxy` is the proxy's URL without user and password; `proxy_used` says
+---whether requests for this URL use it.
 ---@param url? string  by default the service's base URL
 ---@return { proxy?: string, proxy_from?: string, proxy_used?: boolean, no_proxy_from?: string, ca_file?: string, ca_file_from?: string,
 ---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
 function Http:network(url) end
---- Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner once.
+---Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner once.
 ---@return any owner
 function Http:finished() end
 ---Returns how many exchanges hold a connection.
@@ -138,18 +138,18 @@ function Http:busy() end
 ---Returns the owners of all exchanges that `finished` hasn't returned.
 ---@return any[]
 function Http:owners() end
---- Closes all exchanges and connections. Closing again does nothing. A `<close>` variable and the garbage collector also close the client.
+---Closes all exchanges and connections. Closing again does nothing. A `<close>` variable and the garbage collector also close the client.
 function Http:close() end
 
---- Opens an HTTP client. Raises an error for an invalid option, without the option's value. Without `base_url` and `api_key` the client has
---- no account, and can't submit, query or call.
+---Opens an HTTP client. Raises an error for an invalid option, without the option's value. Without `base_url` and `api_key` the client has
+---no account, and can't submit, query or call.
 ---@param options table
 ---@return omni.Http
 function core.client(options) end
 
 ---@class omni.PollSet
 local PollSet = {}
---- Adds a descriptor; `wait` then also waits until it is readable.
+---Adds a descriptor; `wait` then also waits until it is readable.
 ---@param fd integer
 function PollSet:add(fd) end
 ---@param fd integer
@@ -159,7 +159,7 @@ function PollSet:remove(fd) end
 ---@param ready table<integer, true>  receives the ready descriptors
 ---@return integer count  0 also after a signal
 function PollSet:wait(timeout, ready) end
---- Returns a descriptor that is readable when a descriptor of the set is readable.
+---Returns a descriptor that is readable when a descriptor of the set is readable.
 ---@return integer
 function PollSet:pollfd() end
 function PollSet:close() end
@@ -200,14 +200,14 @@ function core.normalize_url(text) end
 ---@return string|nil why
 function core.resolve_url(base, location) end
 
---- Normalises a base URL. Normalises a base URL: removes slashes at its end, and refuses a query or a fragment.
+---Normalises a base URL. Normalises a base URL: removes slashes at its end, and refuses a query or a fragment.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why
 function core.normalize_base_url(text) end
 
---- Returns whether a host, or a URL's host, is this machine: "localhost", 127.0.0.0/8 or ::1. Only whole names and addresses count:
---- localhost.example.com is another machine.
+---Returns whether a host, or a URL's host, is this machine: "localhost", 127.0.0.0/8 or ::1. Only whole names and addresses count:
+---localhost.example.com is another machine.
 ---@param host_or_url string
 ---@return boolean
 function core.is_loopback(host_or_url) end
@@ -234,7 +234,7 @@ function core.sha256(text) end
 ---@return string
 function core.token(bytes) end
 
---- A thread that computes the SHA-256 of a file. The module omni.file.digest waits for it.
+---A thread that computes the SHA-256 of a file. The module omni.file.digest waits for it.
 ---@class omni.DigestJob: omni.Source
 local DigestJob = {}
 ---@return boolean done
@@ -243,7 +243,7 @@ function DigestJob:step() end
 ---@return omni.Digest|nil
 ---@return string|nil message  the file can't be read, or has changed meanwhile
 function DigestJob:result() end
---- Stops the job. Closing again does nothing. A `<close>` variable and the garbage collector also close the job.
+---Stops the job. Closing again does nothing. A `<close>` variable and the garbage collector also close the job.
 function DigestJob:close() end
 
 ---Starts to compute the SHA-256 of a file.

@@ -1,16 +1,16 @@
 ---@meta omni.ledger_sqlite
 -- SPDX-License-Identifier: MIT
 
---- Stores submits in an SQLite file. A handle has a thread of its own. The thread opens the file at the first verb and executes the verbs
---- in order, each as one transaction. Only the thread waits for the disk and for other programs; Lua never does. Call `step` when the
---- descriptor is readable or the timeout has passed, then `finished` until it returns nothing, as the module omni.ledger does.
+---Stores submits in an SQLite file. A handle has a thread of its own. The thread opens the file at the first verb and executes the verbs
+---in order, each as one transaction. Only the thread waits for the disk and for other programs; Lua never does. Call `step` when the
+---descriptor is readable or the timeout has passed, then `finished` until it returns nothing, as the module omni.ledger does.
 ---
---- Each open handle locks one byte of the file FILE-alive. So other programs know that the ledger is open, until it is closed or its
---- process ends.
+---Each open handle locks one byte of the file FILE-alive. So other programs know that the ledger is open, until it is closed or its
+---process ends.
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
---- The failure of a verb. A failed verb leaves the file intact, and a later verb may succeed, for example when a full disk has space again.
+---The failure of a verb. A failed verb leaves the file intact, and a later verb may succeed, for example when a full disk has space again.
 ---@class omni.LedgerFailure
 ---@field code "ledger_failed"
 ---@field message string  names the file and the problem
@@ -22,7 +22,7 @@ local LedgerHandle = {}
 ---@param parameters? table<string, string|integer|number|boolean>  by name; a missing one is NULL, a boolean is 0 or 1
 function LedgerHandle:start(owner, verb, parameters) end
 
---- Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`.
+---Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`.
 ---@return any owner
 ---@return table<string, string|integer|number>[]|nil rows  by column; NULL values are missing; empty for a verb that returns no rows
 ---@return omni.LedgerFailure|nil
@@ -35,14 +35,14 @@ function LedgerHandle:busy() end
 ---@return boolean  whether `finished` has a result
 function LedgerHandle:step() end
 
---- Waits until the started verbs have ended, and closes the file. Closing again does nothing. A `<close>` variable and the garbage
---- collector also close the handle.
+---Waits until the started verbs have ended, and closes the file. Closing again does nothing. A `<close>` variable and the garbage
+---collector also close the handle.
 function LedgerHandle:close() end
 
 local ledger = {}
 
---- Returns a handle for a ledger's file. The first verb creates a missing file with mode 0600; its folder must exist. If the file can't be
---- used, each verb fails: for example, other users can read the file, it is damaged, or it belongs to another program or a newer omni.
+---Returns a handle for a ledger's file. The first verb creates a missing file with mode 0600; its folder must exist. If the file can't be
+---used, each verb fails: for example, other users can read the file, it is damaged, or it belongs to another program or a newer omni.
 ---@param path string
 ---@return omni.LedgerHandle
 function ledger.open(path) end

@@ -6,19 +6,14 @@
 ---@field port? integer       0: any free port (default 0)
 ---@field tls_certificate? string  path of a PEM certificate, followed by its chain; enables TLS 1.2 and newer (default: no TLS)
 ---@field tls_key? string     path of its PEM key, without a password; refused when other users may read it (use mode 600)
----@field max_body? integer   bytes of a request's body; the listener answers 413 to a larger one, and 411 to a body in chunks (default
----  1048576)
----@field max_bodies? integer bytes of the bodies of all unanswered requests together. When they exceed it, the listener answers 503 to the
----  oldest unfinished ones, or else to the new one (default 64 times max_body)
----@field body_directory? string  an existing folder for bodies of more than 65536 bytes, each in its own file (`body_file`); the listener
----  answers 507 when it can't write there (default: all bodies stay in memory)
+---@field max_body? integer   bytes of a request's body (default 1048576). The answer to a larger body is 413, and 411 to a body in chunks
+---@field max_bodies? integer bytes of the bodies of all unanswered requests (default 64 times max_body). Beyond, some requests get 503
+---@field body_directory? string  an existing folder for bodies of more than 65536 bytes (default: bodies stay in memory)
 ---@field max_header? integer bytes of a request's first line and headers; the listener answers 431 to more (default 16384)
 ---@field max_connections? integer              further ones wait (default 1000; at most half of the process's descriptors)
 ---@field max_connections_per_address? integer  further ones are closed; a /64 network of IPv6 counts as one address (default 64)
----@field idle_timeout? number    seconds without a byte in either direction, rounded up, before a connection is closed; doesn't apply while
----  a request waits for its answer (default 15)
----@field header_timeout? number  seconds for a request's first line and headers, from the start of the connection; for a later request,
----  `idle_timeout` is added (default 15)
+---@field idle_timeout? number    seconds without a byte, rounded up, before a connection without a waiting request is closed (default 15)
+---@field header_timeout? number  seconds for a request's first line and headers; later requests get `idle_timeout` in addition (default 15)
 ---@field body_timeout? number    seconds for the whole body, from the end of the headers (default 60)
 ---@field answer_timeout? number  seconds in which the client must receive the whole answer (default 600)
 
@@ -36,7 +31,7 @@ function Listener:host() end
 ---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 
---- Returns the oldest complete request that it hasn't returned yet. Returns nil if no request waits, and after `close`.
+---Returns the oldest complete request that it hasn't returned yet. Returns nil if no request waits, and after `close`.
 ---@return omni.Request|nil
 function Listener:next() end
 
@@ -45,8 +40,8 @@ function Listener:next() end
 ---@return string|nil message  why they can't be used; the listener keeps the old ones
 function Listener:reload() end
 
---- Stops listening. Stops listening, drops requests without an answer, and sends the answers that it can send without waiting. Closing
---- again does nothing. A `<close>` variable and the garbage collector also close the listener.
+---Stops listening. Stops listening, drops requests without an answer, and sends the answers that it can send without waiting. Closing
+---again does nothing. A `<close>` variable and the garbage collector also close the listener.
 function Listener:close() end
 
 ---The body of an answer: a string, or a part of a file (by default the rest of the file).
@@ -57,8 +52,8 @@ function Listener:close() end
 ---@field cut? integer    close the connection after so many bytes of the body, although its whole length was declared
 ---@field reset? boolean  end the connection by RST, after the answer or at `cut`; the client may then miss the last bytes
 
---- A complete request. The methods of a request also work after the answer, and after the connection and the listener are closed. If a
---- request is closed or collected without an answer, its connection is closed.
+---A complete request. The methods of a request also work after the answer, and after the connection and the listener are closed. If a
+---request is closed or collected without an answer, its connection is closed.
 ---@class omni.Request
 local Request = {}
 
@@ -78,7 +73,7 @@ function Request:query() end
 ---@return table<string, string>
 function Request:headers() end
 
---- Returns the body. Returns the body. If the body is in a file, reads the file, and raises an error if that fails.
+---Returns the body. Returns the body. If the body is in a file, reads the file, and raises an error if that fails.
 ---@return string body  any bytes; "" without a body
 function Request:body() end
 
@@ -86,8 +81,8 @@ function Request:body() end
 ---@return integer
 function Request:size() end
 
---- Returns the file that holds a large body, if the option `body_directory` is set. You may move the file; otherwise the file is removed
---- with the request.
+---Returns the file that holds a large body, if the option `body_directory` is set. You may move the file; otherwise the file is removed
+---with the request.
 ---@return string|nil path
 function Request:body_file() end
 
@@ -101,8 +96,7 @@ function Request:address() end
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody
 ---@param fault? omni.RequestFault
----@return boolean|nil accepted  false: the request was already answered or dropped, or its client is gone; nil: the file can't be sent, and
----  the request is still unanswered
+---@return boolean|nil accepted  false: the request was already answered, or its client is gone; nil: the file can't be sent
 ---@return string|nil message    why the file can't be sent
 function Request:answer(status, headers, body, fault) end
 

@@ -4,18 +4,15 @@
 
 ---@class omni.ClientOptions
 ---@field api_key? string            the API key
----@field keys? omni.KeyOptions[]    several API keys. Without both options, omni takes the keys from the first of: `CRUN_API_KEYS`,
----  `CRUN_API_KEY`, the file `~/.config/omni/keys`, the file `~/.crun/.env`
+---@field keys? omni.KeyOptions[]    several API keys (default: from the environment or a key file, see [keys.md](keys.md))
 ---@field base_url? string           the service (default `CRUN_BASE_URL`, or `"https://api.crun.ai"`)
----@field ledger? string|false       path of the ledger; `false`: none (default `OMNI_LEDGER`, or
----  `$XDG_STATE_HOME/omni/ledger.db`; none with a sandbox key)
+---@field ledger? string|false       path; `false`: none (default `OMNI_LEDGER`, or `$XDG_STATE_HOME/omni/ledger.db`; none in a sandbox)
 ---@field timeout? number            seconds for a whole call of the API (default 60)
 ---@field connect_timeout? number    seconds for a connection (default 10)
 ---@field retry_for? number          seconds for which omni retries what may be retried; 0: one attempt (default 120)
 ---@field retry_min? number          seconds before the second attempt (default 1)
 ---@field retry_max? number          the longest wait between two attempts, in seconds; ten times that for maintenance (default 60)
----@field pause_for? number          seconds for which omni waits while the service answers 429 or 455 (default 1800, or `retry_for`
----  if you set that)
+---@field pause_for? number          seconds to wait while the service answers 429 or 455 (default: your `retry_for`, or else 1800)
 ---@field poll_min? number           the shortest wait between two queries of a task, in seconds (default 2; 0.05 with a sandbox key)
 ---@field poll_max? number           the longest wait between two queries of a task, in seconds (default 30; 0.5 with a sandbox key)
 ---@field media_wait? number         seconds for which omni queries a success without media again (default 300; 5 with a sandbox key)
@@ -25,12 +22,10 @@
 ---@field max_download_bytes? integer  bytes of one downloaded file (default 17179869184)
 ---@field proxy? string              URL of a proxy for every request; `""`: none (default: from the environment)
 ---@field ca_file? string            file with certificates to trust instead of the system's (default: from the environment)
----@field allow_private_networks? boolean  whether files may come from private networks though the service isn't there (default
----  `OMNI_ALLOW_PRIVATE_NETWORKS`, or false)
+---@field allow_private_networks? boolean  whether files may come from private networks (default `OMNI_ALLOW_PRIVATE_NETWORKS`, or false)
 ---@field http_version? "auto"|"1.1"|"2-prior-knowledge"  (default "auto")
 ---@field user_agent? string         the header `User-Agent` (default `omni/VERSION`)
----@field schemas? boolean           whether inputs are checked against the schema that the service publishes; `false`: only against
----  omni's own rules (default true)
+---@field schemas? boolean           whether inputs are checked against the service's schema, or only by omni's rules (default true)
 ---@field on_event? fun(event: omni.ClientEvent)  called for everything that happens: requests, retries, pauses, tasks, warnings. It can't
 ---  wait (`omni.spawn` something that waits), and an error in it surfaces like that of a coroutine that nobody joins
 
@@ -74,8 +69,7 @@
 ---  across restarts and programs, see [errors.md](errors.md#never-twice)
 ---@field package about? table   of a board's scene: what else its ledger row holds
 ---@field package stop? omni.Stop  lets a run stop the submit
----@field timeout? number       seconds for the whole call; then it is given up with the code "timeout", or with "submit_unknown" if it
----  may have been sent (default: no limit beyond `retry_for` and `pause_for`)
+---@field timeout? number       seconds for the whole call; then the error is "timeout", or "submit_unknown" if it may have been sent
 
 ---@class omni.CallOptions
 ---@field timeout? number       seconds for the whole call (default: no limit beyond `retry_for`)
@@ -110,8 +104,7 @@
 
 ---@class omni.SaveOptions
 ---@field index? integer        which file of the result (default 1)
----@field timeout? number       seconds for the whole call; what was downloaded by then stays in PATH.part (default: no limit while bytes
----  move)
+---@field timeout? number       seconds for the whole call; a partial download stays in PATH.part (default: no limit while bytes move)
 ---@field on_progress? fun(bytes: integer, total: integer|nil)
 ---@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
 ---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
@@ -150,8 +143,7 @@
 
 ---@class omni.CallbacksOptions
 ---@field client omni.Client    its submits get a callback URL from now on; one receiver for each client
----@field listen? string|false  "ADDRESS:PORT" or "PORT", port 0: any free one; `false`: you call `receiver:handle` (default
----  "127.0.0.1:8787")
+---@field listen? string|false  "ADDRESS:PORT" or "PORT"; 0: any port; `false`: you call `receiver:handle` (default "127.0.0.1:8787")
 ---@field public_url? string    the URL under which the service reaches the receiver (default: the address it listens on)
 ---@field poll? number          seconds between two queries of a task whose callback doesn't come (default 60)
 ---@field tls_certificate? string  PEM file, for a server that speaks TLS itself
@@ -198,8 +190,7 @@
 ---@field on_event? fun(event: omni.RunEvent)
 ---@field interrupted? fun(): boolean  called now and then; once it returns true, the run ends as with `run:interrupt`
 ---@field on_wait? fun()         called once if another run uses the directory, before this run waits for it
----@field before_plan? fun(): omni.Error|nil  called when the directory belongs to this run, before it plans; an error that it returns ends
----  the run
+---@field before_plan? fun(): omni.Error|nil  called when the directory belongs to this run, before it plans; an error ends the run
 ---@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan, and with the reason if
 ---  omni refuses to carry it out. Returns true for consent, false (and an error) to submit nothing, nil to leave it to `budget` and `yes`
@@ -298,5 +289,4 @@
 ---@field fail_fast? boolean  after the first call that fails, cancel the running ones and start no other (default false)
 
 ---@class omni.HostOptions
----@field blocking? boolean   false: while the host's loop runs, a call that waits outside of a fiber raises an error, since it would block
----  that loop (default true)
+---@field blocking? boolean   false: a call that waits outside of a fiber raises an error while the host's loop runs (default true)

@@ -11,15 +11,14 @@ local core = {}
 ---@field stderr? "pipe"|"null"|"inherit"         where its errors go (default "pipe")
 ---@field max_output? integer                     how many of the last bytes of each pipe to keep (default 1048576)
 ---@field max_memory? integer                     bytes of address space; an allocation beyond it fails (default: no limit)
----@field environment? table<string, string>      added to our environment. The child doesn't inherit variables that look like secrets:
----  CRUN_..., names with KEY, TOKEN, SECRET, PASSW, PASSPHRASE or CREDENTIAL in them, URLs with a user
+---@field environment? table<string, string>      added to omni's environment without its secrets (docs/internals/processes.md)
 
---- A running program. Closing or collecting a process kills the program with its process group, and reaps it.
+---A running program. Closing or collecting a process kills the program with its process group, and reaps it.
 ---@class omni.Process: omni.Source
 local Process = {}
 
---- Starts a program without a shell. Its stdin is /dev/null. The program has its own process group, so Ctrl-C in the terminal doesn't reach
---- it. The program dies when this process dies.
+---Starts a program without a shell. Its stdin is /dev/null. The program has its own process group, so Ctrl-C in the terminal doesn't reach
+---it. The program dies when this process dies.
 ---@param argv string[]  argv[1] is looked up in PATH (the one in `environment`, if any)
 ---@param options? omni.process.Options
 ---@return omni.Process|nil
@@ -30,8 +29,7 @@ function core.process(argv, options) end
 ---code returned. Exit codes: 0: success; 3: out of memory; 4: out of time; 1: any other failure.
 ---@param code string      compiled (string.dump); receives a function that opens files, and the argument
 ---@param argument string
----@param limits { folder: string, cpu_seconds: number, max_memory: integer, max_output: integer }  folder: the real path of the only folder
----  whose files the code can read; max_memory, max_output: bytes
+---@param limits { folder: string, cpu_seconds: number, max_memory: integer, max_output: integer }  folder: a real path
 ---@return omni.Process|nil
 ---@return string|nil message  why it couldn't be started
 function core.board_process(code, argument, limits) end
@@ -40,16 +38,16 @@ function core.board_process(code, argument, limits) end
 ---@return boolean ended  the program has ended and all its output was read
 function Process:step() end
 
---- Returns the program's output on stdout since the last call, but at most the last `max_output` bytes.
+---Returns the program's output on stdout since the last call, but at most the last `max_output` bytes.
 ---@return string
 function Process:read() end
 
---- Returns the result, or nil while the program runs.
+---Returns the result, or nil while the program runs.
 ---@return omni.process.Result|nil
 function Process:result() end
 
 ---Kills the program and its process group; `step` then reports the end.
 function Process:kill() end
 
---- Kills the program if it still runs, reaps it and frees everything. Idempotent.
+---Kills the program if it still runs, reaps it and frees everything. Idempotent.
 function Process:close() end

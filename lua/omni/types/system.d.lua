@@ -5,8 +5,8 @@
 ---@class omni.core
 local core = {}
 
---- Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use `core.format` for every text that
---- contains numbers.
+---Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use `core.format` for every text that
+---contains numbers.
 ---@param format string
 ---@param ... any
 ---@return string
@@ -37,8 +37,7 @@ function core.clean(text, max_bytes) end
 ---@field mode integer  permission bits
 ---@field size integer  bytes
 ---@field mtime number  seconds since 1970
----@field stamp string  differs when the file was changed or replaced. A second change within a tick of the file system's clock (a few
----  milliseconds; 2 seconds on some systems) may leave it unchanged
+---@field stamp string  changes when the file is changed or replaced, except within one tick of the file system's clock
 
 ---Returns a file's status. Follows links.
 ---@param path string
@@ -46,7 +45,7 @@ function core.clean(text, max_bytes) end
 ---@return string|nil message
 function core.stat(path) end
 
---- Creates one directory. Makes a directory. Succeeds if the directory already exists.
+---Creates one directory. Makes a directory. Succeeds if the directory already exists.
 ---@param path string
 ---@param mode? integer  permissions of a new one (0777), reduced by the umask
 ---@return true|nil
@@ -97,11 +96,11 @@ function core.remove(path) end
 ---@class omni.core.Lock
 local Lock = {}
 
---- Releases the lock, as a `<close>` variable and the garbage collector also do.
+---Releases the lock, as a `<close>` variable and the garbage collector also do.
 function Lock:close() end
 
---- Locks a file against all other programs, and creates it if it is missing. The file stays. On a file system without locks, `lock` always
---- succeeds.
+---Locks a file against all other programs, and creates it if it is missing. The file stays. On a file system without locks, `lock` always
+---succeeds.
 ---@param path string
 ---@return omni.core.Lock|nil
 ---@return string|nil message

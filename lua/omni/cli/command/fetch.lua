@@ -128,7 +128,7 @@ local function fetch(called, task, folder)
   return true
 end
 
---- Waits until a task has ended; with `--out` also downloads its files.
+---Waits until a task has ended; with `--out` also downloads its files.
 ---@param called omni.cli.Call
 ---@param task omni.Task
 ---@return integer exit code

@@ -187,7 +187,7 @@ local function fetch(opened, on_interrupt)
   end)
 end
 
---- Waits for the scenes of a board that are in flight, and fetches all files that are paid for. Submits nothing.
+---Waits for the scenes of a board that are in flight, and fetches all files that are paid for. Submits nothing.
 ---@param given table  the options of `omni fetch`
 ---@return integer exit code
 function command.fetch(given)

@@ -68,7 +68,7 @@ local function read_ledger(ledger, path, report)
   end
 end
 
---- Checks that the ledger is readable and writable, and counts its submits with an unknown outcome.
+---Checks that the ledger is readable and writable, and counts its submits with an unknown outcome.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function checks.ledger(shared, report)
@@ -128,7 +128,7 @@ function checks.ffmpeg(_, report)
   report("ok", ("ffmpeg %s, with libx264 and ffprobe"):format(version))
 end
 
---- Checks which characters and colours the terminal can show.
+---Checks which characters and colours the terminal can show.
 ---@param _ table
 ---@param report omni.cli.Report
 function checks.terminal(_, report)
@@ -149,7 +149,7 @@ end
 
 local little <const> = 1 << 20 -- KiB: 1 GiB
 
---- Checks the free disk space in the folders of the films and of the ledger.
+---Checks the free disk space in the folders of the films and of the ledger.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function checks.disk(shared, report)

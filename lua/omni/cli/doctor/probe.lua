@@ -26,7 +26,7 @@ local function wait(http)
   loop.park()
 end
 
---- Asks the service once for the balance, which costs nothing. Waits.
+---Asks the service once for the balance, which costs nothing. Waits.
 ---@param base_url string
 ---@param key string
 ---@return omni.cli.Probe

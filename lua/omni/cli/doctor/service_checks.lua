@@ -148,7 +148,7 @@ end
 
 local skewed <const> = 60 -- seconds
 
---- Compares this machine's clock with the service's clock.
+---Compares this machine's clock with the service's clock.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function service.clock(shared, report)

@@ -28,7 +28,7 @@ local function find()
   return keys
 end
 
---- Describes a key, for example as "key 1a2b3c4d5e6f, from CRUN_API_KEY".
+---Describes a key, for example as "key 1a2b3c4d5e6f, from CRUN_API_KEY".
 ---@param key omni.cli.Key
 ---@return string
 local function describe(key)

@@ -148,7 +148,7 @@ local function draw_all(self)
   draw(self, lines, columns)
 end
 
---- Redraws the progress if there was an event or a second has passed. Call `tick` several times a second.
+---Redraws the progress if there was an event or a second has passed. Call `tick` several times a second.
 function Live_methods:tick()
   if self.dirty or self.now() - self.drawn_at >= 1 then draw_all(self) end
 end
@@ -172,7 +172,7 @@ function Live_methods:event(event)
   if self.now() - self.drawn_at >= SOON then draw_all(self) end
 end
 
---- Erases the drawing. Erases the drawing, since the summary takes its place.
+---Erases the drawing. Erases the drawing, since the summary takes its place.
 function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end

@@ -17,14 +17,14 @@ function message.print(text, ...)
   for _, line in ipairs { ... } do io.stderr:write("  ", clean(line), "\n") end
 end
 
---- Writes an error value and its hint, or all errors of a board.
+---Writes an error value and its hint, or all errors of a board.
 ---@param bad omni.Error
 function message.print_error(bad)
   local describe, hint = require("omni.cli.view.text").problem, require("omni.cli.view.hint").of
   for _, problem in ipairs(bad.problems or { bad }) do message.print(describe(problem), hint(problem)) end
 end
 
---- Writes lines or an error value to stderr, and returns the exit code.
+---Writes lines or an error value to stderr, and returns the exit code.
 ---@param code integer
 ---@param problem string|omni.Error
 ---@param ... string|nil

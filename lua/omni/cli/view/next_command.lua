@@ -71,7 +71,7 @@ function next_command.forget(number, ledger)
   return table.concat(ledger_words(ledger, { ("omni forget %d"):format(number) }), " ")
 end
 
---- Returns lines that list what a person can do about a submit with an unknown outcome.
+---Returns lines that list what a person can do about a submit with an unknown outcome.
 ---@param given table     as for `run`; at least the board
 ---@param scene string
 ---@param number? integer of the submit, in the ledger
@@ -86,7 +86,7 @@ function next_command.ways_out(given, scene, number, ledger)
   return ways
 end
 
---- Returns lines that list what a person can do about a scene that is paid for and lost.
+---Returns lines that list what a person can do about a scene that is paid for and lost.
 ---@param given table     as for `run`; at least the board
 ---@param scene string
 ---@param number integer  of the submit, in the ledger

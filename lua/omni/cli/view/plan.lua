@@ -26,7 +26,7 @@ local function quoted(names)
   return table.concat(list, ", ")
 end
 
---- Returns the scenes because of which a scene can't be submitted.
+---Returns the scenes because of which a scene can't be submitted.
 ---@param plan omni.Plan
 ---@param entry omni.PlanScene
 ---@return string[] names
@@ -55,7 +55,7 @@ local function price(entry, sandbox)
   return entry.credits and text.credits(entry.credits, sandbox) or "price unknown"
 end
 
---- Returns the cost of a plan as text: "about 36 credits", or "more than 4 credits (not every price is known: ...)".
+---Returns the cost of a plan as text: "about 36 credits", or "more than 4 credits (not every price is known: ...)".
 ---@param plan omni.Plan
 ---@param sandbox? boolean
 ---@return string
@@ -69,7 +69,7 @@ end
 -- Returns whether this run leaves a scene out.
 local function is_left(entry) return not entry.selected and entry.action ~= "reuse" end
 
---- Returns why a run leaves scenes out.
+---Returns why a run leaves scenes out.
 ---@param given table  the options of the command
 ---@return string
 local function why_left(given) return given.fetches and "not submitted" or "not among --only" end
@@ -151,7 +151,6 @@ end
 ---@param out file*
 ---@param plan omni.Plan
 ---@param options { given: table, ledger: string, sandbox?: boolean, budget?: number, colour?: boolean, columns?: integer, fold?: boolean }
----  given: the options; columns: of the terminal, if there is one; fold: many reused scenes share a line
 local function write(out, plan, options)
   local paint, columns = text.painter(options.colour), options.columns
   local rows = rows_of(plan, options)

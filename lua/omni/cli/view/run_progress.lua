@@ -65,7 +65,6 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---Opens the view: JSON with `json`, a drawing on a terminal, plain lines elsewhere.
 ---@param options omni.cli.ProgressOptions
 ---@return { event: fun(self, event: table), close: fun(self), draws?: boolean, tick?: fun(self) }  draws: call `tick`
----  several times a second
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end
   if options.columns() then return live.open(options) end

@@ -20,7 +20,7 @@ local function count(summary, status)
   return n
 end
 
---- Returns the exit code of a run. Results that need a person have priority. A blocked scene counts like the scene that blocks it.
+---Returns the exit code of a run. Results that need a person have priority. A blocked scene counts like the scene that blocks it.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -147,8 +147,7 @@ end
 ---@param out file*
 ---@param plan omni.Plan
 ---@param summary omni.RunSummary
----@param options { given: table, ledger?: string, sandbox?: boolean, colour?: boolean, columns?: integer }  given: the options; columns:
----  of the terminal, if there is one
+---@param options { given: table, ledger?: string, sandbox?: boolean, colour?: boolean, columns?: integer }
 local function write(out, plan, summary, options)
   local paint = text.painter(options.colour)
   local shown, left, name_width = {}, 0, 0

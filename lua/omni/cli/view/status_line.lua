@@ -11,7 +11,7 @@ local interval <const> = 0.2 -- seconds between two drawings
 local Line_methods = {}
 local Line_mt = { __name = "omni.cli.line", __index = Line_methods }
 
---- Returns whether the output is a terminal on which the line can be drawn.
+---Returns whether the output is a terminal on which the line can be drawn.
 ---@return boolean
 function Line_methods:draws()
   return self.columns() ~= nil
@@ -52,7 +52,7 @@ local Live_mt = {
   end,
 }
 
---- Draws the result of `words` several times a second, until the returned object is closed. Call `live` in the loop.
+---Draws the result of `words` several times a second, until the returned object is closed. Call `live` in the loop.
 ---@param words fun(columns: integer): string
 ---@return table|nil live  to be closed; nil: there is no terminal
 function Line_methods:live(words)

@@ -12,8 +12,7 @@ local READABLE <const> = 24 -- with at least this much space, a text is wrapped 
 
 ---@class omni.cli.Column
 ---@field title string
----@field wrap? boolean   of the last column: its cells, texts or lists of texts, are wrapped instead of cut, and go below the others where
----  there is little room
+---@field wrap? boolean   of the last column: its cells are wrapped instead of cut
 
 local function words_of(value)
   if type(value) == "number" then value = core.format("%.14g", value) end
@@ -88,8 +87,7 @@ end
 ---Returns the lines of a table: a head, and at least one line for each row.
 ---@param columns omni.cli.Column[]
 ---@param rows (string|number|boolean|string[]|nil)[][]
----@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  columns: of the terminal; without it
----  nothing is cut or wrapped
+---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  columns: of the terminal
 ---@return string[]
 local function lines(columns, rows, options)
   local width, paint = options and options.columns, options and options.paint
@@ -114,8 +112,7 @@ end
 
 ---Returns the lines of a list of fields: a name, and beside it a value, or several values below each other. A value without spaces (a URL,
 ---a path) is never broken, so that it can be copied.
----@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  a field without a value is
----  left out; the third item is a state, whose colour the value gets
+---@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  the third item: a state
 ---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  as for `lines`
 ---@return string[]
 local function list(fields, options)

@@ -31,7 +31,7 @@ local function lines(task, options)
   }, options)
 end
 
---- Returns a task as one line: "d696...  success in 0:42, 40 credits".
+---Returns a task as one line: "d696...  success in 0:42, 40 credits".
 ---@param task omni.Task
 ---@param options { sandbox?: boolean }
 ---@return string

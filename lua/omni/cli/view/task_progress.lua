@@ -110,7 +110,7 @@ local function wait(called, tasks, timeout)
   return true
 end
 
---- Reports that the waiting was interrupted, and which tasks continue at the service.
+---Reports that the waiting was interrupted, and which tasks continue at the service.
 ---@param called omni.cli.Call
 ---@param tasks omni.Task[]
 ---@return integer exit code

@@ -3,8 +3,8 @@
 
 local terminal = {}
 
---- Returns the number of columns of the terminal if omni may redraw and colour lines on it. Returns nil if the output isn't a terminal, or
---- if TERM is "dumb".
+---Returns the number of columns of the terminal if omni may redraw and colour lines on it. Returns nil if the output isn't a terminal, or
+---if TERM is "dumb".
 ---@param fd? 1|2  1: stdout (the default), 2: stderr
 ---@return integer|nil
 function terminal.columns(fd)
@@ -12,7 +12,7 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
---- Returns whether omni may colour its output (NO_COLOR forbids it).
+---Returns whether omni may colour its output (NO_COLOR forbids it).
 ---@param fd? 1|2
 ---@return boolean
 function terminal.colour(fd)
@@ -20,7 +20,7 @@ function terminal.colour(fd)
   return terminal.columns(fd) ~= nil and not (no_color and no_color ~= "")
 end
 
---- Returns whether omni can ask a person on a terminal.
+---Returns whether omni can ask a person on a terminal.
 ---@return boolean
 function terminal.can_ask()
   local core = require "omni.core"

@@ -24,7 +24,7 @@ local function fit(text, columns)
   return text .. (" "):rep(columns - core.columns(text))
 end
 
---- Wraps a text into lines of at most `columns` columns, at spaces; breaks a word only if it is longer than a line.
+---Wraps a text into lines of at most `columns` columns, at spaces; breaks a word only if it is longer than a line.
 ---@param text string
 ---@param columns? integer  nil: one line
 ---@return string[]
@@ -73,7 +73,7 @@ local function not_reported(estimated)
   return estimated > 0 and core.format(", and about %.14g not yet reported", estimated) or ""
 end
 
---- Returns a sum as text: "80 credits, and about 40 not yet reported".
+---Returns a sum as text: "80 credits, and about 40 not yet reported".
 ---@param sum omni.Spent
 ---@param sandbox? boolean
 ---@return string
@@ -81,7 +81,7 @@ local function spent(sum, sandbox)
   return credits(sum.credits, sandbox) .. not_reported(sum.estimated)
 end
 
---- Returns "the board has cost 80 credits so far, and about 40 not yet reported".
+---Returns "the board has cost 80 credits so far, and about 40 not yet reported".
 ---@param sum omni.Spent
 ---@param sandbox? boolean
 ---@return string
@@ -128,7 +128,7 @@ local codes = {
   reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- actions of a plan
 }
 
---- Returns a function that colours a text by the name of a state, or leaves the text unchanged if colours are off.
+---Returns a function that colours a text by the name of a state, or leaves the text unchanged if colours are off.
 ---@param wanted boolean
 ---@return fun(name: string, text: string): string
 local function painter(wanted)

@@ -14,7 +14,7 @@ local shortest <const> = 0.5 -- seconds that must pass before a rate is shown
 local Meter_methods = {}
 local Meter_mt = { __name = "omni.cli.meter", __index = Meter_methods }
 
---- Records the progress. If the transfer has started again (fewer bytes than before), measures the rate anew.
+---Records the progress. If the transfer has started again (fewer bytes than before), measures the rate anew.
 ---@param bytes integer
 ---@param total? integer
 function Meter_methods:progress(bytes, total)

@@ -92,10 +92,10 @@ end
 
 ---Checks an input against a schema from anywhere: the check's time is bounded, whatever the schema's size, depth and references.
 ---
---- Of several problems the check always reports the same one: first a field with a wrong value (the required fields in the schema's order,
---- then the other fields by name), then an unknown field, then a missing one. If a schema doesn't say whether other fields are allowed
---- (additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field that isn't given: one
---- letter (two of eight or more), case, or separators differ.
+---Of several problems the check always reports the same one: first a field with a wrong value (the required fields in the schema's order,
+---then the other fields by name), then an unknown field, then a missing one. If a schema doesn't say whether other fields are allowed
+---(additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field that isn't given: one
+---letter (two of eight or more), case, or separators differ.
 ---@param schema table|boolean
 ---@param input table                  as the service names its fields; omni.null is null
 ---@param opts? { placeholders?: boolean }  whether placeholders may replace strings, except those with a format other than "uri" or "url"

@@ -15,7 +15,7 @@ local MAX_COMPARED_BYTES <const> = 64  -- of each candidate
 
 local PLACEHOLDERS <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
 
---- Returns a given value as a text that is safe for a terminal.
+---Returns a given value as a text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function shown(value)
@@ -27,7 +27,7 @@ local function shown(value)
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)
 end
 
---- Returns a value of the schema, such as a name or a choice, as a text that is safe for a terminal.
+---Returns a value of the schema, such as a name or a choice, as a text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function word(value)
@@ -45,7 +45,7 @@ local function listed(list, last)
   return ("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list])
 end
 
---- Returns the most similar name. Compares only a limited number of names, since they come from the network.
+---Returns the most similar name. Compares only a limited number of names, since they come from the network.
 ---@param name any
 ---@param names string[]
 ---@return table<string, true> known  the names that were compared
@@ -58,7 +58,7 @@ local function nearest(name, names)
   return known, type(name) == "string" and #name <= MAX_COMPARED_BYTES and options.nearest(name, known) or nil
 end
 
---- Returns the message about an unknown field.
+---Returns the message about an unknown field.
 ---@param name string
 ---@param names string[]  the known names
 ---@return string
@@ -69,7 +69,7 @@ local function unknown_field(name, names)
   return ("unknown field; %d others are known"):format(#names)
 end
 
---- Returns the choices as text. If there are too many to list, also returns the choice that is most similar to a value.
+---Returns the choices as text. If there are too many to list, also returns the choice that is most similar to a value.
 ---@param list any[]
 ---@param value any
 ---@return string text
@@ -82,7 +82,7 @@ local function choices(list, value)
   return ("one of %s, ... (%d in all)"):format(table.concat(words, ", "), #list), near
 end
 
---- Returns the message about a number outside of its range.
+---Returns the message about a number outside of its range.
 ---@param low number|nil
 ---@param low_open boolean|nil   the limit itself isn't allowed
 ---@param high number|nil
@@ -96,7 +96,7 @@ local function range(low, low_open, high, high_open)
   return "must be " .. table.concat({ from or to, from and to }, " and ")
 end
 
---- Returns a text that says how many things are allowed: "at most 2 items", "1 to 3 characters".
+---Returns a text that says how many things are allowed: "at most 2 items", "1 to 3 characters".
 ---@param least integer|nil
 ---@param most integer|nil
 ---@param one string   "1 item"
@@ -152,7 +152,7 @@ local function an_array(node)
   return of == "" and "an array" or "an array of " .. of
 end
 
---- Describes the type that a schema expects: "a string", "an array of URLs", "a table { url, ends, start }"; two values for "boolean".
+---Describes the type that a schema expects: "a string", "an array of URLs", "a table { url, ends, start }"; two values for "boolean".
 ---@param kind string  a type of JSON Schema
 ---@param node table   the schema
 ---@return string ...  to be listed with "or"

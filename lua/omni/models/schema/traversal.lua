@@ -66,7 +66,7 @@ function Traversal_methods:apply(node, value, place, inner)
   return problem
 end
 
---- Like `apply` with `inner`. If the value doesn't match, discards the kinds of empty tables that were decided by this schema.
+---Like `apply` with `inner`. If the value doesn't match, discards the kinds of empty tables that were decided by this schema.
 ---@return omni.schema.Problem|nil
 function Traversal_methods:try(node, value, place)
   local count, problem = #self.decided, self:apply(node, value, place, true)
@@ -172,7 +172,7 @@ local function collect_names(self, node, names, seen)
   end
 end
 
---- Returns the names of all fields that a schema mentions, including those in its alternatives and references.
+---Returns the names of all fields that a schema mentions, including those in its alternatives and references.
 ---@param node table
 ---@return table<string, true>
 function Traversal_methods:names(node)

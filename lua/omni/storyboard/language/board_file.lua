@@ -9,7 +9,7 @@ local function is_descriptor(path)
   return path:find "^/dev/std%l+$" or path:find "^/dev/fd/" or path:find "^/proc/[^/]+/fd/" or path:find "^/proc/[^/]+/task/[^/]+/fd/"
 end
 
---- Returns why a path can't name a board, or nil if it can. Never waits.
+---Returns why a path can't name a board, or nil if it can. Never waits.
 ---@param path string
 ---@return string|nil why  "dusk.lua is a folder, ..."
 local function trouble(path)
@@ -31,7 +31,7 @@ local function open(path)
   return core.open(path)
 end
 
---- Returns the board's key in the ledger: the absolute path of the board's file, with the links in its folder resolved.
+---Returns the board's key in the ledger: the absolute path of the board's file, with the links in its folder resolved.
 ---@param path string
 ---@return string|nil key
 ---@return string folder_or_why  the folder, or why it can't be found

@@ -131,11 +131,9 @@ local function describe_end(ended, limits)
   return "its process ended before it returned the board" .. (ended.signal and (" (signal %d)"):format(ended.signal) or "")
 end
 
---- Runs a board in a process of its own, and waits for its end. Call `run` in a fiber.
+---Runs a board in a process of its own, and waits for its end. Call `run` in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
----  folder: absolute, without links
----@return { result: any, failed?: string, raised?: string }|nil  result: recorded calls, for `fields_of`; failed: the message that it
----  raised; raised: the type of another error value
+---@return { result: any, failed?: string, raised?: string }|nil  result: recorded calls, for `fields_of`
 ---@return string|nil message, string|nil hint  why there is no result
 local function run(board)
   local limits = {
@@ -159,7 +157,7 @@ local function run(board)
   return answer, nil, hint
 end
 
---- Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
+---Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
 ---@param result any
 ---@param folder string  the folder of relative paths
 ---@return table|any fields

@@ -85,7 +85,7 @@ local function wrong_output(name)
   if #name > MAX_OUTPUT_BYTES then return ("must have at most %d bytes, not %d"):format(MAX_OUTPUT_BYTES, #name) end
 end
 
---- Checks a board's field `cut` and fills in the defaults.
+---Checks a board's field `cut` and fills in the defaults.
 ---@param value any
 ---@param scenes { name: string }[]      of the board, in order
 ---@param names table<string, any>        the scenes by name

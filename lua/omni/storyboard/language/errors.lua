@@ -43,7 +43,7 @@ local function quoted(name)
   return 'scene "' .. name .. '"'
 end
 
---- Returns a hint for an unknown name: the most similar known name, or a short list of all known names.
+---Returns a hint for an unknown name: the most similar known name, or a short list of all known names.
 ---@param name string
 ---@param known table<string, any>  the known names are its keys
 ---@return string  "did you mean 'dawn'?", "known are: dawn, dusk", ""
@@ -55,7 +55,7 @@ local function suggestion(name, known)
   return (count > 0 and count <= MAX_LISTED) and options.unknown(name, known) or ""
 end
 
---- Returns a message such as "there is no scene 'dwan'; did you mean 'dawn'?".
+---Returns a message such as "there is no scene 'dwan'; did you mean 'dawn'?".
 ---@param what string  "scene", "reference"
 ---@param name string
 ---@param known table<string, any>

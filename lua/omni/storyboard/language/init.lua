@@ -119,8 +119,7 @@ end
 ---@param where string|nil  the place for errors of the whole board
 ---@param path string|nil   absolute path of the board's file
 ---@param check? function   checks a model's input (default: omni.check_input)
----@param limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board: a small file can make much data, since
----  each scene gets `defaults` and `style`
+---@param limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board
 ---@return omni.Storyboard|nil board, omni.Error|nil  its field `problems` has every error found
 local function build(fields, where, path, check, limits)
   limits = limits or { scenes = math.huge, bytes = math.huge, problems = math.huge }
@@ -177,11 +176,11 @@ local function build(fields, where, path, check, limits)
   return result(board)
 end
 
---- Makes a storyboard. Raises an `invalid_board` error that names the scene, its file and its line. The error's field `problems` lists all
---- errors of the board.
+---Makes a storyboard. Raises an `invalid_board` error that names the scene, its file and its line. The error's field `problems` lists all
+---errors of the board.
 ---
---- A scene inherits each field of `defaults` that it doesn't set itself. The text of `style` is appended to every prompt, after an empty
---- line. A scene's own `style` replaces it, and `style = false` in a scene disables it.
+---A scene inherits each field of `defaults` that it doesn't set itself. The text of `style` is appended to every prompt, after an empty
+---line. A scene's own `style` replaces it, and `style = false` in a scene disables it.
 ---@param fields omni.BoardFields
 ---@return omni.Storyboard
 local function storyboard(fields)

@@ -45,7 +45,7 @@ local function window(given, field)
   return { from = from, to = to }
 end
 
---- Finds the video that the word `video` or `continues` names, if any.
+---Finds the video that the word `video` or `continues` names, if any.
 ---@param given table  the words
 ---@return table|nil item, table|nil bad
 local function video(given, board)
@@ -73,8 +73,8 @@ local function video(given, board)
   return item
 end
 
---- Puts the images and the video of the words into a model's input: images in the order first_frame, references, img_urls; a video as the
---- field `video_list`.
+---Puts the images and the video of the words into a model's input: images in the order first_frame, references, img_urls; a video as the
+---field `video_list`.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
 ---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any> }
@@ -111,7 +111,7 @@ local function place(given, fields, board)
   return items
 end
 
---- Returns the references of an input for the plan and the report: images, then videos, then the placeholders of other fields.
+---Returns the references of an input for the plan and the report: images, then videos, then the placeholders of other fields.
 ---@param fields table  the model's input
 ---@param items table<string, table>  from `place`
 ---@return omni.Reference[]

@@ -32,7 +32,7 @@ local unfit = {
   video = { kind = "frame", message = "must be a video, not another scene's frame", hint = 'write continues = "%s"' },
 }
 
---- Finds the value that a word names: a reference, a file, a URL, or another scene's frame or clip.
+---Finds the value that a word names: a reference, a file, a URL, or another scene's frame or clip.
 ---@param value any
 ---@param want "image"|"video"
 ---@param field string          name for errors
@@ -64,7 +64,7 @@ local function find(value, want, field, board)
   return { value = found, label = label or described(found), field = field }
 end
 
---- Returns the images that a scene's `references` names. The value is one image or an array; `false` and nil mean none.
+---Returns the images that a scene's `references` names. The value is one image or an array; `false` and nil mean none.
 ---@return table[]|nil items, table|nil bad
 local function list(value, field, board)
   if not value then return {} end

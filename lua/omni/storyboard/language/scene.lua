@@ -88,7 +88,7 @@ local function known_fields(model)
   return known
 end
 
---- Checks the names of a scene's (or the defaults') fields. Returns a message for the first wrong name.
+---Checks the names of a scene's (or the defaults') fields. Returns a message for the first wrong name.
 ---@return string|nil message, string|nil field
 local function wrong_field(fields, model)
   local known = known_fields(model)

@@ -86,7 +86,7 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
---- Returns the windows together with the fields that their scenes share. `scenes` makes the scenes.
+---Returns the windows together with the fields that their scenes share. `scenes` makes the scenes.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
@@ -116,9 +116,9 @@ local function declare(source, seconds, where)
   return setmetatable({ path = source.path, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
---- Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
---- call it with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
---- `invalid_board` error.
+---Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
+---call it with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
+---`invalid_board` error.
 ---@param source omni.Placeholder  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows

@@ -57,7 +57,6 @@ end
 ---@param board omni.Storyboard
 ---@param given { digest: fun(path: string): (string|nil, omni.Error|nil),
 ---  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }
----  digest: returns the SHA-256 of a file, and may wait; take: returns the take of a scene that doesn't name its own, and may wait
 ---@return omni.Identity[]  in the order of the scenes
 local function resolve(board, given)
   local digests = {}

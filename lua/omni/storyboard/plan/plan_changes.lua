@@ -44,8 +44,8 @@ local function of_scene(before, after, scene)
   return {}
 end
 
---- Returns everything in which the new plan differs from the plan that was shown: the board's file, the scenes, their files and submits,
---- their prices, the cut. The list is empty if the plans are equal.
+---Returns everything in which the new plan differs from the plan that was shown: the board's file, the scenes, their files and submits,
+---their prices, the cut. The list is empty if the plans are equal.
 ---@param shown omni.Plan
 ---@param now omni.Plan
 ---@return string[] changes  each a sentence without a full stop

@@ -8,8 +8,8 @@ local at_once <const> = 8
 -- Errors that every other query and submit would meet as well.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
---- Sets the price of each scene that the plan submits (`credits`, or `price_error`). In the plan, sets `credits` (the sum of the known
---- prices), `complete`, `balance`, `error` (of the first unknown price) and `unavailable` (the service can't be used).
+---Sets the price of each scene that the plan submits (`credits`, or `price_error`). In the plan, sets `credits` (the sum of the known
+---prices), `complete`, `balance`, `error` (of the first unknown price) and `unavailable` (the service can't be used).
 ---@param plan omni.Plan
 ---@param client omni.Client
 ---@param on_retry? fun(err: omni.Error, seconds: number)  called before each retry

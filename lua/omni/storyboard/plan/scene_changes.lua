@@ -116,7 +116,7 @@ end
 ---@field scene? string  the scene behind the placeholder
 ---@field text string    a sentence: "duration: 6 → 8", "\"dawn\" changed"
 
---- Returns the differences between two forms, with their fields in alphabetic order.
+---Returns the differences between two forms, with their fields in alphabetic order.
 ---@param old_form string
 ---@param new_form string
 ---@param scene? omni.ResolvedScene  the scene of the new form, for names that a form doesn't contain

@@ -40,8 +40,8 @@ end
 ---@field redo table<string, true>
 ---@field resubmit table<string, true>
 
---- Returns the sets of scenes that the options name. Raises an error for a name or a pattern that fits no scene, and for `redo` of a scene
---- whose take the board sets.
+---Returns the sets of scenes that the options name. Raises an error for a name or a pattern that fits no scene, and for `redo` of a scene
+---whose take the board sets.
 ---@param board omni.Storyboard
 ---@param given { only?: string[], redo?: string[], resubmit?: string[] }
 ---@return omni.Selection
@@ -65,8 +65,8 @@ local function include(plan, planned)
   for _, name in ipairs(planned.waits_for or {}) do include(plan, plan.by_name[name]) end
 end
 
---- Marks the scenes of a plan that a run includes: those of `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
---- names a scene that the run doesn't include.
+---Marks the scenes of a plan that a run includes: those of `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
+---names a scene that the run doesn't include.
 ---@param plan omni.Plan
 ---@param selection omni.Selection
 local function mark(plan, selection)

@@ -55,10 +55,10 @@ end
 
 local known_options = { client = "any", directory = "path", scene = "string", task_id = "string" }
 
---- Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must exist,
---- must have the submitted model and input, field by field, and must not be in another row of the ledger. If the ledger has no row for the
---- scene, because it was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files. Changes nothing if
---- the scene already has that task. Submits nothing.
+---Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must exist,
+---must have the submitted model and input, field by field, and must not be in another row of the ledger. If the ledger has no row for the
+---scene, because it was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files. Changes nothing if
+---the scene already has that task. Submits nothing.
 ---@param board omni.Storyboard|string  or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true

@@ -14,8 +14,8 @@ local function committed(run)
   return sum
 end
 
---- Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Asks the service for an unknown price first.
---- Doesn't wait between the check and the reservation, so that no other scene comes between them.
+---Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Asks the service for an unknown price first.
+---Doesn't wait between the check and the reservation, so that no other scene comes between them.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param input table   as it will be sent
@@ -42,7 +42,7 @@ local function reserve(run, record, input)
   record.reserved = true
 end
 
---- If the service refused a submit for lack of credits, adds the account's balance to the error.
+---If the service refused a submit for lack of credits, adds the account's balance to the error.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error

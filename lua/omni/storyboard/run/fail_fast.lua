@@ -13,7 +13,7 @@ local function is_of_its_key(run, record, problem)
   return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end
 
---- Stops the run after a failure that every other scene would meet, or after any failure with `fail_fast`.
+---Stops the run after a failure that every other scene would meet, or after any failure with `fail_fast`.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error

@@ -14,8 +14,8 @@ local function safe(name)
   return text ~= "" and text or "scene"
 end
 
---- Returns the stem of each scene's file names: its name and the start of its identity. So a changed scene gets files with new names, and
---- the paid files of the old scene stay.
+---Returns the stem of each scene's file names: its name and the start of its identity. So a changed scene gets files with new names, and
+---the paid files of the old scene stay.
 ---@param scenes { name: string }[]
 ---@param planned { identity?: string }[]  in the same order
 ---@return string[] stems
@@ -28,7 +28,7 @@ local function stems(scenes, planned)
   return result
 end
 
---- Returns the stem for the file with this number: NAME, NAME-2, NAME-3, ...
+---Returns the stem for the file with this number: NAME, NAME-2, NAME-3, ...
 ---@param stem string
 ---@param index integer  of the medium, from 1
 ---@return string
@@ -41,7 +41,7 @@ for extension in ("mp4 mov webm mkv gif png jpg jpeg webp mp3 wav m4a ogg"):gmat
   known_extensions[extension] = true
 end
 
---- Returns the extension of the file that a URL names, or "mp4" if the URL has none.
+---Returns the extension of the file that a URL names, or "mp4" if the URL has none.
 ---@param url string
 ---@return string
 local function extension(url)

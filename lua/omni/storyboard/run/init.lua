@@ -59,7 +59,7 @@ end
 
 Slot_mt.__close = Slot_methods.close
 
---- Waits until one of the run's slots is free, and reserves it.
+---Waits until one of the run's slots is free, and reserves it.
 ---@param at_once boolean  don't wait, since the scene is in flight already
 ---@return table slot  to be closed
 function Run_methods:reserve_slot(at_once)
@@ -73,8 +73,8 @@ end
 
 -- --- the run
 
---- Stops the run: submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the response contains the task
---- id.
+---Stops the run: submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the response contains the task
+---id.
 function Run_methods:interrupt()
   if self.stopped then return end
   self.stopped = true
@@ -98,7 +98,7 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
---- Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for one clip, fetches it once. Submits nothing.
+---Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for one clip, fetches it once. Submits nothing.
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
@@ -335,10 +335,10 @@ local function run_in_fiber(board, given)
   return run:join()
 end
 
---- Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or the
---- board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's file, a
---- file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose `changes` list what
---- changed. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
+---Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or the
+---board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's file, a
+---file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose `changes` list what
+---changed. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
 ---@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary

@@ -81,7 +81,7 @@ local makers = {
   frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
 }
 
---- Returns a scene's input with URLs in place of placeholders. The scenes on which the scene builds must have their files.
+---Returns a scene's input with URLs in place of placeholders. The scenes on which the scene builds must have their files.
 ---@param run omni.Run
 ---@param scene omni.ResolvedScene
 ---@return table|nil input
@@ -97,7 +97,7 @@ local function prepare(run, scene)
   return input, problem, cached
 end
 
---- Makes the run upload every file again from now on, instead of using uploads of earlier runs.
+---Makes the run upload every file again from now on, instead of using uploads of earlier runs.
 ---@param run omni.Run
 ---@param problem omni.Error  the service's refusal of a submit with such an upload
 local function ignore_cache(run, problem)

@@ -204,7 +204,7 @@ end
 
 local function is_there(record) return record.files ~= nil end
 
---- Returns whether a scene is paid for, so that the run only waits for its task or fetches its files.
+---Returns whether a scene is paid for, so that the run only waits for its task or fetches its files.
 ---@param planned omni.PlanScene
 ---@return boolean
 local function is_paid(planned)
@@ -235,7 +235,7 @@ local function wait_for_others(run, record)
   return true
 end
 
---- Fetches a scene's clip again, because the clip can't be decoded. Submits nothing.
+---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
@@ -248,7 +248,7 @@ local function fetch_again(run, record)
   return fine, problem
 end
 
---- Runs a scene to its end. Sends at most one submit. Runs in a fiber.
+---Runs a scene to its end. Sends at most one submit. Runs in a fiber.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 local function run_scene(run, record)

@@ -47,7 +47,7 @@ local function copy_file(run, path, here)
   return fine, problem
 end
 
---- Copies a scene's files to the run's folder, from the folder of another board with the same scene or from the board's earlier folder.
+---Copies a scene's files to the run's folder, from the folder of another board with the same scene or from the board's earlier folder.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its plan has the paths of its files
 ---@return string[]|nil files
@@ -66,8 +66,8 @@ local function bring(run, record)
   return files
 end
 
---- Returns a function that gives a finished file its name. That function replaces only a file that a run has made; it renames any other
---- file first.
+---Returns a function that gives a finished file its name. That function replaces only a file that a run has made; it renames any other
+---file first.
 ---@param run omni.Run
 ---@param identity string  of the file, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil
@@ -104,8 +104,8 @@ local function task_of(run, record)
   return task:refresh()
 end
 
---- Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First deletes the ledger's digest of the clip, so that
---- the next run fetches the clip if this run can't. Keeps the old clip under another name.
+---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First deletes the ledger's digest of the clip, so that
+---the next run fetches the clip if this run can't. Keeps the old clip under another name.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file is there
 ---@return true|nil

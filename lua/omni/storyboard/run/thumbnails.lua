@@ -28,7 +28,7 @@ local function draw(run, record)
   if not drawn then record.poster = nil end
 end
 
---- Draws a scene's picture, unless the picture already exists. Doesn't wait.
+---Draws a scene's picture, unless the picture already exists. Doesn't wait.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file is there
 local function add(run, record)
