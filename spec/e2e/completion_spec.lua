@@ -143,8 +143,8 @@ describe("omni completion", function()
     assert.same(commands, offered_commands)
     for _, command in ipairs(commands) do
       local help = program.run({ "help", command }).out:match "\nOptions:\n(.*)" or ""
+      local found = table.concat(completions(command, "--"), " ") .. " "
       for i, option in ipairs(matches(help, "^   %-?%w?,? ?(%-%-[%w-]+)")) do
-        local found = table.concat(completions(command, "--"), " ") .. " "
         assert.truthy(found:find(option .. " ", 1, true), command .. " " .. option)
         assert.is_true(i < 30)
       end

@@ -76,6 +76,22 @@ function Directory_methods:names()
   return names
 end
 
+---The paths of all that is in it, sorted, a line each.
+function Directory_methods:listing()
+  local paths = {}
+  local function add(folder, prefix)
+    for name in lfs.dir(folder) do
+      if name ~= "." and name ~= ".." then
+        paths[#paths + 1] = prefix .. name
+        if lfs.symlinkattributes(folder .. "/" .. name, "mode") == "directory" then add(folder .. "/" .. name, prefix .. name .. "/") end
+      end
+    end
+  end
+  add(self.path, "")
+  table.sort(paths)
+  return table.concat(paths, "\n")
+end
+
 Directory_mt.__close = Directory_methods.close
 Directory_mt.__gc = Directory_methods.close
 

@@ -98,14 +98,19 @@ local function clip(scene)
   return new("clip", "scene", scene)
 end
 
+-- Orders an object's names: numbers first.
+local function is_before(x, y)
+  local kind, other = type(x), type(y)
+  if kind == other and (kind == "string" or kind == "number") then return x < y end
+  if kind == "number" or other == "number" then return kind == "number" end
+  return tostring(x) < tostring(y)
+end
+
 -- Returns an object's names in a fixed order.
 local function sorted_keys(tree)
   local keys = {}
   for key in pairs(tree) do keys[#keys + 1] = key end
-  table.sort(keys, function(x, y)
-    if math.type(x) and math.type(y) then return x < y end
-    return tostring(x) < tostring(y)
-  end)
+  table.sort(keys, is_before)
   return keys
 end
 

@@ -28,12 +28,10 @@ end
 describe("a board that isn't trusted", function()
   local directory, before
 
-  local function listing() return env.output(("cd %s && find . | sort"):format(env.quote(directory.path))) end
-
   setup(function()
     directory = new_world()
     env.write(directory:file "films/board.lua", "")
-    before = listing()
+    before = directory:listing()
   end)
   teardown(function() directory:close() end)
 
@@ -49,7 +47,7 @@ describe("a board that isn't trusted", function()
     assert.matches(pattern, bad.message .. "\n" .. (bad.hint or ""))
     assert.is_nil(bad.message:find "SECRET")
     env.write(directory:file "films/board.lua", "")
-    assert.equal(before, listing())
+    assert.equal(before, directory:listing())
   end
 
   -- --- functions that reach outside: name → a call of it

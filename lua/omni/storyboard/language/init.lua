@@ -114,6 +114,15 @@ local function size_of(value)
   return sum
 end
 
+-- Returns approximately how many bytes each scene takes at least: a scene can replace the value of an inherited field, but the field stays.
+local function least_size(defaults)
+  local sum = 0
+  for _, fields in ipairs { defaults, type(defaults.input) == "table" and defaults.input or nil } do
+    for name in next, fields do sum = sum + size_of(name) + 16 end
+  end
+  return sum
+end
+
 ---Builds a board from the fields of the word `storyboard`.
 ---@param fields table
 ---@param where string|nil  the place for errors of the whole board
@@ -154,15 +163,18 @@ local function build(fields, where, path, check, limits)
   local names = by_name(declared, problems)
   local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check }
   local bytes = 0
+  local function too_large()
+    fail(("the scenes, each with the defaults and the style, take more than %d MiB"):format(limits.bytes // 1048576), nil,
+      "--trust (in a program: trusted = true) lifts this limit")
+    return result()
+  end
+  if limits.bytes < math.huge and least_size(defaults) * #declared > limits.bytes then return too_large() end
   for index, scene in ipairs(declared) do
     local resolved, bad = resolve(scene, context)
     if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end
     if resolved and limits.bytes < math.huge then bytes = bytes + size_of(resolved.input) end
-    if bytes > limits.bytes then
-      fail(("the scenes, each with the defaults and the style, take more than %d MiB"):format(limits.bytes // 1048576), nil,
-        "--trust (in a program: trusted = true) lifts this limit")
-    end
-    if bytes > limits.bytes or #problems >= limits.problems then return result() end
+    if bytes > limits.bytes then return too_large() end
+    if #problems >= limits.problems then return result() end
   end
   board.cut = cut_field.cut(fields.cut, declared, names, fail)
   if #problems > 0 then return result() end

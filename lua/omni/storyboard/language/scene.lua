@@ -92,16 +92,14 @@ end
 ---@return string|nil message, string|nil field
 local function wrong_field(fields, model)
   local known = known_fields(model)
-  local names = {}
-  for name in pairs(fields) do names[#names + 1] = name end
-  table.sort(names, function(x, y) return tostring(x) < tostring(y) end)
-  for _, name in ipairs(names) do
-    if type(name) ~= "string" then
-      return 'a value without a field\'s name; write for example prompt = "..."'
-    elseif known and not known[name] then
-      return ("unknown field '%s'; %s"):format(name, options.unknown(name, known)), name
-    end
+  local unknown = {}
+  for name in pairs(fields) do
+    if type(name) ~= "string" then return 'a value without a field\'s name; write for example prompt = "..."' end
+    if known and not known[name] then unknown[#unknown + 1] = name end
   end
+  table.sort(unknown)
+  local name = unknown[1]
+  if name then return ("unknown field '%s'; %s"):format(name, options.unknown(name, known)), name end
 end
 
 -- Returns the model's fields of a scene (or of the defaults), including the fields in `input`; or nil and an error.
@@ -129,6 +127,7 @@ end
 
 -- Returns a copy of a value with its placeholders, or nil and an error if the value can't be sent as JSON.
 local function sendable(value, name)
+  if type(value) == "boolean" or math.type(value) == "integer" then return value end -- a board may have a million of them
   local copy, sent = value, value
   if type(value) == "table" then
     local bad
