@@ -230,8 +230,9 @@ install-rock: build $(B)/share/library/omni.lua
 	install -d "$(DESTDIR)$(INST_BINDIR)" "$(DESTDIR)$(INST_LIBDIR)/omni" "$(DESTDIR)$(INST_LUADIR)"
 	install -m 755 $(B)/omni "$(DESTDIR)$(INST_BINDIR)/omni"
 	install -m 644 $(MODULES) "$(DESTDIR)$(INST_LIBDIR)/omni"
-	for file in $(LUA_FILES) $(wildcard lua/omni/types/*.d.lua) lua/omni/types/config.json; do \
-	  install -D -m 644 $$file "$(DESTDIR)$(INST_LUADIR)/$${file#lua/}" || exit 1; done
+	for folder in $(sort $(dir $(LUA_FILES))); do \
+	  install -D -m 644 -t "$(DESTDIR)$(INST_LUADIR)/$${folder#lua/}" $$folder*.lua || exit 1; done
+	install -D -m 644 -t "$(DESTDIR)$(INST_LUADIR)/omni/types" lua/omni/types/*.d.lua lua/omni/types/config.json
 	install -D -m 644 $(B)/share/library/omni.lua "$(DESTDIR)$(INST_LUADIR)/omni/types/library/omni.lua"
 
 clean:
