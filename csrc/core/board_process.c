@@ -63,7 +63,7 @@ static void set_limits(double seconds) {
 // Lua's allocator. `budget` points to the number of bytes that are left.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
-  if (!block) before = 0; // `size` isn't the size of a new block: Lua passes the kind of the object there
+  if (!block) before = 0; // for a new block, Lua passes the kind of the object as `before`
   if (size == 0) {
     free(block);
     *left += before;

@@ -116,7 +116,8 @@ static void add_all_urls(lua_State *L, int value, int media, int *left) {
 }
 
 // Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Takes the URLs
-// from `media_urls` of the result and of the task. If a success has none there, searches the whole result, `media_info` and `suno_data`.
+// from `media_urls` of the result and of the task. If a success has no URLs in these places, searches the whole result, `media_info` and
+// `suno_data`.
 static bool push_media(lua_State *L, int data, int result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   lua_newtable(L);

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni inside the event loop of cqueues.
+-- Runs omni inside the event loop of cqueues.
 
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
@@ -19,8 +19,8 @@ local function pump(driver, changed)
   end
 end
 
----Calls `fn(...)` in a fiber, as `omni.run` does, and waits for it in the calling coroutine of cqueues. Other coroutines run meanwhile,
----and any number may call at the same time.
+---Calls `fn(...)` in a fiber, as `omni.run` does, and waits for it in the calling coroutine of cqueues. Meanwhile other coroutines run;
+---any number of coroutines may call at the same time.
 ---@param fn function
 ---@return any ...  what `fn` returned; nil and the error if it raised one, or if the host was detached (code "cancelled")
 function Host_methods:call(fn, ...)
@@ -34,13 +34,13 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's loop, so that the controller can become empty. Calls under way are cancelled. Can be called again.
+---Stops driving omni's loop, so that the controller can become empty. Cancels running calls. Can be called again.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets a controller of cqueues drive omni's loop, until `host:detach()`. The fibers that you spawn run from then on, whether or not
----somebody waits for them.
+---Lets a controller of cqueues drive omni's loop, until `host:detach()`. From then on, the fibers that you spawn run, whether or not
+---anybody waits for them.
 ---@param controller table  from `cqueues.new()`
 ---@param opts? omni.HostOptions
 ---@return omni.CqueuesHost

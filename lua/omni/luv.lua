@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni inside the event loop of libuv (luv): one poll handle and one timer drive omni's loop.
+-- Runs omni inside the event loop of libuv (luv): one poll handle and one timer drive omni's loop.
 
 local failures = require "omni.loop.failure"
 local hosts = require "omni.loop.host"
@@ -22,8 +22,8 @@ local function prepare(self)
   change(self.poll)
 end
 
----Calls `fn(...)` in a fiber, as `omni.run` does, and then `callback` with what it returned; with nil and the error if it raised one, or
----if the host was detached (code "cancelled"). Returns at once.
+---Calls `fn(...)` in a fiber, as `omni.run` does, and then `callback` with the results. Calls `callback` with nil and an error if `fn`
+---raised one, or if the host was detached (code "cancelled"). Returns at once.
 ---@param callback fun(...)  an error in it goes to `omni.on_error`
 ---@param fn function
 function Host_methods:start(callback, fn, ...)
@@ -31,8 +31,8 @@ function Host_methods:start(callback, fn, ...)
   self.driver:begin("host:start", callback, fn, ...)
 end
 
----The same in a coroutine, which yields until the results are there: it returns them. An error that ends the coroutine later goes to
----`omni.on_error`.
+---Calls `fn(...)` in a fiber and returns the results. The calling coroutine yields until then. An error that ends the coroutine later goes
+---to `omni.on_error`.
 ---@param fn function
 ---@return any ...
 function Host_methods:call(fn, ...)
@@ -50,7 +50,7 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's loop and closes the handles. Calls under way are cancelled. Can be called again.
+---Stops driving omni's loop and closes the handles. Cancels running calls. Can be called again.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
@@ -63,11 +63,12 @@ local function attach(opts)
   local self = setmetatable({}, Host_mt)
   self.driver = hosts.attach("omni.luv.attach", opts, {
     on_change = function()
-      if self.timer:is_closing() or self.poll:is_closing() then return self:detach() end -- the program closes all handles
+      if self.timer:is_closing() or self.poll:is_closing() then return self:detach() end -- the program is closing all handles
       prepare(self)
     end,
     on_detach = function()
-      -- luv crashes at the program's end if a handle was closed and uv.run hasn't run since; its collector closes a stopped one.
+      -- Only stops the handles, and leaves closing them to luv's collector: luv crashes at the program's end if a handle was closed and
+      -- uv.run hasn't run since.
       for _, handle in ipairs { self.poll, self.timer } do
         if not handle:is_closing() then handle[uv.loop_mode() and "close" or "stop"](handle) end
       end

@@ -326,7 +326,7 @@ end
 
 -- --- for omni's own modules
 
---- Reports the event "warning", once for each text.
+---Reports the event "warning", once for each text.
 ---@param text string
 ---@package
 function Client_methods:warn(text)

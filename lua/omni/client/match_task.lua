@@ -28,7 +28,7 @@ local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end
 
--- Returns the differences between the service's echo of the task and the submit's row: everything that was sent must be there.
+-- Returns the differences between the service's echo of the task and the submit's row: the task must have everything that was sent.
 local function differences(param, row)
   return input_difference.list(param, { model = row.model, input = core.decode(row.input) },
     { one = "the task", other = "the scene", ignored = may_be_added })

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Errors of fibers: turns any error value into one of omni's, and reports the errors that nobody waits for.
+-- Handles the errors of fibers: turns any error value into one of omni's, and reports errors for which nobody waits.
 
 local err = require "omni.error"
 
-local on_error -- the application's function, if any
+local on_error -- the function that the application has set, if any
 
 -- Returns a text for any error value, even one whose __tostring raises.
 local function text_of(problem)
@@ -11,7 +11,7 @@ local function text_of(problem)
   return fine and text or ("(an error value of type %s)"):format(type(problem))
 end
 
----Returns one of omni's errors as it is and wraps any other value. Adds the traceback to both.
+---Returns an error value of omni for any value that a fiber raised. Adds the traceback.
 ---@param problem any
 ---@param traceback string
 ---@return omni.Error
@@ -23,7 +23,7 @@ local function of(problem, traceback)
   return err.new { code = "coroutine_failed", message = text_of(problem), cause = problem, traceback = traceback }
 end
 
----The same as a message handler of `xpcall`.
+---A message handler for `xpcall` that returns an error value of omni with a traceback.
 ---@param problem any
 ---@return omni.Error
 local function handler(problem)
@@ -45,8 +45,9 @@ local function report(problem)
 end
 
 ---Sets the function that receives the error of each fiber that fails while nobody joins it, at the end of the loop's turn in which it
----failed. Without one, omni prints the error and its traceback on stderr. The loop calls the function, so it can't wait; it can
----`omni.spawn`. If it raises, omni prints both errors. An error that reaches a `join`, an `omni.scope` or an `omni.run` isn't reported.
+---failed. Without such a function, omni prints the error and its traceback on stderr. The loop calls the function, so it can't wait; it
+---can `omni.spawn`. If the function raises an error, omni prints both errors. An error that reaches a `join`, an `omni.scope` or an
+---`omni.run` isn't reported.
 ---@param fn? fun(problem: omni.Error)  `problem.traceback` says where, `problem.cause` is the raised value; nil: print
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What omni.cqueues and omni.luv share: another event loop, the host, drives omni's loop, and the host's code calls functions that run in
--- fibers.
+-- Contains what omni.cqueues and omni.luv share: another event loop, the host, drives omni's loop, and the host's code calls functions that
+-- run in fibers.
 
 local caller = require "omni.loop.caller"
 local err = require "omni.error"
@@ -21,9 +21,9 @@ local Driver_mt = { __name = "omni.host_driver", __index = Driver_methods }
 ---@field fiber omni.Fiber
 ---@field results table     those of pcall
 
-local attached -- the driver that drives the loop now
+local attached -- the object that drives omni's loop now, if any
 
--- Adds the call to those that have ended, whether its function returned, raised or was cancelled.
+-- Adds a call to the list of ended calls, whether its function returned, raised an error or was cancelled.
 local Ending_mt = {
   __close = function(ending)
     local finished = ending.driver.finished
@@ -36,7 +36,7 @@ local function perform(driver, call, fn, ...)
   call.results = table.pack(xpcall(loop.run, failures.handler, fn, ...))
 end
 
--- Gives the results of a call to the host's code. Reports the errors of that code.
+-- Passes the results of a call to the host's code. Reports an error that the host's code raises.
 local function deliver(call)
   local results = call.results or { false, err.new { code = "cancelled", message = "the call was cancelled" }, n = 2 }
   local fine, failure
@@ -48,7 +48,8 @@ local function deliver(call)
   if not fine then failures.report(failure) end
 end
 
----Starts `fn(...)`, as `omni.run` does. `receive` gets what it returned, or nil and the error that it raised, outside of fibers.
+---Starts `fn(...)`, as `omni.run` does. `receive` is called outside of fibers with the results of `fn`, or with nil and the error that
+---`fn` raised.
 ---@param name string  the public function, for messages
 ---@param receive fun(...)
 ---@param fn function
@@ -75,7 +76,7 @@ function Driver_methods:turn()
   end
 end
 
----Stops driving omni's loop. Calls under way are cancelled: they return nil and an error with the code "cancelled". Can be called again.
+---Stops driving omni's loop. Cancels the running calls, which return nil and an error with the code "cancelled". Can be called again.
 function Driver_methods:close()
   if self ~= attached then return end
   attached = nil

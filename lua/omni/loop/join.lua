@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Waiting for the end of fibers, and taking their results or errors.
+-- Waits for the end of fibers, and takes their results or errors.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 local scheduler = require "omni.loop.scheduler"
 
----A caller that waits for the end of fibers. It is the array of these fibers, and is to be closed: an error that it hasn't taken by then
----goes to somebody else.
+---A caller that waits for the end of fibers. The object is an array of these fibers. When it is closed, errors that it hasn't taken go to
+---somebody else.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many haven't ended
@@ -17,7 +17,7 @@ local scheduler = require "omni.loop.scheduler"
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
----Begins to wait for fibers. From now on their errors wait for this caller.
+---Begins to wait for fibers. From now on, the errors of these fibers wait for this caller.
 ---@param fibers omni.Fiber[]  with `n`; becomes the join
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean
@@ -53,7 +53,7 @@ function Join_mt.__close(join)
   end
 end
 
--- Returns a fiber's error to raise. Each caller of join gets its own.
+-- Returns the error of a fiber, for `join` to raise. Each caller of `join` gets a copy of its own.
 local function take_failure(fiber)
   local failure = fiber.failure
   if fiber.delivered then failure = err.copy(failure) end
@@ -61,7 +61,7 @@ local function take_failure(fiber)
   return failure
 end
 
----Returns what a fiber that has ended returned, or raises its error.
+---Returns the results of a fiber that has ended, or raises the fiber's error.
 ---@param fiber omni.Fiber
 ---@return any ...
 local function results_of(fiber)
@@ -98,7 +98,7 @@ local function arguments_of(first, ...)
   return table.pack(first, ...), {}
 end
 
--- Raises the error of the first fiber that failed, in the order given, with those of the others.
+-- Raises the error of the failed fiber that comes first in the list. The errors of the other failed fibers are in its field `others`.
 local function raise_failures(join)
   local first, others
   for i = 1, join.n do
@@ -116,11 +116,11 @@ local function raise_failures(join)
   error(first, 0)
 end
 
----Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the first
----of them in the list; its field `others` has the errors of the others.
+---Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the
+---failed fiber that comes first in the list; its field `others` has the errors of the other fibers.
 ---
 ---`omni.join(fibers, opts)` takes a list and options: after `timeout` seconds it returns nil and an error with the code "timeout"; with
----`fail_fast = true` it raises as soon as one fiber fails. The other fibers go on after both; `omni.scope` cancels them.
+---`fail_fast = true` it raises as soon as one fiber fails. In both cases the other fibers continue; `omni.scope` would cancel them.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join_all(...)

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- The same work for each value of a list, a number of them at a time.
+-- Calls a function for each value of a list, for a limited number of values at a time.
 
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 local options = require "omni.options"
 
--- What the workers of one call share.
+-- The state that the workers of one call of `map` share.
 ---@class omni.Batch
 ---@field list any[]
 ---@field fn function
@@ -49,9 +49,10 @@ local function run(batch, limit)
 end
 
 ---Calls `fn(value, index)` for each value of a list, in coroutines of its own, and waits for all calls. A call fails if it returns nil and
----an error, or raises. Without `fail_fast` the other calls go on; `results[i]` is nil then and `errors[i]` is the error.
+---an error, or raises. Without `fail_fast` the other calls continue after a failed call; `results[i]` is then nil, and `errors[i]` is the
+---error.
 ---
----A list of submits needs no `limit`: a key with `in_flight` submits no more than that at a time, and the others wait their turn
+---A list of submits needs no `limit`: a key with `in_flight` has at most that many tasks in flight, and further submits wait
 ---([keys.md](keys.md)).
 ---@param list any[]
 ---@param opts? omni.MapOptions

@@ -54,7 +54,8 @@ function Pool_methods:join()
   if failure then error(failure, 0) end
 end
 
----Drops the waiting jobs, cancels the running ones and reports the errors that no `join` has raised. A closed pool starts no job any more.
+---Drops the waiting jobs, cancels the running ones and reports the errors that no `join` has raised. A closed pool never starts another
+---job.
 function Pool_methods:close()
   self.closed, self.queue = true, {}
   local fibers = self.fibers

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs fibers in turns: waits for descriptors and timers, then runs each fiber that is ready until it parks or ends. Each Lua state has
--- one scheduler. join.lua and scope.lua build on it what users see.
+-- Runs fibers in turns: waits for descriptors and timers, then runs each fiber that is ready until it parks or ends. Each Lua state has one
+-- scheduler. The public functions in join.lua and scope.lua build on the scheduler.
 
 local caller = require "omni.loop.caller"
 local core = require "omni.core"
@@ -33,7 +33,7 @@ local ready, ready_count = {}, 0        -- fibers that the next turn will run
 local failed, failed_count = {}, 0      -- fibers that failed in this turn
 local current                           -- the running fiber, if any
 local stepping = false                  -- whether the loop is within a step
-local on_change                         -- called when there is work that no step has seen
+local on_change                         -- called when there is work of which no step knows
 
 -- --- parking and waking
 
@@ -98,7 +98,8 @@ local function pass_on_failures()
   end
 end
 
----Has a fiber's failure reported at the end of this turn, unless somebody joins the fiber then. A cancellation is no failure.
+---Makes the scheduler report a fiber's failure at the end of this turn, unless somebody joins the fiber until then. A cancellation is no
+---failure.
 ---@param fiber omni.Fiber
 local function note_failure(fiber)
   if fiber.failure.code == "cancelled" then return end
@@ -193,7 +194,7 @@ end
 
 local ready_fds, due = {}, {}
 
--- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of them first, since a pollable's step
+-- Steps the pollables whose descriptor is ready or whose timeout has passed. Makes a list of these pollables first, since a pollable's step
 -- may add or remove pollables.
 local function step_pollables()
   local count = 0
@@ -220,7 +221,7 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
----Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. Raises what a pollable raises.
+---Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. Raises the error of a pollable that raises one.
 ---@param timeout number|nil
 local function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
@@ -305,8 +306,8 @@ local function get_current() return current end
 ---@return boolean
 local function is_stepping() return stepping end
 
----Calls a function whenever there is something to do that no step has seen: a fiber or a pollable was added, or the loop ran, outside of a
----step. Another event loop then asks for the timeout again.
+---Sets a function that is called when there is new work of which no step knows: outside of a step, a fiber or a pollable was added, or the
+---loop ran. Another event loop then asks for the timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Scopes: a fiber belongs to the run or scope in which it was spawned, which waits for it and cancels it when it ends early.
+-- Implements scopes: a fiber belongs to the run or scope in which it was spawned. The scope waits for the fiber, and cancels it if the
+-- scope ends early.
 
 local failures = require "omni.loop.failure"
 local joins = require "omni.loop.join"
@@ -21,10 +22,10 @@ local function new(owner, fail_fast)
   return setmetatable({ fibers = {}, live = 0, open = true, owner = owner, fail_fast = fail_fast }, Scope_mt)
 end
 
-local root = new()     -- of what is spawned outside of any run
-local outermost = root -- of what is spawned outside of fibers, and in background fibers
+local root = new()     -- for fibers that are spawned outside of any run
+local outermost = root -- for fibers that are spawned outside of fibers, and in background fibers
 
--- Cancels the fibers that are left. One that is running can't be cancelled and goes on outside of the scope.
+-- Cancels the fibers that haven't ended. The running fiber can't be cancelled, and continues outside of the scope.
 function Scope_mt.__close(scope)
   scope.open = false
   if scope.before then outermost = scope.before end
@@ -45,7 +46,7 @@ local function check_function(fn, name)
 end
 
 ---Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
----which waits for it. If it fails while nobody joins it, its error goes to that scope, or to `omni.on_error`.
+---which waits for it. If the fiber fails while nobody joins it, its error goes to that scope, or to `omni.on_error`.
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)
@@ -54,8 +55,8 @@ local function spawn(fn, ...)
   return start(fiber and fiber.scope or outermost, fn, ...)
 end
 
----Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. It runs whenever the loop runs. For example, a
----server handles each request in such a fiber.
+---Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. A background fiber runs whenever the loop runs.
+---For example, a server handles each request in a background fiber.
 ---@param fn function
 ---@return omni.Fiber
 local function background(fn, ...)
@@ -68,7 +69,7 @@ local function enter(name, fail_fast, fn, ...)
   local scope <close> = new(inside and scheduler.current() or nil, fail_fast)
   if not inside then scope.before, outermost = outermost, scope end
   local main = start(scope, fn, ...)
-  main.delivered = true -- its error is raised here
+  main.delivered = true -- the caller of `run` gets the error
   wait_until(function() return main.failure ~= nil or scope.failure ~= nil or scope.live == 0 end)
   if main.failure and scope.failure then failures.report(scope.failure) end
   local failure = main.failure or scope.failure
@@ -76,9 +77,9 @@ local function enter(name, fail_fast, fn, ...)
   return results_of(main)
 end
 
----Runs `fn(...)` in a fiber until that fiber and all that were spawned in it have ended; outside of a fiber, runs the loop meanwhile. If
----`fn` raises, the others are cancelled and the error is raised here. An error of another fiber that nobody joins goes to `omni.on_error`,
----and the rest goes on.
+---Runs `fn(...)` in a fiber, and waits until that fiber and all fibers that were spawned in it have ended. Outside of a fiber, runs the
+---loop meanwhile. If `fn` raises an error, cancels the other fibers and raises that error. The error of another fiber that nobody joins
+---goes to `omni.on_error`, and the other fibers continue.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -86,8 +87,8 @@ local function run(fn, ...)
   return enter("omni.run", false, fn, ...)
 end
 
----Like `omni.run`, but the first error of a fiber that nobody joins ends the scope, too: it is raised here, and all other fibers of the
----scope are cancelled. So either all of them succeed, or none goes on.
+---Like `omni.run`, but the first error of a fiber that nobody joins also ends the scope: `omni.scope` cancels all other fibers of the
+---scope and raises that error. So either all fibers succeed, or none continues.
 ---@param fn function
 ---@return any ...  what fn returned
 local function scope(fn, ...)
@@ -101,7 +102,7 @@ end
 local function drive(fn, ...)
   if in_fiber() then return fn(...) end
   local fiber <close> = start(outermost, fn, ...)
-  fiber.delivered = true -- its error is raised here
+  fiber.delivered = true -- the caller of `drive` gets the error
   wait_until(function() return fiber.ended end)
   local failure = fiber.failure
   -- raises the original error, since the caller doesn't know about fibers
@@ -110,7 +111,7 @@ local function drive(fn, ...)
   return results_of(fiber)
 end
 
----Returns whether every fiber has ended, background ones aside.
+---Returns whether every fiber has ended, except for background fibers.
 ---@return boolean
 local function is_empty() return root.live == 0 end
 

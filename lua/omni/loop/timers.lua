@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The timers of the loop: a binary heap of fibers in two arrays, ordered by the time when they wake. `fiber.slot` is the place in the heap.
+-- Keeps the timers of the loop: a binary heap of fibers in two arrays, ordered by the time when the fibers wake. `fiber.slot` is a fiber's
+-- place in the heap.
 
 local times, fibers, size = {}, {}, 0
 
@@ -29,7 +30,7 @@ local function sink(fiber, at, slot)
   place(fiber, at, slot)
 end
 
----Adds a fiber, which has no timer yet.
+---Adds a timer for a fiber that has none yet.
 ---@param fiber omni.Fiber
 ---@param at number  monotonic seconds
 local function set(fiber, at)

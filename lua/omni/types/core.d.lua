@@ -216,9 +216,9 @@ function core.is_loopback(host_or_url) end
 ---@return { curl: string, tls?: string }  "7.88.1", "OpenSSL/3.0.15"
 function core.libraries() end
 
---- Returns how a finished exchange went, each field if known. address: the server or proxy; date: the Date header in Unix seconds; status:
---- the HTTP status; received, sent: bytes of the bodies; the other fields: seconds from the start until the name lookup, the connection,
---- the TLS handshake and the response had finished.
+---Returns how a finished exchange went, each field if known. address: the server or proxy; date: the Date header in Unix seconds; status:
+---the HTTP status; received, sent: bytes of the bodies; the other fields: seconds from the start until the name lookup, the connection,
+---the TLS handshake and the response had finished.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }
