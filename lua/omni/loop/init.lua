@@ -8,17 +8,19 @@ local joins = require "omni.loop.join"
 local scheduler = require "omni.loop.scheduler"
 local scopes = require "omni.loop.scope"
 
+local in_fiber, now, park = scheduler.in_fiber, core.now, scheduler.park
+
 ---Waits while other fibers run.
 ---@param seconds number  0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("omni.sleep: expected a number of seconds, 0 or more", 2)
   end
-  if not scheduler.in_fiber "omni.sleep" then return scopes.drive(sleep, seconds) end
-  local deadline = core.now() + seconds
+  if not in_fiber "omni.sleep" then return scopes.drive(sleep, seconds) end
+  local deadline = now() + seconds
   repeat -- another event may wake the fiber too early
-    scheduler.park(seconds)
-    seconds = deadline - core.now()
+    park(seconds)
+    seconds = deadline - now()
   until seconds <= 0
 end
 

@@ -6,6 +6,8 @@ local err = require "omni.error"
 local options = require "omni.options"
 local scheduler = require "omni.loop.scheduler"
 
+local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
+
 ---A caller that waits for the end of fibers. The object is an array of these fibers. When it is closed, errors that it hasn't taken go to
 ---somebody else.
 ---@class omni.Join
@@ -24,17 +26,24 @@ local Join_mt = { __name = "omni.join", __index = Join_methods }
 ---@return omni.Join
 local function begin(fibers, name, fail_fast)
   local join = setmetatable(fibers, Join_mt)
-  join.fiber, join.left, join.failed, join.fail_fast = scheduler.in_fiber(name) and scheduler.current(), 0, false, fail_fast
-  for i = 1, join.n do
-    if join[i] == join.fiber then error("a fiber can't join itself", 3) end
-  end
+  local waiter = in_fiber(name) and current()
+  local left, failed = 0, false
   for i = 1, join.n do
     local fiber = join[i]
-    local joins = fiber.joins or {}
-    if not fiber.ended and not joins[join] then join.left = join.left + 1 end
-    fiber.joins, joins[join] = joins, true
-    join.failed = join.failed or fiber.failure ~= nil
+    if fiber == waiter then
+      join.n = i - 1
+      Join_mt.__close(join)
+      error("a fiber can't join itself", 3)
+    end
+    local joins = fiber.joins
+    if not joins then
+      joins = {}
+      fiber.joins = joins
+    end
+    if fiber.ended then failed = failed or fiber.failure ~= nil elseif not joins[join] then left = left + 1 end
+    joins[join] = true
   end
+  join.fiber, join.left, join.failed, join.fail_fast = waiter, left, failed, fail_fast
   return join
 end
 
@@ -42,6 +51,10 @@ end
 ---@param timeout? number  seconds
 ---@return boolean         false: the time is up
 function Join_methods:wait(timeout)
+  if self.fiber and not timeout then
+    while not (self.left == 0 or self.fail_fast and self.failed) do park() end
+    return true
+  end
   return scheduler.wait_until(function() return self.left == 0 or self.fail_fast and self.failed end, timeout and core.now() + timeout)
 end
 

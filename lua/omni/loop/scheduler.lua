@@ -10,6 +10,7 @@ local timers = require "omni.loop.timers"
 
 local now, yield, resume, status = core.now, coroutine.yield, coroutine.resume, coroutine.status
 local running, isyieldable = coroutine.running, coroutine.isyieldable
+local times <const> = timers.times
 
 ---@class omni.Pollable
 ---@field pollfd fun(self): integer       a descriptor that is readable when `step` has work
@@ -228,11 +229,9 @@ local function step(timeout)
   stepping = true
   poll_set:wait(timeout, ready_fds)
   if pollable_count > 0 then step_pollables() end
-  local at, fiber = timers.first()
-  local time = at and now()
-  while at and at <= time do
-    wake(fiber)
-    at, fiber = timers.first()
+  if times[1] then
+    local time = now()
+    while times[1] and times[1] <= time do wake(timers.fibers[1]) end
   end
   local batch, count = ready, ready_count
   ready, ready_count = {}, 0
@@ -245,7 +244,7 @@ end
 ---@return number|nil
 local function time_left()
   if ready_count > 0 then return 0 end
-  local least = timers.first()
+  local least = times[1]
   if least then least = math.max(0, least - now()) end
   for pollable in pairs(pollables) do
     local left = pollable:timeout()
@@ -261,14 +260,15 @@ end
 local function wait_until(done, deadline)
   local fine = done()
   while not fine do
-    local left = deadline and deadline - now()
-    if left and left <= 0 then break end
+    local rest = deadline and deadline - now()
+    if rest and rest <= 0 then break end
     if current then
-      park(left)
+      park(rest)
     else
-      local idle = time_left()
-      if not idle and not left and pollable_count == 0 then error("deadlock: every fiber waits, and nothing can wake one", 0) end
-      step(idle and left and math.min(idle, left) or idle or left)
+      local left = time_left()
+      if rest then left = math.min(rest, left or rest) end
+      if not left and pollable_count == 0 then error("deadlock: every fiber waits, and nothing can wake one", 0) end
+      step(left)
     end
     fine = done()
   end

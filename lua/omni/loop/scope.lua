@@ -6,7 +6,8 @@ local failures = require "omni.loop.failure"
 local joins = require "omni.loop.join"
 local scheduler = require "omni.loop.scheduler"
 
-local start, in_fiber, wait_until, results_of = scheduler.start, scheduler.in_fiber, scheduler.wait_until, joins.results_of
+local current, in_fiber, results_of, start = scheduler.current, scheduler.in_fiber, joins.results_of, scheduler.start
+local wait_until = scheduler.wait_until
 
 ---@class omni.Scope
 ---@field fibers table<omni.Fiber, true>  those that haven't ended
@@ -50,8 +51,8 @@ end
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)
-  check_function(fn, "omni.spawn")
-  local fiber = scheduler.current()
+  if type(fn) ~= "function" then check_function(fn, "omni.spawn") end
+  local fiber = current()
   return start(fiber and fiber.scope or outermost, fn, ...)
 end
 
@@ -66,7 +67,7 @@ end
 
 local function enter(name, fail_fast, fn, ...)
   local inside = in_fiber(name)
-  local scope <close> = new(inside and scheduler.current() or nil, fail_fast)
+  local scope <close> = new(inside and current() or nil, fail_fast)
   if not inside then scope.before, outermost = outermost, scope end
   local main = start(scope, fn, ...)
   main.delivered = true -- the caller of `run` gets the error

@@ -52,9 +52,5 @@ local function clear(fiber)
   end
 end
 
----Returns the time at which the first fiber wakes, and that fiber; or nil.
----@return number|nil at  monotonic seconds
----@return omni.Fiber|nil
-local function first() return times[1], fibers[1] end
-
-return { clear = clear, first = first, set = set }
+-- `times[1]` is the time of the fiber that wakes first, `fibers[1]`. Other modules only read these arrays.
+return { clear = clear, fibers = fibers, set = set, times = times }
