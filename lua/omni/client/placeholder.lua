@@ -10,6 +10,7 @@ local json = require "omni.json"
 ---@field kind "file"|"frame"|"clip"
 ---@field path? string   of a file
 ---@field scene? string  of a frame or clip: the name of the scene that it is taken from
+---@field yields? omni.Modality  of a clip on a board: what that scene makes
 local Placeholder_mt = { __name = "omni.placeholder" }
 
 local words = { file = "file", frame = "last_frame", clip = "clip" } -- kind → the word that makes it
@@ -38,7 +39,8 @@ end
 ---@param placeholder omni.Placeholder
 ---@return omni.Placeholder
 local function copy(placeholder)
-  return setmetatable({ kind = placeholder.kind, path = placeholder.path, scene = placeholder.scene }, Placeholder_mt)
+  return setmetatable({ kind = placeholder.kind, path = placeholder.path, scene = placeholder.scene, yields = placeholder.yields },
+    Placeholder_mt)
 end
 
 -- Raises an error unless a value is a non-empty string. The error names the board's line that used the word.

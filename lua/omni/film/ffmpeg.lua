@@ -10,6 +10,8 @@ local environment = { AV_LOG_FORCE_NOCOLOR = "1" }
 -- The formats that a file may have. Formats that refer to other files aren't allowed: playlists, concat scripts, numbered pictures.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
 
+local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
+
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
 -- The most pixels of a picture; no video standard allows more (level 6.2 of HEVC and AV1). A decoder allocates memory for the size that the
@@ -29,6 +31,13 @@ local tool = { max_pixels = max_pixels, max_memory = max_memory }
 function tool.input(path, before)
   return tool.words(before or {}, "-max_pixels", tostring(max_pixels), "-protocol_whitelist", "file", "-format_whitelist", formats,
     "-i", "file:" .. path)
+end
+
+---Returns the arguments with which ffmpeg opens a single picture, as safely.
+---@param path string
+---@return string[]
+function tool.picture(path)
+  return { "-max_pixels", tostring(max_pixels), "-protocol_whitelist", "file", "-format_whitelist", picture_formats, "-i", "file:" .. path }
 end
 
 ---Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet has a

@@ -7,6 +7,7 @@ return {
   probe = require "omni.film.probe",
   last_frame = frames.last_frame,
   poster = frames.poster,
+  still = require "omni.film.still",
   cut = require "omni.film.cut",
   transitions = require("omni.film.transitions").names, ---@type table<string, true>  names
   recipe = 2, -- part of a film's identity; increment it when the same clips give another film

@@ -8,6 +8,7 @@ local loop = require "omni.loop"
 local percent = require "omni.http.percent_encoding"
 local schema = require "omni.models.schema"
 local messages = require "omni.models.schema.messages"
+local modalities = require "omni.models.modality"
 local placeholder = require "omni.client.placeholder"
 
 local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endpoints"
@@ -162,7 +163,8 @@ end
 local function learn(client, name)
   local data, failure = ask(client, path_of(name))
   local model = not failure and read_model(data, name)
-  local known = { till = core.now() + (model and FRESH_FOR or RETRY_AFTER), schema = model and schema_of(model) or nil }
+  local known = { till = core.now() + (model and FRESH_FOR or RETRY_AFTER), schema = model and schema_of(model) or nil,
+    modality = model and model.modality }
   if failure and failure.code == "not_found" then
     local models
     data, failure = ask(client, PATH)
@@ -186,6 +188,17 @@ local function known_of(client, name)
     cache[name] = known
   end
   return known.asking:join()
+end
+
+local kinds <const> = { video = "video", image = "image", audio = "audio" }
+
+---Returns what a model makes: as the service's catalogue says, or as omni knows if the service can't be asked.
+---@param client omni.Client
+---@param name string
+---@return omni.Modality
+local function modality(client, name)
+  local known = client.schemas ~= false and is_name(name) and known_of(client, name)
+  return known and kinds[known.modality] or modalities.of(name)
 end
 
 ---Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
@@ -223,4 +236,4 @@ local function check(client, name, input, with_placeholders)
   return copy
 end
 
-return { check = check, get = get, list = list }
+return { check = check, get = get, list = list, modality = modality }

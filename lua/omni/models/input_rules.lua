@@ -73,7 +73,7 @@ local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do
       local image = input.img_urls[i]
-      if placeholder.is(image) and image.kind == "clip" then
+      if placeholder.is(image) and image.kind == "clip" and image.yields ~= "image" then
         return invalid(("img_urls[%d]"):format(i), "must be an image; use last_frame for a clip's last picture", image)
       end
     end
@@ -92,7 +92,8 @@ local relations <const> = {
       local video, place = input.video_list[i], ("video_list[%d]"):format(i)
       if type(video) ~= "table" then return nil end
       local start, ends = video.start or 0, video.ends
-      if placeholder.is(video.url) and video.url.kind == "frame" then return invalid(place .. ".url", "must be a video", video.url) end
+      local is_other = placeholder.is(video.url) and (video.url.kind == "frame" or video.url.yields and video.url.yields ~= "video")
+      if is_other then return invalid(place .. ".url", "must be a video", video.url) end
       local has_start, has_end = type(start) == "number", type(ends) == "number"
       if has_start and has_end and start >= ends then
         return invalid(place .. ".start", ("must be less than ends (%s)"):format(messages.shown(ends)), start)

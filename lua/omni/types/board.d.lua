@@ -32,7 +32,8 @@
 ---@field transition? string|table  between two clips: a name such as "fade", or `{ "fade", seconds = 0.5 }` (default "none")
 ---@field audio? omni.Placeholder|table  a track under the whole film: a file, or `{ file, volume = 1, clips = 1 }`
 ---@field output? string        the film's file name (default "film.mp4")
----@field [integer] string      names of scenes, in the film's order (default: all scenes)
+---@field [integer] string|table  names of scenes, in the film's order; a picture as `{ "scene", seconds = 3 }` (default: all scenes that
+---  make films)
 
 ---Returns a board. A board file ends with `return storyboard { ... }`.
 ---@param fields omni.BoardFields

@@ -167,6 +167,11 @@
 ---@field client? omni.Client   whose service is asked what the models accept (default: omni's own rules)
 ---@field interrupted? fun(): any  called now and then; once it returns true, loading ends with the code "cancelled"
 
+---@alias omni.Modality
+---| "video"  a film
+---| "image"  a picture
+---| "audio"  sound
+
 ---@class omni.PlanOptions
 ---@field client omni.Client
 ---@field directory string      the output folder

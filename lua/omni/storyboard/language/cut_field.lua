@@ -14,6 +14,7 @@ local a, missing = problems.a, problems.missing
 local DEFAULT_OUTPUT <const> = "film.mp4"
 local DEFAULT_SECONDS <const> = 0.5 -- of a transition
 local MAX_SECONDS <const> = 5
+local MAX_STILL <const> = 60 -- seconds for which the film shows a picture
 local MAX_VOLUME <const> = 10
 local MAX_OUTPUT_BYTES <const> = 120
 local MAX_CLIPS <const> = 10000 -- of one film (lua/omni/film/cut.lua)
@@ -22,6 +23,7 @@ local known = { transition = true, audio = true, output = true }
 
 ---@class omni.Cut
 ---@field scenes string[]                                 names in the film's order; a name can appear several times
+---@field seconds? (number|false)[]                        in the same order: how long the film shows a picture; false for a film
 ---@field transition? { name: string, seconds: number }    between two clips
 ---@field audio? { path: string, volume: number, clips: number }  a track for the whole film, its volume and that of the clips' sound
 ---@field output string                                    the film's file name
@@ -76,6 +78,33 @@ local function audio(value, fail)
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
 end
 
+-- Returns for how many seconds the film shows a scene's picture; false for a scene that makes a film.
+local function still_seconds(name, seconds, yields, fail)
+  if yields == "audio" then
+    fail(('cut: scene "%s" makes sound, which has no picture'):format(name), "cut")
+  elseif yields == "image" and seconds == nil then
+    fail(('cut: scene "%s" makes a picture; say how long the film shows it'):format(name), "cut",
+      ('write { "%s", seconds = 3 }'):format(name))
+  elseif yields == "image" then
+    if type(seconds) == "number" and seconds > 0 and seconds <= MAX_STILL then return seconds end
+    fail(('cut: the seconds of scene "%s" must be a number above 0, at most %d'):format(name, MAX_STILL), "cut")
+  elseif seconds ~= nil then
+    fail(('cut: scene "%s" makes a film, which has its own length; seconds are for pictures'):format(name), "cut")
+  end
+  return false
+end
+
+-- Adds a scene to the film.
+local function add(result, name, seconds)
+  local index = #result.scenes + 1
+  result.scenes[index] = name
+  if seconds and not result.seconds then
+    result.seconds = {}
+    for i = 1, index - 1 do result.seconds[i] = false end
+  end
+  if result.seconds then result.seconds[index] = seconds end
+end
+
 -- Returns why a text can't be the film's file name, or nil if it can.
 local function wrong_output(name)
   if type(name) ~= "string" then return "must be a file's name, not " .. a(name) end
@@ -89,9 +118,10 @@ end
 ---@param value any
 ---@param scenes { name: string }[]      of the board, in order
 ---@param names table<string, any>        the scenes by name
+---@param yields table<string, omni.Modality>  what each scene makes
 ---@param fail fun(message: string, field: string, hint?: string)
 ---@return omni.Cut|nil  nil for `cut = false`: no film
-local function cut(value, scenes, names, fail)
+local function cut(value, scenes, names, yields, fail)
   if value == false then return nil end
   local given = value == nil and {} or value
   if type(given) ~= "table" or placeholder.is(given) then
@@ -107,18 +137,25 @@ local function cut(value, scenes, names, fail)
     end
   end
   for index = 1, last do
-    local name = given[index]
+    local name, seconds = given[index], nil
+    if type(name) == "table" and not placeholder.is(name) then
+      local item = with_options(name, { seconds = true }, "cut", fail)
+      name, seconds = item[1], item.seconds
+    end
     if type(name) ~= "string" then
       fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut")
       if name == nil then break end -- the list has a hole, perhaps a large one
     elseif not names[name] then
       fail("cut: " .. missing("scene", name, names), "cut")
     else
-      result.scenes[#result.scenes + 1] = name
+      add(result, name, still_seconds(name, seconds, yields[name], fail))
     end
   end
-  if last == 0 then
-    for index, scene in ipairs(scenes) do result.scenes[index] = scene.name end
+  if last == 0 then -- all films; a picture or a sound is part of the film only if the cut names it
+    for _, scene in ipairs(scenes) do
+      if yields[scene.name] == "video" then add(result, scene.name, false) end
+    end
+    if #result.scenes == 0 then return nil end
   end
   if #result.scenes > MAX_CLIPS then
     fail(("cut: a film has at most %d clips, not %d"):format(MAX_CLIPS, #result.scenes), "cut")

@@ -6,6 +6,7 @@ local core = require "omni.core"
 local cut_field = require "omni.storyboard.language.cut_field"
 local dependency_order = require "omni.storyboard.plan.dependency_order"
 local input = require "omni.models.input_rules"
+local modality = require "omni.models.modality"
 local options = require "omni.options"
 local errors = require "omni.storyboard.language.errors"
 local references = require "omni.storyboard.language.references"
@@ -105,6 +106,17 @@ local function by_name(declared, problems)
   return first
 end
 
+-- Returns what each scene makes, by its name. Finds out only when somebody looks, since a board can name many models.
+local function yields_of(names, defaults, modality_of)
+  return setmetatable({}, { __index = function(yields, name)
+    local declared = names[name]
+    if not declared then return nil end
+    local model = declared.fields.model or defaults.model or input.default_model
+    yields[name] = type(model) == "string" and modality_of(model) or "video"
+    return yields[name]
+  end })
+end
+
 -- Returns approximately how many bytes a value takes in memory.
 local function size_of(value)
   if type(value) == "string" then return #value + 40 end
@@ -129,8 +141,9 @@ end
 ---@param path string|nil   absolute path of the board's file
 ---@param check? function   checks a model's input (default: omni.check_input)
 ---@param limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board
+---@param modality_of? fun(model: string): omni.Modality  what a model makes (default: as omni knows it)
 ---@return omni.Storyboard|nil board, omni.Error|nil  its field `problems` has every error found
-local function build(fields, where, path, check, limits)
+local function build(fields, where, path, check, limits, modality_of)
   limits = limits or { scenes = math.huge, bytes = math.huge, problems = math.huge }
   local problems = {}
   local function fail(message, field, hint)
@@ -161,7 +174,8 @@ local function build(fields, where, path, check, limits)
   local style = fields.style or nil
   local board = setmetatable({ title = fields.title, path = path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
   local names = by_name(declared, problems)
-  local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check }
+  local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check,
+    yields = yields_of(names, defaults, modality_of or modality.of) }
   local bytes = 0
   local function too_large()
     fail(("the scenes, each with the defaults and the style, take more than %d MiB"):format(limits.bytes // 1048576), nil,
@@ -176,7 +190,7 @@ local function build(fields, where, path, check, limits)
     if bytes > limits.bytes then return too_large() end
     if #problems >= limits.problems then return result() end
   end
-  board.cut = cut_field.cut(fields.cut, declared, names, fail)
+  board.cut = cut_field.cut(fields.cut, declared, names, context.yields, fail)
   if #problems > 0 then return result() end
 
   local circles

@@ -137,6 +137,7 @@ end
 local function load_in_fiber(path, opts)
   local client, interrupted, set = opts.client, opts.interrupted, opts.set or {}
   local check = client and function(model, given) return models.check(client, model, given, true) end
+  local modality_of = client and function(model) return models.modality(client, model) end
   local function fail(message, hint)
     return nil, errors.problem(path, nil, message, nil, hint)
   end
@@ -149,7 +150,7 @@ local function load_in_fiber(path, opts)
   local absolute, folder = board_file.key(path)
   if not absolute then return fail("can't find the board's folder: " .. folder) end
   local function build(fields, limits)
-    local board, bad = storyboard.build(fields, path, absolute, check, limits)
+    local board, bad = storyboard.build(fields, path, absolute, check, limits, modality_of)
     if not board then error(bad, 0) end
     return board
   end

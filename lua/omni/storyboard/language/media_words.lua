@@ -63,6 +63,11 @@ local function video(given, board)
     item, bad = find(value, "video", field, board)
   elseif type(value) == "string" and value ~= "" then
     local source = placeholder.clip(value)
+    local kind = board.yields[value] or "video"
+    if kind ~= "video" then
+      return nil, { field = field, message = ('continues: scene "%s" makes %s, not a film'):format(value,
+        kind == "image" and "a picture" or "sound") }
+    end
     item = { value = source, label = described(source), field = field }
   else
     bad = { field = field, message = "continues: must be a scene's name, not " .. (placeholder.is(value) and tostring(value) or a(value)),
@@ -77,7 +82,7 @@ end
 ---field `video_list`.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
----@param board { references: table<string, omni.Placeholder|string>, names: table<string, any> }
+---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }
 ---@return table<string, table>|nil items  by their place in the input
 ---@return table|nil bad
 local function place(given, fields, board)

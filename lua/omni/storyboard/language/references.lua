@@ -26,20 +26,26 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- The kind of placeholder that doesn't fit an image or a video, and the error message: an image can't be a clip, a video can't be a frame.
-local unfit = {
-  image = { kind = "clip", message = "must be an image, not another scene's clip", hint = 'write last_frame "%s"' },
-  video = { kind = "frame", message = "must be a video, not another scene's frame", hint = 'write continues = "%s"' },
-}
+-- What scenes make, in the words of the board.
+local made <const> = { video = "a film", image = "a picture", audio = "sound" }
+
+-- Returns the error message and the hint for a scene's clip or frame that doesn't fit an image or a video; or nil.
+local function unfit(part, want, yields)
+  local kind = yields[part.scene] or "video"
+  if part.kind == "frame" and want == "video" then return "must be a video, not another scene's frame", 'write continues = "%s"' end
+  if part.kind == "frame" and kind == "video" or part.kind == "clip" and kind == want then return nil end
+  if part.kind == "clip" and kind == "video" then return "must be an image, not another scene's clip", 'write last_frame "%s"' end
+  return ('scene "%s" makes %s'):format(part.scene, made[kind]), kind == "image" and want == "image" and 'write clip "%s"' or nil
+end
 
 ---Finds the value that a word names: a reference, a file, a URL, or another scene's frame or clip.
 ---@param value any
 ---@param want "image"|"video"
 ---@param field string          name for errors
----@param board { references: table<string, omni.Placeholder|string>, names: table<string, any> }
+---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }
 ---@return { value: omni.Placeholder|string, label: string, field: string }|nil item, table|nil bad
 local function find(value, want, field, board)
-  local named, wrong = board.references, unfit[want]
+  local named = board.references
   local function fail(message, hint)
     return nil, { message = field .. ": " .. message, field = field, hint = hint }
   end
@@ -50,7 +56,9 @@ local function find(value, want, field, board)
     local checked, bad = input.url(value, field)
     if not checked then return nil, bad end
   elseif type(value) == "string" then
-    local hint = board.names[value] and wrong.hint:format(value)
+    local of_scene = board.yields[value] == "image" and want == "image" and 'write clip "%s"'
+      or want == "image" and 'write last_frame "%s"' or 'write continues = "%s"'
+    local hint = board.names[value] and of_scene:format(value)
       or value:find("%.%w+$") and ('for a file write file "%s"'):format(core.clean(value, 200))
       or 'declare it on the board: references = { NAME = file "..." }'
     return fail(missing("reference", value, named), hint)
@@ -58,7 +66,9 @@ local function find(value, want, field, board)
     return fail("must be a reference's name, file \"...\" or url \"...\", not " .. a(value))
   end
   if placeholder.is(found) then
-    if found.kind == wrong.kind then return fail(wrong.message, wrong.hint:format(found.scene)) end
+    local message, hint
+    if found.scene and board.names[found.scene] then message, hint = unfit(found, want, board.yields) end
+    if message then return fail(message, hint and hint:format(found.scene)) end
     found = placeholder.copy(found)
   end
   return { value = found, label = label or described(found), field = field }

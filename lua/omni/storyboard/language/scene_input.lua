@@ -12,6 +12,7 @@ local a, problem = problems.a, problems.problem
 ---@class omni.ResolvedScene
 ---@field name string
 ---@field model string
+---@field yields omni.Modality  what the model makes
 ---@field input table           the model's fields, with placeholders for unknown URLs
 ---@field take? integer         nil: the latest take
 ---@field where? string         "board.lua:12"
@@ -42,7 +43,8 @@ local function needed(checked, items, names)
 end
 
 ---@param declared omni.Scene
----@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function }
+---@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function,
+---  yields: table<string, omni.Modality> }  yields: what each scene makes
 ---@return omni.ResolvedScene|nil, omni.Error|nil
 local function resolve(declared, board)
   local own, defaults = declared.fields, board.defaults
@@ -78,6 +80,9 @@ local function resolve(declared, board)
   items, bad = placing.place(words, given, board)
   if not items then return fail(bad.message, bad.field, bad.hint) end
 
+  for part in placeholder.each(given) do
+    if part.kind == "clip" then part.yields = board.yields[part.scene] end
+  end
   local checked
   checked, bad = board.check(model, given, true)
   if not checked then
@@ -89,7 +94,8 @@ local function resolve(declared, board)
   builds_on, bad = needed(checked, items, board.names)
   if not builds_on then return fail(bad.message, bad.field) end
   return {
-    name = declared.name, model = model, input = checked, take = take, where = declared.where, builds_on = builds_on,
+    name = declared.name, model = model, yields = board.yields[declared.name], input = checked, take = take, where = declared.where,
+    builds_on = builds_on,
     prompt_style = prompt_style, references = placing.used(checked, items),
   }
 end

@@ -28,6 +28,7 @@ local media_days <const> = 14 -- media URLs expire after about so many days (doc
 ---@field scene string
 ---@field index integer
 ---@field model string
+---@field yields omni.Modality  what the model makes
 ---@field action omni.Action
 ---@field why? string          the reason for the action
 ---@field waits_for? string[]  scenes
@@ -271,7 +272,8 @@ local function build(self, board, given)
   for _, index in ipairs(board.order) do
     local scene, found = board.scenes[index], identities[index]
     local planned = {
-      scene = scene.name, index = index, model = scene.model, take = found.take, identity = found.identity, base = found.base,
+      scene = scene.name, index = index, model = scene.model, yields = scene.yields,
+      take = found.take, identity = found.identity, base = found.base,
       form = found.form, error = found.error, redo = selected.redo[scene.name],
     }
     plan.scenes[index], plan.by_name[scene.name] = planned, planned

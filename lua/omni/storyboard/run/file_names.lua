@@ -41,13 +41,16 @@ for extension in ("mp4 mov webm mkv gif png jpg jpeg webp mp3 wav m4a ogg"):gmat
   known_extensions[extension] = true
 end
 
----Returns the extension of the file that a URL names, or "mp4" if the URL has none.
+local usual <const> = { video = "mp4", image = "png", audio = "mp3" }
+
+---Returns the extension of a medium by its URL; the usual one if the URL has none.
 ---@param url string
+---@param yields? omni.Modality  what the scene makes (default: a video)
 ---@return string
-local function extension(url)
+local function extension(url, yields)
   local found = (url:match("^[^?#]*") or ""):match("%.(%w+)$")
   found = found and found:lower()
-  return known_extensions[found] and found or "mp4"
+  return known_extensions[found] and found or usual[yields or "video"]
 end
 
 return { stems = stems, numbered = numbered, extension = extension }

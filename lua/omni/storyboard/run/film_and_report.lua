@@ -12,15 +12,34 @@ local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", 
 
 -- --- the film
 
+-- Returns a clip that shows a scene's picture, and makes it unless an earlier run has.
+local function still_of(run, record, seconds)
+  local sha256, problem = run.ledger:digest(record.file)
+  if not sha256 then return nil, problem end
+  local path = core.format("%s.%.14gs.mp4", record.file:gsub("%.%w+$", ""), seconds)
+  local identity, known = core.format("still %s %.14g", sha256, seconds), run.ledger:row("film", { path = path })
+  if known and known.identity == identity and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
+  return film.still(record.file, path, seconds, files.placer(run, identity))
+end
+
 -- Returns the clips of the cut in order. If some are missing, returns nil and an error with the names of their scenes.
 local function clips_of(run)
-  local clips, missing = {}, {}
+  local clips, missing, seconds = {}, {}, run.plan.board.cut.seconds or {}
   for index, name in ipairs(run.plan.board.cut.scenes) do
     local record = run.by_name[name]
     clips[index] = { name = name, path = record.file }
     if not record.file then missing[#missing + 1] = '"' .. name .. '"' end
   end
-  if #missing == 0 then return clips end
+  if #missing == 0 then
+    for index, clip in ipairs(clips) do
+      if seconds[index] then
+        local path, problem = still_of(run, run.by_name[clip.name], seconds[index])
+        if not path then return nil, problem end
+        clip.path = path
+      end
+    end
+    return clips
+  end
   if #missing > 3 then missing = { missing[1], missing[2], ("%d more"):format(#missing - 2) } end
   return nil, err.new { code = "film_incomplete", message = "the film wasn't cut: missing scenes: " .. table.concat(missing, ", ") }
 end

@@ -25,7 +25,8 @@ local function fetch(run, record, task)
   local files, known = {}, {}
   for _, file in ipairs(run.ledger:ask("files", { submit = task.row }) or {}) do known[file.number] = file end
   for index, url in ipairs(task.media) do
-    local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), names.extension(url))
+    local extension = names.extension(url, run.plan.board.scenes[record.index].yields)
+    local path = ("%s/%s.%s"):format(run.directory.media, names.numbered(record.stem, index), extension)
     local saved, problem = fetch_one(run, task, index, path, known[index])
     if not saved then return nil, problem end
     files[index] = saved

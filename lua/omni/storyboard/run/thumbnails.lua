@@ -10,7 +10,7 @@ local pool = require "omni.loop.pool"
 
 -- Warns if a clip differs from its scene's input. Doesn't compare clips of a sandbox, which are only stand-ins.
 local function warn(run, record, probe)
-  if run.client.is_sandbox then return end
+  if run.client.is_sandbox or run.plan.board.scenes[record.index].yields ~= "video" then return end
   local found = mismatch.differences(run.plan.board.scenes[record.index].input, probe)
   record.warnings = #found > 0 and found or nil
   for _, message in ipairs(run.on_event and found or {}) do
