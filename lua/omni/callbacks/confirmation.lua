@@ -12,7 +12,7 @@ local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for o
 local MAX_QUERIES <const> = 10   -- queries in a row for one callback, while the service doesn't confirm it
 local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has settled a submit
 
--- Wakes the fibers that wait for a submit to be settled.
+-- Wakes the fibers that wait until a submit is settled.
 local function wake_waiting(entry, task)
   for fiber in pairs(entry.waiting or {}) do loop.wake(fiber, task) end
 end

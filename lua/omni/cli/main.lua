@@ -8,7 +8,7 @@ local parser = require "omni.cli.parser"
 local known = { help = true }
 for _, name in ipairs(parser.commands) do known[name] = true end
 
--- Loads the library. Returns whether omni's libraries can be loaded. If not, prints what to install, since that is no bug of omni.
+-- Loads the library. Returns whether omni's libraries can be loaded. Otherwise prints what to install.
 local function can_start()
   local found, why = pcall(require, "omni.core")
   if found then return true end
@@ -18,7 +18,7 @@ local function can_start()
 end
 
 local function complete(words)
-  if can_start() then print(table.concat(require "omni.cli.completion"(words), "\n")) end
+  if can_start() then print(table.concat(require "omni.cli.completion_words"(words), "\n")) end
   return 0
 end
 

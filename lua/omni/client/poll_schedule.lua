@@ -12,7 +12,7 @@ local aim <const> = 1.3        -- target for the mean delay, as a multiple of th
 local sparing <const> = 4.1    -- on average at least this many shortest waits between two queries ...
 local fewest <const> = 2       -- ... but a task may always have this many queries
 local stuck <const> = 0.005    -- share of tasks that never end; widens the waits for old tasks
-local quarter <const> = 4      -- a schedule lists the ages at which each quarter of a query is due
+local quarter <const> = 4      -- a schedule lists the ages of a task at each quarter of a query
 local planned <const> = 1000   -- for this many queries
 
 -- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). The

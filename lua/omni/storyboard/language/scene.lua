@@ -44,7 +44,7 @@ function Unfinished_mt:__call(fields)
   return new(self.name, self.where, fields)
 end
 
--- Returns a scene that is to be called with its fields. Raises an error for an invalid name.
+-- Returns a scene without fields; the board calls it with the scene's fields. Raises an error for an invalid name.
 local function declare(name, where)
   local wrong = wrong_name(name, "a scene's name")
   if wrong then error(problem(where, nil, wrong, "name"), 0) end
