@@ -170,7 +170,7 @@ describe("the addon for the Lua language server", function()
   setup(function()
     local root = env.output("pwd"):gsub("\n", "")
     text = env.output(('cd %s && LUA_PATH="docs/build/?.lua;lua/?.lua;lua/?/init.lua;;" LUA_CPATH="%s" %s docs/build/addon.lua')
-      :format(env.quote(root), (os.getenv "LUA_CPATH" or "build/lib/?.so;;"):gsub("^build", root .. "/build"), env.plain_lua))
+      :format(env.quote(root), (os.getenv "LUA_CPATH" or "build/lib/?.so;;"):gsub("^build", root .. "/build"), env.lua))
   end)
 
   it("has every function and value of the module, and is Lua", function()

@@ -117,7 +117,7 @@ describe("a submit was certainly not sent when", function()
   end)
 
   it("the server can't be reached yet: then it is tried again, and sent once", function()
-    local port = hostile.dead_port()
+    local port = env.free_ports(1)
     local client = answers.client("http://127.0.0.1:" .. port, { retry_for = 120 })
     omni.run(function()
       local task, err

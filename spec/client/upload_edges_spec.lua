@@ -161,7 +161,8 @@ describe("an upload of", function()
       assert(client:upload(%q).bytes == %d)
       print(peak() - before)]]):format(small, path, size))
     assert.same({ true, size }, { puts()[2].complete, puts()[2].bytes })
-    assert.is_true(tonumber(taken) < 4096, "it took KiB: " .. taken)
+    assert.is_true(tonumber(taken) < (env.is_slow and 16384 or 4096), -- a checked heap keeps freed memory for a while
+      "it took KiB: " .. taken)
   end)
 
   describe("a large file starts again, at a new URL, when it", function()

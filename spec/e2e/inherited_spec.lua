@@ -54,9 +54,9 @@ signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals()); os.execv(sys
     env.write(files:file "large.lua", [[
       local file = io.open("large", "w")
       file:setvbuf "no"
-      print((select(2, file:write(("x"):rep(3000000)))))
+      print((select(2, file:write(("x"):rep(30000000)))))
     ]])
-    local result = shell('ulimit -f 2000; "$OMNI" lua large.lua')
+    local result = shell('ulimit -f 40000; "$OMNI" lua large.lua')
     assert.same({ 0, "File too large\n" }, { result.code, result.out })
     result = shell('ulimit -f 10; "$OMNI" status') -- too small even for the modules in the program
     assert.equal(1, result.code)

@@ -12,6 +12,8 @@ local env = require "helper.env"
 
 local hostile = {}
 
+local held = {} -- sockets, until this process ends
+
 -- ---------------------------------------------------------------------------------------------- steps
 function hostile.send(text) return { "send", text } end
 ---`text`, `times` over (math.huge: until the client has had enough).
@@ -118,9 +120,10 @@ end
 
 ---A port of this machine that nobody listens on.
 function hostile.dead_port()
-  local listener = assert(socket.bind("127.0.0.1", 0))
-  local _, port = listener:getsockname()
-  listener:close()
+  local bound = socket.tcp4()
+  assert(bound:bind("127.0.0.1", 0)) -- never listens, and keeps the port from others
+  held[#held + 1] = bound
+  local _, port = bound:getsockname()
   return math.tointeger(tonumber(port))
 end
 
