@@ -38,7 +38,7 @@ end
 local opens <const> = { ["function"] = true, ["do"] = true, ["if"] = true, ["repeat"] = true }
 local closes <const> = { ["end"] = true, ["until"] = true }
 
--- Returns the modules that a source file requires; `lazy` tells those within a function, which a call loads.
+-- Returns the modules that a source file requires; `lazy` marks those within a function, which are loaded by a call.
 local function requires_of(source)
   local found, blocks, functions, before = {}, {}, 0, {}
   for token in tokens(source) do

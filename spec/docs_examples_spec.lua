@@ -7,7 +7,7 @@ local omni = require "omni"
 local root = env.output("pwd"):gsub("\n", "")
 local elsewhere <const> = { ["docs/reference.md"] = true, ["docs/storyboards.md"] = true }
 
--- What stands in an example for a server with a name of its own.
+-- Replacements for servers that examples name.
 local address <const>, here <const> = 'listen = "127.0.0.1:8787", public_url = "https://film.example.com/hook",', 'listen = "127.0.0.1:0",'
 
 -- Runs an example as a program, or as a spec of busted.

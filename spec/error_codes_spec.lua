@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The set of error codes is documented: each code of the source stands in docs/errors.md, and nothing else does.
+-- The set of error codes is documented: docs/errors.md has each code of the source, and no other.
 local env = require "helper.env"
 local err = require "omni.error"
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lua values as JSON: what is written, the same with every lua-cjson, and what is refused.
+-- Lua values as JSON: the text that is written, which is the same with every lua-cjson, and the values that are refused.
 local cjson = require("cjson").new()
 local json = require "omni.json"
 

@@ -23,7 +23,7 @@ SHOWN
 }
 ]]
 
--- The page's configuration, with this machine's ports and files in it; each of them must stand there.
+-- Returns the page's configuration with this machine's ports and files; the page must contain each of the originals.
 local function shown_config(values)
   local text = assert(env.read("docs/callbacks.md"):match("```nginx\n(.-)```"), "docs/callbacks.md shows no configuration")
   for _, pair in ipairs(values) do

@@ -12,7 +12,8 @@ local studio = require "helper.studio"
 local become = studio.become
 local tls = require "helper.tls"
 
--- A studio whose client has a receiver. A lost callback would cost a minute. `s.queries()` tells how many queries the sandbox got.
+-- A studio whose client has a receiver. A lost callback would cost a minute. `s.queries()` returns how many queries the sandbox has
+-- received.
 local function open(faults, seconds, body, more)
   studio.open({ seconds = seconds, faults = faults }, function(s)
     local queries, handle = 0, s.sandbox.service.handle

@@ -379,7 +379,7 @@ describe("a submit whose answer was lost", function()
       run:cancel()
       s.client:close()
       local lost = s.sandbox.service.tasks.in_order[1]
-      do -- `omni listen` meanwhile: another client, which never saw the submit
+      do -- `omni listen` in the meantime: another client, which never saw the submit
         local client <close> = s:new_client { ledger = s.directory .. "/ledger.db" }
         local receiver <close> = assert(omni.callbacks { client = client, listen = "127.0.0.1:0" })
         assert.equal(200, (receiver:handle("POST", path_of(lost.callback_url), {}, body_of(lost))))

@@ -18,7 +18,7 @@ local function commands()
   return list
 end
 
--- Returns the words that a command needs besides the option of this name.
+-- Returns the words that a command needs in addition to the option of this name.
 local function needed(made, name)
   local list = {}
   for _, option in ipairs(made._commands[1]._options) do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A submit costs money: however a server behaves, it gets at most one whole POST, and the caller learns what is known.
+-- A submit costs money: however a server behaves, it gets at most one whole POST, and the caller learns what omni knows about it.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

@@ -124,7 +124,7 @@ describe("a submitted task", function()
       end
     end)
     for i = 1, 3 do assert.same({ "unauthorized", "mine " .. i, task.id }, { found[i].code, found[i].hint, found[i].task_id }) end
-    -- So do those who join a fiber that failed, and those who save a task that did.
+    -- The same is true for joining a failed fiber, and for saving a failed task.
     local fiber = omni.spawn(function() error(found[1], 0) end)
     local first, second = select(2, pcall(fiber.join, fiber)), select(2, pcall(fiber.join, fiber))
     assert.equal(found[1], first)

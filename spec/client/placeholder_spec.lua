@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Values that stand for a URL that isn't known yet.
+-- Placeholders: values that take the place of a URL that isn't known yet.
 local asset = require "omni.client.placeholder"
 local env = require "helper.env"
 local input = require "omni.models.input_rules"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The table of "certainly not sent": only what is in it may be tried again after a submit that got no answer.
+-- The table of "certainly not sent": a submit without an answer may be tried again only in these cases.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A client's ledger: each submit's life is in it, and what can't be written there isn't sent.
+-- A client's ledger: it records the whole life of each submit, and a submit that can't be recorded isn't sent.
 
 local answers = require "helper.answers"
 local asked = require "helper.ledger"

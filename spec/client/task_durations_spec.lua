@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- How long tasks took before, from the ledger and from this program's own tasks, and what is made of it.
+-- How long earlier tasks took, according to the ledger and to this program's own tasks, and how that changes the poll schedule.
 local answers = require "helper.answers"
 local asked = require "helper.ledger"
 local core = require "omni.core"

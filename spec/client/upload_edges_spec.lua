@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- client:upload(path): whatever the file is, is called, or becomes meanwhile, the user is told which one, and nothing hangs.
+-- client:upload(path): whatever the file is, however it is named or changes meanwhile, the error names it, and nothing hangs.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -21,7 +21,7 @@ end
 
 local function puts() return server:requests "PUT" end
 
--- Runs a shell command in which "F" stands for the file.
+-- Runs a shell command in which "F" is replaced by the file.
 local function shell(command)
   return env.output((command:gsub("F", { F = env.quote(path) })))
 end
@@ -32,7 +32,8 @@ local function assert_named(err)
   assert.equal(0, storage.descriptors(path))
 end
 
--- What a program prints that has omni at hand, a client of the server, and nothing of ours. `before` is put before its command line.
+-- Returns the output of a program that uses omni and a client of the server, and nothing of the specs. `before` comes before its command
+-- line.
 local function child(code, before)
   local text = ("local client = require 'omni'.client { base_url = %q, api_key = %q, retry_for = 0, ledger = false } %s"):format(
     server.url, answers.KEY, code)

@@ -12,7 +12,7 @@ local PNG <const> = "\x89PNG\r\n\x1A\n0123"
 local JOB <const> = "/api/v1/client/job/"
 local GEMINI <const>, KLING <const>, ANY <const> = "Models/google/gemini-omni", "Models/kling/v3", "Models/sandbox/any"
 
--- Each: what it is · the call · what is asked of the service because of it, below JOB, and nothing else.
+-- Each row: a description, the call, and all requests to the service that the call causes, below JOB.
 local calls = {
   { "a submit asks for the model's schema, and creates the task",
     function(client) return client:submit { prompt = "a boat", duration = 8, aspect_ratio = "9:16" } end,

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Later runs of `omni run`: they keep what is paid for, make what has changed, and continue what was interrupted.
+-- Later runs of `omni run`: they keep paid files, make changed scenes, and continue interrupted work.
 local cjson = require "cjson"
 local core = require "omni.core"
 local env = require "helper.env"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni fetch BOARD`: waits for what is in flight and fetches what is paid for, and submits nothing.
+-- `omni fetch BOARD`: waits for tasks in flight, fetches paid files, and submits nothing.
 local cjson = require "cjson"
 local env = require "helper.env"
 local program = require "helper.program"

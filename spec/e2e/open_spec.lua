@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni open BOARD`, with a stand-in for the desktop's program that records what it is given.
+-- `omni open BOARD`, with a fake desktop program that records its arguments.
 local env = require "helper.env"
 local program = require "helper.program"
 

@@ -25,8 +25,7 @@ local inputs <const> = {
   marked = '{"o": {}, "a": [], "n": null, "list": [{}, [], 9007199254740991, 0.1, 8.0]}',
 }
 
--- Each: what it is · the command · what is asked of the service because of it, and nothing else; below JOB, where no
--- slash leads elsewhere.
+-- Each row: a description, the command, and all requests to the service that it causes; below JOB, where no slash leads elsewhere.
 local commands = {
   { "estimate asks for the schema and the price",
     { "estimate", "--prompt", "a boat", "--duration", "8", "--aspect-ratio", "9:16", "--resolution", "1080p" },

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Colours: HDR and wide gamuts among other clips, full range, and what is transparent.
+-- Colours: HDR and wide gamuts among other clips, full range, and transparent pictures.
 local clips = require "helper.clips"
 local env = require "helper.env"
 local film = require "omni.film"

@@ -38,7 +38,7 @@ function answers.client(base_url, options)
   local all = {
     base_url = base_url, api_key = answers.KEY, retry_for = 0, retry_min = 0.005, retry_max = 0.01,
     poll_min = 0.005, poll_max = 0.01, connect_timeout = env.seconds(5), timeout = env.seconds(10),
-    media_wait = 0, schemas = false, -- what is asked and answered is scripted
+    media_wait = 0, schemas = false, -- questions and answers are scripted
   }
   for name, value in pairs(options or {}) do all[name] = value end
   return omni.client(all)

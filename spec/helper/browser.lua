@@ -71,7 +71,7 @@ local function receive(self)
   end
 end
 
--- Takes one message: an answer is kept for who asked, an event goes to its page.
+-- Handles one message: stores an answer for the caller, and passes an event to its page.
 local function step(self)
   local message = receive(self)
   if message.id then

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- A crowd of connections as a program of its own, as one process may not have enough descriptors for both sides:
---   crowd.lua PORT COUNT ADDRESSES TEXT...
--- The connections come from 127.0.1.1, 127.0.1.2, ... (ADDRESSES of them, in turns), and each sends one of the texts, in turns. It
--- keeps them until the other side closes them, and tells after each change how many are open, closed and failed: "OPEN CLOSED FAILED".
+-- A crowd of connections as a program of its own, as one process may not have enough descriptors for both sides: crowd.lua PORT COUNT
+-- ADDRESSES TEXT... The connections come from 127.0.1.1, 127.0.1.2, ... (ADDRESSES of them, in turns), and each sends one of the texts, in
+-- turns. It keeps them until the other side closes them, and prints after each change how many are open, closed and failed: "OPEN CLOSED
+-- FAILED".
 local uv = require "luv"
 
 local port, count, addresses = tonumber(arg[1]), tonumber(arg[2]), tonumber(arg[3])

@@ -49,7 +49,7 @@ function Directory_methods:file(name) return self.path .. "/" .. name end
 ---Removes a file, or a folder with all that is in it. It isn't an error when nothing is there.
 function env.remove(path)
   if lfs.symlinkattributes(path, "mode") == "directory" then
-    pcall(function() -- another program may remove it meanwhile
+    pcall(function() -- another program may remove it in the meantime
       for name in lfs.dir(path) do
         if name ~= "." and name ~= ".." then env.remove(path .. "/" .. name) end
       end

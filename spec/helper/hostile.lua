@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Starts hostile_server.lua as a program of its own, tells it how to behave and asks what it saw.
+-- Starts hostile_server.lua as a program of its own, sets its behaviour and reads the requests that it saw.
 --
 --   local server <close> = hostile.start()
 --   server:script{ POST = { { hostile.close() } } }      one list of turns a method; the last turn stays

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- A server that does what it is told, however wrong, over HTTP/1.1 or (when the client begins so) HTTP/2.
--- Runs as a program of its own; spec/helper/hostile.lua starts it, tells it what to do and asks what it saw.
--- It ends when the control connection does.
+-- A server that does whatever a spec requests, however wrong, over HTTP/1.1 or, if the client begins with it, HTTP/2. Runs as a program of
+-- its own; spec/helper/hostile.lua starts it, sets its behaviour and reads the requests that it saw. It ends when the control connection
+-- does.
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
 local socket = require "socket"
@@ -27,7 +27,7 @@ end
 local Connection = {}
 Connection.__index = Connection
 
--- Reads what is there, waiting until there is something. False when the peer closed.
+-- Waits for bytes and reads those that are available. Returns false if the peer has closed.
 function Connection:fill()
   while true do
     local data, why, partial = self.socket:receive(CHUNK)

@@ -63,7 +63,7 @@ function Peer_methods:send(text)
   return self
 end
 
--- Takes what is there; true when the connection is over.
+-- Reads the available bytes. Returns true if the connection has ended.
 function Peer_methods:take()
   local data, why, rest = self.socket:receive(1 << 20)
   data = data or rest

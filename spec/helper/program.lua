@@ -147,13 +147,13 @@ local function ask(method, url)
   return table.concat(received)
 end
 
--- What a sandbox's program is asked, and how it is ended.
+-- Adds the URL, the keys, the environment and the methods of a sandbox to its program.
 local function as_service(child)
   local line = child:wait_for('"event":"sandbox"')
   child.url, child.key = line:match('"url":"([^"]+)"'), line:match('"key":"([^"]+)"')
   child.keys = {}
   for key in line:gmatch('"key":"([^"]+)"') do child.keys[#child.keys + 1] = key end
-  if child.keys[2] then table.remove(child.keys, 1) end -- the first one stands twice
+  if child.keys[2] then table.remove(child.keys, 1) end -- the line has the first key twice
   child.environment = { CRUN_BASE_URL = child.url, CRUN_API_KEY = child.key, PATH = tools.PATH }
   child.stop = function()
     child:signal("TERM")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Reports for specs, and what is in a page: its text, its elements, its parts.
+-- Makes reports for specs, and finds the text, the elements and the parts of a page.
 
 local env = require "helper.env"
 local luassert = require "luassert"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Rate limits and maintenance, over real sockets: what is refused for the moment waits, and nothing else does.
+-- Rate limits and maintenance, over real sockets: requests that are refused for the moment wait, and no others.
 local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"

@@ -1,17 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Pacing, without a network: what is sent is only counted.
+-- The rate limiter without a network: requests are only counted.
 local core = require "omni.core"
 local rate_limiter = require "omni.http.rate_limiter"
 local loop = require "omni.loop"
 local studio = require "helper.studio"
 
--- A governor over a C client of which only the number of running requests is known. `begun` lists who began, in order.
+-- Returns a rate limiter over a fake C client that only knows the number of running requests. `begun` lists the started requests in order.
 local function paced(settings)
   local http = { count = 0 }
   function http:running() return self.count end
   settings.connections = settings.connections or 1
   local self = { http = http, limiter = rate_limiter.new(http, settings), begun = {} }
-  -- One request of the running fiber: begins when it may, and is answered with the failure that `answer` tells, after a turn of the loop.
+  -- Makes one request in the running fiber: starts when the limiter allows it, and fails after a turn of the loop with the failure that
+  -- `answer` returns.
   function self.ask(name, answer, on_begin)
     assert(self.limiter:enter())
     local turn <close> = self.limiter -- luacheck: ignore 211

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What goes over the wire, to whom, and when it ends.
+-- The bytes of requests, the servers that get them, and the end of connections.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
@@ -14,7 +14,7 @@ local function both()
   server:script{ GET = { { answers.running() } }, POST = { { answers.accepted() } } }
 end
 
--- Finds a text in a value, in what it holds, in metatables and in what its functions hold on to.
+-- Finds a text in a value, in its fields, in metatables, and in the upvalues of its functions.
 local function holds(value, text, seen)
   if type(value) == "string" then return value:find(text, 1, true) ~= nil end
   seen = seen or { [_G] = true, [package] = true, [package.loaded] = true }

@@ -9,7 +9,7 @@ local ask, intend = asked.ask, asked.intend
 
 local function open(directory) return ledger.open(directory:file "l.db") end
 
--- Another program that locks the ledger until it is told to release it.
+-- Starts another program that locks the ledger until the returned function releases it.
 local function holder(directory)
   local told = directory:file "told"
   env.output("mkfifo " .. env.quote(told))

@@ -45,7 +45,7 @@ describe("a request that is sent within a callback", function()
     local client <close>, second = assert(answers.client(server.url, { retry_for = 5 })), nil
     local first = assert(client:submit { prompt = "first" })
     omni.run(function()
-      omni.spawn(function() -- somebody goes on asking, and brings the server to its answer
+      omni.spawn(function() -- another caller repeats the request until the server answers
         assert(first:await())
         for _ = 1, 2 do assert(client:query(answers.ID)) end
       end)
@@ -74,7 +74,7 @@ describe("a request that is sent within a callback", function()
     local first = assert(client:submit { prompt = "first" })
     omni.run(function()
       assert.is_false((pcall(first.await, first, { on_status = function() error "no" end })))
-      omni.spawn(function() -- brings the server to its answer
+      omni.spawn(function() -- makes the server answer
         for _ = 1, 4 do assert(client:query(answers.ID)) end
       end)
       second = assert(client:submit { prompt = "second" })

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- After a look-up that failed, a handle still holds its buffer, and libcurl refuses to set the size again: every second call then
--- failed for good with "Out of memory".
+-- After a failed name lookup, a handle still has its buffer, and libcurl refuses to set the size again: every second call then failed for
+-- good with "Out of memory".
 local answers = require "helper.answers"
 
 describe("a host name that can't be found", function()

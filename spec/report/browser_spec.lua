@@ -206,7 +206,7 @@ describe("the report in a browser", function()
     assert.equal(0, page:evaluate "[...document.querySelectorAll('.scroll')].filter(e => e.tabIndex !== 0).length")
   end)
 
-  -- Contrast as WCAG reckons it, of each text against the ground that it stands on.
+  -- Returns the contrast of each text with its background, as WCAG computes it.
   local contrast <const> = [[(() => {
     const rgb = text => { const n = text.match(/[\d.]+/g).map(Number); return n.length > 3 && n[3] === 0 ? null : n };
     const light = c => c.slice(0, 3).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What ran when, as report.html tells it.
+-- The time line of report.html: which scene ran when.
 
 local page_of = require "helper.report_page"
 local sessions = require "omni.report.sessions"

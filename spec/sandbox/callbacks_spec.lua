@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's callbacks, over real sockets: what comes to an endpoint, when, and what is told of it.
+-- The sandbox's callbacks, over real sockets: which callbacks an endpoint gets, when, and how the sandbox lists them.
 local cjson = require("cjson").new()
 local core = require "omni.core"
 local env = require "helper.env"
@@ -25,7 +25,7 @@ local function endpoint(answer)
     if answer then return answer(request, n) end
     return 200
   end))
-  -- Parks until the condition holds, which something that comes must bring about.
+  -- Parks until the condition is true; an incoming request must make it true.
   function seen.wait(condition)
     waiting = loop.current()
     local deadline = core.now() + env.seconds(10)

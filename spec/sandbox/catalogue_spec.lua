@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's models and templates: what is published, checked, made and charged.
+-- The sandbox's models and templates: their schemas, checks, outputs and prices.
 local catalogue = require "omni.sandbox.catalogue"
 local core = require "omni.core"
 local env = require "helper.env"

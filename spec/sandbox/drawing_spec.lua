@@ -14,7 +14,7 @@ local function run(argv)
   return result.stdout
 end
 
--- What ffprobe says of a clip: its video stream, its audio stream (or nil) and its container.
+-- Returns ffprobe's data about a clip: its video stream, its audio stream (or nil) and its container.
 local function probe(path)
   local told = cjson.decode(run { "ffprobe", "-v", "error", "-of", "json", "-show_streams", "-show_format", path })
   local streams = {}

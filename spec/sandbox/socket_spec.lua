@@ -68,7 +68,7 @@ describe("a sandbox on a socket", function()
       box:advance(720)
       assert.equal("running", data().status)
       box:advance(3600)
-      while data().status ~= "success" do loop.sleep(0) end -- its clip is drawn meanwhile
+      while data().status ~= "success" do loop.sleep(0) end -- its clip is drawn in the meantime
       local media = data().result.media_urls[1]:match "^http://[^/]+(/.*)$"
       assert.equal(200, (ask("GET", media)))
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Storyboards as builds: what is made again after a change, and what is not.
+-- Storyboards as builds: which scenes are made again after a change, and which aren't.
 
 local core = require "omni.core"
 local directories = require "omni.storyboard.run.output_lock"
@@ -97,7 +97,7 @@ describe("a board that is run again", function()
       local summary = assert(s:run(board_of({ { "two", { prompt = "b", duration = 6 } }, { "one", { duration = 6, prompt = "a" } } },
         { defaults = { duration = 10 }, title = "Another" })))
       assert.same({ "reused", "reused" }, statuses(summary))
-      assert.is_true(summary.film.made or media.available() == "builtin") -- its clips stand in another order
+      assert.is_true(summary.film.made or media.available() == "builtin") -- its clips are in another order
       assert.equal(2, s:submits())
     end)
   end)
@@ -230,7 +230,7 @@ describe("files of an earlier run", function()
       s.directory = s.directory .. "/before"
       assert(s:run(studio.board "a"))
       local moved = s.directory:gsub("before$", "after")
-      s.client:close() -- the ledger lies in it
+      s.client:close() -- the ledger is in that folder
       assert(os.rename(s.directory, moved))
       local client <close> = s:new_client()
       s.directory, s.client = moved, client

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- docs/storyboards.md: each of its examples is run, and everything that the language knows stands in one of them.
+-- docs/storyboards.md: each of its examples runs, and the examples use everything in the language.
 local cut_words = require "omni.storyboard.language.cut_field"
 local env = require "helper.env"
 local scenes = require "omni.storyboard.language.scene"

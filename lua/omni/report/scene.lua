@@ -9,7 +9,7 @@ local h = html.tag
 local eager_players <const> = 6  -- players that load the start of their clips at once; other players load when they are started
 local long_prompt <const> = 1200 -- bytes; a longer prompt is folded
 
--- The element for a medium, by its extension.
+-- The HTML element for each kind of media file, by the file's extension.
 local elements = {}
 for kind, extensions in pairs {
   video = "mp4 m4v mov webm mkv ogv", audio = "mp3 wav m4a ogg oga flac aac", img = "png jpg jpeg webp gif",
@@ -29,7 +29,7 @@ local function time(at)
   return at and h.time { datetime = wording.date("%FT%TZ", at), wording.date("%F %H:%M UTC", at) } or nil
 end
 
----Returns the sign of a state. The state's word stands beside it.
+--- Returns the sign of a state. The report shows the state's name beside the sign.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end

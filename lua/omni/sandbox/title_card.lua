@@ -95,7 +95,7 @@ end
 local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- differences from the background's hue; opposite hues would mix to grey
 
 -- Returns a gradient between two colours and two points, which turns slowly. The gradient's picture is small and is scaled up, since a
--- light has no sharp edges. Keeps the points inside the picture, since ffmpeg would replace others by random ones.
+-- light has no sharp edges. Keeps the points inside the picture, since ffmpeg would replace points outside by random ones.
 local function gradient(name, seconds, small, colours, points, more)
   return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)

@@ -24,7 +24,7 @@ local right <const> = {
 
 local gone <const> = {} -- the field is left out
 
--- model → { what is changed, the field that is named, the message behind it }
+-- model → { the changed fields, the field that the message names, the rest of the message }
 local wrong <const> = {
   ["kling/v3"] = {
     { { prompt = gone }, "prompt", "is required" },

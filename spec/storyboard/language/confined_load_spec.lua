@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Boards of strangers: what one may try, and what comes of it. Nothing outside of the board is read, written, run or kept busy.
+-- Hostile boards: whatever one tries, nothing outside of the board is read, written, run or kept busy.
 local env = require "helper.env"
 local err = require "omni.error"
 local load_board = require("omni.storyboard.language.load").load

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- References, videos, and scenes that build on others: what becomes of the words, and what is said of wrong ones.
+-- References, videos, and scenes that build on others: how the words fill the input, and the messages about wrong ones.
 local env = require "helper.env"
 local asset = require "omni.client.placeholder"
 local err = require "omni.error"

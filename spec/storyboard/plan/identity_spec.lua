@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What makes a scene the same: what is paid for again after a change to a board, and what isn't.
+-- A scene's identity: which scenes are paid for again after a change to a board, and which aren't.
 local canonical = require("omni.json").canonical
 local core = require "omni.core"
 local env = require "helper.env"
@@ -8,7 +8,7 @@ local identity = require "omni.storyboard.plan.identity"
 local load_board = require("omni.storyboard.language.load").load
 local unsigned = require "omni.storyboard.plan.url_signature"
 
--- dusk <- storm <- dawn; harbour stands alone.
+-- dusk <- storm <- dawn; harbour builds on nothing.
 local plain <const> = [[
 return storyboard {
   title = "Night", style = "35 mm.", budget = 100,
@@ -39,7 +39,7 @@ describe("a scene's identity", function()
 
   local function first() return 1 end
 
-  -- name → what is known of the scene.
+  -- name → the data of the scene.
   local function known(text, take, folder)
     local board = assert(load_board(env.write((folder or directory):file "board.lua", text)))
     local by_name = {}

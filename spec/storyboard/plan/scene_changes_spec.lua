@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What is said to have changed in a scene since it was shot.
+-- The descriptions of the changes in a scene since its last submit.
 local core = require "omni.core"
 local env = require "helper.env"
 local identity = require "omni.storyboard.plan.identity"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A clip that isn't what its scene asked for: what is said of it, and where. It is paid for and kept.
+-- A clip that isn't what its scene asked for: the warnings, and where they appear. The clip is paid for and kept.
 local differences = require("omni.storyboard.run.clip_mismatch").differences
 local env = require "helper.env"
 local omni = require "omni"

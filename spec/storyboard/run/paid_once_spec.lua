@@ -249,7 +249,7 @@ describe("a row of the ledger", function()
       assert.equal(2, #service.submits)
       assert.same({ credits = 40, estimated = 40, given_up = 80 }, spent(service))
       local again <close> = service:client()
-      assert(again:query(service.submits[1].id)) -- what a given-up task cost is noted when it is heard
+      assert(again:query(service.submits[1].id)) -- the cost of a given-up task is recorded when omni learns it
       again:close()
       assert.same({ credits = 80, estimated = 0, given_up = 80 }, spent(service))
     end)

@@ -33,7 +33,7 @@ local function with_take(base, take)
   return core.sha256(("%s take %d"):format(base, take))
 end
 
--- Returns the form of one scene, from which its identity is computed. `known` has the identities of the scenes before it.
+-- Returns the form of one scene, from which its identity is computed. `known` has the identities of the scenes that come before this scene.
 local function form_of(scene, known, digest)
   local input, problem = placeholder.map(scene.input, function(part)
     if part.kind == "file" then
