@@ -32,6 +32,8 @@
   " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
 // A task that ended with its sandbox reports no cost any more, and costs nothing.
 #define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
+// A submit to a sandbox by a process that has ended; the sandbox of a rehearsal (`omni run --sandbox`) ends with that process.
+#define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT alive(session))"
 #define COST_OF_BOARD(board) \
   "(SELECT coalesce(sum(coalesce(credits, iif(" ENDED_WITH_SANDBOX ", 0, estimate), 0)), 0) FROM submit WHERE board = " board \
   " AND " MAY_COST ")"
@@ -99,6 +101,7 @@
   X(unfinished, 0, \
     SUBMIT " WHERE board IS NULL AND service IS :service AND (state = 'accepted' OR " UNKNOWN ") AND id > :after ORDER BY id LIMIT 100") \
   X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
+  X(lost_rehearsals, 0, "SELECT id FROM submit WHERE " LOST_REHEARSAL) \
   /* Gives a submit up: a person decides that. */ \
   X(forget, 1, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id" \
@@ -150,11 +153,13 @@
     " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id") \
   X(in_flight, 0, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
   /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
-     given up. All sandboxes are one account. account_prefix: of the sandbox that is open; the tasks of others have ended. */ \
+     given up. All sandboxes are one account. account_prefix: of the sandbox that is open; the tasks of others have ended. \
+     rehearsals: set it for a ledger of rehearsals, whose sandboxes end with their processes. */ \
   X(spent, 0, \
     "SELECT iif(sandbox = 1, 'sandbox', account) AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
     " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
     " AND NOT (sandbox = 1 AND :account_prefix IS NOT NULL AND substr(account, 1, length(:account_prefix)) <> :account_prefix)" \
+    " AND NOT (:rehearsals IS NOT NULL AND " LOST_REHEARSAL ")" \
     " THEN estimate END), 0.0) AS estimated," \
     " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
     " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY 1 ORDER BY 1") \

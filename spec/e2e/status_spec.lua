@@ -120,6 +120,20 @@ describe("omni status", function()
     assert.matches("^omni: .*bytes.db", result.err)
   end)
 
+  it("counts the tasks of a rehearsal that was killed neither as in flight nor as cost, since they ended with it", function()
+    local words <const> = { "status", "film.lua", "--sandbox" }
+    env.write(files:file "film.lua", board_of "dusk")
+    local child = program.start({ "run", "film.lua", "--sandbox", "--seconds", "3600" }, { directory = files.path })
+    child:wait_for "pending"
+    local running = program.run(words, { directory = files.path }).out
+    assert.matches("in flight: 1\n.*and about 40 not yet reported\n", running)
+    child:signal "KILL"
+    child:finish()
+    local killed = program.run(words, { directory = files.path }).out
+    assert.matches("in flight: 0\nunknown: 0\n", killed)
+    assert.not_matches("not yet reported", killed)
+  end)
+
   it("finds the ledger of a board's rehearsals as omni run does, whatever OMNI_LEDGER says", function()
     local function omni(words, environment)
       environment = environment or {}

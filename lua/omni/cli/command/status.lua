@@ -53,16 +53,18 @@ local function empty_event(path, board)
   }
 end
 
--- Reads the ledger, and fills in the fields of an event. Raises an error value.
-local function read(ledger, event)
+-- Reads the ledger, and fills in the fields of an event. Raises an error value. rehearsals: the sandboxes of its submits ended with their
+-- processes, and so did the tasks.
+local function read(ledger, event, rehearsals)
   local function ask(verb, params)
     local rows, problem = ledger:ask(verb, params)
     return rows or error(problem, 0)
   end
-  local board = event.board
+  local board, lost = event.board, {}
   event.exists = true
+  for _, row in ipairs(rehearsals and ask "lost_rehearsals" or {}) do lost[row.id] = true end
   for _, row in ipairs(ask "open") do
-    if not board or row.board == board then
+    if not lost[row.id] and (not board or row.board == board) then
       local list = row.state == "unknown" and event.unknown or event.in_flight
       list[#list + 1] = as_submit(row)
     end
@@ -71,8 +73,8 @@ local function read(ledger, event)
     event.to_fetch[index] = as_submit(row)
     event.to_fetch[index].media_until = math.floor(row.completed_at or row.ended_at or row.intended_at) + media_days * 86400
   end
-  local all = ask("spent", { board = board })
-  local today, today_of = sums(ask("spent", { board = board, since = midnight() }))
+  local all = ask("spent", { board = board, rehearsals = rehearsals })
+  local today, today_of = sums(ask("spent", { board = board, since = midnight(), rehearsals = rehearsals }))
   event.spent, event.today = sums(all), today
   for i, row in ipairs(all) do
     event.accounts[i] = { account = row.account, today = today_of[row.account] or no_sum(), spent = row }
@@ -116,7 +118,7 @@ function command.run(given)
     local ledger <close>, trouble = ledgers.open(path)
     if not ledger then return message.exit(1, trouble) end
     local fine, code = pcall(require("omni.cli.signals").run, function()
-      read(ledger, event)
+      read(ledger, event, given.sandbox)
       return 0
     end)
     if not fine and err.is(code) then return message.exit(1, code) end
