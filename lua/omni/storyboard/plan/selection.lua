@@ -6,7 +6,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 
-local function refuse(option, message, hint)
+local function misuse(option, message, hint)
   error(err.new { code = "invalid_input", field = option, message = option .. ": " .. message, hint = hint }, 0)
 end
 
@@ -29,8 +29,8 @@ local function set_of(board, given, option)
       if scene.name:find(pattern) then set[scene.name], found = true, true end
     end
     local shown = core.clean(tostring(name), 100)
-    if not found and pattern then refuse(option, ('no scene of the board matches "%s"'):format(shown)) end
-    if not found then refuse(option, ('the board has no scene "%s"; %s'):format(shown, options.unknown(name, there))) end
+    if not found and pattern then misuse(option, ('no scene of the board matches "%s"'):format(shown)) end
+    if not found then misuse(option, ('the board has no scene "%s"; %s'):format(shown, options.unknown(name, there))) end
   end
   return set
 end
@@ -52,7 +52,7 @@ local function resolve(board, given)
   }
   for _, scene in ipairs(board.scenes) do
     if selection.redo[scene.name] and scene.take then
-      refuse("redo", ('scene "%s" has take = %d on the board'):format(scene.name, scene.take),
+      misuse("redo", ('scene "%s" has take = %d on the board'):format(scene.name, scene.take),
         ("write take = %d on the board"):format(scene.take + 1))
     end
   end
@@ -77,7 +77,7 @@ local function mark(plan, selection)
   for _, option in ipairs { "redo", "resubmit" } do
     for _, planned in ipairs(plan.scenes) do
       if selection[option][planned.scene] and not planned.selected then
-        refuse(option, ("scene \"%s\" isn't among those of 'only'"):format(planned.scene), "name it in both, or leave one of them out")
+        misuse(option, ("scene \"%s\" isn't among those of 'only'"):format(planned.scene), "name it in both, or leave one of them out")
       end
     end
   end
