@@ -178,6 +178,9 @@
   X(invalidate_file, 1, \
     "UPDATE file SET sha256 = 'void:' || sha256 WHERE submit = :id AND number = :number AND sha256 NOT LIKE 'void:%'") \
   X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number") \
+  /* Returns the files of a board's tasks. */ \
+  X(files_of_board, 0, \
+    "SELECT scene, path, sha256, file.at FROM file JOIN submit ON submit.id = file.submit WHERE board = :board ORDER BY submit, number") \
   X(digest, 0, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path") \
   X(remember_digest, 0, \
     "INSERT INTO digest (path, stamp, sha256, size, at) VALUES (:path, :stamp, :sha256, :size, " NOW ")" \
@@ -189,6 +192,8 @@
   X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path") \
   /* Returns a row if a run has written a file with these bytes: a film, a poster or a report. */ \
   X(made_file, 0, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1") \
+  /* Returns what runs have written into a folder: films, posters and reports. */ \
+  X(films_in, 0, "SELECT path, sha256 FROM film WHERE substr(path, 1, length(:folder) + 1) = :folder || '/' ORDER BY path") \
   X(remember_film, 0, \
     "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")" \
     " ON CONFLICT DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at") \

@@ -5,8 +5,8 @@
 local parser = {}
 
 ---The commands, in the order of `omni help`.
-parser.commands = { "init", "plan", "run", "open", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate", "credits",
-  "models", "templates", "upload", "lua", "sandbox", "trigger", "doctor", "completion" }
+parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate",
+  "credits", "models", "templates", "upload", "lua", "sandbox", "trigger", "doctor", "completion" }
 
 ---The commands that pass the words after their first argument on to another program.
 parser.passes_on = { lua = true }
