@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- spec/helper/run: spec files side by side, each in a process of its own.
+-- spec/helper/run: it runs spec files side by side, each in a process of its own.
 
 local env = require "helper.env"
 

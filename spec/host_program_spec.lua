@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni as a library in a program that has set up its world otherwise than we would: it harms nobody, and does its work all the same.
+-- omni as a library in a program with unusual signal handlers, limits and threads: omni changes none of them, and works nevertheless.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

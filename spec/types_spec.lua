@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The types that editors know: every option, event and result has a class with exactly its fields, every public function is annotated,
--- and the addon for the Lua language server has all of it.
+-- The types that editors know: every option, event and result has a class with exactly its fields, every public function is annotated, and
+-- the addon for the Lua language server contains all of them.
 package.path = "docs/build/?.lua;" .. package.path
 
 local env = require "helper.env"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Callbacks all the way, over real sockets: the sandbox sends them, in every way in which a service or a stranger can, and the receiver
+-- Callbacks over real sockets, from end to end: the sandbox sends them in every way in which a service or a stranger can, and the receiver
 -- listens.
 
 local cjson = require "cjson"

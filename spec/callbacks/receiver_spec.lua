@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The receiver: what it takes, what it refuses, and that nothing is believed before a query has confirmed it.
+-- The receiver: what it accepts, what it refuses, and that omni believes nothing before a query has confirmed it.
 
 local cjson = require "cjson"
 local core = require "omni.core"

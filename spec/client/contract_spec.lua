@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Answers of the service as its documentation and public clients show them (spec/contract/*.json), over a socket: what they mean to a
--- submit, a query, a call and a callback.
+-- The service's answers as its documentation and public clients show them (spec/contract/*.json), over a socket: how a submit, a query, a
+-- call and a callback understand them.
 --
 -- `kind`: answer (of any call), task (of a query), callback. `body` is the answer's text. `expect`: `ok` whether it is a success; `code`
 -- the code of the error; `refused` whether a submit is certainly not charged; `*_contains` a part of the message; the others are fields

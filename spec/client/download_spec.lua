@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- task:save(path): the file is there when it is whole and what was paid for, and not before.
+-- task:save(path): the file gets its name when it is complete and is the paid one, and not before.
 local answers = require "helper.answers"
 local core = require "omni.core"
 local env = require "helper.env"

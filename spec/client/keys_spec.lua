@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Several keys, against a sandbox with as many accounts: each with its own limit, and one of them in trouble in the middle.
+-- Several keys, against a sandbox with as many accounts: each key has its own limit, and one key fails in the middle.
 
 local answers = require "helper.answers"
 local core = require "omni.core"

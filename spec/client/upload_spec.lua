@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- client:upload(path): the bytes reach the place that the service names, whole, and the key doesn't.
+-- client:upload(path): all bytes reach the URL that the service names, and the key doesn't.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

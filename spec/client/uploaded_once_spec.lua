@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The same content is uploaded once, as long as it is there; and omni.file in an input.
+-- The same content is uploaded once, as long as the service has it. Also tests omni.file in an input.
 
 local answers = require "helper.answers"
 local asked = require "helper.ledger"

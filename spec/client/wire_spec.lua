@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What a client says to the service, to the byte: each call of docs/service.md, over a socket, to a sandbox that answers it.
+-- The client's requests to the byte: each call of docs/service.md, over a socket, to a sandbox.
 local env = require "helper.env"
 local omni = require "omni"
 local recorder = require "helper.recorder"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Numbers are written and read in the same way in every locale, whenever it is set. With a decimal comma C's printf and strtod, and so
--- Lua and lua-cjson, write 0,5 and read [1,2] as one number.
+-- Numbers are written and read in the same way in every locale, whenever the locale is set. With a decimal comma, C's printf and strtod,
+-- and therefore Lua and lua-cjson, write 0,5 and read [1,2] as one number.
 local core = require "omni.core"
 local env = require "helper.env"
 

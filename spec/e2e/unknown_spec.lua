@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Submits of unknown outcome: omni shows what it knows of them and never sends them again by itself; only a person decides.
+-- Submits with an unknown outcome: omni shows what it knows of them and never sends them again by itself; only a person decides.
 local cjson = require "cjson"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The media type of a file, by its first bytes; the name decides only between kinds that begin alike.
+-- The media type of a file, by its first bytes; the name decides only between kinds that begin with the same bytes.
 local env = require "helper.env"
 local media_type = require "omni.file.media_type"
 

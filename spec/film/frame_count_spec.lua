@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A film has exactly its clips' frames, each for its time, also where a clip's file doesn't say how many it has, or says it wrongly.
+-- A film has exactly its clips' frames, each for its time, even if a clip's file states no number of frames, or a wrong one.
 local clips = require "helper.clips"
 local env = require "helper.env"
 local film = require "omni.film"

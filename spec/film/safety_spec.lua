@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What a cut does when a clip, the disk, a name or the moment is bad.
+-- Cuts with damaged clips, full disks, strange names and interruptions.
 local clips = require "helper.clips"
 local core = require "omni.core"
 local env = require "helper.env"

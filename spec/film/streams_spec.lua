@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What a film must be so that common players play it, and which of a clip's streams are in it.
+-- A film can be played by common players, and contains the right streams of its clips.
 local clips = require "helper.clips"
 local env = require "helper.env"
 local film = require "omni.film"

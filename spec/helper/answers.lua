@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What the service says, as text, and the impatient client that specs speak to it with.
+-- The service's answers as text, and an impatient client with which specs call the service.
 local env = require "helper.env"
 local hostile = require "helper.hostile"
 local omni = require "omni"

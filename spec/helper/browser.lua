@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A headless Chromium, driven by the DevTools protocol over two named pipes: what a page loads, says and shows.
+-- A headless Chromium, driven by the DevTools protocol over two named pipes: which files a page loads, its console messages and its looks.
 
 local cjson = require "cjson"
 local env = require "helper.env"

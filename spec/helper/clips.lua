@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Small clips to try films on: one plain colour and one plain tone each, made by ffmpeg, once a run of the specs.
+-- Small clips for the specs of films: each has one colour and one tone. ffmpeg makes them once for each run of the specs.
 
 local env = require "helper.env"
 local process = require "omni.process"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What specs need of the machine: the interpreter, temporary directories, files, patience.
+-- Helpers for the environment of specs: the interpreter, temporary directories, files, and waiting for conditions.
 
 local core = require "omni.core"
 local lfs = require "lfs" -- busted needs it, too

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A ledger's handle asked without the loop, and programs of their own that ask one.
+-- Runs verbs on a ledger's handle without the loop, and starts programs that run verbs.
 
 local core = require "omni.core"
 local env = require "helper.env"

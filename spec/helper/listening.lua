@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What the listener's specs share: one listener a test, which goes with it, and its peers (helper/peer.lua).
+-- What the listener's specs share: one listener for each test, closed at its end, and its peers (helper/peer.lua).
 --
 --   local here = listening.here(after_each)
 --   here.open{ max_body = 10 }; here.connect(peer.GET); here.take():answer(204)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The built program omni as a child, with an environment that knows no key, no home, no ledger of the user's and no ffmpeg (its small
--- clips are quick).
+-- Runs the built program omni as a child, in an environment without a key, a home, the user's ledger and ffmpeg (the small built-in clips
+-- are quick).
 
 local cjson = require "cjson"
 local env = require "helper.env"

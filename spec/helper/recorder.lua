@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A sandbox behind a relay that passes every byte on, both ways, and keeps what clients said: the answers are true, and what was asked can
+-- A sandbox behind a relay that forwards every byte in both directions and records the requests: the answers are real, and the requests can
 -- be compared byte for byte.
 --
 --   recorder.open({ seconds = 0 }, function(recorder, box) ... recorder:said() ... end)

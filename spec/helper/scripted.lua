@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A service within the loop that says what a spec has it say, and remembers what it was asked; over real sockets.
+-- A service within the loop, over real sockets, that gives the answers of a spec's script and records the requests.
 --
 --   scripted.open(function(target) return { balance = 5 } end, function(client, asked) ... end)
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A hostile server as the service that names places for files, and as the storage that they are PUT to.
+-- A hostile server that is both the service that returns presigned URLs and the storage to which files are PUT.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

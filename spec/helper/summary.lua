@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- busted's plain output, and as its very last line what a script can read: "N passed, N failed" (", N skipped").
+-- busted's plain output, with a last line that a script can read: "N passed, N failed" (", N skipped").
 
 local busted = require "busted"
 local plain = require "busted.outputHandlers.plainTerminal"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- HTTP as bytes over a socket, from inside of omni's loop: what a client sends and gets, without a client library between.
+-- HTTP as bytes over a socket, inside omni's loop: sends and receives the bytes of a client, without a client library.
 
 local loop = require "omni.loop"
 local socket = require "socket"

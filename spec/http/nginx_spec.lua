@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Through a real web server: HTTP/2 where it is offered, compressed answers, and which requests share a connection.
+-- Requests to a real web server: HTTP/2 if the server offers it, compressed answers, and which requests share a connection.
 local env = require "helper.env"
 local omni = require "omni"
 local tls = require "helper.tls"

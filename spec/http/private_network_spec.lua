@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The service is at a public address, and a web server with secrets at private ones (docs/network.md): in a network namespace, where
--- both kinds of addresses are to be had. spec/http/network_spec.lua has the spellings of addresses, with the service on this machine.
+-- The service is at a public address, and a web server with secrets at private ones (docs/network.md): in a network namespace that has both
+-- kinds of addresses. spec/http/network_spec.lua has the spellings of addresses, with the service on this machine.
 local env = require "helper.env"
 
 local hosts <const> = "127.0.0.1 localhost\\n10.0.0.1 media.example\\n11.0.0.1 service.example\\n"

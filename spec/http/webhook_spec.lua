@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- POSTs to anybody's URL: once, whole, bounded, and without a key. Of the sandbox's callbacks and omni trigger.
+-- POSTs to any URL: sent once, complete, with limits, and without a key. The sandbox's callbacks and `omni trigger` use them.
 local answers = require "helper.answers"
 local core = require "omni.core"
 local env = require "helper.env"

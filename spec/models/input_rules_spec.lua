@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Bad input: each case has its own error, which names the field, and sends no submit.
+-- Invalid input: each case has its own error, which names the field, and sends no submit.
 local answers = require "helper.answers"
 local env = require "helper.env"
 local hostile = require "helper.hostile"

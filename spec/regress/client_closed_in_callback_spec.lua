@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A client that was closed by on_progress made the download raise "the exchange is closed" out of omni's inside.
+-- A client that was closed by on_progress made the download raise the internal error "the exchange is closed".
 local env = require "helper.env"
 local omni = require "omni"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- C code called back into Lua (a metamethod, or a finalizer, which may run at any allocation) while it held pointers into an object, and
--- what was called closed that object. Each test runs in an interpreter of its own, which may crash.
+-- the called function closed that object. Each test runs in an interpreter of its own, which may crash.
 
 local env = require "helper.env"
 local process = require "omni.process"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A fiber that sends something within a callback was woken by what it had waited for before, took that for "no answer came in
--- time", and submitted again. And a client that was closed said nothing of the submit that was on its way.
+-- A fiber that sent a request within a callback was woken by the event for which it had waited before the callback. It took that for a
+-- timeout, and submitted again. Besides, a closed client reported nothing about a submit on its way.
 local answers = require "helper.answers"
 local core = require "omni.core"
 local hostile = require "helper.hostile"

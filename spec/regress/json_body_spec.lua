@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- An array with a hole was sent with a null in it, and a name that isn't UTF-8 was sent as it is.
+-- An array with a hole was sent with a null, and a name that isn't UTF-8 was sent unchanged.
 local json = require "omni.json"
 
 describe("a body that JSON can't hold", function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A method that raised for lack of memory, in the middle, left what it had acquired in C behind: bodies, URLs, open files.
+-- A method that raised because memory ran out leaked what it had acquired in C: bodies, URLs, open files.
 
 local env = require "helper.env"
 

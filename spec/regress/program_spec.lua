@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- What the program omni did wrong, run as a user runs it.
+-- Former bugs of the program omni, tested as a user would meet them.
 local env = require "helper.env"
 local program = require "helper.program"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Two runs at once in one folder took each other's unfinished files: films that were paid for were not saved. A budget that is
--- no number let a run spend without end.
+-- Two simultaneous runs in one folder used each other's unfinished files, so paid clips weren't saved. A budget that isn't a number (NaN)
+-- let a run spend without limit.
 local env = require "helper.env"
 local omni = require "omni"
 

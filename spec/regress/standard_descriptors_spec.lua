@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- In a host whose stdin was closed, a client's descriptor 0 was never closed; what was opened stood where stdin, stdout and stderr are.
+-- In a host whose stdin was closed, a client's descriptor 0 was never closed; and other files got the descriptors of stdin, stdout and
+-- stderr.
 
 local env = require "helper.env"
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- report.html as people meet it: in Chromium, from disk. With OMNI_SCREENSHOTS=DIR its looks are left there to be looked at.
+-- report.html as people see it: in Chromium, from disk. With OMNI_SCREENSHOTS=DIR, screenshots are stored in that folder.
 
 local browser = require "helper.browser"
 local env = require "helper.env"

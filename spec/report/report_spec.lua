@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- report.html as text: what it says. How it looks: browser_spec.lua.
+-- The content of report.html. Its looks are tested in browser_spec.lua.
 
 local env = require "helper.env"
 local page_of = require "helper.report_page"

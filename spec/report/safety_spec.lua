@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- report.html as text: what it never lets through, and what it carries.
+-- The safety of report.html: it escapes hostile text, and embeds only pictures.
 
 local embed = require "omni.report.embedded_images"
 local env = require "helper.env"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- How report.html is written: whole or not at all, and in a moment.
+-- report.html is written completely or not at all, and quickly.
 
 local core = require "omni.core"
 local env = require "helper.env"

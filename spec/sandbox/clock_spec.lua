@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clock: what falls within a step happens at once, in the order of its times; and what differs between two sandboxes.
+-- The sandbox's clock: a step brings all events up to the new time at once, in the order of their times. Also tests what differs between
+-- two sandboxes..
 local clock = require "omni.sandbox.clock"
 local loop = require "omni.loop"
 local omni = require "omni"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni.sandbox over real sockets: bytes as any client sends and gets them.
+-- omni.sandbox over real sockets: the bytes that any client sends and receives.
 local cjson = require("cjson").new()
 local core = require "omni.core"
 local loop = require "omni.loop"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's uploads, over real sockets: what any client sends and gets, and what ours makes of it.
+-- The sandbox's uploads, over real sockets: as any client sees them, and through omni's client.
 local answers = require "helper.answers"
 local cjson = require("cjson").new()
 local core = require "omni.core"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What a person is told of a wrong input: over the sandbox's models, whose schemas are of different shapes and come over the wire, each
--- message names the field, the value and what is allowed.
+-- The messages about invalid inputs: for each of the sandbox's models, whose schemas have different shapes, a message names the field, the
+-- value and the allowed values.
 local asset = require "omni.client.placeholder"
 local json = require "omni.json"
 local models = require "omni.models"

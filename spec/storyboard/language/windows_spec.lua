@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The word `windows`: a scene for each stretch of a long film.
+-- The word `windows`: a scene for each window of a long film.
 local asset = require "omni.client.placeholder"
 local env = require "helper.env"
 local err = require "omni.error"

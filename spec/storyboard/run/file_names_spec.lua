@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The names of the files that scenes become.
+-- The names of the files of scenes.
 local names = require "omni.storyboard.run.file_names"
 
 local function stems(list, identities)

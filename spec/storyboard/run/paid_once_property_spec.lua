@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Random histories of random boards. Whatever the service says, whoever kills the run, wherever the clock goes: a scene is charged at most
--- once for each time that a person said so, what is spent is never less than what the service charged, and a success stays a success.
+-- once for each time that a person requested it, omni never reports less than the service charged, and a success stays a success.
 --
 -- SEQUENCES (400; `make prove`: a million) histories, from SEED (1) on. A failure names its seed: SEQUENCES=1 SEED=that repeats it, with
 -- TRACE=1 step by step.

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The files of a run: a clip that can't be decoded is fetched again and never paid again; what a user put there is never lost.
+-- The files of a run: a clip that can't be decoded is fetched again and never paid again, and a user's own files are never lost.
 local core = require "omni.core"
 local env = require "helper.env"
 local files = require "omni.storyboard.run.scene_files"
