@@ -22,8 +22,8 @@ local function new_watch(host, act)
 end
 
 ---Runs `body(on_interrupt)` in the loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a function
----that leaves the loop as its argument. Without such a function, leaves the loop. Raises the error that the body raises. Prints an error
----of a fiber that nobody joins; the exit code is 1 then.
+---that leaves the loop as its argument. If `on_interrupt` was never called, leaves the loop. Raises the error that the body raises. Prints
+---an error of a fiber that nobody joins; the exit code is 1 then.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
 ---@return integer|nil code  nil: the loop was left
 local function run(body)

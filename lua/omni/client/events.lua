@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- The client's events: calls the hook `on_event` for each. Nobody makes an event while there is no hook.
+-- Calls the client's hook `on_event` for each event. Without a hook, no event is created.
 --
--- The hook runs in a coroutine of its own, so it can neither make a submit wait nor end it: it can't wait itself, and an error in it
--- surfaces like that of a coroutine that nobody joins.
+-- The hook runs in a coroutine of its own and can't wait, so it can neither delay a submit nor end it. An error in the hook surfaces like
+-- the error of a coroutine that nobody joins.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -60,14 +60,14 @@ local function copy_of(about, event)
   return copy
 end
 
--- A request under way. Closing it reports its end.
+-- A request under way. Closing the request reports its end.
 local Request_methods = {}
 local Request_mt = { __name = "omni.events.request", __index = Request_methods }
 
 local methods <const> = { submit = "POST", query = "GET", download = "GET", upload = "PUT" }
 local paths <const> = { submit = "/api/v1/client/job/CreateTask", query = "/api/v1/client/job/TaskInfo" }
 
----Says which attempt the fiber's next request is.
+---Sets the number of the attempt that the fiber's next request makes.
 ---@param number integer
 function Events_methods:attempt(number)
   self.attempts[loop.current()] = number
@@ -88,7 +88,7 @@ function Events_methods:request(key, verb, first, second)
   }
   self.attempts[fiber] = nil
   if verb == "query" then about.task_id = first end
-  if verb == "call" then about.path = second:match "^[^?]*" end -- a query may hold anything
+  if verb == "call" then about.path = second:match "^[^?]*" end -- the query part may contain private data
   if not key then about.host, about.file = first:match "^%a+://([^/?#]*)", second end
   local request = setmetatable({ events = self, about = about, begun = core.now() }, Request_mt)
   self:emit(copy_of(about, "request_begun"))
@@ -103,7 +103,7 @@ function Request_methods:progress(bytes, total)
   self.events:emit { event = about.kind, request = about.request, file = about.file, bytes = bytes, total = total }
 end
 
----Notes how the request went. Its end is reported when it is closed: that of a submit after its outcome was recorded.
+---Stores the result of the request. The end is reported when the request is closed; for a submit, that is after its outcome was recorded.
 ---@param exchange omni.Exchange  done
 ---@param failure table|nil
 ---@param pause number|nil  seconds, if the failure began a pause of the key

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The application's idempotency keys: a submit with a key that the ledger knows returns what became of the first one, and sends nothing.
--- The ledger's statement that writes an intent decides (csrc/ledger/verbs.h, KEY_IS_FREE); this file only reports its decision.
+-- Implements idempotency keys: a submit with a key that the ledger knows returns the outcome of the first submit with that key, and sends
+-- nothing. The ledger's statement that writes an intent decides (csrc/ledger/verbs.h, KEY_IS_FREE); this file only reports its decision.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -11,7 +11,7 @@ local ledger_search = require "omni.client.ledger_search"
 local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
-local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two looks at a submit on its way
+local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two checks of a submit on its way
 local PATIENCE <const> = 60 -- seconds beyond the timeout of a call, during which another submit with the key may still be on its way
 
 ---@class omni.IdempotentSubmit
@@ -44,7 +44,7 @@ local function elsewhere(self, row)
   }
 end
 
----Returns what became of the submit with this key: its task, also a failed one, or an error. Waits for a submit that is on its way, in
+---Returns the outcome of the submit with this key: its task, even a failed one, or an error. Waits for a submit that is on its way, in
 ---this program or another one. Returns nothing if the key is free.
 ---@param stop omni.Stop|nil
 ---@return omni.Task|nil
@@ -76,7 +76,8 @@ end
 -- Returns canonical JSON of a model and an input.
 local function form_of(ledger, model, input)
   local plain, problem = placeholder.map(input, function(file, place)
-    if file.kind ~= "file" then return tostring(file) end -- only a storyboard can resolve it: the submit will say so
+    -- the submit itself returns an error: only a storyboard can resolve such a placeholder
+    if file.kind ~= "file" then return tostring(file) end
     local sha256, why = ledger:digest(file.path)
     if not sha256 then
       why.field, why.message = place, place .. ": " .. why.message

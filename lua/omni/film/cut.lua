@@ -248,10 +248,10 @@ end
 ---@field copied boolean                 the pictures were joined without encoding
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
 
---- Cuts one film from clips in their order: an MP4 with one picture and one sound (silence if the clips have none). If all clips have the
---- same format, joins them without encoding their pictures. Otherwise scales and pads every clip to the most common shape, and encodes it
---- in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file `output` keeps its old content
---- until the new film is complete; unfinished files are in the folder OUTPUT.part.
+---Cuts one film from clips in their order: an MP4 with one picture and one sound (silence if the clips have none). If all clips have the
+---same format, joins them without encoding their pictures. Otherwise scales and pads every clip to the most common shape, and encodes it
+---in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file `output` keeps its old content
+---until the new film is complete; unfinished files are in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
 ---audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number),
 ---place?: fun(part: string, path: string): true|nil, string|nil }

@@ -31,7 +31,7 @@ end
 
 -- --- one request
 
----Reports to the client's hook that a request begins. Its end is reported when the returned value is closed.
+---Reports to the client's hook that a request begins. The end of the request is reported when the returned value is closed.
 ---@param verb string  a method of the C client
 ---@param ... any      its arguments after the owner
 ---@return table|nil request  nil without a hook

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The models of the service that make images or sound, as its catalogue listed them. Every other model makes a video. Where the service
--- can be asked, its own answer counts (init.lua).
+-- Lists the models of the service that make images or sound, as the service's catalogue listed them. Every other model makes a video. If
+-- the service answers, its own list has priority (init.lua).
 
 local lists <const> = {
   image = [[
@@ -23,7 +23,7 @@ for modality, names in pairs(lists) do
   for name in names:gmatch "%S+" do by_name[name] = modality end
 end
 
----Returns what a model makes.
+---Returns the kind of media that a model makes.
 ---@param model string
 ---@return omni.Modality
 local function of(model) return by_name[model] or "video" end

@@ -29,7 +29,7 @@ local function time(at)
   return at and h.time { datetime = wording.date("%FT%TZ", at), wording.date("%F %H:%M UTC", at) } or nil
 end
 
---- Returns the sign of a state. The report shows the state's name beside the sign.
+---Returns the sign of a state. The report shows the state's name beside the sign.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end

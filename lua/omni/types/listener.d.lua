@@ -27,7 +27,7 @@ function Listener:port() end
 ---@return string address  as the system writes it
 function Listener:host() end
 
---- Receives and sends all bytes that it can without waiting.
+---Receives and sends all bytes that it can without waiting.
 ---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni clean BOARD`: removes files of earlier runs that the board doesn't use any more. It knows them from the ledger, and removes only
--- files with the very bytes that a run wrote.
+-- `omni clean BOARD`: removes files of earlier runs that the board doesn't use any more. The ledger lists those files. The command removes
+-- only files whose bytes are exactly those that a run wrote.
 
 local board_options = require "omni.cli.board_options"
 local message = require "omni.cli.view.message"
@@ -36,7 +36,7 @@ local function in_use(plan)
   return used
 end
 
--- Returns what the board doesn't use: { path, size, why, paid }.
+-- Returns the files that the board doesn't use: a list of { path, size, why, paid }.
 local function find(opened, plan)
   local core, used, found, seen = require "omni.core", in_use(plan), {}, {}
   local function ask(verb, params)

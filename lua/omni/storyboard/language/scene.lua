@@ -127,7 +127,8 @@ end
 
 -- Returns a copy of a value with its placeholders, or nil and an error if the value can't be sent as JSON.
 local function sendable(value, name)
-  if type(value) == "boolean" or math.type(value) == "integer" then return value end -- a board may have a million of them
+  -- fast path, since a board may have a million of these values
+  if type(value) == "boolean" or math.type(value) == "integer" then return value end
   local copy, sent = value, value
   if type(value) == "table" then
     local bad

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- What a board has cost so far. Plans, runs, reports and the command line all take the sum from here.
+-- Computes the cost of a board so far. Plans, runs, reports and the command line all use this sum.
 
 ---@class omni.Spent
 ---@field credits number    the cost of the board's tasks, as the service reported it
 ---@field estimated number  the estimates of the submits whose cost the service hasn't reported; they may have been charged
 
----Returns what all submits of a board have cost, abandoned ones included.
+---Returns the cost of all submits of a board, including abandoned ones.
 ---@param ledger omni.Records
 ---@param board_key string
 ---@param client omni.Client  with a sandbox key, submits to other sandboxes cost nothing but what is reported: those have ended
