@@ -307,9 +307,9 @@ function Client_methods:find(wanted)
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
 
----Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. The list contains the
----submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see only its own
----submits should use a ledger of its own. Call it after a restart. Sends nothing.
+--- Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. The list contains the
+--- submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see only its own
+--- submits should use a ledger of its own. Call `unfinished` after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
 function Client_methods:unfinished()
   if self.closed then error(closed_error(), 2) end

@@ -8,8 +8,8 @@ local scheduler = require "omni.loop.scheduler"
 
 local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
 
----A caller that waits for the end of fibers. The object is an array of these fibers. When it is closed, errors that it hasn't taken go to
----somebody else.
+--- A caller that waits for the end of fibers. The object is an array of these fibers. When the object is closed, errors that it hasn't
+--- taken go to somebody else.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many haven't ended

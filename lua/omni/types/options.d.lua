@@ -29,7 +29,7 @@
 ---@field on_event? fun(event: omni.ClientEvent)  called for everything that happens: requests, retries, pauses, tasks, warnings. It can't
 ---  wait (`omni.spawn` something that waits), and an error in it surfaces like that of a coroutine that nobody joins
 
----What the client's hook `on_event` is called with. An event has no API key, no input and no body. Later versions may add events and
+---The argument of the client's hook `on_event`. An event has no API key, no input and no body. Later versions may add events and
 ---fields, so ignore what you don't know.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
