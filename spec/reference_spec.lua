@@ -25,7 +25,7 @@ end
 describe("docs/reference.md", function()
   it("is what docs/build/reference.lua prints (make reference)", function()
     local printed = env.output(("cd %s && %s %s docs/build/reference.lua"):format(env.quote(root), paths(root .. "/docs/build/?.lua;"),
-      env.plain_lua))
+      env.lua))
     assert.is_true(printed == page, "docs/reference.md is stale: run make reference")
   end)
 

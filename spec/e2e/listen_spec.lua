@@ -73,7 +73,7 @@ describe("callbacks at the command line:", function()
   end)
 
   it("omni listen prints each callback as a line or as JSON, never its body, and forwards it", function()
-    open("--seconds", "1")
+    open("--seconds", "1000")
     omni.run(function()
       local bodies = {}
       local endpoint <close> = assert(omni.serve({ host = "127.0.0.1" }, function(request)
@@ -95,6 +95,8 @@ describe("callbacks at the command line:", function()
           for line in text:gmatch("[^\n]+") do lines[#lines + 1] = line end
         end })
       end)
+      repeat omni.sleep(0.02) until #lines >= 1 or os.time() > deadline
+      service.advance(2000) -- the task ends only now
       repeat omni.sleep(0.02) until #lines >= 4 or os.time() > deadline
       listening:cancel()
       local seen = {}
