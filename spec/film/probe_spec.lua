@@ -113,7 +113,7 @@ describe("film.probe", function()
     loop.run(function()
       local order = {}
       local fiber = loop.spawn(function()
-        film.probe(clips.make())
+        film.probe(clips.make { colour = "lime" }) -- not one that was probed before, which needs no program
         order[#order + 1] = "probed"
       end)
       loop.sleep(0)
