@@ -56,6 +56,7 @@ local calls <const> = {
   ["client:upload"] = { "omni.UploadOptions", function(client, given) return client:upload("x", given) end },
   ["task:refresh"] = { "omni.CallOptions", function(client, given) return client:task("x"):refresh(given) end },
   ["task:await"] = { "omni.AwaitOptions", function(client, given) return client:task("x"):await(given) end },
+  ["task:result"] = { "omni.AwaitOptions", function(client, given) return client:task("x"):result(given) end },
   ["task:save"] = { "omni.SaveOptions", function(client, given) return client:task("x"):save("x", given) end },
 }
 -- Calls with options that no application makes, or whose options are values.

@@ -92,6 +92,11 @@ elseif task.error then
   print(task.error.message)
 end
 ]],
+  ["task:result"] = [[
+local task = assert(client:submit { prompt = "A lighthouse at dawn." })
+local done, problem = task:result { timeout = 600 }
+if done then print(done.media[1]) else print(problem.code, problem.message) end
+]],
   ["task:save"] = [[
 local task = assert(client:submit { prompt = "A lighthouse at dawn." })
 assert(task:await())

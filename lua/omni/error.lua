@@ -9,6 +9,7 @@ local core = require "omni.core"
 ---@field status? integer      the service's code (of the envelope, else the HTTP status), if it answered
 ---@field sent? "no"|"maybe"|"answered"  how far a request got
 ---@field task_id? string      the task that the error is about
+---@field call? string         the public function that returned it, such as "client:submit"
 ---@field field? string        the input field that the error is about
 ---@field task_status? string  for a timeout: the last status that the service gave
 ---@field balance? number      the account's credits, if a refusal for lack of credits says it
@@ -34,6 +35,9 @@ function Error_mt:__tostring()
   if self.status then about[#about + 1] = "status " .. self.status end
   if self.task_id then about[#about + 1] = "task " .. self.task_id end
   local text = self.message or self.code
+  if self.field and not text:find(self.field, 1, true) then about[#about + 1] = "field " .. self.field end
+  local call = self.call
+  if call and text:sub(1, #call) ~= call then text = call .. ": " .. text end
   if #about > 0 then text = text .. " (" .. table.concat(about, ", ") .. ")" end
   if self.hint then text = text .. "\n  " .. self.hint end
   if self.traceback then text = text .. "\n" .. self.traceback end
@@ -71,8 +75,8 @@ end
 
 -- The public fields of an error. An internal failure also has fields for omni's own retries, such as `retry`, `offset`, `stamp` and
 -- `redirect`.
-local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "field", "task_status", "balance", "retry_after", "row", "hint",
-  "cause" }
+local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "call", "field", "task_status", "balance", "retry_after", "row",
+  "hint", "cause" }
 
 ---Turns an internal failure into a public error, without the fields that only omni's own retries need.
 ---@param failure table
@@ -92,4 +96,14 @@ local function rejects_key(problem)
   return problem.code == "unauthorized" or problem.code == "key_disabled"
 end
 
-return { copy = copy, is = is, new = new, public = public, rejects_key = rejects_key }
+--- Notes in an error which public function returns it. Returns the function's results.
+---@param call string  "client:submit"
+---@param ... any      what it returns: values, or nil and an error
+---@return any ...
+local function from(call, ...)
+  local value, problem = ...
+  if value == nil and is(problem) then problem.call = call end
+  return ...
+end
+
+return { copy = copy, from = from, is = is, new = new, public = public, rejects_key = rejects_key }

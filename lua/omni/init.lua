@@ -8,6 +8,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local json = require "omni.json"
 local loop = require "omni.loop"
+local options = require "omni.options"
 local placeholder = require "omni.client.placeholder"
 
 -- Returns a stand-in for a module. The functions of the result load the module when they are first called. `---@module` gives it the
@@ -43,9 +44,10 @@ local sandbox = later "omni.sandbox"
 ---@return omni.Task|nil task  a table with the fields of a task, `raw` among them, and no methods
 ---@return omni.Error|nil      code "bad_answer"
 local function parse_callback(body)
+  options.argument(body, "string", "omni.parse_callback")
   local task, failure = core.parse_callback(body)
   if not task then
-    failure.retry = nil
+    failure.retry, failure.call = nil, "omni.parse_callback"
     return nil, err.new(failure)
   end
   if task.error then

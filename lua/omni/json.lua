@@ -13,18 +13,26 @@ local null = core.json.null
 local marks = { array = { __name = "omni.array" }, object = { __name = "omni.object" } }
 local kinds = { [marks.array] = "array", [marks.object] = "object" }
 
+-- Marks a table, or a new one. Raises an error at the caller's caller for another value.
+local function mark(value, kind)
+  if value ~= nil and type(value) ~= "table" then error(("omni.%s: expected a table, got a %s"):format(kind, type(value)), 3) end
+  return setmetatable(value or {}, marks[kind])
+end
+
 ---Marks a table as an array: `[]` when it is empty.
 ---@param value? table  a new one by default
 ---@return table value
 local function array(value)
-  return setmetatable(value or {}, marks.array)
+  local table = mark(value, "array")
+  return table
 end
 
 ---Marks a table as an object: `{}` when it is empty.
 ---@param value? table  a new one by default
 ---@return table value
 local function object(value)
-  return setmetatable(value or {}, marks.object)
+  local table = mark(value, "object")
+  return table
 end
 
 ---Returns the mark of a table.

@@ -76,8 +76,12 @@ local function is_label(value)
 end
 
 -- "string", "number", "integer", "seconds" (a number >= 0), "timeout" (a number > 0),
--- "count" (an integer >= 1), "label" (a short text), "path", "boolean", "table", "function", "any"
+-- "count" (an integer >= 1), "label" (a short text), "path", "client", "boolean", "table", "function", "any"
 local rules = {
+  client = function(value)
+    local mt = getmetatable(value)
+    return type(mt) == "table" and mt.__name == "omni.client"
+  end,
   label = is_label,
   path = is_path,
   any = function() return true end,
@@ -88,9 +92,29 @@ local rules = {
 }
 local descriptions = {
   seconds = "a number of seconds, 0 or more", timeout = "a number of seconds above 0", count = "a whole number, 1 or more",
-  integer = "a whole number", path = "a path",
+  integer = "a whole number", path = "a path", client = "a client, from omni.client",
   label = "a string of 1 to 256 bytes without control characters",
 }
+
+-- Returns whether a value is of a kind: a Lua type, or a key of `rules`.
+local function fits(value, kind)
+  local rule = rules[kind]
+  if rule then return rule(value) end
+  return type(value) == kind
+end
+
+-- Describes what a kind is: "a string", "a path".
+local function wanted(kind)
+  return descriptions[kind] or "a " .. kind
+end
+
+-- Describes a value of the wrong kind. Doesn't show strings: one may be an API key in the wrong place.
+local function got(value, kind)
+  if kind == "path" then return no_path(value) end
+  if kind == "label" and type(value) == "string" then return "this one" end
+  if type(value) == "number" then return require("omni.core").format("%s", value) end
+  return value == nil and "nil" or "a " .. type(value)
+end
 
 ---Raises if `given` has a key that isn't in `known`, or a value of the wrong type. By default, the error names the line of the caller's
 ---caller.
@@ -111,26 +135,50 @@ local function check(given, known, what, level)
     if not kind then
       error(("%s: unknown option '%s'; %s"):format(what, tostring(name), unknown(name, known)), level)
     end
-    local rule = rules[kind]
-    if rule and not rule(value) or not rule and type(value) ~= kind then
-      local got = kind == "path" and no_path(value) or kind == "label" and type(value) == "string" and "this one"
-        or type(value) == "number" and require("omni.core").format("%s", value) or "a " .. type(value)
-      error(("%s: option '%s' must be %s, not %s"):format(what, name, descriptions[kind] or "a " .. kind, got), level)
+    if not fits(value, kind) then
+      error(("%s: option '%s' must be %s, not %s"):format(what, name, wanted(kind), got(value, kind)), level)
     end
   end
   return given
 end
 
----Raises an error if a value isn't a path. The error names the line of the caller's caller.
----@param value any
+---Raises an error if an argument is of the wrong kind. The error names the line of the caller's caller.
+---@generic T
+---@param value T
+---@param kind string    as for `check`
 ---@param what string    the function's name for the message, such as "task:save"
 ---@param level? integer  like that of `check`
+---@return T value
+local function argument(value, kind, what, level)
+  if fits(value, kind) then return value end
+  error(("%s: expected %s, got %s"):format(what, wanted(kind), got(value, kind)), (level or 2) + 1)
+end
+
+---The same for a path.
+---@param value any
+---@param what string
+---@param level? integer
 ---@return string path
 local function path(value, what, level)
-  if is_path(value) then return value end
-  error(("%s: expected a path, got %s"):format(what, no_path(value)), (level or 2) + 1)
+  return argument(value, "path", what, level) -- a tail call: the caller's caller stays the same
+end
+
+---Makes the methods of a class raise an error at their caller's line when they aren't called on an object of the class, which happens when
+---somebody writes a dot instead of a colon.
+---@param methods table<string, function>
+---@param mt table  the class's metatable
+---@param name string  what messages call an object: "client"
+local function guard(methods, mt, name)
+  for method, fn in pairs(methods) do
+    methods[method] = function(self, ...)
+      if getmetatable(self) == mt then return fn(self, ...) end
+      error(("%s:%s: expected a %s before the colon, got %s; with a dot instead of a colon, the call gets no %s"):format(name, method, name,
+        got(self, "table"), name), 2)
+    end
+  end
 end
 
 return {
-  check = check, is_label = is_label, is_path = is_path, distance = distance, nearest = nearest, path = path, unknown = unknown,
+  argument = argument, check = check, guard = guard, is_label = is_label, is_path = is_path, distance = distance, nearest = nearest,
+  path = path, unknown = unknown,
 }

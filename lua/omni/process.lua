@@ -41,6 +41,7 @@ end
 ---@return omni.process.Result|nil
 ---@return omni.Error|nil  code "process_failed": the program can't be started
 local function run(argv, given)
+  options.argument(argv, "table", "omni.process")
   given = options.check(given, known, "omni.process")
   loop.in_fiber "omni.process"
   local settings = {}

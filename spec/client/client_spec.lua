@@ -310,9 +310,12 @@ describe("a client", function()
     assert.is_nil(core.stat(ledger))
     assert.is_nil(core.stat(files:file "clip.mp4"))
     assert.is_nil(core.stat(files:file "board.omni"))
-    for _, name in ipairs { "submit", "estimate", "upload", "task", "query", "balance", "balances", "models", "model", "call" } do
-      assert_closed(client[name](client, "x"))
+    for name, argument in pairs { submit = {}, estimate = {}, upload = "x", task = "x", query = "x", models = {}, model = "x" } do
+      assert_closed(client[name](client, argument))
     end
+    assert_closed(client:balance())
+    assert_closed(client:balances())
+    assert_closed(client:call("GET", "/x"))
   end)
 
   it("that is closed returns errors instead of hanging", function()

@@ -51,7 +51,7 @@ describe("omni.timeout", function()
   it("raises for what can't be a timeout or a function", function()
     for _, seconds in ipairs { 0, -1, 0 / 0, "1", false } do
       local _, problem = pcall(function() omni.timeout(seconds, print) end)
-      assert.matches("^spec/loop/timeout_spec%.lua:%d+: omni%.timeout: option 'seconds' must be a number of seconds above 0", problem)
+      assert.matches("^spec/loop/timeout_spec%.lua:%d+: omni%.timeout: expected a number of seconds above 0", problem)
     end
     assert.error_matches(function() omni.timeout(1, "print") end, "expected a function, got string")
   end)

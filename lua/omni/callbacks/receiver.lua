@@ -163,11 +163,12 @@ function Receiver_methods:close()
 end
 
 Receiver_mt.__close = Receiver_methods.close
+options.guard(Receiver_methods, Receiver_mt, "receiver")
 
 -- --- opening
 
 local known = {
-  client = "any", listen = "any", public_url = "string", poll = "seconds", on_event = "function", tls_certificate = "path",
+  client = "client", listen = "any", public_url = "string", poll = "seconds", on_event = "function", tls_certificate = "path",
   tls_key = "path",
 }
 
@@ -203,8 +204,8 @@ end
 ---@return omni.Receiver|nil  to be closed
 ---@return omni.Error|nil     codes: listen_failed, invalid_input
 local function open(given)
-  options.check(given, known, "omni.callbacks")
-  local client = given and given.client
+  given = options.check(given, known, "omni.callbacks")
+  local client = given.client
   if not client or client.closed then error("omni.callbacks: option 'client' must be an open client", 2) end
   if client.receiver then error("omni.callbacks: this client has a receiver already", 2) end
   if given.listen == false and not given.public_url then error("omni.callbacks: without 'listen', option 'public_url' is required", 2) end

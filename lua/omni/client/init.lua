@@ -34,8 +34,8 @@ local upload = require "omni.client.upload"
 local Client_methods = {}
 local Client_mt = { __name = "omni.client", __index = Client_methods }
 
-local function closed_error()
-  return err.new { code = "closed", sent = "no", message = "the client was closed" }
+local function closed_error(call)
+  return err.new { code = "closed", sent = "no", message = "the client was closed", call = call }
 end
 
 -- --- tasks
@@ -87,11 +87,12 @@ end
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent`: "no", "maybe" or "answered"
 function Client_methods:submit(input, opts)
-  if self.closed then return nil, closed_error() end
+  options.argument(input, "table", "client:submit")
   opts = options.check(opts, submit_options, "client:submit")
   for _, name in ipairs { "tag", "idempotency_key" } do
     if opts[name] then check_ledger(self, ("client:submit: option '%s'"):format(name)) end
   end
+  if self.closed then return nil, closed_error "client:submit" end
   local seconds = opts.timeout
   if not seconds then return timeout.call(nil, "client:submit", submits.submit, self, input, opts) end
   local limited = {}
@@ -99,7 +100,7 @@ function Client_methods:submit(input, opts)
   limited.timeout, limited.stop = nil, opts.stop or {}
   local task, problem = timeout.call(seconds, "client:submit", submits.submit, self, input, limited)
   if task or problem.code ~= "timeout" then return task, problem end
-  return nil, submits.timeout_error(limited.stop, problem)
+  return err.from("client:submit", nil, submits.timeout_error(limited.stop, problem))
 end
 
 local function checked_id(id)
@@ -115,9 +116,10 @@ end
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "invalid_input"
 function Client_methods:task(id)
-  if self.closed then return nil, closed_error() end
+  options.argument(id, "string", "client:task")
+  if self.closed then return nil, closed_error "client:task" end
   local checked, problem = checked_id(id)
-  if not checked then return nil, problem end
+  if not checked then return err.from("client:task", nil, problem) end
   return tasks.new(self, checked, #self.all_keys == 1 and self.all_keys[1] or nil)
 end
 
@@ -127,12 +129,13 @@ end
 ---@return omni.Task|nil
 ---@return omni.Error|nil  codes: not_found, bad_answer, network, timeout, ...
 function Client_methods:query(id, opts)
-  if self.closed then return nil, closed_error() end
+  options.argument(id, "string", "client:query")
   opts = options.check(opts, { timeout = "timeout" }, "client:query")
+  if self.closed then return nil, closed_error "client:query" end
   loop.in_fiber "client:query"
   local known, problem = self:task(id)
-  if not known then return nil, problem end
-  return known:refresh(opts)
+  if not known then return err.from("client:query", nil, problem) end
+  return err.from("client:query", known:refresh(opts))
 end
 
 -- Returns whether a path is the one of a submit at the service, in any spelling.
@@ -150,19 +153,19 @@ local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = tr
 ---@return any data         the answer's `data` (json null: omni.null)
 ---@return omni.Error|nil
 function Client_methods:call(method, path, body)
-  if self.closed then return nil, closed_error() end
   if not methods[method] then error("client:call: the method must be GET, POST, PUT, DELETE or PATCH", 2) end
   if type(path) ~= "string" or not path:find("^/[!-~]*$") or path:find("[#\\]") then
     error("client:call: the path must begin with '/' and hold printable ASCII characters without spaces", 2)
   end
   if is_submit(path) then error("client:call: a submit must go through client:submit, which sends it at most once", 2) end
-  if not loop.in_fiber "client:call" then return loop.drive(self.call, self, method, path, body) end
+  if body ~= nil then options.argument(body, "table", "client:call") end
+  if self.closed then return nil, closed_error "client:call" end
   local text, problem
   if body ~= nil then
     text, problem = json.encode(body, "body")
-    if not text then return nil, problem end
+    if not text then return err.from("client:call", nil, problem) end
   end
-  return retry.call(self, method, path, text, method == "GET")
+  return timeout.call(nil, "client:call", retry.call, self, method, path, text, method == "GET")
 end
 
 local function broken(what)
@@ -182,11 +185,7 @@ local Fibers_mt = {
   end,
 }
 
----Returns the credits of each key's account.
----@return omni.Balance[]  in the order in which the keys were given
-function Client_methods:balances()
-  if self.closed then return nil, closed_error() end
-  if not loop.in_fiber "client:balances" then return loop.drive(self.balances, self) end
+local function balances(self)
   local found, fibers <close> = {}, setmetatable({}, Fibers_mt)
   for i, key in ipairs(self.all_keys) do
     found[i] = { key = key.name }
@@ -195,7 +194,18 @@ function Client_methods:balances()
     end)
   end
   loop.join(table.unpack(fibers))
+  for _, one in ipairs(found) do
+    if one.error then one.error.call = "client:balances" end
+  end
   return found
+end
+
+---Returns the credits of each key's account.
+---@return omni.Balance[]|nil  in the order in which the keys were given
+---@return omni.Error|nil      code "closed"
+function Client_methods:balances()
+  if self.closed then return nil, closed_error "client:balances" end
+  return timeout.call(nil, "client:balances", balances, self)
 end
 
 ---Returns the sum of the keys' credits. Leaves out a key whose balance can't be read, and fails only if no balance can be read.
@@ -203,9 +213,9 @@ end
 ---@return number|nil
 ---@return omni.Error|nil
 function Client_methods:balance(opts)
-  if self.closed then return nil, closed_error() end
   opts = options.check(opts, { timeout = "timeout" }, "client:balance")
-  local found, late = timeout.call(opts.timeout, "client:balance", self.balances, self)
+  if self.closed then return nil, closed_error "client:balance" end
+  local found, late = timeout.call(opts.timeout, "client:balance", balances, self)
   if not found then return nil, late end
   local sum, problem
   for _, one in ipairs(found) do
@@ -213,7 +223,7 @@ function Client_methods:balance(opts)
     problem = problem or one.error
   end
   if sum then return sum end
-  return nil, problem
+  return err.from("client:balance", nil, problem)
 end
 
 local function estimate(self, input, opts)
@@ -238,8 +248,9 @@ end
 ---@return omni.Estimate|nil
 ---@return omni.Error|nil
 function Client_methods:estimate(input, opts)
-  if self.closed then return nil, closed_error() end
+  options.argument(input, "table", "client:estimate")
   opts = options.check(opts, { model = "string", on_retry = "function", timeout = "timeout" }, "client:estimate")
+  if self.closed then return nil, closed_error "client:estimate" end
   return timeout.call(opts.timeout, "client:estimate", estimate, self, input, opts)
 end
 
@@ -250,10 +261,9 @@ end
 ---@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
 ---@return omni.Error|nil
 function Client_methods:models(opts)
-  if self.closed then return nil, closed_error() end
   opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
-  loop.in_fiber "client:models"
-  return loop.drive(models.list, self, opts)
+  if self.closed then return nil, closed_error "client:models" end
+  return timeout.call(nil, "client:models", models.list, self, opts)
 end
 
 ---Describes a model and the input that it accepts.
@@ -261,9 +271,9 @@ end
 ---@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }, with the service's own fields
 ---@return omni.Error|nil   code "not_found": the message suggests the nearest name
 function Client_methods:model(name)
-  if self.closed then return nil, closed_error() end
-  loop.in_fiber "client:model"
-  return loop.drive(models.get, self, name)
+  options.argument(name, "string", "client:model")
+  if self.closed then return nil, closed_error "client:model" end
+  return timeout.call(nil, "client:model", models.get, self, name)
 end
 
 ---Iterates over the effect templates of a platform, and requests each page from the service only when it is needed: `for template in
@@ -283,12 +293,12 @@ local upload_options = { on_progress = "function", content_type = "string", agai
 ---@return omni.Upload|nil
 ---@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
-  if self.closed then return nil, closed_error() end
   options.path(path, "client:upload")
   opts = options.check(opts, upload_options, "client:upload")
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
     error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
   end
+  if self.closed then return nil, closed_error "client:upload" end
   return timeout.call(opts.timeout, "client:upload", upload.send, self, path, opts)
 end
 
@@ -300,9 +310,9 @@ local find_options = { tag = "label", idempotency_key = "label" }
 ---@return omni.LedgerEntry[]|nil
 ---@return omni.Error|nil  code "ledger_failed"
 function Client_methods:find(wanted)
-  if self.closed then return nil, closed_error() end
   wanted = options.check(wanted, find_options, "client:find")
   if (wanted.tag == nil) == (wanted.idempotency_key == nil) then error("client:find: expected one of 'tag' and 'idempotency_key'", 2) end
+  if self.closed then return nil, closed_error "client:find" end
   check_ledger(self, "client:find")
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
@@ -312,7 +322,7 @@ end
 --- submits should use a ledger of its own. Call `unfinished` after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
 function Client_methods:unfinished()
-  if self.closed then error(closed_error(), 2) end
+  if self.closed then error(closed_error "client:unfinished", 2) end
   check_ledger(self, "client:unfinished")
   return ledger_search.unfinished(self)
 end
@@ -367,7 +377,7 @@ end
 ---@return omni.Error|nil
 ---@package
 function Client_methods:ledger()
-  if self.closed then return nil, closed_error() end
+  if self.closed then return nil, closed_error "the ledger" end
   if self.ledger_problem then return nil, err.copy(self.ledger_problem) end
   if not self.own_ledger and self.ledger_path then
     local problem
@@ -467,12 +477,13 @@ function Client_methods:close()
 end
 
 Client_mt.__close = Client_methods.close
+options.guard(Client_methods, Client_mt, "client")
 
 -- --- opening
 
 local client_options = {
-  api_key = "any", keys = "table", base_url = "any", user_agent = "string", proxy = "string", ca_file = "string",
-  connect_timeout = "seconds", timeout = "seconds", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
+  api_key = "string", keys = "table", base_url = "string", user_agent = "string", proxy = "string", ca_file = "string",
+  connect_timeout = "timeout", timeout = "timeout", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
   http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
   poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_event = "function", ledger = "any", schemas = "boolean",
   allow_private_networks = "boolean",
@@ -502,6 +513,11 @@ local function keys_of(opts)
   return credentials.check_all(found)
 end
 
+-- Returns the two ends of a range. If one is given, it moves the other one's default.
+local function range(least, most, usual_least, usual_most)
+  return least or math.min(usual_least, most or usual_least), most or math.max(usual_most, least or usual_most)
+end
+
 ---Opens a client.
 ---@param opts? omni.ClientOptions
 ---@return omni.Client|nil
@@ -509,6 +525,12 @@ end
 local function open(opts)
   opts = options.check(opts, client_options, "omni.client")
   if opts.ledger then options.path(opts.ledger, "omni.client: option 'ledger'") end
+  for _, name in ipairs { "poll", "retry" } do
+    local least, most = opts[name .. "_min"], opts[name .. "_max"]
+    if least and most and least > most then
+      error(core.format("omni.client: option '%s_min' is %g, more than '%s_max', %g", name, least, name, most), 2)
+    end
+  end
   if opts.rate and not (opts.rate > 0 and opts.rate < math.huge) then error("omni.client: option 'rate' must be more than 0", 2) end
   local given, problem = keys_of(opts)
   if not given then return nil, problem end
@@ -522,14 +544,15 @@ local function open(opts)
     }
   end
   local is_sandbox = credentials.is_sandbox_key(given[1].key)
+  local retry_min, retry_max = range(opts.retry_min, opts.retry_max, 1, 60)
+  local poll_min, poll_max = range(opts.poll_min, opts.poll_max, is_sandbox and 0.05 or 2, is_sandbox and 0.5 or 30)
   local self = setmetatable({
     base_url = base_url, service = service_address.name(base_url), board_ledgers = {}, closed = false,
     timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {},
     events = opts.on_event and client_events.new(opts.on_event),
-    retry_for = opts.retry_for or 120, retry_min = opts.retry_min or 1, retry_max = opts.retry_max or 60,
+    retry_for = opts.retry_for or 120, retry_min = retry_min, retry_max = retry_max,
     pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = opts.poll_min or is_sandbox and 0.05 or 2,
-    poll_max = opts.poll_max or is_sandbox and 0.5 or 30, transport_options = {},
+    media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = poll_min, poll_max = poll_max, transport_options = {},
     uploads = {}, uploading = {}, unknown = {}, known_models = {},
     is_sandbox = is_sandbox,
   }, Client_mt)

@@ -74,7 +74,7 @@ local function with_warning(self)
 end
 
 local function fail(self, failure)
-  return nil, err.public(failure, self.id)
+  return err.from("task:await", nil, err.public(failure, self.id))
 end
 
 ---Queries the task now. If the query fails for the moment, `refresh` tries again for the client's `retry_for` seconds.
@@ -87,16 +87,18 @@ function Task_methods:refresh(opts)
     return queries.query(self)
   end)
   if answered then return with_warning(self) end
-  return fail(self, failure)
+  failure.task_id = self.id
+  return nil, failure
 end
 
 local function closed(self)
-  return fail(self, { code = "closed", message = "the client was closed" })
+  return fail(self, { code = "closed", message = "the client was closed",
+    hint = ("the task goes on at the service; await it with client:task(%q) of a new client"):format(self.id) })
 end
 
 local function deadline_error(self, timeout, failure)
   return nil, err.new {
-    code = "timeout", task_id = self.id, cause = failure and err.public(failure), task_status = self.status,
+    code = "timeout", call = "task:await", task_id = self.id, cause = failure and err.public(failure), task_status = self.status,
     message = core.format("the task wasn't done within %g seconds: %s%s", timeout,
       self.status and ("its last status was '%s'"):format(self.status) or "the service has given no status yet",
       failure and "; the last query failed: " .. failure.message or ""),
@@ -170,6 +172,17 @@ function Task_methods:await(opts)
   end
 end
 
+---Waits until the task is over, like `await`, and returns the error of a failed generation like any other error.
+---@param opts? omni.AwaitOptions
+---@return omni.Task|nil self  a success with its media
+---@return omni.Error|nil      codes: those of `task:await`; generation_failed, moderation_refused, broken_result
+function Task_methods:result(opts)
+  if opts then options.check(opts, await_options, "task:result") end
+  local over, problem = self:await(opts)
+  if over and not self.error then return self end
+  return err.from("task:result", nil, problem or err.copy(self.error))
+end
+
 -- Returns an error if the file can't be saved, else nil.
 local function why_not_saved(self, index)
   if self.error then return err.copy(self.error) end
@@ -218,6 +231,10 @@ local function save(self, path, opts)
     return nil, problem
   end
   if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
+  if problem.code == "closed" then
+    problem.message = "the client was closed; the task succeeded and is paid for"
+    problem.hint = ("save it with client:task(%q):result() of a new client"):format(self.id)
+  end
   return nil, problem
 end
 
@@ -231,9 +248,15 @@ function Task_methods:save(path, opts)
   options.path(path, "task:save")
   opts = options.check(opts, save_options, "task:save")
   local saved, bytes = timeouts.call(opts.timeout, "task:save", save, self, path, opts)
-  if not saved then bytes.task_id = self.id end
-  return saved, bytes
+  if saved then return saved, bytes end
+  bytes.task_id = self.id
+  if bytes.code == "timeout" then
+    bytes.hint = ("the task is paid for: save it again; what was downloaded stays in %s.part until then"):format(core.clean(path, 200))
+  end
+  return nil, bytes
 end
+
+options.guard(Task_methods, Task_mt, "task")
 
 ---Makes a task handle. For omni's own modules.
 ---@param client omni.Client

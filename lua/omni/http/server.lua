@@ -97,6 +97,7 @@ function Server_methods:close()
 end
 
 Server_mt.__close = Server_methods.close
+options.guard(Server_methods, Server_mt, "server")
 
 ---Opens an HTTP server, by default on the loopback address and any free port. `omni.run` doesn't wait until a server is closed. If the
 ---handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.

@@ -26,7 +26,7 @@ end
 ---@param ... any         its arguments
 ---@return any ...        what `fn` returned; after the deadline nil and an error with the code "timeout"
 local function timeout(seconds, fn, ...)
-  options.check({ seconds = seconds }, { seconds = "timeout" }, "omni.timeout")
+  options.argument(seconds, "timeout", "omni.timeout")
   if type(fn) ~= "function" then error("omni.timeout: expected a function, got " .. type(fn), 2) end
   loop.in_fiber "omni.timeout"
   return loop.drive(run, seconds, fn, ...)
@@ -39,8 +39,8 @@ end
 ---@return any ...
 local function call(seconds, name, fn, ...)
   loop.in_fiber(name)
-  if seconds then return loop.drive(run, seconds, fn, ...) end
-  return loop.drive(fn, ...)
+  if seconds then return err.from(name, loop.drive(run, seconds, fn, ...)) end
+  return err.from(name, loop.drive(fn, ...))
 end
 
 return { call = call, timeout = timeout }

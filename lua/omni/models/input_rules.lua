@@ -5,6 +5,7 @@
 local core = require "omni.core"
 local err = require "omni.error"
 local messages = require "omni.models.schema.messages"
+local options = require "omni.options"
 local placeholder = require "omni.client.placeholder"
 local schema = require "omni.models.schema"
 
@@ -139,12 +140,14 @@ local function check_relations(model, input, properties)
 end
 
 ---Checks an input against omni's own rules for its model.
----@param model string   the model's name (default: "google/gemini-omni")
----@param input table    fields as the service names them
+---@param model? string  the model's name (default: "google/gemini-omni")
+---@param input any      a table of fields as the service names them
 ---@param with_placeholders? boolean  whether placeholders may replace URLs; the copy isn't ready to send then
 ---@return table|nil     a copy, ready to send; for a model without rules the input itself
 ---@return omni.Error|nil  code "invalid_input", with `field`
 local function check(model, input, with_placeholders)
+  if model ~= nil then options.argument(model, "string", "omni.check_input") end
+  if with_placeholders ~= nil then options.argument(with_placeholders, "boolean", "omni.check_input") end
   model = model or default_model
   local known = models[model]
   if known then

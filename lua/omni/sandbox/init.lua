@@ -87,6 +87,7 @@ function Sandbox_methods:close()
 end
 
 Sandbox_mt.__close = Sandbox_methods.close
+options.guard(Sandbox_methods, Sandbox_mt, "sandbox")
 
 -- Waits for as long as the response asks for, and returns the results of a server's handler.
 local function outcome(time, request, response)

@@ -1,0 +1,123 @@
+-- SPDX-License-Identifier: MIT
+-- Outcomes of a task in one call, and errors that say where they happened and what is good all the same.
+local answers = require "helper.answers"
+local env = require "helper.env"
+local hostile = require "helper.hostile"
+local omni = require "omni"
+
+-- Opens a client of a server with this script, and calls `body(client, server)`.
+local function with_server(script, body)
+  local server <close> = hostile.start()
+  server:script(script)
+  local client <close> = assert(answers.client(server.url, { ledger = false }))
+  body(client, server)
+end
+
+describe("task:result", function()
+  it("returns a success", function()
+    with_server({ GET = { { answers.running() }, { answers.success "https://media.test/a.mp4" } } }, function(client)
+      local task = assert(client:task(answers.ID))
+      assert.equal(task, assert(task:result()))
+      assert.same({ "https://media.test/a.mp4" }, task.media)
+    end)
+  end)
+
+  it("returns nil and the error of a failed generation, each time", function()
+    local over = answers.task("failed", '{"code":501,"message":"the model gave up"}')
+    with_server({ GET = { { hostile.json(answers.envelope(over)) } } }, function(client)
+      local task = assert(client:task(answers.ID))
+      for _ = 1, 2 do
+        local done, problem = task:result()
+        assert.is_nil(done)
+        assert.same({ "generation_failed", answers.ID, "task:result" }, { problem.code, problem.task_id, problem.call })
+        problem.message = "changed"
+      end
+      assert.matches("the model gave up", task.error.message)
+    end)
+  end)
+
+  it("returns the error of a wait that ended early", function()
+    with_server({ GET = { { answers.running() } } }, function(client)
+      local _, problem = assert(client:task(answers.ID)):result { timeout = 0.05 }
+      assert.same({ "timeout", "running", "task:result" }, { problem.code, problem.task_status, problem.call })
+      assert.error_matches(function() client:task(answers.ID):result { timeouts = 1 } end, "task:result: unknown option")
+    end)
+  end)
+end)
+
+describe("an error", function()
+  it("names the call and the field when it is printed", function()
+    with_server({ GET = { { hostile.json(answers.envelope("null", 404, "no such task")) } } }, function(client)
+      local cases = {
+        ["^client:submit: prompt: "] = function() return client:submit {} end,
+        ["^client:estimate: duration: "] = function() return client:estimate { prompt = "a", duration = 5 } end,
+        ["^client:query: .*no such task"] = function() return client:query "gone" end,
+        ["^client:task: task_id: "] = function() return client:task "a b" end,
+        ["^task:refresh: "] = function() return client:task("gone"):refresh() end,
+        ["^task:await: "] = function() return client:task("gone"):await() end,
+        ["^task:save: the task is not over"] = function() return client:task("gone"):save "x" end,
+        ["^client:upload: .*no%-such%-file.*%(field path%)"] = function() return client:upload "no-such-file" end,
+        ["^client:call: body%.x: "] = function() return client:call("POST", "/x", { x = print }) end,
+        ["^client:model: "] = function() return client:model "gone" end,
+        ["^client:balance: "] = function() return client:balance() end,
+        ["^omni.parse_callback: "] = function() return omni.parse_callback "?" end,
+      }
+      for pattern, call in pairs(cases) do
+        local fine, raised = pcall(function() assert(call()) end)
+        assert.is_false(fine)
+        assert.matches(pattern, tostring(raised))
+      end
+    end)
+  end)
+
+  it("of a file that can't be saved any more says that the task is paid for, and how to go on", function()
+    local directory <close> = env.directory()
+    with_server({ GET = { { answers.success "https://media.test/a.mp4" } } }, function(client)
+      local task = assert(client:task(answers.ID):await())
+      client:close()
+      local _, problem = task:save(directory:file "a.mp4")
+      assert.equal("closed", problem.code)
+      assert.matches("succeeded and is paid for", problem.message)
+      assert.truthy(problem.hint:find(answers.ID, 1, true))
+    end)
+  end)
+
+  it("of a wait that the client's end cuts short says that the task goes on", function()
+    with_server({ GET = { { answers.running() } } }, function(client)
+      local _, problem = omni.run(function()
+        omni.spawn(function()
+          omni.sleep(0.02)
+          client:close()
+        end)
+        return client:task(answers.ID):await()
+      end)
+      assert.equal("closed", problem.code)
+      assert.matches("goes on at the service", problem.hint)
+      assert.truthy(problem.hint:find(answers.ID, 1, true))
+    end)
+  end)
+end)
+
+describe("omni.client", function()
+  local function open(more)
+    local given = { api_key = answers.KEY, ledger = false }
+    for name, value in pairs(more) do given[name] = value end
+    return omni.client(given)
+  end
+
+  it("raises for a range whose ends are the wrong way round, and for a timeout of 0", function()
+    for name, given in pairs {
+      poll_min = { poll_min = 3, poll_max = 2 }, retry_min = { retry_min = 3, retry_max = 2 }, timeout = { timeout = 0 },
+      connect_timeout = { connect_timeout = 0 },
+    } do
+      local fine, problem = pcall(function() open(given) end)
+      assert.is_false(fine)
+      assert.matches("^spec/client/task_spec.lua:%d+: omni.client: option '" .. name .. "'", problem)
+    end
+  end)
+
+  it("moves the other end's default when only one end of a range is given", function()
+    local client <close> = assert(open { poll_min = 60, retry_max = 0.5 })
+    assert.same({ 60, 60, 0.5, 0.5 }, { client.poll_min, client.poll_max, client.retry_min, client.retry_max })
+  end)
+end)
