@@ -107,6 +107,17 @@ describe("decoded JSON", function()
     assert.equal("array", json.mark_of(json.decode '{"a": [ ]}'.a))
   end)
 
+  it("has every whole number of 64 bits exactly, and leaves strings and other numbers alone", function()
+    for _, whole in ipairs {
+      "9007199254740993", "-9007199254740993", "9223372036854775807", "-9223372036854775808", "[9007199254740993,[],{}]",
+      '{"a":[9007199254740993,-1234567890123456789],"b":{"c":1234567890123456789},"d":"1234567890123456789"}',
+      '["9007199254740993\\"",0.1234567890123456,{"1234567890123456789":[]}]',
+    } do assert.equal(whole, json.text(json.decode(whole))) end
+    assert.equal(1e300, json.decode "1e300")
+    assert.equal(92233720368547758080.0, json.decode "92233720368547758080")
+    assert.equal("integer", math.type(json.decode "9007199254740993"))
+  end)
+
   it("can be written as JSON whatever bytes it contains", function()
     assert.equal('["a\u{FFFD}b\u{FFFD}\u{FFFD}","é"]', json.text { "a\xffb\xe2\x82", "é" })
     assert.has_error(function() json.text { a = { 0 / 0 } } end, "JSON.a[1]: must be a finite number")

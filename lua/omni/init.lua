@@ -50,6 +50,8 @@ local function parse_callback(body)
     failure.retry, failure.call = nil, "omni.parse_callback"
     return nil, err.new(failure)
   end
+  local whole = json.decode(body)
+  if whole then task.raw = type(whole.task_id) == "string" and whole or whole.data end
   if task.error then
     task.error.task_id, task.error.retry = task.id, nil
     err.new(task.error)

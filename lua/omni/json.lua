@@ -311,34 +311,56 @@ local function string_end(json, at)
   return at
 end
 
--- Puts a random string into each empty array of a JSON text, since the decoder turns both [] and {} into the same empty table.
+-- Returns the text of a whole number that the decoder, which knows only floats, would change; nil for any other number.
+local function exact_number(token)
+  if #token < 16 or not token:find "^%-?%d+$" then return nil end
+  return math.type(tonumber(token)) == "integer" and token or nil
+end
+
+-- Puts a random string into each empty array of a JSON text, since the decoder turns both [] and {} into the same empty table; and replaces
+-- each whole number that a float can't hold by a string of that random string and its digits.
 local function with_signs(json, sign)
-  local parts, from, at = {}, 1, json:find('["%[]')
+  local parts, from, at = {}, 1, json:find('["%[%-%d]')
   while at do
-    local to = json:byte(at) == 34 and string_end(json, at) or json:match("^%[%s*()%]", at)
-    if to and json:byte(at) == 91 then
-      parts[#parts + 1] = json:sub(from, at) .. '"' .. sign .. '"'
-      from = to
+    local byte, to = json:byte(at)
+    if byte == 34 then -- a string
+      to = string_end(json, at) + 1
+    elseif byte == 91 then -- an array
+      to = json:match("^%[%s*()%]", at)
+      if to then
+        parts[#parts + 1] = json:sub(from, at) .. '"' .. sign .. '"'
+        from = to
+      end
+    else
+      local token = json:match("^[%-+%d.eE]+", at)
+      to = at + #token
+      if exact_number(token) then
+        parts[#parts + 1] = json:sub(from, at - 1) .. '"' .. sign .. token .. '"'
+        from = to
+      end
     end
-    at = json:find('["%[]', (to or at) + 1)
+    at = json:find('["%[%-%d]', to or at + 1)
   end
   return table.concat(parts) .. json:sub(from)
 end
 
 -- Turns whole numbers of a decoded value into integers, and marks its empty tables as array or object.
 local function settled(value, sign)
-  if type(value) == "number" then return math.tointeger(value) or value end
-  if type(value) ~= "table" then return value end
+  local kind = type(value)
+  if kind == "number" then return math.tointeger(value) or value end
+  if kind == "string" and sign and value:sub(1, #sign) == sign then return math.tointeger(tonumber(value:sub(#sign + 1))) end
+  if kind ~= "table" then return value end
   if next(value) == nil then return object(value) end
   if sign and value[1] == sign and #value == 1 then return array() end
   for key, item in pairs(value) do
-    if type(item) == "table" or math.type(item) == "float" then value[key] = settled(item, sign) end
+    kind = type(item)
+    if kind == "table" or kind == "string" and sign or math.type(item) == "float" then value[key] = settled(item, sign) end
   end
   return value
 end
 
----Decodes JSON. A null becomes `json.null`, a whole number becomes an integer, and each empty table is marked as array or object
----(`mark_of`).
+---Decodes JSON. A null becomes `json.null`, a whole number becomes an integer (exactly, up to 64 bits), and each empty table is marked as
+---array or object (`mark_of`).
 ---@param json string
 ---@return any|nil value
 ---@return string|nil message
@@ -347,7 +369,7 @@ local function decode(json)
   if not utf8.len(json) then return nil, "it isn't UTF-8" end
   local value, problem = core.decode(json)
   if value == nil then return nil, problem end
-  if not json:find "%[%s*%]" then return settled(value) end
+  if not json:find "%[%s*%]" and not json:find(("%d"):rep(16)) then return settled(value) end
   local sign = core.token(16)
   return settled(assert(core.decode(with_signs(json, sign))), sign)
 end

@@ -98,6 +98,31 @@ describe("an error", function()
   end)
 end)
 
+describe("an input that comes back", function()
+  it("has exact whole numbers, and its empty arrays and objects differ, so it can be submitted again unchanged", function()
+    local directory <close> = env.directory()
+    local sandbox <close> = assert(omni.sandbox { seconds = 0, clips = "builtin" })
+    local client <close> = assert(omni.client {
+      base_url = sandbox.url, api_key = sandbox.key, ledger = directory:file "l.db", schemas = false,
+    })
+    local input = { prompt = "a", seed = 9007199254740993, list = omni.array(), map = omni.object(), deep = { { omni.array() }, -1 << 62 } }
+    local model = { model = "sandbox/any", tag = "first" }
+    local function sent() return sandbox:ledger().tasks[#sandbox:ledger().tasks].input end
+    local task = assert(assert(client:submit(input, model)):await())
+    local first = sent()
+    for _, again in ipairs { task.raw.param.input, first, assert(client:find { tag = "first" })[1].input } do
+      assert.same({ 9007199254740993, -1 << 62 }, { again.seed, again.deep[2] })
+      assert(client:submit(again, { model = "sandbox/any" }))
+      assert.equal(require("omni.json").text(first), require("omni.json").text(sent()))
+    end
+    local json = require "omni.json"
+    assert.matches('"list":%[%],"map":{}', json.text(first))
+    assert.matches('"deep":%[%[%[%]%],%-4611686018427387904%]', json.text(first))
+    local body = json.text(task.raw)
+    assert.equal(json.text(first), json.text(assert(omni.parse_callback(body)).raw.param.input))
+  end)
+end)
+
 describe("omni.client", function()
   local function open(more)
     local given = { api_key = answers.KEY, ledger = false }

@@ -24,7 +24,7 @@ local Submit_mt = { __name = "omni.idempotent_submit", __index = Submit_methods 
 
 -- Returns the error for a key that belongs to another input.
 local function conflict(self, row)
-  local first, this = core.decode(row.form or "{}"), core.decode(self.form)
+  local first, this = json.decode(row.form or "{}"), json.decode(self.form)
   local found = input_difference.list(this, first, { one = "this submit", other = ("number %d"):format(row.id) })
   return err.new {
     code = "idempotency_conflict", field = "idempotency_key", row = row.id, task_id = row.task_id, sent = "no",

@@ -48,7 +48,7 @@ local function compare(place, one, other, found, how)
       local inner = math.type(name) and ("%s[%s]"):format(place, text) or place == "" and text or place .. "." .. text
       compare(inner, one[name], other[name], found, how)
     end
-  elseif one ~= other then
+  elseif one ~= other and not (how.as_floats and math.type(one) and math.type(other) and one + 0.0 == other + 0.0) then
     local first, second = apart(one, other)
     found[#found + 1] = ("%s: %s has %s, %s %s"):format(place, how.one, first, how.other, second)
   end
@@ -57,7 +57,7 @@ end
 ---Returns a sentence for each difference of two submits, six at most. Fields that are null or empty count as absent.
 ---@param one { model: string, input: table }
 ---@param other { model: string, input: table }
----@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean }  ignored: fields to skip
+---@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  ignored: fields to skip
 ---@return string[]
 local function list(one, other, how)
   local found = {}

@@ -30,8 +30,8 @@ end
 
 -- Returns the differences between the service's echo of the task and the submit's row: the task must have everything that was sent.
 local function differences(param, row)
-  return input_difference.list(param, { model = row.model, input = core.decode(row.input) },
-    { one = "the task", other = "the scene", ignored = may_be_added })
+  return input_difference.list(param, { model = row.model, input = json.decode(row.input) },
+    { one = "the task", other = "the scene", ignored = may_be_added, as_floats = true }) -- a service may keep numbers as floats
 end
 
 local function mismatch(id, row, message)

@@ -4,6 +4,7 @@
 local core = require "omni.core"
 local downloads = require "omni.client.download"
 local err = require "omni.error"
+local json = require "omni.json"
 local loop = require "omni.loop"
 local media_type = require "omni.file.media_type"
 local options = require "omni.options"
@@ -31,7 +32,7 @@ local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute t
 ---@field package media_by? number  for a success without media: monotonic seconds until which it is queried again
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
----@field raw? table             the data of the last answer, with the service's own fields; during `await` only within on_status
+---@field raw? table             the last answer's data, exact enough to be submitted again; during `await` only within on_status
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
@@ -46,7 +47,7 @@ function Task_mt.__index(self, name)
   if name ~= "raw" then return nil end
   local answer = rawget(self, "answer")
   if not answer then return nil end
-  local whole = core.decode(answer)
+  local whole = json.decode(answer) or core.decode(answer) -- the service may send bytes that aren't UTF-8
   rawset(self, "raw", whole and whole.data)
   return rawget(self, "raw")
 end
@@ -168,7 +169,7 @@ function Task_methods:await(opts)
       local over = self.callback and poller.confirm(self)
       if not over then return deadline_error(self, timeout, self.key.poller:last_failure(self)) end
     end
-    if woken and woken ~= true then return fail(self, woken) end
+    if woken and woken ~= true and woken.code ~= "closed" then return fail(self, woken) end
   end
 end
 
