@@ -322,7 +322,8 @@ end
 local function with_signs(json, sign)
   local parts, from, at = {}, 1, json:find('["%[%-%d]')
   while at do
-    local byte, to = json:byte(at)
+    local byte = json:byte(at)
+    local to -- the position after what begins here
     if byte == 34 then -- a string
       to = string_end(json, at) + 1
     elseif byte == 91 then -- an array

@@ -151,4 +151,6 @@ local function join_all(...)
   return table.unpack(results, 1, join.n)
 end
 
+options.guard(Fiber_methods, scheduler.Fiber_mt, "fiber")
+
 return { all = join_all, begin = begin, results_of = results_of }
