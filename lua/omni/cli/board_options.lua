@@ -140,7 +140,7 @@ local function open_all(opened, create_ledger)
     on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end),
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
-  opened.board, problem = load_board(given, opened.client) -- an error in the board has priority over one of the client
+  opened.board, problem = load_board(given, opened.client) -- an error of the board has priority over an error of the client
   if not (opened.board or problem) then return 130, "interrupted: nothing was submitted" end
   problem = problem or no_client
   if problem then return 2, problem end

@@ -42,7 +42,7 @@ function dash_values.tie_values(given, values)
   return table.move(given, index, #given, #tied + 1, tied)
 end
 
----If argparse's message is about a value that begins with a dash, returns a hint how to write the value. Otherwise returns nil.
+---If argparse's message is about a value that begins with a dash, returns a hint about how to write the value. Otherwise returns nil.
 ---@param given string[]
 ---@param values table<string, integer>
 ---@param message string  of argparse

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Reads a model's input from the command line: from options, from a JSON file, or from both. Files in it become placeholders
+-- Reads a model's input from the command line: from options, from a JSON file, or from both. Files in the input become placeholders
 -- (lua/omni/client/placeholder.lua).
 --
 --   {"$file": "keeper.png"}   in JSON stands for the URL of that file, once it is uploaded; relative to the folder of the JSON file
@@ -105,7 +105,7 @@ end
 
 -- --- options
 
--- Sets NAME=VALUE in the tree; dots in the name lead into objects.
+-- Sets NAME=VALUE in the tree; a dot in the name leads into a nested object.
 local function set(tree, word)
   local name, text = word:match "^([^=]+)=(.*)$"
   if not name then misuse("--set: expected NAME=VALUE, got %s", quoted(word)) end

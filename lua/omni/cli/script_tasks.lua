@@ -20,7 +20,7 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
--- A submit that is on its way. The fiber of the submit may be cancelled, or may fail.
+-- A submit that is in progress. The fiber of the submit may be cancelled, or may fail.
 local Running_mt = {
   __close = function(entry)
     running[entry.stop] = nil
@@ -49,7 +49,7 @@ local function watch_all()
   submits.set_around(around)
 end
 
----Prevents further submits, and waits until those on their way have been answered. Runs in a fiber.
+---Prevents further submits, and waits for the responses to the submits in progress. Runs in a fiber.
 local function settle()
   stopped, waiter = true, loop.current()
   for stop, fiber in pairs(running) do

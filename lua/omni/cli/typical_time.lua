@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Returns how long tasks typically take, from the ledger, to be shown beside the elapsed time.
+-- Reads from the ledger how long tasks typically take; views show this beside the elapsed time.
 
 local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil

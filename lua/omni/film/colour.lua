@@ -32,7 +32,7 @@ function colour.is_hdr(video)
   return hdr[transfer] == true
 end
 
--- Returns a picture's matrix. For an HD picture without a named one, returns BT.709, which players assume but ffmpeg doesn't.
+-- Returns a picture's matrix. If an HD picture names no matrix, returns BT.709, which players assume but ffmpeg doesn't.
 local function named_matrix(video)
   local _, matrix = names(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"

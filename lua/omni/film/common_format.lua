@@ -76,7 +76,7 @@ function shape.sounds_agree(found)
   return true
 end
 
--- Returns the value that clips with the most seconds in total share; of two such values, the earlier one.
+-- Returns the value that covers the most seconds of all clips; if two values cover equally many, the earlier one.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do
@@ -119,7 +119,7 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
----Returns the shape that clips with the most seconds in total share.
+---Returns the shape that covers the most seconds of all clips.
 ---@param found omni.film.Probe[]
 ---@return omni.film.Shape
 function shape.common(found)

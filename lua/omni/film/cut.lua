@@ -77,7 +77,7 @@ local function probe_clips(job)
   end)
 end
 
--- Options that give the same bytes for the same clips.
+-- Options with which ffmpeg writes the same bytes for the same clips.
 local exact = { "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1" }
 
 local function encode_piece(job, i)

@@ -14,11 +14,11 @@ local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- The most pixels of a picture; no video standard allows more (level 6.2 of HEVC and AV1). A decoder allocates memory for the size that the
--- stream states.
+-- The largest number of pixels in a picture; no video standard allows more (level 6.2 of HEVC and AV1). A decoder allocates memory for the
+-- size that the stream states.
 local max_pixels <const> = 8192 * 4352
 
--- Bytes of memory for a program that decodes one clip with one thread; a decoder keeps up to 16 pictures.
+-- The memory limit, in bytes, of a program that decodes one clip with one thread; a decoder keeps up to 16 pictures.
 local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
@@ -33,7 +33,7 @@ function tool.input(path, before)
     "-i", "file:" .. path)
 end
 
----Returns the arguments with which ffmpeg opens a single picture, as safely.
+---Returns the arguments with which ffmpeg safely opens a single picture.
 ---@param path string
 ---@return string[]
 function tool.picture(path)
@@ -130,7 +130,7 @@ function tool.too_large(width, height)
   return ("its picture of %dx%d has more pixels than any video standard allows (%d)"):format(width, height, max_pixels)
 end
 
----Returns whether a program failed because of its input, rather than a signal or a lack of memory, disk space or a filter.
+---Returns whether a program failed because of its input, rather than because of a signal or a lack of memory, disk space or a filter.
 ---@param result omni.process.Result
 ---@return boolean
 function tool.is_damage(result)

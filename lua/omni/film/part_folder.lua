@@ -9,7 +9,7 @@ local TAKEN <const> = 11 -- EWOULDBLOCK: another program has locked the folder
 local Work_methods = {}
 local Work_mt = { __name = "omni.film.work", __index = Work_methods }
 
--- Removes all files of a cut, which a killed cut leaves in the folder.
+-- Removes all files of a cut from the folder, since a killed cut leaves them there.
 local function clear(path, count)
   for _, name in ipairs { "film", "picture", "sound" } do os.remove(path .. "/" .. name) end
   for i = 1, count do

@@ -170,7 +170,7 @@ local function count_packets(path, streams)
   return true
 end
 
--- Returns the width of the picture with square pixels. The file can state any aspect ratio, also an absurd one.
+-- Returns the width of the picture with square pixels. The file can state any aspect ratio, even an absurd one.
 local function shown_width_of(stream)
   local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"
   local width = whole(stream.width)
@@ -215,7 +215,7 @@ local function look(path)
   return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
--- Cached results by path, for files that haven't changed: starting ffprobe takes longer than its work.
+-- Cached results by path, for files that haven't changed: starting ffprobe takes longer than the probe itself.
 local KEPT <const> = 200
 local results, kept = {}, 0
 

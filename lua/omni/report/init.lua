@@ -105,7 +105,7 @@ end
 local function write(path, data, place)
   options.path(path, "report.write")
   check(data, "report.write")
-  local part = ("%s.%s.part"):format(path, core.token(4)) -- a name of its own, since two runs of one board can end at the same time
+  local part = ("%s.%s.part"):format(path, core.token(4)) -- a unique name, since two runs of one board can end at the same time
   local fine, why = write_file(part, render(data))
   if fine then fine, why = (place or os.rename)(part, path) end
   if fine then return path end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Builds the report's time line: a table for each session, with a row for each scene, which has bars and times. The positions of the bars
+-- Builds the report's time line: a table for each session, in which each scene has a row with bars and times. The positions of the bars
 -- are SVG attributes in percent, so they scale with the page and need no inline style, which the page's Content-Security-Policy forbids.
 
 local core = require "omni.core"

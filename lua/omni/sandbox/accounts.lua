@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Keeps the accounts of the sandbox. Each account has a key, a balance, a limit of tasks in flight and a request rate.
+-- Keeps the accounts of the sandbox. Each account has a key, a balance, a limit on tasks in flight and a request rate.
 
 local credentials = require "omni.client.credentials"
 local inputs = require "omni.models.input_rules"
@@ -106,7 +106,7 @@ function Accounts_methods:leaks(text)
   return false
 end
 
----Counts a request against the account's rate. At most as many requests as the rate allows in one second may come at once.
+---Counts a request against the account's rate. A burst may have at most as many requests as the rate allows in one second.
 ---@param account omni.sandbox.Account
 ---@return number|nil wait  seconds until a request would pass; nil if this one passes
 function Accounts_methods:wait(account)

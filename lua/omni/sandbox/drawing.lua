@@ -38,10 +38,10 @@ local function first_font()
   end
 end
 
-local MAX_HELP <const> = 8 * 1024 * 1024 -- bytes of ffmpeg's help that are read; ffmpeg 5.1 prints one MiB
+local MAX_HELP <const> = 8 * 1024 * 1024 -- how many bytes of ffmpeg's help omni reads; ffmpeg 5.1 prints one MiB
 
--- Finds out which filters and encoders ffmpeg has. Reads its full help, since that takes one start, and a start takes longer than drawing a
--- clip.
+-- Finds out which filters and encoders ffmpeg has. Reads ffmpeg's full help, which needs only one start; each start takes longer than
+-- drawing a clip.
 local function read_help()
   local result = process.run({ "ffmpeg", "-hide_banner", "-h", "full" }, { stdout = "pipe", max_output = MAX_HELP })
   local help = result and result.stdout or ""

@@ -20,7 +20,7 @@ local function template(platform, n)
   }
 end
 
--- named: the parameter and the field with a template's id.
+-- `named` is the name of the query parameter, and of the field, that holds a template's id.
 local platforms = {
   kling = { count = 57, named = "template_id", id = function(_, _, n) return ("kling-%03d"):format(n) end },
   vidu = { count = 23, named = "template", id = function(verb, thing) return verb .. "_" .. thing end },

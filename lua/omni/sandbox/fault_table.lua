@@ -4,7 +4,7 @@
 local http_date = require("omni.sandbox.response").http_date
 local payload = require "omni.sandbox.task_payload"
 
--- Returns a fault's effect: an answer with this code, as the HTTP status or in an envelope under HTTP 200.
+-- Returns a fault's effect: a response with this code, as the HTTP status or in an envelope under HTTP 200.
 local function answering(status, code, message)
   return function(response, fault)
     local wait = fault.retry_after

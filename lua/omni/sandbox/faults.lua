@@ -7,7 +7,7 @@ local options = require "omni.options"
 local random = require "omni.sandbox.random"
 local rows = require "omni.sandbox.fault_table"
 
--- The kinds of requests that faults name: calls of the API, downloads of a clip or an uploaded file, and uploads.
+-- The kinds of requests that faults name: API calls, downloads of a clip or an uploaded file, and uploads.
 local api = {
   submit = true, query = true, estimate = true, older_estimate = true, balance = true, models = true, templates = true,
   upload_url = true,
@@ -129,8 +129,8 @@ end
 local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
----Returns the faults that apply now, in the order of their specs. The sandbox calls this once for each request, for each task, and for the
----callbacks of each task.
+---Returns the faults that apply now, in the order of their specs. The sandbox calls `strike` once for each request, for each task, and for
+---the callbacks of each task.
 ---@param kind string  of a request (`kinds`), "task" or "callback"
 ---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: the number of the key, from 1
 ---@return table[]
@@ -142,7 +142,7 @@ function Faults_methods:strike(kind, context)
   return struck
 end
 
----Applies those faults of `struck` that have this `when` to the subject, a request, a response or a task.
+---Applies the faults in `struck` with the given `when` to the subject, which is a request, a response or a task.
 ---@param struck table[]
 ---@param when "task"|"callback"|"before"|"after"
 ---@param subject table

@@ -16,8 +16,8 @@ local server = require "omni.http.server"
 local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 
-local most_upload <const> = 64 * 1024 * 1024    -- bytes of an uploaded file
-local most_uploads <const> = 1024 * 1024 * 1024 -- bytes of all simultaneous uploads together; large ones are on disk
+local most_upload <const> = 64 * 1024 * 1024    -- the largest size of an uploaded file, in bytes
+local most_uploads <const> = 1024 * 1024 * 1024 -- the largest size of all simultaneous uploads together, in bytes; large ones are on disk
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",

@@ -7,7 +7,7 @@ local function mix(z)
   return z ~ (z >> 31)
 end
 
----Returns a hash of 64 bits (FNV-1a, mixed once more), which isn't suited for secrets.
+---Returns a hash of 64 bits (FNV-1a, mixed once more), which isn't suitable for secrets.
 ---@param text string
 ---@param seed? integer
 ---@return integer

@@ -25,7 +25,7 @@ function response.decoded(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
----Returns a parameter of a query. If several have the name, returns the first.
+---Returns a parameter of a query. If several parameters have this name, returns the first one.
 ---@param query_string string|nil
 ---@param name string
 ---@return string|nil

@@ -70,7 +70,7 @@ end
 
 local job <const> = "/api/v1/client/job/"
 
--- kind: the name for faults; key: whether the endpoint requires the API key.
+-- `kind` is the name by which faults select the endpoint; `key` is whether the endpoint requires the API key.
 local routes = {
   [job .. "CreateTask"] = { kind = "submit", method = "POST", key = true, run = task_endpoints.submit },
   [job .. "EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = task_endpoints.estimate },

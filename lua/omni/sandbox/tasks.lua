@@ -141,7 +141,7 @@ function Tasks_methods:pretend(task, status, media_url, id)
     { media_url })
 end
 
----Returns whether a file is still being drawn whose task should end before a time.
+---Returns whether the sandbox is still drawing a file of a task that should end before this time.
 ---@param time number  of `now`
 ---@return boolean
 function Tasks_methods:is_drawing(time)

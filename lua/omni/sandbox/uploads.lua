@@ -92,7 +92,7 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Stores the body of a request. If somebody still reads an older file of this name, they get the older bytes.
+---Stores the body of a request. A client that is still reading an older file of this name gets the older bytes.
 ---@param name string
 ---@param request { body: string|nil, file: string|nil }  the file is moved
 ---@return string|nil path

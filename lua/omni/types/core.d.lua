@@ -14,7 +14,7 @@ local Source = {}
 ---Returns a descriptor that is readable when `step` has work.
 ---@return integer
 function Source:pollfd() end
----Returns the seconds until `step` must be called anyway; nil: never.
+---Returns the seconds until `step` must be called even if the descriptor isn't readable; nil means never.
 ---@return number|nil
 function Source:timeout() end
 ---Does all work that is possible without blocking.
@@ -41,8 +41,8 @@ local Exchange = {}
 ---Returns whether the exchange has finished.
 ---@return boolean
 function Exchange:done() end
----Returns the result of a finished exchange: for submit the task id; query: the task table; call: the response's data; download and
----upload: the file's size; post: { status, text }.
+---Returns the result of a finished exchange: the task id of a submit, the task table of a query, the response's data of a call, the file's
+---size of a download or an upload, { status, text } of a POST.
 ---@param into? table  for a query: the table to fill
 ---@return any value
 ---@return omni.Failure|nil
@@ -56,8 +56,8 @@ function Exchange:progress() end
 ---@return string|nil encoding  the response's Content-Encoding; without `head`: why the file can't be read
 ---@return string|nil part      PATH.part
 function Exchange:head(most) end
----Syncs a complete download to disk and gives it its final name, in a thread. When the thread ends, the exchange is done again, and its
----result says whether the file has its name.
+---Syncs a complete download to disk and gives it its final name, in a thread. When the thread ends, the exchange finishes a second time,
+---and its result says whether the file has got its name.
 ---@param replace boolean  whether to replace a file at PATH
 function Exchange:keep(replace) end
 ---Empties a complete download, so that no file remains when the exchange is closed.
@@ -68,7 +68,7 @@ function Exchange:stamp() end
 ---Returns how often libcurl was about to send a request with a body. omni stops every attempt after the first.
 ---@return integer
 function Exchange:sends() end
----Aborts the exchange if it runs, and frees it. Idempotent; also `<close>`.
+---Aborts the exchange if it is still running, and frees it. Idempotent; also `<close>`.
 function Exchange:close() end
 
 ---@class omni.Http : omni.Source
@@ -83,7 +83,7 @@ function Http:submit(owner, body) end
 ---@param task_id string
 ---@return omni.Exchange
 function Http:query(owner, task_id) end
----Calls another function of the service. Sends any request except a GET at most once.
+---Calls any other endpoint of the service. Sends any request except a GET at most once.
 ---@param owner any
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string
@@ -132,7 +132,7 @@ function Http:finished() end
 ---Returns how many exchanges hold a connection.
 ---@return integer
 function Http:running() end
----Returns whether an exchange runs, or has finished and wasn't returned by `finished`.
+---Returns whether any exchange is running, or has finished but wasn't returned by `finished`.
 ---@return boolean
 function Http:busy() end
 ---Returns the owners of all exchanges that `finished` hasn't returned.
@@ -216,9 +216,10 @@ function core.is_loopback(host_or_url) end
 ---@return { curl: string, tls?: string }  "7.88.1", "OpenSSL/3.0.15"
 function core.libraries() end
 
----Returns how a finished exchange went, each field if known. address: the server or proxy; date: the Date header in Unix seconds; status:
----the HTTP status; received, sent: bytes of the bodies; the other fields: seconds from the start until the name lookup, the connection,
----the TLS handshake and the response had finished.
+---Returns a trace of a finished exchange, without the fields that are unknown. `address` is that of the server or proxy, `date` is the Date
+---header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the response's body and the request's
+---body in bytes. The other fields are the seconds from the start until the end of the name lookup, the connection, the TLS handshake and
+---the response.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }

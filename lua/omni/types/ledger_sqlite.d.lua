@@ -15,8 +15,8 @@ local LedgerHandle = {}
 ---@field code "ledger_failed"
 ---@field message string  names the file and the problem
 
----Starts a verb of csrc/ledger/verbs.h. Raises for an unknown verb or parameter, and for a value that can't be stored: a string with a
----NUL, NaN, a table.
+---Starts one of the verbs in csrc/ledger/verbs.h. Raises an error for an unknown verb or parameter, and for a value that can't be stored: a
+---string with a NUL, NaN, a table.
 ---@param owner any  `finished` returns it; not nil. The handle keeps it until then
 ---@param verb string
 ---@param parameters? table<string, string|integer|number|boolean>  by name; a missing one is NULL, a boolean is 0 or 1
@@ -28,7 +28,7 @@ function LedgerHandle:start(owner, verb, parameters) end
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:finished() end
 
----Returns how many verbs were started whose result `finished` hasn't returned.
+---Returns the number of started verbs whose results `finished` hasn't returned yet.
 ---@return integer
 function LedgerHandle:busy() end
 

@@ -6,8 +6,8 @@
 ---@field port? integer       0: any free port (default 0)
 ---@field tls_certificate? string  path of a PEM certificate, followed by its chain; enables TLS 1.2 and newer (default: no TLS)
 ---@field tls_key? string     path of its PEM key, without a password; refused when other users may read it (use mode 600)
----@field max_body? integer   bytes of a request's body (default 1048576). The answer to a larger body is 413, and 411 to a body in chunks
----@field max_bodies? integer bytes of the bodies of all unanswered requests (default 64 times max_body). Beyond, some requests get 503
+---@field max_body? integer   bytes of a request's body (default 1048576). A larger body gets 413, and a body in chunks gets 411
+---@field max_bodies? integer bytes of the bodies of all unanswered requests (default 64 times max_body). Beyond that, some requests get 503
 ---@field body_directory? string  an existing folder for bodies of more than 65536 bytes (default: bodies stay in memory)
 ---@field max_header? integer bytes of a request's first line and headers; the listener answers 431 to more (default 16384)
 ---@field max_connections? integer              further ones wait (default 1000; at most half of the process's descriptors)
@@ -15,7 +15,7 @@
 ---@field idle_timeout? number    seconds without a byte, rounded up, before a connection without a waiting request is closed (default 15)
 ---@field header_timeout? number  seconds for a request's first line and headers; later requests get `idle_timeout` in addition (default 15)
 ---@field body_timeout? number    seconds for the whole body, from the end of the headers (default 60)
----@field answer_timeout? number  seconds in which the client must receive the whole answer (default 600)
+---@field answer_timeout? number  seconds in which the client must receive the whole response (default 600)
 
 ---A small HTTP server. Call `step` when the descriptor is readable or the timeout has passed, then `next` until it returns nil.
 ---@class omni.Listener: omni.Source
@@ -31,7 +31,7 @@ function Listener:host() end
 ---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 
----Returns the oldest complete request that it hasn't returned yet. Returns nil if no request waits, and after `close`.
+---Returns the oldest complete request that it hasn't returned yet. Returns nil if no request is waiting, and after `close`.
 ---@return omni.Request|nil
 function Listener:next() end
 
@@ -40,20 +40,20 @@ function Listener:next() end
 ---@return string|nil message  why they can't be used; the listener keeps the old ones
 function Listener:reload() end
 
----Stops listening. Stops listening, drops requests without an answer, and sends the answers that it can send without waiting. Closing
+---Stops listening, drops the requests that have no response yet, and sends the responses that it can send without waiting. Closing
 ---again does nothing. A `<close>` variable and the garbage collector also close the listener.
 function Listener:close() end
 
----The body of an answer: a string, or a part of a file (by default the rest of the file).
+---The body of a response: a string, or a part of a file (by default the rest of the file).
 ---@alias omni.RequestBody string|{ file: string, offset?: integer, length?: integer }
 
 ---Faults to inject.
 ---@class omni.RequestFault
 ---@field cut? integer    close the connection after so many bytes of the body, although its whole length was declared
----@field reset? boolean  end the connection by RST, after the answer or at `cut`; the client may then miss the last bytes
+---@field reset? boolean  end the connection by RST, after the response or at `cut`; the client may then miss the last bytes
 
----A complete request. The methods of a request also work after the answer, and after the connection and the listener are closed. If a
----request is closed or collected without an answer, its connection is closed.
+---A complete request. The methods of a request also work after the response, and after the connection and the listener are closed. If a
+---request is closed or collected without a response, its connection is closed.
 ---@class omni.Request
 local Request = {}
 
@@ -90,8 +90,8 @@ function Request:body_file() end
 ---@return string
 function Request:address() end
 
----Answers the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises for a status outside of 200 to 999,
----a malformed header, a header with a control character, and more than 8192 bytes of headers.
+---Sends the response to the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises an error for a status
+---outside of 200 to 999, a malformed header, a header with a control character, and more than 8192 bytes of headers.
 ---@param status integer
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody
@@ -100,7 +100,7 @@ function Request:address() end
 ---@return string|nil message    why the file can't be sent
 function Request:answer(status, headers, body, fault) end
 
----Closes the connection without an answer.
+---Closes the connection without a response.
 ---@param fault? { reset?: boolean }
 ---@return boolean dropped  false: the request was already answered or dropped
 function Request:drop(fault) end

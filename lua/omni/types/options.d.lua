@@ -7,18 +7,18 @@
 ---@field keys? omni.KeyOptions[]    several API keys (default: from the environment or a key file, see [keys.md](keys.md))
 ---@field base_url? string           the service (default `CRUN_BASE_URL`, or `"https://api.crun.ai"`)
 ---@field ledger? string|false       path; `false`: none (default `OMNI_LEDGER`, or `$XDG_STATE_HOME/omni/ledger.db`; none in a sandbox)
----@field timeout? number            seconds for a whole call of the API (default 60)
+---@field timeout? number            seconds for a whole API call (default 60)
 ---@field connect_timeout? number    seconds for a connection (default 10)
----@field retry_for? number          seconds for which omni retries what may be retried; 0: one attempt (default 120)
+---@field retry_for? number          seconds for which omni retries a call that may be retried; 0: one attempt (default 120)
 ---@field retry_min? number          seconds before the second attempt (default 1)
----@field retry_max? number          the longest wait between two attempts, in seconds; ten times that for maintenance (default 60)
+---@field retry_max? number          the longest wait between two attempts, in seconds; ten times that during maintenance (default 60)
 ---@field pause_for? number          seconds to wait while the service answers 429 or 455 (default: your `retry_for`, or else 1800)
 ---@field poll_min? number           the shortest wait between two queries of a task, in seconds (default 2; 0.05 with a sandbox key)
 ---@field poll_max? number           the longest wait between two queries of a task, in seconds (default 30; 0.5 with a sandbox key)
----@field media_wait? number         seconds for which omni queries a success without media again (default 300; 5 with a sandbox key)
+---@field media_wait? number         seconds for which omni keeps querying a success without media (default 300; 5 with a sandbox key)
 ---@field rate? number               requests a second, for each key without a rate of its own (default: no limit)
 ---@field max_connections? integer   connections of each key at the same time (default 64)
----@field max_bytes? integer         bytes of one answer (default 8388608)
+---@field max_bytes? integer         bytes of one response (default 8388608)
 ---@field max_download_bytes? integer  bytes of one downloaded file (default 17179869184)
 ---@field proxy? string              URL of a proxy for every request; `""`: none (default: from the environment)
 ---@field ca_file? string            file with certificates to trust instead of the system's (default: from the environment)
@@ -26,27 +26,29 @@
 ---@field http_version? "auto"|"1.1"|"2-prior-knowledge"  (default "auto")
 ---@field user_agent? string         the header `User-Agent` (default `omni/VERSION`)
 ---@field schemas? boolean           whether inputs are checked against the service's schema, or only by omni's rules (default true)
----@field on_event? fun(event: omni.ClientEvent)  called for everything that happens: requests, retries, pauses, tasks, warnings. It can't
----  wait (`omni.spawn` something that waits), and an error in it surfaces like that of a coroutine that nobody joins
+---@field on_event? fun(event: omni.ClientEvent)  called for each request, retry, pause, task event and warning.
+---  The hook can't wait, but it can `omni.spawn` something that waits. An error in the hook is reported like the error of a coroutine that
+---  nobody joins
 
 ---The argument of the client's hook `on_event`. An event has no API key, no input and no body. Later versions may add events and
 ---fields, so ignore what you don't know.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
----  a request begins or has ended (that of a submit: once its outcome is in the ledger); a failed call will be tried again; a 429 or 455
----  pauses a key, and the pause is over (reported when the next request waits); a key isn't used any more; a task has a new state; bytes of
----  a file moved; the ledger can't be read or written; something is unusual, but no error (once for each thing)
+---  The events mean, in this order: a request begins; a request has ended (a submit's outcome is then in the ledger); a failed call will
+---  be retried; a 429 or 455 pauses a key; a key's pause is over (reported when the next request waits); omni stops using a key; a task has
+---  a new state; a download or an upload has moved bytes; the ledger can't be read or written; something is unusual, but not an error
+---  (reported once)
 ---@field request? integer      of requests, downloads and uploads: its number
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"  of a request
 ---@field method? string        of a request
 ---@field path? string          of a request to the API, without its query
 ---@field host? string          of a download or upload: the server
 ---@field file? string          of a download or upload: the local path
----@field attempt? integer      of a request: 1 for the first try; of a retry: the number of the next one
----@field status? integer       of a request that was answered: the HTTP status
----@field bytes? integer        of a request that has ended: bytes of the answer, or of an uploaded file; of `download` and `upload`: so far
+---@field attempt? integer      of a request: 1 for the first attempt; of a retry: the number of the next attempt
+---@field status? integer       of a request that got a response: the HTTP status
+---@field bytes? integer        of a request that has ended: bytes of the response or an uploaded file; of `download` and `upload`: so far
 ---@field total? integer        of `download` and `upload`: bytes in all, if known
----@field seconds? number       of a request that has ended: how long it took; of `retry` and `paused`: until the next try
+---@field seconds? number       of a request that has ended: how long it took; of `retry` and `paused`: until the next attempt
 ---@field error? omni.Error     of a request, a task or a ledger that failed, a retry, a key that was disabled
 ---@field reason? string        of `retry`, `paused` and `key_disabled`: an error code
 ---@field key? string           the fingerprint of the API key, of requests to the API, pauses, keys and tasks
@@ -65,8 +67,8 @@
 ---@field model? string         (default "google/gemini-omni")
 ---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
 ---@field tag? string           your name for it, such as "order 17"; stored in the ledger, see `client:find`
----@field idempotency_key? string  your key for what you buy, such as "order-17". A submit with a key that the ledger knows sends nothing,
----  across restarts and programs, see [errors.md](errors.md#never-twice)
+---@field idempotency_key? string  your key for what you buy, such as "order-17"; see [errors.md](errors.md#never-twice).
+---  A submit with a key that is already in the ledger sends nothing, even after a restart or from another program
 ---@field package about? table   of a board's scene: what else its ledger row holds
 ---@field package stop? omni.Stop  lets a run stop the submit
 ---@field timeout? number       seconds for the whole call; then the error is "timeout", or "submit_unknown" if it may have been sent
@@ -113,11 +115,11 @@
 ---@field tag? string
 ---@field idempotency_key? string
 
----@class omni.UnknownSubmit  A submit without a ledger whose answer nobody received.
+---@class omni.UnknownSubmit  A submit without a ledger whose response nobody received.
 ---@field model string
 ---@field input table
 ---@field at integer            Unix seconds
----@field task_id? string       the task, if the answer came after the submit was given up
+---@field task_id? string       the task, if the response came after the submit was given up
 
 ---@class omni.Balance
 ---@field key string            the key's fingerprint
@@ -126,10 +128,10 @@
 
 ---@class omni.KeyState
 ---@field key string            the key's fingerprint
----@field limit? integer        the most tasks in flight
+---@field limit? integer        the largest number of tasks in flight
 ---@field in_flight integer     tasks and submits in flight now
 ---@field paused number         seconds until its requests continue
----@field disabled? string      the error code because of which omni doesn't use it
+---@field disabled? string      the error code because of which omni stopped using the key
 
 ---@class omni.ModelsOptions
 ---@field modality? string      such as "video"
@@ -151,8 +153,9 @@
 ---@field on_event? fun(event: omni.CallbackEvent)  called for each request, and for each confirmed task
 
 ---@class omni.CallbackEvent
----@field event string          `accepted`, `wrong_token`, `wrong_method`, `too_large`, `wrong_encoding`, `not_a_task`, `wrong_task`,
----  `unavailable`; then `confirmed`, or `settled` if the callback named the task of a submit with an unknown outcome
+---@field event string          for a request: `accepted`, `wrong_token`, `wrong_method`, `too_large`, `wrong_encoding`, `not_a_task`,
+---  `wrong_task` or `unavailable`. After an accepted callback: `confirmed`, or `settled` if the callback named the task of a submit with an
+---  unknown outcome
 ---@field status? integer       the HTTP status that the receiver returned
 ---@field task_id? string
 ---@field state? string         the task's status: of a request as the callback claims, of the others as a query reports
@@ -164,9 +167,10 @@
 ---@field set? table<string, string>  what `os.getenv` returns in the board
 ---@field cpu_seconds? number   processor time for an untrusted board (default 10)
 ---@field max_memory? integer   bytes for an untrusted board (default 268435456)
----@field client? omni.Client   whose service is asked what the models accept (default: omni's own rules)
+---@field client? omni.Client   omni asks this client's service what the models accept (default: omni's own rules)
 ---@field interrupted? fun(): any  called now and then; once it returns true, loading ends with the code "cancelled"
 
+---What a model makes, which is one of these:
 ---@alias omni.Modality
 ---| "video"  a film
 ---| "image"  a picture
@@ -183,7 +187,7 @@
 
 ---@class omni.RunOptions
 ---@field client omni.Client
----@field directory string      the output folder; it is made if it doesn't exist
+---@field directory string      the output folder; the run creates it if it doesn't exist
 ---@field plan? omni.Plan       a plan of `omni.plan_storyboard` that somebody agreed to; excludes `only`, `redo` and `resubmit`
 ---@field budget? number        credits that this run may spend
 ---@field yes? boolean          consent to any price (default false: without a plan, consent or a budget the run submits nothing)
@@ -197,10 +201,12 @@
 ---@field on_wait? fun()         called once if another run uses the directory, before this run waits for it
 ---@field before_plan? fun(): omni.Error|nil  called when the directory belongs to this run, before it plans; an error ends the run
 ---@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
----@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan, and with the reason if
----  omni refuses to carry it out. Returns true for consent, false (and an error) to submit nothing, nil to leave it to `budget` and `yes`
+---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan.
+---  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent, false (and an error) to submit nothing, or nil
+---  to let `budget` and `yes` decide
 ---@field on_start? fun(run: omni.Run)  called when the run starts; `run:interrupt()` ends it
 
+---The status of a scene in a run:
 ---@alias omni.SceneStatus
 ---| "waiting"      nothing has happened to it; after an interruption: nothing was submitted
 ---| "submitting"   its submit is being sent
@@ -216,8 +222,9 @@
 ---| "interrupted"  its task goes on at the service
 
 ---@class omni.RunEvent  What `on_event` of a run gets. The fields besides `event` depend on it.
----@field event omni.SceneStatus|"warning"|"cutting"|"film"|"report"  a scene's new status; `warning`: a clip isn't what its scene asked
----  for; `cutting`: the film is being cut; `film`, `report`: it is there
+---@field event omni.SceneStatus|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
+---  The other events are: `warning`: a clip differs from what its scene asked for; `cutting`: the film is being cut; `film` and `report`:
+---  that file is ready
 ---@field scene? string         of a scene's status and of `warning`: its name
 ---@field index? integer        the scene's place on the board
 ---@field task_id? string
@@ -232,7 +239,7 @@
 ---@field made? boolean         of `film`: false if it was up to date
 
 ---@class omni.RunSummary
----@field title? string         the board's
+---@field title? string         the board's title
 ---@field scenes omni.SceneSummary[]  in the board's order, also those that weren't selected
 ---@field credits number        cost of this run's tasks, as the service reported it; a clip that is fetched again costs nothing
 ---@field estimated number      estimates of this run's submits whose cost the service hasn't reported
@@ -269,17 +276,17 @@
 
 ---@class omni.SandboxOptions
 ---@field seconds? number       about how long a task takes (default 3)
----@field seed? integer         decides ids, durations, the look of clips, and chances (default 1, and other ids each time)
+---@field seed? integer         decides ids, durations, the look of clips, and chances (default 1, but with new ids each time)
 ---@field credits? number       the balance at the start (default 10000)
 ---@field in_flight? integer    tasks in flight at the same time (default: no limit)
 ---@field rate? number          requests a second; more get 429 (default: no limit)
----@field key? string           the key that it demands (default: a sandbox key, made from the seed and the port)
+---@field key? string           the key that the sandbox requires (default: a sandbox key, made from the seed and the port)
 ---@field keys? integer|table[]  several accounts: how many, or an array of limits and of `{ key=, in_flight=, credits=, rate= }`
 ---@field faults? string[]      what goes wrong, such as `"drop-after:on=submit,first=1"` (default: nothing)
 ---@field host? string          address to listen on (default "127.0.0.1")
----@field port? integer         0: any free one (default 0)
+---@field port? integer         0: any free port (default 0)
 ---@field directory? string     folder for clips and uploads (default: a temporary one, removed at the end)
----@field clips? "ffmpeg"|"builtin"  how clips are made (default: with ffmpeg, if it is there)
+---@field clips? "ffmpeg"|"builtin"  how clips are made (default: with ffmpeg, if it is installed)
 ---@field upload_seconds? number  how long the URL for an upload is valid (default 900)
 ---@field media_seconds? number  how long a clip can be downloaded after its task's end (default: without end)
 
@@ -287,7 +294,7 @@
 ---@field timeout? number     seconds (default: no limit)
 
 ---@class omni.JoinAllOptions: omni.JoinOptions
----@field fail_fast? boolean  raise the error of the first fiber that fails at once (default false)
+---@field fail_fast? boolean  raise the error of the first failed fiber at once (default false)
 
 ---@class omni.MapOptions
 ---@field limit? integer      calls at the same time (default: no limit)

@@ -6,7 +6,7 @@
 local core = {}
 
 ---@class omni.process.Options
----@field directory? string                       the working directory (default: ours)
+---@field directory? string                       the working directory (default: this process's)
 ---@field stdout? "pipe"|"null"|"inherit"         where its output goes (default "null")
 ---@field stderr? "pipe"|"null"|"inherit"         where its errors go (default "pipe")
 ---@field max_output? integer                     how many of the last bytes of each pipe to keep (default 1048576)

@@ -5,7 +5,7 @@
 ---@class omni.core
 local core = {}
 
----Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use `core.format` for every text that
+---Formats like `string.format`, with a decimal point in every locale; `%s` formats like `tostring`. Use `core.format` for all text that
 ---contains numbers.
 ---@param format string
 ---@param ... any
@@ -45,7 +45,7 @@ function core.clean(text, max_bytes) end
 ---@return string|nil message
 function core.stat(path) end
 
----Creates one directory. Makes a directory. Succeeds if the directory already exists.
+---Creates one directory. Succeeds if the directory already exists.
 ---@param path string
 ---@param mode? integer  permissions of a new one (0777), reduced by the umask
 ---@return true|nil

@@ -41,13 +41,13 @@ local function free_path(stem, extension, digest)
   return path, false
 end
 
--- Returns the extension in a URL, ".mp4"; returns nil if the URL has no extension of a media file.
+-- Returns the extension in a URL, such as ".mp4"; returns nil if the URL has no extension of a media file.
 local function extension_of_url(url)
   local own = (url:match "^[^?#]*"):match "%.(%w+)$"
   return own and require("omni.storyboard.run.file_names").extension(url) == own:lower() and "." .. own:lower() or nil
 end
 
--- Returns the extension that fits a file's bytes.
+-- Returns the extension that matches a file's bytes.
 local function extension_of_file(path)
   local media_type = require "omni.file.media_type"
   local file <close> = require("omni.core").open(path)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can tell omni the submit's
+-- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can name that submit's
 -- task.
 
 local message = require "omni.cli.view.message"

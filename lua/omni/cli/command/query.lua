@@ -10,7 +10,7 @@ function command.define(parser)
   service_command.define(parser)
 end
 
--- Returns the response's task object, in which [] and {} remain different. Removes the path of the callback URL, which is a secret: with
+-- Returns the response's task object, which keeps [] and {} distinct. Removes the path of the callback URL, which is a secret: with
 -- it, anybody could send callbacks.
 local function raw_task(task)
   local raw = require("omni.json").decode(require("omni.text_encoding").unmarked(task.answer)).data

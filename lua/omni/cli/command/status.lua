@@ -53,8 +53,8 @@ local function empty_event(path, board)
   }
 end
 
--- Reads the ledger, and fills in the fields of an event. Raises an error value. rehearsals: the sandboxes of its submits ended with their
--- processes, and so did the tasks.
+-- Reads the ledger, and fills in the fields of an event. Raises an error value. `rehearsals` is true for a ledger of rehearsals: their
+-- sandboxes and tasks ended with their processes.
 local function read(ledger, event, rehearsals)
   local function ask(verb, params)
     local rows, problem = ledger:ask(verb, params)
@@ -81,7 +81,7 @@ local function read(ledger, event, rehearsals)
   end
 end
 
--- Returns the key by which the ledger knows a board, or nil and why there is none.
+-- Returns a board's key in the ledger, or nil and the reason why the board has none.
 local function board_key(path)
   local core, board_file = require "omni.core", require "omni.storyboard.language.board_file"
   if not core.stat(path) then return nil, "there is no board " .. path end

@@ -86,8 +86,8 @@ local function submit(called, model, input, estimate, on_interrupt)
   return task, problem, stop.requested
 end
 
--- Does everything up to the accepted submit. Returns the task, or nil and the exit code, or only nil after an interruption without
--- consequences.
+-- Does everything until the service has accepted the submit. Returns the task, or nil and the exit code, or only nil after an interruption
+-- without consequences.
 local function make_task(called, model, input, on_interrupt)
   local given = called.given
   if (given.tag or given.idempotency_key) and not called.client.ledger_path then

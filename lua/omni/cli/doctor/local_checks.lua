@@ -43,7 +43,7 @@ local function existing_folder(path)
   return core.stat(folder) and folder or existing_folder(folder)
 end
 
--- Returns whether a folder is writable. Finds out by creating a folder in it.
+-- Returns whether a folder is writable. Checks this by creating a folder inside that folder.
 local function can_write(folder)
   local trial = ("%s/.omni-doctor-%s"):format(folder, core.token(4))
   local fine, why = core.make_directory(trial, 448) -- 0700
@@ -170,7 +170,7 @@ function checks.disk(shared, report)
   end
 end
 
----The checks, in their order.
+---The checks of `omni doctor`, in the order in which they run.
 ---@type { [1]: string, [2]: fun(shared: table, report: omni.cli.Report) }[]
 checks.all = {
   { "program", checks.program }, { "keys", service.keys }, { "network", service.network },

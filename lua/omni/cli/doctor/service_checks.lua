@@ -45,7 +45,7 @@ local function steps_of(trace)
   return ("in %s (%s)"):format(milliseconds(trace.total or 0), table.concat(parts, ", "))
 end
 
--- Returns a hint for a service that doesn't answer.
+-- Returns a hint for a service that doesn't respond.
 local function no_answer_hint(probe)
   local network, message = probe.network, probe.failure.message
   if message:lower():find "certificate" then
@@ -58,7 +58,7 @@ local function no_answer_hint(probe)
   return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
 end
 
--- Reports the service's answer to a key. The service should refuse the sandbox key, which is used if you have none.
+-- Reports the service's response for this key. The service should refuse the sandbox key, which is used if you have none.
 local function judge(key, probe, report)
   local failure, own = probe.failure, key.fingerprint ~= nil
   local refused = failure and require("omni.error").rejects_key(failure)
@@ -121,7 +121,7 @@ function service.network(shared, report)
   end
 end
 
----Checks that the service answers, and accepts each key.
+---Checks that the service responds, and that it accepts each key.
 ---@param shared table  what the checks tell one another
 ---@param report omni.cli.Report
 function service.answer(shared, report)

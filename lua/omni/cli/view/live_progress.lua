@@ -142,7 +142,7 @@ local function draw_all(self)
   if reused > 0 then lines[#lines + 1] = self.paint("reused", text.cut(("  %d reused"):format(reused), width)) end
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   lines[#lines + 1] = total_line(self, width)
-  -- A taller drawing than the terminal would leave a copy in its scrollback at each redraw. Keeps the last lines, which matter most.
+  -- A drawing taller than the terminal would leave a copy in its scrollback at each redraw. Keeps the last lines, which matter most.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)

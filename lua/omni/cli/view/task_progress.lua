@@ -10,7 +10,7 @@ local typical_time = require "omni.cli.typical_time"
 
 local default_timeout <const> = 1800 -- seconds
 
--- Sets `typical`: how long such tasks take, in seconds.
+-- Sets `typical`: how long tasks of this kind usually take, in seconds.
 local function look_up_typical_time(client, one)
   local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
@@ -58,7 +58,7 @@ local function resume(called, ids)
   return next_command.tasks(given.out and "fetch" or "wait", ids, { out = given.out, ledger = given.ledger, base_url = given.base_url })
 end
 
--- Reports the end of a task, or the error of the waiting.
+-- Reports the end of a task, or the error that ended the wait.
 local function report(called, one)
   local task, problem = one.task, one.problem
   if problem then
@@ -110,7 +110,7 @@ local function wait(called, tasks, timeout)
   return true
 end
 
----Reports that the waiting was interrupted, and which tasks continue at the service.
+---Reports that the wait was interrupted, and which tasks continue at the service.
 ---@param called omni.cli.Call
 ---@param tasks omni.Task[]
 ---@return integer exit code

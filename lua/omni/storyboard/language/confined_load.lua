@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a board in a process of its own and makes a storyboard from the bytes that it returns. The bytes may be hostile, so omni reads only
--- plain values and recorded calls of the board's words from them.
+-- Runs a board in a process of its own and makes a storyboard from the bytes that it returns. The bytes may be hostile, so they may contain
+-- only plain values and recorded calls to functions of the board language.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -16,7 +16,7 @@ local EXIT_MEMORY <const>, EXIT_TIME <const> = 3, 4 -- csrc/core/board_process.c
 
 -- --- bytes → values
 
--- A recorded call of a board's word, with the fields `word` and `fields`.
+-- A recorded call to a function of the board language, with the fields `word` and `fields`.
 local Call_mt = {}
 
 local substitutes = { ["function"] = function() end, thread = coroutine.create(function() end) }
@@ -55,7 +55,7 @@ local function text_or_nil(value, most)
   return type(value) == "string" and core.clean(value, most) or nil
 end
 
--- Calls a board's word, and adds the place in the board to an error.
+-- Calls a function of the board language, and adds the place in the board to the function's error.
 local function word_at(where, word, value)
   local fine, made = pcall(word, value)
   if fine then return made end
@@ -94,7 +94,7 @@ for _, name in ipairs { "url", "last_frame", "clip" } do
   makers[name] = function(call, folder) return word_at(text_or_nil(call.where, 1000), placeholder[name], make(call.value, folder)) end
 end
 
--- Turns a value from the board into omni's value: calls the recorded words in it, at any depth.
+-- Turns a value from the board into omni's value: makes the recorded calls in it, at any depth.
 function make(value, folder)
   if type(value) ~= "table" then return value end
   if getmetatable(value) == Call_mt then

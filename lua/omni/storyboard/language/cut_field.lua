@@ -151,7 +151,7 @@ local function cut(value, scenes, names, yields, fail)
       add(result, name, still_seconds(name, seconds, yields[name], fail))
     end
   end
-  if last == 0 then -- all films; a picture or a sound is part of the film only if the cut names it
+  if last == 0 then -- by default all films; a picture or a sound is part of the cut only if `cut` names it
     for _, scene in ipairs(scenes) do
       if yields[scene.name] == "video" then add(result, scene.name, false) end
     end

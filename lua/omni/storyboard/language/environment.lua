@@ -26,7 +26,7 @@ local function inside(open, argument)
     return ("%s isn't available to a board: %s; --trust (in a program: trusted = true) allows it"):format(name, why)
   end
 
-  -- Returns a library with only the kept fields. A call of any other function raises an error, and so does reading any other value.
+  -- Returns a library with only the kept fields. A call to any other function raises an error, and so does reading any other value.
   local function restricted(name, library, kept, why)
     local copy, refused = {}, {}
     for key in next, kept do copy[key] = library[key] end

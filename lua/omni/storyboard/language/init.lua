@@ -106,7 +106,8 @@ local function by_name(declared, problems)
   return first
 end
 
--- Returns what each scene makes, by its name. Finds out only when somebody looks, since a board can name many models.
+-- Returns a table of what each scene makes, by the scene's name. The table computes an entry when it is first read, since a board can name
+-- many models.
 local function yields_of(names, defaults, modality_of)
   return setmetatable({}, { __index = function(yields, name)
     local declared = names[name]
@@ -126,7 +127,8 @@ local function size_of(value)
   return sum
 end
 
--- Returns approximately how many bytes each scene takes at least: a scene can replace the value of an inherited field, but the field stays.
+-- Returns the approximate minimum size of each scene in bytes, from the inherited fields: a scene can replace their values but keeps the
+-- fields.
 local function least_size(defaults)
   local sum = 0
   for _, fields in ipairs { defaults, type(defaults.input) == "table" and defaults.input or nil } do

@@ -17,7 +17,7 @@ local storyboard = require "omni.storyboard.language"
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
 local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits of a board's own process: seconds of processor time, bytes
 local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- limits of a board's storyboard in this process
-local HOOK_COUNT <const> = 10000 -- Lua instructions between two calls of `interrupted`
+local HOOK_COUNT <const> = 10000 -- Lua instructions between two calls to `interrupted`
 local TRUST_HINT <const> = "--trust (in a program: trusted = true) runs a board without these limits"
 
 local HINT = 'end the file with: return storyboard { scene "name" { prompt = "..." } }'
@@ -26,8 +26,8 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Completes the place in an error message of Lua: replaces a shortened path by the whole path of the board or of a file beside it. Adds the
--- board's path to a message without a place.
+-- Completes the place in an error message of Lua: replaces a shortened path with the whole path of the board or of a file beside it. Adds
+-- the board's path to a message without a place.
 local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
   local folder = path:match("^.*/") or ""
@@ -198,7 +198,7 @@ local function load_in_fiber(path, opts)
   return fail(("the file returned %s instead of a storyboard"):format(errors.a(board)), HINT)
 end
 
----Loads a board from a Lua file. Waits. The board runs in a process of its own, with limits of time and memory, and without access to
+---Loads a board from a Lua file. Waits. The board runs in a process of its own, with time and memory limits, and without access to
 ---programs, the environment, or files outside its folder (docs/storyboards.md, "What a board can do"). A trusted board runs in this
 ---process, without limits.
 ---@param path string

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Puts the images and videos of the words `references`, `first_frame`, `video` and `continues` into a model's input.
+-- Puts the images and videos given by the words `references`, `first_frame`, `video` and `continues` into a model's input.
 --
 -- Errors are tables with the fields `message`, `field` and `hint`.
 
@@ -78,8 +78,8 @@ local function video(given, board)
   return item
 end
 
----Puts the images and the video of the words into a model's input: images in the order first_frame, references, img_urls; a video as the
----field `video_list`.
+---Puts the images and the video that the words name into a model's input: images in the order first_frame, references, img_urls; a video as
+---the field `video_list`.
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
 ---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }

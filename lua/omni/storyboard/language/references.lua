@@ -26,10 +26,10 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- What scenes make, in the words of the board.
+-- What a scene makes, as error messages call it, by the kind of media.
 local made <const> = { video = "a film", image = "a picture", audio = "sound" }
 
--- Returns the error message and the hint for a scene's clip or frame that doesn't fit an image or a video; or nil.
+-- Returns an error message and a hint if a scene's clip or frame isn't the wanted kind of media (image or video); else nil.
 local function unfit(part, want, yields)
   local kind = yields[part.scene] or "video"
   if part.kind == "frame" and want == "video" then return "must be a video, not another scene's frame", 'write continues = "%s"' end

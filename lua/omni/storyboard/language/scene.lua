@@ -75,7 +75,7 @@ local words = {
 -- The fields that give a scene's one video. If a scene has one of these fields, it inherits none of these fields from the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
--- For some fields of a model: the words from which they can come.
+-- For some fields of a model, lists the words of the board language that can set them.
 local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
 
 -- Returns the fields that a scene (or the defaults) of this model may have; nil if the model accepts any.

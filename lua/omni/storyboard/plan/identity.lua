@@ -8,7 +8,7 @@ local err = require "omni.error"
 local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
-local VERSION <const> = 1 -- version of the form; another version would make every scene a new one
+local VERSION <const> = 1 -- version of the form; a new version makes every scene count as new
 
 ---@class omni.Identity
 ---@field form? string       canonical JSON
@@ -17,7 +17,7 @@ local VERSION <const> = 1 -- version of the form; another version would make eve
 ---@field identity? string   digest of the scene with its take
 ---@field error? omni.Error  why the identity is unknown: an error of `digest` or `take`, or the code "builds_on_invalid"
 
--- Returns a copy of a value in which all URLs are without their signatures.
+-- Returns a copy of a value without the signatures in its URLs.
 local function without_signatures(value)
   if type(value) == "string" then return unsigned(value) end
   if type(value) ~= "table" then return value end

@@ -12,8 +12,9 @@ local spent = require "omni.storyboard.plan.spent"
 local selection = require "omni.storyboard.plan.selection"
 local upload = require "omni.client.upload"
 
-local media_days <const> = 14 -- media URLs expire after about so many days (docs/service.md)
+local media_days <const> = 14 -- approximate days until media URLs expire (docs/service.md)
 
+---What a run does with a scene:
 ---@alias omni.Action
 ---| "reuse"    use its files, which are there and unchanged
 ---| "fetch"    fetch its files; it is paid for
@@ -186,7 +187,7 @@ function Planner_methods:decide(planned)
   end
 end
 
--- Returns whether a callback may still come that names the task of a submit with an unknown outcome.
+-- Returns whether a callback may still name the task of a submit with an unknown outcome.
 function Planner_methods:may_settle(planned)
   return self.client.receiver ~= nil and planned.row.token ~= nil
 end
@@ -197,7 +198,7 @@ local function is_stuck(self, planned)
     or planned.action == "unknown" and not self:may_settle(planned)
 end
 
--- Looks for an earlier scene of the board that is equal; both then share one clip.
+-- Looks for an equal scene earlier in the board; both scenes then share one clip.
 local function find_duplicate(self, plan, planned)
   local original = plan.by_identity[planned.identity]
   plan.by_identity[planned.identity] = original or planned
@@ -226,7 +227,7 @@ local known = {
   client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", on_retry = "function", prices = "boolean",
 }
 
--- Returns the SHA-256 of a file that can be uploaded, and keeps it for the run.
+-- Returns the SHA-256 of a file that can be uploaded, and caches the SHA-256 for the run.
 function Planner_methods:digest(path)
   local fine, unusable = upload.check(path)
   if not fine then return nil, unusable end
@@ -235,14 +236,14 @@ function Planner_methods:digest(path)
   return sha256, problem
 end
 
--- Returns the take of a scene that doesn't name its own: the latest one, or the next one for redo.
+-- Returns the take of a scene that doesn't set one: the latest take, or with `redo` the next one.
 function Planner_methods:take(base, redo)
   local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
   if not redo or not latest then return latest or 1 end
   -- An earlier run with the same request was interrupted after it had begun this take.
   local begun = ask(self, "take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
   if begun then return begun end
-  -- If the latest take is in flight, it is the requested one: the same command, given again, continues it and doesn't pay again.
+  -- If the latest take is in flight, it is the requested one: a repeated command continues that take and doesn't pay again.
   local row = self:look_up { identity = identity.with_take(base, latest) }
   return row and row.state ~= "success" and row.state ~= "gone" and latest or latest + 1
 end

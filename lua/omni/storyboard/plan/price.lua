@@ -5,7 +5,7 @@ local pool = require "omni.loop.pool"
 
 local at_once <const> = 8
 
--- Errors that every other query and submit would meet as well.
+-- Errors that every other query and submit would hit, too.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
 ---Sets the price of each scene that the plan submits (`credits`, or `price_error`). In the plan, sets `credits` (the sum of the known

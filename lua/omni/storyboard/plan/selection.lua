@@ -17,7 +17,7 @@ local function pattern_of(name)
   return "^" .. name:gsub("[^%w*?\x80-\xff]", "%%%0"):gsub("%*", ".*"):gsub("%?", character) .. "$"
 end
 
--- Returns the set of scenes that an option names, or nil if it names none. Raises an error if a name or a pattern fits no scene.
+-- Returns the set of scenes that an option names, or nil if it names none. Raises an error if a name or a pattern matches no scene.
 local function set_of(board, given, option)
   if given == nil or #given == 0 then return nil end
   local set, there = {}, {}
@@ -40,8 +40,8 @@ end
 ---@field redo table<string, true>
 ---@field resubmit table<string, true>
 
----Returns the sets of scenes that the options name. Raises an error for a name or a pattern that fits no scene, and for `redo` of a scene
----whose take the board sets.
+---Returns the sets of scenes that the options name. Raises an error for a name or a pattern that matches no scene, and for `redo` of a
+---scene whose take the board sets.
 ---@param board omni.Storyboard
 ---@param given { only?: string[], redo?: string[], resubmit?: string[] }
 ---@return omni.Selection

@@ -15,7 +15,7 @@ local function committed(run)
 end
 
 ---Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Asks the service for an unknown price first.
----Doesn't wait between the check and the reservation, so that no other scene comes between them.
+---Never waits between the check and the reservation, so that no other scene can reserve the same credits.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param input table   as it will be sent

@@ -5,7 +5,7 @@
 local shape = require "omni.film.common_format"
 
 local seconds_off <const> = 0.5 -- seconds by which a clip's length may differ, since services round to frames
-local share_off <const> = 0.03  -- share by which a clip's width and height may differ
+local share_off <const> = 0.03  -- fraction by which a clip's width and height may differ
 
 local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
 

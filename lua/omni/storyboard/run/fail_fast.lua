@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Stops a run early: after a failure that every other scene would meet, or after any failure with `fail_fast`.
+-- Stops a run early: after a failure that every other scene would hit, too, or after any failure with `fail_fast`.
 
 local err = require "omni.error"
 
--- The codes of failures that every other scene would meet as well.
+-- The codes of failures that every other scene would hit, too.
 local ends_the_run = {
   unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
 }
@@ -13,7 +13,7 @@ local function is_of_its_key(run, record, problem)
   return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end
 
----Stops the run after a failure that every other scene would meet, or after any failure with `fail_fast`.
+---Stops the run after a failure that every other scene would hit, too, or after any failure with `fail_fast`.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error

@@ -43,7 +43,7 @@ end
 
 local usual <const> = { video = "mp4", image = "png", audio = "mp3" }
 
----Returns the extension of a medium by its URL; the usual one if the URL has none.
+---Returns the extension in the URL of a media file, or the usual extension if the URL has none.
 ---@param url string
 ---@param yields? omni.Modality  what the scene makes (default: a video)
 ---@return string

@@ -98,7 +98,8 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for one clip, fetches it once. Submits nothing.
+---Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for the same clip, fetches that clip once.
+---Submits nothing.
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
@@ -127,7 +128,7 @@ local function join_scenes(run)
   return bug
 end
 
--- Returns what a scene may have cost in this run and the service hasn't reported.
+-- Returns the credits that a scene may have cost in this run, and that the service hasn't reported yet.
 local function unreported(record)
   local action = record.planned.action
   if record.credits or action == "fetch" or action == "reuse" or action == "unknown" or action == "expired" then return 0 end
@@ -337,8 +338,8 @@ end
 
 ---Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or the
 ---board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's file, a
----file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose `changes` list what
----changed. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
+---file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose field `changes` lists the
+---changes. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
 ---@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary

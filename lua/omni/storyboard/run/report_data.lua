@@ -12,7 +12,7 @@ local function relative(run, path)
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
--- How the report describes a placeholder. The description shows no folders of this machine.
+-- The report's descriptions of placeholders, by their kind. A description shows no folders of this machine.
 local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
 local function shown_placeholder(value)
   return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)

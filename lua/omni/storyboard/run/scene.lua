@@ -82,8 +82,8 @@ local function await_task(run, record, task)
     return set_status(run, record, "failed", keep_paid(run, record, problem))
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
-  record.slot:close() -- so that the next scene is submitted while this one's files are fetched
-  if record.planned.action ~= "fetch" then record.credits = task.credits end -- else an earlier run has paid for it
+  record.slot:close() -- so that the next scene can be submitted while this scene's files are fetched
+  if record.planned.action ~= "fetch" then record.credits = task.credits end -- otherwise an earlier run has paid for the scene
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
 
@@ -114,7 +114,7 @@ local function await_other_run(run, row)
   return row
 end
 
--- Continues a submit that the ledger has.
+-- Continues a submit that is already in the ledger.
 local function resume(run, record, row)
   local problem
   record.planned.row = row

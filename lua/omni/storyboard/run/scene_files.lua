@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Brings the files of a scene into the run's folder: fetches them from the service, copies them from another folder, and fetches them again
--- if they can't be decoded. If a file that no run has made has the same name, renames that file and never replaces it.
+-- if they can't be decoded. A file with the same name that no run has made is renamed and never replaced.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
