@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The upper limit: a plain C loop makes queries with libcurl and doesn't decode the responses. Usage: bare URL COUNT IN_FLIGHT; prints
-// queries per second
+// Measures the upper limit: a plain C loop makes queries with libcurl and doesn't decode the responses.
+// Usage: bare URL COUNT IN_FLIGHT; prints queries per second
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>

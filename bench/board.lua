@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- What omni itself takes for a board of many scenes: an instant sandbox, small clips, everything in one process.
+-- Measures the time that omni itself takes for a board of many scenes, with an instant sandbox and small clips in one process.
 --   lua5.4 bench/board.lua
--- First with ffmpeg's work (pictures, the cut) left out, then for a smaller board with it.
+-- The first measurement leaves out ffmpeg's work (pictures, the cut); the second one includes it, for a smaller board.
 
 local core = require "omni.core"
 local film = require "omni.film"

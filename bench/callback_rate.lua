@@ -1,14 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- A receiver that takes as many callbacks as come: 1 KB each, parsed, the token checked; the confirming query is answered at once here.
+-- Receives callbacks of 1 KB as fast as they come, parses each body and checks the token. A local function responds to the confirming
+-- query.
 -- callback_rate.lua COUNT TARGETS → its port; into TARGETS a line "PATH TASK_ID" for each of COUNT tokens
 
 local loop = require "omni.loop"
 local omni = require "omni"
 
-collectgarbage("setpause", 400) -- as a program would that has memory to spare for speed
+collectgarbage("setpause", 400) -- trades memory for speed, as a program with enough memory would
 
 local count, targets = tonumber(arg[1]), assert(io.open(arg[2], "w"))
-local tasks = {} -- held, as by those who wait for them
+local tasks = {} -- keeps the tasks alive, as coroutines that wait for them would
 
 omni.run(function()
   local client = assert(omni.client { base_url = "http://127.0.0.1:9", api_key = "ak_" .. ("0"):rep(32), ledger = false })
@@ -28,5 +29,5 @@ omni.run(function()
   assert(#tasks == count)
   print(receiver.server.port)
   io.stdout:flush()
-  loop.sleep(120) -- longer than anybody needs it
+  loop.sleep(120) -- longer than the benchmark runs
 end)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A service that sends callbacks, for callback_wait.lua. callback_service.lua SECONDS → its URL; each task is over at some moment within
--- that time after all are expected to be submitted, its callback is sent at that moment, and a query then tells when that was.
+-- A service that sends callbacks, for callback_wait.lua. callback_service.lua SECONDS → its URL. After all submits are expected, each task
+-- ends at a random moment within SECONDS. The service then sends the task's callback, and later queries return that moment.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -41,5 +41,5 @@ omni.run(function()
   end))
   print(server.url)
   io.stdout:flush()
-  loop.sleep(120) -- longer than anybody needs it
+  loop.sleep(120) -- longer than the benchmark runs
 end)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- How long it takes from a callback's sending until the coroutine that waits runs, the confirming query and a ledger included.
+-- Measures the time from the sending of a callback until the waiting coroutine runs, including the confirming query and a ledger.
 -- callback_wait.lua BASE_URL COUNT LEDGER → median and 99th percentile in ms, then those of a query every 5 s
 
 local core = require "omni.core"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- For wrk, which runs it in its own Lua: POSTs a callback of 1 KB for each line of the file in TARGETS. Prints how many a second were
--- answered 200, and fails when any wasn't.
+-- A script for wrk, which runs it in its own Lua: POSTs a callback of 1 KB for each line of the file in TARGETS. Prints the number of
+-- responses a second, and the number of callbacks that failed.
 
 -- luacheck: globals init request done
 
@@ -10,7 +10,7 @@ local body = '{"task_id":"%s","provider":"Google","model_version":"gemini-omni",
   .. '"complete_at":1768900441,"duration_s":63,"credits":40,"result":{"code":200,"message":"success","media_urls":'
   .. '["https://media.example.com/2026/11/23/d6956973-2f17-43d4-8514-af6cc3a2f55d.mp4"]},"source":"api"}'
 
--- Formatted beforehand as far as possible: the parts that all share are joined when they are sent.
+-- Formats as much as possible beforehand: only the parts that all callbacks share are joined for each request.
 function init()
   for line in io.lines(os.getenv("TARGETS")) do
     local path, id = line:match("^(%S+) (%S+)$")

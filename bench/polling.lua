@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Polling, simulated. polling.lua [TASKS] → for each case (10,000 tasks) queries a task, and the mean and the 95th percentile of the
--- seconds between a task's end and the query that tells of it: for a query every 5 s and every 20 s, for polling.lua with none, 20 and
--- 1,000 such tasks in its past, and the least that any rule could do that knows the durations' distribution.
+-- Simulates polling. polling.lua [TASKS] → for each case (10,000 tasks) the queries for each task, and the mean and the 95th percentile of
+-- the seconds between a task's end and the query that reports it. Compares a query every 5 s and every 20 s, omni's poll schedule with
+-- none, 20 and 1,000 earlier tasks of the same kind, and the best possible rule for a known distribution of the durations.
 
 local polling = require "omni.client.poll_schedule"
 
 local tasks <const> = tonumber(arg[1]) or 10000
-local pasts <const> = 10           -- so many different pasts share a case's tasks
+local pasts <const> = 10           -- number of different pasts, each for a part of a case's tasks
 local least <const>, most <const> = 2, 30
 local remembered <const> = 100     -- what lua/omni/client/task_durations.lua keeps
 
@@ -40,7 +40,7 @@ end
 
 -- --- rules
 
--- Plays the case's tasks: `ask(task, age)` is the seconds until the next query.
+-- Simulates the case's tasks: `ask(task, age)` is the seconds until the next query.
 local function play(parts, ask)
   math.randomseed(20261123)
   local queries, delays, sum = 0, {}, 0
@@ -61,7 +61,7 @@ local function every(seconds)
   return function() return seconds end
 end
 
--- polling.lua's, of tasks with this past; each of the plans serves for a share of the tasks.
+-- Returns omni's rule for tasks with this past; each of the plans is used for a part of the tasks.
 local function learnt(past, count)
   math.randomseed(count + 1)
   local plans = {}
@@ -75,7 +75,8 @@ end
 
 -- --- the bound
 
--- The queries and the mean delay of the best rule that gives `worth` seconds of delay for a query: backwards over a grid of ages.
+-- Returns the queries and the mean delay of the best rule if a query costs as much as `worth` seconds of delay. Computes backwards over a
+-- grid of ages.
 local function best(left, ended, step, worth)
   local near, far, last = least // step, most // step, #left
   local value, queries = {}, {}
@@ -92,7 +93,7 @@ local function best(left, ended, step, worth)
   return queries[0], value[0] - worth * queries[0]
 end
 
--- The fewest queries a task with which the mean delay is no more than `allowed`, whatever the rule.
+-- Returns the smallest number of queries for each task with which any rule can keep the mean delay within `allowed`.
 local function bound(parts, allowed)
   local longest, step = 0, 0.5
   for _, part in ipairs(parts) do longest = math.max(longest, part[2] * math.exp(3.7 * part[3])) end
@@ -102,7 +103,7 @@ local function bound(parts, allowed)
     left[i] = 1 - distribution(parts, i * step)
     ended[i] = ended[i - 1] + step * (2 - left[i - 1] - left[i]) / 2
   end
-  local low, high = math.log(0.001), math.log(100) -- of what a query is worth
+  local low, high = math.log(0.001), math.log(100) -- the bounds of what a query is worth
   for _ = 1, 14 do
     local middle = (low + high) / 2
     local _, delay = best(left, ended, step, math.exp(middle))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A storage that discards uploads: the kernel drops the bytes without copying them. Prints its port.
+// A storage server that discards uploads: the kernel drops the bytes without copying them. Prints its port.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 enum { HEAD = 16 * 1024, AT_ONCE = 1024 * 1024 };
 
-// Answers each PUT of one connection after it is complete.
+// Sends the response to each PUT on one connection after the PUT's body is complete.
 static void serve(int peer) {
   static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
   char head[HEAD + 1];

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One large file through the public API, for bench/transfer.
+-- Transfers one large file through the public API, for bench/transfer.
 --   transfer.lua save BASE_URL PATH           a task's film, without a ledger
 --   transfer.lua save BASE_URL PATH LEDGER    the same, with its SHA-256 taken and written down
 --   transfer.lua upload BASE_URL PATH

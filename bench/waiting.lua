@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- What waiting costs. waiting.lua BASE_URL COUNT SECONDS → bytes of resident memory a waiting task, and CPU seconds that
+-- Measures the cost of waiting. waiting.lua BASE_URL COUNT SECONDS → bytes of resident memory a waiting task, and CPU seconds that
 -- COUNT waiting tasks with nothing due take in SECONDS. Each task has had one query.
 
 local omni = require "omni"
 
--- Lua's collector lets garbage grow to as much as there is live, by default; a program with so many tasks would rather not.
+-- By default, Lua's collector lets garbage grow as large as the live data, which a program with so many tasks would avoid.
 collectgarbage("setpause", 120)
 
 local base_url, count, seconds = arg[1], tonumber(arg[2]), tonumber(arg[3])
@@ -28,7 +28,7 @@ omni.run(function()
     fibers[i] = omni.spawn(task.await, task)
   end
   local poller = client.all_keys[1].poller
-  repeat omni.sleep(0.1) until poller.size == count and poller.working == 0 -- each has had its answer
+  repeat omni.sleep(0.1) until poller.size == count and poller.working == 0 -- each query has its response
   print(("%.0f bytes"):format((resident() - before) / count))
   local cpu = os.clock()
   omni.sleep(seconds)

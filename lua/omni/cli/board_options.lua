@@ -104,7 +104,7 @@ end
 
 ---Prints why no plan could be made, or why the plan can't be carried out.
 ---@param problem omni.Error
----@return integer exit code  2 for a value of an option that doesn't fit the board, else 3
+---@return integer exit code  2 if an option's value doesn't match the board, else 3
 function board_options.refuse(problem)
   if problem.code ~= "invalid_input" then return message.exit(3, problem) end
   problem.message = problem.message:gsub("^%l+: ", "--%0") -- the name of the option, as on the command line

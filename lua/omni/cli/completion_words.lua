@@ -4,7 +4,7 @@
 
 local parser = require "omni.cli.parser"
 
--- The names of values that are paths.
+-- The names of option values that are paths.
 local paths <const> = {
   { "DIR", ":directories" }, { "FILE", ":files" }, { "PATH", ":files" }, { "BOARD", ":files" }, { "SCRIPT", ":files" },
 }

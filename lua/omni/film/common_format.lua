@@ -59,8 +59,8 @@ end
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
 
----Returns whether the sounds can be joined without encoding and stay in sync. Most encoders add about 30 ms of silence, which only the
----clip's own file tells players to skip: after 300 clips the sound would be 9 s late.
+---Returns whether the sounds can be joined without encoding and stay in sync. Most encoders add about 30 ms of silence, and only the clip's
+---own file says that players must skip it: after 300 clips the sound would be 9 s late.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.sounds_agree(found)

@@ -5,7 +5,7 @@ local graph = require "omni.film.filter_graph"
 local shape = require "omni.film.common_format"
 local transitions = require "omni.film.transitions"
 
-local sounds_at_once <const> = 16 -- clips whose sounds one run of ffmpeg decodes
+local sounds_at_once <const> = 16 -- how many clips' sounds one run of ffmpeg decodes
 
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
@@ -45,7 +45,7 @@ local function copy(plan, found)
   for i, clip in ipairs(found) do
     local video, other = clip.video, found[i + 1]
     plan.frames, plan.seconds = plan.frames + video.frames, plan.seconds + video.seconds
-    -- Takes into account that a clip's picture can begin later than the clip: the next picture must begin where this one ends.
+    -- A clip's picture can begin later than the clip itself, and the next picture must begin where the clip's picture ends.
     plan.lengths[i] = video.seconds + (other and video.start - other.video.start or 0)
     local samples = math.floor(plan.seconds * graph.rate + 0.5)
     if i % sounds_at_once == 1 then

@@ -6,7 +6,7 @@ local core = require "omni.core"
 local max_bytes <const> = 200 * 1024              -- for one picture
 local max_total_bytes <const> = 32 * 1024 * 1024  -- bytes of all pictures of one report: about a thousand posters
 
--- The formats that are embedded, with their first bytes. Other files aren't embedded, whatever their names.
+-- The picture formats that the report embeds, with the first bytes of such files. The report embeds no other files, whatever their names.
 local kinds = {
   { "^\xFF\xD8\xFF", "image/jpeg" },
   { "^\x89PNG\r\n\x1A\n", "image/png" },

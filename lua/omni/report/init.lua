@@ -79,8 +79,8 @@ local function render(data)
   return page.page(data, embedded_images.embedder(), embedded_images.base64(hash))
 end
 
----Returns the report as HTML. The same data and pictures always give the same bytes. Omits a picture that can't be read, isn't a picture,
----or is larger than 200 KiB.
+---Returns the report as HTML. The same data and pictures always give the same bytes. Omits the picture if its file can't be read, isn't a
+---picture, or is larger than 200 KiB.
 ---@param data omni.report.Data
 ---@return string
 local function checked_render(data)

@@ -11,7 +11,7 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local max_problems <const> = 20 -- problems in the list near the top; each is also shown with its scene
+local max_problems <const> = 20 -- limit of the list near the top; each problem is also shown with its scene
 
 -- The Content-Security-Policy: the page may load files beside it, embedded pictures, and its own style sheet. No script, no network.
 local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; "

@@ -10,7 +10,7 @@ local post = require "omni.http.webhook"
 local random = require "omni.sandbox.random"
 
 local timeout <const> = 10 -- seconds to wait for the receiver's response
-local at_once <const> = 16 -- most connections at once, since receivers limit them for each address
+local at_once <const> = 16 -- connection limit, since receivers limit the connections from one address
 
 local callback_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
 

@@ -40,7 +40,7 @@ local kinds = {
   { kind = "file", path = "^/files/([^/]+)$", find = find_upload },
 }
 
--- Returns whether a URL leads to this sandbox, but to no file. The sandbox accepts every URL of another host.
+-- Returns whether a URL leads to this sandbox but to none of its files. The sandbox accepts every URL of another host.
 local function is_lost(service, url)
   if type(url) ~= "string" or url:find "%s" or url:sub(1, #service.url) ~= service.url then return false end
   local path = url:sub(#service.url + 1):match "^/[^?#]*"

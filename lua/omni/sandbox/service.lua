@@ -12,7 +12,7 @@ local task_endpoints = require "omni.sandbox.task_endpoints"
 local tasks = require "omni.sandbox.tasks"
 local uploads = require "omni.sandbox.uploads"
 
-local most_body <const> = 1024 * 1024 -- most bytes of a request's body, except for uploads
+local most_body <const> = 1024 * 1024 -- the largest body of a request in bytes, except for uploads
 
 local balance_object = json.shape { "balance" }
 local place_object = json.shape { "presigned_url", "file_url" }

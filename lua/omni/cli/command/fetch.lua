@@ -76,7 +76,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   if not saved then return nil, problem end
   extension = extension or extension_of_file(temporary)
   local path, exists, done, why, number
-  repeat -- repeats if another program has taken the name in between
+  repeat -- repeats if another program has taken the name in the meantime
     path, exists = free_path(stem, extension, sha256(temporary))
     if exists then done, why = core.remove(temporary) else done, why, number = core.rename_new(temporary, path) end
   until done or number ~= EEXIST
@@ -85,7 +85,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   return path, nil, not exists
 end
 
--- Fetches one file. Returns its path, and whether it was downloaded now; or nil and an error.
+-- Fetches one file. Returns the file's path, and whether the file was downloaded now; or nil and an error.
 local function fetch_one(called, task, index, stem, known, row)
   local core = require "omni.core"
   local exists = known and core.stat(known.path)

@@ -57,7 +57,7 @@ local function fail(called, problem)
       or "it may have been accepted and charged. Compare the balance: omni credits"
     called:fail(problem)
     return 4
-  elseif problem.task_id and problem.sent == "answered" then -- the service accepted it, but the ledger couldn't record that
+  elseif problem.task_id and problem.sent == "answered" then -- the service accepted the submit, but the ledger couldn't record that
     called:print { problem.task_id }
     called:fail(problem)
     return 1

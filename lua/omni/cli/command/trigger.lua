@@ -7,7 +7,7 @@ local options = require "omni.cli.options"
 
 local command = { summary = "Send a callback to your own endpoint, as the service would." }
 
-local too_large <const> = 1024 * 1024 + 1 -- bytes of a body that omni's receiver refuses; it accepts 1 MiB
+local too_large <const> = 1024 * 1024 + 1 -- bytes of a body that is too large for omni's receiver, which accepts 1 MiB
 
 -- The kinds of callbacks, and the options that each kind accepts.
 local plain <const>, with_media <const> = { task_id = true, wrapped = true }, { task_id = true, media = true, wrapped = true }

@@ -69,7 +69,7 @@ local function read_ledger(ledger, path, report)
 end
 
 ---Checks that the ledger is readable and writable, and counts its submits with an unknown outcome.
----@param shared table  what the checks tell one another
+---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function checks.ledger(shared, report)
   local ledgers, board_files = require "omni.ledger", require "omni.cli.board_files"
@@ -150,7 +150,7 @@ end
 local little <const> = 1 << 20 -- KiB: 1 GiB
 
 ---Checks the free disk space in the folders of the films and of the ledger.
----@param shared table  what the checks tell one another
+---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function checks.disk(shared, report)
   local seen = {}

@@ -10,7 +10,7 @@ local service = {}
 local function milliseconds(seconds) return core.format("%.0f ms", seconds * 1000) end
 
 ---Checks the keys, and whether other users can read their files.
----@param shared table  what the checks tell one another
+---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function service.keys(shared, report)
   local keys = require "omni.cli.view.keys"
@@ -97,7 +97,7 @@ local function open_client(shared, warn)
 end
 
 ---Reports how requests reach the service, and which setting decides that.
----@param shared table  what the checks tell one another
+---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function service.network(shared, report)
   local client <close> = open_client(shared)
@@ -122,7 +122,7 @@ function service.network(shared, report)
 end
 
 ---Checks that the service responds, and that it accepts each key.
----@param shared table  what the checks tell one another
+---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function service.answer(shared, report)
   local client, problem = open_client(shared, function(warning) report("warning", warning) end)
@@ -149,7 +149,7 @@ end
 local skewed <const> = 60 -- seconds
 
 ---Compares this machine's clock with the service's clock.
----@param shared table  what the checks tell one another
+---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function service.clock(shared, report)
   local probe = shared.probe

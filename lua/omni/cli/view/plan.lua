@@ -87,7 +87,7 @@ local function rows_of(plan, options)
       local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox) }
       row.why = reason_of(plan, entry)
       if entry.action == "expired" then row.ways = next_command.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
-      if entry.action == "unknown" and not options.fold then -- the summary of a run has them
+      if entry.action == "unknown" and not options.fold then -- the summary of a run lists these ways
         row.ways = next_command.ways_out(options.given, entry.scene, entry.row.id, options.ledger)
       end
       rows[#rows + 1] = row

@@ -60,7 +60,7 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@field json? boolean
 ---@field sandbox? boolean
 ---@field colour? boolean
----@field typical? table<string, number>  seconds that such scenes take, by scene
+---@field typical? table<string, number>  typical duration of a scene in seconds, by the scene's name
 
 ---Opens the view: JSON with `json`, a drawing on a terminal, plain lines elsewhere.
 ---@param options omni.cli.ProgressOptions

@@ -100,7 +100,7 @@ local function write_scene(out, scene, entry, options, name_width, paint)
   local name = text.fit(text.clean(scene.scene), name_width)
   local indent = (" "):rep(name_width + 4)
   if options.columns and text.columns(lines[1]) + #indent > options.columns then
-    local first, rest = lines[1]:match("^(.-)  (.*)$") -- a path or a reason goes on its own line
+    local first, rest = lines[1]:match("^(.-)  (.*)$") -- puts the path or the reason on its own line
     if first then
       lines[1] = first
       table.insert(lines, 2, rest)
@@ -109,7 +109,7 @@ local function write_scene(out, scene, entry, options, name_width, paint)
   end
   local shown = {}
   for _, line in ipairs(lines) do
-    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- a person can copy a command or a path
+    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- never breaks a command or a path, so that a person can copy it
     local parts = is_whole and { line } or text.wrap(line, options.columns and math.max(20, options.columns - 1 - #indent))
     table.move(parts, 1, #parts, #shown + 1, shown)
   end

@@ -7,7 +7,7 @@ local text = require "omni.cli.view.text"
 
 local GAP <const> = 2       -- columns between two columns
 local INDENT <const> = 4
-local NARROWEST <const> = 6 -- least width of a column that shrinks
+local NARROWEST <const> = 6 -- the smallest width to which a column shrinks
 local READABLE <const> = 24 -- with at least this much space, a text is wrapped beside the other cells, else below them
 
 ---@class omni.cli.Column

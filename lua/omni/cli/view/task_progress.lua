@@ -68,7 +68,7 @@ local function report(called, one)
     return called:fail(problem)
   end
   called:event("task", task_view.event(task))
-  if called.given.out then return called:note(task_view.line(task, called.format)) end -- a line about its files follows
+  if called.given.out then return called:note(task_view.line(task, called.format)) end -- a line about the task's files follows
   called:print_block(task_view.lines(task, called.format))
 end
 

@@ -6,7 +6,7 @@
 -- this file. `inside` runs the board and returns the board's result as bytes. The loader (confined_load.lua) trusts nothing in these bytes,
 -- so a board can damage only itself.
 
-local MAX_BYTES <const> = 8 * 1024 * 1024 -- limit for a board's file, and for its result
+local MAX_BYTES <const> = 8 * 1024 * 1024 -- size limit for a board's file, and for the board's result
 
 -- `open` opens a file of the board's folder for reading. `argument` is a packed string: the board's path as given, its text, the limit of
 -- its result in bytes, and the names and values of --set.

@@ -6,8 +6,8 @@ local err = require "omni.error"
 local options = require "omni.options"
 
 local MAX_LISTED = 12 -- names in one message
-local MAX_COMPARED = 1000 -- names to compare in a search for a similar one
-local MAX_MESSAGE = 2000 -- bytes of a message, since a board's names and values can be long
+local MAX_COMPARED = 1000 -- how many known names omni compares with an unknown one
+local MAX_MESSAGE = 2000 -- the longest message in bytes, since a board's names and values can be long
 
 ---Returns an error about a board.
 ---@param where string|nil      "board.lua:12"

@@ -4,7 +4,7 @@
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 
-local SHOWN <const> = 60 -- bytes shown of a long text
+local SHOWN <const> = 60 -- how many bytes of a long text omni shows
 
 -- Returns the position where the UTF-8 character at this byte begins.
 local function at_character(text, at)

@@ -168,7 +168,7 @@ local function make_task(run, record, again)
   local task
   task, problem = submit_scene(run, record, input)
   if task or problem.code ~= "invalid_request" or not cached or again then return task, problem end
-  input_media.ignore_cache(run, problem) -- the service refused it, so nothing was charged; an upload of an earlier run may have expired
+  input_media.ignore_cache(run, problem) -- the service refused the submit and charged nothing; an upload of an earlier run may have expired
   return make_task(run, record, true)
 end
 
@@ -189,7 +189,7 @@ local function submit_and_await(run, record)
     record.planned.row = latest_row(run, record)
     return outcome_unknown(run, record, record.planned.row, problem)
   end
-  record.reserved = problem.task_id ~= nil -- the service accepted it, but the ledger couldn't record that
+  record.reserved = problem.task_id ~= nil -- the service accepted the submit, but the ledger couldn't record that
   record.task_id = problem.task_id
   if problem.code == "already_submitted" then
     local row = latest_row(run, record)
