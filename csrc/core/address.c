@@ -13,8 +13,8 @@ typedef struct {
   address_class class;
 } network;
 
-// The first row that contains the address decides. The metadata services of clouds come first, since their addresses also belong to other
-// classes.
+// The first row that contains an address determines its class. The rows of cloud metadata services come first, since rows of other classes
+// contain these addresses, too.
 static const network four[] = {
     {{169, 254, 169, 254}, 32, ADDRESS_RESERVED}, // most clouds
     {{100, 100, 100, 200}, 32, ADDRESS_RESERVED}, // Alibaba Cloud
@@ -43,7 +43,7 @@ static const network six[] = {
     {{0xfe, 0xc0}, 10, ADDRESS_PRIVATE},
     {{0xfe, 0x80}, 10, ADDRESS_LINK_LOCAL},
     {{0x20, 0x01, 0, 2}, 48, ADDRESS_BENCHMARK},
-    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // blocks for protocols, such as Teredo
+    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // addresses reserved for protocols, such as Teredo
     {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_RESERVED},
     {{0x3f, 0xff}, 20, ADDRESS_RESERVED},
     {{0x20}, 3, ADDRESS_PUBLIC}, // global unicast

@@ -60,7 +60,7 @@ static void set_limits(double seconds) {
 #endif
 }
 
-// Lua's allocator. `budget` points to the number of bytes that are left.
+// Lua's allocator. `budget` points to the number of bytes that the board may still allocate.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
   if (!block) before = 0; // for a new block, Lua passes the kind of the object as `before`

@@ -210,7 +210,7 @@ static int exchange_stamp(lua_State *L) {
   return 1;
 }
 
-// Returns the exchange at index 1 if it is a complete download that has no final name yet; raises for any other exchange.
+// Returns the exchange at index 1 if it is a complete download whose file has no final name yet; raises for any other exchange.
 static exchange *check_whole(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "expected a complete download");
@@ -232,7 +232,7 @@ static int exchange_head(lua_State *L) {
   return 3;
 }
 
-// keep(exchange, replace): gives the file its final name. The exchange counts as running until the file is on disk.
+// keep(exchange, replace): gives the downloaded file its final name. The exchange counts as running until the file is on disk.
 static int exchange_keep(lua_State *L) {
   exchange *x = check_whole(L);
   bool replace = lua_toboolean(L, 2);

@@ -22,13 +22,13 @@ typedef struct {
 // Returns the client at index 1. Raises when index 1 holds no client or a closed one.
 client *client_check(lua_State *L);
 
-// Prevents closing the client and its exchanges until the running C function returns or raises; closing them meanwhile raises an error.
-// Call it in a function that allocates Lua values while it reads the client: each allocation may run a finalizer, and the finalizer may
-// close the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` and one more slot.
+// Keeps the client and its exchanges open until the running C function returns or raises: until then, an attempt to close them raises an
+// error. Call it in a function that allocates Lua values while it reads the client: each allocation may run a finalizer, and the finalizer
+// may close the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` + 1.
 void client_lock(lua_State *L, int arguments);
 
-// Removes an exchange from the client's anchors. The client must be at the top of the stack. An exchange is anchored from its creation
-// until it is closed, so it needs no finalizer, which would cost more than the rest of the exchange.
+// Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps each exchange
+// alive from its creation until it is closed, so an exchange needs no finalizer, which would cost more than the rest of the exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
 // The client's methods that start an exchange.

@@ -70,7 +70,7 @@ static void set_body(lua_State *L, exchange *x, int index) {
   memcpy(x->body, body, x->body_length + 1);
 }
 
-// --- calls of the account's
+// --- the account's calls
 
 // Returns the client at index 1, which must have an account. Raises when the client has no account.
 static client *check_account(lua_State *L) {
@@ -154,8 +154,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Pushes nil and a failure when the URL contains an address that omni refuses. A proxy looks up names itself, so with a proxy omni can
-// check only such URLs.
+// Pushes nil and a failure when the URL contains an address that omni refuses. With a proxy, omni can check only URLs that contain an
+// address, since the proxy looks up host names itself.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
   if (network_allows_url(&c->options.network, url, &refused)) return false;
@@ -164,7 +164,8 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// Replaces the message at the top of the stack with a failure. The caller has pushed nil below the message. Returns the number of values.
+// Replaces the message at the top of the stack with a failure. The caller has pushed nil below the message. Returns the number of results
+// for Lua.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
@@ -172,8 +173,8 @@ static int push_io_failure(lua_State *L) {
 }
 
 // download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
-// failure at once. The arguments `offset` and `stamp` describe PATH.part after the last attempt; `validator` and `total` are what the
-// server said then.
+// failure at once. The arguments `offset` and `stamp` describe PATH.part after the last attempt; `validator` and `total` come from the
+// server's response to that attempt.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);
@@ -212,7 +213,7 @@ static bool is_media_type(const char *text) {
 }
 
 // upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once. PUTs the file
-// without the key. A caller may repeat an upload.
+// without the key. A caller can safely repeat an upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);

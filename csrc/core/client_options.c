@@ -77,7 +77,7 @@ static const char *copy_key(client_options *o, lua_State *L) {
   return fine ? NULL : "not enough memory";
 }
 
-// Adds our own header lines, since libcurl formats the lines of its options twice.
+// Adds these header lines to omni's own list: libcurl would format each line twice if it came from one of libcurl's options.
 static bool add_common_headers(lua_State *L, client_options *o) {
   const char *agent = lua_pushfstring(L, "User-Agent: %s", o->user_agent);
   bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&

@@ -20,7 +20,7 @@ typedef struct {
   const char *base_path; // the path within base_url
   char *user_agent;
   network_options network;
-  const char *proxy; // the proxy's URL for calls of the account, "" for no proxy; points into `network`
+  const char *proxy; // the proxy's URL for the account's calls, "" for no proxy; points into `network`
   const char *key; // points into the key's header line
   struct curl_slist *key_headers; // these lines contain the key; client_options_free wipes them
   struct curl_slist *post_headers;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Information for finding problems: the version of libcurl, and how long each step of an exchange took.
+// Returns diagnostic information: the version of libcurl, and how long each step of an exchange took.
 #include <curl/curl.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -30,7 +30,7 @@ static const struct {
     {"total", CURLINFO_TOTAL_TIME_T},
 };
 
-// The bytes of the bodies.
+// How many bytes of the response's body and of the request's body an exchange transferred.
 static const struct {
   const char *name;
   CURLINFO info;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// SHA-256 of texts and files. A thread reads the file, since the file can be large and the disk slow.
+// Computes the SHA-256 of strings and files. A thread reads the file, since the file can be large and the disk slow.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>

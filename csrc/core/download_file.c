@@ -63,7 +63,7 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     if (info.st_nlink > 1) {
       errno = EMLINK; // writing to PATH.part would also change the file under its other name
     } else if (!is_at_part(file)) {
-      errno = EWOULDBLOCK; // between open and lock another download has finished and renamed the file
+      errno = EWOULDBLOCK; // another download finished and renamed the file after it was opened and before it was locked
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
       // If PATH.part has the right length, it isn't truncated, which would change its stamp: omni opens it again to follow a redirect.

@@ -15,9 +15,9 @@
 #include "shared/field.h"
 
 enum {
-  MAX_DEPTH = 100,    // nesting of arrays and objects; real responses have about 5 levels
+  MAX_DEPTH = 100,    // the deepest allowed nesting of arrays and objects; real responses have about 5 levels
   MAX_MESSAGE = 2000, // bytes of a message from the service
-  MAX_ERRORS = 10,    // reasons in a refusal's `errors` that a message includes
+  MAX_ERRORS = 10,    // a message includes at most this many entries of a refusal's `errors`
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -105,7 +105,7 @@ static void push_credits(lua_State *L, double credits) {
 }
 
 // Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Separates the
-// texts by ": " the first time, then by "; ".
+// first reason from the message by ": ", and each further reason by "; ".
 static void append_text(lua_State *L, bool *first) {
   const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
   if (*text == '\0' || strstr(message, text)) {
@@ -118,8 +118,8 @@ static void append_text(lua_State *L, bool *first) {
   *first = false;
 }
 
-// Appends the envelope's `message` and each of its `errors` to the message at the top of the stack. An error is a text, or an object with a
-// `msg` or a `message`.
+// Appends the envelope's `message` and each of its `errors` to the message at the top of the stack. Each error is a string, or an object
+// with a `msg` or a `message`.
 static void add_reasons(lua_State *L, int envelope) {
   bool first = true;
   if (field_push(L, envelope, "message", LUA_TSTRING)) {
@@ -188,7 +188,7 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
   if (http_status) field_set_integer(L, "status", http_status);
 }
 
-// Pushes the failure of a response without a usable envelope. The HTTP status decides which failure that is.
+// Pushes the failure of a response without a usable envelope. The HTTP status determines the failure's code.
 static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
     push_refusal(L, http_status, 0);

@@ -19,7 +19,7 @@ const api_code *api_code_find(long number);
 
 // Pushes a failure: a table with code, message (cleaned by text_clean) and retry. The caller may add fields to the table.
 void failure_push(lua_State *L, const char *code, const char *message, bool retry);
-// Pushes the failure "bad_answer". `http_status` is 0 for a text that isn't an HTTP response.
+// Pushes the failure "bad_answer". `http_status` is 0 for text that isn't an HTTP response.
 void bad_answer_push(lua_State *L, long http_status, const char *why);
 
 // Decodes the envelope in the string at index `body`. Pushes its `data` and returns true; or pushes a failure (code, message, status,

@@ -16,10 +16,10 @@
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // bytes of all header lines of one response together, and of an error's page
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // the most bytes of one response's header lines together, and of an error page
 
-// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: Lua has been told that the exchange is done. CLOSED: the
-// client released it.
+// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: Lua knows that the exchange is done. CLOSED: the client has
+// released the exchange.
 typedef enum { RUNNING, FINISHING, DONE, REPORTED, CLOSED } exchange_state;
 
 typedef struct exchange exchange;

@@ -44,7 +44,7 @@ static bool push_network_failure(lua_State *L, exchange *x) {
   return false;
 }
 
-// Sets the field `sent` of a submit's failure, which is at the top of the stack. A submit that was sent and not refused becomes
+// Sets the field `sent` of the failure at the top of the stack, for a submit. A submit that was sent and not refused becomes
 // "submit_unknown": it may have been charged, so nothing may send it again automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
@@ -66,7 +66,7 @@ static void complete_failure(lua_State *L, exchange *x) {
   if (x->kind->costs) set_sent(L, x);
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  double wait = retry_after(x); // read for every status: also under HTTP 200 the envelope's code may be 429
+  double wait = retry_after(x); // read whatever the HTTP status: a response with status 200 may have the code 429 in its envelope
   if (wait >= 0) {
     if (wait == floor(wait))
       field_set_integer(L, "retry_after", (lua_Integer)wait);
@@ -85,10 +85,10 @@ static void set_status(lua_State *L, const exchange *x) {
   field_set_integer(L, "status", x->status);
 }
 
-// --- calls of the service
+// --- calls to the service
 
 // Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores a key of fewer
-// than 8 characters: such a key is no secret, and overwriting it would damage the response.
+// than 8 characters: a key that short is no secret, and overwriting it would damage the response.
 static void redact_key(exchange *x) {
   const buffer *body = &x->transfer->body;
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
@@ -102,7 +102,7 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
   if (!push(L, x->status, lua_gettop(L))) return false;
   char *address = NULL;
   if (!x->proxied && curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
-    network_learn(&x->options->network, address); // only the service answers like this, so this is the service's address
+    network_learn(&x->options->network, address); // only the service sends an envelope, so this is the service's address
   return true;
 }
 
@@ -128,7 +128,7 @@ bool exchange_push_query(lua_State *L, exchange *x) {
   }
   if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
   lua_pushvalue(L, body);
-  lua_setfield(L, into, "answer"); // bypasses no metamethod: a task handle has no __newindex
+  lua_setfield(L, into, "answer"); // runs no metamethod, since a task handle has no __newindex
   lua_pushvalue(L, into);
   return true;
 }
@@ -193,8 +193,8 @@ bool exchange_push_download(lua_State *L, exchange *x) {
   return false;
 }
 
-// A file server may refuse an upload before it has read the whole file, and then close the connection. The refusal counts, whatever libcurl
-// reports.
+// A file server may refuse an upload before it has read the whole file, and then close the connection. omni then reports that refusal,
+// whatever error libcurl reports.
 bool exchange_push_upload(lua_State *L, exchange *x) {
   if (x->file_error == ESTALE) {
     failure_push(L, "file_changed", "the file changed during the upload", false);

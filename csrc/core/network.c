@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The proxy, the certificates and the addresses of requests. omni reads the environment's proxy variables once, when a client is opened,
-// and stops libcurl from reading them.
+// Determines the proxy and the trusted certificates of requests, and which addresses they may reach. omni reads the environment's proxy
+// variables once, when a client is opened, and stops libcurl from reading them.
 #include "core/network.h"
 
 #include <arpa/inet.h>
@@ -37,7 +37,7 @@ static bool is_true(const char *text) {
 void network_options_read(lua_State *L, network_options *n) {
   if ((n->proxy = client_options_string(L, "proxy"))) {
     n->proxy_from = "the option proxy";
-  } else { // the variables that curl reads; not HTTP_PROXY, since a web server sets that from a request's header
+  } else { // the variables that curl reads, except HTTP_PROXY: a web server sets HTTP_PROXY from a request's header
     n->http_proxy = ENVIRONMENT(L, &n->http_proxy_from, "http_proxy", "all_proxy", "ALL_PROXY");
     n->https_proxy = ENVIRONMENT(L, &n->https_proxy_from, "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY");
     n->no_proxy = ENVIRONMENT(L, &n->no_proxy_from, "no_proxy", "NO_PROXY");

@@ -11,7 +11,7 @@
 #include "core/address.h"
 
 typedef struct {
-  // `proxy` is the option, for every URL; the others come from the environment, and count without the option
+  // `proxy` is the client's option, for every URL; without it, the others apply, which come from the environment
   char *proxy, *http_proxy, *https_proxy, *no_proxy;
   const char *proxy_from, *http_proxy_from, *https_proxy_from, *no_proxy_from;
   char *ca_file, *ca_dir; // NULL: the system's
@@ -31,7 +31,7 @@ typedef struct {
 void network_options_read(lua_State *L, network_options *n);
 void network_options_free(network_options *n);
 
-// Returns the proxy for a URL, or "" for none. URLs of this machine don't use a proxy from the environment.
+// Returns the proxy for a URL, or "" for none. A URL on this machine never uses a proxy from the environment.
 const char *network_proxy(const network_options *n, const char *url);
 // Makes a libcurl handle trust the certificates of these options.
 bool network_set_certificates(CURL *easy, const network_options *n);

@@ -3,8 +3,8 @@
 //
 // A program that uses omni may set a locale with a decimal comma, at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
 // write 0,5 instead of 0.5, and read [1,2] as one number. So omni sets the thread's locale to "C" while it calls Lua's number functions or
-// lua-cjson. Besides, lua-cjson remembers the decimal point of the locale in which its last instance was made, and expects it in numbers.
-// So omni passes numbers without a decimal point to lua-cjson.
+// lua-cjson. Also, lua-cjson remembers the decimal point of the locale in which its last instance was made, and expects it in numbers. So
+// omni passes numbers without a decimal point to lua-cjson.
 #include "core/number.h"
 
 #include <lauxlib.h>
@@ -59,7 +59,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      long long given = strtoll(sign, NULL, 10); // at its limits, strtoll's result stands for 0 or infinity, whatever the digits before
+      long long given = strtoll(sign, NULL, 10); // strtoll's limits are far beyond a double's exponent: the number is then 0 or infinite
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;
       end = after;
@@ -81,7 +81,7 @@ static const char *skip_string(const char *at) {
   return *at ? at + 1 : at;
 }
 
-// Returns the start of the next number that isn't inside a string, or the end of the text. `at` is outside of strings.
+// Returns the start of the next number that isn't inside a string, or the end of the JSON text. `at` must not be inside a string.
 static const char *next_number(const char *at) {
   while (*at && !is_digit(*at)) at = *at == '"' ? skip_string(at) : at + 1;
   return at;

@@ -19,8 +19,8 @@ int poll_set_new(void);
 bool poll_set_add(int poll_set, int fd, int what, bool known);
 // Removes fd. Removes fd from the set. Does nothing if fd is closed or isn't in the set.
 void poll_set_remove(int poll_set, int fd);
-// Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors;
-// 0 also when a signal interrupts the wait.
+// Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors,
+// which is 0 also when a signal interrupts the wait.
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds);
 
 #endif

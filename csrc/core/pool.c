@@ -136,7 +136,7 @@ static bool set_socket_functions(transfer *t) {
   return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-         // the pool, since a connection lives longer than its transfer
+         // passes the pool, since a connection lives longer than its transfer
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t->pool) == CURLE_OK;
 }
 

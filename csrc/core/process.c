@@ -2,7 +2,7 @@
 // Starts programs without a shell. A process is pollable until the program has ended and all its output was read.
 //
 // A pidfd reports the program's end. (The end of a pipe wouldn't: the program's own children may hold the pipe open.) Without pidfd, as on
-// Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without it, `step` calls waitpid.
+// Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without a pidfd, `step` calls waitpid.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -29,7 +29,7 @@
 #include "shared/field.h"
 
 #define PROCESS "omni.process"
-#define CHECK_INTERVAL 0.02 // seconds between two calls of `step` without a pidfd
+#define CHECK_INTERVAL 0.02 // seconds between two calls to `step` without a pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
 enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes that omni keeps of a pipe's output
@@ -37,7 +37,7 @@ enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes that omni 
 typedef struct {
   pid_t pid; // 0: not started, or reaped
   int pidfd, poll_set;
-  double check_at; // when `step` must be called again, without a pidfd
+  double check_at; // without a pidfd: when `step` must be called again
   bool closed, ended;
   int exit, signal; // after the end, `exit` or `signal` is >= 0, unless other code of this process has reaped the child
   process_output out, err;

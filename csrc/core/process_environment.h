@@ -5,7 +5,7 @@
 
 #include <lua.h>
 
-// Returns the string at the top of the stack. Raises when the value is no string, or contains a NUL, which would end the string for the
+// Returns the string at the top of the stack. Raises when the value isn't a string, or contains a NUL, which would end the string for the
 // system. `what` names the string in the message. The result isn't const, since exec takes `char *`; exec changes nothing.
 char *process_check_text(lua_State *L, const char *what);
 // Returns the strings of the array at index `given`, with a NULL at the end. Pushes a table that keeps the strings alive, and the result

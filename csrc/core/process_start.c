@@ -61,7 +61,7 @@ _Noreturn static void become(const start_request *what, int report, pid_t parent
   dup2(null, 0);
   if (what->out != INHERIT) dup2(what->out == TO_NULL ? null : what->out, 1);
   if (what->err != INHERIT) dup2(what->err == TO_NULL ? null : what->err, 2);
-  close_others(!what->inside); // also closes `report`; the parent stops waiting then
+  close_others(!what->inside); // also closes `report`, so that the parent stops waiting
   limit_memory(what->max_memory);
   sigset_t none;
   sigemptyset(&none);

@@ -5,8 +5,9 @@
 
 #include "core/exchange.h"
 
-// Returns the seconds that the response's Retry-After asks for, or -1 when the header is missing or invalid. The header may hold seconds,
-// also with a fraction, or a date. Counts a date from the response's own Date, since this machine's clock may be wrong.
+// Returns the seconds that the response's Retry-After asks for, or -1 when the header is missing or invalid. The header may contain a
+// number of seconds, which can have a fraction, or a date. Counts the seconds to a date from the response's own Date, since this machine's
+// clock may be wrong.
 double retry_after(const exchange *x);
 
 #endif

@@ -14,12 +14,12 @@
 #include "core/url.h"
 
 enum {
-  MAX_ID = 256,   // bytes of a task id (docs/service.md, "Submit")
+  MAX_ID = 256,   // the most bytes of a task id (docs/service.md, "Submit")
   MAX_WORD = 64,  // bytes of a status
   MAX_MEDIA = 1000, // URLs of one task
-  MAX_REASON = 1000, // bytes of a failure's reason
-  MAX_VALUES = 10000, // values of a result that the search for URLs visits
-  MAX_NAMES = 200,   // names of one object in which the search looks for URLs
+  MAX_REASON = 1000, // bytes that omni keeps of a failure's reason
+  MAX_VALUES = 10000, // the search for URLs visits at most this many values of a result
+  MAX_NAMES = 200,   // the search for URLs visits at most this many names of one object
 };
 
 bool task_id_valid(const char *id, size_t length) {
@@ -163,7 +163,7 @@ static void fill_number(lua_State *L, int object, const char *name, int into, co
   set(L, into, as);
 }
 
-// Returns whether a text from the service says that its moderation stopped the task.
+// Returns whether a message from the service says that moderation stopped the task.
 static bool is_moderation(const char *text) {
   static const char *const words[] = {"moderation", "moderated", "content policy", "content_policy", "safety filter", "safety system",
                                       "sensitive content", "prohibited content"};
@@ -172,8 +172,8 @@ static bool is_moderation(const char *text) {
   return false;
 }
 
-// Pushes the reason why a task ended: `message` of the result, else `message` of the task, else `reason`, else "". Skips a text that only
-// repeats the status. Returns whether any of these texts names the service's moderation.
+// Pushes the reason why a task ended: `message` of the result, else `message` of the task, else `reason`, else "". Skips a reason that only
+// repeats the status. Returns whether any of these reasons mentions the service's moderation.
 static bool push_reason(lua_State *L, int data, int result) {
   const struct {
     int object;

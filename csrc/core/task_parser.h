@@ -14,7 +14,7 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
 // Pushes the task id of a submit's data and returns true; or pushes nothing and returns false when there is no valid one.
 bool task_id_push(lua_State *L, int data);
 
-// Returns whether a text can be a task id: 1 to 256 printable ASCII characters without spaces.
+// Returns whether a string can be a task id: 1 to 256 printable ASCII characters without spaces.
 bool task_id_valid(const char *id, size_t length);
 
 #endif

@@ -32,13 +32,13 @@ static bool is_control(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0);
 }
 
-// Returns whether a code point changes the direction of the text after it. Direction marks don't count, since right-to-left texts need
-// them.
+// Returns whether a code point changes the direction of the text after it. Direction marks don't count as such, since right-to-left text
+// needs them.
 static bool is_bidi_control(uint32_t code) {
   return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-// How the next part of a text is cleaned: `taken` bytes of the text become the `size` bytes at `bytes`.
+// How text_clean changes the next part of its input: `taken` bytes of the text become the `size` bytes at `bytes`.
 typedef struct {
   size_t taken, size;
   const char *bytes;

@@ -15,7 +15,7 @@
 #include "shared/ascii.h"
 #include "core/core_parts.h"
 
-enum { MAX_URL = 8192 }; // the most bytes of a URL, before and after normalisation
+enum { MAX_URL = 8192 }; // the longest allowed URL in bytes, before and after normalisation
 
 static const char no_http[] = "must be an http or https URL";
 static const char no_memory[] = "must fit into memory";
@@ -47,8 +47,8 @@ static char *encode(char *out, const char *text, size_t length) {
   return out;
 }
 
-// Sets *host to the URL's host in ASCII and lower case. While it calls libidn2, which reads UTF-8 only in a UTF-8 locale, it sets such a
-// locale for this thread; so the program's own locale neither matters nor changes.
+// Sets *host to the URL's host in ASCII and lower case. libidn2 reads UTF-8 only in a UTF-8 locale, so ascii_host sets such a locale for
+// this thread during the call. The program's own locale neither matters nor changes.
 static const char *ascii_host(CURLU *parts, char **host) {
   // a "%" remains: libcurl has already decoded valid escapes
   if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host;
@@ -126,7 +126,7 @@ static const char *normalize(const char *text, CURLU *parts, char **url) {
   bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
   curl_free(port);
   if (zero) return "must have a port from 1 to 65535";
-  char *host = NULL, *zone = NULL; // `zone` of a link-local IPv6 address, which libcurl loses when the host is set
+  char *host = NULL, *zone = NULL; // `zone`: of a link-local IPv6 address; libcurl drops the zone when the host is set
   if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
   const char *why = normalize_host(parts, &host);
   if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;

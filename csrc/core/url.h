@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads and normalises URLs from outside; no other file of omni does.
+// Parses and normalises untrusted URLs; no other file of omni normalises URLs.
 #ifndef OMNI_URL_H
 #define OMNI_URL_H
 

@@ -22,7 +22,7 @@ void inherited_reset(void) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   sigemptyset(&action.sa_mask);
   sigaction(SIGCHLD, &action, NULL);
-  action.sa_handler = nothing; // a handler, since a child would inherit SIG_IGN, and a script's children must die of SIGPIPE as usual
+  action.sa_handler = nothing; // sets a handler, since a child would inherit SIG_IGN, and a script's children must die of SIGPIPE as usual
   action.sa_flags = SA_RESTART;
   sigaction(SIGPIPE, &action, NULL);
   sigaction(SIGXFSZ, &action, NULL);

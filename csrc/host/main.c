@@ -46,8 +46,8 @@ static int load_text(lua_State *L) {
   return 1;
 }
 
-// Loads a C module from memory. Returns NULL on a system that forbids this. The descriptor stays open: the dynamic linker identifies a
-// module by its path, so a second module with the same number would be taken for this one.
+// Loads a C module from memory. Returns NULL on a system that forbids loading code from memory. The descriptor stays open: the dynamic
+// linker identifies a module by its path, so it would mistake a second module with the same descriptor for this one.
 static void *open_in_memory(const struct embedded *module) {
   int fd = memfd_create(module->name, MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create(module->name, MFD_CLOEXEC); // before Linux 6.3
@@ -86,7 +86,7 @@ static int load_module(lua_State *L) {
     return luaL_error(L, "%s can't be loaded: %s", module->name, why ? why : strerror(errno));
   }
   lua_CFunction open;
-  memcpy(&open, &address, sizeof open); // memcpy, since ISO C has no cast from an object pointer to a function pointer
+  memcpy(&open, &address, sizeof open); // uses memcpy, since ISO C has no cast from an object pointer to a function pointer
   lua_pushcfunction(L, open);
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 1);
@@ -148,7 +148,7 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 // --- signals
 
 static volatile sig_atomic_t caught; // the number of the first signal, or 0
-static bool nobody_reads;            // the reader of stdout's pipe has gone; Lua receives the signal SIGPIPE
+static bool nobody_reads;            // the reader of stdout's pipe is gone; Lua receives the signal SIGPIPE
 static int wake[2] = {-1, -1};       // a pipe to this process itself: readable after a signal
 
 static void wake_up(void) {
@@ -169,7 +169,7 @@ static void on_broken_pipe(void) {
   wake_up();
 }
 
-// Doesn't use SA_RESTART, so that a signal also ends a question on the terminal.
+// Doesn't use SA_RESTART, so that a signal also interrupts a question on the terminal.
 static bool catch_signals(void) {
   struct sigaction action = {.sa_handler = on_signal}, before;
   sigemptyset(&action.sa_mask);

@@ -22,7 +22,7 @@
 enum {
   APPLICATION_ID = 0x6F6D6E69, // "omni": SQLite's application_id, which tells a ledger from other programs' databases
   BUSY_TIMEOUT = 10,               // seconds to wait while another program locks the file
-  MAX_BYTES = 16 << 20,       // the most bytes of one value or row
+  MAX_BYTES = 16 << 20,       // the largest allowed value or row in bytes
   CHECKPOINT_TRIES = 100, // a millisecond apart
 };
 
@@ -257,7 +257,7 @@ bool database_init(database *d, const char *path) {
 }
 
 void database_checkpoint(database *d) {
-  // A checkpoint of another handle that runs at this moment may miss our last commits, and ours fails until it has ended.
+  // While another connection runs a checkpoint, which may miss our last commits, our own checkpoint fails.
   for (int tries = 0; d->db && d->needs_checkpoint && tries < CHECKPOINT_TRIES; tries++) {
     if ((sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xFF) != SQLITE_BUSY) break;
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
@@ -270,7 +270,7 @@ void database_close(database *d) {
     sqlite3_finalize(d->statements[i]);
     d->statements[i] = NULL;
   }
-  database_checkpoint(d); // SQLite would checkpoint only when the last connection of all programs closes
+  database_checkpoint(d); // by itself, SQLite runs a checkpoint only when the last connection of all programs closes
   sqlite3_close(d->db);
   d->db = NULL;
   session_release(&d->session);

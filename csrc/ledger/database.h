@@ -34,7 +34,7 @@ typedef struct request {
   values rows;    // the names of the columns, then the values of each row
   size_t columns; // number of columns; 0: the verb returns no rows
   bool failed;
-  char *failure; // the error message for a person; NULL after a failure: there was no memory for it
+  char *failure; // the error message, for people; NULL if the request failed and there was no memory for the message
 } request;
 
 // Initialises a database for the file at `path`, without touching the file. Returns false and errno on failure.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// omni.ledger_sqlite: a store of all submits in an SQLite file. Lua starts a verb and takes its result later, so it never waits.
+// omni.ledger_sqlite: stores every submit in an SQLite file. Lua starts a verb and takes the verb's result later, so Lua never waits.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The ledger's schema in steps: row N brings version N-1 to version N. Never change a row that was released; append another one. A row may
-// have several statements. A file is migrated by running all rows that it lacks in one transaction. Times are in seconds since 1970.
-// `created_at`, `completed_at` and `seconds` come from the service, all other times from this machine.
+// have several statements. omni migrates a file by running all rows that the file lacks, in one transaction. Times are in seconds since
+// 1970. `created_at`, `completed_at` and `seconds` come from the service, all other times from this machine.
 #define LEDGER_STEPS(X) \
   X("CREATE TABLE submit (" \
     "  id INTEGER PRIMARY KEY AUTOINCREMENT," \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Shows which ledgers are open: each open ledger has a random number, and locks the byte at that offset of the file PATH-alive. The kernel
-// releases the lock when the process ends for any reason.
+// releases the lock when the process ends, for whatever reason.
 #ifndef OMNI_LEDGER_SESSION_H
 #define OMNI_LEDGER_SESSION_H
 

@@ -19,8 +19,8 @@ static int prepare(database *d, int verb) {
   return sqlite3_prepare_v3(d->db, verbs[verb].sql, -1, SQLITE_PREPARE_PERSISTENT, &d->statements[verb], NULL);
 }
 
-// Makes the next commits wait until their data is on disk (`full`), or not. A power cut may lose commits that didn't wait, but it never
-// damages the file.
+// With `full`, makes the next commits wait until their data is on disk. A power cut may lose commits that didn't wait, but it never damages
+// the file.
 static int set_durability(database *d, bool full) {
   if (d->full_sync == full) return SQLITE_OK;
   int code = sqlite3_exec(d->db, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);

@@ -15,14 +15,14 @@ typedef struct {
     int64_t integer;
     double real;
     struct {
-      size_t at, length; // position and bytes in the list's `text`; a NUL follows
+      size_t at, length; // the string's position and length in the list's `text`; a NUL follows the string
     } text;
   } as;
 } value;
 
 // A zeroed struct is an empty list.
 typedef struct {
-  buffer items, text;  // `items`: the values; `text`: the bytes of all their texts
+  buffer items, text;  // `items`: the values; `text`: the bytes of all strings among them
   const char *problem; // why later values are missing, in words; NULL: no value is missing
 } values;
 

@@ -13,12 +13,12 @@
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
 
 // While a row of a scene is live, the ledger refuses an equal submit. A success stays live even after its media has expired ('gone'), until
-// a person gives it up. Expired successes of a sandbox aren't live, since media end with the sandbox.
+// a person gives up the submit. Expired successes of a sandbox aren't live, since media end with the sandbox.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
 // Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
 #define MAY_COST "state <> 'refused'"
-#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // as in schema.h, so that SQLite uses the index
+#define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // written as in schema.h, so that SQLite uses the index
 
 // Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and older rows of the scene.
 #define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT alive(session))"
@@ -26,11 +26,11 @@
 
 #define NOT_LIVE \
   "(:identity IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE " SAME(":service") " AND " LIVE " AND NOT (" REPLACED ")))"
-// An idempotency key belongs to one submit, unless that was refused or a person gave it up: a failed one keeps it, too.
+// An idempotency key belongs to one submit, unless the service refused that submit or a person gave it up. A failed submit keeps its key.
 #define KEY_IS_FREE \
   "(:idempotency_key IS NULL OR NOT EXISTS (SELECT 1 FROM submit WHERE idempotency_key = :idempotency_key" \
   " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
-// A task that ended with its sandbox reports no cost any more, and costs nothing.
+// A task that ended together with its sandbox has no reported cost, and costs nothing.
 #define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
 // A submit to a sandbox by a process that has ended; the sandbox of a rehearsal (`omni run --sandbox`) ends with that process.
 #define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT alive(session))"
@@ -39,14 +39,14 @@
   " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// The known tasks and submits in flight with a key: a task counts for one hour, a submit without an answer for half an hour. HAS_FREE_SLOT
-// says whether the key can take another task.
+// A key's known tasks and submits in flight: a task counts for one hour, a submit without a response for half an hour. HAS_FREE_SLOT says
+// whether the key can take another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
-// The columns of a row. The state is 'unknown' if the process died after it had written the intent and before it recorded the answer.
+// The columns of a row. The state is 'unknown' if the process died after it had written the intent and before it recorded the response.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state," \

@@ -2,8 +2,8 @@
 // omni.listener: a small HTTP server on libmicrohttpd that the caller's loop drives.
 //
 // libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` returns the
-// request to Lua. An answer from Lua resumes the connection, and the next `step` sends the answer. Until then the connection is suspended:
-// libmicrohttpd doesn't poll it, and no timeout closes it.
+// request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. Until then the connection is
+// suspended: libmicrohttpd doesn't poll it, and no timeout closes it.
 #include "listener/listener.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 
 enum {
   POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, beside the request's headers
-  CLOSING_ROUNDS = 64, // how many more times a closing listener runs, to send answers that it already has
+  CLOSING_ROUNDS = 64, // how many more times a closing listener runs, to send responses that it already has
   MAX_IDLE_STEPS = 16,         // steps
 };
 
@@ -33,7 +33,7 @@ enum {
 // So after MAX_IDLE_STEPS steps without any event the listener waits for PAUSE seconds, or until new data arrives.
 static const double PAUSE = 0.05;
 
-// Seconds that a refused client has to stop sending.
+// Seconds within which a refused client must stop sending.
 static const double LEAVING = 5;
 
 // --- the socket, and the end
@@ -70,7 +70,7 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   return fd;
 }
 
-// Stops the listener: accepts no more requests, drops those without an answer, and sends the answers that it can send without waiting.
+// Stops the listener: accepts no more requests, drops those without a response, and sends the responses that it can send without waiting.
 static void stop(listener *l) {
   l->closing = true;
   l->taken++;
@@ -197,8 +197,8 @@ static int step(lua_State *L) {
   unsigned long calls = l->calls;
   connection_expire(l);
   MHD_run(l->daemon);
-  // At its limit of connections libmicrohttpd ignores the listening socket; after a connection has ended, one more run makes it accept
-  // again.
+  // At its connection limit, libmicrohttpd ignores the listening socket; after a connection has ended, it must run once more before it
+  // accepts another one.
   if (connections(l) < before) l->run_again = true;
   if (l->calls != calls) l->idle_steps = 0;
   else if (l->idle_steps < MAX_IDLE_STEPS) l->idle_steps++;

@@ -20,10 +20,10 @@ typedef struct credentials credentials;
 // The phases of a connection that have a deadline.
 typedef enum {
   PHASE_FIRST_HEAD, // from the connection's start, with TLS, to the end of the first request's headers
-  PHASE_HEAD,       // from the end of an answer to the end of the next request's headers
+  PHASE_HEAD,       // from the end of a response to the end of the next request's headers
   PHASE_BODY,       // from the end of the headers to the end of the body
   PHASE_LEAVING,    // from the refusal of a request to the end of its body, which is discarded
-  PHASE_ANSWER,     // from the moment when the answer is known until it is sent
+  PHASE_ANSWER,     // from the moment when the response is known until it is sent
   PHASES,
   PHASE_NONE = PHASES, // waits for Lua's answer
 } phase;
@@ -33,7 +33,7 @@ typedef struct {
   char host[INET6_ADDRSTRLEN];
   int port;
   size_t max_body, max_bodies, max_header;
-  size_t bodies;               // bytes in all bodies of `requests` together
+  size_t bodies;               // the total bytes of the bodies of all `requests`
   request *requests;           // the requests whose connection is open
   request *queue, **queue_end; // complete requests that `next` hasn't returned, oldest first
   unsigned long taken;         // changes when a request leaves the queue and when the listener closes
@@ -45,16 +45,16 @@ typedef struct {
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the folder for large bodies; NULL: all bodies stay in memory
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
-  bool closing;                    // the listener only sends answers that it already has
+  bool closing;                    // the listener only sends responses that it already has
   unsigned long calls;             // how often libmicrohttpd has called the listener's functions
-  unsigned idle_steps;                 // how many steps in a row brought no such call
+  unsigned idle_steps;                 // how many consecutive steps brought no such call
 } listener;
 
 // A connection: libmicrohttpd's socket context, from its start to its end.
 struct connection {
   connection *next, *previous; // in the same phase
   phase phase;
-  double due; // when the phase must have ended, in seconds of clock_now
+  double due; // the deadline of the phase, in seconds of clock_now
   struct MHD_Connection *mhd;
   request *request;         // the current request, or NULL
   client_address *address;         // the client address that counts this connection
@@ -71,13 +71,13 @@ typedef enum {
   REQUEST_DROPPED,   // the connection runs again, to be closed
 } request_state;
 
-// How a connection ends after the request: as HTTP says, by closing it early, or by RST. The last two are for fault injection.
+// How a connection ends after the request: as HTTP requires, by closing it early, or by RST. The last two are for fault injection.
 typedef enum { END_NORMALLY, END_CUT, END_RESET } request_end;
 
-// A request belongs to its connection and to its userdata in Lua; the one that ends last frees it.
+// A request belongs to its connection and to its userdata in Lua; whichever ends last frees the request.
 struct request {
   request *next, *previous; // neighbours in the list of requests with an open connection
-  request *after;           // the next one in the queue
+  request *after;           // the next request in the queue
   listener *listener;       // NULL: the connection has ended
   connection *connection;               // NULL: the connection has ended
   bool held;                // a userdata of Lua points to the request
@@ -166,7 +166,7 @@ void request_intake_end(listener *l, request *r);
 // Stores a request's method and headers. Returns 0, or the HTTP status with which to refuse the request, or -1 when memory runs out.
 int request_head_take(request *r, const char *path, const char *method, const char *version);
 
-// Returns whether the text is a valid header name. A text with a NUL is invalid.
+// Returns whether the string is a valid header name. A string with a NUL is invalid.
 bool request_head_is_token(const char *name, size_t length);
 
 // --- a request in Lua's hands
@@ -181,7 +181,7 @@ bool request_push(lua_State *L, listener *l);
 // Resumes the suspended connection of a queued or held request. `state` is REQUEST_ANSWERED or REQUEST_DROPPED.
 void request_wake(request *r, request_state state);
 
-// response_from_text and response_from_file return a response whose body is a copy of a text, or a part of a file (length -1: the rest of
+// response_from_text and response_from_file return a response whose body is a copy of a string, or a part of a file (length -1: the rest of
 // the file). The body breaks off after `cut` bytes (-1: never). Both functions return NULL when memory runs out. If the file can't be read,
 // response_from_file returns NULL and sets `*why`.
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut);

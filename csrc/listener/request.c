@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A request as Lua sees it, and its answer.
+// A request as Lua sees it, and the response to it.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -63,7 +63,7 @@ bool request_push(lua_State *L, listener *l) {
   lua_setiuservalue(L, -2, 1);
   size_t length = r->body.length;
   buffer_free(&r->body);
-  r->body.length = length; // `size` reads it, and a body in a file needs it
+  r->body.length = length; // `size` reads this length, and a body in a file needs it
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -260,7 +260,7 @@ static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   lua_pop(L, 1);
 }
 
-// Returns whether the client has reset the connection. A client that has only closed its sending side may still wait for the answer.
+// Returns whether the client has reset the connection. A client that has only closed its sending side may still wait for the response.
 static bool connection_gone(const request *r) {
   struct pollfd p = {.fd = connection_socket(r->connection)};
   return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
@@ -291,8 +291,8 @@ static int answer(lua_State *L) {
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
-  // Until request_wake nothing is allocated in Lua: a finalizer might close the listener. The request owns the new response at once, so an
-  // error below leaks nothing. Frees the response of an earlier call that raised an error.
+  // Until request_wake, this function allocates nothing in Lua, since a finalizer might close the listener. The request owns the new
+  // response at once, so an error below leaks nothing. Frees the response of an earlier call that raised an error.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
     r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);

@@ -18,7 +18,7 @@ bool request_head_is_token(const char *name, size_t length) {
   return length > 0 && strspn(name, letters) == length;
 }
 
-// Returns whether a text contains no control characters, and blanks only if `blanks` allows them: libmicrohttpd accepts both.
+// Returns whether a string contains no control characters, and blanks only if `blanks` allows them: libmicrohttpd accepts both.
 static bool is_clean(const char *text, bool blanks) {
   for (; *text; text++)
     if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;

@@ -116,9 +116,9 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 #define BUSY "503 Service Unavailable\r\nRetry-After: 10"
 #define FULL "507 Insufficient Storage"
 
-// Refuses a request before its body is complete. libmicrohttpd can't answer so early, so turn_away writes the answer to the socket
+// Refuses a request before its body is complete. libmicrohttpd can't respond so early, so turn_away writes the response to the socket
 // directly. The socket's send buffer has room, since at most "100 Continue" was sent before. The listener discards the rest of the body for
-// a while: a client that still sends when its connection is closed would see a reset instead of the answer.
+// a while: a client that still sends when its connection is closed would see a reset instead of the response.
 static void turn_away(listener *l, request *r, const char *status) {
   char text[128];
   int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
@@ -149,7 +149,7 @@ static void write_address(request *r) {
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
   int status = request_head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
-  // A client that waits for "100 Continue" sends no body after the answer.
+  // A client that waits for "100 Continue" sends no body after the response.
   bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, "expect");
   if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);

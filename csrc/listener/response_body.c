@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The body of a response: a text, or a part of a file. For fault injection the body can break off early.
+// The body of a response: a string, or a part of a file. For fault injection, the body can break off early.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -58,7 +58,7 @@ static struct MHD_Response *make_response(body_source *s, uint64_t length) {
 
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut) {
   bool whole = cut < 0 || (size_t)cut >= length;
-  if (whole && length <= BLOCK) // libmicrohttpd copies the text, so the cast is safe
+  if (whole && length <= BLOCK) // libmicrohttpd copies the string, so the cast is safe
     return MHD_create_response_from_buffer(length, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
   size_t most = whole ? length : (size_t)cut;
   return make_response(body_source_new(l, -1, 0, most, text, most), length);

@@ -10,7 +10,7 @@ static inline char ascii_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-// Returns whether the first `length` bytes are equal except for case, or both texts are equal and shorter.
+// Returns whether the first `length` bytes are equal except for case, or both strings are equal and shorter.
 static inline bool ascii_equal(const char *a, const char *b, size_t length) {
   for (size_t i = 0; i < length; i++) {
     if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;

@@ -15,7 +15,7 @@
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
 // Returns the reason why file_open failed in words, for the errno that it has set.
 const char *file_problem(int error);
-// Writes all bytes. Returns how many bytes were written. After an error that is fewer than `length`, and errno is set.
+// Writes all bytes. Returns how many bytes were written. After an error, this number is less than `length`, and errno is set.
 size_t file_write(int fd, const void *bytes, size_t length);
 // Reads `length` bytes from this offset, or fewer at the file's end. Returns the number of bytes, or -1 and errno.
 ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
@@ -24,7 +24,7 @@ ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
 bool file_rename_new(const char *from, const char *to);
 
 enum { FILE_STAMP_SIZE = 128 };
-// Writes the file's stamp, a text that changes when the file's content changes or another file takes its place. The stamp consists of
+// Writes the file's stamp, a string that changes when the file's content changes or another file takes its place. The stamp consists of
 // device, inode, size, and the times of the last change to the content and the inode, in nanoseconds. Two versions of a file that are
 // written within one tick of the file system's clock may have the same stamp.
 void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]);
