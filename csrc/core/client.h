@@ -27,8 +27,9 @@ client *client_check(lua_State *L);
 // may close the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` + 1.
 void client_lock(lua_State *L, int arguments);
 
-// Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps each exchange
-// alive from its creation until it is closed, so an exchange needs no finalizer, which would cost more than the rest of the exchange.
+// Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps an exchange
+// alive from its creation until the exchange is closed, so an exchange needs no finalizer, which would cost more than the rest of the
+// exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
 // The client's methods that start an exchange.

@@ -16,7 +16,7 @@
 
 enum {
   MAX_DEPTH = 100,    // the deepest allowed nesting of arrays and objects; real responses have about 5 levels
-  MAX_MESSAGE = 2000, // bytes of a message from the service
+  MAX_MESSAGE = 2000, // bytes that omni keeps of a message from the service
   MAX_ERRORS = 10,    // a message includes at most this many entries of a refusal's `errors`
 };
 

@@ -126,7 +126,7 @@ static const char *normalize(const char *text, CURLU *parts, char **url) {
   bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
   curl_free(port);
   if (zero) return "must have a port from 1 to 65535";
-  char *host = NULL, *zone = NULL; // `zone`: of a link-local IPv6 address; libcurl drops the zone when the host is set
+  char *host = NULL, *zone = NULL; // zone: that of a link-local IPv6 address, which libcurl drops when the host is set
   if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
   const char *why = normalize_host(parts, &host);
   if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;

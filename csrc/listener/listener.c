@@ -197,8 +197,8 @@ static int step(lua_State *L) {
   unsigned long calls = l->calls;
   connection_expire(l);
   MHD_run(l->daemon);
-  // At its connection limit, libmicrohttpd ignores the listening socket; after a connection has ended, it must run once more before it
-  // accepts another one.
+  // At its connection limit, libmicrohttpd ignores the listening socket; after a connection has ended, libmicrohttpd must run once more
+  // before it accepts another one.
   if (connections(l) < before) l->run_again = true;
   if (l->calls != calls) l->idle_steps = 0;
   else if (l->idle_steps < MAX_IDLE_STEPS) l->idle_steps++;

@@ -47,7 +47,7 @@ typedef struct {
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
   bool closing;                    // the listener only sends responses that it already has
   unsigned long calls;             // how often libmicrohttpd has called the listener's functions
-  unsigned idle_steps;                 // how many consecutive steps brought no such call
+  unsigned idle_steps;                 // how many consecutive steps made no call that `calls` counts
 } listener;
 
 // A connection: libmicrohttpd's socket context, from its start to its end.

@@ -11,7 +11,7 @@ local loop = require "omni.loop"
 local Host_methods = {}
 local Host_mt = { __name = "omni.cqueues_host", __index = Host_methods }
 
--- The coroutine of cqueues that drives omni's loop.
+-- The cqueues coroutine that drives omni's loop.
 local function pump(driver, changed)
   while driver:is_attached() do
     cqueues.poll(loop, changed)

@@ -23,7 +23,7 @@ local core = require "omni.core"
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt
 
--- Returns a text that is safe to print on a terminal. Keeps line breaks and tabs, since a traceback has them.
+-- Returns text that is safe to print on a terminal. Keeps line breaks and tabs, since a traceback has them.
 local function cleaned(text)
   return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
 end
@@ -44,7 +44,7 @@ function Error_mt:__tostring()
   return cleaned(text)
 end
 
--- Makes `"it failed: " .. err` work; the error becomes the text that is printed for it.
+-- Makes `"it failed: " .. err` work; the error becomes the text that `print` shows for it.
 function Error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
@@ -89,7 +89,7 @@ local function public(failure, task_id)
   return new(fields)
 end
 
----Returns whether an error says that the service rejects the key: it is missing, invalid or disabled.
+---Returns whether an error says that the service rejects the API key because the key is missing, invalid or disabled.
 ---@param problem table
 ---@return boolean
 local function rejects_key(problem)

@@ -51,7 +51,8 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
----Returns what a table is in JSON, by its mark or its keys. Returns nil and a reason if the table is neither an array nor an object.
+---Returns whether a table is an array or an object in JSON, judged by its mark or its keys. Returns nil and a reason if the table is
+---neither an array nor an object.
 ---@param value table
 ---@return "array"|"object"|"empty"|nil kind  empty: the table has no mark and no content
 ---@return string|nil why
@@ -261,7 +262,7 @@ end
 
 local for_text <const> = { empty = "array", repair = true }
 
----Writes a value as JSON, for omni's own files and the sandbox's answers. Writes an empty table without a mark as an array. Raises an
+---Writes a value as JSON, for omni's own files and the sandbox's responses. Writes an empty table without a mark as an array. Raises an
 ---error for a value that JSON can't hold.
 ---@param value any
 ---@return string
@@ -277,7 +278,7 @@ local function printed(value) return write_or_raise(value, for_terminal) end
 local for_digests <const> = { canonical = true }
 
 ---Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {} for
----every empty table. A scene's identity is a digest of this text, so any change of the text would make every scene of every board a new
+---every empty table. A scene's identity is a digest of this text, so any change to the text would make every scene of every board a new
 ---scene.
 ---@param value any  a value that `encode` accepts
 ---@return string
@@ -296,7 +297,7 @@ local function shape(fields)
   return function(value) return setmetatable(value, mt) end
 end
 
----Wraps a JSON text, which `write` then inserts unchanged.
+---Wraps JSON text, which `write` then inserts unchanged.
 ---@param json string
 local function raw(json)
   return setmetatable({ text = json }, Raw_mt)

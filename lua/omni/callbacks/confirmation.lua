@@ -9,7 +9,7 @@ local poller = require "omni.client.poller"
 
 local SETTLES_FOR <const> = 1800 -- seconds after a submit during which a callback may settle it
 local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
-local MAX_QUERIES <const> = 10   -- queries in a row for one callback, while the service doesn't confirm it
+local MAX_QUERIES <const> = 10   -- the most consecutive queries for one callback that the service doesn't confirm
 local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has settled a submit
 
 -- Wakes the fibers that wait until a submit is settled.
@@ -21,8 +21,8 @@ local function report(self, event)
   if self.on_event then self.on_event(event) end
 end
 
--- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns whether the question is decided,
--- either way.
+-- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true once omni knows the answer, yes
+-- or no.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
@@ -41,14 +41,14 @@ local function settle(self, entry)
   return false
 end
 
--- Queries the task that a callback named. Returns whether the callback is dealt with. A callback that reported a finished task isn't dealt
--- with while the query says that the task goes on.
+-- Queries the task that a callback named. Returns whether the callback needs no further query. A callback that reported a finished task
+-- needs another query while the service says that the task is still running.
 local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]
   if task then
     over = poller.confirm(task)
-  else -- this program has no handle of the task; the query updates the ledger
+  else -- this program has no handle for the task; the query updates the ledger
     task = self.client:query(entry.task_id)
     over = task and task:done()
   end
@@ -106,7 +106,7 @@ function work(self)
     local entry = queue[queue.first]
     queue[queue.first], queue.first = nil, queue.first + 1
     if queue.first > queue.last then queue.first, queue.last = 1, 0 end
-    if queue.first <= queue.last then start_worker(self) end -- this worker may have to wait for the answer to its query
+    if queue.first <= queue.last then start_worker(self) end -- this worker may have to wait for the response to its query
     work_on(self, entry)
   end
 end
@@ -186,7 +186,7 @@ local function await_settled(self, ledger, row)
   return task
 end
 
----Settles submits with an unknown outcome for which a callback came while no program ran that could confirm it.
+---Settles submits with an unknown outcome whose callback arrived while no running program could confirm it.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@return integer count

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The receiver of callbacks. Anyone can POST to the receiver, and the service signs nothing. So each submit has a secret token in its
--- callback URL, and a callback is only a hint: omni believes nothing until a query confirms it.
+-- The receiver of callbacks. Anyone can POST to the receiver, and the service doesn't sign its callbacks. So each submit has a secret token
+-- in its callback URL, and a callback is only a hint: omni believes nothing until a query confirms it.
 
 local confirming = require "omni.callbacks.confirmation"
 local core = require "omni.core"
@@ -33,8 +33,8 @@ local RESPONSES <const> = {
 
 -- --- requests
 
--- Records the task that a callback named, if its submit has no answer yet or the answer was lost. The record is on disk before the receiver
--- answers the callback, since the service may not send it again.
+-- Records the task that a callback named, if the submit has no response yet, or the response was lost. The record is on disk before the
+-- receiver answers the callback, since the service may not send the callback again.
 local function record_named_task(self, entry, task)
   entry.kept = task.id
   if entry.heard then return true end
@@ -58,7 +58,7 @@ local function accept(self, entry, task)
   if not entry.task_id then
     local fine, problem = record_named_task(self, entry, task)
     if not fine then return "unavailable", problem end
-    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- the submit has got its answer in the meantime
+    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- the submit has received its response in the meantime
   end
   entry.final = entry.final or task.status == "success" or task.status == "failed"
   if entry.task_id or entry.unknown then confirming.confirm(self, entry) end
@@ -101,8 +101,8 @@ local function handle(self, method, path, headers, body)
   return response[1], response[3], response[2]
 end
 
----Handles a request, for applications with their own web server. The last part of its path is the token. `handle` may wait for the disk,
----so call it in a fiber (omni.spawn). Elsewhere it runs the loop while it waits.
+---Handles a request, for applications with their own web server. The last part of the request's path is the token. `handle` may wait for
+---the disk, so call it in a fiber (omni.spawn). Outside a fiber, `handle` runs the loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
@@ -153,7 +153,7 @@ end
 
 Receiver_methods.await_settled = confirming.await_settled
 
----Accepts no more callbacks. From then on, tasks that a fiber awaits are queried more often instead.
+---Accepts no more callbacks. From then on, omni queries awaited tasks more often instead.
 function Receiver_methods:close()
   if self.closed then return end
   self.closed = true
@@ -184,8 +184,8 @@ local function address_of(text)
   return host ~= "" and host or "127.0.0.1", port
 end
 
--- On the loopback interface it allows many connections from one address: behind a web server all callbacks come from one address, and only
--- programs on this machine can use it.
+-- On the loopback interface, the receiver allows many connections from one address: behind a web server all callbacks come from one
+-- address, and only programs on this machine can connect.
 local function serve(self, given)
   local host, port = address_of(given.listen or "127.0.0.1:8787")
   local problem

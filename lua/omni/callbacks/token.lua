@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The tokens of a callback receiver (receiver.lua), found by their digests. A token's entry is in memory or in the ledger. Memory stays
--- bounded: it keeps the tokens of the latest finished tasks only, and drops the entry of a task whose handle the application has dropped.
+-- The tokens of a callback receiver (receiver.lua), found by their digests. A token's entry is in memory or in the ledger. To bound its
+-- memory, the receiver keeps only the tokens of the latest finished tasks there, and drops the entry of a task whose handle the application
+-- has dropped.
 
 local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
 local KEPT <const> = 10000        -- tokens of finished tasks that stay in memory, for repeated callbacks
-local ANSWERED_BY <const> = 1800  -- seconds after which a submit without an answer leaves memory; the ledger still has it
+local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a response leaves memory; the ledger still has it
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token
@@ -35,8 +36,7 @@ local SWEEP_LEAST <const> = 1000
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
--- Marks a token's task as over, and drops the token of the task that has been over longest if memory holds too many tokens of finished
--- tasks.
+-- Marks a token's task as over, and drops the token of the task that ended first if memory holds too many tokens of finished tasks.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -46,7 +46,7 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no answer. The
+-- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no response. The
 -- ledger still has the tokens that leave memory. A sweep runs when as many tokens have been added as were live after the last sweep.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]

@@ -54,7 +54,7 @@ local function parse(word)
   return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
--- Returns the keys that a text lists, or nil if it lists none. `pattern` is a Lua pattern for one word.
+-- Returns the keys that a string lists, or nil if it lists none. `pattern` is a Lua pattern for one word.
 local function parse_all(words, pattern, from)
   local found = {}
   for word in words:gmatch(pattern) do
@@ -88,7 +88,7 @@ local function files()
   return list
 end
 
----Finds the API keys in the first of these that has some: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env.
+---Finds the API keys in the first of these places that has any: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env.
 ---@return { key: string, in_flight?: integer, rate?: number, from: string }[]|nil  from: the variable or the file
 ---@return omni.Error|nil err  code "no_key"
 local function find_all()
@@ -105,7 +105,7 @@ local function find_all()
   return nil, err.new { code = "no_key", message = "there is no API key", hint = hint }
 end
 
----Returns the error of an invalid key, or nil.
+---Returns the error for an invalid key, or nil for a valid one.
 ---@param key any
 ---@return omni.Error|nil  code "no_key"; never contains the key
 local function trouble(key)
@@ -120,14 +120,14 @@ local function trouble(key)
   return why and err.new { code = "no_key", message = "the API key can't be used: it " .. why, field = "api_key", hint = hint }
 end
 
----Returns whether a key has the usual form of the service (ak_ and 32 characters). Keys of another form may work, too.
+---Returns whether a key has the usual form of the service (ak_ and 32 characters). A key in another form may also work.
 ---@param key string
 ---@return boolean
 local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- A sandbox's default keys: 35 characters, like real ones. No other service accepts a sandbox's keys.
+-- A sandbox's default keys have 35 characters, like real keys. No other service accepts a sandbox's keys.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
 ---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses the key of another seed or port.
@@ -156,7 +156,7 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- not shown: a string may be a misplaced key
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- never shows a string: it may be a misplaced key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Downloads a media file: resumes after an interruption, and gives the file its name once it is whole.
+-- Downloads a media file: resumes after an interruption, and gives the file its final name once the file is complete.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -19,7 +19,7 @@ function Way_mt:__close()
   if self.older then path_of.put_back(self.older, self.path) end
 end
 
--- Renames the older file at the path. If it has the same bytes as the new file, leaves it and returns its size.
+-- Renames the older file at the path. If the older file has the same bytes as the new one, leaves it there and returns its size.
 local function make_way(way, part)
   local new, old = digest.file(part), digest.file(way.path)
   if new and old and new.sha256 == old.sha256 then return new.size end
@@ -60,8 +60,8 @@ local function keep(transport, exchange, path, given)
   end
 end
 
----Downloads a file into PATH.part, and renames it to PATH once it is whole and on disk. Resumes an interrupted download if the server's
----headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte.
+---Downloads a file into PATH.part, and renames it to PATH once the file is complete and on disk. Resumes an interrupted download if the
+---server's headers prove that the file is still the same. Fails after the client's `retry_for` seconds without a new byte.
 ---@param client omni.Client
 ---@param url string
 ---@param path string

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Calls the client's hook `on_event` for each event. Without a hook, no event is created.
 --
--- The hook runs in a coroutine of its own and can't wait, so it can neither delay a submit nor end it. An error in the hook surfaces like
--- the error of a coroutine that nobody joins.
+-- The hook runs in a coroutine of its own and can't wait, so it can neither delay a submit nor end it. omni reports an error in the hook
+-- like an error in a coroutine that nobody is waiting to join.
 
 local core = require "omni.core"
 local err = require "omni.error"

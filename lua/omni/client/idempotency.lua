@@ -11,8 +11,8 @@ local ledger_search = require "omni.client.ledger_search"
 local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
-local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two checks of a submit on its way
-local PATIENCE <const> = 60 -- seconds beyond the timeout of a call, during which another submit with the key may still be on its way
+local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two checks of a submit that is still in progress
+local PATIENCE <const> = 60 -- for this many seconds beyond the timeout of a call, another submit with the key may still be in progress
 
 ---@class omni.IdempotentSubmit
 ---@field client omni.Client
@@ -22,7 +22,7 @@ local PATIENCE <const> = 60 -- seconds beyond the timeout of a call, during whic
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.idempotent_submit", __index = Submit_methods }
 
--- Returns the error for a key that belongs to another input.
+-- Returns the error for a key that was used with another input.
 local function conflict(self, row)
   local first, this = json.decode(row.form or "{}"), json.decode(self.form)
   local found = input_difference.list(this, first, { one = "this submit", other = ("number %d"):format(row.id) })
@@ -44,8 +44,8 @@ local function elsewhere(self, row)
   }
 end
 
----Returns the outcome of the submit with this key: its task, even a failed one, or an error. Waits for a submit that is on its way, in
----this program or another one. Returns nothing if the key is free.
+---Returns the outcome of the submit with this key: its task, even a failed one, or an error. Waits for a submit that is still in progress,
+---in this program or another one. Returns nothing if the key is free.
 ---@param stop omni.Stop|nil
 ---@return omni.Task|nil
 ---@return omni.Error|nil

@@ -40,7 +40,7 @@ end
 
 -- --- tasks
 
----Returns the seconds to wait before a failed call is tried again, or nil if it must not be tried again.
+---Returns the seconds to wait before omni retries a failed call, or nil if omni must not retry it.
 ---@param failure table
 ---@param attempt integer  how many tries have failed
 ---@return number|nil
@@ -50,7 +50,7 @@ function Client_methods:wait_before_retry(failure, attempt)
   return backoff.wait_before_retry(attempt, failure.retry_after, self.retry_min, self.retry_max, math.random())
 end
 
----Reports that a failed call will be tried again by this fiber.
+---Reports that this fiber will retry a failed call.
 ---@param failure table
 ---@param attempt integer  how many tries have failed
 ---@param seconds number   until then
@@ -69,7 +69,7 @@ local submit_options = {
   model = "string", callback_url = "string", timeout = "timeout", tag = "label", idempotency_key = "label", about = "table", stop = "table",
 }
 
--- Raises at the line of the caller of a public function that needs a ledger, if the client has none.
+-- If the client has no ledger, raises an error at the line that called a public function that needs one.
 local function check_ledger(self, what)
   if self.ledger_path or self.ledger_problem then return end
   error(("%s needs a ledger, and this client has none: %s"):format(what, self.is_sandbox
@@ -77,10 +77,10 @@ local function check_ledger(self, what)
 end
 
 ---Submits a task. This costs credits. Files that `omni.file(path)` names in the input are uploaded first. A submit is sent at most once.
----omni tries a submit again for `retry_for` seconds if it was certainly not sent, and for `pause_for` seconds if the service refuses it for
----the moment (429, 455). The client's ledger has the submit before its first byte is sent, and the task id before `submit` returns. If the
----ledger can't be written, nothing is sent. With several keys, the submit goes to one with a free slot, or waits for one. With an
----`idempotency_key` that the ledger has, nothing is sent: `submit` returns the task of the first submit with that key, or the error
+---omni tries a submit again for `retry_for` seconds if it was certainly not sent, and for `pause_for` seconds if the service temporarily
+---refuses it (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before `submit` returns. If
+---omni can't write to the ledger, it sends nothing. With several keys, `submit` uses a key with a free slot, or waits for a free slot. With
+---an `idempotency_key` that the ledger has, omni sends nothing: `submit` returns the task of the first submit with that key, or the error
 ---"submit_unknown".
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---@param opts? omni.SubmitOptions
@@ -138,7 +138,7 @@ function Client_methods:query(id, opts)
   return err.from("client:query", known:refresh(opts))
 end
 
--- Returns whether a path is the one of a submit at the service, in any spelling.
+-- Returns whether a path, in any spelling, is the one to which submits are sent.
 local function is_submit(path)
   local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
   return plain:lower():find("createtask", 1, true) ~= nil
@@ -146,7 +146,7 @@ end
 
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
----Makes any other call of the API. A GET that fails for the moment is tried again; other methods aren't.
+---Calls any other endpoint of the API. omni retries a GET after a temporary failure, but never another method.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
 ---@param body? table       sent as JSON
@@ -317,9 +317,9 @@ function Client_methods:find(wanted)
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
 
---- Iterates over the submits in the client's ledger that have no end yet: a task in flight, or an unknown outcome. The list contains the
---- submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see only its own
---- submits should use a ledger of its own. Call `unfinished` after a restart. Sends nothing.
+--- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The list
+--- contains the submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see
+--- only its own submits should use a ledger of its own. Call `unfinished` after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
 function Client_methods:unfinished()
   if self.closed then error(closed_error "client:unfinished", 2) end
@@ -327,8 +327,8 @@ function Client_methods:unfinished()
   return ledger_search.unfinished(self)
 end
 
----Returns the submits whose outcome no ledger has: the client has no ledger, and gave up the submit or lost the answer. A submit with a
----`task_id` was accepted; the outcome of a submit without one is unknown. A client with a ledger records such submits there.
+---Returns the submits that a client without a ledger gave up, or whose response it lost. A submit with a `task_id` was accepted; the
+---outcome of a submit without one is unknown. A client with a ledger records such submits there.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -336,7 +336,7 @@ end
 
 -- --- for omni's own modules
 
----Reports the event "warning", once for each text.
+---Reports the event "warning", at most once for each message.
 ---@param text string
 ---@package
 function Client_methods:warn(text)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Says in what two inputs of a model differ, field by field.
+-- Describes how two inputs of a model differ, field by field.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -23,7 +23,7 @@ local function shown(value)
   return core.clean(text, SHOWN)
 end
 
--- Returns two texts for an error message. Long texts start shortly before their first difference.
+-- Returns both values as text for an error message. A long string starts shortly before the first difference.
 local function apart(one, other)
   if type(one) ~= "string" or type(other) ~= "string" or #one <= SHOWN and #other <= SHOWN then return shown(one), shown(other) end
   local at = 1
@@ -54,7 +54,7 @@ local function compare(place, one, other, found, how)
   end
 end
 
----Returns a sentence for each difference of two submits, six at most. Fields that are null or empty count as absent.
+---Returns a sentence for each difference between two submits, at most six. Fields that are null or empty count as absent.
 ---@param one { model: string, input: table }
 ---@param other { model: string, input: table }
 ---@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  ignored: fields to skip

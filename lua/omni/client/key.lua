@@ -76,7 +76,7 @@ local function release_old(self)
   end
 end
 
--- Adds a task to the list of tasks by age, and now and then removes finished tasks from the list.
+-- Adds a task to the list of tasks by age, and occasionally removes finished tasks from the list.
 local function note_started(self, id)
   release_old(self)
   local started = self.started
@@ -138,7 +138,7 @@ function Key_methods:hold_unknown(ledger, id)
   end)
 end
 
----Releases the slot of a task that is over, as a query has found.
+---Releases the slot of a task after a query has found that the task is over.
 ---@param task omni.Task
 function Key_methods:task_over(task)
   if self.limit or not self.tasks[task.id] then return end -- a key with a limit releases the slot in `poll_until_over`

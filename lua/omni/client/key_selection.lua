@@ -131,7 +131,7 @@ function Selection_methods:paused()
   return least
 end
 
----Returns the key of an account. The account has its name in the ledger.
+---Returns the key of an account. `account` is the account's name in the ledger.
 ---@param account string
 ---@return omni.Key|nil
 function Selection_methods:of(account)

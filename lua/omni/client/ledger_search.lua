@@ -10,7 +10,7 @@ local function whole(number)
   return number and math.tointeger(number) or number
 end
 
----Returns a handle for the task of a ledger row. The handle has the state and the cost that the row states. Sends nothing.
+---Returns a handle for the task of a ledger row. The handle gets its state and cost from the row. Sends nothing.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@param row table  with a task_id
@@ -102,7 +102,7 @@ local function find(client, wanted)
   end
 end
 
----Iterates over the submits of programs that have no end yet.
+---Iterates over the unfinished submits of programs, except for those of storyboards.
 ---@param client omni.Client
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error
 local function unfinished(client)

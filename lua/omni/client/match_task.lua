@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Matches a task at the service with a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. Only a
+-- Matches a task at the service to a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. Only a
 -- person (storyboard/run/adopt.lua) or a callback with the submit's own token (callbacks/receiver.lua) may name the task; omni then
 -- compares the service's data with the submit. A person may also name the task of a scene whose row was lost; the scene then gets a new
 -- row.
@@ -98,7 +98,8 @@ local function match(client, ledger, row, task_id)
   return with_row(client, task, ledger, row.id)
 end
 
--- Returns a scene's input as it would have been sent. Takes the task's URL for an uploaded file, since omni can't know that URL.
+-- Returns a scene's input as it would have been sent. For an uploaded file, uses the task's URL, since omni has no record of the file's
+-- URL.
 local function filled(value, of_task)
   if placeholder.is(value) then return type(of_task) == "string" and core.normalize_url(of_task) and of_task or tostring(value) end
   if type(value) ~= "table" then return value end

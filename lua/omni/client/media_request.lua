@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Sends one request for a media file, a download or an upload: follows redirects, and checks that bytes still move. The request goes
+-- Sends one request for a media file, a download or an upload: follows redirects, and checks that bytes are still moving. The request goes
 -- through the client's media transport, which sends no API key and ignores the pauses of the keys.
 
 local core = require "omni.core"
@@ -9,7 +9,7 @@ local transports = require "omni.http.transport"
 local MAX_REDIRECTS <const> = 5
 local PROGRESS_EVERY <const> = 0.25 -- seconds
 
--- Runs one request for a file. Gives the request up when no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
+-- Runs one request for a file. Gives up the request if no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
 -- finished exchange into a number of bytes, or nil and a failure.
 local function run(transport, on_progress, finish, verb, ...)
   local request <close> = transport:observe(verb, ...)
@@ -56,7 +56,8 @@ local function refused(why)
   return nil, { code = "url_refused", message = why, retry = false }
 end
 
----Sends a request for a file and follows its redirects. With an https service, or after an https URL, refuses plain http.
+---Sends a request for a file and follows its redirects. Refuses a URL with plain http if the service, or an earlier URL of the same
+---request, uses https.
 ---@param client omni.Client
 ---@param on_progress? fun(bytes: integer, total: integer|nil)
 ---@param finish fun(exchange: omni.Exchange, transport: omni.Transport): integer|nil, table|nil  as for `run`

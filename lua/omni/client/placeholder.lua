@@ -43,7 +43,7 @@ local function copy(placeholder)
     Placeholder_mt)
 end
 
--- Raises an error unless a value is a non-empty string. The error names the board's line that used the word.
+-- Raises an error unless a value is a non-empty string. The error names the line of the board that used the word.
 local function check_text(value, word, what)
   local wrong = type(value) ~= "string" and "a " .. type(value) or value == "" and "an empty string"
     or value:find("\0", 1, true) and "a string with a NUL"
@@ -138,8 +138,8 @@ local function map_part(value, fn, place, depth)
   return mapped
 end
 
----Copies a tree and replaces each placeholder in it. `fn` may wait. The calls of `fn` come in a fixed order. The copy keeps the marks of
----arrays and objects (omni.json).
+---Copies a tree and replaces each placeholder in it. `fn` may wait. Calls `fn` in a fixed order. The copy keeps the marks of arrays and
+---objects (omni.json).
 ---@param tree any
 ---@param fn fun(placeholder: omni.Placeholder, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
 ---@param place? string  the tree's own place ("")

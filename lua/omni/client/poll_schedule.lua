@@ -8,23 +8,23 @@
 
 local step <const> = 0.025     -- distance of grid points in ln(seconds), since durations vary in proportion to their length
 local jitter <const> = 0.05    -- each wait varies by this share in both directions
-local aim <const> = 1.3        -- target for the mean delay, as a multiple of the shortest wait
-local sparing <const> = 4.1    -- on average at least this many shortest waits between two queries ...
-local fewest <const> = 2       -- ... but a task may always have this many queries
+local aim <const> = 1.3        -- target for the mean delay, as a multiple of the minimum wait
+local sparing <const> = 4.1    -- the average interval between two queries is at least this many times the minimum wait ...
+local fewest <const> = 2       -- ... but a task can always be queried this many times
 local stuck <const> = 0.005    -- share of tasks that never end; widens the waits for old tasks
-local quarter <const> = 4      -- a schedule lists the ages of a task at each quarter of a query
-local planned <const> = 1000   -- for this many queries
+local quarter <const> = 4      -- a schedule lists the age of a task at each quarter of the way from one query to the next
+local planned <const> = 1000   -- how many queries a schedule lists
 
 -- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). The
 -- assumption counts as much as `weight` observed tasks.
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
-local usual <const> = 2        -- seconds: the shortest wait for which the prior's `sparing` holds
-local shortest <const> = 0.001 -- seconds: the shortest possible wait
+local usual <const> = 2        -- seconds: the prior's `sparing` holds for a minimum wait of at least this
+local shortest <const> = 0.001 -- seconds: the least possible minimum wait
 -- For few observed tasks, the estimate of the spread starts at `spread`, which counts as much as `weight` tasks. From `robust` tasks on,
 -- outliers don't widen the estimate.
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
 local rounding <const> = 0.4   -- seconds of uncertainty, since the service reports whole seconds
-local quickest <const> = 0.3   -- seconds that a reported duration of 0 counts as
+local quickest <const> = 0.3   -- a reported duration of 0 counts as this many seconds
 local lasting <const> = 0.25   -- a task older than any expectation is queried each time its age has grown by this share
 
 -- --- the density
@@ -110,7 +110,7 @@ end
 ---@field least number
 ---@field most number
 
----Computes the schedule for a kind of tasks.
+---Computes the schedule for one kind of task.
 ---@param seconds number[]  durations of such tasks, in any order; may be empty
 ---@param least number      seconds: the shortest gap between queries; below 2, tasks are assumed to be as quick as a sandbox's
 ---@param most number       seconds: the longest gap; if it is less than `least`, it counts for both

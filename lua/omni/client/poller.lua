@@ -57,8 +57,8 @@ local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes the fibers that await a task, and removes them from the list. If the task isn't over for a fiber, the fiber awaits the task again.
--- Until then the fiber may park for another reason, and a wake-up for this task would disturb it.
+-- Wakes the fibers that await a task, and removes them from the list. A fiber for which the task isn't over awaits the task again. Until
+-- then the fiber may park for another reason, and a wake-up for this task would disturb it.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -157,7 +157,7 @@ local function poll(self, task)
   end
 end
 
--- Runs in a fiber: queries one task after the other while the time has come for a query of any task.
+-- Runs in a fiber: queries one task after another until no task needs a query now.
 local function work(self, task)
   repeat
     poll(self, task)
@@ -167,8 +167,8 @@ local function work(self, task)
   if self.runner then loop.wake(self.runner) end
 end
 
--- Returns the seconds until a task's first query. Only for a task that this program submitted is the start known; any other task is queried
--- at once.
+-- Returns the seconds until a task's first query. omni knows the start only of a task that this program submitted, and queries any other
+-- task at once.
 local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
@@ -202,7 +202,7 @@ end
 ---@return true|table|nil  true: it changed; a failure: queries are of no use; nil: the deadline has passed
 function Poller_methods:wait(task, deadline)
   if deadline <= core.now() then return nil end
-  task.answer = nil -- frees the memory of the last answer
+  task.answer = nil -- frees the memory of the last response
   -- Keeps the waiting coroutine's stack shallow, since it stays allocated for the whole wait.
   if task.waiter == nil then
     self.new = self.new + 1

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Queries a task's state once, with the key that created the task, or with each key until one knows the task. A query writes the service's
--- answer into the task and into the ledger. A final state stays final, whatever later answers say.
+-- response into the task and into the ledger. A final state stays final, whatever later responses say.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -42,7 +42,7 @@ end
 local FINAL <const> = { success = true, failed = true }
 local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
 
--- Restores the fields of a finished task from an earlier answer. Accepts only new media URLs, since the service renews their signatures,
+-- Restores the fields of a finished task from an earlier response. Accepts only new media URLs, since the service renews their signatures,
 -- and higher credits.
 local function keep_final(task, known)
   local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
@@ -56,7 +56,7 @@ local function keep_final(task, known)
   if credits and known.credits then task.credits = math.max(credits, known.credits) end
 end
 
--- Decides whether a success without media is an error: only if it still has none after the client's `media_wait` seconds.
+-- Decides whether a success without media is an error: only if the task still has no media after the client's `media_wait` seconds.
 local function wait_for_media(task)
   local patience = task.client.media_wait
   if not task.media_by then

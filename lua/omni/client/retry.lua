@@ -10,7 +10,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field since number    monotonic seconds of the first try
 ---@field failed integer  how many tries have failed
 
----Lets the owner of a call end it early, between two tries and never during one, so that no task is lost. For omni's own modules.
+---Lets the owner of a call end it early, between two attempts but never during one, so that no task is lost. For omni's own modules.
 ---@class omni.Stop
 ---@field requested? boolean  set by the owner: no further try begins
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
@@ -24,9 +24,9 @@ local function begin()
   return { since = core.now(), failed = 0 }
 end
 
----Waits after a failed try and returns true, or returns false if there must not be another try. Allows further tries for the client's
----`retry_for` seconds. If the service asked for a pause (429, 455), allows further tries for `pause_for` seconds, and the rate limiter
----does the waiting.
+---Waits after a failed attempt and returns true, or returns false if there must not be another attempt. Allows further attempts for the
+---client's `retry_for` seconds. If the service asked for a pause (429, 455), allows further attempts for `pause_for` seconds, and the rate
+---limiter does the waiting.
 ---@param client omni.Client
 ---@param tries omni.Tries
 ---@param failure table
@@ -71,7 +71,7 @@ local function persist(client, try, how)
   end
 end
 
----Makes a call of the API with any key that works. Runs in a fiber.
+---Makes a call to the API with any key that works. Runs in a fiber.
 ---@param client omni.Client
 ---@param method string
 ---@param path string

@@ -17,7 +17,7 @@ local function base_url(text)
 end
 
 ---Returns the name of the service behind a base URL; two base URLs with one name reach the same accounts. The name is the normal form of
----the base URL; the service's second host has the name of the first. A text that isn't a base URL is its own name.
+---the base URL; the service's second host has the name of the first. A string that isn't a base URL is its own name.
 ---@param text string
 ---@return string
 local function name(text)

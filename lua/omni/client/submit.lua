@@ -55,7 +55,7 @@ local function submit_task(client, input, opts)
     end
     token:settle(task, problem)
     local may_be_gone = request and request.reused and problem and problem.code == "invalid_request"
-    local key_taken = keyed and problem and problem.code == "already_submitted" -- meanwhile, by another fiber or program
+    local key_taken = keyed and problem and problem.code == "already_submitted" -- another fiber or program took the key in the meantime
     if task or not key_taken and (upload_again or not may_be_gone) then return task, problem end
     if not key_taken then
       upload_again = true
@@ -79,8 +79,8 @@ function Submit_methods:send(request)
   return task
 end
 
----Each try takes a slot of a key. A submit that was certainly not sent is tried again for `retry_for` seconds, and a submit that the
----service refused for the moment (429, 455) for `pause_for` seconds. After a refusal that disables a key, another key is tried. Any other
+---Each attempt takes one of a key's slots. omni retries a submit that was certainly not sent for `retry_for` seconds, and a submit that the
+---service temporarily refused (429, 455) for `pause_for` seconds. After a refusal that disables a key, omni tries another key. Any other
 ---outcome is final.
 ---@return string|nil task_id
 ---@return table|nil failure
@@ -104,7 +104,7 @@ function Submit_methods:try_until_settled()
     stop.sending = false
     if failure.stopped then return nil, last or failure end
     last = failure
-    if failure.no_slot then -- other programs' tasks take all slots of the key
+    if failure.no_slot then -- other programs' tasks take all of the key's slots
       slot.key:count_rows(self.ledger)
       loop.sleep(1)
     elseif #client.all_keys > 1 and slot.key.is_unusable(failure) then
@@ -115,12 +115,12 @@ function Submit_methods:try_until_settled()
   end
 end
 
--- Returns the failure of a try in which nothing was sent.
+-- Returns the failure of an attempt that sent nothing.
 local function not_sent(code, message, stopped)
   return nil, { code = code, message = message, retry = false, sent = "no", stopped = stopped }
 end
 
----Makes one try: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
+---Makes one attempt: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
 ---@param key omni.Key
 ---@param timeout number  seconds to wait during a pause of the key
 ---@return string|nil task_id
@@ -156,7 +156,7 @@ function Submit_methods:try_once(key, timeout)
     problem.retry, problem.sent = false, "no"
     return nil, problem
   end
-  local request <close> = key.transport:observe "submit" -- closed, and reported as ended, once the outcome is on disk
+  local request <close> = key.transport:observe "submit" -- stays open until the outcome is on disk; closing it reports the request's end
   turn:use()
   stop.row = self.row
   key:own_row(self.ledger, self.row, true)
@@ -166,7 +166,7 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on the task counts, or nothing does
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on the task counts, if there is one
   return id, failure
 end
 
@@ -177,7 +177,7 @@ function Submit_methods:note_outcome(id, failure)
   self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
--- The parameters that the ledger checks and writes again at each try.
+-- The parameters that the ledger checks and writes again at each attempt.
 local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
@@ -236,7 +236,7 @@ function Submit_methods:why_forbidden()
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
     end
   end
-  -- The reason no longer exists: for example, another program's task has ended in the meantime. So the submit is tried again.
+  -- The reason no longer exists: for example, another program's task has ended in the meantime. So omni tries the submit again.
   return { code = "rate_limited", no_slot = true, message = "what prevented the submit is gone" }
 end
 

@@ -33,7 +33,7 @@ local function url_of(client, file, place, how)
   return sent.url
 end
 
----Makes a body. Makes the body. Uploads local files for it, which costs nothing.
+---Makes the body of a request from an input. Uploads the input's local files first, which costs nothing.
 ---@param client omni.Client
 ---@param given table  the input
 ---@param opts { model?: string, callback_url?: string }

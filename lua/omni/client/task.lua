@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A task: one generation job at the service. The handle can be refreshed and awaited, and its files saved.
+-- A task: one generation job at the service. A program can refresh the handle, wait for the task with it, and save the task's files.
 
 local core = require "omni.core"
 local downloads = require "omni.client.download"
@@ -36,7 +36,7 @@ local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute t
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
--- Decodes `raw` when it is read, so that waiting tasks hold texts, which need less memory than tables.
+-- Decodes `raw` when it is read, so that waiting tasks hold strings, which need less memory than tables.
 function Task_mt.__index(self, name)
   local method = Task_methods[name]
   if method then return method end
@@ -78,7 +78,7 @@ local function fail(self, failure)
   return err.from("task:await", nil, err.public(failure, self.id))
 end
 
----Queries the task now. If the query fails for the moment, `refresh` tries again for the client's `retry_for` seconds.
+---Queries the task now. After a temporary failure, `refresh` retries the query for the client's `retry_for` seconds.
 ---@param opts? omni.CallOptions
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
@@ -142,7 +142,7 @@ local function await_key(self, deadline, timeout)
 end
 
 ---Waits until the task is over. Outside a fiber, `await` runs the loop while it waits. A network failure doesn't end the wait. A timeout
----ends only the wait: the task goes on at the service.
+---ends only the wait: the task continues at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
 ---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...

@@ -31,7 +31,7 @@ local function remember(kind, took)
     seconds[kind.last] = took
   end
   kind.news = kind.news + 1
-  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not at every task, since computing a plan takes about a millisecond
+  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not for each task, since computing a plan takes about a millisecond
 end
 
 -- Reads a kind's durations from the ledger. Runs in a fiber of its own, so that no submit waits for it.
@@ -47,7 +47,7 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----Returns the kind of a task with this input. For a new kind, starts to read its durations.
+---Returns the kind of a task with this input. For a new kind of task, starts to read the kind's durations from the ledger.
 ---@param model string
 ---@param input table  checked
 ---@return omni.TaskKind
@@ -63,7 +63,7 @@ function Durations_methods:kind(model, input)
   return kind
 end
 
----Returns the poll schedule for a task. A task that was made from its id has no kind, since the service says too little about it.
+---Returns the poll schedule for a task. A task whose handle was made from an id has no kind, since the service says too little about it.
 ---@param task omni.Task
 ---@return omni.PollSchedule
 function Durations_methods:plan(task)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Uploads a local file so that the service can fetch it: the service gives a presigned URL, and the file is PUT there without the key.
--- Uploads cost no credits and may be repeated.
+-- Uploads a local file so that the service can fetch it: the service gives a presigned URL, and omni sends a PUT with the file there,
+-- without the API key. Uploads cost no credits and may be repeated.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -37,7 +37,7 @@ local function first_bytes(path)
   return bytes, why
 end
 
--- Returns the name's ending that omni reports to the service: the file's own ending if it fits the kind of the file's bytes.
+-- Returns the file name ending that omni reports to the service: the file's own ending if it fits the kind of the file's bytes.
 local function ending_for(path, kind)
   local own = media_type.ending(path)
   if not kind then return own and #own <= 10 and own or ".bin" end
@@ -97,7 +97,7 @@ end
 
 -- --- the presigned URL
 
--- Returns why the service's answer can't be used, or nil if it can.
+-- Returns why the service's response can't be used, or nil if it can.
 local function what_is_wrong(place)
   if type(place) ~= "table" then return "no place for the file" end
   for _, name in ipairs { "presigned_url", "file_url" } do
@@ -123,7 +123,7 @@ end
 
 local function result_of(exchange) return exchange:result() end
 
--- Tries to upload once, with a new presigned URL: the last URL may have expired, or a failed try may have used it up.
+-- Tries to upload once, with a new presigned URL: the last URL may have expired, or a failed attempt may have used it up.
 local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
@@ -222,7 +222,7 @@ local function send(client, path, opts)
   return sent(url)
 end
 
----The warning before omni uploads a submit's files again and sends it once more. %s is the service's message.
+---The warning before omni uploads a submit's files again and sends the refused submit once more. %s is the service's message.
 local GONE <const> = "the service refused a submit that names files uploaded earlier (%s); nothing was charged; omni uploads the files"
   .. " again and submits once more"
 

@@ -18,7 +18,7 @@ local function begins(with, at)
   return function(bytes) return bytes:sub(at, at + #with - 1) == with end
 end
 
--- Returns a test for a Lua pattern within the first `most` bytes.
+-- Returns a function that tests whether the first `most` bytes contain a Lua pattern.
 local function holds(pattern, most)
   return function(bytes) return bytes:sub(1, most):find(pattern) ~= nil end
 end
@@ -33,7 +33,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- Returns a test for the brands of an MPEG-4 file: the file's own brand, then the compatible ones.
+-- Returns a function that tests for the brands of an MPEG-4 file: the file's own brand, then the compatible ones.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
@@ -77,7 +77,7 @@ local rows = {
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
   { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
-  -- Some programs write sound with the brand of a video. The ending of the file name decides between these kinds.
+  -- Some programs write a sound file with the brand of a video. The ending of the file name decides between these kinds.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
   { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },
@@ -129,7 +129,7 @@ local function is_text(bytes)
     or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
 end
 
----Names the kind of a file that isn't an image, a video or a sound, such as "an HTML page".
+---Returns what a file is that isn't an image, a video or a sound, such as "an HTML page".
 ---@param bytes string  its first bytes (`enough` of them)
 ---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or an unknown binary kind
 local function not_media(bytes)

@@ -38,7 +38,8 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Links a file to a second path, or copies it if that fails. The second path must be free. A copy gets that name only when it is complete.
+---Links a file to a second path, or copies it if that fails. Nothing may exist at the second path yet. A copy gets that path only when it
+---is complete.
 ---@param from string
 ---@param to string
 ---@return true|nil

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Exponential backoff with jitter.
 
----Returns the seconds to wait before the next try.
+---Returns the seconds to wait before the next attempt.
 ---@param attempt integer           how many tries have failed, from 1
 ---@param retry_after number|nil    seconds that the server asked for; they count if they are longer
 ---@param least number              seconds: the first wait

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Percent-encodes texts for URLs. Slashes aren't encoded, since paths and queries may contain them.
+-- Percent-encodes strings for URLs, except for slashes, since paths and queries may contain slashes.
 
 local core = require "omni.core"
 
----Returns a text percent-encoded, except for its slashes.
+---Returns a string percent-encoded, except for its slashes.
 ---@param text string
 ---@return string
 local function encode(text)

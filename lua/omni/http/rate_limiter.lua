@@ -7,7 +7,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
--- Failures that pause all requests of a key. The number is a factor for the usual length of the pause.
+-- Failures that pause all of a key's requests. The number is a factor for the usual length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
 ---Returns whether a failure pauses all of the key's requests.
@@ -50,7 +50,7 @@ local function end_pause(self)
   if self.events then loop.background(self.events.emit, self.events, { event = "resumed", key = self.key }) end
 end
 
--- Returns the seconds until the next request may start, or math.huge if another request has to end first.
+-- Returns the seconds until the next request may start, or math.huge if another request must end first.
 local function time_until_turn(self)
   if self.paused_until then
     local left = self.paused_until - core.now()
@@ -75,7 +75,7 @@ local function turns_available(self)
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
 end
 
----Wakes the requests that may start now. Call `advance` whenever another request may have become able to start.
+---Wakes the requests that may start now. Call `advance` whenever another request may be able to start.
 function Limiter_methods:advance()
   self.queue:wake_first(turns_available(self))
 end
@@ -86,7 +86,7 @@ function Limiter_methods:is_idle()
   return self.queue:is_empty()
 end
 
--- Returns the fiber's number, which is its place in the queue. A request that the service refuses keeps its number for the next try.
+-- Returns the fiber's number, which is its place in the queue. A request that the service refuses keeps its number for the next attempt.
 local function number_of(self)
   local fiber = loop.current()
   local number = self.numbers[fiber]

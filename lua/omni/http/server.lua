@@ -14,7 +14,7 @@ local known = {
   on_error = "function",
 }
 
--- The headers of the answer to a request whose handler raised an error.
+-- The headers of the response to a request whose handler raised an error.
 local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
 local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
 
@@ -22,7 +22,8 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error in the handler
 
 ---A handler answers one request. The handler runs in a fiber of its own, so it may wait. The handler returns the arguments of
----`request:answer`, or calls that method, now or later. If a request is collected without an answer, its connection is closed.
+---`request:answer`, or calls that method, now or later. If the garbage collector frees a request without a response, the listener closes
+---the request's connection.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server

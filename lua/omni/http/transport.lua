@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- A transport sends requests with one C HTTP client, which the loop drives, through one rate limiter. Each API key has a transport, and
--- another one serves media files, without a key. A request parks its fiber until the answer has come.
+-- another one serves media files, without a key. A request parks its fiber until the response has arrived.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -80,7 +80,7 @@ local function run(self, into, timeout, verb, ...)
   return value, failure
 end
 
----Waits for the request's turn, sends it, and waits for the answer.
+---Waits for the request's turn, sends the request, and waits for the response.
 ---@param into table|nil      for a query: receives the task's state
 ---@param timeout number|nil  seconds, waiting for the turn included
 ---@param verb string         a method of the C client other than "submit"
@@ -100,8 +100,8 @@ end
 
 -- --- a submit
 
--- A submit that may be on its way. If the submit's own fiber can't receive the outcome, `on_abandoned` receives it: the fiber was
--- cancelled, perhaps just after the answer, or the transport was closed.
+-- A submit request that may have been sent, and has no recorded outcome yet. If the submit's own fiber can't receive the outcome,
+-- `on_abandoned` receives it: the fiber was cancelled, perhaps just after the response arrived, or the transport was closed.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 
@@ -125,7 +125,7 @@ function Submit_mt:__close()
   end
 end
 
----Sends a submit whose turn has come, once, and waits for the answer.
+---Sends a submit request whose turn has come, once, and waits for the response.
 ---@param body string
 ---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  gets the outcome if the fiber can't; must not wait
 ---@param request? table  from `observe`
@@ -158,7 +158,7 @@ end
 
 -- --- opening and closing
 
----Gives up all requests. Fibers that wait for an answer receive the failure "closed". May be called again.
+---Gives up all requests. Fibers that wait for a response receive the failure "closed". May be called again.
 function Transport_methods:close()
   local http = self.http
   if not http then return end
@@ -181,7 +181,7 @@ local function new(http, settings)
   return setmetatable({
     http = http, limiter = limiter, timeout = settings.timeout, max_pause = settings.max_pause, connections = settings.connections,
     driver = driver_of(http, limiter), events = settings.events, key = settings.key,
-    submits = {}, -- submits that may be on their way
+    submits = {}, -- submit requests that may have been sent
   }, Transport_mt)
 end
 

@@ -10,7 +10,7 @@ local transports = require "omni.http.transport"
 local Sender_methods = {}
 local Sender_mt = { __name = "omni.sender", __index = Sender_methods }
 
----Sends one POST once, and waits for the answer. A redirect isn't followed.
+---Sends a POST once, and waits for the response. A redirect isn't followed.
 ---@param url string           http(s), without user and password
 ---@param body string
 ---@param content_type string

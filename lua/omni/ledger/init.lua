@@ -40,7 +40,7 @@ local function driver_of(self)
   end)
 end
 
--- The place for a verb's result. If the fiber is cancelled after it was woken, `late` receives the result instead.
+-- Holds a verb's result for the fiber that waits for it. If the fiber is cancelled after it was woken, `late` receives the result instead.
 local Box_mt = {
   __close = function(box)
     box.fiber = nil

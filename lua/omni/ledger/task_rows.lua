@@ -5,7 +5,7 @@ local core = require "omni.core"
 local digest = require "omni.file.digest"
 
 -- Returns the ledger that has a task's row, if any, and the parameters that name the row. For a task whose handle was made from its id,
--- that is the client's own ledger, if its file exists.
+-- returns the client's own ledger, if its file exists.
 local function row_of(client, task)
   if task.ledger then return task.ledger, { id = task.row } end
   return client:existing_ledger(), { service = client.service, task_id = task.id }

@@ -4,7 +4,7 @@
 -- The beginning of the chunk names of omni's own files: "@omni/" in the program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"
 
-local blocks_host -- a function that returns whether another event loop runs, which a call that waits would block; or nil
+local blocks_host -- nil, or a function that returns whether another event loop runs, which a waiting call would block
 
 -- Returns "file:line: " of the innermost function on the stack that isn't part of omni.
 local function place_of_caller()
@@ -52,7 +52,7 @@ local function check(fiber, stepping, name)
   if why then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", why), 0) end
 end
 
----Makes a call that waits outside of fibers raise an error while another event loop runs.
+---Makes a waiting call outside of fibers raise an error while another event loop runs.
 ---@param is_running (fun(): boolean)|nil  returns whether that loop runs now; nil: such calls block it
 local function refuse_to_block(is_running) blocks_host = is_running end
 

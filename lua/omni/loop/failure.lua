@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Handles the errors of fibers: turns any error value into one of omni's, and reports errors for which nobody waits.
+-- Handles the errors of fibers: turns any error value into one of omni's, and reports errors that nobody is waiting for.
 
 local err = require "omni.error"
 
 local on_error -- the function that the application has set, if any
 
--- Returns a text for any error value, even one whose __tostring raises.
+-- Returns text for any error value, even one whose __tostring raises.
 local function text_of(problem)
   local fine, text = pcall(tostring, problem)
   return fine and text or ("(an error value of type %s)"):format(type(problem))
@@ -34,7 +34,7 @@ local function print_error(problem)
   pcall(io.stderr.write, io.stderr, "omni: an error that nobody waits for: ", text_of(problem), "\n") -- stderr may be closed
 end
 
----Reports an error that nobody waits for.
+---Reports an error that nobody is waiting for.
 ---@param problem omni.Error
 local function report(problem)
   if not on_error then return print_error(problem) end
@@ -44,10 +44,10 @@ local function report(problem)
   print_error(failure)
 end
 
----Sets the function that receives the error of each fiber that fails while nobody joins it, at the end of the loop's turn in which it
----failed. Without such a function, omni prints the error and its traceback on stderr. The loop calls the function, so it can't wait; it
----can `omni.spawn`. If the function raises an error, omni prints both errors. An error that reaches a `join`, an `omni.scope` or an
----`omni.run` isn't reported.
+---Sets the function that receives the error of each fiber that fails while nobody is waiting to join it, at the end of the loop's turn in
+---which it failed. Without such a function, omni prints the error and its traceback on stderr. The loop calls the function, so it can't
+---wait; it can `omni.spawn`. If the function raises an error, omni prints both errors. omni doesn't report an error that a `join`, an
+---`omni.scope` or an `omni.run` raises.
 ---@param fn? fun(problem: omni.Error)  `problem.traceback` says where, `problem.cause` is the raised value; nil: print
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)

@@ -36,7 +36,7 @@ function loop:pollfd() return scheduler.pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self
 
----Returns the seconds until `step` must be called anyway, or nil.
+---Returns the seconds until `step` must be called even if the descriptor isn't readable, or nil.
 function loop:timeout() return scheduler.time_left() end -- luacheck: ignore self
 
 ---Does the work that is ready, without waiting. An error goes to `omni.on_error`, never to the caller.

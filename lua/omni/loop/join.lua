@@ -8,8 +8,8 @@ local scheduler = require "omni.loop.scheduler"
 
 local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
 
---- A caller that waits for the end of fibers. The object is an array of these fibers. When the object is closed, errors that it hasn't
---- taken go to somebody else.
+--- A caller that waits for the end of fibers. The object is an array of these fibers. When the object is closed, it passes on the errors
+--- that it hasn't taken.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many haven't ended
@@ -90,7 +90,7 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
----Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout the fiber goes on.
+---Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout, the fiber continues.
 ---@param opts? omni.JoinOptions
 ---@return any ...  what its function returned; after the timeout nil and an error with the code "timeout"
 function Fiber_methods:join(opts)

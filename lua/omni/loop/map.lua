@@ -5,7 +5,7 @@ local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 local options = require "omni.options"
 
--- The state that the workers of one call of `map` share.
+-- The state that the workers of one call to `map` share.
 ---@class omni.Batch
 ---@field list any[]
 ---@field fn function

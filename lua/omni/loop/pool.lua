@@ -45,7 +45,7 @@ function Pool_methods:add(fn, ...)
   start_next(self)
 end
 
----Waits until every job has ended. Raises the error of a failed job at once; the next call of `join` waits for the other jobs.
+---Waits until every job has ended. Raises the error of a failed job at once; the next call to `join` waits for the other jobs.
 function Pool_methods:join()
   self.waiter = loop.current()
   while next(self.fibers) and not self.failures[1] do loop.park() end

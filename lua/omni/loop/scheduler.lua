@@ -34,7 +34,7 @@ local ready, ready_count = {}, 0        -- fibers that the next turn will run
 local failed, failed_count = {}, 0      -- fibers that failed in this turn
 local current                           -- the running fiber, if any
 local stepping = false                  -- whether the loop is within a step
-local on_change                         -- called when there is work of which no step knows
+local on_change                         -- called when there is work that no step knows about
 
 -- --- parking and waking
 
@@ -45,7 +45,7 @@ local function make_ready(fiber, value)
   if on_change and not stepping then on_change() end
 end
 
----Wakes a parked fiber: the fiber's call of `park` returns the value. Does nothing if the fiber isn't parked.
+---Wakes a parked fiber: the fiber's call to `park` returns the value. Does nothing if the fiber isn't parked.
 ---@param fiber omni.Fiber
 ---@param value any
 local function wake(fiber, value)
@@ -79,7 +79,7 @@ end
 
 -- --- the end of a fiber
 
--- Gives a failure that nobody joins to the fiber's scope, or reports it.
+-- Passes the failure of a fiber that nobody is waiting to join to the fiber's scope, or reports the failure.
 local function pass_on(fiber)
   local scope = fiber.scope
   fiber.delivered = true
@@ -99,7 +99,7 @@ local function pass_on_failures()
   end
 end
 
----Makes the scheduler report a fiber's failure at the end of this turn, unless somebody joins the fiber until then. A cancellation is no
+---Makes the scheduler report a fiber's failure at the end of this turn, unless somebody joins the fiber before then. A cancellation isn't a
 ---failure.
 ---@param fiber omni.Fiber
 local function note_failure(fiber)
@@ -214,7 +214,7 @@ local function step_pollables()
   end
 end
 
--- Marks the turn as ended, also if a pollable raises an error.
+-- Marks the turn as ended, even if a pollable raises an error.
 local Turn <const> = setmetatable({}, {
   __close = function()
     if failed_count > 0 then pass_on_failures() end
@@ -222,7 +222,7 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
----Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. Raises the error of a pollable that raises one.
+---Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. If a pollable raises an error, raises that error.
 ---@param timeout number|nil
 local function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
@@ -278,7 +278,7 @@ end
 
 -- --- pollables
 
----Adds a pollable. The loop steps it until `remove`.
+---Adds a pollable. The loop steps the pollable until `remove`.
 ---@param pollable omni.Pollable
 local function add(pollable)
   local fd = pollable:pollfd()
@@ -306,8 +306,8 @@ local function get_current() return current end
 ---@return boolean
 local function is_stepping() return stepping end
 
----Sets a function that is called when there is new work of which no step knows: outside of a step, a fiber or a pollable was added, or the
----loop ran. Another event loop then asks for the timeout again.
+---Sets a function that is called when there is new work that no step knows about: outside of a step, a fiber or a pollable was added, or
+---the loop ran. Another event loop then asks for the timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

@@ -47,7 +47,7 @@ local function check_function(fn, name)
 end
 
 ---Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
----which waits for it. If the fiber fails while nobody joins it, its error goes to that scope, or to `omni.on_error`.
+---which waits for it. If the fiber fails while nobody is waiting to join it, its error goes to that scope, or to `omni.on_error`.
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)
@@ -79,8 +79,8 @@ local function enter(name, fail_fast, fn, ...)
 end
 
 ---Runs `fn(...)` in a fiber, and waits until that fiber and all fibers that were spawned in it have ended. Outside of a fiber, runs the
----loop meanwhile. If `fn` raises an error, cancels the other fibers and raises that error. The error of another fiber that nobody joins
----goes to `omni.on_error`, and the other fibers continue.
+---loop meanwhile. If `fn` raises an error, cancels the other fibers and raises that error. The error of another fiber that nobody is
+---waiting to join goes to `omni.on_error`, and the other fibers continue.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -88,8 +88,8 @@ local function run(fn, ...)
   return enter("omni.run", false, fn, ...)
 end
 
----Like `omni.run`, but the first error of a fiber that nobody joins also ends the scope: `omni.scope` cancels all other fibers of the
----scope and raises that error. So either all fibers succeed, or none continues.
+---Like `omni.run`, but the first error of a fiber that nobody is waiting to join also ends the scope: `omni.scope` cancels all other fibers
+---of the scope and raises that error. So either all fibers succeed, or none continues.
 ---@param fn function
 ---@return any ...  what fn returned
 local function scope(fn, ...)

@@ -20,7 +20,7 @@ local function run(seconds, fn, ...)
 end
 
 ---Runs `fn(...)` with a deadline. At the deadline, cancels the function where it waits: aborts its requests and closes its to-be-closed
----variables. Records a submit that may have been sent as one with an unknown outcome. Tasks continue at the service.
+---variables. If a submit may have been sent, records that its outcome is unknown. Tasks continue at the service.
 ---@param seconds number  above 0
 ---@param fn function
 ---@param ... any         its arguments

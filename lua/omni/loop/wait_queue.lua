@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A first-in, first-out wait queue of fibers. The queue's owner decides when the first fibers may go on. The queue keeps their order, also
--- when fibers in the middle are cancelled.
+-- A first-in, first-out wait queue of fibers. The queue's owner decides when the first fibers may go on. The queue keeps the fibers' order,
+-- even when fibers in the middle are cancelled.
 
 local loop = require "omni.loop"
 
@@ -49,7 +49,7 @@ function Queue_methods:is_first(place)
   return self[self.first] == place
 end
 
----Returns whether no fiber waits.
+---Returns whether no fiber is waiting in the queue.
 ---@return boolean
 function Queue_methods:is_empty()
   return self.first > self.last

@@ -87,8 +87,8 @@ end
 
 ---Iterates over a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
 ---Requests each page when the loop reaches it, with retries. After a failure **the iterator raises the error value** (omni.Error), like
----io.lines. The iteration ends after a page that is empty, that isn't full, or that equals the page before; after as many templates as the
----service reports; or after 1000 pages.
+---io.lines. The iteration ends after a page that is empty, that isn't full, or that equals the previous page; after as many templates as
+---the service reports; or after 1000 pages.
 ---@param client omni.Client
 ---@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }  page_size: 1 to 50
 ---@return fun(): table|nil  the next template, as the service describes it

@@ -15,11 +15,11 @@ local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endp
 local MAX_NAME_BYTES <const> = 200
 local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema, which is useful but not needed
 local FRESH_FOR <const> = 3600    -- seconds for which a description is cached
-local RETRY_AFTER <const> = 60    -- seconds until the service is asked again after a failure
+local RETRY_AFTER <const> = 60    -- seconds after a failure until omni asks the service again
 
 -- --- reading answers
 
--- Returns whether a text can be a model's name, and is safe in the path of a URL.
+-- Returns whether a string can be a model's name, and is safe in the path of a URL.
 local function is_name(name)
   return type(name) == "string" and name ~= "" and #name <= MAX_NAME_BYTES and core.clean(name) == name
     and not ("/" .. name .. "/"):find "/%.?/" and not name:find("..", 1, true) and not name:lower():find("createtask", 1, true)
@@ -60,7 +60,7 @@ local function read_model(data, name)
   return model
 end
 
--- Returns the models in an answer, or nil if the answer isn't a list of models.
+-- Returns the models in a response, or nil if the response isn't a list of models.
 local function read_models(data)
   local list = type(data) == "table" and (data.models or data)
   if type(list) ~= "table" or #list == 0 and next(list) ~= nil then return nil end
@@ -130,7 +130,7 @@ end
 
 -- --- the cache of descriptions
 
--- Sends one request to the service, with a short time limit, because a submit waits for the answer.
+-- Sends one request to the service, with a short time limit, because a submit waits for the response.
 local function ask(client, where)
   local key, none = client.all_keys:any()
   if not key then return nil, none end
@@ -201,9 +201,9 @@ local function modality(client, name)
   return known and kinds[known.modality] or modalities.of(name)
 end
 
----Checks an input before it is sent: against the schema that the service publishes (asked once an hour), and against omni's own rules. If
----the service publishes no schema, or can't be reached, only omni's own rules apply. If omni has no rules for the model either, any input
----is accepted. With the client's option `schemas = false`, omni doesn't ask the service.
+---Checks an input before it is sent: against the schema that the service publishes (requested at most once an hour), and against omni's own
+---rules. If the service publishes no schema, or can't be reached, only omni's own rules apply. If omni has no rules for the model either,
+---any input is accepted. With the client's option `schemas = false`, omni doesn't ask the service.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

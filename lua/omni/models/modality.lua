@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Lists the models of the service that make images or sound, as the service's catalogue listed them. Every other model makes a video. If
--- the service answers, its own list has priority (init.lua).
+-- the service's own list is available, it has priority (init.lua).
 
 local lists <const> = {
   image = [[

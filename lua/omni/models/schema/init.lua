@@ -4,7 +4,8 @@
 -- Supported keywords: type, enum, const, nullable; minLength, maxLength, format (uri, url); minimum, maximum, exclusiveMinimum,
 -- exclusiveMaximum, multipleOf; items, prefixItems, additionalItems, minItems, maxItems, uniqueItems; properties, required,
 -- additionalProperties, minProperties, maxProperties; $ref within the schema; allOf, anyOf, oneOf. The check ignores other keywords, such
--- as pattern, not and if, and keywords that make no sense: the service refuses what they forbid with a 422, which costs nothing.
+-- as pattern, not and if, and invalid keywords. If an input violates an ignored keyword, the service refuses it with a 422, which costs
+-- nothing.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -90,12 +91,12 @@ local function apply(check, schema, copy)
   return nil, "the schema is too deep, too large, or refers to itself without end"
 end
 
----Checks an input against a schema from anywhere: the check's time is bounded, whatever the schema's size, depth and references.
+---Checks an input against an untrusted schema: the check's time is bounded, whatever the schema's size, depth and references.
 ---
 ---Of several problems the check always reports the same one: first a field with a wrong value (the required fields in the schema's order,
 ---then the other fields by name), then an unknown field, then a missing one. If a schema doesn't say whether other fields are allowed
----(additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field that isn't given: one
----letter (two of eight or more), case, or separators differ.
+---(additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field that isn't given. A
+---misspelling differs only in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
 ---@param schema table|boolean
 ---@param input table                  as the service names its fields; omni.null is null
 ---@param opts? { placeholders?: boolean }  whether placeholders may replace strings, except those with a format other than "uri" or "url"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Words the messages about problems of an input: the value that the schema expects, and the given value. A schema comes from the network,
+-- Writes the messages about an input's problems: the value that the schema expects, and the given value. A schema comes from the network,
 -- so omni shortens its words and removes control characters.
 
 local core = require "omni.core"
@@ -15,7 +15,7 @@ local MAX_COMPARED_BYTES <const> = 64  -- of each candidate
 
 local PLACEHOLDERS <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
 
----Returns a given value as a text that is safe for a terminal.
+---Returns a given value as text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function shown(value)
@@ -27,7 +27,7 @@ local function shown(value)
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)
 end
 
----Returns a value of the schema, such as a name or a choice, as a text that is safe for a terminal.
+---Returns a value of the schema, such as a name or a choice, as text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function word(value)
@@ -96,7 +96,7 @@ local function range(low, low_open, high, high_open)
   return "must be " .. table.concat({ from or to, from and to }, " and ")
 end
 
----Returns a text that says how many things are allowed: "at most 2 items", "1 to 3 characters".
+---Says in words how many things are allowed: "at most 2 items", "1 to 3 characters".
 ---@param least integer|nil
 ---@param most integer|nil
 ---@param one string   "1 item"

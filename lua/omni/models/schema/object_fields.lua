@@ -18,8 +18,8 @@ local function simplify(name)
   return (name:lower():gsub("[_%-%s]", ""))
 end
 
--- Returns the known field whose name is probably misspelt as `name`, or nil. The input doesn't have that field, and the names differ in one
--- letter (two letters of eight or more), in case, or in separators.
+-- Returns the known field whose name is probably misspelt as `name`, or nil. The input doesn't have that field, and the names differ only
+-- in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)

@@ -7,14 +7,14 @@ local composition = require "omni.models.schema.composition"
 local fields = require "omni.models.schema.object_fields"
 local keywords = require "omni.models.schema.value_keywords"
 
--- A schema comes from the network. These limits keep a check below about a second.
+-- A schema comes from the network, so a check must limit its work. These limits keep a check below about a second.
 local MAX_STEPS <const> = 300000
 local MAX_DEPTH <const> = 400 -- nesting of schemas within schemas, references included
 
 local given_up <const> = {} -- the error value that is raised when a limit is exceeded
 
--- The order of the checks decides which of several problems is reported. A message about a wrong choice tells the user more than one about
--- a wrong type.
+-- The order of the checks decides which of several problems is reported. A message about a wrong choice tells the user more than a message
+-- about a wrong type.
 local checks <const> = {
   composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, fields.check,
   composition.combined,

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The keywords of JSON Schema about values: choices, types, strings, numbers and arrays. Each function takes (traversal, schema, value,
--- place, inner) and returns a problem or nil. The functions ignore a keyword with a senseless value.
+-- place, inner) and returns a problem or nil. The functions ignore a keyword with an invalid value.
 
 local json = require "omni.json"
 local messages = require "omni.models.schema.messages"
