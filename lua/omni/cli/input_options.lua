@@ -60,7 +60,8 @@ local function file_or_url(text, place)
   return text
 end
 
--- Replaces {"$file": PATH} by placeholders. The decoder returns JSON numbers as floats, which represent whole numbers below 2^53 exactly.
+-- Replaces each {"$file": PATH} with a placeholder. The decoder returns JSON numbers as floats, which represent whole numbers below 2^53
+-- exactly.
 local function with_files(tree, folder, place)
   if type(tree) == "number" and math.abs(tree) >= 2 ^ 53 then
     misuse("%s: a JSON number must be less than 2^53 to be read exactly; use a text if the model accepts one", place)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Cuts one film from many clips. Encodes each clip as one piece, so that memory and open files don't grow with their number, and joins the
--- pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the sound as PCM and encodes it once.
+-- Cuts one film from many clips. Encodes each clip as one piece, so that memory and open files don't grow with the number of clips, and
+-- joins the pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the sound as PCM and encodes it
+-- once.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -19,7 +20,7 @@ local transitions = require "omni.film.transitions"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of a second of output, relative to encoding a second of picture
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of a second of output; encoding a second of picture costs 1
 
 -- --- errors
 

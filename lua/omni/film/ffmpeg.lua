@@ -23,8 +23,8 @@ local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
 
----Returns the arguments with which ffmpeg opens a file. Whatever the file's name and content, ffmpeg doesn't take it for an option, a
----pattern, a playlist or a URL.
+---Returns the arguments with which ffmpeg opens a file. With these arguments, ffmpeg never takes the file for an option, a pattern, a
+---playlist or a URL, whatever its name and content.
 ---@param path string
 ---@param before? string[]  options of this input
 ---@return string[]

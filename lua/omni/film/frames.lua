@@ -32,7 +32,7 @@ local function upright(video, width)
     "lanczos+accurate_rnd+full_chroma_int")
 end
 
--- Tries one start time after the other, until ffmpeg writes a picture.
+-- Tries one start time after another, until ffmpeg writes a picture.
 local function draw(clip, path, plan)
   local found, failure = probe(clip)
   if not found then return nil, failure end

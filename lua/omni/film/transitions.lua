@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Transitions between clips: their names and their lengths.
+-- Defines the transitions between clips: their names and their lengths.
 
--- All transitions that the xfade filter has in ffmpeg 5.1 and later.
+-- The names of all transitions that the xfade filter has in ffmpeg 5.1 and later.
 local listed = [[
   fade fadeblack fadewhite fadegrays fadefast fadeslow dissolve distance pixelize hblur radial zoomin squeezeh squeezev
   wipeleft wiperight wipeup wipedown wipetl wipetr wipebl wipebr slideleft slideright slideup slidedown

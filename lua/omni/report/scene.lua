@@ -6,7 +6,7 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local eager_players <const> = 6  -- players that load the start of their clips at once; other players load when somebody starts them
+local eager_players <const> = 6  -- how many players load the start of their clips at once; others load when somebody starts them
 local long_prompt <const> = 1200 -- bytes; a longer prompt is folded
 
 -- The HTML element for each kind of media file, by the file's extension.

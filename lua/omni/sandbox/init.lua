@@ -49,7 +49,7 @@ local function account_of(self, key, what)
   return self.service.accounts:find(key) or error(("sandbox:%s: the sandbox has no such key"):format(what), 3)
 end
 
----Revokes a key: every request with it gets 401 from now on.
+---Revokes a key: from now on, every request with this key gets 401.
 ---@param key string  one of `keys`
 function Sandbox_methods:revoke(key)
   account_of(self, key, "revoke").revoked = true
@@ -66,7 +66,8 @@ function Sandbox_methods:set_credits(key, credits)
 end
 
 ---Moves the sandbox's clock ahead. Waits until all events up to the new time have happened, in the order of their times: tasks have ended,
----late responses are sent, callbacks have been sent and answered, URLs have expired. `POST /sandbox/advance?seconds=` does the same.
+---late responses have been sent, callbacks have been sent and got their responses, URLs have expired. `POST /sandbox/advance?seconds=` does
+---the same.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
@@ -109,7 +110,7 @@ local function directory_of(given)
   return given
 end
 
----Starts a sandbox; the loop drives it.
+---Starts a sandbox, which runs in omni's loop.
 ---@param given? omni.SandboxOptions
 ---@return omni.Sandbox|nil
 ---@return omni.Error|nil

@@ -11,7 +11,7 @@ local result_object = json.shape { "code", "message", "media_urls", "media_info"
 local media_object = json.shape { "type", "format", "duration?", "aspect_ratio", "resolution?" }
 local usage_object = json.shape { "credits" }
 local envelope = json.shape { "code", "message", "data" }
-local invalid = json.shape { "code", "message", "errors" } -- for an invalid request: no `data`
+local invalid = json.shape { "code", "message", "errors" } -- the response to an invalid request has no `data`
 
 ---@class omni.sandbox.TaskValues  the values of a task object
 ---@field id string

@@ -221,7 +221,7 @@
 ---| "unknown"      the outcome of its submit is unknown
 ---| "interrupted"  its task goes on at the service
 
----@class omni.RunEvent  What `on_event` of a run gets. The fields besides `event` depend on it.
+---@class omni.RunEvent  The argument of a run's hook `on_event`. Its fields besides `event` depend on the event.
 ---@field event omni.SceneStatus|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
 ---  The other events are: `warning`: a clip differs from what its scene asked for; `cutting`: the film is being cut; `film` and `report`:
 ---  that file is ready

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Builds the environment of an untrusted board: the words of the board language, Lua without functions that reach outside, and the files of
--- the board's folder.
+-- Builds the environment of an untrusted board: the words of the board language, Lua without functions that reach outside the board, and
+-- the files of the board's folder.
 --
 -- `inside` runs in a Lua state and a process of its own (csrc/core/board_process.c limits its time and memory), so it can't use the rest of
 -- this file. `inside` runs the board and returns the board's result as bytes. The loader (confined_load.lua) trusts nothing in these bytes,

@@ -34,7 +34,7 @@ local function with_place(path, message)
   for length = shortened and #shortened or 0, 1, -1 do
     if folder:sub(-length) == shortened:sub(1, length) then return folder .. shortened:sub(length + 1) .. rest end
   end
-  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- even the file's name is too long for Lua
+  if shortened and path:sub(-#shortened) == shortened then return path .. rest end -- even the file's name is too long for Lua's messages
   if message:find("^[^\n]-:%d+: ") then return message end
   return path .. ": " .. message
 end

@@ -327,7 +327,7 @@ end
 
 ---Plans a run from the ledger and the files, and queries the service for prices. Submits nothing. The plan can be given to
 ---`omni.run_storyboard`, which then carries out exactly this plan.
----@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
+---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.PlanOptions
 ---@return omni.Plan|nil plan
 ---@return omni.Error|nil err  codes: ledger_failed, invalid_input, invalid_board

@@ -59,10 +59,10 @@ local known_options = { client = "any", directory = "path", scene = "string", ta
 ---must have the submitted model and input, field by field, and must not be in another row of the ledger. If the ledger has no row for the
 ---scene, because it was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files. Changes nothing if
 ---the scene already has that task. Submits nothing.
----@param board omni.Storyboard|string  or the path of its file
+---@param board omni.Storyboard|string  a board, or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true
----@return omni.Error|nil err codes: task_mismatch, not_found, invalid_input (no such scene, it has another task), ledger_failed, ...
+---@return omni.Error|nil err codes: task_mismatch, not_found, invalid_input (unknown scene, or one with another task), ledger_failed, ...
 local function adopt_task(board, given)
   given = arguments.check(board, given, known_options, "omni.adopt_task", { "scene", "task_id" })
   loop.in_fiber "omni.adopt_task"

@@ -19,8 +19,8 @@ local function tenths(value)
   return rounded % 10 == 0 and tostring(rounded // 10) or ("%d.%d"):format(rounded // 10, rounded % 10)
 end
 
----Returns a sentence for each difference between a clip and its scene's input. Compares only the properties that the input states. With a
----source video, the model decides the length.
+---Returns a sentence for each difference between a clip and its scene's input. Compares only the properties that the input states. If the
+---input has a source video, doesn't compare the length, since the model decides it.
 ---@param input table             a model's: duration, aspect_ratio, resolution, video_list
 ---@param probe omni.film.Probe   of the clip
 ---@return string[]

@@ -340,7 +340,7 @@ end
 ---board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's file, a
 ---file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose field `changes` lists the
 ---changes. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
----@param board omni.Storyboard|string  or the path of its file, which is loaded as by `omni.load_storyboard`
+---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary
 ---@return omni.Error|nil err  codes: plan_changed, no_consent, over_budget, price_unknown, insufficient_credits, io, ledger_failed, ...

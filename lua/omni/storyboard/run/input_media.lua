@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Replaces the placeholders in a scene's input (files, clips and frames of other scenes) by URLs that the service can fetch.
+-- Replaces the placeholders in a scene's input (files, clips and frames of other scenes) with URLs that the service can fetch.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
