@@ -248,7 +248,7 @@ static int exchange_discard(lua_State *L) {
   return 0;
 }
 
-// sends(exchange) → how often libcurl was about to send a submit; a second attempt was stopped
+// sends(exchange) → how often libcurl was about to send a submit; omni stopped a second attempt
 static int exchange_sends(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   lua_pushinteger(L, x->sends);

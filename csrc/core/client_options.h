@@ -21,7 +21,7 @@ typedef struct {
   char *user_agent;
   network_options network;
   const char *proxy; // the proxy's URL for the account's calls, "" for no proxy; points into `network`
-  const char *key; // points into the key's header line
+  const char *key; // the key, which points into its header line
   struct curl_slist *key_headers; // these lines contain the key; client_options_free wipes them
   struct curl_slist *post_headers;
   long connect_timeout_ms, timeout_ms, http_version, max_connections;

@@ -10,7 +10,7 @@ void text_open(lua_State *L);
 void number_open(lua_State *L);
 void poll_set_open(lua_State *L);
 void client_open(lua_State *L);
-void envelope_open(lua_State *L); // also raises when lua-cjson can't be loaded
+void envelope_open(lua_State *L); // this function also raises when lua-cjson can't be loaded
 void task_open(lua_State *L);
 void process_open(lua_State *L);
 void board_process_open(lua_State *L);

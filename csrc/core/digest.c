@@ -134,7 +134,7 @@ static bool start(job *j) {
   } else {
     error = errno;
   }
-  if (error) j->error = error; // otherwise only the thread writes this field
+  if (error) j->error = error; // after a successful start, only the thread writes this field
   return j->running;
 }
 

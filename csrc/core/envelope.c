@@ -24,7 +24,7 @@ enum {
 static const api_code api_codes[] = {API_CODES(ROW)};
 #undef ROW
 
-static const char decoder; // registry key of the decode function
+static const char decoder; // its address is the registry key of the decode function
 
 const api_code *api_code_find(long number) {
   for (size_t i = 0; i < sizeof api_codes / sizeof *api_codes; i++)

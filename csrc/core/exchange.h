@@ -42,7 +42,7 @@ extern const exchange_kind exchange_submit, exchange_query, exchange_call, excha
 typedef struct transfer {
   struct transfer *next;
   CURL *easy;
-  const exchange_kind *kind; // NULL: the handle is new
+  const exchange_kind *kind; // the kind of the last exchange; NULL: the handle is new
   exchange *exchange;
   buffer body;
   void *pool;
@@ -76,9 +76,9 @@ struct exchange {
   int64_t asked_from, total;      // total: -1 when unknown
   int file_error;                 // errno
   bool body_seen, wrong_range, discarded;
-  bool kept; // the downloaded file has its final name
+  bool kept; // whether the downloaded file has its final name
 
-  bool proxied;            // the connection goes to a proxy
+  bool proxied;            // whether the connection goes to a proxy
   refused_address refused; // the last address that the exchange must not connect to; `text` is empty if there is none
 };
 

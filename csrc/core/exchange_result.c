@@ -44,7 +44,7 @@ static bool push_network_failure(lua_State *L, exchange *x) {
   return false;
 }
 
-// Sets the field `sent` of the failure at the top of the stack, for a submit. A submit that was sent and not refused becomes
+// Sets the field `sent` of a submit's failure, which must be at the top of the stack. A submit that was sent and not refused becomes
 // "submit_unknown": it may have been charged, so nothing may send it again automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);

@@ -39,7 +39,7 @@ static bool skip_value(cursor *c) {
     } else if (byte == '}' || byte == ']') {
       if (depth == 0) return false;
       depth--;
-    } else if (depth == 0) { // a number, true, false or null
+    } else if (depth == 0) { // the value is a number, true, false or null
       while (c->at < c->end && !strchr(",}] \n\r\t", *c->at)) c->at++;
     }
   } while (depth > 0 && c->at < c->end);

@@ -270,7 +270,7 @@ void pool_close(pool *p) {
     p->idle = t->next;
     transfer_free(t);
   }
-  if (p->multi) curl_multi_cleanup(p->multi); // also closes all sockets, through on_close
+  if (p->multi) curl_multi_cleanup(p->multi); // libcurl also closes all sockets, through on_close
   p->multi = NULL;
   if (p->poll_set >= 0) close(p->poll_set);
   if (p->wake >= 0) close(p->wake);

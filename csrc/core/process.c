@@ -35,7 +35,7 @@ enum { AT_ONCE = 1 << 20 };                                  // bytes to read fr
 enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes that omni keeps of a pipe's output
 
 typedef struct {
-  pid_t pid; // 0: not started, or reaped
+  pid_t pid; // 0: the program wasn't started, or its end was reaped
   int pidfd, poll_set;
   double check_at; // without a pidfd: when `step` must be called again
   bool closed, ended;

@@ -33,7 +33,7 @@ struct embedded {
   const unsigned char *data;
   size_t size;
 };
-extern const struct embedded embedded[]; // the last row has no name
+extern const struct embedded embedded[]; // the array's last row has no name
 
 // --- modules
 

@@ -214,7 +214,7 @@ static bool try_open(database *d, request *r, int *code) {
   return true;
 }
 
-// Starts a session in a file beside the database. Resolves links first, so that all programs use the same session file, whatever path they
+// Starts a session in a file next to the database. Resolves links first, so that all programs use the same session file, whatever path they
 // use.
 static bool take_session(database *d, request *r) {
   char *file = NULL;

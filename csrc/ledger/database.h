@@ -30,7 +30,7 @@ typedef struct {
 typedef struct request {
   struct request *next;
   int verb;
-  values parameters;    // pairs of a name and a value
+  values parameters;    // the verb's parameters: pairs of a name and a value
   values rows;    // the names of the columns, then the values of each row
   size_t columns; // number of columns; 0: the verb returns no rows
   bool failed;

@@ -13,7 +13,7 @@ typedef struct {
 } queue;
 
 typedef struct {
-  database database; // only the thread uses it
+  database database; // only the ledger's thread uses the database
   pthread_t thread;
   pthread_mutex_t lock; // protects the following fields
   pthread_cond_t added;

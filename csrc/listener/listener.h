@@ -25,7 +25,7 @@ typedef enum {
   PHASE_LEAVING,    // from the refusal of a request to the end of its body, which is discarded
   PHASE_ANSWER,     // from the moment when the response is known until it is sent
   PHASES,
-  PHASE_NONE = PHASES, // waits for Lua's answer
+  PHASE_NONE = PHASES, // waits for Lua's response
 } phase;
 
 typedef struct {
@@ -41,7 +41,7 @@ typedef struct {
   connection *first[PHASES], *last[PHASES]; // the connections in each phase; the one with the earliest deadline is first
   void *addresses;                     // a tree (tsearch) of client_address, by address
   unsigned max_per_address;
-  credentials *credentials;        // for new connections; NULL: without TLS
+  credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the folder for large bodies; NULL: all bodies stay in memory
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
@@ -66,7 +66,7 @@ typedef enum {
   REQUEST_RECEIVING, // the headers have arrived and are valid
   REQUEST_REFUSED,   // the refusal was sent; the rest of the body is discarded
   REQUEST_QUEUED,    // complete and in the queue; its connection is suspended
-  REQUEST_HELD,      // returned to Lua; its connection is suspended
+  REQUEST_HELD,      // Lua has the request; its connection is suspended
   REQUEST_ANSWERED,  // the connection runs again, to send `response`
   REQUEST_DROPPED,   // the connection runs again, to be closed
 } request_state;
@@ -91,7 +91,7 @@ struct request {
   buffer headers;                // name, NUL, value, NUL, ...
   buffer body;                   // moved into a Lua string when Lua takes the request
   char *file;                    // path of the file that holds the body, deleted with the request; NULL: the body is in memory
-  int file_fd;                   // open until the body is complete
+  int file_fd;                   // the descriptor of `file`, open until the body is complete
   size_t counted;                // bytes of this body that the listener counts in `bodies`
   size_t discarded;            // bytes of the body that were discarded since the request was refused
   char address[INET6_ADDRSTRLEN];
@@ -146,7 +146,7 @@ void tls_release(credentials *c);
 // Makes a new connection use these credentials. The connection must hold a reference to the credentials.
 void tls_attach(struct MHD_Connection *mhd, const credentials *c);
 
-// The options that libmicrohttpd needs for TLS, beside MHD_USE_TLS; pass them as MHD_OPTION_ARRAY.
+// The options that libmicrohttpd needs for TLS in addition to MHD_USE_TLS; pass them as MHD_OPTION_ARRAY.
 extern const struct MHD_OptionItem tls_options[];
 
 // Sends bytes on a TLS connection directly, without libmicrohttpd: as many as it can without waiting.

@@ -15,7 +15,7 @@
 #include "shared/file.h"
 
 enum {
-  MAX_IN_MEMORY = 65536,    // bytes; a larger body goes to a file if there is a folder for bodies
+  MAX_IN_MEMORY = 65536,    // in bytes; a larger body goes to a file if there is a folder for bodies
   MAX_DISCARDED = 8 << 20 // bytes that the listener reads of a refused body
 };
 

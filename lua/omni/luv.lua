@@ -63,7 +63,7 @@ local function attach(opts)
   local self = setmetatable({}, Host_mt)
   self.driver = hosts.attach("omni.luv.attach", opts, {
     on_change = function()
-      if self.timer:is_closing() or self.poll:is_closing() then return self:detach() end -- the program is closing all handles
+      if self.timer:is_closing() or self.poll:is_closing() then return self:detach() end -- the program is closing all of its handles
       prepare(self)
     end,
     on_detach = function()

@@ -21,8 +21,8 @@ local function report(self, event)
   if self.on_event then self.on_event(event) end
 end
 
--- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true once omni knows the answer, yes
--- or no.
+-- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could decide this,
+-- whatever the result.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)

@@ -22,7 +22,7 @@ end
 local function private_file(path)
   local info = core.stat(path)
   if not info then return nil end
-  if info.mode & 0x3f ~= 0 then -- the group or others have some permission
+  if info.mode & 0x3f ~= 0 then -- other users have some permission for the file
     return nil, err.new {
       code = "no_key", message = ("%s can be read by other users of this machine, so its key isn't used"):format(path),
       hint = ("run chmod 600 %s, and reset the key at %s, since others may know it"):format(path, core.pages.keys),

@@ -66,8 +66,8 @@ end
 ---@param url string
 ---@param path string
 ---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
----  accept?: fun(head: string, encoding: string|nil): table|nil }  accept: gets the first bytes and the answer's Content-Encoding, and
----  returns a failure if the file isn't wanted; aside: a different file at PATH is renamed (file/path.lua, step_aside), not replaced
+---  accept?: fun(head: string, encoding: string|nil): table|nil }  accept: gets the first bytes and the response's Content-Encoding,
+---  and returns a failure if the file isn't wanted; aside: a different file at PATH is renamed (file/path.lua, step_aside), not replaced
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, given)

@@ -88,7 +88,7 @@ function Events_methods:request(key, verb, first, second)
   }
   self.attempts[fiber] = nil
   if verb == "query" then about.task_id = first end
-  if verb == "call" then about.path = second:match "^[^?]*" end -- the query part may contain private data
+  if verb == "call" then about.path = second:match "^[^?]*" end -- drops the query part, which may contain private data
   if not key then about.host, about.file = first:match "^%a+://([^/?#]*)", second end
   local request = setmetatable({ events = self, about = about, begun = core.now() }, Request_mt)
   self:emit(copy_of(about, "request_begun"))

@@ -42,7 +42,7 @@ end
 
 ---Returns the seconds to wait before omni retries a failed call, or nil if omni must not retry it.
 ---@param failure table
----@param attempt integer  how many tries have failed
+---@param attempt integer  how many attempts have failed
 ---@return number|nil
 ---@package
 function Client_methods:wait_before_retry(failure, attempt)
@@ -52,7 +52,7 @@ end
 
 ---Reports that this fiber will retry a failed call.
 ---@param failure table
----@param attempt integer  how many tries have failed
+---@param attempt integer  how many attempts have failed
 ---@param seconds number   until then
 ---@package
 function Client_methods:report_retry(failure, attempt, seconds)
@@ -150,7 +150,7 @@ local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = tr
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
 ---@param body? table       sent as JSON
----@return any data         the answer's `data` (json null: omni.null)
+---@return any data         the response's `data` (json null: omni.null)
 ---@return omni.Error|nil
 function Client_methods:call(method, path, body)
   if not methods[method] then error("client:call: the method must be GET, POST, PUT, DELETE or PATCH", 2) end

@@ -16,7 +16,7 @@ local Poller_methods = {}
 local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
 -- --- the schedule: a binary heap in two arrays, by the time of the next query. A task has at most one entry. Its field `waiter` is nil
--- without an entry, false if no fiber awaits it any more, else the awaiting fiber or an array of them.
+-- without an entry, false if no fiber awaits the task any more, else the awaiting fiber or an array of them.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks

@@ -7,17 +7,17 @@ local loop = require "omni.loop"
 local rate_limiter = require "omni.http.rate_limiter"
 
 ---@class omni.Tries
----@field since number    monotonic seconds of the first try
----@field failed integer  how many tries have failed
+---@field since number    monotonic seconds of the first attempt
+---@field failed integer  how many attempts have failed
 
 ---Lets the owner of a call end it early, between two attempts but never during one, so that no task is lost. For omni's own modules.
 ---@class omni.Stop
----@field requested? boolean  set by the owner: no further try begins
+---@field requested? boolean  set by the owner: no further attempt begins
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
----@field prevented? boolean  set by `submit`: a further try was due and wasn't made
+---@field prevented? boolean  set by `submit`: omni would have made a further attempt, and didn't
 ---@field row? integer        set by `submit`: the number of its row in the ledger
----@field unknown? boolean    set by `submit`: the outcome of the last try is unknown
----@field task_id? string     set by `submit`: the last try was accepted as this task
+---@field unknown? boolean    set by `submit`: the outcome of the last attempt is unknown
+---@field task_id? string     set by `submit`: the service accepted the last attempt as this task
 
 ---@return omni.Tries
 local function begin()

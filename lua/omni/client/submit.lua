@@ -19,8 +19,8 @@ local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is 
 ---@field ledger omni.Ledger|nil   nil: nothing is recorded
 ---@field row integer|nil          the number of its row, once there is one
 ---@field params table             what the row is made of (csrc/ledger/verbs.h, `intend`)
----@field stop omni.Stop           lets the owner prevent further tries
----@field key omni.Key|nil         the key of the current try
+---@field stop omni.Stop           lets the owner prevent further attempts
+---@field key omni.Key|nil         the key of the current attempt
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
 
@@ -124,7 +124,7 @@ end
 ---@param key omni.Key
 ---@param timeout number  seconds to wait during a pause of the key
 ---@return string|nil task_id
----@return table|nil failure  `stopped`: the owner didn't want another try; `no_slot`: the ledger says that the key has no free slot
+---@return table|nil failure  `stopped`: the owner didn't want another attempt; `no_slot`: the ledger says that the key has no free slot
 function Submit_methods:try_once(key, timeout)
   local stop, params = self.stop, self.params
   if key ~= self.key then params.balance_before = nil end -- that was another key's

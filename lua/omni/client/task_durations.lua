@@ -7,7 +7,7 @@ local loop = require "omni.loop"
 local poll_schedule = require "omni.client.poll_schedule"
 
 local REMEMBERED <const> = 100 -- durations that omni keeps for a kind; csrc/ledger/verbs.h, `typical`, returns as many
-local ONE_DAY <const> = 86400  -- seconds; longer durations are ignored
+local ONE_DAY <const> = 86400  -- in seconds; omni ignores longer durations
 
 ---A kind of tasks. All tasks of a kind share one table, in their field `submitted`.
 ---@class omni.TaskKind

@@ -116,7 +116,7 @@ end
 
 -- --- files that aren't media
 
--- Compressed data begins with one of these byte sequences. Brotli data has no such mark.
+-- Compressed data begins with one of these byte sequences. Data in Brotli's format has no characteristic first bytes.
 local packed = {
   { name = "gzip", mark = "\x1F\x8B" }, { name = "zstd", mark = "\x28\xB5\x2F\xFD" }, { name = "xz", mark = "\xFD7zXZ\0" },
   { name = "bzip2", mark = "BZh" }, { name = "ZIP", mark = "PK\3\4" }, { name = "ZIP", mark = "PK\5\6" },

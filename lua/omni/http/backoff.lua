@@ -2,7 +2,7 @@
 -- Exponential backoff with jitter.
 
 ---Returns the seconds to wait before the next attempt.
----@param attempt integer           how many tries have failed, from 1
+---@param attempt integer           how many attempts have failed, from 1
 ---@param retry_after number|nil    seconds that the server asked for; they count if they are longer
 ---@param least number              seconds: the first wait
 ---@param most number               seconds: the longest wait that the server didn't ask for

@@ -14,7 +14,7 @@ local Sender_mt = { __name = "omni.sender", __index = Sender_methods }
 ---@param url string           http(s), without user and password
 ---@param body string
 ---@param content_type string
----@return { status: integer, text: string }|nil  with any status; text: the first KiB of the answer as it came, not to be trusted
+---@return { status: integer, text: string }|nil  with any status; text: the first KiB of the response's body, unchecked
 ---@return omni.Error|nil                         codes: invalid_input (the URL), network, too_large, closed
 function Sender_methods:post(url, body, content_type)
   if self.closed then error("the sender is closed", 2) end

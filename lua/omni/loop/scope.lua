@@ -14,7 +14,7 @@ local wait_until = scheduler.wait_until
 ---@field live integer                    their number
 ---@field open boolean                    it hasn't ended
 ---@field owner omni.Fiber|nil            waits for them; nil: outside of a fiber
----@field fail_fast boolean|nil           an error that nobody joins ends the scope
+---@field fail_fast boolean|nil           the error of a fiber that nobody is waiting to join ends the scope
 ---@field failure omni.Error|nil          that error
 ---@field before omni.Scope|nil           was `outermost` before
 local Scope_mt = {}
@@ -23,10 +23,10 @@ local function new(owner, fail_fast)
   return setmetatable({ fibers = {}, live = 0, open = true, owner = owner, fail_fast = fail_fast }, Scope_mt)
 end
 
-local root = new()     -- for fibers that are spawned outside of any run
-local outermost = root -- for fibers that are spawned outside of fibers, and in background fibers
+local root = new()     -- the scope of fibers that are spawned outside any run
+local outermost = root -- the scope of fibers that are spawned outside fibers, or in background fibers
 
--- Cancels the fibers that haven't ended. The running fiber can't be cancelled, and continues outside of the scope.
+-- Cancels the fibers that haven't ended. The running fiber can't cancel itself, so it continues outside the scope.
 function Scope_mt.__close(scope)
   scope.open = false
   if scope.before then outermost = scope.before end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Deadlines: runs a function and cancels it if it takes too long.
+-- Runs a function with a deadline, and cancels the function if it takes too long.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -158,8 +158,8 @@ local function schema_of(model)
   return copy
 end
 
--- Asks the service about a model. The result has the model's schema, if there is one. If there is no such model, it has the list of all
--- models as `instead`.
+-- Asks the service about a model. The result has the model's schema, if there is one. If the service has no model with this name, the
+-- result has the list of all models as `instead`.
 local function learn(client, name)
   local data, failure = ask(client, path_of(name))
   local model = not failure and read_model(data, name)

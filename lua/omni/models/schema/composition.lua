@@ -27,7 +27,7 @@ local function joined(problems, kind)
   return all
 end
 
--- How to join problems of one kind. Each function takes the problems and the value, and returns a text, its list, and the most similar
+-- How to join problems of one kind. Each function takes the problems and the value, and returns a message, its list, and the most similar
 -- choice.
 local join <const> = {
   kind = function(problems) -- may include choices

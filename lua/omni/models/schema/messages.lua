@@ -82,7 +82,7 @@ local function choices(list, value)
   return ("one of %s, ... (%d in all)"):format(table.concat(words, ", "), #list), near
 end
 
----Returns the message about a number outside of its range.
+---Returns the message about a number outside its range.
 ---@param low number|nil
 ---@param low_open boolean|nil   the limit itself isn't allowed
 ---@param high number|nil

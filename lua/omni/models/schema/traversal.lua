@@ -9,7 +9,7 @@ local keywords = require "omni.models.schema.value_keywords"
 
 -- A schema comes from the network, so a check must limit its work. These limits keep a check below about a second.
 local MAX_STEPS <const> = 300000
-local MAX_DEPTH <const> = 400 -- nesting of schemas within schemas, references included
+local MAX_DEPTH <const> = 400 -- the deepest allowed nesting of schemas, references included
 
 local given_up <const> = {} -- the error value that is raised when a limit is exceeded
 

@@ -59,7 +59,7 @@ function keywords.kind(traversal, node, value, place)
   for _, name in ipairs(wanted) do
     local test = tests[name]
     if not test or test(kind, value, node) then return nil end
-    if not kind and (name == "array" or name == "object") then return nil end -- an empty table that can be both
+    if not kind and (name == "array" or name == "object") then return nil end -- an empty table can be an array or an object
     for _, word in ipairs { messages.type_of(name, node) } do expected[#expected + 1] = word end
   end
   return { place = place, at = place, text = "must be " .. messages.listed(expected), value = value, kind = "kind", list = expected }
