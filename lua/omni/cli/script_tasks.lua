@@ -5,7 +5,7 @@ local loop = require "omni.loop"
 local submits = require "omni.client.submit"
 
 local running = {}                            -- omni.Stop → the fiber of its submit
-local tasks, count, sweep_at = {}, 0, 64      -- task id → task, whether or not the script still holds it
+local tasks, count, sweep_at = {}, 0, 64      -- task id → task, even if the script has dropped the task
 local stopped, waiter = false, nil
 local lost = 0                                -- submits that were given up while their outcome was unknown
 

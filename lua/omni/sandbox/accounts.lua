@@ -15,8 +15,8 @@ local account_object = json.shape { "account", "in_flight", "peak", "charged", "
 ---@field account string          the key's fingerprint
 ---@field balance number
 ---@field charged number
----@field in_flight integer|nil   limit of tasks in flight
----@field rate number|nil         limit of requests a second
+---@field in_flight integer|nil   limit on tasks in flight
+---@field rate number|nil         the most requests a second
 ---@field revoked boolean
 ---@field running omni.sandbox.Task[]  tasks that weren't final at the last look
 

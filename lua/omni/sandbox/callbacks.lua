@@ -35,8 +35,8 @@ local callback_object = json.shape { "task_id", "url", "at", "status", "error", 
 ---@field never? boolean      send no final callback
 ---@field wrapped? boolean    put the task into an envelope
 ---@field forged string[]     forged callbacks to send while the task runs: keys of `forgeries`
----@field twice? number       repeat the final callback after so many seconds
----@field stale? number       send a "running" after so many seconds
+---@field twice? number       seconds after which the final callback is repeated
+---@field stale? number       seconds after which a "running" is sent
 ---@field notes string[]      names of the faults that change the final callback
 
 local Callbacks_methods = {}

@@ -40,7 +40,7 @@ end
 local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
 local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
 
----Returns a date in the form of HTTP headers, in English in every locale.
+---Returns a date in the format of HTTP headers, in English whatever the locale.
 ---@param seconds integer  Unix seconds
 ---@return string
 function response.http_date(seconds)

@@ -49,7 +49,7 @@ function Listener:close() end
 
 ---Faults to inject.
 ---@class omni.RequestFault
----@field cut? integer    close the connection after so many bytes of the body, although its whole length was declared
+---@field cut? integer    bytes of the body after which to close the connection, although Content-Length states the whole body
 ---@field reset? boolean  end the connection by RST, after the response or at `cut`; the client may then miss the last bytes
 
 ---A complete request. The methods of a request also work after the response, and after the connection and the listener are closed. If a

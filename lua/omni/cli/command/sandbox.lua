@@ -7,7 +7,7 @@ local sandbox_options = require "omni.cli.sandbox_options"
 
 local command = { summary = "Serve the sandbox, a local stand-in for the service, until Ctrl-C." }
 
--- Reads "1,2,5": the limit of tasks in flight for each key.
+-- Parses a list such as "1,2,5": for each key, the limit on tasks in flight.
 local function limits(given)
   local all = {}
   for text in (given .. ","):gmatch "([^,]*)," do

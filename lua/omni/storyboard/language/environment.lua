@@ -8,8 +8,8 @@
 
 local MAX_BYTES <const> = 8 * 1024 * 1024 -- size limit for a board's file, and for the board's result
 
--- `open` opens a file of the board's folder for reading. `argument` is a packed string: the board's path as given, its text, the limit of
--- its result in bytes, and the names and values of --set.
+-- `open` opens a file of the board's folder for reading. `argument` is a packed string: the board's path as given, its text, the size limit
+-- of its result in bytes, and the names and values of --set.
 local function inside(open, argument)
   local MAX_DEPTH <const>, MAX_PRINTED <const> = 150, 65536
   local G, debug, io, os, string = _G, debug, io, os, string

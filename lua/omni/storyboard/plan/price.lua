@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Asks the service for the price of each scene of a plan, which costs nothing and submits nothing.
+-- Asks the service for the price of each scene in a plan. This costs nothing and submits nothing.
 
 local pool = require "omni.loop.pool"
 

@@ -190,7 +190,7 @@ end
 ---@field client omni.Client
 ---@field directory omni.Directory        from output_lock.open
 ---@field jobs? integer                   scenes in flight at most (the keys' limits together, else 4)
----@field budget? number                  limit of credits for this run
+---@field budget? number                  credit limit for this run
 ---@field fail_fast? boolean              submit nothing more once a scene has failed
 ---@field on_event? fun(event: table)     called after each change of a scene's status, and for the film
 ---@field interrupted? fun(): boolean     called before each submit; true stops the run
