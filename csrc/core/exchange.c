@@ -45,7 +45,8 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
 }
 
 // libcurl calls on_send each time before it sends the request. When a connection dies without a response, libcurl would send a POST a
-// second time by itself. on_send prevents that for submits (docs/internals/at-most-once.md) and for every other call that may cost credits.
+// second time by itself. on_send prevents that for submit requests (docs/internals/at-most-once.md) and for every other call that may cost
+// credits.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;

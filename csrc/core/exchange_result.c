@@ -44,8 +44,8 @@ static bool push_network_failure(lua_State *L, exchange *x) {
   return false;
 }
 
-// Sets the field `sent` of a submit's failure, which must be at the top of the stack. A submit that was sent and not refused becomes
-// "submit_unknown": it may have been charged, so nothing may send it again automatically.
+// Sets the field `sent` of a submit's failure, which must be at the top of the stack. If the submit request was sent and not refused, the
+// code becomes "submit_unknown": the service may have charged it, so omni must not send it again automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
   lua_pop(L, 1);

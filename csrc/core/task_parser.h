@@ -11,7 +11,8 @@
 // `expected` is the task id that was queried, or NULL.
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length);
 
-// Pushes the task id of a submit's data and returns true; or pushes nothing and returns false when there is no valid one.
+// Pushes the task id in the data of a response to a submit request and returns true; or pushes nothing and returns false when there is no
+// valid id.
 bool task_id_push(lua_State *L, int data);
 
 // Returns whether a string can be a task id: 1 to 256 printable ASCII characters without spaces.

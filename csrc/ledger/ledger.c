@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// omni.ledger_sqlite: stores every submit in an SQLite file. Lua starts a verb and takes the verb's result later, so Lua never waits.
+// omni.ledger_sqlite: records every submit request in an SQLite file. Lua starts a verb and takes the verb's result later, so Lua never
+// waits.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>

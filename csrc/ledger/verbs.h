@@ -32,7 +32,8 @@
   " AND state NOT IN " GIVEN_UP_OR_REFUSED "))"
 // A task that ended together with its sandbox has no reported cost, and costs nothing.
 #define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
-// A submit to a sandbox by a process that has ended; the sandbox of a rehearsal (`omni run --sandbox`) ends with that process.
+// A submit request that a process sent to a sandbox before the process ended; the sandbox of a rehearsal (`omni run --sandbox`) ends with
+// that process.
 #define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT alive(session))"
 #define COST_OF_BOARD(board) \
   "(SELECT coalesce(sum(coalesce(credits, iif(" ENDED_WITH_SANDBOX ", 0, estimate), 0)), 0) FROM submit WHERE board = " board \

@@ -7,12 +7,12 @@ local loop = require "omni.loop"
 local matching = require "omni.client.match_task"
 local poller = require "omni.client.poller"
 
-local SETTLES_FOR <const> = 1800 -- seconds after a submit during which a callback may settle it
+local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback may settle its outcome
 local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
 local MAX_QUERIES <const> = 10   -- the most consecutive queries for one callback that the service doesn't confirm
-local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has settled a submit
+local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has found out an outcome
 
--- Wakes the fibers that wait until a submit is settled.
+-- Wakes the fibers that wait until omni knows the outcome of a submit request.
 local function wake_waiting(entry, task)
   for fiber in pairs(entry.waiting or {}) do loop.wake(fiber, task) end
 end
@@ -151,7 +151,7 @@ end
 
 -- --- submits with an unknown outcome
 
--- Returns the task if another program has settled the submit.
+-- Returns the task if another program has found out the outcome of the submit request.
 local function settled_elsewhere(self, entry)
   local now = entry.ledger:row("row", { id = entry.row.id })
   return now and now.state ~= "unknown" and now.task_id and self.client:task(now.task_id) or nil

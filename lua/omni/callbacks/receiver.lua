@@ -121,7 +121,7 @@ end
 
 -- --- the client's side
 
----Returns a callback URL with a new token, for a submit. For the client.
+---Returns a callback URL with a new token, for one submit request. For the client.
 ---@return string url
 ---@return string hash  of the token
 ---@package
@@ -130,7 +130,7 @@ function Receiver_methods:issue()
   return self.url .. "/" .. token, hash
 end
 
----Tells the receiver the outcome of a submit. For the client.
+---Reports the outcome of a submit request to the receiver. For the client.
 ---@param hash string
 ---@param task omni.Task|nil
 ---@param failure omni.Error|nil

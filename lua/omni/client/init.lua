@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The client: sends submits, queries and other calls to the service, with one API key or several.
+-- The client: submits tasks to the service, queries them, and makes other calls, with one API key or several.
 
 local backoff = require "omni.http.backoff"
 local client_events = require "omni.client.events"

@@ -8,7 +8,7 @@ local loop = require "omni.loop"
 local poller = require "omni.client.poller"
 local transports = require "omni.http.transport"
 
-local TASK_LASTS <const> = 3600       -- seconds after its submit during which a task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
+local TASK_LASTS <const> = 3600       -- seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
 local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
 local LOOK_EVERY <const> = 2          -- seconds between two reads of a row in the ledger
 local NO_CREDITS_LASTS <const> = 600  -- seconds until a key without credits is tried again

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds the submits of programs in the ledger: by tag, by idempotency key, or because they haven't ended yet.
+-- Finds the submits of programs in the ledger: by tag, by idempotency key, or because their tasks haven't ended yet.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -40,7 +40,7 @@ local function unknown_error(row)
   }
 end
 
----A submit in the ledger.
+---A submit request in the ledger.
 ---@class omni.LedgerEntry
 ---@field row integer            its number in the ledger
 ---@field state "intended"|"accepted"|"refused"|"unknown"|"success"|"failed"|"gone"|"forgotten"  see docs/internals/ledger.md

@@ -6,7 +6,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local task_rows = require "omni.ledger.task_rows"
 
-local MAY_BE_NEW <const> = 60 -- seconds after a submit during which the service may answer 404 for the new task
+local MAY_BE_NEW <const> = 60 -- for this many seconds after a submit request, the service may respond with 404 for the new task
 
 -- --- which key
 

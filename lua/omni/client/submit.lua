@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A submit, from its input to its task. A submit costs money, so omni sends it at most once; the rules are in
--- docs/internals/at-most-once.md. Read this file from top to bottom: each function calls the next one.
+-- Submits a task: the whole way from the input to the task's id. Submitting costs money, so omni sends each submit request at most once;
+-- the rules are in docs/internals/at-most-once.md. Read this file from top to bottom: each function calls the next one.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -182,8 +182,8 @@ local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
 
----Writes the row, unless the ledger forbids the submit: one statement checks the identity, the idempotency key, the board's budget and the
----API key's slots.
+---Writes the row, unless the ledger forbids this submit request: one statement checks the identity, the idempotency key, the board's budget
+---and the API key's slots.
 ---@return true|nil
 ---@return table|nil failure
 function Submit_methods:record_intent()
@@ -282,7 +282,7 @@ function Submit_methods:record_abandoned(id, failure)
   end
 end
 
----Remembers the outcome of an abandoned submit in memory, for a client without a ledger.
+---Remembers the outcome of an abandoned submit request in memory, for a client without a ledger.
 ---@param id? string
 ---@param failure? table
 function Submit_methods:remember_abandoned(id, failure)
@@ -309,7 +309,8 @@ function Submit_methods:replace_unknown(verb)
   self.ledger:note("replace", { instead_of = params.instead_of, identity = params.identity, service = params.service })
 end
 
--- Ends a submit. Runs when the submit ends. If the submit still owns its row, the fiber was cancelled or failed before the POST began.
+-- Ends a submit. Runs when a submit request ends. If the submit still owns its row, the fiber was cancelled or failed before the POST
+-- began.
 function Submit_mt:__close()
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
@@ -321,7 +322,7 @@ end
 
 local ABOUT <const> = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
 
--- Creates the object of a submit. Writes nothing to the ledger yet.
+-- Creates the object for one submit request. Writes nothing to the ledger yet.
 function open(client, request, opts, token_hash, form)
   local about = opts.about or {}
   local ledger, problem = about.ledger, nil
@@ -359,7 +360,7 @@ function Token_mt:__close()
   if self.receiver then self.receiver.tokens:forget(self.hash) end
 end
 
----Returns the error of a submit that was cancelled at its deadline. The error says what is known about the outcome.
+---Returns the error of a submit request that omni cancelled at its deadline. The error says what is known about the outcome.
 ---@param stop omni.Stop         the submit's
 ---@param problem omni.Error     the timeout
 ---@return omni.Error

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The body of a submit or an estimate: checks the input against the model's rules, uploads its local files, and encodes it as JSON.
+-- Makes the body of a submit request or an estimate: checks the input against the model's rules, uploads its local files, and encodes it as
+-- JSON.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"

@@ -222,7 +222,7 @@ local function send(client, path, opts)
   return sent(url)
 end
 
----The warning before omni uploads a submit's files again and sends the refused submit once more. %s is the service's message.
+---The warning before omni uploads the files of a refused submit request again and repeats the request once. %s is the service's message.
 local GONE <const> = "the service refused a submit that names files uploaded earlier (%s); nothing was charged; omni uploads the files"
   .. " again and submits once more"
 

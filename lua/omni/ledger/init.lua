@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The ledger for fibers: each verb parks its fiber until the result is on disk. Besides submits, the ledger remembers results that take
--- time to compute again: file digests, uploads, films.
+-- The ledger for fibers: each verb parks its fiber until the result is on disk. Besides submit requests, the ledger remembers results that
+-- take time to compute again: file digests, uploads, films.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
