@@ -1,5 +1,5 @@
 -- A job server: takes orders over HTTP and makes a clip for each. An order is charged once and delivered, however often it is sent,
--- and however often this program is killed.
+-- and however often this program is killed (docs/applications.md).
 --   omni lua examples/order_server.lua FOLDER [PORT] [ADDRESS:PORT for callbacks [their public URL]]
 --   curl -d '{"prompt":"A lighthouse at dusk.","duration":4}' http://127.0.0.1:8080/orders/17
 --   curl http://127.0.0.1:8080/orders/17

@@ -17,7 +17,7 @@ int poll_set_new(void);
 // Adds fd to the set, and reports it when `what` happens. With `known`, fd is already in the set, and `what` replaces its earlier value.
 // Returns false and errno on failure.
 bool poll_set_add(int poll_set, int fd, int what, bool known);
-// Removes fd. Removes fd from the set. Does nothing if fd is closed or isn't in the set.
+// Removes fd from the set. Does nothing if fd is closed or isn't in the set.
 void poll_set_remove(int poll_set, int fd);
 // Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors,
 // which is 0 also when a signal interrupts the wait.

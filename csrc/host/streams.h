@@ -10,7 +10,7 @@
 // silently with 141. Calls `on_broken_pipe` when it first notices that the reader has gone. Returns false without memory.
 bool streams_open(void (*on_broken_pipe)(void));
 
-// Flushes stdout. Flushes stdout, and returns whether any write to stdout has failed.
+// Flushes stdout, and returns whether any write to stdout has failed.
 bool streams_failed(void);
 
 #endif

@@ -14,7 +14,7 @@ local settings <const> = [[
 
 local EEXIST <const> = 17
 
--- Creates a file. Creates a file. On failure returns nil, the reason, and whether the file already exists.
+-- Creates a file. On failure returns nil, the reason, and whether the file already exists.
 local function create(path, content)
   local file <close>, why, number = require("omni.core").open(path, "x")
   if not file then return nil, why, number == EEXIST end

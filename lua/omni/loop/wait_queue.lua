@@ -18,7 +18,7 @@ local Place_mt = {
   end,
 }
 
----Adds the running fiber. Adds the running fiber to the queue: with a number, before all fibers that have a higher number; otherwise at
+---Adds the running fiber to the queue: with a number, before all fibers that have a higher number; otherwise at
 ---the end.
 ---@param number? integer
 ---@return table place  to be closed when the fiber no longer waits

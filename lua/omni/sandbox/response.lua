@@ -3,7 +3,7 @@
 
 local response = {}
 
----Returns a refusal. Returns a refusal. For an invalid request (422) the reason is in `errors`, as in the service's responses.
+---Returns a refusal. For an invalid request (422) the reason is in `errors`, as in the service's responses.
 ---@param code integer
 ---@param message string
 ---@param headers? table<string, string>

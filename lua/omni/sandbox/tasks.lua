@@ -48,7 +48,7 @@ local function drawings(clip)
   return specs, endings
 end
 
--- Draws a task's files. Draws a task's files. The task can end when all its files exist.
+-- Draws a task's files. The task can end when all its files exist.
 local function draw(self, task, specs)
   local left = #specs
   self.drawing[task] = true

@@ -73,7 +73,7 @@ function Exchange:close() end
 
 ---@class omni.Http : omni.Source
 local Http = {}
----Submits a task. Submits a task. Sends the request at most once.
+---Submits a task. Sends the request at most once.
 ---@param owner any  `finished` returns it when the exchange is done
 ---@param body string
 ---@return omni.Exchange
@@ -200,7 +200,7 @@ function core.normalize_url(text) end
 ---@return string|nil why
 function core.resolve_url(base, location) end
 
----Normalises a base URL. Normalises a base URL: removes slashes at its end, and refuses a query or a fragment.
+---Normalises a base URL: removes slashes at its end, and refuses a query or a fragment.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why

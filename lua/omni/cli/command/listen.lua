@@ -34,7 +34,7 @@ local function line_of(event)
   return table.concat(parts, "  ")
 end
 
--- Writes an event. Writes an event. Leaves out the callback's body, which may contain private data.
+-- Writes an event. Leaves out the callback's body, which may contain private data.
 local function write(given, event)
   if given.json then return require("omni.cli.view.json_events").write("listen", event.event, event) end
   if event.event == "listening" then

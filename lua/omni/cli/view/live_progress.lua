@@ -172,7 +172,7 @@ function Live_methods:event(event)
   if self.now() - self.drawn_at >= SOON then draw_all(self) end
 end
 
----Erases the drawing. Erases the drawing, since the summary takes its place.
+---Erases the drawing, since the summary takes its place.
 function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end

@@ -77,7 +77,7 @@ local function existing_film(run, path, identity)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
--- Cuts the film once. Cuts the film once. If a clip can't be decoded, the error has the clip's path in `damaged`.
+-- Cuts the film once. If a clip can't be decoded, the error has the clip's path in `damaged`.
 local function try_cut(run)
   local clips, problem = clips_of(run)
   if not clips then return nil, problem end
@@ -97,7 +97,7 @@ local function try_cut(run)
   return { path = path, seconds = made.seconds, made = true }
 end
 
--- Cuts the film. Cuts the film. If a clip can't be decoded, fetches the clip again, once, and repeats the cut.
+-- Cuts the film. If a clip can't be decoded, fetches the clip again, once, and repeats the cut.
 local function cut_film(run)
   local fetched_again = {}
   while true do
