@@ -8,7 +8,7 @@ local err = require "omni.error"
 local graph = require "omni.film.filter_graph"
 local loop = require "omni.loop"
 local options = require "omni.options"
-local part_folder = require "omni.film.part_folder"
+local concat_folder = require "omni.film.concat_folder"
 local plan_of = require "omni.film.cut_plan"
 local pool = require "omni.loop.pool"
 local probe = require "omni.film.probe"
@@ -194,7 +194,7 @@ end
 local function make(given)
   local there = core.stat(given.output)
   if there and there.kind ~= "file" then return nil, cut_failed(given.output, "the path isn't a regular file") end
-  local work <close>, problem = part_folder.open(given.output, #given.clips, MAX_CLIPS)
+  local work <close>, problem = concat_folder.open(given.output, #given.clips, MAX_CLIPS)
   if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
   local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {},
     on_progress = progress.rising(given.on_progress) }
