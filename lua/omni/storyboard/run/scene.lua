@@ -11,15 +11,20 @@ local thumbnails = require "omni.storyboard.run.thumbnails"
 
 local poll_seconds <const> = 0.5 -- seconds between two checks of a submit that another run sends
 
--- Sets a scene's status and calls `on_event`.
-local function set_status(run, record, status, problem)
-  record.status, record.error = status, problem
-  if status == "failed" and problem then fail_fast.stop_after(run, record, problem) end
+-- Calls `on_event` with a status of a scene.
+local function send_status(run, record, status, problem)
   if not run.on_event then return end
   run.on_event {
     event = status, scene = record.scene, index = record.index, task_id = record.task_id, estimate = record.estimate,
     credits = record.credits, file = record.file, files = record.files, error = problem,
   }
+end
+
+-- Sets a scene's status and calls `on_event`.
+local function set_status(run, record, status, problem)
+  record.status, record.error = status, problem
+  if status == "failed" and problem then fail_fast.stop_after(run, record, problem) end
+  send_status(run, record, status, problem)
 end
 
 local function is_stopped(run)
@@ -235,16 +240,15 @@ local function wait_for_others(run, record)
   return true
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. Submits nothing.
+---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. The scene keeps its status, since its submit has ended.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
 local function fetch_again(run, record)
-  local before = record.status
-  set_status(run, record, "fetching")
+  send_status(run, record, "fetching")
   local fine, problem = files.fetch_again(run, record)
-  set_status(run, record, fine and "fetched" or before)
+  send_status(run, record, fine and "fetched" or record.status)
   return fine, problem
 end
 
