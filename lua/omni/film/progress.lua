@@ -22,13 +22,19 @@ end
 ---@param on_progress fun(fraction: number)
 ---@return fun(weight: number): fun(fraction: number)  call it once for each run; the run reports its fraction to the result
 local function meter(total, on_progress)
-  local done = 0
+  local done, under_way = 0, {} -- the sum of the weights of the runs that have ended; the others, and what each has done
   return function(weight)
-    local mine = 0
+    local run = {}
     return function(fraction)
-      fraction = math.min(1, fraction)
-      done, mine = done + (fraction - mine) * weight, fraction
-      on_progress(math.min(1, done / total))
+      -- Adds up whole weights only: a sum of many small steps would end just below 1.
+      if fraction < 1 then
+        under_way[run] = fraction * weight
+      elseif not run.ended then
+        run.ended, under_way[run], done = true, nil, done + weight
+      end
+      local sum = done
+      for _, part in pairs(under_way) do sum = sum + part end
+      on_progress(sum >= total * (1 - 1e-9) and 1 or sum / total)
     end
   end
 end
