@@ -7,7 +7,7 @@ local function documented()
   local codes = {}
   for code in env.read("docs/errors.md"):gmatch("\n| `([%l_]+)` |") do codes[code] = true end
   for _, field in ipairs {
-    "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "row", "hint", "cause",
+    "call", "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "row", "hint", "cause",
     "traceback", "changes",
   } do
     codes[field] = nil

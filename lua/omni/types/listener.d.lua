@@ -73,7 +73,7 @@ function Request:query() end
 ---@return table<string, string>
 function Request:headers() end
 
----Returns the body. Returns the body. If the body is in a file, reads the file, and raises an error if that fails.
+---Returns the body. If the body is in a file, reads the file, and raises an error if that fails.
 ---@return string body  any bytes; "" without a body
 function Request:body() end
 
