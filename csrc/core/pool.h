@@ -32,7 +32,7 @@ void pool_start(pool *p, exchange *x);
 void pool_keep(pool *p, exchange *x, bool replace);
 // Does all work that is possible without blocking.
 void pool_step(pool *p);
-// Returns the seconds until pool_step must be called; a negative number if nothing happens until the descriptor is readable.
+// Returns the seconds until pool_step must be called; a negative number if there is nothing to do until the descriptor is readable.
 double pool_timeout(const pool *p);
 // Marks the oldest DONE exchange as REPORTED and returns it. Returns NULL if no exchange is DONE.
 exchange *pool_next_done(pool *p);

@@ -19,7 +19,7 @@ typedef struct credentials credentials;
 
 // The phases of a connection that have a deadline.
 typedef enum {
-  PHASE_FIRST_HEAD, // from the connection's start, with TLS, to the end of the first request's headers
+  PHASE_FIRST_HEAD, // from the start of the connection, including the TLS handshake, to the end of the first request's headers
   PHASE_HEAD,       // from the end of a response to the end of the next request's headers
   PHASE_BODY,       // from the end of the headers to the end of the body
   PHASE_LEAVING,    // from the refusal of a request to the end of its body, which is discarded

@@ -153,7 +153,7 @@ end
 
 Receiver_methods.await_settled = confirming.await_settled
 
----Accepts no more callbacks. From then on, omni queries awaited tasks more often instead.
+---Accepts no more callbacks. From then on, omni queries the tasks that somebody awaits as often as without a receiver.
 function Receiver_methods:close()
   if self.closed then return end
   self.closed = true

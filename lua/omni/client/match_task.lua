@@ -65,7 +65,7 @@ local function query(client, row, key, task_id)
   return task, param
 end
 
--- Connects a task with its row in the ledger and records its state there.
+-- Links a task to its row in the ledger and records its state there.
 local function with_row(client, task, ledger, row)
   task.ledger, task.row = ledger, row
   task_rows.record_state(client, task)

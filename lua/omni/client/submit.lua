@@ -236,7 +236,7 @@ function Submit_methods:why_forbidden()
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
     end
   end
-  -- The reason no longer exists: for example, another program's task has ended in the meantime. So omni tries the submit again.
+  -- What prevented the submit is gone: for example, another program's task has ended in the meantime. So omni tries the submit again.
   return { code = "rate_limited", no_slot = true, message = "what prevented the submit is gone" }
 end
 

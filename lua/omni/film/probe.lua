@@ -114,8 +114,9 @@ end
 
 -- --- counting
 
--- Takes the number of frames and the length from the container, and returns whether they are reliable: for a picture, number, length and
--- rate must fit together. Fragmented files round the length up to that of the sound, and edit lists hide frames.
+-- Takes the number of frames and the length from the container, and returns whether they are reliable. In a video stream, the number of
+-- frames, the length and the frame rate must be consistent. Fragmented files round the length up to that of the sound, and edit lists
+-- hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)

@@ -141,7 +141,7 @@ function Accounts_methods:charge(account, task) -- luacheck: ignore self
   account.running[#account.running + 1] = task
 end
 
--- Returns the largest number of tasks in flight at one time, from the times of their starts and ends. Counting the tasks at each submit
+-- Returns the largest number of tasks in flight at one time, from the times of their starts and ends. Counting the tasks on each submit
 -- would be slow with thousands in flight.
 local function peak_of(spans)
   table.sort(spans.began)

@@ -152,7 +152,8 @@ local function an_array(node)
   return of == "" and "an array" or "an array of " .. of
 end
 
----Describes the type that a schema expects: "a string", "an array of URLs", "a table { url, ends, start }"; two values for "boolean".
+---Describes the type that a schema expects: "a string", "an array of URLs", "a table { url, ends, start }". Returns two descriptions for
+---a boolean: "true" and "false".
 ---@param kind string  a type of JSON Schema
 ---@param node table   the schema
 ---@return string ...  to be listed with "or"
