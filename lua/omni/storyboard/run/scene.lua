@@ -240,7 +240,8 @@ local function wait_for_others(run, record)
   return true
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. The scene keeps its status, since its submit has ended.
+---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. The scene's status is never "fetching", since the run's
+---summary may be made meanwhile.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
@@ -248,7 +249,8 @@ end
 local function fetch_again(run, record)
   send_status(run, record, "fetching")
   local fine, problem = files.fetch_again(run, record)
-  send_status(run, record, fine and "fetched" or record.status)
+  if fine then record.status = "fetched" end
+  send_status(run, record, record.status)
   return fine, problem
 end
 
