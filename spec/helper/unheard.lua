@@ -2,8 +2,11 @@
 -- An error in a fiber that nobody joins fails the test in which it happens.
 local busted = require "busted"
 
+local found, loop = pcall(require, "omni.loop")
+if not found then return end -- the spec of the runner runs specs where nothing was built
+
 local unheard
-require("omni.loop").on_error(function(problem) unheard = unheard or problem end)
+loop.on_error(function(problem) unheard = unheard or problem end)
 
 busted.subscribe({ "test", "end" }, function(element, parent)
   local problem = unheard
