@@ -110,10 +110,11 @@ describe("film.probe", function()
   end)
 
   it("lets other fibers run, and raises for an invalid path", function()
+    local clip = clips.make { colour = "lime" } -- not one that was probed before, which needs no program
     loop.run(function()
       local order = {}
       local fiber = loop.spawn(function()
-        film.probe(clips.make { colour = "lime" }) -- not one that was probed before, which needs no program
+        film.probe(clip)
         order[#order + 1] = "probed"
       end)
       loop.sleep(0)
