@@ -121,7 +121,7 @@ describe("an order server", function()
       local reply, status = order(child, number)
       if reply.state == "unknown" and not charged["order " .. number] then -- a person looks at the account, and gives it up
         assert.equal(500, status)
-        local forgotten = program.run({ "forget", tostring(reply.row), "--yes", "--ledger", folder:file "orders.db" })
+        local forgotten = program.run({ "forget", ("%d"):format(reply.row), "--yes", "--ledger", folder:file "orders.db" })
         assert.equal(0, forgotten.code, forgotten.err)
         assert.equal("accepted", order(child, number).state)
       end
