@@ -106,8 +106,15 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
   return true;
 }
 
+// Stores the response's text in the field `answer` of the table at index 2, if there is one.
 bool exchange_push_call(lua_State *L, exchange *x) {
-  return push_data(L, x, envelope_push);
+  int body = lua_gettop(L) + 1, into = 2;
+  if (!push_data(L, x, envelope_push)) return false;
+  if (lua_istable(L, into)) {
+    lua_pushvalue(L, body);
+    lua_setfield(L, into, "answer");
+  }
+  return true;
 }
 
 bool exchange_push_submit(lua_State *L, exchange *x) {

@@ -3,6 +3,7 @@
 local answers = require "helper.answers"
 local core = require "omni.core"
 local env = require "helper.env"
+local json = require "omni.json"
 local omni = require "omni"
 local studio = require "helper.studio"
 
@@ -279,6 +280,19 @@ describe("a client", function()
       assert.has_error(function() client:call("POST", "/api/v1/client/job/" .. path, {}) end)
     end
     assert.equal(0, sandbox:ledger().submits)
+  end)
+
+  it("returns whole numbers and empty tables of any other call as they came", function()
+    local data = [[{"big":9007199254740993,"list":[],"object":{},"null":null,"half":0.5}]]
+    omni.run(function()
+      local server <close> = assert(omni.serve({}, function()
+        return 200, { ["Content-Type"] = "application/json" }, answers.envelope(data)
+      end))
+      local other <close> = assert(omni.client { base_url = server.url, api_key = "ak_" .. ("0"):rep(32), ledger = false })
+      local found = assert(other:call("GET", "/api/v1/client/numbers"))
+      assert.equal("integer", math.type(found.big))
+      assert.equal('{"big":9007199254740993,"half":0.5,"list":[],"null":null,"object":{}}', json.encode(found))
+    end)
   end)
 
   it("returns an error for an unknown task", function()

@@ -150,11 +150,9 @@ end)
 describe("the keys of a client's options", function()
   it("are checked one by one; the message has the number, but no key", function()
     for message, given in pairs {
-      ["there is no API key in 'keys'"] = {}, ["the API key can't be used: it must be a table"] = { A },
       ["API key 2 of 2 can't be used: it must consist of printable ASCII"] = { { key = A }, { key = "b\n" .. B } },
       ["the API key can't be used: it must be a string"] = { { in_flight = 2 } },
       ["1 to 512 characters"] = { { key = ("x"):rep(513) } },
-      ["API key 1 of 2 can't be used: it has an unknown field"] = { { key = A, limit = 2 }, { key = B } },
       ["in_flight %(KEY=N%) must be a whole number, 1 or more, not 0"] = { { key = A, in_flight = 0 } },
       ["rate %(KEY@R%) must be a number above 0, not %-1"] = { { key = A, rate = -1 } },
       ["API key 2 of 2 can't be used: it is a duplicate"] = { { key = A }, { key = A, in_flight = 1 } },
@@ -166,6 +164,27 @@ describe("the keys of a client's options", function()
       assert.matches(message, problem.message)
       assert.is_nil((problem.message .. tostring(problem.hint)):find(A:sub(4, 20), 1, true))
       assert.is_nil((problem.message .. tostring(problem.hint)):find(B:sub(4, 20), 1, true))
+    end
+  end)
+
+  it("raise at the caller's line when they can't be right, and are never shown", function()
+    local omni = require "omni"
+    for message, keys in pairs {
+      ["option 'keys' must list at least one table"] = {},
+      ["option 'keys', number 1: expected a table { key = \"ak_...\" }, got a string"] = { A },
+      ["option 'keys', number 2: options must be a table, not a number"] = { { key = A }, 5 },
+      ["option 'keys', number 1: it has no 'key'"] = { { in_flight = 2 } },
+      ["option 'keys', number 1: option 'key' must be a string, not 7"] = { { key = 7 } },
+      ["option 'keys', number 2: unknown option 'limit'"] = { { key = B }, { key = A, limit = 2 } },
+      ["option 'keys', number 1: option 'in_flight' must be a whole number, 1 or more, not 0"] = { { key = A, in_flight = 0 } },
+      ["option 'keys', number 1: option 'in_flight' must be a whole number, 1 or more, not a string"] = { { key = A, in_flight = B } },
+      ["option 'keys[1].rate' must be more than 0"] = { { key = A, rate = -1 } },
+    } do
+      local fine, problem = pcall(function() omni.client { keys = keys } end)
+      assert.is_false(fine)
+      assert.matches("^spec/client/credentials_spec%.lua:%d+: omni%.client: ", problem)
+      assert.is_truthy(problem:find(message, 1, true), problem)
+      for _, secret in ipairs { A, B } do assert.is_nil(problem:find(secret:sub(4, 20), 1, true)) end
     end
   end)
 

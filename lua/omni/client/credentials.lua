@@ -170,9 +170,7 @@ local function check_all(given)
     local which = #given > 1 and ("API key %d of %d"):format(i, #given) or "the API key"
     return nil, err.new { code = "no_key", field = "keys", message = ("%s can't be used: %s"):format(which, why), hint = hint }
   end
-  if #given == 0 then return nil, err.new { code = "no_key", field = "keys", message = "there is no API key in 'keys'", hint = hint } end
   for i, item in ipairs(given) do
-    if type(item) ~= "table" then return refuse(i, "it must be a table { key=, in_flight=, rate= }") end
     local one = {}
     for name, value in pairs(item) do one[name] = value end
     if type(one.key) == "string" then one.key = text.value(one.key) end
@@ -183,9 +181,6 @@ local function check_all(given)
       return refuse(i, problem.message:match "it .*$")
     end
     local why = number_trouble("in_flight (KEY=N)", one.in_flight, 1, true) or number_trouble("rate (KEY@R)", one.rate, 1e-3)
-    for name in pairs(one) do
-      if name ~= "key" and name ~= "in_flight" and name ~= "rate" and name ~= "from" then why = "it has an unknown field" end
-    end
     if seen[one.key] then why = "it is a duplicate" end
     if why then return refuse(i, why) end
     seen[one.key] = true

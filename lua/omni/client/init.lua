@@ -2,9 +2,7 @@
 -- The client: submits tasks to the service, queries them, and makes other calls, with one API key or several.
 
 local backoff = require "omni.http.backoff"
-local client_events = require "omni.client.events"
 local core = require "omni.core"
-local credentials = require "omni.client.credentials"
 local effect_templates = require "omni.models.effect_templates"
 local err = require "omni.error"
 local json = require "omni.json"
@@ -17,7 +15,7 @@ local models = require "omni.models"
 local options = require "omni.options"
 local path_of = require "omni.file.path"
 local retry = require "omni.client.retry"
-local service_address = require "omni.client.service_address"
+local settings = require "omni.client.settings"
 local submit_body = require "omni.client.submit_body"
 local submits = require "omni.client.submit"
 local task_durations = require "omni.client.task_durations"
@@ -144,6 +142,15 @@ local function is_submit(path)
   return plain:lower():find("createtask", 1, true) ~= nil
 end
 
+-- Makes a call and decodes its response again, so that whole numbers and empty tables come back exactly.
+local function call(self, method, path, body)
+  local into = {}
+  local data, problem = retry.call(self, method, path, body, method == "GET", { into = into })
+  if problem then return nil, problem end
+  local exact = json.decode(into.answer) -- nil if the response has bytes that aren't UTF-8
+  return exact and exact.data or data
+end
+
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
 ---Calls any other endpoint of the API. omni retries a GET after a temporary failure, but never another method.
@@ -165,7 +172,7 @@ function Client_methods:call(method, path, body)
     text, problem = json.encode(body, "body")
     if not text then return err.from("client:call", nil, problem) end
   end
-  return timeout.call(nil, "client:call", retry.call, self, method, path, text, method == "GET")
+  return timeout.call(nil, "client:call", call, self, method, path, text)
 end
 
 local function broken(what)
@@ -481,108 +488,30 @@ options.guard(Client_methods, Client_mt, "client")
 
 -- --- opening
 
-local client_options = {
-  api_key = "string", keys = "table", base_url = "string", user_agent = "string", proxy = "string", ca_file = "string",
-  connect_timeout = "timeout", timeout = "timeout", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
-  http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
-  poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_event = "function", ledger = "any", schemas = "boolean",
-  allow_private_networks = "boolean",
-}
-
--- The options that the C clients of the keys and of media files share.
-local transport_options = {
-  "user_agent", "proxy", "ca_file", "connect_timeout", "timeout", "max_connections", "max_bytes", "max_download_bytes", "http_version",
-  "allow_private_networks",
-}
-
-local function open_transport(opts, base_url, key)
-  local settings = { base_url = base_url, api_key = key }
-  for _, name in ipairs(transport_options) do settings[name] = opts[name] end
-  local fine, http = pcall(core.client, settings)
-  if fine then return http end
-  return nil, err.new { code = "invalid_input", field = http:match("option '([%w_]+)'"), message = "omni.client: " .. http }
-end
-
--- Returns the checked API keys: those of the options, else those of the environment and the key files.
-local function keys_of(opts)
-  if opts.keys and opts.api_key ~= nil then error("omni.client: options 'keys' and 'api_key' exclude each other", 3) end
-  if opts.keys then return credentials.check_all(opts.keys) end
-  if opts.api_key ~= nil then return credentials.check_all { { key = opts.api_key } } end
-  local found, problem = credentials.find_all()
-  if not found then return nil, problem end
-  return credentials.check_all(found)
-end
-
--- Returns the two ends of a range. If one is given, it moves the other one's default.
-local function range(least, most, usual_least, usual_most)
-  return least or math.min(usual_least, most or usual_least), most or math.max(usual_most, least or usual_most)
-end
-
 ---Opens a client.
 ---@param opts? omni.ClientOptions
 ---@return omni.Client|nil
 ---@return omni.Error|nil  code "no_key" or "invalid_input"
 local function open(opts)
-  opts = options.check(opts, client_options, "omni.client")
-  if opts.ledger then options.path(opts.ledger, "omni.client: option 'ledger'") end
-  for _, name in ipairs { "poll", "retry" } do
-    local least, most = opts[name .. "_min"], opts[name .. "_max"]
-    if least and most and least > most then
-      error(core.format("omni.client: option '%s_min' is %g, more than '%s_max', %g", name, least, name, most), 2)
-    end
-  end
-  if opts.rate and not (opts.rate > 0 and opts.rate < math.huge) then error("omni.client: option 'rate' must be more than 0", 2) end
-  local given, problem = keys_of(opts)
-  if not given then return nil, problem end
-  local from_environment = os.getenv("CRUN_BASE_URL")
-  -- only if the option isn't set: an empty option must not silently lead to the real service
-  if from_environment == "" then from_environment = nil end
-  local base_url, wrong = service_address.base_url(opts.base_url or from_environment or service_address.default_base_url)
-  if not base_url then
-    return nil, err.new {
-      code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong,
-    }
-  end
-  local is_sandbox = credentials.is_sandbox_key(given[1].key)
-  local retry_min, retry_max = range(opts.retry_min, opts.retry_max, 1, 60)
-  local poll_min, poll_max = range(opts.poll_min, opts.poll_max, is_sandbox and 0.05 or 2, is_sandbox and 0.5 or 30)
-  local self = setmetatable({
-    base_url = base_url, service = service_address.name(base_url), board_ledgers = {}, closed = false,
-    timeout = opts.timeout or 60, connections = opts.max_connections or 64, warned = {},
-    events = opts.on_event and client_events.new(opts.on_event),
-    retry_for = opts.retry_for or 120, retry_min = retry_min, retry_max = retry_max,
-    pause_for = opts.pause_for or opts.retry_for or 1800, schemas = opts.schemas,
-    media_wait = opts.media_wait or is_sandbox and 5 or 300, poll_min = poll_min, poll_max = poll_max, transport_options = {},
-    uploads = {}, uploading = {}, unknown = {}, known_models = {},
-    is_sandbox = is_sandbox,
-  }, Client_mt)
-  for _, name in ipairs(transport_options) do self.transport_options[name] = opts[name] end
+  local chosen, problem = settings.choose(opts)
+  if not chosen then return nil, problem end
+  local self = setmetatable(chosen.fields, Client_mt)
+  self.closed = false
+  for _, name in ipairs { "board_ledgers", "known_models", "unknown", "uploading", "uploads", "warned" } do self[name] = {} end
   self.durations = task_durations.new(self)
   self.all_keys = key_selection.new(self, function(key, id, ledger, row)
     return tasks.new(self, id, key, nil, ledger, row)
   end)
-  for _, one in ipairs(given) do
+  for _, one in ipairs(chosen.keys) do
     local http
-    http, problem = open_transport(opts, base_url, one.key)
+    http, problem = settings.transport(self, one.key)
     if not http then
       self.all_keys:close()
       return nil, problem
     end
-    self.all_keys:add(keys.new(self, { key = one.key, in_flight = one.in_flight, rate = one.rate or opts.rate }, http, self.connections))
+    self.all_keys:add(keys.new(self, one, http, self.connections))
   end
-  if opts.ledger then
-    self.ledger_path = opts.ledger
-  elseif opts.ledger == nil and not self.is_sandbox then
-    self.ledger_path, self.ledger_problem = ledgers.default_path()
-  end
-  for _, one in ipairs(given) do
-    if not credentials.looks_right(one.key) then
-      self:warn("the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same")
-    end
-  end
-  if base_url:find("^http://") and not core.is_loopback(base_url) then
-    self:warn("the base URL is plain http: the API key crosses the network unencrypted")
-  end
+  for _, warning in ipairs(chosen.warnings) do self:warn(warning) end
   return self
 end
 

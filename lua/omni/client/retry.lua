@@ -77,15 +77,16 @@ end
 ---@param path string
 ---@param body? string        JSON
 ---@param repeatable boolean  the call may be tried again though it may have been sent
----@param how? { on_retry?: fun(err: omni.Error, seconds: number) }
+---@param how? { on_retry?: fun(err: omni.Error, seconds: number), into?: table }  into: its field `answer` receives the response's text
 ---@return any data
 ---@return omni.Error|nil
 local function call(client, method, path, body, repeatable, how)
+  local into = how and how.into
   return persist(client, function()
     while true do
       local key, none = client.all_keys:any()
       if not key then return nil, none end
-      local value, failure = key.transport:perform(nil, nil, "call", method, path, body)
+      local value, failure = key.transport:perform(into, nil, "call", method, path, body)
       if not failure then return value end
       if not err.rejects_key(failure) or #client.all_keys == 1 then
         if not repeatable then failure.retry = false end
