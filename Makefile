@@ -154,8 +154,9 @@ fuzz:
 	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
 
-## make prove: the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); a million random histories (SEQUENCES, SEED), which
-## take about a day
+## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); a million random
+## histories (SEQUENCES, SEED), which take about a day
+TASKS       ?= 15000
 KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
 SEQUENCES   ?= 1000000
@@ -163,6 +164,7 @@ SEED        ?= 1
 prove:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
+	@TASKS=$(TASKS) $(LUA) spec/helper/busted.lua spec/applications/many_tasks_spec.lua -o spec/helper/summary.lua
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
