@@ -15,6 +15,8 @@ local core = require "omni.core"
 ---@field balance? number      the account's credits, if a refusal for lack of credits says it
 ---@field retry_after? number  seconds that the service asked us to wait
 ---@field row? integer         for a submit with an unknown outcome: its number in the ledger
+---@field package unknown? boolean  of `invalid_input`: the model has no field with this name
+---@field package problems? omni.Error[]  all errors of a board or a plan, this one included
 ---@field changes? string[]    of `plan_changed`: what changed since the plan was made
 ---@field hint? string         what you can do
 ---@field cause? any           the error value that caused this one

@@ -119,7 +119,7 @@ return storyboard {
     local bad = wrong('return storyboard {\n scene "a" { prompt = "x" },\n scene "b" { prompt = "x", duration = 5 } }')
     assert.equal(1, (bad.message:find(path .. ':3: scene "b": ', 1, true)))
     assert.equal("duration", bad.field)
-    assert.equal(1, (wrong('return storyboard {}').message:find(path .. ": ", 1, true)))
+    assert.equal(1, (wrong('return storyboard {}').message:find(path .. ":1: ", 1, true)))
   end)
 
   it("that returns something else is refused, with a hint what to write", function()

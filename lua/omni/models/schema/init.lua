@@ -19,7 +19,8 @@ local function error_of(problem)
   local message = field .. ": " .. problem.text
   if problem.value ~= nil then message = message .. ", not " .. messages.shown(problem.value) end
   if problem.near then message = ("%s; did you mean '%s'?"):format(message, problem.near) end
-  return err.new { code = "invalid_input", field = field, message = message, hint = problem.hint }
+  return err.new { code = "invalid_input", field = field, message = message, hint = problem.hint,
+    unknown = problem.unknown }
 end
 
 ---Returns the error for a placeholder in an input that must be ready to send.

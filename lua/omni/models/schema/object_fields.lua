@@ -45,7 +45,7 @@ local function schema_of_other(traversal, node, name, value, place, inner)
   if type(node.patternProperties) == "table" and next(node.patternProperties) ~= nil then return nil end
   if others == false then
     local text = messages.unknown_field(name, messages.sorted_names(map(node.properties) or {}))
-    return nil, { place = placeholder.place_of(place, name), text = text }
+    return nil, { place = placeholder.place_of(place, name), text = text, unknown = true }
   elseif others == nil and not inner then
     local known = traversal:names(node)
     local near = not known[name] and misspelt(name, known, value)

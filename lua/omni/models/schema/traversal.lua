@@ -26,6 +26,7 @@ local checks <const> = {
 ---@field value? any     the wrong value
 ---@field near? string   the most similar of many choices
 ---@field hint? string
+---@field unknown? boolean  the schema has no field with this name
 ---@field kind? "kind"|"choice"|"required"  problems of alternatives can be joined if they have one of these kinds
 ---@field list? any[]    what the alternatives want: types in words, choices, or names of fields
 ---@field at? string     the place of the schema that reports the problem

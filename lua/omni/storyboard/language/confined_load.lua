@@ -4,6 +4,7 @@
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
+local err = require "omni.error"
 local environment = require "omni.storyboard.language.environment"
 local errors = require "omni.storyboard.language.errors"
 local process = require "omni.process"
@@ -55,55 +56,87 @@ local function text_or_nil(value, most)
   return type(value) == "string" and core.clean(value, most) or nil
 end
 
--- Calls a function of the board language, and adds the place in the board to the function's error.
-local function word_at(where, word, value)
-  local fine, made = pcall(word, value)
+-- Makes the value of a word in the board. If the word is used wrongly, adds the error to the found errors and returns a stand-in, so that
+-- omni finds the board's other errors as well.
+local function try(found, stand_in, where, make_it)
+  local fine, made = pcall(make_it)
   if fine then return made end
-  error(errors.problem(where, nil, made), 0)
+  if type(made) == "string" then made = errors.problem(where, nil, made) end
+  if not err.is(made) or made.code == "cancelled" then error(made, 0) end
+  found.problems[#found.problems + 1] = made
+  return stand_in
 end
 
 local make -- forward
 
 local makers = {}
 
-function makers.scene(call, folder)
-  local where = text_or_nil(call.where, 1000)
-  local scene = scenes.declare(call.name, where)(make(call.fields, folder))
-  local count = 0
-  for _ in pairs(scene.fields) do count = count + 1 end
-  if count > MAX_FIELDS then
-    error(errors.problem(where, errors.quoted(call.name), ("has more than %d fields"):format(MAX_FIELDS)), 0)
+function makers.scene(call, found)
+  local where, fields = text_or_nil(call.where, 1000), make(call.fields, found)
+  local declared = try(found, false, where, function() return scenes.declare(call.name, where) end)
+  if not declared then
+    found.incomplete = true
+    return false
   end
-  return scene
+  local broken = scenes.new(call.name, where, {})
+  broken.broken = true
+  return try(found, broken, where, function()
+    local scene, count = declared(fields), 0
+    for _ in pairs(scene.fields) do count = count + 1 end
+    if count > MAX_FIELDS then
+      error(errors.problem(where, errors.quoted(call.name), ("has more than %d fields"):format(MAX_FIELDS)), 0)
+    end
+    return scene
+  end)
 end
 
-function makers.unfinished(call) return scenes.declare(call.name, text_or_nil(call.where, 1000)) end
-
-function makers.windows(call, folder)
+function makers.unfinished(call, found)
   local where = text_or_nil(call.where, 1000)
-  local windows = windows_word.declare(make(call.source, folder), make(call.seconds, folder), where)
-  local fields = make(call.fields, folder)
-  if not fields then return windows end
-  local scene = makers.scene({ name = "windows", where = where, fields = fields }, folder) -- checks the number of fields
-  return windows_word.with_fields(windows, scene.fields)
+  local declared = try(found, false, where, function() return scenes.declare(call.name, where) end)
+  found.incomplete = found.incomplete or not declared
+  return declared
 end
 
-function makers.file(call, folder) return word_at(text_or_nil(call.where, 1000), placeholder.file_in(folder), make(call.value, folder)) end
+function makers.windows(call, found)
+  local where, source, seconds = text_or_nil(call.where, 1000), make(call.source, found), make(call.seconds, found)
+  local fields = make(call.fields, found)
+  local made = try(found, false, where, function()
+    if source == errors.stand_in then return false end
+    local windows = windows_word.declare(source, seconds, where)
+    if not fields then return windows end
+    windows = windows_word.with_fields(windows, fields)
+    local count = 0
+    for _ in pairs(fields) do count = count + 1 end
+    if count > MAX_FIELDS then error(errors.problem(where, "windows", ("have more than %d fields"):format(MAX_FIELDS)), 0) end
+    windows_word.scenes(windows) -- checks the name
+    return windows
+  end)
+  found.incomplete = found.incomplete or not made
+  return made
+end
+
+function makers.file(call, found)
+  return try(found, errors.stand_in, text_or_nil(call.where, 1000), function()
+    return placeholder.file_in(found.folder)(make(call.value, found))
+  end)
+end
 
 for _, name in ipairs { "url", "last_frame", "clip" } do
-  makers[name] = function(call, folder) return word_at(text_or_nil(call.where, 1000), placeholder[name], make(call.value, folder)) end
+  makers[name] = function(call, found)
+    return try(found, errors.stand_in, text_or_nil(call.where, 1000), function() return placeholder[name](make(call.value, found)) end)
+  end
 end
 
 -- Turns a value from the board into omni's value: makes the recorded calls in it, at any depth.
-function make(value, folder)
+function make(value, found)
   if type(value) ~= "table" then return value end
   if getmetatable(value) == Call_mt then
     local maker = makers[value.word]
-    if maker then return maker(value.fields, folder) end
+    if maker then return maker(value.fields, found) end
     return setmetatable({}, Call_mt) -- a storyboard within a storyboard, which is refused because it isn't a scene
   end
   local made = {}
-  for key, item in pairs(value) do made[type(key) == "table" and {} or key] = make(item, folder) end
+  for key, item in pairs(value) do made[type(key) == "table" and {} or key] = make(item, found) end
   return made
 end
 
@@ -159,12 +192,13 @@ end
 
 ---Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
 ---@param result any
----@param folder string  the folder of relative paths
+---@param found { folder: string, problems: omni.Error[], incomplete?: boolean }  folder: of relative paths; problems: the function adds the
+---  errors of words; incomplete: the function sets it if the name of a scene is missing because of such an error
 ---@return table|any fields
 ---@return any other
-local function fields_of(result, folder)
-  if getmetatable(result) == Call_mt and result.word == "storyboard" then return make(result.fields.fields, folder) end
-  return nil, make(result, folder)
+local function fields_of(result, found)
+  if getmetatable(result) == Call_mt and result.word == "storyboard" then return make(result.fields.fields, found) end
+  return nil, make(result, found)
 end
 
 return { fields_of = fields_of, run = run }

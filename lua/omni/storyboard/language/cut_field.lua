@@ -69,27 +69,29 @@ local function audio(value, fail)
   if value == nil or value == false then return nil end
   local given = with_options(value, { volume = true, clips = true }, "audio", fail)
   local track = given[1]
+  if track == problems.stand_in then return nil end
   if not placeholder.is(track) or track.kind ~= "file" then
     fail("audio: must be a file, not " .. (placeholder.is(track) and tostring(track) or a(track)), "audio",
-      'write audio = file "score.mp3"')
+      ('write audio = file "%s"'):format(type(track) == "string" and core.clean(track, 200) or "score.mp3"))
     return nil
   end
   return { path = track.path, volume = number(given.volume, 1, "audio.volume", 0, MAX_VOLUME, fail),
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
 end
 
--- Returns for how many seconds the film shows a scene's picture; false for a scene that makes a film.
-local function still_seconds(name, seconds, yields, fail)
+-- Returns for how many seconds the film shows a scene's picture; false for a scene that makes a film. Here and below, `place` is the place
+-- of the scene's name on the board: "cut.2".
+local function still_seconds(name, seconds, yields, place, fail)
   if yields == "audio" then
-    fail(('cut: scene "%s" makes sound, which has no picture'):format(name), "cut")
+    fail(('cut: scene "%s" makes sound, which has no picture'):format(name), "cut", nil, place)
   elseif yields == "image" and seconds == nil then
     fail(('cut: scene "%s" makes a picture; say how long the film shows it'):format(name), "cut",
-      ('write { "%s", seconds = 3 }'):format(name))
+      ('write { "%s", seconds = 3 }'):format(name), place)
   elseif yields == "image" then
     if type(seconds) == "number" and seconds > 0 and seconds <= MAX_STILL then return seconds end
-    fail(('cut: the seconds of scene "%s" must be a number above 0, at most %d'):format(name, MAX_STILL), "cut")
+    fail(('cut: the seconds of scene "%s" must be a number above 0, at most %d'):format(name, MAX_STILL), "cut", nil, place)
   elseif seconds ~= nil then
-    fail(('cut: scene "%s" makes a film, which has its own length; seconds are for pictures'):format(name), "cut")
+    fail(('cut: scene "%s" makes a film, which has its own length; seconds are for pictures'):format(name), "cut", nil, place)
   end
   return false
 end
@@ -119,7 +121,7 @@ end
 ---@param scenes { name: string }[]      of the board, in order
 ---@param names table<string, any>        the scenes by name
 ---@param yields table<string, omni.Modality>  what each scene makes
----@param fail fun(message: string, field: string, hint?: string)
+---@param fail fun(message: string, field: string, hint?: string, place?: string)  place: on the board, if it isn't the field
 ---@return omni.Cut|nil  nil for `cut = false`: no film
 local function cut(value, scenes, names, yields, fail)
   if value == false then return nil end
@@ -137,18 +139,18 @@ local function cut(value, scenes, names, yields, fail)
     end
   end
   for index = 1, last do
-    local name, seconds = given[index], nil
+    local name, seconds, place = given[index], nil, "cut." .. index
     if type(name) == "table" and not placeholder.is(name) then
       local item = with_options(name, { seconds = true }, "cut", fail)
       name, seconds = item[1], item.seconds
     end
     if type(name) ~= "string" then
-      fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut")
+      fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut", nil, place)
       if name == nil then break end -- the list has a hole, perhaps a large one
     elseif not names[name] then
-      fail("cut: " .. missing("scene", name, names), "cut")
+      fail("cut: " .. missing("scene", name, names), "cut", nil, place)
     else
-      add(result, name, still_seconds(name, seconds, yields[name], fail))
+      add(result, name, still_seconds(name, seconds, yields[name], place, fail))
     end
   end
   if last == 0 then -- by default all films; a picture or a sound is part of the cut only if `cut` names it

@@ -65,4 +65,7 @@ local function missing(what, name, known)
   return ("there is no %s '%s'%s"):format(what, core.clean(name, 100), hint ~= "" and "; " .. hint or "")
 end
 
-return { a = a, missing = missing, place = place, problem = problem, quoted = quoted }
+-- Stands for the value of a word that was used wrongly. The error is known; a URL causes no further ones.
+local stand_in <const> = "https://omni.invalid/"
+
+return { a = a, missing = missing, place = place, problem = problem, quoted = quoted, stand_in = stand_in }

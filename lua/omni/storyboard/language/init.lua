@@ -8,6 +8,7 @@ local dependency_order = require "omni.storyboard.plan.dependency_order"
 local input = require "omni.models.input_rules"
 local modality = require "omni.models.modality"
 local options = require "omni.options"
+local defaults_check = require "omni.storyboard.language.defaults_check"
 local errors = require "omni.storyboard.language.errors"
 local references = require "omni.storyboard.language.references"
 local resolve = require("omni.storyboard.language.scene_input").resolve
@@ -15,6 +16,14 @@ local scene_word = require "omni.storyboard.language.scene"
 local windows_word = require "omni.storyboard.language.windows"
 
 local a, problem, quoted = errors.a, errors.problem, errors.quoted
+
+-- What is no error, but what you should know before you pay.
+---@class omni.Notice
+---@field message string
+---@field where? string  "board.lua:12"
+---@field scene? string
+---@field field? string
+---@field hint? string
 
 ---@class omni.Storyboard
 ---@field title? string
@@ -25,13 +34,15 @@ local a, problem, quoted = errors.a, errors.problem, errors.quoted
 ---@field scenes omni.ResolvedScene[]  in declared order
 ---@field order integer[]   indexes of the scenes, each after the scenes that it builds on
 ---@field cut? omni.Cut  nil: no film
+---@field package notices omni.Notice[]
 local Board_mt = { __name = "omni.storyboard" }
 
 -- The board's fields → their types.
 local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
 
--- Appends the scenes of an array and of its nested arrays to `found`. Skips holes and `false`. Stops after `most` scenes.
-local function flatten(list, found, fail, depth, most)
+-- Appends the scenes of an array and of its nested arrays to `found`. Skips holes and `false`. Stops after `most` scenes. `place` is the
+-- place of the array on the board: "" or "3.2.".
+local function flatten(list, found, fail, place, depth, most)
   if depth > 16 then return fail("scenes are nested too deeply") end
   local indexes = {}
   for key in pairs(list) do
@@ -39,7 +50,7 @@ local function flatten(list, found, fail, depth, most)
       indexes[#indexes + 1] = key
     elseif depth > 0 then
       return fail(("expected a scene, got a table with the field '%s'"):format(tostring(key)), nil,
-        'write scene "name" { ... }')
+        'write scene "name" { ... }', place)
     end
   end
   table.sort(indexes)
@@ -49,13 +60,13 @@ local function flatten(list, found, fail, depth, most)
     if scene_word.is_scene(value) then
       found[#found + 1] = value
     elseif scene_word.is_unfinished(value) then
-      fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name))
+      fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name), place .. index)
     elseif windows_word.is_windows(value) then
-      flatten(windows_word.scenes(value), found, fail, depth + 1, most)
+      flatten(windows_word.scenes(value), found, fail, place .. index .. ".", depth + 1, most)
     elseif type(value) == "table" and getmetatable(value) == nil then
-      flatten(value, found, fail, depth + 1, most)
+      flatten(value, found, fail, place .. index .. ".", depth + 1, most)
     elseif value ~= false then
-      fail(("expected a scene at place %d, got %s"):format(index, a(value)), nil, 'write scene "name" { ... }')
+      fail(("expected a scene at place %d, got %s"):format(index, a(value)), nil, 'write scene "name" { ... }', place .. index)
     end
   end
 end
@@ -85,21 +96,29 @@ local function check_fields(fields, fail)
   end
   local defaults = type(fields.defaults) == "table" and fields.defaults or {}
   if defaults.style ~= nil then
-    fail("defaults: put the style on the board itself: storyboard { style = ... }", "style")
+    fail("defaults: put the style on the board itself: storyboard { style = ... }", "style", nil, "defaults.style")
   end
-  local message, field = scene_word.wrong_field(defaults, defaults.model or input.default_model)
-  if message then fail("defaults: " .. message, field) end
+  for name in pairs(defaults) do
+    if type(name) ~= "string" then
+      fail("defaults: a value without a field's name; write for example duration = 6", nil, nil, "defaults")
+      break
+    end
+  end
+  scene_word.of_model(defaults, function(bad)
+    fail(bad.message .. " (in the board's defaults)", bad.field, nil, "defaults." .. bad.field)
+  end)
   return defaults
 end
 
--- Returns the declared scenes by name. Adds a problem for each name that is used twice.
-local function by_name(declared, problems)
-  local first = {}
+-- Returns the declared scenes by name. Adds an error for each name that is used twice; for the windows of one film, adds one error.
+local function by_name(declared, add)
+  local first, told = {}, {}
   for _, scene in ipairs(declared) do
     local earlier = first[scene.name]
-    if earlier then
-      problems[#problems + 1] = problem(scene.where, quoted(scene.name),
-        ("the name is already used at %s"):format(earlier.where or "an earlier place"), "name")
+    if earlier and not (scene.windows and told[scene.windows]) then
+      told[scene.windows or 0] = true
+      add(problem(scene.where, quoted(scene.name), ("the name is already used at %s"):format(earlier.where or "an earlier place"), "name",
+        scene.windows and windows_word.naming_hint(scene.windows) or nil))
     end
     first[scene.name] = earlier or scene
   end
@@ -112,7 +131,7 @@ local function yields_of(names, defaults, modality_of)
   return setmetatable({}, { __index = function(yields, name)
     local declared = names[name]
     if not declared then return nil end
-    local model = declared.fields.model or defaults.model or input.default_model
+    local model = scene_word.model_of(declared.fields, defaults)
     yields[name] = type(model) == "string" and modality_of(model) or "video"
     return yields[name]
   end })
@@ -137,22 +156,69 @@ local function least_size(defaults)
   return sum
 end
 
+-- Orders errors by file and line. An error without a line comes first.
+local function sort(problems)
+  local keys, files, count = {}, {}, 0
+  for index, bad in ipairs(problems) do
+    local file, line = (bad.where or ""):match "^(.*):(%d+)$"
+    file = file or bad.where or ""
+    if not files[file] then
+      count = count + 1
+      files[file] = count
+    end
+    keys[bad] = { files[file], tonumber(line) or 0, index }
+  end
+  table.sort(problems, function(x, y)
+    local one, other = keys[x], keys[y]
+    for i = 1, 3 do
+      if one[i] ~= other[i] then return one[i] < other[i] end
+    end
+    return false
+  end)
+end
+
+local no_limits <const> = { scenes = math.huge, bytes = math.huge, problems = math.huge }
+
+-- Resolves the declared scenes. Returns false once the limits are exceeded.
+local function resolve_scenes(board, declared, context, limits, add, count)
+  local bytes = 0
+  if limits.bytes < math.huge and least_size(context.defaults) * #declared > limits.bytes then return false end
+  for index, scene in ipairs(declared) do
+    local resolved = not scene.broken and resolve(scene, context, add) or nil
+    board.scenes[index] = resolved
+    if resolved and limits.bytes < math.huge then bytes = bytes + size_of(resolved.input) end
+    if bytes > limits.bytes then return false end
+    if count() >= limits.problems then break end
+  end
+  return true
+end
+
+---@class omni.BuildOptions
+---@field where? string  the place for errors of the whole board
+---@field path? string   absolute path of the board's file
+---@field check? function  checks a model's input (default: omni.check_input)
+---@field limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board
+---@field modality_of? fun(model: string): omni.Modality  what a model makes (default: as omni knows it)
+---@field line_of? fun(field: string): integer|nil  the line of a board's field
+---@field problems? omni.Error[]  errors that were found before
+---@field incomplete? boolean     some scene has no name because of such an error, so names that seem to be unknown are no errors
+
 ---Builds a board from the fields of the word `storyboard`.
 ---@param fields table
----@param where string|nil  the place for errors of the whole board
----@param path string|nil   absolute path of the board's file
----@param check? function   checks a model's input (default: omni.check_input)
----@param limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board
----@param modality_of? fun(model: string): omni.Modality  what a model makes (default: as omni knows it)
+---@param given omni.BuildOptions
 ---@return omni.Storyboard|nil board, omni.Error|nil  its field `problems` has every error found
-local function build(fields, where, path, check, limits, modality_of)
-  limits = limits or { scenes = math.huge, bytes = math.huge, problems = math.huge }
-  local problems = {}
-  local function fail(message, field, hint)
-    problems[#problems + 1] = problem(where, nil, message, field, hint)
+local function build(fields, given)
+  local limits, where, problems = given.limits or no_limits, given.where, given.problems or {}
+  local function add(bad) problems[#problems + 1] = bad end
+  local function place_of(field)
+    local line = given.line_of and given.line_of(field)
+    return line and where and ("%s:%d"):format(where, line) or where
   end
+  local function fail(message, field, hint, place) add(problem(place_of(place or field), nil, message, field, hint)) end
   local function result(board)
     if #problems == 0 then return board end
+    sort(problems)
+    for index = #problems, limits.problems + 1, -1 do problems[index] = nil end
     problems[1].problems = problems
     return nil, problems[1]
   end
@@ -164,34 +230,28 @@ local function build(fields, where, path, check, limits, modality_of)
   local defaults = check_fields(fields, fail)
   local named = references.declared(fields.references, fail)
   local declared = {}
-  flatten(fields, declared, fail, 0, limits.scenes)
+  flatten(fields, declared, fail, "", 0, limits.scenes)
   if #declared > limits.scenes then
     fail(("a board has at most %d scenes"):format(limits.scenes), nil, "--trust (in a program: trusted = true) lifts this limit")
+    return result()
   end
   if #declared == 0 and #problems == 0 then
     fail("a storyboard needs at least one scene", nil, 'write storyboard { scene "dawn" { prompt = "..." } }')
   end
-  if #problems > 0 then return result() end
 
-  local style = fields.style or nil
-  local board = setmetatable({ title = fields.title, path = path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
-  local names = by_name(declared, problems)
-  local context = { defaults = defaults, style = style, references = named, names = names, check = check or input.check,
-    yields = yields_of(names, defaults, modality_of or modality.of) }
-  local bytes = 0
-  local function too_large()
+  local style = type(fields.style) == "string" and fields.style or nil
+  local board = setmetatable({ title = fields.title, path = given.path, style = style, budget = fields.budget, scenes = {} }, Board_mt)
+  local names = by_name(declared, add)
+  if given.incomplete then setmetatable(names, { __index = function() return { fields = {} } end }) end
+  local context = { defaults = defaults, style = style, references = named, names = names, check = given.check or input.check,
+    defaults_check = defaults_check.new(defaults), yields = yields_of(names, defaults, given.modality_of or modality.of) }
+  if not resolve_scenes(board, declared, context, limits, add, function() return #problems end) then
     fail(("the scenes, each with the defaults and the style, take more than %d MiB"):format(limits.bytes // 1048576), nil,
       "--trust (in a program: trusted = true) lifts this limit")
     return result()
   end
-  if limits.bytes < math.huge and least_size(defaults) * #declared > limits.bytes then return too_large() end
-  for index, scene in ipairs(declared) do
-    local resolved, bad = resolve(scene, context)
-    if resolved then board.scenes[index] = resolved else problems[#problems + 1] = bad end
-    if resolved and limits.bytes < math.huge then bytes = bytes + size_of(resolved.input) end
-    if bytes > limits.bytes then return too_large() end
-    if #problems >= limits.problems then return result() end
-  end
+  board.notices = context.defaults_check:finish(fail, add)
+  for _, notice in ipairs(board.notices) do notice.where = place_of(notice.place) end
   board.cut = cut_field.cut(fields.cut, declared, names, context.yields, fail)
   if #problems > 0 then return result() end
 
@@ -199,7 +259,7 @@ local function build(fields, where, path, check, limits, modality_of)
   board.order, circles = dependency_order.order(board.scenes)
   for _, circle in ipairs(circles) do
     local scene = board.scenes[circle.index]
-    problems[#problems + 1] = problem(scene.where, quoted(scene.name), "these scenes build on each other in a circle: " .. circle.names)
+    add(problem(scene.where, quoted(scene.name), "these scenes build on each other in a circle: " .. circle.names))
   end
   return result(board)
 end
@@ -213,7 +273,7 @@ end
 ---@return omni.Storyboard
 local function storyboard(fields)
   local where = errors.place()
-  local board, bad = build(fields, where)
+  local board, bad = build(fields, { where = where })
   if not board then error(bad, 0) end
   return board
 end

@@ -4,6 +4,7 @@
 
 local placeholder = require "omni.client.placeholder"
 local board_file = require "omni.storyboard.language.board_file"
+local field_lines = require "omni.storyboard.language.field_lines"
 local confined = require "omni.storyboard.language.confined_load"
 local core = require "omni.core"
 local err = require "omni.error"
@@ -149,8 +150,12 @@ local function load_in_fiber(path, opts)
   end
   local absolute, folder = board_file.key(path)
   if not absolute then return fail("can't find the board's folder: " .. folder) end
-  local function build(fields, limits)
-    local board, bad = storyboard.build(fields, path, absolute, check, limits, modality_of)
+  local line_of = field_lines.of(text)
+  local function build(fields, limits, found)
+    local board, bad = storyboard.build(fields, {
+      where = path, path = absolute, check = check, limits = limits, modality_of = modality_of, line_of = line_of,
+      problems = found and found.problems, incomplete = found and found.incomplete,
+    })
     if not board then error(bad, 0) end
     return board
   end
@@ -158,7 +163,6 @@ local function load_in_fiber(path, opts)
   -- Loads the file of a trusted board. Like `confined`, returns a function that returns the file's result, or nil and an error.
   local function trusted()
     local environment = trusted_environment(path, folder, set)
-    -- The board's `return storyboard {...}` is a tail call, after which Lua doesn't know the line, so errors name only the file.
     environment.storyboard = function(fields) return build(fields) end
     local code = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
     local chunk, syntax = load(code, "@" .. path, "t", environment)
@@ -174,9 +178,11 @@ local function load_in_fiber(path, opts)
       or type(answer.raised) == "string" and ("%s: raised a %s"):format(path, core.clean(answer.raised, 20))
     if failed then return nil, errors.problem(nil, nil, failed, nil, hint) end
     return function()
-      local fields, other = confined.fields_of(answer.result, folder)
-      if fields == nil then return other end
-      return build(fields, LIMITS)
+      local found = { folder = folder, problems = {} }
+      local fields, other = confined.fields_of(answer.result, found)
+      if fields ~= nil then return build(fields, LIMITS, found) end
+      if found.problems[1] then error(found.problems[1], 0) end
+      return other
     end
   end
 

@@ -83,32 +83,35 @@ end
 ---@param given table   the words
 ---@param fields table  the model's fields; changed
 ---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }
----@return table<string, table>|nil items  by their place in the input
----@return table|nil bad
-local function place(given, fields, board)
+---@param fail fun(bad: { message: string, field: string, hint?: string })  called for each error
+---@return table<string, table> items  by their place in the input
+local function place(given, fields, board, fail)
   local items = {}
-  local images, bad = list(given.references, "references", board)
-  if not images then return nil, bad end
+  local images = list(given.references, "references", board, fail)
   if given.first_frame then
-    local first
-    first, bad = find(given.first_frame, "image", "first_frame", board)
-    if not first then return nil, bad end
-    first.role = "first_frame"
-    table.insert(images, 1, first)
+    local first, bad = find(given.first_frame, "image", "first_frame", board)
+    if first then
+      first.role = "first_frame"
+      table.insert(images, 1, first)
+    else
+      fail(bad)
+    end
   end
   if #images > 0 then
     local rest = fields.img_urls or {}
     local count = input.array_length(rest)
-    if not count then return nil, { field = "img_urls", message = "img_urls: must be an array of URLs" } end
+    if not count then
+      fail { field = "img_urls", message = "img_urls: must be an array of URLs" }
+      rest, count = {}, 0
+    end
     fields.img_urls = table.move(rest, 1, count, #images + 1, {})
     for index, item in ipairs(images) do
       fields.img_urls[index] = item.value
       items[("img_urls[%d]"):format(index)] = item
     end
   end
-  local source
-  source, bad = video(given, board)
-  if bad then return nil, bad end
+  local source, bad = video(given, board)
+  if bad then fail(bad) end
   if source then
     fields.video_list = { { url = source.value, start = source.from, ends = source.to } }
     items["video_list[1].url"] = source

@@ -56,9 +56,10 @@ local function find(value, want, field, board)
     local checked, bad = input.url(value, field)
     if not checked then return nil, bad end
   elseif type(value) == "string" then
+    local scene = rawget(board.names, value)
     local of_scene = board.yields[value] == "image" and want == "image" and 'write clip "%s"'
       or want == "image" and 'write last_frame "%s"' or 'write continues = "%s"'
-    local hint = board.names[value] and of_scene:format(value)
+    local hint = scene and of_scene:format(value)
       or value:find("%.%w+$") and ('for a file write file "%s"'):format(core.clean(value, 200))
       or 'declare it on the board: references = { NAME = file "..." }'
     return fail(missing("reference", value, named), hint)
@@ -75,20 +76,22 @@ local function find(value, want, field, board)
 end
 
 ---Returns the images that a scene's `references` names. The value is one image or an array; `false` and nil mean none.
----@return table[]|nil items, table|nil bad
-local function list(value, field, board)
+---@param fail fun(bad: table)  called for each wrong image
+---@return table[] items
+local function list(value, field, board, fail)
   if not value then return {} end
   if type(value) ~= "table" or placeholder.is(value) then value = { value } end
   local count = input.array_length(value)
   if not count then
-    return nil, { field = field, message = field .. ": must be names, files and URLs in an array without holes",
+    fail { field = field, message = field .. ": must be names, files and URLs in an array without holes",
       hint = "names are given on the board: storyboard { references = { NAME = file \"...\" } }" }
+    return {}
   end
   local items = {}
   for index = 1, count do
     local item, bad = find(value[index], "image", ("%s[%d]"):format(field, index), board)
-    if not item then return nil, bad end
-    items[index] = item
+    if bad then fail(bad) end
+    items[#items + 1] = item
   end
   return items
 end

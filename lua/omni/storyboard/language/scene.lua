@@ -47,7 +47,10 @@ end
 -- Returns a scene without fields; the board calls it with the scene's fields. Raises an error for an invalid name.
 local function declare(name, where)
   local wrong = wrong_name(name, "a scene's name")
-  if wrong then error(problem(where, nil, wrong, "name"), 0) end
+  if wrong then
+    local hint = type(name) == "table" and 'write scene "name" { prompt = "..." }' or nil
+    error(problem(where, nil, wrong, "name", hint), 0)
+  end
   return setmetatable({ name = name, where = where }, Unfinished_mt)
 end
 
@@ -78,7 +81,7 @@ local video_fields = { "video", "continues", "video_list" }
 -- For some fields of a model, lists the words of the board language that can set them.
 local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
 
--- Returns the fields that a scene (or the defaults) of this model may have; nil if the model accepts any.
+-- Returns the fields that a scene of this model may have; nil if the model accepts any.
 local function known_fields(model)
   local of_model = input.fields(model)
   if not of_model then return nil end
@@ -88,39 +91,55 @@ local function known_fields(model)
   return known
 end
 
----Checks the names of a scene's (or the defaults') fields. Returns a message for the first wrong name.
----@return string|nil message, string|nil field
-local function wrong_field(fields, model)
-  local known = known_fields(model)
-  local unknown = {}
-  for name in pairs(fields) do
-    if type(name) ~= "string" then return 'a value without a field\'s name; write for example prompt = "..."' end
-    if known and not known[name] then unknown[#unknown + 1] = name end
+---Checks the names of a scene's fields. Calls `fail` for each wrong name. A scene can disable each default, whatever its model.
+---@param fields table
+---@param defaults table
+---@param model string
+---@param fail fun(bad: { message: string, field?: string, meant?: string })  meant: the field that was probably misspelt
+---@return table  the fields with valid names
+local function named_fields(fields, defaults, model, fail)
+  local known, unknown, rest, unnamed = known_fields(model), {}, {}, false
+  for name, value in pairs(fields) do
+    if type(name) ~= "string" then
+      unnamed = true
+    elseif known and not known[name] then
+      if value ~= false or defaults[name] == nil then unknown[#unknown + 1] = name end
+    else
+      rest[name] = value
+    end
   end
+  if unnamed then fail { message = 'a value without a field\'s name; write for example prompt = "..."' } end
   table.sort(unknown)
-  local name = unknown[1]
-  if name then return ("unknown field '%s'; %s"):format(name, options.unknown(name, known)), name end
+  for _, name in ipairs(unknown) do
+    fail { message = ("unknown field '%s'; %s"):format(name, options.unknown(name, known)), field = name,
+      meant = options.nearest(name, known) }
+  end
+  return rest
 end
 
--- Returns the model's fields of a scene (or of the defaults), including the fields in `input`; or nil and an error.
-local function of_model(fields)
+---Returns the model's fields of a scene (or of the defaults), including the fields in `input`.
+---@param fields table
+---@param fail fun(bad: { message: string, field: string })
+---@return table
+local function of_model(fields, fail)
   local found = {}
   for name, value in pairs(fields) do
     if not words[name] then found[name] = value end
   end
-  local more = fields.input
+  local more = fields.input or nil
   if more == nil then return found end
   if type(more) ~= "table" or placeholder.is(more) then
-    return nil, { field = "input", message = "field 'input' must be a table of the model's fields, not " .. a(more) }
+    fail { field = "input", message = "field 'input' must be a table of the model's fields, not " .. a(more) }
+    return found
   end
   for name, value in pairs(more) do
     if type(name) ~= "string" then
-      return nil, { field = "input", message = "field 'input': a value without a field's name" }
+      fail { field = "input", message = "field 'input': a value without a field's name" }
+    elseif found[name] ~= nil then
+      fail { field = name, message = ("field '%s' is also in 'input'; it can be given once"):format(name) }
+    else
+      found[name] = value
     end
-    if found[name] ~= nil then
-      return nil, { field = name, message = ("field '%s' is also in 'input'; it can be given once"):format(name) }
-    end
-    found[name] = value
   end
   return found
 end
@@ -146,17 +165,22 @@ local function is_given(value)
   return value ~= nil and value ~= false and (type(value) ~= "table" or next(value) ~= nil)
 end
 
----Merges the board's defaults and a scene's own fields.
+-- Returns whether `false` in a scene disables a field instead of giving it a value. A model can have fields that are true or false. If
+-- omni doesn't know the model's fields, the default of such a field is a boolean.
+local function is_disabled(name, value, default, model)
+  if value ~= false then return false end
+  return name == "video_list" or input.fields(model) ~= nil and not words[name] or default ~= nil and type(default) ~= "boolean"
+end
+
+---Merges the board's defaults and a scene's own fields. `false` in a scene disables a default.
 ---@param defaults table
 ---@param own table
----@return { words: table, input: table }|nil  the words as given; copies of the model's fields
----@return { message: string, field: string }|nil bad
-local function merge(defaults, own)
-  local base, bad = of_model(defaults)
-  if not base then return nil, { message = bad.message .. " (in the board's defaults)", field = bad.field } end
-  local given
-  given, bad = of_model(own)
-  if not given then return nil, bad end
+---@param model string
+---@param fail fun(bad: { message: string, field: string })  called for each error
+---@return { words: table, input: table }  the words as given; copies of the model's fields
+local function merge(defaults, own, model, fail)
+  local base = of_model(defaults, function() end) -- the board reports the errors of its defaults
+  local given = of_model(own, fail)
 
   local merged = { words = {}, input = {} }
   for name in pairs(words) do
@@ -168,50 +192,86 @@ local function merge(defaults, own)
   if own_video then
     merged.words.video, merged.words.continues, base.video_list = own.video, own.continues, nil
   end
+  if own.input == false and type(defaults.input) == "table" then
+    for name in pairs(defaults.input) do base[name] = nil end
+  end
 
-  for name, value in pairs(given) do base[name] = value end
-  for name, value in pairs(base) do
-    merged.input[name], bad = sendable(value, name)
-    if bad then return nil, { message = bad.message, field = name } end
+  for name, value in pairs(given) do
+    if is_disabled(name, value, base[name], model) then base[name] = nil else base[name] = value end
+  end
+  local names = {}
+  for name in pairs(base) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local bad
+    merged.input[name], bad = sendable(base[name], name)
+    if bad then fail { message = bad.message, field = name } end
   end
 
   local first
   for _, name in ipairs(video_fields) do
-    local value = merged.words[name]
-    if name == "video_list" then value = merged.input[name] end
-    if is_given(value) then
-      if first then
-        return nil, { field = name, message = ("'%s' and '%s' can't be combined: a scene has at most one video"):format(first, name) }
-      end
+    local from = name == "video_list" and merged.input or merged.words
+    if is_given(from[name]) and first then
+      fail { field = name, message = ("'%s' and '%s' can't be combined: a scene has at most one video"):format(first, name) }
+      from[name] = nil
+    elseif is_given(from[name]) then
       first = name
     end
   end
   return merged
 end
 
----Returns whether a field of the model's input comes only from the board's defaults.
+---Returns the model of a scene, unchecked. `model = false` in a scene disables the default.
+---@param own table
+---@param defaults table
+---@return any
+local function model_of(own, defaults)
+  local model = own.model
+  if model == nil then model = defaults.model end
+  return model or input.default_model
+end
+
+---Returns the names under which a board can set a field of the model's input: for "img_urls" also `references` and `first_frame`.
+---@param name string
+---@return string[]
+local function sources_of(name) return sources[name] or { name } end
+
+---Returns whether a field of the model's input is a setting, such as a duration. Images and videos aren't settings, since a scene without
+---them shows something else.
+---@param name string
+---@param value any
+---@return boolean
+local function is_setting(name, value)
+  return not sources[name] and not placeholder.is(value) and not (type(value) == "table" and placeholder.each(value)())
+end
+
+---Returns the name under which a field of the model's input comes from the board's defaults; nil if the scene sets the field itself.
 ---@param name string
 ---@param defaults table
 ---@param own table
----@return boolean
-local function is_inherited(name, defaults, own)
-  local inherited = false
-  for _, source in ipairs(sources[name] or { name }) do
-    if own[source] ~= nil or type(own.input) == "table" and own.input[source] ~= nil then return false end
-    if defaults[source] ~= nil or type(defaults.input) == "table" and defaults.input[source] ~= nil then inherited = true end
+---@return string|nil source
+local function inherited_as(name, defaults, own)
+  local inherited
+  for _, source in ipairs(sources_of(name)) do
+    if own[source] ~= nil or type(own.input) == "table" and own.input[source] ~= nil then return nil end
+    if defaults[source] ~= nil or type(defaults.input) == "table" and defaults.input[source] ~= nil then inherited = inherited or source end
   end
   return inherited
 end
 
 return {
   declare = declare,
-  is_inherited = is_inherited,
+  inherited_as = inherited_as,
+  is_setting = is_setting,
   is_scene = function(value) return getmetatable(value) == Scene_mt end,
   is_unfinished = function(value) return getmetatable(value) == Unfinished_mt end,
   merge = merge,
+  model_of = model_of,
+  of_model = of_model,
+  named_fields = named_fields,
   new = new,
   scene = scene,
+  sources_of = sources_of,
   words = words,
-  wrong_field = wrong_field,
   wrong_name = wrong_name,
 }

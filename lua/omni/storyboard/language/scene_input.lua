@@ -3,7 +3,6 @@
 
 local placeholder = require "omni.client.placeholder"
 local scenes = require "omni.storyboard.language.scene"
-local input = require "omni.models.input_rules"
 local placing = require "omni.storyboard.language.media_words"
 local problems = require "omni.storyboard.language.errors"
 
@@ -26,14 +25,14 @@ local function styled(prompt, style)
   return prompt .. "\n\n" .. style, style
 end
 
--- Returns the scenes that an input uses; or nil and an error for an unknown scene.
-local function needed(checked, items, names)
+-- Returns the scenes that an input uses. Calls `fail` for each unknown scene.
+local function needed(checked, items, names, fail)
   local builds_on, seen = {}, {}
   for value, place in placeholder.each(checked) do
     local name = value.scene
     if name and not names[name] then
       local field = items[place] and items[place].field or place
-      return nil, { message = field .. ": " .. problems.missing("scene", name, names), field = field }
+      fail { message = field .. ": " .. problems.missing("scene", name, names), field = field }
     elseif name and not seen[name] then
       seen[name] = true
       builds_on[#builds_on + 1] = name
@@ -42,57 +41,94 @@ local function needed(checked, items, names)
   return builds_on
 end
 
+-- Returns the value of a scene's word, or nil and an error if the value isn't valid.
+local function take_of(value)
+  if not value then return nil end
+  local take = type(value) == "number" and math.tointeger(value)
+  if take and take >= 1 then return take end
+  return nil, { message = "field 'take' must be a whole number, 1 or more", field = "take" }
+end
+
+local function style_of(value, of_board)
+  if value == nil then return of_board end
+  if not value or type(value) == "string" then return value end
+  return nil, { message = "field 'style' must be a string, or false for none, not " .. a(value), field = "style" }
+end
+
+-- Returns the first field of an input that a place belongs to: "img_urls" for "img_urls[2]".
+local function field_at(place) return place:match "^[^%.%[]+" end
+
+-- Checks a scene's input. Removes each wrong field, so that the next check finds the next error. A setting from the defaults that the model
+-- doesn't have is no error here; `defaults` collects these. Returns a checked copy, or nil if there was an error.
+local function check(declared, model, given, board, fail)
+  local own, sound = declared.fields, true
+  while true do
+    local checked, bad = board.check(model, given, true)
+    if checked then
+      board.defaults_check:took(declared, checked)
+      return sound and checked or nil
+    end
+    local name = field_at(bad.field)
+    local value, source = given[name], scenes.inherited_as(name, board.defaults, own)
+    if source and bad.unknown and bad.field == name and scenes.is_setting(name, value) then
+      board.defaults_check:ignored(declared, model, name)
+    else
+      sound = false
+      fail(bad, name, source)
+    end
+    given[name] = nil
+    if value == nil then
+      board.defaults_check:took(declared, given)
+      return nil
+    end
+  end
+end
+
 ---@param declared omni.Scene
 ---@param board { defaults: table, style: string|nil, references: table, names: table<string, any>, check: function,
----  yields: table<string, omni.Modality> }  yields: what each scene makes
----@return omni.ResolvedScene|nil, omni.Error|nil
-local function resolve(declared, board)
-  local own, defaults = declared.fields, board.defaults
-  local function fail(message, field, hint)
-    return nil, problem(declared.where, problems.quoted(declared.name), message, field, hint)
+---  yields: table<string, omni.Modality>, defaults_check: omni.DefaultsCheck }  yields: what each scene makes
+---@param add fun(problem: omni.Error)  called for each error
+---@return omni.ResolvedScene|nil  nil if there was an error
+local function resolve(declared, board, add)
+  local own, defaults, reported, sound = declared.fields, board.defaults, {}, true
+  local model = scenes.model_of(own, defaults)
+  -- `source` is the name of the default that is wrong, if one is.
+  local function fail(bad, field, source)
+    if not bad then return end
+    sound = false
+    for _, name in ipairs(field and scenes.sources_of(field) or {}) do
+      if reported[name] then return end -- a field that is missing because its name or its value was wrong
+    end
+    reported[bad.field and field_at(bad.field) or 0], reported[bad.meant or 0] = true, true
+    if source then
+      board.defaults_check:wrong(declared, model, source, bad)
+    else
+      add(problem(declared.where, problems.quoted(declared.name), bad.message, bad.field, bad.hint))
+    end
   end
 
-  local model = own.model or defaults.model or input.default_model
   if type(model) ~= "string" or model == "" then
-    return fail("field 'model' must be a model's name, not " .. a(model), "model")
+    fail { message = "field 'model' must be a model's name, not " .. a(model), field = "model" }
+    return nil
   end
-  local message, field = scenes.wrong_field(own, model)
-  if message then return fail(message, field) end
-  local merged, bad = scenes.merge(defaults, own)
-  if not merged then return fail(bad.message, bad.field) end
+  local fields = scenes.named_fields(own, defaults, model, fail)
+  local merged = scenes.merge(board.defaults_check:of_scene(declared, model), fields, model, fail)
   local words, given = merged.words, merged.input
-
-  local take = words.take
-  if take ~= nil then
-    take = type(take) == "number" and math.tointeger(take)
-    if not take or take < 1 then return fail("field 'take' must be a whole number, 1 or more", "take") end
-  end
-
-  local style = words.style
-  if style == nil then style = board.style end
-  if style and type(style) ~= "string" then
-    return fail("field 'style' must be a string, or false for none, not " .. a(style), "style")
-  end
+  local take, style, bad
+  take, bad = take_of(words.take)
+  fail(bad)
+  style, bad = style_of(words.style, board.style)
+  fail(bad)
   local prompt_style
   given.prompt, prompt_style = styled(given.prompt, style)
 
-  local items
-  items, bad = placing.place(words, given, board)
-  if not items then return fail(bad.message, bad.field, bad.hint) end
-
+  local items = placing.place(words, given, board, fail)
   for part in placeholder.each(given) do
     if part.kind == "clip" then part.yields = board.yields[part.scene] end
   end
-  local checked
-  checked, bad = board.check(model, given, true)
-  if not checked then
-    local name = bad.field:match("^[%w_]+")
-    local inherited = scenes.is_inherited(name, defaults, own)
-    return fail(bad.message .. (inherited and " (from the board's defaults)" or ""), bad.field, bad.hint)
-  end
-  local builds_on
-  builds_on, bad = needed(checked, items, board.names)
-  if not builds_on then return fail(bad.message, bad.field) end
+  local checked = check(declared, model, given, board, fail)
+  local builds_on = needed(checked or given, items, board.names, fail)
+  if not sound then return nil end
   return {
     name = declared.name, model = model, yields = board.yields[declared.name], input = checked, take = take, where = declared.where,
     builds_on = builds_on,

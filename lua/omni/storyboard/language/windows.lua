@@ -66,6 +66,7 @@ local function expand(windows, fields)
       if key ~= "name" then own[key] = value end
     end
     found[index] = scenes.new(numbered, windows.where, own)
+    found[index].windows = windows -- scenes of one call
   end
   return found
 end
@@ -92,14 +93,24 @@ end
 ---@return omni.Windows
 local function with_fields(windows, fields)
   check_fields(windows, fields)
-  return setmetatable({ path = windows.path, ranges = windows.ranges, where = windows.where, fields = fields }, Windows_mt)
+  return setmetatable({
+    path = windows.path, seconds = windows.seconds, ranges = windows.ranges, where = windows.where, fields = fields,
+  }, Windows_mt)
+end
+
+---Returns the hint for the windows of a film whose scenes need other names.
+---@param windows omni.Windows
+---@return string
+local function naming_hint(windows)
+  return core.format('name one of them: windows(file "%s", %.14g) { name = "...", ... }', core.clean(windows.path:match "[^/]*$", 200),
+    windows.seconds)
 end
 
 -- Reads the film's length. `where` is the place in the board that errors name.
 local function declare(source, seconds, where)
   if not placeholder.is(source) or source.kind ~= "file" then
     fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
-      'write windows(file "long.mp4", 8)')
+      ('write windows(file "%s", 8)'):format(type(source) == "string" and core.clean(source, 200) or "long.mp4"))
   end
   if type(seconds) ~= "number" or not (seconds >= 1 and seconds <= 86400) then
     fail(where, "expected a length in seconds, 1 or more, got "
@@ -113,7 +124,7 @@ local function declare(source, seconds, where)
   if length / seconds > MAX_WINDOWS then
     fail(where, ("%s would make more than %d scenes"):format(tostring(source), MAX_WINDOWS))
   end
-  return setmetatable({ path = source.path, ranges = ranges(length, seconds), where = where }, Windows_mt)
+  return setmetatable({ path = source.path, seconds = seconds, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
 ---Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
@@ -131,6 +142,7 @@ return {
   declare = declare,
   is_windows = function(value) return getmetatable(value) == Windows_mt end,
   scenes = function(value) return expand(value, value.fields or {}) end,
+  naming_hint = naming_hint,
   ranges = ranges,
   windows = windows,
   with_fields = with_fields,

@@ -1,0 +1,134 @@
+-- SPDX-License-Identifier: MIT
+-- Collects what the scenes of a board do with the board's defaults. If scenes have different models, a default may suit only some of them.
+
+local placeholder = require "omni.client.placeholder"
+local options = require "omni.options"
+local input = require "omni.models.input_rules"
+local errors = require "omni.storyboard.language.errors"
+local scenes = require "omni.storyboard.language.scene"
+
+local SHOWN <const> = 3 -- how many scenes a message names
+
+---@class omni.DefaultsCheck
+local Check_methods = {}
+local Check_mt = { __index = Check_methods }
+
+-- Returns 'scene "a"', 'scenes "a" and "b"', or 'scenes "a", "b", "c" and 4 more'.
+local function listed(names)
+  local parts = {}
+  for i = 1, math.min(#names, SHOWN) do parts[i] = ('"%s"'):format(names[i]) end
+  if #names > SHOWN then parts[#parts + 1] = ("%d more"):format(#names - SHOWN) end
+  local last = #parts > 1 and " and " .. table.remove(parts) or ""
+  return (#names == 1 and "scene " or "scenes ") .. table.concat(parts, ", ") .. last
+end
+
+---Notes the defaults that a scene's input has.
+---@param scene omni.Scene
+---@param fields table  the scene's checked input
+function Check_methods:took(scene, fields)
+  for name in pairs(fields) do
+    if scenes.inherited_as(name, self.defaults, scene.fields) then self.taken[name] = true end
+  end
+end
+
+---Notes a default that a scene's model doesn't have, so that the scene ignores it.
+---@param scene omni.Scene
+---@param model string
+---@param field string
+function Check_methods:ignored(scene, model, field)
+  self.unknown[model] = self.unknown[model] or {}
+  self.unknown[model][field] = true
+  local entry = self.left[field]
+  if not entry then
+    entry = { field = field, models = {}, names = {}, model = model }
+    self.left[field], self.left[#self.left + 1] = entry, entry
+  end
+  if not entry.models[model] then
+    entry.models[model], entry.models[#entry.models + 1] = true, model
+  end
+  entry.names[#entry.names + 1] = scene.name
+end
+
+-- Returns the fields without those that a model doesn't have, and notes these.
+local function without_unknown(self, fields, known, scene, model)
+  local unknown, rest = self.unknown[model], {}
+  for name, value in pairs(fields) do
+    local is_unknown = known and not known[name] or unknown and unknown[name]
+    if is_unknown and not scenes.words[name] and scenes.is_setting(name, value) then
+      if scenes.inherited_as(name, self.defaults, scene.fields) then self:ignored(scene, model, name) end
+    else
+      rest[name] = value
+    end
+  end
+  return rest
+end
+
+---Returns the defaults that a scene's model has, as far as omni knows.
+---@param scene omni.Scene
+---@param model string
+---@return table defaults
+function Check_methods:of_scene(scene, model)
+  local rest = without_unknown(self, self.defaults, input.fields(model), scene, model)
+  if type(rest.input) == "table" and not placeholder.is(rest.input) then
+    rest.input = without_unknown(self, rest.input, nil, scene, model) -- the service may know more fields than omni
+  end
+  return rest
+end
+
+---Notes a default whose value is wrong for a scene.
+---@param scene omni.Scene
+---@param model string
+---@param source string  the default's name
+---@param bad { message: string, field: string, hint?: string }
+function Check_methods:wrong(scene, model, source, bad)
+  local entry = self.bad[bad.message]
+  if not entry then
+    entry = { bad = bad, source = source, names = {}, scene = scene, model = model }
+    self.bad[bad.message], self.bad[#self.bad + 1] = entry, entry
+  end
+  entry.names[#entry.names + 1] = scene.name
+end
+
+-- Reports a default whose value is wrong for some scenes: at the default, or at the scene if another model takes the default.
+local function report_wrong(self, entry, fail, add)
+  local bad, source = entry.bad, entry.source
+  local what = #entry.names == 1 and errors.quoted(entry.names[1]) or listed(entry.names)
+  local message = ("%s (from the board's defaults)"):format(bad.message)
+  if entry.model == (self.defaults.model or input.default_model) then
+    return fail(what .. ": " .. message, bad.field, bad.hint, "defaults." .. source)
+  end
+  add(errors.problem(entry.scene.where, what, message, bad.field,
+    bad.hint or ("write %s = ... in the scene, or %s = false"):format(source, source)))
+end
+
+---Returns the errors and the notices. A default that no scene takes is an error.
+---@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error at a default
+---@param add fun(problem: omni.Error)                                            called for each error at a scene
+---@return { message: string, field: string }[] notices
+function Check_methods:finish(fail, add)
+  local notices = {}
+  for _, entry in ipairs(self.bad) do report_wrong(self, entry, fail, add) end
+  for _, entry in ipairs(self.left) do
+    local name, known = entry.field, {}
+    for _, field in ipairs(input.fields(entry.model) or {}) do known[field.name] = true end
+    for word in pairs(scenes.words) do known[word] = true end
+    local models = table.concat(entry.models, ", ")
+    if self.taken[name] then
+      notices[#notices + 1] = { field = name, place = "defaults." .. name,
+        message = ("defaults: %s isn't a field of %s; %s %s it"):format(name, models, listed(entry.names),
+          #entry.names == 1 and "ignores" or "ignore") }
+    else
+      local text = input.fields(entry.model) and options.unknown(name, known) or ("no scene's model has it (%s)"):format(models)
+      fail(("defaults: unknown field '%s'; %s"):format(name, text), name, nil, "defaults." .. name)
+    end
+  end
+  return notices
+end
+
+---@param defaults table  the board's
+---@return omni.DefaultsCheck
+local function new(defaults)
+  return setmetatable({ defaults = defaults, taken = {}, unknown = {}, left = {}, bad = {} }, Check_mt)
+end
+
+return { listed = listed, new = new }
