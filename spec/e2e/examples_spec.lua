@@ -61,7 +61,7 @@ describe("the example", function()
     assert.truthy(said:find("success", 1, true), said)
   end)
 
-  for _, name in ipairs { "cqueues", "luv" } do
+  for _, name in ipairs { "in_cqueues", "in_luv" } do
     it(name .. ".lua runs in plain Lua: the program goes on meanwhile, and gets results and errors as values", function()
       local directory <close> = env.directory()
       local said = run_in(directory, ("%s %s %s"):format(paths, env.lua, env.quote(root .. "/examples/" .. name .. ".lua")))

@@ -1,5 +1,5 @@
 -- omni inside the event loop of cqueues: its coroutines call omni and wait for it as they wait for a socket.
---   lua5.4 examples/cqueues.lua      (needs lua-cqueues)
+--   lua5.4 examples/in_cqueues.lua      (needs lua-cqueues)
 local cqueues = require "cqueues"
 local omni = require "omni"
 

@@ -1,5 +1,5 @@
 -- omni inside the event loop of libuv: its coroutines yield until omni is done, and its callbacks get the results.
---   lua5.4 examples/luv.lua      (needs lua-luv)
+--   lua5.4 examples/in_luv.lua      (needs lua-luv)
 local omni = require "omni"
 local uv = require "luv"
 
