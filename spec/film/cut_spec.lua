@@ -147,6 +147,18 @@ describe("clips with the same format", function()
 end)
 
 describe("clips with different formats", function()
+  it("get the size and the frame rate that the caller chooses, and are copied if they have both", function()
+    local small, large = clips.make { seconds = 0.5 }, clips.make { size = "128x72", rate = "12", seconds = 1 }
+    local _, found = cut({ small, large }, { size = "96x54", fps = "30000/1001" })
+    assert.same({ 96, 54, "30000/1001" }, { found.video.width, found.video.height, found.video.rate })
+    assert.is_true(cut({ small, small }, { size = "64x36", fps = "24/1" }).copied)
+    local made
+    made, found = cut({ small, small }, { fps = "12/1" })
+    assert.same({ false, 64, 36, "12/1" }, { made.copied, found.video.width, found.video.height, found.video.rate })
+    assert.has_error(function() film.cut { clips = named { small }, output = output, size = "large" } end)
+    assert.has_error(function() film.cut { clips = named { small }, output = output, fps = "24" } end)
+  end)
+
   it("get the shape that most seconds have: scaled, padded, never stretched, in time", function()
     local made, found = cut {
       clips.make { size = "96x54", seconds = 1, tone = 0 },

@@ -119,17 +119,30 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
----Returns the shape that covers the most seconds of all clips.
+-- Returns the size of a picture as text: "1280x720".
+local function size_of(video)
+  local width, height = seen(video)
+  return ("%dx%d"):format(even(width), even(height))
+end
+
+---Returns the shape that covers the most seconds of all clips, unless the caller chooses the size or the frame rate.
 ---@param found omni.film.Probe[]
+---@param size? string  "1280x720"
+---@param fps? string   "24/1"
 ---@return omni.film.Shape
-function shape.common(found)
-  local size = most(found, function(video)
-    local width, height = seen(video)
-    return ("%dx%d"):format(even(width), even(height))
-  end)
-  local width, height = size:match "(%d+)x(%d+)"
-  local num, den = fraction(most(found, rate))
+function shape.common(found, size, fps)
+  local width, height = (size or most(found, size_of)):match "(%d+)x(%d+)"
+  local num, den = fraction(fps or most(found, rate))
   return { width = math.tointeger(width), height = math.tointeger(height), num = num, den = den }
+end
+
+---Returns whether all clips, of which the first one stands for the others, have a shape already.
+---@param video omni.film.Video
+---@param into omni.film.Shape
+---@return boolean
+function shape.is_in(video, into)
+  local num, den = fraction(rate(video))
+  return size_of(video) == ("%dx%d"):format(into.width, into.height) and num * into.den == into.num * den
 end
 
 ---Returns the size of a clip's picture within a shape: as large as possible, never stretched.

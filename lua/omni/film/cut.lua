@@ -176,7 +176,7 @@ end
 -- Makes the film in its part folder from probed clips.
 local function produce(job, encoded)
   local transition = job.transition
-  local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded)
+  local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded, job.size, job.fps)
   local base, num = job.found[1].video.time_base:match "^1/(%d+)$", plan.shape.num
   job.plan, job.timescale = plan, plan.copied and base or tostring(num * math.max(1, math.ceil(10000 / num)))
   job.meter = progress.meter(total_cost(plan), job.on_progress)
@@ -196,7 +196,8 @@ local function make(given)
   if there and there.kind ~= "file" then return nil, cut_failed(given.output, "the path isn't a regular file") end
   local work <close>, problem = concat_folder.open(given.output, #given.clips, MAX_CLIPS)
   if not work then return nil, cut_failed(given.output, core.clean(problem, 300)) end
-  local job = { clips = given.clips, output = given.output, transition = given.transition, work = work, found = {},
+  local job = { clips = given.clips, output = given.output, transition = given.transition, size = given.size, fps = given.fps,
+    work = work, found = {},
     on_progress = progress.rising(given.on_progress) }
   local fine, failure = probe_clips(job)
   if not fine then return nil, failure end
@@ -220,8 +221,8 @@ end
 
 -- --- the arguments
 
-local known = { clips = "table", transition = "table", audio = "table", output = "path", place = "function",
-  on_progress = "function" }
+local known = { clips = "table", transition = "table", audio = "table", size = "string", fps = "string", output = "path",
+  place = "function", on_progress = "function" }
 
 local function number(value, most) return value == nil or type(value) == "number" and value >= 0 and value <= most end
 
@@ -238,6 +239,8 @@ local function check(given)
     fail(("there is no transition '%s'; %s"):format(tostring(transition.name), options.unknown(transition.name, transitions.names)))
   end
   if transition and not number(transition.seconds, 60) then fail "a transition's seconds must be 0 to 60" end
+  if given.size and not given.size:find "^%d+x%d+$" then fail "option 'size' must be like 1280x720" end
+  if given.fps and not given.fps:find "^[1-9]%d*/[1-9]%d*$" then fail "option 'fps' must be like 24/1" end
   if audio and not options.is_path(audio.path) then fail "the audio track has no path" end
   if audio and not (number(audio.volume, 10) and number(audio.clips, 10)) then fail "volumes must be 0 to 10" end
   return given
@@ -254,9 +257,11 @@ end
 ---in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file `output` keeps its old content
 ---until the new film is complete; unfinished files are in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
----audio?: { path: string, volume?: number, clips?: number }, output: string, on_progress?: fun(fraction: number),
+---audio?: { path: string, volume?: number, clips?: number }, size?: string, fps?: string, output: string,
+---on_progress?: fun(fraction: number),
 ---place?: fun(part: string, path: string): true|nil, string|nil }
 ---   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
+---   size, fps: of the film, "1280x720" and "24/1" (by default those that most seconds of the clips have)
 ---   place: renames the finished film, instead of replacing the file at `output`
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg

@@ -61,10 +61,14 @@ end
 ---@param transition? number       seconds
 ---@param track boolean            the film has an audio track
 ---@param encoded? boolean         encode the pictures even if they agree
+---@param size? string             of the film, "1280x720" (default: that of most seconds)
+---@param fps? string              of the film, "24/1" (default: that of most seconds)
 ---@return omni.film.Plan
-local function plan_of(found, transition, track, encoded)
+local function plan_of(found, transition, track, encoded, size, fps)
+  local into = shape.common(found, size, fps)
   local plan = {
-    copied = not encoded and (not transition or #found == 1) and shape.pictures_agree(found), offset = 0, shape = shape.common(found),
+    copied = not encoded and (not transition or #found == 1) and shape.pictures_agree(found) and shape.is_in(found[1].video, into),
+    offset = 0, shape = into,
     tiny = false, fades = {}, pieces = {}, groups = {}, lengths = {}, frames = 0, samples = 0, seconds = 0,
   }
   if not plan.copied then

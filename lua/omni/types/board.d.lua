@@ -12,25 +12,27 @@
 ---@field [integer] omni.Scene|omni.Scene[]|omni.Windows|false  the scenes
 
 ---@class omni.SceneFields
----@field prompt? string        what the scene shows: 1 to 20,000 characters
----@field duration? 4|6|8|10    seconds
----@field aspect_ratio? "16:9"|"9:16"
----@field resolution? "720p"|"1080p"|"4k"
----@field img_urls? (string|omni.Placeholder)[]  further reference images
----@field video_list? { url: string|omni.Placeholder, start?: number, ends?: number }[]  the model's own field for a video
+---@field prompt? string|false  what the scene shows: 1 to 20,000 characters
+---@field duration? 4|6|8|10|false  seconds; here and below, `false` disables a default
+---@field aspect_ratio? "16:9"|"9:16"|false
+---@field resolution? "720p"|"1080p"|"4k"|false
+---@field img_urls? (string|omni.Placeholder)[]|false  further reference images
+---@field video_list? { url: string|omni.Placeholder, start?: number, ends?: number }[]|false  the model's own field for a video
 ---@field style? string|false   replaces the board's style; `false`: none
----@field take? integer         makes another take of an otherwise equal scene
+---@field take? integer|false   makes another take of an otherwise equal scene
 ---@field references? string|omni.Placeholder|(string|omni.Placeholder)[]|false  images that the scene follows
 ---@field first_frame? string|omni.Placeholder|false  the image that the scene begins with
 ---@field video? string|omni.Placeholder|table|false  a source or reference video, or `{ video, from = seconds, to = seconds }`
 ---@field continues? string|table|false  another scene, whose clip is the reference video, or `{ "scene", from = seconds, to = seconds }`
----@field model? string         (default "google/gemini-omni")
----@field input? table          fields of the model that have the same name as one of these words
+---@field model? string|false   (default "google/gemini-omni")
+---@field input? table|false    fields of the model that have the same name as one of these words
 ---@field [string] any          fields of other models
 
 ---@class omni.CutFields
 ---@field transition? string|table  between two clips: a name such as "fade", or `{ "fade", seconds = 0.5 }` (default "none")
 ---@field audio? omni.Placeholder|table  a track under the whole film: a file, or `{ file, volume = 1, clips = 1 }`
+---@field size? string          the film's width and height in pixels: "1920x1080" (default: the size of most seconds)
+---@field fps? number           the film's frames in a second (default: the rate of most seconds)
 ---@field output? string        the film's file name (default "film.mp4")
 ---@field [integer] string|table  names of scenes, in the film's order; a picture as `{ "scene", seconds = 3 }` (default: all scenes that
 ---  make films)

@@ -78,6 +78,23 @@ describe("the cut", function()
     end
   end)
 
+  it("has a size and a frame rate if the board chooses them", function()
+    local made = board({ size = "1920 x 1080", fps = 25 }).cut
+    assert.same({ "1920x1080", "25/1" }, { made.size, made.fps })
+    assert.same({ "24000/1001", "30000/1001", "12500/1000" },
+      { board({ fps = 23.976 }).cut.fps, board({ fps = 29.97 }).cut.fps, board({ fps = 12.5 }).cut.fps })
+    assert.is_nil(board({ size = false, fps = false }).cut.size)
+    for _, case in ipairs {
+      { "size", "large", "not 'large'" }, { "size", 1080, "not a number" }, { "size", "1921x1080", "even numbers" },
+      { "size", "8x8", "from 16x16" }, { "size", "8192x8192", "to 8192x4352" }, { "fps", 0, "from 1 to 120, not 0" },
+      { "fps", "24", "not a string" }, { "fps", 0 / 0, "from 1 to 120" },
+    } do
+      local bad = wrong { [case[1]] = case[2] }
+      assert.matches(case[3], bad.message)
+      assert.equal("cut." .. case[1], bad.field)
+    end
+  end)
+
   it("has a file name, never a path", function()
     for _, name in ipairs { "night.mp4", "The Keeper's Night.MP4", "夜.mp4", "a.b.mp4" } do
       assert.equal(name, board({ output = name }).cut.output)

@@ -19,13 +19,18 @@ local MAX_VOLUME <const> = 10
 local MAX_OUTPUT_BYTES <const> = 120
 local MAX_CLIPS <const> = 10000 -- of one film (lua/omni/film/cut.lua)
 
-local known = { transition = true, audio = true, output = true }
+local MIN_SIDE <const>, MAX_WIDTH <const>, MAX_HEIGHT <const> = 16, 8192, 4352 -- of the film, in pixels
+local MAX_FPS <const> = 120
+
+local known = { transition = true, audio = true, size = true, fps = true, output = true }
 
 ---@class omni.Cut
 ---@field scenes string[]                                 names in the film's order; a name can appear several times
 ---@field seconds? (number|false)[]                        in the same order: how long the film shows a picture; false for a film
 ---@field transition? { name: string, seconds: number }    between two clips
 ---@field audio? { path: string, volume: number, clips: number }  a track for the whole film, its volume and that of the clips' sound
+---@field size? string                                    of the film: "1920x1080"
+---@field fps? string                                     of the film: "24/1"
 ---@field output string                                    the film's file name
 
 -- Returns the value of a setting as a table, and checks the names of the table's fields.
@@ -77,6 +82,37 @@ local function audio(value, fail)
   end
   return { path = track.path, volume = number(given.volume, 1, "audio.volume", 0, MAX_VOLUME, fail),
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
+end
+
+-- Returns the film's size in the form "1920x1080". Encoders need even numbers.
+local function size_of(value, fail)
+  if value == nil or value == false then return nil end
+  local width, height = tostring(value):match "^%s*(%d%d?%d?%d?)%s*[xX]%s*(%d%d?%d?%d?)%s*$"
+  width, height = tonumber(width), tonumber(height)
+  if type(value) ~= "string" or not width then
+    local shown = type(value) == "string" and ("'%s'"):format((core.clean(value, 60))) or a(value)
+    fail("size: must be a width and a height in pixels, not " .. shown, "size", 'write size = "1920x1080"')
+  elseif width % 2 + height % 2 > 0 then
+    fail(("size: the width and the height must be even numbers, not %d and %d"):format(width, height), "size")
+  elseif math.min(width, height) < MIN_SIDE or math.max(width, height) > MAX_WIDTH or width * height > MAX_WIDTH * MAX_HEIGHT then
+    fail(("size: must be from %dx%d to %dx%d"):format(MIN_SIDE, MIN_SIDE, MAX_WIDTH, MAX_HEIGHT), "size")
+  else
+    return ("%dx%d"):format(width, height)
+  end
+end
+
+-- Returns a frame rate as a fraction. The rates of television, such as 29.97, are 1000/1001 of a whole number.
+local function fps_of(value, fail)
+  if value == nil or value == false then return nil end
+  if type(value) ~= "number" or not (value >= 1 and value <= MAX_FPS) then
+    local shown = type(value) == "number" and core.format("%s", value) or a(value)
+    fail(("fps: must be a number of frames in a second, from 1 to %d, not %s"):format(MAX_FPS, shown), "fps")
+    return nil
+  end
+  local nearest = math.floor(value * 1.001 + 0.5)
+  if value == math.floor(value) then return ("%d/1"):format(value) end
+  if math.abs(nearest * 1000 / 1001 - value) < 0.006 then return ("%d/1001"):format(nearest * 1000) end
+  return ("%d/1000"):format(math.floor(value * 1000 + 0.5))
 end
 
 -- Returns for how many seconds the film shows a scene's picture; false for a scene that makes a film. Here and below, `place` is the place
@@ -165,6 +201,7 @@ local function cut(value, scenes, names, yields, fail)
   local function fail_within(message, field, hint) fail("cut: " .. message, "cut." .. field, hint) end
   result.transition = transition(given.transition, fail_within)
   result.audio = audio(given.audio, fail_within)
+  result.size, result.fps = size_of(given.size, fail_within), fps_of(given.fps, fail_within)
   result.output = given.output == nil and DEFAULT_OUTPUT or given.output
   local wrong = wrong_output(result.output)
   if wrong then fail_within("output: " .. wrong, "output") end

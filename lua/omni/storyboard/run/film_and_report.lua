@@ -8,7 +8,9 @@ local film = require "omni.film"
 local json = require "omni.json"
 local report_data = require "omni.storyboard.run.report_data"
 
-local identity_shape = json.shape { "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume" }
+local identity_shape = json.shape {
+  "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume", "size?", "fps?",
+}
 
 -- --- the film
 
@@ -61,6 +63,7 @@ local function identity_of(run, clips)
   return core.sha256(json.text(identity_shape {
     recipe = film.recipe, clips = digests, transition = transition.name, seconds = transition.seconds,
     audio = audio_digest, volume = audio.volume, clips_volume = audio.clips,
+    size = cut.size, fps = cut.fps,
   }))
 end
 
@@ -90,7 +93,8 @@ local function try_cut(run)
   send_event(run, { event = "cutting", file = path, fraction = 0 })
   local made
   made, problem = film.cut {
-    clips = clips, transition = cut.transition, audio = cut.audio, output = path, place = files.placer(run, identity),
+    clips = clips, transition = cut.transition, audio = cut.audio, size = cut.size, fps = cut.fps, output = path,
+    place = files.placer(run, identity),
     on_progress = function(fraction) send_event(run, { event = "cutting", file = path, fraction = fraction }) end,
   }
   if not made then return nil, problem end
