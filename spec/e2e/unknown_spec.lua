@@ -57,6 +57,8 @@ describe("a submit with an unknown outcome", function()
       assert.is_truthy(result.out:find(wanted, 1, true), wanted .. " is missing in\n" .. result.out)
     end
     assert.equal(2, service.submits())
+    local report = env.read(out .. "/report.html"):gsub("<[^>]*>", "") -- the report shows the same commands
+    for command in result.out:gmatch ":  (omni [^\n]+)" do assert.is_truthy(report:find(command, 1, true), command) end
 
     local again = run()
     assert.equal(4, again.code)
@@ -73,6 +75,18 @@ describe("a submit with an unknown outcome", function()
     local event = cjson.decode(plan("--json").lines[1])
     assert.same({ "unknown", 1, 4 }, { event.scenes[1].action, event.scenes[1].submit, event.exit })
     assert.same({ "lost" }, event.scenes[3].blocked_by)
+  end)
+
+  it("in a rehearsal has the rehearsal's command as its way out, on the terminal and in the report", function()
+    local result = program.run({ "run", board, "--sandbox", "--seconds", "0.05", "--out", out, "--fault",
+      "drop-after:on=submit,match=lost" }, { environment = program.tools })
+    assert.equal(4, result.code)
+    local command = ("omni run %s --sandbox --out %s"):format(board, out)
+    assert.is_truthy(result.out:find("submit it once more:  " .. command .. "\n", 1, true), result.out)
+    assert.is_nil(result.out:find "%-%-resubmit" or result.out:find "%-%-adopt")
+    local report = env.read(out .. "/report.html"):gsub("<[^>]*>", "")
+    assert.is_truthy(report:find("submit it once more: " .. command, 1, true))
+    assert.is_nil(report:find "%-%-resubmit" or report:find "%-%-adopt")
   end)
 
   it("is sent again by --resubmit, after the usual consent; the scenes that build on it follow", function()

@@ -72,12 +72,23 @@ describe("film.poster", function()
       "-f", "lavfi", "-i", "color=blue:s=1280x720:r=24:d=1",
       "-filter_complex", "concat=n=2", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p" }
     assert.equal(path, film.poster(clip, path))
-    assert.same({ "mjpeg,480,270" }, clips.entries(path, "stream=codec_name,width,height"))
+    assert.same({ "mjpeg,640,360" }, clips.entries(path, "stream=codec_name,width,height"))
     assert.is_true(is_blue(clips.colour(path)))
     assert.is_true(core.stat(path).size < 20000)
     assert(film.poster(clip, path, 160))
     assert.same({ "160,90" }, clips.entries(path, "stream=width,height"))
     assert.same({ "poster.jpg" }, directory:names())
+  end)
+
+  it("fits into a square of that size, whatever the clip's shape", function()
+    local directory <close> = env.directory()
+    local path = directory:file "poster.jpg"
+    for shape, wanted in pairs { ["360x640"] = "90,160", ["640x640"] = "160,160", ["640x16"] = "160,4" } do
+      assert(film.poster(clips.make { size = shape, tone = false }, path, 160))
+      assert.same({ wanted }, clips.entries(path, "stream=width,height"))
+    end
+    assert(film.poster(clips.make { size = "320x320", tone = false, also = { "-vf", "setsar=2/1" } }, path, 160))
+    assert.same({ "160,80" }, clips.entries(path, "stream=width,height"))
   end)
 
   it("isn't larger than a small clip, and works for a single frame", function()
@@ -159,10 +170,10 @@ describe("a picture", function()
     assert.same({ "last.png" }, directory:names())
   end)
 
-  it("needs two paths and a sensible width", function()
+  it("needs two paths and a sensible size", function()
     assert.has_error(function() film.last_frame(nil, "x") end, "film.last_frame: the clip: expected a path, got nil")
     assert.has_error(function() film.poster("x") end, "film.poster: the picture: expected a path, got nil")
-    assert.has_error(function() film.poster("x", "y", 0) end, "film.poster: expected a width from 16 to 16384")
+    assert.has_error(function() film.poster("x", "y", 0) end, "film.poster: expected a size from 16 to 16384")
   end)
 end)
 

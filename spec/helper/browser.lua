@@ -119,7 +119,8 @@ function Page_methods:event(name, params)
 end
 
 ---A new, empty page. `requests` are the addresses that it has asked for, `console` what stood in its console.
----@param options? { width?: integer, height?: integer, mobile?: boolean, scheme?: "light"|"dark", media?: "print"|"screen" }
+---@param options? { width?: integer, height?: integer, mobile?: boolean, scheme?: "light"|"dark", media?: "print"|"screen",
+---  zone?: string, scripts?: boolean }  zone: a time zone, such as "Asia/Kolkata"; scripts = false: the page runs none
 function Browser_methods:page(options)
   options = options or {}
   local target = call(self, nil, "Target.createTarget", { url = "about:blank" }).targetId
@@ -132,6 +133,8 @@ function Browser_methods:page(options)
   page:call("Emulation.setEmulatedMedia", { media = options.media or "screen", features = {
     { name = "prefers-color-scheme", value = options.scheme or "light" },
   } })
+  if options.zone then page:call("Emulation.setTimezoneOverride", { timezoneId = options.zone }) end
+  if options.scripts == false then page:call("Emulation.setScriptExecutionDisabled", { value = true }) end
   return page
 end
 

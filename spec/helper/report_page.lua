@@ -27,7 +27,8 @@ local function has_not(text, part) luassert.is_nil(text:find(part, 1, true), "is
 
 -- What a reader sees of the page's body: no tags, no entities, blanks as one.
 local function seen(page)
-  local text = page:match("<body>(.*)</body>"):gsub("<[^>]*>", "\1"):gsub("\1+", " "):gsub("%s+", " ")
+  local body = page:match("<body>(.*)</body>"):gsub("<script>.-</script>", "")
+  local text = body:gsub("<[^>]*>", "\1"):gsub("\1+", " "):gsub("%s+", " ")
   return (text:gsub("&lt;", "<"):gsub("&gt;", ">"):gsub("&quot;", '"'):gsub("&#39;", "'"):gsub("&amp;", "&"))
 end
 
@@ -35,7 +36,8 @@ end
 local function elements(page)
   local void = { meta = true, link = true, img = true, br = true }
   local open, count = {}, {}
-  for close, name, attributes in page:gsub("<style>.-</style>", ""):gmatch("<(/?)(%a[%w]*)([^>]*)>") do
+  local markup = page:gsub("(<style>).-(</style>)", "%1%2"):gsub("(<script>).-(</script>)", "%1%2")
+  for close, name, attributes in markup:gmatch("<(/?)(%a[%w]*)([^>]*)>") do
     if close == "/" then
       luassert.equal(name, table.remove(open))
     else

@@ -138,7 +138,8 @@ describe("the report in a browser", function()
     assert.equal(evil, page:evaluate "document.querySelector('.prompt').textContent")
     assert.equal(evil:gsub("%s+", " "), (page:evaluate("document.title"):gsub(" · report$", "")))
     assert.equal("undefined", page:evaluate "typeof window.pwned")
-    assert.equal(0, page:evaluate "document.querySelectorAll('script, iframe, object, embed, form, base, main img, svg[onload]').length")
+    assert.equal(0, page:evaluate [[document.querySelectorAll('body > script ~ *, script:not(body > script), iframe, object, embed, '
+      + 'form, base, main img, svg[onload]').length]])
     assert.equal("", page:evaluate [[ [...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).map(a => a.name)
       .filter(n => n.startsWith('on') || n === 'style').join() ]])
     assert.equal("", page:evaluate "[...document.links].filter(l => !['file:', 'http:'].includes(l.protocol)).map(l => l.href).join()")
@@ -259,6 +260,75 @@ describe("the report in a browser", function()
       if width == 320 then assert.is_true(page:evaluate(box .. ".scrollWidth > " .. box .. ".clientWidth")) end
       assert.equal("", page:evaluate [[[...document.querySelectorAll('.scene > *, .scene dd, .problems li, .figures > *')]
         .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML.slice(0, 100)).join()]])
+    end
+  end)
+
+  -- Returns the texts of all times of a page, and the text that the mouse shows for each.
+  local function times_of(path, zone, scripts)
+    local page <close> = visit(path, { zone = zone, scripts = scripts })
+    local list = page:evaluate [[ [...document.querySelectorAll('time')].map(e => e.textContent + ' (' + e.title + ')').join('\n') ]]
+    local axis = page:evaluate [[ [...document.querySelectorAll('.axis g > text')].map(e => e.textContent + ' ('
+      + e.parentNode.querySelector('title').textContent + ')').join('\n') ]]
+    return list, axis, page:evaluate "document.querySelector('footer').textContent",
+      page:evaluate "document.querySelector('#timeline h3').textContent"
+  end
+
+  it("shows times in the reader's time zone, and in UTC below the mouse", function()
+    local path = write("zone.html", scenes_of(1))
+    local list, axis, footer, heading = times_of(path, "Asia/Kolkata")
+    assert.matches("^2026%-11%-23 19:40:00 %(2026%-11%-23 14:10:00 UTC%)\n", list) -- made at
+    assert.matches("\n19:36:01 %(2026%-11%-23 14:06:01 UTC%)\n", list) -- done, in the time line
+    assert.matches("\n2026%-11%-23 19:36:01 %(2026%-11%-23 14:06:01 UTC%)\n", list) -- done, with the scene
+    assert.matches("19:35:30 %(2026%-11%-23 14:05:30 UTC%)", axis)
+    assert.matches("Times are in your time zone %(Asia/[%a]+, UTC%+5:30%)", footer)
+    assert.equal("2026-11-23 19:35 to 19:36 UTC+5:30", heading)
+    assert.matches("UTC%-5%)", (select(3, times_of(path, "America/New_York"))))
+  end)
+
+  it("shows the date of a time on another day, as the reader's calendar has it", function()
+    local scenes = scenes_of(1)
+    scenes[1].times = { intended = T + 33000, accepted = T + 33001, completed = T + 33300, fetched = T + 34000 } -- 23:15 to 23:31 UTC
+    local path = write("midnight.html", scenes)
+    assert.equal("2026-11-23 23:15 to 23:31 UTC", (select(4, times_of(path, "Etc/UTC"))))
+    assert.equal("2026-11-24 04:45 to 05:01 UTC+5:30", (select(4, times_of(path, "Asia/Kolkata"))))
+    scenes[1].times.completed, scenes[1].times.fetched = T + 35900, T + 36000 -- 00:05 UTC
+    path = write("midnight.html", scenes)
+    assert.equal("2026-11-23 23:15 to 2026-11-24 00:05 UTC", (select(4, times_of(path, "Etc/UTC"))))
+    assert.equal("2026-11-24 04:45 to 05:35 UTC+5:30", (select(4, times_of(path, "Asia/Kolkata"))))
+  end)
+
+  it("shows times in UTC without scripts", function()
+    local list, axis, footer, heading = times_of(write("still.html", scenes_of(1)), "Asia/Kolkata", false)
+    assert.matches("^2026%-11%-23 14:10:00 UTC %(2026%-11%-23 14:10:00 UTC%)\n", list)
+    assert.matches("14:05:30 %(", axis)
+    assert.matches("Times are in UTC%.", footer)
+    assert.equal("2026-11-23 14:05 to 14:06 UTC", heading)
+  end)
+
+  it("keeps the end of a long name, which often distinguishes scenes", function()
+    local scenes = scenes_of(2)
+    for n, scene in ipairs(scenes) do scene.name = ("the keeper of the lighthouse on the black headland "):rep(3) .. "take " .. n end
+    local path = write("names.html", scenes)
+    for _, width in ipairs { 390, 1200 } do
+      local page <close> = visit(path, { width = width, mobile = width < 700 })
+      assert.equal("", page:evaluate [[[...document.querySelectorAll('.glance .name, .timeline .name')].map(name => {
+        const box = name.parentNode.getBoundingClientRect(), end = name.lastChild, at = end.getBoundingClientRect();
+        const shown = at.width > 0 && at.left >= box.left && at.right <= box.right + 1 && end.scrollWidth <= at.width + 1;
+        return shown && /take \d$/.test(end.textContent) && name.textContent.length > 100 ? '' : name.outerHTML;
+      }).join('')]])
+    end
+  end)
+
+  it("scrolls its time line sideways on a phone, and says so", function()
+    local path = write("sideways.html", scenes_of(9))
+    for width, wanted in pairs { [390] = true, [768] = true, [1200] = false } do
+      local page <close> = visit(path, { width = width, mobile = width < 700 })
+      assert.equal(wanted, page:evaluate "document.querySelector('.sideways').checkVisibility()")
+      assert.equal(wanted, page:evaluate [[(() => {
+        const box = document.querySelector('.scroll'), name = box.querySelector('tbody th'), left = name.getBoundingClientRect().left;
+        box.scrollLeft = 100;
+        return box.scrollLeft === 100 && Math.abs(name.getBoundingClientRect().left - left) < 1; // the names stay in sight
+      })()]])
     end
   end)
 

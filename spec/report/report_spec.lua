@@ -2,6 +2,7 @@
 -- The content of report.html. Its looks are tested in browser_spec.lua.
 
 local env = require "helper.env"
+local next_command = require "omni.storyboard.next_command"
 local page_of = require "helper.report_page"
 local report = require "omni.report"
 
@@ -9,23 +10,31 @@ local T, data_of, elements, has, has_not = page_of.T, page_of.data_of, page_of.e
 local render, scene_of, seen = page_of.render, page_of.scene_of, page_of.seen
 
 describe("the report", function()
-  it("is one file without a script, which can load only files beside it", function()
+  it("is one file with one script, which can load only files beside it", function()
     local page = render { scene_of { files = { "media/dawn.mp4" } } }
     assert.equal("<!DOCTYPE html>\n<html", page:sub(1, 21))
-    has_not(page, "<script")
+    assert.equal(1, elements(page).script)
     has_not(page, "style=")
     assert.is_nil(page:find(' on%a+='))
     local policy = page:match('content="([^"]*)" http%-equiv="Content%-Security%-Policy"'):gsub("&#39;", "'")
-    assert.matches("^default%-src 'none'; img%-src 'self' file: data:; media%-src 'self' file:; style%-src 'sha256%-", policy)
+    assert.matches("^default%-src 'none'; img%-src 'self' file: data:; media%-src 'self' file:; style%-src 'sha256%-[%w+/]+=*'; "
+      .. "script%-src 'sha256%-[%w+/]+=*'; base%-uri 'none'; form%-action 'none'$", policy)
     for address in page:gmatch(' src="([^"]*)"') do assert.equal("media/dawn.mp4", address) end
   end)
 
-  it("allows its style sheet by the hash that a browser computes", function()
+  it("allows its style sheet and its script by the hashes that a browser computes", function()
     local files <close> = env.directory()
     local page = render { scene_of() }
-    env.write(files:file "style", page:match("<style>(.-)</style>"))
-    local hash = env.output(("openssl dgst -sha256 -binary < %s | openssl base64"):format(env.quote(files:file "style")))
-    has(page, "&#39;sha256-" .. hash:gsub("\n", "") .. "&#39;")
+    for _, name in ipairs { "style", "script" } do
+      env.write(files:file(name), page:match("<" .. name .. ">(.-)</" .. name .. ">"))
+      local hash = env.output(("openssl dgst -sha256 -binary < %s | openssl base64"):format(env.quote(files:file(name))))
+      has(page, name .. "-src &#39;sha256-" .. hash:gsub("\n", "") .. "&#39;")
+    end
+  end)
+
+  it("has the same script whatever its data, so that no text from outside is ever part of a script", function()
+    local function script(page) return page:match("<script>(.-)</script>") end
+    assert.equal(script(render({})), script(render({ scene_of { name = "</script><script>a()", prompt = "`${a()}`" } })))
   end)
 
   it("gives the same bytes for the same data", function()
@@ -37,7 +46,8 @@ describe("the report", function()
     local page = render({ scene_of { credits = 6 }, scene_of { name = "storm", status = "waiting" } },
       { spent = { run = 6, board = 64.5 }, balance = 1, film = { path = "film.mp4", seconds = 75 } })
     has(page, "<title>The Night · report</title>")
-    has(page, '<time datetime="2026-11-23T14:15:00Z">2026-11-23 14:15 UTC</time>')
+    has(page, '<time data-at="2026-11-23T14:15:00Z" data-part="0 19" datetime="2026-11-23T14:15:00Z" '
+      .. 'title="2026-11-23 14:15:00 UTC">2026-11-23 14:15:00 UTC</time>')
     local text = seen(page)
     for _, part in ipairs { "night.lua · ", "The Night", "Scenes done 1 of 2", "This run 6 credits", "This board, all runs 64.5 credits",
       "Left in the account 1 credit ", "The film lasts 1 min 15 s" } do has(text, part) end
@@ -64,8 +74,8 @@ describe("the report", function()
       times = { intended = T, accepted = T + 1, completed = T + 95, fetched = T + 120 },
     }, scene_of { name = "dusk" } })
     for _, part in ipairs { "1 dawn Done", "A quiet sea.", "Plan submit: the prompt changed", "Take 2", "Cost 6 credits",
-      "Model google/gemini-omni", "duration 6", "aspect_ratio 9:16", "Builds on dusk", "Submitted 2026-11-23 14:05 UTC",
-      "Done 2026-11-23 14:06 UTC", "Fetched 2026-11-23 14:07 UTC", "Generated in 1 min 32 s", "Task d695-2f17", "References keeper",
+      "Model google/gemini-omni", "duration 6", "aspect_ratio 9:16", "Builds on dusk", "Submitted 2026-11-23 14:05:01 UTC",
+      "Done 2026-11-23 14:06:35 UTC", "Fetched 2026-11-23 14:07:00 UTC", "Generated in 1 min 32 s", "Task d695-2f17", "References keeper",
       "media/dawn.mp4" } do has(text, part) end
   end)
 
@@ -121,8 +131,17 @@ describe("a problem", function()
 
   it("has advice even if the error has no hint", function()
     local text = seen(render { scene_of { status = "unknown" }, scene_of { name = "b", status = "interrupted" } })
-    has(text, "omni run night.lua --adopt SCENE TASK_ID if the task is there, or omni run night.lua --resubmit SCENE if it isn't.")
+    has(text, "It may have been charged, and omni doesn't submit it again by itself. Check your account.")
     has(text, "omni run night.lua continues from here, and submits nothing twice.")
+  end)
+
+  it("shows the commands that the terminal shows", function()
+    local ways = next_command.ways_out({ board = "my films/night.lua", out = "out" }, "the storm", 7, "/l/ledger.db")
+    local page = render({ scene_of { status = "unknown", ways = ways, error = { message = "?", hint = "look at the account" } },
+      scene_of { name = "b", status = "failed" } }, { commands = { plan = "omni plan x --sandbox", run = "omni run x --sandbox" } })
+    local text = seen(page:gsub('<span class="option">(.-)</span>', "%1"))
+    for _, line in ipairs(next_command.lines(ways)) do has(text, (line:gsub(":  ", ": "))) end
+    has(text, "omni plan x --sandbox shows what the next run would do.")
   end)
 
   it("doesn't hide the rest of the page if everything failed", function()

@@ -25,11 +25,15 @@ local function not_written(message)
   return nil, err.new { code = "io", message = "can't write a picture: " .. message }
 end
 
--- Returns the filters that make a progressive SDR picture with square pixels.
-local function upright(video, width)
+-- Returns the filters that make a progressive SDR picture with square pixels, no side longer than `size` pixels.
+local function upright(video, size)
+  local width, height = "'trunc(iw*sar+0.5)'", "ih"
+  if size then
+    local factor = ("*min(1,%d/max(iw*sar,ih))"):format(size)
+    width, height = ("'max(2,2*trunc(iw*sar%s/2))'"):format(factor), ("'max(2,2*trunc(ih%s/2+0.5))'"):format(factor)
+  end
   return shape.deinterlace(video) .. colour.to_sdr(video) .. ("scale=w=%s:h=%s:in_color_matrix=%s:flags=%s,setsar=1"):format(
-    width and ("'min(%d,2*trunc(iw*sar/2))'"):format(width) or "'trunc(iw*sar+0.5)'", width and "-2" or "ih", colour.matrix(video),
-    "lanczos+accurate_rnd+full_chroma_int")
+    width, height, colour.matrix(video), "lanczos+accurate_rnd+full_chroma_int")
 end
 
 -- Tries one start time after another, until ffmpeg writes a picture.
@@ -43,7 +47,7 @@ local function draw(clip, path, plan)
   for _, start in ipairs(plan.starts(found.video.seconds)) do
     result, failure = tool.run("ffmpeg", tool.words("-filter_threads", "1",
       tool.input(clip, { "-threads", "1", "-ss", core.format("%.6f", start) }), "-map", "0:" .. found.video.index,
-      "-fps_mode", "passthrough", "-vf", upright(found.video, plan.width), plan.words,
+      "-fps_mode", "passthrough", "-vf", upright(found.video, plan.size), plan.words,
       "-threads", "1", "-f", "image2", "-update", "1", "file:" .. part.path), { max_memory = tool.max_memory })
     if not result then return nil, failure end
     if process.succeeded(result, true) and (core.stat(part.path) or { size = 0 }).size > 0 then
@@ -83,18 +87,18 @@ end
 
 ---Writes a small JPEG of the frame at a third of a clip's length.
 ---@param clip string
----@param path string     keeps its old content until the picture is whole
----@param width? integer  pixels, default 480; a narrower clip keeps its width
+---@param path string    keeps its old content until the picture is whole
+---@param size? integer  of the longer side, in pixels (640); a smaller clip keeps its size
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
 ---@return string|nil path
 ---@return omni.film.Probe|omni.Error  of the clip; without a path an error: "unreadable_clip", "process_failed", "io"
-local function poster(clip, path, width, place)
+local function poster(clip, path, size, place)
   check("film.poster", clip, path)
-  width = width or 480
-  if math.type(width) ~= "integer" or width < 16 or width > 16384 then error("film.poster: expected a width from 16 to 16384", 2) end
+  size = size or 640
+  if math.type(size) ~= "integer" or size < 16 or size > 16384 then error("film.poster: expected a size from 16 to 16384", 2) end
   loop.in_fiber "film.poster"
   return loop.drive(draw, clip, path, {
-    width = width, place = place, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },
+    size = size, place = place, words = { "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p" },
     starts = function(seconds) return { seconds / 3, 0 } end,
   })
 end

@@ -3,8 +3,8 @@
 
 local core = require "omni.core"
 
-local max_bytes <const> = 200 * 1024              -- for one picture
-local max_total_bytes <const> = 32 * 1024 * 1024  -- bytes of all pictures of one report: about a thousand posters
+local max_bytes <const> = 512 * 1024              -- for one picture
+local max_total_bytes <const> = 32 * 1024 * 1024  -- bytes of all pictures of one report: about 800 posters
 
 -- The picture formats that the report embeds, with the first bytes of such files. The report embeds no other files, whatever their names.
 local kinds = {

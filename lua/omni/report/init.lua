@@ -1,12 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Writes report.html: the results of a run in one file, which opens from disk, offline, without a script.
+-- Writes report.html: the results of a run in one file, which opens from disk, offline. Without scripts, it only shows times in UTC.
 
 local core = require "omni.core"
 local embedded_images = require "omni.report.embedded_images"
 local err = require "omni.error"
 local options = require "omni.options"
 local page = require "omni.report.page"
-local style = require "omni.report.style"
 local wording = require "omni.report.wording"
 
 ---@class omni.report.Reference
@@ -36,6 +35,7 @@ local wording = require "omni.report.wording"
 ---@field seconds? number        duration of the generation
 ---@field warnings? string[]     differences between its clip and the request
 ---@field error? { code?: string, message?: string, hint?: string }
+---@field ways? omni.NextCommand[]  what a person can do about it
 
 ---@class omni.report.Data
 ---@field scenes omni.report.Scene[]
@@ -45,18 +45,19 @@ local wording = require "omni.report.wording"
 ---@field sandbox? boolean
 ---@field film? { path: string, seconds?: number, poster?: string }  path: relative to the report; poster: a picture to embed
 ---@field film_problem? string   why there is no film, or what is wrong with it
+---@field commands? { plan: string, run: string }  commands for a shell
 ---@field spent? { run?: number, board?: number, estimated?: number }  estimated: not reported yet
 ---@field balance? number        credits
 
 local known = {
   scenes = "table", made_at = "number", title = "string", board = "string", sandbox = "boolean", film = "table", film_problem = "string",
-  spent = "table", balance = "number",
+  spent = "table", balance = "number", commands = "table",
 }
 local known_scene = {
   name = "string", status = "string", action = "string", why = "string", take = "integer", model = "string", prompt = "any",
   input = "table", references = "table", builds_on = "table", files = "table", poster = "string", credits = "number",
   estimate = "number", task_id = "string", times = "table", seconds = "number", error = "table",
-  warnings = "table",
+  warnings = "table", ways = "table",
 }
 
 -- Raises an error for wrong data. The error names the line of the caller's caller.
@@ -74,13 +75,14 @@ local function check(data, what)
   end
 end
 
-local function render(data)
-  local hash = core.sha256(style.sheet):gsub("%x%x", function(digits) return string.char(tonumber(digits, 16)) end)
-  return page.page(data, embedded_images.embedder(), embedded_images.base64(hash))
+local function hash(text)
+  return embedded_images.base64((core.sha256(text):gsub("%x%x", function(digits) return string.char(tonumber(digits, 16)) end)))
 end
 
+local function render(data) return page.page(data, embedded_images.embedder(), hash) end
+
 ---Returns the report as HTML. The same data and pictures always give the same bytes. Omits the picture if its file can't be read, isn't a
----picture, or is larger than 200 KiB.
+---picture, or is larger than 512 KiB.
 ---@param data omni.report.Data
 ---@return string
 local function checked_render(data)

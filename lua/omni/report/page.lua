@@ -2,10 +2,12 @@
 -- Builds the report's page: the head, the film, the figures, the problems, and the sections that the other files build.
 
 local html = require "omni.report.html"
+local scene_name = require "omni.report.scene_name"
 local sessions = require "omni.report.sessions"
 local scene_part = require "omni.report.scene"
 local style = require "omni.report.style"
 local timeline = require "omni.report.timeline"
+local times = require "omni.report.times"
 local version = require "omni.version"
 local wording = require "omni.report.wording"
 
@@ -13,14 +15,14 @@ local h = html.tag
 
 local max_problems <const> = 20 -- limit of the list near the top; each problem is also shown with its scene
 
--- The Content-Security-Policy: the page may load files beside it, embedded pictures, and its own style sheet. No script, no network.
-local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; "
+-- The Content-Security-Policy: the page may load files beside it, embedded pictures, its own style sheet, and its own script. No network.
+local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; script-src 'sha256-%s'; "
   .. "base-uri 'none'; form-action 'none'"
 
-local function head(title, style_hash)
+local function head(title, hash)
   return h.head {
     h.meta { charset = "utf-8" },
-    h.meta { http_equiv = "Content-Security-Policy", content = policy:format(style_hash) },
+    h.meta { http_equiv = "Content-Security-Policy", content = policy:format(hash(style.sheet), hash(times.script)) },
     h.meta { name = "referrer", content = "no-referrer" },
     h.meta { name = "viewport", content = "width=device-width, initial-scale=1" },
     h.meta { name = "color-scheme", content = "light dark" },
@@ -47,7 +49,7 @@ local function stage(context)
   local data = context.data
   return h.header { class = "stage",
     h.div { class = "wide",
-      h.p { class = "eyebrow", data.board and { h.span { dir = "auto", data.board }, " · " }, scene_part.time(data.made_at),
+      h.p { class = "eyebrow", data.board and { h.span { dir = "auto", data.board }, " · " }, times.time(data.made_at),
         data.sandbox and { " · ", h.strong { "Sandbox run: no real credits were spent" } } },
       h.h1 { dir = "auto", context.title },
       film(context),
@@ -90,7 +92,7 @@ local function figures(data)
   if (spent.estimated or 0) > 0 then figure("Not yet reported, about", wording.credits(spent.estimated, data.sandbox)) end
   figure("Left in the account", wording.credits(data.balance, data.sandbox))
   figure("The run took", run_time(data))
-  figure("The film lasts", data.film and wording.duration(data.film.seconds))
+  figure("The film lasts", data.film and wording.exact_duration(data.film.seconds))
   return h.section { aria_labelledby = "h-figures",
     h.h2 { id = "h-figures", class = "hidden", "Summary" },
     h.dl { class = "figures", items } }
@@ -123,7 +125,7 @@ local function glance(data)
   for number, scene in ipairs(data.scenes) do
     local state = wording.states[scene.status]
     items[number] = h.li { h.a { class = "chip " .. state.tone, href = "#scene-" .. number, scene_part.icon(state),
-      h.span { class = "hidden", state.word .. ": " }, h.span { dir = "auto", scene.name } } }
+      h.span { class = "hidden", state.word .. ": " }, scene_name.shortened(scene.name) } }
   end
   return h.nav { aria_labelledby = "h-glance", h.h2 { id = "h-glance", "Scenes at a glance" }, h.ol { class = "glance", items } }
 end
@@ -148,13 +150,13 @@ end
 ---Returns the page as HTML.
 ---@param data table        checked (omni.report.render)
 ---@param embed fun(path?: string): string|nil
----@param style_hash string SHA-256 of the style sheet, in base64
+---@param hash fun(text: string): string  returns the SHA-256 of a text, in base64
 ---@return string
-local function page(data, embed, style_hash)
+local function page(data, embed, hash)
   local context = { data = data, embed = embed, players = 0, numbers = {}, title = data.title or data.board or "Film" }
   for number, scene in ipairs(data.scenes) do context.numbers[scene.name] = number end
   return "<!DOCTYPE html>\n" .. html.render(h.html { lang = "en",
-    head(context.title .. " · report", style_hash),
+    head(context.title .. " · report", hash),
     h.body {
       h.a { class = "skip", href = "#scenes", "Skip to the scenes" },
       signs(),
@@ -166,7 +168,8 @@ local function page(data, embed, style_hash)
         timeline.section(data),
         #data.scenes > 0 and scenes(context),
       },
-      h.footer { class = "wide", h.p { "Made by omni " .. version .. ". Times are in UTC." } },
+      h.footer { class = "wide", h.p { "Made by omni " .. version .. ". ", times.sentence(data.made_at) } },
+      h.script { html.raw(times.script) },
     },
   }) .. "\n"
 end

@@ -2,9 +2,10 @@
 -- Builds the report's section about a scene: the player, the prompt and the scene's data.
 
 local html = require "omni.report.html"
+local times_of = require "omni.report.times"
 local wording = require "omni.report.wording"
 
-local h = html.tag
+local h, time = html.tag, times_of.time
 
 local eager_players <const> = 6  -- how many players load the start of their clips at once; others load when somebody starts them
 local long_prompt <const> = 1200 -- bytes; a longer prompt is folded
@@ -22,12 +23,6 @@ end
 ---@field embed fun(path?: string): string|nil   returns a picture as a data: URL
 ---@field numbers table<string, integer>         scene name → number
 ---@field players integer                        number of players so far
-
----Returns a point in time as "2026-11-23 14:05 UTC", or nil.
-local function time(at)
-  at = wording.moment(at)
-  return at and h.time { datetime = wording.date("%FT%TZ", at), wording.date("%F %H:%M UTC", at) } or nil
-end
 
 ---Returns the sign of a state. The report shows the state's name beside the sign.
 local function icon(state)
@@ -128,15 +123,36 @@ local function with_options(text)
   return parts
 end
 
+local function command(text) return h.code { class = "command", with_options(text) } end
+
+-- Returns an advice of wording.lua with its commands.
+local function with_commands(advice, data)
+  local board = data.board or "BOARD"
+  local commands, parts = data.commands or { plan = "omni plan " .. board, run = "omni run " .. board }, {}
+  for before, name in (advice .. "{}"):gmatch("([^{]*){(%l*)}") do
+    parts[#parts + 1] = before
+    parts[#parts + 1] = commands[name] and command(commands[name])
+  end
+  return parts
+end
+
+-- Returns a list of commands for a shell, each with what it does.
+local function ways(scene)
+  local items = {}
+  for index, way in ipairs(scene.ways or {}) do items[index] = h.li { way.what, ": ", command(way.command) } end
+  return #items > 0 and h.ul { class = "ways", items } or nil
+end
+
 ---Returns paragraphs about a scene's problem and possible remedies. Returns an empty list if there is no problem.
 ---@param scene table
 ---@param data table  of report.render
 local function trouble(scene, data)
   local problem, advice = scene.error or {}, wording.states[scene.status].advice
-  local hint = problem.hint or advice and advice:gsub("BOARD", { BOARD = data.board or "BOARD" })
+  local hint = problem.hint and with_options(problem.hint) or advice and with_commands(advice, data)
   return {
     problem.message and h.p { dir = "auto", problem.message, problem.code and { " ", h.code { problem.code } } },
-    hint and h.p { h.strong { "What to do: " }, with_options(hint) },
+    hint and h.p { h.strong { "What to do: " }, hint },
+    ways(scene),
   }
 end
 
@@ -209,4 +225,4 @@ local function article(context, scene, number)
   }
 end
 
-return { article = article, chip = chip, icon = icon, time = time, trouble = trouble, video = video }
+return { article = article, chip = chip, icon = icon, trouble = trouble, video = video }

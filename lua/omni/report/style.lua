@@ -67,12 +67,12 @@ video, .media img { display: block; width: 100%; height: auto; background: #000;
 .figures { display: flex; flex-wrap: wrap; gap: 1.25rem clamp(1.5rem, 4vw, 3.25rem); padding: 1.75rem 0;
   border-bottom: 1px solid var(--line); }
 .figures dt { color: var(--soft); font-size: .8125rem; }
-.figures dd { font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.35; }
+.figures dd { font-size: 1.3rem; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.35;
+  text-wrap: balance; }
 .figures .unit { font-size: .9rem; font-weight: 400; }
 
 .chip { display: inline-flex; align-items: center; gap: .35em; max-width: 100%; padding: .16rem .6rem .16rem .45rem; border-radius: 999px;
   font: 600 .8125rem/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", Arial, sans-serif; text-decoration: none; }
-a.chip:hover { text-decoration: underline; }
 .icon { flex: none; width: 1em; height: 1em; }
 symbol path, .icon, .mark { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
 .done { color: var(--done); } .bad { color: var(--bad); } .warn { color: var(--warn); }
@@ -80,32 +80,42 @@ symbol path, .icon, .mark { fill: none; stroke: currentColor; stroke-width: 2; s
 .chip.done { background: var(--done-ground); } .chip.bad { background: var(--bad-ground); } .chip.warn { background: var(--warn-ground); }
 .chip.busy { background: var(--busy-ground); } .chip.idle { background: var(--idle-ground); }
 
-.problems li, .trouble { border-left: 4px solid currentColor; border-radius: 4px 8px 8px 4px; padding: .75rem 1rem; }
-.problems li { margin-bottom: .75rem; }
-.problems li > p:first-child a { font-weight: 600; margin-right: .4rem; }
+.problems > li, .trouble { border-left: 4px solid currentColor; border-radius: 4px 8px 8px 4px; padding: .75rem 1rem; }
+.problems > li { margin-bottom: .75rem; }
+.problems > li > p:first-child a { font-weight: 600; margin-right: .4rem; }
 .problems p, .trouble p { color: var(--ink); }
 .problems p + p, .trouble p + p { margin-top: .35rem; }
 .trouble code, .problems code { color: var(--soft); }
+.ways { margin-top: .35rem; color: var(--ink); }
+.ways li { list-style: disc; margin-left: 1.1rem; }
+.trouble .command, .problems .command { color: var(--ink); user-select: all; -webkit-user-select: all; }
+.ways .command { display: block; padding: .2rem .5rem; margin: .1rem 0 .35rem; border-radius: 4px; background: var(--card); }
 .problems .bad, .trouble.bad { background: var(--bad-ground); } .problems .warn, .trouble.warn { background: var(--warn-ground); }
 .problems .busy, .trouble.busy { background: var(--busy-ground); } .trouble.idle { background: var(--idle-ground); }
 .problems .chip { background: var(--card); }
 
-.glance { display: flex; flex-wrap: wrap; gap: .4rem; max-height: 15rem; overflow: auto; padding: 4px; margin: -4px; }
+.glance { display: flex; flex-wrap: wrap; gap: .4rem; max-height: 22rem; overflow: auto; padding: 4px; margin: -4px; }
 .glance li { max-width: 100%; }
-.glance .chip > span:last-child { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 18rem; }
+.glance .name { max-width: 18rem; }
+.name { display: inline-flex; max-width: 100%; min-width: 0; vertical-align: top; white-space: pre; }
+.name > span:first-child { overflow: hidden; text-overflow: ellipsis; min-width: 1.5em; }
+.name > span:last-child { flex: none; }
+.timeline a { text-decoration: none; }
+.timeline a .name, a.chip:hover .name { text-decoration: underline; }
 
 .scroll { overflow: auto; max-height: 36rem; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 #timeline h3 { font-size: 1rem; font-weight: 600; margin: 0 0 .6rem; color: var(--soft); font-family: inherit; }
 #timeline details { margin-top: .6rem; }
 #timeline summary h3 { display: inline; margin-right: .75rem; }
 #timeline details .scroll { margin: .6rem 0 1rem; }
+.sideways { display: none; color: var(--soft); font-size: .8125rem; margin-bottom: .4rem; }
 .timeline { border-collapse: separate; border-spacing: 0; width: 100%; min-width: 60rem; font-size: .875rem;
   font-variant-numeric: tabular-nums; }
 .timeline th, .timeline td { text-align: left; padding: .3rem .75rem; white-space: nowrap; font-weight: 400;
   border-bottom: 1px solid var(--line); }
 .timeline tbody tr:last-child > * { border-bottom: 0; }
 .timeline thead th { position: sticky; top: 0; z-index: 2; background: var(--card); color: var(--soft); font-size: .8125rem; }
-.timeline tbody th { position: sticky; left: 0; z-index: 1; background: var(--card); max-width: min(13rem, 38vw); overflow: hidden;
+.timeline tbody th { position: sticky; left: 0; z-index: 1; background: var(--card); max-width: min(13rem, 42vw); overflow: hidden;
   text-overflow: ellipsis; }
 .timeline .bars { width: 55%; min-width: 24rem; padding-left: 1.25rem; padding-right: 1.25rem; }
 .timeline svg { display: block; width: 100%; overflow: visible; }
@@ -156,10 +166,14 @@ footer p { color: var(--soft); font-size: .8125rem; padding: 2rem 0 2.5rem; }
   .bare { grid-template-rows: auto auto; }
   .bare .facts { border: 0; padding: 0; }
 }
-@media (max-width: 40rem) { .figures { display: grid; grid-template-columns: 1fr 1fr; } }
+@media (max-width: 66rem) { .sideways { display: block; } }
+@media (max-width: 40rem) {
+  .figures { display: grid; grid-template-columns: 1fr 1fr; }
+  .glance .name { max-width: 8rem; }
+}
 @media print {
   :root { color-scheme: light; --stage: #fff; --stage-ink: #000; --stage-soft: #444; --stage-accent: #000; --paper: #fff; }
-  .skip, nav, audio { display: none; }
+  .skip, nav, audio, .sideways { display: none; }
   .scene { content-visibility: visible; break-inside: avoid; grid-template: auto auto 1fr / 15rem minmax(0, 1fr); }
   .bare { grid-template-rows: auto auto; grid-template-columns: 1fr 1fr; }
   .media { grid-row: 2 / 4; }

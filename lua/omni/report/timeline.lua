@@ -4,7 +4,9 @@
 
 local core = require "omni.core"
 local html = require "omni.report.html"
+local scene_name = require "omni.report.scene_name"
 local sessions = require "omni.report.sessions"
+local times_of = require "omni.report.times"
 local wording = require "omni.report.wording"
 
 local h = html.tag
@@ -19,7 +21,7 @@ local shapes = {
 local order = { "sent", "run", "open", "ready" }
 
 local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
-local max_ticks <const> = 6
+local max_ticks <const>, max_day_ticks <const> = 6, 3 -- a tick of several days has a longer label
 
 -- Returns a function from a time to a percentage of the width, with space for the marks at both ends, and the ticks of the scale.
 local function scale(session)
@@ -28,14 +30,14 @@ local function scale(session)
   local step
   for _, candidate in ipairs(steps) do
     step = candidate
-    if (to - from) / step <= max_ticks then break end
+    if (to - from) / step <= (step < 86400 and max_ticks or max_day_ticks) then break end
   end
-  while (to - from) / step > max_ticks do step = step * 2 end
+  while (to - from) / step > max_day_ticks and step >= 86400 do step = step * 2 end
   local ticks = {}
   for at = math.ceil(from / step) * step, to, step do ticks[#ticks + 1] = at end
   local function place(at) return (math.min(math.max(at, from), to) - from) / (to - from) * 100 end
-  local format = step >= 86400 and "%m-%d" or step < 60 and "%H:%M:%S" or "%H:%M"
-  return { place = place, ticks = ticks, format = format }
+  local part = step >= 86400 and "day_and_minute" or step < 60 and "second_of_day" or "minute_of_day"
+  return { place = place, ticks = ticks, part = part }
 end
 
 local function percent(value) return core.format("%.2f%%", value) end
@@ -44,7 +46,7 @@ local function axis(along, id)
   local labels, lines = {}, {}
   for index, at in ipairs(along.ticks) do
     local x = percent(along.place(at))
-    labels[index] = h.text { x = x, y = 13, text_anchor = "middle", wording.date(along.format, at) }
+    labels[index] = times_of.label(at, along.part, x, 13)
     lines[index] = h.line { x1 = x, x2 = x, y1 = 0, y2 = 20 }
   end
   return h.svg { class = "axis", aria_hidden = "true", height = 20, h.defs { h.g { id = id, class = "grid", lines } }, labels }
@@ -58,11 +60,9 @@ local function bar(along, phase, session)
     width = percent(math.max(along.place(phase.to) - left, 0.3)), rx = 2 }
 end
 
--- Returns the time of day as text, with the date if the day isn't the session's first one.
+-- Returns the time of day, with the date if the day isn't the session's first one.
 local function clock(at, session)
-  if not at then return "–" end
-  local same_day = wording.date("%F", at) == wording.date("%F", session.from)
-  return h.time { datetime = wording.date("%FT%TZ", at), wording.date(same_day and "%T" or "%F %T", at) }
+  return times_of.time(at, "second", session.from) or "–"
 end
 
 local function row(scene, shown, session, along, grid)
@@ -74,7 +74,7 @@ local function row(scene, shown, session, along, grid)
     h.use { href = "#i-" .. state.icon, x = next(bars) and 4 or -7, width = 14, height = 14 } }
   local begun = times.accepted or times.intended
   return h.tr {
-    h.th { scope = "row", h.a { href = "#scene-" .. shown.index, dir = "auto", scene.name } },
+    h.th { scope = "row", h.a { href = "#scene-" .. shown.index, scene_name.shortened(scene.name) } },
     h.td { class = "bars", h.svg { aria_hidden = "true", height = 20, h.use { href = "#" .. grid }, bars, mark } },
     h.td { state.word },
     h.td { clock(times.intended or times.accepted, session) },
@@ -88,7 +88,7 @@ local function chart(scenes, session, number)
   local along, grid = scale(session), "grid-" .. number
   local rows = {}
   for index, shown in ipairs(session.rows) do rows[index] = row(scenes[shown.index], shown, session, along, grid) end
-  return h.div { class = "scroll", tabindex = 0, role = "region", aria_label = "Time line, " .. wording.date("%F %H:%M UTC", session.from),
+  return h.div { class = "scroll", tabindex = 0, role = "region", aria_labelledby = "h-session-" .. number,
     h.table { class = "timeline",
       h.thead { h.tr {
         h.th { scope = "col", "Scene" },
@@ -101,10 +101,11 @@ local function chart(scenes, session, number)
   }
 end
 
-local function heading(session)
-  local from = wording.date("%F, %H:%M", session.from)
-  local to = wording.date(wording.date("%F", session.to) == wording.date("%F", session.from) and "%H:%M" or "%F, %H:%M", session.to)
-  return ("%s%s UTC"):format(from, from:sub(-#to) == to and "" or " to " .. to)
+local function heading(session, number)
+  local same_minute = session.from // 60 == session.to // 60
+  return h.h3 { id = "h-session-" .. number,
+    times_of.time(session.from, "minute"), not same_minute and { " to ", times_of.time(session.to, "minute", session.from) },
+    " ", times_of.zone(session.from) }
 end
 
 local function legend()
@@ -127,12 +128,13 @@ local function section(data)
   if #list == 0 then return nil end
   local earlier = {}
   for index = 2, #list do
-    earlier[#earlier + 1] = h.details { h.summary { h.h3 { heading(list[index]) },
+    earlier[#earlier + 1] = h.details { h.summary { heading(list[index], index),
       h.span { class = "soft", wording.count(#list[index].rows, "scene") } }, chart(data.scenes, list[index], index) }
   end
   return h.section { id = "timeline", aria_labelledby = "h-timeline",
     h.h2 { id = "h-timeline", "What ran when" },
-    h.h3 { heading(list[1]) },
+    heading(list[1], 1),
+    h.p { class = "sideways", "Scroll the table sideways to see all bars and times." },
     chart(data.scenes, list[1], 1),
     legend(),
     earlier,

@@ -8,9 +8,9 @@ local core = require "omni.core"
 ---@field tone "done"|"bad"|"warn"|"busy"|"idle"  its colour
 ---@field icon string                             its sign in style.lua
 ---@field charged "yes"|"maybe"|"no"              whether the service has charged it
----@field advice? string                          what a person can do; BOARD is replaced by the board's name
+---@field advice? string                          what a person can do; {plan} and {run} stand for commands
 
-local next_plan = "omni plan BOARD shows what the next run would do."
+local next_plan = "{plan} shows what the next run would do."
 
 ---@type table<string, omni.report.State>
 local states = {
@@ -20,10 +20,9 @@ local states = {
   invalid = { word = "Invalid", tone = "bad", icon = "bang", charged = "no", advice = "Correct the board. " .. next_plan },
   refused = { word = "Not submitted", tone = "warn", icon = "bar", charged = "no", advice = next_plan },
   unknown = { word = "Outcome unknown", tone = "warn", icon = "question", charged = "maybe",
-    advice = "It may have been charged, and omni doesn't submit it again by itself. Check your account, then run "
-      .. "omni run BOARD --adopt SCENE TASK_ID if the task is there, or omni run BOARD --resubmit SCENE if it isn't." },
+    advice = "It may have been charged, and omni doesn't submit it again by itself. Check your account." },
   interrupted = { word = "Interrupted", tone = "busy", icon = "pause", charged = "yes",
-    advice = "The task continues at the service. omni run BOARD continues from here, and submits nothing twice." },
+    advice = "The task continues at the service. {run} continues from here, and submits nothing twice." },
   blocked = { word = "Blocked", tone = "warn", icon = "bar", charged = "no" },
   waiting = { word = "Not yet submitted", tone = "idle", icon = "dots", charged = "no" },
 }
@@ -68,7 +67,7 @@ local function seconds_of(value)
   return value and value >= 0 and value or nil
 end
 
----Returns "0.8 s", "42 s", "7 min 12 s" or "1 h 05 min"; nil if the value isn't a duration.
+---Returns "42 s", "7 min 12 s" or "1 h 05 min 09 s"; nil if the value isn't a duration. A duration below 10 s has a decimal.
 ---@param seconds any
 ---@return string|nil
 local function duration(seconds)
@@ -78,7 +77,20 @@ local function duration(seconds)
   local whole = math.floor(seconds + 0.5)
   if whole < 60 then return ("%d s"):format(whole) end
   if whole < 3600 then return ("%d min %02d s"):format(whole // 60, whole % 60) end
-  return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
+  return ("%d h %02d min %02d s"):format(whole // 3600, whole % 3600 // 60, whole % 60)
+end
+
+---Returns a duration like `duration`, but to a hundredth of a second: "12.5 s", "2 min 05.04 s".
+---@param seconds any
+---@return string|nil
+local function exact_duration(seconds)
+  seconds = seconds_of(seconds)
+  if not seconds then return nil end
+  local hundredths = math.floor(seconds * 100 + 0.5)
+  local whole, rest = hundredths // 100, hundredths % 100
+  if whole < 60 then return core.format("%.14g s", hundredths / 100) end
+  local fraction = rest > 0 and core.format("%.2f", rest / 100):sub(2):gsub("0$", "") or ""
+  return (duration(whole):gsub(" s$", fraction .. " s"))
 end
 
 ---Returns the value, in seconds, if it is a time in the years 1970 to 9999, else nil.
@@ -106,6 +118,6 @@ local function count(number, one)
 end
 
 return {
-  cost = cost, count = count, credits = credits, date = date, duration = duration, moment = moment, seconds_of = seconds_of,
-  states = states,
+  cost = cost, count = count, credits = credits, date = date, duration = duration, exact_duration = exact_duration, moment = moment,
+  seconds_of = seconds_of, states = states,
 }

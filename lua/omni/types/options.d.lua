@@ -185,6 +185,15 @@
 ---@field prices? boolean       whether to ask the service for prices (default true)
 ---@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 
+---@class omni.CommandLine  What a shell command needs to work on a board again.
+---@field board string      the board's path
+---@field sandbox? boolean  with a sandbox of its own (`--sandbox`)
+---@field out? string       the output folder (`--out`)
+---@field ledger? string    its path (`--ledger`)
+---@field base_url? string  of the service (`--base-url`)
+---@field only? string[]    scenes (`--only`)
+---@field fetches? boolean  `omni fetch` instead of `omni run`
+
 ---@class omni.RunOptions
 ---@field client omni.Client
 ---@field directory string      the output folder; the run creates it if it doesn't exist
@@ -205,6 +214,7 @@
 ---  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent, false (and an error) to submit nothing, or nil
 ---  to let `budget` and `yes` decide
 ---@field on_start? fun(run: omni.Run)  called when the run starts; `run:interrupt()` ends it
+---@field command_line? omni.CommandLine  for the commands that the report shows (default: the board's file name)
 
 ---The status of a scene in a run:
 ---@alias omni.SceneStatus

@@ -4,6 +4,7 @@
 local core = require "omni.core"
 local env = require "helper.env"
 local errors = require "omni.error"
+local mime = require "mime"
 local omni = require "omni"
 local studio = require "helper.studio"
 
@@ -31,7 +32,8 @@ describe("running a board", function()
       assert.is_false(summary.interrupted)
       assert.equal(s.directory .. "/film.mp4", summary.film.path)
       assert.is_true(core.stat(summary.film.path).size > 0)
-      assert.is_true(core.stat(s.directory .. "/report.html").size > 0)
+      local picture = env.read(s.directory .. "/media/film.jpg")
+      assert.is_truthy(env.read(s.directory .. "/report.html"):find('poster="data:image/jpeg;base64,' .. mime.b64(picture), 1, true))
     end)
   end)
 

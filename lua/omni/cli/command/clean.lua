@@ -27,7 +27,10 @@ local function stem(path) return (path:gsub("%.%w+$", "")) end
 local function in_use(plan)
   local folder = plan.directory
   local used = { paths = { [folder .. "/report.html"] = true }, stems = {} }
-  if plan.board.cut then used.paths[folder .. "/" .. plan.board.cut.output] = true end
+  if plan.board.cut then
+    local film = folder .. "/" .. plan.board.cut.output
+    used.paths[film], used.stems[("%s/media/%s"):format(folder, stem(film):match "[^/]*$")] = true, true
+  end
   for _, entry in ipairs(plan.scenes) do
     for _, path in ipairs(entry.files or {}) do
       used.paths[path], used.stems[stem(path)] = true, true

@@ -135,6 +135,7 @@ local function run(opened, on_interrupt, run_options)
     on_start = function(started) on_interrupt(function() started:interrupt() end) end,
     on_event = function(event) progress:event(event) end,
     interrupted = function() return signals.interrupted() ~= nil end,
+    command_line = given,
   })
   opened.line:clear()
   if clock then clock:cancel() end

@@ -3,7 +3,7 @@
 -- cost so far.
 
 local core = require "omni.core"
-local next_command = require "omni.cli.view.next_command"
+local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 
@@ -34,11 +34,12 @@ local function write_unknown(out, event, given)
     if submit.balance_before then cost[#cost + 1] = core.format("balance %.14g before", submit.balance_before) end
     if submit.balance_after then cost[#cost + 1] = core.format("%.14g after", submit.balance_after) end
     if #cost > 0 then out:write("      ", table.concat(cost, ", "), "\n") end
-    local ways = { "give it up:  " .. next_command.forget(submit.submit, event.ledger) }
+    local ways = { { what = "give it up", command = next_command.forget(submit.submit, event.ledger) } }
     if submit.scene and submit.board then
-      ways = next_command.ways_out({ board = submit.board, ledger = given.ledger }, submit.scene, submit.submit, event.ledger)
+      ways = next_command.ways_out({ board = submit.board, ledger = given.ledger, sandbox = given.sandbox }, submit.scene, submit.submit,
+        event.ledger)
     end
-    for _, way in ipairs(ways) do out:write("      ", way, "\n") end
+    for _, way in ipairs(next_command.lines(ways)) do out:write("      ", way, "\n") end
   end
 end
 

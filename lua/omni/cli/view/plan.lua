@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Formats a plan as text and as the event `plan`. The text has a line for each scene with its action, price and reason, and then the sum.
 
-local next_command = require "omni.cli.view.next_command"
+local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 
@@ -121,7 +121,7 @@ local function lines_of(row, layout, paint, columns)
   if columns and columns <= #head then head, middle = text.cut(head, columns - 1), "" end
   lines[1] = paint(row.action, head) .. text.cut(middle, columns and columns - 1 - #head or #middle)
   for _, line in ipairs(below) do lines[#lines + 1] = (" "):rep(12) .. line end
-  for _, way in ipairs(row.ways or {}) do lines[#lines + 1] = (" "):rep(12) .. way end
+  for _, way in ipairs(next_command.lines(row.ways or {})) do lines[#lines + 1] = (" "):rep(12) .. way end
   return lines
 end
 

@@ -3,7 +3,7 @@
 -- the cost of the board. And the event `done`.
 
 local hint = require "omni.cli.view.hint"
-local next_command = require "omni.cli.view.next_command"
+local next_command = require "omni.storyboard.next_command"
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
 
@@ -79,9 +79,9 @@ function writers.unknown(scene, entry, options)
   local lines = { "unknown  " .. text.problem(scene.error) }
   lines[#lines + 1] = known_of(entry)
   lines[#lines + 1] = "it may have been accepted and charged; omni never submits it again by itself"
-  if options.given and not options.given.sandbox then
+  if options.given then
     local ways = next_command.ways_out(options.given, scene.scene, entry.row and entry.row.id, options.ledger)
-    table.move(ways, 1, #ways, #lines + 1, lines)
+    for _, line in ipairs(next_command.lines(ways)) do lines[#lines + 1] = line end
   end
   return lines
 end

@@ -3,7 +3,7 @@
 
 local core = require "omni.core"
 local loop = require "omni.loop"
-local next_command = require "omni.cli.view.next_command"
+local next_command = require "omni.storyboard.next_command"
 local task_view = require "omni.cli.view.task"
 local text = require "omni.cli.view.text"
 local typical_time = require "omni.cli.typical_time"

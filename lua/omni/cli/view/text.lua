@@ -2,6 +2,7 @@
 -- Prepares text for a terminal: removes control characters, cuts it to a width, and colours it on request.
 
 local core = require "omni.core"
+local next_command = require "omni.storyboard.next_command"
 
 local ELLIPSIS = "…"
 
@@ -53,13 +54,6 @@ local function wrap(text, columns)
   end
   if used > 0 then flush() end
   return lines
-end
-
--- Quotes a word for a shell, so that it can be copied from the screen.
-local function quote(word)
-  word = core.clean(word)
-  if word:find("^[%w_./@%%+:,-]+$") then return word end
-  return "'" .. word:gsub("'", [['\'']]) .. "'"
 end
 
 -- Returns an amount as text: "6 credits", "1 sandbox credit", "2.5 credits".
@@ -151,5 +145,5 @@ end
 return {
   board_cost = board_cost, bytes = bytes, clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut,
   elapsed = elapsed, fit = fit, moment = moment, not_reported = not_reported, painter = painter, path = path, problem = problem,
-  quote = quote, spent = spent, wrap = wrap,
+  quote = next_command.quote, spent = spent, wrap = wrap,
 }

@@ -7,6 +7,7 @@ local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
 local json = require "omni.json"
 local report_data = require "omni.storyboard.run.report_data"
+local thumbnails = require "omni.storyboard.run.thumbnails"
 
 local identity_shape = json.shape {
   "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume", "size?", "fps?",
@@ -124,6 +125,7 @@ local function finish(run, summary)
   if summary.film then
     send_event(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
+  run.film_poster = summary.film and thumbnails.of_film(run, summary.film.path)
   run.thumbnails:join()
   for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
   local path = run.directory.path .. "/report.html"

@@ -194,6 +194,7 @@ end
 ---@field fail_fast? boolean              submit nothing more once a scene has failed
 ---@field on_event? fun(event: table)     called after each change of a scene's status, and for the film
 ---@field interrupted? fun(): boolean     called before each submit; true stops the run
+---@field command_line? omni.CommandLine  for the commands that the report shows
 
 ---Starts running a plan. The caller has consent to spend the plan's credits.
 ---@param plan omni.Plan
@@ -204,7 +205,7 @@ local function start(plan, given)
   local run = setmetatable({
     plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
     fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free_slots = jobs,
-    waiting = wait_queue.new(), making = {},
+    waiting = wait_queue.new(), making = {}, command_line = given.command_line,
     cached_uploads = {}, thumbnails = thumbnails.new(),
   }, Run_mt)
   run.ledger = plan.ledger
@@ -234,6 +235,7 @@ local known = {
   client = "any", directory = "path", plan = "table", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
   resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function", on_wait = "function",
   before_plan = "function", on_retry = "function", on_plan = "function", on_start = "function",
+  command_line = "table",
 }
 
 ---Returns why a plan may not run, or nil.
@@ -330,7 +332,7 @@ local function run_in_fiber(board, given)
   if problem then return nil, problem end
   local run <close> = start(plan, {
     client = given.client, directory = directory, jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
-    on_event = given.on_event, interrupted = given.interrupted,
+    on_event = given.on_event, interrupted = given.interrupted, command_line = given.command_line,
   })
   if given.on_start then given.on_start(run) end
   return run:join()

@@ -4,6 +4,7 @@
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 local json = require "omni.json"
+local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 
 -- Returns a path relative to the report.
@@ -45,6 +46,12 @@ local function references(scene)
   return list
 end
 
+-- Returns what the commands of the report need. Without a command line, the board's folder isn't shown.
+local function command_line_of(run)
+  local path = run.plan.board.path
+  return run.command_line or { board = path and paths.name(path) or "BOARD", sandbox = run.client.is_sandbox }
+end
+
 local function scene_data(run, record)
   local planned, scene = record.planned, run.plan.board.scenes[record.index]
   local row = planned.identity and run.ledger:row("by_identity", { identity = planned.identity, service = run.client.service }) or {}
@@ -58,6 +65,8 @@ local function scene_data(run, record)
     files = files, poster = record.poster, credits = record.credits or row.credits, estimate = record.estimate or row.estimate,
     task_id = record.task_id or row.task_id, seconds = row.seconds, why = planned.why, error = record.error,
     warnings = record.warnings,
+    ways = record.status == "unknown"
+      and next_command.ways_out(command_line_of(run), record.scene, planned.row and planned.row.id, run.client.ledger_path) or nil,
     times = {
       intended = row.intended_at, accepted = row.answered_at, completed = row.completed_at or row.ended_at,
       fetched = fetched and fetched[1] and fetched[1].at,
@@ -81,14 +90,13 @@ end
 ---@param summary omni.RunSummary
 ---@return table data  for omni.report
 local function data(run, summary)
-  local scenes = {}
+  local scenes, command_line = {}, command_line_of(run)
   for index, record in ipairs(run.records) do scenes[index] = scene_data(run, record) end
-  local film, cut = summary.film, run.plan.board.cut
-  local opening = cut and run.by_name[cut.scenes[1]]
+  local film = summary.film
   return {
     title = run.plan.board.title, board = run.plan.board.path and paths.name(run.plan.board.path), made_at = os.time(),
-    sandbox = run.client.is_sandbox,
-    film = film and { path = relative(run, film.path), seconds = film.seconds, poster = opening and opening.poster },
+    sandbox = run.client.is_sandbox, commands = { plan = next_command.plan(command_line), run = next_command.run(command_line) },
+    film = film and { path = relative(run, film.path), seconds = film.seconds, poster = run.film_poster },
     film_problem = summary.film_error and summary.film_error.message,
     spent = { run = summary.credits, board = summary.spent.credits, estimated = summary.spent.estimated },
     balance = run.plan.balance and balance_of(run.client), scenes = scenes,

@@ -6,7 +6,10 @@ local core = require "omni.core"
 local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
 local mismatch = require "omni.storyboard.run.clip_mismatch"
+local paths = require "omni.file.path"
 local pool = require "omni.loop.pool"
+
+local FILM_SIZE <const> = 1104 -- pixels: the width at which the report shows the film
 
 -- Warns if a clip differs from its scene's input. Doesn't compare clips of a sandbox, which are only stand-ins.
 local function warn(run, record, probe)
@@ -28,17 +31,31 @@ local function draw(run, record)
   if not drawn then record.poster = nil end
 end
 
+-- Returns whether a picture is missing, or older than its film or clip.
+local function is_due(picture, path)
+  local drawn, source = core.stat(picture), core.stat(path)
+  return not (drawn and source and drawn.mtime >= source.mtime)
+end
+
 ---Draws a scene's picture, unless the picture already exists. Doesn't wait.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file is there
 local function add(run, record)
   record.poster = record.file:gsub("%.%w+$", "") .. ".jpg"
-  local clip, poster = core.stat(record.file), core.stat(record.poster)
-  if poster and clip and poster.mtime >= clip.mtime then return end
-  run.thumbnails:add(draw, run, record)
+  if is_due(record.poster, record.file) then run.thumbnails:add(draw, run, record) end
+end
+
+---Draws the film's picture, unless the picture already exists.
+---@param run omni.Run
+---@param path string  the film
+---@return string|nil picture  nil: it can't be drawn
+local function of_film(run, path)
+  local picture = ("%s/%s.jpg"):format(run.directory.media, paths.name(path):gsub("%.%w+$", ""))
+  if not is_due(picture, path) then return picture end
+  return (film.poster(path, picture, FILM_SIZE, files.placer(run, "poster")))
 end
 
 ---@return omni.Pool
 local function new() return pool.new(2) end
 
-return { add = add, new = new }
+return { add = add, new = new, of_film = of_film }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
-local advice = require "omni.cli.view.next_command"
+local advice = require "omni.storyboard.next_command"
 
 describe("the command that continues with tasks", function()
   it("names the tasks, the folder, the ledger and the service, quoted for a shell", function()

@@ -1,0 +1,37 @@
+-- SPDX-License-Identifier: MIT
+-- Builds a scene's name for narrow places. A long name loses letters in its middle and keeps its end, which often distinguishes it.
+
+local core = require "omni.core"
+local html = require "omni.report.html"
+
+local h = html.tag
+
+local short <const> = 20 -- columns; a shorter name isn't divided
+local tail <const> = 12  -- columns of the end that is always shown
+
+-- Returns the position at which the end of a text begins. Never divides a letter from its accents or joiners.
+local function end_of(text)
+  local total, used, at = core.columns(text), 0, 1
+  local joined = false
+  for position, code in utf8.codes(text, true) do
+    local width = core.columns(utf8.char(code))
+    if width > 0 and not joined then
+      at = position
+      if total - used <= tail then break end
+    end
+    used, joined = used + width, code == 0x200D
+  end
+  return at
+end
+
+---Returns an element with the whole name, whose class "name" (style.lua) shortens it to the width of its place.
+---@param name string
+---@return table
+local function shortened(name)
+  name = html.clean(name):gsub("%s+", " ")
+  local at = core.columns(name) > short and end_of(name) or 1
+  if at == 1 then return h.span { class = "name", dir = "auto", name } end
+  return h.span { class = "name", dir = "auto", h.span { name:sub(1, at - 1) }, h.span { name:sub(at) } }
+end
+
+return { shortened = shortened }

@@ -1,0 +1,132 @@
+-- SPDX-License-Identifier: MIT
+-- Makes the commands that a person can run next, quoted for a shell. The command line and the report show the same commands.
+
+local core = require "omni.core"
+
+local next_command = {}
+
+---Quotes a word for a shell, so that a person can copy it from the screen.
+---@param word string
+---@return string
+function next_command.quote(word)
+  word = core.clean(word)
+  if word:find("^[%w_./@%%+:,-]+$") then return word end
+  return "'" .. word:gsub("'", [['\'']]) .. "'"
+end
+
+-- Returns an option with its value, with "=" between them if the value looks like an option.
+local function with_value(option, value)
+  return option .. (value:find("^%-") and "=" or " ") .. next_command.quote(value)
+end
+
+-- Adds the option --ledger, unless the ledger is the default one.
+local function ledger_words(path, words)
+  if path and path ~= require("omni.ledger").default_path() then words[#words + 1] = with_value("--ledger", path) end
+  return words
+end
+
+local function board_words(command, given)
+  local words = { ("omni %s %s"):format(command, next_command.quote(given.board)) }
+  if given.sandbox then words[#words + 1] = "--sandbox" end
+  for _, name in ipairs { "out", "ledger", "base_url" } do
+    if given[name] then words[#words + 1] = with_value("--" .. name:gsub("_", "-"), given[name]) end
+  end
+  return words
+end
+
+---Returns the command that runs this board into this folder, without options for one run only (--redo, --resubmit, --adopt).
+---@param given omni.CommandLine  the options of `omni run`, `omni plan` or `omni fetch`
+---@param ... string              further words
+---@return string
+function next_command.run(given, ...)
+  local words = board_words("run", given)
+  for _, scene in ipairs(not given.fetches and given.only or {}) do words[#words + 1] = with_value("--only", scene) end
+  for _, word in ipairs { ... } do words[#words + 1] = word end
+  return table.concat(words, " ")
+end
+
+---Returns the command that shows what the next run would do.
+---@param given omni.CommandLine
+---@return string
+function next_command.plan(given) return table.concat(board_words("plan", given), " ") end
+
+---Returns the command that continues an interrupted `omni run BOARD` or `omni fetch BOARD`.
+---@param given omni.CommandLine  its options
+---@return string
+function next_command.continue(given)
+  return given.fetches and table.concat(board_words("fetch", given), " ") or next_command.run(given)
+end
+
+---Returns the command that continues with tasks, at the same service and with the same ledger.
+---@param command "wait"|"fetch"
+---@param ids string[]
+---@param options { out?: string, ledger?: string, base_url?: string }  from the command line
+---@return string
+function next_command.tasks(command, ids, options)
+  local quoted, odd, words = {}, false, {}
+  for index, id in ipairs(ids) do
+    quoted[index] = next_command.quote(id)
+    odd = odd or id:find("^%-") ~= nil -- looks like an option
+  end
+  for _, name in ipairs { "out", "ledger", "base_url" } do
+    if options[name] then words[#words + 1] = with_value("--" .. name:gsub("_", "-"), options[name]) end
+  end
+  local named = table.concat(quoted, " ")
+  table.insert(words, odd and #words + 1 or 1, odd and "-- " .. named or named)
+  return ("omni %s %s"):format(command, table.concat(words, " "))
+end
+
+---Returns the command that gives up a submit.
+---@param number integer  of the submit, in the ledger
+---@param ledger string   its path
+---@return string
+function next_command.forget(number, ledger)
+  return table.concat(ledger_words(ledger, { ("omni forget %d"):format(number) }), " ")
+end
+
+---@class omni.NextCommand
+---@field what string     what the command does
+---@field command string
+
+---Returns what a person can do about a submit with an unknown outcome. A rehearsal's sandbox ends with the command, so its tasks can't be
+---adopted.
+---@param given omni.CommandLine  at least the board
+---@param scene string
+---@param number? integer         of the submit, in the ledger
+---@param ledger? string          its path
+---@return omni.NextCommand[]
+function next_command.ways_out(given, scene, number, ledger)
+  if given.sandbox then
+    return { { what = "the sandbox ends with the run; submit it once more", command = next_command.run(given) } }
+  end
+  local ways = {
+    { what = "the service accepted it, and you know its task", command = next_command.run(given, with_value("--adopt", scene), "TASK_ID") },
+    { what = "submit it once more", command = next_command.run(given, with_value("--resubmit", scene)) },
+  }
+  if number then ways[3] = { what = "give it up", command = next_command.forget(number, ledger) } end
+  return ways
+end
+
+---Returns what a person can do about a scene that is paid for and lost.
+---@param given omni.CommandLine  at least the board
+---@param scene string
+---@param number integer          of the submit, in the ledger
+---@param ledger string           its path
+---@return omni.NextCommand[]
+function next_command.after_loss(given, scene, number, ledger)
+  return {
+    { what = "pay for another take", command = next_command.run(given, with_value("--redo", scene)) },
+    { what = "give it up, so that the scene counts as new", command = next_command.forget(number, ledger) },
+  }
+end
+
+---Returns a line of text for each way, with the command at its end.
+---@param ways omni.NextCommand[]
+---@return string[]
+function next_command.lines(ways)
+  local lines = {}
+  for index, way in ipairs(ways) do lines[index] = ("%s:  %s"):format(way.what, way.command) end
+  return lines
+end
+
+return next_command
