@@ -141,6 +141,21 @@ describe("several keys", function()
     end)
   end)
 
+  it("report that a submit waits for a free slot, and that it waits no longer", function()
+    open({ keys = { 1 }, seconds = HELD }, function(s)
+      local events = {}
+      local client <close> = s:new_client { keys = s.sandbox.keys, on_event = function(event)
+        if event.event:find "^slots" then events[#events + 1] = { event.event, event.slots } end
+      end }
+      assert(client:submit { prompt = "a", duration = 4 })
+      local second = omni.spawn(client.submit, client, { prompt = "b", duration = 4 })
+      become(function() return events[1] ~= nil end)
+      local hurry <close> = s:hurry() -- luacheck: ignore 211
+      assert(second:join())
+      assert.same({ { "slots_full", 1 }, { "slots_free", 1 } }, events)
+    end)
+  end)
+
   it("share the submits of a script, also without limits", function()
     open({ keys = { { credits = 400 }, { credits = 400 }, { credits = 400 } } }, function(s)
       local fibers = {}

@@ -57,7 +57,10 @@ end
 ---@field given table         the options, from argparse
 ---@field sandbox? omni.Sandbox
 ---@field warnings string[]   the client's, to be printed when nothing is drawn
----@field line omni.cli.Line  on stderr
+---@field waits table         from omni.cli.view.waits
+---@field progress? table     from omni.cli.view.run_progress; gets the waits
+---@field runs? boolean       the progress shows everything from now on
+---@field line omni.cli.Line  on stderr, until `runs`
 ---@field remove_ledger? fun()
 local Opened_methods = {}
 local Opened_mt = { __index = Opened_methods }
@@ -74,7 +77,6 @@ function Opened_methods:plan_options(more)
   local given, all = self.given, more or {}
   all.client, all.directory = self.client, self.directory
   all.only, all.redo, all.resubmit = #given.only > 0 and given.only or nil, given.redo, given.resubmit
-  all.on_retry = message.retry_printer(self.line)
   return all
 end
 
@@ -128,6 +130,26 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
+-- Returns the waits of a command. Its progress shows them; without a progress they are drawn on a terminal, and printed elsewhere.
+local function waits_of(opened)
+  return require("omni.cli.view.waits").new {
+    now = require("omni.core").now,
+    has_keys = function() return opened.client and #opened.client.all_keys or 1 end,
+    find_users = function() return require "omni.cli.slot_users"(opened.client) end,
+    on_begin = function(wait)
+      local words, progress = opened.waits:words(wait), opened.progress
+      if progress then
+        progress:wait(words, opened.waits:fields(wait))
+      elseif not opened.line:draws() then
+        message.print(words)
+      end
+    end,
+    on_over = function(wait, seconds)
+      if opened.progress then opened.progress:wait_over(opened.waits:fields(wait, seconds)) end
+    end,
+  }
+end
+
 -- Fills in the sandbox, the client and the board. If something can't be opened, returns the exit code and an error.
 local function open_all(opened, create_ledger)
   local given, no_client, ledger = opened.given
@@ -137,7 +159,7 @@ local function open_all(opened, create_ledger)
   ledger, opened.remove_ledger = ledger_path(given, create_ledger)
   opened.client, no_client = require("omni").client {
     base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = ledger,
-    on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end),
+    on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end, opened.waits),
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
   opened.board, problem = load_board(given, opened.client) -- an error of the board has priority over an error of the client
@@ -155,9 +177,10 @@ function board_options.open(given, create_ledger)
   local misuse = sandbox_options.misuse(given)
   if misuse then return nil, message.exit(2, misuse) end
   local opened = setmetatable({ given = given, warnings = {}, directory = board_files.folder(given) }, Opened_mt)
+  opened.waits = waits_of(opened)
   opened.line = require("omni.cli.view.status_line").open(io.stderr, function()
-    return require("omni.cli.view.terminal").columns(2)
-  end)
+    return not opened.runs and require("omni.cli.view.terminal").columns(2) or nil
+  end, opened.waits, require("omni.host").rows)
   local code, problem = open_all(opened, create_ledger)
   if not code then return opened end
   Opened_mt.__close(opened)

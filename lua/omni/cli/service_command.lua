@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Contains what all commands share that call the service: options, the client, output as text or JSON, and exit codes.
 --
--- These commands print a message before each retry, since otherwise a service that can't be reached would mean two silent minutes.
+-- These commands show why they wait (view/waits.lua), since otherwise a service that can't be reached would mean two silent minutes.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -24,6 +24,7 @@ end
 ---@class omni.cli.Call
 ---@field given table            the options, from argparse
 ---@field client omni.Client
+---@field waits table            from omni.cli.view.waits
 ---@field line omni.cli.Line     on stderr; draws nothing with --json
 ---@field format table           for omni.cli.view.table: `columns` and `paint` for stdout; and `sandbox`: its credits are no money
 local Call_methods = {}
@@ -40,7 +41,7 @@ end
 ---@param lines string[]
 function Call_methods:print(lines)
   if self.given.json then return end
-  self.line:clear()
+  self.line:erase()
   for _, line in ipairs(lines) do io.stdout:write(line, "\n") end
   io.stdout:flush()
   self.printed = true
@@ -57,7 +58,7 @@ end
 ---@param line string  cleaned
 function Call_methods:note(line)
   if self.given.json then return end
-  self.line:clear()
+  self.line:erase()
   io.stderr:write(line, "\n")
 end
 
@@ -65,7 +66,7 @@ end
 ---@param text string
 ---@param ... string
 function Call_methods:message(text, ...)
-  self.line:clear()
+  self.line:erase()
   message.print(text, ...)
 end
 
@@ -93,18 +94,13 @@ function Call_methods:price(model, input)
   return price, problem
 end
 
----Uploads a file, and shows the progress and the result.
+---Uploads a file, and shows the result. The progress is a wait.
 ---@param path string
 ---@param content_type? string
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
 ---@return omni.Error|nil
 function Call_methods:upload(path, content_type)
-  local paths = require "omni.file.path"
-  local meter = require("omni.cli.view.transfer").meter(paths.name(path), require("omni.core").now)
-  local live <close> = self.line:live(function(columns) return meter:words(columns) end) -- luacheck: ignore 211
-  local sent, problem = self.client:upload(path, {
-    content_type = content_type, on_progress = function(bytes, total) meter:progress(bytes, total) end,
-  })
+  local sent, problem = self.client:upload(path, { content_type = content_type })
   if not sent then return nil, problem end
   self:event("uploaded", {
     file = path, url = sent.url, bytes = sent.bytes, content_type = sent.content_type, sha256 = sent.sha256,
@@ -115,15 +111,30 @@ end
 
 -- --- opening
 
+-- Returns the waits of a command: drawn on a terminal, printed on stderr elsewhere, or events with --json.
+local function waits_of(called)
+  return require("omni.cli.view.waits").new {
+    now = require("omni.core").now, slow = called:draws() and 0 or nil,
+    has_keys = function() return called.client and #called.client.all_keys or 1 end,
+    find_users = function() return require "omni.cli.slot_users"(called.client) end,
+    on_begin = function(wait)
+      called:event("wait", called.waits:fields(wait))
+      if not called:draws() and not called.given.json then called:message(called.waits:words(wait)) end
+    end,
+    on_over = function(wait, seconds) called:event("wait_over", called.waits:fields(wait, seconds)) end,
+  }
+end
+
 -- Opens the client, or prints why that is impossible.
 local function open(given)
   local called = setmetatable({ given = given }, Call_mt)
-  called.line = require("omni.cli.view.status_line").open(io.stderr, function()
-    return not given.json and terminal.columns(2) or nil
-  end)
+  local function columns() return not given.json and terminal.columns(2) or nil end
+  called.draws = function() return columns() ~= nil end
+  called.waits = waits_of(called)
+  called.line = require("omni.cli.view.status_line").open(io.stderr, columns, called.waits, require("omni.host").rows)
   local client, problem = require("omni").client {
     base_url = given.base_url, ledger = given.ledger,
-    on_event = message.client_hook(function(warning) called:message(warning) end, message.retry_printer(called.line)),
+    on_event = message.client_hook(function(warning) called:message(warning) end, called.waits),
   }
   if not client then return message.print_error(problem) end
   called.client = client
@@ -143,7 +154,12 @@ function service_command.run(given, body, on_left)
   if not called then return 2 end
   local client <close> = called.client -- luacheck: ignore 211
   local line <close> = called.line -- luacheck: ignore 211
-  local code = signals.run(function(on_interrupt) return body(called, on_interrupt) end)
+  local code = signals.run(function(on_interrupt)
+    local drawing <close> = line:start() -- luacheck: ignore 211
+    local result = body(called, on_interrupt)
+    called.waits:close()
+    return result
+  end)
   if code then return code end
   called.line:clear()
   if on_left then return on_left(called) end

@@ -66,6 +66,18 @@ function Slot_mt:__close()
   if not self.kept then self.key:release() end
 end
 
+-- Reports to the client's hook that the first submit in the queue waits for a slot, or that it waits no longer.
+local function report_full(self, full)
+  local events = self.client.events
+  if not events or full == self.full then return end
+  self.full = full
+  local slots = 0
+  for _, key in ipairs(self) do
+    if not key:disabled() then slots = slots + (key.limit or 0) end
+  end
+  events:emit { event = full and "slots_full" or "slots_free", slots = slots }
+end
+
 local LOOK_EVERY <const> = 60 -- seconds between two checks whether a disabled key may be used again
 
 ---Waits until a key has a free slot, first come, first served.
@@ -83,11 +95,13 @@ function Selection_methods:reserve(ledger)
         end
       end
       local key, failure = choose(self)
+      if failure or key then report_full(self, false) end
       if failure then return nil, failure end
       if key then
         key.used = key.used + 1
         return setmetatable({ key = key }, Slot_mt)
       end
+      report_full(self, true)
     end
     loop.park(LOOK_EVERY)
     if self.closed then return nil, { code = "closed", message = "the client was closed", retry = false, sent = "no" } end
@@ -186,6 +200,7 @@ end
 local function new(client, new_task)
   return setmetatable({
     client = client, new_task = new_task, by_account = {}, counted = setmetatable({}, { __mode = "k" }), queue = wait_queue.new(),
+    full = false, -- whether the hook knows that a submit waits for a slot
   }, Selection_mt)
 end
 

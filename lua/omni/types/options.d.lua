@@ -33,11 +33,11 @@
 ---The argument of the client's hook `on_event`. An event has no API key, no input and no body. Later versions may add events and
 ---fields, so ignore what you don't know.
 ---@class omni.ClientEvent
----@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
+---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
 ---  The events mean, in this order: a request begins; a request has ended (a submit's outcome is then in the ledger); a failed call will
----  be retried; a 429 or 455 pauses a key; a key's pause is over (reported when the next request waits); omni stops using a key; a task has
----  a new state; a download or an upload has moved bytes; the ledger can't be read or written; something is unusual, but not an error
----  (reported once)
+---  be retried; a 429 or 455 pauses a key; a key's pause is over (reported when the next request waits); a submit waits, since every slot
+---  of the keys is in use; it waits no longer; omni stops using a key; a task has a new state; a download or an upload has
+---  moved bytes; the ledger can't be read or written; something is unusual, but not an error (reported once)
 ---@field request? integer      of requests, downloads and uploads: its number
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"  of a request
 ---@field method? string        of a request
@@ -51,6 +51,7 @@
 ---@field seconds? number       of a request that has ended: how long it took; of `retry` and `paused`: until the next attempt
 ---@field error? omni.Error     of a request, a task or a ledger that failed, a retry, a key that was disabled
 ---@field reason? string        of `retry`, `paused` and `key_disabled`: an error code
+---@field slots? integer        of `slots_full` and `slots_free`: how many tasks the enabled keys may have in flight together
 ---@field key? string           the fingerprint of the API key, of requests to the API, pauses, keys and tasks
 ---@field task_id? string       of `task`, and of a query
 ---@field state? string         of `task`: its status
@@ -207,7 +208,6 @@
 ---@field fail_fast? boolean    submit nothing more once a scene has failed (default false)
 ---@field on_event? fun(event: omni.RunEvent)
 ---@field interrupted? fun(): boolean  called now and then; once it returns true, the run ends as with `run:interrupt`
----@field on_wait? fun()         called once if another run uses the directory, before this run waits for it
 ---@field before_plan? fun(): omni.Error|nil  called when the directory belongs to this run, before it plans; an error ends the run
 ---@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan.
@@ -232,9 +232,14 @@
 ---| "interrupted"  its task goes on at the service
 
 ---@class omni.RunEvent  The argument of a run's hook `on_event`. Its fields besides `event` depend on the event.
----@field event omni.SceneStatus|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
----  The other events are: `warning`: a clip differs from what its scene asked for; `cutting`: the film is being cut; `film` and `report`:
----  that file is ready
+---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
+---  The other events are: `wait`: the run waits for something other than its tasks; `wait_over`: it waits no longer; `warning`: a clip
+---  differs from what its scene asked for; `cutting`: the film is being cut; `film` and `report`: that file is ready
+---@field wait? integer         of `wait` and `wait_over`: its number
+---@field kind? "lock"|"submit"|"callback"  of `wait` and `wait_over`.
+---  `lock`: another run uses the directory; `submit`: another run is submitting the scene; `callback`: the outcome of the scene's submit is
+---  unknown, and a callback may name its task
+---@field directory? string     of a wait of kind `lock`
 ---@field scene? string         of a scene's status and of `warning`: its name
 ---@field index? integer        the scene's place on the board
 ---@field task_id? string

@@ -56,10 +56,11 @@ describe("a table", function()
       assert.is_true(widest(lines) <= width, width)
       if width >= 20 then assert.matches("kling/v3", table.concat(lines, "\n")) end
     end
-    assert.equal("google/gemi…  video", tables.lines({ columns[1], columns[2] }, rows, { columns = 19 })[2])
+    assert.equal("googl…i-omni  video", tables.lines({ columns[1], columns[2] }, rows, { columns = 19 })[2])
     local wide = tables.lines({ { title = "a" }, { title = "b" } }, { { ("漢"):rep(20), "x" } }, { columns = 21 })
     assert.is_true(widest(wide) <= 21)
-    assert.matches("…  x$", (wide[2]:gsub("… +x", "…  x")))
+    assert.is_truthy(wide[2]:find("漢…漢", 1, true))
+    assert.matches(" x$", wide[2])
   end)
 
   it("colours its head on request, after it was cut", function()

@@ -75,7 +75,7 @@ describe("a transfer", function()
     time = 102
     meter:progress(200000, 1000000)
     for width = 1, 80 do assert.is_true(core.columns(meter:words(width)) <= width, width) end
-    assert.equal("keepe…   20%  200 kB of 1 MB  100 kB/s  0:08 left", meter:words(50))
+    assert.equal("ke…png   20%  200 kB of 1 MB  100 kB/s  0:08 left", meter:words(50))
     assert.matches("^ 20%%  200 kB", meter:words(45))
   end)
 end)
@@ -126,6 +126,7 @@ describe("the status line", function()
     local line = lines.open(out, function() return 40 end)
     loop.run(function()
       local waiter = loop.current()
+      local drawing <close> = line:start() -- luacheck: ignore 211
       do
         local live <close> = line:live(function(columns) -- luacheck: ignore 211
           said = said + 1

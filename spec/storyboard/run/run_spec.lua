@@ -48,6 +48,21 @@ describe("running a board", function()
     end)
   end)
 
+  it("reports that it waits for another run in its directory, and that it waits no longer", function()
+    studio.open({}, function(s)
+      local run, folder = s:begin(board_of "dusk")
+      run:join()
+      s.events = {}
+      local second = omni.spawn(function() return s:run(board_of "dusk") end)
+      studio.become(function() return s.events[1] ~= nil end)
+      local wait = s.events[1]
+      assert.same({ "wait", "lock", s.directory }, { wait.event, wait.kind, wait.directory })
+      folder:close()
+      second:join()
+      assert.same({ "wait_over", "lock", wait.wait }, { s.events[2].event, s.events[2].kind, s.events[2].wait })
+    end)
+  end)
+
   it("has at most as many scenes in flight as `jobs`", function()
     studio.open({}, function(s)
       assert(s:run(board_of("a", "b", "c", "d", "e"), { jobs = 2 }))

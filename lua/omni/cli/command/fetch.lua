@@ -57,13 +57,9 @@ end
 
 -- --- one file
 
--- Downloads a file to a new path, and shows the progress.
+-- Downloads a file to a new path. The progress is a wait.
 local function download(called, task, index, path)
-  local meter = require("omni.cli.view.transfer").meter(require("omni.file.path").name(path), require("omni.core").now)
-  local live <close> = called.line:live(function(columns) return meter:words(columns) end) -- luacheck: ignore 211
-  local saved, problem = task:save(path, {
-    index = index, any = called.given.any, aside = true, on_progress = function(bytes, total) meter:progress(bytes, total) end,
-  })
+  local saved, problem = task:save(path, { index = index, any = called.given.any, aside = true })
   return saved, not saved and problem or nil
 end
 

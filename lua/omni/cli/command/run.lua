@@ -89,12 +89,14 @@ local function typical_times(plan)
   return times
 end
 
--- Opens the view of the progress. On a terminal, also starts a fiber that redraws the view.
+-- Opens the view of the progress. With --json it needs no plan. On a terminal, also starts a fiber that redraws the view.
 local function open_progress(opened, plan)
   local loop, terminal = require "omni.loop", require "omni.cli.view.terminal"
+  opened.runs = plan ~= nil
   local progress = require("omni.cli.view.run_progress").open {
-    json = opened.given.json, plan = plan, sandbox = opened.given.sandbox, out = io.stdout, typical = typical_times(plan),
+    json = opened.given.json, plan = plan, sandbox = opened.given.sandbox, out = io.stdout, typical = plan and typical_times(plan),
     colour = terminal.colour(), columns = terminal.columns, rows = require("omni.host").rows, now = require("omni.core").now,
+    waits = opened.waits,
   }
   local clock = progress.draws and loop.background(function()
     while true do
@@ -103,6 +105,18 @@ local function open_progress(opened, plan)
     end
   end)
   return progress, clock
+end
+
+-- Takes an event of the run. A wait of the run that isn't the client's is an event, too.
+local function take(opened, event)
+  local waits, own = opened.waits, opened.own_waits
+  if event.event == "wait" then
+    own[event.wait] = waits:begin(event.kind, { scene = event.scene, directory = event.directory })
+  elseif event.event == "wait_over" then
+    waits:over(own[event.wait])
+  else
+    opened.progress:event(event)
+  end
 end
 
 -- Prints the summary, or the reason why nothing was submitted. Returns the exit code.
@@ -121,25 +135,28 @@ end
 -- Runs the board. Returns the exit code, or nil after an interruption before the first submit.
 local function run(opened, on_interrupt, run_options)
   local given = opened.given
-  local plan, progress, clock
+  local plan, clock
+  opened.own_waits = {}
+  if given.json then opened.progress = open_progress(opened) end
+  local drawing <close> = opened.line:start() -- luacheck: ignore 211
   local summary, problem = require("omni").run_storyboard(opened.board, run_options {
     jobs = given.jobs, budget = given.budget, fail_fast = given.fail_fast,
-    on_wait = function() message.print(("another omni run uses %s; waiting for it"):format(opened.directory)) end,
     before_plan = function() return prepare(opened) end,
     on_plan = function(made, refusal)
       plan = made
       local yes, reason = review(opened, plan, refusal)
-      if yes then progress, clock = open_progress(opened, plan) end
+      if yes then opened.progress, clock = open_progress(opened, plan) end
       return yes, reason
     end,
     on_start = function(started) on_interrupt(function() started:interrupt() end) end,
-    on_event = function(event) progress:event(event) end,
+    on_event = function(event) take(opened, event) end,
     interrupted = function() return signals.interrupted() ~= nil end,
     command_line = given,
   })
   opened.line:clear()
   if clock then clock:cancel() end
-  if progress then progress:close() end
+  opened.waits:close()
+  if opened.progress then opened.progress:close() end
   if plan and not summary and signals.interrupted() then return nil end
   opened:print_warnings() -- after the drawing
   if not plan and problem.code == "invalid_input" then return board_options.refuse(problem) end

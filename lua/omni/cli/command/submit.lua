@@ -77,6 +77,7 @@ local function submit(called, model, input, estimate, on_interrupt)
   local task, problem = called.client:submit(input,
     { model = model, callback_url = called.given.callback_url, tag = called.given.tag, idempotency_key = called.given.idempotency_key,
       about = { estimate = estimate }, stop = stop })
+  called.line:clear()
   on_interrupt(function(leave) leave() end)
   if task then
     called:event("submitted", { task_id = task.id, model = model, estimate = estimate })

@@ -31,6 +31,7 @@ local types <const> = {
 local state <const> = { "scene", "index", "task_id?", "estimate?", "credits?" }
 local files <const> = { "scene", "index", "task_id?", "estimate?", "credits?", "file", "files" }
 local failure <const> = { "scene", "index", "task_id?", "estimate?", "credits?", "error?:error" }
+local waiting <const> = { "wait", "kind", "message", "seconds?", "key?", "scene?", "file?", "error?:error" }
 local callback <const> = { "url?", "task_id?", "scene?", "state?", "status?", "error?:error" }
 
 ---The fields of each event, after `event` and `time`, by the command that prints it.
@@ -44,7 +45,7 @@ local fields <const> = {
     },
     submitting = state, pending = state, running = state, fetching = state, interrupted = state, waiting = state,
     fetched = files, reused = files, failed = failure, refused = failure, blocked = failure, unknown = failure,
-    warning = { "scene", "index", "task_id?", "file", "message" },
+    warning = { "scene", "index", "task_id?", "file", "message" }, wait = waiting, wait_over = { "wait", "kind", "seconds" },
     cutting = { "file", "fraction" },
     film = types.film,
     report = { "file" },
@@ -78,7 +79,7 @@ local fields <const> = {
     models = { "models" },
     model = { "model" },
     template = { "platform", "template" },
-    error = { "task_id?", "file?", "error:error" },
+    error = { "task_id?", "file?", "error:error" }, wait = waiting, wait_over = { "wait", "kind", "seconds" },
     interrupted = { "task_id?" },
   },
   sandbox = { sandbox = { "url", "key", "keys?:key[]" } },

@@ -5,6 +5,7 @@
 local text = require "omni.cli.view.text"
 
 local STATE <const> = 11  -- columns of the longest state, "interrupted"
+local MOST_WAITS <const> = 3 -- lines for waits
 local FEW <const> = 3     -- at most this many reused scenes have a line each
 local WIDE <const> = 72   -- with at least this many columns, times are written out
 local BAR <const> = 20    -- columns of the bar of the cut, if there is room
@@ -39,11 +40,13 @@ local function time_of(live, scene, width)
 end
 
 local function scene_line(live, scene, layout, width)
-  -- Shows the task id until the task ends: a person needs it if the program is killed now.
-  local last = scene.credits and text.credits(scene.credits, live.sandbox) or scene.task_id or ""
   local left = "  " .. text.fit(scene.name, layout.name) .. "  "
   local state = text.fit(scene.status, STATE)
   local time = time_of(live, scene, width)
+  -- Shows the task id until the task ends, if it fits: a person needs it if the program is killed now.
+  local room = width - text.columns(left) - STATE - layout.time - 2
+  local id = scene.task_id and #scene.task_id <= room and scene.task_id
+  local last = scene.credits and text.credits(scene.credits, live.sandbox) or id or ""
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
   local paint_from = #left + 1 -- only text after the cut is coloured, so that no escape sequence is cut
@@ -61,7 +64,8 @@ local function cut_line(live, width)
   return text.cut(line, width)
 end
 
-local function total_line(live, width)
+-- Returns the line for the whole run, or several lines in a narrow terminal.
+local function total_lines(live, width)
   local counts, sum, promised = {}, 0, 0
   for _, scene in ipairs(live.scenes) do
     counts[scene.status] = (counts[scene.status] or 0) + 1
@@ -76,7 +80,9 @@ local function total_line(live, width)
   if promised > sum then cost = ("%s of about %s"):format(cost, text.credits(promised):match("^%S+")) end
   parts[#parts + 1] = cost
   parts[#parts + 1] = text.elapsed(live.now() - live.began)
-  return text.cut("  " .. table.concat(parts, " · "), width)
+  local lines = text.wrap(table.concat(parts, " · "), math.max(2, width - 2))
+  for index, line in ipairs(lines) do lines[index] = text.cut("  " .. line, width) end
+  return lines
 end
 
 -- Returns the number of rows of the last drawing. A terminal that has become narrower has wrapped the drawn lines.
@@ -130,7 +136,10 @@ local function draw_all(self)
   local width = columns - 1 -- a line that fills the width would leave the cursor between two rows
   local room = math.max(1, (self.rows() or 24) - 3)
   local scenes, reused = fold(self.scenes)
-  local lines = {}
+  local lines, totals = {}, total_lines(self, width)
+  room = math.max(1, room - #totals + 1)
+  local waits = self.waits and self.waits:lines(math.max(1, width - 2), math.min(MOST_WAITS, room - 1)) or {}
+  room = math.max(1, room - #waits)
   if self.cut then room = math.max(1, room - 1) end
   if reused > 0 then room = math.max(1, room - 1) end
   if self.title and #scenes < room then
@@ -141,7 +150,8 @@ local function draw_all(self)
   for _, scene in ipairs(choose(scenes, room)) do lines[#lines + 1] = scene_line(self, scene, layout, width) end
   if reused > 0 then lines[#lines + 1] = self.paint("reused", text.cut(("  %d reused"):format(reused), width)) end
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
-  lines[#lines + 1] = total_line(self, width)
+  for _, wait in ipairs(waits) do lines[#lines + 1] = self.paint("waits", text.cut("  " .. wait, width)) end
+  table.move(totals, 1, #totals, #lines + 1, lines)
   -- A drawing taller than the terminal would leave a copy in its scrollback at each redraw. Keeps the last lines, which matter most.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
@@ -152,6 +162,10 @@ end
 function Live_methods:tick()
   if self.dirty or self.now() - self.drawn_at >= 1 then draw_all(self) end
 end
+
+-- Shows the beginning and the end of a wait at the next tick.
+function Live_methods:wait() self.dirty = true end
+Live_methods.wait_over = Live_methods.wait
 
 ---@param event table  as the `on_event` of omni.run_storyboard gets them
 function Live_methods:event(event)
@@ -193,7 +207,7 @@ local function open(options)
   local live = setmetatable({
     title = title and text.clean(title), sandbox = options.sandbox, out = options.out, columns = options.columns, rows = options.rows,
     now = options.now, paint = text.painter(options.colour), began = options.now(), scenes = {}, by_name = {}, drawn = {},
-    dirty = true, drawn_at = -math.huge,
+    waits = options.waits, dirty = true, drawn_at = -math.huge,
   }, Live_mt)
   for _, entry in ipairs(options.plan.scenes) do
     local scene = scene_of(entry, options)

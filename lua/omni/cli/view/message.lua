@@ -34,27 +34,14 @@ function message.exit(code, problem, ...)
   return code
 end
 
----Returns a function that prints each reason for a retry once.
----@param line omni.cli.Line
----@return fun(problem: omni.Error)
-function message.retry_printer(line)
-  local printed = {}
-  return function(problem)
-    if printed[problem.message] then return end
-    printed[problem.message] = true
-    line:clear()
-    message.print(require("omni.cli.view.text").problem(problem) .. "; trying again")
-  end
-end
-
 ---Returns the hook `on_event` of a client.
----@param warn fun(text: string)                   called with each warning
----@param retry? fun(problem: omni.Error)          called before each retry
+---@param warn fun(text: string)  called with each warning
+---@param waits? table            from omni.cli.view.waits; gets every event
 ---@return fun(event: omni.ClientEvent)
-function message.client_hook(warn, retry)
+function message.client_hook(warn, waits)
   return function(event)
     if event.event == "warning" then warn(event.message) end
-    if event.event == "retry" and retry then retry(event.error) end
+    if waits then waits:event(event) end
   end
 end
 

@@ -9,6 +9,8 @@ local Json_methods = {}
 local Json_mt = { __name = "omni.cli.json", __index = Json_methods }
 
 function Json_methods:event(event) json_events.write("run", event.event, event, self.out) end
+function Json_methods:wait(_, fields) json_events.write("run", "wait", fields, self.out) end
+function Json_methods:wait_over(fields) json_events.write("run", "wait_over", fields, self.out) end
 function Json_methods:close() end -- luacheck: ignore self
 
 -- --- plain lines
@@ -49,6 +51,14 @@ function Plain_methods:event(event)
   self.out:flush()
 end
 
+-- Prints the beginning of a wait.
+function Plain_methods:wait(words)
+  self.out:write(words, "\n")
+  self.out:flush()
+end
+
+function Plain_methods:wait_over() end -- luacheck: ignore self
+
 function Plain_methods:close() end -- luacheck: ignore self
 
 ---@class omni.cli.ProgressOptions
@@ -60,11 +70,13 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@field json? boolean
 ---@field sandbox? boolean
 ---@field colour? boolean
+---@field waits? table                    from omni.cli.view.waits
 ---@field typical? table<string, number>  typical duration of a scene in seconds, by the scene's name
 
 ---Opens the view: JSON with `json`, a drawing on a terminal, plain lines elsewhere.
 ---@param options omni.cli.ProgressOptions
----@return { event: fun(self, event: table), close: fun(self), draws?: boolean, tick?: fun(self) }  draws: call `tick`
+---@return { event: fun(self, event: table), wait: fun(self, words: string, fields: table), wait_over: fun(self, fields: table),
+---  close: fun(self), draws?: boolean, tick?: fun(self) }  draws: call `tick`
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end
   if options.columns() then return live.open(options) end

@@ -1,13 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Draws one line on a terminal, redraws it in place, and erases it before other output. Draws nothing if the output isn't a terminal.
+-- Draws a status on a terminal, below it a line for each current wait, and redraws them in place. Erases them before other output. Draws
+-- nothing if the output isn't a terminal.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 local text = require "omni.cli.view.text"
 
 local interval <const> = 0.2 -- seconds between two drawings
+local MOST_WAITS <const> = 3 -- lines for waits
 
 ---@class omni.cli.Line
+---@field status? string|fun(columns: integer): string  what to draw; nil: only the waits
+---@field waits? table  from omni.cli.view.waits
+---@field shown? string what is drawn now; nil: nothing
 local Line_methods = {}
 local Line_mt = { __name = "omni.cli.line", __index = Line_methods }
 
@@ -17,59 +22,91 @@ function Line_methods:draws()
   return self.columns() ~= nil
 end
 
--- Returns the escape sequences that erase the last drawing. A terminal that has become narrower has wrapped the drawn line.
+-- Returns the escape sequences that erase the last drawing. A terminal that has become narrower has wrapped the drawn lines.
 local function erasure(line, columns)
-  local up = math.max(0, core.columns(line.drawn) - 1) // columns
-  return (up > 0 and ("\27[%dA"):format(up) or "") .. "\r\27[J"
+  local rows = 0
+  for drawn in line.shown:gmatch "[^\n]+" do rows = rows + math.max(1, (core.columns(drawn) + columns - 1) // columns) end
+  return (rows > 1 and ("\27[%dA"):format(rows - 1) or "") .. "\r\27[J"
 end
 
----Erases the line.
-function Line_methods:clear()
-  if not self.drawn then return end
+---Erases the drawing, until the next one.
+function Line_methods:erase()
+  if not self.shown then return end
   self.out:write(erasure(self, self.columns() or 80))
   self.out:flush()
-  self.drawn = nil
+  self.shown = nil
+end
+
+---Erases the drawing and forgets the status.
+function Line_methods:clear()
+  self.status = nil
+  self:erase()
 end
 
 Line_mt.__close = Line_methods.clear
 
----Draws a text in place of the last one.
----@param words string  cleaned
-function Line_methods:draw(words)
+---Draws the status and the waits in place of the last drawing.
+function Line_methods:refresh()
   local columns = self.columns()
   if not columns then return end
-  local cut = text.cut(words, math.max(1, columns - 1)) -- a line that fills the width would leave the cursor between two rows
-  if cut == self.drawn then return end
-  self.out:write(self.drawn and erasure(self, columns) or "", cut)
+  local width = math.max(1, columns - 1) -- a line that fills the width would leave the cursor between two rows
+  local status = type(self.status) == "function" and self.status(columns) or self.status
+  local lines = self.waits and self.waits:lines(width, math.max(0, math.min(MOST_WAITS, self.rows() - 2))) or {}
+  if status then table.insert(lines, 1, text.cut(status, width)) end
+  local shown = lines[1] and table.concat(lines, "\n") or nil
+  if shown == self.shown then return end
+  self.out:write(self.shown and erasure(self, columns) or "", shown or "")
   self.out:flush()
-  self.drawn = cut
+  self.shown = shown
 end
 
-local Live_mt = {
-  __close = function(live)
-    live.fiber:cancel()
-    live.line:clear()
+---Draws a text in place of the last status.
+---@param words string  cleaned
+function Line_methods:draw(words)
+  self.status = words
+  self:refresh()
+end
+
+-- Cancels a fiber, and erases the line that it draws.
+local Fiber_mt = {
+  __close = function(self)
+    self.fiber:cancel()
+    self.line:erase()
   end,
 }
 
----Draws the result of `words` several times a second, until the returned object is closed. Call `live` in the loop.
+---Redraws the line several times a second, and lets the waits look at the clock, until the returned object is closed. Call `start` in the
+---loop.
+---@return table  to be closed
+function Line_methods:start()
+  return setmetatable({ line = self, fiber = loop.background(function()
+    while true do
+      if self.waits then self.waits:tick() end
+      self:refresh()
+      loop.sleep(interval)
+    end
+  end) }, Fiber_mt)
+end
+
+local Live_mt = { __close = function(live) live.line:clear() end }
+
+---Draws the result of `words` at each redrawing, until the returned object is closed.
 ---@param words fun(columns: integer): string
 ---@return table|nil live  to be closed; nil: there is no terminal
 function Line_methods:live(words)
   if not self:draws() then return nil end
-  return setmetatable({ line = self, fiber = loop.background(function()
-    while true do
-      self:draw(words(self.columns() or 80))
-      loop.sleep(interval)
-    end
-  end) }, Live_mt)
+  self.status = words
+  self:refresh()
+  return setmetatable({ line = self }, Live_mt)
 end
 
 ---@param out file*
 ---@param columns fun(): integer|nil  nil: `out` isn't a terminal that can be drawn on
+---@param waits? table                from omni.cli.view.waits
+---@param rows? fun(): integer|nil    of the terminal
 ---@return omni.cli.Line
-local function open(out, columns)
-  return setmetatable({ out = out, columns = columns }, Line_mt)
+local function open(out, columns, waits, rows)
+  return setmetatable({ out = out, columns = columns, waits = waits, rows = function() return rows and rows() or 24 end }, Line_mt)
 end
 
 return { open = open }

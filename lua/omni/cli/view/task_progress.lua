@@ -27,7 +27,7 @@ local function words(watched, columns)
     local time = text.elapsed(math.max(core.now() - one.began, since))
     if one.typical then time = ("%s of about %s"):format(time, text.elapsed(one.typical)) end
     local rest = ("  %s  %s"):format(text.clean(one.task.status or "waiting"), time)
-    return text.cut(one.task.id, math.max(1, columns - 1 - text.columns(rest))) .. rest
+    return text.shorten(one.task.id, math.max(1, columns - 1 - text.columns(rest))) .. rest
   end
   local done, counts, names = 0, {}, {}
   for _, one in ipairs(watched) do

@@ -19,9 +19,27 @@ local function cut(text, columns)
   return text:sub(1, at - 1) .. ELLIPSIS
 end
 
--- Cuts or pads `text` to exactly `columns` columns.
-local function fit(text, columns)
-  text = cut(text, columns)
+---Shortens a name to at most `columns` columns: an ellipsis replaces its middle, since names often differ only at their end.
+---@param name string
+---@param columns integer
+---@return string
+local function shorten(name, columns)
+  if core.columns(name) <= columns then return name end
+  if columns < 5 then return cut(name, columns) end
+  local characters, width = {}, 0
+  for _, code in utf8.codes(name, true) do characters[#characters + 1] = utf8.char(code) end
+  local last = #characters + 1
+  while last > 1 and width + core.columns(characters[last - 1]) <= columns // 2 do
+    last = last - 1
+    width = width + core.columns(characters[last])
+  end
+  local head = cut(name, columns - width)
+  return head .. table.concat(characters, "", last)
+end
+
+-- Shortens or pads a name to exactly `columns` columns.
+local function fit(name, columns)
+  local text = shorten(name, columns)
   return text .. (" "):rep(columns - core.columns(text))
 end
 
@@ -118,7 +136,7 @@ end
 
 local codes = {
   success = "32", fetched = "32", reused = "32", failed = "31", unknown = "1;33", refused = "33", interrupted = "33", blocked = "33",
-  running = "36", fetching = "36", cutting = "36", pending = "34", submitting = "34", waiting = "2", title = "1",
+  running = "36", fetching = "36", cutting = "36", pending = "34", submitting = "34", waiting = "2", waits = "33", title = "1",
   reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- actions of a plan
 }
 
@@ -145,5 +163,5 @@ end
 return {
   board_cost = board_cost, bytes = bytes, clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut,
   elapsed = elapsed, fit = fit, moment = moment, not_reported = not_reported, painter = painter, path = path, problem = problem,
-  quote = next_command.quote, spent = spent, wrap = wrap,
+  quote = next_command.quote, shorten = shorten, spent = spent, wrap = wrap,
 }

@@ -32,11 +32,11 @@ function Meter_methods:rate()
   return (self.bytes - first.bytes) / (now - first.at)
 end
 
----Describes the progress in at most `columns` columns; a long name is cut first.
+---Describes the progress in at most `columns` columns; a long name is shortened first.
 ---@param columns integer
 ---@return string  "keeper.png   45%  1.22 of 2.71 MB  840 kB/s  0:02 left"
 function Meter_methods:words(columns)
-  if not self.begun then return text.cut(self.name, columns) end
+  if not self.begun then return text.shorten(self.name, columns) end
   local parts, total, rate = {}, self.total, self:rate()
   if total and total > 0 then
     parts[1] = ("%3d%%"):format(math.min(100, self.bytes * 100 // total))
@@ -51,7 +51,7 @@ function Meter_methods:words(columns)
   local rest = table.concat(parts, "  ")
   local room = columns - #rest - 3
   if room < 4 then return text.cut(rest, columns) end
-  return text.cut(self.name, room) .. "  " .. rest
+  return text.shorten(self.name, room) .. "  " .. rest
 end
 
 ---@param name string

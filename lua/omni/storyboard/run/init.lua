@@ -233,7 +233,7 @@ end
 
 local known = {
   client = "any", directory = "path", plan = "table", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
-  resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function", on_wait = "function",
+  resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function",
   before_plan = "function", on_retry = "function", on_plan = "function", on_start = "function",
   command_line = "table",
 }
@@ -315,7 +315,7 @@ end
 
 -- Runs a board. Runs in a fiber.
 local function run_in_fiber(board, given)
-  local directory <close>, problem = output_lock.open(given.directory, given.on_wait)
+  local directory <close>, problem = output_lock.open(given.directory, given.on_event)
   if not directory then return nil, problem end
   local ledger
   ledger, problem = given.client:board_ledger(given.directory)

@@ -5,6 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
+local waits = require "omni.storyboard.run.wait"
 
 local TAKEN <const> = 11   -- EWOULDBLOCK
 local poll_seconds <const> = 0.2
@@ -28,11 +29,11 @@ end
 
 ---Creates the folder, checks that files can be written there, and locks it. Waits while another run holds the lock.
 ---@param path string
----@param on_wait? fun()  called once if it has to wait
+---@param on_event? fun(event: omni.RunEvent)  gets the events `wait` and `wait_over` if it has to wait
 ---@return omni.Directory|nil  to be closed
 ---@return omni.Error|nil err  code "io"
-local function open(path, on_wait)
-  if not loop.in_fiber "omni.run_storyboard" then return loop.drive(open, path, on_wait) end
+local function open(path, on_event)
+  if not loop.in_fiber "omni.run_storyboard" then return loop.drive(open, path, on_event) end
   local media = path .. "/media"
   local fine, why = paths.make_directories(media)
   if not fine then return refuse(why) end
@@ -42,16 +43,16 @@ local function open(path, on_wait)
   if not file then return refuse(why) end
   file:close()
   core.remove(probe)
-  while true do
-    local lock, message, code = core.lock(media .. "/.lock")
-    if lock then
-      return setmetatable({ path = paths.absolute(path), media = paths.absolute(media), lock = lock }, Directory_mt)
-    end
-    if code ~= TAKEN then return refuse(message) end
-    if on_wait then on_wait() end
-    on_wait = nil
-    loop.sleep(poll_seconds)
+  local lock, message, code = core.lock(media .. "/.lock")
+  if code == TAKEN then
+    local wait <close> = waits.begin(on_event, "lock", { directory = path }) -- luacheck: ignore 211
+    repeat
+      loop.sleep(poll_seconds)
+      lock, message, code = core.lock(media .. "/.lock")
+    until code ~= TAKEN
   end
+  if not lock then return refuse(message) end
+  return setmetatable({ path = paths.absolute(path), media = paths.absolute(media), lock = lock }, Directory_mt)
 end
 
 return { open = open }

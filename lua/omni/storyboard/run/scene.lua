@@ -8,6 +8,7 @@ local files = require "omni.storyboard.run.scene_files"
 local input_media = require "omni.storyboard.run.input_media"
 local loop = require "omni.loop"
 local thumbnails = require "omni.storyboard.run.thumbnails"
+local waits = require "omni.storyboard.run.wait"
 
 local poll_seconds <const> = 0.5 -- seconds between two checks of a submit that another run sends
 
@@ -103,19 +104,24 @@ end
 -- Handles a submit with an unknown outcome. With a callback receiver, waits for a callback that names the task.
 local function outcome_unknown(run, record, row, problem)
   set_status(run, record, "unknown", problem)
-  local receiver = run.client.receiver
-  local task = receiver and row and row.token and receiver:await_settled(run.ledger, row)
+  local receiver, task = run.client.receiver, nil
+  if receiver and row and row.token then
+    local wait <close> = waits.begin(run.on_event, "callback", record) -- luacheck: ignore 211
+    task = receiver:await_settled(run.ledger, row)
+  end
   if task then await_task(run, record, task) end
 end
 
 -- Waits until another run's submit has an outcome. Returns the row.
-local function await_other_run(run, row)
-  while row.state == "intended" do
+local function await_other_run(run, record, row)
+  if row.state ~= "intended" then return row end
+  local wait <close> = waits.begin(run.on_event, "submit", record) -- luacheck: ignore 211
+  repeat
     loop.sleep(poll_seconds)
     local problem
     row, problem = run.ledger:row("row", { id = row.id })
     if problem then return nil, problem end
-  end
+  until row.state ~= "intended"
   return row
 end
 
@@ -124,7 +130,7 @@ local function resume(run, record, row)
   local problem
   record.planned.row = row
   if row.state == "intended" then set_status(run, record, "pending") end
-  row, problem = await_other_run(run, row)
+  row, problem = await_other_run(run, record, row)
   if not row then return set_status(run, record, "failed", problem) end
   record.planned.row = row
   if row.state == "unknown" then

@@ -1,0 +1,28 @@
+-- SPDX-License-Identifier: MIT
+-- Reports to a run's hook `on_event` that the run waits for something other than its tasks, and the end of that wait.
+
+local last = 0 -- number of the last wait in this process
+
+local function none() end
+
+local Wait_mt = {
+  __close = function(wait)
+    wait.on_event { event = "wait_over", wait = wait.number, kind = wait.kind, scene = wait.scene, index = wait.index }
+  end,
+}
+
+---Reports that a wait begins. Closing the returned object reports that it is over.
+---@param on_event? fun(event: omni.RunEvent)
+---@param kind "lock"|"submit"|"callback"  another run uses the folder; another run submits the scene; a callback may name the task
+---@param about { scene?: string, index?: integer, directory?: string }
+---@return table  to be closed
+local function begin(on_event, kind, about)
+  last = last + 1
+  local wait = { on_event = on_event or none, number = last, kind = kind, scene = about.scene, index = about.index }
+  wait.on_event {
+    event = "wait", wait = last, kind = kind, scene = about.scene, index = about.index, directory = about.directory,
+  }
+  return setmetatable(wait, Wait_mt)
+end
+
+return { begin = begin }
