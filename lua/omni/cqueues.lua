@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs omni inside the event loop of cqueues.
+-- Runs omni inside a cqueues event loop.
 
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
@@ -11,7 +11,7 @@ local loop = require "omni.loop"
 local Host_methods = {}
 local Host_mt = { __name = "omni.cqueues_host", __index = Host_methods }
 
--- The cqueues coroutine that drives omni's loop.
+-- Drives omni's event loop. Runs in a cqueues coroutine.
 local function pump(driver, changed)
   while driver:is_attached() do
     cqueues.poll(loop, changed)
@@ -19,8 +19,8 @@ local function pump(driver, changed)
   end
 end
 
----Calls `fn(...)` in a fiber, as `omni.run` does, and waits for it in the calling coroutine of cqueues. Meanwhile other coroutines run;
----any number of coroutines may call at the same time.
+---Calls `fn(...)` in a fiber, as `omni.run` does. The calling cqueues coroutine waits until `fn` returns, and other coroutines run
+---meanwhile. Any number of coroutines can use this method at the same time.
 ---@param fn function
 ---@return any ...  what `fn` returned; nil and the error if it raised one, or if the host was detached (code "cancelled")
 function Host_methods:call(fn, ...)
@@ -34,13 +34,13 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's loop, so that the controller can become empty. Cancels running calls. Can be called again.
+---Stops driving omni's event loop, so that the controller can become empty. Cancels running calls. A second `detach` does nothing.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets a controller of cqueues drive omni's loop, until `host:detach()`. From then on, the fibers that you spawn run, whether or not
----anybody waits for them.
+---Lets a cqueues controller drive omni's event loop until you call `host:detach()`. Meanwhile the fibers that you spawn run even if nothing
+---waits for them.
 ---@param controller table  from `cqueues.new()`
 ---@param opts? omni.HostOptions
 ---@return omni.CqueuesHost

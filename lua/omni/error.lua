@@ -1,37 +1,37 @@
 -- SPDX-License-Identifier: MIT
--- omni's error values. A function returns nil and an error value for everything that can go wrong at run time.
+-- omni's error values. For everything that can go wrong at run time, a function returns nil and an error value.
 
 local core = require "omni.core"
 
 ---@class omni.Error
 ---@field code string          one of the codes in docs/errors.md
----@field message string       what happened, for a person to read; never contains a key
+---@field message string       what happened, for a person to read; never contains an API key
 ---@field status? integer      the service's code (of the envelope, else the HTTP status), if it answered
 ---@field sent? "no"|"maybe"|"answered"  how far a request got
 ---@field task_id? string      the task that the error is about
 ---@field call? string         the public function that returned it, such as "client:submit"
 ---@field field? string        the input field that the error is about
----@field task_status? string  for a timeout: the last status that the service gave
----@field balance? number      the account's credits, if a refusal for lack of credits says it
----@field retry_after? number  seconds that the service asked us to wait
----@field row? integer         for a submit with an unknown outcome: its number in the ledger
----@field package unknown? boolean  of `invalid_input`: the model has no field with this name
----@field package problems? omni.Error[]  all errors of a board or a plan, this one included
----@field changes? string[]    of `plan_changed`: what changed since the plan was made
----@field hint? string         what you can do
+---@field task_status? string  for a timeout: the last status that the service reported
+---@field balance? number      the account's credits, if the service reports them when it refuses a task for lack of credits
+---@field retry_after? number  number of seconds to wait before a retry, as the service requested
+---@field row? integer         for a submit with an unknown outcome: the number of its ledger row
+---@field package unknown? boolean  for `invalid_input`: the model has no field with this name
+---@field package problems? omni.Error[]  all errors of a board or a plan, including this one
+---@field changes? string[]    for `plan_changed`: what has changed since the plan was made
+---@field hint? string         what you can do about it
 ---@field cause? any           the error value that caused this one
----@field others? omni.Error[] of `omni.join`: the errors of the other fibers that failed
----@field traceback? string    where a coroutine failed
+---@field others? omni.Error[] from `omni.join`: the errors of the other fibers that failed
+---@field traceback? string    the stack traceback of the coroutine that failed
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt
 
--- Returns text that is safe to print on a terminal. Keeps line breaks and tabs, since a traceback has them.
+-- Returns a text that is safe to print on a terminal. Keeps line breaks and tabs, because tracebacks contain them.
 local function cleaned(text)
   return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
 end
 
--- Returns the text that Lua's interpreter prints for an uncaught error. Removes control characters, since the message may quote the
--- service.
+-- Returns the text that the Lua interpreter prints for an uncaught error. Removes control characters, because the message may quote a
+-- response from the service.
 function Error_mt:__tostring()
   local about = {}
   if self.status then about[#about + 1] = "status " .. self.status end
@@ -46,7 +46,7 @@ function Error_mt:__tostring()
   return cleaned(text)
 end
 
--- Makes `"it failed: " .. err` work; the error becomes the text that `print` shows for it.
+-- Lets programs write `"it failed: " .. err`. The error is converted to the text that `print` shows for it.
 function Error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
@@ -75,14 +75,14 @@ local function copy(problem)
   return setmetatable(own, getmetatable(problem))
 end
 
--- The public fields of an error. An internal failure also has fields for omni's own retries, such as `retry`, `offset`, `stamp` and
--- `redirect`.
+-- The public fields of an error. An internal failure also has fields that only omni's own retries use, such as `retry`, `offset`, `stamp`
+-- and `redirect`.
 local PUBLIC <const> = { "code", "message", "status", "sent", "task_id", "call", "field", "task_status", "balance", "retry_after", "row",
   "hint", "cause" }
 
 ---Turns an internal failure into a public error, without the fields that only omni's own retries need.
 ---@param failure table
----@param task_id? string  the task that it is about
+---@param task_id? string  the task that the failure is about
 ---@return omni.Error
 local function public(failure, task_id)
   local fields = {}
@@ -98,9 +98,9 @@ local function rejects_key(problem)
   return problem.code == "unauthorized" or problem.code == "key_disabled"
 end
 
---- Notes in an error which public function returns it. Returns the function's results.
+---Records in an error the name of the public function that returns it. Returns the function's results.
 ---@param call string  "client:submit"
----@param ... any      what it returns: values, or nil and an error
+---@param ... any      the function's results: values, or nil and an error
 ---@return any ...
 local function from(call, ...)
   local value, problem = ...

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- The module `omni`: everything that a program may call. Each function is documented where it is defined.
+-- The `omni` module contains every function that a program may call. Each function is documented in the file that defines it.
 --
--- `require "omni"` loads only the binding. The first call of another function loads that function's module, so a program that only submits
--- and queries needs neither the storyboard language nor libmicrohttpd.
+-- `require "omni"` loads only what a client needs. The first call to any other function loads that function's module, so a program that
+-- only submits and queries needs neither the storyboard language nor libmicrohttpd.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -11,8 +11,8 @@ local loop = require "omni.loop"
 local options = require "omni.options"
 local placeholder = require "omni.client.placeholder"
 
--- Returns a stand-in for a module. The functions of the result load the module when they are first called. `---@module` gives it the
--- module's types.
+-- Returns a proxy for a module. The proxy loads the module when one of its functions is called. `---@module` gives the proxy the module's
+-- types.
 local function later(module)
   return setmetatable({}, { __index = function(_, name)
     return function(...) return require(module)[name](...) end
@@ -38,10 +38,10 @@ local server = later "omni.http.server"
 ---@module "omni.sandbox"
 local sandbox = later "omni.sandbox"
 
----Parses the body that the service sends to a callback URL, with or without its envelope. Anybody can send a callback, so confirm its
----content with client:query(task.id).
+---Parses the body that the service sends to a callback URL. The body may or may not have an envelope. Anybody can send a request to a
+---callback URL, so confirm the content with client:query(task.id).
 ---@param body string
----@return omni.Task|nil task  a table with the fields of a task, `raw` among them, and no methods
+---@return omni.Task|nil task  a table with the fields of a task, including `raw`, but without its methods
 ---@return omni.Error|nil      code "bad_answer"
 local function parse_callback(body)
   options.argument(body, "string", "omni.parse_callback")

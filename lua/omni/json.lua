@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Writes Lua values as JSON and reads JSON. omni uses lua-cjson only to decode: version 2.1.0 writes at most 14 digits and every empty
--- table as {}, and other versions write other text.
+-- Encodes Lua values as JSON, and decodes JSON. omni uses lua-cjson only for decoding, since different versions encode differently: for
+-- example, version 2.1.0 writes at most 14 digits of a number, and writes every empty table as {}.
 
 local core = require "omni.core"
 local err = require "omni.error"
 
-local most_depth <const> = 90 -- of nested tables
+local most_depth <const> = 90 -- maximum nesting depth of tables
 local null = core.json.null
 
 -- --- marks that tell an empty array from an empty object
@@ -13,7 +13,7 @@ local null = core.json.null
 local marks = { array = { __name = "omni.array" }, object = { __name = "omni.object" } }
 local kinds = { [marks.array] = "array", [marks.object] = "object" }
 
--- Marks a table, or a new one. Raises an error at the caller's caller for another value.
+-- Marks a table, or a new table if the value is nil. For any other value, raises an error that names the line of the caller's caller.
 local function mark(value, kind)
   if value ~= nil and type(value) ~= "table" then error(("omni.%s: expected a table, got a %s"):format(kind, type(value)), 3) end
   return setmetatable(value or {}, marks[kind])
@@ -42,7 +42,7 @@ local function mark_of(value)
   return kinds[getmetatable(value)]
 end
 
----Gives a copy the mark of its original, if there is one.
+---If the original table has a mark, gives its copy the same mark.
 ---@param copy table
 ---@param original table
 ---@return table copy
@@ -51,10 +51,10 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
----Returns whether a table is an array or an object in JSON, judged by its mark or its keys. Returns nil and a reason if the table is
+---Returns whether a table is an array or an object in JSON. Its mark decides, or else its keys. Returns nil and a reason if the table is
 ---neither an array nor an object.
 ---@param value table
----@return "array"|"object"|"empty"|nil kind  empty: the table has no mark and no content
+---@return "array"|"object"|"empty"|nil kind  "empty": the table has neither a mark nor content
 ---@return string|nil why
 local function kind_of(value)
   local marked, length = mark_of(value), #value
@@ -72,8 +72,8 @@ end
 
 -- --- writing
 
----Returns a number as JSON. Whole numbers become integers. Writes a fraction with the fewest digits that give the same number back, and
----with a decimal point in every locale.
+---Formats a number as JSON. Writes whole numbers without a fraction. Writes other numbers with just enough digits to read the same number
+---back, and with a decimal point in every locale.
 ---@param value number
 ---@return string|nil  nil for infinity and NaN
 local function number(value)
@@ -88,7 +88,7 @@ local function number(value)
   return text
 end
 
--- Orders names by their bytes, since `<` would follow the program's locale.
+-- Compares two names byte by byte, because `<` depends on the program's locale.
 local function before(x, y)
   for i = 1, math.min(#x, #y) do
     local p, q = x:byte(i), y:byte(i)
@@ -103,14 +103,14 @@ local function escaped(char)
   return short[char] or ("\\u%04x"):format(char:byte())
 end
 
--- Patterns of characters that mislead a terminal or a reader: C1 controls, bidirectional controls, and line and paragraph separators.
+-- Patterns for characters that can mislead a terminal or a reader: C1 controls, bidirectional controls, and line and paragraph separators.
 local misleading <const> = { "\xC2[\x80-\x9F]", "\xD8\x9C", "\xE2\x80[\x8E\x8F\xA8-\xAE]", "\xE2\x81[\xA6-\xA9]" }
 
 local function escaped_code(char)
   return ("\\u%04x"):format(utf8.codepoint(char))
 end
 
--- Replaces bytes that aren't UTF-8 by U+FFFD.
+-- Replaces each byte that isn't part of valid UTF-8 with U+FFFD.
 local function repaired(text)
   local good, bad = utf8.len(text)
   while not good do
@@ -163,7 +163,7 @@ end
 local shapes = setmetatable({}, { __mode = "k" }) -- metatable → fields, as { name =, optional = }
 local Raw_mt = { __name = "omni.json.raw" }
 
--- Returns the names of the shape's fields that the value has, in the shape's order.
+-- Returns the names of those fields of a shape that the value has, in the shape's order.
 local function names_of_shape(value, fields)
   local names = {}
   for _, field in ipairs(fields) do
@@ -205,7 +205,7 @@ local function write_string(value, out, options)
   out[#out + 1] = '"' .. value .. '"'
 end
 
--- Writes any value. Returns a problem and its place if the value can't be written as JSON.
+-- Encodes any value. If the value can't be written as JSON, returns the problem and its place.
 function write_value(value, out, depth, options)
   local kind = type(value)
   if kind == "table" then return write_table(value, out, depth, options) end
@@ -225,11 +225,12 @@ end
 
 ---@class omni.json.Options
 ---@field empty "array"|"object"  what an empty table without a mark becomes
----@field repair? boolean   replace bytes that aren't UTF-8 by U+FFFD instead of refusing them
----@field printed? boolean  escape the characters that mislead a terminal
----@field canonical? boolean  the form of digests (`canonical`)
+---@field repair? boolean   replace bytes that aren't valid UTF-8 with U+FFFD instead of refusing them
+---@field printed? boolean  escape the characters that can mislead a terminal
+---@field canonical? boolean  write the form that digests are computed from (`canonical`)
 
----Writes a value as JSON. Sorts the names of an object by their bytes; an object with a shape keeps the shape's order.
+---Encodes a value as JSON. The fields of an object are sorted by the bytes of their names. An object with a shape keeps the shape's order
+---instead.
 ---@param value any
 ---@param options omni.json.Options
 ---@return string|nil json
@@ -243,9 +244,9 @@ end
 
 local for_service <const> = { empty = "object" }
 
----Writes a value as JSON for the service. Writes an empty table without a mark as an object.
+---Encodes a value as JSON for the service. An empty table without a mark becomes an object.
 ---@param value any
----@param name string  the value's name in an error
+---@param name string  the value's name in error messages
 ---@return string|nil json
 ---@return omni.Error|nil err  code "invalid_input", with the `field` that can't be sent
 local function encode(value, name)
@@ -262,30 +263,30 @@ end
 
 local for_text <const> = { empty = "array", repair = true }
 
----Writes a value as JSON, for omni's own files and the sandbox's responses. Writes an empty table without a mark as an array. Raises an
----error for a value that JSON can't hold.
+---Encodes a value as JSON for omni's own files and the sandbox's responses. An empty table without a mark becomes an array. Raises an error
+---for a value that JSON can't represent.
 ---@param value any
 ---@return string
 local function text(value) return write_or_raise(value, for_text) end
 
 local for_terminal <const> = { empty = "array", repair = true, printed = true }
 
----Writes a value as `text` does, without characters that mislead a terminal.
+---Encodes a value as `text` does, but escapes the characters that can mislead a terminal.
 ---@param value any
 ---@return string
 local function printed(value) return write_or_raise(value, for_terminal) end
 
 local for_digests <const> = { canonical = true }
 
----Writes a value in the one form that digests are made of: sorted names, one form for each number, no escape that isn't needed, and {} for
----every empty table. A scene's identity is a digest of this text, so any change to the text would make every scene of every board a new
----scene.
+---Encodes a value as canonical JSON, from which digests are computed. Names are sorted, each number has only one form, only necessary
+---escapes are used, and every empty table becomes {}. A scene's identity is a digest of this text. Any change to this form would therefore
+---turn every scene of every board into a new scene.
 ---@param value any  a value that `encode` accepts
 ---@return string
 local function canonical(value) return write_or_raise(value, for_digests) end
 
----Returns a function that gives a table a shape: `write` then writes these fields in this order. A field that is nil becomes null; if its
----name ends in "?" here, it is left out.
+---Returns a function that gives a table a shape: `write` then writes these fields in this order. A field that is nil is written as null, or
+---omitted if its name in `fields` ends in "?".
 ---@param fields string[]
 ---@return fun(object: table): table
 local function shape(fields)
@@ -297,7 +298,7 @@ local function shape(fields)
   return function(value) return setmetatable(value, mt) end
 end
 
----Wraps JSON text, which `write` then inserts unchanged.
+---Wraps a JSON text so that `write` inserts it unchanged.
 ---@param json string
 local function raw(json)
   return setmetatable({ text = json }, Raw_mt)
@@ -312,19 +313,19 @@ local function string_end(json, at)
   return at
 end
 
--- Returns the text of a whole number that the decoder, which knows only floats, would change; nil for any other number.
+-- Returns the text of a long whole number, which the decoder could change because it returns only floats. Returns nil for any other number.
 local function exact_number(token)
   if #token < 16 or not token:find "^%-?%d+$" then return nil end
   return math.type(tonumber(token)) == "integer" and token or nil
 end
 
--- Puts a random string into each empty array of a JSON text, since the decoder turns both [] and {} into the same empty table; and replaces
--- each whole number that a float can't hold by a string of that random string and its digits.
+-- Prepares a JSON text for the decoder, which would turn both [] and {} into an empty table, and long whole numbers into floats. Puts a
+-- random string, `sign`, into each empty array. Replaces each long whole number with a string: `sign` followed by the digits.
 local function with_signs(json, sign)
   local parts, from, at = {}, 1, json:find('["%[%-%d]')
   while at do
     local byte = json:byte(at)
-    local to -- the position after what begins here
+    local to -- the position after the current token
     if byte == 34 then -- a string
       to = string_end(json, at) + 1
     elseif byte == 91 then -- an array
@@ -346,7 +347,7 @@ local function with_signs(json, sign)
   return table.concat(parts) .. json:sub(from)
 end
 
--- Turns whole numbers of a decoded value into integers, and marks its empty tables as array or object.
+-- Turns the whole numbers in a decoded value into integers, and marks its empty tables as arrays or objects.
 local function settled(value, sign)
   local kind = type(value)
   if kind == "number" then return math.tointeger(value) or value end
@@ -362,7 +363,7 @@ local function settled(value, sign)
 end
 
 ---Decodes JSON. A null becomes `json.null`, a whole number becomes an integer (exactly, up to 64 bits), and each empty table is marked as
----array or object (`mark_of`).
+---an array or an object (`mark_of`).
 ---@param json string
 ---@return any|nil value
 ---@return string|nil message
@@ -394,8 +395,8 @@ local function value_end(json, at)
   until false
 end
 
----Returns the JSON text of each field of an object, unchanged. If several fields have one name, the last one counts, as for the decoder.
----@param json string  valid JSON of an object
+---Returns the JSON text of each field of an object, unchanged. If several fields have the same name, the last one counts, as in `decode`.
+---@param json string  an object as valid JSON
 ---@return table<string, string>
 local function members(json)
   local texts = {}

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs omni inside the event loop of libuv (luv): one poll handle and one timer drive omni's loop.
+-- Runs omni inside a libuv event loop (luv). One poll handle and one timer drive omni's own event loop.
 
 local failures = require "omni.loop.failure"
 local hosts = require "omni.loop.host"
@@ -13,7 +13,7 @@ local LONGEST <const> = 1e9 -- milliseconds
 local Host_methods = {}
 local Host_mt = { __name = "omni.luv_host", __index = Host_methods }
 
--- Sets the timer for the next turn. The handles keep uv.run going only while a fiber runs.
+-- Sets the timer for the next turn of omni's event loop. The handles keep uv.run from returning only while a fiber runs.
 local function prepare(self)
   local seconds, change = loop:timeout(), loop:empty() and uv.unref or uv.ref
   self.timer:stop()
@@ -22,17 +22,17 @@ local function prepare(self)
   change(self.poll)
 end
 
----Calls `fn(...)` in a fiber, as `omni.run` does, and then `callback` with the results. Calls `callback` with nil and an error if `fn`
----raised one, or if the host was detached (code "cancelled"). Returns at once.
----@param callback fun(...)  an error in it goes to `omni.on_error`
+---Calls `fn(...)` in a fiber, as `omni.run` does, and then calls `callback` with the results. Passes nil and an error instead if `fn`
+---raised an error or the host was detached (code "cancelled"). Returns at once, without waiting.
+---@param callback fun(...)  an error that it raises goes to `omni.on_error`
 ---@param fn function
 function Host_methods:start(callback, fn, ...)
   if type(callback) ~= "function" then error("host:start: expected a callback, got " .. type(callback), 2) end
   self.driver:begin("host:start", callback, fn, ...)
 end
 
----Calls `fn(...)` in a fiber and returns the results. The calling coroutine yields until then. An error that ends the coroutine later goes
----to `omni.on_error`.
+---Calls `fn(...)` in a fiber and returns the results. The calling coroutine yields until then. If the coroutine fails after it has been
+---resumed, the error goes to `omni.on_error`.
 ---@param fn function
 ---@return any ...
 function Host_methods:call(fn, ...)
@@ -50,13 +50,13 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's loop and closes the handles. Cancels running calls. Can be called again.
+---Stops driving omni's event loop and closes the handles. Cancels running calls. A second `detach` does nothing.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets libuv's loop drive omni's loop, until `host:detach()`. The fibers that you spawn run from then on, whether or not somebody waits
----for them, and keep `uv.run` from returning.
+---Lets libuv's event loop drive omni's event loop until you call `host:detach()`. Meanwhile the fibers that you spawn run even if nothing
+---waits for them, and they keep `uv.run` from returning.
 ---@param opts? omni.HostOptions
 ---@return omni.LuvHost
 local function attach(opts)
@@ -67,8 +67,8 @@ local function attach(opts)
       prepare(self)
     end,
     on_detach = function()
-      -- Only stops the handles, and leaves closing them to luv's collector: luv crashes at the program's end if a handle was closed and
-      -- uv.run hasn't run since.
+      -- Outside of uv.run, only stops the handles; Lua's garbage collector closes them. luv crashes at the program's end if a handle was
+      -- closed and uv.run hasn't run since.
       for _, handle in ipairs { self.poll, self.timer } do
         if not handle:is_closing() then handle[uv.loop_mode() and "close" or "stop"](handle) end
       end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Checks tables of options. The error for an unknown option suggests the most similar known one.
 
----Returns the edit distance of two words. An edit inserts, deletes or replaces a letter, or swaps two neighbours.
+---Returns the edit distance between two words. An edit inserts, deletes or replaces a letter, or swaps two adjacent letters.
 ---@param a string
 ---@param b string
 ---@return integer
@@ -39,7 +39,7 @@ local function nearest(name, known)
   name = name:lower()
   local best, best_distance = nil, math.max(2, #name // 3) + 1
   for _, candidate in ipairs(sorted_names(known)) do
-    if math.abs(#name - #candidate) < best_distance then -- the difference of the lengths is a lower bound of the distance
+    if math.abs(#name - #candidate) < best_distance then -- the difference in length is a lower bound for the distance
       local d = distance(name, candidate:lower())
       if d < best_distance then best, best_distance = candidate, d end
     end
@@ -57,7 +57,7 @@ local function unknown(name, known)
   return "known are: " .. table.concat(sorted_names(known), ", ")
 end
 
--- Returns whether a value can be a path. A path with a NUL can't, since the system would stop at the NUL and open another file.
+-- Returns whether a value can be a path. A path must not contain a NUL: the system would end the path there, and open another file.
 local function is_path(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end
@@ -68,15 +68,14 @@ local function no_path(value)
   return value == "" and "an empty string" or "a string with a NUL"
 end
 
----Returns whether a value is a short text for people, such as a tag.
+---Returns whether a value is a short text for people to read, such as a tag.
 ---@param value any
 ---@return boolean
 local function is_label(value)
   return type(value) == "string" and #value > 0 and #value <= 256 and utf8.len(value) ~= nil and not value:find "%c"
 end
 
--- "string", "number", "integer", "seconds" (a number >= 0), "timeout" (a number > 0),
--- "count" (an integer >= 1), "label" (a short text), "path", "client", "boolean", "table", "function", "any"
+-- The kinds of values that aren't Lua types. Each function returns whether a value is of that kind.
 local rules = {
   client = function(value)
     local mt = getmetatable(value)
@@ -96,19 +95,19 @@ local descriptions = {
   label = "a string of 1 to 256 bytes without control characters",
 }
 
--- Returns whether a value is of a kind: a Lua type, or a key of `rules`.
+-- Returns whether a value is of the given kind, which is a Lua type or a key of `rules`.
 local function fits(value, kind)
   local rule = rules[kind]
   if rule then return rule(value) end
   return type(value) == kind
 end
 
--- Describes what a kind is: "a string", "a path".
+-- Describes a kind for an error message, such as "a string" or "a path".
 local function wanted(kind)
   return descriptions[kind] or "a " .. kind
 end
 
--- Describes a value of the wrong kind. Doesn't show strings: one may be an API key in the wrong place.
+-- Describes a value of the wrong kind. Doesn't show a string, since it may be an API key that was put in the wrong place.
 local function got(value, kind)
   if kind == "path" then return no_path(value) end
   if kind == "label" and type(value) == "string" then return "this one" end
@@ -116,13 +115,12 @@ local function got(value, kind)
   return value == nil and "nil" or "a " .. type(value)
 end
 
----Raises if `given` has a key that isn't in `known`, or a value of the wrong type. By default, the error names the line of the caller's
----caller.
+---Raises an error if `given` has a key that isn't in `known`, or a value of the wrong kind. By default, the error names the line of the
+---caller's caller.
 ---@param given table|nil
----@param known table<string, string>  option → its type: a Lua type, or "integer", "seconds", "timeout", "count", "label", "path",
----  "any"
----@param what string                   the function's name for the message
----@param level? integer                like that of `error`, counted from the caller of `check` (default 2: its caller)
+---@param known table<string, string>  option → its kind: a Lua type, or a key of `rules`, such as "seconds" or "path"
+---@param what string                   the function's name, for the message
+---@param level? integer                as for Lua's `error`, counted from the caller of `check` (default 2: the caller's caller)
 ---@return table given                  an empty table if it was nil
 local function check(given, known, what, level)
   level = (level or 2) + 1
@@ -146,25 +144,25 @@ end
 ---@generic T
 ---@param value T
 ---@param kind string    as for `check`
----@param what string    the function's name for the message, such as "task:save"
----@param level? integer  like that of `check`
+---@param what string    the function's name, for the message: "task:save"
+---@param level? integer  as for `check`
 ---@return T value
 local function argument(value, kind, what, level)
   if fits(value, kind) then return value end
   error(("%s: expected %s, got %s"):format(what, wanted(kind), got(value, kind)), (level or 2) + 1)
 end
 
----The same for a path.
+---Raises an error if an argument isn't a path. The error names the line of the caller's caller.
 ---@param value any
 ---@param what string
 ---@param level? integer
 ---@return string path
 local function path(value, what, level)
-  return argument(value, "path", what, level) -- a tail call: the caller's caller stays the same
+  return argument(value, "path", what, level) -- a tail call, so that the caller's caller stays the same
 end
 
----Makes the methods of a class raise an error at their caller's line when they aren't called on an object of the class, which happens when
----somebody writes a dot instead of a colon.
+---Makes a class's methods raise an error, at the line of their caller, if the first argument isn't an object of the class. This happens
+---when somebody writes a dot instead of a colon.
 ---@param methods table<string, function>
 ---@param mt table  the class's metatable
 ---@param name string  what messages call an object: "client"

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs a program without a shell. Other fibers run meanwhile.
+-- Runs a program without a shell. Other fibers continue while the program runs.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -12,7 +12,7 @@ local known = {
   on_output = "function",
 }
 
----Waits in a fiber until a process has ended. Kills the process if the fiber is cancelled or `on_output` raises.
+---Waits in a fiber until a process has ended. Kills the process if the fiber is cancelled or `on_output` raises an error.
 ---@param process omni.Process
 ---@param on_output? fun(text: string)
 ---@return omni.process.Result
@@ -27,16 +27,16 @@ end
 
 ---@class omni.process.Result
 ---@field exit? integer    the program's exit code
----@field signal? integer  the signal that ended it; both are nil if this program ignores SIGCHLD or reaps children elsewhere
+---@field signal? integer  the signal that ended it; exit and signal are nil if your process ignores SIGCHLD or reaps children elsewhere
 ---@field stdout string    "" unless stdout is "pipe"
 ---@field stderr string
 
 ---@class omni.process.RunOptions: omni.process.Options
----@field on_output? fun(text: string)  called with new output of stdout, which is "pipe" then
+---@field on_output? fun(text: string)  called with new output from stdout; implies stdout = "pipe"
 
 ---Runs a program and waits until it has ended. An exit code other than 0 is a result, not an error. If the fiber is cancelled or
----`on_output` raises, the program is killed.
----@param argv string[]  the program, which is searched in PATH, and its arguments; no shell is involved
+---`on_output` raises an error, omni kills the program.
+---@param argv string[]  the program, which is looked up in PATH, and its arguments; no shell is involved
 ---@param given? omni.process.RunOptions
 ---@return omni.process.Result|nil
 ---@return omni.Error|nil  code "process_failed": the program can't be started
@@ -62,7 +62,7 @@ end
 ---Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD or reaps every child elsewhere.
 ---In that case, a program has succeeded if it wrote nothing to stderr and its output exists.
 ---@param result omni.process.Result  of a run with stderr = "pipe"
----@param proof any  whether the program's output is there
+---@param proof any  whether the program's output exists
 ---@return boolean
 local function succeeded(result, proof)
   if result.exit or result.signal then return result.exit == 0 end

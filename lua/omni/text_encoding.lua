@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Decodes text from outside: key files, JSON files, environment variables. For URLs use core.normalize_url.
+-- Decodes text from key files, JSON files and environment variables. For URLs, use core.normalize_url instead.
 
--- Converts UTF-16 that begins with a byte order mark. A surrogate without its partner becomes U+FFFD.
+-- Converts UTF-16 text that begins with a byte order mark to UTF-8. An unpaired surrogate becomes U+FFFD.
 local function from_utf16(text, format)
   local parts, at, last = {}, 3, #text - 1
   while at <= last do
@@ -18,7 +18,7 @@ local function from_utf16(text, format)
   return table.concat(parts)
 end
 
----Returns the text as UTF-8 without a byte order mark. If the byte order mark is one of UTF-16, converts the text. Keeps line breaks.
+---Returns the text as UTF-8 without a byte order mark. Converts text that begins with a UTF-16 byte order mark. Keeps line breaks.
 ---@param text string
 ---@return string
 local function unmarked(text)
@@ -29,14 +29,14 @@ local function unmarked(text)
   return text
 end
 
----Decodes a text like `unmarked` and iterates over its lines, without their line breaks (LF, CRLF or CR) and without empty lines.
+---Decodes a text as `unmarked` does, and iterates over its lines. Omits line breaks (LF, CRLF or CR) and empty lines.
 ---@param text string
 ---@return fun(): string|nil
 local function lines(text)
   return unmarked(text):gsub("\r\n?", "\n"):gmatch "[^\n]+"
 end
 
----Returns a value without a byte order mark and without surrounding white space.
+---Decodes a text as `unmarked` does, and removes white space from both ends.
 ---@param text string
 ---@return string
 local function value(text)

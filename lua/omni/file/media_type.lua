@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Recognises images, videos and sounds by their first bytes. The file name matters only for kinds of files that begin with the same bytes.
+-- Recognises images, videos and sounds by their first bytes. A file's name matters only if files of several kinds begin with these bytes.
 
 local core = require "omni.core"
 
@@ -8,7 +8,7 @@ local core = require "omni.core"
 ---@field type string       "image/png"
 ---@field endings string[]  in lower case, with the dot; the first one is the usual one
 
----The number of bytes at a file's beginning that the functions of this module need.
+---The number of bytes from a file's beginning that this module's functions need.
 local enough <const> = 4096
 
 -- --- tests of the first bytes
@@ -33,7 +33,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- Returns a function that tests for the brands of an MPEG-4 file: the file's own brand, then the compatible ones.
+-- Returns a function that tests whether an MPEG-4 file has one of these major brands. Also returns the set of the brands.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
@@ -54,14 +54,14 @@ local function reads_as_film(bytes)
   return false
 end
 
--- An old QuickTime file has no brand. The first box of an old QuickTime file has one of these types.
+-- An old QuickTime file has no brand. Its first box has one of these types.
 local old_boxes = { moov = true, mdat = true, wide = true, free = true, skip = true, pnot = true }
 local function old_film(bytes)
   local size = #bytes >= 8 and string.unpack(">I4", bytes)
   return size and (size == 1 or size >= 8) and old_boxes[bytes:sub(5, 8)] == true
 end
 
--- Returns whether the bytes begin with an MPEG layer III frame: eleven synchronisation bits, a valid bit rate and a valid sample rate.
+-- Returns whether the bytes begin with an MPEG Layer III frame: eleven synchronisation bits, a valid bit rate and a valid sample rate.
 local function mp3_frame(bytes)
   local first, second, third = bytes:byte(1, 3)
   return third ~= nil and first == 0xFF and second & 0xE6 == 0xE2 and third & 0xF0 ~= 0xF0 and third & 0x0C ~= 0x0C
@@ -77,7 +77,7 @@ local rows = {
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
   { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
-  -- Some programs write a sound file with the brand of a video. The ending of the file name decides between these kinds.
+  -- Some programs write sound files with a video's brand. The file name's extension decides between the two kinds.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
   { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },
@@ -100,7 +100,7 @@ end
 ---The names of all kinds, for messages.
 local all <const> = table.concat(names, ", ")
 
----Returns the ending of a file name in lower case, such as ".png"; nil for a name without an ending.
+---Returns a file name's extension in lower case, such as ".png", or nil if the name has no extension.
 ---@param path string
 ---@return string|nil
 local function ending(path)
@@ -116,20 +116,20 @@ end
 
 -- --- files that aren't media
 
--- Compressed data begins with one of these byte sequences. Data in Brotli's format has no characteristic first bytes.
+-- Compressed data begins with one of these byte sequences. Brotli data can't be recognised by its first bytes.
 local packed = {
   { name = "gzip", mark = "\x1F\x8B" }, { name = "zstd", mark = "\x28\xB5\x2F\xFD" }, { name = "xz", mark = "\xFD7zXZ\0" },
   { name = "bzip2", mark = "BZh" }, { name = "ZIP", mark = "PK\3\4" }, { name = "ZIP", mark = "PK\5\6" },
   { name = "7z", mark = "7z\xBC\xAF\x27\x1C" },
 }
 
--- Text has only these control characters. Binary media have other control characters in their first bytes.
+-- Returns whether the bytes are text. The first bytes of binary media contain control characters that don't occur in text.
 local function is_text(bytes)
   return bytes:find "^\xFF\xFE" ~= nil or bytes:find "^\xFE\xFF" ~= nil -- UTF-16
     or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
 end
 
----Returns what a file is that isn't an image, a video or a sound, such as "an HTML page".
+---Returns what kind of file this is, if it isn't an image, a video or a sound.
 ---@param bytes string  its first bytes (`enough` of them)
 ---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or an unknown binary kind
 local function not_media(bytes)
@@ -146,7 +146,7 @@ end
 ---Returns why a downloaded file can't be the expected media.
 ---@param bytes string          its first bytes (`enough` of them)
 ---@param encoding string|nil   the response's Content-Encoding
----@return string|nil what      'a page of HTML, SVG or XML: "<!DOCTYPE html>..."'; nil: it can be
+---@return string|nil what      'a page of HTML, SVG or XML: "<!DOCTYPE html>..."'; nil: it can be media
 local function download_trouble(bytes, encoding)
   local what = not_media(bytes)
   local plain = not encoding or encoding == "" or encoding:lower() == "identity"
@@ -159,7 +159,7 @@ end
 
 ---Returns the media type of a file.
 ---@param bytes string  its first bytes (`enough` of them)
----@param path string   for its ending
+---@param path string   for its extension
 ---@return omni.MediaType|nil
 ---@return string|nil what  what the file is instead: "a PDF document", "plain text", "empty"
 local function of(bytes, path)

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Works with paths: makes directories and absolute paths, and links, renames and replaces files.
+-- Creates directories, makes paths absolute, and links, renames and replaces files.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local process = require "omni.process"
 
----Makes a directory and its missing parents.
+---Creates a directory and its missing parents.
 ---@param path string
 ---@param mode? integer  permissions of new directories (default 0777)
 ---@return true|nil
@@ -27,7 +27,7 @@ local function name(path)
   return path:match("[^/]*$")
 end
 
----Returns the absolute path of a file, which needn't exist.
+---Returns the absolute path of a file. The file doesn't have to exist.
 ---@param path string
 ---@return string
 local function absolute(path)
@@ -38,8 +38,8 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Links a file to a second path, or copies it if that fails. Nothing may exist at the second path yet. A copy gets that path only when it
----is complete.
+---Creates a hard link to a file at another path, or copies the file if linking fails. The other path must not exist yet. A copy appears at
+---that path only when it is complete.
 ---@param from string
 ---@param to string
 ---@return true|nil
@@ -64,7 +64,7 @@ end
 
 local EEXIST <const> = 17
 
----Renames a file to the first free name in its folder, such as "film (older 1).mp4". Never replaces another file.
+---Renames a file to the first unused name in its folder, such as "film (older 1).mp4". Never replaces another file.
 ---@param path string
 ---@return string|nil older  its new path
 ---@return omni.Error|nil err  code "io"
@@ -87,11 +87,11 @@ local function put_back(older, path)
   core.rename_new(older, path)
 end
 
----Renames a complete file to its final path. If another file has that path, `place` replaces it if `is_ours` says so. Otherwise it renames
----that file with `step_aside`, and renames it back if the operation fails.
+---Renames a complete file to its final path. If another file has that path, `place` replaces it if `is_ours` returns true. Otherwise
+---`place` renames the other file with `step_aside`, and renames it back if the operation fails.
 ---@param part string
 ---@param path string  in the same file system
----@param is_ours fun(path: string): boolean  returns whether that file may be replaced; may wait
+---@param is_ours fun(path: string): boolean  returns whether the file at that path may be replaced; may wait
 ---@return true|nil
 ---@return omni.Error|nil err  code "io"
 local function place(part, path, is_ours)

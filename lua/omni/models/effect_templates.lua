@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lists the effect templates of a platform. The iterator requests a page from the service only when it is needed.
+-- Lists a platform's effect templates. The iterator requests each page from the service only when the program needs it.
 
 local err = require "omni.error"
 local json = require "omni.json"
@@ -11,7 +11,7 @@ local PATH <const> = "/api/v1/client/job/%s-templates" -- docs/service.md, "Othe
 local MAX_PAGES <const> = 1000
 local MAX_PAGE_SIZE <const>, DEFAULT_PAGE_SIZE <const> = 50, 20
 
--- The name of the parameter that selects one template, for each platform.
+-- For each platform, the name of the query parameter that selects one template.
 local platforms <const> = { bytedance = "template_id", kling = "template_id", vidu = "template" }
 local known_options <const> = { platform = "string", template_id = "string", template = "string", page_size = "count" }
 
@@ -23,7 +23,7 @@ local function is_list(value)
   return type(value) == "table" and (#value > 0 or next(value) == nil)
 end
 
--- Returns the list of templates on a page. Returns nil if no field, or more than one field, can be the list.
+-- Returns the list of templates on a page. Returns nil if no field can be the list, or if it isn't clear which field is the list.
 local function list_of(data)
   if is_list(data) then return data end
   if type(data) ~= "table" then return nil end
@@ -47,7 +47,7 @@ end
 
 -- --- the iterator
 
--- Requests the next page. Loads the next page. Returns false if there is no further page.
+-- Requests the next page from the service. Returns false if there are no more templates.
 local function load_page(self)
   if self.over or self.page >= MAX_PAGES then return false end
   loop.in_fiber "client:templates"
@@ -55,7 +55,7 @@ local function load_page(self)
   local data, problem = self.client:call("GET", self.path .. percent.query(self.names, self.values))
   if problem then error(problem, 0) end
   local list = list_of(data)
-  if not list then error(err.new { code = "bad_answer", message = "the answer holds no page of templates" }, 0) end
+  if not list then error(err.new { code = "bad_answer", message = "the response contains no page of templates" }, 0) end
   self.page = self.values.page
   local text = json.write(list, { empty = "array", repair = true })
   if #list == 0 or text and text == self.text then return false end
@@ -86,9 +86,10 @@ local function wrong(message)
 end
 
 ---Iterates over a platform's effect templates, in the service's order: `for template in client:templates { platform = "kling" } do`.
----Requests each page when the loop reaches it, with retries. After a failure **the iterator raises the error value** (omni.Error), like
----io.lines. The iteration ends after a page that is empty, that isn't full, or that equals the previous page; after as many templates as
----the service reports; or after 1000 pages.
+---Requests each page when your `for` loop needs it, and retries failed requests. If the retries don't help, **the iterator raises the error
+---value** (omni.Error), as io.lines does. The iteration ends after as many templates as the service says that there are. If the service
+---doesn't say, the iteration ends after a page that isn't full. It also ends at an empty page, at a page that is identical to the previous
+---one, and after 1000 pages.
 ---@param client omni.Client
 ---@param opts { platform: "kling"|"vidu"|"bytedance", template_id?: string, template?: string, page_size?: integer }  page_size: 1 to 50
 ---@return fun(): table|nil  the next template, as the service describes it

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Knows the service's models: lists and describes them, and checks inputs against their schemas.
+-- Lists and describes the service's models, and checks inputs against the models' schemas.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -13,13 +13,13 @@ local placeholder = require "omni.client.placeholder"
 
 local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endpoints"
 local MAX_NAME_BYTES <const> = 200
-local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema, which is useful but not needed
-local FRESH_FOR <const> = 3600    -- seconds for which a description is cached
+local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema; without one, omni's own rules apply
+local FRESH_FOR <const> = 3600    -- seconds for which a model's description is cached
 local RETRY_AFTER <const> = 60    -- seconds after a failure until omni asks the service again
 
 -- --- reading answers
 
--- Returns whether a string can be a model's name, and is safe in the path of a URL.
+-- Returns whether a string can be a model's name and is safe in a URL's path.
 local function is_name(name)
   return type(name) == "string" and name ~= "" and #name <= MAX_NAME_BYTES and core.clean(name) == name
     and not ("/" .. name .. "/"):find "/%.?/" and not name:find("..", 1, true) and not name:lower():find("createtask", 1, true)
@@ -46,7 +46,7 @@ local function texts(value)
   return found
 end
 
--- Returns a description of a model with fields of the expected types; or nil.
+-- Returns a model's description, in which the fields that omni reads have the expected types. Returns nil for other data.
 local function read_model(data, name)
   if type(data) ~= "table" then return nil end
   local model = {}
@@ -73,10 +73,10 @@ local function read_models(data)
 end
 
 local function bad_answer(what)
-  return err.new { code = "bad_answer", message = "the answer holds no valid " .. what }
+  return err.new { code = "bad_answer", message = "the response contains no valid " .. what }
 end
 
--- Returns the error message for an unknown model, with the most similar name.
+-- Returns the error message for an unknown model, including the most similar name.
 local function no_such(start, name, models)
   local names = {}
   for i, model in ipairs(models) do names[i] = model.model end
@@ -95,8 +95,8 @@ end
 
 ---Returns the service's models.
 ---@param client omni.Client
----@param opts? { modality?: string, operation?: string }  selects models: "video", "text-to-video"
----@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
+---@param opts? { modality?: string, operation?: string }  which models to list: modality "video", operation "text-to-video"
+---@return table[]|nil models  each { model, modality?, operations, ... }, with all fields of the service's response
 ---@return omni.Error|nil
 local function list(client, opts)
   local data, problem = client:call("GET", PATH .. percent.query({ "modality", "operation" }, opts or {}))
@@ -106,10 +106,10 @@ local function list(client, opts)
   return models
 end
 
----Returns a model's description, with the schema of its input.
+---Returns a model's description, including its input schema.
 ---@param client omni.Client
 ---@param name string  "google/gemini-omni"
----@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }: the service's own fields
+---@return table|nil model  { model, modality?, operations, input_schema?, required_input_fields?, ... }, with the service's other fields
 ---@return omni.Error|nil  code "not_found": the message names the most similar model
 local function get(client, name)
   local checked, wrong = check_name(name)
@@ -137,7 +137,7 @@ local function ask(client, where)
   return key.transport:perform(nil, SCHEMA_TIMEOUT, "call", "GET", where)
 end
 
--- Returns the schema of a model's input. The result's `required` includes the model's `required_input_fields`.
+-- Returns a model's input schema, with the model's `required_input_fields` added to `required`.
 local function schema_of(model)
   local root = model.input_schema
   if not root then return nil end
@@ -154,12 +154,12 @@ local function schema_of(model)
     end
   end
   add(texts(root.required))
-  add(model.required_input_fields or {}, properties) -- adds only known fields, since requiring an unknown field would refuse every input
+  add(model.required_input_fields or {}, properties) -- adds only known fields: if an unknown field were required, no input would be valid
   return copy
 end
 
--- Asks the service about a model. The result has the model's schema, if there is one. If the service has no model with this name, the
--- result has the list of all models as `instead`.
+-- Requests a model's description from the service. The result's `schema` is the model's schema, if there is one. If the service has no
+-- model with this name, the result's `instead` lists all models.
 local function learn(client, name)
   local data, failure = ask(client, path_of(name))
   local model = not failure and read_model(data, name)
@@ -174,7 +174,7 @@ local function learn(client, name)
   return known
 end
 
--- Returns the result of `learn` from a cache, or asks the service. Several callers share one request.
+-- Returns the result of `learn`, from the cache if it is recent enough. Simultaneous callers share one request.
 local function known_of(client, name)
   client.known_models = client.known_models or {}
   local cache = client.known_models
@@ -192,7 +192,7 @@ end
 
 local kinds <const> = { video = "video", image = "image", audio = "audio" }
 
----Returns what a model makes: as the service's catalogue says, or as omni knows if the service can't be asked.
+---Returns the kind of media that a model makes, from the service's catalogue or, if that isn't available, from omni's own list.
 ---@param client omni.Client
 ---@param name string
 ---@return omni.Modality
@@ -201,9 +201,9 @@ local function modality(client, name)
   return known and kinds[known.modality] or modalities.of(name)
 end
 
----Checks an input before it is sent: against the schema that the service publishes (requested at most once an hour), and against omni's own
----rules. If the service publishes no schema, or can't be reached, only omni's own rules apply. If omni has no rules for the model either,
----any input is accepted. With the client's option `schemas = false`, omni doesn't ask the service.
+---Checks an input before it is sent, against the schema that the service publishes and against omni's own rules. omni requests a schema at
+---most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. If omni has no rules for the
+---model either, any input is accepted. With the client option `schemas = false`, omni doesn't request schemas.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

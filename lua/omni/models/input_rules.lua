@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains omni's own rules for the input of google/gemini-omni (docs/service.md, "The input of google/gemini-omni"). The input of other
--- models is checked only against the schema that the service publishes (init.lua).
+-- Contains omni's own rules for input for google/gemini-omni (docs/service.md, "The input of google/gemini-omni"). Input for other models
+-- is checked only against the schema that the service publishes (init.lua).
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -29,7 +29,7 @@ local function array_length(value)
   return count == #value and count or nil
 end
 
----Checks a value that must be a URL or a placeholder. Returns the normalised URL.
+---Checks a value that must be a URL or a placeholder. Returns the normalised URL or the placeholder.
 ---@param value any
 ---@param field string
 ---@return string|omni.Placeholder|nil
@@ -49,7 +49,7 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    -- a format of omni's own, so that a placeholder isn't allowed here
+    -- not a standard format: it keeps the check from accepting a placeholder here
     prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" },
     img_urls = { type = "array", items = a_url },
     video_list = {
@@ -68,8 +68,8 @@ local gemini_omni <const> = {
 local MAX_IMAGES <const>, MAX_IMAGES_WITH_VIDEO <const> = 7, 5
 local LONGEST_WINDOW <const> = 10 -- seconds of a video
 
--- The rules for several fields together. Each function takes the input and the properties of the service's schema, and returns nil and an
--- error for a broken rule. The functions of `relations` accept fields of any type.
+-- Rules that concern several fields. Each function takes the input and the `properties` of the service's schema. If the input breaks the
+-- rule, the function returns nil and an error. The functions must accept fields of any type.
 local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do
@@ -84,7 +84,7 @@ local relations <const> = {
     local has_video = (array_length(input.video_list) or 0) > 0
     local published = type(properties.img_urls) == "table" and properties.img_urls.maxItems
     local most = has_video and MAX_IMAGES_WITH_VIDEO or MAX_IMAGES
-    -- If the service publishes a different limit from omni's, its limit for inputs with a video may have changed, too.
+    -- If the service publishes another limit than omni's, its limit for inputs with a video may have changed, too.
     if count <= most or next(properties) and published ~= MAX_IMAGES then return nil end
     return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, has_video and " when a video is given" or "", count))
   end,
@@ -111,7 +111,8 @@ local relations <const> = {
 
 local models <const> = { [default_model] = { schema = gemini_omni, relations = relations } }
 
----Returns the input without empty arrays, since an empty array means the same as a missing one. Changes only inputs of models with rules.
+---Returns a copy of the input without empty arrays, since an empty array means the same as a missing field. Returns the input itself if
+---omni has no rules for the model.
 ---@param model string
 ---@param input table
 ---@return table
@@ -127,10 +128,10 @@ local function without_empty(model, input)
   return copy
 end
 
----Checks the relations between the fields of an input.
+---Checks the relations between an input's fields.
 ---@param model string
 ---@param input table  checked against a schema
----@param properties? table<string, table>  those of the service's schema, if the input was checked against that
+---@param properties? table<string, table>  from the service's schema, if the input was checked against it
 ---@return omni.Error|nil err
 local function check_relations(model, input, properties)
   for _, relation in ipairs(models[model] and models[model].relations or {}) do
@@ -141,9 +142,9 @@ end
 
 ---Checks an input against omni's own rules for its model.
 ---@param model? string  the model's name (default: "google/gemini-omni")
----@param input any      a table of fields as the service names them
+---@param input any      a table of fields, with the names that the service uses
 ---@param with_placeholders? boolean  whether placeholders may replace URLs; the copy isn't ready to send then
----@return table|nil     a copy, ready to send; for a model without rules the input itself
+---@return table|nil     a copy, ready to send; for a model without rules, the input itself
 ---@return omni.Error|nil  code "invalid_input", with `field`
 local function check(model, input, with_placeholders)
   if model ~= nil then options.argument(model, "string", "omni.check_input") end
@@ -162,7 +163,7 @@ local function check(model, input, with_placeholders)
   return input
 end
 
----Returns the fields that a model accepts, in order and by name; returns nil for a model without rules.
+---Returns the fields that a model accepts, both as a list and by name. Returns nil for a model without rules.
 ---@param model string
 ---@return table<string|integer, { name: string }>|nil
 local function fields(model)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Lists the models of the service that make images or sound, as the service's catalogue listed them. Every other model makes a video. If
--- the service's own list is available, it has priority (init.lua).
+-- Lists the service's models that make images or sound, as in the service's catalogue. All other models make videos. If the catalogue
+-- itself is available at run time, init.lua uses it instead of this list.
 
 local lists <const> = {
   image = [[

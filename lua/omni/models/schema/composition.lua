@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The keywords of JSON Schema that combine schemas: $ref, allOf, anyOf, oneOf. Each function takes (traversal, schema, value, place) and
--- returns a problem or nil.
+-- Implements the JSON Schema keywords that combine schemas: $ref, allOf, anyOf, oneOf. Each function takes (traversal, schema, value,
+-- place) and returns a problem or nil.
 
 local placeholder = require "omni.client.placeholder"
 local messages = require "omni.models.schema.messages"
@@ -13,7 +13,7 @@ end
 
 -- --- one problem out of the problems of alternatives
 
--- Returns the items of all problems of a kind, without duplicates.
+-- Returns the items of all problems of one kind, without duplicates.
 local function joined(problems, kind)
   local all, seen = {}, {}
   for _, problem in ipairs(problems) do
@@ -27,8 +27,8 @@ local function joined(problems, kind)
   return all
 end
 
--- How to join problems of one kind. Each function takes the problems and the value, and returns a message, its list, and the most similar
--- choice.
+-- Functions that join several problems of one kind into one. Each takes the problems and the value. It returns the message, the joined
+-- list, and the choice that is most similar to the value.
 local join <const> = {
   kind = function(problems) -- may include choices
     local all, choices = joined(problems, "kind"), joined(problems, "choice")
@@ -40,7 +40,7 @@ local join <const> = {
     local text, near = messages.choices(all, value)
     return "must be " .. text, all, near
   end,
-  required = function(problems) -- the first field is named by the problem's place
+  required = function(problems) -- the problem's place names the first field
     local all = joined(problems, "required")
     local others = {}
     for i = 2, #all do others[i - 1] = messages.word(all[i]) end
@@ -48,7 +48,7 @@ local join <const> = {
   end,
 }
 
--- Returns the kind that all problems have, if they concern the same place; otherwise nil.
+-- Returns the kind that all problems share if they concern the same place, and nil otherwise.
 local function common_kind(problems)
   local first, common = problems[1], problems[1].kind
   for _, problem in ipairs(problems) do
@@ -60,8 +60,8 @@ local function common_kind(problems)
   return common
 end
 
--- Ranks a problem by how much of the value matched its alternative. The user hardly meant an alternative that requires another type or
--- another choice.
+-- Ranks a problem by how much of the value matched the alternative that reports the problem. An alternative that requires another type or
+-- another choice is probably not the one that the user meant.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2
@@ -99,7 +99,7 @@ local function any_of(traversal, node, value, place)
   return #problems > 0 and join_problems(problems, place) or nil
 end
 
--- Returns the problem of a value that matches two alternatives. The message names the fields that the alternatives require.
+-- Returns the problem for a value that matches two alternatives of a oneOf. The message names the fields that the alternatives require.
 local function matches_both(one, other, place)
   local names, seen = {}, {}
   for _, part in ipairs { one, other } do

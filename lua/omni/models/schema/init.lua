@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Checks a model's input against a JSON Schema, as services publish them.
+-- Checks a model's input against the JSON Schema that the service publishes.
 --
 -- Supported keywords: type, enum, const, nullable; minLength, maxLength, format (uri, url); minimum, maximum, exclusiveMinimum,
 -- exclusiveMaximum, multipleOf; items, prefixItems, additionalItems, minItems, maxItems, uniqueItems; properties, required,
--- additionalProperties, minProperties, maxProperties; $ref within the schema; allOf, anyOf, oneOf. The check ignores other keywords, such
--- as pattern, not and if, and invalid keywords. If an input violates an ignored keyword, the service refuses it with a 422, which costs
--- nothing.
+-- additionalProperties, minProperties, maxProperties; $ref within the schema; allOf, anyOf, oneOf. The check ignores all other keywords,
+-- such as pattern, not and if, and keywords with an invalid value. If an input violates an ignored keyword, the service refuses the input
+-- with HTTP status 422, at no cost.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -53,8 +53,8 @@ local function copy_table(value, place, kinds, placeholders, depth)
   return copy
 end
 
--- Returns a copy in which whole numbers are integers; or nil and the problem if the value can't be sent. Stores the kind of each table of
--- the copy in `kinds`.
+-- Copies a value, and turns its whole numbers into integers. Returns nil and the problem if the value can't be sent. Stores the kind of
+-- each copied table in `kinds`.
 function copy_value(value, place, kinds, placeholders, depth)
   local kind = type(value)
   if kind == "string" then
@@ -74,7 +74,7 @@ function copy_value(value, place, kinds, placeholders, depth)
   return nil, { place = place, text = "can't be sent: it is a " .. kind }
 end
 
--- Normalises the URLs at the places that the schema calls URLs.
+-- Normalises the strings that are URLs according to the schema.
 local function normalize_urls(value, place, urls)
   if type(value) == "string" and urls[place] then return core.normalize_url(value) or value end
   if type(value) ~= "table" or placeholder.is(value) then return value end
@@ -84,7 +84,7 @@ end
 
 -- --- the check
 
--- Returns the first problem, or nil. Also returns the reason if the schema couldn't be evaluated.
+-- Returns the first problem, or nil. If the schema couldn't be evaluated, returns nil and the reason.
 local function apply(check, schema, copy)
   local fine, problem = pcall(check.apply, check, schema, copy, "")
   if fine then return problem end
@@ -92,18 +92,19 @@ local function apply(check, schema, copy)
   return nil, "the schema is too deep, too large, or refers to itself without end"
 end
 
----Checks an input against an untrusted schema: the check's time is bounded, whatever the schema's size, depth and references.
+---Checks an input against an untrusted schema. The time that the check takes is limited, whatever the schema's size, depth and references.
 ---
----Of several problems the check always reports the same one: first a field with a wrong value (the required fields in the schema's order,
----then the other fields by name), then an unknown field, then a missing one. If a schema doesn't say whether other fields are allowed
----(additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field that isn't given. A
----misspelling differs only in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
+---If there are several problems, the check always reports the same one. It looks first for a field with a wrong value (the required fields
+---in the schema's order, then the other fields by name), then for an unknown field, then for a missing one. If a schema doesn't say whether
+---other fields are allowed (additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field
+---that isn't given. A misspelling differs only in case or separators, or in one letter. Names of eight letters or more may differ in two
+---letters.
 ---@param schema table|boolean
----@param input table                  as the service names its fields; omni.null is null
+---@param input table                  with the field names that the service uses; omni.null stands for null
 ---@param opts? { placeholders?: boolean }  whether placeholders may replace strings, except those with a format other than "uri" or "url"
----@return table|nil copy  with whole numbers as integers, URLs normalised, and empty tables marked as the schema takes them (omni.json)
+---@return table|nil copy  with whole numbers as integers, URLs normalised, and empty tables marked as the schema requires (omni.json)
 ---@return omni.Error|nil  code "invalid_input", with `field`
----@return string|nil why   why the schema couldn't be evaluated to its end: the copy is unchecked then
+---@return string|nil why   why the schema couldn't be evaluated completely; the copy isn't checked then
 local function check(schema, input, opts)
   local kinds = {}
   local copy, problem = copy_value(input, "", kinds, opts and opts.placeholders, 0)

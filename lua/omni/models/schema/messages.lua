@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes the messages about an input's problems: the value that the schema expects, and the given value. A schema comes from the network,
--- so omni shortens its words and removes control characters.
+-- Composes the messages about invalid inputs, which show what the schema expects and what was given. A schema comes from the network, so
+-- its texts are shortened and their control characters are removed.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -10,12 +10,12 @@ local placeholder = require "omni.client.placeholder"
 local null <const> = json.null
 local MAX_SHOWN_BYTES <const> = 60
 local MAX_SHOWN_CHOICES <const> = 12
-local MAX_COMPARED_NAMES <const> = 500 -- names to compare in a search for the most similar one
-local MAX_COMPARED_BYTES <const> = 64  -- of each candidate
+local MAX_COMPARED_NAMES <const> = 500 -- maximum number of names in a search for the most similar one
+local MAX_COMPARED_BYTES <const> = 64  -- longer names aren't compared
 
 local PLACEHOLDERS <const> = { file = "a file", frame = "another scene's frame", clip = "another scene's clip" }
 
----Returns a given value as text that is safe for a terminal.
+---Returns a value from the input as text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function shown(value)
@@ -27,7 +27,7 @@ local function shown(value)
   return type(value) == "boolean" and tostring(value) or "a " .. type(value)
 end
 
----Returns a value of the schema, such as a name or a choice, as text that is safe for a terminal.
+---Returns a value from the schema, such as a name or a choice, as text that is safe for a terminal.
 ---@param value any
 ---@return string
 local function word(value)
@@ -36,7 +36,7 @@ local function word(value)
   return (core.clean(json.write(value, { empty = "array", repair = true }) or "a table", MAX_SHOWN_BYTES))
 end
 
----Returns "a", "a or b", or "a, b or c".
+---Joins a list of words as a sentence does: "a", "a or b", or "a, b or c".
 ---@param list string[]
 ---@param last? string  "or" by default
 ---@return string
@@ -69,7 +69,7 @@ local function unknown_field(name, names)
   return ("unknown field; %d others are known"):format(#names)
 end
 
----Returns the choices as text. If there are too many to list, also returns the choice that is most similar to a value.
+---Returns the choices as text. If there are too many choices to list, also returns the one that is most similar to the value.
 ---@param list any[]
 ---@param value any
 ---@return string text
@@ -96,7 +96,7 @@ local function range(low, low_open, high, high_open)
   return "must be " .. table.concat({ from or to, from and to }, " and ")
 end
 
----Says in words how many things are allowed: "at most 2 items", "1 to 3 characters".
+---Describes how many things are allowed: "at most 2 items", "1 to 3 characters".
 ---@param least integer|nil
 ---@param most integer|nil
 ---@param one string   "1 item"
@@ -123,7 +123,7 @@ local function sorted_names(map)
   return names
 end
 
--- Returns the names of an object's fields, the required ones first; returns "" if there are none, or too many to list.
+-- Returns the names of an object's fields, with the required ones first. Returns "" if there are no fields, or too many to list.
 local function fields(node)
   local names, seen = {}, {}
   local properties = type(node.properties) == "table" and node.properties or {}

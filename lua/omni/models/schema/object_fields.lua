@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The keywords of JSON Schema about an object's fields: required, unknown and misspelt fields, and the check of each field's value.
+-- Implements the JSON Schema keywords for objects. Checks the value of each field, and reports missing, unknown and misspelt fields.
 
 local messages = require "omni.models.schema.messages"
 local options = require "omni.options"
@@ -18,8 +18,8 @@ local function simplify(name)
   return (name:lower():gsub("[_%-%s]", ""))
 end
 
--- Returns the known field whose name is probably misspelt as `name`, or nil. The input doesn't have that field, and the names differ only
--- in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
+-- Returns the known field whose name is probably misspelt as `name`, or nil. The input must not have that field already. The two names may
+-- differ only in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)
@@ -38,8 +38,8 @@ end
 
 local HINT <const> = "if the service accepts this field, open the client with schemas = false"
 
--- Returns the schema of a field that isn't in `properties`, or nil if any value is allowed. If the field isn't allowed, returns nil and the
--- problem. The check can't evaluate `patternProperties`, so it accepts every field if the schema has that keyword.
+-- Returns the schema for a field that isn't in `properties`, or nil if any value is allowed. If the field isn't allowed, returns nil and
+-- the problem. The check can't evaluate `patternProperties`, so it accepts every field if the schema has that keyword.
 local function schema_of_other(traversal, node, name, value, place, inner)
   local others = node.additionalProperties
   if type(node.patternProperties) == "table" and next(node.patternProperties) ~= nil then return nil end
@@ -86,7 +86,7 @@ end
 ---Checks an object's fields.
 ---@param traversal omni.schema.Traversal
 ---@param node table       the schema
----@param value any        nil is returned for anything but an object
+---@param value any        for anything except an object, returns nil
 ---@param place string
 ---@param inner? boolean   the schema is a part of another schema for the same value
 ---@return omni.schema.Problem|nil
@@ -101,8 +101,8 @@ local function check(traversal, node, value, place, inner)
     problem = traversal:apply(schema, value[name], placeholder.place_of(place, name))
     if problem then return problem end
   end
-  -- Reports a missing field last, so that the user is told about the alternative that was meant: a wrong choice excludes an alternative, a
-  -- missing field doesn't.
+  -- Reports a missing field last, so that the message is about the alternative that the user meant: a wrong choice shows that the user
+  -- meant another alternative, and a missing field doesn't.
   return unknown or missing(traversal, node, value, place)
     or value_keywords.count(node, "minProperties", "maxProperties", #names, place, "1 field", "%d fields")
 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Walks through a value and its schema: limits the work, decides the kinds of empty tables, and follows references.
+-- Traverses a value together with its schema: limits the work, decides whether empty tables are arrays or objects, and follows references.
 
 local json = require "omni.json"
 local placeholder = require "omni.client.placeholder"
@@ -7,13 +7,13 @@ local composition = require "omni.models.schema.composition"
 local fields = require "omni.models.schema.object_fields"
 local keywords = require "omni.models.schema.value_keywords"
 
--- A schema comes from the network, so a check must limit its work. These limits keep a check below about a second.
+-- A schema comes from the network, so a check must limit its work. With these limits, a check takes at most about a second.
 local MAX_STEPS <const> = 300000
-local MAX_DEPTH <const> = 400 -- the deepest allowed nesting of schemas, references included
+local MAX_DEPTH <const> = 400 -- maximum nesting depth of schemas, including references
 
 local given_up <const> = {} -- the error value that is raised when a limit is exceeded
 
--- The order of the checks decides which of several problems is reported. A message about a wrong choice tells the user more than a message
+-- The order of the checks decides which of several problems is reported. A message about a wrong choice is more helpful than a message
 -- about a wrong type.
 local checks <const> = {
   composition.reference, keywords.choice, keywords.kind, keywords.text, keywords.range, keywords.list, fields.check,
@@ -28,18 +28,18 @@ local checks <const> = {
 ---@field hint? string
 ---@field unknown? boolean  the schema has no field with this name
 ---@field kind? "kind"|"choice"|"required"  problems of alternatives can be joined if they have one of these kinds
----@field list? any[]    what the alternatives want: types in words, choices, or names of fields
+---@field list? any[]    what the alternatives expect: types in words, choices, or field names
 ---@field at? string     the place of the schema that reports the problem
 
 ---@class omni.schema.Traversal
 ---@field root table                   the whole schema
 ---@field kinds table<table, string>   the input's tables: "array" or "object"; nil for an empty one that can be either
----@field urls table<string, true>     the places of values that the schema calls URLs
+---@field urls table<string, true>     the places of values that are URLs according to the schema
 ---@field decided table[]              the empty tables whose kind the schema decided, oldest first
 local Traversal_methods = {}
 local Traversal_mt = { __index = Traversal_methods }
 
----Counts work. Raises `given_up` when the check exceeds its limit.
+---Adds to the number of steps that the check has taken. Raises `given_up` when the check exceeds its limit.
 ---@param steps integer
 function Traversal_methods:spend(steps)
   self.left = self.left - steps
@@ -67,7 +67,7 @@ function Traversal_methods:apply(node, value, place, inner)
   return problem
 end
 
----Like `apply` with `inner`. If the value doesn't match, discards the kinds of empty tables that were decided by this schema.
+---Works like `apply` with `inner`. If the value doesn't match, discards what this schema decided about the kinds of empty tables.
 ---@return omni.schema.Problem|nil
 function Traversal_methods:try(node, value, place)
   local count, problem = #self.decided, self:apply(node, value, place, true)
@@ -92,7 +92,7 @@ local function has_any(node, names)
   return false
 end
 
--- Returns the kind of an empty table, array or object. The schema's type decides, else its keywords. Returns nil if the table can be both.
+-- Returns whether an empty table is an array or an object, by the schema's type or else by its keywords. Returns nil if it can be either.
 local function kind_of_empty(node)
   local may = {}
   for _, kind in ipairs(type(node.type) == "table" and node.type or { node.type }) do may[kind] = true end
@@ -102,7 +102,7 @@ local function kind_of_empty(node)
   return array ~= object and (array and "array" or "object") or nil
 end
 
----Returns the kind of a value: a type of JSON, or "placeholder". Decides the kind of an empty table by this schema.
+---Returns the kind of a value: a JSON type or "placeholder". This schema decides the kind of an empty table.
 ---@param value any
 ---@param node table  the schema
 ---@return string|nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The keywords of JSON Schema about values: choices, types, strings, numbers and arrays. Each function takes (traversal, schema, value,
--- place, inner) and returns a problem or nil. The functions ignore a keyword with an invalid value.
+-- Implements the JSON Schema keywords for choices, types, strings, numbers and arrays. Each function takes (traversal, schema, value,
+-- place, inner) and returns a problem or nil. The functions ignore a keyword whose value is invalid.
 
 local json = require "omni.json"
 local messages = require "omni.models.schema.messages"
@@ -46,7 +46,7 @@ local tests <const> = {
   null = function(kind) return kind == "null" end,
   number = function(kind) return kind == "number" end,
   object = function(kind) return kind == "object" end,
-  -- A placeholder becomes a URL, so it may replace any string without another format.
+  -- A placeholder becomes a URL, so it can stand for any string for which the schema requires no other format.
   string = function(kind, _, node)
     return kind == "string" or kind == "placeholder" and (node.format == nil or messages.is_url(node))
   end,
@@ -107,7 +107,7 @@ end
 
 -- --- arrays
 
----Returns a problem unless a count is between two limits of the schema.
+---Returns a problem if a count isn't within the limits that the schema sets.
 ---@param node table
 ---@param least_name string  the keyword of the lower limit: "minItems"
 ---@param most_name string
@@ -126,7 +126,7 @@ end
 local function find_duplicate(traversal, value, place)
   local seen = {}
   for i, item in ipairs(value) do
-    local text = json.write(item, { empty = "array" }) or "" -- write fails for a placeholder, which is a table, too
+    local text = json.write(item, { empty = "array" }) or "" -- write fails for a placeholder, which is also a table
     traversal:spend(1 + #text // 8)
     if seen[text] then
       local first = placeholder.place_of(place, seen[text])
