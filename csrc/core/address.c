@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Classifies IP addresses by the IANA registries of special-purpose addresses (RFC 6890 and its successors).
+// Classifies IP addresses according to the IANA special-purpose address registries (RFC 6890 and its successors).
 #include "core/address.h"
 
 #include <arpa/inet.h>
@@ -13,8 +13,8 @@ typedef struct {
   address_class class;
 } network;
 
-// The first row that contains an address determines its class. The rows of cloud metadata services come first, since rows of other classes
-// contain these addresses, too.
+// The first row that contains an address determines its class. The rows of cloud metadata services come first, since their addresses also
+// lie within the networks of later rows.
 static const network four[] = {
     {{169, 254, 169, 254}, 32, ADDRESS_RESERVED}, // most clouds
     {{100, 100, 100, 200}, 32, ADDRESS_RESERVED}, // Alibaba Cloud

@@ -13,7 +13,7 @@ typedef enum {
   ADDRESS_SHARED,     // 100.64.0.0/10: carrier-grade NAT and overlay networks
   ADDRESS_LINK_LOCAL, // 169.254.0.0/16, fe80::/10
   ADDRESS_BENCHMARK,  // 198.18.0.0/15, 2001:2::/48; some tunnels resolve every host name to an address in this range
-  ADDRESS_RESERVED,   // unspecified, multicast, documentation, a cloud's metadata service, and everything unassigned
+  ADDRESS_RESERVED,   // unspecified, multicast, documentation, cloud metadata services, and everything unassigned
 } address_class;
 
 // Returns the class of an IPv4 or IPv6 address. An IPv6 address that contains an IPv4 address (mapped, translated, NAT64, 6to4) has the
@@ -23,7 +23,7 @@ address_class address_classify(const struct sockaddr *address);
 // Reads a numeric address, with or without brackets and a zone. Returns false for a host name.
 bool address_parse(const char *host, struct sockaddr_storage *address);
 
-// Returns the network of a class in words: "a private network".
+// Returns a class in words, such as "a private network".
 const char *address_class_name(address_class class);
 
 #endif

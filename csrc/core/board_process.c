@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs a board in a process and a Lua state of its own, with limits on processor time and memory. The board can't reach this process's
+// Runs a board in a process and a Lua state of its own, with limits on processor time and memory. The board can't access this process's
 // data; the child writes the board's result to a pipe.
 //
 // lua/omni/storyboard/language/environment.lua decides what a board can call. This file holds only what must be C: the state, the limits,
@@ -60,7 +60,7 @@ static void set_limits(double seconds) {
 #endif
 }
 
-// Lua's allocator. `budget` points to the number of bytes that the board may still allocate.
+// The allocator of the board's Lua state. `budget` points to the number of bytes that the board may still allocate.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
   if (!block) before = 0; // for a new block, Lua passes the kind of the object as `before`
@@ -82,7 +82,7 @@ static int close_file(lua_State *L) {
   return luaL_fileresult(L, fclose(file->f) == 0, NULL);
 }
 
-// Returns why a board may not open the file at this real path, or NULL.
+// Returns the reason why a board may not open the file at this real path, or NULL if it may.
 static const char *refusal(const char *real, const char *folder) {
   size_t length = strlen(folder);
   if (strncmp(real, folder, length) != 0 || real[length] != '/') return "a board reads only files in its own folder and below";
@@ -117,7 +117,7 @@ static int open_board_file(lua_State *L) {
 
 // --- the child
 
-// Runs protected. Calls the board's code with `open` and the argument, and writes the bytes that the code returns to the pipe.
+// Runs in protected mode. Calls the board's code with `open` and the argument, and writes the bytes that the code returns to the pipe.
 static int run(lua_State *L) {
   static const luaL_Reg libraries[] = {
     {LUA_GNAME, luaopen_base},         {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},

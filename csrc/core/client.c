@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client for Lua: an object that reads its options, starts exchanges (client_methods.c) and can be polled by the loop. No function
-// blocks.
+// The HTTP client object for Lua. It starts exchanges (client_methods.c), and the event loop polls it. No function blocks.
 #include "core/client.h"
 
 #include <errno.h>
@@ -84,7 +83,7 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-// trust(client, other): lets this client fetch files from the networks where the other client reached the service
+// trust(client, other): lets this client fetch files from the networks in which the other client has reached the service
 static int client_trust(lua_State *L) {
   client *c = client_check(L);
   const client *other = luaL_checkudata(L, 2, CLIENT);
@@ -92,7 +91,7 @@ static int client_trust(lua_State *L) {
   return 0;
 }
 
-// network(client, url|nil) → { proxy, proxy_from, ... }: the settings for a URL, by default the service's
+// network(client, url|nil) → { proxy, proxy_from, ... }: the settings for a URL; by default, for the service's URL
 static int client_network(lua_State *L) {
   const client *c = client_check(L);
   client_lock(L, 2);
@@ -129,7 +128,7 @@ void client_unanchor(lua_State *L, exchange *x) {
   lua_pop(L, 1);
 }
 
-// finished(client) → the owner of the next finished exchange, each one once, or nil
+// finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   exchange *x = pool_next_done(&c->pool);
@@ -188,7 +187,7 @@ static int exchange_done(lua_State *L) {
   return 1;
 }
 
-// progress(exchange) → bytes of the file received or sent, total | nil, validator | nil
+// progress(exchange) → the number of bytes of the file that were received or sent, total | nil, validator | nil
 static int exchange_progress(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   lua_pushinteger(L, x->file ? download_offset(x->file) : x->source ? upload_offset(x->source) : 0);
@@ -210,7 +209,7 @@ static int exchange_stamp(lua_State *L) {
   return 1;
 }
 
-// Returns the exchange at index 1 if it is a complete download whose file has no final name yet; raises for any other exchange.
+// Returns the exchange at index 1 if it is a complete download whose file has no final name yet; raises an error for any other exchange.
 static exchange *check_whole(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "expected a complete download");
@@ -248,7 +247,7 @@ static int exchange_discard(lua_State *L) {
   return 0;
 }
 
-// sends(exchange) → how often libcurl was about to send a submit; omni stopped a second attempt
+// sends(exchange) → how often libcurl was about to send a submit; omni stops every attempt after the first
 static int exchange_sends(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   lua_pushinteger(L, x->sends);

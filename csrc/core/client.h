@@ -11,7 +11,7 @@
 
 enum { CLIENT_VALUE = 1, OWNER = 2 }; // an exchange's user values
 
-// Its first user value anchors the open exchanges: reference → userdata. Its second user value is its lock.
+// The client's first user value anchors the open exchanges: reference → userdata. Its second user value is its lock.
 typedef struct {
   client_options options;
   pool pool;
@@ -19,17 +19,16 @@ typedef struct {
   unsigned locks; // the number of running functions that called client_lock
 } client;
 
-// Returns the client at index 1. Raises when index 1 holds no client or a closed one.
+// Returns the client at index 1. Raises an error when index 1 holds no client or a closed one.
 client *client_check(lua_State *L);
 
-// Keeps the client and its exchanges open until the running C function returns or raises: until then, an attempt to close them raises an
-// error. Call it in a function that allocates Lua values while it reads the client: each allocation may run a finalizer, and the finalizer
-// may close the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` + 1.
+// Keeps the client and its exchanges open until the running C function returns or raises an error: until then, an attempt to close them
+// raises an error. Call it in a function that allocates Lua values while it reads the client: each allocation may run a finalizer, and the
+// finalizer may close the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` + 1.
 void client_lock(lua_State *L, int arguments);
 
-// Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps an exchange
-// alive from its creation until the exchange is closed, so an exchange needs no finalizer, which would cost more than the rest of the
-// exchange.
+// Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps each exchange
+// alive until the exchange is closed, so exchanges need no finalizer. A finalizer would cost more than the rest of the exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
 // The client's methods that start an exchange.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts to send the request. The
-// first argument of a method is the owner, any Lua value that `finished` returns when the exchange is done.
+// The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts to send the request. A
+// method's first argument is the owner: any Lua value, which `finished` returns when the exchange is done.
 #include "core/client.h"
 
 #include <errno.h>
@@ -70,9 +70,9 @@ static void set_body(lua_State *L, exchange *x, int index) {
   memcpy(x->body, body, x->body_length + 1);
 }
 
-// --- the account's calls
+// --- calls to the service
 
-// Returns the client at index 1, which must have an account. Raises when the client has no account.
+// Returns the client at index 1, which must have an account. Raises an error when the client has no account.
 static client *check_account(lua_State *L) {
   client *c = client_check(L);
   if (!c->options.base_url) luaL_error(L, "the client has no account");
@@ -141,7 +141,7 @@ static int client_call(lua_State *L) {
   return start(c, x);
 }
 
-// --- to and from anybody, without the key
+// --- requests to any server, without the key
 
 static void add_range(lua_State *L, exchange *x) {
   char line[1100];
@@ -154,8 +154,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Pushes nil and a failure when the URL contains an address that omni refuses. With a proxy, omni can check only URLs that contain an
-// address, since the proxy looks up host names itself.
+// Pushes nil and a failure when the URL contains an address that omni refuses. Behind a proxy, omni can check only URLs that contain an
+// IP address, since the proxy looks up host names itself.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
   if (network_allows_url(&c->options.network, url, &refused)) return false;
@@ -172,9 +172,9 @@ static int push_io_failure(lua_State *L) {
   return 2;
 }
 
-// download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil,
-// failure at once. The arguments `offset` and `stamp` describe PATH.part after the last attempt; `validator` and `total` come from the
-// server's response to that attempt.
+// download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil and
+// a failure at once. The arguments `offset` and `stamp` describe PATH.part after the previous attempt; `validator` and `total` come from
+// the server's response to that attempt.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);
@@ -212,7 +212,7 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil, failure at once. PUTs the file
+// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil and a failure at once. PUTs the file
 // without the key. A caller can safely repeat an upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
@@ -234,8 +234,8 @@ static int client_upload(lua_State *L) {
   return push_io_failure(L);
 }
 
-// post(client, owner, url, body, content_type) → exchange, whose result is { status, text } for any status; text: the beginning of the
-// response's body. Sends the request at most once, without the key, and follows no redirect.
+// post(client, owner, url, body, content_type) → exchange, whose result is { status, text } for any status; `text` is the beginning of
+// the response's body. Sends the request at most once, without the key, and follows no redirect.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);

@@ -38,7 +38,8 @@ static double number_option(lua_State *L, const char *name, double standard, dou
   return value;
 }
 
-// Splits base_url into server and base_path, unless requests may go through a proxy, which needs whole URLs. Returns false without memory.
+// Splits base_url into server and base_path, unless requests may go through a proxy, which needs whole URLs. Returns false when memory
+// runs out.
 static bool split_base_url(client_options *o) {
   char *host = strstr(o->base_url, "://") + 3;
   size_t length = (size_t)(host - o->base_url) + strcspn(host, "/");
@@ -58,7 +59,7 @@ bool header_add(struct curl_slist **list, const char *line) {
   return longer != NULL;
 }
 
-// Copies the key into the header lines and nowhere else. Returns why the key can't be used, or NULL for a usable key.
+// Copies the key into the header lines and nowhere else. Returns the reason why the key can't be used, or NULL if it can.
 static const char *copy_key(client_options *o, lua_State *L) {
   size_t length;
   lua_getfield(L, 1, "api_key");
@@ -77,7 +78,7 @@ static const char *copy_key(client_options *o, lua_State *L) {
   return fine ? NULL : "not enough memory";
 }
 
-// Adds these header lines to omni's own list: libcurl would format each line twice if it came from one of libcurl's options.
+// Adds header lines to omni's own list. libcurl has options for these headers, but would then format each line twice.
 static bool add_common_headers(lua_State *L, client_options *o) {
   const char *agent = lua_pushfstring(L, "User-Agent: %s", o->user_agent);
   bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&
@@ -116,7 +117,7 @@ static void read_account(lua_State *L, client_options *o) {
   if ((why = copy_key(o, L))) luaL_error(L, "option 'api_key' can't be used: %s", why);
 }
 
-// Determines the service's proxy, and its network when the URL contains an address.
+// Determines the service's proxy and, if the base URL contains an IP address, the service's network.
 static void find_service(client_options *o) {
   o->proxy = network_proxy(&o->network, o->base_url);
   refused_address spelled;
@@ -139,7 +140,7 @@ void client_options_read(lua_State *L, client_options *o) {
   o->http_version = version_option(L);
 }
 
-// Wipes the header lines before it frees them, since they contain the key.
+// Wipes the header lines before freeing them, since they contain the key.
 static void free_list(struct curl_slist *list) {
   for (struct curl_slist *item = list; item; item = item->next) explicit_bzero(item->data, strlen(item->data));
   curl_slist_free_all(list);

@@ -14,14 +14,14 @@
 // The options belong to the client; all its exchanges share them.
 typedef struct {
   char *base_url; // ends without a slash; NULL for a client without an account, which has no key either
-  // The server part of base_url, parsed once, so that a query sets only the request target: libcurl takes longer to parse and print a whole
-  // URL than to send it. NULL when a proxy must see the whole URL.
+  // The server part of base_url, parsed once, so that a query sets only the request target: libcurl takes longer to parse and format a
+  // whole URL than to send the request. NULL when a proxy needs the whole URL.
   CURLU *server;
   const char *base_path; // the path within base_url
   char *user_agent;
   network_options network;
-  const char *proxy; // the proxy's URL for the account's calls, "" for no proxy; points into `network`
-  const char *key; // the key, which points into its header line
+  const char *proxy; // the proxy's URL for calls to the service, "" for no proxy; points into `network`
+  const char *key; // points to the key in its header line
   struct curl_slist *key_headers; // these lines contain the key; client_options_free wipes them
   struct curl_slist *post_headers;
   long connect_timeout_ms, timeout_ms, http_version, max_connections;
@@ -29,17 +29,17 @@ typedef struct {
   int64_t max_download_bytes;
 } client_options;
 
-// Fills a zeroed struct from the options at index 1. Without base_url and api_key the client has no account. Raises for an invalid option;
-// the message never shows the key. Call client_options_free also after an error.
+// Fills a zeroed struct from the options at index 1. Without base_url and api_key the client has no account. Raises an error for an
+// invalid option; the message never shows the key. Call client_options_free also after an error.
 void client_options_read(lua_State *L, client_options *o);
 // Wipes the key and frees everything. Idempotent.
 void client_options_free(client_options *o);
 
-// Returns a copy of a string option of the table at index 1, or NULL when it is missing. Raises when the option isn't a string or contains
-// a control character.
+// Returns a copy of a string option of the table at index 1, or NULL when it is missing. Raises an error when the option isn't a string or
+// contains a control character.
 char *client_options_string(lua_State *L, const char *name);
 
-// Appends a header line. Returns false without memory.
+// Appends a header line. Returns false when memory runs out.
 bool header_add(struct curl_slist **list, const char *line);
 
 #endif

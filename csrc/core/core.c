@@ -10,7 +10,7 @@ LUAMOD_API int luaopen_omni_core(lua_State *L);
 
 __attribute__((visibility("default"))) int luaopen_omni_core(lua_State *L) {
   luaL_checkversion(L);
-  // libcurl counts these calls. omni never calls curl_global_cleanup, since another module of the process may use libcurl too.
+  // libcurl counts calls to this function. omni never calls curl_global_cleanup, since other code in the process may use libcurl, too.
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return luaL_error(L, "omni: libcurl can't be initialised");
   lua_newtable(L);
   system_open(L);

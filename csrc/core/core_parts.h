@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The parts of omni.core. Each function adds its part to the table at the top of the stack, and raises only when memory runs out.
+// The parts of omni.core. Each function adds its part to the table at the top of the stack, and raises an error only when memory runs out.
 #ifndef OMNI_CORE_PARTS_H
 #define OMNI_CORE_PARTS_H
 
@@ -10,7 +10,7 @@ void text_open(lua_State *L);
 void number_open(lua_State *L);
 void poll_set_open(lua_State *L);
 void client_open(lua_State *L);
-void envelope_open(lua_State *L); // this function also raises when lua-cjson can't be loaded
+void envelope_open(lua_State *L); // this function also raises an error when lua-cjson can't be loaded
 void task_open(lua_State *L);
 void process_open(lua_State *L);
 void board_process_open(lua_State *L);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Returns diagnostic information: the version of libcurl, and how long each step of an exchange took.
+// Returns diagnostic information: libcurl's version, and how long each step of an exchange took.
 #include <curl/curl.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -30,13 +30,13 @@ static const struct {
     {"total", CURLINFO_TOTAL_TIME_T},
 };
 
-// How many bytes of the response's body and of the request's body an exchange transferred.
+// The sizes of an exchange's response body and request body, in bytes.
 static const struct {
   const char *name;
   CURLINFO info;
 } sizes[] = {{"received", CURLINFO_SIZE_DOWNLOAD_T}, {"sent", CURLINFO_SIZE_UPLOAD_T}};
 
-// trace(exchange) → { address, date, lookup, connect, tls, total, status, received, sent }, each if known, of a finished exchange
+// trace(exchange) → { address, date, lookup, connect, tls, total, status, received, sent }, of a finished exchange; unknown fields are nil
 static int trace(lua_State *L) {
   const exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   luaL_argcheck(L, x->state == DONE || x->state == REPORTED, 1, "still runs, or is closed");

@@ -55,9 +55,9 @@ static int sha256(lua_State *L) {
 enum { READING, DONE, STOPPED };
 
 typedef struct {
-  int fd, wake; // an eventfd that the thread writes at its end; -1 when the digest is closed
+  int fd, wake; // an eventfd that the thread writes to when it ends; -1 when the digest is closed
   pthread_t thread;
-  bool running;     // the thread has been started and not yet joined
+  bool running;     // the thread was started and hasn't been joined yet
   atomic_int state; // READING: the thread reads; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
   struct stat info; // the file's status when it was opened
   const char *problem;
@@ -72,7 +72,7 @@ static bool same_stamp(const struct stat *a, const struct stat *b) {
   return strcmp(one, other) == 0;
 }
 
-// Computes the digest, or sets the reason why there is none.
+// Computes the digest, or sets `error` or `problem`.
 static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
   struct stat after;
   off_t size = 0;
@@ -117,14 +117,14 @@ static void release(job *j) {
   j->fd = j->wake = -1;
 }
 
-// Returns false and sets the job's problem on failure.
+// Opens the file. On failure, sets `problem` and returns false.
 static bool open_file(job *j, const char *path) {
   j->fd = file_open(path, O_RDONLY, 0, &j->info);
   if (j->fd < 0) j->problem = file_problem(errno);
   return j->fd >= 0;
 }
 
-// Returns false and sets the job's problem on failure.
+// Starts the thread. On failure, sets `error` and returns false.
 static bool start(job *j) {
   int error = 0;
   posix_fadvise(j->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -138,7 +138,7 @@ static bool start(job *j) {
   return j->running;
 }
 
-// --- for Lua
+// --- Lua functions
 
 static int push_problem(lua_State *L, const job *j) {
   lua_pushnil(L);
@@ -186,7 +186,7 @@ static int step(lua_State *L) {
   return 1;
 }
 
-// job:result() → { sha256=, size=, stamp= } | nil, message; only nil during the reading
+// job:result() → { sha256=, size=, stamp= } | nil, message; returns just nil while the thread reads
 static int result(lua_State *L) {
   job *j = check_open(L);
   if (atomic_load(&j->state) != DONE) return lua_pushnil(L), 1;
@@ -214,7 +214,7 @@ static int token(lua_State *L) {
   unsigned char bytes[MAX_BYTES];
   lua_Integer count = luaL_checkinteger(L, 1);
   luaL_argcheck(L, count >= 1 && count <= (lua_Integer)sizeof bytes, 1, "must be 1 to 64");
-  // tells gcc the largest possible value: gcc doesn't know that luaL_argcheck doesn't return
+  // tells gcc the largest possible value, because gcc doesn't know that luaL_argcheck doesn't return
   size_t wanted = (size_t)count & (2 * MAX_BYTES - 1);
   if (wanted > sizeof bytes || getrandom(bytes, wanted, 0) != (ssize_t)wanted) return luaL_error(L, "the system has no random bytes");
   push_hex(L, bytes, wanted);

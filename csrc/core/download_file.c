@@ -33,7 +33,8 @@ static void release(download *file) {
   free(file);
 }
 
-// Returns whether PATH.part is still the open file. Another download may have renamed PATH.part, and another program may have removed it.
+// Returns whether PATH.part is still the file that omni has open. Another download may have renamed it, and another program may have
+// removed it.
 static bool is_at_part(const download *file) {
   struct stat open, now;
   return fstat(file->fd, &open) == 0 && lstat(file->part, &now) == 0 && open.st_ino == now.st_ino && open.st_dev == now.st_dev;
@@ -66,7 +67,8 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
       errno = EWOULDBLOCK; // another download finished and renamed the file after it was opened and before it was locked
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // If PATH.part has the right length, it isn't truncated, which would change its stamp: omni opens it again to follow a redirect.
+      // Doesn't truncate a file that has the right length already, since truncating would change its stamp: omni opens it again to follow
+      // a redirect.
       bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
       if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }
@@ -107,7 +109,7 @@ static int sync_folder(const char *path) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
   free(folder);
   if (fd < 0) return errno;
-  // Some file systems can't sync a folder.
+  // Some file systems can't sync a directory.
   if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) error = errno;
   close(fd);
   return error;

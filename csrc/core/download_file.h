@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file of a download: named PATH.part until all bytes are on disk, then PATH.
+// The file of a download. Its name is PATH.part until all bytes are on disk, and then PATH.
 #ifndef OMNI_DOWNLOAD_FILE_H
 #define OMNI_DOWNLOAD_FILE_H
 
@@ -28,7 +28,7 @@ int64_t download_offset(const download *file);
 bool download_restart(download *file);
 // Appends bytes. Returns false and errno on failure.
 bool download_write(download *file, const void *bytes, size_t length);
-// Starts a thread that syncs the file, renames it to PATH, syncs its folder and then writes to `wake`, an eventfd. Returns false and
+// Starts a thread that syncs the file, renames it to PATH, syncs its directory and then writes to `wake`, an eventfd. Returns false and
 // errno when the thread can't be started.
 bool download_finish(download *file, int wake, bool replace);
 // Returns whether the thread has finished. If it has, sets *error to 0 or an errno: EEXIST when PATH exists and must not be replaced (the

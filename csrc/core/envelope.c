@@ -15,9 +15,9 @@
 #include "shared/field.h"
 
 enum {
-  MAX_DEPTH = 100,    // the deepest allowed nesting of arrays and objects; real responses have about 5 levels
-  MAX_MESSAGE = 2000, // bytes that omni keeps of a message from the service
-  MAX_ERRORS = 10,    // a message includes at most this many entries of a refusal's `errors`
+  MAX_DEPTH = 100,    // the most nested levels of arrays and objects; real responses have about 5
+  MAX_MESSAGE = 2000, // the most bytes that omni keeps of a message from the service
+  MAX_ERRORS = 10,    // the most entries of a refusal's `errors` that a message includes
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -95,7 +95,7 @@ bool json_push(lua_State *L, int text) {
 
 // --- the envelope
 
-// Pushes a number of credits as text, with up to two decimals. Doesn't use printf, whose decimal point depends on the locale.
+// Pushes a number of credits as text, with up to two decimal places. Doesn't use printf, whose decimal point depends on the locale.
 static void push_credits(lua_State *L, double credits) {
   lua_Integer hundredths = (lua_Integer)(credits * 100 + 0.5);
   if (hundredths % 100 == 0)
@@ -148,7 +148,8 @@ static void add_reasons(lua_State *L, int envelope) {
   lua_pop(L, 1);
 }
 
-// Adds the account's `balance`, if the service states it, and a hint with that balance to a refusal for lack of credits.
+// Adds two fields to the failure for missing credits: the account's `balance`, if the service reports it, and a hint that contains the
+// balance.
 static void add_balance(lua_State *L, int envelope) {
   int failure = lua_gettop(L);
   if (field_push(L, envelope, "data", LUA_TTABLE) && field_push(L, -1, "balance", LUA_TNUMBER)) {
@@ -219,7 +220,7 @@ bool envelope_push(lua_State *L, long http_status, int body) {
     lua_getfield(L, -1, "data");
     lua_replace(L, top + 1);
     return true;
-  } else if (code == 200) { // the HTTP status says error, the envelope's code says success
+  } else if (code == 200) { // the HTTP status reports an error, but the envelope's code is success
     push_bare_status(L, http_status, "its code says success, but its HTTP status doesn't");
     field_set_boolean(L, "refused", 0);
   } else {

@@ -12,15 +12,15 @@
 #include "shared/ascii.h"
 
 enum {
-  MAX_EXCERPT = 1024,       // bytes that omni keeps of the response to an upload or a post
-  MAX_UNSENT = 64 * 1024,   // bytes of an upload that the system's socket buffer may hold
-  // bytes per read: a tenth faster than libcurl's 64 KiB; with larger pieces, progress would stop for long on a slow line
+  MAX_EXCERPT = 1024,       // the most bytes that omni keeps of the response to an upload or a post
+  MAX_UNSENT = 64 * 1024,   // the most unsent bytes of an upload in the system's socket buffer
+  // bytes per read. A tenth faster than libcurl's 64 KiB; with larger pieces, a slow connection would show no progress for a long time
   UPLOAD_PIECE = 96 * 1024,
 };
 
 // --- called by libcurl
 
-// Counts the bytes after decompression: neither a missing Content-Length nor a compression bomb exceeds the limit.
+// Counts the decompressed bytes, so that the limit also holds for a response without Content-Length and for a compression bomb.
 static size_t on_body(char *bytes, size_t one, size_t length, void *argument) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
@@ -123,7 +123,7 @@ static size_t on_file_body(char *bytes, size_t one, size_t length, void *argumen
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
   if (!x->body_seen && !place_body(x)) return CURL_WRITEFUNC_ERROR;
-  if (x->discarded) { // discards the page of an error or a redirect; libcurl reports a redirect only after its whole page
+  if (x->discarded) { // discards the body of an error or a redirect; libcurl reports a redirect only after its whole body
     x->header_bytes += length;
     return x->header_bytes <= EXCHANGE_MAX_HEADERS ? length : CURL_WRITEFUNC_ERROR;
   }
@@ -158,16 +158,16 @@ static int on_seek(void *argument, curl_off_t offset, int origin) {
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-// Limits the socket's send buffer. A large buffer would take many bytes at once, and then the upload would show no progress for a long
+// Limits the socket's send buffer. A large buffer would accept many bytes at once, and the upload would then show no progress for a long
 // time.
 static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
   int most = MAX_UNSENT;
   (void)argument, (void)purpose;
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // on failure, only the reported progress is less exact
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // if this fails, only the reported progress is less exact
   return CURL_SOCKOPT_OK;
 }
 
-// --- the kinds
+// --- the kinds of exchanges
 
 #define SET(option, value) fine = fine && curl_easy_setopt(easy, option, value) == CURLE_OK
 
@@ -194,7 +194,7 @@ static bool set_upload(CURL *easy, const client_options *o) {
   return fine;
 }
 
-// Each post uses a new connection and closes it at the end: an idle connection would only use up one of the other server's.
+// Each post uses a new connection and closes it at the end: an idle connection would only occupy a connection of the receiving server.
 static bool set_post(CURL *easy, const client_options *o) {
   (void)o;
   return curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
@@ -296,7 +296,7 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
 
 #undef SET
 
-// --- the end
+// --- the end of an exchange
 
 void exchange_finished(exchange *x, CURLcode outcome) {
   CURL *easy = x->transfer->easy;

@@ -16,10 +16,10 @@
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // the most bytes of one response's header lines together, and of an error page
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // the most bytes of a response's header lines together, and of an error's body
 
-// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: Lua knows that the exchange is done. CLOSED: the client has
-// released the exchange.
+// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: the client has returned the exchange's owner to Lua.
+// CLOSED: the client has released the exchange.
 typedef enum { RUNNING, FINISHING, DONE, REPORTED, CLOSED } exchange_state;
 
 typedef struct exchange exchange;
@@ -79,7 +79,7 @@ struct exchange {
   bool kept; // whether the downloaded file has its final name
 
   bool proxied;            // whether the connection goes to a proxy
-  refused_address refused; // the last address that the exchange must not connect to; `text` is empty if there is none
+  refused_address refused; // the last address that omni refused to connect to; `text` is empty if there was none
 };
 
 // Prepares the transfer's easy handle for the exchange. Calls `after_reset` when it has reset the handle's options.

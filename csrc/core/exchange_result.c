@@ -66,7 +66,7 @@ static void complete_failure(lua_State *L, exchange *x) {
   if (x->kind->costs) set_sent(L, x);
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  double wait = retry_after(x); // read whatever the HTTP status: a response with status 200 may have the code 429 in its envelope
+  double wait = retry_after(x); // read for every HTTP status, since a response with status 200 may have the code 429 in its envelope
   if (wait >= 0) {
     if (wait == floor(wait))
       field_set_integer(L, "retry_after", (lua_Integer)wait);
@@ -85,7 +85,7 @@ static void set_status(lua_State *L, const exchange *x) {
   field_set_integer(L, "status", x->status);
 }
 
-// --- calls to the service
+// --- the results of calls to the service
 
 // Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores a key of fewer
 // than 8 characters: a key that short is no secret, and overwriting it would damage the response.
@@ -106,7 +106,7 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
   return true;
 }
 
-// Stores the response's text in the field `answer` of the table at index 2, if there is one.
+// If there is a table at index 2, stores the response's text in its field `answer`.
 bool exchange_push_call(lua_State *L, exchange *x) {
   int body = lua_gettop(L) + 1, into = 2;
   if (!push_data(L, x, envelope_push)) return false;
@@ -140,7 +140,7 @@ bool exchange_push_query(lua_State *L, exchange *x) {
   return true;
 }
 
-// --- files and posts
+// --- the results of downloads, uploads and posts
 
 static bool is_gone(long status) {
   return status == 403 || status == 404 || status == 410;
@@ -156,7 +156,7 @@ static void set_redirect(lua_State *L, const exchange *x) {
   field_set_string(L, "redirect", location);
 }
 
-// Adds to a failure what a later download needs to resume: offset, stamp, validator, total.
+// Adds the fields that a later download needs to resume to a failure: offset, stamp, validator, total.
 static void set_progress(lua_State *L, exchange *x, bool whole) {
   char stamp[FILE_STAMP_SIZE];
   bool useless = x->wrong_range || x->status == 416 || x->file_error == ESTALE;
@@ -200,8 +200,8 @@ bool exchange_push_download(lua_State *L, exchange *x) {
   return false;
 }
 
-// A file server may refuse an upload before it has read the whole file, and then close the connection. omni then reports that refusal,
-// whatever error libcurl reports.
+// A file server may refuse an upload before it has read the whole file, and then close the connection. omni then returns that refusal,
+// whatever error libcurl has returned.
 bool exchange_push_upload(lua_State *L, exchange *x) {
   if (x->file_error == ESTALE) {
     failure_push(L, "file_changed", "the file changed during the upload", false);

@@ -14,7 +14,7 @@
 #include "core/client_options.h"
 #include "core/url.h"
 
-// --- taking the settings
+// --- reading the settings
 
 // Returns a copy of the value of the first of these environment variables that is set and not empty. Sets *from to the variable's name.
 static char *environment(lua_State *L, const char *const *names, const char **from) {
@@ -48,7 +48,7 @@ void network_options_read(lua_State *L, network_options *n) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
-  // Refuses a pipe, since libcurl opens the file for each connection and would wait for the pipe's writer.
+  // Refuses a pipe, since libcurl opens the file for each connection and would wait until another program writes to the pipe.
   struct stat info;
   if (n->ca_file && stat(n->ca_file, &info) == 0 && S_ISFIFO(info.st_mode))
     luaL_error(L, "the certificates of %s can't be used: %s is a pipe, not a file", n->ca_file_from, n->ca_file);
@@ -170,7 +170,7 @@ void network_learn(network_options *n, const char *address) {
   if (address && address_parse(address, &parsed)) n->service |= 1u << address_classify((const struct sockaddr *)&parsed);
 }
 
-// --- for people
+// --- for messages and `omni doctor`
 
 // Pushes a proxy's URL without its user and password.
 static void push_proxy(lua_State *L, const char *proxy) {

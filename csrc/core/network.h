@@ -26,7 +26,7 @@ typedef struct {
   char text[INET6_ADDRSTRLEN];
 } refused_address;
 
-// Fills a zeroed struct from the options at index 1 of the stack and from the environment. Raises for an invalid option. Call
+// Fills a zeroed struct from the options at index 1 of the stack and from the environment. Raises an error for an invalid option. Call
 // network_options_free also after an error.
 void network_options_read(lua_State *L, network_options *n);
 void network_options_free(network_options *n);
@@ -38,15 +38,15 @@ bool network_set_certificates(CURL *easy, const network_options *n);
 // Makes a libcurl handle use this proxy.
 bool network_set_proxy(CURL *easy, const char *proxy);
 
-// Returns whether omni may connect to an address that the service named: to a public address, to an address in the networks where the
-// service itself is, and with allow_private to any address that isn't reserved. On refusal fills *refused.
+// Returns whether omni may connect to an address that the service named: a public address, an address in the kind of network where the
+// service itself is, or, with allow_private, any address that isn't reserved. On refusal fills *refused.
 bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused);
 // Returns whether omni may connect to the address in a URL, or to "localhost". Returns true for any other host name.
 bool network_allows_url(const network_options *n, const char *url, refused_address *refused);
-// Records that the service was reached at this numeric address. Ignores any other text.
+// Records the numeric address at which omni reached the service. Ignores any other text.
 void network_learn(network_options *n, const char *address);
 
-// Pushes a table with the network settings for a URL, and the origin of each.
+// Pushes a table with the network settings for a URL, and the source of each setting.
 void network_push(lua_State *L, const network_options *n, const char *url);
 
 #endif

@@ -3,8 +3,8 @@
 //
 // A program that uses omni may set a locale with a decimal comma, at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
 // write 0,5 instead of 0.5, and read [1,2] as one number. So omni sets the thread's locale to "C" while it calls Lua's number functions or
-// lua-cjson. Also, lua-cjson remembers the decimal point of the locale in which its last instance was made, and expects it in numbers. So
-// omni passes numbers without a decimal point to lua-cjson.
+// lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was created, and expects that
+// character in numbers. So omni passes only numbers without a decimal point to lua-cjson.
 #include "core/number.h"
 
 #include <lauxlib.h>
@@ -18,14 +18,14 @@
 #include "core/core_parts.h"
 
 int number_pcall(lua_State *L, int arguments) {
-  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // newlocale returns a constant of the C library, which needs no free
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); // newlocale returns a constant of the C library, which must not be freed
   locale_t before = plain ? uselocale(plain) : (locale_t)0;
   int outcome = lua_pcall(L, arguments, 1, 0);
   if (plain) uselocale(before);
   return outcome;
 }
 
-// --- what is read
+// --- reading numbers
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -114,7 +114,7 @@ void number_neutral(lua_State *L, int text, size_t skip) {
   luaL_pushresult(&out);
 }
 
-// --- what is written
+// --- writing numbers
 
 // format(format, ...) → string.format's text, with a decimal point in every locale. Upvalue: string.format.
 static int format(lua_State *L) {

@@ -6,7 +6,7 @@
 #include <lua.h>
 
 // Calls lua_pcall with one result and no message handler, with the thread's locale set to "C". Use it to call a Lua function that writes or
-// reads numbers with printf or strtod. Other threads keep the program's locale.
+// reads numbers with printf or strtod. Other threads keep the locale that the program has set.
 int number_pcall(lua_State *L, int arguments);
 
 // Pushes the JSON text at index `text`, from byte `skip` on, with fractions rewritten without a decimal point: 12.5 becomes 125e-1, the

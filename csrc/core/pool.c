@@ -16,14 +16,14 @@
 
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
 
-// A socket of libcurl's. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer; on_close
-// removes it. A socket that libcurl opened leaves the set as soon as libcurl stops polling it.
+// One of libcurl's sockets. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer;
+// on_close removes it. A socket that libcurl opened leaves the set as soon as libcurl stops polling it.
 typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;
 } watched_fd;
 
-// --- the lists
+// --- lists of exchanges
 
 static void leave(pool *p, exchange *x) {
   exchange_list *list = &p->lists[x->state];
@@ -136,7 +136,7 @@ static bool set_socket_functions(transfer *t) {
   return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-         // passes the pool, since a connection lives longer than its transfer
+         // the pool, not the transfer: a connection lives longer than its transfer
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t->pool) == CURLE_OK;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Starts programs without a shell. A process is pollable until the program has ended and all its output was read.
 //
-// A pidfd reports the program's end. (The end of a pipe wouldn't: the program's own children may hold the pipe open.) Without pidfd, as on
-// Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without a pidfd, `step` calls waitpid.
+// A pidfd reports the program's end. (The end of a pipe doesn't show it, since the program's own children may hold the pipe open.) Without
+// pidfd, as on Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without a pidfd, `step` calls
+// waitpid.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -32,20 +33,20 @@
 #define CHECK_INTERVAL 0.02 // seconds between two calls to `step` without a pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
-enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // bytes that omni keeps of a pipe's output
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // the most bytes that omni keeps of a pipe's output
 
 typedef struct {
   pid_t pid; // 0: the program wasn't started, or its end was reaped
   int pidfd, poll_set;
   double check_at; // without a pidfd: when `step` must be called again
   bool closed, ended;
-  int exit, signal; // after the end, `exit` or `signal` is >= 0, unless other code of this process has reaped the child
+  int exit, signal; // after the end, `exit` or `signal` is >= 0, unless other code in this process has reaped the child
   process_output out, err;
 } process;
 
-// --- the end
+// --- the end of a program
 
-// Returns whether the program has ended. The exit status stays unknown if other code of this process has reaped the child.
+// Returns whether the program has ended. The exit status stays unknown if other code in this process has reaped the child.
 static bool has_ended(process *p, int options) {
   int status = 0;
   pid_t got;
@@ -64,8 +65,8 @@ static bool has_ended(process *p, int options) {
   return true;
 }
 
-// Kills the process group, and the process itself in case it left the group. Don't call kill_group after the program's end: the number of
-// its group may then belong to another program.
+// Kills the process group, and the process itself in case it left the group. Don't call kill_group after the program's end: the process
+// group's number may then belong to another program.
 static void kill_group(process *p) {
   kill(-p->pid, SIGKILL);
   kill(p->pid, SIGKILL);
@@ -87,7 +88,7 @@ static void release(process *p) {
   p->closed = p->ended = true;
 }
 
-// --- the start
+// --- starting a program
 
 static start_failure start_program(process *p, start_request *what, bool pipe_out, bool pipe_err) {
   start_failure failure = {.error = 0};
@@ -229,7 +230,7 @@ static int timeout(lua_State *L) {
 static int step(lua_State *L) {
   process *p = check(L);
   if (!p->ended) {
-    // Checks for the program's end first, and reads the pipes afterwards: so no output from before the end is missed.
+    // Checks for the program's end first and then reads the pipes, so that it misses no output from before the end.
     bool end = has_ended(p, WNOHANG);
     bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
     bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);

@@ -11,7 +11,7 @@
 #include "core/poll_set.h"
 #include "core/process_start.h"
 
-enum { CHUNK = 1 << 16 }; // bytes per read: the usual size of a pipe
+enum { CHUNK = 1 << 16 }; // bytes per read: the usual capacity of a pipe
 
 bool process_output_open(process_output *o, int poll_set, int *child) {
   int ends[2];
@@ -21,7 +21,7 @@ bool process_output_open(process_output *o, int poll_set, int *child) {
   return fcntl(o->fd, F_SETFL, O_NONBLOCK) == 0 && poll_set_add(poll_set, o->fd, READ_READY, false);
 }
 
-// Makes room for one more chunk, and drops the oldest bytes beyond `max`. Returns false without memory.
+// Makes room for one more chunk, and drops the oldest bytes beyond `max`. Returns false when memory runs out.
 static bool reserve(process_output *o) {
   buffer *b = &o->bytes;
   if (b->length > 0 && b->length >= 2 * o->max) {

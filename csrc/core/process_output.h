@@ -20,10 +20,10 @@ typedef struct {
 // Makes the pipe and adds it to the poll set. Sets *child to the pipe's other end, which the caller closes. Returns false and errno on
 // failure.
 bool process_output_open(process_output *o, int poll_set, int *child);
-// Reads at most `limit` available bytes. Returns false without memory.
+// Reads at most `limit` of the available bytes. Returns false when memory runs out.
 bool process_output_read(process_output *o, int poll_set, size_t limit);
 // Reads the bytes that are available now and closes the pipe, since other processes may hold the pipe's other end and write to it forever.
-// Returns false without memory.
+// Returns false when memory runs out.
 bool process_output_read_rest(process_output *o, int poll_set);
 // Pushes the last `wanted` bytes of the output, or fewer if there are fewer.
 void process_output_push(lua_State *L, const process_output *o, size_t wanted);

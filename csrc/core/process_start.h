@@ -14,7 +14,7 @@ typedef struct {
   const char *directory;      // or NULL
   int out, err;               // stdin is /dev/null
   // If `inside` is set, the child calls this function instead of a program; the function's result is the exit code. The child has this
-  // process's memory and only the thread that called `process_start`, so the function must take no lock except malloc's.
+  // process's memory but only the thread that called `process_start`, so the function must take no lock except malloc's.
   int (*inside)(const void *argument);
   const void *argument;
   size_t max_memory;          // bytes of address space that the child may use; 0: omni sets no limit

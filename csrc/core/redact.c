@@ -23,7 +23,7 @@ static size_t backslashes(const char *at, const char *end) {
   return (size_t)(at - from);
 }
 
-// Returns how many bytes at `at` encode the character, or 0 if the bytes there don't encode it. An escape may have several backslashes, as
+// Returns how many bytes at `at` encode the character, or 0 if they don't encode it. An escape may have several backslashes, as
 // in JSON within a JSON string.
 static size_t stands_for(const char *at, const char *end, char character) {
   size_t run = backslashes(at, end);

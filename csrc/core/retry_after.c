@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads the header Retry-After of a response.
+// Reads a response's Retry-After header.
 #include "core/retry_after.h"
 
 #include <string.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Reads the header Retry-After of a response.
+// Reads a response's Retry-After header.
 #ifndef OMNI_RETRY_AFTER_H
 #define OMNI_RETRY_AFTER_H
 
 #include "core/exchange.h"
 
 // Returns the seconds that the response's Retry-After asks for, or -1 when the header is missing or invalid. The header may contain a
-// number of seconds, which can have a fraction, or a date. Counts the seconds to a date from the response's own Date, since this machine's
-// clock may be wrong.
+// number of seconds, which can have a fraction, or a date. If it is a date, counts the seconds from the response's own Date header, since
+// this machine's clock may be wrong.
 double retry_after(const exchange *x);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Functions of the operating system that Lua lacks: the monotonic clock, terminals and files.
+// Operating system functions that Lua lacks: the monotonic clock, terminals and files.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -60,7 +60,7 @@ static int open_file(lua_State *L) {
   const char *path = argument_text(L, 1);
   bool reads = luaL_checkoption(L, 2, "r", modes) == 0;
   luaL_Stream *stream = lua_newuserdatauv(L, sizeof *stream, 0);
-  stream->closef = NULL; // closed, for now
+  stream->closef = NULL; // closed until the file is open
   luaL_getmetatable(L, LUA_FILEHANDLE);
   if (lua_isnil(L, -1)) return luaL_error(L, "the library io is not open");
   lua_setmetatable(L, -2);

@@ -15,9 +15,9 @@
 
 enum {
   MAX_ID = 256,   // the most bytes of a task id (docs/service.md, "Submit")
-  MAX_WORD = 64,  // bytes of a status
-  MAX_MEDIA = 1000, // URLs of one task
-  MAX_REASON = 1000, // bytes that omni keeps of a failure's reason
+  MAX_WORD = 64,  // the most bytes of a status
+  MAX_MEDIA = 1000, // the most URLs of a task
+  MAX_REASON = 1000, // the most bytes that omni keeps of a failure's reason
   MAX_VALUES = 10000, // the search for URLs visits at most this many values of a result
   MAX_NAMES = 200,   // the search for URLs visits at most this many names of one object
 };
@@ -116,8 +116,8 @@ static void add_all_urls(lua_State *L, int value, int media, int *left) {
 }
 
 // Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Takes the URLs
-// from `media_urls` of the result and of the task. If a success has no URLs in these places, searches the whole result, `media_info` and
-// `suno_data`.
+// from `media_urls` in the result and in the task. If a successful task has no URLs in these places, searches the whole result,
+// `media_info` and `suno_data`.
 static bool push_media(lua_State *L, int data, int result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   lua_newtable(L);
@@ -163,7 +163,7 @@ static void fill_number(lua_State *L, int object, const char *name, int into, co
   set(L, into, as);
 }
 
-// Returns whether a message from the service says that moderation stopped the task.
+// Returns whether the service's message reports that moderation stopped the task.
 static bool is_moderation(const char *text) {
   static const char *const words[] = {"moderation", "moderated", "content policy", "content_policy", "safety filter", "safety system",
                                       "sensitive content", "prohibited content"};
@@ -172,7 +172,7 @@ static bool is_moderation(const char *text) {
   return false;
 }
 
-// Pushes the reason why a task ended: `message` of the result, else `message` of the task, else `reason`, else "". Skips a reason that only
+// Pushes the reason why a task ended: the result's `message`, else the task's `message`, else `reason`, else "". Skips a reason that only
 // repeats the status. Returns whether any of these reasons mentions the service's moderation.
 static bool push_reason(lua_State *L, int data, int result) {
   const struct {
@@ -300,7 +300,7 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
   return true;
 }
 
-// --- for Lua
+// --- Lua functions
 
 // parse_callback(body) → task table with `raw` | nil, failure. Accepts the task object alone or in the envelope.
 static int parse_callback(lua_State *L) {

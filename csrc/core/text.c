@@ -12,7 +12,7 @@
 #include "shared/class.h"
 
 // Decodes the code point at `text`, which has at least one byte. Returns the code point's size in bytes, or 0 for invalid UTF-8: a code
-// point that is cut short, overlong, a surrogate, or above U+10FFFF.
+// point that is truncated, overlong, a surrogate, or above U+10FFFF.
 static size_t decode(const unsigned char *text, size_t length, uint32_t *code) {
   unsigned char first = text[0];
   if (first < 0x80) return *code = first, 1;
@@ -32,8 +32,8 @@ static bool is_control(uint32_t code) {
   return code < 0x20 || (code >= 0x7F && code < 0xA0);
 }
 
-// Returns whether a code point changes the direction of the text after it. Direction marks don't count as such, since right-to-left text
-// needs them.
+// Returns whether a code point changes the direction of the text after it. Doesn't count direction marks, since right-to-left text needs
+// them.
 static bool is_bidi_control(uint32_t code) {
   return (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
@@ -56,7 +56,7 @@ static piece next_piece(const char *text, size_t length) {
 #define ELLIPSIS "\xE2\x80\xA6"
 
 void text_clean(luaL_Buffer *out, const char *text, size_t length, size_t max_bytes) {
-  // The first pass finds out whether the whole text fits, and otherwise where to cut it; the second pass writes.
+  // The first pass determines whether the whole text fits and, if not, where to cut it; the second pass writes the text.
   size_t ellipsis = max_bytes >= strlen(ELLIPSIS) ? strlen(ELLIPSIS) : 0;
   size_t written = 0, until = 0, at = 0;
   while (at < length) {
@@ -88,7 +88,8 @@ static int clean(lua_State *L) {
   return 1;
 }
 
-// Name of the locale whose wcwidth knows Unicode. The locale is made at the first use and lives as long as the Lua state.
+// Name of the class of the locale object whose wcwidth supports Unicode. The locale is created at its first use and lives as long as the
+// Lua state.
 #define WIDTHS "omni.widths"
 
 static int widths_release(lua_State *L) {
@@ -105,8 +106,8 @@ static locale_t widths_locale(locale_t *widths) {
   return *widths;
 }
 
-// columns(text) → how many terminal columns it takes: 0 for a control character, 1 for a character that the locale doesn't know. Upvalue:
-// the locale.
+// columns(text) → how many terminal columns the text takes: 0 for a control character, 1 for a character that the locale doesn't know.
+// Upvalue: the locale.
 static int columns(lua_State *L) {
   size_t length, sum = 0;
   const unsigned char *text = (const unsigned char *)luaL_checklstring(L, 1, &length);

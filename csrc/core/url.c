@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Normalises URLs from outside with libcurl's own parser, so that omni checks exactly what libcurl fetches.
+// Normalises untrusted URLs with libcurl's own parser, so that omni checks exactly what libcurl fetches.
 #include "core/url.h"
 
 #include <arpa/inet.h>
@@ -48,9 +48,9 @@ static char *encode(char *out, const char *text, size_t length) {
 }
 
 // Sets *host to the URL's host in ASCII and lower case. libidn2 reads UTF-8 only in a UTF-8 locale, so ascii_host sets such a locale for
-// this thread during the call. The program's own locale neither matters nor changes.
+// this thread during the call. Neither depends on nor changes the program's locale.
 static const char *ascii_host(CURLU *parts, char **host) {
-  // a "%" remains: libcurl has already decoded valid escapes
+  // a "%" is still left, although libcurl has already decoded valid escapes
   if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host;
   bool ascii = true;
   for (const char *at = *host; *at; at++) ascii = ascii && (unsigned char)*at < 0x80;
@@ -76,7 +76,7 @@ static const char *ascii_host(CURLU *parts, char **host) {
 // Accepts a host name of letters, digits, "-" and "_" without empty labels. A name that ends in a number must be an IPv4 address, since
 // resolvers and browsers disagree about other such names.
 static bool host_is_sound(const char *host) {
-  if (*host == '[') return true; // libcurl has checked it
+  if (*host == '[') return true; // an IPv6 address, which libcurl has checked
   struct in_addr address;
   const char *dot = strrchr(host, '.'), *last = dot ? dot + 1 : host;
   bool number = *last && (strspn(last, "0123456789") == strlen(last) ||
@@ -126,7 +126,7 @@ static const char *normalize(const char *text, CURLU *parts, char **url) {
   bool zero = curl_url_get(parts, CURLUPART_PORT, &port, 0) == CURLUE_OK && strtol(port, NULL, 10) == 0;
   curl_free(port);
   if (zero) return "must have a port from 1 to 65535";
-  char *host = NULL, *zone = NULL; // zone: that of a link-local IPv6 address, which libcurl drops when the host is set
+  char *host = NULL, *zone = NULL; // `zone`: the zone of a link-local IPv6 address, which libcurl drops when the host is set
   if (curl_url_get(parts, CURLUPART_ZONEID, &zone, 0) == CURLUE_OUT_OF_MEMORY) return no_memory;
   const char *why = normalize_host(parts, &host);
   if (!why && zone && curl_url_set(parts, CURLUPART_ZONEID, zone, 0) != CURLUE_OK) why = no_memory;
@@ -237,7 +237,7 @@ bool url_is_loopback(const char *url) {
   return loopback;
 }
 
-// --- for Lua
+// --- Lua functions
 
 // Pushes a URL from one of the functions above and frees it, or pushes nil and `why`. The buffer `room` has MAX_URL bytes; the caller
 // allocates it before it makes the URL, since a Lua error would leak the URL.

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Writes to stdout a C file that holds omni's Lua files and its built C modules as data, for csrc/host/main.c.
+-- Writes a C file to stdout that contains omni's Lua files and its compiled C modules as data, for csrc/host/main.c.
 -- Usage: lua5.4 embed.lua DIRECTORY_OF_THE_MODULES LUA_FILE...   (DIRECTORY/omni/core.so, lua/omni/cli/command/run.lua, ...)
 
 local modules = { "omni.core", "omni.listener", "omni.ledger_sqlite" }
@@ -9,12 +9,13 @@ local function read(path)
   return assert(file:read("a"))
 end
 
--- lua/omni/cli/command/run.lua → omni/cli/run.lua
+-- Returns the part of a path below lua/: "lua/omni/cli/command/run.lua" → "omni/cli/command/run.lua".
 local function below_lua(path)
   return path:match("^lua/(.+)$") or path:match("/lua/(.+)$") or error("not below lua/: " .. path)
 end
 
--- One line of a string literal: these compile many times faster than lists of numbers. `?` because of trigraphs.
+-- Returns one line of a string literal; string literals compile many times faster than lists of numbers. Escapes `?`, which could start a
+-- trigraph.
 local function escape(data)
   return (data:gsub('[%c"\\?\x7F-\xFF]', function(byte) return ("\\%03o"):format(byte:byte()) end))
 end
@@ -35,7 +36,7 @@ for index = 2, #arg do
   local file = below_lua(arg[index])
   local name = file:gsub("%.lua$", ""):gsub("%.d$", ""):gsub("/init$", ""):gsub("/", ".")
   local source = read(arg[index])
-  if file:find("%.d%.lua$") then source = ("return [====[\n%s]====]"):format(source) end -- for `omni init --editor`, which writes it
+  if file:find("%.d%.lua$") then source = ("return [====[\n%s]====]"):format(source) end -- `omni init --editor` writes it
   assert(load(source, "@" .. arg[index], "t")) -- a syntax error stops the build, not the program
   add(name, "@" .. file, source)
 end

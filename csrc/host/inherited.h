@@ -4,8 +4,8 @@
 #define OMNI_HOST_INHERITED_H
 
 // Opens /dev/null for each of the descriptors 0 to 2 that is closed, so that no file that omni opens becomes stdout. Resets SIGCHLD, so
-// that waitpid returns exit statuses. Turns a broken pipe and the file size limit into write errors that don't end the program. Removes the
-// owner's bits from the umask, so that omni can read its own files. Call it first.
+// that waitpid returns exit statuses. Makes writes to a broken pipe, or beyond the file size limit, fail instead of ending the program.
+// Removes the owner's bits from the umask, so that omni can read its own files. Call it first.
 void inherited_reset(void);
 
 // Unblocks signals that the parent process had blocked. Call inherited_unblock after the signal handlers are installed.

@@ -108,7 +108,7 @@ static void preload_modules(lua_State *L) {
 #define USER_PATH "omni.path" // in the registry
 #define USER_CPATH "omni.cpath"
 
-// Returns whether `path`, in which each template ends with the separator, contains this template.
+// Returns whether `path` contains this template. Each template in `path` ends with the separator.
 static bool holds(luaL_Buffer *path, const char *template, size_t length) {
   const char *at = luaL_buffaddr(path), *end = at + luaL_bufflen(path);
   for (const char *next; at < end; at = next + 1) {
@@ -128,8 +128,8 @@ static void add_absolute(luaL_Buffer *path, const char *templates) {
   }
 }
 
-// Sets the search path for the program's own modules (lua-cjson, argparse): the system's folders, then those of LUA_PATH, where the user
-// may have installed a rock. Leaves out the working directory, which may contain anything.
+// Sets the search path for the modules that the program itself needs (lua-cjson, argparse): the system's directories, then those in
+// LUA_PATH, where the user may have installed a rock. Leaves out the working directory, which may contain anything.
 static void keep_absolute(lua_State *L, const char *field, const char *system, const char *keep_as) {
   luaL_Buffer path;
   lua_getglobal(L, LUA_LOADLIBNAME);
@@ -148,7 +148,7 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 // --- signals
 
 static volatile sig_atomic_t caught; // the number of the first signal, or 0
-static bool nobody_reads;            // the reader of stdout's pipe is gone; Lua receives the signal SIGPIPE
+static bool nobody_reads;            // nobody reads stdout's pipe any more; Lua gets this as the signal SIGPIPE
 static int wake[2] = {-1, -1};       // a pipe to this process itself: readable after a signal
 
 static void wake_up(void) {
@@ -181,7 +181,7 @@ static bool catch_signals(void) {
   return true;
 }
 
-// --- what Lua sees as `omni.host`
+// --- the functions of `omni.host`
 
 // host.interrupted() → the number of the signal that was received, or nil
 static int interrupted(lua_State *L) {
@@ -196,7 +196,7 @@ static int wakefd(lua_State *L) {
   return 1;
 }
 
-// makes the descriptor of `wake` unreadable again
+// empties the pipe `wake`, so that it is no longer readable
 static int drain(lua_State *L) {
   (void)L;
   char bytes[16];
@@ -272,7 +272,7 @@ static int protected_main(lua_State *L) {
 int main(int argc, char **argv) {
   inherited_reset();
   bool streams = streams_open(on_broken_pipe);
-  if (streams && argc == 2 && strcmp(argv[1], "--version") == 0) { // before any slow work
+  if (streams && argc == 2 && strcmp(argv[1], "--version") == 0) { // handled before any slow work
     puts("omni " OMNI_VERSION);
     return EXIT_SUCCESS;
   }

@@ -25,7 +25,7 @@ static bool wait_until(int fd, short what) {
   return poll(&one, 1, -1) >= 0;
 }
 
-// Returns when a signal arrives, so that the user can interrupt a question.
+// Also returns when a signal arrives, so that the user can interrupt a question.
 static ssize_t on_read(void *cookie, char *bytes, size_t size) {
   for (;;) {
     ssize_t got = read(descriptor(cookie), bytes, size);
@@ -55,7 +55,7 @@ bool streams_failed(void) {
   return stdout_error != 0;
 }
 
-// Runs when the process exits, even if a script calls os.exit.
+// Runs when the process exits, also after a script has called os.exit.
 static void report(int code, void *unused) {
   (void)unused;
   if (!streams_failed()) return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// stdin, stdout and stderr that also work on non-blocking descriptors, and remember write errors.
+// Standard streams that also work on non-blocking descriptors, and remember write errors.
 #ifndef OMNI_HOST_STREAMS_H
 #define OMNI_HOST_STREAMS_H
 
@@ -7,7 +7,7 @@
 
 // Replaces stdin, stdout and stderr by streams that wait even if another program, which shares the descriptor, has made it non-blocking. At
 // exit, if a write to stdout failed, reports it on stderr and changes the exit code 0 to 1. If the reader of the pipe has gone, exits
-// silently with 141. Calls `on_broken_pipe` when it first notices that the reader has gone. Returns false without memory.
+// silently with 141. Calls `on_broken_pipe` when it first notices that the reader has gone. Returns false when memory runs out.
 bool streams_open(void (*on_broken_pipe)(void));
 
 // Flushes stdout, and returns whether any write to stdout has failed.

@@ -20,9 +20,9 @@
 #include LEDGER_SCHEMA
 
 enum {
-  APPLICATION_ID = 0x6F6D6E69, // "omni": SQLite's application_id, which tells a ledger from other programs' databases
+  APPLICATION_ID = 0x6F6D6E69, // "omni": SQLite's application_id, which distinguishes ledgers from other programs' databases
   BUSY_TIMEOUT = 10,               // seconds to wait while another program locks the file
-  MAX_BYTES = 16 << 20,       // the largest allowed value or row in bytes
+  MAX_BYTES = 16 << 20,       // the largest allowed size of a value or a row, in bytes
   CHECKPOINT_TRIES = 100, // a millisecond apart
 };
 
@@ -65,7 +65,7 @@ bool database_fail_code(const database *d, request *r, const char *what, int cod
   const char *words = NULL;
   for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
     if (reasons[i].code == primary) words = reasons[i].words;
-  // SQLite's messages for these codes contain names of the schema, but no values.
+  // SQLite's messages for these codes contain names from the schema, but no values.
   if (d->db && (primary == SQLITE_ERROR || primary == SQLITE_CONSTRAINT)) words = sqlite3_errmsg(d->db);
   if (!words) words = sqlite3_errstr(code);
   int error = d->db && (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) ? sqlite3_system_errno(d->db) : 0;
@@ -112,7 +112,7 @@ static bool create_or_check(database *d, request *r) {
   bool found = stat(d->path, &info) == 0;
   if (!found && errno == ENOENT) {
     if (mknod(d->path, S_IFREG | 0600, 0) == 0) {
-      // the umask may have removed some of the owner's permissions
+      // needed if the umask has removed some of the owner's permissions
       if (chmod(d->path, 0600) != 0) return cannot_open(d, r, strerror(errno));
     } else if (errno != EEXIST) {
       return cannot_open(d, r, strerror(errno));
@@ -165,7 +165,7 @@ static bool refuse(const database *d, request *r, long long version, int verdict
   return database_fail(d, r, "was made by a newer omni: its version is %lld, this omni knows versions up to %d", version, (int)VERSION);
 }
 
-// Sets the request's failure for an error code of SQLite, unless the request has a failure already. Returns the code.
+// Sets the request's failure for an SQLite error code, unless the request has a failure already. Returns the code.
 static int note_failure(database *d, request *r, int code) {
   if (code != SQLITE_OK && !r->failed) database_fail_code(d, r, "can't be opened", code);
   return code;
@@ -243,7 +243,7 @@ bool database_open(database *d, request *r) {
   return false;
 }
 
-// --- beginning and end
+// --- opening and closing
 
 bool database_init(database *d, const char *path) {
   *d = (database){.session = {.fd = -1}};

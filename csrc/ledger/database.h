@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A ledger's database. All functions of this file run in the ledger's own thread, since they wait for the disk and for other programs.
+// A ledger's database. All functions in this file run in the ledger's own thread, since they wait for the disk and for other programs.
 #ifndef OMNI_LEDGER_DATABASE_H
 #define OMNI_LEDGER_DATABASE_H
 
@@ -32,9 +32,9 @@ typedef struct request {
   int verb;
   values parameters;    // the verb's parameters: pairs of a name and a value
   values rows;    // the names of the columns, then the values of each row
-  size_t columns; // number of columns; 0: the verb returns no rows
+  size_t columns; // the number of columns; 0: the verb returns no rows
   bool failed;
-  char *failure; // the error message, for people; NULL if the request failed and there was no memory for the message
+  char *failure; // the error message; NULL if the request failed and there was no memory for a message
 } request;
 
 // Initialises a database for the file at `path`, without touching the file. Returns false and errno on failure.

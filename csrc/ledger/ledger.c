@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// omni.ledger_sqlite: records every submit request in an SQLite file. Lua starts a verb and takes the verb's result later, so Lua never
-// waits.
+// omni.ledger_sqlite: records every submit request in an SQLite file. Lua starts a verb and takes the verb's result later, so Lua code
+// never waits.
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -33,7 +33,7 @@ static ledger *check_open(lua_State *L) {
   return l;
 }
 
-// --- a request in Lua's hands
+// --- requests in Lua
 
 // Pushes a userdata that frees the request stored in it. So the code after push_box may raise an error, and may run finalizers that use
 // this ledger.
@@ -80,7 +80,7 @@ static int release(lua_State *L) {
   return 0;
 }
 
-// --- giving
+// --- starting a verb
 
 // Raises an error for a parameter that isn't in the table at `known`, and for a value that SQL can't store.
 static void check_parameters(lua_State *L, int parameters, int known, const char *verb) {
@@ -102,7 +102,7 @@ static void check_parameters(lua_State *L, int parameters, int known, const char
   }
 }
 
-// Appends a parameter: its name at index `at`, and its value at the next index. Never raises.
+// Appends a parameter: its name at index `at`, and its value at the next index. Never raises an error.
 static void note(lua_State *L, int at, values *parameters) {
   size_t length;
   const char *name = lua_tolstring(L, at, &length);
@@ -151,7 +151,7 @@ static int start(lua_State *L) {
   return 0;
 }
 
-// --- taking
+// --- taking results
 
 static void push_value(lua_State *L, const values *rows, const value *c) {
   switch (c->kind) {

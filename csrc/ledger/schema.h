@@ -6,10 +6,10 @@
   X("CREATE TABLE submit (" \
     "  id INTEGER PRIMARY KEY AUTOINCREMENT," \
     "  account TEXT NOT NULL," /* a fingerprint of the key, never the key */ \
-    "  service TEXT," /* the service that has the task; it doesn't depend on the key or on the spelling of the URL */ \
-    "  sandbox INTEGER NOT NULL DEFAULT 0," /* 1: a rehearsal in a sandbox */ \
+    "  service TEXT," /* the service that has the task, whatever the key and the spelling of the URL */ \
+    "  sandbox INTEGER NOT NULL DEFAULT 0," /* 1: submitted to a sandbox */ \
     "  board TEXT, scene TEXT," /* NULL: not part of a storyboard */ \
-    "  identity TEXT," /* equal for equal scenes with equal takes; NULL: equal to no other */ \
+    "  identity TEXT," /* equal for equal scenes with equal takes; NULL: differs from all others */ \
     "  base TEXT, take INTEGER," /* the identity without its take; the take */ \
     "  form TEXT," /* the canonical form whose digest is the identity */ \
     "  model TEXT NOT NULL, input TEXT NOT NULL," \
@@ -36,7 +36,7 @@
     "  path TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL," \
     "  PRIMARY KEY (submit, number)" \
     ") STRICT;" \
-    "CREATE TABLE digest (" /* of a local file, valid while its stamp is the same */ \
+    "CREATE TABLE digest (" /* the digest of a local file, valid while the file's stamp is the same */ \
     "  path TEXT PRIMARY KEY NOT NULL, stamp TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL" \
     ") STRICT;" \
     "CREATE TABLE upload (" /* the URL where the service keeps these bytes for an account */ \
@@ -46,10 +46,10 @@
     "CREATE TABLE film (" /* identity: the digest of the clips and options that the film was cut from */ \
     "  path TEXT PRIMARY KEY NOT NULL, identity TEXT NOT NULL, sha256 TEXT NOT NULL, at REAL NOT NULL" \
     ") STRICT;" \
-    "CREATE TABLE redo (" /* scenes to shoot again, with a submit after `last_submit`, until the run has ended */ \
+    "CREATE TABLE redo (" /* scenes to make again, with a submit after `last_submit`, until the run has ended */ \
     "  board TEXT NOT NULL, base TEXT NOT NULL, last_submit INTEGER NOT NULL, PRIMARY KEY (board, base)" \
     ") STRICT;") \
-  X("ALTER TABLE submit ADD COLUMN tag TEXT;" /* the application's own name for it */ \
+  X("ALTER TABLE submit ADD COLUMN tag TEXT;" /* the application's own name for the submit */ \
     "ALTER TABLE submit ADD COLUMN idempotency_key TEXT;" /* the application's: of the submits that weren't refused or forgotten, one has it */ \
     "CREATE INDEX submit_tag ON submit (tag) WHERE tag IS NOT NULL;" \
     "CREATE UNIQUE INDEX submit_idempotency_key ON submit (idempotency_key)" \

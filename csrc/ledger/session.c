@@ -35,7 +35,7 @@ bool session_take(session *s, const char *file) {
   if ((s->fd = file_open(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600, &info)) < 0) return false;
   bool fine = (info.st_mode & 077) == 0;
   if (!fine) errno = EACCES;
-  if (fine && fchmod(s->fd, 0600) == 0 && take_any(s)) return true; // the umask may have removed permissions of the new file
+  if (fine && fchmod(s->fd, 0600) == 0 && take_any(s)) return true; // the umask may have removed permissions from the new file
   int error = errno;
   session_release(s);
   errno = error;

@@ -75,7 +75,7 @@ static void take_row(sqlite3_stmt *statement, request *r) {
   for (int i = 0; i < columns; i++) take_value(statement, i, &r->rows);
 }
 
-// Returns whether the file was moved or removed: SQLite would still write to it, but nobody would find the changes.
+// Returns whether the file was moved or removed: SQLite would still write to it, but no other program would see the changes.
 static bool is_moved(database *d) {
   int moved = 0;
   return sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;

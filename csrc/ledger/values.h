@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A list of SQL values in plain memory, for passing parameters to the ledger's thread and rows back.
+// A list of SQL values outside of Lua, which passes parameters to the ledger's thread and rows back from it.
 #ifndef OMNI_LEDGER_VALUES_H
 #define OMNI_LEDGER_VALUES_H
 
@@ -23,10 +23,10 @@ typedef struct {
 // A zeroed struct is an empty list.
 typedef struct {
   buffer items, text;  // `items`: the values; `text`: the bytes of all strings among them
-  const char *problem; // why later values are missing, in words; NULL: no value is missing
+  const char *problem; // a text that explains why later values are missing; NULL: no value is missing
 } values;
 
-// Append a value. The functions values_add_... append a value to the list. On failure they set the list's `problem`; every later call then
+// The functions values_add_... append a value to the list. On failure they set the list's `problem`; every later call then
 // does nothing.
 void values_add_null(values *v);
 void values_add_integer(values *v, int64_t number);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The verbs of the ledger. Each row has a name, `money`, and SQL. `money` is 1 if losing a commit could cost credits; the commit of such a
+// The ledger's verbs. Each row has a name, `money`, and SQL. `money` is 1 if losing a commit could cost credits; the commit of such a
 // verb waits until its data is on disk. The SQL is one statement, which is a transaction of its own. `:name` is a parameter; a missing
 // parameter is NULL. The file session.h declares the SQL functions session() and alive(session).
 
@@ -40,14 +40,15 @@
   " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// A key's known tasks and submits in flight: a task counts for one hour, a submit without a response for half an hour. HAS_FREE_SLOT says
-// whether the key can take another task.
+// A key's known tasks and submits in flight: a task counts for one hour, a submit without a response for half an hour. HAS_FREE_SLOT is
+// true if the key can take another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
-// The columns of a row. The state is 'unknown' if the process died after it had written the intent and before it recorded the response.
+// Selects the columns of a submit. The state is 'unknown' if the process died after it had written the intent and before it recorded the
+// response.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
   " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state," \
@@ -64,7 +65,7 @@
     " :identity, :base, :take, :form, :model, :input, 'intended', session(), :estimate, :balance_before, :token, :tag, :idempotency_key," \
     " " NOW " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
-  /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks what `intend` checks. */ \
+  /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks the same conditions as `intend`. */ \
   X(retry, 1, \
     "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL," \
     " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'" \
@@ -80,7 +81,7 @@
     "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW \
     " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id") \
   /* Records the end of a task. Whatever a later query says, the first final state stays, the credits never decrease, and no known value \
-     is lost. The account becomes the one whose key the service answered. */ \
+     is lost. Sets the account to that of the key with which the service returned the task. */ \
   X(finish, 1, \
     "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(max(credits, :credits), credits, :credits)," \
     " created_at = coalesce(created_at, :created_at), completed_at = coalesce(completed_at, :completed_at)," \
@@ -95,26 +96,26 @@
   X(row, 0, SUBMIT " WHERE id = :id") \
   X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC") \
   X(live_with_key, 0, SUBMIT " WHERE idempotency_key = :idempotency_key AND state NOT IN " GIVEN_UP_OR_REFUSED) \
-  /* The next verbs return submits a page at a time: those after the row `after`. */ \
+  /* The next verbs return one page of submits: those after the row `after`. */ \
   X(by_tag, 0, SUBMIT " WHERE tag = :tag AND id > :after ORDER BY id LIMIT 100") \
   X(by_idempotency_key, 0, SUBMIT " WHERE idempotency_key = :idempotency_key AND id > :after ORDER BY id LIMIT 100") \
-  /* Submits of programs, which belong to no board, whose task isn't over or whose outcome is unknown. */ \
+  /* Returns submits that belong to no board, and whose task isn't over or whose outcome is unknown. */ \
   X(unfinished, 0, \
     SUBMIT " WHERE board IS NULL AND service IS :service AND (state = 'accepted' OR " UNKNOWN ") AND id > :after ORDER BY id LIMIT 100") \
   X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
   X(lost_rehearsals, 0, "SELECT id FROM submit WHERE " LOST_REHEARSAL) \
-  /* Gives a submit up: a person decides that. */ \
+  /* Gives up a submit. Only a person decides this. */ \
   X(forget, 1, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id" \
     " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id") \
-  /* Gives up the submits that a new submit, which was sent, replaces. */ \
+  /* Gives up the submits that a new submit replaces, once the new one was sent. */ \
   X(replace, 1, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id") \
   X(adopt, 1, \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN \
     " AND NOT EXISTS (SELECT 1 FROM submit AS other WHERE other.service IS submit.service AND other.task_id = :task_id" \
     " AND other.state NOT IN " GIVEN_UP_OR_REFUSED ") RETURNING id") \
-  /* Adds a task whose row was lost. Returns no row when an equal submit is live, or the task has a row. */ \
+  /* Adds a task whose row was lost. Returns no row when an equal submit is live or the task already has a row. */ \
   X(adopt_lost, 1, \
     "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
     " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form," \
@@ -128,7 +129,7 @@
     "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:account_prefix)) <> :account_prefix" \
     " AND (state IN ('unknown', 'accepted')" \
     " OR state = 'intended' AND NOT alive(session))") \
-  /* Returns a row if the ledger has submits of the other kind: sandbox or real. */ \
+  /* Returns a row if the ledger has submits of the other kind: real ones in a sandbox's ledger, or the reverse. */ \
   X(other_kind, 0, \
     "SELECT id FROM submit WHERE sandbox <> :sandbox LIMIT 1") \
   X(by_token, 0, SUBMIT " WHERE token = :token") \
@@ -146,16 +147,16 @@
     SUBMIT " WHERE board = :board AND scene = :scene AND (sandbox = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
   X(by_task, 0, \
     SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC") \
-  /* Finds what a person names: a row's number or a task's id. */ \
+  /* Finds a submit by a row number or a task id that a person has given. */ \
   X(find, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC") \
-  /* Returns a board's successes with missing files. */ \
+  /* Returns a board's successful submits whose files are missing. */ \
   X(to_fetch, 0, \
     SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)" \
     " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id") \
   X(in_flight, 0, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
   /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
-     given up. All sandboxes are one account. account_prefix: of the sandbox that is open; the tasks of others have ended. \
-     rehearsals: set it for a ledger of rehearsals, whose sandboxes end with their processes. */ \
+     given up. All sandboxes are one account. account_prefix: that of the open sandbox; the tasks of other sandboxes have ended. \
+     rehearsals: set it for a ledger whose sandboxes end with their processes. */ \
   X(spent, 0, \
     "SELECT iif(sandbox = 1, 'sandbox', account) AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
     " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
@@ -164,7 +165,7 @@
     " THEN estimate END), 0.0) AS estimated," \
     " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
     " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY 1 ORDER BY 1") \
-  /* Returns how many seconds the last such tasks took from their creation to their end, the shortest first. */ \
+  /* Returns the seconds from creation to end of the last tasks with this model, duration and resolution, the shortest first. */ \
   X(durations, 0, \
     "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model" \
     " AND state = 'success' AND json_extract(input, '$.duration') IS :duration AND json_extract(input, '$.resolution') IS :resolution" \
@@ -175,7 +176,7 @@
     " at = excluded.at") \
   X(move_file, 0, \
     "UPDATE file SET path = :path WHERE submit = :id AND number = :number") \
-  /* Records that the bytes with this digest aren't the task's result. */ \
+  /* Records that the file's recorded bytes aren't the task's result. */ \
   X(invalidate_file, 1, \
     "UPDATE file SET sha256 = 'void:' || sha256 WHERE submit = :id AND number = :number AND sha256 NOT LIKE 'void:%'") \
   X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number") \
@@ -193,7 +194,7 @@
   X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path") \
   /* Returns a row if a run has written a file with these bytes: a film, a poster or a report. */ \
   X(made_file, 0, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1") \
-  /* Returns what runs have written into a folder: films, posters and reports. */ \
+  /* Returns the files that runs have written into a folder: films, posters and reports. */ \
   X(films_in, 0, "SELECT path, sha256 FROM film WHERE substr(path, 1, length(:folder) + 1) = :folder || '/' ORDER BY path") \
   X(remember_film, 0, \
     "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")" \

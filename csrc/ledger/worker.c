@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Each ledger has a thread of its own, since a commit waits for the disk, and another program may lock the file for seconds.
+// Each ledger has a thread of its own, since a commit waits for the disk, and another program may keep the file locked for seconds.
 #include "ledger/worker.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-// Nanoseconds that must pass without a request before a checkpoint, so that no checkpoint delays a series of commits.
+// The thread runs a checkpoint only after this many nanoseconds without a request, so that no checkpoint delays a series of commits.
 enum { CHECKPOINT_DELAY = 20000000 };
 
 request *request_new(int verb) {

@@ -19,7 +19,7 @@ typedef struct {
   pthread_cond_t added;
   queue queued, done;
   bool ending;
-  bool running; // only Lua uses it: the thread was started and not yet joined
+  bool running; // used only by the Lua thread: the ledger's thread was started and hasn't been joined yet
   int wake;     // an eventfd, readable when a request is done; -1: closed
 } worker;
 
@@ -32,7 +32,8 @@ void worker_add(worker *w, request *r);
 request *worker_take(worker *w);
 // Returns whether worker_take would return a request.
 bool worker_has_done(worker *w);
-// Runs the requests that still wait, ends the thread and closes the database. worker_take still returns the finished requests. Idempotent.
+// Runs the requests that are still waiting, ends the thread and closes the database. worker_take still returns the finished requests.
+// Idempotent.
 void worker_stop(worker *w);
 // Stops the worker and frees everything.
 void worker_release(worker *w);

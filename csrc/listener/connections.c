@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Limits the number of a listener's connections per client address, and the time of each phase of a connection.
 //
-// libmicrohttpd's own timeout restarts with every byte, so a client that sends one byte now and then would keep its connection forever. So
-// this file gives each phase a deadline. At the deadline it shuts down the connection's socket, since libmicrohttpd has no function that
-// closes a connection.
+// libmicrohttpd's own timeout restarts with every byte, so a client that sends one byte now and then could keep its connection forever. So
+// this file sets a deadline for each phase. At the deadline it shuts down the connection's socket, since libmicrohttpd has no function
+// that closes a connection.
 #include <math.h>
 #include <search.h>
 #include <stdlib.h>
@@ -13,12 +13,12 @@
 #include "listener/listener.h"
 #include "shared/clock.h"
 
-// --- how many of one address
+// --- the connections of each address
 
 // The connections of one client address. An IPv4 address is stored as IPv6. IPv6 addresses of one /64 network count as one address, since
 // one customer usually owns all of them.
 struct client_address {
-  unsigned char name[16]; // must be the first field, which the tree compares
+  unsigned char name[16]; // must be the first field, since the tree compares it
   unsigned connections;
 };
 
@@ -48,7 +48,7 @@ enum MHD_Result connection_admit(void *of, const struct sockaddr *address, sockl
   return found && (*found)->connections >= l->max_per_address ? MHD_NO : MHD_YES;
 }
 
-// Adds one connection to the count of its client address. Returns NULL without memory.
+// Adds one connection to the count of its client address. Returns NULL when memory runs out.
 static client_address *count(listener *l, const struct sockaddr *address) {
   client_address *new = calloc(1, sizeof *new);
   if (!new) return NULL;
@@ -66,7 +66,7 @@ static void discount(listener *l, client_address *n) {
   free(n);
 }
 
-// --- how long
+// --- deadlines
 
 static void leave(listener *l, connection *c) {
   if (c->phase == PHASE_NONE) return;
@@ -108,13 +108,13 @@ double connection_wait(const listener *l) {
   return fmax(earliest - clock_now(), 0);
 }
 
-// --- beginning and end
+// --- opening and closing
 
 static void begin(listener *l, struct MHD_Connection *mhd, void **context) {
   const union MHD_ConnectionInfo *from = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
   connection *c = calloc(1, sizeof *c);
   client_address *n = c ? count(l, from->client_addr) : NULL;
-  if (!n) { // no memory; the connection's first request will fail, too (request_intake_begin)
+  if (!n) { // memory ran out; the connection's first request will fail, too (request_intake_begin)
     free(c);
     return;
   }

@@ -2,8 +2,8 @@
 // omni.listener: a small HTTP server on libmicrohttpd that the caller's loop drives.
 //
 // libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` returns the
-// request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. Until then the connection is
-// suspended: libmicrohttpd doesn't poll it, and no timeout closes it.
+// request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While a connection is suspended,
+// libmicrohttpd doesn't poll it, and no timeout closes it.
 #include "listener/listener.h"
 
 #include <errno.h>
@@ -25,18 +25,18 @@
 
 enum {
   POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, in addition to the request's headers
-  CLOSING_ROUNDS = 64, // how many more times a closing listener runs, to send responses that it already has
+  CLOSING_ROUNDS = 64, // how many more times a closing listener runs, to send the responses that it already has
   MAX_IDLE_STEPS = 16,         // steps
 };
 
-// Seconds. While a TLS handshake or a line before a chunk is incomplete, libmicrohttpd 0.9.75 asks to run again immediately, without end.
+// Seconds. While a TLS handshake or a chunk-size line is incomplete, libmicrohttpd 0.9.75 keeps asking to run again immediately.
 // So after MAX_IDLE_STEPS steps without any event the listener waits for PAUSE seconds, or until new data arrives.
 static const double PAUSE = 0.05;
 
-// Seconds within which a refused client must stop sending.
+// The seconds that a refused client has to finish sending.
 static const double LEAVING = 5;
 
-// --- the socket, and the end
+// --- the socket; closing
 
 // Opens a listening socket on a numeric address, and stores the actual address and port in the listener. Returns -1 and writes a message on
 // failure.
@@ -101,7 +101,7 @@ static void release(listener *l) {
 
 // --- opening
 
-// Returns the wanted number of connections, or half of the process's limit on descriptors if that is less.
+// Returns the configured number of connections, or half of the process's descriptor limit if that is less.
 static unsigned most_connections(lua_Integer wanted) {
   struct rlimit descriptors;
   if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur == RLIM_INFINITY) return (unsigned)wanted;

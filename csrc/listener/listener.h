@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Declarations shared by the files of omni.listener: the listener (listener.c), its connections (connections.c), TLS (tls.c), incoming
-// requests (request_intake.c, request_head.c), and the request as Lua sees it (request.c, response_body.c).
+// requests (request_intake.c, request_head.c), and the request objects in Lua (request.c, response_body.c).
 #ifndef OMNI_LISTENER_H
 #define OMNI_LISTENER_H
 
@@ -23,7 +23,7 @@ typedef enum {
   PHASE_HEAD,       // from the end of a response to the end of the next request's headers
   PHASE_BODY,       // from the end of the headers to the end of the body
   PHASE_LEAVING,    // from the refusal of a request to the end of its body, which is discarded
-  PHASE_ANSWER,     // from the moment when the response is known until it is sent
+  PHASE_ANSWER,     // from the moment when Lua responds until the response is sent
   PHASES,
   PHASE_NONE = PHASES, // waits for Lua's response
 } phase;
@@ -46,13 +46,13 @@ typedef struct {
   char *body_directory;            // the folder for large bodies; NULL: all bodies stay in memory
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
   bool closing;                    // the listener only sends responses that it already has
-  unsigned long calls;             // how often libmicrohttpd has called the listener's functions
-  unsigned idle_steps;                 // how many consecutive steps made no call that `calls` counts
+  unsigned long calls;             // how often libmicrohttpd has called the listener's callbacks
+  unsigned idle_steps;                 // the number of consecutive steps without a call that `calls` counts
 } listener;
 
-// A connection: libmicrohttpd's socket context, from its start to its end.
+// A connection. libmicrohttpd stores a pointer to it (the socket context) from the connection's start to its end.
 struct connection {
-  connection *next, *previous; // in the same phase
+  connection *next, *previous; // neighbours in the list of the connections in the same phase
   phase phase;
   double due; // the deadline of the phase, in seconds of clock_now
   struct MHD_Connection *mhd;
@@ -71,16 +71,17 @@ typedef enum {
   REQUEST_DROPPED,   // the connection runs again, to be closed
 } request_state;
 
-// How a connection ends after the request: as HTTP requires, by closing it early, or by RST. The last two are for fault injection.
+// How a connection ends after the request: as HTTP requires, by an early close, or by a TCP reset (RST). The last two are for fault
+// injection.
 typedef enum { END_NORMALLY, END_CUT, END_RESET } request_end;
 
-// A request belongs to its connection and to its userdata in Lua; whichever ends last frees the request.
+// A request belongs to its connection and to its Lua userdata; the last of these two frees the request.
 struct request {
   request *next, *previous; // neighbours in the list of requests with an open connection
   request *after;           // the next request in the queue
   listener *listener;       // NULL: the connection has ended
   connection *connection;               // NULL: the connection has ended
-  bool held;                // a userdata of Lua points to the request
+  bool held;                // a Lua userdata points to the request
   request_state state;
   request_end end;
   unsigned status;
@@ -110,7 +111,8 @@ typedef struct {
   const char *body_directory;           // or NULL
 } listener_options;
 
-// Reads the options from the only argument, a table or nil. Raises for an invalid option. The strings of the result stay on the stack.
+// Reads the options from the only argument, a table or nil. Raises an error for an invalid option. The strings in the result stay on the
+// stack.
 listener_options listener_check_options(lua_State *L);
 
 // --- connections
@@ -152,7 +154,7 @@ extern const struct MHD_OptionItem tls_options[];
 // Sends bytes on a TLS connection directly, without libmicrohttpd: as many as it can without waiting.
 void tls_send(struct MHD_Connection *mhd, const char *data, size_t length);
 
-// --- a request's way in
+// --- incoming requests
 
 // libmicrohttpd calls these functions (MHD_OPTION_URI_LOG_CALLBACK, the access handler, MHD_OPTION_NOTIFY_COMPLETED); `of` is the listener.
 void *request_intake_begin(void *of, const char *target, struct MHD_Connection *mhd);
@@ -169,21 +171,21 @@ int request_head_take(request *r, const char *path, const char *method, const ch
 // Returns whether the string is a valid header name. A string with a NUL is invalid.
 bool request_head_is_token(const char *name, size_t length);
 
-// --- a request in Lua's hands
+// --- requests in Lua
 
 // Registers the class of requests in Lua.
 void request_open(lua_State *L);
 
-// Takes the oldest request off the queue and pushes a userdata for it. Returns false if the queue is empty. Raises when memory runs out,
-// and leaves the queue unchanged.
+// Takes the oldest request off the queue and pushes a userdata for it. Returns false if the queue is empty. When memory runs out, raises
+// an error and leaves the queue unchanged.
 bool request_push(lua_State *L, listener *l);
 
 // Resumes the suspended connection of a queued or held request. `state` is REQUEST_ANSWERED or REQUEST_DROPPED.
 void request_wake(request *r, request_state state);
 
 // response_from_text and response_from_file return a response whose body is a copy of a string, or a part of a file (length -1: the rest of
-// the file). The body breaks off after `cut` bytes (-1: never). Both functions return NULL when memory runs out. If the file can't be read,
-// response_from_file returns NULL and sets `*why`.
+// the file). The body ends early, after `cut` bytes (-1: never). Both functions return NULL when memory runs out. If the file can't be
+// read, response_from_file returns NULL and sets `*why`.
 struct MHD_Response *response_from_text(listener *l, const char *text, size_t length, lua_Integer cut);
 struct MHD_Response *response_from_file(listener *l, const char *file, lua_Integer offset, lua_Integer length, lua_Integer cut,
                                       const char **why);

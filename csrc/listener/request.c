@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A request as Lua sees it, and the response to it.
+// The request objects in Lua, and the responses to requests.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -19,7 +19,7 @@
 
 enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; more headers might not fit in the connection's memory beside the request's headers
 
-// --- a request's life
+// --- the life of a request
 
 void request_free_body(request *r) {
   if (r->file_fd >= 0) close(r->file_fd);
@@ -56,14 +56,14 @@ bool request_push(lua_State *L, listener *l) {
     if (!(r = l->queue)) return false;
     unsigned long taken = l->taken;
     lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.data ? r->body.length : 0);
-    if (l->taken == taken) break; // unless a finalizer, which may run at any allocation, has taken the request or closed the listener
+    if (l->taken == taken) break; // unless a finalizer, which may run during any allocation, has taken the request or closed the listener
     lua_pop(L, 1);
   }
   l->taken++;
   lua_setiuservalue(L, -2, 1);
   size_t length = r->body.length;
   buffer_free(&r->body);
-  r->body.length = length; // `size` reads this length, and a body in a file needs it
+  r->body.length = length; // the method `size` returns this length; a body in a file needs it, too
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -95,7 +95,7 @@ static int collect(lua_State *L) {
   return 0;
 }
 
-// --- what it says
+// --- the parts of a request
 
 static int method(lua_State *L) {
   lua_pushstring(L, check(L)->method);
@@ -176,14 +176,14 @@ static int body_file(lua_State *L) {
   return 1;
 }
 
-// --- the answer
+// --- the response
 
 typedef struct {
   lua_Integer cut; // bytes after which the body breaks off; -1: never
   request_end end;
 } fault;
 
-// Returns an option that is a whole number, 0 or more, or `absent` if the option is nil.
+// Returns the value of an option that must be a whole number of 0 or more, or `absent` if the option is nil.
 static lua_Integer count_field(lua_State *L, int index, const char *name, lua_Integer absent) {
   int good = 1;
   lua_Integer n = absent;
@@ -248,7 +248,7 @@ static void push_headers(lua_State *L, int index) {
   }
 }
 
-// Adds the headers in the list from push_headers to a response. Allocates nothing in Lua, so that no finalizer runs.
+// Adds to a response the headers listed by push_headers. Allocates nothing in Lua, so that no finalizer runs.
 static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TSTRING; i += 2) {
     const char *name = lua_tostring(L, -1);
@@ -260,7 +260,8 @@ static void add_headers(lua_State *L, int list, struct MHD_Response *response) {
   lua_pop(L, 1);
 }
 
-// Returns whether the client has reset the connection. A client that has only closed its sending side may still wait for the response.
+// Returns whether the client has reset the connection. A client that has closed only its sending side may still be waiting for the
+// response.
 static bool connection_gone(const request *r) {
   struct pollfd p = {.fd = connection_socket(r->connection)};
   return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;

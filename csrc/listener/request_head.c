@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checks a request's first line and headers: their size, and whether two servers could read them differently.
+// Checks a request's first line and headers: their size, and whether two servers could interpret them differently.
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ static bool is_clean(const char *text, bool blanks) {
 
 // --- gaps between the parts of the head
 
-// Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, reads a folded line as a part of
+// Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, treats a folded line as a part of
 // the line before it, and accepts a bare LF at the end of a line. libmicrohttpd leaves each part of the head at its original place, with a
 // NUL after it. So a gap between two parts shows that something between them was dropped. libmicrohttpd 1.0 and later refuses such requests
 // itself in its strict mode (listener.c).
@@ -67,8 +67,8 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
     value_length = 0;
   }
   line(c, name, name_length, value, value_length);
-  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding: two servers could read a request with one of
-  // these differently.
+  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding: two servers could interpret such a request
+  // differently.
   if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;
@@ -97,8 +97,8 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
-  // Refuses all bodies in chunks. Servers read the lines between chunks differently: libmicrohttpd 0.9 accepts a bare LF at their end, so a
-  // proxy in front might see other requests than omni. libmicrohttpd doesn't show these lines to its callers.
+  // Refuses all chunked bodies. Servers interpret chunk-size lines differently: libmicrohttpd 0.9 accepts a bare LF at their end, so a
+  // reverse proxy might see other requests than omni does. libmicrohttpd doesn't show these lines to its callers.
   if (c.coding) return 411;
   unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd accepts only a number of at most 64 bits
   return length > r->listener->max_body ? 413 : 0;

@@ -16,10 +16,10 @@
 
 enum {
   MAX_IN_MEMORY = 65536,    // in bytes; a larger body goes to a file if there is a folder for bodies
-  MAX_DISCARDED = 8 << 20 // bytes that the listener reads of a refused body
+  MAX_DISCARDED = 8 << 20 // the most bytes that the listener reads and discards of a refused body
 };
 
-// --- begin and end
+// --- the start and the end of a request
 
 // Called when the request line has arrived. Copies the target as the client sent it, since libmicrohttpd decodes it in place later. Returns
 // NULL when memory runs out; the connection is closed later.
@@ -131,7 +131,7 @@ static void turn_away(listener *l, request *r, const char *status) {
   connection_enter(l, r->connection, PHASE_LEAVING);
 }
 
-// --- head, body, queue, answer
+// --- head, body, queue, response
 
 static void write_address(request *r) {
   const struct sockaddr *from =
@@ -149,7 +149,7 @@ static void write_address(request *r) {
 static enum MHD_Result take_head(listener *l, request *r, const char *path, const char *method, const char *version) {
   int status = request_head_take(r, path, method, version);
   if (status < 0) return MHD_NO;
-  // A client that waits for "100 Continue" sends no body after the response.
+  // A client that waits for "100 Continue" doesn't send the body after this response.
   bool body_comes = (status == 411 || status == 413) && !MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, "expect");
   if (status > 0 && !body_comes) return refuse(l, r, (unsigned)status);
   write_address(r);
@@ -170,8 +170,7 @@ static bool make_room(listener *l, const request *r, size_t more) {
   return true;
 }
 
-// Appends to the file that holds the body. The first call creates the file and moves the bytes that are in memory to it. Returns false on
-// failure.
+// Appends to the file that holds the body. The first call creates the file and moves the bytes in memory to it. Returns false on failure.
 static bool write_body(listener *l, request *r, const char *data, size_t length) {
   if (!r->file) {
     if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;
@@ -217,7 +216,7 @@ static enum MHD_Result send_answer(request *r) {
   return result;
 }
 
-// libmicrohttpd calls request_intake_proceed after the headers, for each piece of the body, after the whole body, and after request_wake.
+// libmicrohttpd calls request_intake_proceed after the headers, for each piece of the body, after the body, and after request_wake.
 enum MHD_Result request_intake_proceed(void *of, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
                                const char *data, size_t *length, void **context) {
   listener *l = of;

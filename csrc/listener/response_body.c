@@ -34,8 +34,8 @@ static void body_source_free(void *of) {
   free(s);
 }
 
-// Reads the next bytes of the body. Fails, which closes the connection, at the byte where the body must break off, and when the file has
-// become shorter.
+// Reads the next bytes of the body. Fails at the byte where the body must end early, and when the file has become shorter; libmicrohttpd
+// then closes the connection.
 static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t room) {
   const body_source *s = of;
   s->listener->calls++;

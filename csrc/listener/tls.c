@@ -23,8 +23,8 @@ struct credentials {
   unsigned uses;
 };
 
-// Allows TLS 1.2 and newer, with forward secrecy, and only key exchanges with elliptic curves: with other key exchanges, a client could
-// make the server use much processor time.
+// Allows only TLS 1.2 and newer, with forward secrecy and elliptic-curve key exchanges: with other key exchanges, a client could make the
+// server use much processor time.
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA"
 
 // Makes a connection without credentials of its own fail; tls_attach sets them for each connection.
@@ -48,7 +48,7 @@ static void forget(gnutls_datum_t *text) {
   *text = (gnutls_datum_t){.data = NULL};
 }
 
-// Reads the whole open file into `text`. Returns NULL, or why the file can't be read.
+// Reads the whole open file into `text`. Returns NULL on success, or the reason why the file can't be read.
 static const char *read_open(int fd, struct stat s, bool secret, gnutls_datum_t *text) {
   if (secret && (s.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     return "it can be read by other users of this machine, so it isn't used (chmod 600)";
@@ -69,7 +69,7 @@ static const char *read_file(const char *path, bool secret, gnutls_datum_t *text
   return why;
 }
 
-// --- what is in them
+// --- credentials
 
 typedef struct {
   gnutls_x509_crt_t *chain; // the server's own certificate comes first

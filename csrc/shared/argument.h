@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checks the arguments of C functions that Lua calls.
+// Checks the arguments that Lua passes to C functions.
 #ifndef OMNI_ARGUMENT_H
 #define OMNI_ARGUMENT_H
 
@@ -7,7 +7,7 @@
 #include <lua.h>
 #include <string.h>
 
-// Returns a string argument that C or the system reads up to a NUL (a path, a URL, a header line). Raises when the string contains a NUL.
+// Returns a string argument for C code that stops at a NUL (a path, a URL, a header line). Raises an error when the string contains a NUL.
 static inline const char *argument_text(lua_State *L, int argument) {
   size_t length;
   const char *text = luaL_checklstring(L, argument, &length);
@@ -20,7 +20,8 @@ static inline const char *argument_text_or(lua_State *L, int argument, const cha
   return lua_isnoneornil(L, argument) ? otherwise : argument_text(L, argument);
 }
 
-// Raises when the table at `index` has a key that isn't in `known`, an array that ends with NULL. `what` names the table in the message.
+// Raises an error when the table at `index` has a key that isn't in the NULL-terminated array `known`. `what` names the table in the
+// message.
 static inline void argument_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2);

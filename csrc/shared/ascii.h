@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Compares ASCII letters in the same way in every locale. In a Turkish locale, strcasecmp says that "FAILED" and "failed" differ.
+// Compares ASCII letters in the same way in every locale. In a Turkish locale, strcasecmp reports that "FAILED" and "failed" differ.
 #ifndef OMNI_ASCII_H
 #define OMNI_ASCII_H
 
@@ -10,7 +10,7 @@ static inline char ascii_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-// Returns whether the first `length` bytes are equal except for case, or both strings are equal and shorter.
+// Returns whether the first `length` bytes are equal, ignoring case. Strings that end earlier must be equal as a whole.
 static inline bool ascii_equal(const char *a, const char *b, size_t length) {
   for (size_t i = 0; i < length; i++) {
     if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;
@@ -19,7 +19,7 @@ static inline bool ascii_equal(const char *a, const char *b, size_t length) {
   return true;
 }
 
-// Returns whether `text` is `word`, except for case.
+// Returns whether `text` equals `word`, ignoring case.
 static inline bool ascii_is(const char *text, const char *word) {
   return ascii_equal(text, word, (size_t)-1);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Keeps descriptors away from the numbers 0 to 2. A host program may have closed descriptors 0 to 2. A socket or file that omni opens with
-// one of these numbers would become the program's stdin, stdout or stderr.
+// Keeps omni's descriptors off the numbers 0 to 2. A host program may have closed these descriptors; a socket or file that then gets one
+// of these numbers would become the program's stdin, stdout or stderr.
 #ifndef OMNI_DESCRIPTOR_H
 #define OMNI_DESCRIPTOR_H
 
 // Moves a new descriptor to a number above 2; the result is close-on-exec. Returns the number. On failure closes the descriptor and returns
-// -1 and errno. Returns -1 for -1, with errno unchanged.
+// -1 and errno. Given -1, returns -1 and leaves errno unchanged.
 int descriptor_raise(int fd);
-// Closes a descriptor and leaves errno as it was. Returns -1.
+// Closes a descriptor without changing errno. Returns -1.
 int descriptor_close(int fd);
 // Opens /dev/null for each of the descriptors 0 to 2 that is closed. Call it before a library opens descriptors itself.
 void descriptor_fill_standard(void);

@@ -17,8 +17,8 @@ static bool is_regular(const struct stat *info) {
 }
 
 int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
-  // Checks the file's kind before it opens the file, since opening a device can have effects, and again afterwards, since the file may have
-  // been replaced.
+  // Checks the file's type before opening the file, since opening a device can have side effects, and again afterwards, since the file may
+  // have been replaced.
   bool there = (flags & O_NOFOLLOW ? lstat(path, info) : stat(path, info)) == 0;
   if (there && !is_regular(info)) return -1;
   int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));

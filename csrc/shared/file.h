@@ -10,10 +10,11 @@
 #include <sys/types.h>
 
 // Opens a regular file. The descriptor is close-on-exec and never becomes the controlling terminal; opening a FIFO, a device or a socket
-// fails without waiting for its other end. `flags` and `mode` are those of open(2). Opens a regular file, and fills *info with its status.
-// Returns -1 and errno on failure: EISDIR for a folder, EINVAL for another kind of file, ELOOP for a symbolic link with O_NOFOLLOW.
+// fails without waiting for its other end. `flags` and `mode` are those of open(2). Fills *info with the file's status.
+// Returns -1 and errno on failure: EISDIR for a directory, EINVAL for any other file that isn't regular, ELOOP for a symbolic link with
+// O_NOFOLLOW.
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
-// Returns the reason why file_open failed in words, for the errno that it has set.
+// Returns a text that explains why file_open failed, for the errno that it has set.
 const char *file_problem(int error);
 // Writes all bytes. Returns how many bytes were written. After an error, this number is less than `length`, and errno is set.
 size_t file_write(int fd, const void *bytes, size_t length);
@@ -25,8 +26,8 @@ bool file_rename_new(const char *from, const char *to);
 
 enum { FILE_STAMP_SIZE = 128 };
 // Writes the file's stamp, a string that changes when the file's content changes or another file takes its place. The stamp consists of
-// device, inode, size, and the times of the last change to the content and the inode, in nanoseconds. Two versions of a file that are
-// written within one tick of the file system's clock may have the same stamp.
+// the device, the inode, the size, and the times of the last changes to the content and to the inode, in nanoseconds. Two versions of a
+// file that are written within one tick of the file system's clock may have the same stamp.
 void file_stamp(const struct stat *status, char stamp[FILE_STAMP_SIZE]);
 
 #endif

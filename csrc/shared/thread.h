@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts the threads of the C modules.
+// Starts threads for the C modules.
 #ifndef OMNI_THREAD_H
 #define OMNI_THREAD_H
 
