@@ -138,7 +138,7 @@ describe("a sandbox with several keys", function()
       ["keys%[1%].in_flight' must be a whole number"] = { keys = { 0 } }, ["keys%[1%]' has no 'limit'"] = { keys = { { limit = 1 } } },
       ["keys%[1%].credits' must be 0 or more"] = { keys = { { credits = -1 } } }, ["'rate' must be more than 0"] = { rate = 0 },
       ["keys%[1%]' must be a limit"] = { keys = { "x" } },
-      ["'keys' must be a number or an array: of 1 to 1000"] = { keys = { 1, nil, 3 } },
+      ["'keys' must be a number from 1 to 1000"] = { keys = { 1, nil, 3 } },
     } do
       assert.error_matches(function() sandbox.open(given) end, message)
     end

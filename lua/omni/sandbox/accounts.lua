@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Keeps the accounts of the sandbox. Each account has a key, a balance, a limit on tasks in flight and a request rate.
+-- Keeps the sandbox's accounts. Each account has a key, a balance, a limit on tasks in flight and a rate limit.
 
 local credentials = require "omni.client.credentials"
 local inputs = require "omni.models.input_rules"
@@ -11,14 +11,14 @@ local account_object = json.shape { "account", "in_flight", "peak", "charged", "
 
 ---@class omni.sandbox.Account
 ---@field key string
----@field number integer          from 1
+---@field number integer          counted from 1
 ---@field account string          the key's fingerprint
 ---@field balance number
 ---@field charged number
----@field in_flight integer|nil   limit on tasks in flight
----@field rate number|nil         the most requests a second
+---@field in_flight integer|nil   maximum number of tasks in flight
+---@field rate number|nil         maximum number of requests per second
 ---@field revoked boolean
----@field running omni.sandbox.Task[]  tasks that weren't final at the last look
+---@field running omni.sandbox.Task[]  tasks that weren't final when they were last checked
 
 -- --- reading the options
 
@@ -27,16 +27,16 @@ local fields = { key = true, in_flight = true, credits = true, rate = true }
 local function is_amount(value) return type(value) == "number" and value >= 0 and value < math.huge end
 local function is_limit(value) return math.type(value) == "integer" and value >= 1 end
 
--- Returns a message if an account's settings are wrong.
+-- Returns an error message if an account's settings are wrong.
 local function wrong_in(wanted, name)
   local key = wanted.key
-  if key ~= nil and (type(key) ~= "string" or key == "" or key:find "[%c ]") then return name("key") .. " must be a text without spaces" end
+  if key ~= nil and (type(key) ~= "string" or key == "" or key:find "[%c ]") then return name("key") .. " must have no spaces" end
   if wanted.in_flight and not is_limit(wanted.in_flight) then return name("in_flight") .. " must be a whole number, 1 or more" end
   if not is_amount(wanted.credits) then return name("credits") .. " must be 0 or more" end
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
 end
 
--- Reads one item of the option `keys`, which is a limit or a table.
+-- Reads one item of the `keys` option. The item is a limit on tasks in flight, or a table.
 local function one_of(item, number, usual)
   if math.type(item) == "integer" then item = { in_flight = item } end
   if type(item) ~= "table" then
@@ -55,8 +55,8 @@ end
 
 ---Reads the options for accounts.
 ---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }  keys: a number, or an array
----  of limits and { key=, in_flight=, credits=, rate= }; the options beside it are the defaults of its items
----@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil for a sandbox key
+---  of limits and { key=, in_flight=, credits=, rate= }; the other options are the defaults for its items
+---@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil if the sandbox makes the key
 ---@return string|nil message
 local function read(options)
   local usual = { in_flight = options.in_flight, credits = options.credits or 10000, rate = options.rate }
@@ -73,7 +73,7 @@ local function read(options)
   end
   local count = inputs.array_length(items) or 0
   if count < 1 or count > most_keys then
-    return nil, ("option 'keys' must be a number or an array: of 1 to %d keys"):format(most_keys)
+    return nil, ("option 'keys' must be a number from 1 to %d, or an array of that many items"):format(most_keys)
   end
   for number, item in ipairs(items) do
     local wanted, message = one_of(item, number, usual)
@@ -96,7 +96,7 @@ function Accounts_methods:find(key)
   return self.by_key[key or ""]
 end
 
----Returns whether a text contains the key of any account.
+---Returns whether a text contains any account's key.
 ---@param text string
 ---@return boolean
 function Accounts_methods:leaks(text)
@@ -106,9 +106,9 @@ function Accounts_methods:leaks(text)
   return false
 end
 
----Counts a request against the account's rate. A burst may have at most as many requests as the rate allows in one second.
+---Counts a request against the account's rate limit. A burst can have as many requests as the limit allows in one second.
 ---@param account omni.sandbox.Account
----@return number|nil wait  seconds until a request would pass; nil if this one passes
+---@return number|nil wait  seconds until a request would be allowed; nil if this one is allowed
 function Accounts_methods:wait(account)
   if not account.rate then return nil end
   local now, most = self.now(), math.max(1, account.rate)
@@ -141,8 +141,8 @@ function Accounts_methods:charge(account, task) -- luacheck: ignore self
   account.running[#account.running + 1] = task
 end
 
--- Returns the largest number of tasks in flight at one time, from the times of their starts and ends. Counting the tasks on each submit
--- would be slow with thousands in flight.
+-- Returns the largest number of tasks that were in flight at the same time, from the times when they began and ended. Counting at each
+-- submit instead would be slow with thousands of tasks in flight.
 local function peak_of(spans)
   table.sort(spans.began)
   table.sort(spans.over)
@@ -174,7 +174,7 @@ function Accounts_methods:rows(all)
 end
 
 ---@param wanted table[]  from `read`
----@param settings { now: (fun(): number), seed?: integer, port?: integer }  seed, port: decide the sandbox keys
+---@param settings { now: (fun(): number), seed?: integer, port?: integer }  seed, port: the sandbox keys depend on them
 local function open(wanted, settings)
   local accounts = setmetatable({ by_key = {}, now = settings.now }, Accounts_mt)
   for number, one in ipairs(wanted) do

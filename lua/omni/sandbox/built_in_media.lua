@@ -78,7 +78,7 @@ local function base64_decode(text)
   end))
 end
 
----Returns the bytes of the built-in file of a format.
+---Returns the content of the built-in file of the given format.
 ---@param format "mp4"|"png"|"jpeg"
 ---@return string
 local function bytes(format) return base64_decode(media[format]) end

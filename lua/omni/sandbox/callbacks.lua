@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Sends the callbacks of the sandbox: one fiber for each task waits for the task's end and POSTs to its callback_url, without a key. A
--- failed callback isn't repeated, since the service documents no retries.
+-- Sends the sandbox's callbacks. For each task with a callback_url, a fiber waits for the task's end and then sends a POST request to that
+-- URL, without an API key. A failed callback isn't repeated, since the service documents no retries.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -10,7 +10,7 @@ local post = require "omni.http.webhook"
 local random = require "omni.sandbox.random"
 
 local timeout <const> = 10 -- seconds to wait for the receiver's response
-local at_once <const> = 16 -- connection limit, since receivers limit the connections from one address
+local at_once <const> = 16 -- maximum number of connections, since receivers limit the connections from one address
 
 local callback_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
 
@@ -24,19 +24,19 @@ local callback_object = json.shape { "task_id", "url", "at", "status", "error", 
 ---@field error string|nil    why there is no response; both are nil until the exchange ends
 ---@field fault string|nil    names of its faults, joined by "+"
 
----The callbacks of one task. Faults edit it (faults.lua).
+---Describes the callbacks of one task. Faults change the plan (faults.lua).
 ---@class omni.sandbox.CallbackPlan
 ---@field task omni.sandbox.Task
 ---@field tasks table         all tasks of the sandbox
 ---@field media_urls string[] the URLs of the task's media
----@field forged_url string   a URL that leads to no file
+---@field forged_url string   a URL at which there is no file
 ---@field delay number        seconds after the task's end
 ---@field early? boolean      the response to the submit waits for all callbacks
 ---@field never? boolean      send no final callback
 ---@field wrapped? boolean    put the task into an envelope
 ---@field forged string[]     forged callbacks to send while the task runs: keys of `forgeries`
 ---@field twice? number       seconds after which the final callback is repeated
----@field stale? number       seconds after which a "running" is sent
+---@field stale? number       seconds after which a callback says "running"
 ---@field notes string[]      names of the faults that change the final callback
 
 local Callbacks_methods = {}
@@ -57,7 +57,7 @@ local function stale_body(plan)
   return text_of(plan, plan.tasks:pretend(plan.task, "running"))
 end
 
--- Returns the id of the newest other task. If there is no other task, returns an id that no task has.
+-- Returns the id of the newest task except the plan's own. If there is no other task, returns an id that no task has.
 local function another_id(self, plan)
   local all = plan.tasks.in_order
   for i = #all, 1, -1 do
@@ -125,7 +125,7 @@ local function send_all(self, plan)
   end
 end
 
----Returns the plan of callbacks without faults: one callback at the task's end.
+---Returns a plan without faults: one callback, at the task's end.
 ---@param about { task: omni.sandbox.Task, tasks: table, media_urls: string[], forged_url: string }
 ---@return omni.sandbox.CallbackPlan
 function Callbacks_methods:plan(about) -- luacheck: ignore self
@@ -133,9 +133,9 @@ function Callbacks_methods:plan(about) -- luacheck: ignore self
   return about
 end
 
----Sends the callbacks of a plan at their times. Doesn't wait.
+---Schedules the callbacks of a plan. Returns without waiting for them.
 ---@param plan omni.sandbox.CallbackPlan
----@return fun()|nil wait  of an early plan: waits until all callbacks have their responses
+---@return fun()|nil wait  for an early plan: waits until all callbacks have got a response
 function Callbacks_methods:schedule(plan)
   local fiber
   fiber = self.clock:spawn(function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lists the models of the sandbox, with the input that each accepts and the output that it makes.
+-- Lists the sandbox's models, with the input that each model accepts and the output that it makes.
 
 local inputs = require "omni.models.input_rules"
 local options = require "omni.options"
@@ -13,19 +13,19 @@ local schema = require "omni.models.schema"
 ---@field input_schema table
 ---@field makes omni.sandbox.Makes
 
----The output of a model and its price (price.lua).
+---A model's output and its price (price.lua).
 ---@class omni.sandbox.Makes
 ---@field image? boolean     makes images instead of a video
 ---@field seconds? integer   default length of a video
 ---@field longest? integer   maximum length of a video
----@field by? string         the field that decides the size of a video
----@field usual? string      default of that field
----@field sizes? table<string, { resolution: string, credits: number }>  by that field; credits for each second
+---@field by? string         the input field that decides the size of a video
+---@field usual? string      that field's default
+---@field sizes? table<string, { resolution: string, credits: number }>  by the values of that field; credits per second
 ---@field window? boolean    the window of a video in video_list decides the length
 ---@field shape? string      default aspect ratio ("16:9")
 ---@field credits? number    price of an image
----@field images? string     the field of its reference images
----@field video? string      the field of a reference video
+---@field images? string     the input field for reference images
+---@field video? string      the input field for a reference video
 
 ---@type omni.sandbox.Model[]
 local rows = {
@@ -50,7 +50,7 @@ local function find(name)
   return by_name[name]
 end
 
----Returns a hint for an unknown model's name.
+---Returns a hint for an unknown model name: the most similar name, or all known names.
 ---@param name string
 ---@return string
 local function unknown(name)
@@ -64,7 +64,7 @@ local function does(row, operation)
   return false
 end
 
----Returns the models with this modality and operation; nil matches all.
+---Returns the models with this modality and operation; nil matches every value.
 ---@param modality? string
 ---@param operation? string
 ---@return omni.sandbox.Model[]

@@ -38,7 +38,7 @@ function endpoints.model(_, request)
   })
 end
 
--- Returns a number among the query parameters, or nil and a message.
+-- Returns the number in a query parameter, or nil and an error message.
 local function number(request, name, usual, most)
   local text = response.parameter(request.query, name)
   if not text then return usual end

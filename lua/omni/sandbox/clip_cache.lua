@@ -8,7 +8,7 @@ local random = require "omni.sandbox.random"
 
 local at_once <const> = 2
 
--- Returns a clip's file name: a digest of everything that its picture depends on.
+-- Returns a clip's file name, which is a digest of everything that affects the clip's picture.
 local function name_of(spec, seed)
   local parts = { seed, spec.builtin or false, spec.prompt, spec.seconds or false, spec.aspect_ratio, spec.resolution }
   if spec.image then parts[#parts + 1] = ("%s %d"):format(spec.image, spec.index or 1) end
@@ -33,7 +33,7 @@ local function draw(cache, spec, path)
   for _, done in ipairs(waiting) do done(drawn, failure) end
 end
 
----Draws a clip if the cache doesn't have it. Calls `done(path)` or `done(nil, failure)` once, possibly before `get` returns.
+---Draws a clip unless the cache has it already. Calls `done(path)` or `done(nil, failure)` once, possibly before `get` returns.
 ---@param spec omni.sandbox.ClipSpec
 ---@param done fun(path: string|nil, failure: any)
 function Cache_methods:get(spec, done)
@@ -50,7 +50,7 @@ function Cache_methods:get(spec, done)
 end
 
 ---Stops drawing.
----@param remove boolean  remove the files as well, and the directory if it is empty then
+---@param remove boolean  whether to remove the files as well, and the directory if it is empty afterwards
 function Cache_methods:close(remove)
   self.pool:close()
   if not remove then return end

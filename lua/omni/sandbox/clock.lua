@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The sandbox's clock: the monotonic clock, which a test can move ahead instead of waiting. All events between the old and the new time
--- then happen in order.
+-- The sandbox's clock follows the monotonic clock. Instead of waiting, a test can move the sandbox's clock ahead. All events between the
+-- old and the new time then happen in chronological order.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 
 ---@class omni.sandbox.Clock
 ---@field ahead number                    seconds ahead of the monotonic clock
----@field target number                   the end of the step
+---@field target number                   the time at which the current step ends
 ---@field parked table<omni.Fiber, table> fiber → its entry in the agenda
 ---@field working table<omni.Fiber, true> the fibers that a step waits for
 ---@field busy integer                    number of working fibers that aren't parked
@@ -26,7 +26,7 @@ local function notice(self)
   for fiber in pairs(self.watching) do loop.wake(fiber) end
 end
 
----Makes `wait_until` look again.
+---Makes `wait_until` check its condition again.
 Clock_methods.notice = notice
 
 ---Waits until a condition holds, or the clock is closed. `notice` must be called when the condition may have become true.
@@ -45,7 +45,7 @@ local function comes_later(a, b)
   return a.number > b.number
 end
 
--- Adds an entry to the agenda of a step of the clock.
+-- Adds an entry to a step's agenda, which is sorted by time.
 local function insert(agenda, entry)
   local low, high = 1, #agenda + 1
   while low < high do
@@ -68,8 +68,8 @@ local function wake(self, fiber)
   loop.wake(fiber)
 end
 
----Parks the fiber until a time, until a step of the clock ends, or until `wake`. The caller must check the time again.
----@param at? number  time of this clock; nil: no limit
+---Parks the current fiber until the given time, until a step of the clock ends, or until `wake`. The caller must check the time again.
+---@param at? number  a time on this clock; nil: no limit
 function Clock_methods:park(at)
   local fiber = loop.current()
   self.number = self.number + 1
@@ -78,7 +78,7 @@ function Clock_methods:park(at)
   if self.agenda then insert(self.agenda, entry) end
   set_busy(self, fiber, -1)
   loop.park(at and math.max(0, at - self:now()))
-  if self.parked[fiber] ~= entry then return end -- `wake` has already removed the entry
+  if self.parked[fiber] ~= entry then return end -- `wake` has removed the entry already
   self.parked[fiber] = nil
   set_busy(self, fiber, 1)
 end
@@ -89,8 +89,8 @@ function Clock_methods:wake(fiber)
   if self.parked[fiber] then wake(self, fiber) end
 end
 
----Waits until a time.
----@param at number  time of this clock
+---Waits until the given time.
+---@param at number  a time on this clock
 function Clock_methods:sleep_until(at)
   while self:now() < at do self:park(at) end
 end
@@ -137,10 +137,10 @@ local function step(self)
     end
   end
   set_ahead(self, self.target)
-  for fiber in pairs(self.parked) do loop.wake(fiber) end -- the fibers' timers must be shorter now
+  for fiber in pairs(self.parked) do loop.wake(fiber) end -- so that the fibers shorten their timers
 end
 
----Moves the clock ahead. Returns when all events up to the new time have happened, in the order of their times.
+---Moves the clock ahead. Returns when all events up to the new time have happened, in chronological order.
 ---@param seconds number
 function Clock_methods:advance(seconds)
   local target = math.max(self.agenda and self.target or 0, self:now()) + seconds

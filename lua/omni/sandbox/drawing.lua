@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Draws the sandbox's clips and images: real files, made by ffmpeg. Without ffmpeg, it writes small built-in files.
+-- Draws the sandbox's clips and images with ffmpeg. Without ffmpeg, writes small built-in files instead.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -25,10 +25,10 @@ local fonts = {
 ---@field aspect_ratio? string              "9:16"; default "16:9"
 ---@field resolution? "480p"|"540p"|"720p"|"1080p"|"4k"    default "720p"
 ---@field seed? integer                      default 0
----@field label? string                      a short line on the title card
+---@field label? string                      a short text on the title card
 ---@field images? integer|table              the reference images, or their number
 ---@field video? any                         the reference video, if there is one
----@field builtin? boolean                   use the built-in clip even if there is ffmpeg
+---@field builtin? boolean                   use the built-in clip even if ffmpeg is installed
 
 -- --- the abilities of this machine
 
@@ -38,10 +38,10 @@ local function first_font()
   end
 end
 
-local MAX_HELP <const> = 8 * 1024 * 1024 -- how many bytes of ffmpeg's help omni reads; ffmpeg 5.1 prints one MiB
+local MAX_HELP <const> = 8 * 1024 * 1024 -- maximum number of bytes of ffmpeg's help that omni reads; ffmpeg 5.1 prints one MiB
 
--- Finds out which filters and encoders ffmpeg has. Reads ffmpeg's full help, which needs only one start; each start takes longer than
--- drawing a clip.
+-- Finds out which filters and encoders ffmpeg has. Reads them from ffmpeg's full help, so that ffmpeg has to start only once: starting it
+-- takes longer than drawing a clip.
 local function read_help()
   local result = process.run({ "ffmpeg", "-hide_banner", "-h", "full" }, { stdout = "pipe", max_output = MAX_HELP })
   local help = result and result.stdout or ""
@@ -60,7 +60,7 @@ local function abilities()
   return looking:join()
 end
 
----Returns the filters and encoders that ffmpeg has on this machine, or nil without ffmpeg. Looks once.
+---Returns whether clips are drawn by ffmpeg, or copied from the built-in files. Looks for ffmpeg only at the first call.
 ---@return "ffmpeg"|"builtin"
 local function available()
   return abilities().ffmpeg and "ffmpeg" or "builtin"
@@ -82,7 +82,7 @@ local function file_failed(message)
   return nil, err.new { code = "io", message = "a clip can't be written: " .. core.clean(message, 400) }
 end
 
--- A temporary directory for the texts and a name for the unfinished clip. Closing it removes both.
+-- Holds a temporary directory for the texts, and the path of the unfinished clip. Closing the object removes both.
 local Scratch_mt = {}
 
 function Scratch_mt:__close()
@@ -114,7 +114,7 @@ local function write_builtin(spec, path)
   return rename(scratch.part, path)
 end
 
--- Returns ffmpeg's arguments for the output of the graph.
+-- Returns the ffmpeg arguments that encode the filter graph's output.
 local function encoding(spec, plan)
   if spec.image then
     return { "-map", "[v]", "-frames:v", "1", "-c:v", spec.image == "png" and "png" or "mjpeg", "-pix_fmt",
@@ -157,10 +157,10 @@ local function draw(spec, path)
   return rename(scratch.part, path)
 end
 
----Makes a clip of exactly the requested duration, shape and size (H.264, 24 frames a second, with a quiet stereo tone), or an image. Clips
----with the same spec have the same bytes. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
+---Makes an image, or a clip of exactly the requested duration, aspect ratio and resolution (H.264, 24 frames per second, with a quiet
+---stereo tone). Clips with the same spec are identical. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
 ---@param spec omni.sandbox.ClipSpec
----@param path string  the file exists only once it is whole
+---@param path string  the file appears there only when it is complete
 ---@return string|nil path
 ---@return omni.Error|nil
 local function clip(spec, path)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Contains the effect templates of the sandbox, a fixed list for each platform.
+-- Contains the sandbox's effect templates: a fixed list for each platform.
 
 local json = require "omni.json"
 
 local verbs = { "hug", "kiss", "dance", "fly", "melt", "freeze", "bloom", "spin", "shrink", "grow", "wave", "float" }
 local things = { "lighthouse", "boat", "keeper", "storm", "gull", "lamp" }
 
--- Returns two words from which the name of a platform's nth template is made.
+-- Returns the two words that make up the name of a platform's nth template.
 local function pair_of(n)
   return verbs[(n - 1) % #verbs + 1], things[(n - 1) // #verbs % #things + 1]
 end
@@ -20,7 +20,7 @@ local function template(platform, n)
   }
 end
 
--- `named` is the name of the query parameter, and of the field, that holds a template's id.
+-- `named` is the name of the query parameter, and of the response field, that contains a template's id.
 local platforms = {
   kling = { count = 57, named = "template_id", id = function(_, _, n) return ("kling-%03d"):format(n) end },
   vidu = { count = 23, named = "template", id = function(verb, thing) return verb .. "_" .. thing end },

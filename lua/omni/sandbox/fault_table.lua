@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Lists the faults that the sandbox can simulate, one row each (docs/sandbox.md).
+-- Lists the faults that the sandbox can simulate (docs/sandbox.md), one per row.
 
 local http_date = require("omni.sandbox.response").http_date
 local payload = require "omni.sandbox.task_payload"
 
--- Returns a fault's effect: a response with this code, as the HTTP status or in an envelope under HTTP 200.
+-- Returns an effect that replaces the response with an error that has this code. `status` is the HTTP status: the same code, or 200.
 local function answering(status, code, message)
   return function(response, fault)
     local wait = fault.retry_after
@@ -34,11 +34,12 @@ end
 ---@class omni.sandbox.FaultRow
 ---@field name string
 ---@field about string
----@field when "task"|"callback"|"before"|"after"  what it changes: a task's fate, its callbacks, or a request before or after its endpoint
----@field on? table<string, boolean>    fixed requests; the fault takes no key `on`
----@field keys? string[]                further keys, beside those of every fault
+---@field when "task"|"callback"|"before"|"after"  what it changes: a task's outcome, its callbacks, or a request before or after the
+---  endpoint runs
+---@field on? table<string, boolean>    the kinds of requests, if they are fixed; the fault then has no `on` key
+---@field keys? string[]                keys in addition to those of every fault
 ---@field only? fun(context: table): boolean
----@field effect fun(subject: table, fault: table)  edits the task's fate, the plan of its callbacks, or the response
+---@field effect fun(subject: table, fault: table)  changes the task's outcome, the plan of its callbacks, or the response
 
 ---@type omni.sandbox.FaultRow[]
 local rows = {
@@ -51,49 +52,49 @@ local rows = {
   { name = "never", when = "task", on = { task = true }, about = "the task runs and never ends",
     effect = function(fate) fate.never = true end },
   { name = "drop-before", when = "before", keys = { "reset" }, effect = hang_up,
-    about = "the connection is closed before the request is handled: nothing is charged" },
+    about = "the connection is closed before the request is handled; nothing is charged" },
   { name = "drop-after", when = "after", keys = { "reset" }, effect = hang_up,
-    about = "the request is handled, and charged; then the connection is closed without an answer" },
+    about = "the request is handled and charged; then the connection is closed without a response" },
   { name = "cut", when = "after", keys = { "reset" }, effect = cut, only = with_body,
-    about = "the answer breaks off in its middle" },
-  { name = "garbage", when = "after", about = "the answer is an HTML page under HTTP 200",
+    about = "the response ends in the middle" },
+  { name = "garbage", when = "after", about = "the response is an HTML page with HTTP status 200",
     effect = function(response)
       response.status, response.headers = 200, { ["Content-Type"] = "text/html" }
       response.body = payload.garbage
     end },
-  { name = "slow", when = "after", keys = { "delay" }, about = "the request is handled, and answered late (delay=2)",
+  { name = "slow", when = "after", keys = { "delay" }, about = "the request is handled, and the response is late (delay=2)",
     effect = function(response, fault) response.delay = (response.delay or 0) + (fault.delay or 2) end },
   { name = "media-cut", when = "after", on = { media = true }, keys = { "reset" }, effect = cut, only = from_start,
-    about = "a download from a clip's beginning breaks off in its middle; one that continues (Range) does not" },
-  { name = "media-expired", when = "before", on = { media = true }, about = "a clip isn't there any more: HTTP status 403",
+    about = "a download from a clip's beginning ends in the middle; a download that continues (Range) doesn't" },
+  { name = "media-expired", when = "before", on = { media = true }, about = "a clip no longer exists: HTTP status 403",
     effect = answering(403, 403, "this file has expired") },
   { name = "upload-expired", when = "before", on = { upload = true }, about = "the presigned URL of an upload has expired: HTTP status 403",
     effect = answering(403, 403, "the presigned URL has expired") },
 }
 
--- Faults of callbacks (callbacks.lua).
+-- Faults in callbacks (callbacks.lua).
 local callback_rows = {
-  { name = "callback-late", keys = { "delay" }, about = "it is sent some time after its task's end (delay=2)",
+  { name = "callback-late", keys = { "delay" }, about = "the callback is sent some time after its task's end (delay=2)",
     effect = function(plan, fault)
       plan.delay = plan.delay + (fault.delay or 2)
       note(plan, fault)
     end },
-  { name = "callback-early", about = "it is sent before the submit's own answer, which is held back until then",
+  { name = "callback-early", about = "the callback is sent before the response to the submit, which is held back until then",
     effect = function(plan, fault)
       plan.early = true
       note(plan, fault)
     end },
-  { name = "callback-wrapped", about = "it comes in the envelope of answers",
+  { name = "callback-wrapped", about = "the callback's body has a response's envelope",
     effect = function(plan, fault)
       plan.wrapped = true
       note(plan, fault)
     end },
-  { name = "callback-twice", keys = { "delay" }, about = "it is sent once more, at once or after a while (delay=0)",
+  { name = "callback-twice", keys = { "delay" }, about = "the callback is sent a second time, at once or later (delay=0)",
     effect = function(plan, fault) plan.twice = fault.delay or 0 end },
-  { name = "callback-never", about = "it isn't sent", effect = function(plan) plan.never = true end },
-  { name = "callback-forged", keys = { "kind" }, about = "while the task runs, a lie is sent to its URL (kind=status)",
+  { name = "callback-never", about = "the callback isn't sent", effect = function(plan) plan.never = true end },
+  { name = "callback-forged", keys = { "kind" }, about = "while the task runs, a forged callback is sent (kind=status)",
     effect = function(plan, fault) plan.forged[#plan.forged + 1] = fault.kind or "status" end },
-  { name = "callback-stale", keys = { "delay" }, about = "one that says \"running\" follows, at once or after a while (delay=0)",
+  { name = "callback-stale", keys = { "delay" }, about = "a callback that says \"running\" follows, at once or later (delay=0)",
     effect = function(plan, fault) plan.stale = fault.delay or 0 end },
 }
 for _, row in ipairs(callback_rows) do

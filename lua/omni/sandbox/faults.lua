@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Reads the specs of faults, "NAME[:key=value,...]" (docs/sandbox.md), and decides when a fault strikes. The faults themselves are in
--- fault_table.lua.
+-- Parses fault specs of the form "NAME[:key=value,...]" (docs/sandbox.md), and decides when a fault strikes. The faults themselves are
+-- defined in fault_table.lua.
 
 local err = require "omni.error"
 local options = require "omni.options"
 local random = require "omni.sandbox.random"
 local rows = require "omni.sandbox.fault_table"
 
--- The kinds of requests that faults name: API calls, downloads of a clip or an uploaded file, and uploads.
+-- The kinds of requests that a fault's spec can name: API calls, downloads of a clip or an uploaded file, and uploads.
 local api = {
   submit = true, query = true, estimate = true, older_estimate = true, balance = true, models = true, templates = true,
   upload_url = true,
@@ -86,7 +86,7 @@ local function refuse(spec, message)
     hint = "a fault is NAME or NAME:key=value,key=value; see docs/sandbox.md" }
 end
 
--- Reads one spec. Parses the spec of one fault. A value in double quotes may contain commas.
+-- Parses the spec of one fault. A value in double quotes may contain commas.
 local function parse(spec)
   if type(spec) ~= "string" then return refuse(tostring(spec), "expected a string, got " .. type(spec)) end
   local name, rest = spec:match "^%s*([^:%s]*)%s*:?(.*)$"
@@ -129,9 +129,9 @@ end
 local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
----Returns the faults that apply now, in the order of their specs. The sandbox calls `strike` once for each request, for each task, and for
----the callbacks of each task.
----@param kind string  of a request (`kinds`), "task" or "callback"
+---Returns the faults that apply now, in the order of their specs. The sandbox calls `strike` once for each request, once for each task,
+---and once for the callbacks of each task.
+---@param kind string  the kind of a request (`kinds`), "task" or "callback"
 ---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: the number of the key, from 1
 ---@return table[]
 function Faults_methods:strike(kind, context)
@@ -142,7 +142,7 @@ function Faults_methods:strike(kind, context)
   return struck
 end
 
----Applies the faults in `struck` with the given `when` to the subject, which is a request, a response or a task.
+---Applies those of the `struck` faults that have the given `when`. The subject is what they change, such as a response.
 ---@param struck table[]
 ---@param when "task"|"callback"|"before"|"after"
 ---@param subject table
@@ -158,9 +158,9 @@ local function apply(struck, when, subject)
   return changed
 end
 
----Reads the specs of faults.
+---Parses the specs of the sandbox's faults.
 ---@param specs? string[]
----@param seed? integer  decides the outcome of `chance` (default 1)
+---@param seed? integer  seed for the faults' `chance` (default 1)
 ---@return table|nil faults  `faults:strike(kind, context)`
 ---@return omni.Error|nil
 local function open(specs, seed)

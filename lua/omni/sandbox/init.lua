@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni.sandbox: a local imitation of the service in this process (docs/sandbox.md). The sandbox doesn't use omni's client.
+-- omni.sandbox: imitates the service within this process (docs/sandbox.md). The sandbox doesn't use omni's client.
 
 local accounts = require "omni.sandbox.accounts"
 local callbacks = require "omni.sandbox.callbacks"
@@ -16,8 +16,8 @@ local server = require "omni.http.server"
 local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 
-local most_upload <const> = 64 * 1024 * 1024    -- the largest size of an uploaded file, in bytes
-local most_uploads <const> = 1024 * 1024 * 1024 -- the largest size of all simultaneous uploads together, in bytes; large ones are on disk
+local most_upload <const> = 64 * 1024 * 1024    -- maximum size of an uploaded file, in bytes
+local most_uploads <const> = 1024 * 1024 * 1024 -- maximum total size of simultaneous uploads, in bytes; large uploads are on disk
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",
@@ -39,7 +39,7 @@ function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
----Returns the sent callbacks in order as a table, like `GET /sandbox/callbacks`, with nil instead of null.
+---Returns the callbacks that were sent, in order, as a table, like `GET /sandbox/callbacks`, with nil instead of null.
 ---@return omni.sandbox.Callback[]
 function Sandbox_methods:callbacks()
   return self.service:sent()
@@ -49,13 +49,13 @@ local function account_of(self, key, what)
   return self.service.accounts:find(key) or error(("sandbox:%s: the sandbox has no such key"):format(what), 3)
 end
 
----Revokes a key: from now on, every request with this key gets 401.
+---Revokes a key: from now on, every request with this key gets HTTP status 401.
 ---@param key string  one of `keys`
 function Sandbox_methods:revoke(key)
   account_of(self, key, "revoke").revoked = true
 end
 
----Sets the balance of an account.
+---Sets an account's balance.
 ---@param key string  one of `keys`
 ---@param credits number  0 or more
 function Sandbox_methods:set_credits(key, credits)
@@ -65,9 +65,9 @@ function Sandbox_methods:set_credits(key, credits)
   account.balance = credits
 end
 
----Moves the sandbox's clock ahead. Waits until all events up to the new time have happened, in the order of their times: tasks have ended,
----late responses have been sent, callbacks have been sent and got their responses, URLs have expired. `POST /sandbox/advance?seconds=` does
----the same.
+---Moves the sandbox's clock ahead, and waits until all events up to the new time have happened in chronological order: tasks have ended,
+---late responses have been sent, callbacks have been sent and have got a response, and URLs have expired. `POST /sandbox/advance?seconds=`
+---does the same.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
@@ -76,7 +76,7 @@ function Sandbox_methods:advance(seconds)
   loop.drive(self.step, seconds)
 end
 
----Stops the server and the callbacks, and removes the temporary directory. Can be called again.
+---Stops the server and the callbacks, and removes the temporary directory. A second `close` does nothing.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true
@@ -90,7 +90,7 @@ end
 Sandbox_mt.__close = Sandbox_methods.close
 options.guard(Sandbox_methods, Sandbox_mt, "sandbox")
 
--- Waits for as long as the response asks for, and returns the results of a server's handler.
+-- Waits for as long as the response requires. Returns what a handler of the HTTP server must return.
 local function outcome(time, request, response)
   if response.wait then response.wait() end
   if response.delay then time:sleep_until(time:now() + response.delay) end
@@ -110,7 +110,7 @@ local function directory_of(given)
   return given
 end
 
----Starts a sandbox, which runs in omni's loop.
+---Starts a sandbox, which runs in omni's event loop.
 ---@param given? omni.SandboxOptions
 ---@return omni.Sandbox|nil
 ---@return omni.Error|nil
@@ -158,7 +158,7 @@ local function open(given)
   end
   served = service.open {
     accounts = wanted, seconds = o.seconds or 3, seed = seed, port = web.port, url = web.url, faults = injected, callbacks = sent,
-    -- Without a seed, the tasks of each sandbox have ids of their own: a ledger may have tasks of an earlier sandbox.
+    -- Without a seed, each sandbox makes different task ids, since a ledger may contain tasks from an earlier sandbox.
     ids_seed = o.seed or random.hash(core.token(16)),
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds,
     keep = function(name, request) return kept:keep(name, request) end,

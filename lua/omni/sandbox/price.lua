@@ -1,8 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Computes the output of a task and its price. The prices in model/*.lua are invented; like real ones, they grow with duration and
--- resolution.
+-- Computes a task's output and price. The prices in model/*.lua are invented; like real prices, they increase with duration and resolution.
 
--- Returns the length of the clip, in seconds, for an input with a video: the length of the video's window, within the model's limits.
+-- For an input with a video, returns the clip's length in seconds: the length of the window in the video, within the model's limits.
 local function window(input, longest)
   local video = (input.video_list or {})[1]
   local from, to = video and video.start or 0, video and video.ends

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes random numbers from a seed. Each purpose has a stream of its own, so drawing numbers from one stream doesn't change another.
+-- Generates random numbers from a seed. Each purpose has its own stream, so drawing numbers from one stream doesn't affect another.
 
 local function mix(z)
   z = (z ~ (z >> 30)) * 0xbf58476d1ce4e5b9
@@ -7,7 +7,7 @@ local function mix(z)
   return z ~ (z >> 31)
 end
 
----Returns a hash of 64 bits (FNV-1a, mixed once more), which isn't suitable for secrets.
+---Returns a 64-bit hash of a text (FNV-1a, mixed once more). Not suitable for secrets.
 ---@param text string
 ---@param seed? integer
 ---@return integer
@@ -17,7 +17,7 @@ local function hash(text, seed)
   return mix(h)
 end
 
----Returns a stream of 64-bit integers (splitmix64) without repeats.
+---Returns a stream of 64-bit integers that don't repeat (splitmix64).
 ---@param seed integer
 ---@param purpose string
 ---@return fun(): integer

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Contains what all endpoints of the sandbox share: refusals, successes, query parameters, dates.
+-- Functions that all of the sandbox's endpoints share: for error responses, successes, query parameters and dates.
 
 local response = {}
 
----Returns a refusal. For an invalid request (422) the reason is in `errors`, as in the service's responses.
+---Returns an error response. For an invalid request (422), the reason is in `errors`, as in the service's responses.
 ---@param code integer
 ---@param message string
 ---@param headers? table<string, string>
@@ -25,7 +25,7 @@ function response.decoded(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
----Returns a parameter of a query. If several parameters have this name, returns the first one.
+---Returns a query parameter. If several parameters have this name, returns the first one.
 ---@param query_string string|nil
 ---@param name string
 ---@return string|nil
@@ -40,7 +40,7 @@ end
 local days <const> = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
 local months <const> = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
 
----Returns a date in the format of HTTP headers, in English whatever the locale.
+---Formats a date for an HTTP header. The names of days and months are English in every locale.
 ---@param seconds integer  Unix seconds
 ---@return string
 function response.http_date(seconds)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Imitates the service (docs/service.md): turns a request into a response. This module has no socket and no clock of its own.
+-- Imitates the service (docs/service.md): returns the response to a request. The caller provides the HTTP server and the clock.
 
 local accounts = require "omni.sandbox.accounts"
 local catalogue_endpoints = require "omni.sandbox.catalogue_endpoints"
@@ -12,7 +12,7 @@ local task_endpoints = require "omni.sandbox.task_endpoints"
 local tasks = require "omni.sandbox.tasks"
 local uploads = require "omni.sandbox.uploads"
 
-local most_body <const> = 1024 * 1024 -- the largest body of a request in bytes, except for uploads
+local most_body <const> = 1024 * 1024 -- maximum size of a request's body in bytes, except for uploads
 
 local balance_object = json.shape { "balance" }
 local place_object = json.shape { "presigned_url", "file_url" }
@@ -70,7 +70,7 @@ end
 
 local job <const> = "/api/v1/client/job/"
 
--- `kind` is the name by which faults select the endpoint; `key` is whether the endpoint requires the API key.
+-- `kind` is the name by which faults select the endpoint; `key` is true if the endpoint requires an API key.
 local routes = {
   [job .. "CreateTask"] = { kind = "submit", method = "POST", key = true, run = task_endpoints.submit },
   [job .. "EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = task_endpoints.estimate },
@@ -84,7 +84,7 @@ local routes = {
   ["/sandbox/callbacks"] = { kind = "callbacks", method = "GET", run = callbacks },
 }
 
--- Endpoints with a name in their path.
+-- Endpoints whose path contains a name.
 local named_routes = {
   { path = "^/upload/([^/]+)$", kind = "upload", method = "PUT", run = upload },
   { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = catalogue_endpoints.model },
@@ -114,7 +114,7 @@ local function task_id_of(route, name, query)
   return route.kind == "query" and parameter(query, "task_id") or nil
 end
 
--- Returns a refusal if the request's key isn't valid, or if the key sends too many requests.
+-- Returns an error response if the request's API key isn't valid, or if too many requests have come with this key.
 local function objection(self, request)
   local account = request.account
   if not account or account.revoked then
@@ -124,7 +124,7 @@ local function objection(self, request)
   if wait then return refuse(429, "rate limited", { ["Retry-After"] = ("%d"):format(math.max(1, math.ceil(wait))) }) end
 end
 
--- Adds the missing parts to a response that an endpoint and the faults have made.
+-- Completes a response with the parts that neither the endpoint nor a fault has set.
 local function finish(response)
   response.headers = response.headers or {}
   local envelope = response.errors and payload.invalid or payload.envelope

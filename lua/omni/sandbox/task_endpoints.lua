@@ -19,9 +19,9 @@ local endpoints = {}
 
 -- --- the body of a submit or an estimate
 
----Reads a body. Reads a request's body as JSON. Stores an error for the endpoint that needs the body.
+---Reads a request's body as JSON. If that fails, the result's `wrong` is the error message, for endpoints that need the body.
 ---@param text string
----@return { fields: table, texts?: table<string, string>, wrong?: string }  texts: each field as it was written
+---@return { fields: table, texts?: table<string, string>, wrong?: string }  texts: each field's JSON text, unchanged
 function endpoints.read_body(text)
   local value, message = json.decode(text)
   if value == nil then return { wrong = "the body isn't JSON: " .. message, fields = {} } end
@@ -37,7 +37,7 @@ local function without_nulls(input)
   return fields
 end
 
--- Checks the body of a submit as the service does. Returns the argument for `tasks:accept`, or nil and a message with the field's name.
+-- Checks a submit's body as the service does. Returns the argument for `tasks:accept`, or nil and an error message that names the field.
 local function check(body)
   if body.wrong then return nil, body.wrong end
   local name, input, callback_url = body.fields.model, body.fields.input, body.fields.callback_url
@@ -62,7 +62,7 @@ end
 
 -- --- the endpoints
 
--- Schedules the task's callbacks. If the response to a submit must wait, returns a function that waits.
+-- Schedules the task's callbacks. If the response to the submit must wait for them, returns a function that waits.
 local function announce(service, task)
   if not task.callback_url or not service.callbacks then return nil end
   local plan = service.callbacks:plan {
@@ -72,7 +72,7 @@ local function announce(service, task)
   return service.callbacks:schedule(plan)
 end
 
--- Returns why an account can't submit this task, or nil if it can.
+-- Returns an error response if an account can't submit this task, and nil if it can.
 local function objection(service, account, wanted)
   if wanted.credits > account.balance then
     return response.refuse(402, ("not enough credits: this task costs %s, the balance is %s"):format(

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes the task object, which is the data of a query's response and the body of a callback.
+-- Makes task objects. A task object is the data in a query's response, and the body of a callback.
 
 local json = require "omni.json"
 
@@ -20,12 +20,12 @@ local invalid = json.shape { "code", "message", "errors" } -- the response to an
 ---@field callback_url string|nil
 ---@field status string
 ---@field created integer         Unix seconds
----@field completed integer|nil   Unix seconds; of a final task
----@field took integer|nil        seconds; of a final task
+---@field completed integer|nil   Unix seconds; for a final task
+---@field took integer|nil        seconds; for a final task
 ---@field credits number
 ---@field clip table              its output (price.lua)
----@field media string[]          URLs; of a success
----@field reason string|nil       of a failure
+---@field media string[]          URLs; for a success
+---@field reason string|nil       for a failure
 
 local results = {}
 
@@ -45,7 +45,7 @@ function results.failed(values)
   return result_object { code = 501, message = values.reason, media_urls = {} }
 end
 
----Returns the task object in a form that json.text can write.
+---Returns a task object, ready for json.text.
 ---@param values omni.sandbox.TaskValues
 ---@return table
 local function task(values)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The tasks of the sandbox and its charge ledger. A task's status follows from the clock whenever somebody reads it, so only a task with a
+-- Keeps the sandbox's tasks and its charge ledger. A task's status is computed from the time whenever it is read, so only a task with a
 -- callback_url needs a fiber (callbacks.lua).
 
 local json = require "omni.json"
@@ -22,7 +22,7 @@ local row_object = json.shape { "task_id", "account", "model", "input", "credits
 ---@field status string         at the last `settle`
 ---@field created integer       Unix seconds
 ---@field began number          monotonic seconds, as are runs_at and ends_at
----@field files table<string, string>  paths of the drawn files by the endings of their URLs ("mp4")
+---@field files table<string, string>  paths of the drawn files by the extensions of their URLs ("mp4")
 ---@field endings string[]      of its URLs
 ---@field drawn_at number|nil
 ---@field drawn fun()|nil       called when its files are drawn, or drawing has failed
@@ -35,7 +35,7 @@ local Tasks_mt = { __name = "omni.sandbox.tasks", __index = Tasks_methods }
 
 local extensions = { png = "png", jpeg = "jpg" }
 
--- Returns the specs of a task's files and the endings of their URLs: one clip, or images.
+-- Returns the specs of a task's files (one clip, or images), and the extensions of their URLs.
 local function drawings(clip)
   local specs, endings = {}, {}
   for i = 1, clip.count or 1 do
@@ -48,7 +48,7 @@ local function drawings(clip)
   return specs, endings
 end
 
--- Draws a task's files. The task can end when all its files exist.
+-- Draws a task's files. The task can't end before all its files exist.
 local function draw(self, task, specs)
   local left = #specs
   self.drawing[task] = true
@@ -92,7 +92,7 @@ function Tasks_methods:find(id)
   return self.by_id[id]
 end
 
----Updates a task's status.
+---Updates a task's status to the current time.
 ---@param task omni.sandbox.Task
 ---@return string status
 function Tasks_methods:settle(task)
@@ -112,7 +112,7 @@ function Tasks_methods:settle(task)
   return task.status
 end
 
--- Returns the task object for a status, times and media.
+-- Returns the task object with the given status, times and media URLs.
 local function payload_of(task, id, status, completed, took, media)
   return payload.task {
     id = id, model = task.model, input = task.input, callback_url = task.callback_url, status = status, created = task.created,
@@ -129,7 +129,7 @@ function Tasks_methods:describe(task, media_urls)
   return payload_of(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
 end
 
----Returns a false task object for a fault: the task seems to have another status now.
+---Returns a forged task object, for a fault. Its status isn't the task's real status.
 ---@param task omni.sandbox.Task
 ---@param status "running"|"success"
 ---@param media_url? string  of a success
@@ -141,7 +141,7 @@ function Tasks_methods:pretend(task, status, media_url, id)
     { media_url })
 end
 
----Returns whether the sandbox is still drawing a file of a task that should end before this time.
+---Returns whether the sandbox is still drawing a file for a task that should end before the given time.
 ---@param time number  of `now`
 ---@return boolean
 function Tasks_methods:is_drawing(time)
@@ -152,7 +152,7 @@ function Tasks_methods:is_drawing(time)
 end
 
 ---Returns the charge ledger.
----@param decoded? boolean  the inputs as tables, instead of the clients' own texts (`json.raw`)
+---@param decoded? boolean  return the inputs as tables instead of as the JSON texts that clients sent (`json.raw`)
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Tasks_methods:ledger(decoded)
   local rows, charged = {}, 0

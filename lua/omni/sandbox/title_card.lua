@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Designs the picture of a sandbox's clip: a title card with the scene's prompt. Returns a filter graph for ffmpeg and the texts in it.
+-- Designs the picture of the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg and its texts.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -37,13 +37,13 @@ local function fitting(text, room)
   return bytes
 end
 
--- Shortens a text to the width `room`, and adds an ellipsis.
+-- If a text is wider than `room`, shortens it and adds an ellipsis.
 local function shorten(text, room)
   if width(text) <= room then return text end
   return text:sub(1, fitting(text, room - 1)) .. "…"
 end
 
--- Breaks a text into lines at most `room` wide (in font sizes). A word that is longer than a line is broken.
+-- Breaks a text into lines that are at most `room` wide (in font sizes). Also breaks words that are longer than a line.
 local function wrap(text, room, max_lines)
   local lines, line, length = {}, "", 0
   local function flush()
@@ -65,8 +65,8 @@ local function wrap(text, room, max_lines)
   return lines
 end
 
--- Returns the prompt's lines and the largest font size at which they fit the box (pixels). If the prompt doesn't fit at the smallest size,
--- cuts it.
+-- Returns the prompt's lines and the largest font size at which they fit into the box (in pixels). If the prompt doesn't fit even at the
+-- smallest size, truncates it.
 local function fit(text, box_width, box_height, unit)
   local lines, size
   for _, points in ipairs { 62, 54, 47, 41, 36, 32, 28 } do
@@ -82,7 +82,7 @@ end
 
 -- --- colours and light
 
--- Converts hue, saturation and lightness (0 to 1) to ffmpeg's notation.
+-- Converts hue, saturation and lightness (0 to 1) to ffmpeg's notation for colours.
 local function colour(hue, saturation, lightness)
   local function channel(n)
     local k = (n + hue * 12) % 12
@@ -94,14 +94,14 @@ end
 
 local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- differences from the background's hue; opposite hues would mix to grey
 
--- Returns a gradient between two colours and two points, which turns slowly. The gradient's picture is small and is scaled up, since a
--- light has no sharp edges. Keeps the points inside the picture, since ffmpeg would replace points outside by random ones.
+-- Returns the filter for a slowly turning gradient between two points, each with its colour. The gradient is drawn small and scaled up
+-- later, since a light has no sharp edges. The points must lie inside the picture: ffmpeg replaces other points with random ones.
 local function gradient(name, seconds, small, colours, points, more)
   return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)
 end
 
--- Returns the filters for a dark background with a moving light, and an accent colour like the light's.
+-- Returns the filters for a dark background with a moving light, and an accent colour similar to the light's.
 local function background(draw, seconds, w, h)
   local small = w > h and { w = 256, h = 144 } or { w = 144, h = 256 }
   local function between(least, most) return math.floor(least + (most - least) * draw()) end
@@ -118,7 +118,7 @@ end
 
 -- --- the graph
 
--- Quotes a value twice: for the option of a filter, and for the filter graph.
+-- Escapes a value twice: for the filter's option, and for the filter graph.
 local function quote(value)
   return (value:gsub("[\\':]", "\\%0"):gsub("[\\'%[%],;]", "\\%0"))
 end
@@ -172,13 +172,13 @@ local function writing(spec, directory, font, accent, seconds, w, h)
   return table.concat(filters), texts
 end
 
--- Returns a quiet fifth.
+-- Returns the filters for a quiet tone: two sine waves, a fifth apart.
 local function tone(pitch, seconds)
   return core.format("aevalsrc=exprs=0.03*sin(2*PI*%.2f*t)|0.03*sin(2*PI*%.2f*t):s=48000:c=stereo:d=%.6f",
     pitch, pitch * 1.5, seconds) .. core.format(",afade=d=0.2,afade=t=out:d=0.2:st=%.6f", math.max(0, seconds - 0.2))
 end
 
--- Returns width and height in pixels, both even.
+-- Returns the width and the height in pixels. Both are even.
 local function size_of(spec)
   local across, down = (spec.aspect_ratio or "16:9"):match "^(%d+):(%d+)$"
   local ratio, short = across / down, shorter_sides[spec.resolution or "720p"]
@@ -188,12 +188,12 @@ local function size_of(spec)
 end
 
 ---@class omni.sandbox.Slate
----@field graph string               for -filter_complex; its ends are [v] and, of a clip, [a]
+---@field graph string               for -filter_complex; its outputs are [v] and, for a clip, [a]
 ---@field frames integer
----@field seconds number             of exactly so many frames
+---@field seconds number             the exact duration of the frames
 ---@field texts table<string, string>  file name → text; empty without a font
 
----Returns the filter graph that draws a spec, and the texts in it. The texts must be in `directory` when ffmpeg runs.
+---Returns the filter graph that draws a clip or an image, and its texts. The texts must be in `directory` when ffmpeg runs.
 ---@param spec omni.sandbox.ClipSpec
 ---@param directory string
 ---@param can { font: string|nil, gradients: boolean }
@@ -210,7 +210,7 @@ local function compose(spec, directory, can)
     ground = core.format("color=c=%s:s=%dx%d:r=%d:d=%.6f", colour(draw(), 0.5, 0.2), w, h, rate, seconds)
   end
   local bar = core.format("color=c=%s:s=%dx%d:r=%d:d=%.6f", accent, w, math.min(w, h) // 180 * 2, rate, seconds)
-  local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- the bar grows from the left edge to the right edge
+  local moving = quote(("-w+w*(n+1)/%d"):format(frames)) -- the progress bar grows from the left edge to the right edge
   local filters, texts = "", {}
   if can.font then filters, texts = writing(spec, directory, can.font, accent, seconds, w, h) end
   local graph = ("%s[back];%s[bar];[back][bar]overlay=x=%s:y=H-h%s[v]"):format(ground, bar, moving, filters)

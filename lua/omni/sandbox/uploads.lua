@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Handles uploads: the sandbox returns a presigned URL that is valid for a while, and stores the file that a client PUTs there.
+-- Handles uploads. The sandbox returns a presigned URL with a limited lifetime, and stores the file that a client uploads to this URL.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
 
 ---@class omni.sandbox.Place
----@field name string           a UUID and an ending: "1c9f...-....png"
----@field signature string      secret part of the presigned URL
----@field content_type string   the required type of the file
+---@field name string           a UUID and an extension: "1c9f...-....png"
+---@field signature string      the secret part of the presigned URL
+---@field content_type string   the media type that the file must have
 ---@field ends number           monotonic seconds: when the signature expires
 ---@field path string|nil       the file, once it is uploaded
 ---@field version integer       number of uploads to this place
@@ -15,7 +15,7 @@ local random = require "omni.sandbox.random"
 local Uploads_methods = {}
 local Uploads_mt = { __name = "omni.sandbox.uploads", __index = Uploads_methods }
 
----Offers a new place.
+---Creates a place to which a client can upload a file.
 ---@param content_type string
 ---@param ending string  a dot, letters and digits
 ---@return omni.sandbox.Place
@@ -35,12 +35,12 @@ function Uploads_methods:find(name)
   return self.by_name[name]
 end
 
--- Returns an HTTP status and a message if a request may not upload its body to this URL.
+-- Returns an HTTP status and an error message if a request may not upload its body to this URL.
 local function objection(self, place, request, signature, leaks)
   local headers = request.headers
   for name, value in pairs(headers) do
     if name == "x-api-key" or leaks(value) then
-      return 400, ("the API key came with an upload (header %s); it is for the service's own calls only"):format(name)
+      return 400, ("an upload must not contain the API key (header %s); send it only with API calls"):format(name)
     end
   end
   if not place or signature ~= place.signature then return 403, "the signature isn't valid" end
@@ -52,8 +52,8 @@ local function objection(self, place, request, signature, leaks)
   if (request.size or #request.body) == 0 then return 422, "the file is empty" end
 end
 
----Stores the body of a PUT as the file of a presigned URL.
----@param name string            of the place
+---Stores the body of a PUT request as the file at a presigned URL.
+---@param name string            the place's name
 ---@param request { headers: table<string, string>, body: string|nil, size: integer|nil, file: string|nil }
 ---@param signature string|nil   in the request's URL
 ---@param leaks fun(text: string): boolean  returns whether a text contains an API key, which must not come with an upload
@@ -92,9 +92,9 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Stores the body of a request. A client that is still reading an older file of this name gets the older bytes.
+---Stores a request's body. A client that is still reading an older file with this name gets the older content.
 ---@param name string
----@param request { body: string|nil, file: string|nil }  the file is moved
+---@param request { body: string|nil, file: string|nil }  file: is moved, not copied
 ---@return string|nil path
 ---@return string|nil message
 function Store_methods:keep(name, request)

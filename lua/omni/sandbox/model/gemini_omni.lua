@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model google/gemini-omni in the sandbox: docs/service.md, "The input of google/gemini-omni", as a schema.
+-- The sandbox's google/gemini-omni model. The schema contains the rules of docs/service.md, "The input of google/gemini-omni".
 
 local a_url = { type = "string", format = "uri" }
 local seconds = { type = "number", minimum = 0 }
@@ -10,10 +10,10 @@ return {
   input_schema = {
     title = "GeminiOmniInput", type = "object", additionalProperties = false, required = { "prompt" },
     properties = {
-      prompt = { type = "string", minLength = 1, maxLength = 20000, description = "What is to be seen and heard" },
-      img_urls = { type = "array", maxItems = 7, items = a_url, description = "Reference images; at most 5 beside a video" },
+      prompt = { type = "string", minLength = 1, maxLength = 20000, description = "What the clip shows and what can be heard" },
+      img_urls = { type = "array", maxItems = 7, items = a_url, description = "Reference images; at most 5 if there is also a video" },
       video_list = {
-        type = "array", maxItems = 1, description = "A reference or source video, and the window of it that counts, in seconds",
+        type = "array", maxItems = 1, description = "A reference or source video, and the part of it to use, in seconds",
         items = { type = "object", additionalProperties = false, required = { "url" },
           properties = { url = a_url, start = seconds, ends = seconds } },
       },

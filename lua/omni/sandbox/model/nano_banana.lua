@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model google/nano-banana in the sandbox, with an invented schema. It makes images.
+-- The sandbox's google/nano-banana model, which makes images. The schema is invented.
 
 local json = require "omni.json"
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model bytedance/seedance in the sandbox, with an invented schema that has alternatives, as schema generators write them.
+-- The sandbox's bytedance/seedance model, with an invented schema that has alternatives, written as schema generators write them.
 
 local function a_url_or_null(title)
   return { title = title, anyOf = { { type = "string", format = "uri" }, { type = "null" } } }
@@ -7,7 +7,7 @@ end
 
 return {
   model = "bytedance/seedance", modality = "video", operations = { "image-to-video", "video-to-video" },
-  description = "Clips of 3 to 12 seconds out of an image or another video",
+  description = "Clips of 3 to 12 seconds from an image or another video",
   input_schema = {
     ["$schema"] = "https://json-schema.org/draft/2020-12/schema", title = "SeedanceInput", type = "object", additionalProperties = false,
     required = { "prompt" },

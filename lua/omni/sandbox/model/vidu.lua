@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The model vidu/q2 in the sandbox, with an invented schema that has lists, booleans and long enumerations.
+-- The sandbox's vidu/q2 model, with an invented schema that has lists, booleans and long enumerations.
 
 local json = require "omni.json"
 
@@ -7,7 +7,7 @@ local a_url = { type = "string", format = "uri" }
 
 return {
   model = "vidu/q2", modality = "video", operations = { "reference-to-video" },
-  description = "Clips of 2 to 8 seconds that keep to the people and things of reference images",
+  description = "Clips of 2 to 8 seconds with the people and things from reference images",
   input_schema = {
     title = "ViduQ2Input", type = "object", required = { "reference_images", "prompt" },
     properties = {
