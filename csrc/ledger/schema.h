@@ -50,7 +50,7 @@
     "  board TEXT NOT NULL, base TEXT NOT NULL, last_submit INTEGER NOT NULL, PRIMARY KEY (board, base)" \
     ") STRICT;") \
   X("ALTER TABLE submit ADD COLUMN tag TEXT;" /* the application's own name for the submit */ \
-    "ALTER TABLE submit ADD COLUMN idempotency_key TEXT;" /* the application's: of the submits that weren't refused or forgotten, one has it */ \
+    "ALTER TABLE submit ADD COLUMN idempotency_key TEXT;" /* unique among submits that weren't refused or forgotten */ \
     "CREATE INDEX submit_tag ON submit (tag) WHERE tag IS NOT NULL;" \
     "CREATE UNIQUE INDEX submit_idempotency_key ON submit (idempotency_key)" \
     "  WHERE idempotency_key IS NOT NULL AND state NOT IN ('refused', 'forgotten');")

@@ -26,8 +26,8 @@ typedef struct {
   const char *problem; // a text that explains why later values are missing; NULL: no value is missing
 } values;
 
-// The functions values_add_... append a value to the list. On failure they set the list's `problem`; every later call then
-// does nothing.
+// The functions values_add_... append a value to the list. On failure, these functions set the list's `problem`, and later calls do
+// nothing.
 void values_add_null(values *v);
 void values_add_integer(values *v, int64_t number);
 void values_add_real(values *v, double number);

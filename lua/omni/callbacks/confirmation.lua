@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Confirms callbacks that the receiver accepted (receiver.lua): omni believes nothing that a callback says until a query confirms it. A
+-- Confirms the callbacks that the receiver has accepted (receiver.lua): omni doesn't trust a callback until a query confirms it. A
 -- callback that names the task of a submit with an unknown outcome can settle that submit.
 
 local core = require "omni.core"
@@ -10,7 +10,7 @@ local poller = require "omni.client.poller"
 local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback may settle its outcome
 local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
 local MAX_QUERIES <const> = 10   -- the most consecutive queries for one callback that the service doesn't confirm
-local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has found out an outcome
+local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has determined the outcome
 
 -- Wakes the fibers that wait until omni knows the outcome of a submit request.
 local function wake_waiting(entry, task)
@@ -22,7 +22,7 @@ local function report(self, event)
 end
 
 -- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could decide this,
--- whatever the result.
+-- whatever the decision.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
@@ -35,7 +35,7 @@ local function settle(self, entry)
     report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
-    entry.kept, entry.heard = nil, nil -- a callback that names the right task may still come
+    entry.kept, entry.heard = nil, nil -- a callback that names the right task may still arrive
     return true
   end
   return false
@@ -48,7 +48,7 @@ local function check(self, entry)
   local task, over = self.tokens.tasks[entry.hash]
   if task then
     over = poller.confirm(task)
-  else -- this program has no handle for the task; the query updates the ledger
+  else -- this program has no handle for the task, but the query updates the ledger
     task = self.client:query(entry.task_id)
     over = task and task:done()
   end
@@ -64,9 +64,9 @@ end
 
 ---@class omni.ConfirmationQueue
 ---@field workers table<omni.Fiber, true>
----@field working integer     how many workers there are
----@field starting boolean    one of them hasn't run yet
----@field first integer       the queue is this object's own array, from `first` to `last`
+---@field working integer     the number of workers
+---@field starting boolean    whether one of the workers hasn't run yet
+---@field first integer       the object's array part holds the queue, from `first` to `last`
 ---@field last integer
 
 ---@return omni.ConfirmationQueue
@@ -74,7 +74,7 @@ local function new()
   return { workers = {}, working = 0, starting = false, first = 1, last = 0 }
 end
 
-local confirm, work -- below
+local confirm, work -- defined below
 
 local function work_on(self, entry)
   entry.next_at, entry.due, entry.tries = core.now() + QUERY_EVERY, false, (entry.tries or 0) + 1
@@ -151,7 +151,7 @@ end
 
 -- --- submits with an unknown outcome
 
--- Returns the task if another program has found out the outcome of the submit request.
+-- Returns the task if another program has determined the outcome of the submit request.
 local function settled_elsewhere(self, entry)
   local now = entry.ledger:row("row", { id = entry.row.id })
   return now and now.state ~= "unknown" and now.task_id and self.client:task(now.task_id) or nil
@@ -167,8 +167,8 @@ local Waiter_mt = {
 ---Waits for a callback to settle a submit with an unknown outcome.
 ---@param self omni.Receiver
 ---@param ledger omni.Ledger
----@param row table  of the submit, with a token
----@return omni.Task|nil  nil if none came in time
+---@param row table  the submit's row, with a token
+---@return omni.Task|nil  nil if no callback came in time
 local function await_settled(self, ledger, row)
   local entry = self.tokens:find(row.token)
   if not entry then return nil end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The receiver of callbacks. Anyone can POST to the receiver, and the service doesn't sign its callbacks. So each submit has a secret token
--- in its callback URL, and a callback is only a hint: omni believes nothing until a query confirms it.
+-- The callback receiver. Anyone can POST to the receiver, and the service doesn't sign its callbacks. So each submit has a secret token in
+-- its callback URL, and a callback is only a hint: omni doesn't trust it until a query confirms it.
 
 local confirming = require "omni.callbacks.confirmation"
 local core = require "omni.core"
@@ -10,7 +10,7 @@ local options = require "omni.options"
 local tokens = require "omni.callbacks.token"
 
 local MAX_BODY <const> = 1048576
-local MAX_LOCAL <const> = 1000 -- connections from one address on the loopback interface
+local MAX_LOCAL <const> = 1000 -- the most connections from one address on the loopback interface
 
 ---@class omni.Receiver
 ---@field url string                        the beginning of callback URLs
@@ -22,7 +22,7 @@ local Receiver_mt = { __name = "omni.receiver", __index = Receiver_methods }
 
 local TEXT <const> = { ["Content-Type"] = "text/plain" }
 
--- The responses: name → status, text, headers. None tells the sender anything new.
+-- The responses: name → status, text, headers. No response gives the sender any new information.
 local RESPONSES <const> = {
   accepted = { 200, "accepted\n", TEXT }, wrong_token = { 404, "not found\n", TEXT },
   wrong_method = { 405, "only POST\n", { ["Content-Type"] = "text/plain", Allow = "POST" } },
@@ -34,7 +34,7 @@ local RESPONSES <const> = {
 -- --- requests
 
 -- Records the task that a callback named, if the submit has no response yet, or the response was lost. The record is on disk before the
--- receiver answers the callback, since the service may not send the callback again.
+-- receiver responds to the callback, since the service may not send the callback again.
 local function record_named_task(self, entry, task)
   entry.kept = task.id
   if entry.heard then return true end
@@ -58,14 +58,14 @@ local function accept(self, entry, task)
   if not entry.task_id then
     local fine, problem = record_named_task(self, entry, task)
     if not fine then return "unavailable", problem end
-    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- the submit has received its response in the meantime
+    if entry.task_id and entry.task_id ~= task.id then return "wrong_task" end -- the response to the submit has arrived in the meantime
   end
   entry.final = entry.final or task.status == "success" or task.status == "failed"
   if entry.task_id or entry.unknown then confirming.confirm(self, entry) end
   return "accepted"
 end
 
--- Returns whether a body is compressed: its headers say so, or its first bytes are those of gzip.
+-- Returns whether a body is compressed: its headers declare it, or it begins with gzip's magic bytes.
 local function is_compressed(headers, body)
   for name, value in pairs(headers or {}) do
     if tostring(name):lower() == "content-encoding" and tostring(value):lower() ~= "identity" and value ~= "" then return true end
@@ -102,13 +102,13 @@ local function handle(self, method, path, headers, body)
 end
 
 ---Handles a request, for applications with their own web server. The last part of the request's path is the token. `handle` may wait for
----the disk, so call it in a fiber (omni.spawn). Outside a fiber, `handle` runs the loop while it waits.
+---the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
 ---@param body string|nil
 ---@return integer status
----@return table<string, string> headers  must not be changed
+---@return table<string, string> headers  don't change this table
 ---@return string body
 function Receiver_methods:handle(method, path, headers, body)
   if type(method) ~= "string" or type(path) ~= "string" or headers ~= nil and type(headers) ~= "table"
@@ -119,11 +119,11 @@ function Receiver_methods:handle(method, path, headers, body)
   return handle(self, method, path, headers, body or "")
 end
 
--- --- the client's side
+-- --- functions for the client
 
 ---Returns a callback URL with a new token, for one submit request. For the client.
 ---@return string url
----@return string hash  of the token
+---@return string hash  the token's hash
 ---@package
 function Receiver_methods:issue()
   local token, hash = self.tokens:issue()
@@ -153,7 +153,7 @@ end
 
 Receiver_methods.await_settled = confirming.await_settled
 
----Accepts no more callbacks. From then on, omni queries the tasks that somebody awaits as often as without a receiver.
+---Stops accepting callbacks. From then on, omni queries awaited tasks as often as without a receiver.
 function Receiver_methods:close()
   if self.closed then return end
   self.closed = true
@@ -172,7 +172,7 @@ local known = {
   tls_key = "path",
 }
 
--- "127.0.0.1:8787", "[::1]:8787", "8787"
+-- Splits the option `listen`, such as "127.0.0.1:8787", "[::1]:8787" or "8787", into an address and a port.
 local function address_of(text)
   local host, port = text:match("^%[([%x:.]+)%]:(%d+)$")
   if not host then host, port = text:match("^([^:%s%c]*):(%d+)$") end
@@ -201,7 +201,7 @@ end
 ---Opens a receiver for a client. From then on, each submit without a callback URL of its own gets one with a secret token. `task:await`
 ---then waits for the callback, and queries the task only every `poll` seconds in case the callback is lost.
 ---@param given omni.CallbacksOptions
----@return omni.Receiver|nil  to be closed
+---@return omni.Receiver|nil  close it when you no longer need it
 ---@return omni.Error|nil     codes: listen_failed, invalid_input
 local function open(given)
   given = options.check(given, known, "omni.callbacks")

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The tokens of a callback receiver (receiver.lua), found by their digests. A token's entry is in memory or in the ledger. To bound its
--- memory, the receiver keeps only the tokens of the latest finished tasks there, and drops the entry of a task whose handle the application
--- has dropped.
+-- The tokens of a callback receiver (receiver.lua), which finds them by their digests. A token's entry is in memory or in the ledger. To
+-- limit its memory, the receiver keeps only the tokens of the latest finished tasks in memory, and drops the entry of a task when the
+-- application has dropped the task's handle.
 
 local core = require "omni.core"
 
@@ -11,28 +11,28 @@ local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a resp
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token
----@field hash string       its SHA-256
----@field at number         monotonic seconds when it was added
----@field own? boolean      of a submit of this receiver's client with a known outcome, so the ledger isn't needed
+---@field hash string       the token's SHA-256
+---@field at number         when the token was added, in monotonic seconds
+---@field own? boolean      the token belongs to a submit of this receiver's client with a known outcome, so the ledger isn't needed
 ---@field task_id? string
----@field ledger? omni.Ledger  has its row
----@field row? table        of the ledger, unless `own`
----@field unknown? boolean  its submit's outcome is unknown
----@field foreign? boolean  of another service, which this client can't query
----@field kept? string      the task id that a callback named before we knew it
----@field heard? boolean    that id is in the ledger
----@field final? boolean    a callback said that the task is over
----@field over? boolean     a query said so
+---@field ledger? omni.Ledger  the ledger that has the submit's row
+---@field row? table        the ledger's row, unless `own`
+---@field unknown? boolean  the submit's outcome is unknown
+---@field foreign? boolean  the token belongs to another service, which this client can't query
+---@field kept? string      the task id in a callback that arrived before omni knew the id
+---@field heard? boolean    that id was recorded in the ledger
+---@field final? boolean    a callback reported that the task is over
+---@field over? boolean     a query confirmed that the task is over
 ---@field due? boolean      a callback must be confirmed
----@field queued? boolean   it is in the queue, or will be
----@field tries? integer    queries so far that didn't confirm the callback
----@field fiber? omni.Fiber waits until the next query is allowed
+---@field queued? boolean   the token is in the queue of tokens to confirm, or will be
+---@field tries? integer    the number of queries so far that didn't confirm the callback
+---@field fiber? omni.Fiber the fiber that waits until the next query is allowed
 ---@field next_at? number   monotonic seconds: the earliest time of the next query
----@field waiting? table<omni.Fiber, true>  fibers that wait for the submit to be settled
+---@field waiting? table<omni.Fiber, true>  the fibers that wait until the submit is settled
 
 ---@class omni.Tokens
 ---@field entries table<string, omni.Token>
----@field tasks table<string, omni.Task>  by digest, while the application has a handle
+---@field tasks table<string, omni.Task>  tasks by token digest, while the application has a handle
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
@@ -47,7 +47,8 @@ local function retire(self, entry)
 end
 
 -- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no response. The
--- ledger still has the tokens that leave memory. A sweep runs when as many tokens have been added as were live after the last sweep.
+-- ledger still has the tokens that leave memory. A sweep runs once the tokens added since the last sweep outnumber those that remained
+-- after it.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
@@ -78,7 +79,7 @@ local function add(self, hash, own)
   return entry
 end
 
----Makes a token for the client's next submit.
+---Creates a token for the client's next submit.
 ---@return string token
 ---@return string hash
 function Tokens_methods:issue()
@@ -116,8 +117,8 @@ end
 ---Finds the row of a submit with this token.
 ---@param hash string
 ---@return table|nil row
----@return omni.Ledger|nil  that has the row
----@return omni.Error|nil err  a ledger can't be read
+---@return omni.Ledger|nil  the ledger that has the row
+---@return omni.Error|nil err  why a ledger can't be read
 function Tokens_methods:look_up(hash)
   local ledgers, problem = self.client:ledgers()
   for _, ledger in ipairs(ledgers) do
@@ -128,10 +129,10 @@ function Tokens_methods:look_up(hash)
   return nil, nil, problem
 end
 
----Returns what is known about the token with this digest. `find` may wait while it reads the ledger.
+---Returns the entry of the token with this digest. `find` may wait while it reads the ledger.
 ---@param hash string
 ---@return omni.Token|nil
----@return omni.Error|nil err  the ledger can't be read
+---@return omni.Error|nil err  why the ledger can't be read
 function Tokens_methods:find(hash)
   local entry = self.entries[hash]
   if entry and (entry.own or entry.over) then return entry end

@@ -8,7 +8,7 @@ local text = require "omni.text_encoding"
 local hint <const> = "set the environment variable CRUN_API_KEY, or write CRUN_API_KEY=ak_... into ~/.crun/.env, or one key a line into"
   .. " ~/.config/omni/keys (mode 600); get a key at " .. core.pages.keys
 
--- Returns the value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A comment begins after white space.
+-- Returns the value of a line like `export CRUN_API_KEY="ak_..." # mine`, or nil. A comment must follow white space.
 local function value_of(line)
   local value = line:match "^%s*export%s+CRUN_API_KEY%s*=%s*(.*)$" or line:match "^%s*CRUN_API_KEY%s*=%s*(.*)$"
   if not value then return nil end
@@ -22,7 +22,7 @@ end
 local function private_file(path)
   local info = core.stat(path)
   if not info then return nil end
-  if info.mode & 0x3f ~= 0 then -- other users have some permission for the file
+  if info.mode & 0x3f ~= 0 then -- other users have a permission for the file
     return nil, err.new {
       code = "no_key", message = ("%s can be read by other users of this machine, so its key isn't used"):format(path),
       hint = ("run chmod 600 %s, and reset the key at %s, since others may know it"):format(path, core.pages.keys),
@@ -37,12 +37,12 @@ local function from_env_file(path)
   local content, problem = private_file(path)
   if not content then return nil, problem end
   local key
-  for line in text.lines(content) do key = value_of(line) or key end -- the last assignment counts, as in a shell
+  for line in text.lines(content) do key = value_of(line) or key end -- the last assignment wins, as in a shell
   return key and key ~= "" and { { key = key, from = path } } or nil
 end
 
 -- Parses "KEY", "KEY=2" (at most two tasks in flight), "KEY@5" (at most five requests a second) and "KEY=2@5". Leaves an invalid number as
--- a string, so that check_all reports it.
+-- a string, so that check_all reports the error.
 local function parse(word)
   local key, in_flight, rate = word:match "^([^=@]*)=?([^=@]*)@?([^=@]*)$"
   if not key then return { key = word, in_flight = word } end
@@ -54,7 +54,7 @@ local function parse(word)
   return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
--- Returns the keys that a string lists, or nil if it lists none. `pattern` is a Lua pattern for one word.
+-- Returns the keys in a string, or nil if there are none. `pattern` is a Lua pattern for one key.
 local function parse_all(words, pattern, from)
   local found = {}
   for word in words:gmatch(pattern) do
@@ -78,7 +78,7 @@ local function variable(name)
   return value ~= "" and value or nil
 end
 
----Returns the paths of the key files: omni/keys in XDG_CONFIG_HOME (default: ~/.config), and .env of the service's own client.
+---Returns the paths of the key files: omni/keys in XDG_CONFIG_HOME (default: ~/.config), and the .env file of the service's own client.
 ---@return string[]
 local function files()
   local config, home = variable "XDG_CONFIG_HOME", variable "HOME"
@@ -89,7 +89,7 @@ local function files()
 end
 
 ---Finds the API keys in the first of these places that has any: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env.
----@return { key: string, in_flight?: integer, rate?: number, from: string }[]|nil  from: the variable or the file
+---@return { key: string, in_flight?: integer, rate?: number, from: string }[]|nil  from: the name of the variable or the file
 ---@return omni.Error|nil err  code "no_key"
 local function find_all()
   local several, one = variable "CRUN_API_KEYS", variable "CRUN_API_KEY"
@@ -120,7 +120,7 @@ local function trouble(key)
   return why and err.new { code = "no_key", message = "the API key can't be used: it " .. why, field = "api_key", hint = hint }
 end
 
----Returns whether a key has the usual form of the service (ak_ and 32 characters). A key in another form may also work.
+---Returns whether a key looks like the service's keys (ak_ and 32 characters). A key in another form may also work.
 ---@param key string
 ---@return boolean
 local function looks_right(key)
@@ -139,14 +139,14 @@ local function sandbox_key(n, seed, port)
   return sandbox_stem .. core.sha256(("omni sandbox %d %d %d"):format(seed or 0, port or 0, n)):sub(1, 18)
 end
 
----Returns whether a key is a sandbox's.
+---Returns whether a key is a sandbox key.
 ---@param key string
 ---@return boolean
 local function is_sandbox_key(key)
   return #key == 35 and key:sub(1, #sandbox_stem) == sandbox_stem and not key:find("[^%x]", #sandbox_stem + 1)
 end
 
----Returns the fingerprint of a key, which doesn't reveal the key: the beginning of its SHA-256.
+---Returns a key's fingerprint, the beginning of its SHA-256. The fingerprint doesn't reveal the key.
 ---@param key string
 ---@return string  12 hex digits
 local function fingerprint(key)
@@ -156,11 +156,11 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- never shows a string: it may be a misplaced key
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- never shows a string, since it may be a misplaced key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
----Checks keys and their options. Removes white space around a key, since a program that reads a key from a file often leaves a line break.
+---Checks keys and their options. Removes white space around a key, since a key that was read from a file often ends with a line break.
 ---@param given { key: string, in_flight?: integer, rate?: number }[]
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
 ---@return omni.Error|nil  code "no_key"; never contains a key

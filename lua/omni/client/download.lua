@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Downloads a media file: resumes after an interruption, and gives the file its final name once the file is complete.
+-- Downloads a media file. Resumes after an interruption, and gives the file its final name once it is complete.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -12,14 +12,14 @@ local transports = require "omni.http.transport"
 
 local LOOK_EVERY <const> = 0.25 -- seconds between two checks whether the C client has renamed the file
 
--- Renames an older file at the download's path, at most once, and renames it back if the download fails.
+-- Renames an older file at the download's path, at most once. If the download fails, gives that file its name back.
 local Way_mt = {}
 
 function Way_mt:__close()
   if self.older then path_of.put_back(self.older, self.path) end
 end
 
--- Renames the older file at the path. If the older file has the same bytes as the new one, leaves it there and returns its size.
+-- Renames the older file at the path. If both files have the same content, leaves the older file there and returns its size.
 local function make_way(way, part)
   local new, old = digest.file(part), digest.file(way.path)
   if new and old and new.sha256 == old.sha256 then return new.size end
@@ -67,7 +67,8 @@ end
 ---@param path string
 ---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
 ---  accept?: fun(head: string, encoding: string|nil): table|nil }  accept: gets the first bytes and the response's Content-Encoding,
----  and returns a failure if the file isn't wanted; aside: a different file at PATH is renamed (file/path.lua, step_aside), not replaced
+---  and returns a failure if the file isn't wanted; aside: renames a different file at PATH (file/path.lua, step_aside) instead of
+---  replacing it
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, given)

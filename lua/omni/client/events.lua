@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Calls the client's hook `on_event` for each event. Without a hook, no event is created.
+-- Calls the client's `on_event` hook for each event. Without a hook, creates no events.
 --
--- The hook runs in a coroutine of its own and can't wait, so it can neither delay a submit nor end it. omni reports an error in the hook
+-- The hook runs in a coroutine of its own and can't wait, so it can neither delay nor end a submit. omni reports an error in the hook
 -- like an error in a coroutine that nobody is waiting to join.
 
 local core = require "omni.core"
@@ -10,8 +10,8 @@ local loop = require "omni.loop"
 
 ---@class omni.Events
 ---@field hook fun(event: omni.ClientEvent)
----@field requests integer  how many began
----@field attempts table<omni.Fiber, integer>  of the fiber's next request
+---@field requests integer  the number of requests that have begun
+---@field attempts table<omni.Fiber, integer>  the number of the attempt that the fiber's next request makes
 local Events_methods = {}
 local Events_mt = { __name = "omni.events", __index = Events_methods }
 
@@ -30,7 +30,7 @@ local function raise(problem) error(problem, 0) end
 
 local function call(self, event)
   local co = self.co
-  self.co = nil -- an event that the hook itself causes gets another coroutine
+  self.co = nil -- an event that the hook itself causes needs another coroutine
   if not co then co = coroutine.create(run) end
   local fine, result = coroutine.resume(co, self.hook, event)
   if fine and result == DONE then
@@ -44,7 +44,8 @@ local function call(self, event)
   coroutine.close(co)
 end
 
----Calls the hook with an event: at once; or, within a C function or a finalizer (a fiber that is cancelled), at the loop's next step.
+---Calls the hook with an event: usually at once, but at the event loop's next step if the caller is inside a C function, a finalizer or a
+---cancelled fiber.
 ---@param event omni.ClientEvent
 function Events_methods:emit(event)
   local _, is_main = coroutine.running()
@@ -60,7 +61,7 @@ local function copy_of(about, event)
   return copy
 end
 
--- A request under way. Closing the request reports its end.
+-- A running request. Closing this object reports the request's end.
 local Request_methods = {}
 local Request_mt = { __name = "omni.events.request", __index = Request_methods }
 
@@ -74,10 +75,10 @@ function Events_methods:attempt(number)
 end
 
 ---Reports that a request begins.
----@param key string|nil  the API key's fingerprint; nil: a file, which is sent without a key
+---@param key string|nil  the API key's fingerprint; nil for a media file, which is transferred without a key
 ---@param verb "submit"|"query"|"call"|"download"|"upload"
 ---@param first? string  the task's id, the method, or the URL of a file
----@param second? string  the path of a call, or of the local file
+---@param second? string  the path of a call, or the path of the local file
 ---@return table request  to be closed
 function Events_methods:request(key, verb, first, second)
   local fiber = loop.current()
@@ -88,14 +89,14 @@ function Events_methods:request(key, verb, first, second)
   }
   self.attempts[fiber] = nil
   if verb == "query" then about.task_id = first end
-  if verb == "call" then about.path = second:match "^[^?]*" end -- drops the query part, which may contain private data
+  if verb == "call" then about.path = second:match "^[^?]*" end -- removes the query part, which may contain private data
   if not key then about.host, about.file = first:match "^%a+://([^/?#]*)", second end
   local request = setmetatable({ events = self, about = about, begun = core.now() }, Request_mt)
   self:emit(copy_of(about, "request_begun"))
   return request
 end
 
----Reports that bytes of a file moved.
+---Reports the progress of a transfer.
 ---@param bytes integer  so far
 ---@param total integer|nil
 function Request_methods:progress(bytes, total)
@@ -103,10 +104,10 @@ function Request_methods:progress(bytes, total)
   self.events:emit { event = about.kind, request = about.request, file = about.file, bytes = bytes, total = total }
 end
 
----Stores the result of the request. The end is reported when the request is closed; for a submit, that is after its outcome was recorded.
----@param exchange omni.Exchange  done
+---Stores the result of the request. Closing the request reports its end; a submit request is closed after its outcome was recorded.
+---@param exchange omni.Exchange  a finished one
 ---@param failure table|nil
----@param pause number|nil  seconds, if the failure began a pause of the key
+---@param pause number|nil  the length of the pause, if the failure has started a pause of the key
 function Request_methods:note(exchange, failure, pause)
   self.failure, self.pause = failure, pause
   local trace = core.trace(exchange)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Implements idempotency keys: a submit with a key that the ledger knows returns the outcome of the first submit with that key, and sends
--- nothing. The ledger's statement that writes an intent decides (csrc/ledger/verbs.h, KEY_IS_FREE); this file only reports its decision.
+-- nothing. The SQL statement that writes an intent decides whether a key is free (csrc/ledger/verbs.h, KEY_IS_FREE); this file only
+-- reports the decision.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -12,13 +13,13 @@ local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
 local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two checks of a submit that is still in progress
-local PATIENCE <const> = 60 -- for this many seconds beyond the timeout of a call, another submit with the key may still be in progress
+local PATIENCE <const> = 60 -- how many seconds longer than a call's timeout another submit with the key may be in progress
 
 ---@class omni.IdempotentSubmit
 ---@field client omni.Client
 ---@field ledger omni.Ledger
 ---@field key string
----@field form string  canonical JSON of the model and the input; files by their digests. Equal forms are equal submits
+---@field form string  the model and the input as canonical JSON, with digests in place of files. Submits with equal forms are equal
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.idempotent_submit", __index = Submit_methods }
 
@@ -44,8 +45,8 @@ local function elsewhere(self, row)
   }
 end
 
----Returns the outcome of the submit with this key: its task, even a failed one, or an error. Waits for a submit that is still in progress,
----in this program or another one. Returns nothing if the key is free.
+---Returns the outcome of the submit with this key: its task, even a failed one, or an error. Waits for a submit that is still in progress
+---in this or another program. Returns nothing if the key is free.
 ---@param stop omni.Stop|nil
 ---@return omni.Task|nil
 ---@return omni.Error|nil
@@ -73,10 +74,10 @@ function Submit_methods:earlier(stop)
   end
 end
 
--- Returns canonical JSON of a model and an input.
+-- Returns a model and an input as canonical JSON.
 local function form_of(ledger, model, input)
   local plain, problem = placeholder.map(input, function(file, place)
-    -- the submit itself returns an error: only a storyboard can resolve such a placeholder
+    -- the submit itself returns an error, since only a storyboard can resolve such a placeholder
     if file.kind ~= "file" then return tostring(file) end
     local sha256, why = ledger:digest(file.path)
     if not sha256 then
@@ -93,7 +94,7 @@ local function form_of(ledger, model, input)
 end
 
 ---Prepares a submit with an idempotency key.
----@param client omni.Client  with a ledger
+---@param client omni.Client  a client with a ledger
 ---@param key string
 ---@param model string|nil
 ---@param input table

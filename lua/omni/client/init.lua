@@ -25,8 +25,9 @@ local transports = require "omni.http.transport"
 local upload = require "omni.client.upload"
 
 ---@class omni.Client
----@field base_url string  normalised, without a slash at its end
----@field service string   the service behind the base URL (service_address.lua): the same name, the same accounts
+---@field base_url string  the normalised base URL, without a slash at its end
+---@field service string   the name of the service behind the base URL (service_address.lua); clients with the same name reach the same
+---  accounts
 ---@field package all_keys omni.KeySelection
 ---@field closed boolean
 local Client_methods = {}
@@ -51,7 +52,7 @@ end
 ---Reports that this fiber will retry a failed call.
 ---@param failure table
 ---@param attempt integer  how many attempts have failed
----@param seconds number   until then
+---@param seconds number   the seconds until the retry
 ---@package
 function Client_methods:report_retry(failure, attempt, seconds)
   local events = self.events
@@ -67,23 +68,23 @@ local submit_options = {
   model = "string", callback_url = "string", timeout = "timeout", tag = "label", idempotency_key = "label", about = "table", stop = "table",
 }
 
--- If the client has no ledger, raises an error at the line that called a public function that needs one.
+-- If the client has no ledger, raises an error at the line that called the public function, which needs a ledger.
 local function check_ledger(self, what)
   if self.ledger_path or self.ledger_problem then return end
   error(("%s needs a ledger, and this client has none: %s"):format(what, self.is_sandbox
     and "one with a sandbox key has one only if you give it the option 'ledger', a path" or "it was opened with ledger = false"), 3)
 end
 
----Submits a task. This costs credits. Files that `omni.file(path)` names in the input are uploaded first. A submit is sent at most once.
----omni tries a submit again for `retry_for` seconds if it was certainly not sent, and for `pause_for` seconds if the service temporarily
+---Submits a task. This costs credits. omni first uploads the files in the input (`omni.file(path)`), and sends the submit at most once.
+---omni retries a submit for `retry_for` seconds if it was certainly not sent, and for `pause_for` seconds if the service temporarily
 ---refuses it (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before `submit` returns. If
----omni can't write to the ledger, it sends nothing. With several keys, `submit` uses a key with a free slot, or waits for a free slot. With
----an `idempotency_key` that the ledger has, omni sends nothing: `submit` returns the task of the first submit with that key, or the error
+---omni can't write to the ledger, it sends nothing. With several keys, `submit` uses a key with a free slot, or waits for one. With an
+---`idempotency_key` that the ledger knows, omni sends nothing: `submit` returns the task of the first submit with that key, or the error
 ---"submit_unknown".
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
----@return omni.Error|nil  code "submit_unknown": it may have been accepted and charged; `sent`: "no", "maybe" or "answered"
+---@return omni.Error|nil  code "submit_unknown": the service may have accepted and charged the submit; `sent`: "no", "maybe" or "answered"
 function Client_methods:submit(input, opts)
   options.argument(input, "table", "client:submit")
   opts = options.check(opts, submit_options, "client:submit")
@@ -109,7 +110,7 @@ local function checked_id(id)
   }
 end
 
----Returns a handle for a task whose id is known. Sends nothing.
+---Returns a handle for the task with this id. Sends nothing.
 ---@param id string
 ---@return omni.Task|nil
 ---@return omni.Error|nil  code "invalid_input"
@@ -136,26 +137,26 @@ function Client_methods:query(id, opts)
   return err.from("client:query", known:refresh(opts))
 end
 
--- Returns whether a path, in any spelling, is the one to which submits are sent.
+-- Returns whether a path, however it is spelled, is the path that creates tasks.
 local function is_submit(path)
   local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
   return plain:lower():find("createtask", 1, true) ~= nil
 end
 
--- Makes a call and decodes its response again, so that whole numbers and empty tables come back exactly.
+-- Makes a call and decodes its response exactly, with integers for whole numbers, and empty tables marked as arrays or objects.
 local function call(self, method, path, body)
   local into = {}
   local data, problem = retry.call(self, method, path, body, method == "GET", { into = into })
   if problem then return nil, problem end
-  local exact = json.decode(into.answer) -- nil if the response has bytes that aren't UTF-8
+  local exact = json.decode(into.answer) -- nil if the response isn't valid UTF-8
   return exact and exact.data or data
 end
 
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
----Calls any other endpoint of the API. omni retries a GET after a temporary failure, but never another method.
+---Calls any other endpoint of the API. omni retries GET requests after a temporary failure, but never requests with other methods.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
----@param path string       with its query, percent-encoded: "/api/v1/client/account/balance"
+---@param path string       the percent-encoded path with its query, such as "/api/v1/client/account/balance"
 ---@param body? table       sent as JSON
 ---@return any data         the response's `data` (json null: omni.null)
 ---@return omni.Error|nil
@@ -215,7 +216,7 @@ function Client_methods:balances()
   return timeout.call(nil, "client:balances", balances, self)
 end
 
----Returns the sum of the keys' credits. Leaves out a key whose balance can't be read, and fails only if no balance can be read.
+---Returns the sum of the keys' credits. Leaves out keys whose balance can't be read, and fails only if no balance can be read.
 ---@param opts? omni.CallOptions
 ---@return number|nil
 ---@return omni.Error|nil
@@ -240,17 +241,17 @@ local function estimate(self, input, opts)
     return retry.call(self, "POST", path, request.body, true, opts)
   end
   local data, failure = ask("/api/v1/client/job/EstimateTask")
-  if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- the other form
+  if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- an older endpoint
   if failure then return nil, failure end
   local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
   if not credits or credits < 0 then return broken("estimate") end
-  if #self.all_keys > 1 then return { credits = credits } end -- one key's balance says nothing about the sum
+  if #self.all_keys > 1 then return { credits = credits } end -- the response has the balance of only one key
   local affordable = data.affordable
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
 
----Returns what a submit would cost. An estimate costs nothing and uploads nothing.
----@param input table  as for submit; a scene's clip or frame may stand in it, too
+---Returns what a submit would cost. Costs nothing and uploads nothing.
+---@param input table  as for `submit`, but it may also contain a scene's clip or frame
 ---@param opts? omni.EstimateOptions
 ---@return omni.Estimate|nil
 ---@return omni.Error|nil
@@ -264,8 +265,8 @@ end
 -- --- models and files
 
 ---Lists the service's models.
----@param opts? omni.ModelsOptions  only models with these properties
----@return table[]|nil models  each { model, modality?, operations, ... }: the service's own fields
+---@param opts? omni.ModelsOptions  return only models with these properties
+---@return table[]|nil models  each with the service's own fields: { model, modality?, operations, ... }
 ---@return omni.Error|nil
 function Client_methods:models(opts)
   opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
@@ -286,7 +287,7 @@ end
 ---Iterates over the effect templates of a platform, and requests each page from the service only when it is needed: `for template in
 ---client:templates { platform = "kling" } do … end`.
 ---@param opts omni.TemplatesOptions
----@return fun(): table|nil  raises an omni.Error when the service can't be asked, as io.lines does
+---@return fun(): table|nil  raises an omni.Error when a request fails, as io.lines raises errors
 function Client_methods:templates(opts)
   return effect_templates.each(self, opts)
 end
@@ -295,10 +296,10 @@ local upload_options = { on_progress = "function", content_type = "string", agai
 
 ---Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
 ---content is uploaded only once: for seven days, `upload` returns the first URL again.
----@param path string  an image (PNG, JPEG, WebP, GIF), a film (MP4, MOV, WebM, Matroska, OGG) or sound (MP3, WAV, OGG, M4A)
+---@param path string  an image (PNG, JPEG, WebP, GIF), a video (MP4, MOV, WebM, Matroska, OGG) or an audio file (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions
 ---@return omni.Upload|nil
----@return omni.Error|nil  codes: invalid_input, io (both with field "path"), file_changed, upload_expired, upload_failed, network, ...
+---@return omni.Error|nil  codes: invalid_input, io (both with `field` "path"), file_changed, upload_expired, upload_failed, network, ...
 function Client_methods:upload(path, opts)
   options.path(path, "client:upload")
   opts = options.check(opts, upload_options, "client:upload")
@@ -311,8 +312,8 @@ end
 
 local find_options = { tag = "label", idempotency_key = "label" }
 
----Returns the submits in the client's ledger with this tag or this idempotency key, the oldest first: those of this program, of earlier
----runs, and of all programs that use the same ledger. Sends nothing.
+---Returns the submits in the client's ledger with this tag or this idempotency key, the oldest first. This includes submits of earlier
+---runs and of other programs that use the same ledger. Sends nothing.
 ---@param wanted omni.FindOptions
 ---@return omni.LedgerEntry[]|nil
 ---@return omni.Error|nil  code "ledger_failed"
@@ -327,15 +328,15 @@ end
 --- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The list
 --- contains the submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see
 --- only its own submits should use a ledger of its own. Call `unfinished` after a restart. Sends nothing.
----@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines does
+---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines raises errors
 function Client_methods:unfinished()
   if self.closed then error(closed_error "client:unfinished", 2) end
   check_ledger(self, "client:unfinished")
   return ledger_search.unfinished(self)
 end
 
----Returns the submits that a client without a ledger gave up, or whose response it lost. A submit with a `task_id` was accepted; the
----outcome of a submit without one is unknown. A client with a ledger records such submits there.
+---Returns the submits that a client without a ledger has given up, or whose responses it has lost. A submit with a `task_id` was
+---accepted; the outcome of a submit without one is unknown. A client with a ledger records such submits there.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -343,7 +344,7 @@ end
 
 -- --- for omni's own modules
 
----Reports the event "warning", at most once for each message.
+---Reports a "warning" event, at most once for each message.
 ---@param text string
 ---@package
 function Client_methods:warn(text)
@@ -405,7 +406,8 @@ function Client_methods:existing_ledger()
   return self.own_ledger
 end
 
----Returns the ledger for a board: the client's own; for a client without one (with a sandbox key), one in the board's output folder.
+---Returns the ledger for a board: the client's own ledger, or, if the client has none (with a sandbox key), a ledger in the board's
+---output folder.
 ---@param directory string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
@@ -421,9 +423,9 @@ function Client_methods:board_ledger(directory)
   return self.board_ledgers[path]
 end
 
----Returns all ledgers that may have rows of this client: its own, and those of the boards that it has run.
+---Returns all ledgers that may have rows of this client: its own ledger, and those of the boards that it has run.
 ---@return omni.Ledger[]
----@return omni.Error|nil  why its own can't be opened
+---@return omni.Error|nil  why the client's own ledger can't be opened
 ---@package
 function Client_methods:ledgers()
   local own, problem = self:ledger()
@@ -440,7 +442,7 @@ function Client_methods:serves(row)
   return row.service == self.service
 end
 
----Returns the transport for media files: it sends no API key, and no key's pause delays it. Returns nil if the client is closed.
+---Returns the transport for media files: it sends no API key, and pauses of keys don't delay it. Returns nil if the client is closed.
 ---@return omni.Transport|nil
 ---@package
 function Client_methods:media_transport()
@@ -471,7 +473,7 @@ function Client_methods:keys()
 end
 
 ---Closes the connections and the ledger, and wipes the keys from memory. Aborts running requests; tasks continue at the service.
----Afterwards, every call that needs the service or the ledger fails with the code "closed".
+---Afterwards, every call that needs the service or the ledger returns an error with the code "closed".
 function Client_methods:close()
   if self.closed then return end
   if self.receiver then self.receiver:close() end

@@ -4,8 +4,8 @@
 local core = require "omni.core"
 local json = require "omni.json"
 
-local MAX_LISTED <const> = 6 -- differences in one message
-local SHOWN <const> = 60     -- bytes of a value
+local MAX_LISTED <const> = 6 -- the most differences in one message
+local SHOWN <const> = 60     -- the most bytes of a value in a message
 
 -- Returns a copy of a value without nulls, empty arrays and empty objects.
 local function stripped(value)
@@ -23,7 +23,7 @@ local function shown(value)
   return core.clean(text, SHOWN)
 end
 
--- Returns both values as text for an error message. A long string starts shortly before the first difference.
+-- Returns both values as text for an error message. The text of a long string starts shortly before the first difference.
 local function apart(one, other)
   if type(one) ~= "string" or type(other) ~= "string" or #one <= SHOWN and #other <= SHOWN then return shown(one), shown(other) end
   local at = 1
@@ -34,7 +34,7 @@ local function apart(one, other)
   return before .. shown(one:sub(at)), before .. shown(other:sub(at))
 end
 
--- Adds a sentence to `found` for each difference.
+-- Appends a sentence for each difference to `found`.
 local function compare(place, one, other, found, how)
   if type(one) == "table" and type(other) == "table" then
     local names = {}
@@ -57,7 +57,8 @@ end
 ---Returns a sentence for each difference between two submits, at most six. Fields that are null or empty count as absent.
 ---@param one { model: string, input: table }
 ---@param other { model: string, input: table }
----@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  ignored: fields to skip
+---@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  one, other: names for
+---  the two inputs; ignored: returns whether to skip a field; as_floats: compare all numbers as floats
 ---@return string[]
 local function list(one, other, how)
   local found = {}

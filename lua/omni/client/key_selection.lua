@@ -7,7 +7,7 @@ local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
 ---@class omni.KeySelection
----@field [integer] omni.Key   in the order in which they were given
+---@field [integer] omni.Key   in the given order
 ---@field new_task fun(key: omni.Key, id: string, ledger: omni.Ledger, row: integer): omni.Task
 local Selection_methods = {}
 local Selection_mt = { __name = "omni.key_selection", __index = Selection_methods }
@@ -21,7 +21,7 @@ local function is_better(a, b)
   return a:in_flight() / (a.limit or 64) < b:in_flight() / (b.limit or 64)
 end
 
--- Returns the best key with a free slot, or nil; and the failure if every key is disabled.
+-- Returns the best key with a free slot. Returns nil if there is none, with a failure if every key is disabled.
 local function choose(self)
   local best, failure
   local enabled = 0
@@ -54,9 +54,9 @@ function Slot_methods:keep(task)
   self.key:hold(task)
 end
 
----Passes the slot to the submit's row in the ledger, since the outcome is unknown.
+---Passes the slot to the submit's ledger row, since the outcome is unknown.
 ---@param ledger omni.Ledger|nil
----@param id integer|nil  the number of its row in the ledger
+---@param id integer|nil  the number of that row
 function Slot_methods:keep_unknown(ledger, id)
   self.kept = true
   self.key:hold_unknown(ledger, id)
@@ -66,7 +66,7 @@ function Slot_mt:__close()
   if not self.kept then self.key:release() end
 end
 
--- Reports to the client's hook that the first submit in the queue waits for a slot, or that it waits no longer.
+-- Reports to the client's hook that the first submit in the queue has begun or stopped waiting for a slot.
 local function report_full(self, full)
   local events = self.client.events
   if not events or full == self.full then return end
@@ -78,12 +78,12 @@ local function report_full(self, full)
   events:emit { event = full and "slots_full" or "slots_free", slots = slots }
 end
 
-local LOOK_EVERY <const> = 60 -- seconds between two checks whether a disabled key may be used again
+local LOOK_EVERY <const> = 60 -- seconds between two checks whether a disabled key can be used again
 
 ---Waits until a key has a free slot, first come, first served.
----@param ledger omni.Ledger|nil  the submit's ledger: what it has in flight counts
----@return table|nil slot       with its `key`; to be closed
----@return table|nil failure    no key can be used
+---@param ledger omni.Ledger|nil  the submit's ledger, whose tasks in flight count
+---@return table|nil slot       with a field `key`; close it to release the slot
+---@return table|nil failure    why no key can be used
 function Selection_methods:reserve(ledger)
   local place <close> = self.queue:join()
   while true do
@@ -110,7 +110,7 @@ end
 
 -- --- all other calls
 
----Returns a key for a call that concerns no task, if possible one that isn't paused.
+---Returns a key for a call that concerns no task; if possible, a key that isn't paused.
 ---@return omni.Key|nil
 ---@return table|nil failure  if every key is rejected
 function Selection_methods:any()
@@ -152,10 +152,10 @@ function Selection_methods:of(account)
   return self.by_account[account]
 end
 
----Returns the key that created a task, if a ledger says so and the client has the key.
+---Returns the key that created a task, if a ledger has the task and the client has the key.
 ---@param task omni.Task
 ---@return omni.Key|nil
----@return string|nil account  the account that created it, if its key isn't here
+---@return string|nil account  the account that created the task, if the client doesn't have its key
 function Selection_methods:owner(task)
   if #self == 1 then return self[1] end
   local other
@@ -200,7 +200,7 @@ end
 local function new(client, new_task)
   return setmetatable({
     client = client, new_task = new_task, by_account = {}, counted = setmetatable({}, { __mode = "k" }), queue = wait_queue.new(),
-    full = false, -- whether the hook knows that a submit waits for a slot
+    full = false, -- whether the hook was told that a submit is waiting for a slot
   }, Selection_mt)
 end
 

@@ -10,15 +10,15 @@ local transports = require "omni.http.transport"
 
 local TASK_LASTS <const> = 3600       -- seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
 local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
-local LOOK_EVERY <const> = 2          -- seconds between two reads of a row in the ledger
-local NO_CREDITS_LASTS <const> = 600  -- seconds until a key without credits is tried again
+local LOOK_EVERY <const> = 2          -- seconds between two reads of a ledger row
+local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without credits again
 
 ---@class omni.Key
 ---@field client omni.Client
----@field name string             the key's fingerprint: it identifies the key and reveals nothing
+---@field name string             the key's fingerprint, which identifies the key without revealing it
 ---@field account string          the account's name in the ledger: the service and the fingerprint
 ---@field limit integer|nil       the most tasks that may be in flight
----@field used integer            slots in use: tasks and submits in flight, as far as we know
+---@field used integer            slots in use: the tasks and submits that this client knows to be in flight
 ---@field transport omni.Transport
 ---@field poller omni.Poller
 local Key_methods = {}
@@ -49,7 +49,7 @@ local function is_counted(self, task)
 end
 
 -- With a limit, omni polls every task until it is over, even if no fiber awaits the task, because the next submit waits for its slot. A
--- task that can't be queried keeps its slot for as long as the ledger counts it, since the ledger would forbid another submit until then.
+-- task that can't be queried keeps its slot for as long as the ledger counts it, since the ledger refuses another submit until then.
 local function poll_until_over(self, task)
   loop.background(function()
     local _, problem = task:await { timeout = TASK_LASTS }
@@ -63,7 +63,7 @@ local function poll_until_over(self, task)
 end
 
 -- Releases the slots of old tasks. Without a limit, omni doesn't poll a task that no fiber awaits: such a task counts as in flight until a
--- query says that it is over, but for an hour at most.
+-- query finds that it is over, but for an hour at most.
 local function release_old(self)
   local started, time = self.started, core.now()
   while started.first <= started.last and time - started[started.first].at >= TASK_LASTS do
@@ -76,7 +76,7 @@ local function release_old(self)
   end
 end
 
--- Adds a task to the list of tasks by age, and occasionally removes finished tasks from the list.
+-- Adds a task to the list of tasks by age. Occasionally removes finished tasks from this list.
 local function note_started(self, id)
   release_old(self)
   local started = self.started
@@ -101,14 +101,14 @@ function Key_methods:hold(task)
   note_started(self, task.id)
 end
 
----Returns how many tasks and submits are in flight, as far as this program knows.
+---Returns how many tasks and submits this program knows to be in flight.
 ---@return integer
 function Key_methods:in_flight()
   release_old(self)
   return self.used
 end
 
--- Keeps the slot of a submit without a task until the submit's row in the ledger has a task, has another final state, or is too old.
+-- Keeps the slot of a submit without a task until the submit's ledger row has a task, has another final state, or is too old.
 local function watch_row(self, ledger, id)
   self:own_row(ledger, id, true)
   loop.background(function()
@@ -128,7 +128,7 @@ end
 
 ---Keeps the slot of a submit with an unknown outcome for a while.
 ---@param ledger omni.Ledger|nil
----@param id integer|nil  the number of its row
+---@param id integer|nil  the number of the submit's row
 function Key_methods:hold_unknown(ledger, id)
   if not self.limit then return self:release() end
   if ledger then return watch_row(self, ledger, id) end
@@ -146,7 +146,7 @@ function Key_methods:task_over(task)
   self:release()
 end
 
----Notes that a row of the ledger belongs to a submit of this program, which already has a slot. If `own` is nil, removes that note.
+---Records that a ledger row belongs to a submit of this program, which already has a slot. If `own` is nil, removes this record.
 ---@param ledger omni.Ledger
 ---@param id integer
 ---@param own true|nil
@@ -175,7 +175,7 @@ local REASONS <const> = {
   unauthorized = "is rejected by the service", key_disabled = "is disabled by the service", insufficient_credits = "is out of credits",
 }
 
----Returns whether the failure of a submit means that the key can't be used.
+---Returns whether a submit's failure means that the key can't be used.
 ---@param failure table
 ---@return boolean
 function Key_methods.is_unusable(failure)
@@ -205,7 +205,7 @@ end
 
 -- --- calls
 
----Asks the service once for the account's credits.
+---Queries the account's balance once.
 ---@param timeout? number  seconds
 ---@return number|nil
 ---@return table|nil failure

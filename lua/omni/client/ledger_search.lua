@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds the submits of programs in the ledger: by tag, by idempotency key, or because their tasks haven't ended yet.
+-- Finds submits of programs in the ledger: by tag, by idempotency key, or all that haven't ended yet.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -13,7 +13,7 @@ end
 ---Returns a handle for the task of a ledger row. The handle gets its state and cost from the row. Sends nothing.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
----@param row table  with a task_id
+---@param row table  a row with a task_id
 ---@return omni.Task
 local function task_of(client, ledger, row)
   local all_keys = client.all_keys
@@ -29,7 +29,7 @@ local function task_of(client, ledger, row)
   return task
 end
 
----Returns the error of a submit whose outcome is unknown.
+---Returns the error for a submit whose outcome is unknown.
 ---@param row table
 ---@return omni.Error
 local function unknown_error(row)
@@ -42,16 +42,16 @@ end
 
 ---A submit request in the ledger.
 ---@class omni.LedgerEntry
----@field row integer            its number in the ledger
+---@field row integer            the number of its row
 ---@field state "intended"|"accepted"|"refused"|"unknown"|"success"|"failed"|"gone"|"forgotten"  see docs/internals/ledger.md
----@field task? omni.Task        the task, if the service accepted the submit: a handle that wasn't queried yet
+---@field task? omni.Task        a handle for the task, if the service accepted the submit; the handle hasn't been queried yet
 ---@field error? omni.Error      why there is no task, or why it failed; "submit_unknown" for an unknown outcome
 ---@field tag? string
 ---@field idempotency_key? string
 ---@field model string
----@field input table            as it was sent, ready to be submitted again
----@field at number              Unix seconds of the submit
----@field credits? number        what it cost, once it is over
+---@field input table            the input that was sent; you can submit it again
+---@field at number              the time of the submit, in Unix seconds
+---@field credits? number        what the task cost, once it is over
 
 local function entry_of(client, ledger, row)
   local task = row.task_id and task_of(client, ledger, row)
@@ -64,7 +64,7 @@ local function entry_of(client, ledger, row)
   }
 end
 
--- Returns a function that returns the next entry, nil after the last one; or nil and an error.
+-- Returns an iterator function, which returns the next entry, nil after the last entry, or nil and an error.
 local function pages(client, verb, params)
   local page, index, ledger, ended = {}, 0, nil, false
   params.after = 0
@@ -87,7 +87,7 @@ end
 
 ---Returns the submits with a tag or an idempotency key, the oldest first.
 ---@param client omni.Client
----@param wanted { tag?: string, idempotency_key?: string }  one of them
+---@param wanted { tag?: string, idempotency_key?: string }  exactly one of these fields
 ---@return omni.LedgerEntry[]|nil
 ---@return omni.Error|nil
 local function find(client, wanted)

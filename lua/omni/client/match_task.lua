@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Matches a task at the service to a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. Only a
--- person (storyboard/run/adopt.lua) or a callback with the submit's own token (callbacks/receiver.lua) may name the task; omni then
--- compares the service's data with the submit. A person may also name the task of a scene whose row was lost; the scene then gets a new
--- row.
+-- Matches a task at the service to a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. The
+-- task id comes from a person (storyboard/run/adopt.lua) or from a callback with the submit's own token (callbacks/receiver.lua); omni
+-- then compares the service's data with the submit. A person can also give the task id for a scene whose row was lost; the scene then
+-- gets a new row.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -28,10 +28,11 @@ local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end
 
--- Returns the differences between the service's echo of the task and the submit's row: the task must have everything that was sent.
+-- Returns the differences between the task's input, as the service returns it, and the submit's row. The task must have every field that
+-- was sent.
 local function differences(param, row)
   return input_difference.list(param, { model = row.model, input = json.decode(row.input) },
-    { one = "the task", other = "the scene", ignored = may_be_added, as_floats = true }) -- a service may keep numbers as floats
+    { one = "the task", other = "the scene", ignored = may_be_added, as_floats = true }) -- a service may store numbers as floats
 end
 
 local function mismatch(id, row, message)
@@ -39,7 +40,7 @@ local function mismatch(id, row, message)
   return nil, err.new { code = "task_mismatch", task_id = id, message = ("this task can't be that of %s: %s"):format(what, message) }
 end
 
--- Returns an error if another row has the task already, unless that row is in one of the states in `free`.
+-- Returns an error if another row already has the task, unless that row's state is one of those in `free`.
 local function taken(ledger, row, task_id, free)
   local known, problem = ledger:ask("by_task", { service = row.service, task_id = task_id })
   if not known then return problem end
@@ -51,7 +52,7 @@ local function taken(ledger, row, task_id, free)
   end
 end
 
--- Queries a task. Queries the task once. Returns the task, and the model and input with which it was submitted.
+-- Queries a task once. Returns the task, and the model and input with which it was submitted.
 local function query(client, row, key, task_id)
   local task, problem = client:task(task_id)
   if not task then return nil, problem end
@@ -75,8 +76,8 @@ end
 ---Writes the task id into a row, if the task exists, has the submitted model and the whole submitted input, and isn't in another row. The
 ---task's input may also contain the service's defaults.
 ---@param client omni.Client
----@param ledger omni.Ledger  has the row
----@param row table  of a submit with an unknown outcome, at this client's service
+---@param ledger omni.Ledger  the ledger that has the row
+---@param row table  the row of a submit to this client's service with an unknown outcome
 ---@param task_id string
 ---@return omni.Task|nil task
 ---@return omni.Error|nil err  codes: task_mismatch, not_found, ledger_failed, ...
@@ -86,7 +87,7 @@ local function match(client, ledger, row, task_id)
   end
   local problem = taken(ledger, row, task_id, { forgotten = true, refused = true })
   if problem then return nil, problem end
-  local task, param = query(client, row, client.all_keys:of(row.account), task_id) -- without the row's key, the query tries each key
+  local task, param = query(client, row, client.all_keys:of(row.account), task_id) -- nil: tries each key
   if not task then return nil, param end
   local found = differences(param, row)
   if #found > 0 then return mismatch(task_id, row, table.concat(found, "; ")) end
@@ -98,8 +99,8 @@ local function match(client, ledger, row, task_id)
   return with_row(client, task, ledger, row.id)
 end
 
--- Returns a scene's input as it would have been sent. For an uploaded file, uses the task's URL, since omni has no record of the file's
--- URL.
+-- Returns a scene's input as omni would have sent it. For uploaded files, uses the URLs from the task, since omni has no record of the
+-- uploads.
 local function filled(value, of_task)
   if placeholder.is(value) then return type(of_task) == "string" and core.normalize_url(of_task) and of_task or tostring(value) end
   if type(value) ~= "table" then return value end
@@ -130,7 +131,7 @@ local function match_lost(client, ledger, scene, task_id)
   local found = differences(param, { model = scene.model, input = text })
   if #found > 0 then return mismatch(task_id, scene, table.concat(found, "; ")) end
 
-  local price = client:estimate(input, { model = scene.model }) -- an estimate only; the query of the finished task gives the real cost
+  local price = client:estimate(input, { model = scene.model }) -- only an estimate; a query of the finished task returns the cost
   local made
   made, problem = ledger:row("adopt_lost", {
     account = task.key.account, service = client.service, sandbox = client.is_sandbox, board = scene.board, scene = scene.scene,

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Sends one request for a media file, a download or an upload: follows redirects, and checks that bytes are still moving. The request goes
+-- Sends one request for a media file, a download or an upload. Follows redirects, and checks that bytes are still moving. The request goes
 -- through the client's media transport, which sends no API key and ignores the pauses of the keys.
 
 local core = require "omni.core"
@@ -44,8 +44,8 @@ local function run(transport, on_progress, finish, verb, ...)
   return size, failure
 end
 
--- Turns an http URL into an https URL, as browsers do on an https page. Returns nil for a URL with a port, since https at that port would
--- be another server.
+-- Turns an http URL into an https URL, as browsers do on an https page. Returns nil for a URL with a port, since that port may belong to
+-- another server than the https port.
 local function to_https(url)
   local authority, rest = url:match "^http://([^/?#]+)(.*)$"
   if not authority then return url end
@@ -63,7 +63,7 @@ end
 ---@param finish fun(exchange: omni.Exchange, transport: omni.Transport): integer|nil, table|nil  as for `run`
 ---@param verb "download"|"upload"
 ---@param url string
----@param ... any  what the C client's method of that name takes after the URL
+---@param ... any  the arguments of the C client's method with that name after the URL
 ---@return integer|nil bytes
 ---@return table|nil failure
 local function send(client, on_progress, finish, verb, url, ...)

@@ -8,18 +8,18 @@ local json = require "omni.json"
 
 ---@class omni.Placeholder
 ---@field kind "file"|"frame"|"clip"
----@field path? string   of a file
----@field scene? string  of a frame or clip: the name of the scene that it is taken from
----@field yields? omni.Modality  of a clip on a board: what that scene makes
+---@field path? string   for a file: its path
+---@field scene? string  for a frame or a clip: the name of the scene that it comes from
+---@field yields? omni.Modality  for a clip on a board: what that scene makes
 local Placeholder_mt = { __name = "omni.placeholder" }
 
-local words = { file = "file", frame = "last_frame", clip = "clip" } -- kind → the word that makes it
+local words = { file = "file", frame = "last_frame", clip = "clip" } -- kind → the word that creates such a placeholder
 
 function Placeholder_mt:__tostring()
   return ('%s "%s"'):format(words[self.kind], core.clean(self.path or self.scene, 200))
 end
 
----Returns an invented URL for an estimate; nobody fetches it.
+---Returns an invented URL for an estimate; the service doesn't fetch it.
 ---@param placeholder omni.Placeholder
 ---@return string
 local function example_url(placeholder)
@@ -43,7 +43,7 @@ local function copy(placeholder)
     Placeholder_mt)
 end
 
--- Raises an error unless a value is a non-empty string. The error names the line of the board that used the word.
+-- Raises an error unless a value is a non-empty string. The error contains the line of the board that used the word.
 local function check_text(value, word, what)
   local wrong = type(value) ~= "string" and "a " .. type(value) or value == "" and "an empty string"
     or value:find("\0", 1, true) and "a string with a NUL"
@@ -51,7 +51,7 @@ local function check_text(value, word, what)
   if wrong then error(("%s: %s must be a string, not %s"):format(word, what, wrong), 3) end
 end
 
----Returns the word `file` for paths relative to a folder.
+---Returns the board word `file`, for paths relative to a folder.
 ---@param folder? string  nil: the working directory
 ---@return fun(path: string): omni.Placeholder
 local function file_in(folder)
@@ -62,7 +62,7 @@ local function file_in(folder)
   end
 end
 
----Returns why a value isn't a URL that the service can fetch, or nil if it is.
+---Returns the reason why a value isn't a URL that the service can fetch, or nil if it is.
 ---@param value any
 ---@return string|nil why
 local function wrong_url(value)
@@ -100,7 +100,7 @@ local function clip(scene)
   return new("clip", "scene", scene)
 end
 
--- Orders an object's names: numbers first.
+-- Orders an object's keys, with numbers before names.
 local function is_before(x, y)
   local kind, other = type(x), type(y)
   if kind == other and (kind == "string" or kind == "number") then return x < y end
@@ -108,7 +108,7 @@ local function is_before(x, y)
   return tostring(x) < tostring(y)
 end
 
--- Returns an object's names in a fixed order.
+-- Returns an object's keys in a fixed order.
 local function sorted_keys(tree)
   local keys = {}
   for key in pairs(tree) do keys[#keys + 1] = key end
@@ -116,7 +116,7 @@ local function sorted_keys(tree)
   return keys
 end
 
----Returns the text that names the place of a part in an input: "img_urls[2]", "video_list[1].url".
+---Returns a text for the place of a value in an input, such as "img_urls[2]" or "video_list[1].url".
 local function place_of(place, key)
   if math.type(key) == "integer" then return ("%s[%d]"):format(place, key) end
   local name = core.clean(tostring(key), 60)
@@ -138,18 +138,18 @@ local function map_part(value, fn, place, depth)
   return mapped
 end
 
----Copies a tree and replaces each placeholder in it. `fn` may wait. Calls `fn` in a fixed order. The copy keeps the marks of arrays and
----objects (omni.json).
+---Copies a tree and replaces each placeholder in it by the result of `fn`. Calls `fn` in a fixed order; `fn` may wait. The copy keeps the
+---marks for arrays and objects (omni.json).
 ---@param tree any
 ---@param fn fun(placeholder: omni.Placeholder, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
 ---@param place? string  the tree's own place ("")
 ---@return any|nil tree
----@return omni.Error|nil  an error that fn returned; or code "invalid_input" for a tree that is nested too deeply, or in itself
+---@return omni.Error|nil  an error that fn returned; or code "invalid_input" for a tree that is nested too deeply or contains itself
 local function map(tree, fn, place)
   return map_part(tree, fn, place or "", 0)
 end
 
----Iterates over the placeholders of a tree in a fixed order, down to the depth that JSON allows.
+---Iterates over a tree's placeholders in a fixed order, down to the nesting depth that JSON allows.
 ---@param tree any
 ---@return fun(): omni.Placeholder|nil, string|nil  placeholder, place
 local function each(tree)

@@ -1,31 +1,31 @@
 -- SPDX-License-Identifier: MIT
 -- The poll schedule: computes when to query a task next. All functions are pure and use no clock.
 --
--- The durations of similar tasks give a hazard h for each age: the chance that an unfinished task ends within the next second. Querying
+-- The durations of similar tasks give a hazard h for each age: the chance that an unfinished task ends within the next second. A query
 -- every sqrt(2 c / h) seconds needs the fewest queries for a given mean delay (Keller, "Optimum checking schedules for systems subject to
 -- random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. The measurements behind the constants
 -- are in docs/performance.md, "Polling".
 
-local step <const> = 0.025     -- distance of grid points in ln(seconds), since durations vary in proportion to their length
-local jitter <const> = 0.05    -- each wait varies by this share in both directions
-local aim <const> = 1.3        -- target for the mean delay, as a multiple of the minimum wait
+local step <const> = 0.025     -- the distance between grid points in ln(seconds), since durations vary in proportion to their length
+local jitter <const> = 0.05    -- each wait varies randomly by up to this fraction in both directions
+local aim <const> = 1.3        -- the target for the mean delay, as a multiple of the minimum wait
 local sparing <const> = 4.1    -- the average interval between two queries is at least this many times the minimum wait ...
 local fewest <const> = 2       -- ... but a task can always be queried this many times
-local stuck <const> = 0.005    -- share of tasks that never end; widens the waits for old tasks
-local quarter <const> = 4      -- a schedule lists the age of a task at each quarter of the way from one query to the next
-local planned <const> = 1000   -- how many queries a schedule lists
+local stuck <const> = 0.005    -- the assumed fraction of tasks that never end; widens the waits for old tasks
+local quarter <const> = 4      -- a schedule lists the task's age at each quarter of the interval between two queries
+local planned <const> = 1000   -- the number of queries in a schedule
 
 -- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). The
 -- assumption counts as much as `weight` observed tasks.
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
-local usual <const> = 2        -- seconds: the prior's `sparing` holds for a minimum wait of at least this
-local shortest <const> = 0.001 -- seconds: the least possible minimum wait
+local usual <const> = 2        -- seconds: `sparing` applies to the prior if the minimum wait is at least this long
+local shortest <const> = 0.001 -- seconds: the shortest allowed minimum wait
 -- For few observed tasks, the estimate of the spread starts at `spread`, which counts as much as `weight` tasks. From `robust` tasks on,
 -- outliers don't widen the estimate.
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
-local rounding <const> = 0.4   -- seconds of uncertainty, since the service reports whole seconds
+local rounding <const> = 0.4   -- the uncertainty of a duration in seconds, since the service reports whole seconds
 local quickest <const> = 0.3   -- a reported duration of 0 counts as this many seconds
-local lasting <const> = 0.25   -- a task older than any expectation is queried each time its age has grown by this share
+local lasting <const> = 0.25   -- a task older than any in the schedule is queried each time its age has grown by this fraction
 
 -- --- the density
 
@@ -54,7 +54,7 @@ local function bell_width(logs)
   return 0.65 * spread * n ^ -0.2
 end
 
--- Returns the density of the durations on the grid, the grid's start in ln(seconds), and the share of the prior.
+-- Returns the density of the durations on the grid, the grid's start in ln(seconds), and the prior's fraction of the density.
 local function expectation(seconds, scale)
   local logs = {}
   for i, took in ipairs(seconds) do logs[i] = math.log(math.max(took, quickest)) end
@@ -88,8 +88,8 @@ local function hazards(density, first)
   return ages, left, gaps, mean
 end
 
--- Returns the factor sqrt(2 c) by which to multiply the gaps: the largest one that reaches the target delay, or a larger one if that would
--- mean too many queries.
+-- Returns the factor sqrt(2 c) by which to multiply the gaps: the largest one that reaches the target delay, or a larger one if that
+-- factor would need too many queries.
 local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
   local low, high = -8, 8 -- in ln
   for _ = 1, 20 do
@@ -106,14 +106,14 @@ local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
 end
 
 ---@class omni.PollSchedule
----@field [integer] number  the age, in seconds, by which that many quarters of a query are due
+---@field [integer] number  the age in seconds at each quarter of an interval between queries
 ---@field least number
 ---@field most number
 
 ---Computes the schedule for one kind of task.
 ---@param seconds number[]  durations of such tasks, in any order; may be empty
----@param least number      seconds: the shortest gap between queries; below 2, tasks are assumed to be as quick as a sandbox's
----@param most number       seconds: the longest gap; if it is less than `least`, it counts for both
+---@param least number      seconds: the shortest gap between queries; below 2, tasks are assumed to be as short as in a sandbox
+---@param most number       seconds: the longest gap; if it is less than `least`, it also replaces `least`
 ---@return omni.PollSchedule
 local function plan(seconds, least, most)
   least = math.max(math.min(least, most), shortest)
@@ -141,7 +141,7 @@ end
 ---Returns the seconds until the next query of a task.
 ---@param age number      seconds since the task was submitted
 ---@param times omni.PollSchedule
----@param random number   from 0 to 1, so that tasks submitted together aren't queried together
+---@param random number   from 0 to 1, so that tasks that were submitted together aren't queried together
 ---@return number         between the schedule's `least` and `most`
 local function next_query(age, times, random)
   local low, high = 0, #times -- binary search for the last time that has passed

@@ -11,12 +11,12 @@ local rate_limiter = require "omni.http.rate_limiter"
 
 ---@class omni.Poller
 ---@field key omni.Key
----@field most integer  queries that may run at once
+---@field most integer  the most queries that run at once
 local Poller_methods = {}
 local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
--- --- the schedule: a binary heap in two arrays, by the time of the next query. A task has at most one entry. Its field `waiter` is nil
--- without an entry, false if no fiber awaits the task any more, else the awaiting fiber or an array of them.
+-- --- the schedule: a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. The task's field
+-- `waiter` is nil if it has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of fibers.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
@@ -52,13 +52,13 @@ end
 
 -- --- awaiting fibers
 
--- Returns a copy of a failure for each fiber, so that no fiber changes the error of another.
+-- Returns a copy of a failure for each fiber, so that no fiber changes another fiber's error.
 local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes the fibers that await a task, and removes them from the list. A fiber for which the task isn't over awaits the task again. Until
--- then the fiber may park for another reason, and a wake-up for this task would disturb it.
+-- Wakes the fibers that await a task, and removes them from the list. If the task isn't over, the fiber awaits the task again. In
+-- between, the fiber may park for another reason, and must not be woken because of this task.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -67,7 +67,7 @@ local function wake_all(task, value)
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
 end
 
--- Returns whether any fiber still awaits the task. A cancelled fiber doesn't.
+-- Returns whether any fiber that wasn't cancelled still awaits the task.
 local function is_awaited(waiter)
   if not waiter then return false end
   if #waiter == 0 then return not waiter:done() end
@@ -119,7 +119,8 @@ local function age_of(task)
   return math.max(known, os.time() - task.created_at)
 end
 
--- Returns the seconds until the next query of a task of this age. If a callback is expected, the query is only a safeguard.
+-- Returns the seconds until the next query of a task of this age. If a callback is expected, queries are rare, in case the callback gets
+-- lost.
 local function time_until_query(task, age)
   local client = task.client
   if task.callback and client.receiver and task.status ~= "success" then return client.callback_poll * (0.9 + 0.2 * math.random()) end
@@ -145,7 +146,7 @@ local function poll(self, task)
     local wait = client:wait_before_retry(failure, attempt)
     if not wait then return settle(task, failure) end
     self.failures[task] = failure
-    -- a paused query waits in the rate limiter, up to `pause_for` seconds, so no longer wait is needed here
+    -- during a pause, the query waits in the rate limiter for up to `pause_for` seconds, so no longer wait is needed here
     if rate_limiter.is_pause(failure) then
       local left = self.key.transport.limiter:paused()
       client:report_retry(failure, attempt, left)
@@ -167,7 +168,7 @@ local function work(self, task)
   if self.runner then loop.wake(self.runner) end
 end
 
--- Returns the seconds until a task's first query. omni knows the start only of a task that this program submitted, and queries any other
+-- Returns the seconds until a task's first query. omni knows when a task started only if this program submitted it, and queries any other
 -- task at once.
 local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
@@ -199,7 +200,7 @@ end
 ---Parks the fiber until the task's status has changed, or until the task can't be queried.
 ---@param task omni.Task
 ---@param deadline number  monotonic seconds
----@return true|table|nil  true: it changed; a failure: queries are of no use; nil: the deadline has passed
+---@return true|table|nil  true: the status has changed; a failure: the task can't be queried; nil: the deadline has passed
 function Poller_methods:wait(task, deadline)
   if deadline <= core.now() then return nil end
   task.answer = nil -- frees the memory of the last response
@@ -215,7 +216,7 @@ function Poller_methods:wait(task, deadline)
     loop.wake(self.runner)
   end
   local woken
-  repeat -- a fiber that awaits a task within a callback may also be woken for the reason for which it parked outside
+  repeat -- another event may wake the fiber, if a callback awaits this task while the fiber waits for something else
     woken = loop.park(deadline - core.now())
   until woken or deadline <= core.now()
   if not woken then leave(task) end
@@ -249,7 +250,7 @@ function Poller_methods:close(failure)
 end
 
 ---@param key omni.Key
----@param most integer  queries that may run at once
+---@param most integer  the most queries that run at once
 ---@return omni.Poller
 local function new(key, most)
   return setmetatable({

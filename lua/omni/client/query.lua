@@ -8,7 +8,7 @@ local task_rows = require "omni.ledger.task_rows"
 
 local MAY_BE_NEW <const> = 60 -- for this many seconds after a submit request, the service may respond with 404 for the new task
 
--- --- which key
+-- --- the choice of the key
 
 local function query_with(key, task)
   local state, failure = key.transport:perform(task, nil, "query", task.id)
@@ -20,7 +20,8 @@ local function query_with(key, task)
   return nil, failure
 end
 
--- Tries each key until one knows the task: keys of one account share its tasks, and a key that replaces another has its tasks.
+-- Tries each key until one knows the task: all keys of an account can query its tasks, and a new key can query the tasks of the key that
+-- it replaces.
 local function query_with_each(task)
   local all_keys = task.client.all_keys
   local key, account = all_keys:owner(task)
@@ -37,13 +38,13 @@ local function query_with_each(task)
   return nil, failure
 end
 
--- --- what the answer means
+-- --- evaluating the response
 
 local FINAL <const> = { success = true, failed = true }
 local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
 
--- Restores the fields of a finished task from an earlier response. Accepts only new media URLs, since the service renews their signatures,
--- and higher credits.
+-- Restores the fields of a finished task from an earlier response. Takes from the new response only the media URLs, whose signatures the
+-- service renews, and credits if they are higher.
 local function keep_final(task, known)
   local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
   for _, name in ipairs(LASTING) do task[name] = known[name] or task[name] end
@@ -56,7 +57,7 @@ local function keep_final(task, known)
   if credits and known.credits then task.credits = math.max(credits, known.credits) end
 end
 
--- Decides whether a success without media is an error: only if the task still has no media after the client's `media_wait` seconds.
+-- Treats a successful task without media as an error only if the client's `media_wait` seconds have passed.
 local function wait_for_media(task)
   local patience = task.client.media_wait
   if not task.media_by then

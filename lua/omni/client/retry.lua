@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Retries failed calls: decides whether a call may be tried again, and for how long.
+-- Retries failed calls: decides whether omni may retry a call, and for how long.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -10,14 +10,15 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field since number    monotonic seconds of the first attempt
 ---@field failed integer  how many attempts have failed
 
----Lets the owner of a call end it early, between two attempts but never during one, so that no task is lost. For omni's own modules.
+---Lets the owner of a call end the call early: between two attempts, but never during an attempt, so that no task is lost. For omni's own
+---modules.
 ---@class omni.Stop
 ---@field requested? boolean  set by the owner: no further attempt begins
 ---@field sending? boolean    set by `submit`: a request may be on its way, so the fiber must not be cancelled
----@field prevented? boolean  set by `submit`: omni would have made a further attempt, and didn't
+---@field prevented? boolean  set by `submit`: omni made no further attempt, because of `requested`
 ---@field row? integer        set by `submit`: the number of its row in the ledger
 ---@field unknown? boolean    set by `submit`: the outcome of the last attempt is unknown
----@field task_id? string     set by `submit`: the service accepted the last attempt as this task
+---@field task_id? string     set by `submit`: the id of the task, if the service accepted the last attempt
 
 ---@return omni.Tries
 local function begin()
@@ -25,8 +26,8 @@ local function begin()
 end
 
 ---Waits after a failed attempt and returns true, or returns false if there must not be another attempt. Allows further attempts for the
----client's `retry_for` seconds. If the service asked for a pause (429, 455), allows further attempts for `pause_for` seconds, and the rate
----limiter does the waiting.
+---client's `retry_for` seconds. If the service asked for a pause (429, 455), allows further attempts for `pause_for` seconds; the rate
+---limiter then delays the next attempt.
 ---@param client omni.Client
 ---@param tries omni.Tries
 ---@param failure table
@@ -46,7 +47,7 @@ local function may_retry(client, tries, failure, how)
   if core.now() + wait > tries.since + left then return false end
   client:report_retry(failure, tries.failed, wait)
   if how and how.on_retry then how.on_retry(err.public(failure), wait) end
-  if is_pause then return true end -- the rate limiter waits
+  if is_pause then return true end -- the rate limiter delays the next attempt
   loop.sleep(wait)
   if stop and stop.requested then
     stop.prevented = true
@@ -76,8 +77,9 @@ end
 ---@param method string
 ---@param path string
 ---@param body? string        JSON
----@param repeatable boolean  the call may be tried again though it may have been sent
----@param how? { on_retry?: fun(err: omni.Error, seconds: number), into?: table }  into: its field `answer` receives the response's text
+---@param repeatable boolean  whether omni may retry the call although it may have been sent
+---@param how? { on_retry?: fun(err: omni.Error, seconds: number), into?: table }  into: a table whose field `answer` receives the
+---  response's text
 ---@return any data
 ---@return omni.Error|nil
 local function call(client, method, path, body, repeatable, how)

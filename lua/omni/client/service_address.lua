@@ -5,19 +5,19 @@ local core = require "omni.core"
 
 local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
 
--- Maps a base URL to another one that reaches the same accounts and tasks.
+-- Maps base URLs to another base URL that reaches the same accounts and tasks.
 local same_as <const> = { ["https://api.crunai.com"] = default_base_url }
 
 ---Returns the normal form of a base URL (`core.normalize_url`), without slashes at its end.
 ---@param text any
 ---@return string|nil base_url
----@return string|nil why  what it must be: "must be an http or https URL"
+---@return string|nil why  for example "must be an http or https URL"
 local function base_url(text)
   return core.normalize_base_url(text)
 end
 
----Returns the name of the service behind a base URL; two base URLs with one name reach the same accounts. The name is the normal form of
----the base URL; the service's second host has the name of the first. A string that isn't a base URL is its own name.
+---Returns the name of the service behind a base URL; base URLs with the same name reach the same accounts. The name is the normal form of
+---the base URL; the service's second host has the name of the first. For a string that isn't a base URL, returns the string itself.
 ---@param text string
 ---@return string
 local function name(text)

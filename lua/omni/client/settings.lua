@@ -24,8 +24,8 @@ local transport_options = {
   "allow_private_networks",
 }
 
--- Raises an error at the line that called `omni.client` if the options can't be right, whatever the environment is.
-local level <const> = 4 -- of `error`, in the functions that `choose` calls
+-- Raises an error at the line that called `omni.client` if the options are invalid in every environment.
+local level <const> = 4 -- the level argument of `error`, in the functions that `choose` calls
 local function check(opts)
   opts = options.check(opts, client_options, "omni.client", level)
   if opts.ledger then options.path(opts.ledger, "omni.client: option 'ledger'", level) end
@@ -53,7 +53,7 @@ local function check(opts)
   return opts
 end
 
--- Returns the checked API keys: those of the options, else those of the environment and the key files.
+-- Returns the checked API keys: those in the options, else those in the environment or the key files.
 local function keys_of(opts)
   if opts.keys then return credentials.check_all(opts.keys) end
   if opts.api_key ~= nil then return credentials.check_all { { key = opts.api_key } } end
@@ -64,14 +64,14 @@ end
 
 local function base_url_of(opts)
   local from_environment = os.getenv "CRUN_BASE_URL"
-  -- only if the option isn't set: an empty option must not silently lead to the real service
+  -- only if the option isn't set, since an empty option must not silently lead to the real service
   if from_environment == "" then from_environment = nil end
   local base_url, wrong = service_address.base_url(opts.base_url or from_environment or service_address.default_base_url)
   if base_url then return base_url end
   return nil, err.new { code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong }
 end
 
--- Returns the two ends of a range. If one is given, it moves the other one's default.
+-- Returns the two ends of a range. If only one end is given, moves the other end's default if needed.
 local function range(least, most, usual_least, usual_most)
   return least or math.min(usual_least, most or usual_least), most or math.max(usual_most, least or usual_most)
 end
@@ -89,9 +89,10 @@ local function warnings_of(keys, base_url)
   return warnings
 end
 
----Checks the options of `omni.client`. Raises an error at the line that called `omni.client` for options that can't be right.
+---Checks the options of `omni.client`. Raises an error at the line that called `omni.client` for options that are invalid in every
+---environment.
 ---@param opts? omni.ClientOptions
----@return { fields: table, keys: omni.KeyOptions[], warnings: string[] }|nil  fields: of the client
+---@return { fields: table, keys: omni.KeyOptions[], warnings: string[] }|nil  fields: the client's fields
 ---@return omni.Error|nil  code "no_key" or "invalid_input"
 local function choose(opts)
   opts = check(opts)

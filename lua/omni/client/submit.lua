@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Submits a task: the whole way from the input to the task's id. Submitting costs money, so omni sends each submit request at most once;
+-- Submits a task: all steps from the input to the task id. Submitting costs money, so omni sends each submit request at most once;
 -- the rules are in docs/internals/at-most-once.md. Read this file from top to bottom: each function calls the next one.
 
 local core = require "omni.core"
@@ -17,17 +17,18 @@ local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is 
 ---@field client omni.Client
 ---@field body string              JSON
 ---@field ledger omni.Ledger|nil   nil: nothing is recorded
----@field row integer|nil          the number of its row, once there is one
----@field params table             what the row is made of (csrc/ledger/verbs.h, `intend`)
+---@field row integer|nil          the number of the submit's row, once there is one
+---@field params table             the parameters of the row (csrc/ledger/verbs.h, `intend`)
 ---@field stop omni.Stop           lets the owner prevent further attempts
 ---@field key omni.Key|nil         the key of the current attempt
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
 
-local new_callback_token, open, verb_for, abandoned -- below
+local new_callback_token, open, verb_for, abandoned -- defined below
 
----Submits a task, in a fiber: checks the input, uploads its files, and sends it. If the service refuses an input that names files uploaded
----earlier, the uploads may have expired. Nothing was charged then, so omni uploads the files again and sends the submit once more.
+---Submits a task: checks the input, uploads its files, and sends the submit. Runs in a fiber. If the service refuses an input with files
+---that were uploaded earlier, those uploads may have expired. The refusal costs nothing, so omni uploads the files again and sends the
+---submit once more.
 ---@param client omni.Client
 ---@param input table
 ---@param opts { model?: string, callback_url?: string, tag?: string, idempotency_key?: string, about?: table, stop?: omni.Stop }
@@ -64,7 +65,7 @@ local function submit_task(client, input, opts)
   end
 end
 
----Sends the submit, with retries, until it has a task or a final failure.
+---Sends the submit, with retries, until the service accepts it or it fails finally.
 ---@param request omni.SubmitBody
 ---@return omni.Task|nil
 ---@return omni.Error|nil
@@ -84,7 +85,7 @@ end
 ---outcome is final.
 ---@return string|nil task_id
 ---@return table|nil failure
----@return table|nil slot  the task's, to be kept
+---@return table|nil slot  the task's slot, which the caller must keep
 function Submit_methods:try_until_settled()
   local client, stop, tries, last = self.client, self.stop, retry.begin(), nil
   while true do
@@ -93,10 +94,10 @@ function Submit_methods:try_until_settled()
     if not slot then return nil, last or none end
     local id, failure
     do
-      local reserved <close> = slot -- the slot is released at the end of the block, unless it is kept
+      local reserved <close> = slot -- releases the slot at the end of the block, unless `kept` is set
       id, failure = self:try_once(reserved.key, tries.since + client.pause_for - core.now())
       if id then
-        reserved.kept = true -- the slot stays taken until `send` has the task
+        reserved.kept = true -- keeps the slot until `send` has the task
         return id, nil, reserved
       end
       if failure.code == "submit_unknown" then reserved:keep_unknown(self.ledger, self.row) end
@@ -104,7 +105,7 @@ function Submit_methods:try_until_settled()
     stop.sending = false
     if failure.stopped then return nil, last or failure end
     last = failure
-    if failure.no_slot then -- other programs' tasks take all of the key's slots
+    if failure.no_slot then -- other programs' tasks occupy all of the key's slots
       slot.key:count_rows(self.ledger)
       loop.sleep(1)
     elseif #client.all_keys > 1 and slot.key.is_unusable(failure) then
@@ -115,7 +116,7 @@ function Submit_methods:try_until_settled()
   end
 end
 
--- Returns the failure of an attempt that sent nothing.
+-- Returns the failure for an attempt that sent nothing.
 local function not_sent(code, message, stopped)
   return nil, { code = code, message = message, retry = false, sent = "no", stopped = stopped }
 end
@@ -124,10 +125,10 @@ end
 ---@param key omni.Key
 ---@param timeout number  seconds to wait during a pause of the key
 ---@return string|nil task_id
----@return table|nil failure  `stopped`: the owner didn't want another attempt; `no_slot`: the ledger says that the key has no free slot
+---@return table|nil failure  `stopped`: the owner didn't want another attempt; `no_slot`: according to the ledger, the key has no free slot
 function Submit_methods:try_once(key, timeout)
   local stop, params = self.stop, self.params
-  if key ~= self.key then params.balance_before = nil end -- that was another key's
+  if key ~= self.key then params.balance_before = nil end -- it is the balance of another key
   self.key = key
   if self.ledger and params.identity and not params.balance_before then params.balance_before = key:balance(BALANCE_TIMEOUT) end
 
@@ -166,7 +167,7 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on the task counts, if there is one
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on, the task counts
   return id, failure
 end
 
@@ -177,7 +178,7 @@ function Submit_methods:note_outcome(id, failure)
   self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
--- The parameters that the ledger checks and writes again at each attempt.
+-- The parameters that the ledger checks and writes again in each attempt.
 local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
@@ -203,7 +204,7 @@ function Submit_methods:record_intent()
   return true
 end
 
----Finds out why the ledger wrote no row, and returns the failure.
+---Determines why the ledger wrote no row, and returns the failure.
 ---@return table failure
 function Submit_methods:why_forbidden()
   local ledger, params = self.ledger, self.params
@@ -236,7 +237,7 @@ function Submit_methods:why_forbidden()
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
     end
   end
-  -- What prevented the submit is gone: for example, another program's task has ended in the meantime. So omni tries the submit again.
+  -- The reason no longer exists: for example, another program's task has ended in the meantime. So omni retries the submit.
   return { code = "rate_limited", no_slot = true, message = "what prevented the submit is gone" }
 end
 
@@ -266,10 +267,10 @@ function Submit_methods:record_outcome(id, failure)
   return nil, failure
 end
 
----Records the outcome without waiting. Called when the submit's own fiber can't record it: the fiber was cancelled, or the client is being
----closed.
+---Records the outcome without waiting. Called when the submit's own fiber can't record it, because the fiber was cancelled or the client
+---is being closed.
 ---@param id string|nil
----@param failure table|nil  both nil: nobody knows the outcome
+---@param failure table|nil  if both are nil, the outcome is unknown
 function Submit_methods:record_abandoned(id, failure)
   self.recorded = true
   self.stop.unknown, self.stop.task_id = not id and not failure or nil, id
@@ -277,12 +278,12 @@ function Submit_methods:record_abandoned(id, failure)
   if not id and not failure then params.error = "cancelled" end
   self:replace_unknown(verb)
   self.ledger:note(verb, params)
-  if self.key.limit and self.key.transport.http then -- from now on the row counts as if another program had written it
+  if self.key.limit and self.key.transport.http then -- from now on, the row counts as if another program had written it
     loop.background(self.key.count_rows, self.key, self.ledger)
   end
 end
 
----Remembers the outcome of an abandoned submit request in memory, for a client without a ledger.
+---Stores the outcome of an abandoned submit request in memory, for a client without a ledger.
 ---@param id? string
 ---@param failure? table
 function Submit_methods:remember_abandoned(id, failure)
@@ -294,7 +295,7 @@ end
 
 abandoned = { code = "submit_unknown", message = "the submit was given up on its way" }
 
--- Returns the ledger's verb for an outcome, and its parameters.
+-- Returns the ledger's verb for an outcome, and the verb's parameters.
 function verb_for(self, id, failure)
   if id then return "accept", { id = self.row, task_id = id } end
   local verb = failure.code == "submit_unknown" and "mark_unknown" or "refuse"
@@ -318,7 +319,7 @@ function Submit_mt:__close()
   self.ledger:note("refuse", { id = self.row, error = "cancelled", message = "given up before it was sent" })
 end
 
--- --- how a submit begins
+-- --- the start of a submit
 
 local ABOUT <const> = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
 
@@ -360,9 +361,9 @@ function Token_mt:__close()
   if self.receiver then self.receiver.tokens:forget(self.hash) end
 end
 
----Returns the error of a submit request that omni cancelled at its deadline. The error says what is known about the outcome.
----@param stop omni.Stop         the submit's
----@param problem omni.Error     the timeout
+---Returns the error of a submit request that omni cancelled at its deadline. The error contains what is known about the outcome.
+---@param stop omni.Stop         the submit's `stop`
+---@param problem omni.Error     the timeout error
 ---@return omni.Error
 local function timeout_error(stop, problem)
   if stop.task_id then
@@ -382,12 +383,12 @@ local function timeout_error(stop, problem)
   }
 end
 
--- --- the hook of programs that run other people's scripts
+-- --- the hook for programs that run scripts
 
 local around
 
----Sets a hook around every submit of this Lua state: `hook(stop, run)` calls `run()` and returns the results of `run`. With the hook,
----`omni lua` stops a script's submits without losing a task id.
+---Sets a hook around every submit in this Lua state: `hook(stop, run)` calls `run()` and returns its results. `omni lua` uses the hook to
+---stop a script's submits without losing a task id.
 ---@param hook fun(stop: omni.Stop, run: fun(): omni.Task|nil, omni.Error|nil): omni.Task|nil, omni.Error|nil
 local function set_around(hook)
   around = hook

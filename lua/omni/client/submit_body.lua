@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes the body of a submit request or an estimate: checks the input against the model's rules, uploads its local files, and encodes it as
+-- Makes the body of a submit or an estimate request: checks the input against the model's rules, uploads its local files, and encodes it as
 -- JSON.
 
 local placeholder = require "omni.client.placeholder"
@@ -9,14 +9,14 @@ local input_rules = require "omni.models.input_rules"
 local json = require "omni.json"
 local models = require "omni.models"
 
-local FRESH <const> = 60 -- seconds after an upload during which its file certainly exists
+local FRESH <const> = 60 -- seconds after an upload during which the uploaded file certainly exists
 
 ---@class omni.SubmitBody
 ---@field model string
----@field input table        checked, ready to be sent
+---@field input table        the checked input, ready to be sent
 ---@field input_text string  JSON
 ---@field body string        JSON
----@field reused boolean     a file in it was uploaded before this call, and may have expired
+---@field reused boolean     whether the input contains a file that was uploaded before this call and may have expired
 
 -- Returns the URL for a placeholder. For an estimate, returns an invented URL.
 local function url_of(client, file, place, how)

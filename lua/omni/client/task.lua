@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A task: one generation job at the service. A program can refresh the handle, wait for the task with it, and save the task's files.
+-- A task: one generation job at the service. With a task handle, a program can query the task, wait for it, and save its files.
 
 local core = require "omni.core"
 local downloads = require "omni.client.download"
@@ -20,27 +20,27 @@ local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute t
 
 ---@class omni.Task
 ---@field id string
----@field status? string         "pending", "running", "success", "failed", or another word of the service; in lower case
+---@field status? string         "pending", "running", "success", "failed", or another status of the service; in lower case
 ---@field model? string
 ---@field created_at? integer    Unix seconds
 ---@field completed_at? integer  Unix seconds
 ---@field duration? number       seconds that the generation took
----@field credits? number        what it cost, once it is over
----@field reserved_credits? number  credits reserved for it until then
+---@field credits? number        what the task cost, once it is over
+---@field reserved_credits? number  the credits that are reserved for the task until then
 ---@field package ledger? omni.Ledger  the ledger that has its row
 ---@field package row? integer    the number of that row
----@field package media_by? number  for a success without media: monotonic seconds until which it is queried again
+---@field package media_by? number  for a success without media: omni queries it until this time, in monotonic seconds
 ---@field media? string[]        http(s) URLs; they expire after about 14 days
 ---@field error? omni.Error      "generation_failed", "moderation_refused", or "broken_result" for a success without media
----@field raw? table             the last answer's data, exact enough to be submitted again; during `await` only within on_status
+---@field raw? table             the `data` of the last response, decoded exactly; during `await`, only available in `on_status`
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
--- Decodes `raw` when it is read, so that waiting tasks hold strings, which need less memory than tables.
+-- Decodes `raw` only when a program reads it, so that waiting tasks hold strings, which need less memory than tables.
 function Task_mt.__index(self, name)
   local method = Task_methods[name]
   if method then return method end
-  if name == "client" then -- a field of the task only until the task's key is known
+  if name == "client" then -- a field of the task itself only until the task's key is known
     local key = rawget(self, "key")
     return key and key.client
   end
@@ -57,8 +57,8 @@ function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
 
----Returns whether the task is over: its status is "failed", or "success" and its media are known. The service may report a success before
----the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
+---Returns whether the task is over: its status is "failed", or it is "success" and the media are known. The service may report a success
+---before the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
 ---"broken_result").
 ---@return boolean
 function Task_methods:done()
@@ -107,7 +107,7 @@ local function deadline_error(self, timeout, failure)
   }
 end
 
--- Queries a task that was created elsewhere until one of the keys knows it.
+-- Queries a task that another program created, until one of the keys knows it.
 local function find_key(self, finding)
   local client, attempt = self.client, 0
   repeat
@@ -120,7 +120,7 @@ local function find_key(self, finding)
       finding.useless = true
       break
     end
-    if rate_limiter.is_pause(failure) then -- a paused query waits in the rate limiter, up to `pause_for` seconds
+    if rate_limiter.is_pause(failure) then -- during a pause, a query waits in the rate limiter for up to `pause_for` seconds
       local left = client.all_keys:paused()
       wait = left > client.pause_for and left or 0
     end
@@ -141,8 +141,8 @@ local function await_key(self, deadline, timeout)
   return closed(self)
 end
 
----Waits until the task is over. Outside a fiber, `await` runs the loop while it waits. A network failure doesn't end the wait. A timeout
----ends only the wait: the task continues at the service.
+---Waits until the task is over. Outside of a fiber, `await` runs the event loop while it waits. A network failure doesn't end the wait. A
+---timeout ends only the wait: the task continues at the service.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  its status is "success" or "failed"; check `error`
 ---@return omni.Error|nil      with `task_id`; codes: timeout (`task_status`: the last known status), unauthorized, not_found, ...
@@ -162,10 +162,10 @@ function Task_methods:await(opts)
       on_status(self)
     end
     if self:done() then return self end
-    if not self.key.transport.http then return closed(self) end -- not through `self.client`, which would need more stack
+    if not self.key.transport.http then return closed(self) end -- doesn't use `self.client`, which would need more stack
     local woken = self.key.poller:wait(self, deadline)
     if not woken and not self:done() then
-      -- a callback that came after the last query may have been lost
+      -- a callback that was sent after the last query may have been lost
       local over = self.callback and poller.confirm(self)
       if not over then return deadline_error(self, timeout, self.key.poller:last_failure(self)) end
     end
@@ -175,7 +175,7 @@ end
 
 ---Waits until the task is over, like `await`, and returns the error of a failed generation like any other error.
 ---@param opts? omni.AwaitOptions
----@return omni.Task|nil self  a success with its media
+---@return omni.Task|nil self  the successful task, with its media
 ---@return omni.Error|nil      codes: those of `task:await`; generation_failed, moderation_refused, broken_result
 function Task_methods:result(opts)
   if opts then options.check(opts, await_options, "task:result") end
@@ -184,7 +184,7 @@ function Task_methods:result(opts)
   return err.from("task:result", nil, problem or err.copy(self.error))
 end
 
--- Returns an error if the file can't be saved, else nil.
+-- Returns an error if the file can't be saved, or nil.
 local function why_not_saved(self, index)
   if self.error then return err.copy(self.error) end
   if not self:done() then
@@ -223,7 +223,7 @@ local function save(self, path, opts)
   bytes, problem = downloads.download(self.client, url, path, given)
   local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
   if stale and self:refresh() and self.media and self.media[index] ~= url then
-    bytes, problem = downloads.download(self.client, self.media[index], path, given) -- with a new signature
+    bytes, problem = downloads.download(self.client, self.media[index], path, given) -- the URL has a new signature
   end
   if bytes then
     local recorded
@@ -239,8 +239,8 @@ local function save(self, path, opts)
   return nil, problem
 end
 
----Downloads a file of the task's result. The file gets its name only when it is complete and on disk, and only if its first bytes may be
----those of a picture, a film or a sound. An HTML page, XML, JSON, plain text, an archive or an empty file is an error.
+---Downloads a file of the task's result. The file gets its name only when it is complete and on disk, and only if its first bytes look
+---like a picture, a video or sound. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an error.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path
@@ -259,18 +259,18 @@ end
 
 options.guard(Task_methods, Task_mt, "task")
 
----Makes a task handle. For omni's own modules.
+---Creates a task handle. For omni's own modules.
 ---@param client omni.Client
 ---@param id string
----@param key? omni.Key     the key that created it, if that is known
+---@param key? omni.Key     the key that created the task, if known
 ---@param kind? omni.TaskKind  for a task that was just submitted (task_durations.lua)
 ---@param ledger? omni.Ledger
----@param row? integer      the number of its row
+---@param row? integer      the number of the task's row
 ---@return omni.Task
 local function new(client, id, key, kind, ledger, row)
   local self = setmetatable({
     id = id, key = key, since = core.now(), submitted = kind, ledger = ledger, row = row,
-    -- Lists these fields so that the table gets its final size at once.
+    -- Lists these fields so that Lua allocates the table in its final size.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)
   if not key then rawset(self, "client", client) end

@@ -1,22 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- Remembers how long tasks took, for the poll schedule. Tasks of one kind have the same model, and clips of the same length and resolution.
--- omni reads the durations of a kind from the ledger at the first submit of that kind, and adds the tasks that end while this program runs.
+-- Stores the durations of tasks for the poll schedule. Tasks of the same kind have the same model, clip length and resolution.
+-- omni reads the durations of a kind from the ledger at the first submit of that kind, and adds the durations of tasks that end while this
+-- program runs.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
 local poll_schedule = require "omni.client.poll_schedule"
 
-local REMEMBERED <const> = 100 -- durations that omni keeps for a kind; csrc/ledger/verbs.h, `typical`, returns as many
+local REMEMBERED <const> = 100 -- the number of durations that omni keeps for each kind; csrc/ledger/verbs.h, `typical`, returns as many
 local ONE_DAY <const> = 86400  -- in seconds; omni ignores longer durations
 
----A kind of tasks. All tasks of a kind share one table, in their field `submitted`.
+---A kind of task. All tasks of a kind share one such table, in their field `submitted`.
 ---@class omni.TaskKind
 ---@field model string
 ---@field duration? number|string
 ---@field resolution? number|string
 ---@field seconds number[]          the last durations, as a ring buffer; `last` is the index of the newest
----@field news integer              how many durations the plan doesn't include
----@field plan? omni.PollSchedule   nil: must be computed
+---@field news integer              how many of these durations the plan doesn't include yet
+---@field plan? omni.PollSchedule   nil: omni must compute it
 
 ---@class omni.TaskDurations
 local Durations_methods = {}
@@ -31,13 +32,13 @@ local function remember(kind, took)
     seconds[kind.last] = took
   end
   kind.news = kind.news + 1
-  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not for each task, since computing a plan takes about a millisecond
+  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not after every task, since a plan takes about a millisecond
 end
 
 -- Reads a kind's durations from the ledger. Runs in a fiber of its own, so that no submit waits for it.
 local function read_ledger(kind, ledger)
   local rows = ledger:ask("durations", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
-  if not rows then return end -- if the ledger can't be read, the submit itself reports that
+  if not rows then return end -- if the ledger can't be read, the submit itself reports the error
   table.sort(rows, function(a, b) return a.id < b.id end)
   for _, row in ipairs(rows) do remember(kind, row.took) end
   kind.plan, kind.news = nil, 0
@@ -47,9 +48,9 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----Returns the kind of a task with this input. For a new kind of task, starts to read the kind's durations from the ledger.
+---Returns the kind of a task with this input. For a new kind, starts reading its durations from the ledger.
 ---@param model string
----@param input table  checked
+---@param input table  a checked input
 ---@return omni.TaskKind
 function Durations_methods:kind(model, input)
   local duration, resolution = simple(input.duration), simple(input.resolution)
@@ -63,7 +64,7 @@ function Durations_methods:kind(model, input)
   return kind
 end
 
----Returns the poll schedule for a task. A task whose handle was made from an id has no kind, since the service says too little about it.
+---Returns the poll schedule for a task. A task whose handle was made from an id has no kind, since omni knows too little about it.
 ---@param task omni.Task
 ---@return omni.PollSchedule
 function Durations_methods:plan(task)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Uploads a local file so that the service can fetch it: the service gives a presigned URL, and omni sends a PUT with the file there,
--- without the API key. Uploads cost no credits and may be repeated.
+-- Uploads a local file so that the service can fetch it: the service returns a presigned URL, and omni PUTs the file there, without the
+-- API key. Uploads cost no credits, and omni may repeat them.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -10,9 +10,9 @@ local media_request = require "omni.client.media_request"
 local media_type = require "omni.file.media_type"
 local percent = require "omni.http.percent_encoding"
 
-local LASTS <const> = 7 * 86400 -- seconds after an upload during which omni assumes that the file exists; the service doesn't say how long
+local LASTS <const> = 7 * 86400 -- seconds after an upload for which omni assumes that the file exists; the service documents no time
 local PLACE_PATH <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
-local MAX_REFUSED <const> = 3 -- how many consecutive presigned URLs may refuse the file
+local MAX_REFUSED <const> = 3 -- the most consecutive presigned URLs that may refuse the file
 
 local function shown(path)
   return (core.clean(path, 200))
@@ -37,7 +37,7 @@ local function first_bytes(path)
   return bytes, why
 end
 
--- Returns the file name ending that omni reports to the service: the file's own ending if it fits the kind of the file's bytes.
+-- Returns the file name extension that omni reports to the service: the file's own extension if it fits the type of the file's content.
 local function ending_for(path, kind)
   local own = media_type.ending(path)
   if not kind then return own and #own <= 10 and own or ".bin" end
@@ -47,11 +47,12 @@ local function ending_for(path, kind)
   return kind.endings[1]
 end
 
----Checks whether a file can be uploaded: it must be a regular file, not empty, and media by its first bytes. Sends nothing.
+---Checks whether a file can be uploaded: it must be a regular file, must not be empty, and its first bytes must be those of a media type.
+---Sends nothing.
 ---@param path string
----@param content_type? string  given by the user; then the bytes don't matter
+---@param content_type? string  the media type, if the user has given one; the first bytes then don't matter
 ---@return true|nil
----@return omni.Error|omni.MediaType|nil  the error (codes io, invalid_input), or the kind that the bytes show
+---@return omni.Error|omni.MediaType|nil  the error (codes io, invalid_input), or the type that the first bytes show
 local function check(path, content_type)
   local info, why = core.stat(path)
   if not info then return wrong("io", path, "can't be read: " .. reason(path, why)) end
@@ -87,7 +88,7 @@ local function look(path, content_type)
 end
 
 -- Returns whether the file is unchanged since `look` examined it. A file's stamp also changes with its permissions and links, so if the
--- stamp differs, the bytes decide.
+-- stamp differs, compares the digests.
 local function is_same(file)
   local now = core.stat(file.path)
   if now and now.stamp == file.stamp then return true end
@@ -97,7 +98,7 @@ end
 
 -- --- the presigned URL
 
--- Returns why the service's response can't be used, or nil if it can.
+-- Returns the reason why the service's response can't be used, or nil if it can.
 local function what_is_wrong(place)
   if type(place) ~= "table" then return "no place for the file" end
   for _, name in ipairs { "presigned_url", "file_url" } do
@@ -123,7 +124,7 @@ end
 
 local function result_of(exchange) return exchange:result() end
 
--- Tries to upload once, with a new presigned URL: the last URL may have expired, or a failed attempt may have used it up.
+-- Tries to upload the file once. Uses a new presigned URL, since the last one may have expired, or a failed attempt may have used it up.
 local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
@@ -138,7 +139,7 @@ end
 
 -- --- earlier uploads
 
--- Returns the URL of an earlier upload of the same bytes, and its age in seconds.
+-- Returns the URL of an earlier upload of the same content, and its age in seconds.
 local function known(client, file)
   local here = client.uploads[file.sha256]
   if here and os.time() - here.at < LASTS then return here.url, os.time() - here.at end
@@ -155,7 +156,7 @@ local function remember(client, file, url)
   if ledger then ledger:note("remember_upload", { account = file.account, sha256 = file.sha256, url = url }) end
 end
 
--- An upload under way. Other fibers that want to upload the same bytes wait for this upload, and then use its URL.
+-- A running upload. Other fibers that want to upload the same content wait for this upload, and then use its URL.
 local Busy_mt = {
   __close = function(busy)
     busy.client.uploading[busy.sha256] = nil

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Percent-encodes strings for URLs, except for slashes, since paths and queries may contain slashes.
+-- Percent-encodes strings for URLs. Leaves slashes unchanged, since paths and queries may contain them.
 
 local core = require "omni.core"
 
----Returns a string percent-encoded, except for its slashes.
+---Returns a percent-encoded string. Slashes stay unchanged.
 ---@param text string
 ---@return string
 local function encode(text)

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The rate limiter of one API key: decides when each request may begin. Requests wait in one queue, first come, first served. A request may
--- begin when a connection is free, the service has asked for no pause (429, 455), and the key's own rate allows another request.
+-- The rate limiter for one API key: decides when each request may begin. Requests wait in one queue, first come, first served. A request
+-- may begin when a connection is free, no pause is active (429, 455), and the key's own rate allows another request.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
 local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
--- Failures that pause all of a key's requests. The number is a factor for the usual length of the pause.
+-- Failures that pause all of a key's requests. The number multiplies the usual length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
 ---Returns whether a failure pauses all of the key's requests.
@@ -18,29 +18,30 @@ local function is_pause(failure)
 end
 
 ---@class omni.RateLimiter
----@field http table|nil        the C client; nil after closing
+---@field http table|nil        the C client; nil after the limiter was closed
 ---@field connections integer   how many requests may run at once
 ---@field interval number|nil   seconds between the starts of two requests; nil: no limit
 ---@field least number          seconds: the first pause
 ---@field most number           seconds: the longest pause that the service didn't ask for
----@field reserved integer      turns given to requests that haven't started yet
----@field pauses integer        how many pauses there were
+---@field reserved integer      the number of requests that have their turn but haven't started yet
+---@field pauses integer        the number of pauses so far
 ---@field paused_until number|nil  monotonic seconds
 ---@field strikes integer       pauses since the last success
----@field allowance integer|nil how many more requests may start before one is answered; nil: any number
----@field window integer        how many requests of one round may start; a round doubles once all requests of the one before it ended
----@field ended integer         requests of this round that ended
----@field started integer       requests started since the last pause ended
----@field succeeded integer     requests answered since then
+---@field allowance integer|nil how many more requests may start before a response arrives; nil: any number
+---@field window integer        the number of requests in a round; each round is twice as large as the one before, and starts when that
+---  one has ended
+---@field ended integer         how many requests of this round have ended
+---@field started integer       how many requests have started since the last pause ended
+---@field succeeded integer     how many of these requests got a response
 ---@field queue omni.WaitQueue
----@field events omni.Events|nil  the client's, if it has a hook
+---@field events omni.Events|nil  the client's events, if the client has a hook
 ---@field key string|nil        the API key's fingerprint
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
 -- Ends a pause. The first round after a pause has 1.5 times as many requests as succeeded before the pause, so the service refuses at most
 -- one request for every two that it accepts. If fewer requests started than the window allows, and most of them succeeded, their number
--- says nothing about the service's limit, so the window doesn't change.
+-- reveals nothing about the service's limit, so the window doesn't change.
 local function end_pause(self)
   self.paused_until = nil
   if self.started >= self.window or self.started > 2 * self.succeeded then
@@ -68,8 +69,8 @@ local function take_turn(self)
   if self.interval then self.next_at = math.max(self.next_at, core.now()) + self.interval end
 end
 
--- Returns how many waiting requests to wake. The result is at least one, since the first request in the queue watches the clock for all
--- requests.
+-- Returns how many waiting requests to wake. The result is at least one, since the first request in the queue waits for the next start
+-- time on behalf of all requests.
 local function turns_available(self)
   if self.paused_until or self.interval or not self.http then return 1 end
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
@@ -80,7 +81,7 @@ function Limiter_methods:advance()
   self.queue:wake_first(turns_available(self))
 end
 
----Returns whether no request waits.
+---Returns whether no request is waiting.
 ---@return boolean
 function Limiter_methods:is_idle()
   return self.queue:is_empty()
@@ -98,8 +99,8 @@ local function number_of(self)
 end
 
 ---Waits until the fiber's request may start. If `enter` returns true, the caller must start the request or call `leave`.
----@param timeout? number    seconds to wait in all
----@param max_pause? number  seconds to wait during a pause; other waits don't count
+---@param timeout? number    the most seconds to wait in total
+---@param max_pause? number  the most seconds to wait during pauses; other waits don't count
 ---@return boolean           false: a limit was reached, or the key was closed
 function Limiter_methods:enter(timeout, max_pause)
   if not self.http then return false end
@@ -146,12 +147,12 @@ function Limiter_methods:leave()
   if self.http and not self:is_idle() then self:advance() end
 end
 
-Limiter_mt.__close = Limiter_methods.leave -- closing the limiter at the end of a block calls `leave`
+Limiter_mt.__close = Limiter_methods.leave -- a `<close>` variable calls `leave` at the end of its block
 
 local Turn_methods = {}
 local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
----Waits like `enter`, for a request that still needs preparation. The request keeps its turn until it starts, or until the caller closes
+---Waits like `enter`, for a request that must still be prepared. The request keeps its turn until it starts, or until the caller closes
 ---the turn.
 ---@param max_pause? number
 ---@return table|nil turn
@@ -161,7 +162,7 @@ function Limiter_methods:reserve(max_pause)
   return setmetatable({ limiter = self }, Turn_mt)
 end
 
----The request starts now.
+---Reports that the request of this turn starts now.
 function Turn_methods:use()
   self.used = true
   self.limiter.reserved = self.limiter.reserved - 1
@@ -177,7 +178,7 @@ end
 ---that moment.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
----@return number|nil seconds  the length of a pause that begins
+---@return number|nil seconds  the length of the pause, if one begins
 function Limiter_methods:learn(failure, pauses)
   local factor = failure and PAUSES[failure.code]
   if not factor then
@@ -187,7 +188,7 @@ function Limiter_methods:learn(failure, pauses)
     return
   end
   local retry_after = failure.retry_after
-  if pauses ~= self.pauses then -- the request started before the current pause, which its refusal must not prolong
+  if pauses ~= self.pauses then -- the request started before the current pause, so its refusal must not prolong the pause
     if self.paused_until and retry_after then self.paused_until = math.max(self.paused_until, core.now() + retry_after) end
     return
   end
@@ -211,7 +212,7 @@ end
 
 ---@param http table  the C client
 ---@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string }  least, most:
----  seconds of the first and of the longest pause (1, 60); rate: requests a second; events, key: the fields above
+---  the lengths of the first and of the longest pause, in seconds (1, 60); rate: requests per second; events, key: the fields above
 ---@return omni.RateLimiter
 local function new(http, settings)
   return setmetatable({

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- An HTTP server on omni.listener. Each request runs a handler in its own fiber.
+-- An HTTP server on omni.listener. Calls a handler for each request, in a fiber of its own.
 
 local err = require "omni.error"
 local listener = require "omni.listener"
@@ -19,19 +19,20 @@ local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
 local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
 
 ---@class omni.ServerOptions: omni.ListenerOptions
----@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error in the handler
+---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error that the handler raises
 
----A handler answers one request. The handler runs in a fiber of its own, so it may wait. The handler returns the arguments of
----`request:answer`, or calls that method, now or later. If the garbage collector frees a request without a response, the listener closes
----the request's connection.
+---A handler responds to one request. It runs in a fiber of its own, so it can wait. It returns the arguments of `request:answer`, or
+---calls that method, now or later. If the garbage collector frees a request without a response, the listener closes the request's
+---connection.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
----@field url string           its URL without a path: "http://127.0.0.1:8080"; "https://..." with a certificate
+---@field url string           the server's URL without a path, such as "http://127.0.0.1:8080"; "https://..." if the server has a
+---  certificate
 ---@field host string
 ---@field port integer
 ---@field tls boolean           whether the server has a certificate
----@field failure? omni.Error  the last error in the handler
+---@field failure? omni.Error  the last error that the handler raised
 local Server_methods = {}
 local Server_mt = { __name = "omni.server", __index = Server_methods }
 
@@ -59,7 +60,7 @@ local function handle(server, request)
   if server.on_error then server.on_error(failure, request) end
 end
 
--- Takes requests from the listener and starts a fiber for each.
+-- Takes requests from the listener and starts a fiber for each request.
 local function driver_of(server)
   return pollable.driver(server.listener, function(source)
     source:step()
@@ -74,9 +75,9 @@ local function url_of(scheme, host, port)
   return ("%s://%s:%d"):format(scheme, host:find(":", 1, true) and "[" .. host .. "]" or host, port)
 end
 
----Reads the certificate and key files again, for new connections. Raises if the server has no certificate.
+---Reads the certificate and key files again, for new connections. Raises an error if the server has no certificate.
 ---@return true|nil
----@return omni.Error|nil  code `listen_failed`: they can't be used; the server keeps the old ones
+---@return omni.Error|nil  code `listen_failed`: the new certificate or key can't be used; the server keeps the old ones
 function Server_methods:reload()
   if not self.tls or self.closed then error("server:reload: this server " .. (self.tls and "is closed" or "has no certificate"), 2) end
   local fine, message = self.listener:reload()
@@ -84,7 +85,7 @@ function Server_methods:reload()
   return true
 end
 
----Stops listening, cancels running handlers and drops unanswered requests. Can be called again.
+---Stops listening, cancels running handlers and drops requests without a response. Idempotent.
 function Server_methods:close()
   if self.closed then return end
   self.closed = true
@@ -101,7 +102,7 @@ Server_mt.__close = Server_methods.close
 options.guard(Server_methods, Server_mt, "server")
 
 ---Opens an HTTP server, by default on the loopback address and any free port. `omni.run` doesn't wait until a server is closed. If the
----handler raises, the client gets 500 without the error's text; `on_error` and `server.failure` get the error.
+---handler raises an error, the HTTP client gets 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler
 ---@return omni.Server|nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A transport sends requests with one C HTTP client, which the loop drives, through one rate limiter. Each API key has a transport, and
--- another one serves media files, without a key. A request parks its fiber until the response has arrived.
+-- A transport sends requests with one C HTTP client, which the event loop drives, and through one rate limiter. Each API key has a
+-- transport; another transport without a key sends requests for media files. A request parks its fiber until the response has arrived.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -8,13 +8,13 @@ local pollable = require "omni.loop.pollable"
 local rate_limiter = require "omni.http.rate_limiter"
 
 ---@class omni.Transport
----@field http table|nil           the C client; nil after closing
+---@field http table|nil           the C client; nil after the transport was closed
 ---@field limiter omni.RateLimiter
----@field timeout number           seconds after which a file that stopped moving is given up
----@field max_pause number|nil     seconds that a request waits during a pause; nil: any number
+---@field timeout number           the seconds without progress after which a transfer of a file is given up
+---@field max_pause number|nil     the most seconds that a request waits during a pause; nil: no limit
 ---@field connections integer
----@field events omni.Events|nil   the client's, if it has a hook
----@field key string|nil           the API key's fingerprint; nil: the media client
+---@field events omni.Events|nil   the client's events, if the client has a hook
+---@field key string|nil           the API key's fingerprint; nil: the transport for media files
 local Transport_methods = {}
 local Transport_mt = { __name = "omni.transport", __index = Transport_methods }
 
@@ -31,7 +31,7 @@ end
 
 -- --- one request
 
----Reports to the client's hook that a request begins. The end of the request is reported when the returned value is closed.
+---Reports to the client's hook that a request begins. Closing the returned value reports the end of the request.
 ---@param verb string  a method of the C client
 ---@param ... any      its arguments after the owner
 ---@return table|nil request  nil without a hook
@@ -39,7 +39,7 @@ function Transport_methods:observe(verb, ...)
   return self.events and self.events:request(self.key, verb, ...)
 end
 
----Returns nil and the failure of a request on a closed transport.
+---Returns nil and the failure for a request on a closed transport.
 ---@param sent? "no"|"maybe"
 ---@return nil
 ---@return table failure
@@ -82,7 +82,7 @@ end
 
 ---Waits for the request's turn, sends the request, and waits for the response.
 ---@param into table|nil      for a query: receives the task's state
----@param timeout number|nil  seconds, waiting for the turn included
+---@param timeout number|nil  seconds, including the wait for the request's turn
 ---@param verb string         a method of the C client other than "submit"
 ---@param ... any             its arguments after the owner
 ---@return any value
@@ -100,12 +100,12 @@ end
 
 -- --- a submit
 
--- A submit request that may have been sent, and has no recorded outcome yet. If the submit's own fiber can't receive the outcome,
--- `on_abandoned` receives it: the fiber was cancelled, perhaps just after the response arrived, or the transport was closed.
+-- A submit request that may have been sent, and has no recorded outcome yet. `on_abandoned` receives the outcome if the submit's own
+-- fiber can't: because the fiber was cancelled, perhaps just after the response arrived, or because the transport was closed.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 
--- Returns whether the exchange is done, and takes its result then.
+-- Returns whether the exchange is done; if so, takes its result.
 function Submit_methods:is_done()
   if not self.done and self.exchange:done() then
     self.done = true
@@ -158,7 +158,7 @@ end
 
 -- --- opening and closing
 
----Gives up all requests. Fibers that wait for a response receive the failure "closed". May be called again.
+---Gives up all requests. Fibers that wait for a response receive the failure "closed". Idempotent.
 function Transport_methods:close()
   local http = self.http
   if not http then return end
@@ -172,9 +172,9 @@ function Transport_methods:close()
   self.limiter:close()
 end
 
----@param http table  a C client, which the transport owns from now on
+---@param http table  a C client, the transport then owns it
 ---@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number,
----  events?: omni.Events, key?: string }  connections, least, most, rate: of the rate limiter; the others: the fields above
+---  events?: omni.Events, key?: string }  connections, least, most, rate: settings of the rate limiter; the others: the fields above
 ---@return omni.Transport
 local function new(http, settings)
   local limiter = rate_limiter.new(http, settings)

@@ -10,11 +10,11 @@ local transports = require "omni.http.transport"
 local Sender_methods = {}
 local Sender_mt = { __name = "omni.sender", __index = Sender_methods }
 
----Sends a POST once, and waits for the response. A redirect isn't followed.
+---Sends a POST once, and waits for the response. Doesn't follow a redirect.
 ---@param url string           http(s), without user and password
 ---@param body string
 ---@param content_type string
----@return { status: integer, text: string }|nil  with any status; text: the first KiB of the response's body, unchecked
+---@return { status: integer, text: string }|nil  the response, whatever its status; text: the first KiB of its body, unchecked
 ---@return omni.Error|nil                         codes: invalid_input (the URL), network, too_large, closed
 function Sender_methods:post(url, body, content_type)
   if self.closed then error("the sender is closed", 2) end
@@ -27,7 +27,7 @@ function Sender_methods:post(url, body, content_type)
   return nil, err.public(failure)
 end
 
----Closes the sender, and aborts its running requests. May be called again.
+---Closes the sender, and aborts its running requests. Idempotent.
 function Sender_methods:close()
   if self.closed then return end
   self.closed = true

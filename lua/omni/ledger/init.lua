@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The ledger for fibers: each verb parks its fiber until the result is on disk. Besides submit requests, the ledger remembers results that
--- take time to compute again: file digests, uploads, films.
+-- The ledger's interface for fibers: each verb parks its fiber until the result is on disk. Besides submits, the ledger stores results
+-- that would take time to compute again: file digests, uploads, films.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -13,7 +13,8 @@ local SETTLED <const> = 2 -- seconds: a file changed more recently may change ag
 
 ---@class omni.Ledger
 ---@field path string
----@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: its caller gets the error, too
+---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: whether the verb's caller also gets the
+---  error
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
 
@@ -31,7 +32,7 @@ local function deliver(self, handle)
   end
 end
 
--- The loop drives the ledger while a verb runs.
+-- The event loop drives the ledger while a verb runs.
 local function driver_of(self)
   return pollable.driver(self.handle, function(handle)
     handle:step()
@@ -83,14 +84,14 @@ function Ledger_methods:row(verb, params)
   return rows and rows[1], problem
 end
 
----Runs a verb and doesn't wait for its result. Verbs that are started later run after it. `on_failure` receives a failure.
+---Starts a verb without waiting for its result. Verbs that are started later run after it. `on_failure` receives its failure.
 function Ledger_methods:note(verb, params)
   if self.handle then start(self, verb, params) end
 end
 
 -- --- files
 
----Returns the SHA-256 of a file's bytes. Reads the file only if its stamp differs from the remembered one.
+---Returns the SHA-256 of a file's bytes. Reads the file only if its stamp differs from the one in the ledger.
 ---@param path string
 ---@return string|nil sha256
 ---@return omni.Error|nil err  code "io"
@@ -135,7 +136,7 @@ local function default_path()
   end
   local given, state, home = variable("OMNI_LEDGER"), variable("XDG_STATE_HOME"), variable("HOME")
   if given then return given end
-  if state and state:find("^/") then return state .. "/omni/ledger.db" end -- the XDG specification says to ignore a relative path
+  if state and state:find("^/") then return state .. "/omni/ledger.db" end -- the XDG specification forbids relative paths
   if home then return home .. "/.local/state/omni/ledger.db" end
   return nil, err.new { code = "ledger_failed", message = "there is no place for the ledger: HOME is not set",
     hint = "set OMNI_LEDGER, or give --ledger PATH" }

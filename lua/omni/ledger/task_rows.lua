@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Keeps a task's row in the ledger up to date: its states, its cost, and the files that were fetched.
+-- Keeps a task's row in the ledger up to date: the task's state, its cost, and its downloaded files.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 
--- Returns the ledger that has a task's row, if any, and the parameters that name the row. For a task whose handle was made from its id,
--- returns the client's own ledger, if its file exists.
+-- Returns the ledger that has a task's row, if any, and the parameters that identify the row. For a handle that was made from a task id,
+-- returns the client's own ledger, if the ledger's file exists.
 local function row_of(client, task)
   if task.ledger then return task.ledger, { id = task.row } end
   return client:existing_ledger(), { service = client.service, task_id = task.id }
 end
 
----Records a task's state without waiting for the disk: if the record is lost, omni queries the state again. If the state isn't final,
+---Records a task's state without waiting for the disk: if the record gets lost, omni queries the state again. If the state isn't final,
 ---records it only for tasks that this program submitted or took from the ledger.
 ---@param client omni.Client
 ---@param task omni.Task
@@ -30,10 +30,10 @@ local function record_state(client, task)
   ledger:note("finish", params)
 end
 
----Records a fetched file with its SHA-256, and waits until the record is on disk.
+---Records a downloaded file with its SHA-256, and waits until the record is on disk.
 ---@param client omni.Client
 ---@param task omni.Task
----@param number integer  which of the task's media, from 1
+---@param number integer  the index of the file among the task's media, from 1
 ---@param path string
 ---@return true|nil
 ---@return omni.Error|nil

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- Explains why a function that waits can't wait where it was called, and names the line of the call.
 
--- The beginning of the chunk names of omni's own files: "@omni/" in the program.
+-- The chunk names of omni's own files begin with this text: "@omni/" in the program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"
 
-local blocks_host -- nil, or a function that returns whether another event loop runs, which a waiting call would block
+local blocks_host -- nil, or a function that returns whether another event loop is running, which a waiting call would block
 
 -- Returns "file:line: " of the innermost function on the stack that isn't part of omni.
 local function place_of_caller()
@@ -29,7 +29,7 @@ local function in_finalizer()
   end
 end
 
--- Returns why the caller can't wait, or nil.
+-- Returns the reason why the caller can't wait, or nil if it can.
 local function why_no_wait(fiber, stepping)
   if not fiber then
     if stepping then return "the loop called this function; use omni.spawn" end
@@ -44,8 +44,8 @@ local function why_no_wait(fiber, stepping)
 end
 
 ---Raises an error at the line that called omni if the caller can't wait.
----@param fiber omni.Fiber|nil  the running one
----@param stepping boolean      whether the loop is in a step
+---@param fiber omni.Fiber|nil  the running fiber
+---@param stepping boolean      whether the loop is inside a step
 ---@param name? string          the function that wants to wait
 local function check(fiber, stepping, name)
   local why = why_no_wait(fiber, stepping)
@@ -53,7 +53,7 @@ local function check(fiber, stepping, name)
 end
 
 ---Makes a waiting call outside of fibers raise an error while another event loop runs.
----@param is_running (fun(): boolean)|nil  returns whether that loop runs now; nil: such calls block it
+---@param is_running (fun(): boolean)|nil  returns whether that loop is running; nil: such calls are allowed, and block that loop
 local function refuse_to_block(is_running) blocks_host = is_running end
 
 return { check = check, refuse_to_block = refuse_to_block }

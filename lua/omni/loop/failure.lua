@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Handles the errors of fibers: turns any error value into one of omni's, and reports errors that nobody is waiting for.
+-- Handles the errors of fibers: converts any error value to an `omni.Error`, and reports errors that nobody is waiting for.
 
 local err = require "omni.error"
 
 local on_error -- the function that the application has set, if any
 
--- Returns text for any error value, even one whose __tostring raises.
+-- Returns text for any error value, even for one whose __tostring metamethod raises an error.
 local function text_of(problem)
   local fine, text = pcall(tostring, problem)
   return fine and text or ("(an error value of type %s)"):format(type(problem))
 end
 
----Returns an error value of omni for any value that a fiber raised. Adds the traceback.
+---Converts any value that a fiber raised to an `omni.Error`, and adds the traceback.
 ---@param problem any
 ---@param traceback string
 ---@return omni.Error
@@ -23,7 +23,7 @@ local function of(problem, traceback)
   return err.new { code = "coroutine_failed", message = text_of(problem), cause = problem, traceback = traceback }
 end
 
----A message handler for `xpcall` that returns an error value of omni with a traceback.
+---A message handler for `xpcall` that returns an `omni.Error` with a traceback.
 ---@param problem any
 ---@return omni.Error
 local function handler(problem)
@@ -45,10 +45,11 @@ local function report(problem)
 end
 
 ---Sets the function that receives the error of each fiber that fails while nobody is waiting to join it, at the end of the loop's turn in
----which it failed. Without such a function, omni prints the error and its traceback on stderr. The loop calls the function, so it can't
----wait; it can `omni.spawn`. If the function raises an error, omni prints both errors. omni doesn't report an error that a `join`, an
----`omni.scope` or an `omni.run` raises.
----@param fn? fun(problem: omni.Error)  `problem.traceback` says where, `problem.cause` is the raised value; nil: print
+---which it failed. Without such a function, omni prints the error and its traceback to stderr. The event loop calls the function, so the
+---function can't wait, but it can call `omni.spawn`. If the function raises an error, omni prints both errors. omni doesn't report errors
+---that a `join`, an `omni.scope` or an `omni.run` raises.
+---@param fn? fun(problem: omni.Error)  `problem.traceback` shows where the error was raised, `problem.cause` is the raised value; nil:
+---  print errors
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)
   if fn ~= nil and type(fn) ~= "function" then error("omni.on_error: expected a function or nil, got " .. type(fn), 2) end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Contains what omni.cqueues and omni.luv share: another event loop, the host, drives omni's loop, and the host's code calls functions that
+-- The code that omni.cqueues and omni.luv share. Another event loop, the host, drives omni's loop; the host's code calls functions, which
 -- run in fibers.
 
 local caller = require "omni.loop.caller"
@@ -10,8 +10,8 @@ local options = require "omni.options"
 local scheduler = require "omni.loop.scheduler"
 
 ---@class omni.HostDriver
----@field calls table<omni.HostCall, true>  those whose results the host hasn't got
----@field finished omni.HostCall[]          those among them whose functions have ended
+---@field calls table<omni.HostCall, true>  the calls whose results the host hasn't received yet
+---@field finished omni.HostCall[]          those of these calls whose functions have ended
 ---@field on_detach fun()
 local Driver_methods = {}
 local Driver_mt = { __name = "omni.host_driver", __index = Driver_methods }
@@ -19,9 +19,9 @@ local Driver_mt = { __name = "omni.host_driver", __index = Driver_methods }
 ---@class omni.HostCall
 ---@field deliver fun(...)  receives the results
 ---@field fiber omni.Fiber
----@field results table     those of pcall
+---@field results table     the results of pcall
 
-local attached -- the object that drives omni's loop now, if any
+local attached -- the object that is driving omni's loop, if any
 
 -- Adds a call to the list of ended calls, whether its function returned, raised an error or was cancelled.
 local Ending_mt = {
@@ -48,8 +48,8 @@ local function deliver(call)
   if not fine then failures.report(failure) end
 end
 
----Starts `fn(...)`, as `omni.run` does. `receive` is called outside of fibers with the results of `fn`, or with nil and the error that
----`fn` raised.
+---Starts `fn(...)`, as `omni.run` does. Calls `receive`, outside of fibers, with the results of `fn`, or with nil and the error that `fn`
+---raised.
 ---@param name string  the public function, for messages
 ---@param receive fun(...)
 ---@param fn function
@@ -62,7 +62,7 @@ function Driver_methods:begin(name, receive, fn, ...)
   call.fiber = loop.spawn(perform, self, call, fn, ...)
 end
 
----Runs one step of omni's loop, then gives the host's code the results of the calls that have ended. Never raises.
+---Runs one step of omni's loop, then passes the results of the calls that have ended to the host's code. Never raises an error.
 function Driver_methods:turn()
   loop:step()
   local finished = self.finished
@@ -76,7 +76,7 @@ function Driver_methods:turn()
   end
 end
 
----Stops driving omni's loop. Cancels the running calls, which return nil and an error with the code "cancelled". Can be called again.
+---Stops driving omni's loop. Cancels the running calls, which return nil and an error with the code "cancelled". Idempotent.
 function Driver_methods:close()
   if self ~= attached then return end
   attached = nil
@@ -96,7 +96,7 @@ function Driver_methods:is_attached() return self == attached end
 ---Lets a host drive omni's loop.
 ---@param name string  the public function, for messages
 ---@param opts omni.HostOptions|nil
----@param host { on_change: fun(), on_detach: fun(), is_running: fun(): boolean }  on_change: omni's loop has work
+---@param host { on_change: fun(), on_detach: fun(), is_running: fun(): boolean }  on_change: called when omni's loop has work
 ---@return omni.HostDriver
 local function attach(name, opts, host)
   opts = options.check(opts, { blocking = "boolean" }, name, 3)

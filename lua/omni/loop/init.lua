@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one loop, which is a pollable
--- itself.
+-- The loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one event loop, which is itself a
+-- pollable.
 
 local core = require "omni.core"
 local failures = require "omni.loop.failure"
@@ -18,7 +18,7 @@ local function sleep(seconds)
   end
   if not in_fiber "omni.sleep" then return scopes.drive(sleep, seconds) end
   local deadline = now() + seconds
-  repeat -- another event may wake the fiber too early
+  repeat -- another event may wake the fiber before the time is up
     park(seconds)
     seconds = deadline - now()
   until seconds <= 0
@@ -39,7 +39,7 @@ function loop:events() return "r" end -- luacheck: ignore self
 ---Returns the seconds until `step` must be called even if the descriptor isn't readable, or nil.
 function loop:timeout() return scheduler.time_left() end -- luacheck: ignore self
 
----Does the work that is ready, without waiting. An error goes to `omni.on_error`, never to the caller.
+---Does the work that is ready, without waiting. Errors go to `omni.on_error`, never to the caller.
 function loop:step() -- luacheck: ignore self
   if scheduler.is_stepping() then error("the loop is running already", 2) end
   local fine, failure = xpcall(scheduler.step, failures.handler, 0)

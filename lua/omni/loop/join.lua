@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Waits for the end of fibers, and takes their results or errors.
+-- Waits until fibers have ended, and takes their results or errors.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -8,19 +8,19 @@ local scheduler = require "omni.loop.scheduler"
 
 local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
 
---- A caller that waits for the end of fibers. The object is an array of these fibers. When the object is closed, it passes on the errors
---- that it hasn't taken.
+--- A caller that waits until fibers have ended. The object is an array of these fibers. Closing the object passes on the errors that the
+--- caller hasn't taken.
 ---@class omni.Join
 ---@field n integer
----@field left integer            how many haven't ended
----@field fiber omni.Fiber|false  who waits; false: outside of a fiber
----@field fail_fast boolean|nil   wait only until the first one fails
----@field failed boolean          whether one has failed
+---@field left integer            how many of the fibers haven't ended
+---@field fiber omni.Fiber|false  the waiting fiber; false: the caller is outside of a fiber
+---@field fail_fast boolean|nil   wait only until the first fiber fails
+---@field failed boolean          whether a fiber has failed
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
----Begins to wait for fibers. From now on, the errors of these fibers wait for this caller.
----@param fibers omni.Fiber[]  with `n`; becomes the join
+---Begins to wait for fibers. From now on, these fibers keep their errors for this caller.
+---@param fibers omni.Fiber[]  with the field `n`; this table becomes the result
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean
 ---@return omni.Join
@@ -90,9 +90,10 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
----Waits until the fiber has ended. If the fiber failed, raises its error, with its traceback. After a timeout, the fiber continues.
+---Waits until the fiber has ended. If the fiber failed, raises its error, with the traceback. If the timeout passes first, the fiber
+---continues.
 ---@param opts? omni.JoinOptions
----@return any ...  what its function returned; after the timeout nil and an error with the code "timeout"
+---@return any ...  the results of the fiber's function; after a timeout, nil and an error with the code "timeout"
 function Fiber_methods:join(opts)
   local timeout = opts and options.check(opts, { timeout = "timeout" }, "fiber:join").timeout
   if self.ended then return results_of(self) end
@@ -111,7 +112,7 @@ local function arguments_of(first, ...)
   return table.pack(first, ...), {}
 end
 
--- Raises the error of the failed fiber that comes first in the list. The errors of the other failed fibers are in its field `others`.
+-- Raises the error of the first failed fiber in the list. The error's field `others` contains the errors of the other failed fibers.
 local function raise_failures(join)
   local first, others
   for i = 1, join.n do
@@ -129,11 +130,12 @@ local function raise_failures(join)
   error(first, 0)
 end
 
----Waits until all fibers have ended, then returns the first result of each, in order. If some fibers failed, raises the error of the
----failed fiber that comes first in the list; its field `others` has the errors of the other fibers.
+---Waits until all fibers have ended, then returns the first result of each, in order. If fibers failed, raises the error of the first
+---failed fiber in the list; the error's field `others` contains the errors of the other failed fibers.
 ---
----`omni.join(fibers, opts)` takes a list and options: after `timeout` seconds it returns nil and an error with the code "timeout"; with
----`fail_fast = true` it raises as soon as one fiber fails. In both cases the other fibers continue; `omni.scope` would cancel them.
+---`omni.join(fibers, opts)` takes a list and options. After `timeout` seconds, it returns nil and an error with the code "timeout". With
+---`fail_fast = true`, it raises an error as soon as one fiber fails. In both cases, the other fibers continue; `omni.scope` would cancel
+---them.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join_all(...)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Calls a function for each value of a list, for a limited number of values at a time.
+-- Calls a function for each value of a list, in coroutines, and limits how many calls run at a time.
 
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
@@ -48,9 +48,9 @@ local function run(batch, limit)
   return batch.results, batch.errors
 end
 
----Calls `fn(value, index)` for each value of a list, in coroutines of its own, and waits for all calls. A call fails if it returns nil and
----an error, or raises. Without `fail_fast` the other calls continue after a failed call; `results[i]` is then nil, and `errors[i]` is the
----error.
+---Calls `fn(value, index)` for each value of a list, in coroutines of its own, and waits for all calls. A call fails if `fn` returns nil
+---and an error, or raises an error. Without `fail_fast`, the other calls continue after a failed call; `results[i]` is then nil, and
+---`errors[i]` is the error.
 ---
 ---A list of submits needs no `limit`: a key with `in_flight` has at most that many tasks in flight, and further submits wait
 ---([keys.md](keys.md)).
@@ -59,7 +59,7 @@ end
 ---@param fn fun(value: any, index: integer): any, any
 ---@return table|nil results  the first result of each call, in the order of the list, with `n`; nil after a failure with `fail_fast`
 ---@return any errors         nil if no call failed, else a table: index → error; with `fail_fast` the first error
----@return integer|nil index  with `fail_fast`: whose error that is
+---@return integer|nil index  with `fail_fast`: the index of the value whose call failed
 local function map(list, opts, fn)
   if type(list) ~= "table" then error("omni.map: expected a list, got " .. type(list), 2) end
   opts = options.check(opts, { limit = "count", fail_fast = "boolean" }, "omni.map")

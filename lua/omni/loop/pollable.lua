@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lets the loop step an object of a C module: a client, a job, a ledger or a listener.
+-- Lets the event loop step an object implemented in C: a client, a job, a ledger or a listener.
 
 local loop = require "omni.loop"
 
@@ -17,7 +17,7 @@ function Driver_methods:step()
   if self.work(self.source) then self:stop() end
 end
 
----Adds the object to the loop, unless the loop already has it.
+---Adds the object to the loop, unless it is already in the loop.
 function Driver_methods:start()
   if self.started then return end
   loop.add(self)
@@ -35,14 +35,14 @@ Driver_mt.__close = Driver_methods.stop
 ---Returns a driver, which makes the loop step the object. The loop holds the object only from `start` to `stop`, so that an unused object
 ---can be collected.
 ---@param source omni.Source
----@param work fun(source: omni.Source): boolean|nil  steps the object; true: the driver stops until its next `start`
+---@param work fun(source: omni.Source): boolean|nil  steps the object; if it returns true, the driver stops until the next call to `start`
 ---@return omni.Driver
 local function driver(source, work)
   return setmetatable({ source = source, work = work, started = false }, Driver_mt)
 end
 
 ---Waits in a fiber until a job has ended, while the loop steps the job. The caller closes the job.
----@param job omni.Source|table  its `step` returns whether it has ended
+---@param job omni.Source|table  its `step` returns whether the job has ended
 ---@param on_step? fun()  called each time the loop has stepped the job
 local function finish(job, on_step)
   local fiber <const> = loop.current()

@@ -54,8 +54,7 @@ function Pool_methods:join()
   if failure then error(failure, 0) end
 end
 
----Drops the waiting jobs, cancels the running ones and reports the errors that no `join` has raised. A closed pool never starts another
----job.
+---Drops the waiting jobs, cancels the running jobs and reports the errors that no `join` has raised. A closed pool starts no more jobs.
 function Pool_methods:close()
   self.closed, self.queue = true, {}
   local fibers = self.fibers
@@ -71,7 +70,7 @@ end
 
 Pool_mt.__close = Pool_methods.close
 
----@param limit integer  jobs at a time
+---@param limit integer  the most jobs that run at a time
 ---@param background? boolean  `omni.run` doesn't wait for the jobs
 ---@return omni.Pool
 local function new(limit, background)
@@ -81,8 +80,8 @@ local function new(limit, background)
   }, Pool_mt)
 end
 
----Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Starts no further call after one that
----returned nil and an error. If the caller is cancelled, cancels the running calls.
+---Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. After a call that returned nil and an error,
+---starts no further calls. If the caller is cancelled, cancels the running calls.
 ---@param count integer
 ---@param limit integer
 ---@param fn fun(i: integer): any, omni.Error|nil

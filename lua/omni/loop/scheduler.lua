@@ -18,13 +18,13 @@ local times <const> = timers.times
 ---@field step fun(self)                  does the work that is ready; never blocks
 
 ---@class omni.Fiber
----@field package co thread|nil           its coroutine, until it has ended
+---@field package co thread|nil           the fiber's coroutine, until it has ended
 ---@field package ended boolean|nil
----@field package failure omni.Error|nil  how it failed
+---@field package failure omni.Error|nil  why the fiber failed
 ---@field package results table|nil       what its function returned
 ---@field package scope omni.Scope|nil    nil: a background fiber
----@field package joins table<omni.Join, true>|nil  who waits for its end
----@field package delivered boolean|nil   somebody has got its failure
+---@field package joins table<omni.Join, true>|nil  the callers that wait until the fiber has ended
+---@field package delivered boolean|nil   the fiber's failure was raised or reported
 local Fiber_methods = {}
 local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
@@ -33,8 +33,8 @@ local pollables, pollable_count = {}, 0 -- pollable → its descriptor
 local ready, ready_count = {}, 0        -- fibers that the next turn will run
 local failed, failed_count = {}, 0      -- fibers that failed in this turn
 local current                           -- the running fiber, if any
-local stepping = false                  -- whether the loop is within a step
-local on_change                         -- called when there is work that no step knows about
+local stepping = false                  -- whether the loop is inside a step
+local on_change                         -- called when there is work of which no step knows
 
 -- --- parking and waking
 
@@ -56,8 +56,8 @@ local function wake(fiber, value)
 end
 
 ---Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
----if neither is possible: within a C function that Lua can't suspend, in a coroutine that omni doesn't run, in a finalizer. Every function
----that waits calls `in_fiber` first.
+---if neither is possible: inside a C function that Lua can't suspend, in a coroutine that omni doesn't run, or in a finalizer. Every
+---function that waits calls `in_fiber` first.
 ---@param name? string  the function's name for the message, such as "client:submit"
 ---@return boolean
 local function in_fiber(name)
@@ -68,7 +68,7 @@ end
 
 ---Parks the running fiber until `wake` is called, for at most `timeout` seconds.
 ---@param timeout? number  seconds; nil: no limit
----@return any value       the value that `wake` received; nil after the timeout
+---@return any value       the value that was passed to `wake`; nil after the timeout
 local function park(timeout)
   local fiber = current
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
@@ -156,7 +156,7 @@ local function run_fiber(fiber)
 end
 
 ---Starts `fn(...)` in a new fiber, at the loop's next turn.
----@param scope omni.Scope|nil  nil: no run waits for the fiber
+---@param scope omni.Scope|nil  nil: no `omni.run` waits for the fiber
 ---@param fn function
 ---@return omni.Fiber
 local function start(scope, fn, ...)
@@ -222,7 +222,7 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
----Waits at most `timeout` seconds (nil: no limit) until there is work, then does it once. If a pollable raises an error, raises that error.
+---Waits at most `timeout` seconds (nil: no limit) for work, then runs one turn. If a pollable raises an error, raises that error.
 ---@param timeout number|nil
 local function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
@@ -240,7 +240,7 @@ local function step(timeout)
   end
 end
 
----Returns the seconds until `step` has work without a descriptor, or nil.
+---Returns the seconds until `step` has work even if no descriptor is ready, or nil.
 ---@return number|nil
 local function time_left()
   if ready_count > 0 then return 0 end
@@ -306,8 +306,8 @@ local function get_current() return current end
 ---@return boolean
 local function is_stepping() return stepping end
 
----Sets a function that is called when there is new work that no step knows about: outside of a step, a fiber or a pollable was added, or
----the loop ran. Another event loop then asks for the timeout again.
+---Sets a function that the scheduler calls when there is new work of which no step knows: a fiber or a pollable was added outside of a
+---step, or the loop ran. Another event loop then asks for the timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

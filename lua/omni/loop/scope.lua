@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Implements scopes: a fiber belongs to the run or scope in which it was spawned. The scope waits for the fiber, and cancels it if the
--- scope ends early.
+-- Implements scopes: a fiber belongs to the `omni.run` or `omni.scope` in which it was spawned. The scope waits for the fiber, and
+-- cancels it if the scope ends early.
 
 local failures = require "omni.loop.failure"
 local joins = require "omni.loop.join"
@@ -10,23 +10,23 @@ local current, in_fiber, results_of, start = scheduler.current, scheduler.in_fib
 local wait_until = scheduler.wait_until
 
 ---@class omni.Scope
----@field fibers table<omni.Fiber, true>  those that haven't ended
----@field live integer                    their number
----@field open boolean                    it hasn't ended
----@field owner omni.Fiber|nil            waits for them; nil: outside of a fiber
+---@field fibers table<omni.Fiber, true>  the fibers that haven't ended
+---@field live integer                    the number of these fibers
+---@field open boolean                    the scope hasn't ended
+---@field owner omni.Fiber|nil            the fiber that waits for these fibers; nil: the caller is outside of a fiber
 ---@field fail_fast boolean|nil           the error of a fiber that nobody is waiting to join ends the scope
 ---@field failure omni.Error|nil          that error
----@field before omni.Scope|nil           was `outermost` before
+---@field before omni.Scope|nil           the previous value of `outermost`
 local Scope_mt = {}
 
 local function new(owner, fail_fast)
   return setmetatable({ fibers = {}, live = 0, open = true, owner = owner, fail_fast = fail_fast }, Scope_mt)
 end
 
-local root = new()     -- the scope of fibers that are spawned outside any run
-local outermost = root -- the scope of fibers that are spawned outside fibers, or in background fibers
+local root = new()     -- the scope of fibers that are spawned outside of any `omni.run`
+local outermost = root -- the scope of fibers that are spawned outside of fibers or in background fibers
 
--- Cancels the fibers that haven't ended. The running fiber can't cancel itself, so it continues outside the scope.
+-- Cancels the fibers that haven't ended. The running fiber can't cancel itself, so it continues outside of the scope.
 function Scope_mt.__close(scope)
   scope.open = false
   if scope.before then outermost = scope.before end
@@ -79,8 +79,8 @@ local function enter(name, fail_fast, fn, ...)
 end
 
 ---Runs `fn(...)` in a fiber, and waits until that fiber and all fibers that were spawned in it have ended. Outside of a fiber, runs the
----loop meanwhile. If `fn` raises an error, cancels the other fibers and raises that error. The error of another fiber that nobody is
----waiting to join goes to `omni.on_error`, and the other fibers continue.
+---event loop while it waits. If `fn` raises an error, cancels the other fibers and raises that error. The error of another fiber that
+---nobody is waiting to join goes to `omni.on_error`, and the other fibers continue.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -97,7 +97,7 @@ local function scope(fn, ...)
   return enter("omni.scope", true, fn, ...)
 end
 
----Runs `fn(...)`: directly in a fiber; outside of a fiber, runs the loop until the function has ended. Raises what `fn` raises.
+---Runs `fn(...)`. Inside a fiber, calls it directly; outside of a fiber, runs the event loop until it has ended. Raises the errors of `fn`.
 ---@param fn function
 ---@return any ...  what fn returned
 local function drive(fn, ...)
@@ -106,7 +106,7 @@ local function drive(fn, ...)
   fiber.delivered = true -- the caller of `drive` gets the error
   wait_until(function() return fiber.ended end)
   local failure = fiber.failure
-  -- raises the original error, since the caller doesn't know about fibers
+  -- raises the original error value, since the caller doesn't know about fibers
   if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then failure = failure.cause end
   if failure then error(failure, 0) end
   return results_of(fiber)

@@ -19,12 +19,12 @@ local function run(seconds, fn, ...)
   error(problem, 0)
 end
 
----Runs `fn(...)` with a deadline. At the deadline, cancels the function where it waits: aborts its requests and closes its to-be-closed
----variables. If a submit may have been sent, records that its outcome is unknown. Tasks continue at the service.
+---Runs `fn(...)` with a deadline. At the deadline, cancels the function at the point where it waits, which aborts its requests and closes
+---its to-be-closed variables. If a submit may have been sent, omni records its outcome as unknown. Tasks continue at the service.
 ---@param seconds number  above 0
 ---@param fn function
 ---@param ... any         its arguments
----@return any ...        what `fn` returned; after the deadline nil and an error with the code "timeout"
+---@return any ...        the results of `fn`; after the deadline, nil and an error with the code "timeout"
 local function timeout(seconds, fn, ...)
   options.argument(seconds, "timeout", "omni.timeout")
   if type(fn) ~= "function" then error("omni.timeout: expected a function, got " .. type(fn), 2) end

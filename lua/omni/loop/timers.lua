@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Keeps the timers of the loop: a binary heap of fibers in two arrays, ordered by the time when the fibers wake. `fiber.slot` is a fiber's
--- place in the heap.
+-- The event loop's timers: a binary heap of fibers in two arrays, ordered by the time at which each fiber wakes. `fiber.slot` is a fiber's
+-- index in the heap.
 
 local times, fibers, size = {}, {}, 0
 
@@ -52,5 +52,5 @@ local function clear(fiber)
   end
 end
 
--- `times[1]` is the time of the fiber that wakes first, `fibers[1]`. Other modules only read these arrays.
+-- `fibers[1]` is the fiber that wakes first, and `times[1]` is its time. Other modules only read these arrays.
 return { clear = clear, fibers = fibers, set = set, times = times }

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- A first-in, first-out wait queue of fibers. The queue's owner decides when the first fibers may go on. The queue keeps the fibers' order,
--- even when fibers in the middle are cancelled.
+-- A first-in, first-out wait queue of fibers. The queue's owner decides when the first fibers may continue. The queue keeps the fibers'
+-- order, even when fibers in the middle are cancelled.
 
 local loop = require "omni.loop"
 
 ---@class omni.WaitQueue
----@field first integer  the queue is this object's own array, from `first` to `last`
+---@field first integer  the object's array part holds the queue, from `first` to `last`
 ---@field last integer
 local Queue_methods = {}
 local Queue_mt = { __name = "omni.wait_queue", __index = Queue_methods }
@@ -18,10 +18,10 @@ local Place_mt = {
   end,
 }
 
----Adds the running fiber to the queue: with a number, before all fibers that have a higher number; otherwise at
----the end.
+---Adds the running fiber to the queue. A fiber with a number goes before all fibers with a higher number; a fiber without one goes to the
+---end.
 ---@param number? integer
----@return table place  to be closed when the fiber no longer waits
+---@return table place  close it when the fiber no longer waits
 function Queue_methods:join(number)
   local place = setmetatable({ fiber = loop.current(), queue = self, number = number }, Place_mt)
   local at = self.last + 1
@@ -55,7 +55,7 @@ function Queue_methods:is_empty()
   return self.first > self.last
 end
 
----Wakes up to `count` fibers at the front, so that each checks whether it may go on.
+---Wakes up to `count` fibers at the front, so that each checks whether it may continue.
 ---@param count number
 function Queue_methods:wake_first(count)
   trim(self)

@@ -4,11 +4,11 @@
 
 ---@class omni.BoardFields
 ---@field title? string         the film's title
----@field style? string         text that is added to every prompt, after an empty line
+---@field style? string         text that omni appends to every prompt, after an empty line
 ---@field defaults? omni.SceneFields  fields for all scenes, except `style`; a scene's own field replaces the default
 ---@field references? table<string, omni.Placeholder|string>  images and videos by name
 ---@field budget? number        credits that all runs of this board together may spend
----@field cut? omni.CutFields|false  how the clips are joined; `false`: no film (default: all scenes, in their order)
+---@field cut? omni.CutFields|false  how omni joins the clips; `false`: omni makes no film (default: all scenes, in the board's order)
 ---@field [integer] omni.Scene|omni.Scene[]|omni.Windows|false  the scenes
 
 ---@class omni.SceneFields
@@ -19,7 +19,7 @@
 ---@field img_urls? (string|omni.Placeholder)[]|false  further reference images
 ---@field video_list? { url: string|omni.Placeholder, start?: number, ends?: number }[]|false  the model's own field for a video
 ---@field style? string|false   replaces the board's style; `false`: none
----@field take? integer|false   makes another take of an otherwise equal scene
+---@field take? integer|false   the number of the take: another clip of an otherwise identical scene
 ---@field references? string|omni.Placeholder|(string|omni.Placeholder)[]|false  images that the scene follows
 ---@field first_frame? string|omni.Placeholder|false  the image that the scene begins with
 ---@field video? string|omni.Placeholder|table|false  a source or reference video, or `{ video, from = seconds, to = seconds }`
@@ -30,9 +30,10 @@
 
 ---@class omni.CutFields
 ---@field transition? string|table  between two clips: a name such as "fade", or `{ "fade", seconds = 0.5 }` (default "none")
----@field audio? omni.Placeholder|table  a track under the whole film: a file, or `{ file, volume = 1, clips = 1 }`
----@field size? string          the film's width and height in pixels: "1920x1080" (default: the size of most seconds)
----@field fps? number           the film's frames in a second (default: the rate of most seconds)
+---@field audio? omni.Placeholder|table  a soundtrack for the whole film: a file, or `{ file, volume = 1, clips = 1 }`
+---@field size? string          the film's width and height in pixels, such as "1920x1080" (default: the size of the largest part of the
+---  footage)
+---@field fps? number           the film's frames per second (default: the frame rate of the largest part of the footage)
 ---@field output? string        the film's file name (default "film.mp4")
 ---@field [integer] string|table  names of scenes, in the film's order; a picture as `{ "scene", seconds = 3 }` (default: all scenes that
 ---  make films)
@@ -47,9 +48,9 @@ function storyboard(fields) end
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end
 
----Returns one scene for each stretch of a long film. Call the result with the fields that the scenes share; one of them can be `name`.
+---Returns one scene for each section of a long film. Call the result with the fields that the scenes share; one of them can be `name`.
 ---@param source omni.Placeholder  made by `file`
----@param seconds number     the length of a stretch, 1 or more
+---@param seconds number     the length of a section, 1 or more
 ---@return omni.Windows
 function windows(source, seconds) end
 

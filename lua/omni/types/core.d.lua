@@ -8,7 +8,7 @@
 ---@field pages { keys: string, billing: string }  the service's pages for keys and for credits
 local core = {}
 
----A C object that the loop can drive (lua/omni/loop/pollable.lua).
+---An object implemented in C that the event loop can drive (lua/omni/loop/pollable.lua).
 ---@class omni.Source
 local Source = {}
 ---Returns a descriptor that is readable when `step` has work.
@@ -25,24 +25,24 @@ function Source:step() end
 ---@field code string
 ---@field message string
 ---@field status? integer                 the HTTP status, or the service's code
----@field sent? "no"|"maybe"|"answered"   of a submit: whether the request was sent
+---@field sent? "no"|"maybe"|"answered"   for a submit: whether the request was sent
 ---@field retry boolean                   whether a retry may succeed
 ---@field retry_after? number             seconds
----@field balance? number                 the account's credits, if the service refused for lack of credits
----@field redirect? string                of a download or an upload: the response's Location
----@field offset? integer                 of a download: the bytes that PATH.part holds
----@field stamp? string                   of a download: the stamp of PATH.part, which changes when another program writes to it
----@field exists? boolean                 of a download: a file exists at PATH and must not be replaced
----@field validator? string               of a download: ETag or Last-Modified
----@field total? integer                  of a download: the size of the whole file
+---@field balance? number                 the account's credits, if the service refused the request for lack of credits
+---@field redirect? string                for a download or an upload: the response's Location
+---@field offset? integer                 for a download: how many bytes PATH.part contains
+---@field stamp? string                   for a download: the stamp of PATH.part, which changes when another program writes to it
+---@field exists? boolean                 for a download: a file exists at PATH and must not be replaced
+---@field validator? string               for a download: ETag or Last-Modified
+---@field total? integer                  for a download: the size of the whole file
 
 ---@class omni.Exchange
 local Exchange = {}
 ---Returns whether the exchange has finished.
 ---@return boolean
 function Exchange:done() end
----Returns the result of a finished exchange: the task id of a submit, the task table of a query, the response's data of a call, the file's
----size of a download or an upload, { status, text } of a POST.
+---Returns the result of a finished exchange: for a submit, the task id; for a query, the task table; for a call, the response's `data`;
+---for a download or an upload, the file size; for a POST, { status, text }.
 ---@param into? table  for a query: the table to fill
 ---@return any value
 ---@return omni.Failure|nil
@@ -57,7 +57,7 @@ function Exchange:progress() end
 ---@return string|nil part      PATH.part
 function Exchange:head(most) end
 ---Syncs a complete download to disk and gives it its final name, in a thread. When the thread ends, the exchange finishes a second time,
----and its result says whether the file has got its name.
+---and its result shows whether the file has its final name.
 ---@param replace boolean  whether to replace a file at PATH
 function Exchange:keep(replace) end
 ---Empties a complete download, so that no file remains when the exchange is closed.
@@ -68,7 +68,7 @@ function Exchange:stamp() end
 ---Returns how often libcurl was about to send a request with a body. omni stops every attempt after the first.
 ---@return integer
 function Exchange:sends() end
----Aborts the exchange if it is still running, and frees it. Idempotent; also `<close>`.
+---Aborts the exchange if it is still running, and frees it. Idempotent. A `<close>` variable also closes an exchange.
 function Exchange:close() end
 
 ---@class omni.Http : omni.Source
@@ -95,7 +95,7 @@ function Http:call(owner, method, path, body) end
 ---@param url string
 ---@param path string        PATH
 ---@param offset integer     how many bytes of PATH.part an earlier attempt has received
----@param stamp? string      the stamp of PATH.part at that time; if it has changed, the download starts anew
+---@param stamp? string      the stamp of PATH.part at that time; if it has changed, the download starts from zero
 ---@param validator? string  ETag or Last-Modified at that time
 ---@param total? integer     the file's size at that time
 ---@return omni.Exchange|nil
@@ -104,7 +104,7 @@ function Http:download(owner, url, path, offset, stamp, validator, total) end
 ---Uploads a file by PUT, without the key. Doesn't follow a redirect, but returns its target in `failure.redirect`.
 ---@param owner any
 ---@param url string
----@param path string          a regular file; its current size is sent
+---@param path string          a regular file; omni sends its current size
 ---@param content_type string
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil    "io": the file can't be read; "url_refused"
@@ -120,8 +120,8 @@ function Http:post(owner, url, body, content_type) end
 ---Lets this client download from and upload to the networks where another client reached the service.
 ---@param other omni.Http
 function Http:trust(other) end
----Returns the network settings for a URL, and the origin of each. `proxy` is the proxy's URL without user and password; `proxy_used` says
----whether requests for this URL use it.
+---Returns the network settings for a URL, and the source of each setting. `proxy` is the proxy's URL without the user and the password;
+---`proxy_used` is true if requests for this URL use the proxy.
 ---@param url? string  by default the service's base URL
 ---@return { proxy?: string, proxy_from?: string, proxy_used?: boolean, no_proxy_from?: string, ca_file?: string, ca_file_from?: string,
 ---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
@@ -141,8 +141,8 @@ function Http:owners() end
 ---Closes all exchanges and connections. Closing again does nothing. A `<close>` variable and the garbage collector also close the client.
 function Http:close() end
 
----Opens an HTTP client. Raises an error for an invalid option, without the option's value. Without `base_url` and `api_key` the client has
----no account, and can't submit, query or call.
+---Opens an HTTP client. Raises an error for an invalid option; the error doesn't contain the option's value. A client without `base_url`
+---and `api_key` has no account, and can't submit, query or call.
 ---@param options table
 ---@return omni.Http
 function core.client(options) end
@@ -159,7 +159,7 @@ function PollSet:remove(fd) end
 ---@param ready table<integer, true>  receives the ready descriptors
 ---@return integer count  0 also after a signal
 function PollSet:wait(timeout, ready) end
----Returns a descriptor that is readable when a descriptor of the set is readable.
+---Returns a descriptor that is readable when any descriptor in the set is readable.
 ---@return integer
 function PollSet:pollfd() end
 function PollSet:close() end
@@ -168,7 +168,7 @@ function PollSet:close() end
 ---@return omni.PollSet
 function core.poll_set() end
 
----Decodes a callback's body: the task object, alone or in the envelope. Anybody can send a callback, so confirm it with a query.
+---Decodes a callback's body: the task object, bare or wrapped in the envelope. Anybody can send a callback, so confirm it with a query.
 ---@param body string
 ---@return omni.Task|nil task  the fields of a task, without methods
 ---@return omni.Failure|nil
@@ -177,7 +177,7 @@ function core.parse_callback(body) end
 ---Decodes JSON.
 ---@param text string
 ---@return any value
----@return string|nil message  why it isn't JSON
+---@return string|nil message  why the text isn't JSON
 function core.decode(text) end
 
 ---Returns whether a value is a task id: 1 to 256 printable ASCII characters without spaces.
@@ -216,10 +216,10 @@ function core.is_loopback(host_or_url) end
 ---@return { curl: string, tls?: string }  "7.88.1", "OpenSSL/3.0.15"
 function core.libraries() end
 
----Returns a trace of a finished exchange, without the fields that are unknown. `address` is that of the server or proxy, `date` is the Date
----header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the response's body and the request's
----body in bytes. The other fields are the seconds from the start until the end of the name lookup, the connection, the TLS handshake and
----the response.
+---Returns a trace of a finished exchange, which contains only the known fields. `address` is the address of the server or the proxy, `date`
+---is the Date header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the response's body and the
+---request's body in bytes. The other fields are the seconds from the start until the end of the name lookup, the connection, the TLS
+---handshake and the response.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }
@@ -242,12 +242,12 @@ local DigestJob = {}
 function DigestJob:step() end
 ---Returns nil, without a message, until the job is done.
 ---@return omni.Digest|nil
----@return string|nil message  the file can't be read, or has changed meanwhile
+---@return string|nil message  why the file can't be read, or that the file has changed in the meantime
 function DigestJob:result() end
 ---Stops the job. Closing again does nothing. A `<close>` variable and the garbage collector also close the job.
 function DigestJob:close() end
 
----Starts to compute the SHA-256 of a file.
+---Starts computing the SHA-256 of a file.
 ---@param path string  a regular file, or a link to one
 ---@return omni.DigestJob|nil
 ---@return string|nil message  why the file can't be read

@@ -5,8 +5,8 @@
 ---in order, each as one transaction. Only the thread waits for the disk and for other programs; Lua never does. Call `step` when the
 ---descriptor is readable or the timeout has passed, then `finished` until it returns nothing, as the module omni.ledger does.
 ---
----Each open handle locks one byte of the file FILE-alive. So other programs know that the ledger is open, until it is closed or its
----process ends.
+---Each open handle locks one byte of the file FILE-alive. In this way, other programs can tell that the ledger is open, until the handle
+---is closed or its process ends.
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
@@ -19,12 +19,14 @@ local LedgerHandle = {}
 ---string with a NUL, NaN, a table.
 ---@param owner any  `finished` returns it; not nil. The handle keeps it until then
 ---@param verb string
----@param parameters? table<string, string|integer|number|boolean>  by name; a missing one is NULL, a boolean is 0 or 1
+---@param parameters? table<string, string|integer|number|boolean>  values by parameter name; a missing parameter is NULL, a boolean is
+---  stored as 0 or 1
 function LedgerHandle:start(owner, verb, parameters) end
 
 ---Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`.
 ---@return any owner
----@return table<string, string|integer|number>[]|nil rows  by column; NULL values are missing; empty for a verb that returns no rows
+---@return table<string, string|integer|number>[]|nil rows  each row: values by column name, without NULL values; empty for a verb that
+---  returns no rows
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:finished() end
 
@@ -32,7 +34,7 @@ function LedgerHandle:finished() end
 ---@return integer
 function LedgerHandle:busy() end
 
----@return boolean  whether `finished` has a result
+---@return boolean  whether `finished` will return a result
 function LedgerHandle:step() end
 
 ---Waits until the started verbs have ended, and closes the file. Closing again does nothing. A `<close>` variable and the garbage
@@ -42,7 +44,8 @@ function LedgerHandle:close() end
 local ledger = {}
 
 ---Returns a handle for a ledger's file. The first verb creates a missing file with mode 0600; its folder must exist. If the file can't be
----used, each verb fails: for example, other users can read the file, it is damaged, or it belongs to another program or a newer omni.
+---used, every verb fails, for example because other users can read the file, or because it is damaged or belongs to another program or a
+---newer omni.
 ---@param path string
 ---@return omni.LedgerHandle
 function ledger.open(path) end

@@ -5,13 +5,14 @@
 ---@field host? string        a numeric IPv4 or IPv6 address, or "localhost"; "0.0.0.0" and "::" mean all addresses (default "127.0.0.1")
 ---@field port? integer       0: any free port (default 0)
 ---@field tls_certificate? string  path of a PEM certificate, followed by its chain; enables TLS 1.2 and newer (default: no TLS)
----@field tls_key? string     path of its PEM key, without a password; refused when other users may read it (use mode 600)
----@field max_body? integer   bytes of a request's body (default 1048576). A larger body gets 413, and a body in chunks gets 411
----@field max_bodies? integer bytes of the bodies of all unanswered requests (default 64 times max_body). Beyond that, some requests get 503
+---@field tls_key? string     path of the certificate's PEM key, without a password; refused if other users can read the file (use mode 600)
+---@field max_body? integer   the most bytes of a request's body (default 1048576). A larger body gets 413, and a chunked body gets 411
+---@field max_bodies? integer the most bytes of the bodies of all requests without a response (default 64 times max_body). Above this,
+---  some requests get 503
 ---@field body_directory? string  an existing folder for bodies of more than 65536 bytes (default: bodies stay in memory)
----@field max_header? integer bytes of a request's first line and headers; the listener answers 431 to more (default 16384)
----@field max_connections? integer              further ones wait (default 1000; at most half of the process's descriptors)
----@field max_connections_per_address? integer  further ones are closed; a /64 network of IPv6 counts as one address (default 64)
+---@field max_header? integer the most bytes of a request's first line and headers; a request with more gets 431 (default 16384)
+---@field max_connections? integer              further connections wait (default 1000; at most half of the process's descriptors)
+---@field max_connections_per_address? integer  the listener closes further ones; an IPv6 /64 network counts as one address (default 64)
 ---@field idle_timeout? number    seconds without a byte, rounded up, before a connection without a waiting request is closed (default 15)
 ---@field header_timeout? number  seconds for a request's first line and headers; later requests get `idle_timeout` in addition (default 15)
 ---@field body_timeout? number    seconds for the whole body, from the end of the headers (default 60)
@@ -24,7 +25,7 @@ local Listener = {}
 ---@return integer port
 function Listener:port() end
 
----@return string address  as the system writes it
+---@return string address  in the system's spelling
 function Listener:host() end
 
 ---Receives and sends all bytes that it can without waiting.
@@ -35,9 +36,9 @@ function Listener:step() end
 ---@return omni.Request|nil
 function Listener:next() end
 
----Reads the certificate and the key again, for new connections. Raises without a certificate.
+---Reads the certificate and the key again, for new connections. Raises an error if the listener has no certificate.
 ---@return true|nil
----@return string|nil message  why they can't be used; the listener keeps the old ones
+---@return string|nil message  why the new certificate or key can't be used; the listener keeps the old ones
 function Listener:reload() end
 
 ---Stops listening, drops the requests that have no response yet, and sends the responses that it can send without waiting. Closing
@@ -49,8 +50,8 @@ function Listener:close() end
 
 ---Faults to inject.
 ---@class omni.RequestFault
----@field cut? integer    bytes of the body after which to close the connection, although Content-Length states the whole body
----@field reset? boolean  end the connection by RST, after the response or at `cut`; the client may then miss the last bytes
+---@field cut? integer    close the connection after this many bytes of the body, although Content-Length is the length of the whole body
+---@field reset? boolean  end the connection with a TCP reset (RST), after the response or at `cut`; the client may then miss the last bytes
 
 ---A complete request. The methods of a request also work after the response, and after the connection and the listener are closed. If a
 ---request is closed or collected without a response, its connection is closed.
@@ -73,16 +74,16 @@ function Request:query() end
 ---@return table<string, string>
 function Request:headers() end
 
----Returns the body. If the body is in a file, reads the file, and raises an error if that fails.
----@return string body  any bytes; "" without a body
+---Returns the body. If the body is in a file, reads the file, and raises an error if the file can't be read.
+---@return string body  any bytes; "" if the request has no body
 function Request:body() end
 
 ---Returns the size of the body, in bytes.
 ---@return integer
 function Request:size() end
 
----Returns the file that holds a large body, if the option `body_directory` is set. You may move the file; otherwise the file is removed
----with the request.
+---Returns the file that holds a large body, if the option `body_directory` is set. You can move the file; otherwise, the listener removes
+---it together with the request.
 ---@return string|nil path
 function Request:body_file() end
 
@@ -110,7 +111,7 @@ local listener = {}
 ---Opens a listener.
 ---@param options? omni.ListenerOptions
 ---@return omni.Listener|nil
----@return string|nil message  why it can't listen
+---@return string|nil message  why the listener can't be opened
 function listener.open(options) end
 
 return listener

@@ -7,11 +7,12 @@ local core = {}
 
 ---@class omni.process.Options
 ---@field directory? string                       the working directory (default: this process's)
----@field stdout? "pipe"|"null"|"inherit"         where its output goes (default "null")
----@field stderr? "pipe"|"null"|"inherit"         where its errors go (default "pipe")
+---@field stdout? "pipe"|"null"|"inherit"         where the program's stdout goes (default "null")
+---@field stderr? "pipe"|"null"|"inherit"         where the program's stderr goes (default "pipe")
 ---@field max_output? integer                     how many of the last bytes of each pipe to keep (default 1048576)
 ---@field max_memory? integer                     bytes of address space; an allocation beyond it fails (default: no limit)
----@field environment? table<string, string>      added to omni's environment without its secrets (docs/internals/processes.md)
+---@field environment? table<string, string>      variables to add to omni's environment, from which secrets are removed
+---  (docs/internals/processes.md)
 
 ---A running program. Closing or collecting a process kills the program with its process group, and reaps it.
 ---@class omni.Process: omni.Source
@@ -26,7 +27,7 @@ local Process = {}
 function core.process(argv, options) end
 
 ---Runs Lua code in a process and a Lua state of its own, which share nothing with this one. The result's `stdout` is the string that the
----code returned. Exit codes: 0: success; 3: out of memory; 4: out of time; 1: any other failure.
+---code returned. The exit code is 0 on success, 3 when memory ran out, 4 when time ran out, and 1 for any other failure.
 ---@param code string      compiled (string.dump); receives a function that opens files, and the argument
 ---@param argument string
 ---@param limits { folder: string, cpu_seconds: number, max_memory: integer, max_output: integer }  folder: a real path

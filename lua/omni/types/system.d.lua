@@ -12,21 +12,22 @@ local core = {}
 ---@return string
 function core.format(format, ...) end
 
----Returns seconds on a clock that never jumps. Only differences mean something.
+---Returns the time of a clock that never jumps, in seconds. Only differences between two times are meaningful.
 ---@return number
 function core.now() end
 
----Returns the number of columns of the terminal, or nil if the descriptor is no terminal.
+---Returns the number of columns of the terminal, or nil if the descriptor isn't a terminal.
 ---@param fd 0|1|2
 ---@return integer|nil
 function core.terminal(fd) end
 
----Returns how many terminal columns a UTF-8 text takes. An invalid byte counts 1, a control character 0.
+---Returns how many terminal columns a UTF-8 text takes. An invalid byte takes one column, a control character none.
 ---@param text string
 ---@return integer
 function core.columns(text) end
 
----Returns the text as valid UTF-8 without control characters and bidi overrides: line breaks and tabs become a space, everything else "?".
+---Returns the text as valid UTF-8 without control characters and bidi overrides: line breaks and tabs become spaces, and everything else
+---that is unsafe becomes "?".
 ---@param text string
 ---@param max_bytes? integer  a longer text is cut between code points, and ends with "…"
 ---@return string
@@ -47,7 +48,7 @@ function core.stat(path) end
 
 ---Creates one directory. Succeeds if the directory already exists.
 ---@param path string
----@param mode? integer  permissions of a new one (0777), reduced by the umask
+---@param mode? integer  permissions of the new directory before the umask applies (default 0777)
 ---@return true|nil
 ---@return string|nil message
 function core.make_directory(path, mode) end
@@ -79,7 +80,7 @@ function core.make_temporary_directory(prefix) end
 ---@return integer|nil errno  17 (EEXIST): `to` exists
 function core.rename_new(from, to) end
 
----Opens a regular file like io.open, but never waits: a FIFO, a device, a socket or a folder is an error.
+---Opens a regular file like io.open, but never waits, and returns an error for a FIFO, a device, a socket or a directory.
 ---@param path string
 ---@param mode? "r"|"x"  "r" (default): read; "x": create and write a new file; fails if the path exists, even as a link
 ---@return file*|nil
@@ -96,7 +97,7 @@ function core.remove(path) end
 ---@class omni.core.Lock
 local Lock = {}
 
----Releases the lock, as a `<close>` variable and the garbage collector also do.
+---Releases the lock. A `<close>` variable and the garbage collector also release it.
 function Lock:close() end
 
 ---Locks a file against all other programs, and creates it if it is missing. The file stays. On a file system without locks, `lock` always
