@@ -133,7 +133,7 @@ describe("a sandbox with several keys", function()
 
   it("refuses invalid keys", function()
     for message, given in pairs {
-      ["exclude each other"] = { key = "a", keys = 2 }, ["'keys' must be a number or an array"] = { keys = 0 },
+      ["exclude each other"] = { key = "a", keys = 2 }, ["'keys' must be a number from 1"] = { keys = 0 },
       ["keys%[2%].key' is given twice"] = { keys = { { key = "a" }, { key = "a" } } },
       ["keys%[1%].in_flight' must be a whole number"] = { keys = { 0 } }, ["keys%[1%]' has no 'limit'"] = { keys = { { limit = 1 } } },
       ["keys%[1%].credits' must be 0 or more"] = { keys = { { credits = -1 } } }, ["'rate' must be more than 0"] = { rate = 0 },
