@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- Checks the arguments that `omni.plan_storyboard`, `omni.run_storyboard` and `omni.adopt_task` share: a board or its path, a client and a
--- folder.
+-- Checks the arguments that `omni.plan_storyboard`, `omni.run_storyboard` and `omni.adopt_task` have in common: a board or its path, a
+-- client and a folder.
 
 local language = require "omni.storyboard.language"
 local options = require "omni.options"
 
----Checks the arguments. Raises an error for a missing or wrong argument. The error names the call and the line of the caller's caller.
+---Checks the arguments. Raises an error if an argument is missing or wrong. The error names the function and the caller's caller's line.
 ---@param board any
 ---@param given any
 ---@param known table<string, string>  the options and their types
----@param what string                  the call: "omni.plan_storyboard"
----@param required? string[]           further options that must be there
+---@param what string                  the function's name: "omni.plan_storyboard"
+---@param required? string[]           other options that are required
 ---@return table given
 local function check(board, given, known, what, required)
   given = options.check(given, known, what, 3)
@@ -28,7 +28,7 @@ local function check(board, given, known, what, required)
   return given
 end
 
----Returns a board. If `board` is a path, loads the board from that file. Waits.
+---Returns a board. If `board` is a path, loads the board from that file; the calling fiber waits meanwhile.
 ---@param board omni.Storyboard|string
 ---@param client omni.Client
 ---@return omni.Storyboard|nil

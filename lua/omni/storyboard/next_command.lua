@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes the commands that a person can run next, quoted for a shell. The command line and the report show the same commands.
+-- Composes the commands that a person can run next, quoted for a shell. The command line and the report show the same commands.
 
 local core = require "omni.core"
 
@@ -14,12 +14,12 @@ function next_command.quote(word)
   return "'" .. word:gsub("'", [['\'']]) .. "'"
 end
 
--- Returns an option with its value, with "=" between them if the value looks like an option.
+-- Returns an option and its value, separated by "=" if the value itself looks like an option.
 local function with_value(option, value)
   return option .. (value:find("^%-") and "=" or " ") .. next_command.quote(value)
 end
 
--- Adds the option --ledger, unless the ledger is the default one.
+-- Adds the --ledger option, unless the ledger is the default one.
 local function ledger_words(path, words)
   if path and path ~= require("omni.ledger").default_path() then words[#words + 1] = with_value("--ledger", path) end
   return words
@@ -34,7 +34,7 @@ local function board_words(command, given)
   return words
 end
 
----Returns the command that runs this board into this folder, without options for one run only (--redo, --resubmit, --adopt).
+---Returns the command that runs this board in this output folder, without options that are meant for one run (--redo, --resubmit, --adopt).
 ---@param given omni.CommandLine  the options of `omni run`, `omni plan` or `omni fetch`
 ---@param ... string              further words
 ---@return string
@@ -57,7 +57,7 @@ function next_command.continue(given)
   return given.fetches and table.concat(board_words("fetch", given), " ") or next_command.run(given)
 end
 
----Returns the command that continues with tasks, at the same service and with the same ledger.
+---Returns the command that waits for tasks or fetches their files, at the same service and with the same ledger.
 ---@param command "wait"|"fetch"
 ---@param ids string[]
 ---@param options { out?: string, ledger?: string, base_url?: string }  from the command line
@@ -77,8 +77,8 @@ function next_command.tasks(command, ids, options)
 end
 
 ---Returns the command that gives up a submit.
----@param number integer  of the submit, in the ledger
----@param ledger string   its path
+---@param number integer  the number of the submit's ledger row
+---@param ledger string   the ledger's path
 ---@return string
 function next_command.forget(number, ledger)
   return table.concat(ledger_words(ledger, { ("omni forget %d"):format(number) }), " ")
@@ -88,12 +88,12 @@ end
 ---@field what string     what the command does
 ---@field command string
 
----Returns what a person can do about a submit with an unknown outcome. A rehearsal's sandbox ends with the command, so its tasks can't be
+---Returns what a person can do about a submit with an unknown outcome. In a rehearsal, the sandbox ends with the command, so tasks can't be
 ---adopted.
 ---@param given omni.CommandLine  at least the board
 ---@param scene string
----@param number? integer         of the submit, in the ledger
----@param ledger? string          its path
+---@param number? integer         the number of the submit's ledger row
+---@param ledger? string          the ledger's path
 ---@return omni.NextCommand[]
 function next_command.ways_out(given, scene, number, ledger)
   if given.sandbox then
@@ -107,11 +107,11 @@ function next_command.ways_out(given, scene, number, ledger)
   return ways
 end
 
----Returns what a person can do about a scene that is paid for and lost.
+---Returns what a person can do about a scene that was paid for and whose clip is lost.
 ---@param given omni.CommandLine  at least the board
 ---@param scene string
----@param number integer          of the submit, in the ledger
----@param ledger string           its path
+---@param number integer          the number of the submit's ledger row
+---@param ledger string           the ledger's path
 ---@return omni.NextCommand[]
 function next_command.after_loss(given, scene, number, ledger)
   return {
@@ -120,7 +120,7 @@ function next_command.after_loss(given, scene, number, ledger)
   }
 end
 
----Returns a line of text for each way, with the command at its end.
+---Returns a line of text for each thing that a person can do. The line ends with the command.
 ---@param ways omni.NextCommand[]
 ---@return string[]
 function next_command.lines(ways)

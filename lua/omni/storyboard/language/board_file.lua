@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- Opens the file of a board. The ledger identifies a board by the path of its file, and the output folder is beside that file. So a board
--- can't be a pipe, which has no path of its own.
+-- Opens a board's file. The ledger identifies a board by its file's path, and the output folder is beside that file. So a board can't be a
+-- pipe, because a pipe doesn't have its own path.
 
 local core = require "omni.core"
 
--- Returns whether a path names an open file descriptor of a program.
+-- Returns whether a path refers to a file descriptor that a program has open.
 local function is_descriptor(path)
   return path:find "^/dev/std%l+$" or path:find "^/dev/fd/" or path:find "^/proc/[^/]+/fd/" or path:find "^/proc/[^/]+/task/[^/]+/fd/"
 end
 
----Returns why a path can't name a board, or nil if it can. Never waits.
+---Returns why a path can't be a board's path, or nil if it can. Never blocks.
 ---@param path string
 ---@return string|nil why  "dusk.lua is a folder, ..."
 local function trouble(path)
@@ -21,7 +21,7 @@ local function trouble(path)
     :format(path, kind)
 end
 
----Opens a board's file for reading. Never waits.
+---Opens a board's file for reading. Never blocks.
 ---@param path string
 ---@return file*|nil
 ---@return string|nil message
@@ -31,7 +31,7 @@ local function open(path)
   return core.open(path)
 end
 
----Returns the board's key in the ledger: the absolute path of the board's file, with the links in its folder resolved.
+---Returns the board's key in the ledger: the absolute path of the board's file, with symbolic links in its folder's path resolved.
 ---@param path string
 ---@return string|nil key
 ---@return string folder_or_why  the folder, or why it can't be found

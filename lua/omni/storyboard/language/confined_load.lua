@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a board in a process of its own and makes a storyboard from the bytes that it returns. The bytes may be hostile, so they may contain
--- only plain values and recorded calls to functions of the board language.
+-- Runs a board in a separate process and builds a storyboard from the bytes that the process returns. The bytes may be hostile, so only
+-- plain values and recorded calls to the board language's functions are accepted.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -12,12 +12,12 @@ local scenes = require "omni.storyboard.language.scene"
 local windows_word = require "omni.storyboard.language.windows"
 
 local MAX_DEPTH <const> = 200
-local MAX_FIELDS <const> = 200 -- of a scene
+local MAX_FIELDS <const> = 200 -- per scene
 local EXIT_MEMORY <const>, EXIT_TIME <const> = 3, 4 -- csrc/core/board_process.c
 
 -- --- bytes → values
 
--- A recorded call to a function of the board language, with the fields `word` and `fields`.
+-- A recorded call to a function of the board language. `word` is the function's name; `fields` are its arguments.
 local Call_mt = {}
 
 local substitutes = { ["function"] = function() end, thread = coroutine.create(function() end) }
@@ -56,8 +56,8 @@ local function text_or_nil(value, most)
   return type(value) == "string" and core.clean(value, most) or nil
 end
 
--- Makes the value of a word in the board. If the word is used wrongly, adds the error to the found errors and returns a stand-in, so that
--- omni finds the board's other errors as well.
+-- Carries out one recorded call. If the board uses the function wrongly, adds the error to the errors found so far, and returns a
+-- substitute value. This way, omni finds the board's other errors as well.
 local function try(found, stand_in, where, make_it)
   local fine, made = pcall(make_it)
   if fine then return made end
@@ -127,13 +127,13 @@ for _, name in ipairs { "url", "last_frame", "clip" } do
   end
 end
 
--- Turns a value from the board into omni's value: makes the recorded calls in it, at any depth.
+-- Converts a value from the board to omni's own objects: carries out the recorded calls in it, at any depth.
 function make(value, found)
   if type(value) ~= "table" then return value end
   if getmetatable(value) == Call_mt then
     local maker = makers[value.word]
     if maker then return maker(value.fields, found) end
-    return setmetatable({}, Call_mt) -- a storyboard within a storyboard, which is refused because it isn't a scene
+    return setmetatable({}, Call_mt) -- a storyboard within a storyboard: refused later, because it isn't a scene
   end
   local made = {}
   for key, item in pairs(value) do made[type(key) == "table" and {} or key] = make(item, found) end
@@ -142,7 +142,7 @@ end
 
 -- --- the process
 
--- Prints the board's own output to stderr, since another program may read omni's stdout.
+-- Prints the board's own output to stderr, since another program may be reading omni's stdout.
 local function print_output(printed)
   if type(printed) ~= "string" or printed == "" then return end
   for line in (printed .. "\n"):gmatch "(.-)\n" do io.stderr:write(core.clean(line, 10000), "\n") end
@@ -154,7 +154,7 @@ local function packed(path, text, set)
   return table.concat(parts)
 end
 
--- Describes what stopped the board's process.
+-- Describes why the board's process was stopped.
 local function describe_end(ended, limits)
   if ended.exit == EXIT_TIME then
     return core.format("it takes more than %.14g s of processor time", limits.cpu_seconds), "look for an endless loop"
@@ -164,9 +164,9 @@ local function describe_end(ended, limits)
   return "its process ended before it returned the board" .. (ended.signal and (" (signal %d)"):format(ended.signal) or "")
 end
 
----Runs a board in a process of its own, and waits for its end. Call `run` in a fiber.
+---Runs a board in a separate process, and waits until the process ends. Must be called in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
----@return { result: any, failed?: string, raised?: string }|nil  result: recorded calls, for `fields_of`
+---@return { result: any, failed?: string, raised?: string }|nil  result: the recorded calls, for `fields_of`
 ---@return string|nil message, string|nil hint  why there is no result
 local function run(board)
   local limits = {
@@ -192,8 +192,8 @@ end
 
 ---Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
 ---@param result any
----@param found { folder: string, problems: omni.Error[], incomplete?: boolean }  folder: of relative paths; problems: the function adds the
----  errors of words; incomplete: the function sets it if the name of a scene is missing because of such an error
+---@param found { folder: string, problems: omni.Error[], incomplete?: boolean }  folder: for relative paths; problems: errors in calls are
+---  added here; incomplete: set to true if a scene's name is missing because of such an error
 ---@return table|any fields
 ---@return any other
 local function fields_of(result, found)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The field `cut` of a board: the scenes of the film, its transition, its audio track and its file name.
+-- Checks a board's `cut` field: the film's scenes, transition, audio track and file name.
 --
 --   cut = { "dawn", "storm", transition = { "fade", seconds = 0.5 }, audio = { file "score.mp3", volume = 0.6 }, output = "film.mp4" }
 
@@ -12,28 +12,28 @@ local transitions = require("omni.film.transitions").names
 local a, missing = problems.a, problems.missing
 
 local DEFAULT_OUTPUT <const> = "film.mp4"
-local DEFAULT_SECONDS <const> = 0.5 -- of a transition
+local DEFAULT_SECONDS <const> = 0.5 -- length of a transition
 local MAX_SECONDS <const> = 5
-local MAX_STILL <const> = 60 -- seconds for which the film shows a picture
+local MAX_STILL <const> = 60 -- maximum number of seconds for which the film shows a picture
 local MAX_VOLUME <const> = 10
 local MAX_OUTPUT_BYTES <const> = 120
-local MAX_CLIPS <const> = 10000 -- of one film (lua/omni/film/cut.lua)
+local MAX_CLIPS <const> = 10000 -- maximum number of clips in a film (lua/omni/film/cut.lua)
 
-local MIN_SIDE <const>, MAX_WIDTH <const>, MAX_HEIGHT <const> = 16, 8192, 4352 -- of the film, in pixels
+local MIN_SIDE <const>, MAX_WIDTH <const>, MAX_HEIGHT <const> = 16, 8192, 4352 -- limits for the film's width and height, in pixels
 local MAX_FPS <const> = 120
 
 local known = { transition = true, audio = true, size = true, fps = true, output = true }
 
 ---@class omni.Cut
 ---@field scenes string[]                                 names in the film's order; a name can appear several times
----@field seconds? (number|false)[]                        in the same order: how long the film shows a picture; false for a film
----@field transition? { name: string, seconds: number }    between two clips
----@field audio? { path: string, volume: number, clips: number }  a track for the whole film, its volume and that of the clips' sound
----@field size? string                                    of the film: "1920x1080"
----@field fps? string                                     of the film: "24/1"
+---@field seconds? (number|false)[]                        in the same order: how long the film shows a scene's picture; false for a clip
+---@field transition? { name: string, seconds: number }    the transition between two clips
+---@field audio? { path: string, volume: number, clips: number }  the whole film's track, its volume, and that of the clips' own sound
+---@field size? string                                    the film's size: "1920x1080"
+---@field fps? string                                     the film's frame rate: "24/1"
 ---@field output string                                    the film's file name
 
--- Returns the value of a setting as a table, and checks the names of the table's fields.
+-- Returns a setting's value as a table. Checks the names of the table's fields.
 local function with_options(value, allowed, field, fail)
   local given = type(value) == "table" and not placeholder.is(value) and value or { value }
   for name in pairs(given) do
@@ -44,7 +44,7 @@ local function with_options(value, allowed, field, fail)
   return given
 end
 
--- Returns a number within limits, or the default.
+-- Checks that a number is within its limits. Returns the number, or the default if the value is nil.
 local function number(value, default, field, least, most, fail)
   if value == nil then return default end
   if type(value) == "number" and value >= least and value <= most then return value end
@@ -84,7 +84,7 @@ local function audio(value, fail)
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
 end
 
--- Returns the film's size in the form "1920x1080". Encoders need even numbers.
+-- Returns the film's size in the form "1920x1080". Both numbers must be even, since encoders require that.
 local function size_of(value, fail)
   if value == nil or value == false then return nil end
   local width, height = tostring(value):match "^%s*(%d%d?%d?%d?)%s*[xX]%s*(%d%d?%d?%d?)%s*$"
@@ -101,7 +101,7 @@ local function size_of(value, fail)
   end
 end
 
--- Returns a frame rate as a fraction. The rates of television, such as 29.97, are 1000/1001 of a whole number.
+-- Returns a frame rate as a fraction. Television rates such as 29.97 are a whole number times 1000/1001.
 local function fps_of(value, fail)
   if value == nil or value == false then return nil end
   if type(value) ~= "number" or not (value >= 1 and value <= MAX_FPS) then
@@ -115,8 +115,8 @@ local function fps_of(value, fail)
   return ("%d/1000"):format(math.floor(value * 1000 + 0.5))
 end
 
--- Returns for how many seconds the film shows a scene's picture; false for a scene that makes a film. Here and below, `place` is the place
--- of the scene's name on the board: "cut.2".
+-- Returns the number of seconds for which the film shows a scene's picture, or false for a scene that makes a clip. Here and below, `place`
+-- is the place of the scene's name on the board: "cut.2".
 local function still_seconds(name, seconds, yields, place, fail)
   if yields == "audio" then
     fail(('cut: scene "%s" makes sound, which has no picture'):format(name), "cut", nil, place)
@@ -143,7 +143,7 @@ local function add(result, name, seconds)
   if result.seconds then result.seconds[index] = seconds end
 end
 
--- Returns why a text can't be the film's file name, or nil if it can.
+-- Returns why a value can't be the film's file name, or nil if it can.
 local function wrong_output(name)
   if type(name) ~= "string" then return "must be a file's name, not " .. a(name) end
   if name:find("[/\\]") then return "must be a file's name, not a path" end
@@ -152,12 +152,12 @@ local function wrong_output(name)
   if #name > MAX_OUTPUT_BYTES then return ("must have at most %d bytes, not %d"):format(MAX_OUTPUT_BYTES, #name) end
 end
 
----Checks a board's field `cut` and fills in the defaults.
+---Checks a board's `cut` field and fills in the defaults.
 ---@param value any
----@param scenes { name: string }[]      of the board, in order
+---@param scenes { name: string }[]      the board's scenes, in order
 ---@param names table<string, any>        the scenes by name
 ---@param yields table<string, omni.Modality>  what each scene makes
----@param fail fun(message: string, field: string, hint?: string, place?: string)  place: on the board, if it isn't the field
+---@param fail fun(message: string, field: string, hint?: string, place?: string)  place: on the board (default: the field's place)
 ---@return omni.Cut|nil  nil for `cut = false`: no film
 local function cut(value, scenes, names, yields, fail)
   if value == false then return nil end
@@ -182,14 +182,14 @@ local function cut(value, scenes, names, yields, fail)
     end
     if type(name) ~= "string" then
       fail(("cut: expected a scene's name at place %d, got %s"):format(index, a(name)), "cut", nil, place)
-      if name == nil then break end -- the list has a hole, perhaps a large one
+      if name == nil then break end -- the array has a hole, perhaps a large one
     elseif not names[name] then
       fail("cut: " .. missing("scene", name, names), "cut", nil, place)
     else
       add(result, name, still_seconds(name, seconds, yields[name], place, fail))
     end
   end
-  if last == 0 then -- by default all films; a picture or a sound is part of the cut only if `cut` names it
+  if last == 0 then -- by default all clips; a picture or a sound is part of the cut only if `cut` names its scene
     for _, scene in ipairs(scenes) do
       if yields[scene.name] == "video" then add(result, scene.name, false) end
     end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Collects what the scenes of a board do with the board's defaults. If scenes have different models, a default may suit only some of them.
+-- Collects how a board's scenes use the board's defaults. If scenes have different models, a default may be valid for only some of them.
 
 local placeholder = require "omni.client.placeholder"
 local options = require "omni.options"
@@ -7,7 +7,7 @@ local input = require "omni.models.input_rules"
 local errors = require "omni.storyboard.language.errors"
 local scenes = require "omni.storyboard.language.scene"
 
-local SHOWN <const> = 3 -- how many scenes a message names
+local SHOWN <const> = 3 -- maximum number of scenes that a message names
 
 ---@class omni.DefaultsCheck
 local Check_methods = {}
@@ -22,7 +22,7 @@ local function listed(names)
   return (#names == 1 and "scene " or "scenes ") .. table.concat(parts, ", ") .. last
 end
 
----Notes the defaults that a scene's input has.
+---Records which defaults a scene's input contains.
 ---@param scene omni.Scene
 ---@param fields table  the scene's checked input
 function Check_methods:took(scene, fields)
@@ -31,7 +31,7 @@ function Check_methods:took(scene, fields)
   end
 end
 
----Notes a default that a scene's model doesn't have, so that the scene ignores it.
+---Records a default that a scene ignores because the scene's model doesn't have the field.
 ---@param scene omni.Scene
 ---@param model string
 ---@param field string
@@ -49,7 +49,7 @@ function Check_methods:ignored(scene, model, field)
   entry.names[#entry.names + 1] = scene.name
 end
 
--- Returns the fields without those that a model doesn't have, and notes these.
+-- Returns the fields without those that the scene's model doesn't have. Records each field that was left out.
 local function without_unknown(self, fields, known, scene, model)
   local unknown, rest = self.unknown[model], {}
   for name, value in pairs(fields) do
@@ -63,7 +63,7 @@ local function without_unknown(self, fields, known, scene, model)
   return rest
 end
 
----Returns the defaults that a scene's model has, as far as omni knows.
+---Returns those defaults that are fields of a scene's model, as far as omni knows.
 ---@param scene omni.Scene
 ---@param model string
 ---@return table defaults
@@ -75,7 +75,7 @@ function Check_methods:of_scene(scene, model)
   return rest
 end
 
----Notes a default whose value is wrong for a scene.
+---Records a default whose value isn't valid for a scene.
 ---@param scene omni.Scene
 ---@param model string
 ---@param source string  the default's name
@@ -89,7 +89,7 @@ function Check_methods:wrong(scene, model, source, bad)
   entry.names[#entry.names + 1] = scene.name
 end
 
--- Reports a default whose value is wrong for some scenes: at the default, or at the scene if another model takes the default.
+-- Reports a default whose value isn't valid for some scenes. The error's place is the default, or the scene if it has another model.
 local function report_wrong(self, entry, fail, add)
   local bad, source = entry.bad, entry.source
   local what = #entry.names == 1 and errors.quoted(entry.names[1]) or listed(entry.names)
@@ -101,9 +101,9 @@ local function report_wrong(self, entry, fail, add)
     bad.hint or ("write %s = ... in the scene, or %s = false"):format(source, source)))
 end
 
----Returns the errors and the notices. A default that no scene takes is an error.
----@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error at a default
----@param add fun(problem: omni.Error)                                            called for each error at a scene
+---Reports the errors, and returns the notices. A default that no scene uses is an error.
+---@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error whose place is a default
+---@param add fun(problem: omni.Error)                                            called for each error whose place is a scene
 ---@return { message: string, field: string }[] notices
 function Check_methods:finish(fail, add)
   local notices = {}
@@ -125,7 +125,7 @@ function Check_methods:finish(fail, add)
   return notices
 end
 
----@param defaults table  the board's
+---@param defaults table  the board's defaults
 ---@return omni.DefaultsCheck
 local function new(defaults)
   return setmetatable({ defaults = defaults, taken = {}, unknown = {}, left = {}, bad = {} }, Check_mt)

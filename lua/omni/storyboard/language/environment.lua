@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- Builds the environment of an untrusted board: the words of the board language, Lua without functions that reach outside the board, and
--- the files of the board's folder.
+-- Builds the environment of an untrusted board: the functions of the board language, Lua's libraries without functions that reach outside
+-- the board, and access to the files in the board's folder.
 --
--- `inside` runs in a Lua state and a process of its own (csrc/core/board_process.c limits its time and memory), so it can't use the rest of
--- this file. `inside` runs the board and returns the board's result as bytes. The loader (confined_load.lua) trusts nothing in these bytes,
--- so a board can damage only itself.
+-- The function `inside` runs the board, in a separate process with its own Lua state (csrc/core/board_process.c limits its time and
+-- memory). So `inside` can't use the rest of this file. It returns the board's result as bytes. The loader (confined_load.lua) doesn't
+-- trust these bytes, so a board can damage only itself.
 
-local MAX_BYTES <const> = 8 * 1024 * 1024 -- size limit for a board's file, and for the board's result
+local MAX_BYTES <const> = 8 * 1024 * 1024 -- maximum size of a board's file, and of the board's result
 
--- `open` opens a file of the board's folder for reading. `argument` is a packed string: the board's path as given, its text, the size limit
--- of its result in bytes, and the names and values of --set.
+-- `open` opens a file in the board's folder for reading. `argument` is a packed string. It contains the board's path as given, the board's
+-- text, the maximum size of its result in bytes, and the names and values given with --set.
 local function inside(open, argument)
   local MAX_DEPTH <const>, MAX_PRINTED <const> = 150, 65536
   local G, debug, io, os, string = _G, debug, io, os, string
@@ -26,7 +26,8 @@ local function inside(open, argument)
     return ("%s isn't available to a board: %s; --trust (in a program: trusted = true) allows it"):format(name, why)
   end
 
-  -- Returns a library with only the kept fields. A call to any other function raises an error, and so does reading any other value.
+  -- Returns a library with only the fields in `kept`. Calling any other function of the library, or reading any other value, raises an
+  -- error.
   local function restricted(name, library, kept, why)
     local copy, refused = {}, {}
     for key in next, kept do copy[key] = library[key] end
@@ -112,7 +113,7 @@ local function inside(open, argument)
     return load(chunk, name, "t", ...)
   end
 
-  -- Removes a byte order mark, and a first line that begins with "#".
+  -- Removes a byte order mark, and the first line if it begins with "#".
   local function without_first_line(code)
     return (gsub(gsub(code, "^\xEF\xBB\xBF", ""), "^#[^\n]*", ""))
   end
@@ -168,7 +169,8 @@ local function inside(open, argument)
 
   -- --- the words: each only records its arguments and its place
 
-  -- Returns "file:line" of the code that called the word; returns nil if Lua doesn't know the line, as after a tail call.
+  -- Returns "file:line" for the code that called the function of the board language, or nil if Lua doesn't know the line (after a tail
+  -- call).
   local function place()
     if getinfo(2, "t").istailcall then return nil end
     local caller = getinfo(3, "Sl")
@@ -176,7 +178,7 @@ local function inside(open, argument)
     return (match(caller.source, "^@(.*)") or caller.short_src) .. ":" .. caller.currentline
   end
 
-  local kinds = {} -- metatable → the word
+  local kinds = {} -- metatable → name of the function
   local function kind(name, call)
     local metatable = { __name = "omni." .. name, __call = call }
     kinds[metatable] = name

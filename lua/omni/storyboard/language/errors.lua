@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Makes the errors of the board language, and texts for places, values and similar names in them.
+-- Makes the errors of the board language, and describes places, values and similar names in their messages.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 
 local MAX_LISTED = 12 -- names in one message
-local MAX_COMPARED = 1000 -- how many known names omni compares with an unknown one
-local MAX_MESSAGE = 2000 -- the longest message in bytes, since a board's names and values can be long
+local MAX_COMPARED = 1000 -- maximum number of known names to compare with an unknown one
+local MAX_MESSAGE = 2000 -- maximum length of a message in bytes, since a board's names and values can be long
 
 ---Returns an error about a board.
 ---@param where string|nil      "board.lua:12"
@@ -24,7 +24,7 @@ local function problem(where, what, message, field, hint)
   return err.new { code = "invalid_board", message = text, where = where, field = field, hint = hint }
 end
 
--- Returns "file:line" of the code that called the caller; returns nil if Lua doesn't know the line, as after a tail call.
+-- Returns "file:line" for the code that called this function's caller, or nil if Lua doesn't know the line (after a tail call).
 local function place()
   if debug.getinfo(2, "t").istailcall then return nil end
   local caller = debug.getinfo(3, "Sl")
@@ -38,7 +38,7 @@ local function a(value)
   return kind == "nil" and "nothing" or "a " .. kind
 end
 
--- Returns a scene's name in quotes, shortened and cleaned for a message.
+-- Returns a scene's name for a message: 'scene "dawn"'.
 local function quoted(name)
   return 'scene "' .. name .. '"'
 end
@@ -65,7 +65,7 @@ local function missing(what, name, known)
   return ("there is no %s '%s'%s"):format(what, core.clean(name, 100), hint ~= "" and "; " .. hint or "")
 end
 
--- Stands for the value of a word that was used wrongly. The error is known; a URL causes no further ones.
+-- Replaces the value of a call that was wrong and whose error is already known. A URL causes no further errors.
 local stand_in <const> = "https://omni.invalid/"
 
 return { a = a, missing = missing, place = place, problem = problem, quoted = quoted, stand_in = stand_in }

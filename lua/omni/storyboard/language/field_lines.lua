@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Finds the lines of the fields that a board's file gives to the word `storyboard`. Lua doesn't know these lines at run time, since
+-- Finds the line of each field in a board file's call to `storyboard`. Lua doesn't know these lines at run time, since
 -- `return storyboard {...}` is a tail call.
 
-local MAX_BYTES <const> = 1024 * 1024 -- of a file in which omni looks for lines
+local MAX_BYTES <const> = 1024 * 1024 -- omni doesn't look for lines in larger files
 local MAX_DEPTH <const> = 100
 
 -- Returns the position after a quoted string that begins at `at`.
@@ -51,8 +51,8 @@ end
 
 local closing <const> = { ["}"] = true, [")"] = true, ["]"] = true }
 
--- Reads one token of the table constructors in `open`, of which the last one is the innermost. Parentheses and brackets count as tables
--- without fields.
+-- Reads one token. `open` contains the table constructors around the token; the last one is the innermost. Parentheses and brackets count
+-- as tables without fields.
 local function read(open, token, line, before)
   local node = open[#open]
   if closing[token] then
@@ -79,7 +79,7 @@ local function read(open, token, line, before)
   end
 end
 
--- Returns the constructor of the table that the program gives to `storyboard`, or nil.
+-- Returns the table constructor that the program passes to `storyboard`, or nil.
 local function find_board(text)
   local board, open, before, waits = nil, {}, nil, false
   for token, line in tokens(text) do
@@ -97,9 +97,9 @@ local function find_board(text)
   return board
 end
 
----Returns a function that finds the line of a board's field: "cut", "cut.transition", "defaults.style", "references.keeper"; a number
----stands for an item, as in "cut.2". If there is no such field, the function returns the line of the table around it.
----@param text string  the board's file
+---Returns a function that finds the line of a board's field, such as "cut", "cut.transition", "defaults.style" or "references.keeper". A
+---number stands for an item, as in "cut.2". If there is no such field, the function returns the line of the table around it.
+---@param text string  the content of the board's file
 ---@return fun(field?: string): integer|nil
 local function of(text)
   local board, known

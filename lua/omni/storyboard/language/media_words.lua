@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Puts the images and videos given by the words `references`, `first_frame`, `video` and `continues` into a model's input.
+-- Puts the images and videos from a scene's fields `references`, `first_frame`, `video` and `continues` into the model's input.
 --
 -- Errors are tables with the fields `message`, `field` and `hint`.
 
@@ -14,15 +14,15 @@ local described, find, list = references.described, references.find, references.
 
 ---@class omni.Reference: omni.Placeholder
 ---@field label string   its name on the board, or a description
----@field role "first_frame"|"reference"|"video"|"continues"|"input"  the word that it comes from; "input": a field of the model
----@field place string   in the input: "img_urls[2]", "video_list[1].url"
----@field url? string    of a URL, instead of a placeholder's fields
+---@field role "first_frame"|"reference"|"video"|"continues"|"input"  the scene's field that it is from; "input": a field of the model
+---@field place string   its place in the input: "img_urls[2]", "video_list[1].url"
+---@field url? string    the URL, if the reference isn't a placeholder
 ---@field from? number   start of a video's window in seconds
 ---@field to? number
 
 local window_fields = { "from", "to" }
 
--- Checks the seconds `from` and `to` in a word's table, and returns them.
+-- Checks the times `from` and `to` (in seconds) in a field's table. Returns both.
 local function window(given, field)
   for name in pairs(given) do
     if name ~= 1 and name ~= "from" and name ~= "to" then
@@ -45,8 +45,8 @@ local function window(given, field)
   return { from = from, to = to }
 end
 
----Finds the video that the word `video` or `continues` names, if any.
----@param given table  the words
+---Finds the video that a scene's `video` or `continues` field refers to, if there is one.
+---@param given table  the scene's fields
 ---@return table|nil item, table|nil bad
 local function video(given, board)
   local field = given.continues and "continues" or "video"
@@ -78,10 +78,10 @@ local function video(given, board)
   return item
 end
 
----Puts the images and the video that the words name into a model's input: images in the order first_frame, references, img_urls; a video as
+---Puts a scene's images and video into the model's input. The images are in the order first_frame, references, img_urls. The video becomes
 ---the field `video_list`.
----@param given table   the words
----@param fields table  the model's fields; changed
+---@param given table   the scene's fields that are part of the board language
+---@param fields table  the model's fields; `place` changes this table
 ---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }
 ---@param fail fun(bad: { message: string, field: string, hint?: string })  called for each error
 ---@return table<string, table> items  by their place in the input
@@ -119,7 +119,7 @@ local function place(given, fields, board, fail)
   return items
 end
 
----Returns the references of an input for the plan and the report: images, then videos, then the placeholders of other fields.
+---Returns an input's references for the plan and the report: first images, then videos, then placeholders in other fields.
 ---@param fields table  the model's input
 ---@param items table<string, table>  from `place`
 ---@return omni.Reference[]

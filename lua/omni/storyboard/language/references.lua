@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Reads the references of a board, which are images and videos with names, and finds the reference, file or URL that a word names.
+-- Reads a board's references, which are named images and videos. Finds the reference, file or URL that a scene's field refers to.
 --
 -- Errors are tables with the fields `message`, `field` and `hint`.
 
@@ -15,7 +15,7 @@ local function is_url(text)
   return text:find("://", 1, true) ~= nil or text:find("^%s*[dD][aA][tT][aA]:") ~= nil
 end
 
--- Describes a file or URL that has no name among the references.
+-- Describes a file or URL that isn't one of the board's named references.
 local function described(value)
   if type(value) == "string" then
     local host, path = value:match("^%a+://([^/?#]*)([^?#]*)")
@@ -26,10 +26,10 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- What a scene makes, as error messages call it, by the kind of media.
+-- How error messages describe what a scene makes, by the kind of media.
 local made <const> = { video = "a film", image = "a picture", audio = "sound" }
 
--- Returns an error message and a hint if a scene's clip or frame isn't the wanted kind of media (image or video); else nil.
+-- Returns an error message and a hint if a scene's clip or frame isn't of the required kind (image or video), and nil otherwise.
 local function unfit(part, want, yields)
   local kind = yields[part.scene] or "video"
   if part.kind == "frame" and want == "video" then return "must be a video, not another scene's frame", 'write continues = "%s"' end
@@ -38,10 +38,10 @@ local function unfit(part, want, yields)
   return ('scene "%s" makes %s'):format(part.scene, made[kind]), kind == "image" and want == "image" and 'write clip "%s"' or nil
 end
 
----Finds the value that a word names: a reference, a file, a URL, or another scene's frame or clip.
+---Finds what a value in a scene's field refers to: a reference, a file, a URL, or another scene's frame or clip.
 ---@param value any
 ---@param want "image"|"video"
----@param field string          name for errors
+---@param field string          the field's name, for errors
 ---@param board { references: table<string, omni.Placeholder|string>, names: table<string, any>, yields: table<string, omni.Modality> }
 ---@return { value: omni.Placeholder|string, label: string, field: string }|nil item, table|nil bad
 local function find(value, want, field, board)
@@ -75,7 +75,7 @@ local function find(value, want, field, board)
   return { value = found, label = label or described(found), field = field }
 end
 
----Returns the images that a scene's `references` names. The value is one image or an array; `false` and nil mean none.
+---Returns the images in a scene's `references` field. The value is one image or an array of images; `false` and nil mean none.
 ---@param fail fun(bad: table)  called for each wrong image
 ---@return table[] items
 local function list(value, field, board, fail)
@@ -96,10 +96,10 @@ local function list(value, field, board, fail)
   return items
 end
 
----Checks the board's own field `references`: names → files, URLs, or other scenes' frames and clips.
+---Checks the board's own `references` field, a table of files, URLs, and scenes' frames and clips by name.
 ---@param value any
 ---@param fail fun(message: string, field: string, hint?: string)
----@return table<string, omni.Placeholder|string> named  copies
+---@return table<string, omni.Placeholder|string> named  copies of the references
 local function declared(value, fail)
   local named = {}
   if value == nil then return named end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Defines the word `scene` of the board language: the rules for a scene's name and fields, and how a scene inherits the board's defaults.
+-- Defines the board language's `scene`: the rules for a scene's name and fields, and how a scene inherits the board's defaults.
 
 local placeholder = require "omni.client.placeholder"
 local input = require "omni.models.input_rules"
@@ -44,7 +44,7 @@ function Unfinished_mt:__call(fields)
   return new(self.name, self.where, fields)
 end
 
--- Returns a scene without fields; the board calls it with the scene's fields. Raises an error for an invalid name.
+-- Returns a scene that has no fields yet; the board then calls it with the scene's fields. Raises an error for an invalid name.
 local function declare(name, where)
   local wrong = wrong_name(name, "a scene's name")
   if wrong then
@@ -68,20 +68,20 @@ end
 
 -- --- fields
 
--- The scene's fields that are words of the board language. Every other field belongs to the model. If a model's field has the name of a
--- word, the board gives it in `input`.
+-- The scene's fields that belong to the board language. Every other field belongs to the model. If a model has a field with one of these
+-- names, the scene sets the model's field in its `input`.
 local words = {
   model = true, style = true, take = true, input = true,
   references = true, first_frame = true, video = true, continues = true,
 }
 
--- The fields that give a scene's one video. If a scene has one of these fields, it inherits none of these fields from the defaults.
+-- The fields that can specify a scene's video. A scene that has one of these fields inherits none of them from the defaults.
 local video_fields = { "video", "continues", "video_list" }
 
--- For some fields of a model, lists the words of the board language that can set them.
+-- For some of a model's fields, lists the scene's fields that can set them.
 local sources = { img_urls = { "img_urls", "references", "first_frame" }, video_list = video_fields }
 
--- Returns the fields that a scene of this model may have; nil if the model accepts any.
+-- Returns the fields that a scene with this model may have, or nil if the model accepts any field.
 local function known_fields(model)
   local of_model = input.fields(model)
   if not of_model then return nil end
@@ -91,7 +91,7 @@ local function known_fields(model)
   return known
 end
 
----Checks the names of a scene's fields. Calls `fail` for each wrong name. A scene can disable each default, whatever its model.
+---Checks the names of a scene's fields. Calls `fail` for each wrong name. A scene can disable any default, whatever the scene's model.
 ---@param fields table
 ---@param defaults table
 ---@param model string
@@ -117,7 +117,7 @@ local function named_fields(fields, defaults, model, fail)
   return rest
 end
 
----Returns the model's fields of a scene (or of the defaults), including the fields in `input`.
+---Returns those fields of a scene (or of the defaults) that belong to the model, including the fields in `input`.
 ---@param fields table
 ---@param fail fun(bad: { message: string, field: string })
 ---@return table
@@ -144,7 +144,7 @@ local function of_model(fields, fail)
   return found
 end
 
--- Returns a copy of a value with its placeholders, or nil and an error if the value can't be sent as JSON.
+-- Returns a copy of a value, including its placeholders. Returns nil and an error if the value can't be sent as JSON.
 local function sendable(value, name)
   -- fast path, since a board may have a million of these values
   if type(value) == "boolean" or math.type(value) == "integer" then return value end
@@ -160,24 +160,24 @@ local function sendable(value, name)
   return copy
 end
 
--- Returns whether the value of a video field names a video: `false` and an empty array don't.
+-- Returns whether the value of a video field specifies a video. `false` and an empty array don't.
 local function is_given(value)
   return value ~= nil and value ~= false and (type(value) ~= "table" or next(value) ~= nil)
 end
 
--- Returns whether `false` in a scene disables a field instead of giving it a value. A model can have fields that are true or false. If
--- omni doesn't know the model's fields, the default of such a field is a boolean.
+-- Returns whether `false` in a scene disables a field. Otherwise `false` is the field's value, since a model can have boolean fields. If
+-- omni doesn't know the model's fields, a field counts as boolean if its default is a boolean.
 local function is_disabled(name, value, default, model)
   if value ~= false then return false end
   return name == "video_list" or input.fields(model) ~= nil and not words[name] or default ~= nil and type(default) ~= "boolean"
 end
 
----Merges the board's defaults and a scene's own fields. `false` in a scene disables a default.
+---Merges the board's defaults with a scene's own fields. `false` in a scene disables a default.
 ---@param defaults table
 ---@param own table
 ---@param model string
 ---@param fail fun(bad: { message: string, field: string })  called for each error
----@return { words: table, input: table }  the words as given; copies of the model's fields
+---@return { words: table, input: table }  words: the board language's fields as given; input: copies of the model's fields
 local function merge(defaults, own, model, fail)
   local base = of_model(defaults, function() end) -- the board reports the errors of its defaults
   local given = of_model(own, fail)
@@ -221,7 +221,7 @@ local function merge(defaults, own, model, fail)
   return merged
 end
 
----Returns the model of a scene, unchecked. `model = false` in a scene disables the default.
+---Returns a scene's model, unchecked. `model = false` in a scene disables the default.
 ---@param own table
 ---@param defaults table
 ---@return any
@@ -231,7 +231,7 @@ local function model_of(own, defaults)
   return model or input.default_model
 end
 
----Returns the names under which a board can set a field of the model's input: for "img_urls" also `references` and `first_frame`.
+---Returns the names of the scene fields that can set a field of the model's input: for "img_urls", also `references` and `first_frame`.
 ---@param name string
 ---@return string[]
 local function sources_of(name) return sources[name] or { name } end
@@ -245,7 +245,7 @@ local function is_setting(name, value)
   return not sources[name] and not placeholder.is(value) and not (type(value) == "table" and placeholder.each(value)())
 end
 
----Returns the name under which a field of the model's input comes from the board's defaults; nil if the scene sets the field itself.
+---Returns the name of the default from which a field of the model's input comes, or nil if the scene sets the field itself.
 ---@param name string
 ---@param defaults table
 ---@param own table

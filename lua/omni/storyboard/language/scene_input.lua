@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Resolves a declared scene within its board: its model, its whole input, and the scenes that it builds on.
+-- Resolves a declared scene within its board: determines its model, its complete input, and the scenes that it builds on.
 
 local placeholder = require "omni.client.placeholder"
 local scenes = require "omni.storyboard.language.scene"
@@ -13,11 +13,11 @@ local a, problem = problems.a, problems.problem
 ---@field model string
 ---@field yields omni.Modality  what the model makes
 ---@field input table           the model's fields, with placeholders for unknown URLs
----@field take? integer         nil: the latest take
+---@field take? integer         nil for the latest take
 ---@field where? string         "board.lua:12"
 ---@field builds_on string[]    the scenes whose clips or frames it uses, each once
 ---@field prompt_style? string  the style appended to its prompt
----@field references omni.Reference[]  its images and videos, for people
+---@field references omni.Reference[]  its images and videos, to show to people
 
 -- Returns the prompt with the style appended, and the style.
 local function styled(prompt, style)
@@ -25,7 +25,7 @@ local function styled(prompt, style)
   return prompt .. "\n\n" .. style, style
 end
 
--- Returns the scenes that an input uses. Calls `fail` for each unknown scene.
+-- Returns the names of the scenes whose clips or frames an input uses. Calls `fail` for each unknown scene.
 local function needed(checked, items, names, fail)
   local builds_on, seen = {}, {}
   for value, place in placeholder.each(checked) do
@@ -41,7 +41,7 @@ local function needed(checked, items, names, fail)
   return builds_on
 end
 
--- Returns the value of a scene's word, or nil and an error if the value isn't valid.
+-- Returns the value of a scene's `take` field, or nil and an error if the value isn't valid.
 local function take_of(value)
   if not value then return nil end
   local take = type(value) == "number" and math.tointeger(value)
@@ -55,11 +55,11 @@ local function style_of(value, of_board)
   return nil, { message = "field 'style' must be a string, or false for none, not " .. a(value), field = "style" }
 end
 
--- Returns the first field of an input that a place belongs to: "img_urls" for "img_urls[2]".
+-- Returns the top-level field to which a place in an input belongs: "img_urls" for "img_urls[2]".
 local function field_at(place) return place:match "^[^%.%[]+" end
 
--- Checks a scene's input. Removes each wrong field, so that the next check finds the next error. A setting from the defaults that the model
--- doesn't have is no error here; `defaults` collects these. Returns a checked copy, or nil if there was an error.
+-- Checks a scene's input. Removes each wrong field and checks again, to find the next error. A setting from the defaults that the
+-- model doesn't have isn't an error here; `board.defaults_check` collects these. Returns a checked copy, or nil if there was an error.
 local function check(declared, model, given, board, fail)
   local own, sound = declared.fields, true
   while true do
@@ -92,12 +92,12 @@ end
 local function resolve(declared, board, add)
   local own, defaults, reported, sound = declared.fields, board.defaults, {}, true
   local model = scenes.model_of(own, defaults)
-  -- `source` is the name of the default that is wrong, if one is.
+  -- `source` is the name of the wrong default, if the error is in a default.
   local function fail(bad, field, source)
     if not bad then return end
     sound = false
     for _, name in ipairs(field and scenes.sources_of(field) or {}) do
-      if reported[name] then return end -- a field that is missing because its name or its value was wrong
+      if reported[name] then return end -- the field is missing only because its name or its value was wrong
     end
     reported[bad.field and field_at(bad.field) or 0], reported[bad.meant or 0] = true, true
     if source then

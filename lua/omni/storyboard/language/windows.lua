@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Defines the word `windows` of the board language, which divides a long film into windows and makes one scene for each:
+-- Defines the board language's `windows`, which divides a long film into windows and makes one scene for each window:
 --
 --   windows(file "long.mp4", 8) { prompt = "...", name = "street" }
 
@@ -11,18 +11,18 @@ local scenes = require "omni.storyboard.language.scene"
 local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
--- Seconds. A last window shorter than SHORTEST is joined to the window before it. If the joined window would exceed LONGEST, the last
--- window begins earlier instead, so that it is SHORTEST long.
+-- Lengths in seconds. If the last window would be shorter than SHORTEST, it is joined to the window before it. If the joined window would
+-- be longer than LONGEST, the last window begins earlier instead, so that its length is SHORTEST.
 local SHORTEST <const> = 1
 local LONGEST <const> = require("omni.models.input_rules").longest_window
 
--- Rounds to milliseconds, and makes whole numbers integers.
+-- Rounds a number of seconds to milliseconds, and turns whole numbers into integers.
 local function tidy(seconds)
   local rounded = math.floor(seconds * 1000 + 0.5) / 1000
   return math.tointeger(rounded) or rounded
 end
 
----Divides a length into windows { from, to }, without gaps, to the millisecond.
+---Divides a length into windows without gaps, exact to the millisecond.
 ---@param length number  seconds, at least 0.001
 ---@param step number    seconds, at least 1
 ---@return { from: number, to: number }[]
@@ -43,14 +43,14 @@ local function ranges(length, step)
   return result
 end
 
----@class omni.Windows  stands for its scenes, and can be called with their fields
+---@class omni.Windows  represents its scenes, and can be called with the scenes' fields
 local Windows_mt = { __name = "omni.windows" }
 
 local function fail(where, message, field, hint)
   error(problem(where, "windows", message, field, hint), 0)
 end
 
--- Returns the scenes of the windows, each with the shared fields and its own window.
+-- Returns one scene for each window, with the shared fields and the scene's own window.
 local function expand(windows, fields)
   local name = fields.name
   if name == nil then name = windows.path:match("([^/]+)/*$"):gsub("(.)%.[^.]*$", "%1") end
@@ -66,7 +66,7 @@ local function expand(windows, fields)
       if key ~= "name" then own[key] = value end
     end
     found[index] = scenes.new(numbered, windows.where, own)
-    found[index].windows = windows -- scenes of one call
+    found[index].windows = windows -- identifies the scenes that were made by one call
   end
   return found
 end
@@ -87,7 +87,7 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
----Returns the windows together with the fields that their scenes share. `scenes` makes the scenes.
+---Returns the windows together with the fields that their scenes share. The function `scenes` makes the scenes.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
@@ -98,7 +98,7 @@ local function with_fields(windows, fields)
   }, Windows_mt)
 end
 
----Returns the hint for the windows of a film whose scenes need other names.
+---Returns the hint for windows whose scenes need other names.
 ---@param windows omni.Windows
 ---@return string
 local function naming_hint(windows)
@@ -106,7 +106,7 @@ local function naming_hint(windows)
     windows.seconds)
 end
 
--- Reads the film's length. `where` is the place in the board that errors name.
+-- Reads the film's length, and divides it into windows. `where` is the place in the board, for errors.
 local function declare(source, seconds, where)
   if not placeholder.is(source) or source.kind ~= "file" then
     fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
@@ -127,9 +127,9 @@ local function declare(source, seconds, where)
   return setmetatable({ path = source.path, seconds = seconds, ranges = ranges(length, seconds), where = where }, Windows_mt)
 end
 
----Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the scenes as it is, or
----call it with shared fields: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name). Raises an
----`invalid_board` error.
+---Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the board's scenes, or call
+---it with the fields that the scenes share: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name).
+---Raises an `invalid_board` error if an argument is wrong or the film can't be read.
 ---@param source omni.Placeholder  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Sorts scenes so that each comes after the scenes that it builds on; otherwise keeps their declared order.
+-- Sorts scenes so that each scene comes after the scenes that it builds on. Otherwise keeps the order in which they were declared.
 
--- Returns the names of a circle in `path`: 'dawn → storm → dawn'.
+-- Returns the names of the scenes in a circle: 'dawn → storm → dawn'.
 local function circle_of(scenes, path, index)
   local names, inside = {}, false
   for _, step in ipairs(path) do
@@ -12,9 +12,9 @@ local function circle_of(scenes, path, index)
   return table.concat(names, " → ")
 end
 
----@param scenes omni.ResolvedScene[]  with every scene that one of them builds on
----@return integer[] order                            indexes of scenes
----@return { index: integer, names: string }[] circles  for each circle one of its scenes and the names of all, in order
+---@param scenes omni.ResolvedScene[]  including every scene that one of them builds on
+---@return integer[] order                            indexes into `scenes`
+---@return { index: integer, names: string }[] circles  for each circle, one of its scenes and the names of all of them, in order
 local function order(scenes)
   local indexes = {}
   for index, scene in ipairs(scenes) do indexes[scene.name] = index end

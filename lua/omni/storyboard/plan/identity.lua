@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Computes the identity of a scene: a digest of its model, its input, the content of its files, the identities of the scenes that it builds
--- on, and its take. A scene keeps its identity when its name, its place on the board, the path of a file or the signature of a URL changes.
+-- Computes a scene's identity: a digest of its model, its input, the content of its files, the identities of the scenes that it builds on,
+-- and its take. A scene keeps its identity when its name or its place on the board changes, or a file's path, or a URL's signature.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -8,16 +8,16 @@ local err = require "omni.error"
 local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
-local VERSION <const> = 1 -- version of the form; a new version makes every scene count as new
+local VERSION <const> = 1 -- version of the identity's form; with a new version, every scene counts as new
 
 ---@class omni.Identity
 ---@field form? string       canonical JSON
----@field base? string       digest of the form: the scene without its take
+---@field base? string       digest of the form, which doesn't contain the take
 ---@field take? integer
----@field identity? string   digest of the scene with its take
+---@field identity? string   digest of the base and the take
 ---@field error? omni.Error  why the identity is unknown: an error of `digest` or `take`, or the code "builds_on_invalid"
 
--- Returns a copy of a value without the signatures in its URLs.
+-- Returns a copy of a value in which URLs have no signatures.
 local function without_signatures(value)
   if type(value) == "string" then return unsigned(value) end
   if type(value) ~= "table" then return value end
@@ -33,7 +33,7 @@ local function with_take(base, take)
   return core.sha256(("%s take %d"):format(base, take))
 end
 
--- Returns the form of one scene, from which its identity is computed. `known` has the identities of the scenes that come before this scene.
+-- Returns a scene's form, from which its identity is computed. `known` contains the identities of the scenes that this scene builds on.
 local function form_of(scene, known, digest)
   local input, problem = placeholder.map(scene.input, function(part)
     if part.kind == "file" then
@@ -53,7 +53,7 @@ local function form_of(scene, known, digest)
   return json.canonical { version = VERSION, model = scene.model, input = without_signatures(input) }
 end
 
----Returns the identity of each scene of a board. Reads each file once.
+---Returns the identity of each of a board's scenes. Reads each file only once.
 ---@param board omni.Storyboard
 ---@param given { digest: fun(path: string): (string|nil, omni.Error|nil),
 ---  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }

@@ -12,11 +12,11 @@ local spent = require "omni.storyboard.plan.spent"
 local selection = require "omni.storyboard.plan.selection"
 local upload = require "omni.client.upload"
 
-local media_days <const> = 14 -- approximate days until media URLs expire (docs/service.md)
+local media_days <const> = 14 -- approximate number of days until media URLs expire (docs/service.md)
 
 ---What a run does with a scene:
 ---@alias omni.Action
----| "reuse"    use its files, which are there and unchanged
+---| "reuse"    use its files, which exist and are unchanged
 ---| "fetch"    fetch its files; it is paid for
 ---| "expired"  do nothing: it is paid for, but its files have expired at the service; a person decides
 ---| "resume"   wait for its task, which is in flight, and fetch its files; it is paid for
@@ -33,7 +33,7 @@ local media_days <const> = 14 -- approximate days until media URLs expire (docs/
 ---@field action omni.Action
 ---@field why? string          the reason for the action
 ---@field waits_for? string[]  scenes
----@field duplicate_of? string  an equal scene, whose clip it uses
+---@field duplicate_of? string  an identical scene, whose clip it uses
 ---@field blocked? boolean     a scene that it waits for is unknown, expired, invalid or blocked
 ---@field pays? boolean        this run would pay for it
 ---@field selected boolean     this run includes it
@@ -45,7 +45,7 @@ local media_days <const> = 14 -- approximate days until media URLs expire (docs/
 ---@field package row? table           the ledger row of its submit
 ---@field package before? table        the row of an earlier submit that failed or was lost
 ---@field package retire? integer      the row of a submit whose sandbox is closed
----@field package instead_of? integer  the row of the submit with an unknown outcome that this one replaces
+---@field package instead_of? integer  the row of a submit with an unknown outcome, which this submit replaces
 ---@field task_id? string
 ---@field files? string[]      paths, for the action "reuse"
 ---@field media_until? number  about when its media expires (Unix seconds), for the action "fetch"
@@ -59,23 +59,23 @@ local media_days <const> = 14 -- approximate days until media URLs expire (docs/
 ---@field package board_key string          the board's key in the ledger: its path
 ---@field package ledger omni.Records       the ledger with the board's submits
 ---@field package by_identity table<string, omni.PlanScene>
----@field package service string            the client's
+---@field package service string            the client's service
 ---@field package digests table<string, string>  SHA-256 of the local files, by path
----@field package audio_sha256? string      of the cut's audio track
----@field package choice { only?: string[], redo?: string[], resubmit?: string[] }  the options that it was made with
+---@field package audio_sha256? string      SHA-256 of the cut's audio track
+---@field package choice { only?: string[], redo?: string[], resubmit?: string[] }  the options with which the plan was made
 ---@field scenes omni.PlanScene[]
 ---@field by_name table<string, omni.PlanScene>
 ---@field credits number            sum of the known prices
----@field complete boolean          every price is known
+---@field complete boolean          whether every price is known
 ---@field balance? number           the account's balance, queried only if the plan costs something
 ---@field spent omni.Spent          what the board has cost so far
----@field error? omni.Error         why the first unknown price isn't known
----@field unavailable? omni.Error   the service can't be used now
+---@field error? omni.Error         the error because of which the first unknown price isn't known
+---@field unavailable? omni.Error   the error because of which the service can't be used now
 ---@field submits integer           number of scenes that this run would submit; more than 0 needs consent
 ---@field counts table<omni.Action, integer>  the number of scenes with each action
 local Plan_mt = { __name = "omni.plan" }
 
--- Describes in a few words how a scene has changed.
+-- Briefly describes how a scene has changed.
 local function changes(before, after, scene)
   local parts = {}
   for index, change in ipairs(identity.difference(before, after, scene)) do parts[index] = change.text end
@@ -109,7 +109,7 @@ function Planner_methods:reason(planned, old)
   return said ~= "" and said or "changed"
 end
 
--- Returns the path of a file of an earlier task, if its bytes are unchanged; otherwise nil and the reason.
+-- Returns the path of an earlier task's file if the file is unchanged, or else nil and the reason.
 function Planner_methods:find_file(file)
   local why = file.sha256:find "^void:" and "can't be decoded" or "is missing"
   for _, path in ipairs { file.path, self.media .. "/" .. paths.name(file.path) } do
@@ -122,7 +122,7 @@ function Planner_methods:find_file(file)
   return nil, ("%s %s"):format(paths.name(file.path), why)
 end
 
--- Chooses the action for a successful task: reuse its files, fetch its files, or neither.
+-- Chooses the action for a task that succeeded: reuse its files, fetch them, or neither.
 function Planner_methods:decide_success(planned, row)
   local files = ask(self, "files", { submit = row.id })
   local why = #files < math.max(row.media or 1, 1) and "it was never fetched" or nil
@@ -144,12 +144,12 @@ function Planner_methods:decide_success(planned, row)
   end
 end
 
--- Returns the ledger's row of a scene's submit. Stores an earlier row that failed or was lost in `planned.before`.
+-- Returns the ledger row of a scene's submit. If an earlier submit failed or was lost, stores that submit's row in `planned.before`.
 function Planner_methods:look_up(planned)
   local row, dead = nil, { gone = self.client.is_sandbox, failed = true, refused = true, forgotten = true }
   for _, candidate in ipairs(ask(self, "by_identity", { identity = planned.identity, service = self.client.service })) do
     local foreign = self.client.is_sandbox and not self.client:serves(candidate) and candidate.state ~= "success"
-    if not foreign and not dead[candidate.state] then -- the tasks of a closed sandbox have ended
+    if not foreign and not dead[candidate.state] then -- a closed sandbox's tasks no longer exist
       row = candidate
       break
     end
@@ -187,18 +187,18 @@ function Planner_methods:decide(planned)
   end
 end
 
--- Returns whether a callback may still name the task of a submit with an unknown outcome.
+-- Returns whether a callback may still reveal the task of a submit with an unknown outcome.
 function Planner_methods:may_settle(planned)
   return self.client.receiver ~= nil and planned.row.token ~= nil
 end
 
--- Returns whether a scene can't get its files until a person decides.
+-- Returns whether a person must decide something before a scene can get its files.
 local function is_stuck(self, planned)
   return planned.blocked or planned.action == "invalid" or planned.action == "expired"
     or planned.action == "unknown" and not self:may_settle(planned)
 end
 
--- Looks for an equal scene earlier in the board; both scenes then share one clip.
+-- Looks for an identical scene earlier on the board. Both scenes then share one clip.
 local function find_duplicate(self, plan, planned)
   local original = plan.by_identity[planned.identity]
   plan.by_identity[planned.identity] = original or planned
@@ -208,7 +208,7 @@ local function find_duplicate(self, plan, planned)
   planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(original.scene)
 end
 
--- Collects the scenes on which a scene builds and that have no files yet.
+-- Collects the scenes that a scene builds on and that have no files yet.
 local function wait_for(self, plan, planned)
   local scene = plan.board.scenes[planned.index]
   if planned.action ~= "submit" then return end
@@ -227,7 +227,7 @@ local known = {
   client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", on_retry = "function", prices = "boolean",
 }
 
--- Returns the SHA-256 of a file that can be uploaded, and caches the SHA-256 for the run.
+-- Returns the SHA-256 digest of a file that can be uploaded, and stores it for the run.
 function Planner_methods:digest(path)
   local fine, unusable = upload.check(path)
   if not fine then return nil, unusable end
@@ -236,14 +236,14 @@ function Planner_methods:digest(path)
   return sha256, problem
 end
 
--- Returns the take of a scene that doesn't set one: the latest take, or with `redo` the next one.
+-- Returns the take for a scene that doesn't set one: the latest take or, with `redo`, the next one.
 function Planner_methods:take(base, redo)
   local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
   if not redo or not latest then return latest or 1 end
-  -- An earlier run with the same request was interrupted after it had begun this take.
+  -- Continues a take that an earlier run with the same `redo` had begun before that run was interrupted.
   local begun = ask(self, "take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
   if begun then return begun end
-  -- If the latest take is in flight, it is the requested one: a repeated command continues that take and doesn't pay again.
+  -- If the latest take is in flight, it is the requested one: repeating a command continues the take instead of paying again.
   local row = self:look_up { identity = identity.with_take(base, latest) }
   return row and row.state ~= "success" and row.state ~= "gone" and latest or latest + 1
 end
@@ -325,7 +325,7 @@ local function plan_board(board, given)
   return plan
 end
 
----Plans a run from the ledger and the files, and queries the service for prices. Submits nothing. The plan can be given to
+---Plans a run from the ledger and the files, and requests prices from the service. Submits nothing. You can pass the plan to
 ---`omni.run_storyboard`, which then carries out exactly this plan.
 ---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.PlanOptions

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Compares a plan that somebody agreed to with a plan that was made just now.
+-- Compares a plan that the user has agreed to with a newly made plan.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 local json = require "omni.json"
 local scene_changes = require "omni.storyboard.plan.scene_changes"
 
--- Returns how the board's file has changed since, or nil. A board that was made in a program has no file.
+-- Returns how the board's file has changed since the first plan was made, or nil. A board that a program has made has no file.
 local function file_change(shown, now)
   local path, read = shown.board.path, shown.board.sha256
   if now.board.path ~= path then return "the plan is of another board" end
@@ -16,12 +16,12 @@ local function file_change(shown, now)
   if found.sha256 ~= read or now.board.sha256 ~= read then return ("the board's file %s was changed"):format(core.clean(path)) end
 end
 
--- Returns the film's settings as a text for comparison.
+-- Returns the film's settings as a text that can be compared.
 local function cut_form(plan)
   return json.canonical { cut = plan.board.cut or false, audio = plan.audio_sha256 or false }
 end
 
--- Returns the differences between two plans of one scene, each as the end of a sentence.
+-- Returns the differences between two plans for the same scene. Each can follow "scene NAME: " in a message.
 local function of_scene(before, after, scene)
   if before.identity ~= after.identity then
     local found = {}
@@ -44,8 +44,8 @@ local function of_scene(before, after, scene)
   return {}
 end
 
----Returns everything in which the new plan differs from the plan that was shown: the board's file, the scenes, their files and submits,
----their prices, the cut. The list is empty if the plans are equal.
+---Returns all differences between the new plan and the plan that was shown: in the board's file, the scenes, their files and submits, their
+---prices, and the cut. The list is empty if there are no differences.
 ---@param shown omni.Plan
 ---@param now omni.Plan
 ---@return string[] changes  each a sentence without a full stop

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- Asks the service for the price of each scene in a plan. This costs nothing and submits nothing.
+-- Requests the price of each scene in a plan from the service. This costs nothing and submits nothing.
 
 local pool = require "omni.loop.pool"
 
 local at_once <const> = 8
 
--- Errors that every other query and submit would hit, too.
+-- Errors that every other request would also get.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
----Sets the price of each scene that the plan submits (`credits`, or `price_error`). In the plan, sets `credits` (the sum of the known
----prices), `complete`, `balance`, `error` (of the first unknown price) and `unavailable` (the service can't be used).
+---Sets the `credits` or the `price_error` of each scene that this run would pay for. Also sets the plan's `credits` (the sum of the known
+---prices), `complete`, `balance`, `error` (of the first unknown price) and `unavailable` (if the service can't be used).
 ---@param plan omni.Plan
 ---@param client omni.Client
 ---@param on_retry? fun(err: omni.Error, seconds: number)  called before each retry
@@ -23,7 +23,7 @@ local function price(plan, client, on_retry)
     local declared = plan.board.scenes[scene.index]
     local estimate, problem = client:estimate(declared.input, { model = declared.model, on_retry = on_retry })
     scene.credits, scene.price_error = estimate and estimate.credits, problem
-    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- else one key's
+    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- otherwise it is one key's
     if problem and unavailable[problem.code] then plan.unavailable = problem end
     return not plan.unavailable, problem
   end)

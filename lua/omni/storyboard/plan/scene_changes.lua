@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Compares two forms of a scene (identity.lua) field by field. The differences are short texts, which the plan shows as its reasons.
+-- Compares two forms of a scene (identity.lua) field by field. Describes each difference with a short text, which plans show as a reason.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
 
-local SHOWN <const> = 60 -- how many bytes of a long text omni shows
+local SHOWN <const> = 60 -- maximum number of bytes that omni shows of a long text
 
--- Returns the position where the UTF-8 character at this byte begins.
+-- Returns the position at which the UTF-8 character that contains this byte begins.
 local function at_character(text, at)
   while at > 1 and (text:byte(at) or 0) & 0xC0 == 0x80 do at = at - 1 end
   return at
 end
 
--- Cuts two texts around their first difference.
+-- Shortens two texts to the parts around their first difference.
 local function cut_texts(old, new)
   if #old <= SHOWN and #new <= SHOWN then return core.clean(old, SHOWN), core.clean(new, SHOWN) end
   local same = 0
@@ -26,13 +26,13 @@ end
 
 local kinds = { file = "file", clip = "clip", frame = "last_frame" }
 
--- Returns the kind of the placeholder that a part of a form stands for, or nil if it stands for none.
+-- Returns the kind of the placeholder that a part of a form represents, or nil if it represents none.
 local function kind_of(value)
   local kind = type(value) == "table" and next(value)
   return kinds[kind] and type(value[kind]) == "string" and #value[kind] == 64 and next(value, kind) == nil and kind or nil
 end
 
--- Returns a single value of a form as text.
+-- Returns a single value from a form as text.
 local function shown(value)
   if value == nil then return nil end
   local kind = kind_of(value)
@@ -43,7 +43,7 @@ local function shown(value)
   return value == core.json.null and "null" or core.format("%s", value)
 end
 
--- Returns the sorted keys of two tables.
+-- Returns the keys that occur in either of two tables, sorted.
 local function keys_of(old, new)
   local keys, seen = {}, {}
   for _, side in ipairs { old, new } do
@@ -109,17 +109,17 @@ local function sentence(change, label)
 end
 
 ---@class omni.Difference
----@field field string   of the model: "prompt", "duration", "img_urls[2]"; or "model"
----@field old? string    cut to the difference; nil if the field is new
+---@field field string   the field of the model: "prompt", "duration", "img_urls[2]"; or "model"
+---@field old? string    shortened to the difference; nil if the field is new
 ---@field new? string
----@field kind? "file"|"clip"|"frame"  of a placeholder whose content changed
----@field scene? string  the scene behind the placeholder
+---@field kind? "file"|"clip"|"frame"  the kind of a placeholder whose content has changed
+---@field scene? string  the scene that the placeholder refers to
 ---@field text string    a sentence: "duration: 6 → 8", "\"dawn\" changed"
 
----Returns the differences between two forms, with their fields in alphabetic order.
+---Returns the differences between two forms, sorted by field.
 ---@param old_form string
 ---@param new_form string
----@param scene? omni.ResolvedScene  the scene of the new form, for names that a form doesn't contain
+---@param scene? omni.ResolvedScene  the scene that has the new form, for names that a form doesn't contain
 ---@return omni.Difference[]
 local function difference(old_form, new_form, scene)
   if old_form == new_form then return {} end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Selects the scenes that the options `only`, `redo` and `resubmit` name. An option has names, or patterns in which `*` stands for any
+-- Selects the scenes for the options `only`, `redo` and `resubmit`. Each option lists names or patterns. In a pattern, `*` stands for any
 -- characters and `?` for one character.
 
 local core = require "omni.core"
@@ -10,14 +10,14 @@ local function misuse(option, message, hint)
   error(err.new { code = "invalid_input", field = option, message = option .. ": " .. message, hint = hint }, 0)
 end
 
--- Returns the Lua pattern for a name with `*` or `?`. Returns nil for any other name.
+-- Returns the Lua pattern for a name that contains `*` or `?`, and nil for any other name.
 local function pattern_of(name)
   if not name:find "[*?]" then return nil end
   local character = "[^\x80-\xBF][\x80-\xBF]*" -- in UTF-8
   return "^" .. name:gsub("[^%w*?\x80-\xff]", "%%%0"):gsub("%*", ".*"):gsub("%?", character) .. "$"
 end
 
--- Returns the set of scenes that an option names, or nil if it names none. Raises an error if a name or a pattern matches no scene.
+-- Returns the set of scenes that an option selects, or nil if the option is empty. Raises an error if a name or pattern matches no scene.
 local function set_of(board, given, option)
   if given == nil or #given == 0 then return nil end
   local set, there = {}, {}
@@ -40,8 +40,8 @@ end
 ---@field redo table<string, true>
 ---@field resubmit table<string, true>
 
----Returns the sets of scenes that the options name. Raises an error for a name or a pattern that matches no scene, and for `redo` of a
----scene whose take the board sets.
+---Returns the sets of scenes that the options select. Raises an error if a name or pattern matches no scene, or if `redo` selects a scene
+---whose take is set on the board.
 ---@param board omni.Storyboard
 ---@param given { only?: string[], redo?: string[], resubmit?: string[] }
 ---@return omni.Selection
@@ -65,8 +65,8 @@ local function include(plan, planned)
   for _, name in ipairs(planned.waits_for or {}) do include(plan, plan.by_name[name]) end
 end
 
----Marks the scenes of a plan that a run includes: those of `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
----names a scene that the run doesn't include.
+---Marks the scenes that a run includes: those selected by `only`, and those that they wait for. Raises an error if `redo` or `resubmit`
+---selects a scene that the run doesn't include.
 ---@param plan omni.Plan
 ---@param selection omni.Selection
 local function mark(plan, selection)

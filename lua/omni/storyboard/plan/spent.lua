@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes the cost of a board so far. Plans, runs, reports and the command line all use this sum.
+-- Computes what a board has cost so far. Plans, runs, reports and the command line all use this sum.
 
 ---@class omni.Spent
 ---@field credits number    the cost of the board's tasks, as the service reported it
@@ -8,7 +8,7 @@
 ---Returns the cost of all submits of a board, including abandoned ones.
 ---@param ledger omni.Records
 ---@param board_key string
----@param client omni.Client  with a sandbox key, submits to other sandboxes cost nothing but what is reported: those have ended
+---@param client omni.Client  with a sandbox key, estimates of submits to other sandboxes don't count, since those sandboxes have ended
 ---@return omni.Spent|nil
 ---@return omni.Error|nil err
 local function of_board(ledger, board_key, client)

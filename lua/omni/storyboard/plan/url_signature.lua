@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Removes the signatures of storage services from URLs, since the URL of one file gets a new signature every time.
+-- Removes the signatures of storage services from URLs, since a file's URL gets a new signature each time.
 
--- How storage services sign URLs; all names are in lower case. If the query has the parameter `mark`, omni removes the parameters in
--- `names` and those that begin with `prefix`.
+-- Describes how storage services sign URLs; all names are in lower case. If a URL's query has the parameter `mark`, omni removes the query
+-- parameters in `names` and those that begin with `prefix`.
 local kinds = {
   { mark = "x-amz-signature", prefix = "x-amz-" }, -- Amazon S3 and compatible services
   { mark = "x-goog-signature", prefix = "x-goog-" }, -- Google Cloud Storage

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Matches a task of the service with a scene whose submit has an unknown outcome, or whose ledger row was lost. A person names the task,
--- and the task's data at the service must agree with the submit.
+-- Assigns a task to a scene whose submit has an unknown outcome, or whose ledger row was lost. A person specifies the task. The service's
+-- data about the task must agree with the submit.
 
 local arguments = require "omni.storyboard.arguments"
 local matching = require "omni.client.match_task"
@@ -14,7 +14,7 @@ local function unfit(field, message, hint)
   return nil, err.new { code = "invalid_input", field = field, message = "adopt: " .. message, hint = hint }
 end
 
--- Returns the error for a scene that already has a submit.
+-- Returns the error for a scene that has already been submitted, with a known outcome.
 local function submitted_already(scene, row)
   local task = row and row.task_id and (" (task %s)"):format(core.clean(row.task_id, 100)) or ""
   return unfit("scene", ('scene "%s" has no submit with an unknown outcome: it is %s%s')
@@ -22,7 +22,7 @@ local function submitted_already(scene, row)
     "omni plan BOARD and omni status list the submits with an unknown outcome")
 end
 
--- Finds the row of the scene's submit with an unknown outcome, or creates the lost row, and writes the task id into it.
+-- Finds the row of the submit with an unknown outcome, or creates the lost row. Writes the task id into the row.
 local function adopt(board, given)
   local plan, problem = plans.plan(board, { client = given.client, directory = given.directory, prices = false })
   if not plan then return nil, problem end
@@ -55,10 +55,10 @@ end
 
 local known_options = { client = "any", directory = "path", scene = "string", task_id = "string" }
 
----Gives a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must exist,
----must have the submitted model and input, field by field, and must not be in another row of the ledger. If the ledger has no row for the
----scene, because it was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files. Changes nothing if
----the scene already has that task. Submits nothing.
+---Assigns a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
+---exist, its model and each field of its input must be those of the submit, and no other ledger row may have the task. If the ledger has no
+---row for the scene, because the row was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files.
+---Changes nothing if the scene already has that task. Submits nothing.
 ---@param board omni.Storyboard|string  a board, or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Keeps a run within its budget: reserves the price of a scene before its submit.
+-- Keeps a run within its budget: reserves each scene's price before the scene is submitted.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -14,7 +14,7 @@ local function committed(run)
   return sum
 end
 
----Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. Asks the service for an unknown price first.
+---Reserves a scene's price in the budget. Returns an error if the scene may not be submitted. First asks the service for an unknown price.
 ---Never waits between the check and the reservation, so that no other scene can reserve the same credits.
 ---@param run omni.Run
 ---@param record omni.RunRecord

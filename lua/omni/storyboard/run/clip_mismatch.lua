@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Compares a clip with what its scene asked for: length, aspect ratio, resolution. The clip is paid for and kept; a person decides what to
--- do about a difference.
+-- Compares a clip with what its scene asked for: length, aspect ratio and resolution. The clip is paid for, so it is kept; a person decides
+-- what to do about a difference.
 
 local shape = require "omni.film.common_format"
 
-local seconds_off <const> = 0.5 -- seconds by which a clip's length may differ, since services round to frames
+local seconds_off <const> = 0.5 -- number of seconds by which a clip's length may differ, since services round to whole frames
 local share_off <const> = 0.03  -- fraction by which a clip's width and height may differ
 
 local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
@@ -13,16 +13,16 @@ local function is_near(value, expected)
   return math.abs(value - expected) <= share_off * expected
 end
 
--- Returns a number rounded to a tenth, without string.format, which would use the locale's decimal point.
+-- Formats a number with at most one decimal. Doesn't use string.format, which would use the locale's decimal point.
 local function tenths(value)
   local rounded = math.floor(value * 10 + 0.5)
   return rounded % 10 == 0 and tostring(rounded // 10) or ("%d.%d"):format(rounded // 10, rounded % 10)
 end
 
----Returns a sentence for each difference between a clip and its scene's input. Compares only the properties that the input states. If the
----input has a source video, doesn't compare the length, since the model decides it.
----@param input table             a model's: duration, aspect_ratio, resolution, video_list
----@param probe omni.film.Probe   of the clip
+---Returns a sentence for each difference between a clip and its scene's input. Compares only the properties that the input specifies.
+---Doesn't compare the length if the input has a source video, since the model then chooses the length.
+---@param input table             the model's fields: duration, aspect_ratio, resolution, video_list
+---@param probe omni.film.Probe   the clip's properties
 ---@return string[]
 local function differences(input, probe)
   local found, video = {}, probe.video

@@ -1,19 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- Stops a run early: after a failure that every other scene would hit, too, or after any failure with `fail_fast`.
+-- Stops a run early: after a failure that would happen to every other scene, too, or with `fail_fast` after any failure.
 
 local err = require "omni.error"
 
--- The codes of failures that every other scene would hit, too.
+-- The codes of failures that would happen to every other scene, too.
 local ends_the_run = {
   unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
 }
 
--- Returns whether a failure concerns one task only, since the service rejects the key of that task and there are other keys.
+-- Returns whether a failure concerns only one task: the service rejects the API key of that task, and there are other keys.
 local function is_of_its_key(run, record, problem)
   return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end
 
----Stops the run after a failure that every other scene would hit, too, or after any failure with `fail_fast`.
+---Stops the run after a failure that would happen to every other scene, too, or with `fail_fast` after any failure.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error
@@ -23,7 +23,7 @@ local function stop_after(run, record, problem)
   end
 end
 
----Returns the error for a scene that isn't submitted because an earlier failure stopped the run; nil if the run goes on.
+---Returns the error for a scene that isn't submitted because an earlier failure has stopped the run. Returns nil if the run continues.
 ---@param run omni.Run
 ---@return omni.Error|nil
 local function check(run)

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Makes the names of a scene's files from the scene's name. A file name is never a path and never hidden.
+-- Makes the names of a scene's files from the scene's name. The result is never a path, and never the name of a hidden file.
 
 local MAX_BYTES = 120 -- bytes; leaves room for a number, an extension and ".part" within the usual limit of 255
 
--- Removes every character that is special for a file system or a shell.
+-- Replaces or removes every character that is special in a file system or a shell.
 local function safe(name)
   local text = name:gsub('[%c%s/\\:*?"<>|%%]+', "-"):gsub("^[.%-~]+", ""):gsub("[.%-]+$", "")
   if #text > MAX_BYTES then
@@ -14,8 +14,8 @@ local function safe(name)
   return text ~= "" and text or "scene"
 end
 
----Returns the stem of each scene's file names: its name and the start of its identity. So a changed scene gets files with new names, and
----the paid files of the old scene stay.
+---Returns the stem of each scene's file names: the scene's name and the beginning of its identity. So a changed scene gets files with new
+---names, and the old scene's files, which were paid for, are kept.
 ---@param scenes { name: string }[]
 ---@param planned { identity?: string }[]  in the same order
 ---@return string[] stems
@@ -30,7 +30,7 @@ end
 
 ---Returns the stem for the file with this number: NAME, NAME-2, NAME-3, ...
 ---@param stem string
----@param index integer  of the medium, from 1
+---@param index integer  the file's number, from 1
 ---@return string
 local function numbered(stem, index)
   return index == 1 and stem or ("%s-%d"):format(stem, index)
@@ -43,7 +43,7 @@ end
 
 local usual <const> = { video = "mp4", image = "png", audio = "mp3" }
 
----Returns the extension in the URL of a media file, or the usual extension if the URL has none.
+---Returns the extension in a media file's URL. If the URL has no known extension, returns the usual one for the kind of media.
 ---@param url string
 ---@param yields? omni.Modality  what the scene makes (default: a video)
 ---@return string

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Ends a run: cuts the film from the scenes' clips if a clip or a setting has changed, and writes the report.
+-- Completes a run: cuts the film from the scenes' clips if a clip or a setting has changed, and writes the report.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -15,7 +15,7 @@ local identity_shape = json.shape {
 
 -- --- the film
 
--- Returns a clip that shows a scene's picture, and makes it unless an earlier run has.
+-- Returns a clip that shows a scene's picture. Makes the clip unless an earlier run has made it.
 local function still_of(run, record, seconds)
   local sha256, problem = run.ledger:digest(record.file)
   if not sha256 then return nil, problem end
@@ -25,7 +25,7 @@ local function still_of(run, record, seconds)
   return film.still(record.file, path, seconds, files.placer(run, identity))
 end
 
--- Returns the clips of the cut in order. If some are missing, returns nil and an error with the names of their scenes.
+-- Returns the clips for the cut, in order. If clips are missing, returns nil and an error that names their scenes.
 local function clips_of(run)
   local clips, missing, seconds = {}, {}, run.plan.board.cut.seconds or {}
   for index, name in ipairs(run.plan.board.cut.scenes) do
@@ -72,7 +72,7 @@ local function send_event(run, event)
   if run.on_event then run.on_event(event) end
 end
 
--- Returns the film of an earlier run, if it has this identity.
+-- Returns the film that an earlier run has made, if that film has the given identity.
 local function existing_film(run, path, identity)
   local known = run.ledger:row("film", { path = path })
   if not known or known.identity ~= identity or not core.stat(path) then return nil end
@@ -81,7 +81,7 @@ local function existing_film(run, path, identity)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
--- Cuts the film once. If a clip can't be decoded, the error has the clip's path in `damaged`.
+-- Tries to cut the film. If a clip can't be decoded, the error's `damaged` is the clip's path.
 local function try_cut(run)
   local clips, problem = clips_of(run)
   if not clips then return nil, problem end
@@ -102,7 +102,7 @@ local function try_cut(run)
   return { path = path, seconds = made.seconds, made = true }
 end
 
--- Cuts the film. If a clip can't be decoded, fetches the clip again, once, and repeats the cut.
+-- Cuts the film. If a clip can't be decoded, fetches it again (only once for each clip) and repeats the cut.
 local function cut_film(run)
   local fetched_again = {}
   while true do

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a plan: runs the scenes side by side, at most `jobs` in flight and within the budget, and then makes the film and the report. Prints
--- nothing.
+-- Runs a plan: runs the scenes concurrently, with at most `jobs` in flight and within the budget. Then makes the film and the report.
+-- Prints nothing.
 
 local arguments = require "omni.storyboard.arguments"
 local callbacks = require "omni.callbacks.receiver"
@@ -26,17 +26,17 @@ local set_status = scenes.set_status
 ---@field index integer
 ---@field status string
 ---@field planned omni.PlanScene
----@field stem string         start of its files' names
----@field reserved? boolean   its price counts against the budget
+---@field stem string         the beginning of its files' names
+---@field reserved? boolean   whether its price counts against the budget
 ---@field estimate? number    credits
----@field credits? number     its cost in this run
+---@field credits? number     what it cost in this run
 ---@field task_id? string
 ---@field task? omni.Task
 ---@field file? string        the first of `files`
 ---@field files? string[]
 ---@field warnings? string[]  differences between the clip and what the scene asked for
 ---@field error? omni.Error
----@field stop omni.Stop      of its submit
+---@field stop omni.Stop      stops its submit
 ---@field fiber? omni.Fiber
 
 ---@class omni.Run
@@ -48,7 +48,7 @@ local Run_mt = { __name = "omni.run", __index = Run_methods }
 local Slot_methods = {}
 local Slot_mt = { __index = Slot_methods }
 
----Releases the slot. Can be called again.
+---Releases the slot. A second `close` does nothing.
 function Slot_methods:close()
   local run = self.run
   self.run = nil
@@ -61,7 +61,7 @@ Slot_mt.__close = Slot_methods.close
 
 ---Waits until one of the run's slots is free, and reserves it.
 ---@param at_once boolean  don't wait, since the scene is in flight already
----@return table slot  to be closed
+---@return table slot  the caller must close it
 function Run_methods:reserve_slot(at_once)
   if not at_once and (self.free_slots <= 0 or not self.waiting:is_empty()) then
     local place <close> = self.waiting:join()
@@ -73,8 +73,8 @@ end
 
 -- --- the run
 
----Stops the run: submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the response contains the task
----id.
+---Stops the run, which then submits nothing more and stops waiting. Doesn't cancel a submit that is being sent, since the service's
+---response contains the task id.
 function Run_methods:interrupt()
   if self.stopped then return end
   self.stopped = true
@@ -98,8 +98,8 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for the same clip, fetches that clip once.
----Submits nothing.
+---Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for the same clip, fetches it only once. Submits
+---nothing.
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
@@ -109,7 +109,7 @@ function Run_methods:fetch_again(record)
   return self.making[key]:join()
 end
 
--- Waits for every scene. Returns the first error that isn't a cancellation.
+-- Waits for all scenes. Returns the first error that isn't a cancellation.
 local function join_scenes(run)
   local fibers, bug = {}, nil
   for _, record in ipairs(run.records) do fibers[#fibers + 1] = record.fiber end
@@ -128,7 +128,7 @@ local function join_scenes(run)
   return bug
 end
 
--- Returns the credits that a scene may have cost in this run, and that the service hasn't reported yet.
+-- Returns how many credits a scene may have cost in this run, if the service hasn't reported its cost yet.
 local function unreported(record)
   local action = record.planned.action
   if record.credits or action == "fetch" or action == "reuse" or action == "unknown" or action == "expired" then return 0 end
@@ -152,7 +152,7 @@ local function summarize(run)
   return summary
 end
 
--- Makes the film and the report in a fiber of its own, so that `interrupt` can cancel it.
+-- Makes the film and the report in a separate fiber, so that `interrupt` can cancel it.
 local function complete(run, summary)
   run.finishing = loop.spawn(film_and_report.finish, run, summary)
   local fine, problem = pcall(run.finishing.join, run.finishing)
@@ -161,7 +161,7 @@ local function complete(run, summary)
   summary.interrupted = true
 end
 
----Waits until the run has ended or was interrupted.
+---Waits until the run has ended or has been interrupted.
 ---@return omni.RunSummary
 function Run_methods:join()
   local bug = join_scenes(self)
@@ -176,7 +176,7 @@ Run_mt.__close = function(run) run:interrupt() end
 
 local usual_jobs <const> = 4
 
--- Returns the sum of the limits of all keys, if each key has a limit.
+-- Returns the sum of all keys' limits if each key has a limit, and the usual number otherwise.
 local function jobs_of(client)
   local sum = 0
   for _, key in ipairs(client.all_keys) do
@@ -189,14 +189,14 @@ end
 ---@class omni.RunSettings
 ---@field client omni.Client
 ---@field directory omni.Directory        from output_lock.open
----@field jobs? integer                   scenes in flight at most (the keys' limits together, else 4)
+---@field jobs? integer                   maximum number of scenes in flight (default: the sum of the keys' limits, or 4)
 ---@field budget? number                  credit limit for this run
 ---@field fail_fast? boolean              submit nothing more once a scene has failed
 ---@field on_event? fun(event: table)     called after each change of a scene's status, and for the film
 ---@field interrupted? fun(): boolean     called before each submit; true stops the run
 ---@field command_line? omni.CommandLine  for the commands that the report shows
 
----Starts running a plan. The caller has consent to spend the plan's credits.
+---Starts running a plan. The caller must have the user's consent to spend the plan's credits.
 ---@param plan omni.Plan
 ---@param given omni.RunSettings
 ---@return omni.Run  `run:join()`, `run:interrupt()`
@@ -220,7 +220,7 @@ local function start(plan, given)
     run.records[index], run.by_name[planned.scene] = record, record
     record.selected = planned.selected or planned.action == "reuse"
   end
-  for _, order in ipairs { "paid", "any" } do -- first the scenes that are paid for, then the others
+  for _, order in ipairs { "paid", "any" } do -- starts the scenes that are paid for first, then the others
     for _, index in ipairs(plan.board.order) do
       local record = run.records[index]
       if record.selected and not record.fiber and (order == "any" or scenes.is_paid(record.planned)) then
@@ -284,7 +284,8 @@ local function outdated(shown, now)
     message = "nothing was submitted, since the plan doesn't hold any more: " .. table.concat(changes, "; ") }
 end
 
--- Shows the plan to the caller. Returns why the plan may not run, or nil. A plan that the caller passes counts as consent to its prices.
+-- Shows the plan to the caller. Returns why the plan may not run, or nil. If the caller passed a plan, that counts as consent to its
+-- prices.
 local function consent(plan, given)
   local problem = given.plan and outdated(given.plan, plan) or refusal(plan, given.budget)
   local yes, reason
@@ -296,7 +297,7 @@ local function consent(plan, given)
   if plan.submits > 0 and not agreed then return no_consent(plan) end
 end
 
--- Raises an error if the given plan can't belong to this call. The error names the line of `run_board`'s caller.
+-- Raises an error if the `plan` option doesn't match the other options. The error names the line of `run_board`'s caller.
 local function check_plan(given)
   local shown, wrong = given.plan, nil
   if not shown then return end
@@ -338,10 +339,11 @@ local function run_in_fiber(board, given)
   return run:join()
 end
 
----Makes a board's film: plans it and runs the plan. Spends credits only with consent: a `plan` whose prices are known, a `budget` (or the
----board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says: if the board's file, a
----file, the ledger or a price has changed since, it submits nothing and returns the error `plan_changed`, whose field `changes` lists the
----changes. A failed scene stops only the scenes that build on it, unless `fail_fast` is set.
+---Makes a board's film: plans a run, and carries out the plan. Spends credits only with consent, which is a `plan` whose prices are known,
+---a `budget` (or the board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says. If
+---the board's file, another file, the ledger or a price has changed since the plan was made, the run submits nothing and returns the error
+---`plan_changed`, whose `changes` field lists the changes. A failed scene stops only the scenes that build on it, unless `fail_fast` is
+---set.
 ---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Replaces the placeholders in a scene's input (files, clips and frames of other scenes) with URLs that the service can fetch.
+-- Replaces the placeholders in a scene's input (files, and clips and frames from other scenes) with URLs that the service can fetch.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -9,10 +9,10 @@ local film = require "omni.film"
 local loop = require "omni.loop"
 local uploads = require "omni.client.upload"
 
-local media_days <const> = 12  -- days; a clip's URL expires after about 14 (docs/service.md)
+local media_days <const> = 12  -- days for which omni uses a clip's URL; it expires after about 14 (docs/service.md)
 local day <const> = 86400
 
--- Makes a URL once for all scenes that need it. While one fiber makes it, other fibers wait for the result.
+-- Makes a URL only once for all scenes that need it. While one fiber makes the URL, other fibers wait for the result.
 local function once(run, key, make, ...)
   local fiber = run.making[key]
   if not fiber then
@@ -39,7 +39,7 @@ local function upload_once(run, path, sha256)
   return once(run, "upload " .. sha256, upload, run, path, sha256)
 end
 
--- Returns the URL of a scene's clip at the service, until it expires.
+-- Returns the URL of a scene's clip at the service, or nil if the URL has expired or will expire soon.
 local function clip_url(run, record)
   local task = record.task
   if not task then
@@ -81,12 +81,12 @@ local makers = {
   frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
 }
 
----Returns a scene's input with URLs in place of placeholders. The scenes on which the scene builds must have their files.
+---Returns a scene's input with URLs instead of placeholders. The scenes that it builds on must have their files.
 ---@param run omni.Run
 ---@param scene omni.ResolvedScene
 ---@return table|nil input
 ---@return omni.Error|nil err
----@return boolean cached  it contains an upload of an earlier run, which may have expired
+---@return boolean cached  whether the input contains an upload from an earlier run, which may have expired
 local function prepare(run, scene)
   local cached = false
   local input, problem = placeholder.map(scene.input, function(value)
@@ -97,9 +97,9 @@ local function prepare(run, scene)
   return input, problem, cached
 end
 
----Makes the run upload every file again from now on, instead of using uploads of earlier runs.
+---From now on, makes the run upload every file again instead of using uploads from earlier runs.
 ---@param run omni.Run
----@param problem omni.Error  the service's refusal of a submit with such an upload
+---@param problem omni.Error  the error with which the service refused a submit that used such an upload
 local function ignore_cache(run, problem)
   if run.ignores_cache then return end
   run.ignores_cache = true

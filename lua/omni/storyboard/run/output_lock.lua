@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Locks the output folder, so that only one run at a time uses it: two runs would remove each other's unfinished files.
+-- Locks the output folder so that only one run at a time uses it. Two runs would remove each other's unfinished files.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -27,10 +27,10 @@ local function refuse(why)
   return nil, err.new { code = "io", message = "can't write to " .. why }
 end
 
----Creates the folder, checks that files can be written there, and locks it. Waits while another run holds the lock.
+---Creates the output folder, checks that files can be written there, and locks it. Waits while another run holds the lock.
 ---@param path string
----@param on_event? fun(event: omni.RunEvent)  gets the events `wait` and `wait_over` if it has to wait
----@return omni.Directory|nil  to be closed
+---@param on_event? fun(event: omni.RunEvent)  gets the events `wait` and `wait_over` if the caller has to wait
+---@return omni.Directory|nil  the caller must close it
 ---@return omni.Error|nil err  code "io"
 local function open(path, on_event)
   if not loop.in_fiber "omni.run_storyboard" then return loop.drive(open, path, on_event) end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Collects the report's data: the plan, the results, and the ledger's rows of each scene.
+-- Collects the report's data: the plan, the results, and the ledger rows for each scene.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -7,19 +7,19 @@ local json = require "omni.json"
 local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 
--- Returns a path relative to the report.
+-- Returns a path relative to the report's folder.
 local function relative(run, path)
   local folder = run.directory.path .. "/"
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
--- The report's descriptions of placeholders, by their kind. A description shows no folders of this machine.
+-- The report's descriptions of placeholders, by kind. A description doesn't show the folders of this machine.
 local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
 local function shown_placeholder(value)
   return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
 end
 
--- Returns the fields of a scene's input, except the prompt, as texts.
+-- Returns the fields of a scene's input as texts, except for the prompt.
 local function input_fields(scene)
   local names, fields = {}, {}
   for name in pairs(scene.input) do
@@ -34,7 +34,7 @@ local function input_fields(scene)
   return fields
 end
 
--- Returns the scene's references. Returns a scene's references for the report. The page embeds a small picture of each file, since it loads
+-- Returns a scene's references for the report. The report's page embeds a small picture of each file, because the page loads
 -- nothing outside its folder.
 local function references(scene)
   local list = {}
@@ -46,7 +46,7 @@ local function references(scene)
   return list
 end
 
--- Returns what the commands of the report need. Without a command line, the board's folder isn't shown.
+-- Returns the options for the commands that the report shows. Without a command line, doesn't show the board's folder.
 local function command_line_of(run)
   local path = run.plan.board.path
   return run.command_line or { board = path and paths.name(path) or "BOARD", sandbox = run.client.is_sandbox }
@@ -74,9 +74,9 @@ local function scene_data(run, record)
   }
 end
 
-local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not needed
+local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which the report can omit
 
--- Returns the sum of all keys' credits. Asks the service once for the balance of each key.
+-- Returns the sum of all keys' credits. Asks the service for each key's balance once.
 local function balance_of(client)
   local sum
   for _, key in ipairs(client.all_keys) do

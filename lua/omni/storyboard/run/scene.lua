@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs one scene of a plan until its files are here.
+-- Runs one scene of a plan until its files have been fetched.
 
 local budget = require "omni.storyboard.run.budget"
 local err = require "omni.error"
@@ -10,9 +10,9 @@ local loop = require "omni.loop"
 local thumbnails = require "omni.storyboard.run.thumbnails"
 local waits = require "omni.storyboard.run.wait"
 
-local poll_seconds <const> = 0.5 -- seconds between two checks of a submit that another run sends
+local poll_seconds <const> = 0.5 -- seconds between two checks of a submit that another run is sending
 
--- Calls `on_event` with a status of a scene.
+-- Calls `on_event` with a scene's status.
 local function send_status(run, record, status, problem)
   if not run.on_event then return end
   run.on_event {
@@ -33,7 +33,7 @@ local function is_stopped(run)
   return run.stopped
 end
 
--- Records a scene's files and draws its picture.
+-- Stores the paths of a scene's files, and draws the picture of its clip.
 local function add_files(run, record, brought)
   record.file, record.files = brought[1], brought
   thumbnails.add(run, record)
@@ -41,7 +41,7 @@ end
 
 -- --- a task that is at the service
 
--- Adds a hint to the error of a task that can't be queried: what a person can do. Marks a task of a closed sandbox as lost, since it cost
+-- Adds a hint to the error of a task that the service doesn't know. Marks a task of a closed sandbox as lost in the ledger, since it cost
 -- nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
@@ -59,8 +59,8 @@ end
 
 local gone <const> = { media_gone = true, broken_result = true, not_found = true }
 
--- Adds a hint to the error of a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit its scene by
--- themselves. Once the media has expired, later runs no longer query the task.
+-- Adds a hint to the error for a paid clip that can't be fetched now. Later runs try to fetch the clip again, and never submit its scene on
+-- their own. Once the media has expired, later runs no longer query the task.
 local function keep_paid(run, record, problem)
   local until_ = record.planned.media_until or os.time() + 1
   if gone[problem.code] and record.planned.action == "fetch" and os.time() > until_ then
@@ -112,7 +112,7 @@ local function outcome_unknown(run, record, row, problem)
   if task then await_task(run, record, task) end
 end
 
--- Waits until another run's submit has an outcome. Returns the row.
+-- Waits until another run's submit has an outcome. Returns the submit's ledger row.
 local function await_other_run(run, record, row)
   if row.state ~= "intended" then return row end
   local wait <close> = waits.begin(run.on_event, "submit", record) -- luacheck: ignore 211
@@ -179,7 +179,7 @@ local function make_task(run, record, again)
   local task
   task, problem = submit_scene(run, record, input)
   if task or problem.code ~= "invalid_request" or not cached or again then return task, problem end
-  input_media.ignore_cache(run, problem) -- the service refused the submit and charged nothing; an upload of an earlier run may have expired
+  input_media.ignore_cache(run, problem) -- the service refused the submit, at no cost; an upload from an earlier run may have expired
   return make_task(run, record, true)
 end
 
@@ -215,14 +215,14 @@ end
 
 local function is_there(record) return record.files ~= nil end
 
----Returns whether a scene is paid for, so that the run only waits for its task or fetches its files.
+---Returns whether a scene is already paid for, so that the run only waits for its task or fetches its files.
 ---@param planned omni.PlanScene
 ---@return boolean
 local function is_paid(planned)
   return planned.action == "resume" or planned.action == "fetch"
 end
 
--- Gives a scene the clip of an equal scene.
+-- Gives a scene the clip of an identical scene.
 local function share(run, record)
   local original = run.by_name[record.planned.duplicate_of]
   if original.fiber and not original.fiber:done() then original.fiber:join() end
@@ -233,7 +233,7 @@ local function share(run, record)
       :format(original.scene, original.status == "waiting" and "not there" or original.status) })
 end
 
--- Waits until the scenes on which a scene builds have their files. Returns false and an error if one of these scenes fails.
+-- Waits until the scenes that a scene builds on have their files. Returns false and an error if one of these scenes fails.
 local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]
@@ -246,8 +246,8 @@ local function wait_for_others(run, record)
   return true
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. The scene's status is never "fetching", since the run's
----summary may be made meanwhile.
+---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. Reports the event "fetching", but doesn't change the
+---scene's status, since the run's summary may be made meanwhile.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
@@ -260,7 +260,7 @@ local function fetch_again(run, record)
   return fine, problem
 end
 
----Runs a scene to its end. Sends at most one submit. Runs in a fiber.
+---Runs a scene until it has its files or has failed. Sends at most one submit. Runs in a fiber.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 local function run_scene(run, record)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Brings the files of a scene into the run's folder: fetches them from the service, copies them from another folder, and fetches them again
--- if they can't be decoded. A file with the same name that no run has made is renamed and never replaced.
+-- Puts a scene's files into the run's folder: fetches them from the service, copies them from another folder, and fetches them again if
+-- they can't be decoded. If a file with the same name wasn't made by a run, it is renamed, and never replaced.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -9,7 +9,7 @@ local media_type = require "omni.file.media_type"
 local names = require "omni.storyboard.run.file_names"
 local paths = require "omni.file.path"
 
--- Fetches one of a task's files, unless the file is already here with the right bytes.
+-- Fetches one of a task's files, unless the run's folder already contains the file with the right content.
 local function fetch_one(run, task, index, path, known)
   if known and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
   return task:save(path, { index = index, aside = true })
@@ -20,7 +20,7 @@ end
 ---@param record omni.RunRecord
 ---@param task omni.Task
 ---@return string[]|nil files
----@return omni.Error|nil err  of task:save
+---@return omni.Error|nil err  the error of task:save
 local function fetch(run, record, task)
   local files, known = {}, {}
   for _, file in ipairs(run.ledger:ask("files", { submit = task.row }) or {}) do known[file.number] = file end
@@ -34,7 +34,7 @@ local function fetch(run, record, task)
   return files
 end
 
--- Copies a file of another folder to the run's folder. If the copy fails, restores the file that had this name before.
+-- Copies a file from another folder to the run's folder. If the copy fails, restores the file that had this name before.
 local function copy_file(run, path, here)
   local older, problem
   if core.stat(here) then
@@ -50,7 +50,7 @@ end
 
 ---Copies a scene's files to the run's folder, from the folder of another board with the same scene or from the board's earlier folder.
 ---@param run omni.Run
----@param record omni.RunRecord  its plan has the paths of its files
+---@param record omni.RunRecord  `record.planned.files` lists the files
 ---@return string[]|nil files
 ---@return omni.Error|nil err  code "io"
 local function bring(run, record)
@@ -67,10 +67,10 @@ local function bring(run, record)
   return files
 end
 
----Returns a function that gives a finished file its name. That function replaces only a file that a run has made; it renames any other
----file first.
+---Returns a function that renames a finished file to its final path. If a file exists there, the function replaces it only if a run has
+---made it; otherwise, the function renames the existing file first.
 ---@param run omni.Run
----@param identity string  of the file, for the ledger
+---@param identity string  the file's identity, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil
 local function placer(run, identity)
   return function(part, path)
@@ -88,7 +88,7 @@ end
 
 -- --- a clip that can't be decoded
 
--- Returns whether a file may be a video, since it is neither a picture nor a sound.
+-- Returns whether a file may be a video: it isn't known to be a picture or a sound.
 local function may_be_video(path)
   local file <close> = core.open(path)
   local kind = file and media_type.of(file:read(media_type.enough) or "", path)
@@ -108,7 +108,7 @@ end
 ---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First deletes the ledger's digest of the clip, so that
 ---the next run fetches the clip if this run can't. Keeps the old clip under another name.
 ---@param run omni.Run
----@param record omni.RunRecord  its file is there
+---@param record omni.RunRecord  its file must exist
 ---@return true|nil
 ---@return omni.Error|nil err  nil if there is nothing to fetch
 local function fetch_again(run, record)

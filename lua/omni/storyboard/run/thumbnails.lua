@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Makes the pictures of the report, one beside each clip. Draws a picture as soon as the clip is here, two at a time, and compares the clip
--- with its scene's input.
+-- Makes the report's pictures, one for each clip, in the clip's folder. Draws a picture as soon as the clip has been fetched (at most two
+-- at a time), and compares the clip with its scene's input.
 
 local core = require "omni.core"
 local files = require "omni.storyboard.run.scene_files"
@@ -11,7 +11,7 @@ local pool = require "omni.loop.pool"
 
 local FILM_SIZE <const> = 1104 -- pixels: the width at which the report shows the film
 
--- Warns if a clip differs from its scene's input. Doesn't compare clips of a sandbox, which are only stand-ins.
+-- Warns if a clip differs from its scene's input. Doesn't compare a sandbox's clips, which are only substitutes.
 local function warn(run, record, probe)
   if run.client.is_sandbox or run.plan.board.scenes[record.index].yields ~= "video" then return end
   local found = mismatch.differences(run.plan.board.scenes[record.index].input, probe)
@@ -39,7 +39,7 @@ end
 
 ---Draws a scene's picture, unless the picture already exists. Doesn't wait.
 ---@param run omni.Run
----@param record omni.RunRecord  its file is there
+---@param record omni.RunRecord  its file must exist
 local function add(run, record)
   record.poster = record.file:gsub("%.%w+$", "") .. ".jpg"
   if is_due(record.poster, record.file) then run.thumbnails:add(draw, run, record) end

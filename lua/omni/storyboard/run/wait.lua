@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Reports to a run's hook `on_event` that the run waits for something other than its tasks, and the end of that wait.
+-- Reports to a run's `on_event` hook when the run begins and stops waiting for something other than its tasks.
 
 local last = 0 -- number of the last wait in this process
 
@@ -11,11 +11,11 @@ local Wait_mt = {
   end,
 }
 
----Reports that a wait begins. Closing the returned object reports that it is over.
+---Reports that a wait begins. Closing the returned object reports that the wait is over.
 ---@param on_event? fun(event: omni.RunEvent)
 ---@param kind "lock"|"submit"|"callback"  another run uses the folder; another run submits the scene; a callback may name the task
 ---@param about { scene?: string, index?: integer, directory?: string }
----@return table  to be closed
+---@return table  the caller must close it
 local function begin(on_event, kind, about)
   last = last + 1
   local wait = { on_event = on_event or none, number = last, kind = kind, scene = about.scene, index = about.index }
