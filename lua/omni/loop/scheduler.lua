@@ -19,7 +19,7 @@ local times <const> = timers.times
 
 ---@class omni.Fiber
 ---@field package co thread|nil           the fiber's coroutine, until it has ended
----@field package ended boolean|nil
+---@field package ended boolean
 ---@field package failure omni.Error|nil  why the fiber failed
 ---@field package results table|nil       what its function returned
 ---@field package scope omni.Scope|nil    nil: a background fiber
@@ -30,18 +30,33 @@ local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 
 local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
-local ready, ready_count = {}, 0        -- fibers that the next turn will run
+-- Fibers that the next turn will run, and fibers that this turn runs. Both arrays have a place for every fiber that hasn't ended, so that
+-- waking a fiber needs no memory.
+local ready, ready_count = {}, 0
+local batch, batch_at, batch_count = {}, 0, 0
+local places, live = 0, 0
 local failed, failed_count = {}, 0      -- fibers that failed in this turn
 local current                           -- the running fiber, if any
-local stepping = false                  -- whether the loop is inside a step
+local interrupted                       -- a fiber whose turn ended with an error of the scheduler: memory ran out
+local stepping = false                  -- the coroutine that runs a step, if any
+local step                              -- below
 local on_change                         -- called when there is work of which no step knows
 
 -- --- parking and waking
 
+local PARKED <const> = {} -- what a fiber yields when it parks
+
+-- Makes a place for one more fiber in the arrays of ready fibers.
+local function make_place()
+  if live < places then return end
+  ready[places + 1], batch[places + 1] = false, false
+  places = places + 1
+end
+
 local function make_ready(fiber, value)
-  ready_count = ready_count + 1
-  ready[ready_count] = fiber
   fiber.value = value
+  ready[ready_count + 1] = fiber
+  ready_count = ready_count + 1
   if on_change and not stepping then on_change() end
 end
 
@@ -50,9 +65,23 @@ end
 ---@param value any
 local function wake(fiber, value)
   if not fiber.parked then return end
-  fiber.parked = nil
+  fiber.parked = false
   if fiber.slot then timers.clear(fiber) end
-  make_ready(fiber, value)
+  make_ready(fiber, value or false)
+end
+
+local function end_step()
+  interrupted, current, stepping = current, nil, false
+end
+
+-- Returns whether a step really runs. If memory runs out again and again, a step may end without a call of `end_step`.
+local function is_on_stack()
+  local level = 0
+  while true do
+    local info = debug.getinfo(stepping, level, "f")
+    if not info or info.func == step then return info ~= nil end
+    level = level + 1
+  end
 end
 
 ---Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
@@ -62,7 +91,8 @@ end
 ---@return boolean
 local function in_fiber(name)
   if current and isyieldable() and running() == current.co then return true end
-  caller.check(current, stepping, name)
+  if stepping and not is_on_stack() then end_step() end
+  caller.check(current, stepping ~= false, name)
   return false
 end
 
@@ -72,9 +102,9 @@ end
 local function park(timeout)
   local fiber = current
   if not in_fiber() then error("there is no running fiber; call this inside omni.run or omni.spawn", 2) end
-  fiber.parked = true
   if timeout then timers.set(fiber, now() + timeout) end
-  return yield()
+  fiber.parked = true
+  return yield(PARKED)
 end
 
 -- --- the end of a fiber
@@ -90,10 +120,10 @@ end
 
 local function pass_on_failures()
   while failed_count > 0 do
-    local batch, count = failed, failed_count
+    local fibers, count = failed, failed_count
     failed, failed_count = {}, 0
     for i = 1, count do
-      local fiber = batch[i]
+      local fiber = fibers[i]
       if not fiber.delivered and not (fiber.joins and next(fiber.joins)) then pass_on(fiber) end
     end
   end
@@ -109,8 +139,11 @@ local function note_failure(fiber)
   if not stepping then pass_on_failures() end
 end
 
+-- Only the first line needs memory: if it raises, the fiber hasn't ended yet (`settle`).
 local function finish(fiber, failure, results)
-  fiber.co, fiber.failure, fiber.results, fiber.ended = nil, failure, results, true
+  fiber.failure, fiber.results = failure, results
+  fiber.co, fiber.ended, fiber.parked = nil, true, false
+  live = live - 1
   local scope, joins = fiber.scope, fiber.joins
   if scope then
     scope.fibers[fiber] = nil
@@ -127,8 +160,9 @@ local function finish(fiber, failure, results)
 end
 
 local function after_resume(fiber, fine, ...)
-  if fiber.parked then return end
-  if status(fiber.co) == "suspended" then
+  if ... == PARKED then return end
+  if fiber.slot then timers.clear(fiber) end -- memory ran out while the fiber parked
+  if fine and status(fiber.co) == "suspended" then
     coroutine.close(fiber.co)
     finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
   elseif fine then
@@ -140,8 +174,18 @@ local function after_resume(fiber, fine, ...)
   end
 end
 
+-- Ends a fiber whose turn was interrupted, unless it has parked or ended properly.
+local function settle()
+  local fiber = interrupted
+  if fiber and not fiber.ended and not (fiber.parked and status(fiber.co) == "suspended") then
+    if fiber.slot then timers.clear(fiber) end
+    coroutine.close(fiber.co)
+    finish(fiber, err.new { code = "coroutine_failed", message = "not enough memory" })
+  end
+  interrupted = nil
+end
+
 local function run_fiber(fiber)
-  local before = current
   current = fiber
   local first = fiber.first
   if first then
@@ -149,10 +193,10 @@ local function run_fiber(fiber)
     after_resume(fiber, resume(fiber.co, table.unpack(first, 1, first.n)))
   else
     local value = fiber.value
-    fiber.value = nil
-    after_resume(fiber, resume(fiber.co, value))
+    fiber.value = false
+    after_resume(fiber, resume(fiber.co, value or nil))
   end
-  current = before
+  current = nil
 end
 
 ---Starts `fn(...)` in a new fiber, at the loop's next turn.
@@ -160,13 +204,17 @@ end
 ---@param fn function
 ---@return omni.Fiber
 local function start(scope, fn, ...)
-  local fiber = setmetatable({ co = coroutine.create(fn), scope = scope }, Fiber_mt)
+  local fiber = setmetatable({
+    co = coroutine.create(fn), scope = scope, slot = false, value = false, parked = false, ended = false,
+  }, Fiber_mt)
+  if select("#", ...) > 0 then fiber.first = table.pack(...) end
+  make_place()
   if scope then
     scope.fibers[fiber] = true
     scope.live = scope.live + 1
   end
-  if select("#", ...) > 0 then fiber.first = table.pack(...) end
-  make_ready(fiber)
+  live = live + 1
+  make_ready(fiber, false)
   return fiber
 end
 
@@ -175,12 +223,13 @@ end
 function Fiber_methods:cancel()
   if self.ended then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
-  self.parked = nil
+  local failure = err.new { code = "cancelled", message = "the fiber was cancelled" }
+  self.failure = failure -- all that needs memory comes first
+  self.parked = false
   timers.clear(self)
   local co <const> = self.co
   local fine, problem = coroutine.close(co)
-  finish(self, fine and err.new { code = "cancelled", message = "the fiber was cancelled" }
-    or failures.of(problem, debug.traceback(co)))
+  finish(self, fine and failure or failures.of(problem, debug.traceback(co)))
 end
 
 Fiber_mt.__close = Fiber_methods.cancel
@@ -214,9 +263,10 @@ local function step_pollables()
   end
 end
 
--- Marks the turn as ended, even if a pollable raises an error.
+-- Marks the turn as ended, even if a pollable raises an error. The next turn runs the fibers that this one didn't run.
 local Turn <const> = setmetatable({}, {
   __close = function()
+    interrupted, current = current, nil
     if failed_count > 0 then pass_on_failures() end
     stepping = false
   end,
@@ -224,26 +274,31 @@ local Turn <const> = setmetatable({}, {
 
 ---Waits at most `timeout` seconds (nil: no limit) for work, then runs one turn. If a pollable raises an error, raises that error.
 ---@param timeout number|nil
-local function step(timeout)
+function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211
-  stepping = true
+  stepping = running()
+  if interrupted then settle() end
   poll_set:wait(timeout, ready_fds)
   if pollable_count > 0 then step_pollables() end
   if times[1] then
     local time = now()
     while times[1] and times[1] <= time do wake(timers.fibers[1]) end
   end
-  local batch, count = ready, ready_count
-  ready, ready_count = {}, 0
-  for i = 1, count do
-    if not batch[i].ended then run_fiber(batch[i]) end
+  if batch_at == batch_count then
+    ready, batch, batch_at, batch_count, ready_count = batch, ready, 0, ready_count, 0
+  end
+  while batch_at < batch_count do
+    batch_at = batch_at + 1
+    local fiber = batch[batch_at]
+    batch[batch_at] = false
+    if not fiber.ended then run_fiber(fiber) end
   end
 end
 
 ---Returns the seconds until `step` has work even if no descriptor is ready, or nil.
 ---@return number|nil
 local function time_left()
-  if ready_count > 0 then return 0 end
+  if ready_count > 0 or batch_at < batch_count or interrupted then return 0 end
   local least = times[1]
   if least then least = math.max(0, least - now()) end
   for pollable in pairs(pollables) do
@@ -282,9 +337,14 @@ end
 ---@param pollable omni.Pollable
 local function add(pollable)
   local fd = pollable:pollfd()
-  poll_set:add(fd)
   pollables[pollable] = fd
   pollable_count = pollable_count + 1
+  local fine, problem = pcall(poll_set.add, poll_set, fd)
+  if not fine then
+    pollables[pollable] = nil
+    pollable_count = pollable_count - 1
+    error(problem, 0)
+  end
   if on_change and not stepping then on_change() end
 end
 
@@ -304,7 +364,10 @@ local function get_current() return current end
 
 ---Returns whether a step is running.
 ---@return boolean
-local function is_stepping() return stepping end
+local function is_stepping()
+  if stepping and not is_on_stack() then end_step() end
+  return stepping ~= false
+end
 
 ---Sets a function that the scheduler calls when there is new work of which no step knows: a fiber or a pollable was added outside of a
 ---step, or the loop ran. Another event loop then asks for the timeout again.

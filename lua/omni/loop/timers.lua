@@ -30,12 +30,15 @@ local function sink(fiber, at, slot)
   place(fiber, at, slot)
 end
 
----Adds a timer for a fiber that has none yet.
+---Adds a timer for a fiber that has none yet. Adds nothing if it raises because memory runs out.
 ---@param fiber omni.Fiber
 ---@param at number  monotonic seconds
 local function set(fiber, at)
-  size = size + 1
-  rise(fiber, at, size)
+  local slot = size + 1
+  fibers[slot] = fiber
+  times[slot] = at
+  size = slot
+  rise(fiber, at, slot)
 end
 
 ---Removes a fiber's timer, if it has one.
@@ -46,7 +49,7 @@ local function clear(fiber)
   local last, at = fibers[size], times[size]
   fibers[size], times[size] = nil, nil
   size = size - 1
-  fiber.slot = nil
+  fiber.slot = false
   if last ~= fiber then
     if slot > 1 and times[slot // 2] > at then rise(last, at, slot) else sink(last, at, slot) end
   end
