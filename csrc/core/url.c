@@ -18,12 +18,16 @@
 enum { MAX_URL = 8192 }; // the longest allowed URL in bytes, before and after normalisation
 
 static const char no_http[] = "must be an http or https URL";
-static const char no_memory[] = "must fit into memory";
+static const char no_memory[] = "could not be checked: not enough memory";
 static const char bad_host[] = "must have a valid host name or IP address";
 
 // Returns whether the part of a URL after the host may contain this byte unencoded (RFC 3986, "pchar" and the delimiters).
 static bool is_plain(unsigned char byte) {
   return isalnum(byte) || (byte < 0x80 && byte && strchr("-._~!$&'()*+,;=:@/?#%", byte));
+}
+
+static const char *why_bad(CURLUcode outcome) {
+  return outcome == CURLUE_OUT_OF_MEMORY ? no_memory : bad_host;
 }
 
 static bool is_space(char byte) {
@@ -51,7 +55,8 @@ static char *encode(char *out, const char *text, size_t length) {
 // this thread during the call. Neither depends on nor changes the program's locale.
 static const char *ascii_host(CURLU *parts, char **host) {
   // a "%" is still left, although libcurl has already decoded valid escapes
-  if (curl_url_get(parts, CURLUPART_HOST, host, 0) != CURLUE_OK || strchr(*host, '%')) return bad_host;
+  CURLUcode outcome = curl_url_get(parts, CURLUPART_HOST, host, 0);
+  if (outcome != CURLUE_OK || strchr(*host, '%')) return why_bad(outcome);
   bool ascii = true;
   for (const char *at = *host; *at; at++) ascii = ascii && (unsigned char)*at < 0x80;
   if (!ascii) {
@@ -60,7 +65,7 @@ static const char *ascii_host(CURLU *parts, char **host) {
 #ifdef CURLU_PUNYCODE
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     locale_t before = utf8 ? uselocale(utf8) : (locale_t)0;
-    CURLUcode outcome = curl_url_get(parts, CURLUPART_HOST, host, CURLU_PUNYCODE);
+    outcome = curl_url_get(parts, CURLUPART_HOST, host, CURLU_PUNYCODE);
     if (utf8) uselocale(before), freelocale(utf8);
     if (outcome == CURLUE_BAD_HOSTNAME) return bad_host;
     if (outcome != CURLUE_OK)
@@ -96,11 +101,12 @@ static const char *normalize_host(CURLU *parts, char **host) {
   CURLU *again = curl_url();
   if (!again) return no_memory;
   char *spelled = NULL;
-  if (curl_url_set(again, CURLUPART_URL, text, 0) == CURLUE_OK) curl_url_get(again, CURLUPART_HOST, &spelled, 0);
+  CURLUcode outcome = curl_url_set(again, CURLUPART_URL, text, 0);
+  if (outcome == CURLUE_OK) outcome = curl_url_get(again, CURLUPART_HOST, &spelled, 0);
   curl_url_cleanup(again);
   if (!spelled || !host_is_sound(spelled)) {
     curl_free(spelled);
-    return bad_host;
+    return why_bad(outcome);
   }
   char canonical[INET6_ADDRSTRLEN + 2] = "[";
   struct in6_addr six;
@@ -110,11 +116,12 @@ static const char *normalize_host(CURLU *parts, char **host) {
     bool known = inet_pton(AF_INET6, spelled + 1, &six) == 1 && inet_ntop(AF_INET6, &six, canonical + 1, INET6_ADDRSTRLEN);
     curl_free(spelled);
     if (!known) return bad_host;
-    return curl_url_set(parts, CURLUPART_HOST, strcat(canonical, "]"), 0) == CURLUE_OK ? NULL : bad_host;
+    outcome = curl_url_set(parts, CURLUPART_HOST, strcat(canonical, "]"), 0);
+  } else {
+    outcome = curl_url_set(parts, CURLUPART_HOST, spelled, 0);
+    curl_free(spelled);
   }
-  CURLUcode outcome = curl_url_set(parts, CURLUPART_HOST, spelled, 0);
-  curl_free(spelled);
-  return outcome == CURLUE_OK ? NULL : bad_host;
+  return outcome == CURLUE_OK ? NULL : why_bad(outcome);
 }
 
 static const char *normalize(const char *text, CURLU *parts, char **url) {
