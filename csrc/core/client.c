@@ -128,11 +128,19 @@ void client_unanchor(lua_State *L, exchange *x) {
   lua_pop(L, 1);
 }
 
-// finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once
+// finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once. As an iterator,
+// finished(client, before), returns an exchange again in the next loop if the loop's body raised, as when memory runs out.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
-  exchange *x = pool_next_done(&c->pool);
+  bool iterates = lua_gettop(L) > 1;
+  exchange *x = pool_first_done(&c->pool);
+  if (x && x->given && !lua_isnoneornil(L, 2)) {
+    pool_report(&c->pool, x);
+    x = pool_first_done(&c->pool);
+  }
   if (!x) return 0;
+  x->given = true;
+  if (!iterates) pool_report(&c->pool, x);
   lua_getiuservalue(L, 1, 1);
   lua_rawgeti(L, -1, x->anchor);
   lua_getiuservalue(L, -1, OWNER);

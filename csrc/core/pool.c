@@ -287,8 +287,10 @@ double pool_timeout(const pool *p) {
   return left > 0 ? left : 0;
 }
 
-exchange *pool_next_done(pool *p) {
-  exchange *x = p->lists[DONE].first;
-  if (x) move(p, x, REPORTED);
-  return x;
+exchange *pool_first_done(const pool *p) {
+  return p->lists[DONE].first;
+}
+
+void pool_report(pool *p, exchange *x) {
+  move(p, x, REPORTED);
 }

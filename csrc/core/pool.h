@@ -34,8 +34,10 @@ void pool_keep(pool *p, exchange *x, bool replace);
 void pool_step(pool *p);
 // Returns the seconds until pool_step must be called; a negative number if there is nothing to do until the descriptor is readable.
 double pool_timeout(const pool *p);
-// Marks the oldest DONE exchange as REPORTED and returns it. Returns NULL if no exchange is DONE.
-exchange *pool_next_done(pool *p);
+// Returns the oldest DONE exchange, or NULL.
+exchange *pool_first_done(const pool *p);
+// Marks a DONE exchange as REPORTED.
+void pool_report(pool *p, exchange *x);
 // Removes an exchange in any state from the pool and releases it.
 void pool_drop(pool *p, exchange *x);
 

@@ -21,6 +21,8 @@ typedef struct {
   worker worker;
   bool made;        // worker_release must be called
   lua_Integer busy; // number of requests whose result Lua hasn't taken
+  request *given;   // the request whose result `finished` has returned last, until the caller has handled it
+  bool pushing;     // `finished` pushes the result of `given`
 } ledger;
 
 static ledger *check(lua_State *L) {
@@ -76,6 +78,7 @@ static int close_it(lua_State *L) {
 static int release(lua_State *L) {
   ledger *l = check(L);
   if (l->made) worker_release(&l->worker);
+  request_free(l->given);
   *l = (ledger){.made = false};
   return 0;
 }
@@ -183,27 +186,49 @@ static void failure_push(lua_State *L, const char *code, const char *message) {
   field_set_string(L, "message", message ? message : "the ledger can't be used: not enough memory");
 }
 
-// ledger:finished() → owner, rows | owner, nil, failure | nothing
-static int finished(lua_State *L) {
-  ledger *l = check(L);
-  if (!l->made || !worker_has_done(&l->worker)) return 0;
-  request **box = push_box(L), *r = *box = worker_take(&l->worker);
-  if (!r) return 0;
+// Forgets the request whose result Lua has handled. Allocates nothing.
+static void drop_given(lua_State *L, ledger *l) {
+  lua_getiuservalue(L, 1, 1);
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, l->given);
+  lua_pop(L, 1);
+  request_free(l->given);
+  l->given = NULL;
   l->busy--;
+}
+
+// push_given(ledger) → owner, rows | nil, failure | nil
+static int push_given(lua_State *L) {
+  const request *r = check(L)->given;
   lua_getiuservalue(L, 1, 1);
   lua_rawgetp(L, -1, r);
-  lua_pushnil(L);
-  lua_rawsetp(L, -3, r);
-  bool failed = r->failed;
-  if (failed) {
+  if (r->failed) {
     lua_pushnil(L);
     failure_push(L, "ledger_failed", r->failure);
   } else {
     push_rows(L, r);
+    lua_pushnil(L);
   }
-  request_free(r);
-  *box = NULL;
-  return failed ? 3 : 2;
+  return 3;
+}
+
+// ledger:finished() → owner, rows | owner, nil, failure | nothing. As an iterator, ledger.finished(ledger, before), returns a result again
+// in the next loop if the loop's body raised. A finalizer that runs meanwhile gets nothing.
+static int finished(lua_State *L) {
+  ledger *l = check(L);
+  bool iterates = lua_gettop(L) > 1;
+  if (!l->made || l->pushing) return 0;
+  if (l->given && !lua_isnoneornil(L, 2)) drop_given(L, l);
+  if (!l->given && !(l->given = worker_take(&l->worker))) return 0;
+  lua_settop(L, 1);
+  lua_pushcfunction(L, push_given);
+  lua_pushvalue(L, 1);
+  l->pushing = true;
+  int status = lua_pcall(L, 1, 3, 0);
+  l->pushing = false;
+  if (status != LUA_OK) return lua_error(L);
+  if (!iterates) drop_given(L, l);
+  return 3;
 }
 
 // --- the pollable
@@ -214,7 +239,8 @@ static int pollfd(lua_State *L) {
 }
 
 static int timeout(lua_State *L) {
-  if (worker_has_done(&check_open(L)->worker)) lua_pushinteger(L, 0);
+  ledger *l = check_open(L);
+  if (l->given || worker_has_done(&l->worker)) lua_pushinteger(L, 0);
   else lua_pushnil(L);
   return 1;
 }
@@ -223,7 +249,7 @@ static int step(lua_State *L) {
   ledger *l = check_open(L);
   eventfd_t ignored;
   eventfd_read(l->worker.wake, &ignored);
-  lua_pushboolean(L, worker_has_done(&l->worker));
+  lua_pushboolean(L, l->given || worker_has_done(&l->worker));
   return 1;
 }
 

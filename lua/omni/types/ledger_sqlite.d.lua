@@ -23,12 +23,15 @@ local LedgerHandle = {}
 ---  stored as 0 or 1
 function LedgerHandle:start(owner, verb, parameters) end
 
----Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`.
+---Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`. In
+---`for owner, rows, failure in handle.finished, handle do`, a result for which the body raised an error comes again in the next such loop.
+---A result that can't be returned because memory runs out comes again, too.
+---@param before? any  the loop's variable
 ---@return any owner
 ---@return table<string, string|integer|number>[]|nil rows  each row: values by column name, without NULL values; empty for a verb that
 ---  returns no rows
 ---@return omni.LedgerFailure|nil
-function LedgerHandle:finished() end
+function LedgerHandle:finished(before) end
 
 ---Returns the number of started verbs whose results `finished` hasn't returned yet.
 ---@return integer
