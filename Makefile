@@ -49,7 +49,7 @@ SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
-.PHONY: all deps test prove asan memcheck fuzz lint check demo bench reference docs install install-rock clean help
+.PHONY: all deps test prove torture asan memcheck fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -167,6 +167,17 @@ prove:
 	@TASKS=$(TASKS) $(LUA) spec/helper/busted.lua spec/applications/many_tasks_spec.lua -o spec/helper/summary.lua
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
+
+## make torture: short uses of omni, each with memory failing at every allocation in turn, which takes hours; TORTURE_STRIDE=50: minutes
+$(B)/torture/faults.so: $(wildcard spec/torture/*.[ch])
+	@mkdir -p $(@D)
+	@$(call say,cc,$@)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -fPIC -shared -fvisibility=hidden -fno-builtin $(WARN) -I$(LUA_INCDIR) $(filter %.c,$^) -o $@ -ldl
+
+torture:
+	@$(MAKE) --no-print-directory deps FOR="build test"
+	@$(MAKE) --no-print-directory build $(B)/torture/faults.so
+	@LUA_CPATH="$(abspath $(B))/torture/?.so;$(LUA_CPATH)" LD_PRELOAD=$(abspath $(B))/torture/faults.so $(LUA) spec/torture/run.lua
 
 ## make lint: luacheck, cppcheck and the compilers' warnings as errors
 lint:

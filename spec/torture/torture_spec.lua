@@ -1,0 +1,31 @@
+-- SPDX-License-Identifier: MIT
+-- A sample of `make torture`: a few scenarios, with a fault at some of their calls.
+
+local env = require "helper.env"
+
+if env.is_slow then return pending "the sanitizers and valgrind have allocators of their own" end
+
+describe("when memory runs out", function()
+  local directory, library
+
+  setup(function()
+    directory = env.directory()
+    library = directory:file "faults.so"
+    env.output(("%s -std=c11 -D_GNU_SOURCE -O1 -fPIC -shared -fvisibility=hidden -fno-builtin $(pkg-config --cflags lua5.4) -o %s"
+      .. " spec/torture/*.c -ldl"):format(os.getenv "CC" or "cc", env.quote(library)))
+  end)
+  teardown(function() directory:close() end)
+
+  -- Runs scenarios, and fails with what they printed unless all is well.
+  local function tortured(scenarios, modes, stride)
+    local pipe = assert(io.popen(("TORTURE_SCENARIOS='%s' TORTURE_MODES='%s' TORTURE_STRIDE=%d LUA_CPATH='%s/?.so;%s' LD_PRELOAD=%s %s"
+      .. " spec/torture/run.lua 2>&1"):format(scenarios, modes, stride, directory.path, os.getenv "LUA_CPATH", library, env.plain_lua)))
+    local said = pipe:read("a")
+    assert.is_true(pipe:close(), said)
+  end
+
+  it("the loop ends fibers that it can't run, and goes on", function() tortured("loop", "lua-more", 41) end)
+  it("a submit is never lost, and never sent again", function() tortured("submit", "lua-more c-more", 149) end)
+  it("a download is whole or isn't there", function() tortured("save", "lua-once c-once", 151) end)
+  it("the ledger and the server go on", function() tortured("ledger_accept serve_get", "lua-more c-once", 211) end)
+end)
