@@ -31,7 +31,7 @@ local function serve(connection)
     end
   end
   connection:write(("HTTP/1.1 %d OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(status, #said, said))
-  connection:flush() -- `close` drops what is still in the buffer
+  connection:flush() -- `close` discards data that is still in the buffer
   connection:close()
 end
 

@@ -1,4 +1,4 @@
-// A C program with omni inside: its own poll loop drives omni's loop, by one descriptor and one timeout.
+// A C program that embeds omni: the program's own poll loop drives omni's loop, with one descriptor and one timeout.
 //   cc examples/embed.c -o embed $(pkg-config --cflags --libs lua5.4) -lm && ./embed
 #include <errno.h>
 #include <lauxlib.h>
@@ -12,7 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-// The part in Lua: starts a fiber and returns omni's loop. An error of the fiber is printed by omni, unless omni.on_error is set.
+// The part in Lua: starts a fiber and returns omni's loop. omni prints an error in the fiber, unless the program has set omni.on_error.
 static const char script[] =
     "local omni = require 'omni'\n"
     "omni.spawn(function()\n"
@@ -38,7 +38,8 @@ static bool is_over(lua_State *L, bool *over) {
   return true;
 }
 
-// Returns milliseconds for poll: -1 if omni waits for its descriptor only. Rounds up, since waking early would only cost a turn.
+// Returns milliseconds for poll: -1 if omni waits for its descriptor only. Rounds up, since waking up early would only cost a turn of the
+// loop.
 static bool time_left(lua_State *L, int *milliseconds) {
   if (!call(L, "timeout")) return false;
   double seconds = lua_tonumber(L, -1);
@@ -66,7 +67,7 @@ static bool run(lua_State *L, int timer) {
       return false;
     }
     if (read(timer, &more, sizeof more) == sizeof more) ticks += more;
-    if (!call(L, "step")) return false; // does what is due, and raises no error of omni's fibers
+    if (!call(L, "step")) return false; // does the work that is due; doesn't raise errors from omni's fibers
     lua_pop(L, 1);
   }
   return false;

@@ -4,7 +4,7 @@ local cqueues = require "cqueues"
 local omni = require "omni"
 
 local queue = cqueues.new()
-local host = require("omni.cqueues").attach(queue, { blocking = false }) -- an omni call outside of host:call is an error now
+local host = require("omni.cqueues").attach(queue, { blocking = false }) -- from now on, a call to omni outside of host:call raises an error
 
 -- Returns a finished task, or nil and an error.
 local function generate(client, prompt)
@@ -25,7 +25,7 @@ queue:wrap(function()
     end)
   end
   local ticks = 0
-  while left > 0 do -- the program goes on meanwhile
+  while left > 0 do -- the program does other work in the meantime
     cqueues.sleep(0.05)
     ticks = ticks + 1
   end

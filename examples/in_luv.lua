@@ -3,9 +3,9 @@
 local omni = require "omni"
 local uv = require "luv"
 
-local host = require("omni.luv").attach { blocking = false } -- an omni call within uv.run, but outside of a fiber, is an error now
+local host = require("omni.luv").attach { blocking = false } -- inside uv.run, a call to omni outside of a fiber raises an error
 local ticks, ticker = 0, assert(uv.new_timer())
-ticker:start(50, 50, function() ticks = ticks + 1 end) -- the program goes on meanwhile
+ticker:start(50, 50, function() ticks = ticks + 1 end) -- the program does other work in the meantime
 
 -- Returns a finished task, or nil and an error.
 local function generate(client, prompt)

@@ -1,4 +1,4 @@
--- Writes a client's events as JSON, one object a line: a log that other programs can read.
+-- Writes a client's events as JSON, one object per line, so that other programs can read the log.
 --   omni lua examples/json_log.lua | jq .
 local json = require "cjson"
 local omni = require "omni"

@@ -15,7 +15,7 @@ local values, help = {}, { -- name → labels → number; name → its type and 
   omni_warnings_total = "counter Warnings.",
 }
 
--- 'kind="query",status="200"', sorted by name
+-- Returns labels as text, sorted by name, such as 'kind="query",status="200"'.
 local function text_of(labels)
   local parts = {}
   for name, value in pairs(labels) do

@@ -1,5 +1,5 @@
--- A job server: takes orders over HTTP and makes a clip for each. An order is charged once and delivered, however often it is sent,
--- and however often this program is killed (docs/applications.md).
+-- A job server: takes orders over HTTP and makes a clip for each. It charges each order once and delivers it, however often the order is
+-- sent and this program is killed (docs/applications.md).
 --   omni lua examples/order_server.lua FOLDER [PORT] [ADDRESS:PORT for callbacks [their public URL]]
 --   curl -d '{"prompt":"A lighthouse at dusk.","duration":4}' http://127.0.0.1:8080/orders/17
 --   curl http://127.0.0.1:8080/orders/17
@@ -20,7 +20,7 @@ end
 -- What each kind of error means for the customer: the HTTP status, and the state of the order.
 local permanent <const> = { invalid_input = true, idempotency_conflict = true, not_found = true }
 local function describe(problem)
-  if problem.code == "submit_unknown" then -- perhaps charged: a person compares the account with the ledger (omni status)
+  if problem.code == "submit_unknown" then -- possibly charged: a person compares the account with the ledger (omni status)
     return 500, { state = "unknown", row = problem.row, message = "we are looking into this order; please don't send it again" }
   elseif permanent[problem.code] then      -- the customer has to change the order
     return 400, { state = "refused", message = problem.message, field = problem.field }
@@ -30,7 +30,7 @@ local function describe(problem)
   return 503, { state = "not submitted", message = "please try again later" } -- nothing was charged
 end
 
--- Waits for the task of an order and saves its clip. One coroutine an order does it.
+-- Waits for an order's task and saves the clip. Runs in one coroutine for each order.
 local function deliver(order, task)
   if deliveries[order] or exists(clip_path(order)) then return end
   deliveries[order] = omni.background(function()
@@ -62,7 +62,7 @@ local function look_up(order)
 end
 
 local function answer(request)
-  local place, order = request:path():match "^/(%l+)/([%w-]+)$" -- also keeps paths out of the file's name
+  local place, order = request:path():match "^/(%l+)/([%w-]+)$" -- this pattern also keeps slashes out of the file name
   if not order or #order > 64 then return 404, { state = "no such page" } end
   if place == "orders" and request:method() == "POST" then return submit(order, request:body()) end
   if place == "orders" then return look_up(order) end
@@ -73,7 +73,7 @@ end
 omni.run(function()
   client = assert(omni.client { ledger = folder .. "/orders.db" })
   if arg[3] then assert(omni.callbacks { client = client, listen = arg[3], public_url = arg[4] }) end
-  for entry in client:unfinished() do -- what an earlier run has left
+  for entry in client:unfinished() do -- the tasks and unknown outcomes that an earlier run has left
     local order = entry.idempotency_key and entry.idempotency_key:match "^order%-(.*)$"
     if order and entry.task then deliver(order, entry.task) end
     if order and not entry.task then io.stderr:write(("order %s: %s\n"):format(order, entry.error)) end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One tree through a year. A board is a Lua program, so a loop can make its scenes.
+-- One tree through the seasons of a year. A board is a Lua program, so a loop can create its scenes.
 --
 --   omni run examples/seasons.lua --sandbox
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- A small ship's voyage, in scenes that build on one another. If you change one, a run makes only that scene and those that
--- build on it.
+-- A small ship's voyage, in scenes that build on one another. If you change one scene, a run remakes only that scene and those that build
+-- on it.
 --
 --   omni plan examples/voyage.lua --sandbox     shows what a run would do and cost
 --   omni run examples/voyage.lua --sandbox      runs in the sandbox: no key, no network, no cost
@@ -10,7 +10,7 @@ return storyboard {
   style = "Stop-motion with hand-carved wooden figures, paper waves, warm lantern light, natural sound, no text.",
   budget = 400,
 
-  -- In every scene the captain looks as at the end of the first one.
+  -- In every scene, the captain looks as she does at the end of the first scene.
   references = { captain = last_frame "captain" },
   defaults = { duration = 6, references = "captain" },
 
@@ -24,13 +24,13 @@ return storyboard {
     prompt = "Before dawn the captain unties a little ship called Wren from a pier of matchsticks. The paper water begins to move.",
   },
 
-  -- Starts with the last picture of the scene before.
+  -- Starts with the last picture of the previous scene.
   scene "open sea" {
     first_frame = last_frame "harbour",
     prompt = "The pier drops behind. The Wren climbs her first long wave, and the captain takes the wheel with both hands.",
   },
 
-  -- The same movement of the ship in other weather: four seconds of that clip are the reference.
+  -- The ship moves in the same way in other weather: four seconds of that clip are the reference video.
   scene "storm" {
     continues = { "open sea", from = 2, to = 6 },
     prompt = "The waves are black now, torn from tarred paper, twice as tall as the mast. Lightning is a crack in the set behind them.",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file of a download. A thread syncs the file to disk, since that can take seconds on a slow disk.
+// The file of a download. A thread syncs the file to disk, since syncing can take seconds on a slow disk.
 #include "core/download_file.h"
 
 #include <errno.h>

@@ -156,7 +156,7 @@ static void set_redirect(lua_State *L, const exchange *x) {
   field_set_string(L, "redirect", location);
 }
 
-// Adds the fields that a later download needs to resume to a failure: offset, stamp, validator, total.
+// Adds to a failure the fields that a later download needs to resume: offset, stamp, validator, total.
 static void set_progress(lua_State *L, exchange *x, bool whole) {
   char stamp[FILE_STAMP_SIZE];
   bool useless = x->wrong_range || x->status == 416 || x->file_error == ESTALE;

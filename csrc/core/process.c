@@ -65,7 +65,7 @@ static bool has_ended(process *p, int options) {
   return true;
 }
 
-// Kills the process group, and the process itself in case it left the group. Don't call kill_group after the program's end: the process
+// Kills the process group, and the process itself in case it has left the group. Don't call kill_group after the program's end: the process
 // group's number may then belong to another program.
 static void kill_group(process *p) {
   kill(-p->pid, SIGKILL);

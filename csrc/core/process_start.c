@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell, or a function in a child process. Uses fork and exec, since posix_spawn can't set the death signal and
-// can't close unknown descriptors. The child reports failures on a close-on-exec pipe.
+// Starts a program without a shell, or runs a function in a child process. Uses fork and exec, since posix_spawn can't set the death
+// signal and can't close unknown descriptors. The child reports failures on a close-on-exec pipe.
 #include "core/process_start.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell, or a C function in a child process.
+// Starts a program without a shell, or runs a C function in a child process.
 #ifndef OMNI_PROCESS_START_H
 #define OMNI_PROCESS_START_H
 

@@ -142,7 +142,7 @@ static int remove_path(lua_State *L) {
   return luaL_fileresult(L, remove(path) == 0, path);
 }
 
-// A locked file. The lock ends when this userdata is closed or collected.
+// A locked file. The lock is released when this userdata is closed or collected.
 #define LOCK "omni.lock"
 
 static int lock_release(lua_State *L) {

@@ -35,7 +35,7 @@ static bool is_space(char byte) {
 }
 
 // Percent-encodes the part of a URL after its host; writes at most three bytes for each byte. Returns the end of the encoded text. Also
-// encodes a "%" that starts no valid escape, and every "#" after the first.
+// encodes a "%" that doesn't start a valid escape, and every "#" after the first.
 static char *encode(char *out, const char *text, size_t length) {
   bool fragment = false;
   for (size_t i = 0; i < length; i++) {

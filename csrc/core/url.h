@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Parses and normalises untrusted URLs; no other file of omni normalises URLs.
+// Parses and normalises untrusted URLs. No other file in omni does this.
 #ifndef OMNI_URL_H
 #define OMNI_URL_H
 

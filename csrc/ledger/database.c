@@ -270,7 +270,7 @@ void database_close(database *d) {
     sqlite3_finalize(d->statements[i]);
     d->statements[i] = NULL;
   }
-  database_checkpoint(d); // by itself, SQLite runs a checkpoint only when the last connection of all programs closes
+  database_checkpoint(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
   sqlite3_close(d->db);
   d->db = NULL;
   session_release(&d->session);

@@ -13,7 +13,7 @@
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
 
 // While a row of a scene is live, the ledger refuses an equal submit. A success stays live even after its media has expired ('gone'), until
-// a person gives up the submit. Expired successes of a sandbox aren't live, since media end with the sandbox.
+// a person gives up the submit. Expired successes in a sandbox's ledger aren't live, since their media are lost when the sandbox ends.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
 // Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.

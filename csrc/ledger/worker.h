@@ -23,8 +23,8 @@ typedef struct {
   int wake;     // an eventfd, readable when a request is done; -1: closed
 } worker;
 
-// Starts the thread for the file at `path`. A problem with the file becomes the failure of each request. Returns false and errno when the
-// thread can't be started. Call worker_release also after a failure.
+// Starts the thread for the file at `path`. If there is a problem with the file, every request fails with it. Returns false and errno
+// when the thread can't be started. Call worker_release also after a failure.
 bool worker_start(worker *w, const char *path);
 // Queues a request. The worker owns the request until worker_take returns it.
 void worker_add(worker *w, request *r);

@@ -54,7 +54,7 @@ static int open_socket(listener *l, const char *host, int port, char *message, s
   socklen_t length = sizeof bound;
   int fd = descriptor_raise(socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  // Makes "::" accept IPv4 connections too, whatever the system's default.
+  // Makes "::" accept IPv4 connections as well, whatever the system's default is.
   if (fd >= 0 && found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
   if (fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, SOMAXCONN) == 0 &&
       getsockname(fd, (struct sockaddr *)&bound, &length) == 0 &&

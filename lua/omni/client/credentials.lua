@@ -130,7 +130,7 @@ end
 -- A sandbox's default keys have 35 characters, like real keys. No other service accepts a sandbox's keys.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
----Returns the Nth key of the sandbox with this seed and port. The sandbox refuses the key of another seed or port.
+---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses keys for another seed or port.
 ---@param n integer      from 1
 ---@param seed? integer  (default 0)
 ---@param port? integer  (default 0)

@@ -26,8 +26,7 @@ local upload = require "omni.client.upload"
 
 ---@class omni.Client
 ---@field base_url string  the normalised base URL, without a slash at its end
----@field service string   the name of the service behind the base URL (service_address.lua); clients with the same name reach the same
----  accounts
+---@field service string   the service's name (service_address.lua); clients with the same `service` reach the same accounts
 ---@field package all_keys omni.KeySelection
 ---@field closed boolean
 local Client_methods = {}
@@ -294,8 +293,8 @@ end
 
 local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
----Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. The same
----content is uploaded only once: for seven days, `upload` returns the first URL again.
+---Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. omni
+---uploads the same content only once: for seven days, `upload` returns the first URL again.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a video (MP4, MOV, WebM, Matroska, OGG) or an audio file (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions
 ---@return omni.Upload|nil

@@ -57,8 +57,7 @@ end
 ---Returns a sentence for each difference between two submits, at most six. Fields that are null or empty count as absent.
 ---@param one { model: string, input: table }
 ---@param other { model: string, input: table }
----@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  one, other: names for
----  the two inputs; ignored: returns whether to skip a field; as_floats: compare all numbers as floats
+---@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  ignored: fields to skip
 ---@return string[]
 local function list(one, other, how)
   local found = {}

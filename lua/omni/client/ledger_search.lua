@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds submits of programs in the ledger: by tag, by idempotency key, or all that haven't ended yet.
+-- Finds submits in the ledger: by tag, by idempotency key, or all that haven't ended yet and belong to no board.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -78,8 +78,7 @@ end
 ---@param path string
 ---@param body? string        JSON
 ---@param repeatable boolean  whether omni may retry the call although it may have been sent
----@param how? { on_retry?: fun(err: omni.Error, seconds: number), into?: table }  into: a table whose field `answer` receives the
----  response's text
+---@param how? { on_retry?: fun(err: omni.Error, seconds: number), into?: table }  into: gets the response's text as `answer`
 ---@return any data
 ---@return omni.Error|nil
 local function call(client, method, path, body, repeatable, how)

@@ -5,7 +5,7 @@ local core = require "omni.core"
 
 local default_base_url <const> = "https://api.crun.ai" -- docs/service.md, "Transport"
 
--- Maps base URLs to another base URL that reaches the same accounts and tasks.
+-- Maps a base URL to another one that reaches the same accounts and tasks.
 local same_as <const> = { ["https://api.crunai.com"] = default_base_url }
 
 ---Returns the normal form of a base URL (`core.normalize_url`), without slashes at its end.
@@ -17,7 +17,7 @@ local function base_url(text)
 end
 
 ---Returns the name of the service behind a base URL; base URLs with the same name reach the same accounts. The name is the normal form of
----the base URL; the service's second host has the name of the first. For a string that isn't a base URL, returns the string itself.
+---the base URL; the service's second host has the same name as the first. For a string that isn't a base URL, returns the string itself.
 ---@param text string
 ---@return string
 local function name(text)

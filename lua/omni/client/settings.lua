@@ -18,7 +18,7 @@ local client_options = {
 }
 local key_options = { key = "string", in_flight = "count", rate = "number" }
 
--- The options that the C clients of the keys and of media files share.
+-- The options that apply both to the keys' C clients and to the C client for media files.
 local transport_options = {
   "user_agent", "proxy", "ca_file", "connect_timeout", "timeout", "max_connections", "max_bytes", "max_download_bytes", "http_version",
   "allow_private_networks",

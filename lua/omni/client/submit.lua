@@ -65,7 +65,7 @@ local function submit_task(client, input, opts)
   end
 end
 
----Sends the submit, with retries, until the service accepts it or it fails finally.
+---Sends the submit, with retries, until the service accepts it or a failure is final.
 ---@param request omni.SubmitBody
 ---@return omni.Task|nil
 ---@return omni.Error|nil

@@ -28,8 +28,7 @@ end
 ---@field paused_until number|nil  monotonic seconds
 ---@field strikes integer       pauses since the last success
 ---@field allowance integer|nil how many more requests may start before a response arrives; nil: any number
----@field window integer        the number of requests in a round; each round is twice as large as the one before, and starts when that
----  one has ended
+---@field window integer        the number of requests in a round; a round doubles when all requests of the round before it have ended
 ---@field ended integer         how many requests of this round have ended
 ---@field started integer       how many requests have started since the last pause ended
 ---@field succeeded integer     how many of these requests got a response

@@ -27,8 +27,7 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
----@field url string           the server's URL without a path, such as "http://127.0.0.1:8080"; "https://..." if the server has a
----  certificate
+---@field url string           the server's URL without a path, such as "http://127.0.0.1:8080"; with a certificate, "https://..."
 ---@field host string
 ---@field port integer
 ---@field tls boolean           whether the server has a certificate

@@ -13,8 +13,7 @@ local SETTLED <const> = 2 -- seconds: a file changed more recently may change ag
 
 ---@class omni.Ledger
 ---@field path string
----@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: whether the verb's caller also gets the
----  error
+---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
 

@@ -5,7 +5,7 @@ local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
 local options = require "omni.options"
 
--- The state that the workers of one call to `map` share.
+-- The state that all workers of one call to `map` share.
 ---@class omni.Batch
 ---@field list any[]
 ---@field fn function
@@ -48,9 +48,9 @@ local function run(batch, limit)
   return batch.results, batch.errors
 end
 
----Calls `fn(value, index)` for each value of a list, in coroutines of its own, and waits for all calls. A call fails if `fn` returns nil
----and an error, or raises an error. Without `fail_fast`, the other calls continue after a failed call; `results[i]` is then nil, and
----`errors[i]` is the error.
+---Calls `fn(value, index)` for each value of a list, each in a coroutine of its own, and waits for all calls. A call fails if `fn`
+---returns nil and an error, or raises an error. Without `fail_fast`, the other calls continue after a failed call; `results[i]` is then
+---nil, and `errors[i]` is the error.
 ---
 ---A list of submits needs no `limit`: a key with `in_flight` has at most that many tasks in flight, and further submits wait
 ---([keys.md](keys.md)).

@@ -31,16 +31,16 @@ local Fiber_mt = { __name = "omni.fiber", __index = Fiber_methods }
 local poll_set = core.poll_set()
 local pollables, pollable_count = {}, 0 -- pollable → its descriptor
 -- Fibers that the next turn will run, and fibers that this turn runs. Both arrays have a place for every fiber that hasn't ended, so that
--- waking a fiber needs no memory.
+-- waking a fiber allocates no memory.
 local ready, ready_count = {}, 0
 local batch, batch_at, batch_count = {}, 0, 0
 local places, live = 0, 0
 local failed, failed_count = {}, 0      -- fibers that failed in this turn
 local current                           -- the running fiber, if any
-local interrupted                       -- a fiber whose turn ended with an error of the scheduler: memory ran out
+local interrupted                       -- a fiber whose turn ended with an error in the scheduler, because memory ran out
 local stepping = false                  -- the coroutine that runs a step, if any
-local step                              -- below
-local on_change                         -- called when there is work of which no step knows
+local step                              -- defined below
+local on_change                         -- called when something changes outside of a step
 
 -- --- parking and waking
 
@@ -369,8 +369,8 @@ local function is_stepping()
   return stepping ~= false
 end
 
----Sets a function that the scheduler calls when there is new work of which no step knows: a fiber or a pollable was added outside of a
----step, or the loop ran. Another event loop then asks for the timeout again.
+---Sets a function that the scheduler calls when something changes outside of a step: a fiber or a pollable was added, or the loop ran.
+---Another event loop then asks for the timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

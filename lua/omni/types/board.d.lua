@@ -31,9 +31,8 @@
 ---@class omni.CutFields
 ---@field transition? string|table  between two clips: a name such as "fade", or `{ "fade", seconds = 0.5 }` (default "none")
 ---@field audio? omni.Placeholder|table  a soundtrack for the whole film: a file, or `{ file, volume = 1, clips = 1 }`
----@field size? string          the film's width and height in pixels, such as "1920x1080" (default: the size of the largest part of the
----  footage)
----@field fps? number           the film's frames per second (default: the frame rate of the largest part of the footage)
+---@field size? string          the film's width and height in pixels, such as "1920x1080" (default: the most common size, by length)
+---@field fps? number           the film's frames per second (default: the most common frame rate, by length)
 ---@field output? string        the film's file name (default "film.mp4")
 ---@field [integer] string|table  names of scenes, in the film's order; a picture as `{ "scene", seconds = 3 }` (default: all scenes that
 ---  make films)

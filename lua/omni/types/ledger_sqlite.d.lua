@@ -10,7 +10,8 @@
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
----The failure of a verb. A failed verb leaves the file intact, and a later verb may succeed, for example when a full disk has space again.
+---The failure of a ledger verb. A failed verb leaves the file intact, and a later verb may succeed, for example when a full disk has space
+---again.
 ---@class omni.LedgerFailure
 ---@field code "ledger_failed"
 ---@field message string  names the file and the problem
@@ -19,8 +20,7 @@ local LedgerHandle = {}
 ---string with a NUL, NaN, a table.
 ---@param owner any  `finished` returns it; not nil. The handle keeps it until then
 ---@param verb string
----@param parameters? table<string, string|integer|number|boolean>  values by parameter name; a missing parameter is NULL, a boolean is
----  stored as 0 or 1
+---@param parameters? table<string, string|integer|number|boolean>  by name; a missing parameter is NULL, a boolean becomes 0 or 1
 function LedgerHandle:start(owner, verb, parameters) end
 
 ---Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`. In
@@ -28,8 +28,7 @@ function LedgerHandle:start(owner, verb, parameters) end
 ---A result that can't be returned because memory runs out comes again, too.
 ---@param before? any  the loop's variable
 ---@return any owner
----@return table<string, string|integer|number>[]|nil rows  each row: values by column name, without NULL values; empty for a verb that
----  returns no rows
+---@return table<string, string|integer|number>[]|nil rows  values by column name, without NULLs; empty for a verb without rows
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:finished(before) end
 

@@ -6,8 +6,7 @@
 ---@field api_key? string            the API key
 ---@field keys? omni.KeyOptions[]    several API keys (default: from the environment or a key file, see [keys.md](keys.md))
 ---@field base_url? string           the service (default `CRUN_BASE_URL`, or `"https://api.crun.ai"`)
----@field ledger? string|false       path of the ledger; `false`: no ledger (default `OMNI_LEDGER`, or `$XDG_STATE_HOME/omni/ledger.db`;
----  none in a sandbox)
+---@field ledger? string|false       its path; `false`: none (default `OMNI_LEDGER`, or `$XDG_STATE_HOME/omni/ledger.db`; none in a sandbox)
 ---@field timeout? number            seconds for a whole API call (default 60)
 ---@field connect_timeout? number    seconds for opening a connection (default 10)
 ---@field retry_for? number          seconds for which omni retries a call that may be retried; 0: one attempt (default 120)
@@ -47,8 +46,7 @@
 ---@field file? string          for a download or upload: the local path
 ---@field attempt? integer      for a request: 1 for the first attempt; for a retry: the number of the next attempt
 ---@field status? integer       for a request that got a response: the HTTP status
----@field bytes? integer        for a request that has ended: bytes of the response or the uploaded file; for `download` and `upload`:
----  bytes so far
+---@field bytes? integer        for an ended request: bytes of the response or the uploaded file; for `download` and `upload`: bytes so far
 ---@field total? integer        for `download` and `upload`: the size of the file, if known
 ---@field seconds? number       for a request that has ended: how long it took; for `retry` and `paused`: until the next attempt
 ---@field error? omni.Error     for a failed request, task or ledger, for a retry, and for a disabled key: the error
@@ -161,8 +159,7 @@
 ---  unknown outcome
 ---@field status? integer       the HTTP status that the receiver returned
 ---@field task_id? string
----@field state? string         the task's status: for a request, the status that the callback claims; for the other events, the status
----  that a query returned
+---@field state? string         the task's status: for a request, as the callback claims; for other events, as a query confirms
 ---@field body? string          for a callback that could be parsed: its body
 ---@field scene? string         for `settled`
 
@@ -201,8 +198,7 @@
 ---@class omni.RunOptions
 ---@field client omni.Client
 ---@field directory string      the output folder; the run creates it if it doesn't exist
----@field plan? omni.Plan       a plan from `omni.plan_storyboard` that somebody has agreed to; can't be combined with `only`, `redo` and
----  `resubmit`
+---@field plan? omni.Plan       an agreed plan from `omni.plan_storyboard`; can't be combined with `only`, `redo` and `resubmit`
 ---@field budget? number        the most credits that this run may spend
 ---@field yes? boolean          consent to any price (default false: the run submits nothing without a plan, a consent or a budget)
 ---@field jobs? integer         the most scenes in flight at the same time (default: the sum of the keys' limits, or 4)
@@ -241,9 +237,8 @@
 ---  differs from what its scene asked for; `cutting`: omni is cutting the film; `film` and `report`: that file is complete
 ---@field wait? integer         for `wait` and `wait_over`: the number of the wait
 ---@field kind? "lock"|"submit"|"callback"  for `wait` and `wait_over`: the reason for the wait.
---- `lock`: another run is using the directory; `submit`: another run is submitting the scene; `callback`: the outcome of the scene's submit
---- is
----  unknown, and a callback may name its task
+---  `lock`: another run is using the directory; `submit`: another run is submitting the scene; `callback`: the outcome of the scene's
+---  submit is unknown, and a callback may name its task
 ---@field directory? string     for a wait of kind `lock`
 ---@field scene? string         for a scene's status and for `warning`: the scene's name
 ---@field index? integer        the scene's place on the board

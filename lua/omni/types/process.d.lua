@@ -11,8 +11,7 @@ local core = {}
 ---@field stderr? "pipe"|"null"|"inherit"         where the program's stderr goes (default "pipe")
 ---@field max_output? integer                     how many of the last bytes of each pipe to keep (default 1048576)
 ---@field max_memory? integer                     bytes of address space; an allocation beyond it fails (default: no limit)
----@field environment? table<string, string>      variables to add to omni's environment, from which secrets are removed
----  (docs/internals/processes.md)
+---@field environment? table<string, string>      added to omni's environment, which is passed on without its secrets
 
 ---A running program. Closing or collecting a process kills the program with its process group, and reaps it.
 ---@class omni.Process: omni.Source
