@@ -68,7 +68,7 @@ static int open_client(lua_State *L) {
   lua_setiuservalue(L, 2, 2);
   client_options_read(L, &c->options);
   descriptor_fill_standard(); // libcurl opens descriptors, too
-  if (!pool_open(&c->pool, (int)c->options.max_connections)) return luaL_error(L, "can't make a client: %s", strerror(errno));
+  if (!pool_open(&c->pool, (int)c->options.max_connections)) return luaL_error(L, "can't create a client: %s", strerror(errno));
   return 1;
 }
 
@@ -184,7 +184,7 @@ static int client_busy(lua_State *L) {
 static int exchange_result(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if (x->state == CLOSED) return luaL_error(L, "the exchange is closed");
-  if (x->state < DONE) return luaL_error(L, "the exchange still runs");
+  if (x->state < DONE) return luaL_error(L, "the exchange is still running");
   client_lock(L, 2);
   return exchange_push_result(L, x);
 }

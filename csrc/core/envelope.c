@@ -167,7 +167,7 @@ static void add_balance(lua_State *L, int envelope) {
 // `envelope` is the stack index of the response's envelope, or 0 if there is none.
 static void push_refusal(lua_State *L, long number, int envelope) {
   const api_code *row = api_code_find(number);
-  const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service answered with an undocumented code";
+  const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service responded with an undocumented code";
   const char *code = row ? row->name : number >= 500 ? "server_error" : "unexpected_code";
   lua_pushstring(L, meaning);
   if (envelope) add_reasons(L, envelope);
@@ -181,7 +181,7 @@ static void push_refusal(lua_State *L, long number, int envelope) {
 
 void bad_answer_push(lua_State *L, long http_status, const char *why) {
   if (http_status)
-    lua_pushfstring(L, "the answer (HTTP %d) can't be used: %s", (int)http_status, why);
+    lua_pushfstring(L, "the response (HTTP %d) can't be used: %s", (int)http_status, why);
   else
     lua_pushfstring(L, "it can't be used: %s", why);
   failure_push(L, "bad_answer", lua_tostring(L, -1), true);
@@ -194,7 +194,7 @@ static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
     push_refusal(L, http_status, 0);
   else if (http_status >= 300 && http_status < 400)
-    bad_answer_push(L, http_status, "it is a redirect, and omni follows no redirect here");
+    bad_answer_push(L, http_status, "it is a redirect, which omni doesn't follow here");
   else
     bad_answer_push(L, http_status, why);
 }
@@ -221,7 +221,7 @@ bool envelope_push(lua_State *L, long http_status, int body) {
     lua_replace(L, top + 1);
     return true;
   } else if (code == 200) { // the HTTP status reports an error, but the envelope's code is success
-    push_bare_status(L, http_status, "its code says success, but its HTTP status doesn't");
+    push_bare_status(L, http_status, "its code reports success, but its HTTP status doesn't");
     field_set_boolean(L, "refused", 0);
   } else {
     if (code == 501 && field_push(L, -1, "data", LUA_TTABLE)) {

@@ -120,7 +120,7 @@ bool exchange_push_call(lua_State *L, exchange *x) {
 bool exchange_push_submit(lua_State *L, exchange *x) {
   if (!push_data(L, x, envelope_push)) return false;
   if (task_id_push(L, -1)) return true;
-  failure_push(L, "bad_answer", "the service said success and gave no valid task id", false);
+  failure_push(L, "bad_answer", "the service reported success without a valid task id", false);
   return false;
 }
 
@@ -178,12 +178,12 @@ bool exchange_push_download(lua_State *L, exchange *x) {
   } else if (x->too_large) {
     failure_push(L, "too_large", "the file is larger than max_download_bytes allows", false);
   } else if (x->wrong_range) {
-    failure_push(L, "bad_answer", "the server sent another part of the file than omni asked for", true);
+    failure_push(L, "bad_answer", "the server sent a different part of the file than omni requested", true);
   } else if ((x->outcome == CURLE_OK || x->discarded) && !whole) {
     bool gone = is_gone(x->status);
     const char *format = x->status == 403 ? "the server refuses the file (HTTP %d)"
                          : gone           ? "the server no longer has the file (HTTP %d)"
-                                          : "the server answered HTTP %d";
+                                          : "the server responded with HTTP %d";
     lua_pushfstring(L, format, (int)x->status);
     failure_push(L, gone ? "media_gone" : "download_failed", lua_tostring(L, -1), is_temporary(x->status) || x->status == 416);
     set_status(L, x);
@@ -219,7 +219,7 @@ bool exchange_push_upload(lua_State *L, exchange *x) {
   } else if (x->outcome != CURLE_OK) {
     push_network_failure(L, x);
   } else if (upload_offset(x->source) != upload_size(x->source)) {
-    failure_push(L, "network", "the server answered before it had received the whole file", true);
+    failure_push(L, "network", "the server responded before it had received the whole file", true);
   } else {
     lua_pushinteger(L, upload_size(x->source));
     return true;

@@ -61,7 +61,7 @@ static void report(int code, void *unused) {
   if (!streams_failed()) return;
   bool quiet = stdout_error == EPIPE;
   if (quiet && (code == EXIT_SUCCESS || code == EXIT_INTERRUPTED)) _exit(EXIT_BROKEN_PIPE);
-  if (!quiet) fprintf(stderr, "omni: stdout can't be written: %s\n", strerror(stdout_error));
+  if (!quiet) fprintf(stderr, "omni: can't write to stdout: %s\n", strerror(stdout_error));
   if (code == EXIT_SUCCESS) _exit(EXIT_FAILURE);
 }
 

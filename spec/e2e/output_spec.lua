@@ -26,7 +26,7 @@ describe("output that can't be written to stdout", function()
     for _, command in ipairs(commands) do
       local result = shell(('PATH=/nonexistent "$OMNI" %s >/dev/full'):format(command))
       assert.equal(1, result.code, command)
-      assert.matches("stdout can't be written: No space left on device\n$", result.err, command)
+      assert.matches("can't write to stdout: No space left on device\n$", result.err, command)
     end
     assert.equal(1, shell('"$OMNI" status >&-').code)
   end)

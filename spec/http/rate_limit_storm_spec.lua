@@ -203,7 +203,7 @@ describe("a call that doesn't wait for the end of a pause", function()
       open({ faults = { "status-429:retry_after=3600" } }, options, function(client, sandbox, seen)
         local task = client:task "d6956973-2f17-43d4-8514-af6cc3a2f55d"
         refuse(client, "balance")
-        assert.matches("asked to wait, for longer than", refuse(client, "balance").message)
+        assert.matches("asked omni to wait for longer than", refuse(client, "balance").message)
         refuse(client, "estimate", INPUT)
         refuse(task, "refresh")
         assert.equal("no", refuse(client, "submit", INPUT).sent)

@@ -63,7 +63,7 @@ function Submit_methods:earlier(stop)
 
     deadline = deadline or core.now() + self.client.timeout + PATIENCE
     if core.now() >= deadline then
-      row.message = "the first submit with its idempotency key has no answer yet"
+      row.message = "the first submit with its idempotency key has no response yet"
       return nil, ledger_search.unknown_error(row)
     end
     if stop and stop.requested then

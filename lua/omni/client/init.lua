@@ -176,7 +176,7 @@ function Client_methods:call(method, path, body)
 end
 
 local function broken(what)
-  return nil, err.new { code = "bad_answer", message = ("the answer holds no valid %s"):format(what) }
+  return nil, err.new { code = "bad_answer", message = ("the response contains no valid %s"):format(what) }
 end
 
 local function number_in(data, name)
@@ -303,7 +303,7 @@ function Client_methods:upload(path, opts)
   options.path(path, "client:upload")
   opts = options.check(opts, upload_options, "client:upload")
   if opts.content_type and not opts.content_type:find "^[%w!#$&^_.+-]+/[%w!#$&^_.+-]+$" then
-    error("client:upload: option 'content_type' must be a media type, as image/png is", 2)
+    error("client:upload: option 'content_type' must be a media type, such as image/png", 2)
   end
   if self.closed then return nil, closed_error "client:upload" end
   return timeout.call(opts.timeout, "client:upload", upload.send, self, path, opts)

@@ -214,7 +214,7 @@ function Key_methods:balance(timeout)
   if failure then return nil, failure end
   local value = type(data) == "table" and data.balance
   if type(value) == "number" and value - value == 0 then return math.tointeger(value) or value end -- neither NaN nor infinite
-  return nil, { code = "bad_answer", message = "the answer holds no valid balance", retry = false }
+  return nil, { code = "bad_answer", message = "the response contains no valid balance", retry = false }
 end
 
 function Key_methods:close()

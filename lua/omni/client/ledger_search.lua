@@ -35,7 +35,7 @@ end
 local function unknown_error(row)
   return err.new {
     code = "submit_unknown", sent = "maybe", row = row.id,
-    message = "the outcome of this submit is unknown: " .. core.clean(row.message or "the program ended before the answer came", 500),
+    message = "the outcome of this submit is unknown: " .. core.clean(row.message or "the program ended before the response arrived", 500),
     hint = ("it may have been accepted and charged; it is number %d in the ledger (omni status, omni forget)"):format(row.id),
   }
 end

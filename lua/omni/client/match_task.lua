@@ -46,7 +46,7 @@ local function taken(ledger, row, task_id, free)
   if not known then return problem end
   for _, other in ipairs(known) do
     if not free[other.state] then
-      return select(2, mismatch(task_id, row, ("the ledger has it already, as number %d%s%s"):format(other.id,
+      return select(2, mismatch(task_id, row, ("the ledger already has it, as number %d%s%s"):format(other.id,
         other.scene and (', scene "%s"'):format(core.clean(other.scene, 100)) or "", other.state == "forgotten" and ", forgotten" or "")))
     end
   end

@@ -51,7 +51,7 @@ local function keep_final(task, known)
   task.status, task.error = known.status, known.error
   if known.status == "success" then
     task.media = media or task.media
-    task.error = not task.media and (no_media or { code = "broken_result", message = "the task succeeded, and its media is not there" })
+    task.error = not task.media and (no_media or { code = "broken_result", message = "the task succeeded, but its media are missing" })
       or nil
   end
   if credits and known.credits then task.credits = math.max(credits, known.credits) end

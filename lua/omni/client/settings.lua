@@ -41,7 +41,7 @@ local function check(opts)
   end
   check_rate(opts.rate, "rate")
   if not opts.keys then return opts end
-  if opts.api_key ~= nil then error("omni.client: options 'keys' and 'api_key' exclude each other", level) end
+  if opts.api_key ~= nil then error("omni.client: options 'keys' and 'api_key' can't be combined", level) end
   if #opts.keys == 0 then error("omni.client: option 'keys' must list at least one table { key =, in_flight =, rate = }", level) end
   for i, one in ipairs(opts.keys) do
     local where = ("omni.client: option 'keys', number %d"):format(i)

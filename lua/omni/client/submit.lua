@@ -135,7 +135,7 @@ function Submit_methods:try_once(key, timeout)
   local turn <close> = key.transport.limiter:reserve(timeout)
   if not turn then
     if not key.transport.http then return not_sent("closed", "the client was closed") end
-    return not_sent("rate_limited", core.format("the service asked to wait, for longer than %g seconds", self.client.pause_for))
+    return not_sent("rate_limited", core.format("the service asked omni to wait for longer than %g seconds", self.client.pause_for))
   end
   if stop.requested then
     stop.prevented = true
@@ -238,7 +238,7 @@ function Submit_methods:why_forbidden()
     end
   end
   -- The reason no longer exists: for example, another program's task has ended in the meantime. So omni retries the submit.
-  return { code = "rate_limited", no_slot = true, message = "what prevented the submit is gone" }
+  return { code = "rate_limited", no_slot = true, message = "the reason for not submitting no longer exists" }
 end
 
 ---Writes the outcome into the row.
@@ -256,7 +256,7 @@ function Submit_methods:record_outcome(id, failure)
     if row then return id end
     return nil, { code = "ledger_failed", task_id = id, sent = "answered",
       message = "the task was accepted, but its id could not be recorded: " .. (problem and problem.message or "its row is gone"),
-      hint = "keep the task id, it is nowhere else; give it to a board's scene with omni run BOARD --adopt SCENE TASK_ID" }
+      hint = "keep the task id: it is recorded nowhere else; assign it to a scene with omni run BOARD --adopt SCENE TASK_ID" }
   end
   if verb == "mark_unknown" then failure.row = self.row end
   local _, problem = ledger:ask(verb, params)

@@ -188,7 +188,7 @@ end
 local function why_not_saved(self, index)
   if self.error then return err.copy(self.error) end
   if not self:done() then
-    local state = self.status == "success" and "its media is not there yet" or self.status or "not queried yet"
+    local state = self.status == "success" and "its media don't exist yet" or self.status or "not queried yet"
     return err.new { code = "not_done", task_id = self.id, message = ("the task is not over (%s)"):format(state),
       hint = "task:await() first" }
   end

@@ -48,13 +48,13 @@ local function closed(sent)
 end
 
 local function timed_out()
-  return nil, { code = "network", message = "no answer came in time", retry = true }
+  return nil, { code = "network", message = "no response arrived in time", retry = true }
 end
 
 local function paused_too_long(seconds)
   return nil, {
     code = "rate_limited", retry = true,
-    message = core.format("the service asked to wait, for longer than %g seconds", seconds),
+    message = core.format("the service asked omni to wait for longer than %g seconds", seconds),
   }
 end
 
@@ -151,7 +151,7 @@ function Transport_methods:submit(body, on_abandoned, request)
   end
   return nil, {
     code = "submit_unknown", sent = "maybe", retry = false,
-    message = "the outcome of this submit is unknown: the client was closed before the answer came",
+    message = "the outcome of this submit is unknown: the client was closed before the response arrived",
     hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
   }
 end

@@ -48,7 +48,7 @@ end
 ---which it failed. Without such a function, omni prints the error and its traceback to stderr. The event loop calls the function, so the
 ---function can't wait, but it can call `omni.spawn`. If the function raises an error, omni prints both errors. omni doesn't report errors
 ---that a `join`, an `omni.scope` or an `omni.run` raises.
----@param fn? fun(problem: omni.Error)  gets the error: `cause` is the raised value, `traceback` shows where it was raised; nil: print errors
+---@param fn? fun(problem: omni.Error)  gets the error: `cause` is the raised value, `traceback` shows where; nil: print errors
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)
   if fn ~= nil and type(fn) ~= "function" then error("omni.on_error: expected a function or nil, got " .. type(fn), 2) end

@@ -100,8 +100,8 @@ function Driver_methods:is_attached() return self == attached end
 ---@return omni.HostDriver
 local function attach(name, opts, host)
   opts = options.check(opts, { blocking = "boolean" }, name, 3)
-  if loop.current() then error(name .. ": omni.run drives the loop here", 3) end
-  if attached then error(name .. ": a host drives the loop already; detach it first", 3) end
+  if loop.current() then error(name .. ": omni.run is already driving the loop", 3) end
+  if attached then error(name .. ": another host is already driving the loop; detach it first", 3) end
   attached = setmetatable({ calls = {}, finished = {}, on_detach = host.on_detach }, Driver_mt)
   scheduler.on_change(host.on_change)
   if opts.blocking == false then caller.refuse_to_block(host.is_running) end

@@ -322,7 +322,7 @@ local function wait_until(done, deadline)
     else
       local left = time_left()
       if rest then left = math.min(rest, left or rest) end
-      if not left and pollable_count == 0 then error("deadlock: every fiber waits, and nothing can wake one", 0) end
+      if not left and pollable_count == 0 then error("deadlock: every fiber is waiting, and nothing can wake one", 0) end
       step(left)
     end
     fine = done()

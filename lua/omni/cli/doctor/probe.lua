@@ -38,7 +38,7 @@ local function ask(base_url, key)
   local data, failure = exchange:result()
   local balance = type(data) == "table" and type(data.balance) == "number" and data.balance or nil
   if not failure and not balance then
-    failure = { code = "bad_answer", message = "the answer holds no valid balance", status = 200, retry = false }
+    failure = { code = "bad_answer", message = "the response contains no valid balance", status = 200, retry = false }
   end
   return {
     balance = not failure and balance or nil, failure = failure, trace = trace, network = http:network(),

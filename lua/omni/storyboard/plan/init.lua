@@ -161,7 +161,7 @@ end
 -- Describes a submit with an unknown outcome.
 local function describe_unknown(row)
   local parts = { os.date("submitted %Y-%m-%d %H:%M:%S", math.floor(row.intended_at)) }
-  parts[#parts + 1] = row.message and core.clean(row.message, 200) or "omni ended before the answer came"
+  parts[#parts + 1] = row.message and core.clean(row.message, 200) or "omni ended before the response arrived"
   if row.estimate then parts[#parts + 1] = core.format("it may have cost %.14g credits", row.estimate) end
   if row.balance_before then
     parts[#parts + 1] = core.format("balance %.14g before%s", row.balance_before,
