@@ -57,8 +57,8 @@ return storyboard {
     assert.equal(3, service.submits())
     assert.same(before, stamps())
     for _, line in ipairs { "  = reuse    dusk\n", "3 to reuse: nothing to pay\n", "film: .-/film.mp4 %(as it was%)\n",
-      "Night: 3 of 3 scenes done, 0 credits\n", "  dusk  reused  .-/media/dusk%-%x+.mp4\n",
-      "the board has cost 120 credits so far" } do
+      "Night: 3 of 3 scenes done, 0 sandbox credits\n", "  dusk  reused  .-/media/dusk%-%x+.mp4\n",
+      "the board has cost 120 sandbox credits so far" } do
       assert.matches(line, again.out)
     end
     assert.not_matches("submitting", again.out)
@@ -83,7 +83,7 @@ return storyboard {
     local result = run("--only", "dawn")
     assert.equal(2, service.submits())
     assert.matches("\n  %- left     1 scene", result.out)
-    assert.matches("2 of 2 scenes done, 80 credits\n", result.out)
+    assert.matches("2 of 2 scenes done, 80 sandbox credits\n", result.out)
     assert.matches("\n  1 scene not among %-%-only\n", result.out)
     assert.matches('\nfilm    the film wasn\'t cut: missing scenes: "sea"\n', result.out)
     assert.is_nil(env.read(out .. "/film.mp4"))
@@ -151,7 +151,7 @@ return storyboard {
     assert.equal(1, result.code)
     assert.matches("\n  dusk  failed  no such task.*its sandbox is closed; the next sandbox run makes the scene again", result.out)
     assert.equal(0, service.submits())
-    assert.matches("%+ submit   dusk  40 credits  its sandbox is closed", run().out)
+    assert.matches("%+ submit   dusk  40 sandbox credits  its sandbox is closed", run().out)
     assert.equal(1, service.submits())
   end)
 
@@ -162,7 +162,7 @@ return storyboard {
     service.stop()
     serve()
     os.execute("rm " .. env.quote(out) .. "/media/dusk-*.mp4")
-    assert.matches("%+ submit   dusk  40 credits  .*mp4 is missing, and its sandbox is closed", run().out)
+    assert.matches("%+ submit   dusk  40 sandbox credits  .*mp4 is missing, and its sandbox is closed", run().out)
     assert.equal(1, service.submits())
   end)
 

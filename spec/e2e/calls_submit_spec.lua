@@ -149,7 +149,7 @@ describe("omni submit", function()
     assert.matches("status +success", result.out)
     assert.matches("media +http", result.out)
     assert.equal(1, service.submits())
-    assert.matches("spent today: 40 credits %(1 submit%)", run({ "status", "--ledger", "own.db" }).out)
+    assert.matches("spent today: 40 sandbox credits %(1 submit%)", run({ "status", "--ledger", "own.db" }).out)
   end)
 
   it("at a timeout prints the command that continues, with its folder, ledger and base URL", function()
@@ -306,8 +306,8 @@ describe("omni submit", function()
       ["%-%-image: 'ftp://a/b.png' must be a public http%(s%) URL.*the path of a file works, too"] = { "--image", "ftp://a/b.png" },
       ["%-%-image: .*data: URIs"] = { "--image", "data:image/png;base64,AAAA" },
       ["%-%-start selects a part of a video; add %-%-video"] = { "--start", "2" },
-      ["video_list%[1%]%.ends: is required with start"] = { "--video", "https://example.com/v.mp4", "--start", "2" },
-      ["video_list%[1%]%.ends: must be at most 10 seconds after start %(2%), not 13"] = { "--video", "https://example.com/v.mp4",
+      ["%-%-ends: is required with start"] = { "--video", "https://example.com/v.mp4", "--start", "2" },
+      ["%-%-ends: must be at most 10 seconds after start %(2%), not 13"] = { "--video", "https://example.com/v.mp4",
         "--start", "2", "--ends", "13" },
       ["%-%-set: expected NAME=VALUE, got 'x'"] = { "--set", "x" },
       ["seed: a JSON number must be less than 2%^53"] = { "--set", "seed=9007199254740993" },

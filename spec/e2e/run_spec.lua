@@ -62,7 +62,7 @@ describe("omni run", function()
     local result = run("--yes", "--json")
     local events = events_of(result)
     local plan, done = events[1], events[#events]
-    assert.same({ "plan", "Night", false, 80, out, 10000, true, 0 },
+    assert.same({ "plan", "Night", true, 80, out, 10000, true, 0 },
       { plan.event, plan.title, plan.sandbox, plan.credits, plan.directory, plan.balance, plan.affordable, plan.spent })
     assert.same({ scene = "good", index = 1, model = "google/gemini-omni", action = "submit", why = "new", selected = true, pays = true,
       take = 1, credits = 40 }, plan.scenes[1])
@@ -98,7 +98,7 @@ describe("omni run", function()
     serve("--fault", "fail:match=bad,reason=too dark")
     local result = run("--yes")
     assert.equal(1, result.code)
-    assert.matches("\n  bad   failed  .*too dark.*40 credits\n +change the prompt", result.out)
+    assert.matches("\n  bad   failed  .*too dark.*40 sandbox credits\n +change the prompt", result.out)
     assert.matches("1 of 2 scenes done", result.out)
     assert.matches('\nfilm    the film wasn\'t cut: missing scenes: "bad"', result.out)
   end)
@@ -112,7 +112,7 @@ describe("omni run", function()
     assert.matches('\n  good  refused  not submitted, because scene "bad" failed', result.out)
     result = run("--yes", "--jobs", "1", "--keep-going")
     assert.equal(1, result.code)
-    assert.matches("\n  good  40 credits", result.out)
+    assert.matches("\n  good  40 sandbox credits", result.out)
   end)
 
   it("refuses an invalid board with exit code 2, lists all its errors, and sends nothing", function()

@@ -58,6 +58,7 @@ end
 ---@field sandbox? omni.Sandbox
 ---@field warnings string[]   the client's, to be printed when nothing is drawn
 ---@field waits table         from omni.cli.view.waits
+---@field usual? table        from omni.cli.typical_time: how long the scenes usually take
 ---@field progress? table     from omni.cli.view.run_progress; gets the waits
 ---@field runs? boolean       the progress shows everything from now on
 ---@field line omni.cli.Line  on stderr, until `runs`
@@ -80,13 +81,18 @@ function Opened_methods:plan_options(more)
   return all
 end
 
+---Looks up how long the scenes of a plan usually take, for the views. Waits.
+---@param plan omni.Plan
+function Opened_methods:look_up_times(plan) self.usual = require("omni.cli.typical_time").of_plan(plan) end
+
 ---Returns the options for the views that print a plan and a run.
 ---@param fd? 1|2  the output: 1: stdout (the default), 2: stderr
 ---@return table
 function Opened_methods:view_options(fd)
   local given, terminal = self.given, require "omni.cli.view.terminal"
   return {
-    given = given, directory = self.directory, ledger = self.client.ledger_path, sandbox = given.sandbox, budget = given.budget,
+    given = given, directory = self.directory, ledger = self.client.ledger_path, sandbox = self.client.is_sandbox,
+    budget = given.budget, usual = self.usual,
     colour = terminal.colour(fd), columns = terminal.columns(fd),
   }
 end

@@ -35,8 +35,8 @@ end
 ---@return omni.Error|nil refusal  nil: go on
 local function decide(plan, options)
   if not is_needed(plan, options) then return nil end
-  local cost = plan_view.cost(plan)
-  if plan.balance then cost = ("%s; the account has %s"):format(cost, text.credits(plan.balance)) end
+  local cost = plan_view.cost(plan, plan.sandbox)
+  if plan.balance then cost = ("%s; the account has %s"):format(cost, text.credits(plan.balance, plan.sandbox)) end
   return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
 end
 
@@ -45,16 +45,16 @@ local unavailable = { unauthorized = true, key_disabled = true, network = true, 
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 
 -- Returns why a submit at this price is impossible or too expensive for the budget, or nil.
-local function refusal_of_one(price, problem, budget)
+local function refusal_of_one(price, problem, budget, sandbox)
   if problem and unavailable[problem.code] then return refuse(problem.code, problem.message, problem.hint) end
   if budget and not price then
     return refuse("price_unknown", ("there is a budget, but the price is unknown (%s)"):format(problem.message),
       "to go on all the same, submit it without a budget")
   elseif budget and price.credits > budget + 1e-9 then
-    return refuse("over_budget", core.format("it costs about %.14g credits, the budget is %.14g", price.credits, budget),
+    return refuse("over_budget", core.format("it costs about %s, the budget is %.14g", text.credits(price.credits, sandbox), budget),
       "raise the budget, or make it cheaper (shorter, a lower resolution)")
   elseif price and price.affordable == false then
-    return refuse("insufficient_credits", core.format("it costs about %.14g credits%s", price.credits,
+    return refuse("insufficient_credits", core.format("it costs about %s%s", text.credits(price.credits, sandbox),
       price.balance and core.format("; the account has %.14g", price.balance) or ", more than the account has"),
       core.codes[402].hint)
   end
@@ -66,11 +66,11 @@ end
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price
 ---@return omni.Error|nil refusal  nil: go on
 local function decide_one(price, problem, options)
-  local refused = refusal_of_one(price, problem, options.budget)
+  local refused = refusal_of_one(price, problem, options.budget, options.sandbox)
   if refused then return refused end
   options.show()
   if options.sandbox or options.budget or options.yes then return nil end
-  return ask("Submit?", "it costs " .. (price and "about " .. text.credits(price.credits) or "an unknown price"))
+  return ask("Submit?", "it costs " .. (price and "about " .. text.credits(price.credits, options.sandbox) or "an unknown price"))
 end
 
 return { decide = decide, decide_one = decide_one, is_needed = is_needed }

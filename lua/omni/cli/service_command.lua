@@ -91,6 +91,7 @@ function Call_methods:price(model, input)
   if price and not price.balance then price.balance = self.client:balance() end -- an older version of the service returns no balance here
   if price and price.affordable == nil and price.balance then price.affordable = price.credits <= price.balance end
   self.line:clear()
+  if problem and problem.code == "invalid_input" then require "omni.cli.input_problem"(self, model, problem) end
   return price, problem
 end
 

@@ -1,17 +1,67 @@
 -- SPDX-License-Identifier: MIT
--- Reads from the ledger how long tasks typically take; views show this beside the elapsed time.
+-- Reads from the ledger how long tasks usually take; views show this beside the elapsed time, and say how many tasks it is based on.
+
+local FEWEST <const> = 3 -- tasks without which there is no usual time
+
+local typical_time = {}
 
 local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----Returns the median duration of the successful tasks with this model, duration and resolution; nil if there are fewer than three such
----tasks. Waits.
+---@class omni.cli.TypicalTime
+---@field seconds number  the median duration
+---@field tasks integer   how many tasks that is based on: the last ones, at most 100
+
+---Returns the usual duration of a task: that of the successful tasks with this model, duration and resolution in the ledger. Returns nil
+---if there are fewer than three such tasks. Waits.
 ---@param ledger omni.Ledger
 ---@param model string
 ---@param input table
----@return number|nil seconds
-return function(ledger, model, input)
+---@return omni.cli.TypicalTime|nil
+function typical_time.of(ledger, model, input)
   local rows = ledger:ask("durations", { model = model, duration = simple(input.duration), resolution = simple(input.resolution) }) or {}
-  return #rows >= 3 and rows[(#rows + 1) // 2].took or nil
+  return #rows >= FEWEST and { seconds = rows[(#rows + 1) // 2].took, tasks = #rows } or nil
 end
+
+---Returns the usual duration of each scene that a run of this plan waits for. Asks the ledger once for each kind of scene. Waits.
+---@param plan omni.Plan
+---@return table<string, omni.cli.TypicalTime|false>  by the scene's name; false: not known
+function typical_time.of_plan(plan)
+  local kinds, times = {}, {}
+  for index, entry in ipairs(plan.scenes) do
+    local input = plan.board.scenes[index].input
+    if input and (entry.pays or entry.selected and entry.action == "resume") then
+      local kind = ("%s %s %s"):format(entry.model, input.duration, input.resolution)
+      if kinds[kind] == nil then kinds[kind] = typical_time.of(plan.ledger, entry.model, input) or false end
+      times[entry.scene] = kinds[kind]
+    end
+  end
+  return times
+end
+
+---Describes the usual durations of a plan's scenes, such as "a scene usually takes 1:20, judging by 14 finished tasks like
+---it in the ledger".
+---@param times table<string, omni.cli.TypicalTime|false>  from `of_plan`
+---@return string|nil  nil: the run waits for no scene
+function typical_time.describe(times)
+  local elapsed = require("omni.cli.view.text").elapsed
+  local least, most, tasks, unknown, counted = math.huge, 0, 0, 0, {}
+  for _, time in pairs(times) do
+    if time then
+      least, most = math.min(least, time.seconds), math.max(most, time.seconds)
+      if not counted[time] then tasks = tasks + time.tasks end
+      counted[time] = true
+    else
+      unknown = unknown + 1
+    end
+  end
+  if tasks == 0 then
+    return unknown > 0 and "how long a scene usually takes isn't known yet: that needs 3 finished tasks like it in the ledger" or nil
+  end
+  local range = elapsed(least) == elapsed(most) and elapsed(least) or ("%s to %s"):format(elapsed(least), elapsed(most))
+  local rest = unknown > 0 and ("; not known yet for %d scene%s"):format(unknown, unknown == 1 and "" or "s") or ""
+  return ("a scene usually takes %s, judging by %d finished tasks like it in the ledger%s"):format(range, tasks, rest)
+end
+
+return typical_time

@@ -76,7 +76,7 @@ describe("progress on a terminal", function()
   end)
 
   it("shows how long similar scenes take while a scene is in progress", function()
-    local p = opened { board = board_of("dusk", "dawn"), columns = 80, typical = { dusk = 90 } }
+    local p = opened { board = board_of("dusk", "dawn"), columns = 80, typical = { dusk = { seconds = 90 } } }
     local term = screen.new(80)
     p.event("submitting", 1)
     p.event("submitting", 2)
@@ -95,7 +95,7 @@ describe("progress on a terminal", function()
   it("has room for names, times and credits in 60 columns, and for task ids in 200", function()
     for _, columns in ipairs { 60, 200 } do
       local name, id = "黎明の灯台の長い影", "3ab310e8-f978-4834-a5d4-799d92339c5d"
-      local p = opened { board = board_of(name, "b"), columns = columns, typical = { [name] = 90 } }
+      local p = opened { board = board_of(name, "b"), columns = columns, typical = { [name] = { seconds = 90 } } }
       local term = screen.new(columns)
       p.event("submitting", 1)
       p.event("pending", 1, { task_id = id })
@@ -190,7 +190,7 @@ describe("progress on a terminal", function()
   it("never writes a line as wide as the terminal, even if it is narrow and names are wide", function()
     for _, columns in ipairs { 1, 5, 12, 20, 33, 60, 80, 200 } do
       local p = opened { board = board_of("黎明黎明黎明黎明黎明黎明黎明", "été", ("x"):rep(100)), columns = columns, colour = true,
-        typical = { ["été"] = 4000 } }
+        typical = { ["été"] = { seconds = 4000 } } }
       p.event("submitting", 1)
       p.event("running", 1, { task_id = ("t"):rep(36) })
       p.event("fetched", 2, { credits = 12.5, file = "x", files = { "x" } })

@@ -47,12 +47,13 @@ local function describe(row)
   local text, paths = require "omni.cli.view.text", require "omni.file.path"
   local name = row.scene and ('scene "%s" of %s'):format(text.clean(row.scene), text.clean(row.board and paths.name(row.board) or "?"))
     or "a submit of a script"
-  local cost = row.estimate and "about " .. text.credits(row.estimate) or "an unknown price"
+  local sandbox = row.sandbox == 1
+  local cost = row.estimate and "about " .. text.credits(row.estimate, sandbox) or "an unknown price"
   if row.state == "unknown" then
     return ("%d: %s, submitted %s: it may have been charged (%s)"):format(row.id, name, text.moment(row.intended_at), cost)
   end
   if row.state == "success" or row.state == "gone" then
-    cost = row.credits and text.credits(row.credits) or cost
+    cost = row.credits and text.credits(row.credits, sandbox) or cost
     return ("%d: %s, task %s: it is complete and paid for (%s); its files stay where they are, but the scene counts as new and the next"
       .. " run would pay for it again"):format(row.id, name, text.clean(row.task_id or "?"), cost)
   end

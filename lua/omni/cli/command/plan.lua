@@ -44,9 +44,11 @@ function command.run(given)
   local opened <close>, exit = board_options.open(given, false)
   if not opened then return exit end
   return require("omni.cli.signals").run(function()
+    local drawing <close> = opened.line:start() -- luacheck: ignore 211
     opened:announce_prices()
     local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options())
     opened.line:clear()
+    if plan then opened:look_up_times(plan) end
     if plan then return show(opened, plan) end
     local code = board_options.refuse(problem)
     if given.json and code == 3 then

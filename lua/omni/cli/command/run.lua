@@ -75,26 +75,12 @@ end
 
 -- --- the run
 
--- Returns how long each scene typically takes, in seconds, by the scene's name. Asks the ledger once for each kind of scene.
-local function typical_times(plan)
-  local kinds, times = {}, {}
-  for index, entry in ipairs(plan.scenes) do
-    local input = plan.board.scenes[index].input
-    local kind = ("%s %s %s"):format(entry.model, input.duration, input.resolution)
-    if entry.selected and entry.action ~= "reuse" and kinds[kind] == nil then
-      kinds[kind] = require "omni.cli.typical_time"(plan.ledger, entry.model, input) or false
-    end
-    times[entry.scene] = kinds[kind] or nil
-  end
-  return times
-end
-
 -- Opens the view of the progress. With --json it needs no plan. On a terminal, also starts a fiber that redraws the view.
 local function open_progress(opened, plan)
   local loop, terminal = require "omni.loop", require "omni.cli.view.terminal"
   opened.runs = plan ~= nil
   local progress = require("omni.cli.view.run_progress").open {
-    json = opened.given.json, plan = plan, sandbox = opened.given.sandbox, out = io.stdout, typical = plan and typical_times(plan),
+    json = opened.given.json, plan = plan, sandbox = opened.client.is_sandbox, out = io.stdout, typical = opened.usual,
     colour = terminal.colour(), columns = terminal.columns, rows = require("omni.host").rows, now = require("omni.core").now,
     waits = opened.waits,
   }
@@ -144,6 +130,7 @@ local function run(opened, on_interrupt, run_options)
     before_plan = function() return prepare(opened) end,
     on_plan = function(made, refusal)
       plan = made
+      opened:look_up_times(plan)
       local yes, reason = review(opened, plan, refusal)
       if yes then opened.progress, clock = open_progress(opened, plan) end
       return yes, reason

@@ -40,7 +40,7 @@ local function as_submit(row)
     submit = row.id, board = row.board, scene = row.scene, account = row.account, model = row.model, state = row.state,
     tag = row.tag, idempotency_key = row.idempotency_key,
     task_id = row.task_id, status = row.status, since = math.floor(row.intended_at), estimate = row.estimate,
-    balance_before = row.balance_before, balance_after = row.balance_after,
+    balance_before = row.balance_before, balance_after = row.balance_after, others = row.others,
     error = row.state == "unknown" and { code = "submit_unknown", message = row.message or "omni ended before the response arrived" }
       or nil,
   }
@@ -65,7 +65,9 @@ local function read(ledger, event, rehearsals)
   for _, row in ipairs(rehearsals and ask "lost_rehearsals" or {}) do lost[row.id] = true end
   for _, row in ipairs(ask "open") do
     if not lost[row.id] and (not board or row.board == board) then
-      local list = row.state == "unknown" and event.unknown or event.in_flight
+      local is_unknown = row.state == "unknown"
+      if is_unknown then require("omni.storyboard.plan.unknown_submit").count_others(ledger, row) end
+      local list = is_unknown and event.unknown or event.in_flight
       list[#list + 1] = as_submit(row)
     end
   end

@@ -64,7 +64,8 @@ local function judge(key, probe, report)
   local refused = failure and require("omni.error").rejects_key(failure)
   if not own and (not failure or refused) then return nil end
   if not failure then
-    if probe.balance > 0 then return report("ok", ("key %s is accepted: %s"):format(key.fingerprint, text.credits(probe.balance))) end
+    local credits = text.credits(probe.balance, key.sandbox)
+    if probe.balance > 0 then return report("ok", ("key %s is accepted: %s"):format(key.fingerprint, credits)) end
     return report("warning", ("key %s is accepted, but has no credits"):format(key.fingerprint),
       "buy some at " .. core.pages.billing .. ", or use another key")
   end

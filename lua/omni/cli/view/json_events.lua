@@ -15,7 +15,7 @@ local types <const> = {
   key = { "key", "in_flight?", "balance?", "error?:error" },
   planned_scene = {
     "scene", "index", "model", "action", "why?", "selected", "pays", "waits_for?", "blocked_by?", "duplicate_of?", "take?", "task_id?",
-    "submit?", "credits?", "files?", "error?:error",
+    "usual_seconds?", "usual_tasks?", "submit?", "credits?", "files?", "error?:error",
   },
   scene = {
     "scene", "index", "action", "selected", "status", "task_id?", "submit?", "estimate?", "credits?", "file?", "files?", "warnings?",
@@ -23,7 +23,7 @@ local types <const> = {
   },
   submit = {
     "submit", "board?", "scene?", "account", "model", "state", "task_id?", "status?", "since", "estimate?", "balance_before?",
-    "balance_after?", "error?:error", "media_until?",
+    "balance_after?", "others?", "error?:error", "media_until?",
   },
   sum = { "credits", "estimated", "given_up", "submits" },
 }

@@ -6,6 +6,7 @@ local core = require "omni.core"
 local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
+local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
 -- Returns a name such as "film.lua: dusk". Leaves out the board if there is only one.
 local function name_of(submit, board)
@@ -13,27 +14,23 @@ local function name_of(submit, board)
   return submit.board and not board and text.clean(paths.name(submit.board)) .. ": " .. scene or scene
 end
 
-local function write_in_flight(out, event)
+local function write_in_flight(out, event, sandbox)
   out:write(("in flight: %d\n"):format(#event.in_flight))
   for _, submit in ipairs(event.in_flight) do
     local state = submit.state == "intended" and "being submitted" or text.clean(submit.status or "pending")
     local parts = { name_of(submit, event.board), state, "for " .. text.elapsed(math.max(0, os.time() - submit.since)) }
-    if submit.estimate then parts[#parts + 1] = "about " .. text.credits(submit.estimate) end
+    if submit.estimate then parts[#parts + 1] = "about " .. text.credits(submit.estimate, sandbox) end
     if submit.task_id then parts[#parts + 1] = "task " .. text.clean(submit.task_id) end
     out:write(("  %d  %s\n"):format(submit.submit, table.concat(parts, "  ")))
   end
 end
 
-local function write_unknown(out, event, given)
+local function write_unknown(out, event, given, sandbox)
   out:write(("unknown: %d\n"):format(#event.unknown))
   for _, submit in ipairs(event.unknown) do
     out:write(("  %d  %s  submitted %s  %s\n"):format(submit.submit, name_of(submit, event.board), text.moment(submit.since),
       text.clean(submit.error.message)))
-    local cost = {}
-    if submit.estimate then cost[1] = ("it may have cost about %s"):format(text.credits(submit.estimate)) end
-    if submit.balance_before then cost[#cost + 1] = core.format("balance %.14g before", submit.balance_before) end
-    if submit.balance_after then cost[#cost + 1] = core.format("%.14g after", submit.balance_after) end
-    if #cost > 0 then out:write("      ", table.concat(cost, ", "), "\n") end
+    for _, cost in ipairs(unknown_submit.costs(submit, sandbox)) do out:write("      ", cost, "\n") end
     local ways = { { what = "give it up", command = next_command.forget(submit.submit, event.ledger) } }
     if submit.scene and submit.board then
       ways = next_command.ways_out({ board = submit.board, ledger = given.ledger, sandbox = given.sandbox }, submit.scene, submit.submit,
@@ -55,10 +52,10 @@ local function write_to_fetch(out, event)
 end
 
 -- Returns a text such as "80 credits (2 submits), and about 40 not yet reported".
-local function describe_sum(sum)
+local function describe_sum(sum, sandbox)
   local more = text.not_reported(sum.estimated)
   if sum.given_up > 0 then more = core.format("%s; about %.14g of it given up", more, sum.given_up) end
-  return ("%s (%s)%s"):format(text.credits(sum.credits), text.count(sum.submits, "submit"), more)
+  return ("%s (%s)%s"):format(text.credits(sum.credits, sandbox), text.count(sum.submits, "submit"), more)
 end
 
 -- "https://api.crun.ai, key 3fa1c2d4e5f6"
@@ -73,11 +70,13 @@ end
 local function write(out, event, given)
   out:write("ledger ", text.clean(event.ledger), "\n")
   if event.board then out:write("board ", text.clean(event.board), "\n") end
-  write_in_flight(out, event)
-  write_unknown(out, event, given)
+  local sandbox = #event.accounts > 0 and event.accounts[1].account == "sandbox" -- a ledger never mixes sandbox and real submits
+  write_in_flight(out, event, sandbox)
+  write_unknown(out, event, given, sandbox)
   write_to_fetch(out, event)
   local scope = event.board and "on this board" or "in all"
-  out:write(("spent today: %s\nspent %s: %s\n"):format(describe_sum(event.today), scope, describe_sum(event.spent)))
+  out:write(("spent today: %s\nspent %s: %s\n"):format(describe_sum(event.today, sandbox), scope,
+    describe_sum(event.spent, sandbox)))
   for _, one in ipairs(#event.accounts > 1 and event.accounts or {}) do
     out:write(("  %s\n    today: %s\n    %s: %s\n"):format(describe_account(one.account), describe_sum(one.today), scope,
       describe_sum(one.spent)))

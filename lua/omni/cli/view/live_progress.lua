@@ -196,7 +196,7 @@ local function scene_of(entry, options)
   local row = entry.action == "resume" and entry.row or {}
   return {
     index = entry.index, name = text.clean(entry.scene), action = entry.action, status = entry.action == "reuse" and "reused" or "waiting",
-    estimate = entry.credits or row.estimate, typical = options.typical and options.typical[entry.scene],
+    estimate = entry.credits or row.estimate, typical = options.typical and (options.typical[entry.scene] or {}).seconds,
     age = row.intended_at and math.max(0, os.time() - row.intended_at) or 0,
   }
 end

@@ -4,6 +4,7 @@
 local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
+local typical_time = require "omni.cli.typical_time"
 
 local ACTION <const> = 7  -- columns of the longest word for an action
 local FEW <const> = 3     -- at most this many reused scenes have a line each in the plan of a run
@@ -142,20 +143,22 @@ local function sum_lines(plan, options)
     second[1] = ("the account has %s%s"):format(text.credits(plan.balance, options.sandbox), enough)
   end
   second[#second + 1] = text.board_cost(plan.spent, options.sandbox)
-  if options.budget then second[#second + 1] = ("the run's budget is %s"):format(text.credits(options.budget)) end
-  if plan.board.budget then second[#second + 1] = ("the board's budget is %s"):format(text.credits(plan.board.budget)) end
-  return { first, table.concat(second, "; ") }
+  if options.budget then second[#second + 1] = ("the run's budget is %s"):format(text.credits(options.budget, options.sandbox)) end
+  if plan.board.budget then second[#second + 1] = ("the board's budget is %s"):format(text.credits(plan.board.budget, options.sandbox)) end
+  return { first, table.concat(second, "; "), options.usual and typical_time.describe(options.usual) }
 end
 
 ---Writes a plan as text.
 ---@param out file*
 ---@param plan omni.Plan
----@param options { given: table, ledger: string, sandbox?: boolean, budget?: number, colour?: boolean, columns?: integer, fold?: boolean }
+---@param options { given: table, ledger: string, sandbox?: boolean, budget?: number, colour?: boolean, columns?: integer, fold?: boolean,
+---  usual?: table<string, omni.cli.TypicalTime|false> }  usual: from omni.cli.typical_time
 local function write(out, plan, options)
   local paint, columns = text.painter(options.colour), options.columns
   local rows = rows_of(plan, options)
   local layout = { price = widest(rows, "price", 40) }
-  layout.name = widest(rows, "name", columns and math.max(6, math.min(32, columns - 16 - layout.price)) or 32)
+  local most = columns and math.max(6, columns - 16 - layout.price) or math.maxinteger
+  layout.name = widest(rows, "name", math.min(most, text.name_columns(columns)))
   if plan.board.title then out:write(paint("title", text.clean(plan.board.title)), "\n") end
   for _, row in ipairs(rows) do
     for _, line in ipairs(lines_of(row, layout, paint, columns)) do out:write(line, "\n") end
@@ -179,12 +182,13 @@ local function event(plan, options)
   }
   if plan.balance and plan.complete then fields.affordable = plan.credits <= plan.balance end
   for index, entry in ipairs(plan.scenes) do
-    local blocked_by = blockers(plan, entry)
+    local blocked_by, usual = blockers(plan, entry), options.usual and options.usual[entry.scene] or {}
     fields.scenes[index] = {
       scene = entry.scene, index = index, model = entry.model, action = entry.action, why = entry.why, selected = entry.selected,
       pays = entry.pays or false, waits_for = entry.waits_for, blocked_by = #blocked_by > 0 and blocked_by or nil,
       duplicate_of = entry.duplicate_of, take = entry.take, credits = entry.credits, task_id = entry.task_id,
-      submit = entry.row and entry.row.id, files = entry.files, error = entry.error or entry.price_error,
+      usual_seconds = usual.seconds, usual_tasks = usual.tasks, submit = entry.row and entry.row.id, files = entry.files,
+      error = entry.error or entry.price_error,
     }
   end
   return fields

@@ -71,7 +71,7 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@field sandbox? boolean
 ---@field colour? boolean
 ---@field waits? table                    from omni.cli.view.waits
----@field typical? table<string, number>  typical duration of a scene in seconds, by the scene's name
+---@field typical? table<string, omni.cli.TypicalTime>  usual duration of a scene, by the scene's name
 
 ---Opens the view: JSON with `json`, a drawing on a terminal, plain lines elsewhere.
 ---@param options omni.cli.ProgressOptions

@@ -6,8 +6,9 @@ local hint = require "omni.cli.view.hint"
 local next_command = require "omni.storyboard.next_command"
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
+local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
-local FEW <const> = 3 -- at most this many reused scenes have a line each
+local FEW <const> = 3 -- at most this many reused scenes have a line each; so many scenes with the same reason share a line
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
@@ -38,16 +39,12 @@ end
 -- --- a scene
 
 -- Describes a submit whose outcome has become unknown in this run. The plan describes older submits with an unknown outcome.
-local function known_of(entry)
+local function known_of(entry, sandbox)
   local row = entry.row
   if not row or entry.action == "unknown" then return nil end
   local parts = { "submitted " .. text.moment(row.intended_at) }
-  if row.estimate then parts[#parts + 1] = ("it may have cost about %s"):format(text.credits(row.estimate)) end
-  if row.balance_before then
-    parts[#parts + 1] = core.format("balance %.14g before%s", row.balance_before,
-      row.balance_after and core.format(", %.14g after", row.balance_after) or "")
-  end
-  return table.concat(parts, "; ")
+  local costs = unknown_submit.costs(row, sandbox)
+  return table.concat(table.move(costs, 1, #costs, #parts + 1, parts), "; ")
 end
 
 local writers = {}
@@ -77,7 +74,7 @@ end
 
 function writers.unknown(scene, entry, options)
   local lines = { "unknown  " .. text.problem(scene.error) }
-  lines[#lines + 1] = known_of(entry)
+  lines[#lines + 1] = known_of(entry, options.sandbox)
   lines[#lines + 1] = "it may have been accepted and charged; omni never submits it again by itself"
   if options.given then
     local ways = next_command.ways_out(options.given, scene.scene, entry.row and entry.row.id, options.ledger)
@@ -86,18 +83,32 @@ function writers.unknown(scene, entry, options)
   return lines
 end
 
+-- Returns "refused  not submitted, because scene "dusk" failed (--fail-fast)".
+local function reason(scene, options)
+  local option = scene.status == "refused" and scene.error.cause and options.given.fail_fast and " (--fail-fast)" or ""
+  return ("%s  %s%s"):format(scene.status, text.problem(scene.error), option)
+end
+
 -- failed, refused, blocked
 local function with_reason(scene, _, options)
-  local lines = { ("%s  %s"):format(scene.status, text.problem(scene.error)) }
+  local lines = { reason(scene, options) }
   if scene.credits then lines[1] = ("%s, %s"):format(lines[1], text.credits(scene.credits, options.sandbox)) end
   if scene.error.hint then lines[2] = text.clean(hint.of(scene.error)) end
   return lines
 end
 
-local function write_scene(out, scene, entry, options, name_width, paint)
-  local lines = (writers[scene.status] or with_reason)(scene, entry, options)
+-- Returns the lines for several scenes with the same reason.
+local function with_same_reason(scenes, options)
+  local names = {}
+  for index, scene in ipairs(scenes) do names[index] = '"' .. text.clean(scene.scene) .. '"' end
+  return { reason(scenes[1], options), table.concat(names, ", ") }
+end
+
+-- Writes a scene; or several scenes with the same reason, of which `scene` is the first.
+local function write_scene(out, scene, same, entry, options, name_width, paint)
+  local lines = same and with_same_reason(same, options) or (writers[scene.status] or with_reason)(scene, entry, options)
   for _, warning in ipairs(scene.warnings or {}) do lines[#lines + 1] = "warning: " .. text.clean(warning) end
-  local name = text.fit(text.clean(scene.scene), name_width)
+  local name = text.fit(same and text.count(#same, "scene") or text.clean(scene.scene), name_width)
   local indent = (" "):rep(name_width + 4)
   if options.columns and text.columns(lines[1]) + #indent > options.columns then
     local first, rest = lines[1]:match("^(.-)  (.*)$") -- puts the path or the reason on its own line
@@ -134,13 +145,29 @@ end
 
 local function write_interrupted(out, summary, options)
   if not summary.interrupted then return end
-  if options.sandbox then
+  if options.given.sandbox then
     out:write("interrupted; the tasks of the sandbox have ended with it\n")
     return
   end
   local goes_on = count(summary, "interrupted") > 0
   out:write(goes_on and "interrupted: tasks in flight go on at the service, and are charged\n" or "interrupted\n",
     "to continue, run it again; nothing is paid for twice:\n  ", next_command.continue(options.given), "\n")
+end
+
+-- Returns the scenes that weren't submitted and have the same reason as more than two others, by the first of them; false for the others.
+local function group(summary)
+  local by_reason, groups = {}, {}
+  for _, scene in ipairs(summary.scenes) do
+    if (scene.status == "refused" or scene.status == "blocked") and not scene.credits and not scene.error.hint then
+      local key = scene.status .. text.problem(scene.error)
+      by_reason[key] = by_reason[key] or {}
+      table.insert(by_reason[key], scene)
+    end
+  end
+  for _, scenes in pairs(by_reason) do
+    for index, scene in ipairs(#scenes >= FEW and scenes or {}) do groups[scene] = index == 1 and scenes end
+  end
+  return groups
 end
 
 ---Writes the summary as text.
@@ -150,24 +177,27 @@ end
 ---@param options { given: table, ledger?: string, sandbox?: boolean, colour?: boolean, columns?: integer }
 local function write(out, plan, summary, options)
   local paint = text.painter(options.colour)
-  local shown, left, name_width = {}, 0, 0
+  local shown, left, name_width, groups = {}, 0, 0, group(summary)
   local fold = count(summary, "reused") > FEW
   for index, scene in ipairs(summary.scenes) do
     local entry = plan.scenes[index]
     if scene.status == "waiting" and not entry.selected then
       left = left + 1
-    elseif not (fold and scene.status == "reused") then
+    elseif not (fold and scene.status == "reused") and groups[scene] ~= false then
       shown[#shown + 1] = index
-      name_width = math.max(name_width, text.columns(text.clean(scene.scene)))
+      name_width = math.max(name_width, text.columns(groups[scene] and text.count(#groups[scene], "scene") or text.clean(scene.scene)))
     end
   end
-  name_width = math.min(name_width, 32)
+  name_width = math.min(name_width, text.name_columns(options.columns))
 
   local title = summary.title and text.clean(summary.title) .. ": " or ""
   out:write(("%s%d of %d scenes done, %s\n"):format(paint("title", title), count(summary, "fetched") + count(summary, "reused"),
     #summary.scenes - left, text.spent(summary, options.sandbox)))
   if fold then out:write(("  %s\n"):format(paint("reused", count(summary, "reused") .. " reused"))) end
-  for _, index in ipairs(shown) do write_scene(out, summary.scenes[index], plan.scenes[index], options, name_width, paint) end
+  for _, index in ipairs(shown) do
+    local scene = summary.scenes[index]
+    write_scene(out, scene, groups[scene], plan.scenes[index], options, name_width, paint)
+  end
   if left > 0 then
     out:write(("  %s %s\n"):format(text.count(left, "scene"), require("omni.cli.view.plan").why_left(options.given)))
   end

@@ -10,22 +10,23 @@ local typical_time = require "omni.cli.typical_time"
 
 local default_timeout <const> = 1800 -- seconds
 
--- Sets `typical`: how long tasks of this kind usually take, in seconds.
+-- Sets `typical`: how long tasks of this kind usually take, and how many tasks that is based on.
 local function look_up_typical_time(client, one)
   local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
   if one.typical or not ledger or type(input) ~= "table" then return end
-  loop.background(function() one.typical = typical_time(ledger, one.task.model, input) end)
+  loop.background(function() one.typical = typical_time.of(ledger, one.task.model, input) end)
 end
 
--- Returns the progress line: "d696...  running  1:05 of about 1:30", or for several tasks "2 of 5 done, 1 failed, 3 running  1:05".
+-- Returns the progress line: "d696...  running  1:05 of about 1:30 (14 tasks)"; for several tasks "2 of 5 done, 1 failed, 3 running  1:05".
 local function words(watched, columns)
   if #watched == 1 then
     local one = watched[1]
     -- the service's time, for a task that is older than this program
     local since = one.task.created_at and os.time() - one.task.created_at or 0
     local time = text.elapsed(math.max(core.now() - one.began, since))
-    if one.typical then time = ("%s of about %s"):format(time, text.elapsed(one.typical)) end
+    local usual = one.typical
+    if usual then time = ("%s of about %s (%d tasks)"):format(time, text.elapsed(usual.seconds), usual.tasks) end
     local rest = ("  %s  %s"):format(text.clean(one.task.status or "waiting"), time)
     return text.shorten(one.task.id, math.max(1, columns - 1 - text.columns(rest))) .. rest
   end

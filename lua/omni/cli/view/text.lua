@@ -37,6 +37,13 @@ local function shorten(name, columns)
   return head .. table.concat(characters, "", last)
 end
 
+---Returns how many columns the names of scenes may take in a table. Without a terminal, names are never shortened.
+---@param columns? integer  of the terminal
+---@return integer
+local function name_columns(columns)
+  return columns and math.max(32, columns // 3) or math.maxinteger
+end
+
 -- Shortens or pads a name to exactly `columns` columns.
 local function fit(name, columns)
   local text = shorten(name, columns)
@@ -162,6 +169,6 @@ end
 
 return {
   board_cost = board_cost, bytes = bytes, clean = core.clean, columns = core.columns, count = count, credits = credits, cut = cut,
-  elapsed = elapsed, fit = fit, moment = moment, not_reported = not_reported, painter = painter, path = path, problem = problem,
-  quote = next_command.quote, shorten = shorten, spent = spent, wrap = wrap,
+  elapsed = elapsed, fit = fit, moment = moment, name_columns = name_columns, not_reported = not_reported, painter = painter,
+  path = path, problem = problem, quote = next_command.quote, shorten = shorten, spent = spent, wrap = wrap,
 }

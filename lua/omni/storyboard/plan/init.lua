@@ -8,6 +8,7 @@ local identity = require "omni.storyboard.plan.identity"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
 local prices = require "omni.storyboard.plan.price"
+local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 local spent = require "omni.storyboard.plan.spent"
 local selection = require "omni.storyboard.plan.selection"
 local upload = require "omni.client.upload"
@@ -65,6 +66,7 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@field package choice { only?: string[], redo?: string[], resubmit?: string[] }  the options with which the plan was made
 ---@field scenes omni.PlanScene[]
 ---@field by_name table<string, omni.PlanScene>
+---@field sandbox boolean           it is a rehearsal's: its credits are no money
 ---@field credits number            sum of the known prices
 ---@field complete boolean          whether every price is known
 ---@field balance? number           the account's balance, queried only if the plan costs something
@@ -159,28 +161,26 @@ function Planner_methods:look_up(planned)
 end
 
 -- Describes a submit with an unknown outcome.
-local function describe_unknown(row)
+local function describe_unknown(row, sandbox)
   local parts = { os.date("submitted %Y-%m-%d %H:%M:%S", math.floor(row.intended_at)) }
   parts[#parts + 1] = row.message and core.clean(row.message, 200) or "omni ended before the response arrived"
-  if row.estimate then parts[#parts + 1] = core.format("it may have cost %.14g credits", row.estimate) end
-  if row.balance_before then
-    parts[#parts + 1] = core.format("balance %.14g before%s", row.balance_before,
-      row.balance_after and core.format(", %.14g after", row.balance_after) or "")
-  end
-  return table.concat(parts, "; ")
+  local costs = unknown_submit.costs(row, sandbox)
+  return table.concat(table.move(costs, 1, #costs, #parts + 1, parts), "; ")
 end
 
 function Planner_methods:decide(planned)
   local row = self:look_up(planned)
   planned.row, planned.task_id = row, row and row.task_id
+  local sandbox = self.client.is_sandbox
+  if row and row.state == "unknown" then unknown_submit.count_others(self.ledger, row) end
   if not row then
     planned.action, planned.why = "submit", self:reason(planned, planned.before)
   elseif row.state == "success" or row.state == "gone" then
     self:decide_success(planned, row)
   elseif row.state == "unknown" and self.resubmit[planned.scene] then
-    planned.action, planned.why, planned.instead_of = "submit", "submitted again on request: " .. describe_unknown(row), row.id
+    planned.action, planned.why, planned.instead_of = "submit", "submitted again on request: " .. describe_unknown(row, sandbox), row.id
   elseif row.state == "unknown" then
-    planned.action, planned.why = "unknown", describe_unknown(row)
+    planned.action, planned.why = "unknown", describe_unknown(row, sandbox)
   else
     planned.action = "resume"
     planned.why = row.state == "intended" and "another run is submitting it" or "its task is in flight"
@@ -266,6 +266,7 @@ local function build(self, board, given)
   local plan = setmetatable({
     board = board, board_key = self.board_key, ledger = self.ledger, digests = self.digests, scenes = {}, by_name = {}, by_identity = {},
     counts = {}, credits = 0, complete = true, submits = 0, directory = self.directory, service = self.client.service,
+    sandbox = self.client.is_sandbox or false,
     choice = { only = given.only, redo = given.redo, resubmit = given.resubmit },
   }, Plan_mt)
   local audio = board.cut and board.cut.audio

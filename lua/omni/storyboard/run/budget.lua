@@ -36,8 +36,8 @@ local function reserve(run, record, input)
   local before = run.budget and committed(run)
   if before and before + record.estimate > run.budget + 1e-9 then
     return err.new { code = "over_budget", hint = "raise the budget, or make the film cheaper",
-      message = core.format("not submitted: it costs about %.14g credits, and %.14g of the budget of %.14g are spent or reserved",
-        record.estimate, before, run.budget) }
+      message = core.format("not submitted: it costs about %.14g %scredits, and %.14g of the budget of %.14g are spent or reserved",
+        record.estimate, run.client.is_sandbox and "sandbox " or "", before, run.budget) }
   end
   record.reserved = true
 end

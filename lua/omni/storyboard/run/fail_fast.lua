@@ -28,9 +28,9 @@ end
 ---@return omni.Error|nil
 local function check(run)
   if not run.halted then return nil end
-  local cause = run.halted.error
-  return err.new { code = cause.code, cause = cause, hint = cause.hint,
-    message = ('not submitted, because scene "%s" failed: %s'):format(run.halted.scene, cause.message) }
+  local cause = run.halted.error -- its message and hint are at its scene
+  return err.new { code = cause.code, cause = cause,
+    message = ('not submitted, because scene "%s" failed'):format(run.halted.scene) }
 end
 
 return { check = check, stop_after = stop_after }

@@ -252,25 +252,26 @@ local function refusal(plan, budget)
     end
   end
   if plan.unavailable then return refuse(plan.unavailable.code, plan.unavailable.message, plan.unavailable.hint) end
+  local kind = plan.sandbox and "sandbox " or ""
   local of_board, spent = plan.board.budget, plan.spent.credits + plan.spent.estimated
   if (budget or of_board) and not plan.complete then
     return refuse("price_unknown", ("there is a budget, and some price is unknown%s")
       :format(plan.error and " (" .. plan.error.message .. ")" or ""), "to run it anyway, run it without a budget")
   elseif budget and plan.credits > budget + 1e-9 then
-    return refuse("over_budget", core.format("the plan costs about %.14g credits, the budget is %.14g", plan.credits, budget),
+    return refuse("over_budget", core.format("the plan costs about %.14g %scredits, the budget is %.14g", plan.credits, kind, budget),
       "raise the budget, or make the film cheaper (shorter scenes, a lower resolution)")
   elseif of_board and plan.credits > 0 and spent + plan.credits > of_board + 1e-9 then
-    return refuse("over_budget", core.format("the plan costs about %.14g credits, %.14g are spent, and the board's budget is %.14g",
-      plan.credits, spent, of_board), "raise the board's budget, or make the film cheaper")
+    return refuse("over_budget", core.format("the plan costs about %.14g %scredits, %.14g are spent, and the board's budget is %.14g",
+      plan.credits, kind, spent, of_board), "raise the board's budget, or make the film cheaper")
   elseif plan.balance and plan.credits > plan.balance then
-    return refuse("insufficient_credits", core.format("the plan costs about %.14g credits; the account has %.14g",
-      plan.credits, plan.balance), core.codes[402].hint)
+    return refuse("insufficient_credits", core.format("the plan costs about %.14g %scredits; the account has %.14g",
+      plan.credits, kind, plan.balance), core.codes[402].hint)
   end
 end
 
 -- Returns the error for a plan to which the caller hasn't consented.
 local function no_consent(plan)
-  local cost = plan.complete and core.format("about %.14g credits", plan.credits) or "an unknown price"
+  local cost = plan.complete and core.format("about %.14g %scredits", plan.credits, plan.sandbox and "sandbox " or "") or "an unknown price"
   return err.new { code = "no_consent", hint = "give a budget, or yes = true",
     message = ("nothing was submitted: the plan costs %s, and there is no consent"):format(cost) }
 end

@@ -8,6 +8,7 @@ local files = require "omni.storyboard.run.scene_files"
 local input_media = require "omni.storyboard.run.input_media"
 local loop = require "omni.loop"
 local thumbnails = require "omni.storyboard.run.thumbnails"
+local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 local waits = require "omni.storyboard.run.wait"
 
 local poll_seconds <const> = 0.5 -- seconds between two checks of a submit that another run is sending
@@ -184,7 +185,8 @@ local function make_task(run, record, again)
 end
 
 local function latest_row(run, record)
-  return run.ledger:row("by_identity", { identity = record.planned.identity, service = run.client.service })
+  local row, problem = run.ledger:row("by_identity", { identity = record.planned.identity, service = run.client.service })
+  return row and unknown_submit.count_others(run.ledger, row), problem
 end
 
 local function submit_and_await(run, record)
