@@ -81,7 +81,7 @@ describe("omni", function()
       service.environment.CRUN_API_KEY = ""
       result = run "credits"
       assert.same({ 2, "" }, { result.code, result.out })
-      assert.matches("there is no API key.*\n.*CRUN_API_KEY", result.err)
+      assert.matches("there is no API key.*\n.*CRUN_API_KEY.*\n  to try it without a key: give the command omni sandbox", result.err)
     end)
 
     it("says at once that the service can't be reached, and ends at Ctrl-C", function()

@@ -37,8 +37,11 @@ describe("omni open", function()
 
   it("says what is missing, and which command makes it", function()
     local result = open { "film.lua", "--film" }
-    assert.same({ 1, "omni: there is no film.omni/night.mp4\n  omni run film.lua\n" }, { result.code, result.err })
-    assert.matches("there is no film.omni/sandbox/report.html\n  omni run film.lua %-%-sandbox\n", open({ "film.lua", "--sandbox" }).err)
+    assert.same({ 1, "omni: there is no film.omni/night.mp4\n  to make it:  omni run film.lua\n" }, { result.code, result.err })
+    assert.matches("there is no film.omni/sandbox/report.html\n  to make it:  omni run film.lua %-%-sandbox\n",
+      open({ "film.lua", "--sandbox" }).err)
+    env.write(files:file "film.omni/sandbox/night.mp4", "film")
+    assert.matches("\n  there is a rehearsal:  omni open film.lua %-%-sandbox\n$", open({ "film.lua" }).err)
     env.write(files:file "bad.lua", "return 1")
     assert.equal(2, open({ "bad.lua" }).code)
   end)

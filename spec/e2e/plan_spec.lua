@@ -99,7 +99,7 @@ describe("omni plan", function()
     serve()
     assert.equal(0, run("--only", "dusk").code)
     local event = planned("--budget", "100")
-    assert.same({ "plan", "Night", false, 40, true, 9960, true, 100, 40, 0 }, { event.event, event.title, event.sandbox, event.credits,
+    assert.same({ "plan", "Night", true, 40, true, 9960, true, 100, 40, 0 }, { event.event, event.title, event.sandbox, event.credits,
       event.complete, event.balance, event.affordable, event.budget, event.spent, event.exit })
     assert.equal(files:file "board.omni", event.directory)
     local dusk, dawn = event.scenes[1], event.scenes[2]
@@ -152,7 +152,7 @@ describe("omni plan", function()
   it("gives hints with the options of the command line", function()
     local without_key = program.run({ "plan", board }, { directory = files.path })
     assert.equal(2, without_key.code)
-    assert.matches("there is no API key\n.*\n  to rehearse without a key: %-%-sandbox\n$", without_key.err)
+    assert.matches("there is no API key\n.*\n  to rehearse without a key: omni run [^\n]*board.lua %-%-sandbox\n$", without_key.err)
 
     local there = program.run({ "plan", (board:gsub("%.lua$", "")) }, { directory = files.path })
     assert.matches("No such file or directory\n  did you mean .*board%.lua%?\n", there.err)

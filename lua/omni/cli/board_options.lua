@@ -191,7 +191,10 @@ function board_options.open(given, create_ledger)
   if not code then return opened end
   Opened_mt.__close(opened)
   message.exit(code, problem)
-  if problem.code == "no_key" then io.stderr:write "  to rehearse without a key: --sandbox\n" end
+  if problem.code == "no_key" then
+    local rehearsal = require("omni.storyboard.next_command").run { board = given.board, out = given.out, sandbox = true }
+    io.stderr:write("  to rehearse without a key: ", rehearsal, "\n")
+  end
   return nil, code
 end
 

@@ -137,7 +137,13 @@ local function open(given)
     base_url = given.base_url, ledger = given.ledger,
     on_event = message.client_hook(function(warning) called:message(warning) end, called.waits),
   }
-  if not client then return message.print_error(problem) end
+  if not client then
+    message.print_error(problem)
+    if problem.code == "no_key" then
+      io.stderr:write "  to try it without a key: give the command omni sandbox in another terminal, and here the commands that it prints\n"
+    end
+    return nil
+  end
   called.client = client
   called.format = {
     columns = terminal.columns(), paint = require("omni.cli.view.text").painter(terminal.colour()), sandbox = client.is_sandbox,

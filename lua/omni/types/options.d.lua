@@ -236,9 +236,10 @@
 ---  The other events are: `wait`: the run waits for something other than its tasks; `wait_over`: that wait has ended; `warning`: a clip
 ---  differs from what its scene asked for; `cutting`: omni is cutting the film; `film` and `report`: that file is complete
 ---@field wait? integer         for `wait` and `wait_over`: the number of the wait
----@field kind? "lock"|"submit"|"callback"  for `wait` and `wait_over`: the reason for the wait.
+---@field kind? "lock"|"submit"|"callback"|"film"|"report"  for `wait` and `wait_over`: the reason for the wait.
 ---  `lock`: another run is using the directory; `submit`: another run is submitting the scene; `callback`: the outcome of the scene's
----  submit is unknown, and a callback may name its task
+---  submit is unknown, and a callback may name its task; `film`: omni checks the clips and the film; `report`: omni makes the report and
+---  its pictures
 ---@field directory? string     for a wait of kind `lock`
 ---@field scene? string         for a scene's status and for `warning`: the scene's name
 ---@field index? integer        the scene's place on the board

@@ -145,6 +145,16 @@ describe("the waits of a command", function()
     assert.same({ "lock 35" }, over)
   end)
 
+  it("show the making of the report only once it has taken some seconds", function()
+    local report = current:begin("report", {})
+    at(2)
+    current:over(report)
+    current:begin("film", {})
+    assert.same({ {}, {}, {} }, { shown(), begun, over })
+    at(6)
+    assert.same({ "checking the clips and the film, 0:04" }, shown())
+  end)
+
   it("fit any width, and a line counts those that have no room", function()
     for i = 1, 6 do event("retry", { error = err.new { code = "x", message = i .. ("x"):rep(300) }, seconds = 9, reason = "x" }) end
     for width = 1, 120 do

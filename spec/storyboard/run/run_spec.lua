@@ -60,6 +60,9 @@ describe("running a board", function()
       folder:close()
       second:join()
       assert.same({ "wait_over", "lock", wait.wait }, { s.events[2].event, s.events[2].kind, s.events[2].wait })
+      local last, ended = s.events[#s.events - 2], s.events[#s.events - 1]
+      assert.same({ "wait", "report", "wait_over", last.wait, "report" },
+        { last.event, last.kind, ended.event, ended.wait, s.events[#s.events].event })
     end)
   end)
 
@@ -107,7 +110,7 @@ describe("running a board", function()
       assert.equal(2, s:submits())
       summary = assert(s:run(board_of("lost", "good")))
       assert.same({ "unknown", "reused" }, statuses(summary))
-      assert.matches("it may have cost 40 credits; balance 10000 before", summary.scenes[1].error.message)
+      assert.matches("it may have cost about 40 sandbox credits; balance 10000 before", summary.scenes[1].error.message)
       assert.equal(2, s:submits())
     end)
   end)

@@ -42,8 +42,11 @@ function command.run(given)
   local path, problem, missing = choose(given)
   if problem then return message.exit(2, problem) end
   if not path then
+    local rehearsed = not (given.sandbox or given.out) and choose { board = given.board, trust = given.trust, film = given.film,
+      report = given.report, sandbox = true }
     return message.exit(1, ("there is no %s"):format(text.clean(missing)),
-      ("omni run %s%s"):format(text.quote(given.board), given.sandbox and " --sandbox" or ""))
+      ("to make it:  omni run %s%s"):format(text.quote(given.board), given.sandbox and " --sandbox" or ""),
+      rehearsed and ("there is a rehearsal:  omni open %s --sandbox"):format(text.quote(given.board)) or nil)
   end
   print(text.path(path))
   return require("omni.cli.signals").run(function()

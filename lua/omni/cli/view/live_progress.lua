@@ -46,7 +46,9 @@ local function scene_line(live, scene, layout, width)
   -- Shows the task id until the task ends, if it fits: a person needs it if the program is killed now.
   local room = width - text.columns(left) - STATE - layout.time - 2
   local id = scene.task_id and #scene.task_id <= room and scene.task_id
-  local last = scene.credits and text.credits(scene.credits, live.sandbox) or id or ""
+  local cost = scene.credits and text.credits(scene.credits, live.sandbox)
+  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- the line for the whole run has the unit
+  local last = cost or id or ""
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
   local paint_from = #left + 1 -- only text after the cut is coloured, so that no escape sequence is cut

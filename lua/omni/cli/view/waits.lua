@@ -25,6 +25,8 @@ local WORDY <const> = 70   -- with at least this many columns, a transfer has it
 ---| "stalled"   a transfer moves no bytes
 ---| "download"  a download takes long
 ---| "upload"    an upload takes long
+---| "film"      omni checks the clips and the film
+---| "report"    omni makes the report and its pictures
 
 ---@class omni.cli.Wait
 ---@field number integer          of this command's waits
@@ -86,6 +88,10 @@ local kinds <const> = {
   callback = { rank = 7, words = function(waits, wait)
     return ('waiting for a callback that names the task of scene "%s"%s'):format(text.clean(wait.scene), lasting(waits, wait))
   end },
+  film = { rank = 10, slow = true, words = function(waits, wait) return "checking the clips and the film" .. lasting(waits, wait) end },
+  report = { rank = 10, slow = true, words = function(waits, wait)
+    return "making the report and its pictures" .. lasting(waits, wait)
+  end },
   stalled = { rank = 8, words = function(waits, wait, columns)
     local meter = wait.meter
     local rest = (": nothing %s for %s"):format(verbs[wait.transfer][2], text.elapsed(waits.now() - wait.since))
@@ -125,21 +131,27 @@ end
 
 -- --- begin and end
 
----Begins a wait.
+local function show(self, wait)
+  self.last = self.last + 1
+  wait.number = self.last
+  self.current[#self.current + 1] = wait
+  if self.on_begin then self.on_begin(wait) end
+end
+
+---Begins a wait. Some kinds are shown only once they have lasted for some seconds.
 ---@param kind omni.cli.WaitKind
 ---@param wait table  further fields of omni.cli.Wait
 ---@return omni.cli.Wait
 function Waits_methods:begin(kind, wait)
-  self.last = self.last + 1
-  wait.kind, wait.number, wait.since = kind, self.last, wait.since or self.now()
-  self.current[#self.current + 1] = wait
-  if self.on_begin then self.on_begin(wait) end
+  wait.kind, wait.since = kind, wait.since or self.now()
+  if kinds[kind].slow then self.brief[wait] = true else show(self, wait) end
   return wait
 end
 
 ---Ends a wait. May be called again, and without a wait.
 ---@param wait? omni.cli.Wait
 function Waits_methods:over(wait)
+  if wait then self.brief[wait] = nil end
   for index, one in ipairs(self.current) do
     if one == wait then
       table.remove(self.current, index)
@@ -151,7 +163,7 @@ end
 
 ---Forgets all waits, since the command ends. `on_over` isn't called.
 function Waits_methods:close()
-  self.current, self.transfers, self.requests, self.on_begin, self.on_over = {}, {}, {}, nil, nil
+  self.current, self.brief, self.transfers, self.requests, self.on_begin, self.on_over = {}, {}, {}, {}, nil, nil
 end
 
 -- Returns the current wait of a kind for which `fits` returns true.
@@ -279,6 +291,12 @@ function Waits_methods:tick()
   for _, wait in ipairs(table.move(self.current, 1, #self.current, 1, {})) do
     if wait.ends and now >= wait.ends + (wait.kind == "retry" and GRACE or 0) then self:over(wait) end
   end
+  for wait in pairs(self.brief) do
+    if now - wait.since >= SLOW then
+      self.brief[wait] = nil
+      show(self, wait)
+    end
+  end
   look_at_transfers(self)
   look_at_requests(self)
 end
@@ -308,7 +326,7 @@ local function new(options)
   return setmetatable({
     now = options.now, on_begin = options.on_begin, on_over = options.on_over, find_users = options.find_users or function() return nil end,
     has_keys = options.has_keys or function() return 1 end, slow = options.slow or SLOW, verbose = not options.slow,
-    current = {}, transfers = {}, requests = {}, last = 0,
+    current = {}, brief = {}, transfers = {}, requests = {}, last = 0,
   }, Waits_mt)
 end
 

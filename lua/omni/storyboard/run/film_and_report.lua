@@ -8,6 +8,7 @@ local film = require "omni.film"
 local json = require "omni.json"
 local report_data = require "omni.storyboard.run.report_data"
 local thumbnails = require "omni.storyboard.run.thumbnails"
+local waits = require "omni.storyboard.run.wait"
 
 local identity_shape = json.shape {
   "recipe", "clips", "transition", "seconds", "audio", "volume", "clips_volume", "size?", "fps?",
@@ -83,14 +84,17 @@ end
 
 -- Tries to cut the film. If a clip can't be decoded, the error's `damaged` is the clip's path.
 local function try_cut(run)
-  local clips, problem = clips_of(run)
-  if not clips then return nil, problem end
   local path, cut = run.directory.path .. "/" .. run.plan.board.cut.output, run.plan.board.cut
-  local identity
-  identity, problem = identity_of(run, clips)
-  if not identity then return nil, problem end
-  local there = existing_film(run, path, identity)
-  if there then return there end
+  local clips, problem, identity
+  do
+    local wait <close> = waits.begin(run.on_event, "film", {}) -- luacheck: ignore 211
+    clips, problem = clips_of(run)
+    if not clips then return nil, problem end
+    identity, problem = identity_of(run, clips)
+    if not identity then return nil, problem end
+    local there = existing_film(run, path, identity)
+    if there then return there end
+  end
   send_event(run, { event = "cutting", file = path, fraction = 0 })
   local made
   made, problem = film.cut {
@@ -125,12 +129,14 @@ local function finish(run, summary)
   if summary.film then
     send_event(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
+  local wait <close> = waits.begin(run.on_event, "report", {})
   run.film_poster = summary.film and thumbnails.of_film(run, summary.film.path)
   run.thumbnails:join()
   for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
   local path = run.directory.path .. "/report.html"
   local written, problem = require("omni.report").write(path, report_data.data(run, summary), files.placer(run, "report"))
   summary.report, summary.report_error = written and path, problem
+  wait:close()
   if written then send_event(run, { event = "report", file = path }) end
 end
 

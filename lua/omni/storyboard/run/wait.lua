@@ -5,15 +5,22 @@ local last = 0 -- number of the last wait in this process
 
 local function none() end
 
-local Wait_mt = {
-  __close = function(wait)
-    wait.on_event { event = "wait_over", wait = wait.number, kind = wait.kind, scene = wait.scene, index = wait.index }
-  end,
-}
+local Wait_methods = {}
+local Wait_mt = { __index = Wait_methods }
+
+---Reports that the wait is over. May be called again.
+function Wait_methods:close()
+  if self.is_over then return end
+  self.is_over = true
+  self.on_event { event = "wait_over", wait = self.number, kind = self.kind, scene = self.scene, index = self.index }
+end
+
+Wait_mt.__close = Wait_methods.close
 
 ---Reports that a wait begins. Closing the returned object reports that the wait is over.
 ---@param on_event? fun(event: omni.RunEvent)
----@param kind "lock"|"submit"|"callback"  another run uses the folder; another run submits the scene; a callback may name the task
+---@param kind "lock"|"submit"|"callback"|"film"|"report"  another run uses the folder; another run submits the scene; a callback may
+---  name the task; the clips and the film are being checked; the report and its pictures are being made
 ---@param about { scene?: string, index?: integer, directory?: string }
 ---@return table  the caller must close it
 local function begin(on_event, kind, about)
