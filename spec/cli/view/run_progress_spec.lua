@@ -111,6 +111,38 @@ describe("progress on a terminal", function()
     end
   end)
 
+  it("shows the current waits above the line for the whole run, and never takes more rows than there are", function()
+    local waits = { "the service asks to wait, 0:15 left", "no response from the service for 0:08" }
+    for rows = 1, 9 do
+      local time, out = 0, sink()
+      local shown = progress.open {
+        plan = plan_of(board_of("dusk", "dawn", "noon")), out = out, columns = function() return 80 end, rows = function() return rows end,
+        now = function() return time end,
+        waits = { lines = function(_, _, most) return table.move(waits, 1, math.max(0, math.min(2, most)), 1, {}) end },
+      }
+      shown:tick()
+      out.take()
+      shown:wait()
+      shown:tick()
+      local text = plain(out.take())
+      assert.is_true(select(2, text:gsub("\n", "")) < math.max(2, rows), ("%d rows:\n%s"):format(rows, text))
+      if rows > 5 then assert.matches("\n  the service asks to wait, 0:15 left\n  no response .*\n  0 of 3 done", text) end
+    end
+  end)
+
+  it("keeps the ends of long names, which tell them apart, at any width", function()
+    for _, columns in ipairs { 50, 80, 200 } do
+      local board = board_of("storm over the lighthouse, first take", "storm over the lighthouse, second take")
+      local p = opened { board = board, columns = columns }
+      p.event("pending", 1, { task_id = ("t"):rep(36) })
+      p.shown:tick()
+      local text = plain(p.out.take())
+      assert.matches("[^\n]*st take +pending", text)
+      assert.matches("[^\n]*nd take +waiting", text)
+      assert.equal(columns == 200, text:find(("t"):rep(36), 1, true) ~= nil)
+    end
+  end)
+
   it("folds many reused scenes into one line, and leaves out scenes that the run doesn't touch", function()
     local board, actions = board_of("a", "b", "c", "d", "e", "f"), { a = "reuse", b = "reuse", c = "reuse", d = "reuse", f = "left" }
     local p = opened { board = board, columns = 80, actions = actions }
@@ -270,6 +302,8 @@ describe("progress without a terminal", function()
     local p = opened { board = board_of("dusk", "dawn", "noon"), sandbox = true }
     p.event("submitting", 1)
     p.event("pending", 1, { task_id = "t1" })
+    p.shown:wait("the service asks to wait, 0:15 left", {})
+    p.shown:wait_over {}
     p.event("reused", 3, { task_id = "t0", file = "n.mp4", files = { "n.mp4" } })
     p.event("fetched", 1, { task_id = "t1", credits = 4, file = "out/dusk.mp4", files = { "out/dusk.mp4" } })
     p.event("failed", 2, { task_id = "t2", error = err.new { code = "generation_failed", message = "no " .. evil, status = 501 } })
@@ -279,7 +313,7 @@ describe("progress without a terminal", function()
     p.event("film", nil, { file = "out/film.mp4", seconds = 4, made = true })
     p.event("report", nil, { file = "out/report.html" })
     p.shown:close()
-    assert.equal("dusk: submitting\ndusk: pending (task t1)\ndusk: fetched: 4 sandbox credits, out/dusk.mp4\n"
+    assert.equal("dusk: submitting\ndusk: pending (task t1)\nthe service asks to wait, 0:15 left\ndusk: fetched: 4 sandbox credits, out/dusk.mp4\n"
       .. "dawn: failed: no a?[2Jb?c (status 501)\ndusk: warning: it's short a?[2Jb?c\n"
       .. "film: cutting\nfilm: out/film.mp4\nreport: out/report.html\n", p.out.take())
   end)

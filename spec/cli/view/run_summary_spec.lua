@@ -167,7 +167,10 @@ describe("the summary", function()
       { scene = "c", status = "fetched", credits = 1, files = { ("long/"):rep(12) .. "c.mp4" } },
     }
     for _, columns in ipairs { 50, 80, 200 } do
-      local text = written({ columns = columns, ledger = "/l/ledger.db" }, { credits = 1, scenes = scenes }, {})
+      local text = written({ columns = columns, ledger = "/l/ledger.db", sandbox = true }, {
+        title = ("word "):rep(12) .. "end", credits = 1, scenes = scenes, interrupted = true, estimated = 160,
+        spent = { credits = 1000, estimated = 160 }, film_error = err.new { code = "x", message = ("film "):rep(30) .. "end" },
+      }, {})
       for line in text:gmatch "[^\n]+" do
         local is_whole = line:find("omni run", 1, true) or line:find("long/", 1, true)
         assert.is_true(is_whole ~= nil or core.columns(line) < columns, columns .. ": " .. line)
@@ -176,6 +179,36 @@ describe("the summary", function()
       assert.is_truthy(text:find(("long/"):rep(12) .. "c.mp4\n", 1, true))
       assert.is_truthy(text:find("submit it once more:  omni run 'night'\\''s film.lua' --out=-out --resubmit b\n", 1, true), text)
     end
+  end)
+
+  it("says once why several scenes weren't submitted, and names them", function()
+    local function refused(name)
+      return { scene = name, status = "refused", error = err.new { code = "generation_failed", cause = {},
+        message = 'not submitted, because scene "a" failed' } }
+    end
+    local scenes = { { scene = "a", status = "failed", error = err.new { code = "generation_failed", message = "bad luck" } },
+      refused "b", refused "c", refused "d" }
+    local words = { board = "b.lua", fail_fast = true }
+    local text = written({ given = words }, { credits = 0, scenes = scenes }, {})
+    local said = '  3 scenes  refused  not submitted, because scene "a" failed (--fail-fast)\n            "b", "c", "d"\n'
+    assert.is_truthy(text:find(said, 1, true), text)
+    table.remove(scenes)
+    text = written({ given = words }, { credits = 0, scenes = scenes }, {})
+    assert.is_truthy(text:find('  c  refused  not submitted, because scene "a" failed (--fail-fast)\n', 1, true), text)
+  end)
+
+  it("keeps the ends of long names, which tell them apart", function()
+    local scenes = {}
+    for i, last in ipairs { "first take", "second take" } do
+      scenes[i] = { scene = "the storm over the lighthouse at night, " .. last, status = "waiting" }
+    end
+    for _, columns in ipairs { 50, 80, 200 } do
+      local text = written({ columns = columns }, { credits = 0, scenes = scenes }, {})
+      assert.matches("st take +not submitted\n", text)
+      assert.matches("nd take +not submitted\n", text)
+    end
+    local piped = written({}, { credits = 0, scenes = scenes }, {})
+    assert.matches("the storm over the lighthouse at night, second take  not submitted\n", piped)
   end)
 
   it("shows the command that continues after an interruption, without options for one run only", function()

@@ -119,16 +119,16 @@ local function fold(scenes)
 end
 
 -- Returns the widths of names and times.
-local function layout_of(scenes, width)
+local function layout_of(live, scenes, width)
   local name, typical = 0, false
   for _, scene in ipairs(scenes) do
     name = math.max(name, text.columns(scene.name))
     typical = typical or scene.typical ~= nil
   end
   local time = not typical and 8 or width >= WIDE and 19 or 12
-  -- A task id takes 36 columns. If there is no room for it, names and credits get the space.
+  -- A task id takes 36 columns. If the names need that space, they and the credits get it.
   local room = width - STATE - time - 42
-  if room < 12 then room = width - STATE - time - 17 end
+  if room < name then room = width - STATE - time - (width < WIDE and 12 or live.sandbox and 24 or 17) end
   return { name = math.min(name, math.max(6, room)), time = time }
 end
 
@@ -148,7 +148,7 @@ local function draw_all(self)
     lines[1] = self.paint("title", text.cut(self.title, width))
     room = room - 1
   end
-  local layout = layout_of(scenes, width)
+  local layout = layout_of(self, scenes, width)
   for _, scene in ipairs(choose(scenes, room)) do lines[#lines + 1] = scene_line(self, scene, layout, width) end
   if reused > 0 then lines[#lines + 1] = self.paint("reused", text.cut(("  %d reused"):format(reused), width)) end
   if self.cut then lines[#lines + 1] = cut_line(self, width) end

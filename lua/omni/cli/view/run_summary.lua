@@ -130,28 +130,35 @@ end
 
 -- --- the whole
 
-local function write_film(out, summary)
+-- Writes a sentence, wrapped at words; further lines are indented like the rest of the first line after `label`.
+local function write_words(out, label, words, columns)
+  for index, line in ipairs(text.wrap(words, columns and math.max(20, columns - 1 - #label))) do
+    out:write(index == 1 and label or (" "):rep(#label), line, "\n")
+  end
+end
+
+local function write_film(out, summary, columns)
   local film, problem = summary.film, summary.film_error
   if film then
     local seconds = math.floor(film.seconds * 100 + 0.5) / 100
     out:write(core.format("film    %s (%.14g s%s)\n", text.path(film.path), seconds, film.made and "" or ", as it was"))
   elseif problem then
-    out:write("film    ", text.problem(problem), "\n")
-    if problem.hint then out:write("        ", text.clean(hint.of(problem)), "\n") end
+    write_words(out, "film    ", text.problem(problem), columns)
+    if problem.hint then write_words(out, "        ", text.clean(hint.of(problem)), columns) end
   end
   if summary.report then out:write("report  ", text.path(summary.report), "\n") end
-  if summary.report_error then out:write("report  ", text.problem(summary.report_error), "\n") end
+  if summary.report_error then write_words(out, "report  ", text.problem(summary.report_error), columns) end
 end
 
 local function write_interrupted(out, summary, options)
   if not summary.interrupted then return end
   if options.given.sandbox then
-    out:write("interrupted; the tasks of the sandbox have ended with it\n")
-    return
+    return write_words(out, "", "interrupted; the tasks of the sandbox have ended with it", options.columns)
   end
   local goes_on = count(summary, "interrupted") > 0
-  out:write(goes_on and "interrupted: tasks in flight go on at the service, and are charged\n" or "interrupted\n",
-    "to continue, run it again; nothing is paid for twice:\n  ", next_command.continue(options.given), "\n")
+  write_words(out, "", goes_on and "interrupted: tasks in flight go on at the service, and are charged" or "interrupted", options.columns)
+  write_words(out, "", "to continue, run it again; nothing is paid for twice:", options.columns)
+  out:write("  ", next_command.continue(options.given), "\n")
 end
 
 -- Returns the scenes that weren't submitted and have the same reason as more than two others, by the first of them; false for the others.
@@ -191,8 +198,10 @@ local function write(out, plan, summary, options)
   name_width = math.min(name_width, text.name_columns(options.columns))
 
   local title = summary.title and text.clean(summary.title) .. ": " or ""
-  out:write(("%s%d of %d scenes done, %s\n"):format(paint("title", title), count(summary, "fetched") + count(summary, "reused"),
-    #summary.scenes - left, text.spent(summary, options.sandbox)))
+  local headline = text.wrap(("%s%d of %d scenes done, %s"):format(title, count(summary, "fetched") + count(summary, "reused"),
+    #summary.scenes - left, text.spent(summary, options.sandbox)), options.columns and math.max(20, options.columns - 1))
+  if headline[1]:sub(1, #title) == title then headline[1] = paint("title", title) .. headline[1]:sub(#title + 1) end
+  out:write(table.concat(headline, "\n"), "\n")
   if fold then out:write(("  %s\n"):format(paint("reused", count(summary, "reused") .. " reused"))) end
   for _, index in ipairs(shown) do
     local scene = summary.scenes[index]
@@ -201,8 +210,8 @@ local function write(out, plan, summary, options)
   if left > 0 then
     out:write(("  %s %s\n"):format(text.count(left, "scene"), require("omni.cli.view.plan").why_left(options.given)))
   end
-  write_film(out, summary)
-  out:write(text.board_cost(summary.spent, options.sandbox), "\n")
+  write_film(out, summary, options.columns)
+  write_words(out, "", text.board_cost(summary.spent, options.sandbox), options.columns)
   write_interrupted(out, summary, options)
   out:flush()
 end

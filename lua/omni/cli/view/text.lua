@@ -41,7 +41,7 @@ end
 ---@param columns? integer  of the terminal
 ---@return integer
 local function name_columns(columns)
-  return columns and math.max(32, columns // 3) or math.maxinteger
+  return columns and math.max(8, math.min(math.max(32, columns // 3), columns - 26)) or math.maxinteger
 end
 
 -- Shortens or pads a name to exactly `columns` columns.
