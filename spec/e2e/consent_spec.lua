@@ -77,12 +77,12 @@ describe("omni run", function()
         for _, given in ipairs { words(), { "submit", "--prompt", "x" } } do
           local result = program.run_in_loop(given, options)
           assert.equal(3, result.code, value)
-          assert.matches("nothing was submitted: .*" .. (value == "0" and "about 0 sandbox credits" or "unknown price"), result.err)
+          assert.matches("nothing was submitted: .*" .. (value == "0" and "about 0 credits" or "unknown price"), result.err)
           assert.matches("no terminal to ask on", result.err)
         end
         local _, problem = omni.run_storyboard(loaded, { client = client, directory = files:file "other" })
         assert.equal("no_consent", problem.code)
-        assert.matches(value == "0" and "about 0 sandbox credits" or "an unknown price", problem.message)
+        assert.matches(value == "0" and "about 0 credits" or "an unknown price", problem.message)
         if value ~= "0" then
           _, problem = omni.run_storyboard(loaded, { client = client, directory = files:file "other", budget = 1000 })
           assert.equal("price_unknown", problem.code)

@@ -313,7 +313,8 @@ describe("progress without a terminal", function()
     p.event("film", nil, { file = "out/film.mp4", seconds = 4, made = true })
     p.event("report", nil, { file = "out/report.html" })
     p.shown:close()
-    assert.equal("dusk: submitting\ndusk: pending (task t1)\nthe service asks to wait, 0:15 left\ndusk: fetched: 4 sandbox credits, out/dusk.mp4\n"
+    assert.equal("dusk: submitting\ndusk: pending (task t1)\nthe service asks to wait, 0:15 left\n"
+      .. "dusk: fetched: 4 sandbox credits, out/dusk.mp4\n"
       .. "dawn: failed: no a?[2Jb?c (status 501)\ndusk: warning: it's short a?[2Jb?c\n"
       .. "film: cutting\nfilm: out/film.mp4\nreport: out/report.html\n", p.out.take())
   end)
