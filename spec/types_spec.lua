@@ -107,7 +107,7 @@ describe("results and events", function()
       for _, scene in ipairs(summary.scenes) do check(scene, "omni.SceneSummary") end
       assert.is_true(#s.events > 8)
       local names = {}
-      for name in source.classes["omni.RunEvent"].fields[1].type:gmatch '"(%l+)"' do names[name] = true end
+      for name in source.classes["omni.RunEvent"].fields[1].type:gmatch '"([%l_]+)"' do names[name] = true end
       for _, status in ipairs(source.aliases["omni.SceneStatus"].values) do names[status.name] = true end
       for _, event in ipairs(s.events) do
         check(event, "omni.RunEvent")
