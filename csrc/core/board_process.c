@@ -85,7 +85,8 @@ static int close_file(lua_State *L) {
 // Returns the reason why a board may not open the file at this real path, or NULL if it may.
 static const char *refusal(const char *real, const char *folder) {
   size_t length = strlen(folder);
-  if (strncmp(real, folder, length) != 0 || real[length] != '/') return "a board can read only files in its own folder and the folders below";
+  if (strncmp(real, folder, length) != 0 || real[length] != '/')
+    return "a board can read only files in its own folder and the folders below";
   if (strstr(real + length, "/.")) return "a board can't read hidden files (those whose name, or whose folder's name, begins with a dot)";
   return NULL;
 }

@@ -128,8 +128,9 @@ void client_unanchor(lua_State *L, exchange *x) {
   lua_pop(L, 1);
 }
 
-// finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once. As an iterator,
-// finished(client, before), returns an exchange again in the next loop if the loop's body raised, as when memory runs out.
+// finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once. finished(client, before) is the
+// same as the iterator of a `for` loop: if the loop's body raises an error, for example because memory runs out, the next `for` loop
+// starts with the same exchange.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   bool iterates = lua_gettop(L) > 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs a C function of omni in a child process, which Lua sees as an object like that of core.process.
+// Runs one of omni's C functions in a child process. In Lua, the child is an object like those of core.process.
 #ifndef OMNI_PROCESS_H
 #define OMNI_PROCESS_H
 

@@ -21,7 +21,7 @@ typedef struct {
   worker worker;
   bool made;        // worker_release must be called
   lua_Integer busy; // number of requests whose result Lua hasn't taken
-  request *given;   // the request whose result `finished` has returned last, until the caller has handled it
+  request *given;   // the request whose result `finished` returned last, until the caller has handled that result
   bool pushing;     // `finished` pushes the result of `given`
 } ledger;
 
@@ -186,7 +186,7 @@ static void failure_push(lua_State *L, const char *code, const char *message) {
   field_set_string(L, "message", message ? message : "the ledger can't be used: not enough memory");
 }
 
-// Forgets the request whose result Lua has handled. Allocates nothing.
+// Drops the request whose result Lua has handled. Allocates nothing.
 static void drop_given(lua_State *L, ledger *l) {
   lua_getiuservalue(L, 1, 1);
   lua_pushnil(L);
@@ -212,8 +212,9 @@ static int push_given(lua_State *L) {
   return 3;
 }
 
-// ledger:finished() → owner, rows | owner, nil, failure | nothing. As an iterator, ledger.finished(ledger, before), returns a result again
-// in the next loop if the loop's body raised. A finalizer that runs meanwhile gets nothing.
+// ledger:finished() → owner, rows | owner, nil, failure | nothing. ledger.finished(ledger, before) is the same as the iterator of a `for`
+// loop: if the loop's body raises an error, the next `for` loop starts with the same result. If a finalizer calls `finished` in the
+// meantime, it gets nothing.
 static int finished(lua_State *L) {
   ledger *l = check(L);
   bool iterates = lua_gettop(L) > 1;

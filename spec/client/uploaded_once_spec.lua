@@ -117,7 +117,7 @@ describe("a file's content", function()
     local later <close> = client_of { on_event = answers.on_warning(function(text) said[#said + 1] = text end) }
     assert(later:submit { prompt = "x", img_urls = { omni.file(path) } })
     assert.equal(1, #said)
-    assert.matches("refused a submit that names files uploaded earlier %(.*img_urls.*nothing was charged", said[1])
+    assert.matches("refused a submit with files that were uploaded earlier %(.*img_urls.*nothing was charged", said[1])
     assert.equal(1, sandbox:ledger().submits)
     assert.is_nil(named()[1]:find("gone", 1, true))
     assert.equal("refused|accepted",

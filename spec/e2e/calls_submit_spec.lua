@@ -266,7 +266,7 @@ describe("omni submit", function()
     local result = run { "submit", "--prompt", "a", "--image", "a.png", "--yes" }
     assert.equal(0, result.code, result.err)
     assert.matches(UUID, result.out)
-    assert.matches("\nomni: the service refused a submit that names files uploaded earlier .*nothing was charged", result.err)
+    assert.matches("\nomni: the service refused a submit with files that were uploaded earlier .*nothing was charged", result.err)
     assert.not_matches("gone", last_input().img_urls[1])
     assert.equal(1, service.submits())
   end)

@@ -80,7 +80,7 @@ local function warnings_of(keys, base_url)
   local warnings = {}
   for _, one in ipairs(keys) do
     if not credentials.looks_right(one.key) then
-      warnings[1] = "the API key doesn't look like one of the service's (ak_ and 32 characters); it is used all the same"
+      warnings[1] = "the API key doesn't look like one of the service's (ak_ and 32 characters); omni uses it anyway"
     end
   end
   if base_url:find "^http://" and not core.is_loopback(base_url) then

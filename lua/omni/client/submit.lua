@@ -293,7 +293,7 @@ function Submit_methods:remember_abandoned(id, failure)
   unknown[#unknown + 1] = { model = self.model, input = self.input, at = os.time(), task_id = id }
 end
 
-abandoned = { code = "submit_unknown", message = "the submit was given up on its way" }
+abandoned = { code = "submit_unknown", message = "omni gave up waiting for the response to the submit" }
 
 -- Returns the ledger's verb for an outcome, and the verb's parameters.
 function verb_for(self, id, failure)
@@ -377,7 +377,7 @@ local function timeout_error(stop, problem)
   end
   return err.new {
     code = "submit_unknown", sent = "maybe", row = stop.row, cause = problem,
-    message = "the outcome of this submit is unknown: it was given up on its way, as it was " .. problem.message,
+    message = "the outcome of this submit is unknown: no response arrived before the deadline: " .. problem.message,
     hint = stop.row and ("it may have been accepted and charged; it is number %d in the ledger"):format(stop.row)
       or "it may have been accepted and charged; client:unknown_submits() lists it",
   }

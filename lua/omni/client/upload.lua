@@ -224,7 +224,7 @@ local function send(client, path, opts)
 end
 
 ---The warning before omni uploads the files of a refused submit request again and repeats the request once. %s is the service's message.
-local GONE <const> = "the service refused a submit that names files uploaded earlier (%s); nothing was charged; omni uploads the files"
-  .. " again and submits once more"
+local GONE <const> = "the service refused a submit with files that were uploaded earlier (%s); nothing was charged; omni uploads the files"
+  .. " again and repeats the submit once"
 
 return { GONE = GONE, check = check, send = send }

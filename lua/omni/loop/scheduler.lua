@@ -44,9 +44,9 @@ local on_change                         -- called when something changes outside
 
 -- --- parking and waking
 
-local PARKED <const> = {} -- what a fiber yields when it parks
+local PARKED <const> = {} -- the value that a fiber yields when it parks
 
--- Makes a place for one more fiber in the arrays of ready fibers.
+-- Adds a place for one more fiber to the arrays of ready fibers.
 local function make_place()
   if live < places then return end
   ready[places + 1], batch[places + 1] = false, false
@@ -74,7 +74,7 @@ local function end_step()
   interrupted, current, stepping = current, nil, false
 end
 
--- Returns whether a step really runs. If memory runs out again and again, a step may end without a call of `end_step`.
+-- Returns whether a step is really running. If memory runs out repeatedly, a step may end without a call to `end_step`.
 local function is_on_stack()
   local level = 0
   while true do
@@ -139,7 +139,7 @@ local function note_failure(fiber)
   if not stepping then pass_on_failures() end
 end
 
--- Only the first line needs memory: if it raises, the fiber hasn't ended yet (`settle`).
+-- Only the first line allocates memory: if it raises an error, the fiber hasn't ended yet (`settle`).
 local function finish(fiber, failure, results)
   fiber.failure, fiber.results = failure, results
   fiber.co, fiber.ended, fiber.parked = nil, true, false
@@ -224,7 +224,7 @@ function Fiber_methods:cancel()
   if self.ended then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
   local failure = err.new { code = "cancelled", message = "the fiber was cancelled" }
-  self.failure = failure -- all that needs memory comes first
+  self.failure = failure -- the lines above allocate memory, the lines below don't
   self.parked = false
   timers.clear(self)
   local co <const> = self.co
@@ -263,7 +263,7 @@ local function step_pollables()
   end
 end
 
--- Marks the turn as ended, even if a pollable raises an error. The next turn runs the fibers that this one didn't run.
+-- Marks the turn as ended, even if a pollable raises an error. The next turn then runs the fibers that this turn didn't reach.
 local Turn <const> = setmetatable({}, {
   __close = function()
     interrupted, current = current, nil

@@ -30,7 +30,7 @@ local function sink(fiber, at, slot)
   place(fiber, at, slot)
 end
 
----Adds a timer for a fiber that has none yet. Adds nothing if it raises because memory runs out.
+---Adds a timer for a fiber that has none yet. If memory runs out, raises an error and adds nothing.
 ---@param fiber omni.Fiber
 ---@param at number  monotonic seconds
 local function set(fiber, at)

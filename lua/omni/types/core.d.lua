@@ -126,9 +126,9 @@ function Http:trust(other) end
 ---@return { proxy?: string, proxy_from?: string, proxy_used?: boolean, no_proxy_from?: string, ca_file?: string, ca_file_from?: string,
 ---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
 function Http:network(url) end
----Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner once. In
----`for owner in http.finished, http do`, an exchange for which the body raised an error comes again in the next such loop.
----@param before? any  the loop's variable
+---Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner once. Also an iterator: `for
+---owner in http.finished, http do`. If the loop's body raises an error, the next such loop starts with the same exchange.
+---@param before? any  the `for` loop's variable
 ---@return any owner
 function Http:finished(before) end
 ---Returns how many exchanges hold a connection.

@@ -23,10 +23,10 @@ local LedgerHandle = {}
 ---@param parameters? table<string, string|integer|number|boolean>  by name; a missing parameter is NULL, a boolean becomes 0 or 1
 function LedgerHandle:start(owner, verb, parameters) end
 
----Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`. In
----`for owner, rows, failure in handle.finished, handle do`, a result for which the body raised an error comes again in the next such loop.
----A result that can't be returned because memory runs out comes again, too.
----@param before? any  the loop's variable
+---Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`. Also an iterator: `for
+---owner, rows, failure in handle.finished, handle do`. If the loop's body raises an error, or memory runs out while `finished` returns a
+---result, the next such loop starts with the same result.
+---@param before? any  the `for` loop's variable
 ---@return any owner
 ---@return table<string, string|integer|number>[]|nil rows  values by column name, without NULLs; empty for a verb without rows
 ---@return omni.LedgerFailure|nil
