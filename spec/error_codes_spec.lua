@@ -8,7 +8,7 @@ local function documented()
   for code in env.read("docs/errors.md"):gmatch("\n| `([%l_]+)` |") do codes[code] = true end
   for _, field in ipairs {
     "call", "code", "message", "status", "sent", "task_id", "field", "retry_after", "task_status", "balance", "row", "hint", "cause",
-    "traceback", "changes",
+    "traceback", "changes", "where", "scene", "problems",
   } do
     codes[field] = nil
   end

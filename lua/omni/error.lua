@@ -16,7 +16,9 @@ local core = require "omni.core"
 ---@field retry_after? number  number of seconds to wait before a retry, as the service requested
 ---@field row? integer         for a submit with an unknown outcome: the number of its ledger row
 ---@field package unknown? boolean  for `invalid_input`: the model has no field with this name
----@field package problems? omni.Error[]  all errors of a board or a plan, including this one
+---@field where? string        for an error in a board: its file and line, "board.lua:12"
+---@field scene? string        for an error in a board: the name of the scene
+---@field problems? omni.Error[]  for a board or a plan with several errors: all of them, including this one
 ---@field changes? string[]    for `plan_changed`: what has changed since the plan was made
 ---@field hint? string         what you can do about it
 ---@field cause? any           the error value that caused this one

@@ -112,6 +112,77 @@ describe("omni plan", function()
       take = 1, credits = 40 }, dawn)
   end)
 
+  it("prints all errors of a board, as text and as JSON, and so does a run", function()
+    env.write(board, 'return storyboard {\n  budget = -1,\n  scene "a" { prompt = "x", duration = 5, take = 0 },\n}')
+    local result = plan "--sandbox"
+    assert.equal(2, result.code)
+    assert.equal(("omni: %s:2: field 'budget' must be a number of credits, 0 or more, not -1\n"
+      .. "omni: %s:3: scene \"a\": field 'take' must be a whole number, 1 or more\n"
+      .. "omni: %s:3: scene \"a\": duration: must be 4, 6, 8 or 10, not 5\n"):format(board, board, board), result.err)
+    local event = planned "--sandbox"
+    assert.same({ "plan", 2, "invalid_board", 3 }, { event.event, event.exit, event.error.code, #event.error.problems })
+    assert.same({ code = "invalid_board", message = board .. ":2: field 'budget' must be a number of credits, 0 or more, not -1",
+      file = board, line = 2, field = "budget" }, event.error.problems[1])
+    assert.same({ board, 3, "a", "take" }, { event.error.problems[2].file, event.error.problems[2].line, event.error.problems[2].scene,
+      event.error.problems[2].field })
+    result = program.run { "run", board, "--sandbox", "--json" }
+    assert.equal(2, result.code)
+    event = cjson.decode(result.lines[1])
+    assert.same({ "done", 2, 3, true }, { event.event, event.exit, #event.error.problems, event.sandbox })
+  end)
+
+  it("prints all missing files and all warnings, as text and as JSON", function()
+    env.write(board, [[return storyboard {
+  defaults = { mode = "pro" },
+  scene "a" { prompt = "x", references = file "one.png" },
+  scene "b" { prompt = "x", references = file "two.png", model = "kling/v3" },
+  cut = false,
+}]])
+    env.write(board, (env.read(board):gsub('model = "kling/v3"', 'model = "kling/v3", references = false, image_url = file "two.png"')))
+    local result = plan "--sandbox"
+    assert.equal(3, result.code)
+    local here = files.path:gsub("%p", "%%%0")
+    assert.matches("\nwarning: " .. here .. "/board.lua:2: defaults: mode isn't a field of google/gemini%-omni; scene \"a\" ignores it\n",
+      result.out)
+    assert.matches('\na run would be refused: ' .. here .. '/board.lua:3: scene "a": references: .-one.png: can\'t be read: [^\n]*\n'
+      .. here .. '/board.lua:4: scene "b": image_url: .-two.png: can\'t be read: [^\n]*', result.out)
+    local event = planned "--sandbox"
+    assert.same({ { file = board, line = 2, field = "mode",
+      message = 'defaults: mode isn\'t a field of google/gemini-omni; scene "a" ignores it' } }, event.notices)
+    assert.same({ "io", 3, "a" }, { event.error.problems[1].code, event.error.problems[1].line, event.error.problems[1].scene })
+    assert.same({ "io", 4, "b" }, { event.error.problems[2].code, event.error.problems[2].line, event.error.problems[2].scene })
+    result = program.run { "run", board, "--sandbox" }
+    assert.equal(3, result.code)
+    assert.matches('^omni: nothing was submitted: .-board.lua:3: scene "a": .-\nomni: .-board.lua:4: scene "b": ', result.err)
+  end)
+
+  it("looks at a film once, also in the next plan, and says so where there is no ffprobe", function()
+    local programs, calls = files:file "bin", files:file "calls"
+    os.execute("mkdir " .. env.quote(programs))
+    env.output(("ln -s \"$(command -v ffmpeg)\" %s"):format(env.quote(programs .. "/ffmpeg")))
+    env.write(files:file "walk.mp4", env.read(require("helper.clips").make { seconds = 6 }))
+    env.write(board, [[return storyboard { cut = false,
+  scene "a" { prompt = "x", video = { file "walk.mp4", from = 7, to = 9 } },
+  scene "b" { prompt = "x", video = { file "walk.mp4", from = 0, to = 9 } },
+}]])
+    local environment = { PATH = programs, XDG_CACHE_HOME = files:file "cache" }
+    local function once()
+      return program.run({ "plan", board, "--sandbox", "--clips", "builtin" }, { environment = environment })
+    end
+    local result = once()
+    assert.equal(0, result.code, result.err)
+    assert.matches("\nwarning: there is no ffprobe, so omni didn't check the length of films and sounds\n  install ffmpeg", result.out)
+    env.output("chmod +x " .. env.quote(env.write(programs .. "/ffprobe", ('#!/bin/sh\necho x >>%s\nexec %s "$@"\n'):format(calls,
+      env.output "command -v ffprobe":gsub("\n", "")))))
+    for _ = 1, 2 do
+      result = once()
+      assert.equal(3, result.code)
+      assert.matches('scene "a": video: the window begins at 7 s, and "walk.mp4" lasts 6 s', result.out)
+      assert.matches('warning: [^\n]*scene "b": video: the window ends at 9 s, and "walk.mp4" lasts 6 s', result.out)
+    end
+    assert.equal("x\n", env.read(calls))
+  end)
+
   it("exits with 3 if a run would be refused: too expensive, an unknown price, an invalid scene, an invalid key", function()
     serve()
     local event = planned("--budget", "79")

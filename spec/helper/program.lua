@@ -20,7 +20,7 @@ local Child_mt = { __name = "spec.program", __index = Child_methods }
 local function words_of(environment, state)
   local all = {
     HOME = "/nonexistent", PATH = "/nonexistent", TERM = "xterm", CRUN_API_KEY = "", CRUN_API_KEYS = "", XDG_CONFIG_HOME = "",
-    CRUN_BASE_URL = "", NO_COLOR = "", XDG_STATE_HOME = state, OMNI_LEDGER = "",
+    XDG_CACHE_HOME = "", CRUN_BASE_URL = "", NO_COLOR = "", XDG_STATE_HOME = state, OMNI_LEDGER = "",
     http_proxy = "", https_proxy = "", all_proxy = "", no_proxy = "", HTTPS_PROXY = "", ALL_PROXY = "", NO_PROXY = "",
     CURL_CA_BUNDLE = "", SSL_CERT_FILE = "", SSL_CERT_DIR = "", OMNI_ALLOW_PRIVATE_NETWORKS = "",
   }

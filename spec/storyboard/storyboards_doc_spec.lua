@@ -32,6 +32,9 @@ local function examples(page)
   return found
 end
 
+-- The first bytes of media, by the ending of the file name.
+local begins <const> = { png = "\x89PNG\r\n\x1a\n", jpg = "\xFF\xD8\xFF", mp4 = "\0\0\0\x18ftypisom", mp3 = "ID3" }
+
 describe("docs/storyboards.md", function()
   local page = env.read("docs/storyboards.md")
   local directory
@@ -44,7 +47,7 @@ describe("docs/storyboards.md", function()
     env.write(directory:file "lib/shots.lua", 'return { scene "first" { prompt = "The first shot." } }')
     env.write(directory:file "prompts.txt", "The pier at night.\nThe tower.\n")
     for name in page:gmatch('file "([^"]+)"') do
-      if name ~= "long.mp4" then env.write(directory:file(name), "the bytes of " .. name) end
+      if name ~= "long.mp4" then env.write(directory:file(name), (begins[name:match "%w+$"] or "") .. name) end
     end
   end)
   teardown(function() directory:close() end)

@@ -176,7 +176,7 @@ end
 
 ---Opens everything that the options name, or prints an error.
 ---@param given table
----@param create_ledger boolean  false: uses a temporary ledger where there is none
+---@param create_ledger boolean  false: uses a temporary ledger where there is none, since the command only plans
 ---@return omni.cli.Opened|nil  to be closed
 ---@return integer|nil exit code
 function board_options.open(given, create_ledger)
@@ -190,6 +190,10 @@ function board_options.open(given, create_ledger)
   local code, problem = open_all(opened, create_ledger)
   if not code then return opened end
   Opened_mt.__close(opened)
+  if given.json and code == 2 then
+    require("omni.cli.view.json_events").write("run", create_ledger and "done" or "plan",
+      { sandbox = given.sandbox or false, credits = create_ledger and 0 or nil, exit = code, error = problem })
+  end
   message.exit(code, problem)
   if problem.code == "no_key" then
     local rehearsal = require("omni.storyboard.next_command").run { board = given.board, out = given.out, sandbox = true }

@@ -42,6 +42,7 @@ topics.environment = {
   { name = "CRUN_BASE_URL", text = "the base URL of the service, without `--base-url`" },
   { name = "OMNI_LEDGER", text = "the file of the ledger, without `--ledger`" },
   { name = "XDG_STATE_HOME", text = "the folder of the default ledger (`~/.local/state`)" },
+  { name = "XDG_CACHE_HOME", text = "the folder of `omni/probes`, where omni notes the lengths of films (`~/.cache`)" },
   { name = "XDG_CONFIG_HOME", text = "the folder of the file of keys (`~/.config`)" },
   { name = "HOME", text = "your home folder, `~` in this list" },
   { name = "https_proxy",

@@ -8,6 +8,7 @@ describe("a board with many mistakes", function()
   before_each(function()
     directory = env.directory()
     path = directory:file "board.lua"
+    env.write(directory:file "keeper.png", "\x89PNG\r\n\x1a\n")
   end)
   after_each(function() directory:close() end)
 
@@ -112,6 +113,30 @@ return storyboard {
   cut = { "b", "c", "long 1",
     audio = file() },
 }]])
+  end)
+
+  it("reports files that are missing or of no use besides its other mistakes, each file once", function()
+    env.write(directory:file "notes.txt", "nothing to see")
+    local found = mistakes [[
+return storyboard {
+  references = { keeper = file "keeper.png",
+    tower = file "tower.png" },
+  scene "a" { prompt = "x", duration = 5 },
+  scene "b" { prompt = "x", references = { "tower", file "tower.png", file "sea.png" } },
+  scene "c" { prompt = "x", video = { file "sea.png", from = 0, to = 3 }, img_urls = { file "notes.txt" } },
+  cut = { "a",
+    audio = { file "song.mp3", volume = 2 } },
+}]]
+    for i, line in ipairs(found) do
+      found[i] = line:gsub(directory.path:gsub("%p", "%%%0") .. "/", ""):gsub("; these can be uploaded.*", "")
+    end
+    assert.same({
+      "3: references.tower: tower.png: can't be read: No such file or directory",
+      '4: scene "a": duration: must be 4, 6, 8 or 10, not 5',
+      '5: scene "b": references: sea.png: can\'t be read: No such file or directory',
+      '6: scene "c": img_urls: notes.txt: is plain text',
+      "8: cut.audio: song.mp3: can't be read: No such file or directory",
+    }, found)
   end)
 
   it("names each file of a window's film in the hint, and reports two windows of one file once", function()

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- omni.run_storyboard with the option `plan`: it does exactly what the plan says, or nothing.
+local clips = require "helper.clips"
 local env = require "helper.env"
 local omni = require "omni"
 local studio = require "helper.studio"
@@ -81,10 +82,10 @@ describe("a run with a plan", function()
     with_board('return storyboard { scene "a" { prompt = "a", duration = 4, references = file "k.png" }, cut = { audio = file "x.wav" } }',
       function(s, path)
         env.write(s.directory .. "/k.png", "\x89PNG\r\n\x1a\nfirst")
-        env.write(s.directory .. "/x.wav", "one")
+        env.write(s.directory .. "/x.wav", env.read(clips.ffmpeg({ "-f", "lavfi", "-i", "sine=f=440:d=5" }, "wav")))
         local plan = assert(s:plan(path))
         env.write(s.directory .. "/k.png", "\x89PNG\r\n\x1a\nsecond")
-        env.write(s.directory .. "/x.wav", "two")
+        env.write(s.directory .. "/x.wav", env.read(clips.ffmpeg({ "-f", "lavfi", "-i", "sine=f=880:d=5" }, "wav")))
         local changes = refused(s, path, plan)
         assert.matches("the file's content changed", changes, 1, true)
         assert.matches("the cut of the film changed", changes, 1, true)

@@ -32,8 +32,10 @@ local function show(opened, plan)
   view.write(io.stdout, plan, options)
   if refusal then
     local text = require "omni.cli.view.text"
-    print("a run would be refused: " .. text.problem(refusal):gsub("^nothing was submitted: ", ""))
-    if refusal.hint then print("  " .. text.clean(require("omni.cli.view.hint").of(refusal))) end
+    for index, problem in ipairs(refusal.problems or { refusal }) do
+      print((index == 1 and "a run would be refused: " or "") .. text.problem(problem):gsub("^nothing was submitted: ", ""))
+      if problem.hint then print("  " .. text.clean(require("omni.cli.view.hint").of(problem))) end
+    end
   end
   return code
 end

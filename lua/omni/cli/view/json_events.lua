@@ -10,9 +10,10 @@ local text = require "omni.cli.view.text"
 local types <const> = {
   account = { "account", "today:sum", "spent:sum" },
   check = { "check", "state", "text", "hint?" },
-  error = { "code", "message", "status?", "task_id?", "task_status?", "field?", "balance?", "hint?" },
+  error = { "code", "message", "status?", "task_id?", "task_status?", "field?", "balance?", "hint?", "problems?:problem[]" },
   film = { "file", "seconds", "made" },
   key = { "key", "in_flight?", "balance?", "error?:error" },
+  problem = { "code?", "message", "file?", "line?", "scene?", "field?", "hint?" },
   planned_scene = {
     "scene", "index", "model", "action", "why?", "selected", "pays", "waits_for?", "blocked_by?", "duplicate_of?", "take?", "task_id?",
     "usual_seconds?", "usual_tasks?", "submit?", "credits?", "files?", "error?:error",
@@ -41,7 +42,7 @@ local fields <const> = {
     plan = {
       "title?", "directory?", "sandbox?", "credits?", "complete?", "balance?", "affordable?", "budget?", "board_budget?", "spent?",
       "spent_estimated?",
-      "exit?", "error?:error", "scenes?:planned_scene[]",
+      "exit?", "error?:error", "notices?:problem[]", "scenes?:planned_scene[]",
     },
     submitting = state, pending = state, running = state, fetching = state, interrupted = state, waiting = state,
     fetched = files, reused = files, failed = failure, refused = failure, blocked = failure, unknown = failure,
@@ -120,6 +121,12 @@ local function copy(object, list)
   end
   if list == types.error then
     copied.code, copied.message = object.code or "failed", text.clean(object.message or object.code or "?")
+  end
+  if object.hint and (list == types.error or list == types.problem) then copied.hint = require("omni.cli.view.hint").of(object) end
+  if list == types.problem then
+    copied.message = text.clean(object.message)
+    if object.where then copied.file, copied.line = object.where:match "^(.*):(%d+)$" end
+    copied.file, copied.line = copied.file or object.where, math.tointeger(tonumber(copied.line))
   end
   return kinds.shape(copied)
 end

@@ -148,6 +148,16 @@ local function sum_lines(plan, options)
   return { first, table.concat(second, "; "), options.usual and typical_time.describe(options.usual) }
 end
 
+-- Writes what is no error, but what a person should know before the run.
+local function write_notices(out, plan, columns)
+  for _, notice in ipairs(plan.notices or {}) do
+    local place = notice.where and notice.where .. ": " or ""
+    local lines = text.wrap(("warning: %s%s"):format(place, text.clean(notice.message)), columns and columns - 1)
+    if notice.hint then lines[#lines + 1] = "  " .. text.clean(notice.hint) end
+    for _, line in ipairs(lines) do out:write(line, "\n") end
+  end
+end
+
 ---Writes a plan as text.
 ---@param out file*
 ---@param plan omni.Plan
@@ -163,6 +173,7 @@ local function write(out, plan, options)
   for _, row in ipairs(rows) do
     for _, line in ipairs(lines_of(row, layout, paint, columns)) do out:write(line, "\n") end
   end
+  write_notices(out, plan, columns)
   for _, line in ipairs(sum_lines(plan, options)) do
     for _, part in ipairs(text.wrap(line, columns and columns - 1)) do out:write(part, "\n") end
   end
@@ -178,7 +189,7 @@ local function event(plan, options)
     title = plan.board.title, directory = paths.absolute(options.directory), sandbox = options.sandbox or false,
     scenes = {}, credits = plan.credits, complete = plan.complete, balance = plan.balance, budget = options.budget,
     board_budget = plan.board.budget, spent = plan.spent.credits,
-    spent_estimated = plan.spent.estimated, affordable = nil,
+    spent_estimated = plan.spent.estimated, affordable = nil, notices = plan.notices,
   }
   if plan.balance and plan.complete then fields.affordable = plan.credits <= plan.balance end
   for index, entry in ipairs(plan.scenes) do

@@ -15,13 +15,14 @@ local MAX_MESSAGE = 2000 -- maximum length of a message in bytes, since a board'
 ---@param message string
 ---@param field? string
 ---@param hint? string
+---@param scene? string  its name
 ---@return omni.Error
-local function problem(where, what, message, field, hint)
+local function problem(where, what, message, field, hint, scene)
   local text = message
   if what then text = what .. ": " .. text end
   if where then text = where .. ": " .. text end
   if #text > MAX_MESSAGE then text = core.clean(text, MAX_MESSAGE) end
-  return err.new { code = "invalid_board", message = text, where = where, field = field, hint = hint }
+  return err.new { code = "invalid_board", message = text, where = where, field = field, hint = hint, scene = scene }
 end
 
 -- Returns "file:line" for the code that called this function's caller, or nil if Lua doesn't know the line (after a tail call).
@@ -65,7 +66,29 @@ local function missing(what, name, known)
   return ("there is no %s '%s'%s"):format(what, core.clean(name, 100), hint ~= "" and "; " .. hint or "")
 end
 
+---Orders errors by file and line. An error without a line comes first.
+---@param problems omni.Error[]|omni.Notice[]  sorted in place
+local function sort(problems)
+  local keys, files, count = {}, {}, 0
+  for index, bad in ipairs(problems) do
+    local file, line = (bad.where or ""):match "^(.*):(%d+)$"
+    file = file or bad.where or ""
+    if not files[file] then
+      count = count + 1
+      files[file] = count
+    end
+    keys[bad] = { files[file], tonumber(line) or 0, index }
+  end
+  table.sort(problems, function(x, y)
+    local one, other = keys[x], keys[y]
+    for i = 1, 3 do
+      if one[i] ~= other[i] then return one[i] < other[i] end
+    end
+    return false
+  end)
+end
+
 -- Replaces the value of a call that was wrong and whose error is already known. A URL causes no further errors.
 local stand_in <const> = "https://omni.invalid/"
 
-return { a = a, missing = missing, place = place, problem = problem, quoted = quoted, stand_in = stand_in }
+return { a = a, missing = missing, place = place, problem = problem, quoted = quoted, sort = sort, stand_in = stand_in }

@@ -3,6 +3,7 @@
 -- {...}, ... }` (docs/storyboards.md). The result, a board, is a plain value that runs don't change.
 
 local core = require "omni.core"
+local placeholder = require "omni.client.placeholder"
 local cut_field = require "omni.storyboard.language.cut_field"
 local dependency_order = require "omni.storyboard.plan.dependency_order"
 local input = require "omni.models.input_rules"
@@ -35,6 +36,7 @@ local a, problem, quoted = errors.a, errors.problem, errors.quoted
 ---@field order integer[]   indexes of the scenes, each after the scenes that it builds on
 ---@field cut? omni.Cut  nil: no film
 ---@field package notices omni.Notice[]
+---@field package place_of fun(field: string): string|nil  the place of a board's field: "board.lua:12"
 local Board_mt = { __name = "omni.storyboard" }
 
 -- The board's fields → their types.
@@ -156,25 +158,29 @@ local function least_size(defaults)
   return sum
 end
 
--- Orders errors by file and line. An error without a line comes first.
-local function sort(problems)
-  local keys, files, count = {}, {}, 0
-  for index, bad in ipairs(problems) do
-    local file, line = (bad.where or ""):match "^(.*):(%d+)$"
-    file = file or bad.where or ""
-    if not files[file] then
-      count = count + 1
-      files[file] = count
+-- Reports each file of the board that can't be used, at its first use. Without other errors, the plan reports these files.
+local function check_files(fields, declared, trouble, fail, add)
+  local seen = {}
+  local function check(value, report)
+    for part, place in placeholder.each(value) do
+      if part.kind == "file" and not seen[part.path] then
+        seen[part.path] = true
+        local bad = trouble(part.path)
+        if bad then report(place, bad) end
+      end
     end
-    keys[bad] = { files[file], tonumber(line) or 0, index }
   end
-  table.sort(problems, function(x, y)
-    local one, other = keys[x], keys[y]
-    for i = 1, 3 do
-      if one[i] ~= other[i] then return one[i] < other[i] end
-    end
-    return false
-  end)
+  for _, name in ipairs { "references", "cut" } do
+    check(type(fields[name]) == "table" and fields[name], function(place, bad)
+      local field = (name .. "." .. place):gsub("%[.*$", "")
+      fail(("%s: %s"):format(field, bad.message), field, bad.hint)
+    end)
+  end
+  for _, scene in ipairs(declared) do
+    check(not scene.windows and scene.fields, function(place, bad)
+      add(problem(scene.where, quoted(scene.name), ("%s: %s"):format(place:match "^[^%.%[]+", bad.message), place, bad.hint, scene.name))
+    end)
+  end
 end
 
 local no_limits <const> = { scenes = math.huge, bytes = math.huge, problems = math.huge }
@@ -200,6 +206,7 @@ end
 ---@field limits? { scenes: integer, bytes: integer, problems: integer }  for an untrusted board
 ---@field modality_of? fun(model: string): omni.Modality  what a model makes (default: as omni knows it)
 ---@field line_of? fun(field: string): integer|nil  the line of a board's field
+---@field file_trouble? fun(path: string): omni.Error|nil  why a file can't be uploaded
 ---@field problems? omni.Error[]  errors that were found before
 ---@field incomplete? boolean     some scene has no name because of such an error, so names that seem to be unknown are no errors
 
@@ -215,9 +222,11 @@ local function build(fields, given)
     return line and where and ("%s:%d"):format(where, line) or where
   end
   local function fail(message, field, hint, place) add(problem(place_of(place or field), nil, message, field, hint)) end
+  local declared = {}
   local function result(board)
     if #problems == 0 then return board end
-    sort(problems)
+    if given.file_trouble and type(fields) == "table" then check_files(fields, declared, given.file_trouble, fail, add) end
+    errors.sort(problems)
     for index = #problems, limits.problems + 1, -1 do problems[index] = nil end
     problems[1].problems = problems
     return nil, problems[1]
@@ -229,7 +238,6 @@ local function build(fields, given)
   end
   local defaults = check_fields(fields, fail)
   local named = references.declared(fields.references, fail)
-  local declared = {}
   flatten(fields, declared, fail, "", 0, limits.scenes)
   if #declared > limits.scenes then
     fail(("a board has at most %d scenes"):format(limits.scenes), nil, "--trust (in a program: trusted = true) lifts this limit")
@@ -252,6 +260,7 @@ local function build(fields, given)
   end
   board.notices = context.defaults_check:finish(fail, add)
   for _, notice in ipairs(board.notices) do notice.where = place_of(notice.place) end
+  board.place_of = place_of
   board.cut = cut_field.cut(fields.cut, declared, names, context.yields, fail)
   if #problems > 0 then return result() end
 

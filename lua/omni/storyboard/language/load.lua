@@ -14,6 +14,7 @@ local options = require "omni.options"
 local errors = require "omni.storyboard.language.errors"
 local scenes = require "omni.storyboard.language.scene"
 local storyboard = require "omni.storyboard.language"
+local upload = require "omni.client.upload"
 
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
 local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits of a board's own process: seconds of processor time, bytes
@@ -154,6 +155,10 @@ local function load_in_fiber(path, opts)
   local function build(fields, limits, found)
     local board, bad = storyboard.build(fields, {
       where = path, path = absolute, check = check, limits = limits, modality_of = modality_of, line_of = line_of,
+      file_trouble = function(file)
+        local fine, wrong = upload.check(file)
+        return not fine and wrong or nil
+      end,
       problems = found and found.problems, incomplete = found and found.incomplete,
     })
     if not board then error(bad, 0) end

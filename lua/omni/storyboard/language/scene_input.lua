@@ -2,6 +2,7 @@
 -- Resolves a declared scene within its board: determines its model, its complete input, and the scenes that it builds on.
 
 local placeholder = require "omni.client.placeholder"
+local core = require "omni.core"
 local scenes = require "omni.storyboard.language.scene"
 local placing = require "omni.storyboard.language.media_words"
 local problems = require "omni.storyboard.language.errors"
@@ -58,6 +59,16 @@ end
 -- Returns the top-level field to which a place in an input belongs: "img_urls" for "img_urls[2]".
 local function field_at(place) return place:match "^[^%.%[]+" end
 
+-- Returns what to write instead of a text that looks like the path of a file where a URL must be, or nil.
+local function file_hint(given, place)
+  local value = given
+  for key in place:gmatch "[^%.%[%]]+" do
+    value = type(value) == "table" and not placeholder.is(value) and value[math.tointeger(tonumber(key)) or key] or nil
+  end
+  if type(value) ~= "string" or value:find("://", 1, true) or not value:find "^[^\n]+%.%w+$" then return nil end
+  return ('for a file write file "%s"'):format(core.clean(value, 200))
+end
+
 -- Checks a scene's input. Removes each wrong field and checks again, to find the next error. A setting from the defaults that the
 -- model doesn't have isn't an error here; `board.defaults_check` collects these. Returns a checked copy, or nil if there was an error.
 local function check(declared, model, given, board, fail)
@@ -74,6 +85,7 @@ local function check(declared, model, given, board, fail)
       board.defaults_check:ignored(declared, model, name)
     else
       sound = false
+      if bad.message:find("URL", 1, true) then bad.hint = bad.hint or file_hint(given, bad.field) end
       fail(bad, name, source)
     end
     given[name] = nil
@@ -103,7 +115,7 @@ local function resolve(declared, board, add)
     if source then
       board.defaults_check:wrong(declared, model, source, bad)
     else
-      add(problem(declared.where, problems.quoted(declared.name), bad.message, bad.field, bad.hint))
+      add(problem(declared.where, problems.quoted(declared.name), bad.message, bad.field, bad.hint, declared.name))
     end
   end
 

@@ -2,11 +2,13 @@
 -- Plans a run: the action for each scene, and the price. Submits nothing and changes no ledger row.
 
 local arguments = require "omni.storyboard.arguments"
+local checks = require "omni.storyboard.plan.checks"
 local core = require "omni.core"
 local err = require "omni.error"
 local identity = require "omni.storyboard.plan.identity"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
+local probe_cache = require "omni.storyboard.plan.probe_cache"
 local prices = require "omni.storyboard.plan.price"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 local spent = require "omni.storyboard.plan.spent"
@@ -53,6 +55,7 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@field credits? number      the service's estimate
 ---@field price_error? omni.Error
 ---@field error? omni.Error
+---@field package problems? omni.Error[]  all errors of its files, if it is invalid
 
 ---@class omni.Plan
 ---@field board omni.Storyboard
@@ -71,6 +74,8 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@field complete boolean          whether every price is known
 ---@field balance? number           the account's balance, queried only if the plan costs something
 ---@field spent omni.Spent          what the board has cost so far
+---@field notices omni.Notice[]     what you should know before you pay, although it is no error
+---@field package problems omni.Error[]  errors of the film, because of which omni would refuse a run
 ---@field error? omni.Error         the error because of which the first unknown price isn't known
 ---@field unavailable? omni.Error   the error because of which the service can't be used now
 ---@field submits integer           number of scenes that this run would submit; more than 0 needs consent
@@ -267,6 +272,7 @@ local function build(self, board, given)
     board = board, board_key = self.board_key, ledger = self.ledger, digests = self.digests, scenes = {}, by_name = {}, by_identity = {},
     counts = {}, credits = 0, complete = true, submits = 0, directory = self.directory, service = self.client.service,
     sandbox = self.client.is_sandbox or false,
+    notices = table.move(board.notices, 1, #board.notices, 1, {}), problems = {},
     choice = { only = given.only, redo = given.redo, resubmit = given.resubmit },
   }, Plan_mt)
   local audio = board.cut and board.cut.audio
@@ -283,6 +289,13 @@ local function build(self, board, given)
       planned.action, planned.why = "invalid", planned.error.message
     else
       self:decide(planned)
+    end
+  end
+  local probes = probe_cache.new()
+  checks.check_scenes(plan, probes, self.client.is_sandbox)
+  for _, index in ipairs(board.order) do
+    local planned = plan.scenes[index]
+    if planned.action ~= "invalid" then
       wait_for(self, plan, planned)
       find_duplicate(self, plan, planned)
     end
@@ -294,6 +307,7 @@ local function build(self, board, given)
     if planned.pays then plan.submits = plan.submits + 1 end
     plan.counts[planned.action] = (plan.counts[planned.action] or 0) + 1
   end
+  checks.check_film(plan, probes, self.client.is_sandbox)
   local problem
   plan.spent, problem = spent.of_board(self.ledger, self.board_key, self.client)
   if problem then error(problem, 0) end

@@ -3,11 +3,10 @@
 -- what to do about a difference.
 
 local shape = require "omni.film.common_format"
+local short_sides = require("omni.storyboard.plan.expected_clip").short_sides
 
 local seconds_off <const> = 0.5 -- number of seconds by which a clip's length may differ, since services round to whole frames
 local share_off <const> = 0.03  -- fraction by which a clip's width and height may differ
-
-local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
 
 local function is_near(value, expected)
   return math.abs(value - expected) <= share_off * expected

@@ -4,6 +4,7 @@
 
 local arguments = require "omni.storyboard.arguments"
 local callbacks = require "omni.callbacks.receiver"
+local checks = require "omni.storyboard.plan.checks"
 local core = require "omni.core"
 local err = require "omni.error"
 local film_and_report = require "omni.storyboard.run.film_and_report"
@@ -246,11 +247,8 @@ local function refusal(plan, budget)
   local function refuse(code, message, hint)
     return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
   end
-  for _, planned in ipairs(plan.scenes) do
-    if planned.selected and planned.action == "invalid" then
-      return refuse(planned.error.code, ('scene "%s": %s'):format(planned.scene, planned.error.message), planned.error.hint)
-    end
-  end
+  local wrong = checks.refusal(plan)
+  if wrong then return wrong end
   if plan.unavailable then return refuse(plan.unavailable.code, plan.unavailable.message, plan.unavailable.hint) end
   local kind = plan.sandbox and "sandbox " or ""
   local of_board, spent = plan.board.budget, plan.spent.credits + plan.spent.estimated

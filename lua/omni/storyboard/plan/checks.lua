@@ -1,0 +1,107 @@
+-- SPDX-License-Identifier: MIT
+-- Checks a plan before anything is paid: the files of the scenes that a run would submit (media_check.lua), and the film that it would
+-- cut (film_check.lua). A scene whose files are wrong becomes invalid.
+
+local err = require "omni.error"
+local errors = require "omni.storyboard.language.errors"
+local film_check = require "omni.storyboard.plan.film_check"
+local listed = require("omni.storyboard.language.defaults_check").listed
+local media_check = require "omni.storyboard.plan.media_check"
+
+-- Errors of a scene's identity that are about its files.
+local of_files <const> = { io = true, invalid_input = true }
+
+-- Adds a notice, or the scene to an equal notice.
+local function add_notice(notices, found, scene)
+  for _, other in ipairs(notices) do
+    if scene and other.text == found.message then
+      other.names[#other.names + 1] = scene.name
+      other.message = ("%s: %s"):format(listed(other.names), other.text)
+      return
+    end
+  end
+  notices[#notices + 1] = {
+    message = scene and ("%s: %s"):format(errors.quoted(scene.name), found.message) or found.message, text = found.message,
+    names = scene and { scene.name }, scene = scene and scene.name, where = scene and scene.where or found.where, field = found.field,
+    hint = found.hint,
+  }
+end
+
+---Checks the files of the scenes that a run would submit. Sets `problems` of invalid scenes.
+---@param plan omni.Plan  whose scenes have an action
+---@param probes omni.ProbeCache
+---@param sandbox boolean  the run costs nothing, so a missing ffmpeg is a notice
+local function check_scenes(plan, probes, sandbox)
+  local board, checked = plan.board, {}
+  for index, planned in ipairs(plan.scenes) do
+    if planned.action == "submit" or planned.error and of_files[planned.error.code] then checked[#checked + 1] = board.scenes[index] end
+  end
+  probes:prepare(media_check.films(checked))
+  local lengths = media_check.lengths_of(plan, probes)
+  for _, scene in ipairs(checked) do
+    local planned = plan.by_name[scene.name]
+    local problems, notices = media_check.check(scene, probes, lengths)
+    for i = #problems, 1, -1 do
+      local problem = err.new(problems[i])
+      problems[i] = problem
+      if sandbox and problem.code == "process_failed" then table.insert(notices, 1, table.remove(problems, i)) end
+    end
+    if #problems > 0 then
+      planned.action, planned.why, planned.error, planned.problems = "invalid", problems[1].message, problems[1], problems
+    end
+    for _, notice in ipairs(notices) do add_notice(plan.notices, notice, scene) end
+  end
+end
+
+---Checks the film that a run would cut. Sets `problems` of the plan.
+---@param plan omni.Plan   whose scenes are selected and counted
+---@param probes omni.ProbeCache
+---@param sandbox boolean  the run costs nothing
+local function check_film(plan, probes, sandbox)
+  local function place_of(field) return plan.board.place_of and plan.board.place_of(field) end
+  local function notice(field, message, hint)
+    add_notice(plan.notices, { field = field, message = ("%s: %s"):format(field, message), hint = hint, where = place_of(field) })
+  end
+  film_check.check(plan, probes, function(field, message, hint, code)
+    if plan.submits == 0 or sandbox and code == "process_failed" then return notice(field, message, hint) end
+    table.insert(plan.problems, err.new { code = code, field = field, message = ("%s: %s"):format(field, message), hint = hint,
+      where = place_of(field) })
+  end, notice)
+  if probes.missing then
+    add_notice(plan.notices, { hint = media_check.INSTALL,
+      message = "there is no ffprobe, so omni didn't check the length of films and sounds" })
+  end
+  errors.sort(plan.notices)
+end
+
+---Returns why a run of a plan would be refused because of the board: one error whose field `problems` lists all, or nil.
+---@param plan omni.Plan
+---@return omni.Error|nil
+local function refusal(plan)
+  local found, by_message = table.move(plan.problems, 1, #plan.problems, 1, {}), {}
+  for index, planned in ipairs(plan.scenes) do
+    if planned.selected and planned.action == "invalid" then
+      for _, problem in ipairs(planned.problems or { planned.error }) do
+        local group = by_message[problem.message]
+        if not group then
+          group = { problem = problem, names = {}, where = plan.board.scenes[index].where }
+          by_message[problem.message], found[#found + 1] = group, group
+        end
+        table.insert(group.names, planned.scene)
+      end
+    end
+  end
+  if #found == 0 then return nil end
+  errors.sort(found)
+  for i, item in ipairs(found) do
+    local problem, what = item.problem or item, ""
+    if item.names then what = (#item.names == 1 and errors.quoted(item.names[1]) or listed(item.names)) .. ": " end
+    found[i] = err.new { code = problem.code, field = problem.field, hint = problem.hint, where = item.where,
+      scene = item.names and item.names[1], message = (item.where and item.where .. ": " or "") .. what .. problem.message }
+  end
+  found[1].message = "nothing was submitted: " .. found[1].message
+  found[1].problems = #found > 1 and found or nil
+  return found[1]
+end
+
+return { check_film = check_film, check_scenes = check_scenes, refusal = refusal }
