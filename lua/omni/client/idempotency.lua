@@ -13,7 +13,7 @@ local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
 local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two checks of a submit that is still in progress
-local PATIENCE <const> = 60 -- how many seconds longer than a call's timeout another submit with the key may be in progress
+local PATIENCE <const> = 60 -- seconds beyond a call's timeout for which omni waits for another submit with the same key
 
 ---@class omni.IdempotentSubmit
 ---@field client omni.Client

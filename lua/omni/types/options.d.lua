@@ -30,7 +30,7 @@
 ---  The hook can't wait, but it can start a fiber that waits, with `omni.spawn`. omni reports an error in the hook like an error in a
 ---  coroutine that nobody joins
 
----The argument of the client's `on_event` hook. An event has no API key, no input and no body. Later versions may add events and
+---The argument of the client's `on_event` hook. An event never contains an API key, an input or a body. Later versions may add events and
 ---fields, so ignore what you don't know.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
