@@ -20,7 +20,7 @@ enum { IDLE, FINISHING, FINISHED, ABANDONED };
 struct download {
   char *path, *part;
   int fd, wake, error;
-  bool replace;
+  bool replace, emptied;
   int64_t offset;
   atomic_int state;
 };
@@ -118,8 +118,11 @@ static int sync_folder(const char *path) {
 static void *finish(void *argument) {
   download *file = argument;
   int error = 0;
-  if (fsync(file->fd) != 0) error = errno;
-  else if (!is_at_part(file)) error = ESTALE;
+  if (fsync(file->fd) != 0) {
+    error = errno;
+    // Downloads the file anew: Linux forgets the bytes that it couldn't write, so a later fsync may succeed without them.
+    file->emptied = ftruncate(file->fd, 0) == 0 || unlink(file->part) == 0;
+  } else if (!is_at_part(file)) error = ESTALE;
   else if (file->replace ? rename(file->part, file->path) != 0 : !file_rename_new(file->part, file->path)) error = errno;
   else error = sync_folder(file->path);
   file->error = error;
@@ -151,6 +154,7 @@ bool download_finish(download *file, int wake, bool replace) {
 bool download_finished(download *file, int *error) {
   if (atomic_load(&file->state) != FINISHED) return false;
   *error = file->error;
+  if (file->emptied) file->offset = 0;
   if (file->error) atomic_store(&file->state, IDLE); // the caller may try again
   return true;
 }
