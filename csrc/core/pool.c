@@ -15,6 +15,7 @@
 #include "shared/descriptor.h"
 
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
+#define UNWATCHED_DELAY 0.01 // seconds between two looks at a socket that isn't in the poll set
 
 // One of libcurl's sockets. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer;
 // on_close removes it. A socket that libcurl opened leaves the set as soon as libcurl stops polling it.
@@ -65,8 +66,13 @@ static curl_socket_t on_open(void *argument, curlsocktype purpose, struct curl_s
   (void)purpose;
   if (!exchange_may_connect(t->exchange, &address->addr)) return CURL_SOCKET_BAD; // makes libcurl try the host's next address
   int fd = descriptor_raise(socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
-  watched_fd *w = fd >= 0 ? watched(p, fd) : NULL;
-  if (w) *w = (watched_fd){.ours = true};
+  if (fd < 0) return CURL_SOCKET_BAD;
+  watched_fd *w = watched(p, fd);
+  if (!w) {
+    t->exchange->no_memory = true;
+    return descriptor_close(fd);
+  }
+  *w = (watched_fd){.ours = true};
   return fd;
 }
 
@@ -76,11 +82,17 @@ static int on_close(void *argument, curl_socket_t fd) {
   return close(fd); // closing a socket also removes it from the poll set
 }
 
+// Never fails: after a failure, libcurl would do nothing more for any transfer.
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *socket_data) {
   pool *p = argument;
-  (void)easy, (void)socket_data;
+  (void)socket_data;
   watched_fd *w = watched(p, fd);
-  if (!w) return -1;
+  if (!w) {
+    transfer *t = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
+    if (t) t->exchange->no_memory = true;
+    return 0;
+  }
   int wanted = what == CURL_POLL_REMOVE ? 0 : (what & CURL_POLL_IN ? READ_READY : 0) | (what & CURL_POLL_OUT ? WRITE_READY : 0);
   w->wanted = (unsigned char)wanted;
   if (w->wanted == 0 && w->ours) return 0;
@@ -88,8 +100,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, voi
     poll_set_remove(p->poll_set, fd);
     w->registered = 0;
   } else if (w->wanted != w->registered) {
-    if (!poll_set_add(p->poll_set, fd, w->wanted, w->registered != 0)) return -1;
-    w->registered = w->wanted;
+    if (poll_set_add(p->poll_set, fd, w->wanted, w->registered != 0)) w->registered = w->wanted;
+    else p->unwatched = true;
   }
   return 0;
 }
@@ -179,9 +191,31 @@ static void collect_finished_files(pool *p) {
   }
 }
 
+// Adds the sockets that couldn't be added earlier, and makes libcurl look at them.
+static void watch_again(pool *p) {
+  int running;
+  p->unwatched = false;
+  for (int fd = 0; fd < p->watched_capacity; fd++) {
+    watched_fd *w = &p->watched[fd];
+    if (w->wanted == 0 || w->wanted == w->registered) continue;
+    if (poll_set_add(p->poll_set, fd, w->wanted, w->registered != 0)) w->registered = w->wanted;
+    else p->unwatched = true;
+    curl_multi_socket_action(p->multi, fd, 0, &running);
+  }
+}
+
+// Ends the exchanges for whose sockets memory ran out.
+static void end_without_memory(pool *p) {
+  for (exchange *x = p->lists[RUNNING].first, *next; x; x = next) {
+    next = x->next;
+    if (x->no_memory) finish(p, x, CURLE_OUT_OF_MEMORY);
+  }
+}
+
 static void step(pool *p) {
   ready_fd ready[MAX_EVENTS];
   int running, count = poll_set_wait(p->poll_set, ready, MAX_EVENTS, 0);
+  if (p->unwatched) watch_again(p);
   for (int i = 0; i < count; i++) {
     int fd = ready[i].fd, what = ready[i].what;
     if (fd == p->wake) {
@@ -212,6 +246,7 @@ static void step(pool *p) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
     finish(p, t->exchange, outcome);
   }
+  end_without_memory(p);
 }
 
 void pool_step(pool *p) {
@@ -282,9 +317,9 @@ void pool_close(pool *p) {
 
 double pool_timeout(const pool *p) {
   if (p->lists[DONE].first) return 0;
-  if (p->due <= 0) return p->due;
-  double left = p->due - clock_now();
-  return left > 0 ? left : 0;
+  double left = p->due <= 0 ? p->due : p->due - clock_now();
+  if (p->due > 0 && left < 0) left = 0;
+  return p->unwatched && (left < 0 || left > UNWATCHED_DELAY) ? UNWATCHED_DELAY : left;
 }
 
 exchange *pool_first_done(const pool *p) {

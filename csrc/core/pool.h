@@ -17,6 +17,7 @@ typedef struct {
   int poll_set, wake; // the loop polls poll_set; `wake` is an eventfd that the threads of finished downloads write to
   struct watched_fd *watched;
   int watched_capacity, running;
+  bool unwatched; // a socket couldn't be added to the poll set, so pool_step looks at it now and then
   double due; // when libcurl must be called next, in seconds of clock_now; negative: never
   transfer *idle;
   exchange_list lists[CLOSED]; // by state
