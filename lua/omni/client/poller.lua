@@ -21,6 +21,7 @@ local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
   local slot = self.size + 1
+  times[slot], tasks[slot] = due, task -- may run out of memory; nothing below does
   self.size = slot
   while slot > 1 and times[slot // 2] > due do
     times[slot], tasks[slot] = times[slot // 2], tasks[slot // 2]
@@ -62,9 +63,9 @@ end
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
-  task.waiter = false
-  if #waiter == 0 then return loop.wake(waiter, own(value)) end
+  if #waiter == 0 then loop.wake(waiter, own(value)) end
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
+  task.waiter = false -- not earlier: if memory runs out above, the fibers must be woken later
 end
 
 -- Returns whether any fiber that wasn't cancelled still awaits the task.
@@ -158,14 +159,26 @@ local function poll(self, task)
   end
 end
 
--- Runs in a fiber: queries one task after another until no task needs a query now.
-local function work(self, task)
-  repeat
-    poll(self, task)
-    task = self.size > 0 and self.times[1] <= core.now() and pop(self)
-  until not task
-  self.working = self.working - 1
-  if self.runner then loop.wake(self.runner) end
+-- Ends a fiber that queries tasks, however it ends.
+local Work_mt = {
+  __close = function(work)
+    local self = work.poller
+    self.working = self.working - 1
+    if self.runner then loop.wake(self.runner) end
+  end,
+}
+
+-- Runs in a fiber: queries one task after another until no task needs a query now. If memory runs out, queries the task again later.
+local function work(self)
+  local ending <close> = self.work -- luacheck: ignore 211
+  while self.size > 0 and self.times[1] <= core.now() do
+    local task = pop(self)
+    local fine, problem = pcall(poll, self, task)
+    if not fine then
+      if task.waiter ~= nil then schedule(self, task, self.client.retry_min) end
+      error(problem, 0)
+    end
+  end
 end
 
 -- Returns the seconds until a task's first query. omni knows when a task started only if this program submitted it, and queries any other
@@ -174,25 +187,32 @@ local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
 
--- Runs in one fiber while any task is awaited: starts a fiber that runs `work` when the time for a query has come.
+-- Schedules the tasks that fibers have begun to await, starts a fiber that runs `work` when the time for a query has come, or waits.
+local function advance(self)
+  for i = 1, self.new do
+    local task = self.fresh[i]
+    if task then schedule(self, task, first_wait(task)) end
+    self.fresh[i] = nil
+  end
+  self.new = 0
+  local wait = self.size > 0 and self.times[1] - core.now()
+  if not wait then
+    loop.park()
+  elseif wait > 0 then
+    loop.park(wait)
+  elseif self.working < self.most then
+    loop.background(work, self)
+    self.working = self.working + 1
+    loop.park(0) -- until `work` has taken its task
+  else
+    loop.park()
+  end
+end
+
+-- Runs in one fiber while any task is awaited. If memory runs out, tries again.
 local function run(self)
   while self.size > 0 or self.new > 0 or self.working > 0 do
-    for i = 1, self.new do
-      schedule(self, self.fresh[i], first_wait(self.fresh[i]))
-      self.fresh[i] = nil
-    end
-    self.new = 0
-    local wait = self.size > 0 and self.times[1] - core.now()
-    if not wait then
-      loop.park()
-    elseif wait > 0 then
-      loop.park(wait)
-    elseif self.working < self.most then
-      self.working = self.working + 1
-      loop.background(work, self, pop(self))
-    else
-      loop.park()
-    end
+    if not pcall(advance, self) then loop.park(self.client.retry_min) end
   end
   self.runner = nil
 end
@@ -206,8 +226,8 @@ function Poller_methods:wait(task, deadline)
   task.answer = nil -- frees the memory of the last response
   -- Keeps the waiting coroutine's stack shallow, since it stays allocated for the whole wait.
   if task.waiter == nil then
+    self.fresh[self.new + 1] = task
     self.new = self.new + 1
-    self.fresh[self.new] = task
   end
   join(task)
   if not self.runner then
@@ -253,11 +273,13 @@ end
 ---@param most integer  the most queries that run at once
 ---@return omni.Poller
 local function new(key, most)
-  return setmetatable({
+  local self = setmetatable({
     key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
     -- for tasks whose last query failed: how many queries failed in a row, and the last failure
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }),
   }, Poller_mt)
+  self.work = setmetatable({ poller = self }, Work_mt)
+  return self
 end
 
 return { confirm = confirm, new = new }

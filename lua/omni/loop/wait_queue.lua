@@ -25,6 +25,7 @@ local Place_mt = {
 function Queue_methods:join(number)
   local place = setmetatable({ fiber = loop.current(), queue = self, number = number }, Place_mt)
   local at = self.last + 1
+  self[at] = place -- may run out of memory; nothing below does
   self.last = at
   while number and at > self.first and (self[at - 1].number or 0) > number do
     self[at] = self[at - 1]
