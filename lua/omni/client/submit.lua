@@ -241,6 +241,26 @@ function Submit_methods:why_forbidden()
   return { code = "rate_limited", no_slot = true, message = "the reason for not submitting no longer exists" }
 end
 
+-- Seconds before each new attempt to record a task id: the disk may be full, or memory short, for a moment only.
+local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
+
+---Records a task id. If the ledger fails, tries again a few times.
+---@param verb string
+---@param params table
+---@return table|nil row
+---@return omni.Error|nil problem  nil: the row is gone
+function Submit_methods:record_task(verb, params)
+  local row, problem = self.ledger:row(verb, params)
+  for _, seconds in ipairs(RECORD_AGAIN) do
+    if not problem or not self.key.transport.http then break end
+    self.unrecorded = { verb = verb, params = params }
+    loop.sleep(seconds)
+    self.unrecorded = nil
+    row, problem = self.ledger:row(verb, params)
+  end
+  return row, problem
+end
+
 ---Writes the outcome into the row.
 ---@param id string|nil
 ---@param failure table|nil
@@ -252,7 +272,7 @@ function Submit_methods:record_outcome(id, failure)
   local verb, params = verb_for(self, id, failure)
   self:replace_unknown(verb)
   if id then
-    local row, problem = ledger:row(verb, params)
+    local row, problem = self:record_task(verb, params)
     if row then return id end
     return nil, { code = "ledger_failed", task_id = id, sent = "answered",
       message = "the task was accepted, but its id could not be recorded: " .. (problem and problem.message or "its row is gone"),
@@ -313,6 +333,7 @@ end
 -- Ends a submit. Runs when a submit request ends. If the submit still owns its row, the fiber was cancelled or failed before the POST
 -- began.
 function Submit_mt:__close()
+  if self.unrecorded then self.ledger:note(self.unrecorded.verb, self.unrecorded.params) end
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
   if self.answered or self.recorded then return end
