@@ -84,10 +84,19 @@ bool fault_here(enum fault_kind kind, const char *name, const void *caller) {
   return true;
 }
 
-int fault_error(const int *errors) {
-  int number = 0;
-  while (errors[number]) number++;
-  return errors[variant % number];
+int fault_system(const char *name, const void *caller, const int *errors) {
+  if (atomic_load_explicit(&armed, memory_order_relaxed) != FAULT_SYSTEM) return 0;
+  int number = 0, wanted = variant < 0 ? -variant : 0;
+  bool has = !wanted;
+  for (; errors[number]; number++) has = has || errors[number] == wanted;
+  if (!has || !fault_here(FAULT_SYSTEM, name, caller)) return 0;
+  return wanted ? wanted : errors[variant % number];
+}
+
+static const char *violation;
+
+void fault_violation(const char *what) {
+  violation = what;
 }
 
 // arm(kind, from, calls, targets, variant): the calls number `from` to `from + calls - 1` will fail
@@ -107,12 +116,13 @@ static int arm(lua_State *L) {
   return 0;
 }
 
-// disarm() → the number of counted calls, the number of failed calls
+// disarm() → the number of counted calls, the number of failed calls, what omni must not have done | nil
 static int disarm(lua_State *L) {
   atomic_store(&armed, FAULT_NONE);
   lua_pushinteger(L, count);
   lua_pushinteger(L, failures);
-  return 2;
+  lua_pushstring(L, violation);
+  return 3;
 }
 
 // names() → array of the names of the counted calls

@@ -27,19 +27,23 @@ local C <const> = OMNI | CURL | SQLITE | MHD
 ---@field kind "memory"|"system"
 ---@field calls integer    how many calls in a row fail
 ---@field targets integer  the modules whose calls fail
+---@field variant? integer which error a system call fails with; negative: that error only
 local modes = {
   ["c-once"] = { kind = "memory", calls = 1, targets = C },
   ["c-more"] = { kind = "memory", calls = 10, targets = C },
   -- Lua collects garbage after a refusal, and tries once more.
   ["lua-once"] = { kind = "memory", calls = 2, targets = LUA },
   ["lua-more"] = { kind = "memory", calls = 10, targets = LUA },
+  ["disk-full"] = { kind = "system", calls = math.maxinteger // 2, targets = C | LUA, variant = -28 }, -- ENOSPC
 }
-local usual <const> = "c-once c-more lua-once lua-more"
+-- A system call fails with the first of its errors, the second, ...
+for i = 1, 4 do modes["system-" .. i] = { kind = "system", calls = 1, targets = C | LUA, variant = i - 1 } end
+local usual <const> = "c-once c-more lua-once lua-more system-1 system-2 system-3 system-4 disk-full"
 
 local function setting(name, otherwise) return tonumber(os.getenv("TORTURE_" .. name) or "") or otherwise end
 
 local jobs <const> = setting("JOBS", 4)
-local DEADLINE <const> = 60 * env.slowness -- seconds for a child
+local DEADLINE <const> = setting("DEADLINE", 60) * env.slowness -- seconds for a child
 
 -- --- the child
 
@@ -77,7 +81,7 @@ local function run_part(scenario, part, s)
 end
 
 local function ask_service(s)
-  if not s.client then s.client = s:new_client() end
+  if not s.client or s.client.closed then s.client = s:new_client() end
   assert(s.client:balance())
 end
 
@@ -98,9 +102,10 @@ local function play(scenario, mode, number, s)
     end
   end
   local targets = mode.targets & ~(scenario.no_targets or 0)
-  faults.arm(mode.kind, number, mode.calls, targets)
+  faults.arm(mode.kind, number, mode.calls, targets, mode.variant)
   local fine, value, problem = run_part(scenario, scenario.act, s)
   local count, failed = faults.disarm()
+  local name = faults.names()[number]
   report.count, report.hit, report.fine = count, failed > 0, fine and value and true or false
   if not report.fine then
     if fine then value = problem == nil and "no error: " .. tostring(value) or problem end
@@ -110,7 +115,9 @@ local function play(scenario, mode, number, s)
     if type(one) ~= "table" or not one.event then report.errors[#report.errors + 1] = tostring(one) end
   end
   s.errors = {}
+  report.name = name
   fine, problem = run_part(scenario, scenario.after or ask_service, s)
+  report.broken[1] = select(3, faults.disarm())
   if not fine then report.after = tostring(problem) end
   for _, one in ipairs(s.errors) do -- the loop may report a fiber's failure only now
     if not invariants.says_memory(one) then report.after = (report.after or "") .. "; " .. tostring(one) end
@@ -174,7 +181,9 @@ function torture.run(place, scenario, mode_name, range)
     if how ~= "exit" or code ~= 0 or not fine then return broken(child, ("%s %d\n%s"):format(how, code, text)) end
     if not report.hit then total.complete = true end
     total.calls = math.max(total.calls, report.count or 0)
-    for _, violation in ipairs(invariants.of_report(report, mode.kind)) do broken(child, violation, report.stack) end
+    for _, violation in ipairs(invariants.of_report(report, mode.kind)) do
+      broken(child, violation, (" [%s]%s"):format(report.name, report.stack))
+    end
   end
 
   local function check_charges()
