@@ -302,7 +302,7 @@ describe("omni submit", function()
     for message, arguments in pairs {
       ["%-%-image: can't read the file 'nowhere.png': No such file"] = { "--image", "nowhere.png" },
       ["%-%-image: '%.' is a folder"] = { "--image", "." },
-      ["%-%-image: '/dev/null' is no regular file"] = { "--image", "/dev/null" },
+      ["%-%-image: '/dev/null' is not a regular file"] = { "--image", "/dev/null" },
       ["%-%-image: 'ftp://a/b.png' must be a public http%(s%) URL.*the path of a file works, too"] = { "--image", "ftp://a/b.png" },
       ["%-%-image: .*data: URIs"] = { "--image", "data:image/png;base64,AAAA" },
       ["%-%-start selects a part of a video; add %-%-video"] = { "--start", "2" },
@@ -313,7 +313,7 @@ describe("omni submit", function()
       ["seed: a JSON number must be less than 2%^53"] = { "--set", "seed=9007199254740993" },
       ["%-%-set: a name is missing in 'a%.%.b'"] = { "--set", "a..b=1" },
       ["%-%-set: 'a%.b' leads into a value that isn't an object"] = { "--set", "a=1", "--set", "a.b=1" },
-      ["%-%-input: 'list.json' contains no JSON object"] = { "--input", "list.json" },
+      ["%-%-input: 'list.json' doesn't contain a JSON object"] = { "--input", "list.json" },
       ["%-%-input: 'broken.json' isn't JSON: "] = { "--input", "broken.json" },
       ["%-%-input: lost%.txt: No such file"] = { "--input", "lost.txt" },
       ["%-%-input: stdin is empty"] = { "--input", "-" },

@@ -55,7 +55,7 @@ describe("the man page", function()
         assert.truthy(option == "--help" or section:find(option, 1, true), name .. " " .. option)
       end
     end
-    assert.truthy(all:find("--tls-key FILE The key of the certificate, in a file that only you can read.", 1, true))
+    assert.truthy(all:find("--tls-key FILE The certificate's private key, in a file that only you can read.", 1, true))
     assert.truthy(all:find("-h, --help Show this help message and exit. Every command has this option.", 1, true))
     assert.truthy(all:find("omni lua [OPTIONS] SCRIPT [ARGS ...]", 1, true))
     assert.truthy(all:find("One of: kling, vidu, bytedance.", 1, true) or all:find("kling, vidu or bytedance", 1, true))

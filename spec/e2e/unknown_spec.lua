@@ -240,7 +240,7 @@ describe("a submit with an unknown outcome", function()
     for _, wrong in ipairs { "7", "0", "-1", "1.0", "x y" } do
       result = forget("1", "--yes", "--", wrong)
       assert.equal(2, result.code, wrong)
-      assert.matches("is no submit of this ledger; nothing was changed", result.err)
+      assert.matches("isn't a submit in this ledger; nothing was changed", result.err)
     end
     local asked = program.on_terminal({ "forget", "1", "--ledger", ledger() }, { input = "n\n" })
     assert.equal(3, asked.code)

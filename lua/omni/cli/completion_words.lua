@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- `omni __complete WORD...`: prints the completions of the last word for the scripts of command/completion.lua. Each completion is a line,
--- with a description after a tab. The single line ":files" or ":directories" tells the shell to complete paths.
+-- `omni __complete WORD...`: prints the completions of the last word, for the scripts in command/completion.lua. Prints each completion on
+-- a line, with a description after a tab. The single line ":files" or ":directories" tells the shell to complete paths.
 
 local parser = require "omni.cli.parser"
 
--- The names of option values that are paths.
+-- The names that the help uses for option values that are paths.
 local paths <const> = {
   { "DIR", ":directories" }, { "FILE", ":files" }, { "PATH", ":files" }, { "BOARD", ":files" }, { "SCRIPT", ":files" },
 }
 
--- Typical values of options that also accept other values.
+-- Typical values for options that also accept other values.
 local typical <const> = {
   ["--model"] = { "google/gemini-omni" },
   ["--duration"] = { "4", "6", "8", "10" },
@@ -23,7 +23,7 @@ local function faults()
   return names
 end
 
--- Returns the lines for the words that begin with `prefix .. text`.
+-- Returns the lines for those words that begin with `text`, each with the prefix in front.
 local function matches(words, prefix, text, descriptions)
   local lines = {}
   for i, word in ipairs(words) do
@@ -34,7 +34,7 @@ local function matches(words, prefix, text, descriptions)
   return lines
 end
 
--- Returns the names of a board's scenes; or none if the board can't be loaded. The board runs confined, as in `omni plan`.
+-- Returns the names of a board's scenes, or an empty list if the board can't be loaded. The board runs confined, as in `omni plan`.
 local function scenes(board_path)
   local board = board_path and require("omni").load_storyboard(board_path, { cpu_seconds = 1 })
   local names = {}
@@ -83,8 +83,8 @@ local function option_values(command, name)
   return {}
 end
 
--- Reads all words except the last. Returns the command, its arguments so far, whether only arguments may follow, and, if an option still
--- needs a value, that value and the option's name.
+-- Reads all words except the last one. Returns the command, its arguments so far, and whether only arguments may follow. If an option still
+-- needs a value, also returns the description of that value and the option's name.
 local function read(words, commands)
   local by_name = {}
   for _, command in ipairs(commands) do by_name[command.name] = command end
@@ -108,7 +108,7 @@ local function read(words, commands)
 end
 
 ---Returns the lines to print.
----@param words string[]  the words after "omni"; the last one is to be completed
+---@param words string[]  the words after "omni"; the shell wants to complete the last one
 ---@return string[]
 local function complete(words)
   local options, commands = parser.read(parser.new())

@@ -11,7 +11,7 @@ local function refuse(code, message, hint)
   return err.new { code = code, message = "nothing was submitted: " .. message, hint = hint }
 end
 
--- Asks on the terminal. Asks the question. Returns why nothing may be submitted, or nil after a yes.
+-- Asks a question on the terminal. Returns nil if the answer is yes, or else an error that says why nothing was submitted.
 local function ask(question, cost)
   local yes = terminal.ask(question)
   if yes == nil then
@@ -20,8 +20,8 @@ local function ask(question, cost)
   if not yes then return refuse("no_consent", "you didn't say yes") end
 end
 
----Returns whether a person must agree to this plan. A person must agree if the plan submits anything, whatever the price, unless an option
----agrees or sets a budget.
+---Returns whether a person must consent to this plan. That is necessary if the plan submits anything, whatever the price, unless an option
+---gives consent or sets a budget.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return boolean
@@ -29,7 +29,7 @@ local function is_needed(plan, options)
   return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
 end
 
----Asks a person to agree to a plan, if that is needed.
+---Asks a person for consent to a plan, if that is needed.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return omni.Error|nil refusal  nil: go on
@@ -40,11 +40,11 @@ local function decide(plan, options)
   return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
 end
 
--- The error codes of a failed estimate that the submit would hit, too.
+-- The error codes of a failed estimate that a submit would also get.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 
--- Returns why a submit at this price is impossible or too expensive for the budget, or nil.
+-- Returns an error if a submit at this price is impossible or exceeds the budget, and nil otherwise.
 local function refusal_of_one(price, problem, budget, sandbox)
   if problem and unavailable[problem.code] then return refuse(problem.code, problem.message, problem.hint) end
   if budget and not price then
@@ -60,7 +60,7 @@ local function refusal_of_one(price, problem, budget, sandbox)
   end
 end
 
----Checks the price of one submit against the budget and the balance, and asks a person to agree to it, if that is needed.
+---Checks the price of one submit against the budget and the balance, and asks a person for consent if that is needed.
 ---@param price? { credits: number, balance?: number, affordable?: boolean }
 ---@param problem? omni.Error  why there is no price
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price

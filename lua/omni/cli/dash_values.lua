@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- Makes values that begin with a dash possible. The parser argparse takes every word that begins with a dash for an option, even after an
--- option that needs a value. So this module joins a value that begins with a dash to its option before argparse reads the words. Where that
--- is impossible, it gives a hint.
+-- Lets option values begin with a dash. argparse takes every word that begins with a dash for an option, even after an option that needs a
+-- value. So this module joins such a value to its option before argparse reads the words. If that is impossible, it returns a hint.
 
 local dash_values = {}
 
--- Returns whether a word can be an option: "-x", "--prompt" and "--prompt=..." can; "-5 degrees", "- a boat" and "-1" can't.
+-- Returns whether a word can be an option. "-x", "--prompt" and "--prompt=..." can be options; "-5 degrees", "- a boat" and "-1" can't.
 local function may_be_option(word)
   return word:find "^%-%-?%a[%w-]*$" ~= nil or word:find "^%-%-%a[%w-]*=" ~= nil or word == "--"
 end
 
----Splits the arguments of `omni lua` into omni's own, up to the script's path, and those of the script, which may look like options.
+---Splits the arguments of `omni lua` into omni's own arguments, up to the script's path, and the script's arguments, which may look like
+---options.
 ---@param given string[]
 ---@param values table<string, integer>  how many values each option needs (parser.values)
 ---@return string[] own
@@ -26,7 +26,7 @@ function dash_values.split(given, values)
   return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
 end
 
----Joins a value that begins with a dash to its option, unless the value may be an option itself: `--prompt "-5 degrees"` becomes
+---Joins each value that begins with a dash to its option, unless the value may be an option itself: `--prompt "-5 degrees"` becomes
 ---`--prompt=-5 degrees`.
 ---@param given string[]
 ---@param values table<string, integer>
@@ -42,10 +42,11 @@ function dash_values.tie_values(given, values)
   return table.move(given, index, #given, #tied + 1, tied)
 end
 
----If argparse's message is about a value that begins with a dash, returns a hint about how to write the value. Otherwise returns nil.
+---If argparse's error message is about a value that begins with a dash, returns a hint about how to write that value. Otherwise returns
+---nil.
 ---@param given string[]
 ---@param values table<string, integer>
----@param message string  of argparse
+---@param message string  argparse's error message
 ---@return string|nil
 function dash_values.hint(given, values, message)
   local quote = require("omni.cli.view.text").quote

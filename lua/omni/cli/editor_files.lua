@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes the files with which an editor that uses the Lua language server (LuaLS) completes and checks a board: the settings, and the types
--- of a board's words.
+-- Writes the files that an editor with the Lua language server (LuaLS) needs to complete and check a board: the settings, and the types of
+-- the board language's functions.
 
 local TYPES <const> = ".omni/board.d.lua"
 local SETTINGS <const> = ".luarc.json"
@@ -14,7 +14,7 @@ local settings <const> = [[
 
 local EEXIST <const> = 17
 
--- Creates a file. On failure returns nil, the reason, and whether the file already exists.
+-- Creates a file. On failure, returns nil, the reason, and whether the file already exists.
 local function create(path, content)
   local file <close>, why, number = require("omni.core").open(path, "x")
   if not file then return nil, why, number == EEXIST end
@@ -23,8 +23,8 @@ local function create(path, content)
   return true
 end
 
----Writes the settings and the types into a folder. Replaces an older file of types, but never existing settings.
----@param folder string  "" or with a slash at its end
+---Writes the settings and the types into a folder. Replaces an older file with types, but never existing settings.
+---@param folder string  "", or a path that ends in a slash
 ---@return string[]|nil lines  for the user: what was written
 ---@return string|nil why      why a file can't be written
 local function write_all(folder)

@@ -1,35 +1,36 @@
 -- SPDX-License-Identifier: MIT
--- Reads a model's input from the command line: from options, from a JSON file, or from both. Files in the input become placeholders
+-- Reads a model's input from the command line: from options, from a JSON file, or both. Files in the input become placeholders
 -- (lua/omni/client/placeholder.lua).
 --
---   {"$file": "keeper.png"}   in JSON stands for the URL of that file, once it is uploaded; relative to the folder of the JSON file
+-- In JSON, {"$file": "keeper.png"} stands for the URL that the file gets when it is uploaded. The path is relative to the JSON file's
+-- folder.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
 local input_options = {}
 
-local most_bytes <const> = 1024 * 1024 -- limit for the JSON file; a prompt has at most 20,000 characters
+local most_bytes <const> = 1024 * 1024 -- maximum size of the JSON file; a prompt has at most 20,000 characters
 
 ---Adds the options that describe the input.
 ---@param parser table  argparse's
 function input_options.define(parser)
   parser:option("--model", "The model (default: google/gemini-omni). See: omni models"):argname("NAME")
   parser:option("--prompt", "What the video shows."):argname("TEXT")
-  options.amount(parser:option("--duration", "Seconds."):argname("N"))
+  options.amount(parser:option("--duration", "The clip's length, in seconds."):argname("N"))
   parser:option("--aspect-ratio", "16:9 or 9:16, for example."):argname("RATIO")
   parser:option("--resolution", "720p, 1080p or 4k, for example."):argname("NAME")
   parser:option("--image", "A reference image: a file, which is uploaded, or a URL. Repeatable (img_urls)."):argname("FILE|URL"):count("*")
   parser:option("--video", "A reference video: a file, which is uploaded, or a URL (video_list)."):argname("FILE|URL")
   options.amount(parser:option("--start", "The start of the part of the video to use, in seconds."):argname("S"))
   options.amount(parser:option("--ends", "The end of that part."):argname("S"))
-  parser:option("--set", "Any other field. VALUE is JSON, or else text; a dot in NAME leads into an object. Repeatable.")
+  parser:option("--set", "Set any other field. VALUE is JSON or else text; a dot in NAME leads into an object. Repeatable.")
     :argname("NAME=VALUE"):count("*")
   parser:option("--input", "The whole input as a JSON object, in a file; - for stdin. The other options override its fields.")
     :argname("FILE")
 end
 
--- A misuse of the options is raised as an object with a message, which `read` prints.
+-- If the options are used wrongly, raises an object with a message, which `read` prints.
 local Misuse_mt = {}
 local function misuse(text, ...)
   error(setmetatable({ message = text:format(...) }, Misuse_mt), 0)
@@ -41,18 +42,18 @@ end
 
 -- --- files
 
--- Returns a placeholder for an existing file. omni checks the file's bytes when it uploads the file.
+-- Returns a placeholder for an existing file. omni checks the file's content when it uploads the file.
 local function file(path, folder, place)
   if path == "" or path:find("\0", 1, true) then misuse("%s: expected the path of a file", place) end
   local placeholder = require("omni.client.placeholder").file_in(folder)(path)
   local info, why = require("omni.core").stat(placeholder.path)
   local name = quoted(placeholder.path)
   if not info then misuse("%s: can't read the file %s: %s", place, name, why:match "[^:]*$":gsub("^%s+", "")) end
-  if info.kind ~= "file" then misuse("%s: %s is %s", place, name, info.kind == "directory" and "a folder" or "no regular file") end
+  if info.kind ~= "file" then misuse("%s: %s is %s", place, name, info.kind == "directory" and "a folder" or "not a regular file") end
   return placeholder
 end
 
--- Returns the value of --image or --video.
+-- Returns the URL or placeholder for the value of --image or --video.
 local function file_or_url(text, place)
   if not text:find("^%a[%w+.-]*:") or require("omni.core").stat(text) then return file(text, nil, place) end
   local why = require("omni.client.placeholder").wrong_url(text)
@@ -98,7 +99,7 @@ local function from_json(name)
   if not text:find "%S" then misuse("--input: %s is empty; expected a JSON object", what) end
   local tree, why = require("omni.json").decode(text)
   if tree == nil then misuse("--input: %s isn't JSON: %s", what, require("omni.core").clean(why, 200)) end
-  if not text:find "^%s*{" then misuse("--input: %s contains no JSON object", what) end
+  if not text:find "^%s*{" then misuse("--input: %s doesn't contain a JSON object", what) end
   local folder = name ~= "-" and name:match "^(.*)/[^/]*$" or nil
   for field, value in pairs(tree) do tree[field] = with_files(value, folder, field) end
   return tree
@@ -106,7 +107,7 @@ end
 
 -- --- options
 
--- Sets NAME=VALUE in the tree; a dot in the name leads into a nested object.
+-- Sets NAME=VALUE in the input. A dot in the name leads into a nested object.
 local function set(tree, word)
   local name, text = word:match "^([^=]+)=(.*)$"
   if not name then misuse("--set: expected NAME=VALUE, got %s", quoted(word)) end
@@ -147,7 +148,7 @@ local function read(given)
   return tree
 end
 
----Returns the input that the options describe, or prints why they can't be used.
+---Returns the input that the options describe, or prints why the options are wrong.
 ---@param given table  the options, from argparse
 ---@return table|nil input
 ---@return string|nil model

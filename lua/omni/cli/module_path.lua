@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Sets the module path for the user's Lua files. The program's own modules come from the binary and from the system's folders
--- (csrc/host/main.c), and are already loaded.
+-- Sets the module path for the user's Lua files. The modules that the program itself needs come from the binary and from the system's
+-- folders (csrc/host/main.c), and are loaded already.
 
 local host = require "omni.host"
 
--- Returns the templates for one folder; or none if the folder's name has a character that is special in templates.
+-- Returns the path templates for a folder, or none if the folder's name contains a character that is special in templates.
 local function templates(folder, ...)
   if folder:find "[;?]" then return "" end
   local list = {}
@@ -13,7 +13,7 @@ local function templates(folder, ...)
 end
 
 ---Lets `require` find the modules that plain Lua finds (including those in LUA_PATH and LUA_CPATH), and then the modules beside a file.
----@param path? string  the user's script or board; nil: stdin
+---@param path? string  the user's script or board; nil if it comes from stdin
 local function allow(path)
   local folder = path and (path:match "^(.*/)[^/]*$" or "./")
   package.path = host.path .. (folder and templates(folder, "?.lua", "?/init.lua") or "")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Defines the options that several commands have, and the types of option values.
+-- Defines options that several commands share, and the types of option values.
 
 local options = {}
 
@@ -52,19 +52,19 @@ end
 
 ---Adds `--ledger`.
 ---@param command table  argparse's
----@param sandbox_ledger? string  where the ledger is with a sandbox key
+---@param sandbox_ledger? string  where the ledger is when a sandbox key is used
 function options.add_ledger(command, sandbox_ledger)
   options.path(command:option("--ledger", ("The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; %s).")
-    :format(sandbox_ledger or "of a sandbox: ledger.db in the output folder")):argname("PATH"))
+    :format(sandbox_ledger or "for a sandbox: ledger.db in the output folder")):argname("PATH"))
 end
 
 ---Adds `--base-url`.
 ---@param command table  argparse's
 function options.add_base_url(command)
-  command:option("--base-url", "The base URL of the service (default: CRUN_BASE_URL, else the service's own)."):argname("URL")
+  command:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's public URL)."):argname("URL")
 end
 
----Normalizes an option that is a URL.
+---Normalises an option whose value is a URL.
 ---@param given table
 ---@param name string  "callback_url"
 ---@return string|nil misuse  what is wrong with the URL

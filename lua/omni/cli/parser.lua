@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lists the commands and makes the argparse parser that knows them. Also returns the parser's contents as plain data, for completions and
+-- Lists the commands, and creates the argparse parser for them. Also returns the parser's contents as plain data, for completions and
 -- the man page.
 
 local parser = {}
@@ -8,14 +8,14 @@ local parser = {}
 parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate",
   "credits", "models", "templates", "upload", "lua", "sandbox", "trigger", "doctor", "completion" }
 
----The commands that pass the words after their first argument on to another program.
+---The commands that pass the words after their first argument to another program.
 parser.passes_on = { lua = true }
 
 ---Loads a command.
 ---@param name string
 ---@return { summary: string, define: fun(parser: table), run: fun(given: table, rest: string[]): integer }
 function parser.load(name)
-  return require("omni.cli.command." .. (name == "init" and "init_board" or name)) -- a file init.lua would be the module of the folder
+  return require("omni.cli.command." .. (name == "init" and "init_board" or name)) -- command/init.lua would be `omni.cli.command`
 end
 
 ---Loads these commands, and returns a parser for them.
@@ -40,8 +40,8 @@ end
 -- --- contents
 
 ---@class omni.cli.Value
----@field name string            as the help shows it: "DIR"
----@field choices? string[]      the words that it can be
+---@field name string            the name that the help shows: "DIR"
+---@field choices? string[]      the words that are allowed
 
 ---@class omni.cli.Option
 ---@field names string[]         { "-h", "--help" }
@@ -60,7 +60,7 @@ end
 ---@field arguments omni.cli.Argument[]
 ---@field passes_on boolean
 
--- Reads argparse's private fields, since argparse has no functions that return them.
+-- Reads private fields of argparse's objects, since argparse has no functions for that.
 local function value_name(element, index)
   local given = element._argname
   if type(given) == "table" then return given[index] end
@@ -90,7 +90,7 @@ end
 
 ---Returns the contents of a parser.
 ---@param made table  argparse's
----@return omni.cli.Option[] options    of the program itself
+---@return omni.cli.Option[] options    the options of the program itself
 ---@return omni.cli.Command[] commands
 function parser.read(made)
   local names = {}

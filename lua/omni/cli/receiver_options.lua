@@ -7,7 +7,7 @@ local receiver_options = {}
 
 ---Adds the options to a command.
 ---@param command table  argparse's
----@param default string  what happens without `--listen`
+---@param default string  the default in the help text for `--listen`
 function receiver_options.define(command, default)
   command:option("--listen", "Receive callbacks at this address (default: " .. default .. ")."):argname("ADDRESS:PORT")
     :convert(function(given)
@@ -15,16 +15,16 @@ function receiver_options.define(command, default)
       if port and tonumber(port) <= 65535 then return given end
       return nil, ("--listen: expected ADDRESS:PORT or a port, got '%s'"):format(given)
     end)
-  command:option("--public-url", "The URL under which the service reaches the receiver (default: its address)."):argname("URL")
+  command:option("--public-url", "The URL at which the service reaches the receiver (default: the receiver's own address)."):argname("URL")
     :convert(function(given)
       if given:find("^[hH][tT][tT][pP][sS]?://[^/?#%s]") and not given:find("[%c%s]") then return given end
       return nil, ("--public-url: expected an http or https URL, got '%s'"):format(given)
     end)
   options.path(command:option("--tls-certificate", "Use TLS, with the certificate in this file."):argname("FILE"))
-  options.path(command:option("--tls-key", "The key of the certificate, in a file that only you can read."):argname("FILE"))
+  options.path(command:option("--tls-key", "The certificate's private key, in a file that only you can read."):argname("FILE"))
 end
 
----Returns why the given receiver options can't be used together, or nil.
+---Returns why the given receiver options can't be combined, or nil.
 ---@param given table
 ---@return string|nil
 function receiver_options.misuse(given)

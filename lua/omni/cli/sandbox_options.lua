@@ -8,16 +8,16 @@ local sandbox_options = {}
 ---Adds the options to a command.
 ---@param command table  argparse's
 function sandbox_options.define(command)
-  options.amount(command:option("--seconds", "Tasks of the sandbox take about S seconds (default: 3)."):argname("S"))
+  options.amount(command:option("--seconds", "Sandbox tasks take about S seconds (default: 3)."):argname("S"))
   options.integer(command:option("--seed", "Determines the sandbox's ids, durations and choices (default: 1, with new ids)."):argname("N"))
   options.amount(command:option("--credits", "The sandbox account starts with N credits (default: 10000)."):argname("N"))
-  command:option("--clips", "How clips are made: ffmpeg, or builtin, the same small clip for every task (default: ffmpeg if it is found).")
+  command:option("--clips", "How clips are made: ffmpeg, or builtin for one small clip (default: ffmpeg if it is installed).")
     :argname("HOW"):choices { "ffmpeg", "builtin" }
-  command:option("--fault", "Makes the sandbox misbehave: NAME or NAME:key=value,... Repeatable (docs/sandbox.md).")
+  command:option("--fault", "Make the sandbox misbehave: NAME or NAME:key=value,... Repeatable (docs/sandbox.md).")
     :argname("SPEC"):count("*")
 end
 
----Returns why the given sandbox options can't be used together, or nil.
+---Returns why the given sandbox options can't be combined, or nil.
 ---@param given table
 ---@return string|nil
 function sandbox_options.misuse(given)
@@ -33,7 +33,7 @@ end
 
 ---Starts a sandbox.
 ---@param given table
----@param directory? string  for its clips
+---@param directory? string  the folder for the sandbox's clips
 ---@return omni.Sandbox|nil, omni.Error|nil
 function sandbox_options.open(given, directory)
   return require("omni").sandbox {

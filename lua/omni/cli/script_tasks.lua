@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Keeps track of the submits and tasks of a script that `omni lua` runs, so that Ctrl-C loses no task id.
+-- Keeps track of the submits and tasks of a script that `omni lua` runs, so that no task id is lost when the user presses Ctrl-C.
 
 local loop = require "omni.loop"
 local submits = require "omni.client.submit"
@@ -7,9 +7,9 @@ local submits = require "omni.client.submit"
 local running = {}                            -- omni.Stop → the fiber of its submit
 local tasks, count, sweep_at = {}, 0, 64      -- task id → task, even if the script has dropped the task
 local stopped, waiter = false, nil
-local lost = 0                                -- submits that were given up while their outcome was unknown
+local lost = 0                                -- number of submits that were abandoned while their outcome was unknown
 
--- Adds a task to the list, and now and then removes finished tasks.
+-- Adds a task to the list, and occasionally removes finished tasks.
 local function keep(task)
   tasks[task.id], count = task, count + 1
   if count < sweep_at then return end
@@ -20,7 +20,7 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
--- A submit that is in progress. The fiber of the submit may be cancelled, or may fail.
+-- Represents a submit in progress. It is closed even if the submit's fiber fails or is cancelled.
 local Running_mt = {
   __close = function(entry)
     running[entry.stop] = nil
@@ -29,9 +29,9 @@ local Running_mt = {
   end,
 }
 
--- Runs each submit of the script. After `settle`, no submit begins, and none returns to the script.
+-- Runs one of the script's submits. After `settle`, no submit begins, and no submit returns to the script.
 local function around(stop, run)
-  if stopped then loop.park() end -- forever
+  if stopped then loop.park() end -- never resumed
   local task, problem
   do
     running[stop] = loop.current()
@@ -44,12 +44,12 @@ local function around(stop, run)
   return task, problem
 end
 
----Keeps track of every submit from now on.
+---From now on, keeps track of every submit.
 local function watch_all()
   submits.set_around(around)
 end
 
----Prevents further submits, and waits for the responses to the submits in progress. Runs in a fiber.
+---Prevents further submits, and waits for the responses to submits in progress. Runs in a fiber.
 local function settle()
   stopped, waiter = true, loop.current()
   for stop, fiber in pairs(running) do
@@ -62,7 +62,7 @@ local function settle()
   while next(running) do loop.park() end
 end
 
----Returns the ids of the tasks that aren't over, sorted.
+---Returns the ids of the tasks that haven't ended, sorted.
 ---@return string[]
 local function task_ids()
   local ids = {}

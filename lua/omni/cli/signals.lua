@@ -1,16 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Runs a command in the loop, in which the first Ctrl-C (or SIGTERM, SIGHUP) is an event. A second signal ends the program at once, in
--- csrc/host/main.c.
+-- Runs a command in the event loop, which handles the first Ctrl-C (or SIGTERM or SIGHUP) as an event. A second signal ends the program at
+-- once (csrc/host/main.c).
 
 local LEFT = "omni: left because of a signal"
 
--- Returns a pollable that calls `act(leave)` once, at the first turn of the loop after a signal. `leave()` ends the loop at the next turn.
+-- Returns a pollable that calls `act(leave)` once, in the event loop's first turn after a signal. `leave()` ends the event loop at its next
+-- turn.
 local function new_watch(host, act)
   local called, left = false, false
   return {
     pollfd = host.wakefd,
     events = function() return "r" end,
-    timeout = function() return (left or not called and host.interrupted()) and 0 or nil end, -- the signal may have come before this run
+    timeout = function() return (left or not called and host.interrupted()) and 0 or nil end, -- it may have arrived earlier
     step = function()
       host.drain()
       if left then error(LEFT, 0) end
@@ -21,11 +22,11 @@ local function new_watch(host, act)
   }
 end
 
----Runs `body(on_interrupt)` in the loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a function
----that leaves the loop as its argument. If `on_interrupt` was never called, leaves the loop. Raises the error that the body raises. Prints
----an error of a fiber that nobody joins; the exit code is 1 then.
+---Runs `body(on_interrupt)` in the event loop. At the first signal, calls the function that was last passed to `on_interrupt`; its argument
+---is a function that leaves the event loop. If `on_interrupt` was never called, leaves the event loop. Raises the error that the body
+---raises. If a fiber that nobody joins fails, prints the error, and the exit code is 1.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
----@return integer|nil code  nil: the loop was left
+---@return integer|nil code  nil if a signal ended the event loop
 local function run(body)
   local loop = require "omni.loop"
   local act, failed
@@ -44,7 +45,7 @@ local function run(body)
   if result ~= LEFT then error(result, 0) end
 end
 
----Returns the number of the signal that has come, or nil.
+---Returns the number of the signal that has arrived, or nil.
 ---@return integer|nil
 local function interrupted() return require("omni.host").interrupted() end
 

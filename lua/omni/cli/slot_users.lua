@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Finds out in the ledger who uses the slots of the API keys, for the wait for a free slot (view/waits.lua).
+-- Finds out from the ledger who is using the API keys' slots, to show while a command waits for a free slot (view/waits.lua).
 
-local FEW <const> = 3 -- at most this many users are named
+local FEW <const> = 3 -- maximum number of users to name
 
 -- Returns "film.lua: dusk", the tag of a program's submit, or "another program".
 local function name_of(row)
@@ -10,7 +10,7 @@ local function name_of(row)
     or "another program"), 40)
 end
 
----Returns the boards and scenes whose tasks are in flight, such as "film.lua: dusk, film.lua: dawn". Waits.
+---Returns the boards and scenes whose tasks are in flight, such as "film.lua: dusk, film.lua: dawn". Waits for the ledger.
 ---@param client omni.Client
 ---@return string|nil
 return function(client)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Reads from the ledger how long tasks usually take; views show this beside the elapsed time, and say how many tasks it is based on.
+-- Finds out from the ledger how long tasks usually take. Views show this next to the elapsed time, and say how many tasks it is based on.
 
-local FEWEST <const> = 3 -- tasks without which there is no usual time
+local FEWEST <const> = 3 -- minimum number of tasks for a usual time
 
 local typical_time = {}
 
@@ -11,10 +11,10 @@ end
 
 ---@class omni.cli.TypicalTime
 ---@field seconds number  the median duration
----@field tasks integer   how many tasks that is based on: the last ones, at most 100
+---@field tasks integer   number of tasks that the median is based on: the latest ones, at most 100
 
----Returns the usual duration of a task: that of the successful tasks with this model, duration and resolution in the ledger. Returns nil
----if there are fewer than three such tasks. Waits.
+---Returns how long successful tasks with this model, duration and resolution usually took. Returns nil if the ledger has fewer than three
+---such tasks. Waits for the ledger.
 ---@param ledger omni.Ledger
 ---@param model string
 ---@param input table

@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- `omni clean BOARD`: removes files of earlier runs that the board doesn't use any more. The ledger lists those files. The command removes
--- only files whose bytes are exactly those that a run wrote.
+-- `omni clean BOARD`: removes files from earlier runs that the board no longer uses. The ledger lists those files. The command removes only
+-- files that haven't changed since a run wrote them.
 
 local board_options = require "omni.cli.board_options"
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
-local command = { summary = "Remove what a board doesn't use any more: old films, posters, and with --all old clips." }
+local command = { summary = "Remove files that a board no longer uses: old films and posters, and old clips with --all." }
 
 function command.define(parser)
   parser:argument("board", "The board."):argname("BOARD")
-  parser:flag("--all", "Also clips, whose bytes are paid for and may exist nowhere else.")
+  parser:flag("--all", "Also remove old clips, which were paid for and may exist nowhere else.")
   parser:flag("--yes", "Don't ask.")
-  parser:flag("--sandbox", "The files of rehearsals, clips included (`omni run BOARD --sandbox`).")
+  parser:flag("--sandbox", "Remove the files of rehearsals, including clips (`omni run BOARD --sandbox`).")
   options.path(parser:option("--out", "The output folder (default: as for `omni run`)."):argname("DIR"))
   options.add_ledger(parser)
   parser:flag("--trust", "Let the board do all that a Lua program can (docs/storyboards.md).")
@@ -39,7 +39,7 @@ local function in_use(plan)
   return used
 end
 
--- Returns the files that the board doesn't use: a list of { path, size, why, paid }.
+-- Returns a list of the files that the board doesn't use: { path, size, why, paid }.
 local function find(opened, plan)
   local core, used, found, seen = require "omni.core", in_use(plan), {}, {}
   local function ask(verb, params)
@@ -48,7 +48,7 @@ local function find(opened, plan)
   end
   local function add(row, why, paid)
     local info = not used.paths[row.path] and not seen[row.path] and core.stat(row.path)
-    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- somebody else's by now
+    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- it has changed since
     seen[row.path] = true
     found[#found + 1] = { path = row.path, size = info.size, why = why, paid = paid }
   end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni completion SHELL`: prints a script that makes a shell complete omni's command line. The script calls `omni __complete`
--- (cli/completion_words.lua) for the completions.
+-- `omni completion SHELL`: prints a script with which a shell completes omni's command line. The script gets the completions from
+-- `omni __complete` (cli/completion_words.lua).
 
 local command = { summary = "Print the completion script for a shell: bash, zsh or fish." }
 

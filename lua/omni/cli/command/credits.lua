@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- `omni credits`: prints the balance of the account; with several keys, the balance of each key and the sum.
+-- `omni credits`: prints the account's balance. With several keys, prints each key's balance and the sum.
 
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Show the credits of the account." }
+local command = { summary = "Show the account's credits." }
 
 function command.define(parser)
   service_command.define(parser, true)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni doctor`: checks everything that omni needs, prints a line for each result, and recommends what to do. Spends nothing.
+-- `omni doctor`: checks everything that omni needs, prints a line for each finding, and says what to do about problems. Spends nothing.
 
 local options = require "omni.cli.options"
 
@@ -11,10 +11,10 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
 
--- The colours of the results: each is the colour of a scene's state.
+-- The colours of the findings, named after the scene status that has the same colour.
 local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
--- Returns a function that prints a finding at once, since the next check may wait for the network.
+-- Returns a function that prints a finding immediately, because the next check may have to wait for the network.
 local function printer()
   local terminal, text = require "omni.cli.view.terminal", require "omni.cli.view.text"
   local paint, columns = text.painter(terminal.colour()), terminal.columns()
@@ -30,7 +30,7 @@ local function printer()
   end
 end
 
--- Carries out the checks. Returns the findings, and the number of problems.
+-- Runs the checks. Returns the findings and the number of problems.
 local function examine(given, on_finding)
   local core = require "omni.core"
   local findings, problems, shared = {}, 0, { given = given }

@@ -1,22 +1,22 @@
 -- SPDX-License-Identifier: MIT
--- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its name only when it is complete, and a
--- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch BOARD` fetches the files of a
--- board's scenes (command/run.lua).
+-- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its final name only when it is complete. A
+-- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch BOARD`, which fetches the files
+-- of a board's scenes, is in command/run.lua.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Download the files of a task, or of a board's scenes, once they have ended." }
+local command = { summary = "Wait for a task, or for a board's scenes, and download the files." }
 
 function command.define(parser)
-  parser:argument("id", "The id of a task, or a board. Nothing is submitted."):argname("ID|BOARD")
+  parser:argument("id", "The id of a task, or a board. omni submits nothing."):argname("ID|BOARD")
   options.path(parser:option("--out", "The folder, created if it doesn't exist (default: the working directory; for a board as in"
     .. " `omni run`)."):argname("DIR"))
   parser:mutex(
-    options.amount(parser:option("--timeout", "Wait for the end of the task for S seconds at most (default: 1800)."):argname("S")),
+    options.amount(parser:option("--timeout", "Wait at most S seconds for the task to end (default: 1800)."):argname("S")),
     parser:flag("--no-wait", "Fail if the task hasn't ended."))
-  parser:flag("--any", "Accept files of any kind, also text and archives; else only images, videos and sound.")
+  parser:flag("--any", "Accept files of any kind, including text and archives (default: only images, videos and sound).")
   service_command.define(parser)
 end
 
@@ -29,7 +29,8 @@ local function sha256(path)
   return found and found.sha256
 end
 
--- Returns the first of STEM.mp4, STEM (2).mp4, ... that doesn't exist or has this digest. Also returns whether the file exists.
+-- Returns the first path of STEM.mp4, STEM (2).mp4, ... at which there is no file, or a file with this digest. Also returns whether there
+-- is one.
 local function free_path(stem, extension, digest)
   local core = require "omni.core"
   local n, path = 1, stem .. extension
@@ -41,13 +42,13 @@ local function free_path(stem, extension, digest)
   return path, false
 end
 
--- Returns the extension in a URL, such as ".mp4"; returns nil if the URL has no extension of a media file.
+-- Returns the extension in a URL, such as ".mp4", or nil if the URL doesn't have a media file's extension.
 local function extension_of_url(url)
   local own = (url:match "^[^?#]*"):match "%.(%w+)$"
   return own and require("omni.storyboard.run.file_names").extension(url) == own:lower() and "." .. own:lower() or nil
 end
 
--- Returns the extension that matches a file's bytes.
+-- Returns the extension that matches a file's content.
 local function extension_of_file(path)
   local media_type = require "omni.file.media_type"
   local file <close> = require("omni.core").open(path)
@@ -57,14 +58,14 @@ end
 
 -- --- one file
 
--- Downloads a file to a new path. The progress is a wait.
+-- Downloads a file to a new path. The view of waits shows the progress.
 local function download(called, task, index, path)
   local saved, problem = task:save(path, { index = index, any = called.given.any, aside = true })
   return saved, not saved and problem or nil
 end
 
--- Downloads a file whose name is taken, or whose extension follows from its bytes. If a file with this name and the same bytes exists,
--- keeps only that file; if its bytes differ, the new file's name gets a number.
+-- Downloads a file to a temporary path and then gives it its name. Used if the name is taken, or if the extension depends on the content.
+-- If a file with this name and the same content exists, keeps only that file. If its content differs, the new file's name gets a number.
 local function download_and_name(called, task, index, stem, extension, row)
   local core = require "omni.core"
   local temporary = free_path(stem, ".new")
@@ -81,7 +82,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   return path, nil, not exists
 end
 
--- Fetches one file. Returns the file's path, and whether the file was downloaded now; or nil and an error.
+-- Fetches one file. Returns the file's path, nil, and whether the file was downloaded now; or nil and an error.
 local function fetch_one(called, task, index, stem, known, row)
   local core = require "omni.core"
   local exists = known and core.stat(known.path)
@@ -97,7 +98,7 @@ end
 
 -- --- all files of a task
 
--- Returns the ledger's records of a task's files by their numbers, and the number of the task's row.
+-- Returns what the ledger records about a task's files, by the files' numbers. Also returns the number of the task's ledger row.
 local function known_files(client, task)
   local ledger, known = client:existing_ledger(), {}
   local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })
@@ -124,7 +125,7 @@ local function fetch(called, task, folder)
   return true
 end
 
----Waits until a task has ended; with `--out` also downloads its files.
+---Waits until a task has ended. With `--out`, also downloads its files.
 ---@param called omni.cli.Call
 ---@param task omni.Task
 ---@return integer exit code
@@ -139,7 +140,7 @@ end
 
 -- --- the command
 
--- Returns the task, or nil and the reason why nothing can be fetched.
+-- Returns the task, or nil and the error because of which nothing can be fetched.
 local function find(called)
   local given = called.given
   local task, problem = called.client:query(given.id)
@@ -150,7 +151,7 @@ local function find(called)
   return task, problem
 end
 
--- Returns whether the argument names a board and not a task.
+-- Returns whether the argument is a board rather than a task id.
 local function is_board(argument)
   return argument:find "%.lua$" ~= nil or (require("omni.core").stat(argument) or {}).kind == "file"
 end

@@ -17,7 +17,7 @@ local ended <const> = {
   refused = "was refused and cost nothing", failed = "has failed already", forgotten = "was given up before",
 }
 
--- Returns the row with this number, else the one with this task id. If no such row can be given up, returns nil and the reason.
+-- Returns the row with this number, or else the row with this task id. If no such row can be given up, returns nil and the reason.
 local function find(ledger, name)
   local rows, problem = ledger:ask("find", { id = name:find "^%d+$" and math.tointeger(tonumber(name)) or nil, task_id = name })
   if problem then error(problem, 0) end
@@ -25,12 +25,12 @@ local function find(ledger, name)
   for _, row in ipairs(rows) do
     if ("%d"):format(row.id) == name then found = row end
   end
-  if not found then return nil, "is no submit of this ledger" end
+  if not found then return nil, "isn't a submit in this ledger" end
   if ended[found.state] then return nil, ended[found.state] end
   return found
 end
 
--- Returns the rows that the arguments name, each once; or nil, the argument, and why its submit can't be given up.
+-- Returns the rows for the arguments, each only once. If a submit can't be given up, returns nil, its argument and the reason.
 local function choose(ledger, wanted)
   local chosen, seen = {}, {}
   for _, name in ipairs(wanted) do
@@ -42,7 +42,7 @@ local function choose(ledger, wanted)
   return chosen
 end
 
--- Returns a line about the consequences of giving up this submit.
+-- Returns a line that describes the consequences of giving up a submit.
 local function describe(row)
   local text, paths = require "omni.cli.view.text", require "omni.file.path"
   local name = row.scene and ('scene "%s" of %s'):format(text.clean(row.scene), text.clean(row.board and paths.name(row.board) or "?"))

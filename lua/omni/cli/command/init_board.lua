@@ -7,7 +7,7 @@ local command = { summary = "Write a first storyboard, and show the next command
 
 function command.define(parser)
   require("omni.cli.options").path(parser:argument("file", "The board to write (default: film.lua)."):argname("FILE"):args("?"))
-  parser:flag("--editor", "Also write settings and types for editors with the Lua language server.")
+  parser:flag("--editor", "Also write settings and types for editors that use the Lua language server.")
 end
 
 local board <const> = [==[
@@ -20,7 +20,7 @@ return storyboard {
   style = "Shot on 35mm film, soft light after rain, muted colours with one strong yellow, natural sound, no text on screen. "
     .. "The child is about seven and wears a yellow raincoat.",
 
-  -- The fields of every scene that doesn't set its own.
+  -- Default field values for scenes that don't set their own.
   defaults = { duration = 4, aspect_ratio = "16:9", resolution = "720p" },
 
   scene "launch" {
@@ -43,7 +43,7 @@ return storyboard {
 
 local EEXIST <const> = 17
 
--- Creates a file with its whole content, or not at all. On failure returns nil, the reason, and whether the file already exists.
+-- Creates a file with its complete content, or not at all. On failure, returns nil, the reason, and whether the file already exists.
 local function write_new(path, content)
   local core = require "omni.core"
   local part = ("%s.%s.part"):format(path, core.token(4))
@@ -64,10 +64,10 @@ local ways_to_give_a_key <const> = {
   "Give omni your API key in one of these ways, never as an argument, which other users can see:",
   "  export CRUN_API_KEY=ak_...",
   "  a line CRUN_API_KEY=ak_... in ~/.crun/.env (chmod 600)",
-  "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, a line each",
+  "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, one per line",
 }
 
--- Returns lines that list the keys, or that explain why there is none and what to do.
+-- Returns lines of text that list the API keys, or that explain why there is no key and what to do.
 local function describe_keys()
   local keys, text = require "omni.cli.view.keys", require "omni.cli.view.text"
   local found, problem = keys.find()

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can name that submit's
--- task.
+-- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can still reveal that
+-- submit's task.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local receiver_options = require "omni.cli.receiver_options"
 
-local command = { summary = "Receive callbacks until Ctrl-C, also those of submits whose response was lost." }
+local command = { summary = "Receive callbacks until Ctrl-C, including those for submits whose response was lost." }
 
 local default_address <const> = "127.0.0.1:8787"
 
@@ -15,10 +15,10 @@ function command.define(parser)
   parser:option("--forward-to", "POST each accepted callback to this URL, too."):argname("URL")
   options.add_ledger(parser)
   options.add_base_url(parser)
-  parser:flag("--json", "Print one JSON event a line.")
+  parser:flag("--json", "Print JSON events, one per line.")
 end
 
--- The texts of events. The texts for events; any other event refuses a callback.
+-- The texts for events. All other events mean that a callback was refused.
 local event_texts <const> = {
   accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
 }
@@ -34,7 +34,7 @@ local function line_of(event)
   return table.concat(parts, "  ")
 end
 
--- Writes an event. Leaves out the callback's body, which may contain private data.
+-- Writes an event, without the callback's body, which may contain private data.
 local function write(given, event)
   if given.json then return require("omni.cli.view.json_events").write("listen", event.event, event) end
   if event.event == "listening" then
@@ -45,7 +45,7 @@ local function write(given, event)
   io.stdout:flush()
 end
 
--- POSTs the body of a callback to the --forward URL, and writes the result.
+-- Sends a callback's body to the --forward-to URL in a POST request, and writes the result.
 local function forward(webhook, given, event)
   local response, problem = webhook:post(given.forward_to, event.body, "application/json")
   write(given, { event = "forwarded", task_id = event.task_id, status = response and response.status, error = problem })

@@ -1,21 +1,21 @@
 -- SPDX-License-Identifier: MIT
--- `omni lua SCRIPT [ARGS...]`: runs a Lua program in the loop. The program finds omni in a global variable.
+-- `omni lua SCRIPT [ARGS...]`: runs a Lua program in omni's event loop. The program finds omni in the global variable `omni`.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local sandbox_options = require "omni.cli.sandbox_options"
 
-local command = { summary = "Run a Lua program in the loop, with omni as a global." }
+local command = { summary = "Run a Lua program in omni's event loop, with omni as a global variable." }
 
 function command.define(parser)
   parser:argument("script", "A Lua file; - for stdin. The words after it are its arguments."):argname("SCRIPT")
-  parser:flag("--sandbox", "Start a sandbox, and make it the default of omni.client{}.")
+  parser:flag("--sandbox", "Start a sandbox, and make it the default for omni.client{}.")
   options.add_base_url(parser)
   sandbox_options.define(parser)
   parser:usage_margin(7)
 end
 
--- Sets the global variables that a script has besides Lua's own.
+-- Sets the global variables that a script has in addition to Lua's own.
 local function set_globals(given, arguments)
   local omni = require "omni"
   _G.omni = omni -- luacheck: ignore 122
@@ -23,7 +23,7 @@ local function set_globals(given, arguments)
   _G.arg = table.move(arguments, 1, #arguments, 1, { [0] = given.script }) -- luacheck: ignore 122
 end
 
--- Sets environment variables for the library and for programs that the script starts.
+-- Sets environment variables, for omni's library and for programs that the script starts.
 local function set_environment(given, sandbox)
   local setenv = require("omni.host").setenv
   if sandbox then
@@ -37,7 +37,7 @@ end
 
 -- Reports how the script ended, and its tasks in flight. Returns the exit code.
 local function finish(script_tasks, code, failure)
-  local unseen = require("omni.host").output_failed() -- if stdout failed, nobody has seen the ids that the script printed
+  local unseen = require("omni.host").output_failed() -- if stdout failed, nobody has seen the task ids that the script printed
   if code and not unseen then return code end
   local ids = script_tasks.task_ids()
   local in_flight = "in flight, and charged, at the service:"
@@ -54,7 +54,7 @@ local function finish(script_tasks, code, failure)
 end
 
 ---@param given table  the options, from argparse
----@param arguments string[]  the script's
+---@param arguments string[]  the script's arguments
 ---@return integer exit code
 function command.run(given, arguments)
   local misuse = sandbox_options.misuse(given)

@@ -1,20 +1,20 @@
 -- SPDX-License-Identifier: MIT
--- `omni models [NAME]`: lists the models of the service, or the input fields of one model.
+-- `omni models [NAME]`: lists the service's models, or the input fields of one model.
 
 local message = require "omni.cli.view.message"
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "List the models of the service, or the input fields of one." }
+local command = { summary = "List the service's models, or the input fields of one model." }
 
 function command.define(parser)
   parser:argument("name", "Show the input fields of this model."):argname("NAME"):args("?")
-  parser:option("--modality", "Only models that make this, for example video."):argname("NAME")
-  parser:option("--operation", "Only models that do this, for example text-to-video."):argname("NAME")
+  parser:option("--modality", "List only models that make this, for example video."):argname("NAME")
+  parser:option("--operation", "List only models that do this, for example text-to-video."):argname("NAME")
   parser:flag("--schema", "Print only the JSON Schema of the model's input.")
   service_command.define(parser, true)
 end
 
--- Returns why the options can't be used together, or nil.
+-- Returns why the options can't be combined, or nil.
 local function misuse(given)
   if given.schema and given.json then return "--schema and --json exclude each other" end
   if given.schema and not given.name then return "--schema needs the NAME of a model" end
@@ -27,7 +27,7 @@ local function text_of(value)
   return type(value) == "string" and value or nil
 end
 
--- "text-to-video, image-to-video"
+-- Joins words with commas: "text-to-video, image-to-video".
 local function listed(value)
   local words = {}
   for _, word in ipairs(type(value) == "table" and value or {}) do words[#words + 1] = text_of(word) end
@@ -37,7 +37,7 @@ end
 local arrays = { required = true, enum = true, examples = true, allOf = true, anyOf = true, oneOf = true, prefixItems = true }
 local values = { default = true, const = true }
 
--- Marks the empty tables in a schema as [] or {}, according to the keyword to which they belong.
+-- Marks each empty table in a schema as [] or {}, depending on its keyword.
 local function mark_empty(node)
   local json = require "omni.json"
   for keyword, value in pairs(type(node) == "table" and node or {}) do

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni plan BOARD`: prints what a run would do now, and what it would cost. Submits nothing, changes nothing.
+-- `omni plan BOARD`: prints what a run would do now, and what it would cost. Submits and changes nothing.
 
 local board_options = require "omni.cli.board_options"
 
@@ -10,7 +10,7 @@ function command.define(parser)
   parser:flag("--json", "Print the plan as one line of JSON on stdout.")
 end
 
--- Returns the exit code of a run of this plan, if the run ended before the first submit.
+-- Returns the exit code that a run of this plan would have if it ended before the first submit.
 local function exit_code(plan, refusal)
   for _, entry in ipairs(plan.scenes) do
     if entry.selected and entry.action == "unknown" then return 4 end

@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- `omni query ID`: asks the service for a task once, and prints its state.
+-- `omni query ID`: queries a task once, and prints its state.
 
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Ask for the state of a task, once." }
+local command = { summary = "Query the state of a task once." }
 
 function command.define(parser)
   parser:argument("id", "The id of the task."):argname("ID")
   service_command.define(parser)
 end
 
--- Returns the response's task object, which keeps [] and {} distinct. Removes the path of the callback URL, which is a secret: with
--- it, anybody could send callbacks.
+-- Returns the task object from the response, in which [] and {} stay distinct. Removes the callback URL's path, which is a secret: with it,
+-- anybody could send callbacks.
 local function raw_task(task)
   local raw = require("omni.json").decode(require("omni.text_encoding").unmarked(task.answer)).data
   local param = type(raw.param) == "table" and raw.param or {}

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni run BOARD`: makes the film of a storyboard with `omni.run_storyboard`. The command shows the plan, asks for consent, shows the
+-- `omni run BOARD`: makes a storyboard's film with `omni.run_storyboard`. The command shows the plan, asks for consent, shows the
 -- progress and prints the summary. A second run continues where the first one ended.
 
 local board_options = require "omni.cli.board_options"
@@ -8,27 +8,27 @@ local options = require "omni.cli.options"
 local receiver_options = require "omni.cli.receiver_options"
 local signals = require "omni.cli.signals"
 
-local command = { summary = "Make the film of a storyboard: plan, ask, submit, wait, download, cut." }
+local command = { summary = "Make a storyboard's film: plan, ask, submit, wait, download, cut." }
 
 function command.define(parser)
   board_options.define(parser)
-  options.count(parser:option("--jobs", "Scenes in flight at most (default: the sum of the keys' limits when each has one, else 4).")
+  options.count(parser:option("--jobs", "Have at most N scenes in flight (default: the sum of the keys' limits, else 4).")
     :argname("N"))
   parser:flag("--yes", "Submit without asking.")
-  parser:option("--adopt", "TASK_ID is the task of SCENE, whose outcome is unknown, or which the ledger has lost. Repeatable.")
+  parser:option("--adopt", "Use TASK_ID as the task of SCENE, whose outcome is unknown or whose submit isn't in the ledger. Repeatable.")
     :argname { "SCENE", "TASK_ID" }:args(2):count("*")
   parser:mutex(
-    parser:flag("--keep-going", "When a scene fails, go on with those that don't build on it (the default)."),
+    parser:flag("--keep-going", "When a scene fails, continue with the scenes that don't build on it (the default)."),
     parser:flag("--fail-fast", "When a scene fails, submit nothing more."))
   receiver_options.define(parser, "none; omni polls")
-  parser:flag("--json", "Print one JSON event a line on stdout.")
+  parser:flag("--json", "Print JSON events to stdout, one per line.")
 end
 
 local function write_event(...) require("omni.cli.view.json_events").write("run", ...) end
 
 -- --- before the first submit
 
--- Adopts the tasks that --adopt names for their scenes. Returns an error value, or nil.
+-- Assigns the tasks given with --adopt to their scenes. Returns an error value, or nil.
 local function adopt(opened)
   for _, pair in ipairs(opened.given.adopt) do
     local _, problem = require("omni").adopt_task(opened.board, {
@@ -38,7 +38,7 @@ local function adopt(opened)
   end
 end
 
--- Opens the receiver that --listen asks for, and adopts the tasks of --adopt. Returns an error value, or nil.
+-- Opens the callback receiver for --listen, and assigns the tasks given with --adopt. Returns an error value, or nil.
 local function prepare(opened)
   local problem = opened.given.listen and select(2, receiver_options.open(opened.given, opened.client)) or adopt(opened)
   if not problem then opened:announce_prices() end
@@ -53,7 +53,7 @@ local function warn_of_needless_resubmits(opened, plan)
   end
 end
 
--- Shows the plan: on stderr if a question follows, else on stdout.
+-- Prints the plan, to stderr if a question follows, or else to stdout.
 local function show_plan(opened, plan)
   local given, view = opened.given, require "omni.cli.view.plan"
   local asks = require("omni.cli.consent").is_needed(plan, given) and require("omni.cli.view.terminal").can_ask()
@@ -64,7 +64,7 @@ local function show_plan(opened, plan)
   view.write(asks and io.stderr or io.stdout, plan, view_options)
 end
 
--- Shows the plan, and asks a person for consent if that is needed. Returns what `on_plan` returns.
+-- Prints the plan, and asks a person for consent if that is needed. Returns the results for the hook `on_plan`.
 local function review(opened, plan, problem)
   opened.line:clear()
   warn_of_needless_resubmits(opened, plan)
@@ -75,7 +75,7 @@ end
 
 -- --- the run
 
--- Opens the view of the progress. With --json it needs no plan. On a terminal, also starts a fiber that redraws the view.
+-- Opens the view that shows the progress. With --json, the view needs no plan. On a terminal, also starts a fiber that redraws the view.
 local function open_progress(opened, plan)
   local loop, terminal = require "omni.loop", require "omni.cli.view.terminal"
   opened.runs = plan ~= nil
@@ -93,7 +93,7 @@ local function open_progress(opened, plan)
   return progress, clock
 end
 
--- Takes an event of the run. A wait of the run that isn't the client's is an event, too.
+-- Handles an event of the run. Waits that the run itself reports, rather than the client, are events, too.
 local function take(opened, event)
   local waits, own = opened.waits, opened.own_waits
   if event.event == "wait" then
@@ -145,7 +145,7 @@ local function run(opened, on_interrupt, run_options)
   opened.waits:close()
   if opened.progress then opened.progress:close() end
   if plan and not summary and signals.interrupted() then return nil end
-  opened:print_warnings() -- after the drawing
+  opened:print_warnings() -- after the last drawing
   if not plan and problem.code == "invalid_input" then return board_options.refuse(problem) end
   return finish(opened, plan, summary, problem)
 end
@@ -164,8 +164,8 @@ end
 
 -- --- omni fetch BOARD
 
--- Returns a plan that submits nothing. The plan contains the scenes in flight, and the paid scenes whose files aren't here. Returns nil if
--- there are no such scenes.
+-- Returns a plan that submits nothing. It contains the scenes in flight, and the paid scenes whose files haven't been fetched. Returns nil
+-- if there are no such scenes.
 local function plan_to_fetch(opened)
   local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
   if not plan then return nil, problem end
@@ -192,7 +192,7 @@ local function fetch(opened, on_interrupt)
   end)
 end
 
----Waits for the scenes of a board that are in flight, and fetches all files that are paid for. Submits nothing.
+---Waits for a board's scenes that are in flight, and fetches all files that were paid for. Submits nothing.
 ---@param given table  the options of `omni fetch`
 ---@return integer exit code
 function command.fetch(given)

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- `omni sandbox`: serves the sandbox to any client, until Ctrl-C.
+-- `omni sandbox`: runs a sandbox that any client can use, until Ctrl-C.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 local sandbox_options = require "omni.cli.sandbox_options"
 
-local command = { summary = "Serve the sandbox, a local stand-in for the service, until Ctrl-C." }
+local command = { summary = "Run the sandbox, a local stand-in for the service, until Ctrl-C." }
 
 -- Parses a list such as "1,2,5": for each key, the limit on tasks in flight.
 local function limits(given)
@@ -23,13 +23,13 @@ function command.define(parser)
   options.port(parser:option("--port", "The port (default: any free one)."):argname("N"))
   parser:option("--out", "The folder for the clips (default: a temporary folder, removed at the end)."):argname("DIR")
   parser:flag("--json", "Print the URL and the keys as one line of JSON.")
-  parser:option("--keys", "Several accounts, each with its limit of tasks in flight: 1,2,5."):argname("LIMITS"):convert(limits)
-  options.count(parser:option("--in-flight", "N tasks in flight at most (default: any number)."):argname("N"))
-  options.rate(parser:option("--rate", "N requests a second at most for each key (default: any number)."):argname("N"))
+  parser:option("--keys", "Several accounts, with these limits on tasks in flight: 1,2,5."):argname("LIMITS"):convert(limits)
+  options.count(parser:option("--in-flight", "Allow at most N tasks in flight (default: no limit)."):argname("N"))
+  options.rate(parser:option("--rate", "Allow at most N requests per second for each key (default: no limit)."):argname("N"))
   sandbox_options.define(parser)
 end
 
--- Returns the lines that set a client's environment.
+-- Returns the shell commands that set the environment variables for a client.
 local function exports_of(sandbox, given)
   local lines = { "export CRUN_BASE_URL=" .. sandbox.url }
   if given.keys then

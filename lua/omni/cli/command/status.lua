@@ -5,13 +5,13 @@
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
-local media_days <const> = 14 -- days after which media URLs expire, approximately (docs/service.md)
+local media_days <const> = 14 -- approximate number of days until media URLs expire (docs/service.md)
 
 local command = { summary = "Show tasks in flight, submits with an unknown outcome, and the cost so far." }
 
 function command.define(parser)
-  parser:argument("board", "Only what belongs to this board."):argname("BOARD"):args("?")
-  parser:flag("--sandbox", "The rehearsals of BOARD (`omni run BOARD --sandbox`).")
+  parser:argument("board", "Show only what belongs to this board."):argname("BOARD"):args("?")
+  parser:flag("--sandbox", "Show BOARD's rehearsals (`omni run BOARD --sandbox`).")
   options.path(parser:option("--out", "The output folder of BOARD, where a rehearsal has its ledger (default: as for `omni run`).")
     :argname("DIR"))
   options.add_ledger(parser)
@@ -25,7 +25,7 @@ end
 
 local function no_sum() return { credits = 0, estimated = 0, given_up = 0, submits = 0 } end
 
--- Adds up the rows of the verb `spent`. Returns the sum of all accounts, and the sums by account.
+-- Adds up the rows that the ledger's verb `spent` returns. Returns the sum for all accounts, and the sums by account.
 local function sums(rows)
   local all, by_account = no_sum(), {}
   for _, row in ipairs(rows) do
@@ -53,8 +53,8 @@ local function empty_event(path, board)
   }
 end
 
--- Reads the ledger, and fills in the fields of an event. Raises an error value. `rehearsals` is true for a ledger of rehearsals: their
--- sandboxes and tasks ended with their processes.
+-- Reads the ledger, and fills in the fields of an event. If that fails, raises an error value. `rehearsals` is true for a ledger that
+-- contains rehearsals, whose sandboxes and tasks have ended with their processes.
 local function read(ledger, event, rehearsals)
   local function ask(verb, params)
     local rows, problem = ledger:ask(verb, params)
@@ -92,7 +92,7 @@ local function board_key(path)
   return board_file.key(path)
 end
 
--- If another ledger has rehearsals of the board, prints how to list them.
+-- If another ledger contains rehearsals of the board, prints the command that lists them.
 local function mention_rehearsals(given, path)
   if not given.board or given.ledger then return end
   local rehearsals = require("omni.cli.board_files").ledger { board = given.board, sandbox = true }

@@ -11,22 +11,22 @@ local command = { summary = "Submit a task, after you have agreed to its price."
 
 function command.define(parser)
   input_options.define(parser)
-  parser:option("--callback-url", "The service POSTs the end of the task to this URL (docs/callbacks.md)."):argname("URL")
+  parser:option("--callback-url", "The service sends a callback to this URL when the task has ended (docs/callbacks.md)."):argname("URL")
   options.label(parser:option("--tag", "Your name for the submit, stored in the ledger."):argname("TEXT"))
   options.label(parser:option("--idempotency-key",
-    "A name of your own for this purchase. If the ledger already has it, submit nothing and print that task."):argname("KEY"))
-  options.amount(parser:option("--budget", "Spend N credits at most; don't ask about a price within that."):argname("N"))
+    "Your name for this purchase. If the ledger already contains it, submit nothing and print its task."):argname("KEY"))
+  options.amount(parser:option("--budget", "Spend at most N credits; don't ask for consent to a price within that."):argname("N"))
   parser:flag("--yes", "Submit without asking.")
   parser:flag("--wait", "Wait until the task has ended.")
-  options.path(parser:option("--out", "Wait, and download the files of the task into this folder."):argname("DIR"))
-  parser:flag("--any", "With --out: accept files of any kind, also text and archives.")
-  options.amount(parser:option("--timeout", "Wait for S seconds at most (default: 1800)."):argname("S"))
+  options.path(parser:option("--out", "Wait, and download the task's files into this folder."):argname("DIR"))
+  parser:flag("--any", "With --out: accept files of any kind, including text and archives.")
+  options.amount(parser:option("--timeout", "Wait at most S seconds (default: 1800)."):argname("S"))
   service_command.define(parser)
 end
 
 -- --- before the submit
 
--- Prints the price on stderr, since stdout is for the result.
+-- Prints the price to stderr, since stdout is for the result.
 local function show_price(called, model, price, problem)
   local text, sandbox = require "omni.cli.view.text", called.client.is_sandbox
   local cost = price and "about " .. text.credits(price.credits, sandbox) or "an unknown price: " .. text.problem(problem)
@@ -34,8 +34,8 @@ local function show_price(called, model, price, problem)
   called:note(("%s: %s%s"):format(text.clean(model), cost, balance))
 end
 
--- Uploads the files of the input before the submit, so that the user sees the progress and can press Ctrl-C. The submit reuses the uploads,
--- and repeats an upload that the service has lost.
+-- Uploads the input's files before the submit, so that the user sees the progress and can press Ctrl-C. The submit then uses these uploads.
+-- It repeats an upload that the service no longer has.
 local function upload_files(called, input)
   local seen = {}
   for file in require("omni.client.placeholder").each(input) do
@@ -49,7 +49,7 @@ end
 
 -- --- the submit
 
--- Reports why there is no task, and whether anything was paid. Returns the exit code.
+-- Reports why there is no task, and whether anything was charged. Returns the exit code.
 local function fail(called, problem)
   if problem.code == "submit_unknown" then
     problem.hint = called.client.ledger_path
@@ -87,8 +87,8 @@ local function submit(called, model, input, estimate, on_interrupt)
   return task, problem, stop.requested
 end
 
--- Does everything until the service has accepted the submit. Returns the task, or nil and the exit code, or only nil after an interruption
--- without consequences.
+-- Does everything until the service has accepted the submit. Returns the task, or nil and the exit code. Returns only nil if an
+-- interruption had no consequences.
 local function make_task(called, model, input, on_interrupt)
   local given = called.given
   if (given.tag or given.idempotency_key) and not called.client.ledger_path then

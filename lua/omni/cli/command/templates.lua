@@ -1,18 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- `omni templates --platform NAME`: lists the effect templates for the models of a platform.
+-- `omni templates --platform NAME`: lists the effect templates for a platform's models.
 
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "List the effect templates of a platform." }
+local command = { summary = "List a platform's effect templates." }
 
 local default_limit <const> = 100
 local most_per_page <const> = 50 -- docs/service.md, "Other endpoints"
 
 function command.define(parser)
   parser:option("--platform", "kling, vidu or bytedance."):argname("NAME"):choices { "kling", "vidu", "bytedance" }:count(1)
-  parser:option("--id", "Only the template with this name or id."):argname("ID")
-  options.count(parser:option("--limit", "List N templates at most (default: 100)."):argname("N"))
+  parser:option("--id", "List only the template with this name or id."):argname("ID")
+  options.count(parser:option("--limit", "List at most N templates (default: 100)."):argname("N"))
   service_command.define(parser, true)
 end
 
@@ -34,7 +34,7 @@ local function shown(value)
   return type(value) == "string" and value or nil
 end
 
--- Returns the table row for a template. Platforms have different names for a template's id.
+-- Returns the table row for a template. The name of the field with a template's id depends on the platform.
 local function row_of(template)
   if type(template) ~= "table" then return { shown(template) } end
   return {

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- `omni trigger KIND --to URL`: POSTs a callback to your endpoint: one that the service could send, or one that it never sends. No task
--- belongs to the callback. The command neither reads nor sends a key.
+-- `omni trigger KIND --to URL`: sends a callback to your endpoint, either one that the service could send or one that it never sends. There
+-- is no task for the callback. The command neither reads nor sends an API key.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
 local command = { summary = "Send a callback to your own endpoint, as the service would." }
 
-local too_large <const> = 1024 * 1024 + 1 -- bytes of a body that is too large for omni's receiver, which accepts 1 MiB
+local too_large <const> = 1024 * 1024 + 1 -- size of a body, in bytes, that is too large for omni's receiver, which accepts 1 MiB
 
 -- The kinds of callbacks, and the options that each kind accepts.
 local plain <const>, with_media <const> = { task_id = true, wrapped = true }, { task_id = true, media = true, wrapped = true }
@@ -17,10 +17,10 @@ local kinds = {
   running = { about = "the task is running", status = "running", takes = plain },
   pending = { about = "the task is pending", status = "pending", takes = plain },
   ["no-media"] = { about = "a success without a media URL", status = "success", media = {}, takes = plain },
-  forged = { about = "a success of a task that nobody submitted", status = "success", takes = { media = true, wrapped = true } },
+  forged = { about = "a success for a task that nobody submitted", status = "success", takes = { media = true, wrapped = true } },
   garbage = { about = "an HTML page", takes = {}, body = function() return require("omni.sandbox.task_payload").garbage end },
-  ["not-a-task"] = { about = "JSON that is no task", takes = {}, body = function() return '{"hello":"world"}' end },
-  ["too-large"] = { about = "a success of 1 MiB and a byte", status = "success", pad = too_large, takes = with_media },
+  ["not-a-task"] = { about = "JSON that isn't a task", takes = {}, body = function() return '{"hello":"world"}' end },
+  ["too-large"] = { about = "a success with a body of 1 MiB and one byte", status = "success", pad = too_large, takes = with_media },
 }
 
 local order = { "success", "failed", "running", "pending", "no-media", "forged", "garbage", "not-a-task", "too-large" }
@@ -37,7 +37,7 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON for each POST.")
 end
 
--- Returns why the options can't be used together, or nil.
+-- Returns why the options can't be combined, or nil.
 local function misuse(given)
   for _, name in ipairs { "task_id", "media", "wrapped" } do
     if given[name] and not kinds[given.kind].takes[name] then
@@ -52,7 +52,7 @@ end
 
 local function random_integer() return math.tointeger(tonumber("0x" .. require("omni.core").token(8))) end
 
--- Returns the body, and the id of the task in it, if there is one.
+-- Returns the callback's body, and the id of the task in it, if it contains one.
 local function body_of(given)
   local kind, payload = kinds[given.kind], require "omni.sandbox.task_payload"
   if kind.body then return kind.body() end
@@ -69,8 +69,8 @@ local function body_of(given)
   return json .. (" "):rep((kind.pad or 0) - #json), id
 end
 
--- Prints "success of task d696...: 200 in 3 ms", and the response if its status isn't 2xx. If there is no response, prints the reason on
--- stderr.
+-- Prints "success of task d696...: 200 in 3 ms", followed by the response's body if its status isn't 2xx. If there is no response, prints
+-- the reason to stderr.
 local function write_line(event)
   local what = event.kind .. (event.task_id and " of task " .. event.task_id or "")
   if event.error then return message.print(what .. ": " .. require("omni.cli.view.text").problem(event.error)) end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- `omni upload FILE...`: uploads files, so that the service can fetch them. Costs nothing.
+-- `omni upload FILE...`: uploads files so that the service can fetch them. Costs nothing.
 
 local options = require "omni.cli.options"
 local service_command = require "omni.cli.service_command"
 
-local command = { summary = "Upload files, so that the service can fetch them." }
+local command = { summary = "Upload files so that the service can fetch them." }
 
 function command.define(parser)
   options.path(parser:argument("files", "Images, videos or sound."):argname("FILE"):args("+"))

@@ -8,11 +8,11 @@ local command = { summary = "Wait until tasks have ended." }
 
 function command.define(parser)
   parser:argument("ids", "The ids of the tasks."):argname("ID"):args("+")
-  options.amount(parser:option("--timeout", "Wait for S seconds at most (default: 1800)."):argname("S"))
+  options.amount(parser:option("--timeout", "Wait at most S seconds (default: 1800)."):argname("S"))
   service_command.define(parser)
 end
 
--- Returns the tasks, each once, or nil and an error for an argument that isn't a task id.
+-- Returns the tasks, each only once. Returns nil and an error if an argument isn't a task id.
 local function tasks_of(client, ids)
   local tasks, seen = {}, {}
   for _, id in ipairs(ids) do

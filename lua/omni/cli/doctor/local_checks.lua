@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains those checks of `omni doctor` that need no network, and the list of all checks. The other checks are in service_checks.lua. A
--- check calls `report(state, text, hint)` for each finding. A check spends nothing and leaves nothing behind.
+-- Contains the checks of `omni doctor` that don't need the network, and the list of all checks. The other checks are in service_checks.lua.
+-- Each check calls `report(state, text, hint)` for each finding. Checks spend no credits and leave no files behind.
 
 local core = require "omni.core"
 local service = require "omni.cli.doctor.service_checks"
@@ -18,7 +18,7 @@ local modules <const> = {
     hint = "install libmicrohttpd12 and libgnutls30 (Debian)" },
 }
 
----Checks the program, its libraries, and the modules that need further libraries.
+---Checks the program, its libraries, and the modules that need additional libraries.
 ---@param _ table
 ---@param report omni.cli.Report
 function checks.program(_, report)
@@ -36,14 +36,14 @@ end
 
 -- --- the machine
 
--- Returns the nearest folder above a path that exists.
+-- Returns the nearest existing folder above a path.
 local function existing_folder(path)
   local folder = path:match "^(.*)/[^/]*$" or "."
   if folder == "" then return "/" end
   return core.stat(folder) and folder or existing_folder(folder)
 end
 
--- Returns whether a folder is writable. Checks this by creating a folder inside that folder.
+-- Returns whether a folder is writable, by creating a temporary folder inside it.
 local function can_write(folder)
   local trial = ("%s/.omni-doctor-%s"):format(folder, core.token(4))
   local fine, why = core.make_directory(trial, 448) -- 0700
@@ -68,7 +68,7 @@ local function read_ledger(ledger, path, report)
   end
 end
 
----Checks that the ledger is readable and writable, and counts its submits with an unknown outcome.
+---Checks that the ledger can be read and written, and counts its submits with an unknown outcome.
 ---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function checks.ledger(shared, report)
@@ -97,10 +97,10 @@ local function output_of(...)
   return result and result.exit == 0 and result.stdout or nil
 end
 
-local oldest <const> = { 5, 1 } -- of ffmpeg
+local oldest <const> = { 5, 1 } -- the oldest supported version of ffmpeg
 
--- Returns the version of a program, from "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and its first two numbers. Returns no numbers for
--- a development build.
+-- Returns a program's version, from "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and the version's first two numbers. Returns no numbers
+-- for a development build.
 local function version_of(program)
   local output = output_of(program, "-version")
   if not output then return nil end
@@ -133,10 +133,10 @@ end
 ---@param report omni.cli.Report
 function checks.terminal(_, report)
   local columns = core.terminal(1)
-  if not columns then return report("ok", "stdout is no terminal: omni prints a line for each change") end
+  if not columns then return report("ok", "stdout isn't a terminal: omni prints a line for each change") end
   local terminal = require "omni.cli.view.terminal"
   local charset = ""
-  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last of these that is set has priority
+  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last variable that is set has priority
     local value = os.getenv(name)
     if value and value ~= "" then charset = value end
   end
@@ -149,7 +149,7 @@ end
 
 local little <const> = 1 << 20 -- KiB: 1 GiB
 
----Checks the free disk space in the folders of the films and of the ledger.
+---Checks the free disk space in the working directory and in the ledger's folder.
 ---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function checks.disk(shared, report)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Calls the service once with one key and traces the exchange, for `omni doctor`. The probe uses the C client, since omni.Client returns no
--- trace.
+-- Calls the service once with one API key and traces the exchange, for `omni doctor`. The probe uses the C client directly, since
+-- omni.Client returns no trace.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -11,11 +11,11 @@ local path <const> = "/api/v1/client/account/balance"
 ---@class omni.cli.Probe
 ---@field balance? number
 ---@field failure? omni.Failure
----@field trace table          of core.trace
----@field network table        the proxy and certificates in use, of http:network
+---@field trace table          from core.trace
+---@field network table        the proxy and certificates in use, from http:network
 ---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
 
--- Waits until the only exchange of this C client is done.
+-- Waits until this C client's only exchange is done.
 local function wait(http)
   local fiber = loop.current()
   local driver <close> = pollable.driver(http, function()
@@ -26,7 +26,7 @@ local function wait(http)
   loop.park()
 end
 
----Asks the service once for the balance, which costs nothing. Waits.
+---Requests the balance from the service once, and waits for the response. This costs nothing.
 ---@param base_url string
 ---@param key string
 ---@return omni.cli.Probe
