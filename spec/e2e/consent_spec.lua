@@ -70,7 +70,7 @@ describe("omni run", function()
       if target:find "balance" then return { balance = 1000 } end
       return target:find "TaskInfo" and {} or nil
     end, function(client, asked, server)
-      local options = { environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = answers.KEY } }
+      local options = { environment = { CRUN_BASE_URL = server.url, CRUN_API_KEY = answers.KEY, PATH = program.tools.PATH } }
       local loaded = assert(omni.load_storyboard(board))
       for _, value in ipairs { "0", "-1", '"0"', "null", "1e999", "-1e999", "{}" } do
         estimate = value
@@ -143,7 +143,7 @@ describe("omni run", function()
     local result = run("--yes")
     assert.equal(3, result.code)
     assert.matches("  ! invalid  bad +.*lost.png", result.out)
-    assert.matches('^omni: nothing was submitted: scene "bad": .*lost.png', result.err)
+    assert.matches('^omni: nothing was submitted: .*board.lua:%d+: scene "bad": .*lost.png', result.err)
     assert.equal(0, service.submits())
   end)
 end)

@@ -16,9 +16,9 @@ describe("a board with many mistakes", function()
   local function mistakes(text)
     local board, bad = load_board(env.write(path, text))
     assert.is_nil(board)
-    assert.equal(bad, bad.problems[1])
+    if bad.problems then assert.equal(bad, bad.problems[1]) end
     local found = {}
-    for i, problem in ipairs(bad.problems) do
+    for i, problem in ipairs(bad.problems or { bad }) do
       assert.equal("invalid_board", problem.code)
       local line, message = problem.message:match("^" .. path:gsub("%p", "%%%0") .. ":(%d+: )(.*)$")
       found[i] = (line or "?") .. (message or problem.message) .. (problem.hint and " | " .. problem.hint or "")
@@ -137,6 +137,29 @@ return storyboard {
       '6: scene "c": img_urls: notes.txt: is plain text',
       "8: cut.audio: song.mp3: can't be read: No such file or directory",
     }, found)
+  end)
+
+  it("reports each mistake in the words of the board, with a hint", function()
+    assert.same({
+      '2: references.tower: must be file "..." or url "...", not a string | write tower = file "tower.png"',
+      "3: scene \"a\": a value without a field's name; write for example prompt = \"...\"",
+      '4: a scene\'s name must be a string, not a table | write scene "dusk" { prompt = "..." }',
+      "5: scene \"c\": video: 'to' must be at most 10 seconds after 'from' (2), not 20",
+      "6: scene \"d\": continues: 'to' is required with 'from': a part of a video ends at most 10 seconds after its start",
+      '7: windows: expected a file, got a string | write windows(file "long.mp4", 4.5)',
+      '8: cut: unknown transition \'crossfade\' | for example "fade", "dissolve" or "wipeleft"; docs/storyboards.md lists all',
+    }, mistakes [[
+return storyboard {
+  references = { tower = "tower.png" },
+  scene "a" { "The sea.", references = "tower" },
+  scene { name = "dusk", prompt = "x" },
+  scene "c" { prompt = "x", video = { url "https://e.org/long.mp4", from = 2, to = 20 } },
+  scene "d" { prompt = "x", continues = { "c", from = 3 } },
+  windows("long.mp4", 4.5),
+  cut = { transition = "crossfade" },
+}]])
+    assert.same({ "3: '}' expected (to close '{' at line 1) near 'scene' | a comma may be missing before 'scene'" },
+      mistakes 'return storyboard {\n  scene "a" { prompt = "x" }\n  scene "b" { prompt = "y" }\n}')
   end)
 
   it("names each file of a window's film in the hint, and reports two windows of one file once", function()

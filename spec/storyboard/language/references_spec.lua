@@ -170,7 +170,9 @@ describe("a scene's video", function()
       { continues = { "b", to = 11 } }, { video_list = { { url = file "v.mp4", start = 1 } } },
     } do
       given.prompt = "x"
-      assert.matches(": scene \"a\": video_list%[1%]%.ends: ", wrong(given).message)
+      local bad = wrong(given)
+      assert.equal("video_list[1].ends", bad.field)
+      assert.matches(given.video_list and ': scene "a": video_list%[1%]%.ends: ' or ": scene \"a\": %l+: 'to' ", bad.message)
     end
   end)
 

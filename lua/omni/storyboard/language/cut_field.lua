@@ -62,7 +62,7 @@ local function transition(value, fail)
   elseif name ~= "none" and not transitions[name] then
     local near = options.nearest(name, transitions)
     fail(("unknown transition '%s'%s"):format(name, near and ("; did you mean '%s'?"):format(near) or ""), "transition",
-      not near and "docs/storyboards.md lists them" or nil)
+      not near and 'for example "fade", "dissolve" or "wipeleft"; docs/storyboards.md lists all' or nil)
   end
   local seconds = number(given.seconds, DEFAULT_SECONDS, "transition.seconds", 0, MAX_SECONDS, fail)
   if seconds == 0 then fail('transition.seconds: must be more than 0; for none write transition = "none"', "transition.seconds") end

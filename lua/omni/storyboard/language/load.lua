@@ -41,6 +41,12 @@ local function with_place(path, message)
   return path .. ": " .. message
 end
 
+-- Returns a hint for an error of Lua, if it is one of those that boards often have.
+local function hint_for(message)
+  local near = message:match "'[}%)]' expected.* near (%S+)$"
+  return near and ("a comma may be missing before %s"):format(near) or nil
+end
+
 local function read_text(path)
   local file <close>, why = board_file.open(path)
   if not file then return nil, "can't read the board: " .. why end
@@ -171,7 +177,7 @@ local function load_in_fiber(path, opts)
     environment.storyboard = function(fields) return build(fields) end
     local code = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
     local chunk, syntax = load(code, "@" .. path, "t", environment)
-    return chunk, not chunk and errors.problem(nil, nil, with_place(path, syntax)) or nil
+    return chunk, not chunk and errors.problem(nil, nil, with_place(path, syntax), nil, hint_for(syntax)) or nil
   end
   local function untrusted()
     local answer, message, hint = confined.run {
@@ -181,7 +187,7 @@ local function load_in_fiber(path, opts)
     if not answer then return nil, errors.problem(path, nil, message, nil, hint or TRUST_HINT) end
     local failed = type(answer.failed) == "string" and with_place(path, answer.failed)
       or type(answer.raised) == "string" and ("%s: raised a %s"):format(path, core.clean(answer.raised, 20))
-    if failed then return nil, errors.problem(nil, nil, failed, nil, hint) end
+    if failed then return nil, errors.problem(nil, nil, failed, nil, hint or hint_for(failed)) end
     return function()
       local found = { folder = folder, problems = {} }
       local fields, other = confined.fields_of(answer.result, found)

@@ -122,8 +122,10 @@ local function declared(value, fail)
       named[name] = placeholder.copy(given)
     elseif type(given) == "string" and is_url(given) then
       local checked, bad = input.url(given, field)
-      if checked then named[name] = given else fail(bad.message, field) end
+      named[name] = checked and given or problems.stand_in
+      if bad then fail(bad.message, field) end
     else
+      named[name] = problems.stand_in
       local hint = type(given) == "string" and ('write %s = file "%s"'):format(name, given) or nil
       fail(field .. ': must be file "..." or url "...", not ' .. a(given), field, hint)
     end

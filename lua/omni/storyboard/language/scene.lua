@@ -2,6 +2,7 @@
 -- Defines the board language's `scene`: the rules for a scene's name and fields, and how a scene inherits the board's defaults.
 
 local placeholder = require "omni.client.placeholder"
+local core = require "omni.core"
 local input = require "omni.models.input_rules"
 local json = require "omni.json"
 local options = require "omni.options"
@@ -48,7 +49,9 @@ end
 local function declare(name, where)
   local wrong = wrong_name(name, "a scene's name")
   if wrong then
-    local hint = type(name) == "table" and 'write scene "name" { prompt = "..." }' or nil
+    local given = type(name) == "table" and rawget(name, "name")
+    local hint = type(name) == "table"
+      and ('write scene "%s" { prompt = "..." }'):format(type(given) == "string" and core.clean(given, 100) or "name") or nil
     error(problem(where, nil, wrong, "name", hint), 0)
   end
   return setmetatable({ name = name, where = where }, Unfinished_mt)
@@ -108,7 +111,7 @@ local function named_fields(fields, defaults, model, fail)
       rest[name] = value
     end
   end
-  if unnamed then fail { message = 'a value without a field\'s name; write for example prompt = "..."' } end
+  if unnamed then fail { message = 'a value without a field\'s name; write for example prompt = "..."', meant = "prompt" } end
   table.sort(unknown)
   for _, name in ipairs(unknown) do
     fail { message = ("unknown field '%s'; %s"):format(name, options.unknown(name, known)), field = name,

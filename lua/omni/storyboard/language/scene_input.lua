@@ -69,9 +69,19 @@ local function file_hint(given, place)
   return ('for a file write file "%s"'):format(core.clean(value, 200))
 end
 
+-- Changes an error about the end of a film's window to the words of the board: `from` and `to` instead of the model's `start` and `ends`.
+local function in_words(bad, items)
+  local item = bad.field == "video_list[1].ends" and items["video_list[1].url"]
+  if not item then return bad end
+  local text = bad.message:gsub("^[^:]*: ", ""):gsub(" %('to' in a storyboard%)", "")
+  text = text:gsub("^is required with start", "is required with 'from'"):gsub("after start %(", "after 'from' (")
+  bad.message = ("%s: 'to' %s"):format(item.field, text)
+  return bad
+end
+
 -- Checks a scene's input. Removes each wrong field and checks again, to find the next error. A setting from the defaults that the
 -- model doesn't have isn't an error here; `board.defaults_check` collects these. Returns a checked copy, or nil if there was an error.
-local function check(declared, model, given, board, fail)
+local function check(declared, model, given, items, board, fail)
   local own, sound = declared.fields, true
   while true do
     local checked, bad = board.check(model, given, true)
@@ -86,7 +96,7 @@ local function check(declared, model, given, board, fail)
     else
       sound = false
       if bad.message:find("URL", 1, true) then bad.hint = bad.hint or file_hint(given, bad.field) end
-      fail(bad, name, source)
+      fail(in_words(bad, items), name, source)
     end
     given[name] = nil
     if value == nil then
@@ -138,7 +148,7 @@ local function resolve(declared, board, add)
   for part in placeholder.each(given) do
     if part.kind == "clip" then part.yields = board.yields[part.scene] end
   end
-  local checked = check(declared, model, given, board, fail)
+  local checked = check(declared, model, given, items, board, fail)
   local builds_on = needed(checked or given, items, board.names, fail)
   if not sound then return nil end
   return {

@@ -110,7 +110,8 @@ end
 local function declare(source, seconds, where)
   if not placeholder.is(source) or source.kind ~= "file" then
     fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
-      ('write windows(file "%s", 8)'):format(type(source) == "string" and core.clean(source, 200) or "long.mp4"))
+      core.format('write windows(file "%s", %.14g)', type(source) == "string" and core.clean(source, 200) or "long.mp4",
+        type(seconds) == "number" and seconds or 8))
   end
   if type(seconds) ~= "number" or not (seconds >= 1 and seconds <= 86400) then
     fail(where, "expected a length in seconds, 1 or more, got "
