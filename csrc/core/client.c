@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The HTTP client object for Lua. It starts exchanges (client_methods.c), and the event loop polls it. No function blocks.
+// The HTTP client object for Lua. The client starts exchanges (client_methods.c), and the event loop polls the client. No function blocks.
 #include "core/client.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file of a download. Its name is PATH.part until all bytes are on disk, and then PATH.
+// The file of a download. The file is named PATH.part until all bytes are on disk, and then PATH.
 #ifndef OMNI_DOWNLOAD_FILE_H
 #define OMNI_DOWNLOAD_FILE_H
 

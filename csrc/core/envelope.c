@@ -15,9 +15,9 @@
 #include "shared/field.h"
 
 enum {
-  MAX_DEPTH = 100,    // the most nested levels of arrays and objects; real responses have about 5
-  MAX_MESSAGE = 2000, // the most bytes that omni keeps of a message from the service
-  MAX_ERRORS = 10,    // the most entries of a refusal's `errors` that a message includes
+  MAX_DEPTH = 100,    // maximum nesting depth of arrays and objects; real responses have about 5 levels
+  MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps of a message from the service
+  MAX_ERRORS = 10,    // maximum number of entries of a refusal's `errors` in a message
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},

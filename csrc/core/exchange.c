@@ -12,8 +12,8 @@
 #include "shared/ascii.h"
 
 enum {
-  MAX_EXCERPT = 1024,       // the most bytes that omni keeps of the response to an upload or a post
-  MAX_UNSENT = 64 * 1024,   // the most unsent bytes of an upload in the system's socket buffer
+  MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps of the response to an upload or a post
+  MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes of an upload in the system's socket buffer
   // bytes per read. A tenth faster than libcurl's 64 KiB; with larger pieces, a slow connection would show no progress for a long time
   UPLOAD_PIECE = 96 * 1024,
 };

@@ -16,7 +16,7 @@
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // the most bytes of a response's header lines together, and of an error's body
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // maximum size in bytes of a response's header lines, and of an error's body
 
 // FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: the client has returned the exchange's owner to Lua.
 // CLOSED: the client has released the exchange.

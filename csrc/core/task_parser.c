@@ -14,10 +14,10 @@
 #include "core/url.h"
 
 enum {
-  MAX_ID = 256,   // the most bytes of a task id (docs/service.md, "Submit")
-  MAX_WORD = 64,  // the most bytes of a status
-  MAX_MEDIA = 1000, // the most URLs of a task
-  MAX_REASON = 1000, // the most bytes that omni keeps of a failure's reason
+  MAX_ID = 256,   // maximum length of a task id in bytes (docs/service.md, "Submit")
+  MAX_WORD = 64,  // maximum length of a status in bytes
+  MAX_MEDIA = 1000, // maximum number of a task's URLs
+  MAX_REASON = 1000, // maximum number of bytes that omni keeps of a failure's reason
   MAX_VALUES = 10000, // the search for URLs visits at most this many values of a result
   MAX_NAMES = 200,   // the search for URLs visits at most this many names of one object
 };

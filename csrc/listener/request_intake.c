@@ -16,7 +16,7 @@
 
 enum {
   MAX_IN_MEMORY = 65536,    // in bytes; a larger body goes to a file if there is a folder for bodies
-  MAX_DISCARDED = 8 << 20 // the most bytes that the listener reads and discards of a refused body
+  MAX_DISCARDED = 8 << 20 // maximum number of bytes of a refused body that the listener reads and discards
 };
 
 // --- the start and the end of a request

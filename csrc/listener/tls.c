@@ -27,7 +27,7 @@ struct credentials {
 // server use much processor time.
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA"
 
-// Makes a connection without credentials of its own fail; tls_attach sets them for each connection.
+// Makes connections without credentials of their own fail; tls_attach sets the credentials of each connection.
 static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names, int count, const gnutls_pk_algorithm_t *kinds,
                           int kind_count, gnutls_pcert_st **certificate, unsigned *length, gnutls_privkey_t *key) {
   (void)session, (void)names, (void)count, (void)kinds, (void)kind_count, (void)certificate, (void)length, (void)key;

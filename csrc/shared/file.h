@@ -14,7 +14,7 @@
 // Returns -1 and errno on failure: EISDIR for a directory, EINVAL for any other file that isn't regular, ELOOP for a symbolic link with
 // O_NOFOLLOW.
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
-// Returns a text that explains why file_open failed, for the errno that it has set.
+// Returns the reason why file_open failed, as text. `error` is the errno that file_open has set.
 const char *file_problem(int error);
 // Writes all bytes. Returns how many bytes were written. After an error, this number is less than `length`, and errno is set.
 size_t file_write(int fd, const void *bytes, size_t length);

@@ -9,7 +9,7 @@ local poller = require "omni.client.poller"
 
 local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback may settle its outcome
 local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
-local MAX_QUERIES <const> = 10   -- the most consecutive queries for one callback that the service doesn't confirm
+local MAX_QUERIES <const> = 10   -- maximum number of consecutive queries for one callback that the service doesn't confirm
 local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has determined the outcome
 
 -- Wakes the fibers that wait until omni knows the outcome of a submit request.

@@ -10,7 +10,7 @@ local options = require "omni.options"
 local tokens = require "omni.callbacks.token"
 
 local MAX_BODY <const> = 1048576
-local MAX_LOCAL <const> = 1000 -- the most connections from one address on the loopback interface
+local MAX_LOCAL <const> = 1000 -- maximum number of connections from one address on the loopback interface
 
 ---@class omni.Receiver
 ---@field url string                        the beginning of callback URLs

@@ -4,8 +4,8 @@
 local core = require "omni.core"
 local json = require "omni.json"
 
-local MAX_LISTED <const> = 6 -- the most differences in one message
-local SHOWN <const> = 60     -- the most bytes of a value in a message
+local MAX_LISTED <const> = 6 -- maximum number of differences in one message
+local SHOWN <const> = 60     -- maximum length of a value in a message, in bytes
 
 -- Returns a copy of a value without nulls, empty arrays and empty objects.
 local function stripped(value)

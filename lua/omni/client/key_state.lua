@@ -17,7 +17,7 @@ local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without 
 ---@field client omni.Client
 ---@field name string             the key's fingerprint, which identifies the key without revealing it
 ---@field account string          the account's name in the ledger: the service and the fingerprint
----@field limit integer|nil       the most tasks that may be in flight
+---@field limit integer|nil       maximum number of tasks in flight
 ---@field used integer            slots in use: the tasks and submits that this client knows to be in flight
 ---@field transport omni.Transport
 ---@field poller omni.Poller

@@ -11,7 +11,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 
 ---@class omni.Poller
 ---@field key omni.Key
----@field most integer  the most queries that run at once
+---@field most integer  maximum number of queries that run at once
 local Poller_methods = {}
 local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
@@ -270,7 +270,7 @@ function Poller_methods:close(failure)
 end
 
 ---@param key omni.Key
----@param most integer  the most queries that run at once
+---@param most integer  maximum number of queries that run at once
 ---@return omni.Poller
 local function new(key, most)
   local self = setmetatable({

@@ -12,7 +12,7 @@ local percent = require "omni.http.percent_encoding"
 
 local LASTS <const> = 7 * 86400 -- seconds after an upload for which omni assumes that the file exists; the service documents no time
 local PLACE_PATH <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
-local MAX_REFUSED <const> = 3 -- the most consecutive presigned URLs that may refuse the file
+local MAX_REFUSED <const> = 3 -- maximum number of consecutive presigned URLs that may refuse the file
 
 local function shown(path)
   return (core.clean(path, 200))

@@ -98,8 +98,8 @@ local function number_of(self)
 end
 
 ---Waits until the fiber's request may start. If `enter` returns true, the caller must start the request or call `leave`.
----@param timeout? number    the most seconds to wait in total
----@param max_pause? number  the most seconds to wait during pauses; other waits don't count
+---@param timeout? number    maximum total wait, in seconds
+---@param max_pause? number  maximum wait during pauses, in seconds; other waits don't count
 ---@return boolean           false: a limit was reached, or the key was closed
 function Limiter_methods:enter(timeout, max_pause)
   if not self.http then return false end

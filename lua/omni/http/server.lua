@@ -21,9 +21,9 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@class omni.ServerOptions: omni.ListenerOptions
 ---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error that the handler raises
 
----A handler responds to one request. It runs in a fiber of its own, so it can wait. It returns the arguments of `request:answer`, or
----calls that method, now or later. If the garbage collector frees a request without a response, the listener closes the request's
----connection.
+---A handler responds to one request. The handler runs in a fiber of its own, so the handler can wait. It returns the arguments of
+---`request:answer`, or calls that method, now or later. If the garbage collector frees a request without a response, the listener closes
+---the request's connection.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server

@@ -11,7 +11,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field http table|nil           the C client; nil after the transport was closed
 ---@field limiter omni.RateLimiter
 ---@field timeout number           the seconds without progress after which a transfer of a file is given up
----@field max_pause number|nil     the most seconds that a request waits during a pause; nil: no limit
+---@field max_pause number|nil     maximum wait of a request during a pause, in seconds; nil: no limit
 ---@field connections integer
 ---@field events omni.Events|nil   the client's events, if the client has a hook
 ---@field key string|nil           the API key's fingerprint; nil: the transport for media files

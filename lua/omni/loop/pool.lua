@@ -70,7 +70,7 @@ end
 
 Pool_mt.__close = Pool_methods.close
 
----@param limit integer  the most jobs that run at a time
+---@param limit integer  maximum number of jobs that run at a time
 ---@param background? boolean  `omni.run` doesn't wait for the jobs
 ---@return omni.Pool
 local function new(limit, background)

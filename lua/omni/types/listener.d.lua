@@ -6,10 +6,10 @@
 ---@field port? integer       0: any free port (default 0)
 ---@field tls_certificate? string  path of a PEM certificate, followed by its chain; enables TLS 1.2 and newer (default: no TLS)
 ---@field tls_key? string     path of the certificate's PEM key, without a password; refused if other users can read the file (use mode 600)
----@field max_body? integer   the most bytes of a request's body (default 1048576). A larger body gets 413, and a chunked body gets 411
----@field max_bodies? integer the most bytes of all bodies without a response together (default 64 times max_body); excess gets 503
+---@field max_body? integer   maximum size of a request's body in bytes (default 1048576). A larger body gets 413, a chunked body gets 411
+---@field max_bodies? integer maximum size of all bodies without a response, in bytes (default 64 times max_body); others get 503
 ---@field body_directory? string  an existing folder for bodies of more than 65536 bytes (default: bodies stay in memory)
----@field max_header? integer the most bytes of a request's first line and headers; a request with more gets 431 (default 16384)
+---@field max_header? integer maximum size of a request's first line and headers in bytes (default 16384); a larger request gets 431
 ---@field max_connections? integer              further connections wait (default 1000; at most half of the process's descriptors)
 ---@field max_connections_per_address? integer  the listener closes further ones; an IPv6 /64 network counts as one address (default 64)
 ---@field idle_timeout? number    seconds without a byte, rounded up, before a connection without a waiting request is closed (default 15)

@@ -18,8 +18,8 @@
 ---@field media_wait? number         seconds for which omni queries a successful task without media (default 300; 5 with a sandbox key)
 ---@field rate? number               requests a second, for each key without a rate of its own (default: no limit)
 ---@field max_connections? integer   simultaneous connections for each key (default 64)
----@field max_bytes? integer         the most bytes of a response (default 8388608)
----@field max_download_bytes? integer  the most bytes of a downloaded file (default 17179869184)
+---@field max_bytes? integer         maximum size of a response in bytes (default 8388608)
+---@field max_download_bytes? integer  maximum size of a downloaded file in bytes (default 17179869184)
 ---@field proxy? string              URL of a proxy for every request; `""`: none (default: from the environment)
 ---@field ca_file? string            file with certificates to trust instead of the system's (default: from the environment)
 ---@field allow_private_networks? boolean  whether files may come from private networks (default `OMNI_ALLOW_PRIVATE_NETWORKS`, or false)
@@ -199,9 +199,9 @@
 ---@field client omni.Client
 ---@field directory string      the output folder; the run creates it if it doesn't exist
 ---@field plan? omni.Plan       an agreed plan from `omni.plan_storyboard`; can't be combined with `only`, `redo` and `resubmit`
----@field budget? number        the most credits that this run may spend
+---@field budget? number        maximum number of credits that this run may spend
 ---@field yes? boolean          consent to any price (default false: the run submits nothing without a plan, a consent or a budget)
----@field jobs? integer         the most scenes in flight at the same time (default: the sum of the keys' limits, or 4)
+---@field jobs? integer         maximum number of scenes in flight at the same time (default: the sum of the keys' limits, or 4)
 ---@field only? string[]        only these scenes, and those that they build on
 ---@field redo? string[]        scenes that get a new take
 ---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
@@ -313,7 +313,7 @@
 ---@field fail_fast? boolean  raise the error of the first failed fiber at once (default false)
 
 ---@class omni.MapOptions
----@field limit? integer      the most calls at the same time (default: no limit)
+---@field limit? integer      maximum number of calls at the same time (default: no limit)
 ---@field fail_fast? boolean  when a call fails, cancel the running calls and start no others (default false)
 
 ---@class omni.HostOptions
