@@ -205,8 +205,11 @@ return storyboard {
     write_three "a"
     run()
     write_three "another"
+    local planned = program.events_of(program.run({ "plan", board, "--out", out, "--json" }, { environment = service.environment }))[1]
+    assert.same({ 3, true }, { planned.scenes[1].usual_tasks, planned.scenes[1].usual_seconds >= 0 })
     local shown = program.on_terminal(words(), { environment = service.environment, columns = 120 })
     assert.equal(0, shown.code)
+    assert.matches("a scene usually takes 0:0%d, judging by 3 finished tasks like it in the ledger", shown.out)
     assert.matches("0:0%d of about 0:0%d", shown.out)
   end)
 end)

@@ -320,6 +320,8 @@ describe("omni submit", function()
       ["%-%-input: 'large.json' has more than 1048576 bytes"] = { "--input", "large.json" },
       ['img_urls%[1%]: expected {"$file": PATH} with no other field'] = { "--input", "odd.json" },
       ["video_list%[1%]%.url: can't read the file 'lost.mp4'"] = { "--input", "lost.json" },
+      ["%-%-image: the model kling/v3 has another name for images: image_url or image_tail_url\n  instead of %-%-image, give %-%-set "]
+        = { "--model", "kling/v3", "--image", "https://example.com/a.png" },
       ["%-%-timeout limits the waiting; add %-%-wait"] = { "--timeout", "3" },
       ["%-%-callback%-url must not contain a user name or a password"] = { "--callback-url", "https://a:b@example.com/" },
       ["%-%-out: expected a path"] = { "--out", "" },

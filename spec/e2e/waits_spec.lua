@@ -7,13 +7,14 @@ local events_of = program.events_of
 
 local BOARD = [[return storyboard { cut = false, defaults = { duration = 4 }, scene "dusk" { prompt = "dusk" } }]]
 
--- Returns the events with this name, without their time.
-local function named(events, name)
-  local found = {}
-  for _, event in ipairs(events) do
-    if event.event == name then found[#found + 1] = event end
+-- Returns the first wait of this kind, and its end.
+local function wait_of(result, kind)
+  local wait
+  for _, event in ipairs(events_of(result)) do
+    if event.event == "wait" and event.kind == kind then wait = wait or event end
+    if wait and event.event == "wait_over" and event.wait == wait.wait then return wait, event end
   end
-  return found
+  return wait
 end
 
 describe("a wait", function()
@@ -33,7 +34,7 @@ describe("a wait", function()
   local function words(...) return { "run", board, "--out", files:file "out", ... } end
 
   it("for a pause of the service is one line in a pipe, and two events with --json", function()
-    local messages = { ["429"] = "the service asks to wait, 0:0%d left", ["455"] = "the service is under maintenance, 0:0%d left" }
+    local messages = { ["429"] = "the service asks to wait, 0:%d%d left", ["455"] = "the service is under maintenance, 0:%d%d left" }
     for code, message in pairs(messages) do
       serve("--fault", ("status-%s:on=submit,first=1,retry_after=1"):format(code))
       local result = program.run({ "run", board, "--out", files:file(code), "--yes" }, { environment = service.environment })
@@ -42,10 +43,10 @@ describe("a wait", function()
       service.stop()
       serve("--fault", ("status-%s:on=submit,first=1,retry_after=1"):format(code))
       result = program.run({ "run", board, "--out", files:file(code .. "-json"), "--yes", "--json" }, { environment = service.environment })
-      local wait, over = named(events_of(result), "wait")[1], named(events_of(result), "wait_over")[1]
-      assert.same({ "pause", 1, true }, { wait.kind, wait.wait, wait.seconds >= 1 })
+      local wait, over = wait_of(result, "pause")
+      assert.is_true(wait.seconds >= 1)
       assert.matches(message, wait.message)
-      assert.same({ "pause", 1 }, { over.kind, over.wait })
+      assert.same({ "pause", true }, { over.kind, over.seconds > 0 })
       service.stop()
       service = nil
     end
@@ -73,14 +74,13 @@ describe("a wait", function()
     service.stop()
     serve("--fault", "status-500:on=estimate,first=1")
     result = program.run(words("--yes", "--json"), { environment = service.environment })
-    local wait = events_of(result)[1]
-    assert.same({ "wait", "retry", 500 }, { wait.event, wait.kind, wait.error.status })
+    assert.equal(500, wait_of(result, "retry").error.status)
     assert.equal("", result.err)
     service.stop()
     serve("--fault", "status-500:on=balance,first=1")
     result = program.run({ "credits", "--json" }, { environment = service.environment })
     local events = events_of(result)
-    assert.same({ "wait", "balance" }, { events[1].event, events[#events].event })
+    assert.same({ 500, "balance" }, { wait_of(result, "retry").error.status, events[#events].event })
     assert.equal("", result.err)
   end)
 
@@ -115,7 +115,7 @@ describe("a wait", function()
   it("for a response that doesn't come is told", function()
     serve("--fault", "slow:on=balance,delay=4")
     local result = program.run({ "credits" }, { environment = service.environment })
-    assert.equal("omni: no response from the service for 0:03\n", result.err)
+    assert.matches("^omni: no response from the service for 0:0%d\n", result.err)
   end)
 
   it("for a callback names the scene whose submit has an unknown outcome", function()

@@ -54,12 +54,13 @@ function Call_methods:print_block(lines)
   self:print(lines)
 end
 
----Without --json, writes a remark to stderr.
+---Without --json, writes a remark to stderr. On a terminal, the remark is wrapped at words.
 ---@param line string  cleaned
 function Call_methods:note(line)
   if self.given.json then return end
   self.line:erase()
-  io.stderr:write(line, "\n")
+  local columns = terminal.columns(2)
+  for _, part in ipairs(require("omni.cli.view.text").wrap(line, columns and columns - 1)) do io.stderr:write(part, "\n") end
 end
 
 ---Writes a message to stderr.

@@ -44,7 +44,7 @@ function Meter_methods:words(columns)
   else
     parts[1] = text.bytes(self.bytes)
   end
-  if rate then parts[#parts + 1] = text.bytes(math.floor(rate)) .. "/s" end
+  if rate and self.bytes > 0 then parts[#parts + 1] = text.bytes(math.floor(rate)) .. "/s" end
   if rate and rate > 0 and total and total > self.bytes then
     parts[#parts + 1] = text.elapsed(math.ceil((total - self.bytes) / rate)) .. " left"
   end
