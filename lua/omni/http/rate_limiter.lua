@@ -10,6 +10,8 @@ local wait_queue = require "omni.loop.wait_queue"
 -- Failures that pause all of a key's requests. The number multiplies the usual length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
+local REPORTED <const> = 1 -- seconds: a pause that is prolonged by less isn't reported again
+
 ---Returns whether a failure pauses all of the key's requests.
 ---@param failure table
 ---@return boolean
@@ -177,7 +179,7 @@ end
 ---that moment.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
----@return number|nil seconds  the length of the pause, if one begins
+---@return number|nil seconds  the length of the pause, if one begins or is prolonged
 function Limiter_methods:learn(failure, pauses)
   local factor = failure and PAUSES[failure.code]
   if not factor then
@@ -187,9 +189,12 @@ function Limiter_methods:learn(failure, pauses)
     return
   end
   local retry_after = failure.retry_after
-  if pauses ~= self.pauses then -- the request started before the current pause, so its refusal must not prolong the pause
-    if self.paused_until and retry_after then self.paused_until = math.max(self.paused_until, core.now() + retry_after) end
-    return
+  if pauses ~= self.pauses then -- the request started before the current pause, so it prolongs the pause only if the service says so
+    local ends = self.paused_until and retry_after and core.now() + retry_after
+    if not ends or ends <= self.paused_until then return end
+    local more = ends - self.paused_until
+    self.paused_until = ends
+    return more >= REPORTED and retry_after or nil
   end
   self.strikes, self.pauses, self.allowance = self.strikes + 1, self.pauses + 1, nil
   local seconds = backoff.wait_before_retry(self.strikes, retry_after, self.least * factor, self.most * factor, math.random())

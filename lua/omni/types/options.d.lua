@@ -35,9 +35,9 @@
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
 ---  The events mean, in this order: a request begins; a request has ended (a submit's outcome is then in the ledger); a failed call will
----  be retried; a 429 or 455 pauses a key; a key's pause is over (reported when the next request waits); a submit waits, since every slot
----  of the keys is in use; that wait has ended; omni stops using a key; a task has a new state; a download or an upload has moved bytes;
----  the ledger can't be read or written; something is unusual, but not an error (reported once)
+---  be retried; a 429 or 455 pauses a key, or prolongs its pause; a key's pause is over (reported when the next request waits); a submit
+---  waits, since every slot of the keys is in use; that wait has ended; omni stops using a key; a task has a new state; a download or an
+---  upload has moved bytes; the ledger can't be read or written; something is unusual, but not an error (reported once)
 ---@field request? integer      for requests, downloads and uploads: the number of the request
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"  for a request: its kind
 ---@field method? string        for a request: the HTTP method
