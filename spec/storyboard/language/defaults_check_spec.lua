@@ -73,6 +73,20 @@ return storyboard {
     end)
   end)
 
+  it("aren't misspelt if each scene whose model has the field overrides or disables it", function()
+    with_schemas(function(load)
+      local board = assert(load [[
+return storyboard {
+  defaults = { duration = 6 },
+  scene "a" { prompt = "x", duration = 4 },
+  scene "b" { prompt = "x", duration = false },
+  scene "c" { prompt = "x", model = "google/nano-banana" },
+}]])
+      assert.equal(1, #board.notices)
+      assert.matches("duration isn't a field of google/nano%-banana; scene \"c\" ignores it$", board.notices[1].message)
+    end)
+  end)
+
   it("are misspelt if no scene's model has the field", function()
     local _, problem = pcall(omni.storyboard, { defaults = { resolutoin = "4k" }, scene "a" { prompt = "x" }, scene "b" { prompt = "x" } })
     assert.matches("defaults: unknown field 'resolutoin'; did you mean 'resolution'%?$", problem.message)

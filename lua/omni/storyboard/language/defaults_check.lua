@@ -57,6 +57,7 @@ local function without_unknown(self, fields, known, scene, model)
     if is_unknown and not scenes.words[name] and scenes.is_setting(name, value) then
       if scenes.inherited_as(name, self.defaults, scene.fields) then self:ignored(scene, model, name) end
     else
+      if known and known[name] then self.taken[name] = true end -- the default is valid, even if each such scene overrides it
       rest[name] = value
     end
   end
@@ -101,7 +102,7 @@ local function report_wrong(self, entry, fail, add)
     bad.hint or ("write %s = ... in the scene, or %s = false"):format(source, source)))
 end
 
----Reports the errors, and returns the notices. A default that no scene uses is an error.
+---Reports the errors, and returns the notices. A default that no scene's model has is an error.
 ---@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error whose place is a default
 ---@param add fun(problem: omni.Error)                                            called for each error whose place is a scene
 ---@return { message: string, field: string }[] notices
