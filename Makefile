@@ -63,7 +63,7 @@ help:
 
 # What a machine must have is installed by .ci/deps, on Debian, when it is missing. It may be all that this Makefile asks
 # the machine about (pkg-config, Lua's library), hence the recursions. `build` and `install` install no packages.
-## make deps: installs what is missing; the targets below call it. FOR="build test lint" says for what
+## make deps: installs missing packages; the targets below call it. FOR="build test lint" selects the purposes
 FOR ?= build test
 deps:
 	@.ci/deps $(FOR)
@@ -121,26 +121,26 @@ export OMNI_LEDGER :=
 SPECS ?= spec
 RUN_SPECS = CC="$(CC)" LUA="$(LUA)" spec/helper/run
 
-## make test: builds and tests, JOBS spec files at a time; SPECS=spec/loop/loop_spec.lua for one of them
+## make test: builds and runs the tests, JOBS spec files at a time; SPECS=spec/loop/loop_spec.lua runs only that file
 test:
 	@$(MAKE) --no-print-directory deps FOR="build test"
 	@$(MAKE) --no-print-directory build
 	@$(RUN_SPECS) test $(B) $(SPECS)
 
-## make asan: all tests under the address and undefined behaviour sanitizers, leaks included, with an eager garbage collector
+## make asan: runs all tests with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer, and with an eager garbage collector
 asan:
 	@$(MAKE) --no-print-directory deps FOR="build test asan"
 	@$(MAKE) --no-print-directory build B=build/asan CPPFLAGS="-include spec/helper/eager.h" \
 	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 	@$(RUN_SPECS) asan build/asan $(SPECS)
 
-## make memcheck: all tests under valgrind, leaks included
+## make memcheck: runs all tests under valgrind, and also checks for leaks
 memcheck:
 	@$(MAKE) --no-print-directory deps FOR="build test memcheck"
 	@$(MAKE) --no-print-directory build
 	@$(RUN_SPECS) memcheck $(B) $(SPECS)
 
-## make fuzz: a minute of hostile bytes, for the parser and for the listener (FUZZ_SECONDS)
+## make fuzz: fuzzes the parser and the listener for a minute each (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
@@ -180,7 +180,7 @@ torture:
 	@$(MAKE) --no-print-directory build $(B)/torture/faults.so
 	@LUA_CPATH="$(abspath $(B))/torture/?.so;$(LUA_CPATH)" LD_PRELOAD=$(abspath $(B))/torture/faults.so $(LUA) spec/torture/run.lua
 
-## make lint: luacheck, cppcheck and the compilers' warnings as errors
+## make lint: runs luacheck and cppcheck, and builds with compiler warnings as errors
 lint:
 	@$(MAKE) --no-print-directory deps FOR="build lint"
 	luacheck -q lua spec examples bench docs/build csrc/host
@@ -190,26 +190,26 @@ lint:
 	sh -n .ci/run .ci/deps docs/build/site
 	luarocks --lua-version=5.4 lint rockspec/*.rockspec
 
-## make check: all that CI runs
+## make check: runs everything that CI runs
 check: lint test fuzz
 
-## make demo: a film of six scenes, in the sandbox
+## make demo: makes a film with six scenes, in the sandbox
 demo:
 	@$(MAKE) --no-print-directory deps FOR="build demo"
 	@$(MAKE) --no-print-directory build
 	build/omni run examples/lighthouse.lua --sandbox
 
-## make bench: the figures of docs/performance.md
+## make bench: measures the figures in docs/performance.md
 bench:
 	@$(MAKE) --no-print-directory deps FOR="build bench"
 	@$(MAKE) --no-print-directory build
 	@LUA=$(LUA) bench/run
 
-## make reference: docs/reference.md, out of the annotations
+## make reference: generates docs/reference.md from the annotations
 reference: build
 	@LUA_PATH="docs/build/?.lua;$(LUA_PATH)" $(LUA) docs/build/reference.lua > $(B)/reference.md && mv $(B)/reference.md docs/reference.md
 
-## make docs: an HTML site of all docs, in build/site
+## make docs: generates an HTML site from all docs, in build/site
 docs:
 	@$(MAKE) --no-print-directory deps FOR="docs"
 	@docs/build/site $(B)/site
@@ -232,7 +232,7 @@ $(SHELLS:%=$(B)/share/omni.%): $(B)/share/omni.%: $(B)/omni
 	@$(call say,write,$@)
 	$(Q)LUA_PATH="$(GIVEN_LUA_PATH)" $(B)/omni completion $* > $@.new && mv $@.new $@
 
-## make install: the program, the modules, the man page and completions, below PREFIX (INST_* override; DESTDIR goes before)
+## make install: installs the program, the modules, the man page and completions under PREFIX (INST_* and DESTDIR work, too)
 install: install-rock $(B)/share/omni.1 $(SHELLS:%=$(B)/share/omni.%)
 	install -D -m 644 $(B)/share/omni.1 "$(DESTDIR)$(INST_MANDIR)/omni.1"
 	install -D -m 644 $(B)/share/omni.bash "$(DESTDIR)$(INST_BASHDIR)/omni"

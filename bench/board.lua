@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Measures the time that omni itself takes for a board of many scenes, with an instant sandbox and small clips in one process.
+-- Measures the time that omni itself needs for a board with many scenes. An instant sandbox with small clips runs in the same process.
 --   lua5.4 bench/board.lua
--- The first measurement leaves out ffmpeg's work (pictures, the cut); the second one includes it, for a smaller board.
+-- The first measurement excludes ffmpeg's work (pictures and the cut). The second one includes it, for a smaller board.
 
 local core = require "omni.core"
 local film = require "omni.film"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What people write instead: Node's http server, the callback's JSON parsed, 200. callback.mjs → its port
+// What people use instead of omni: Node's http server, which parses the callback's JSON and responds with 200. Prints the server's port.
 import { createServer } from "node:http";
 
 const server = createServer((request, response) => {

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Receives callbacks of 1 KB as fast as they come, parses each body and checks the token. A local function responds to the confirming
+-- Receives 1 KB callbacks as fast as they arrive, parses each body and checks the token. A local function responds to the confirming
 -- query.
 -- callback_rate.lua COUNT TARGETS → its port; into TARGETS a line "PATH TASK_ID" for each of COUNT tokens
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What people use instead: Node's fetch, JSON parsed. fetch.mjs URL COUNT IN_FLIGHT → queries a second
+// What people use instead of omni: Node's fetch, with JSON parsing. Usage: fetch.mjs URL COUNT IN_FLIGHT; prints queries per second.
 const [url, count, inFlight] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 const headers = { "x-api-key": "ak_" + "0".repeat(32) };
 let left = count;

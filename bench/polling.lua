@@ -6,9 +6,9 @@
 local polling = require "omni.client.poll_schedule"
 
 local tasks <const> = tonumber(arg[1]) or 10000
-local pasts <const> = 10           -- number of different pasts, each for a part of a case's tasks
+local pasts <const> = 10           -- number of different histories; each is used for a part of a case's tasks
 local least <const>, most <const> = 2, 30
-local remembered <const> = 100     -- what lua/omni/client/task_durations.lua keeps
+local remembered <const> = 100     -- number of durations that lua/omni/client/task_durations.lua keeps
 
 local function normal()
   return math.sqrt(-2 * math.log(1 - math.random())) * math.cos(2 * math.pi * math.random())
@@ -40,7 +40,7 @@ end
 
 -- --- rules
 
--- Simulates the case's tasks: `ask(task, age)` is the seconds until the next query.
+-- Simulates a case's tasks. `ask(task, age)` returns the number of seconds until the next query.
 local function play(parts, ask)
   math.randomseed(20261123)
   local queries, delays, sum = 0, {}, 0
@@ -61,7 +61,7 @@ local function every(seconds)
   return function() return seconds end
 end
 
--- Returns omni's rule for tasks with this past; each of the plans is used for a part of the tasks.
+-- Returns omni's rule for tasks with this history. Each of the plans is used for a part of the tasks.
 local function learnt(past, count)
   math.randomseed(count + 1)
   local plans = {}

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Queries through the public API: coroutines, JSON decoded, task table made. query.lua BASE_URL COUNT IN_FLIGHT → queries a second
+-- Queries through the public API, with coroutines, JSON decoding and task objects. query.lua BASE_URL COUNT IN_FLIGHT → queries a second
 
 local omni = require "omni"
 local core = require "omni.core"

@@ -4,7 +4,7 @@
 
 local omni = require "omni"
 
--- By default, Lua's collector lets garbage grow as large as the live data, which a program with so many tasks would avoid.
+-- By default, Lua's garbage collector lets garbage grow as large as the live data. A program with so many tasks would avoid that.
 collectgarbage("setpause", 120)
 
 local base_url, count, seconds = arg[1], tonumber(arg[2]), tonumber(arg[3])

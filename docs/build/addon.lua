@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Prints library/omni.lua of the addon for the Lua language server: the public functions and classes of `require "omni"`, out of the
--- annotations of lua/omni and the sections of docs/reference.md.
+-- Prints library/omni.lua, a part of the addon for the Lua language server: the public functions and classes of `require "omni"`. Takes
+-- them from the annotations in lua/omni and from the sections of docs/reference.md.
 
 local omni = require "omni"
 local sections = require "sections"
@@ -9,7 +9,7 @@ local source = require "source"
 local out, defined, wanted = {}, {}, {}
 local function put(text, ...) out[#out + 1] = select("#", ...) > 0 and text:format(...) or text end
 
--- Remembers the classes that a type names.
+-- Records the classes that a type refers to.
 local function want(kind)
   for name in kind:gmatch "omni%.[%w_.]+" do
     if not defined[name] then wanted[#wanted + 1] = name end

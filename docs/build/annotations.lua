@@ -18,7 +18,7 @@
 ---@field type string
 ---@field text string
 
--- Splits a type from what follows it; brackets and "fun(...): a, b" belong to it.
+-- Separates a type from the text after it. Brackets and "fun(...): a, b" belong to the type.
 local function split_type(text)
   local at, depth = 1, 0
   while at <= #text do
@@ -51,7 +51,7 @@ local function result(text)
   return { name = name, type = kind, text = about }
 end
 
--- Makes a block of the lines of one comment, without their "---".
+-- Makes a block from the lines of one comment, without the leading "---".
 local function read_block(lines)
   local block = { text = "", params = {}, returns = {}, fields = {}, internal = {}, hidden = false, source = table.concat(lines, "\n") }
   local tags, text = {}, {}

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A filter for pandoc: links to pages of the docs lead to their HTML, and a page's title is its first heading.
+-- A pandoc filter: makes links to other documentation pages point to their HTML files, and uses a page's first heading as its title.
 local title
 
 function Link(link)
@@ -12,7 +12,7 @@ function Header(header)
   if header.level == 1 and not title then title = pandoc.utils.stringify(header) end
 end
 
--- A wide table scrolls by itself, not the page.
+-- Lets a wide table scroll instead of the whole page.
 function Table(content)
   return pandoc.Div({ content }, pandoc.Attr("", { "table" }))
 end

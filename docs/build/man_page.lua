@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Prints the man page, omni(1), as roff; the Makefile writes it to build/share/omni.1. Commands and options come from
--- lua/omni/cli/parser.lua, all else from lua/omni/cli/help_topics.lua.
+-- lua/omni/cli/parser.lua, everything else from lua/omni/cli/help_topics.lua.
 
 local parser = require "omni.cli.parser"
 local topics = require "omni.cli.help_topics"
@@ -9,7 +9,7 @@ local topics = require "omni.cli.help_topics"
 
 local special <const> = { ["\\"] = "\\e", ["-"] = "\\-", ["~"] = "\\(ti", ["^"] = "\\(ha", ["'"] = "\\(aq", ["`"] = "\\(ga" }
 
--- Escapes a text, so that roff shows it as it is and takes no line of it for a macro.
+-- Escapes a text so that roff shows it unchanged, and takes none of its lines for a macro.
 local function literal(text)
   return (text:gsub("[\\~^'`-]", special):gsub("^%.", "\\&."):gsub("\n%.", "\n\\&."))
 end

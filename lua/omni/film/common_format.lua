@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether clips can be joined without encoding. Otherwise chooses the shape (size and frame rate) to which all clips are converted.
+-- Decides whether clips can be joined without re-encoding. If not, chooses the shape (size and frame rate) to which all clips are
+-- converted.
 
--- The codecs and pixel formats that common players accept in an MP4, with the codec's tag. Apple's players need the tag hvc1.
+-- The codecs and pixel formats that common players accept in an MP4 file, with each codec's tag. Apple's players need the tag hvc1.
 local plain <const>, deep <const> = { yuv420p = true, yuvj420p = true }, { yuv420p = true, yuvj420p = true, yuv420p10le = true }
 local copied_pictures = {
   h264 = { tag = "avc1", layouts = plain }, hevc = { tag = "hvc1", layouts = deep }, av1 = { tag = "av01", layouts = deep },
@@ -33,7 +34,7 @@ local function alike(first, other, words)
   return true
 end
 
----Returns a deinterlacing filter, followed by a comma; or "" for a progressive picture.
+---Returns a deinterlacing filter, followed by a comma, or "" for a progressive picture.
 ---@param video omni.film.Video
 ---@return string
 function shape.deinterlace(video) return interlaced[video.field_order] and "bwdif=mode=send_frame:deint=interlaced," or "" end
@@ -54,13 +55,13 @@ function shape.pictures_agree(found)
   return true
 end
 
----Returns the codec's tag for a film whose clips are joined without encoding.
+---Returns the codec's tag for a film whose clips are joined without re-encoding.
 ---@param video omni.film.Video
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
 
----Returns whether the sounds can be joined without encoding and stay in sync. Most encoders add about 30 ms of silence, and only the clip's
----own file says that players must skip it: after 300 clips the sound would be 9 s late.
+---Returns whether the clips' sound can be joined without re-encoding and stays in sync. Most encoders add about 30 ms of silence, and only
+---the clip's own file says that players must skip it. After 300 clips, the sound would therefore be 9 s late.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.sounds_agree(found)
@@ -76,7 +77,7 @@ function shape.sounds_agree(found)
   return true
 end
 
--- Returns the value that covers the most seconds of all clips; if two values cover equally many, the earlier one.
+-- Returns the value that applies to the most seconds of all clips. If two values apply to equally many seconds, returns the earlier value.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do
@@ -99,7 +100,7 @@ local function seen(video)
   return width, height
 end
 
----Returns the size at which players show a picture: after rotation, with square pixels.
+---Returns the size at which players show a picture, after rotation and with square pixels.
 ---@param video omni.film.Video
 ---@return number width, number height
 shape.seen = seen
@@ -125,7 +126,7 @@ local function size_of(video)
   return ("%dx%d"):format(even(width), even(height))
 end
 
----Returns the shape that covers the most seconds of all clips, unless the caller chooses the size or the frame rate.
+---Returns the shape that applies to the most seconds of all clips. The caller can choose the size or the frame rate instead.
 ---@param found omni.film.Probe[]
 ---@param size? string  "1280x720"
 ---@param fps? string   "24/1"
@@ -136,7 +137,7 @@ function shape.common(found, size, fps)
   return { width = math.tointeger(width), height = math.tointeger(height), num = num, den = den }
 end
 
----Returns whether all clips, of which the first one stands for the others, have a shape already.
+---Returns whether all clips already have the given shape. The first clip represents the others.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean
@@ -145,7 +146,7 @@ function shape.is_in(video, into)
   return size_of(video) == ("%dx%d"):format(into.width, into.height) and num * into.den == into.num * den
 end
 
----Returns the size of a clip's picture within a shape: as large as possible, never stretched.
+---Returns the size that a clip's picture gets within a shape: as large as possible without stretching.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer width, integer height
@@ -155,8 +156,8 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
----Returns whether each frame of a clip becomes one frame of the film: the clip has the film's frame rate, apart from small errors in its
----timestamps.
+---Returns whether each frame of a clip becomes exactly one frame of the film. This is so if the clip has the film's frame rate, apart from
+---small errors in its timestamps.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean
@@ -165,7 +166,7 @@ function shape.is_steady(video, into)
   return num * into.den == into.num * den and math.abs(video.frames - video.seconds * num / den) < 0.75
 end
 
----Returns the number of a clip's frames in a shape, at least one.
+---Returns how many frames a clip has in the given shape: at least one.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The folder FILM.part beside the film, in which a cut works: it contains encoded pieces, lists of files, and the unfinished film.
+-- Manages the folder FILM.part beside the film, in which omni cuts the film. It contains encoded pieces, lists of files, and the unfinished
+-- film.
 
 local core = require "omni.core"
 local paths = require "omni.file.path"
@@ -9,7 +10,7 @@ local TAKEN <const> = 11 -- EWOULDBLOCK: another program has locked the folder
 local Work_methods = {}
 local Work_mt = { __name = "omni.film.work", __index = Work_methods }
 
--- Removes all files of a cut from the folder, since a killed cut leaves them there.
+-- Removes a cut's files from the folder, since a cut that was killed leaves its files there.
 local function clear(path, count)
   for _, name in ipairs { "film", "picture", "sound" } do os.remove(path .. "/" .. name) end
   for i = 1, count do
@@ -19,8 +20,8 @@ local function clear(path, count)
 end
 
 ---@param output string  the film
----@param count integer  pieces of this film
----@param most integer   pieces of any film
+---@param count integer  number of pieces in this film
+---@param most integer   maximum number of pieces in any film
 ---@return omni.film.Work|nil  closing it removes the folder
 ---@return string|nil message
 local function open(output, count, most)
@@ -41,8 +42,8 @@ function Work_methods:clear() clear(self.path, self.count) end
 
 function Work_methods:piece(i) return ("%s/%d.mov"):format(self.path, i) end
 
--- Returns a file's name, quoted for a list of the concat demuxer. A list can't contain a line break, so a file with a line break in its
--- name gets a second name in the part folder.
+-- Returns a file's name, quoted for the concat demuxer's list. A name in the list can't contain a line break, so a file with a line break
+-- in its name gets a second name in the part folder.
 function Work_methods:listed(file, i)
   if file:find "[\r\n]" then
     if file:sub(1, #self.path + 1) == self.path .. "/" then return "'" .. file:sub(#self.path + 2) .. "'" end
@@ -57,7 +58,7 @@ end
 ---Writes a list of files for ffmpeg's concat demuxer.
 ---@param name "picture"|"sound"
 ---@param files string[]
----@param seconds? number[]  length of each file, without drift over many files; default: the length in the file
+---@param seconds? number[]  length of each file, so that errors don't add up over many files (default: the length that the file states)
 ---@return string|nil path
 ---@return string|nil message
 function Work_methods:list(name, files, seconds)

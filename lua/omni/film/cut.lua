@@ -20,7 +20,7 @@ local transitions = require "omni.film.transitions"
 
 local MAX_CLIPS <const> = 10000
 local probes_at_once <const>, encoders_at_once <const> = 4, 2
-local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of a second of output; encoding a second of picture costs 1
+local sound_weight <const>, join_weight <const> = 0.02, 0.1 -- cost of one second of output, relative to encoding one second of picture
 
 -- --- errors
 
@@ -38,7 +38,7 @@ end
 
 -- --- finding the clip that caused a failure
 
--- Reads a clip's packets, and with `decode` also decodes them. Returns nil and an error if the clip can't be read.
+-- Reads a clip's packets. With `decode`, also decodes them. Returns nil and an error if the clip can't be read.
 local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
@@ -49,7 +49,7 @@ local function fault(path, decode)
   return true
 end
 
--- Returns the error for a failed run of ffmpeg: the error of the first unreadable clip from `first` to `last`, else ffmpeg's message.
+-- Returns the error for a failed run of ffmpeg: that of the first clip from `first` to `last` that can't be read, or else ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
@@ -78,7 +78,7 @@ local function probe_clips(job)
   end)
 end
 
--- Options with which ffmpeg writes the same bytes for the same clips.
+-- The options that make ffmpeg write identical files for identical clips.
 local exact = { "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact", "-map_metadata", "-1" }
 
 local function encode_piece(job, i)
@@ -108,7 +108,7 @@ local function decode_sounds(job, i)
   return fine, failure or not fine and blame(job, group.first, group.last, said) or nil
 end
 
--- Writes the lists of files to join: the pictures, and the sounds if they come from other files.
+-- Writes the lists of the files to join: one for the pictures, and one for the sounds if they come from other files.
 local function lists(job)
   local plan, pictures, sounds = job.plan, {}, {}
   for i, clip in ipairs(job.clips) do pictures[i] = plan.copied and clip.path or job.work:piece(i) end
@@ -205,7 +205,7 @@ local function make(given)
   if failure then return nil, failure end
   local film
   film, failure = produce(job)
-  -- Clips can seem to have the same format, and still give an incomplete film when they are joined. In that case, encodes the pictures.
+  -- Sometimes clips seem to have the same format, but the joined film is incomplete. In that case, encodes the pictures.
   if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
     work:clear()
     film, failure = produce(job, true)
@@ -249,20 +249,20 @@ end
 ---@class omni.film.Cut
 ---@field path string
 ---@field seconds number
----@field copied boolean                 the pictures were joined without encoding
+---@field copied boolean                 whether the pictures were joined without re-encoding
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
 
----Cuts one film from clips in their order: an MP4 with one picture and one sound (silence if the clips have none). If all clips have the
----same format, joins them without encoding their pictures. Otherwise scales and pads every clip to the most common shape, and encodes it
----in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file `output` keeps its old content
----until the new film is complete; unfinished files are in the folder OUTPUT.part.
+---Cuts one film from the clips, in the given order. The film is an MP4 file with one video and one audio stream (silence if the clips have
+---no sound). If all clips have the same format, joins them without re-encoding their pictures. Otherwise scales and pads every clip to the
+---most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file
+---`output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
 ---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
 ---audio?: { path: string, volume?: number, clips?: number }, size?: string, fps?: string, output: string,
 ---on_progress?: fun(fraction: number),
 ---place?: fun(part: string, path: string): true|nil, string|nil }
 ---   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
----   size, fps: of the film, "1280x720" and "24/1" (by default those that most seconds of the clips have)
----   place: renames the finished film, instead of replacing the file at `output`
+---   size, fps: the film's, such as "1280x720" and "24/1" (by default, those that apply to the most seconds of the clips)
+---   place: a function that renames the finished film (by default, the film replaces the file at `output`)
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg
 local function cut(given)

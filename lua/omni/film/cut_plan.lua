@@ -5,21 +5,21 @@ local graph = require "omni.film.filter_graph"
 local shape = require "omni.film.common_format"
 local transitions = require "omni.film.transitions"
 
-local sounds_at_once <const> = 16 -- how many clips' sounds one run of ffmpeg decodes
+local sounds_at_once <const> = 16 -- number of clips whose sounds one run of ffmpeg decodes
 
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
 ---@field sound "copy"|"group"|"piece"  join the sounds without encoding; encode them from groups of clips; or from the encoded pieces
 ---@field shape omni.film.Shape
----@field fades integer[]             frames of the transition between clip i and i + 1
+---@field fades integer[]             number of frames in the transition between clips i and i + 1
 ---@field pieces omni.film.Piece[]    pieces to encode, one for each clip
 ---@field groups { first: integer, last: integer, samples: integer[] }[]  clips whose sounds are decoded together
 ---@field tiny boolean                a piece is too short for B-frames
 ---@field lengths number[]            seconds from the start of each clip or piece to the start of the next
 ---@field offset number               seconds to add to the times of the joined files, so that the film begins at 0
----@field frames integer              of the film
----@field samples integer             of the film
----@field seconds number              of the film
+---@field frames integer              number of frames in the film
+---@field samples integer             number of samples in the film's sound
+---@field seconds number              the film's length
 
 local function encode(plan, found, seconds)
   local into, counts = plan.shape, {}
@@ -60,7 +60,7 @@ end
 ---@param found omni.film.Probe[]  each with a picture
 ---@param transition? number       seconds
 ---@param track boolean            the film has an audio track
----@param encoded? boolean         encode the pictures even if they agree
+---@param encoded? boolean         encode the pictures even if they have the same format
 ---@param size? string             of the film, "1280x720" (default: that of most seconds)
 ---@param fps? string              of the film, "24/1" (default: that of most seconds)
 ---@return omni.film.Plan

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs ffmpeg and ffprobe safely: they never read a file name as an option or a URL, can't use the network, and their messages are cleaned.
+-- Runs ffmpeg and ffprobe safely: they never take a file name for an option or a URL, and can't use the network. Cleans their messages.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -7,18 +7,19 @@ local process = require "omni.process"
 
 local environment = { AV_LOG_FORCE_NOCOLOR = "1" }
 
--- The formats that a file may have. Formats that refer to other files aren't allowed: playlists, concat scripts, numbered pictures.
+-- The formats that a file may have. Formats that refer to other files, such as playlists, concat scripts and numbered pictures, aren't
+-- allowed.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
 
 local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- The largest number of pixels in a picture; no video standard allows more (level 6.2 of HEVC and AV1). A decoder allocates memory for the
--- size that the stream states.
+-- The maximum number of pixels in a picture. No video standard allows more (level 6.2 of HEVC and AV1). The limit matters because a decoder
+-- allocates memory for the size that the stream states.
 local max_pixels <const> = 8192 * 4352
 
--- The memory limit, in bytes, of a program that decodes one clip with one thread; a decoder keeps up to 16 pictures.
+-- The memory limit, in bytes, for a program that decodes one clip with one thread. A decoder keeps up to 16 pictures.
 local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
@@ -40,8 +41,8 @@ function tool.picture(path)
   return { "-max_pixels", tostring(max_pixels), "-protocol_whitelist", "file", "-format_whitelist", picture_formats, "-i", "file:" .. path }
 end
 
----Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet has a
----time before 0.
+---Returns the arguments with which ffmpeg's concat demuxer opens a list of files. Keeps the timestamps, since a sound's first packet can
+---have a time before 0.
 ---@param path string
 ---@param offset? number  seconds to add to all times
 ---@return string[]
@@ -50,7 +51,7 @@ function tool.list(path, offset)
     "-auto_convert", "0", "-protocol_whitelist", "file", "-format_whitelist", formats .. ",concat", "-i", "file:" .. path }
 end
 
----Returns one argument list from words and lists of words.
+---Combines words and lists of words into one list of arguments.
 ---@param ... string|string[]
 ---@return string[]
 function tool.words(...)
@@ -61,8 +62,8 @@ function tool.words(...)
   return all
 end
 
----Returns the program's output on stderr as one short line, without memory addresses and without the file's name, which omni's message
----already contains.
+---Returns a program's error output as one short line. Leaves out memory addresses, and the file's name, which omni's own message already
+---contains.
 ---@param text string
 ---@param path? string
 ---@return string
@@ -85,7 +86,7 @@ function tool.said(text, path)
   return core.clean(said ~= "" and said or "no reason given", 300)
 end
 
----Returns how a failed program ended, in words.
+---Describes how a failed program ended.
 ---@param result omni.process.Result
 ---@return string
 function tool.how(result)
@@ -113,7 +114,7 @@ end
 ---Returns the error for a clip that can't be used.
 ---@param path string
 ---@param why string
----@param damaged? boolean  the bytes can't be decoded, and another copy may be fine. The error's field `damaged` is then the path
+---@param damaged? boolean  the content can't be decoded, and another copy may be fine. The error's `damaged` field is then the path
 ---@return omni.Error
 function tool.unreadable(path, why, damaged)
   return err.new {

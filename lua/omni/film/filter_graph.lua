@@ -9,7 +9,7 @@ local rate <const> = 48000 -- samples a second in every film
 
 local graph = { rate = rate }
 
----Returns the sample at which a frame begins. The length of a sound is the difference of two such samples, so lengths add up exactly.
+---Returns the sample at which a frame begins. A sound's length is the difference between two such samples, so lengths add up exactly.
 ---@param frame integer
 ---@param into omni.film.Shape
 ---@return integer
@@ -17,8 +17,8 @@ function graph.sample(frame, into)
   return (frame * rate * into.den + into.num // 2) // into.num
 end
 
--- Returns the filters for a clip's frames from `first` up to `stop` in the film's shape. The filters repeat the last frame if the picture
--- ends too early, by at most half a second.
+-- Returns the filters that convert a clip's frames from `first` up to `stop` to the film's shape. If the picture ends too early, by at most
+-- half a second, the filters repeat the last frame.
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
   local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)
@@ -35,8 +35,8 @@ local function picture(stream, video, into, first, stop)
   }, ",")
 end
 
--- Returns the filters for `count` samples of a sound from `first` on, or for silence. `start` is an expression for asetpts. The filters
--- copy a single channel to both sides, since ffmpeg would make it 3 dB quieter than players do.
+-- Returns the filters for `count` samples of a sound, beginning with sample `first`, or for silence. `start` is an expression for asetpts.
+-- The filters copy mono sound to both channels themselves, since ffmpeg would make it 3 dB quieter than players do.
 local function sound(stream, audio, start, first, count)
   if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
   return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
@@ -50,15 +50,15 @@ local function stream_of(input, stream) return stream and ("%d:%d"):format(input
 
 ---@class omni.film.Piece
 ---@field clip omni.film.Probe
----@field skip integer              frames of the clip in the transition before
----@field frames integer            frames of this piece
+---@field skip integer              number of the clip's frames that are in the previous transition
+---@field frames integer            number of frames in this piece
 ---@field sample integer            its first sample in the film
 ---@field samples integer           its number of samples
----@field fade integer              frames of the transition at its end; 0 without one
+---@field fade integer              number of frames in the transition at its end; 0 if there is none
 ---@field next? omni.film.Probe     the second clip of that transition
 
----Returns the graph of one piece: a clip in the film's shape, up to the end of its transition. The graph's inputs are 0 and 1, its outputs
----v and a.
+---Returns the filter graph for one piece: a clip in the film's shape, up to the end of its transition. The graph's inputs are 0 and 1; its
+---outputs are v and a.
 ---@param piece omni.film.Piece
 ---@param into omni.film.Shape
 ---@param transition string
@@ -72,7 +72,7 @@ function graph.piece(piece, into, transition)
   local cross = core.format("xfade=transition=%s:duration=%.6f:offset=0,format=yuv420p", transition, fade * into.den / into.num)
   return table.concat {
     picture(stream_of(1, other.video), other.video, into, 0, fade), "[q];",
-    -- only the frames of the transition go through xfade, which works in 4:4:4
+    -- applies xfade, which works in 4:4:4, only to the transition's frames
     body == 0 and ("%s[p];[p][q]%s[v];"):format(first, cross) or (
       "%s,split[b][p];[b]trim=end_frame=%d[b];[p]trim=start_frame=%d,setpts=PTS-STARTPTS[p];[p][q]%s[x];[b][x]concat=n=2[v];"):format(
       first, body, body, cross),
@@ -83,8 +83,8 @@ function graph.piece(piece, into, transition)
   }
 end
 
----Returns the graph that joins the sounds of clips, each as long as its picture. The inputs are the clips with a sound, in order; the
----output is a.
+---Returns the filter graph that joins the clips' sounds, each as long as its clip's picture. The inputs are the clips that have sound, in
+---order; the output is a.
 ---@param clips omni.film.Probe[]
 ---@param samples integer[]  of each clip
 ---@return string
@@ -98,8 +98,8 @@ function graph.sounds(clips, samples)
   return ("%s;%sconcat=n=%d:v=0:a=1[a]"):format(table.concat(chains, ";"), table.concat(labels), #clips)
 end
 
----Returns the graph of the film's sound: the clips' sound, mixed with the audio track. The audio track fades out at the film's end. Output
----a.
+---Returns the filter graph for the film's sound: the clips' sound, mixed with the audio track. The audio track fades out at the film's end.
+---The output is a.
 ---@param stream string   of the clips' sound, "0:1"
 ---@param samples integer of the whole film
 ---@param track? { stream: string, audio: omni.film.Audio, volume: number, clips: number }

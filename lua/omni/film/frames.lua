@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Writes single frames of a clip as pictures: the last frame, for a scene that continues from it, and a small poster for the report.
+-- Writes single frames from a clip as pictures: the last frame, for a scene that continues from it, and a small poster for the report.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"
@@ -11,7 +11,7 @@ local probe = require "omni.film.probe"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 
--- An unfinished picture with a unique name. Closing the value removes the file, unless it was published under its final name.
+-- Represents an unfinished picture with a unique name. Closing it removes the file, unless the file was renamed to its final path.
 local Part_mt = { __close = function(part) os.remove(part.path) end }
 
 local function part_of(path)
@@ -25,7 +25,7 @@ local function not_written(message)
   return nil, err.new { code = "io", message = "can't write a picture: " .. message }
 end
 
--- Returns the filters that make a progressive SDR picture with square pixels, no side longer than `size` pixels.
+-- Returns the filters that make a progressive SDR picture with square pixels. No side is longer than `size` pixels.
 local function upright(video, size)
   local width, height = "'trunc(iw*sar+0.5)'", "ih"
   if size then
@@ -36,7 +36,7 @@ local function upright(video, size)
     width, height, colour.matrix(video), "lanczos+accurate_rnd+full_chroma_int")
 end
 
--- Tries one start time after another, until ffmpeg writes a picture.
+-- Tries one start time after another until ffmpeg writes a picture.
 local function draw(clip, path, plan)
   local found, failure = probe(clip)
   if not found then return nil, failure end
@@ -85,7 +85,7 @@ local function last_frame(clip, path, place)
   return loop.drive(draw, clip, path, { words = last.words, starts = last.starts, place = place })
 end
 
----Writes a small JPEG of the frame at a third of a clip's length.
+---Writes a small JPEG of a frame: the one after a third of the clip's length.
 ---@param clip string
 ---@param path string    keeps its old content until the picture is whole
 ---@param size? integer  of the longer side, in pixels (640); a smaller clip keeps its size

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Reads a media file's length, picture and sound with ffprobe. If the container states no number of frames, or a wrong one, omni counts the
--- packets.
+-- Reads the properties of a media file, its picture and its sound with ffprobe. If the container states no number of frames, or a wrong
+-- one, omni counts the packets.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -8,8 +8,7 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
--- The properties that ffprobe reports. The properties decide whether two clips can be joined without encoding, and how to convert them
--- otherwise.
+-- The properties that ffprobe reports. They decide whether two clips can be joined without re-encoding, and otherwise how to convert them.
 local entries = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"
@@ -34,9 +33,9 @@ local entries = "format=duration,start_time:stream=index,codec_type,codec_name,c
 ---@field color string        range, matrix, transfer and primaries
 ---@field header string       SHA-256 of the codec's header
 ---@field start number        seconds after the file's start
----@field seconds number      length of the picture alone
+---@field seconds number      length of the video stream alone
 ---@field frames integer      frames that a player shows
----@field hidden integer      further frames, which an edit list hides
+---@field hidden integer      number of additional frames, which an edit list hides
 
 ---@class omni.film.Audio
 ---@field index integer
@@ -65,7 +64,7 @@ local function rate_of(text)
   if num and tonumber(num) > 0 and tonumber(den) > 0 then return tonumber(num) / tonumber(den) end
 end
 
--- Returns the properties that pictures and sounds share.
+-- Returns the properties that video and audio streams have in common.
 local function stream_of(stream, report)
   return {
     index = whole(stream.index), codec = stream.codec_name, profile = stream.profile or "", tag = stream.codec_tag_string or "",
@@ -114,9 +113,9 @@ end
 
 -- --- counting
 
--- Takes the number of frames and the length from the container, and returns whether they are reliable. In a video stream, the number of
--- frames, the length and the frame rate must be consistent. Fragmented files round the length up to that of the sound, and edit lists
--- hide frames.
+-- Reads the number of frames and the length from the container, and returns whether they are reliable. In a video stream, the number of
+-- frames, the length and the frame rate must be consistent. They may not be: in a fragmented file, the length is rounded up to that of the
+-- sound, and edit lists hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)
@@ -138,7 +137,7 @@ local function count(line, counts)
   if not of.last or start > of.last then of.last, of.length = start, tonumber(length) end
 end
 
--- Counts the packets of streams, and finds the start of the first and the end of the last packet.
+-- Counts the packets of each stream, and finds the start of the first packet and the end of the last packet.
 local function count_packets(path, streams)
   local counts, rest = {}, ""
   for _, stream in ipairs(streams) do counts[tostring(whole(stream.index))] = { packets = 0, hidden = 0, stream = stream } end
@@ -171,7 +170,7 @@ local function count_packets(path, streams)
   return true
 end
 
--- Returns the width of the picture with square pixels. The file can state any aspect ratio, even an absurd one.
+-- Returns the picture's width with square pixels. A file can state any aspect ratio, even an absurd one.
 local function shown_width_of(stream)
   local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"
   local width = whole(stream.width)
@@ -216,7 +215,7 @@ local function look(path)
   return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
--- Cached results by path, for files that haven't changed: starting ffprobe takes longer than the probe itself.
+-- The cached results by path, which are used while the file is unchanged: starting ffprobe takes longer than the probe itself.
 local KEPT <const> = 200
 local results, kept = {}, 0
 

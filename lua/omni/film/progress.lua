@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Computes the progress of a cut from the progress of all its runs of ffmpeg.
+-- Computes the progress of a cut from the progress of its ffmpeg runs.
 
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
----Returns a function that reports a fraction to `on_progress` only if it exceeds all earlier ones, since a cut can start again.
+---Returns a function that reports a fraction to `on_progress` only if the fraction exceeds all earlier ones, since a cut can start again.
 ---@param on_progress? fun(fraction: number)
 ---@return fun(fraction: number)
 local function rising(on_progress)
@@ -17,16 +17,16 @@ local function rising(on_progress)
   end
 end
 
----Sums the progress of all runs. The weight of a run is the length of its output in seconds times the cost of a second.
+---Adds up the progress of all ffmpeg runs. A run's weight is the length of its output in seconds times the cost of one second.
 ---@param total number  the sum of all weights
 ---@param on_progress fun(fraction: number)
 ---@return fun(weight: number): fun(fraction: number)  call it once for each run; the run reports its fraction to the result
 local function meter(total, on_progress)
-  local done, under_way = 0, {} -- the sum of the weights of the runs that have ended; the others, and what each has done
+  local done, under_way = 0, {} -- the total weight of the runs that have ended; the progress of each other run
   return function(weight)
     local run = {}
     return function(fraction)
-      -- Adds up whole weights only: a sum of many small steps would end just below 1.
+      -- Adds whole weights, because a sum of many small steps would end just below 1.
       if fraction < 1 then
         under_way[run] = fraction * weight
       elseif not run.ended then

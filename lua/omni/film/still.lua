@@ -28,7 +28,7 @@ local function draw(picture, path, seconds, place)
   return path
 end
 
----Makes a clip that shows a picture for some seconds, in the picture's size, without sound.
+---Makes a clip that shows a picture for the given number of seconds. The clip has the picture's size, and no sound.
 ---@param picture string
 ---@param path string     keeps its old content until the clip is whole
 ---@param seconds number

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Defines the transitions between clips: their names and their lengths.
 
--- The names of all transitions that the xfade filter has in ffmpeg 5.1 and later.
+-- The names of the transitions that ffmpeg's xfade filter offers in version 5.1 and later.
 local listed = [[
   fade fadeblack fadewhite fadegrays fadefast fadeslow dissolve distance pixelize hblur radial zoomin squeezeh squeezev
   wipeleft wiperight wipeup wipedown wipetl wipetr wipebl wipebr slideleft slideright slideup slidedown
@@ -12,7 +12,8 @@ local listed = [[
 local names = {}
 for name in listed:gmatch "%l+" do names[name] = true end
 
----Returns the length of each transition. A transition takes at most half of its shorter clip, so that two transitions never overlap.
+---Returns the length of each transition. A transition takes up at most half of the shorter of its two clips, so that transitions never
+---overlap.
 ---@param counts integer[]  frames of each clip
 ---@param wanted integer    frames of a transition
 ---@return integer[] frames  of the transition between clip i and i + 1

@@ -4,7 +4,7 @@
 local core = require "omni.core"
 
 local max_bytes <const> = 512 * 1024              -- for one picture
-local max_total_bytes <const> = 32 * 1024 * 1024  -- bytes of all pictures of one report: about 800 posters
+local max_total_bytes <const> = 32 * 1024 * 1024  -- maximum number of bytes of all pictures in a report: about 800 posters
 
 -- The picture formats that the report embeds, with the first bytes of such files. The report embeds no other files, whatever their names.
 local kinds = {
@@ -52,7 +52,7 @@ local function read(path)
   return bytes and #bytes <= max_bytes and bytes or nil
 end
 
----Returns a function that embeds pictures, up to a total size.
+---Returns a function that embeds pictures up to a total size.
 ---@param limit? integer  total bytes (32 MiB)
 ---@return fun(path: string|nil): string|nil  a data: URL; nil without a path or a picture, or over the limit
 local function embedder(limit)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes HTML from a tree of tables and escapes every string in it: a string becomes text or an attribute's value, never markup. A list of
--- children can have holes, since nil and false are skipped.
+-- Writes HTML from a tree of tables. Escapes every string in the tree: a string becomes text or an attribute's value, never markup. A list
+-- of children can have holes; nil and false are skipped.
 --
 --   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
 
@@ -9,7 +9,7 @@ local core = require "omni.core"
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 local void = { br = true, meta = true, img = true, link = true }
 
----Cleans a text for people: valid UTF-8 without control characters and bidi overrides. Keeps line breaks ("\n") and tabs.
+---Cleans a text that people read: returns valid UTF-8 without control characters and bidi overrides. Keeps line breaks ("\n") and tabs.
 ---@param text string
 ---@return string
 local function clean(text)
@@ -27,7 +27,7 @@ end
 local Element_mt = { __name = "omni.report.element" }
 local Raw_mt = { __name = "omni.report.raw" }
 
----Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. The value of an attribute is a string, a number, or true for an
+---Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. An attribute's value is a string, a number, or true for an
 ---attribute without a value. A "_" in its name becomes "-", as in aria_label.
 ---@type table<string, fun(content: table): table>
 local tag = setmetatable({}, {
@@ -41,7 +41,7 @@ local tag = setmetatable({}, {
   end,
 })
 
----Marks a text as markup of omni's own, which isn't escaped. Never use `raw` for text from outside.
+---Marks a text as omni's own markup, which isn't escaped. Never use `raw` for text from outside.
 ---@param markup string
 local function raw(markup)
   return setmetatable({ markup }, Raw_mt)
@@ -49,8 +49,8 @@ end
 
 local write
 
--- Writes an element's attributes in alphabetic order, so that the same data always give the same bytes. Returns the number of the element's
--- children.
+-- Writes an element's attributes in alphabetic order, so that the output is always the same for the same data. Returns the number of the
+-- element's children.
 local function write_attributes(out, element)
   local names, last = {}, 0
   for key, value in pairs(element) do
@@ -116,7 +116,7 @@ local function relative(path, inside)
   return (path:gsub("[^%w%-%._~/]", percent))
 end
 
----Returns an http(s) URL for a link; nil for any other URL ("javascript:", "data:", "file:").
+---Returns an http or https URL for a link, and nil for any other URL ("javascript:", "data:", "file:").
 ---@param url string
 ---@return string|nil
 local function web(url)

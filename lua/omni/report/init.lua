@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Writes report.html: the results of a run in one file, which opens from disk, offline. Without scripts, it only shows times in UTC.
+-- Writes report.html: the results of a run in one file, which works offline. In a browser without scripts, it shows times in UTC.
 
 local core = require "omni.core"
 local embedded_images = require "omni.report.embedded_images"
@@ -81,8 +81,8 @@ end
 
 local function render(data) return page.page(data, embedded_images.embedder(), hash) end
 
----Returns the report as HTML. The same data and pictures always give the same bytes. Omits the picture if its file can't be read, isn't a
----picture, or is larger than 512 KiB.
+---Returns the report as HTML. The result is always the same for the same data and pictures. Omits the picture if its file can't be read,
+---isn't a picture, or is larger than 512 KiB.
 ---@param data omni.report.Data
 ---@return string
 local function checked_render(data)

@@ -13,9 +13,10 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local max_problems <const> = 20 -- limit of the list near the top; each problem is also shown with its scene
+local max_problems <const> = 20 -- maximum length of the list near the top; each problem is also shown with its scene
 
--- The Content-Security-Policy: the page may load files beside it, embedded pictures, its own style sheet, and its own script. No network.
+-- The Content-Security-Policy allows files beside the page, embedded pictures, and the page's own style sheet and script. It forbids the
+-- network.
 local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; script-src 'sha256-%s'; "
   .. "base-uri 'none'; form-action 'none'"
 
@@ -67,7 +68,7 @@ local function count(data, wanted)
   return n
 end
 
--- Returns the duration of the run: from the first submit to the last file of the latest session.
+-- Returns the run's duration: the time from the first submit to the last file in the latest session.
 local function run_time(data)
   local made = {}
   for _, scene in ipairs(data.scenes) do
@@ -138,7 +139,7 @@ end
 
 -- --- the page
 
--- Returns the signs of all states, which other parts of the page refer to by name.
+-- Returns the symbols for all states. Other parts of the page refer to them by name.
 local function signs()
   local symbols = {}
   for index, sign in ipairs(style.signs) do

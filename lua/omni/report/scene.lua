@@ -7,8 +7,8 @@ local wording = require "omni.report.wording"
 
 local h, time = html.tag, times_of.time
 
-local eager_players <const> = 6  -- how many players load the start of their clips at once; others load when somebody starts them
-local long_prompt <const> = 1200 -- bytes; a longer prompt is folded
+local eager_players <const> = 6  -- number of players that load the start of their clip at once; others load it when somebody starts them
+local long_prompt <const> = 1200 -- bytes; a longer prompt is collapsed
 
 -- The HTML element for each kind of media file, by the file's extension.
 local elements = {}
@@ -24,7 +24,7 @@ end
 ---@field numbers table<string, integer>         scene name → number
 ---@field players integer                        number of players so far
 
----Returns the sign of a state. The report shows the state's name beside the sign.
+---Returns the symbol for a state. The report shows the state's name beside the symbol.
 local function icon(state)
   return h.svg { class = "icon", aria_hidden = "true", width = 16, height = 16, h.use { href = "#i-" .. state.icon } }
 end
@@ -33,7 +33,7 @@ local function chip(state)
   return h.span { class = "chip " .. state.tone, icon(state), state.word }
 end
 
----Returns a player for a video. The player has the clip's shape before the clip is loaded.
+---Returns a video player. The player has the clip's aspect ratio before the clip is loaded.
 ---@param context omni.report.Context
 ---@param source string  URL
 ---@param label string  for screen readers
@@ -85,7 +85,7 @@ local function prompt(text)
   return h.details { class = "fold", h.summary { ("Prompt, %d characters"):format(utf8.len(text) or #text) }, shown }
 end
 
--- Returns a link to a scene, or the name of an unknown scene.
+-- Returns a link to a scene. For an unknown scene, returns only its name.
 local function to_scene(context, name, shown)
   local number = context.numbers[name]
   return number and h.a { href = "#scene-" .. number, dir = "auto", shown } or h.span { dir = "auto", shown }
@@ -111,7 +111,7 @@ local function references(context, scene)
   return { h.h4 { "References" }, h.ul { class = "references", items } }
 end
 
--- Returns a text in which no command option such as "--adopt" is broken over two lines.
+-- Returns a text in which options such as "--adopt" aren't broken across two lines.
 local function with_options(text)
   local parts, from = {}, 1
   for at, option, after in text:gmatch("()(%-%-[%w-]+)()") do
@@ -125,7 +125,7 @@ end
 
 local function command(text) return h.code { class = "command", with_options(text) } end
 
--- Returns an advice of wording.lua with its commands.
+-- Returns a piece of advice from wording.lua, with the commands inserted.
 local function with_commands(advice, data)
   local board = data.board or "BOARD"
   local commands, parts = data.commands or { plan = "omni plan " .. board, run = "omni run " .. board }, {}
@@ -136,7 +136,7 @@ local function with_commands(advice, data)
   return parts
 end
 
--- Returns a list of commands for a shell, each with what it does.
+-- Returns a list of shell commands, each with a description of what it does.
 local function ways(scene)
   local items = {}
   for index, way in ipairs(scene.ways or {}) do items[index] = h.li { way.what, ": ", command(way.command) } end
@@ -156,7 +156,7 @@ local function trouble(scene, data)
   }
 end
 
--- Returns the list of differences between a scene's clip and its request.
+-- Returns a list of the differences between a scene's clip and what the scene asked for.
 local function warnings(scene)
   local items = {}
   for index, warning in ipairs(scene.warnings or {}) do items[index] = h.p { dir = "auto", warning } end
@@ -171,7 +171,7 @@ local function builds_on(context, scene)
   return #links > 0 and links or nil
 end
 
--- Returns the scene's input fields except the prompt, with short fields side by side.
+-- Returns the scene's input fields, except the prompt. Short fields are side by side.
 local function fields(scene)
   local items = {}
   for index, field in ipairs(scene.input or {}) do
@@ -202,7 +202,7 @@ local function facts(context, scene)
   return h.dl { class = "facts", rows }
 end
 
----Returns the whole section about a scene.
+---Returns the report's complete section about a scene.
 ---@param context omni.report.Context
 ---@param scene table
 ---@param number integer

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Builds a scene's name for narrow places. A long name loses letters in its middle and keeps its end, which often distinguishes it.
+-- Shows a scene's name where there is little space. A long name is shortened in the middle. Its end stays visible, since names often differ
+-- there.
 
 local core = require "omni.core"
 local html = require "omni.report.html"
@@ -9,7 +10,7 @@ local h = html.tag
 local short <const> = 20 -- columns; a shorter name isn't divided
 local tail <const> = 12  -- columns of the end that is always shown
 
--- Returns the position at which the end of a text begins. Never divides a letter from its accents or joiners.
+-- Returns the position at which the end of a text begins. Never separates a letter from its accents or joiners.
 local function end_of(text)
   local total, used, at = core.columns(text), 0, 1
   local joined = false
@@ -24,7 +25,7 @@ local function end_of(text)
   return at
 end
 
----Returns an element with the whole name, whose class "name" (style.lua) shortens it to the width of its place.
+---Returns an element that contains the whole name. The class "name" (style.lua) shortens what is visible to the available width.
 ---@param name string
 ---@return table
 local function shortened(name)

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Computes the data of the time line: the phases of each scene, and the sessions of the board. Work on a board can take days, so a session
--- ends when no scene has run for half an hour.
+-- Computes the data for the timeline: the phases of each scene, and the board's sessions. Work on a board can take days, so a session ends
+-- when no scene has run for half an hour.
 
 local wording = require "omni.report.wording"
 
-local pause <const> = 1800 -- seconds without a running scene that end a session
+local pause <const> = 1800 -- a session ends after this number of seconds without a running scene
 
 ---@class omni.report.Phase
 ---@field kind "sent"|"run"|"open"|"ready"  submitted and pending; being generated; still running; ready at the service
@@ -13,11 +13,11 @@ local pause <const> = 1800 -- seconds without a running scene that end a session
 
 ---@class omni.report.Track
 ---@field phases omni.report.Phase[]
----@field at number              time of its last change
+---@field at number              the time of its last change
 ---@field times { intended?: number, accepted?: number, completed?: number, fetched?: number }  in order
 
--- Returns the valid times of a scene in order. The time `completed` comes from the service's clock, all others from this machine's; if they
--- contradict each other, this machine's clock counts.
+-- Returns a scene's valid times in order. The time `completed` is from the service's clock; all others are from this machine's clock. If
+-- they contradict each other, this machine's clock counts.
 local function ordered(given)
   local times, last = {}, nil
   for _, name in ipairs { "intended", "accepted", "fetched" } do
@@ -35,7 +35,7 @@ end
 
 ---Returns the phases of a scene.
 ---@param scene table  of report.render's data
----@param now number   Unix seconds: the end of a phase that still runs
+---@param now number   Unix seconds: used as the end of a phase that hasn't ended
 ---@return omni.report.Track|nil  nil for a scene without times
 local function track(scene, now)
   local times = ordered(scene.times or {})
@@ -78,7 +78,7 @@ local function add_row(session, index, track_of)
   if touches then session.rows[#session.rows + 1] = { index = index, track = track_of } end
 end
 
----Returns the sessions of a board, the latest first.
+---Returns a board's sessions, the latest one first.
 ---@param scenes table[]
 ---@param now number
 ---@return omni.report.Session[]

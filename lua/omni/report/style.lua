@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The style sheet of the report, and the signs of a scene's states.
+-- Contains the report's style sheet, and the symbols for a scene's states.
 
--- The signs are lines on a grid of 16 by 16, so they look the same with every font.
+-- The symbols are drawn as lines on a 16 × 16 grid, so they look the same with every font.
 local signs = {
   { "check", "M3 8.5 6.5 12 13 4.5" },
   { "again", "M12.9 6.2A5.2 5.2 0 1 0 13.2 8.6M13.2 2.6V6.3H9.5" },

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Shows points in time. The page contains them in UTC. A small script shows them in the reader's time zone, and its hash in the page's
--- Content-Security-Policy allows only that script.
+-- Shows points in time. The page contains them in UTC. A small script converts them to the reader's time zone. The page's
+-- Content-Security-Policy contains the script's hash, and allows no other script.
 
 local html = require "omni.report.html"
 local wording = require "omni.report.wording"
 
 local h = html.tag
 
--- Replaces the text of each element with the attribute data-part: two positions in a text such as "2026-11-23 14:05:00". Leaves out the
--- date if it equals the date of data-since.
+-- Replaces the text of each element that has the attribute data-part, which contains two positions in a text such as "2026-11-23 14:05:00".
+-- Leaves out the date if it is the date in data-since.
 local script = [[
 "use strict";
 const offset = (at) => -new Date(at).getTimezoneOffset();
@@ -39,7 +39,7 @@ local function stamp(at) return wording.date("%FT%TZ", at) end
 
 local function utc(at) return wording.date("%F %T UTC", at) end
 
--- Returns the attributes that the script reads, and the text for a reader without scripts.
+-- Returns the attributes that the script reads, and the text to show in a browser without scripts.
 local function attributes(at, part, since)
   local from, to = parts[part][1], parts[part][2]
   if since and wording.date("%F", at) == wording.date("%F", since) then from = 11 end
@@ -60,7 +60,7 @@ local function time(at, part, since)
   return h.time(element)
 end
 
----Returns an SVG text for a point in time.
+---Returns an SVG text element for a point in time.
 ---@param at number                                  Unix seconds
 ---@param part "second_of_day"|"minute_of_day"|"day_and_minute"
 ---@param x string

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Returns texts for the report: states, credits, durations, times.
+-- Makes the report's texts about states, credits, durations and times.
 
 local core = require "omni.core"
 
 ---@class omni.report.State
 ---@field word string
 ---@field tone "done"|"bad"|"warn"|"busy"|"idle"  its colour
----@field icon string                             its sign in style.lua
+---@field icon string                             its symbol in style.lua
 ---@field charged "yes"|"maybe"|"no"              whether the service has charged it
 ---@field advice? string                          what a person can do; {plan} and {run} stand for commands
 
@@ -80,7 +80,7 @@ local function duration(seconds)
   return ("%d h %02d min %02d s"):format(whole // 3600, whole % 3600 // 60, whole % 60)
 end
 
----Returns a duration like `duration`, but to a hundredth of a second: "12.5 s", "2 min 05.04 s".
+---Formats a duration as `duration` does, but to a hundredth of a second: "12.5 s", "2 min 05.04 s".
 ---@param seconds any
 ---@return string|nil
 local function exact_duration(seconds)
