@@ -231,7 +231,7 @@
 ---| "unknown"      the outcome of its submit is unknown
 ---| "interrupted"  its task goes on at the service
 
----@class omni.RunEvent  The argument of a run's `on_event` hook. Its other fields depend on `event`.
+---@class omni.RunEvent  The argument of a run's `on_event` hook. The other fields of a run event depend on `event`.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
 ---  The other events are: `wait`: the run waits for something other than its tasks; `wait_over`: that wait has ended; `warning`: a clip
 ---  differs from what its scene asked for; `cutting`: omni is cutting the film; `film` and `report`: that file is complete
