@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains what `omni plan` and `omni run` share: their options, and how they open the board, the client, the sandbox and the output
--- folder.
+-- Contains what `omni plan` and `omni run` have in common: their options, and how they open the board, the client, the sandbox and the
+-- output folder.
 
 local board_files = require "omni.cli.board_files"
 local message = require "omni.cli.view.message"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Contains what all commands share that call the service: options, the client, output as text or JSON, and exit codes.
+-- Contains what all commands that call the service have in common: options, the client, output as text or JSON, and exit codes.
 --
--- These commands show why they wait (view/waits.lua), since otherwise a service that can't be reached would mean two silent minutes.
+-- These commands show why they wait (view/waits.lua). Otherwise they would be silent for two minutes if the service can't be reached.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -16,7 +16,7 @@ local service_command = {}
 function service_command.define(parser, no_ledger)
   if not no_ledger then options.add_ledger(parser, "with a sandbox key: none") end
   options.add_base_url(parser)
-  parser:flag("--json", "Print one JSON object a line on stdout.")
+  parser:flag("--json", "Print JSON objects to stdout, one per line.")
 end
 
 -- --- one call of a command
@@ -47,7 +47,7 @@ function Call_methods:print(lines)
   self.printed = true
 end
 
----Writes lines that belong together to stdout, without --json, after an empty line that separates them from earlier lines.
+---Without --json, writes a block of lines to stdout. An empty line separates it from earlier lines.
 ---@param lines string[]
 function Call_methods:print_block(lines)
   if self.printed then table.insert(lines, 1, "") end

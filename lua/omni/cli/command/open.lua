@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- `omni open BOARD`: opens the film of a board, or its report, with the desktop's own program.
+-- `omni open BOARD`: opens a board's film or report with the desktop's default program.
 
 local board_files = require "omni.cli.board_files"
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
-local command = { summary = "Open the film of a board, or its report." }
+local command = { summary = "Open a board's film or report." }
 
 function command.define(parser)
   parser:argument("board", "The board."):argname("BOARD")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Words the hints of errors for a person at a shell: the library's hints name functions and options, and these hints name commands.
+-- Words error hints for a person at a shell. The library's hints name functions and options; these hints name commands.
 
 local words <const> = {
   ["client:models() lists the models"] = "omni models lists the models",
@@ -8,7 +8,7 @@ local words <const> = {
   ["make a new plan, and ask again"] = "give the command again",
 }
 
----Returns the hint of an error.
+---Returns an error's hint.
 ---@param problem omni.Error
 ---@return string|nil
 local function of(problem)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Writes the events of --json: each is an object in a line of its own on stdout. `fields` lists every event with its fields; docs/cli.md
--- explains them, and spec/cli/view/json_events_spec.lua compares the two.
+-- Writes the events that --json prints, each as a JSON object on its own line on stdout. `fields` lists every event with its fields.
+-- docs/cli.md explains the fields, and spec/cli/view/json_events_spec.lua compares the two.
 
 local json = require "omni.json"
 local text = require "omni.cli.view.text"
 
--- A field is written as NAME, as NAME:TYPE for an object, or as NAME:TYPE[] for a list of objects. A "?" after the name means that a nil
--- field is left out.
+-- A field is specified as NAME, as NAME:TYPE for an object, or as NAME:TYPE[] for a list of objects. If NAME ends in "?", the field is
+-- omitted when it is nil.
 local types <const> = {
   account = { "account", "today:sum", "spent:sum" },
   check = { "check", "state", "text", "hint?" },
@@ -92,7 +92,7 @@ local fields <const> = {
 
 local parsed = {} -- list of fields → { shape, { name, kind, many }... }
 
--- Parses a list of fields.
+-- Parses a specification of fields.
 local function parse(list)
   if parsed[list] then return parsed[list] end
   local names, result = {}, {}

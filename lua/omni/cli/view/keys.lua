@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Describes the keys that omni would use, in a form that reveals nothing: by fingerprint and source.
+-- Describes the API keys that omni would use by their fingerprints and sources, so that the keys themselves aren't revealed.
 
 local credentials = require "omni.client.credentials"
 
@@ -7,8 +7,8 @@ local credentials = require "omni.client.credentials"
 ---@field secret string       never shown
 ---@field fingerprint string  12 hex digits
 ---@field from string         the variable or file that it comes from
----@field looks_right boolean has the form of the service's keys
----@field sandbox boolean     belongs to a sandbox
+---@field looks_right boolean whether it has the form of the service's keys
+---@field sandbox boolean     whether it belongs to a sandbox
 
 ---Returns the keys.
 ---@return omni.cli.Key[]|nil

@@ -58,7 +58,7 @@ local function describe_sum(sum, sandbox)
   return ("%s (%s)%s"):format(text.credits(sum.credits, sandbox), text.count(sum.submits, "submit"), more)
 end
 
--- "https://api.crun.ai, key 3fa1c2d4e5f6"
+-- Returns a text such as "https://api.crun.ai, key 3fa1c2d4e5f6".
 local function describe_account(account)
   local base_url, fingerprint = account:match("^(.*) (%x+)$")
   return text.clean(base_url and ("%s, key %s"):format(base_url, fingerprint) or account)

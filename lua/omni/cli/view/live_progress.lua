@@ -6,10 +6,10 @@ local text = require "omni.cli.view.text"
 
 local STATE <const> = 11  -- columns of the longest state, "interrupted"
 local MOST_WAITS <const> = 3 -- lines for waits
-local FEW <const> = 3     -- at most this many reused scenes have a line each
-local WIDE <const> = 72   -- with at least this many columns, times are written out
-local BAR <const> = 20    -- columns of the bar of the cut, if there is room
-local SOON <const> = 0.05 -- seconds after a drawing during which events wait for the next tick
+local FEW <const> = 3     -- up to this number, each reused scene has its own line
+local WIDE <const> = 72   -- with at least this many columns, times are written in full
+local BAR <const> = 20    -- columns of the cut's progress bar, if there is room
+local SOON <const> = 0.05 -- for this many seconds after a drawing, events wait for the next tick
 
 local in_flight = { submitting = true, pending = true, running = true, fetching = true }
 local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }
@@ -43,7 +43,7 @@ local function scene_line(live, scene, layout, width)
   local left = "  " .. text.fit(scene.name, layout.name) .. "  "
   local state = text.fit(scene.status, STATE)
   local time = time_of(live, scene, width)
-  -- Shows the task id until the task ends, if it fits: a person needs it if the program is killed now.
+  -- Shows the task id, if there is room, until the task ends. A person needs the id if the program is killed before that.
   local room = width - text.columns(left) - STATE - layout.time - 2
   local id = scene.task_id and #scene.task_id <= room and scene.task_id
   local cost = scene.credits and text.credits(scene.credits, live.sandbox)
@@ -51,7 +51,7 @@ local function scene_line(live, scene, layout, width)
   local last = cost or id or ""
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
-  local paint_from = #left + 1 -- only text after the cut is coloured, so that no escape sequence is cut
+  local paint_from = #left + 1 -- only the text after the truncated part is coloured, so that no escape sequence is cut
   if #line < paint_from then return line end
   local painted = line:sub(paint_from, #left + #state)
   return line:sub(1, #left) .. live.paint(scene.status, painted) .. line:sub(paint_from + #painted)
@@ -87,14 +87,14 @@ local function total_lines(live, width)
   return lines
 end
 
--- Returns the number of rows of the last drawing. A terminal that has become narrower has wrapped the drawn lines.
+-- Returns the number of rows that the last drawing takes up. If the terminal has become narrower, it has wrapped the drawn lines.
 local function rows_taken(live, columns)
   local rows = 0
   for _, width in ipairs(live.drawn) do rows = rows + math.max(1, (width + columns - 1) // columns) end
   return rows
 end
 
--- Draws lines in place of the last drawing.
+-- Replaces the last drawing with the given lines.
 local function draw(live, lines, columns)
   local parts = {}
   local up = rows_taken(live, columns)
@@ -108,7 +108,7 @@ local function draw(live, lines, columns)
   live.out:flush()
 end
 
--- Returns the scenes with a line each, and the number of reused scenes that share a line.
+-- Returns the scenes that have their own line, and the number of reused scenes that share a line.
 local function fold(scenes)
   local others, reused = {}, 0
   for _, scene in ipairs(scenes) do
@@ -118,7 +118,7 @@ local function fold(scenes)
   return others, reused
 end
 
--- Returns the widths of names and times.
+-- Returns the widths of the columns for names and times.
 local function layout_of(live, scenes, width)
   local name, typical = 0, false
   for _, scene in ipairs(scenes) do
@@ -126,7 +126,7 @@ local function layout_of(live, scenes, width)
     typical = typical or scene.typical ~= nil
   end
   local time = not typical and 8 or width >= WIDE and 19 or 12
-  -- A task id takes 36 columns. If the names need that space, they and the credits get it.
+  -- A task id takes up 36 columns. If the names need that space, the ids are left out.
   local room = width - STATE - time - 42
   if room < name then room = width - STATE - time - (width < WIDE and 12 or live.sandbox and 24 or 17) end
   return { name = math.min(name, math.max(6, room)), time = time }
@@ -135,7 +135,7 @@ end
 local function draw_all(self)
   self.dirty, self.drawn_at = false, self.now()
   local columns = math.max(1, self.columns() or 80)
-  local width = columns - 1 -- a line that fills the width would leave the cursor between two rows
+  local width = columns - 1 -- a line as wide as the terminal would leave the cursor between two rows
   local room = math.max(1, (self.rows() or 24) - 3)
   local scenes, reused = fold(self.scenes)
   local lines, totals = {}, total_lines(self, width)
@@ -154,13 +154,14 @@ local function draw_all(self)
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   for _, wait in ipairs(waits) do lines[#lines + 1] = self.paint("waits", text.cut("  " .. wait, width)) end
   table.move(totals, 1, #totals, #lines + 1, lines)
-  -- A drawing taller than the terminal would leave a copy in its scrollback at each redraw. Keeps the last lines, which matter most.
+  -- A drawing taller than the terminal would leave a copy in the scrollback each time. So this keeps only the last lines, which matter
+  -- most.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)
 end
 
----Redraws the progress if there was an event or a second has passed. Call `tick` several times a second.
+---Redraws the progress if there has been an event or a second has passed. The caller must call `tick` several times a second.
 function Live_methods:tick()
   if self.dirty or self.now() - self.drawn_at >= 1 then draw_all(self) end
 end
@@ -182,18 +183,18 @@ function Live_methods:event(event)
     scene.began = scene.began or in_flight[event.event] and self.now() - scene.age or nil
     if not in_flight[event.event] then scene.ended = self.now() end
   else
-    self.cut = nil -- the film is done; the report follows
+    self.cut = nil -- the film is done; the report comes next
   end
   self.dirty = true
   if self.now() - self.drawn_at >= SOON then draw_all(self) end
 end
 
----Erases the drawing, since the summary takes its place.
+---Erases the drawing, since the summary replaces it.
 function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end
 
--- Returns the initial state of a scene. For a scene in flight, the state has the age and the estimate of its submit.
+-- Returns a scene's initial state. For a scene in flight, the state contains the age and the estimated price of its submit.
 local function scene_of(entry, options)
   local row = entry.action == "resume" and entry.row or {}
   return {

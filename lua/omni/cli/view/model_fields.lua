@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Lists the fields of a model's input, from the model's JSON Schema, as rows of a table: name, type, whether the field is required,
--- default, allowed values and meaning. A schema comes from the network, so parts that are too deep, too large or recursive are left out.
+-- Lists the fields of a model's input, from the model's JSON Schema, as table rows: name, type, whether the field is required,
+-- default, allowed values and meaning. A schema comes from the network, so parts that are too deep, too large or recursive are omitted.
 
 local walking = require "omni.models.schema.traversal"
 local words = require "omni.models.schema.messages"
 
 local most_rows <const> = 300
-local most_depth <const> = 6     -- of nested fields
-local most_parts <const> = 20000 -- schemas to visit
+local most_depth <const> = 6     -- maximum nesting depth of fields
+local most_parts <const> = 20000 -- maximum number of schemas to visit
 
 local same_value <const> = { "allOf", "anyOf", "oneOf" }
 
@@ -15,7 +15,7 @@ local function list(value) return type(value) == "table" and value or {} end
 
 ---@class omni.cli.Reader
 ---@field walk omni.schema.Walk
----@field left integer        schemas that may still be visited
+---@field left integer        number of schemas that may still be visited
 ---@field rows table[]
 local Reader_methods = {}
 local Reader_mt = { __index = Reader_methods }
@@ -156,7 +156,7 @@ function Reader_methods:object(node, prefix, depth, more_required)
   end
 end
 
----Returns the rows of the table.
+---Returns the table's rows.
 ---@param schema any                    the schema of the input, from the service
 ---@param required_input_fields? any    further names of required fields
 ---@return table[] rows  { name, type, "yes" or "", default, { allowed, description } }

@@ -7,7 +7,7 @@ local text = require "omni.cli.view.text"
 local typical_time = require "omni.cli.typical_time"
 
 local ACTION <const> = 7  -- columns of the longest word for an action
-local FEW <const> = 3     -- at most this many reused scenes have a line each in the plan of a run
+local FEW <const> = 3     -- up to this number, each reused scene has its own line in a run's plan
 
 local symbols = {
   reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-",
@@ -27,7 +27,7 @@ local function quoted(names)
   return table.concat(list, ", ")
 end
 
----Returns the scenes because of which a scene can't be submitted.
+---Returns the scenes that prevent a scene from being submitted.
 ---@param plan omni.Plan
 ---@param entry omni.PlanScene
 ---@return string[] names
@@ -56,7 +56,7 @@ local function price(entry, sandbox)
   return entry.credits and text.credits(entry.credits, sandbox) or "price unknown"
 end
 
----Returns the cost of a plan as text: "about 36 credits", or "more than 4 credits (not every price is known: ...)".
+---Returns a plan's cost as text: "about 36 credits", or "more than 4 credits (not every price is known: ...)".
 ---@param plan omni.Plan
 ---@param sandbox? boolean
 ---@return string
@@ -67,10 +67,10 @@ local function cost(plan, sandbox)
   return ("more than %s (not every price is known%s)"):format(text.credits(plan.credits, sandbox), reason)
 end
 
--- Returns whether this run leaves a scene out.
+-- Returns whether this run doesn't include a scene.
 local function is_left(entry) return not entry.selected and entry.action ~= "reuse" end
 
----Returns why a run leaves scenes out.
+---Returns why a run doesn't include some scenes.
 ---@param given table  the options of the command
 ---@return string
 local function why_left(given) return given.fetches and "not submitted" or "not among --only" end
@@ -105,7 +105,7 @@ local function widest(rows, field, most)
   return math.min(width, most)
 end
 
--- Returns the lines of a row. A reason that doesn't fit into the line goes below it.
+-- Returns the lines for a row. A reason that doesn't fit into the line is put below it.
 local function lines_of(row, layout, paint, columns)
   local head = ("  %s %s"):format(symbols[row.action], text.fit(row.action, ACTION))
   local middle = ("  %s  %s"):format(text.fit(row.name, layout.name), (" "):rep(layout.price - text.columns(row.price)) .. row.price)
@@ -148,7 +148,7 @@ local function sum_lines(plan, options)
   return { first, table.concat(second, "; "), options.usual and typical_time.describe(options.usual) }
 end
 
--- Writes what is no error, but what a person should know before the run.
+-- Writes the notices: they aren't errors, but a person should know them before the run.
 local function write_notices(out, plan, columns)
   for _, notice in ipairs(plan.notices or {}) do
     local place = notice.where and notice.where .. ": " or ""

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Shows the progress of a run: redrawn in place on a terminal, as plain lines elsewhere, or as JSON events.
+-- Shows a run's progress: redrawn in place on a terminal, as plain lines elsewhere, or as JSON events.
 
 local json_events = require "omni.cli.view.json_events"
 local live = require "omni.cli.view.live_progress"
@@ -18,8 +18,8 @@ function Json_methods:close() end -- luacheck: ignore self
 local Plain_methods = {}
 local Plain_mt = { __name = "omni.cli.plain", __index = Plain_methods }
 
--- The lines that are printed for events which aren't just a new state of a scene. Reused scenes have no line, since the plan and the
--- summary show them. The cut has one line, when it starts.
+-- The lines to print for events other than a scene's new state. Reused scenes get no line, because the plan and the summary show them. The
+-- cut gets one line, when it starts.
 local special = {
   reused = function() return nil end,
   cutting = function(event) return event.fraction == 0 and "film: cutting" or nil end,

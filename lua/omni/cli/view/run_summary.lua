@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Formats the summary of a run: the cost and the file of each scene, or what to do about a scene without a file; the film, the report, and
--- the cost of the board. And the event `done`.
+-- Formats a run's summary: each scene's cost and file, or what to do about a scene without a file; then the film, the report, and the
+-- board's cost. Also makes the event `done`.
 
 local hint = require "omni.cli.view.hint"
 local next_command = require "omni.storyboard.next_command"
@@ -21,7 +21,7 @@ local function count(summary, status)
   return n
 end
 
----Returns the exit code of a run. Results that need a person have priority. A blocked scene counts like the scene that blocks it.
+---Returns a run's exit code. Results that require a person have priority. A blocked scene counts like the scene that blocks it.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -30,7 +30,7 @@ local function exit_code(summary)
     if count(summary, status) > 0 then return exit_codes[status] end
   end
   if count(summary, "blocked") > 0 then return exit_codes.failed end
-  -- A film that wasn't cut because of --only is no failure.
+  -- If the film wasn't cut because of --only, that isn't a failure.
   local film = summary.film_error
   if film and film.code ~= "film_incomplete" or summary.report_error then return exit_codes.failed end
   return exit_codes.done
@@ -97,14 +97,14 @@ local function with_reason(scene, _, options)
   return lines
 end
 
--- Returns the lines for several scenes with the same reason.
+-- Returns the lines for several scenes that have the same reason.
 local function with_same_reason(scenes, options)
   local names = {}
   for index, scene in ipairs(scenes) do names[index] = '"' .. text.clean(scene.scene) .. '"' end
   return { reason(scenes[1], options), table.concat(names, ", ") }
 end
 
--- Writes a scene; or several scenes with the same reason, of which `scene` is the first.
+-- Writes the lines for a scene, or for several scenes with the same reason, of which `scene` is the first.
 local function write_scene(out, scene, same, entry, options, name_width, paint)
   local lines = same and with_same_reason(same, options) or (writers[scene.status] or with_reason)(scene, entry, options)
   for _, warning in ipairs(scene.warnings or {}) do lines[#lines + 1] = "warning: " .. text.clean(warning) end
@@ -120,7 +120,7 @@ local function write_scene(out, scene, same, entry, options, name_width, paint)
   end
   local shown = {}
   for _, line in ipairs(lines) do
-    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- never breaks a command or a path, so that a person can copy it
+    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- never breaks a command or a path, so that it can be copied
     local parts = is_whole and { line } or text.wrap(line, options.columns and math.max(20, options.columns - 1 - #indent))
     table.move(parts, 1, #parts, #shown + 1, shown)
   end
@@ -130,7 +130,7 @@ end
 
 -- --- the whole
 
--- Writes a sentence, wrapped at words; further lines are indented like the rest of the first line after `label`.
+-- Writes a sentence, wrapped between words. The other lines are indented like the text after `label` in the first line.
 local function write_words(out, label, words, columns)
   for index, line in ipairs(text.wrap(words, columns and math.max(20, columns - 1 - #label))) do
     out:write(index == 1 and label or (" "):rep(#label), line, "\n")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Draws a status on a terminal, below it a line for each current wait, and redraws them in place. Erases them before other output. Draws
+-- Draws a status on a terminal, followed by a line for each current wait, and redraws them in place. Erases them before other output. Draws
 -- nothing if the output isn't a terminal.
 
 local core = require "omni.core"
@@ -16,13 +16,13 @@ local MOST_WAITS <const> = 3 -- lines for waits
 local Line_methods = {}
 local Line_mt = { __name = "omni.cli.line", __index = Line_methods }
 
----Returns whether the output is a terminal on which the line can be drawn.
+---Returns whether the output is a terminal that lines can be redrawn on.
 ---@return boolean
 function Line_methods:draws()
   return self.columns() ~= nil
 end
 
--- Returns the escape sequences that erase the last drawing. A terminal that has become narrower has wrapped the drawn lines.
+-- Returns the escape sequences that erase the last drawing. If the terminal has become narrower, it has wrapped the drawn lines.
 local function erasure(line, columns)
   local rows = 0
   for drawn in line.shown:gmatch "[^\n]+" do rows = rows + math.max(1, (core.columns(drawn) + columns - 1) // columns) end
@@ -45,11 +45,11 @@ end
 
 Line_mt.__close = Line_methods.clear
 
----Draws the status and the waits in place of the last drawing.
+---Replaces the last drawing with the current status and waits.
 function Line_methods:refresh()
   local columns = self.columns()
   if not columns then return end
-  local width = math.max(1, columns - 1) -- a line that fills the width would leave the cursor between two rows
+  local width = math.max(1, columns - 1) -- a line as wide as the terminal would leave the cursor between two rows
   local status = type(self.status) == "function" and self.status(columns) or self.status
   local lines = self.waits and self.waits:lines(width, math.max(0, math.min(MOST_WAITS, self.rows() - 2))) or {}
   if status then table.insert(lines, 1, text.cut(status, width)) end
@@ -60,7 +60,7 @@ function Line_methods:refresh()
   self.shown = shown
 end
 
----Draws a text in place of the last status.
+---Replaces the last status with a text.
 ---@param words string  cleaned
 function Line_methods:draw(words)
   self.status = words
@@ -75,8 +75,8 @@ local Fiber_mt = {
   end,
 }
 
----Redraws the line several times a second, and lets the waits look at the clock, until the returned object is closed. Call `start` in the
----loop.
+---Redraws the status several times a second, and lets the waits check the time, until the returned object is closed. Call `start` while the
+---event loop runs.
 ---@return table  to be closed
 function Line_methods:start()
   return setmetatable({ line = self, fiber = loop.background(function()

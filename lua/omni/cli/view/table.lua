@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Formats tables and lists of fields as aligned lines that fit the width of a terminal, if there is one. Removes control characters from
+-- Formats tables and lists of fields as aligned lines. If there is a terminal, the lines fit its width. Removes control characters from
 -- all texts.
 
 local core = require "omni.core"
@@ -7,12 +7,12 @@ local text = require "omni.cli.view.text"
 
 local GAP <const> = 2       -- columns between two columns
 local INDENT <const> = 4
-local NARROWEST <const> = 6 -- the smallest width to which a column shrinks
-local READABLE <const> = 24 -- with at least this much space, a text is wrapped beside the other cells, else below them
+local NARROWEST <const> = 6 -- the minimum width of a column that shrinks
+local READABLE <const> = 24 -- with at least this many columns, text is wrapped beside the other cells; otherwise, below them
 
 ---@class omni.cli.Column
 ---@field title string
----@field wrap? boolean   of the last column: its cells are wrapped instead of cut
+---@field wrap? boolean   for the last column: cells are wrapped instead of truncated
 
 local function words_of(value)
   if type(value) == "number" then value = core.format("%.14g", value) end
@@ -84,7 +84,7 @@ local function cells_of(columns, row)
   return cells
 end
 
----Returns the lines of a table: a head, and at least one line for each row.
+---Returns the lines of a table: a header, and at least one line for each row.
 ---@param columns omni.cli.Column[]
 ---@param rows (string|number|boolean|string[]|nil)[][]
 ---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  columns: of the terminal
@@ -101,7 +101,7 @@ local function lines(columns, rows, options)
   local result = {}
   for i, row in ipairs(cells) do
     local made = wraps and wrapped(columns, widths, row, width, before) or { joined(widths, row, #columns) }
-    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- texts below the other cells need no column head
+    if i == 1 and wraps and width - before - GAP < READABLE then made = { made[1] } end -- texts below the other cells need no column header
     for _, line in ipairs(made) do
       if width then line = text.cut(line, width) end
       result[#result + 1] = i == 1 and paint and paint("title", line) or line

@@ -4,7 +4,7 @@
 local table_of = require "omni.cli.view.table"
 local text = require "omni.cli.view.text"
 
----Returns how long a task took by the service's report, in seconds.
+---Returns how many seconds a task took, as the service reports it.
 ---@param task omni.Task
 ---@return number|nil
 local function took(task)

@@ -22,7 +22,7 @@ end
 local function words(watched, columns)
   if #watched == 1 then
     local one = watched[1]
-    -- the service's time, for a task that is older than this program
+    -- uses the service's time, for a task that was created before this program started
     local since = one.task.created_at and os.time() - one.task.created_at or 0
     local time = text.elapsed(math.max(core.now() - one.began, since))
     local usual = one.typical

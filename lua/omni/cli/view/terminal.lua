@@ -3,7 +3,7 @@
 
 local terminal = {}
 
----Returns the number of columns of the terminal if omni may redraw and colour lines on it. Returns nil if the output isn't a terminal, or
+---Returns the terminal's number of columns if omni may redraw and colour lines on it. Returns nil if the output isn't a terminal, or
 ---if TERM is "dumb".
 ---@param fd? 1|2  1: stdout (the default), 2: stderr
 ---@return integer|nil

@@ -6,7 +6,7 @@ local next_command = require "omni.storyboard.next_command"
 
 local ELLIPSIS = "…"
 
--- Cuts `text` to at most `columns` columns; an ellipsis marks the cut.
+-- Truncates a text to at most `columns` columns. An ellipsis marks the place.
 local function cut(text, columns)
   if core.columns(text) <= columns then return text end
   if columns < 1 then return "" end
@@ -19,7 +19,7 @@ local function cut(text, columns)
   return text:sub(1, at - 1) .. ELLIPSIS
 end
 
----Shortens a name to at most `columns` columns: an ellipsis replaces its middle, since names often differ only at their end.
+---Shortens a name to at most `columns` columns. An ellipsis replaces the middle, since names often differ only at the end.
 ---@param name string
 ---@param columns integer
 ---@return string
@@ -87,7 +87,7 @@ local function credits(amount, sandbox)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
--- ", and about 40 not yet reported", or ""
+-- Returns ", and about 40 not yet reported", or "".
 local function not_reported(estimated)
   return estimated > 0 and core.format(", and about %.14g not yet reported", estimated) or ""
 end
@@ -108,7 +108,7 @@ local function board_cost(sum, sandbox)
   return ("the board has cost %s so far%s"):format(credits(sum.credits, sandbox), not_reported(sum.estimated))
 end
 
--- "0:07", "12:30", "1:02:03"
+-- Returns a duration as text: "0:07", "12:30", "1:02:03".
 local function elapsed(seconds)
   seconds = math.floor(seconds)
   local hours, minutes = seconds // 3600, seconds // 60 % 60
@@ -116,13 +116,13 @@ local function elapsed(seconds)
   return ("%d:%02d"):format(minutes, seconds % 60)
 end
 
--- Returns a path for the screen: relative, if it is inside the working directory.
+-- Returns a path to show: a relative path if it is inside the working directory.
 local function path(absolute)
   local here = (core.real_path(".") or "") .. "/"
   return core.clean(absolute:sub(1, #here) == here and absolute:sub(#here + 1) or absolute)
 end
 
--- "2026-11-23 07:01:02"
+-- Returns a time as text: "2026-11-23 07:01:02".
 local function moment(seconds)
   return os.date("%Y-%m-%d %H:%M:%S", math.floor(seconds))
 end
@@ -136,7 +136,7 @@ local function bytes(number)
   end
 end
 
--- "3 scenes", "1 scene"
+-- Returns a number with its noun: "3 scenes", "1 scene".
 local function count(number, noun)
   return ("%d %s%s"):format(number, noun, number == 1 and "" or "s")
 end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Describes the progress of an upload or download: bytes, share, rate, remaining time.
+-- Describes the progress of an upload or download: bytes, percentage, rate and remaining time.
 
 local text = require "omni.cli.view.text"
 
-local window <const> = 5 -- seconds over which the rate is averaged
-local shortest <const> = 0.5 -- seconds that must pass before a rate is shown
+local window <const> = 5 -- number of seconds over which the rate is averaged
+local shortest <const> = 0.5 -- number of seconds that must pass before a rate is shown
 
 ---@class omni.cli.Meter
 ---@field name string       cleaned
@@ -14,7 +14,7 @@ local shortest <const> = 0.5 -- seconds that must pass before a rate is shown
 local Meter_methods = {}
 local Meter_mt = { __name = "omni.cli.meter", __index = Meter_methods }
 
----Records the progress. If the transfer has started again (fewer bytes than before), measures the rate anew.
+---Records the progress. If the transfer has started again (there are fewer bytes than before), starts measuring the rate again.
 ---@param bytes integer
 ---@param total? integer
 function Meter_methods:progress(bytes, total)

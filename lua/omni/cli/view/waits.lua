@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Keeps the current waits of a command, so that a person sees why nothing moves: a pause that the service asked for, a retry, a key without
--- a free slot, a lock, a response or a callback that hasn't come, a slow transfer. Most waits follow from the client's events (docs/
--- reference.md, "Fields of a client event"); a command begins and ends the others itself.
+-- Keeps track of what a command is waiting for, so that a person sees why nothing happens. Examples are a pause that the service requested,
+-- a retry, an API key without a free slot, a lock, a response or a callback that hasn't arrived, and a slow transfer. Most waits follow
+-- from the client's events (docs/reference.md, "Fields of a client event"). The command itself begins and ends the others.
 
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
@@ -12,26 +12,26 @@ local SLOW <const> = 3     -- seconds after which a request without a response, 
 local STALLED <const> = 5  -- seconds without a byte after which a transfer counts as stalled
 local BRIEF <const> = 1    -- seconds after which a wait for a slot is shown
 local GRACE <const> = 1    -- seconds after the time of a retry during which the next failure continues the same wait
-local WORDY <const> = 70   -- with at least this many columns, a transfer has its verb
+local WORDY <const> = 70   -- with at least this many columns, the text for a transfer has a verb
 
 ---@alias omni.cli.WaitKind
 ---| "lock"      another run uses the output folder
 ---| "pause"     the service asked for a pause of a key (429, 455)
 ---| "slots"     every slot of the keys is in use
----| "retry"     a call failed and will be tried again
+---| "retry"     a call failed and will be retried
 ---| "response"  the service hasn't responded
 ---| "submit"    another run is submitting the scene
 ---| "callback"  a callback may name the task of a submit with an unknown outcome
 ---| "stalled"   a transfer moves no bytes
----| "download"  a download takes long
----| "upload"    an upload takes long
+---| "download"  a download takes a long time
+---| "upload"    an upload takes a long time
 ---| "film"      omni checks the clips and the film
 ---| "report"    omni makes the report and its pictures
 
 ---@class omni.cli.Wait
----@field number integer          of this command's waits
+---@field number integer          counts this command's waits
 ---@field kind omni.cli.WaitKind
----@field since number            when the wait began, by `now`
+---@field since number            when the wait began, as a time of `now`
 ---@field ends? number            when it will end, if that is known
 ---@field key? string             the fingerprint of the key
 ---@field reason? string          an error code
@@ -62,7 +62,7 @@ local function transfer_words(waits, wait, columns)
   return verb .. wait.meter:words(columns - #verb)
 end
 
--- The text of each kind of wait. The most important kinds have the lowest rank.
+-- The text for each kind of wait. The most important kinds have the lowest rank.
 local kinds <const> = {
   lock = { rank = 1, words = function(waits, wait)
     return ("another omni run uses %s; waiting for it%s"):format(text.path(wait.directory), lasting(waits, wait))
@@ -138,7 +138,7 @@ local function show(self, wait)
   if self.on_begin then self.on_begin(wait) end
 end
 
----Begins a wait. Some kinds are shown only once they have lasted for some seconds.
+---Begins a wait. Waits of some kinds are shown only after some seconds.
 ---@param kind omni.cli.WaitKind
 ---@param wait table  further fields of omni.cli.Wait
 ---@return omni.cli.Wait
@@ -148,7 +148,7 @@ function Waits_methods:begin(kind, wait)
   return wait
 end
 
----Ends a wait. May be called again, and without a wait.
+---Ends a wait. Does nothing if the wait has already ended, or if there is none.
 ---@param wait? omni.cli.Wait
 function Waits_methods:over(wait)
   if wait then self.brief[wait] = nil end
@@ -189,7 +189,7 @@ end
 
 local is_pause <const> = { rate_limited = true, maintenance = true }
 
--- A retry with the same error continues a wait. A pause is shown as such.
+-- If a call is retried after the same error, the existing wait continues. A pause is shown as a pause instead.
 function on.retry(self, event)
   if is_pause[event.reason] then return end
   local wait = find(self, "retry", function(one) return one.error.message == event.error.message end)
@@ -198,7 +198,7 @@ function on.retry(self, event)
   wait.ends = wait.ends > self.now() and math.min(wait.ends, ends) or ends
 end
 
--- Waits for a moment, since slots are often used in turn, and looks for the users, in a fiber of its own.
+-- In a separate fiber, waits for a moment, since a slot often becomes free soon, and then finds out who uses the slots.
 function on.slots_full(self, event)
   self.full = event
   local since = self.now()
@@ -246,7 +246,7 @@ end
 
 on.download, on.upload = progress, progress
 
----Takes an event of the client.
+---Handles an event from the client.
 ---@param event omni.ClientEvent
 function Waits_methods:event(event)
   local act = on[event.event]
@@ -255,7 +255,7 @@ end
 
 -- --- the clock
 
--- Begins the waits of transfers that take long or have stalled.
+-- Begins the waits for transfers that take a long time or have stalled.
 local function look_at_transfers(self)
   local now = self.now()
   for _, moving in pairs(self.transfers) do
@@ -269,7 +269,7 @@ local function look_at_transfers(self)
   end
 end
 
--- Begins or ends the wait for a response: one for all requests, since the oldest of them.
+-- Begins or ends the wait for a response. There is one wait for all requests; it begins with the oldest request.
 local function look_at_requests(self)
   local oldest
   for _, since in pairs(self.requests) do
@@ -285,7 +285,7 @@ local function look_at_requests(self)
   end
 end
 
----Begins and ends the waits that depend on the clock. Call `tick` several times a second.
+---Begins and ends the waits that depend on the time. The caller must call `tick` several times a second.
 function Waits_methods:tick()
   local now = self.now()
   for _, wait in ipairs(table.move(self.current, 1, #self.current, 1, {})) do

@@ -8,7 +8,7 @@ local function none() end
 local Wait_methods = {}
 local Wait_mt = { __index = Wait_methods }
 
----Reports that the wait is over. May be called again.
+---Reports that the wait is over. A second `close` does nothing.
 function Wait_methods:close()
   if self.is_over then return end
   self.is_over = true
