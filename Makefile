@@ -19,6 +19,9 @@ GNUTLS_INCDIR ?=
 GNUTLS_LIBDIR ?=
 SQLITE_INCDIR ?=
 SQLITE_LIBDIR ?=
+PQ_INCDIR   ?= $(patsubst -I%,%,$(firstword $(shell pkg-config --cflags-only-I libpq 2>/dev/null)))
+PQ_LIBDIR   ?=
+PQ_FOUND    := $(wildcard $(or $(PQ_INCDIR),/usr/include)/libpq-fe.h)# optional: without it there is no ledger in PostgreSQL
 CRYPTO_INCDIR ?=
 CRYPTO_LIBDIR ?=
 PREFIX      ?= /usr/local
@@ -33,7 +36,7 @@ INST_FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 B ?= build
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
 STRICT   ?= $(if $(CI),-Werror)
-INCLUDES := -Icsrc -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS_INCDIR) $(SQLITE_INCDIR) $(CRYPTO_INCDIR))
+INCLUDES := -Icsrc -I$(LUA_INCDIR) $(addprefix -I,$(CURL_INCDIR) $(MHD_INCDIR) $(GNUTLS_INCDIR) $(SQLITE_INCDIR) $(PQ_INCDIR) $(CRYPTO_INCDIR))
 override CFLAGS += -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARN) $(STRICT) $(SANITIZE)
 override CPPFLAGS += $(INCLUDES) -DOMNI_VERSION='"$(VERSION)"'
 
@@ -43,8 +46,10 @@ SHARED   := $(call sources,shared)
 CORE     := $(call sources,core) $(SHARED)
 LISTENER := $(call sources,listener) $(SHARED)
 LEDGER   := $(call sources,ledger) $(SHARED)
+LEDGER_SQLITE := $(call sources,ledger_sqlite) $(LEDGER)
+LEDGER_POSTGRESQL := $(call sources,ledger_postgresql) $(LEDGER)
 HOST     := $(call sources,host) shared/file shared/descriptor
-MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger_sqlite.so
+MODULES  := $(B)/lib/omni/core.so $(B)/lib/omni/listener.so $(B)/lib/omni/ledger_sqlite.so $(if $(PQ_FOUND),$(B)/lib/omni/ledger_postgresql.so)
 SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
@@ -87,10 +92,15 @@ $(B)/lib/omni/listener.so: $(LISTENER:%=$(B)/obj/%.o)
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(MHD_LIBDIR) $(GNUTLS_LIBDIR)) -lmicrohttpd -lgnutls -lm -lpthread
 
-$(B)/lib/omni/ledger_sqlite.so: $(LEDGER:%=$(B)/obj/%.o)
+$(B)/lib/omni/ledger_sqlite.so: $(LEDGER_SQLITE:%=$(B)/obj/%.o)
 	@mkdir -p $(@D)
 	@$(call say,link,$@)
 	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(SQLITE_LIBDIR)) -lsqlite3 -lpthread
+
+$(B)/lib/omni/ledger_postgresql.so: $(LEDGER_POSTGRESQL:%=$(B)/obj/%.o)
+	@mkdir -p $(@D)
+	@$(call say,link,$@)
+	$(Q)$(CC) $(LIBFLAG) $(LDFLAGS) $(SANITIZE) $^ -o $@ $(addprefix -L,$(PQ_LIBDIR)) -lpq -lm -lpthread
 
 # The list of Lua files, changed only when one comes or goes.
 .PHONY: look

@@ -43,6 +43,11 @@ end
 for _, name in ipairs(modules) do
   add(name, "", read(directory .. "/" .. name:gsub("%.", "/") .. ".so"))
 end
+local built = io.open(directory .. "/omni/ledger_postgresql.so") -- only where libpq is
+if built then
+  built:close()
+  add("omni.ledger_postgresql", "", read(directory .. "/omni/ledger_postgresql.so"))
+end
 io.write([[
 
 // The same as in csrc/host/main.c.

@@ -1,60 +1,46 @@
 // SPDX-License-Identifier: MIT
-// A ledger's database. All functions in this file run in the ledger's own thread, since they wait for the disk and for other programs.
+// What a backend of the ledger implements: a database that executes verbs. The folders csrc/ledger_sqlite and csrc/ledger_postgresql are the
+// backends. All functions that get a database run in the ledger's own thread, since they wait for the disk, the network or other programs.
 #ifndef OMNI_LEDGER_DATABASE_H
 #define OMNI_LEDGER_DATABASE_H
 
-#include <sqlite3.h>
+#include <lua.h>
 #include <stdbool.h>
 
-#include "ledger/session.h"
-#include "ledger/values.h"
-#include "ledger/verbs.h"
+#include "ledger/request.h"
 
-enum {
-#define VERB(name, money, sql) VERB_##name,
-  LEDGER_VERBS(VERB)
-#undef VERB
-      VERBS
-};
-
+// A verb, as verbs.h has it.
 typedef struct {
-  char *path;  // absolute
-  char *display_path; // the path without control characters, for messages
-  sqlite3 *db; // NULL until the file is open
-  sqlite3_stmt *statements[VERBS];
-  bool full_sync;   // whether a commit waits until its data is on disk
-  bool needs_checkpoint; // whether the main file lacks commits that concern money
-  session session;
-} database;
+  const char *name, *sql;
+  int kind; // MINOR, MONEY or OUTCOME
+} ledger_verb;
 
-typedef struct request {
-  struct request *next;
-  int verb;
-  values parameters;    // the verb's parameters: pairs of a name and a value
-  values rows;    // the names of the columns, then the values of each row
-  size_t columns; // the number of columns; 0: the verb returns no rows
-  bool failed;
-  char *failure; // the error message; NULL if the request failed and there was no memory for a message
-} request;
+// MINOR: a commit that is lost costs nothing. MONEY: the commit waits until its data is on disk. OUTCOME: as MONEY; the verb also
+// records what has happened already, so it waits for a database that can't be reached, where other verbs fail.
+enum { MINOR, MONEY, OUTCOME };
 
-// Initialises a database for the file at `path`, without touching the file. Returns false and errno on failure.
-bool database_init(database *d, const char *path);
-// Opens the database file; creates and migrates it if needed. On a problem sets the request's failure and returns false; the caller may try
-// again.
-bool database_open(database *d, request *r);
-// Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure.
-void database_run(database *d, request *r);
-// Copies the write-ahead log into the main file, except for parts that other programs are still reading. Waits for the disk, but not for
-// other programs. Ignores a failure, since the next checkpoint copies the log.
-void database_checkpoint(database *d);
-// Closes the database. Idempotent.
+extern const ledger_verb ledger_verbs[];
+extern const int ledger_verb_count;
+
+// The names of the module, of the class of its handles, and of the class of its requests.
+extern const char ledger_module[], ledger_request_class[];
+// Raises if the backend's library can't be used.
+void ledger_check_library(lua_State *L);
+
+typedef struct database database;
+
+// Returns a database for a name, a path or an address, without touching it. Returns NULL and sets errno on failure.
+database *database_new(const char *name);
+// Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure. Returns false if the
+// database can't be reached at present and the verb is an OUTCOME: then its failure says why, and the caller runs it again later.
+bool database_run(database *d, request *r);
+// Returns after how many seconds without a request the caller should call database_idle; negative: it needn't.
+double database_idle_delay(const database *d);
+// Does what is better done while nobody waits.
+void database_idle(database *d);
+// Closes the database. Idempotent; a later verb opens it again.
 void database_close(database *d);
-// Closes the database and frees everything.
-void database_release(database *d);
-
-// Sets the request's failure to "the ledger PATH " and the formatted text. Returns false.
-__attribute__((format(printf, 3, 4))) bool database_fail(const database *d, request *r, const char *format, ...);
-// Sets the request's failure to "the ledger PATH WHAT: REASON", where REASON explains an SQLite code in words. Returns false.
-bool database_fail_code(const database *d, request *r, const char *what, int code);
+// Closes the database and frees everything. Accepts NULL.
+void database_free(database *d);
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// omni.ledger_sqlite: records every submit request in an SQLite file. Lua starts a verb and takes the verb's result later, so Lua code
-// never waits.
+// A ledger, as Lua sees it: it records every submit request. Lua starts a verb and takes the verb's result later, so Lua never waits. Each
+// backend of the ledger is a module that contains this file.
+#include "ledger/ledger.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -13,9 +15,6 @@
 #include "shared/class.h"
 #include "shared/field.h"
 
-#define LEDGER "omni.ledger_sqlite"
-#define BOX "omni.ledger.request"
-
 // The user value of a handle is a table: request → its owner.
 typedef struct {
   worker worker;
@@ -26,7 +25,7 @@ typedef struct {
 } ledger;
 
 static ledger *check(lua_State *L) {
-  return luaL_checkudata(L, 1, LEDGER);
+  return luaL_checkudata(L, 1, ledger_module);
 }
 
 static ledger *check_open(lua_State *L) {
@@ -42,12 +41,12 @@ static ledger *check_open(lua_State *L) {
 static request **push_box(lua_State *L) {
   request **box = lua_newuserdatauv(L, sizeof *box, 0);
   *box = NULL;
-  luaL_setmetatable(L, BOX);
+  luaL_setmetatable(L, ledger_request_class);
   return box;
 }
 
 static int free_box(lua_State *L) {
-  request **box = luaL_checkudata(L, 1, BOX);
+  request **box = luaL_checkudata(L, 1, ledger_request_class);
   request_free(*box);
   *box = NULL;
   return 0;
@@ -55,17 +54,17 @@ static int free_box(lua_State *L) {
 
 // --- opening and closing
 
-// open(path) → ledger. Doesn't touch the file yet.
-static int ledger_open(lua_State *L) {
-  const char *path = argument_text(L, 1);
-  luaL_argcheck(L, *path, 1, "must be a file's path");
+// open(name) → ledger. Doesn't touch the database yet.
+static int open_it(lua_State *L) {
+  const char *name = argument_text(L, 1);
+  luaL_argcheck(L, *name, 1, "must be a file's path or a database's address");
   ledger *l = lua_newuserdatauv(L, sizeof *l, 1);
   *l = (ledger){.made = false};
-  luaL_setmetatable(L, LEDGER);
+  luaL_setmetatable(L, ledger_module);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
   l->made = true;
-  if (!worker_start(&l->worker, path)) return luaL_error(L, "the ledger's thread can't be started: %s", strerror(errno));
+  if (!worker_start(&l->worker, name)) return luaL_error(L, "the ledger's thread can't be started: %s", strerror(errno));
   return 1;
 }
 
@@ -254,6 +253,15 @@ static int step(lua_State *L) {
   return 1;
 }
 
+// ledger:trouble() → why started verbs wait for the database, or nothing
+static int trouble(lua_State *L) {
+  ledger *l = check(L);
+  char text[1024];
+  if (!l->made || !worker_trouble(&l->worker, text, sizeof text)) return 0;
+  failure_push(L, "ledger_failed", text);
+  return 1;
+}
+
 static int busy(lua_State *L) {
   lua_pushinteger(L, check(L)->busy);
   return 1;
@@ -262,10 +270,11 @@ static int busy(lua_State *L) {
 // --- the module
 
 static bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || c == '_';
+  return c >= 'a' && c <= 'z';
 }
 
-// Adds the names of the parameters (`:name`) in a verb's SQL to the table at the top of the stack. Ignores colons within quotes.
+// Adds the names of the parameters (`:name`) in a verb's SQL to the table at the top of the stack. Ignores colons within quotes, and names
+// that begin with "_", whose values come from the backend.
 static void add_parameters(lua_State *L, const char *sql) {
   bool quoted = false;
   for (; *sql; sql++) {
@@ -273,7 +282,7 @@ static void add_parameters(lua_State *L, const char *sql) {
     if (quoted || *sql != ':' || !is_letter(sql[1])) continue;
     const char *name = sql + 1;
     size_t length = 0;
-    while (is_letter(name[length]) || (name[length] >= '0' && name[length] <= '9')) length++;
+    while (is_letter(name[length]) || name[length] == '_' || (name[length] >= '0' && name[length] <= '9')) length++;
     lua_pushlstring(L, name, length);
     lua_pushboolean(L, 1);
     lua_rawset(L, -3);
@@ -281,36 +290,27 @@ static void add_parameters(lua_State *L, const char *sql) {
 }
 
 static void push_verbs(lua_State *L) {
-  static const struct {
-    const char *name, *sql;
-  } verbs[] = {
-#define ROW(verb, money, text) {#verb, text},
-      LEDGER_VERBS(ROW)
-#undef ROW
-  };
-  lua_createtable(L, 0, VERBS);
-  for (int i = 0; i < VERBS; i++) {
+  lua_createtable(L, 0, ledger_verb_count);
+  for (int i = 0; i < ledger_verb_count; i++) {
     lua_newtable(L);
-    add_parameters(L, verbs[i].sql);
+    add_parameters(L, ledger_verbs[i].sql);
     lua_pushinteger(L, i);
     lua_rawseti(L, -2, 1);
-    lua_setfield(L, -2, verbs[i].name);
+    lua_setfield(L, -2, ledger_verbs[i].name);
   }
 }
 
-LUAMOD_API int luaopen_omni_ledger_sqlite(lua_State *L);
-
-__attribute__((visibility("default"))) int luaopen_omni_ledger_sqlite(lua_State *L) {
-  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy}, {"pollfd", pollfd}, {"timeout", timeout},
-                                     {"step", step},         {"close", close_it},
+int ledger_push_module(lua_State *L) {
+  static const luaL_Reg methods[] = {{"finished", finished}, {"busy", busy},     {"trouble", trouble}, {"pollfd", pollfd},
+                                     {"timeout", timeout},   {"step", step},     {"close", close_it},
                                      {"__gc", release},      {"__close", close_it}, {NULL, NULL}};
   static const luaL_Reg box_methods[] = {{"__gc", free_box}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"open", ledger_open}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"open", open_it}, {NULL, NULL}};
   luaL_checkversion(L);
-  if (!sqlite3_threadsafe()) return luaL_error(L, "omni: this SQLite was built without threads");
-  class_add(L, BOX, box_methods);
-  class_add(L, LEDGER, methods);
-  luaL_getmetatable(L, LEDGER);
+  ledger_check_library(L);
+  class_add(L, ledger_request_class, box_methods);
+  class_add(L, ledger_module, methods);
+  luaL_getmetatable(L, ledger_module);
   lua_getfield(L, -1, "__index");
   push_verbs(L);
   lua_pushcclosure(L, start, 1);

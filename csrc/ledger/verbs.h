@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: MIT
-// The ledger's verbs. Each row has a name, `money`, and SQL. `money` is 1 if losing a commit could cost credits; the commit of such a
-// verb waits until its data is on disk. The SQL is one statement, which is a transaction of its own. `:name` is a parameter; a missing
-// parameter is NULL. The file session.h declares the SQL functions session() and alive(session).
-
-#define NOW "((julianday('now') - 2440587.5) * 86400.0)"
+// The verbs of the ledger. Each row has a name, a kind (database.h), and SQL. The SQL is one statement, which is a transaction of its own.
+// `:name` is a parameter; a missing parameter is NULL.
+//
+// A backend defines the following macros in its dialect.h, then includes this file:
+//   NOW                 the time, in seconds since 1970
+//   IS                  equality that holds for two NULLs, too
+//   LARGER(a, b)        the larger of two values, if neither is NULL
+//   SESSION             the number of this ledger's session
+//   ALIVE(session)      whether the session with this number is open
+//   INPUT_FIELD(name)   a field of the column `input`, of a row whose model is :model
+//   PATH                what a unique index on `path` indexes
+//   ALSO, ALSO_VALUE     further columns of an intent, and their values
+//   UNLESS_LIVE         ends an insert: nothing is inserted if another program has just inserted an equal submit
+//   VERSION_OF_SCHEMA   a statement that returns the version
 
 // The number of a task's row: the parameter `id`, or else the latest row with this service and task id. The account doesn't matter, since a
 // user may replace the key.
-#define ROW_OF_TASK "(coalesce(:id, (SELECT max(id) FROM submit WHERE service IS :service AND task_id = :task_id)))"
+#define ROW_OF_TASK "(coalesce(:id, (SELECT max(id) FROM submit WHERE service " IS " :service AND task_id = :task_id)))"
 
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
-#define SAME(service) "identity = :identity AND (sandbox = 1 OR service IS " service ")"
+#define SAME(service) "identity = :identity AND (sandbox = 1 OR service " IS " " service ")"
 
 // While a row of a scene is live, the ledger refuses an equal submit. A success stays live even after its media has expired ('gone'), until
 // a person gives up the submit. Expired successes in a sandbox's ledger aren't live, since their media are lost when the sandbox ends.
@@ -21,7 +30,7 @@
 #define GIVEN_UP_OR_REFUSED "('refused', 'forgotten')" // written as in schema.h, so that SQLite uses the index
 
 // Submits with an unknown outcome that a person wants to replace: the row `instead_of`, and older rows of the scene.
-#define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT alive(session))"
+#define UNKNOWN "(state = 'unknown' OR state = 'intended' AND NOT " ALIVE("session") ")"
 #define REPLACED ":instead_of IS NOT NULL AND id <= :instead_of AND " UNKNOWN
 
 #define NOT_LIVE \
@@ -34,9 +43,9 @@
 #define ENDED_WITH_SANDBOX "(sandbox = 1 AND state = 'gone')"
 // A submit request that a process sent to a sandbox before the process ended; the sandbox of a rehearsal (`omni run --sandbox`) ends with
 // that process.
-#define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT alive(session))"
+#define LOST_REHEARSAL "(sandbox = 1 AND state IN ('intended', 'unknown', 'accepted') AND NOT " ALIVE("session") ")"
 #define COST_OF_BOARD(board) \
-  "(SELECT coalesce(sum(coalesce(credits, iif(" ENDED_WITH_SANDBOX ", 0, estimate), 0)), 0) FROM submit WHERE board = " board \
+  "(SELECT coalesce(sum(coalesce(credits, CASE WHEN NOT " ENDED_WITH_SANDBOX " THEN estimate END, 0)), 0) FROM submit WHERE board = " board \
   " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
@@ -51,7 +60,7 @@
 // response.
 #define SUBMIT \
   "SELECT id, account, sandbox, board, scene, identity, base, take, form, model, input," \
-  " CASE WHEN state = 'intended' AND NOT alive(session) THEN 'unknown' ELSE state END AS state," \
+  " CASE WHEN state = 'intended' AND NOT " ALIVE("session") " THEN 'unknown' ELSE state END AS state," \
   " task_id, status, estimate, credits, balance_before, balance_after, error, message," \
   " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, callback_task_id, service, tag, idempotency_key" \
   " FROM submit"
@@ -59,106 +68,106 @@
 #define LEDGER_VERBS(X) \
   /* Writes the intent of a submit. Returns no row when an equal submit or one with the same idempotency key is live, the board's \
      budget is too small, or the API key has no free slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
-  X(intend, 1, \
+  X(intend, MONEY, \
     "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
-    " balance_before, token, tag, idempotency_key, intended_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene," \
-    " :identity, :base, :take, :form, :model, :input, 'intended', session(), :estimate, :balance_before, :token, :tag, :idempotency_key," \
-    " " NOW " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
+    " balance_before, token, tag, idempotency_key, intended_at" ALSO ") SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene," \
+    " :identity, :base, :take, :form, :model, :input, 'intended', " SESSION ", :estimate, :balance_before, :token, :tag, :idempotency_key," \
+    " " NOW ALSO_VALUE " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) " UNLESS_LIVE " RETURNING id") \
   /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks the same conditions as `intend`. */ \
-  X(retry, 1, \
-    "UPDATE submit SET state = 'intended', account = :account, session = session(), balance_before = :balance_before, error = NULL," \
+  X(retry, MONEY, \
+    "UPDATE submit SET state = 'intended', account = :account, session = " SESSION ", balance_before = :balance_before, error = NULL," \
     " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'" \
     " AND " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " RETURNING id") \
   /* The verbs that change a submit's state return its id, or no row when its state doesn't allow the change. */ \
-  X(accept, 1, \
+  X(accept, OUTCOME, \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id" \
     " AND state IN ('intended', 'unknown') RETURNING id") \
-  X(refuse, 1, \
+  X(refuse, OUTCOME, \
     "UPDATE submit SET state = 'refused', error = :error, message = :message, answered_at = " NOW " WHERE id = :id" \
     " AND state = 'intended' RETURNING id") \
-  X(mark_unknown, 1, \
+  X(mark_unknown, OUTCOME, \
     "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW \
     " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id") \
   /* Records the end of a task. Whatever a later query says, the first final state stays, the credits never decrease, and no known value \
      is lost. Sets the account to that of the key with which the service returned the task. */ \
-  X(finish, 1, \
-    "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(max(credits, :credits), credits, :credits)," \
+  X(finish, OUTCOME, \
+    "UPDATE submit SET account = coalesce(:account, account), credits = coalesce(" LARGER("credits", ":credits") ", credits, :credits)," \
     " created_at = coalesce(created_at, :created_at), completed_at = coalesce(completed_at, :completed_at)," \
-    " seconds = coalesce(seconds, :seconds), media = max(coalesce(media, 0), coalesce(:media, 0))," \
+    " seconds = coalesce(seconds, :seconds), media = " LARGER("coalesce(media, 0)", "coalesce(:media, 0)") "," \
     " error = CASE state WHEN 'accepted' THEN :error ELSE error END, message = CASE state WHEN 'accepted' THEN :message ELSE message END," \
     " status = CASE state WHEN 'accepted' THEN :status ELSE status END, ended_at = coalesce(ended_at, " NOW ")," \
     " state = CASE state WHEN 'accepted' THEN :state ELSE state END" \
     " WHERE id = " ROW_OF_TASK " AND state IN ('accepted', 'success', 'failed', 'gone', 'forgotten') AND :state IN ('success', 'failed')" \
     " RETURNING id") \
-  X(status, 0, \
+  X(status, MINOR, \
     "UPDATE submit SET status = :status, account = coalesce(:account, account) WHERE id = " ROW_OF_TASK " AND state = 'accepted' RETURNING id") \
-  X(row, 0, SUBMIT " WHERE id = :id") \
-  X(by_identity, 0, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC") \
-  X(live_with_key, 0, SUBMIT " WHERE idempotency_key = :idempotency_key AND state NOT IN " GIVEN_UP_OR_REFUSED) \
+  X(row, MINOR, SUBMIT " WHERE id = :id") \
+  X(by_identity, MINOR, SUBMIT " WHERE " SAME(":service") " ORDER BY id DESC") \
+  X(live_with_key, MINOR, SUBMIT " WHERE idempotency_key = :idempotency_key AND state NOT IN " GIVEN_UP_OR_REFUSED) \
   /* The next verbs return one page of submits: those after the row `after`. */ \
-  X(by_tag, 0, SUBMIT " WHERE tag = :tag AND id > :after ORDER BY id LIMIT 100") \
-  X(by_idempotency_key, 0, SUBMIT " WHERE idempotency_key = :idempotency_key AND id > :after ORDER BY id LIMIT 100") \
+  X(by_tag, MINOR, SUBMIT " WHERE tag = :tag AND id > :after ORDER BY id LIMIT 100") \
+  X(by_idempotency_key, MINOR, SUBMIT " WHERE idempotency_key = :idempotency_key AND id > :after ORDER BY id LIMIT 100") \
   /* Returns submits that belong to no board, and whose task isn't over or whose outcome is unknown. */ \
-  X(unfinished, 0, \
-    SUBMIT " WHERE board IS NULL AND service IS :service AND (state = 'accepted' OR " UNKNOWN ") AND id > :after ORDER BY id LIMIT 100") \
-  X(open, 0, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
-  X(lost_rehearsals, 0, "SELECT id FROM submit WHERE " LOST_REHEARSAL) \
+  X(unfinished, MINOR, \
+    SUBMIT " WHERE board IS NULL AND service " IS " :service AND (state = 'accepted' OR " UNKNOWN ") AND id > :after ORDER BY id LIMIT 100") \
+  X(open, MINOR, SUBMIT " WHERE state IN ('intended', 'unknown', 'accepted') ORDER BY id") \
+  X(lost_rehearsals, MINOR, "SELECT id FROM submit WHERE " LOST_REHEARSAL) \
   /* Gives up a submit. Only a person decides this. */ \
-  X(forget, 1, \
+  X(forget, MONEY, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE id = :id" \
     " AND (state IN ('accepted', 'success', 'gone') OR " UNKNOWN ") RETURNING id") \
   /* Gives up the submits that a new submit replaces, once the new one was sent. */ \
-  X(replace, 1, \
+  X(replace, MONEY, \
     "UPDATE submit SET state = 'forgotten', ended_at = " NOW " WHERE " SAME(":service") " AND " REPLACED " RETURNING id") \
-  X(adopt, 1, \
+  X(adopt, MONEY, \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id AND " UNKNOWN \
-    " AND NOT EXISTS (SELECT 1 FROM submit AS other WHERE other.service IS submit.service AND other.task_id = :task_id" \
+    " AND NOT EXISTS (SELECT 1 FROM submit AS other WHERE other.service " IS " submit.service AND other.task_id = :task_id" \
     " AND other.state NOT IN " GIVEN_UP_OR_REFUSED ") RETURNING id") \
   /* Adds a task whose row was lost. Returns no row when an equal submit is live or the task already has a row. */ \
-  X(adopt_lost, 1, \
+  X(adopt_lost, MONEY, \
     "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
     " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form," \
-    " :model, :input, 'accepted', session(), :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE service IS :service AND task_id = :task_id AND state <> 'refused')" \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) RETURNING id") \
+    " :model, :input, 'accepted', " SESSION ", :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE service " IS " :service AND task_id = :task_id AND state <> 'refused')" \
+    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) " UNLESS_LIVE " RETURNING id") \
   /* Marks a success whose media has expired at the service, and a task that ended with its sandbox. */ \
-  X(expire, 1, \
+  X(expire, MONEY, \
     "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id") \
-  X(expire_other_sandboxes, 0, \
+  X(expire_other_sandboxes, MINOR, \
     "UPDATE submit SET state = 'gone' WHERE sandbox = 1 AND substr(account, 1, length(:account_prefix)) <> :account_prefix" \
     " AND (state IN ('unknown', 'accepted')" \
-    " OR state = 'intended' AND NOT alive(session))") \
+    " OR state = 'intended' AND NOT " ALIVE("session") ")") \
   /* Returns a row if the ledger has submits of the other kind: real ones in a sandbox's ledger, or the reverse. */ \
-  X(other_kind, 0, \
+  X(other_kind, MINOR, \
     "SELECT id FROM submit WHERE sandbox <> :sandbox LIMIT 1") \
-  X(by_token, 0, SUBMIT " WHERE token = :token") \
-  X(record_callback, 1, "UPDATE submit SET callback_task_id = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id") \
-  X(unconfirmed_callbacks, 0, SUBMIT " WHERE callback_task_id IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id") \
-  X(latest_take, 0, \
-    "SELECT max(take) AS take FROM submit WHERE base = :base AND (sandbox = 1 OR service IS :service) AND state NOT IN " GIVEN_UP_OR_REFUSED) \
-  X(begin_redo, 1, \
+  X(by_token, MINOR, SUBMIT " WHERE token = :token") \
+  X(record_callback, MONEY, "UPDATE submit SET callback_task_id = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id") \
+  X(unconfirmed_callbacks, MINOR, SUBMIT " WHERE callback_task_id IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id") \
+  X(latest_take, MINOR, \
+    "SELECT max(take) AS take FROM submit WHERE base = :base AND (sandbox = 1 OR service " IS " :service) AND state NOT IN " GIVEN_UP_OR_REFUSED) \
+  X(begin_redo, MONEY, \
     "INSERT INTO redo (board, base, last_submit) SELECT :board, :base, coalesce(max(id), 0) FROM submit WHERE true ON CONFLICT DO NOTHING") \
-  X(end_redo, 1, "DELETE FROM redo WHERE board = :board") \
-  X(take_since_redo, 0, \
+  X(end_redo, MONEY, "DELETE FROM redo WHERE board = :board") \
+  X(take_since_redo, MINOR, \
     "SELECT max(submit.take) AS take FROM submit JOIN redo ON redo.base = submit.base WHERE redo.board = :board AND redo.base = :base" \
-    " AND submit.id > redo.last_submit AND (sandbox = 1 OR service IS :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED) \
-  X(last_of_scene, 0, \
-    SUBMIT " WHERE board = :board AND scene = :scene AND (sandbox = 1 OR service IS :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
-  X(by_task, 0, \
-    SUBMIT " WHERE service IS :service AND task_id = :task_id ORDER BY id DESC") \
+    " AND submit.id > redo.last_submit AND (sandbox = 1 OR service " IS " :service) AND submit.state NOT IN " GIVEN_UP_OR_REFUSED) \
+  X(last_of_scene, MINOR, \
+    SUBMIT " WHERE board = :board AND scene = :scene AND (sandbox = 1 OR service " IS " :service) AND state <> 'refused' ORDER BY id DESC LIMIT 1") \
+  X(by_task, MINOR, \
+    SUBMIT " WHERE service " IS " :service AND task_id = :task_id ORDER BY id DESC") \
   /* Finds a submit by a row number or a task id that a person has given. */ \
-  X(find, 0, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC") \
+  X(find, MINOR, SUBMIT " WHERE id = :id OR task_id = :task_id ORDER BY id DESC") \
   /* Returns a board's successful submits whose files are missing. */ \
-  X(to_fetch, 0, \
+  X(to_fetch, MINOR, \
     SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)" \
-    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < max(coalesce(media, 1), 1) ORDER BY id") \
-  X(in_flight, 0, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
+    " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < " LARGER("coalesce(media, 1)", "1") " ORDER BY id") \
+  X(in_flight, MINOR, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
   /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
      given up. All sandboxes are one account. account_prefix: that of the open sandbox; the tasks of other sandboxes have ended. \
      rehearsals: set it for a ledger whose sandboxes end with their processes. */ \
-  X(spent, 0, \
-    "SELECT iif(sandbox = 1, 'sandbox', account) AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
+  X(spent, MINOR, \
+    "SELECT CASE WHEN sandbox = 1 THEN 'sandbox' ELSE account END AS account, coalesce(sum(credits), 0.0) AS credits, count(*) AS submits," \
     " coalesce(sum(CASE WHEN credits IS NULL AND NOT " ENDED_WITH_SANDBOX \
     " AND NOT (sandbox = 1 AND :account_prefix IS NOT NULL AND substr(account, 1, length(:account_prefix)) <> :account_prefix)" \
     " AND NOT (:rehearsals IS NOT NULL AND " LOST_REHEARSAL ")" \
@@ -166,37 +175,37 @@
     " coalesce(sum(CASE WHEN state = 'forgotten' THEN coalesce(credits, estimate) END), 0.0) AS given_up FROM submit WHERE " MAY_COST \
     " AND (:board IS NULL OR board = :board) AND (:since IS NULL OR intended_at >= :since) GROUP BY 1 ORDER BY 1") \
   /* Returns the seconds from creation to end of the last tasks with this model, duration and resolution, the shortest first. */ \
-  X(durations, 0, \
+  X(durations, MINOR, \
     "SELECT took, id FROM (SELECT coalesce(completed_at - created_at, seconds) AS took, id FROM submit WHERE model = :model" \
-    " AND state = 'success' AND json_extract(input, '$.duration') IS :duration AND json_extract(input, '$.resolution') IS :resolution" \
-    " ORDER BY id DESC LIMIT 100) WHERE took BETWEEN 0 AND 86400 ORDER BY took, id") \
-  X(remember_file, 1, \
+    " AND state = 'success' AND " INPUT_FIELD("duration") IS " :duration AND " INPUT_FIELD("resolution") IS " :resolution" \
+    " ORDER BY id DESC LIMIT 100) AS latest WHERE took BETWEEN 0 AND 86400 ORDER BY took, id") \
+  X(remember_file, MONEY, \
     "INSERT INTO file (submit, number, path, sha256, size, at) SELECT id, :number, :path, :sha256, :size, " NOW " FROM submit" \
-    " WHERE id = " ROW_OF_TASK " ON CONFLICT DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size," \
+    " WHERE id = " ROW_OF_TASK " ON CONFLICT (submit, number) DO UPDATE SET path = excluded.path, sha256 = excluded.sha256, size = excluded.size," \
     " at = excluded.at") \
-  X(move_file, 0, \
+  X(move_file, MINOR, \
     "UPDATE file SET path = :path WHERE submit = :id AND number = :number") \
   /* Records that the file's recorded bytes aren't the task's result. */ \
-  X(invalidate_file, 1, \
+  X(invalidate_file, MONEY, \
     "UPDATE file SET sha256 = 'void:' || sha256 WHERE submit = :id AND number = :number AND sha256 NOT LIKE 'void:%'") \
-  X(files, 0, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number") \
+  X(files, MINOR, "SELECT number, path, sha256, size, at FROM file WHERE submit = :submit ORDER BY number") \
   /* Returns the files of a board's tasks. */ \
-  X(files_of_board, 0, \
+  X(files_of_board, MINOR, \
     "SELECT scene, path, sha256, file.at FROM file JOIN submit ON submit.id = file.submit WHERE board = :board ORDER BY submit, number") \
-  X(digest, 0, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path") \
-  X(remember_digest, 0, \
+  X(digest, MINOR, "SELECT stamp, sha256, size, at FROM digest WHERE path = :path") \
+  X(remember_digest, MINOR, \
     "INSERT INTO digest (path, stamp, sha256, size, at) VALUES (:path, :stamp, :sha256, :size, " NOW ")" \
-    " ON CONFLICT DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256, size = excluded.size, at = excluded.at") \
-  X(upload, 0, "SELECT url, at FROM upload WHERE account = :account AND sha256 = :sha256") \
-  X(remember_upload, 0, \
+    " ON CONFLICT (" PATH ") DO UPDATE SET stamp = excluded.stamp, sha256 = excluded.sha256, size = excluded.size, at = excluded.at") \
+  X(upload, MINOR, "SELECT url, at FROM upload WHERE account = :account AND sha256 = :sha256") \
+  X(remember_upload, MINOR, \
     "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, " NOW ")" \
-    " ON CONFLICT DO UPDATE SET url = excluded.url, at = excluded.at") \
-  X(film, 0, "SELECT identity, sha256, at FROM film WHERE path = :path") \
+    " ON CONFLICT (account, sha256) DO UPDATE SET url = excluded.url, at = excluded.at") \
+  X(film, MINOR, "SELECT identity, sha256, at FROM film WHERE path = :path") \
   /* Returns a row if a run has written a file with these bytes: a film, a poster or a report. */ \
-  X(made_file, 0, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1") \
+  X(made_file, MINOR, "SELECT path FROM film WHERE sha256 = :sha256 LIMIT 1") \
   /* Returns the files that runs have written into a folder: films, posters and reports. */ \
-  X(films_in, 0, "SELECT path, sha256 FROM film WHERE substr(path, 1, length(:folder) + 1) = :folder || '/' ORDER BY path") \
-  X(remember_film, 0, \
+  X(films_in, MINOR, "SELECT path, sha256 FROM film WHERE substr(path, 1, length(:folder) + 1) = :folder || '/' ORDER BY path") \
+  X(remember_film, MINOR, \
     "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")" \
-    " ON CONFLICT DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at") \
-  X(version, 0, "SELECT user_version AS version FROM pragma_user_version")
+    " ON CONFLICT (" PATH ") DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at") \
+  X(version, MINOR, VERSION_OF_SCHEMA)

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Each ledger has a thread of its own, since a commit waits for the disk, and another program may keep the file locked for seconds.
+// Each ledger has a thread of its own, since a commit waits for the disk, and another program may lock the database for seconds.
 #include "ledger/worker.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,22 +14,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-// The thread runs a checkpoint only after this many nanoseconds without a request, so that no checkpoint delays a series of commits.
-enum { CHECKPOINT_DELAY = 20000000 };
-
-request *request_new(int verb) {
-  request *r = calloc(1, sizeof *r);
-  if (r) r->verb = verb;
-  return r;
-}
-
-void request_free(request *r) {
-  if (!r) return;
-  values_free(&r->parameters);
-  values_free(&r->rows);
-  free(r->failure);
-  free(r);
-}
+static const double RETRY_DELAY = 0.5; // seconds between two tries of verbs that wait for the database
 
 static void put(queue *q, request *r) {
   r->next = NULL;
@@ -42,18 +30,64 @@ static request *get(queue *q) {
   return r;
 }
 
-// Waits for a request; the caller holds the lock. If a checkpoint is needed, waits at most CHECKPOINT_DELAY nanoseconds. Returns false if
-// no request came.
-static bool wait_for_request(worker *w) {
-  if (!w->database.needs_checkpoint) return pthread_cond_wait(&w->added, &w->lock) == 0;
+// Waits for a request, at most `delay` seconds unless that is negative; the caller holds the lock. Returns false if the time has passed.
+static bool wait_for_request(worker *w, double delay) {
+  if (delay < 0) return pthread_cond_wait(&w->added, &w->lock) == 0;
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += CHECKPOINT_DELAY;
+  until.tv_sec += (time_t)delay;
+  until.tv_nsec += (long)((delay - floor(delay)) * 1e9);
   if (until.tv_nsec >= 1000000000L) {
     until.tv_sec++;
     until.tv_nsec -= 1000000000L;
   }
   return pthread_cond_timedwait(&w->added, &w->lock, &until) == 0;
+}
+
+static void finish(worker *w, request *r) {
+  pthread_mutex_lock(&w->lock);
+  put(&w->done, r);
+  pthread_mutex_unlock(&w->lock);
+  eventfd_write(w->wake, 1);
+}
+
+// Stores why verbs wait; NULL: none waits any longer.
+static void set_trouble(worker *w, const char *why) {
+  char *copy = why ? strdup(why) : NULL;
+  pthread_mutex_lock(&w->lock);
+  char *old = w->trouble;
+  bool changed = !old != !copy;
+  w->trouble = copy;
+  pthread_mutex_unlock(&w->lock);
+  free(old);
+  if (changed) eventfd_write(w->wake, 1);
+}
+
+// Runs the verbs that wait, the oldest first, until the database can't be reached again. The last time, a verb that can't be run fails.
+static void run_waiting(worker *w, bool last_time) {
+  while (w->waiting.first) {
+    request *r = w->waiting.first;
+    request_reset(r);
+    if (!database_run(w->database, r) && !last_time) break;
+    finish(w, get(&w->waiting));
+  }
+  set_trouble(w, w->waiting.first ? w->waiting.first->failure : NULL);
+}
+
+// Runs a request. No verb overtakes one that waits: while the database can't be reached, an outcome waits, too, and any other verb fails.
+static void run(worker *w, request *r) {
+  if (w->waiting.first) run_waiting(w, false);
+  request *before = w->waiting.first;
+  bool is_outcome = ledger_verbs[r->verb].kind == OUTCOME;
+  if (before && !is_outcome) {
+    r->failed = true;
+    r->failure = before->failure ? strdup(before->failure) : NULL;
+  } else if (before || !database_run(w->database, r)) {
+    put(&w->waiting, r);
+    if (!before) set_trouble(w, r->failure);
+    return;
+  }
+  finish(w, r);
 }
 
 static void *work(void *argument) {
@@ -62,35 +96,36 @@ static void *work(void *argument) {
   for (;;) {
     request *r = get(&w->queued);
     if (!r && w->ending) break;
+    bool timed_out = false;
     if (!r) {
-      if (wait_for_request(w) || !w->database.needs_checkpoint) continue;
-      pthread_mutex_unlock(&w->lock);
-      database_checkpoint(&w->database);
-      pthread_mutex_lock(&w->lock);
-      continue;
+      double delay = w->waiting.first ? RETRY_DELAY : database_idle_delay(w->database);
+      timed_out = !wait_for_request(w, delay);
+      if (!timed_out) continue;
     }
     pthread_mutex_unlock(&w->lock);
-    database_run(&w->database, r);
+    if (r) run(w, r);
+    else if (w->waiting.first) run_waiting(w, false);
+    else database_idle(w->database);
     pthread_mutex_lock(&w->lock);
-    put(&w->done, r);
-    eventfd_write(w->wake, 1);
   }
   pthread_mutex_unlock(&w->lock);
-  database_close(&w->database);
+  run_waiting(w, true);
+  database_close(w->database);
   return NULL;
 }
 
-bool worker_start(worker *w, const char *path) {
+bool worker_start(worker *w, const char *name) {
   *w = (worker){.wake = -1};
   w->queued.end = &w->queued.first;
   w->done.end = &w->done.first;
+  w->waiting.end = &w->waiting.first;
   pthread_mutex_init(&w->lock, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&w->added, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  if (!database_init(&w->database, path) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
+  if (!(w->database = database_new(name)) || (w->wake = descriptor_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))) < 0) return false;
   int error = thread_start(&w->thread, work, w);
   w->running = error == 0;
   errno = error;
@@ -118,6 +153,14 @@ bool worker_has_done(worker *w) {
   return any;
 }
 
+bool worker_trouble(worker *w, char *text, size_t size) {
+  pthread_mutex_lock(&w->lock);
+  bool any = w->trouble != NULL;
+  if (any) snprintf(text, size, "%s", w->trouble);
+  pthread_mutex_unlock(&w->lock);
+  return any;
+}
+
 void worker_stop(worker *w) {
   if (w->running) {
     pthread_mutex_lock(&w->lock);
@@ -134,7 +177,8 @@ void worker_stop(worker *w) {
 void worker_release(worker *w) {
   worker_stop(w);
   for (request *r; (r = get(&w->done));) request_free(r);
-  database_release(&w->database);
+  database_free(w->database);
+  free(w->trouble);
   pthread_mutex_destroy(&w->lock);
   pthread_cond_destroy(&w->added);
 }

@@ -3,9 +3,37 @@
 
 local core = require "omni.core"
 local env = require "helper.env"
-local ledger = require "omni.ledger_sqlite"
+local postgresql = require "helper.postgresql"
 
 local asked = {}
+
+---Opens a ledger's handle with the backend of its name: a path or an address.
+asked.ledger = {
+  open = function(name)
+    return require(name:find "^postgresql://" and "omni.ledger_postgresql" or "omni.ledger_sqlite").open(name)
+  end,
+}
+local ledger = asked.ledger
+
+---@class spec.Backend
+---@field name string
+---@field module string
+---@field new fun(directory: table): string  the name of a ledger that doesn't exist yet
+---@field sql fun(name: string, sql: string): string  columns separated by "|"
+---@field schema string  the file with the steps of its schema
+---@field schema_macro string
+---@field missing? string  why its specs can't run
+
+---@type spec.Backend[]
+asked.backends = {
+  { name = "SQLite", module = "ledger_sqlite", schema = "csrc/ledger_sqlite/schema.h", schema_macro = "LEDGER_SCHEMA",
+    new = function(directory) return directory:file "l.db" end,
+    sql = function(name, sql) return asked.sqlite3(name, sql) end },
+  { name = "PostgreSQL", missing = not postgresql.is_there and "PostgreSQL isn't installed" or nil,
+    module = "ledger_postgresql", schema = "csrc/ledger_postgresql/schema.h", schema_macro = "LEDGER_POSTGRESQL_SCHEMA",
+    new = function() return postgresql.database() end,
+    sql = function(name, sql) return postgresql.sql(name, "SET search_path = omni; " .. sql) end },
+}
 
 ---Takes the next result, waiting by nothing but what a pollable offers: owner, rows, failure.
 function asked.take(handle)
@@ -55,7 +83,8 @@ function asked.command(code, arguments, cpath)
   local given = {}
   for i, argument in ipairs(arguments or {}) do given[i] = ("%q"):format(argument) end
   local whole = ([[
-    local asked, ledger, core = require "helper.ledger", require "omni.ledger_sqlite", require "omni.core"
+    local asked, core = require "helper.ledger", require "omni.core"
+    local ledger = asked.ledger
     local function main(...) %s end
     main(%s)]]):format(code, table.concat(given, ","))
   local modules = (cpath and cpath .. "/?.so;" or "") .. os.getenv("LUA_CPATH")

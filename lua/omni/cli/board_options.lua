@@ -33,12 +33,12 @@ function board_options.define(parser)
   sandbox_options.define(parser)
 end
 
--- Returns the path of the ledger. A plan doesn't create a ledger: if the file doesn't exist, it uses an empty ledger in a temporary folder.
--- The second result is a function that removes this folder.
+-- Returns the path or the address of the ledger. A plan doesn't create a ledger: if the file doesn't exist, it uses an empty ledger in a
+-- temporary folder. The second result is a function that removes this folder.
 local function ledger_path(given, create)
   local core = require "omni.core"
   local path = board_files.ledger(given)
-  if create or not path or core.stat(path) then return path end
+  if create or not path or require("omni.ledger").exists(path) then return path end
   local folder, why = core.make_temporary_directory("omni-plan-")
   if not folder then
     message.print("can't create a temporary ledger: " .. why)

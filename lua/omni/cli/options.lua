@@ -41,6 +41,14 @@ function options.path(option)
   end)
 end
 
+function options.ledger(option)
+  return option:convert(function(given)
+    local wrong = given == "" and "expected a path, got an empty text" or require("omni.ledger.address").problem(given)
+    if not wrong then return given end
+    return nil, option._name .. ": " .. (given == "" and wrong or "the address " .. wrong)
+  end)
+end
+
 function options.label(option)
   return option:convert(function(given)
     if require("omni.options").is_label(given) then return given end
@@ -54,8 +62,8 @@ end
 ---@param command table  argparse's
 ---@param sandbox_ledger? string  where the ledger is when a sandbox key is used
 function options.add_ledger(command, sandbox_ledger)
-  options.path(command:option("--ledger", ("The ledger (default: OMNI_LEDGER, else omni/ledger.db in ~/.local/state; %s).")
-    :format(sandbox_ledger or "for a sandbox: ledger.db in the output folder")):argname("PATH"))
+  options.ledger(command:option("--ledger", ("The ledger: a file, or a database as postgresql://HOST/NAME (default: OMNI_LEDGER, else "
+    .. "omni/ledger.db in ~/.local/state; %s)."):format(sandbox_ledger or "for a sandbox: ledger.db in the output folder")):argname("PATH"))
 end
 
 ---Adds `--base-url`.

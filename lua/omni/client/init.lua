@@ -394,13 +394,13 @@ function Client_methods:ledger()
   return self.own_ledger
 end
 
----Returns the client's ledger if its file exists; doesn't create the file.
+---Returns the client's ledger if its file exists, or if it is a database; doesn't create a file.
 ---@return omni.Ledger|nil
 ---@package
 function Client_methods:existing_ledger()
   if not self.own_ledger and not self.looked_for_ledger then
     self.looked_for_ledger = true
-    if self.ledger_path and core.stat(self.ledger_path) then self:ledger() end
+    if self.ledger_path and ledgers.exists(self.ledger_path) then self:ledger() end
   end
   return self.own_ledger
 end

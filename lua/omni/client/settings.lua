@@ -28,7 +28,11 @@ local transport_options = {
 local level <const> = 4 -- the level argument of `error`, in the functions that `choose` calls
 local function check(opts)
   opts = options.check(opts, client_options, "omni.client", level)
-  if opts.ledger then options.path(opts.ledger, "omni.client: option 'ledger'", level) end
+  if opts.ledger then
+    options.path(opts.ledger, "omni.client: option 'ledger'", level)
+    local wrong = ledgers.address_problem(opts.ledger)
+    if wrong then error("omni.client: option 'ledger' " .. wrong, level) end
+  end
   for _, name in ipairs { "poll", "retry" } do
     local least, most = opts[name .. "_min"], opts[name .. "_max"]
     if least and most and least > most then

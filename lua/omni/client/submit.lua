@@ -250,13 +250,21 @@ local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 ---@return table|nil row
 ---@return omni.Error|nil problem  nil: the row is gone
 function Submit_methods:record_task(verb, params)
-  local row, problem = self.ledger:row(verb, params)
+  local function try()
+    local rows, problem = self.ledger:ask(verb, params, function(late) -- called if the fiber was cancelled while the ledger couldn't be reached
+      if not (late and late[1]) then
+        self.client:warn(("the task %s was accepted, but its id could not be recorded: keep it"):format(core.clean(params.task_id)))
+      end
+    end)
+    return rows and rows[1], problem
+  end
+  local row, problem = try()
   for _, seconds in ipairs(RECORD_AGAIN) do
     if not problem or not self.key.transport.http then break end
     self.unrecorded = { verb = verb, params = params }
     loop.sleep(seconds)
     self.unrecorded = nil
-    row, problem = self.ledger:row(verb, params)
+    row, problem = try()
   end
   return row, problem
 end

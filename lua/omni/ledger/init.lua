@@ -2,6 +2,7 @@
 -- The ledger's interface for fibers: each verb parks its fiber until the result is on disk. Besides submits, the ledger stores results
 -- that would take time to compute again: file digests, uploads, films.
 
+local addresses = require "omni.ledger.address"
 local core = require "omni.core"
 local digest = require "omni.file.digest"
 local err = require "omni.error"
@@ -12,7 +13,8 @@ local pollable = require "omni.loop.pollable"
 local SETTLED <const> = 2 -- seconds: a file changed more recently may change again within the same tick of the file system's clock
 
 ---@class omni.Ledger
----@field path string
+---@field path string  of the file, or the address of the database
+---@field private machine string  precedes the paths in a ledger that several machines share
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
@@ -31,11 +33,22 @@ local function deliver(self, handle)
   end
 end
 
+-- Reports once that verbs wait for a database that can't be reached.
+local function report_trouble(self, handle)
+  local trouble = handle:trouble()
+  if trouble and not self.in_trouble and self.on_failure then
+    trouble.message = trouble.message .. "; omni waits until it has written what has happened"
+    self.on_failure(err.new(trouble), false)
+  end
+  self.in_trouble = trouble ~= nil
+end
+
 -- The event loop drives the ledger while a verb runs.
 local function driver_of(self)
   return pollable.driver(self.handle, function(handle)
     handle:step()
     deliver(self, handle)
+    report_trouble(self, handle)
     return not self.handle or handle:busy() == 0
   end)
 end
@@ -97,7 +110,8 @@ end
 function Ledger_methods:digest(path)
   local info, why = core.stat(path)
   if not info then return nil, err.new { code = "io", message = "can't read " .. (why or path) } end
-  local known = self.digests[path] or self:row("digest", { path = path })
+  local place = self.machine .. path
+  local known = self.digests[path] or self:row("digest", { path = place })
   if known and known.stamp == info.stamp then
     self.digests[path] = known
     return known.sha256
@@ -106,7 +120,7 @@ function Ledger_methods:digest(path)
   if not found then return nil, problem end
   if os.time() - info.mtime > SETTLED then
     self.digests[path] = { stamp = found.stamp, sha256 = found.sha256 }
-    self:note("remember_digest", { path = path, stamp = found.stamp, sha256 = found.sha256, size = found.size })
+    self:note("remember_digest", { path = place, stamp = found.stamp, sha256 = found.sha256, size = found.size })
   end
   return found.sha256
 end
@@ -125,7 +139,7 @@ end
 
 Ledger_mt.__close, Ledger_mt.__gc = Ledger_methods.close, Ledger_methods.close
 
----Returns the default path of the ledger: OMNI_LEDGER, else omni/ledger.db in XDG_STATE_HOME (by default ~/.local/state).
+---Returns the default path or address of the ledger: OMNI_LEDGER, else omni/ledger.db in XDG_STATE_HOME (by default ~/.local/state).
 ---@return string|nil path
 ---@return omni.Error|nil err
 local function default_path()
@@ -134,6 +148,8 @@ local function default_path()
     return value ~= "" and value or nil
   end
   local given, state, home = variable("OMNI_LEDGER"), variable("XDG_STATE_HOME"), variable("HOME")
+  local wrong = given and addresses.problem(given)
+  if wrong then return nil, err.new { code = "ledger_failed", message = "the ledger's address in OMNI_LEDGER " .. wrong } end
   if given then return given end
   if state and state:find("^/") then return state .. "/omni/ledger.db" end -- the XDG specification forbids relative paths
   if home then return home .. "/.local/state/omni/ledger.db" end
@@ -141,22 +157,46 @@ local function default_path()
     hint = "set OMNI_LEDGER, or give --ledger PATH" }
 end
 
----Opens a ledger. Creates the file and its folder if they don't exist, so that only their owner can read them. If the file can't be used,
----each verb returns the error.
----@param path string
----@return omni.Ledger|nil
----@return omni.Error|nil err  code "ledger_failed"
-local function open(path)
+-- Returns what precedes paths in a ledger that several machines share.
+local function machine_prefix()
+  local file <close> = io.open "/proc/sys/kernel/hostname"
+  return (file and file:read "l" or "") .. ":"
+end
+
+-- Returns the handle of a ledger in PostgreSQL. libpq is loaded only here.
+local function open_address(address)
+  local wrong = addresses.problem(address)
+  if wrong then return nil, err.new { code = "ledger_failed", message = "the ledger's address " .. wrong } end
+  local found, backend = pcall(require, "omni.ledger_postgresql")
+  if found then return backend.open(address) end
+  return nil, err.new { code = "ledger_failed",
+    message = "a ledger in PostgreSQL needs the module omni.ledger_postgresql: " .. tostring(backend):match "^[^\n]*",
+    hint = "install libpq5 (Debian), or build omni where libpq-dev is installed" }
+end
+
+-- Returns the handle of a ledger in a file. Creates the file's folder.
+local function open_file(path)
   local parent = path:match("^(.*[^/])/+[^/]+$")
   local fine, why = true, nil
   if parent then fine, why = paths.make_directories(parent, 448) end -- 0700
-  if not fine then
-    return nil, err.new { code = "ledger_failed", message = ("the ledger's folder can't be created: %s"):format(why) }
-  end
-  local self = setmetatable({ path = path, digests = {} }, Ledger_mt)
-  self.handle = require("omni.ledger_sqlite").open(path)
+  if fine then return require("omni.ledger_sqlite").open(path) end
+  return nil, err.new { code = "ledger_failed", message = ("the ledger's folder can't be created: %s"):format(why) }
+end
+
+---Opens a ledger. Creates a missing file and its folder, so that only their owner can read them. If the file or the database can't be used,
+---each verb returns the error.
+---@param path string  or an address (postgresql://...)
+---@return omni.Ledger|nil
+---@return omni.Error|nil err  code "ledger_failed"
+local function open(path)
+  local is_shared = addresses.is_address(path)
+  local handle, problem = (is_shared and open_address or open_file)(path)
+  if not handle then return nil, problem end
+  local self = setmetatable({ path = path, digests = {}, machine = is_shared and machine_prefix() or "" }, Ledger_mt)
+  self.handle = handle
   self.driver = driver_of(self)
   return self
 end
 
-return { default_path = default_path, open = open }
+return { default_path = default_path, exists = addresses.exists, open = open, address_problem = addresses.problem,
+  is_address = addresses.is_address }

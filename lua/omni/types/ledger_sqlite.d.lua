@@ -32,6 +32,11 @@ function LedgerHandle:start(owner, verb, parameters) end
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:finished(before) end
 
+---Returns why started verbs wait for a database that can't be reached, or nothing. Only verbs that record what has happened wait; all others
+---fail after a short time.
+---@return omni.LedgerFailure|nil
+function LedgerHandle:trouble() end
+
 ---Returns the number of started verbs whose results `finished` hasn't returned yet.
 ---@return integer
 function LedgerHandle:busy() end

@@ -91,7 +91,7 @@ function command.run(given)
   local ledgers = require "omni.ledger"
   local path, problem = require("omni.cli.board_files").ledger(given)
   if not path then return message.exit(2, problem) end
-  if not require("omni.core").stat(path) then
+  if not ledgers.exists(path) then
     return message.exit(2, ("there is no ledger at %s: nothing was submitted, there is nothing to forget"):format(path))
   end
   local ledger <close>, trouble = ledgers.open(path)

@@ -116,7 +116,7 @@ function command.run(given)
   end
 
   local event = empty_event(path, board)
-  if core.stat(path) then
+  if ledgers.exists(path) then
     local ledger <close>, trouble = ledgers.open(path)
     if not ledger then return message.exit(1, trouble) end
     local fine, code = pcall(require("omni.cli.signals").run, function()

@@ -32,6 +32,10 @@ function checks.program(_, report)
       report(module.state, ("can't load %s, so %s: %s"):format(module.name, module.without, tostring(why):match "^[^\n]*"), module.hint)
     end
   end
+  -- No hint: most people don't need it.
+  local built = pcall(require, "omni.ledger_postgresql")
+  report("ok", built and "the ledger may be a PostgreSQL database"
+    or "the ledger can't be a PostgreSQL database: omni was built without libpq")
 end
 
 -- --- the machine
@@ -61,7 +65,9 @@ local function read_ledger(ledger, path, report)
     if row.state == "unknown" then unknown = unknown + 1 end
   end
   report("ok", ("the ledger %s: %d in flight"):format(path, #rows - unknown))
-  report("ok", ("%s-wal and -shm belong to it; to copy it: sqlite3 %s \".backup COPY\""):format(path, text.quote(path)))
+  if not require("omni.ledger").is_address(path) then
+    report("ok", ("%s-wal and -shm belong to it; to copy it: sqlite3 %s \".backup COPY\""):format(path, text.quote(path)))
+  end
   if unknown > 0 then
     report("warning", ("%s %s an unknown outcome, and may have been charged"):format(text.count(unknown, "submit"),
       unknown == 1 and "has" or "have"), "omni status")
@@ -79,7 +85,7 @@ function checks.ledger(shared, report)
   local path, problem = board_files.ledger(shared.given)
   if not path then return report("problem", text.problem(problem), problem.hint) end
   shared.ledger = path
-  if core.stat(path) then
+  if ledgers.exists(path) then
     local ledger <close>, trouble = ledgers.open(path)
     if not ledger then return report("problem", text.problem(trouble), trouble.hint) end
     return read_ledger(ledger, path, report)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Opens a ledger's database file: checks who owns the file, checks its version, and migrates it.
-#include "ledger/database.h"
+#include "ledger_sqlite/database.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@
 #include "shared/file.h"
 
 #ifndef LEDGER_SCHEMA // the specs set LEDGER_SCHEMA to test migrations
-#define LEDGER_SCHEMA "ledger/schema.h"
+#define LEDGER_SCHEMA "ledger_sqlite/schema.h"
 #endif
 #include LEDGER_SCHEMA
 
@@ -26,6 +25,9 @@ enum {
   CHECKPOINT_TRIES = 100, // a millisecond apart
 };
 
+// Seconds that must pass without a request before a checkpoint, so that no checkpoint delays a series of commits.
+static const double CHECKPOINT_DELAY = 0.02;
+
 static const char *const steps[] = {
 #define STEP(sql) sql,
     LEDGER_STEPS(STEP)
@@ -34,20 +36,6 @@ static const char *const steps[] = {
 enum { VERSION = sizeof steps / sizeof *steps };
 
 // --- failures
-
-bool database_fail(const database *d, request *r, const char *format, ...) {
-  char *what = NULL, *whole = NULL;
-  va_list arguments;
-  va_start(arguments, format);
-  if (vasprintf(&what, format, arguments) < 0) what = NULL;
-  va_end(arguments);
-  if (!what || asprintf(&whole, "the ledger %s %s", d->display_path, what) < 0) whole = NULL;
-  free(what);
-  free(r->failure);
-  r->failure = whole;
-  r->failed = true;
-  return false;
-}
 
 bool database_fail_code(const database *d, request *r, const char *what, int code) {
   static const struct {
@@ -245,18 +233,31 @@ bool database_open(database *d, request *r) {
 
 // --- opening and closing
 
-bool database_init(database *d, const char *path) {
-  *d = (database){.session = {.fd = -1}};
+database *database_new(const char *path) {
+  database *d = calloc(1, sizeof *d);
+  if (!d) return NULL;
+  d->session.fd = -1;
   char *directory = *path == '/' ? strdup("") : getcwd(NULL, 0);
   if (directory && asprintf(&d->path, "%s%s%s", directory, *directory ? "/" : "", path) < 0) d->path = NULL;
   free(directory);
-  if (!d->path || !(d->display_path = strdup(d->path))) return false;
+  if (!d->path || !(d->display_path = strdup(d->path))) {
+    int error = errno;
+    database_free(d);
+    errno = error;
+    return NULL;
+  }
   for (char *at = d->display_path; *at; at++)
     if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
-  return true;
+  return d;
 }
 
-void database_checkpoint(database *d) {
+double database_idle_delay(const database *d) {
+  return d->needs_checkpoint ? CHECKPOINT_DELAY : -1;
+}
+
+// Copies the write-ahead log into the main file, except for parts that other programs are still reading. Waits for the disk, but not for
+// other programs. Ignores a failure, since the next checkpoint copies the log.
+void database_idle(database *d) {
   // While another connection runs a checkpoint, which may miss our last commits, our own checkpoint fails.
   for (int tries = 0; d->db && d->needs_checkpoint && tries < CHECKPOINT_TRIES; tries++) {
     if ((sqlite3_wal_checkpoint_v2(d->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & 0xFF) != SQLITE_BUSY) break;
@@ -270,15 +271,16 @@ void database_close(database *d) {
     sqlite3_finalize(d->statements[i]);
     d->statements[i] = NULL;
   }
-  database_checkpoint(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
+  database_idle(d); // SQLite itself runs a checkpoint only when the last connection to the file is closed
   sqlite3_close(d->db);
   d->db = NULL;
   session_release(&d->session);
 }
 
-void database_release(database *d) {
+void database_free(database *d) {
+  if (!d) return;
   database_close(d);
   free(d->path);
   free(d->display_path);
-  d->path = d->display_path = NULL;
+  free(d);
 }

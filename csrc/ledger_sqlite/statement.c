@@ -3,20 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger/database.h"
+#include "ledger_sqlite/database.h"
 
-static const struct {
-  const char *sql;
-  bool money;
-} verbs[] = {
-#define ROW(name, is_money, text) {text, is_money},
+const ledger_verb ledger_verbs[] = {
+#define ROW(name, kind, sql) {#name, sql, kind},
     LEDGER_VERBS(ROW)
 #undef ROW
 };
+const int ledger_verb_count = VERBS;
 
 static int prepare(database *d, int verb) {
   if (d->statements[verb]) return SQLITE_OK;
-  return sqlite3_prepare_v3(d->db, verbs[verb].sql, -1, SQLITE_PREPARE_PERSISTENT, &d->statements[verb], NULL);
+  return sqlite3_prepare_v3(d->db, ledger_verbs[verb].sql, -1, SQLITE_PREPARE_PERSISTENT, &d->statements[verb], NULL);
 }
 
 // With `full`, makes the next commits wait until their data is on disk. A power cut may lose commits that didn't wait, but it never damages
@@ -28,23 +26,16 @@ static int set_durability(database *d, bool full) {
   return code;
 }
 
-// Returns the value of a parameter (":id"), or NULL.
-static const value *parameter_value(const values *parameters, const char *parameter) {
-  for (size_t i = 0; i < values_count(parameters); i += 2)
-    if (strcmp(values_text(parameters, values_get(parameters, i)), parameter + 1) == 0) return values_get(parameters, i + 1);
-  return NULL;
-}
-
 // Binds the parameters. A missing parameter stays NULL. SQLite doesn't copy the values: the request owns them while the statement runs.
-static int bind(sqlite3_stmt *statement, const values *parameters) {
+static int bind(sqlite3_stmt *statement, const request *r) {
   int code = SQLITE_OK;
   for (int at = sqlite3_bind_parameter_count(statement); code == SQLITE_OK && at > 0; at--) {
-    const value *bound = parameter_value(parameters, sqlite3_bind_parameter_name(statement, at));
+    const value *bound = request_parameter(r, sqlite3_bind_parameter_name(statement, at) + 1);
     if (bound) switch (bound->kind) {
       case VALUE_INTEGER: code = sqlite3_bind_int64(statement, at, bound->as.integer); break;
       case VALUE_REAL: code = sqlite3_bind_double(statement, at, bound->as.real); break;
       case VALUE_TEXT:
-        code = sqlite3_bind_text(statement, at, values_text(parameters, bound), (int)bound->as.text.length, SQLITE_STATIC);
+        code = sqlite3_bind_text(statement, at, values_text(&r->parameters, bound), (int)bound->as.text.length, SQLITE_STATIC);
         break;
       case VALUE_NULL: break;
     }
@@ -81,23 +72,25 @@ static bool is_moved(database *d) {
   return sqlite3_file_control(d->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
 }
 
-void database_run(database *d, request *r) {
-  if (!d->db && !database_open(d, r)) return;
+bool database_run(database *d, request *r) {
+  if (!d->db && !database_open(d, r)) return true;
   if (is_moved(d)) {
     database_fail(d, r, "can't be used: it was moved or removed since it was opened");
-    return;
+    return true;
   }
+  bool is_money = ledger_verbs[r->verb].kind != MINOR;
   int code = prepare(d, r->verb);
   sqlite3_stmt *statement = d->statements[r->verb];
   const char *what = statement && sqlite3_stmt_readonly(statement) ? "can't be read" : "can't be written";
-  if (code == SQLITE_OK) code = set_durability(d, verbs[r->verb].money);
-  if (code == SQLITE_OK) code = bind(statement, &r->parameters);
+  if (code == SQLITE_OK) code = set_durability(d, is_money);
+  if (code == SQLITE_OK) code = bind(statement, r);
   if (code == SQLITE_OK)
     while ((code = sqlite3_step(statement)) == SQLITE_ROW && !r->rows.problem) take_row(statement, r);
   if (r->rows.problem) database_fail(d, r, "%s: %s", what, r->rows.problem);
   else if (code != SQLITE_DONE) database_fail_code(d, r, what, code);
-  if (!statement) return; // preparing it failed
-  if (verbs[r->verb].money && code == SQLITE_DONE && sqlite3_changes(d->db) > 0) d->needs_checkpoint = true;
+  if (!statement) return true; // preparing it failed
+  if (is_money && code == SQLITE_DONE && sqlite3_changes(d->db) > 0) d->needs_checkpoint = true;
   sqlite3_reset(statement);
   sqlite3_clear_bindings(statement);
+  return true;
 }

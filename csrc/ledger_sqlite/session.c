@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shows which ledgers are open: each open ledger locks one byte of a file. The locks belong to the descriptor (F_OFD_*), not to the
 // process, so two ledgers in one program see each other's locks.
-#include "ledger/session.h"
+#include "ledger_sqlite/session.h"
 
 #include <errno.h>
 #include <fcntl.h>

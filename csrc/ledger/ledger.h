@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// What the module of a backend calls when Lua loads it.
+#ifndef OMNI_LEDGER_LEDGER_H
+#define OMNI_LEDGER_LEDGER_H
+
+#include <lua.h>
+
+// Pushes the module's table, with the function `open`. Returns 1.
+int ledger_push_module(lua_State *L);
+
+#endif

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// A verb on its way between Lua and the ledger's thread, with its parameters and its result.
+#ifndef OMNI_LEDGER_REQUEST_H
+#define OMNI_LEDGER_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ledger/values.h"
+
+typedef struct request {
+  struct request *next;
+  int verb;          // its index in ledger_verbs
+  values parameters; // pairs of a name and a value
+  values rows;       // the names of the columns, then the values of each row
+  size_t columns;    // number of columns; 0: the verb returns no rows
+  bool failed;
+  char *failure; // the error message, for people; NULL if the request failed and there was no memory for the message
+} request;
+
+request *request_new(int verb);
+void request_free(request *r); // accepts NULL
+// Returns the value of a parameter, or NULL.
+const value *request_parameter(const request *r, const char *name);
+// Sets the failure to "the ledger NAME " and the formatted text. Returns false.
+__attribute__((format(printf, 3, 4))) bool request_fail(request *r, const char *name, const char *format, ...);
+// Makes a request that has failed or has rows as it was before it ran.
+void request_reset(request *r);
+
+#endif

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+// Connects to PostgreSQL: checks the database, migrates it, and takes a session.
+//
+// A session is an advisory lock on a random number. Other programs regard it as open while the lock is held. After a lost connection the
+// ledger takes the same number again. Once it has the number, its former connection has ended, and nothing of it can be committed any
+// longer: so the table `session` tells truly whether the last verb was committed.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ledger_postgresql/database.h"
+#include "shared/clock.h"
+
+#ifndef LEDGER_POSTGRESQL_SCHEMA // the specs set it to test migrations
+#define LEDGER_POSTGRESQL_SCHEMA "ledger_postgresql/schema.h"
+#endif
+#include LEDGER_POSTGRESQL_SCHEMA
+
+// Seconds for which the ledger tries to reach a database that could be reached so far, and one that it hasn't reached yet.
+static const double PATIENCE = 10, FIRST_PATIENCE = 3;
+#define CONNECT_TIMEOUT "5"        // seconds, for each server of the address
+
+enum { OLDEST_SERVER = 140000 }; // it has pipelines' counterpart in the server, and the settings below
+
+static const char *const steps[] = {
+#define STEP(sql) sql,
+    LEDGER_STEPS(STEP)
+#undef STEP
+};
+enum { VERSION = sizeof steps / sizeof *steps };
+
+// Waiting for locks ends before the verb's own time limit. The keepalives let the server notice a machine that has vanished. A commit waits
+// for the disk even if the server's settings say otherwise; a stricter setting stays.
+static const char SETTINGS[] =
+    "SET search_path = omni, pg_temp; SET lock_timeout = '10s'; SET statement_timeout = '20s'; SET jit = off;"
+    "SET client_min_messages = error; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
+    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0;"
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';"
+    "SELECT pg_backend_pid(), current_setting('server_encoding'), to_regclass('omni.ledger') IS NOT NULL,"
+    " (SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'omni'),"
+    " EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')";
+
+static bool cannot_open(const database *d, request *r, const char *why) {
+  return database_fail(d, r, "can't be opened: %s", why);
+}
+
+// Sets the failure for an exchange that didn't succeed. Frees the result. Returns false.
+static bool fail_exchange(database *d, request *r, outcome end, PGresult *result) {
+  char why[512] = "the connection was lost";
+  if (end == EXCHANGE_FAILED && result) exchange_reason(result, why, sizeof why);
+  PQclear(result);
+  return cannot_open(d, r, why);
+}
+
+// Runs simple SQL. Sets the failure if it doesn't succeed. `result` may be NULL.
+static bool execute(database *d, request *r, PGresult **result, const char *sql) {
+  PGresult *own = NULL;
+  outcome end = exchange_simple(d, sql, &own);
+  if (end != EXCHANGE_DONE) return fail_exchange(d, r, end, own);
+  if (result) *result = own;
+  else PQclear(own);
+  return true;
+}
+
+// --- connecting
+
+// Copies the first line of a message of libpq. Such messages name servers and users, but contain no passwords.
+static void first_line(const char *message, char *line, size_t size) {
+  size_t length = 0;
+  for (; message[length] && message[length] != '\n' && length + 1 < size; length++)
+    line[length] = (unsigned char)message[length] < 0x20 || message[length] == 0x7F ? '?' : message[length];
+  line[length] = '\0';
+}
+
+static bool connect_to(database *d, request *r, bool *temporary) {
+  // What precedes the address is a default that the address may override; what follows it overrides the address.
+  static const char *const names[] = {"connect_timeout", "fallback_application_name", "tcp_user_timeout", "keepalives_idle", "dbname",
+    "client_encoding", NULL};
+  const char *const settings[] = {CONNECT_TIMEOUT, "omni", "15000", "30", d->address, "UTF8", NULL};
+  d->connection = PQconnectdbParams(names, settings, 1);
+  if (!d->connection) return cannot_open(d, r, "not enough memory");
+  if (PQstatus(d->connection) == CONNECTION_OK) return PQsetnonblocking(d->connection, 1) == 0 || cannot_open(d, r, "not enough memory");
+  const char *message = PQerrorMessage(d->connection);
+  // A server that refuses the user, the password or the database would refuse them again.
+  *temporary = !strstr(message, "FATAL") || strstr(message, "the database system is") || strstr(message, "too many") ||
+               strstr(message, "terminating connection");
+  char line[512];
+  first_line(message, line, sizeof line);
+  return database_fail(d, r, "can't be reached: %s", line);
+}
+
+static void ignore_notice(void *ignored, const PGresult *result) {
+  (void)ignored, (void)result;
+}
+
+// --- the schema
+
+static bool read_version(database *d, request *r, long long *version) {
+  PGresult *result = NULL;
+  if (!execute(d, r, &result, "SELECT version FROM ledger")) return false;
+  *version = PQntuples(result) == 1 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : -1;
+  PQclear(result);
+  if (*version < 0) return database_fail(d, r, "is not a ledger: the table omni.ledger has another program's data");
+  if (*version > VERSION)
+    return database_fail(d, r, "was made by a newer omni: its version is %lld, this omni knows versions up to %d", *version, (int)VERSION);
+  return true;
+}
+
+// Migrates the schema to the current version, completely or not at all. Does nothing if another program has migrated it in the meantime.
+static bool migrate(database *d, request *r) {
+  PGresult *result = NULL;
+  long long version = 0;
+  // The lock is one of those of `lock_limits` (database.c), for a class of its own.
+  if (!execute(d, r, &result, "BEGIN; SELECT pg_advisory_xact_lock(1869442612, 0); SELECT to_regclass('omni.ledger') IS NOT NULL,"
+                              " EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')"))
+    return false;
+  bool has_ledger = *PQgetvalue(result, 0, 0) == 't', has_schema = *PQgetvalue(result, 0, 1) == 't';
+  PQclear(result);
+  if (!has_schema && !execute(d, r, NULL, "CREATE SCHEMA omni")) return false;
+  if (!has_ledger && !execute(d, r, NULL, "CREATE TABLE ledger (version bigint NOT NULL); INSERT INTO ledger VALUES (0)")) return false;
+  if (!read_version(d, r, &version)) return false;
+  for (long long next = version; next < VERSION; next++)
+    if (!execute(d, r, NULL, steps[next])) return false;
+  char sql[64];
+  snprintf(sql, sizeof sql, "UPDATE ledger SET version = %d; COMMIT", (int)VERSION);
+  return execute(d, r, NULL, sql);
+}
+
+// Applies the settings and checks what is at the other end.
+static bool check_database(database *d, request *r) {
+  PGresult *result = NULL;
+  if (PQserverVersion(d->connection) < OLDEST_SERVER) return cannot_open(d, r, "the server is older than PostgreSQL 14");
+  if (!execute(d, r, &result, SETTINGS)) return false;
+  // A pooler reports a number of its own. It may give every transaction another connection, but a session needs a single one.
+  bool is_direct = atoi(PQgetvalue(result, 0, 0)) == PQbackendPID(d->connection);
+  bool is_utf8 = strcmp(PQgetvalue(result, 0, 1), "UTF8") == 0;
+  bool has_ledger = *PQgetvalue(result, 0, 2) == 't', is_empty = strcmp(PQgetvalue(result, 0, 3), "0") == 0;
+  PQclear(result);
+  if (!is_direct) return cannot_open(d, r, "a connection pooler is in between, and a ledger needs direct connections to PostgreSQL");
+  if (!is_utf8) return cannot_open(d, r, "the database's encoding must be UTF8");
+  if (!has_ledger && !is_empty) return database_fail(d, r, "is not a ledger: the schema omni has another program's tables");
+  long long version = 0;
+  if (has_ledger && !read_version(d, r, &version)) return false;
+  return version == VERSION || migrate(d, r);
+}
+
+// --- the session
+
+// Formats the condition that a row of pg_locks is the lock of this session.
+#define LOCK_OF_SESSION \
+  "locktype = 'advisory' AND objsubid = 1 AND granted AND classid::bigint << 32 | objid::bigint = %lld" \
+  " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+// Tries once to lock the session's number. *taken: whether it succeeded.
+static bool try_lock(database *d, request *r, bool *taken) {
+  char sql[64];
+  PGresult *result = NULL;
+  snprintf(sql, sizeof sql, "SELECT pg_try_advisory_lock(%lld)", (long long)d->session);
+  if (!execute(d, r, &result, sql)) return false;
+  *taken = *PQgetvalue(result, 0, 0) == 't';
+  PQclear(result);
+  return true;
+}
+
+// Ends this ledger's former connection, which the server may not know to be lost.
+static bool end_former(database *d, request *r) {
+  char sql[512];
+  snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE pid <> pg_backend_pid() AND " LOCK_OF_SESSION,
+           (long long)d->session);
+  return execute(d, r, NULL, sql);
+}
+
+static bool lock_session(database *d, request *r, bool is_new) {
+  bool taken = false;
+  for (double until = clock_now() + PATIENCE; !taken;) {
+    if (is_new) {
+      uint64_t random;
+      while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        if (errno != EINTR) return cannot_open(d, r, strerror(errno));
+      d->session = (int64_t)(random >> 24) + 1; // at most 2^40, as in SQLite's ledgers
+    }
+    if (!try_lock(d, r, &taken)) return false;
+    if (taken || is_new) continue;
+    if (!end_former(d, r)) return false;
+    if (clock_now() >= until) return cannot_open(d, r, "this program's former connection doesn't end");
+    nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+  }
+  return true;
+}
+
+// Adds or finds the session's row. Forgets the rows of sessions that have ended long ago.
+static PGresult *session_row(database *d, request *r) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  char *quoted = PQescapeLiteral(d->connection, host, strlen(host));
+  PGresult *result = NULL;
+  char *sql = NULL;
+  if (!quoted || asprintf(&sql,
+        "DELETE FROM session WHERE since < " NOW " - 30 * 86400 AND number <> %lld AND NOT " ALIVE("number") ";"
+        "INSERT INTO session (number, host, process, since) VALUES (%lld, %s, %ld, " NOW ")"
+        " ON CONFLICT (number) DO UPDATE SET number = excluded.number RETURNING verb, xmax = 0, rows",
+        (long long)d->session, (long long)d->session, quoted, (long)getpid()) < 0) {
+    sql = NULL;
+    cannot_open(d, r, "not enough memory");
+  }
+  if (sql) execute(d, r, &result, sql);
+  PQfreemem(quoted);
+  free(sql);
+  return result;
+}
+
+// Takes a session, or takes the former one again, and finds out what has become of the verb in doubt.
+static bool take_session(database *d, request *r) {
+  bool is_new = d->session == 0;
+  if (!lock_session(d, r, is_new)) {
+    if (is_new) d->session = 0;
+    return false;
+  }
+  PGresult *result = session_row(d, r);
+  if (!result) {
+    if (is_new) d->session = 0;
+    return false;
+  }
+  long long verb = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+  bool is_missing = !is_new && *PQgetvalue(result, 0, 1) == 't';
+  if (d->doubt.verb) {
+    d->doubt.fate = is_missing ? FATE_UNKNOWN : verb == d->doubt.verb ? FATE_COMMITTED : verb == d->last_committed ? FATE_UNDONE : FATE_UNKNOWN;
+    PQclear(d->doubt.ids);
+    d->doubt.ids = result;
+    return true;
+  }
+  PQclear(result);
+  return true;
+}
+
+// --- opening and closing
+
+static bool try_open(database *d, request *r, bool *temporary) {
+  request_reset(r);
+  *temporary = true;
+  if (connect_to(d, r, temporary)) {
+    PQsetNoticeReceiver(d->connection, ignore_notice, NULL);
+    *temporary = false;
+    if (check_database(d, r) && take_session(d, r)) return true;
+    if (PQstatus(d->connection) != CONNECTION_OK) *temporary = true;
+  }
+  connection_close(d, *temporary);
+  return false;
+}
+
+bool connection_open(database *d, request *r, bool *temporary) {
+  if (d->connection) return true;
+  double until = (d->lost_at > 0 ? d->lost_at : clock_now()) + (d->session ? PATIENCE : FIRST_PATIENCE);
+  for (;;) {
+    if (try_open(d, r, temporary)) {
+      d->lost_at = 0;
+      return true;
+    }
+    if (!*temporary || clock_now() >= until) return false;
+    nanosleep(&(struct timespec){.tv_nsec = 100 * 1000 * 1000}, NULL);
+  }
+}
+
+void connection_close(database *d, bool lost) {
+  PQfinish(d->connection);
+  d->connection = NULL;
+  for (int i = 0; i < STATEMENTS; i++) d->statements[i].prepared = false;
+  if (lost && d->lost_at == 0) d->lost_at = clock_now();
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+// Executes a verb in PostgreSQL: one transaction and one round trip. A verb whose connection is lost runs again, unless it was committed.
+#include "ledger_postgresql/database.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/clock.h"
+
+enum { MOST_RUNS = 6 }; // of one verb, if it loses its connection or a deadlock each time
+static const double CHECK_DELAY = 5; // seconds without a verb until the ledger checks whether its connection still lives
+
+const ledger_verb ledger_verbs[] = {
+#define ROW(name, kind, sql) {#name, sql, kind},
+    LEDGER_VERBS(ROW)
+#undef ROW
+};
+const int ledger_verb_count = VERBS;
+
+// --- statements
+
+// A transaction takes its locks in this order, so that no two wait for each other. The statement of the verb begins when it has them, and
+// sees all that their former holders have committed. The first lock keeps real submits and those of sandboxes apart; the others make the
+// sum of a board, the tasks of a key, and the row of a task stay as they were counted.
+#define LOCKS_OF_LIMITS \
+  "SELECT CASE WHEN :sandbox = 1 THEN pg_advisory_xact_lock(1869442608, 0) ELSE pg_advisory_xact_lock_shared(1869442608, 0) END," \
+  " CASE WHEN :in_flight IS NOT NULL THEN pg_advisory_xact_lock(1869442609, hashtext(:account)) END," \
+  " CASE WHEN :budget IS NOT NULL THEN pg_advisory_xact_lock(1869442610, hashtext(:board)) END," \
+  " CASE WHEN :task_id IS NOT NULL THEN pg_advisory_xact_lock(1869442611, hashtext(:task_id)) END"
+// Until the transaction ends, no other program records an outcome in a row that is to be replaced.
+#define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
+
+static const char *sql_of(int which) {
+  if (which < VERBS) return ledger_verbs[which].sql;
+  if (which == LOCK_LIMITS) return LOCKS_OF_LIMITS;
+  if (which == LOCK_REPLACED) return LOCKS_OF_REPLACED;
+  if (which == DONT_WAIT_FOR_DISK) return "SELECT set_config('synchronous_commit', 'off', true)";
+  return "UPDATE submit SET state = 'refused', error = 'cancelled', message = 'given up before it was sent', answered_at = " NOW
+         " WHERE id = :id AND state = 'intended'";
+}
+
+// Returns whether the ledger counts the verb, so that it can find out later whether the verb was committed. Any other verb may run twice:
+// it reads, or has the same effect again.
+static bool is_counted(int verb) {
+  return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
+}
+
+// Makes a statement if it isn't made yet. Returns false when memory runs out.
+static bool make(database *d, int which) {
+  statement *s = &d->statements[which];
+  if (s->sql) return true;
+  if (!is_counted(which)) return statement_make(s, sql_of(which));
+  char *sql = NULL;
+  bool made = asprintf(&sql,
+    "WITH done AS (%s), counted AS (UPDATE session SET verb = :_verb, rows = (SELECT coalesce(array_agg(id), '{}') FROM done)"
+    " WHERE number = :_session) SELECT id FROM done", sql_of(which)) >= 0 && statement_make(s, sql);
+  free(sql);
+  return made;
+}
+
+// Lists the statements of a verb's transaction. Returns their number; 0 when memory runs out.
+static int list(database *d, const request *r, int which[4]) {
+  int count = 0, verb = r->verb;
+  bool checks_limits = verb == VERB_intend || verb == VERB_retry || verb == VERB_adopt || verb == VERB_adopt_lost;
+  if (checks_limits) which[count++] = LOCK_LIMITS;
+  if (checks_limits && request_parameter(r, "instead_of")) which[count++] = LOCK_REPLACED;
+  if (ledger_verbs[verb].kind == MINOR && strncmp(ledger_verbs[verb].sql, "SELECT", 6) != 0) which[count++] = DONT_WAIT_FOR_DISK;
+  which[count++] = verb;
+  for (int i = 0; i < count; i++)
+    if (!make(d, which[i])) return 0;
+  return count;
+}
+
+// --- a verb in doubt
+
+static void forget_doubt(database *d) {
+  PQclear(d->doubt.ids);
+  memset(&d->doubt, 0, sizeof d->doubt);
+}
+
+// Adds the ids of a committed verb's rows to the request: "{1,2}".
+static void take_ids(const char *list, request *r) {
+  for (const char *at = strpbrk(list, "0123456789"); at; at = strpbrk(at, "0123456789")) {
+    char *end;
+    long long id = strtoll(at, &end, 10);
+    if (!r->columns) values_add_text(&r->rows, "id", 2);
+    r->columns = 1;
+    values_add_integer(&r->rows, id);
+    at = end;
+  }
+}
+
+// Undoes an intent that was committed although its caller was told that it failed: nothing was sent. Returns false if the connection was
+// lost meanwhile.
+static bool withdraw(database *d) {
+  request r = {0};
+  request *intent = &r, ids = {0};
+  int which = WITHDRAW;
+  take_ids(PQgetvalue(d->doubt.ids, 0, 2), &ids);
+  bool fine = true;
+  if (ids.columns) {
+    values_add_text(&r.parameters, "id", 2);
+    values_add_integer(&r.parameters, values_get(&ids.rows, 1)->as.integer);
+    PGresult *result = NULL;
+    const char *problem = NULL;
+    fine = !r.parameters.problem && make(d, WITHDRAW) && exchange_run(d, intent, &which, 1, 0, &result, &problem) == EXCHANGE_DONE;
+    PQclear(result);
+  }
+  values_free(&r.parameters);
+  request_reset(&ids);
+  return fine;
+}
+
+// Settles the doubt after a new connection. Returns whether the request itself is settled by that.
+static bool settle(database *d, request *r) {
+  if (!d->doubt.verb) return false;
+  bool is_mine = r && d->doubt.of == r, settled = false;
+  if (d->doubt.fate == FATE_COMMITTED) {
+    d->last_committed = d->doubt.verb;
+    if (is_mine) take_ids(PQgetvalue(d->doubt.ids, 0, 2), r);
+    else if (d->doubt.is_intent && !withdraw(d)) {
+      connection_close(d, true);
+      return false;
+    }
+    settled = is_mine;
+  } else if (d->doubt.fate == FATE_UNKNOWN && is_mine) {
+    database_fail(d, r, "lost its record of this program, so omni can't know whether the last change was made");
+    settled = true;
+  }
+  forget_doubt(d);
+  return settled;
+}
+
+// --- running
+
+static void fail_result(database *d, request *r, const char *problem, const PGresult *result) {
+  bool reads = strncmp(ledger_verbs[r->verb].sql, "SELECT", 6) == 0;
+  char why[512];
+  if (!problem) exchange_reason(result, why, sizeof why);
+  for (char *at = why; !problem && *at; at++)
+    if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
+  database_fail(d, r, "can't be %s: %s", reads ? "read" : "written", problem ? problem : why);
+}
+
+// The verb has failed for its caller. If it may have been committed nevertheless, the next connection settles that.
+static bool give_up(database *d, const request *r) {
+  if (d->doubt.of == r) d->doubt.of = NULL;
+  return true;
+}
+
+bool database_run(database *d, request *r) {
+  bool is_outcome = ledger_verbs[r->verb].kind == OUTCOME;
+  for (int run = 1;; run++) {
+    bool temporary = false;
+    if (!connection_open(d, r, &temporary)) {
+      // A ledger that could be opened once waits until it can be again, since the outcome is recorded nowhere else.
+      if (is_outcome && d->session) return false;
+      return give_up(d, r);
+    }
+    if (settle(d, r)) return true;
+    if (!d->connection) continue;
+    int which[4], count = list(d, r, which);
+    if (count == 0) {
+      database_fail(d, r, "can't be used: not enough memory");
+      return give_up(d, r);
+    }
+    PGresult *result = NULL;
+    const char *problem = NULL;
+    int64_t number = is_counted(r->verb) ? ++d->last_verb : 0;
+    outcome end = exchange_run(d, r, which, count, number, &result, &problem);
+    if (end == EXCHANGE_LOST) {
+      connection_close(d, true);
+      if (number) {
+        d->doubt.verb = number;
+        d->doubt.of = r;
+        d->doubt.is_intent = r->verb == VERB_intend || r->verb == VERB_retry;
+      }
+      if (run < MOST_RUNS) continue;
+      database_fail(d, r, "can't be reached: the connection was lost each time");
+      return is_outcome ? false : give_up(d, r);
+    }
+    if (end == EXCHANGE_FAILED) {
+      bool again = !problem && exchange_has_state(result, "40") && run < MOST_RUNS; // a deadlock
+      // An index forbids what the verb's statement would have forbidden, had the other program been faster.
+      bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
+      if (!again && !is_forbidden) fail_result(d, r, problem, result);
+      PQclear(result);
+      if (again) continue;
+      return give_up(d, r);
+    }
+    if (number) d->last_committed = number;
+    statement_take_rows(result, r);
+    PQclear(result);
+    if (r->rows.problem) database_fail(d, r, "can't be read: %s", r->rows.problem);
+    return true;
+  }
+}
+
+// --- beginning and end
+
+database *database_new(const char *address) {
+  database *d = calloc(1, sizeof *d);
+  if (d && (d->address = strdup(address)) && (d->display_address = strdup(address))) {
+    for (char *at = d->display_address; *at; at++)
+      if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
+    return d;
+  }
+  database_free(d);
+  return NULL;
+}
+
+double database_idle_delay(const database *d) {
+  return d->session ? CHECK_DELAY : -1;
+}
+
+// Notices a connection that has ended, and connects again, so that other programs regard the session as open.
+void database_idle(database *d) {
+  if (d->connection && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK) return;
+  if (d->connection) connection_close(d, true);
+  request r = {0};
+  bool temporary;
+  double lost_at = d->lost_at;
+  d->lost_at = 1; // a single try
+  if (connection_open(d, &r, &temporary)) settle(d, NULL);
+  else d->lost_at = lost_at;
+  request_reset(&r);
+}
+
+void database_close(database *d) {
+  if (d->connection && d->session) {
+    char sql[64];
+    snprintf(sql, sizeof sql, "DELETE FROM session WHERE number = %lld", (long long)d->session);
+    exchange_farewell(d, sql);
+  }
+  connection_close(d, false);
+  d->session = 0;
+  d->last_verb = d->last_committed = 0;
+  forget_doubt(d);
+}
+
+void database_free(database *d) {
+  if (!d) return;
+  database_close(d);
+  for (int i = 0; i < STATEMENTS; i++) statement_free(&d->statements[i]);
+  free(d->address);
+  free(d->display_address);
+  free(d);
+}

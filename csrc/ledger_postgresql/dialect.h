@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// The verbs in PostgreSQL's SQL.
+#ifndef OMNI_LEDGER_POSTGRESQL_DIALECT_H
+#define OMNI_LEDGER_POSTGRESQL_DIALECT_H
+
+// The database's clock counts, since the clocks of several machines differ. A statement that waited for a lock begins after the wait.
+#define NOW "extract(epoch FROM statement_timestamp())::float8"
+#define IS "IS NOT DISTINCT FROM"
+#define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores a NULL, and max() of SQLite returns it: no verb depends on that
+#define SESSION ":_session"
+// A session is open while a connection holds the advisory lock with its number. PostgreSQL reads the list of locks once a statement, and
+// only if a row needs it.
+#define ALIVE(session) \
+  "(" session " IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted" \
+  " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))"
+#define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
+#define PATH "md5(path)" // an index has no room for the longest paths
+// The rows of one scene that are live at the same time differ in `instead_of`: an index holds them to that (schema.h).
+#define ALSO ", instead_of"
+#define ALSO_VALUE ", :instead_of"
+#define UNLESS_LIVE "ON CONFLICT DO NOTHING"
+#define VERSION_OF_SCHEMA "SELECT version FROM ledger"
+
+#include "ledger/verbs.h"
+
+#endif

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// SQL with named parameters, as verbs.h has it, made into PostgreSQL's: the parameters get numbers, types and values.
+#ifndef OMNI_LEDGER_POSTGRESQL_STATEMENT_H
+#define OMNI_LEDGER_POSTGRESQL_STATEMENT_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ledger/request.h"
+#include "shared/buffer.h"
+
+enum { MOST_PARAMETERS = 32, LONGEST_NAME = 23 };
+
+typedef struct {
+  char *sql; // NULL until statement_make
+  int count; // of its parameters
+  char names[MOST_PARAMETERS][LONGEST_NAME + 1];
+  Oid types[MOST_PARAMETERS];
+  bool prepared; // on the present connection
+} statement;
+
+// The values of a statement's parameters, as libpq takes them. A zeroed struct is empty.
+typedef struct {
+  buffer bytes;
+  const char *values[MOST_PARAMETERS];
+  int lengths[MOST_PARAMETERS], formats[MOST_PARAMETERS];
+} bindings;
+
+// Parameters that the backend sets: their names begin with "_".
+typedef struct {
+  int64_t session, verb; // :_session, :_verb
+} own_parameters;
+
+// Fills in a statement. Returns false when memory runs out.
+bool statement_make(statement *s, const char *sql);
+void statement_free(statement *s);
+// Fills in the values of the parameters; a missing one is NULL. Returns NULL, or what is wrong with a value, in words without the value.
+const char *statement_bind(const statement *s, const request *r, const own_parameters *own, bindings *b);
+void bindings_free(bindings *b);
+// Appends the names of a result's columns and all its values to the request's rows.
+void statement_take_rows(const PGresult *result, request *r);
+
+#endif

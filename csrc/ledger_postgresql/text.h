@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Text in PostgreSQL is UTF-8, but a path or an input may have any bytes.
+#ifndef OMNI_LEDGER_POSTGRESQL_TEXT_H
+#define OMNI_LEDGER_POSTGRESQL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "shared/buffer.h"
+
+// Appends `bytes` as UTF-8: a byte B that is not part of a valid character becomes the private character U+10FF00 + B, as do the bytes of
+// these private characters themselves. So different bytes always stay different. Returns false when memory runs out.
+bool text_encode(buffer *b, const char *bytes, size_t length);
+// Appends the bytes that `text_encode` has encoded. Returns false when memory runs out.
+bool text_decode(buffer *b, const char *text, size_t length);
+
+#endif

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// A ledger in an SQLite file.
+#ifndef OMNI_LEDGER_SQLITE_DATABASE_H
+#define OMNI_LEDGER_SQLITE_DATABASE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#include "ledger/database.h"
+#include "ledger_sqlite/dialect.h"
+#include "ledger_sqlite/session.h"
+
+enum {
+#define VERB(name, kind, sql) VERB_##name,
+  LEDGER_VERBS(VERB)
+#undef VERB
+      VERBS
+};
+
+struct database {
+  char *path;  // absolute
+  char *display_path; // the path without control characters, for messages
+  sqlite3 *db; // NULL until the file is open
+  sqlite3_stmt *statements[VERBS];
+  bool full_sync;   // whether a commit waits until its data is on disk
+  bool needs_checkpoint; // whether the main file lacks commits that concern money
+  session session;
+};
+
+// Opens the database file; creates and migrates it if needed. On a problem sets the request's failure and returns false; the caller may try
+// again.
+bool database_open(database *d, request *r);
+
+#define database_fail(d, r, ...) request_fail(r, (d)->display_path, __VA_ARGS__)
+// Sets the request's failure to "the ledger PATH WHAT: REASON", where REASON explains an SQLite code in words. Returns false.
+bool database_fail_code(const database *d, request *r, const char *what, int code);
+
+#endif

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// The verbs in SQLite's SQL. The file session.h declares the SQL functions session() and alive(session).
+#ifndef OMNI_LEDGER_SQLITE_DIALECT_H
+#define OMNI_LEDGER_SQLITE_DIALECT_H
+
+#define NOW "((julianday('now') - 2440587.5) * 86400.0)"
+#define IS "IS"
+#define LARGER(a, b) "max(" a ", " b ")"
+#define SESSION "session()"
+#define ALIVE(session) "alive(" session ")"
+#define INPUT_FIELD(name) "json_extract(input, '$." name "') "
+#define PATH "path"
+#define ALSO ""
+#define ALSO_VALUE ""
+#define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself has found every equal submit
+#define VERSION_OF_SCHEMA "SELECT user_version AS version FROM pragma_user_version"
+
+#include "ledger/verbs.h"
+
+#endif

@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: MIT
+-- A PostgreSQL server for specs, in a temporary folder, reached by a Unix socket. The first database of a spec file starts it.
+
+local core = require "omni.core"
+local env = require "helper.env"
+
+local postgresql = {}
+
+-- PostgreSQL refuses to run as root. Root gives its files to the user nobody, in a folder outside of TMPDIR, which nobody can't enter.
+local is_root = env.output "id -u" == "0\n"
+local as_user = is_root and "setpriv --reuid=65534 --regid=65534 --clear-groups " or ""
+
+local function first_line(command)
+  local pipe = assert(io.popen(command .. " 2>/dev/null"))
+  local line = pipe:read("l")
+  pipe:close()
+  return line
+end
+
+local programs = first_line "ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1"
+
+---Whether there is a PostgreSQL server, and the module for it was built.
+postgresql.is_there = programs ~= nil and package.searchpath("omni.ledger_postgresql", package.cpath) ~= nil
+
+local server -- { folder, guard }
+local databases = 0
+
+local function run(command)
+  return env.output(("cd / && %s 2>&1"):format(as_user .. command))
+end
+
+---The server's folder: its socket is in it.
+function postgresql.folder() return server.folder end
+
+---Starts the server, which was stopped.
+function postgresql.start()
+  -- It belongs to the spec's session, so that it ends with the spec.
+  local folder = server.folder
+  local line = ("cd / && exec %s %s/postgres -D %s/data >>%s/log 2>&1 </dev/null & echo $!"):format(as_user, programs, folder, folder)
+  first_line(("sh -c %s"):format(env.quote(line)))
+  local deadline = core.now() + env.seconds(30)
+  while not os.execute(("%s/pg_isready -q -h %s"):format(programs, server.folder)) do
+    assert(core.now() < deadline, "PostgreSQL doesn't start")
+    core.poll_set():wait(0.02, {})
+  end
+end
+
+---Stops the server, and waits until it has ended.
+---@param how "immediate"|"fast"
+function postgresql.stop(how)
+  run(("%s/pg_ctl -D %s/data -m %s -w -s stop"):format(programs, server.folder, how))
+end
+
+local function start_first()
+  -- In memory, if there is room. No spec cuts the power, so nothing need reach the disk.
+  local base = first_line "[ -w /dev/shm ] && [ $(df --output=avail -k /dev/shm | tail -n 1) -gt 500000 ] && echo /dev/shm" or "/tmp"
+  local folder = first_line(as_user .. ("mktemp -d %s/omni-pg.XXXXXX"):format(base))
+  -- A shell stops the server and removes the folder when the spec has ended, however that ends.
+  local farewell = ("cat; cd / && %s %s/pg_ctl -D %s/data -m immediate -w -s stop; rm -rf %s"):format(as_user, programs, folder, folder)
+  server = { folder = folder, guard = io.popen(("sh -c %s >/dev/null 2>&1"):format(env.quote(farewell)), "w") }
+  run(("%s/initdb -D %s/data -N -U omni -A trust -E UTF8 --locale=C --no-instructions"):format(programs, folder))
+  local settings = ("unix_socket_directories = '%s'\nlisten_addresses = ''\nfsync = off\nshared_buffers = 32MB\nmax_connections = 60\n")
+    :format(folder)
+  run(("sh -c %s"):format(env.quote(("printf %%s %s >> %s/data/postgresql.conf"):format(env.quote(settings), folder))))
+  postgresql.start()
+end
+
+---The shell command of psql on a database.
+---@param address string
+function postgresql.psql(address)
+  return ("%s/psql -X -q -A -t -v ON_ERROR_STOP=1 -d %s"):format(programs, env.quote(address))
+end
+
+---Runs SQL: what psql prints, columns separated by "|".
+---@param database string  an address, or a database's name
+---@param sql string
+function postgresql.sql(database, sql)
+  if not database:find "^postgresql://" then database = postgresql.address(database) end
+  return (env.output(("%s -c %s"):format(postgresql.psql(database), env.quote(sql))):gsub("\n$", ""))
+end
+
+---Runs SQL that fails: what psql prints.
+function postgresql.fails(address, sql)
+  return env.output(("! %s -c %s 2>&1"):format(postgresql.psql(address), env.quote(sql)))
+end
+
+---Starts a PgBouncer in front of the server: its port, on a socket in the same folder.
+---@param mode "transaction"|"session"
+function postgresql.pooler(mode)
+  local folder, port = server.folder, 6432
+  local settings = ("[databases]\n* = host=%s user=omni\n[pgbouncer]\nlisten_port = %d\nunix_socket_dir = %s\nauth_type = any\n"
+    .. "pool_mode = %s\n"):format(folder, port, folder, mode)
+  run(("sh -c %s"):format(env.quote(("printf %%s %s > %s/pooler.ini"):format(env.quote(settings), folder))))
+  local pid = first_line(("sh -c %s"):format(env.quote(("cd / && exec %s pgbouncer %s/pooler.ini >%s/pooler.log 2>&1 </dev/null & echo $!")
+    :format(as_user, folder, folder))))
+  local deadline = core.now() + env.seconds(30)
+  while not core.stat(("%s/.s.PGSQL.%d"):format(folder, port)) do
+    assert(core.now() < deadline, "PgBouncer doesn't start")
+    core.poll_set():wait(0.02, {})
+  end
+  return setmetatable({ port = port }, { __close = function() os.execute("kill " .. pid) end })
+end
+
+local Session_methods = {}
+local Session_mt = { __name = "spec.psql", __index = Session_methods }
+
+---Runs SQL: its output.
+function Session_methods:sql(sql)
+  self.input:write(sql, ";\n\\echo END\n")
+  self.input:flush()
+  local lines = {}
+  for line in self.output:lines() do
+    if line == "END" then break end
+    lines[#lines + 1] = line
+  end
+  return table.concat(lines, "\n")
+end
+
+function Session_methods:close()
+  self.input:close()
+  self.output:close()
+end
+
+Session_mt.__close = Session_methods.close
+
+---A psql that stays connected.
+function postgresql.session(address)
+  local directory <close> = env.directory()
+  local pipe = directory:file "pipe"
+  env.output("mkfifo " .. env.quote(pipe))
+  local input = assert(io.popen(("%s >%s"):format(postgresql.psql(address), env.quote(pipe)), "w"))
+  return setmetatable({ input = input, output = assert(io.open(pipe)) }, Session_mt)
+end
+
+---The address of a database.
+---@param name string
+---@param user? string
+function postgresql.address(name, user)
+  return ("postgresql://%s@/%s?host=%s"):format(user or "omni", name, server.folder)
+end
+
+---A new, empty database: its address.
+---@param options? string  of CREATE DATABASE
+function postgresql.database(options)
+  if not server then start_first() end
+  databases = databases + 1
+  local name = ("ledger%d_%s"):format(databases, core.token(4):lower():gsub("%W", "x"))
+  postgresql.sql("postgres", ("CREATE DATABASE %s %s"):format(name, options or ""))
+  return postgresql.address(name)
+end
+
+return postgresql
