@@ -303,7 +303,7 @@ describe("omni doctor", function()
     local said = env.output(("LUA_CPATH=%s %s -e %s"):format(env.quote(modules.path .. "/?.so;;"), env.lua, env.quote(script)))
     assert.matches("problem\tcan't load omni.ledger_sqlite, so nothing can be submitted: ", said, 1, true)
     assert.matches("warning\tcan't load omni.listener, so there is no sandbox", said, 1, true)
-    assert.matches("ok\tthe ledger can't be a PostgreSQL database: omni was built without libpq", said, 1, true)
+    assert.matches("; built without libpq: the ledger can't be in PostgreSQL\n", said, 1, true)
   end)
 
   it("fits the width of the terminal, and is coloured unless NO_COLOR is set", function()

@@ -167,7 +167,7 @@ end
 local function open_address(address)
   local wrong = addresses.problem(address)
   if wrong then return nil, err.new { code = "ledger_failed", message = "the ledger's address " .. wrong } end
-  local found, backend = pcall(require, "omni.ledger_postgresql")
+  local found, backend = pcall(function() return require "omni.ledger_postgresql" end)
   if found then return backend.open(address) end
   return nil, err.new { code = "ledger_failed",
     message = "a ledger in PostgreSQL needs the module omni.ledger_postgresql: " .. tostring(backend):match "^[^\n]*",

@@ -24,18 +24,16 @@ local modules <const> = {
 function checks.program(_, report)
   local found = core.libraries()
   local argparse, cjson = require "argparse", require "cjson"
-  report("ok", ("omni %s, %s, libcurl %s%s, lua-cjson %s, argparse %s"):format(require "omni.version", _VERSION, found.curl,
-    found.tls and (" (%s)"):format(found.tls) or "", cjson._VERSION, argparse.version))
+  local has_libpq = pcall(require, "omni.ledger_postgresql") -- optional
+  report("ok", ("omni %s, %s, libcurl %s%s, lua-cjson %s, argparse %s; %s"):format(require "omni.version", _VERSION, found.curl,
+    found.tls and (" (%s)"):format(found.tls) or "", cjson._VERSION, argparse.version,
+    has_libpq and "the ledger can be in PostgreSQL" or "built without libpq: the ledger can't be in PostgreSQL"))
   for _, module in ipairs(modules) do
     local fine, why = pcall(require, module.name)
     if not fine then
       report(module.state, ("can't load %s, so %s: %s"):format(module.name, module.without, tostring(why):match "^[^\n]*"), module.hint)
     end
   end
-  -- No hint: most people don't need it.
-  local built = pcall(require, "omni.ledger_postgresql")
-  report("ok", built and "the ledger may be a PostgreSQL database"
-    or "the ledger can't be a PostgreSQL database: omni was built without libpq")
 end
 
 -- --- the machine
