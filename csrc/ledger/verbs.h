@@ -12,7 +12,8 @@
 //   PATH                what a unique index on `path` indexes
 //   ALSO, ALSO_VALUE     further columns of an intent, and their values
 //   UNLESS_LIVE         ends an insert: nothing is inserted if another program has just inserted an equal submit
-//   VERSION_OF_SCHEMA   a statement that returns the version
+//   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE   for the verbs that copy a ledger
+//   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS   statements that describe the ledger
 
 // The number of a task's row: the parameter `id`, or else the latest row with this service and task id. The account doesn't matter, since a
 // user may replace the key.
@@ -64,6 +65,14 @@
   " task_id, status, estimate, credits, balance_before, balance_after, error, message," \
   " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, callback_task_id, service, tag, idempotency_key" \
   " FROM submit"
+
+// All that a copy needs.
+#define SUBMIT_OF_COPY \
+  "SELECT id, " \
+    "account, service, sandbox, board, scene, identity, base, take, form, model, input, " \
+    "CASE WHEN state = 'intended' AND NOT " ALIVE("session") " THEN 'unknown' ELSE state END AS state, task_id, status, token, " \
+    "callback_task_id, estimate, credits, balance_before, balance_after, error, message, intended_at, answered_at, ended_at, " \
+    "created_at, completed_at, seconds, media, tag, idempotency_key FROM submit"
 
 #define LEDGER_VERBS(X) \
   /* Writes the intent of a submit. Returns no row when an equal submit or one with the same idempotency key is live, the board's \
@@ -208,4 +217,33 @@
   X(remember_film, MINOR, \
     "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, " NOW ")" \
     " ON CONFLICT (" PATH ") DO UPDATE SET identity = excluded.identity, sha256 = excluded.sha256, at = excluded.at") \
-  X(version, MINOR, VERSION_OF_SCHEMA)
+  X(version, MINOR, VERSION_OF_SCHEMA) \
+  X(backend, MINOR, VERSION_OF_BACKEND) \
+  /* Returns who has the ledger open, as far as the backend's SQL can tell, and how many transactions have or want a lock of the ledger. */ \
+  X(sessions, MINOR, SESSIONS) \
+  X(locks, MINOR, LOCKS) \
+  /* The next verbs copy a ledger into another one: `begin_copy`, then the rows, then `end_copy`, on a handle that runs no other verbs. An \
+     intent whose process has died is copied as unknown. */ \
+  X(all_submits, MINOR, SUBMIT_OF_COPY " WHERE id > :after ORDER BY id LIMIT 200") \
+  X(all_files, MINOR, "SELECT submit, number, path, sha256, size, at FROM file WHERE submit > :after AND submit <= :last ORDER BY submit, number") \
+  X(all_uploads, MINOR, "SELECT account, sha256, url, at FROM upload ORDER BY account, sha256") \
+  X(all_films, MINOR, "SELECT path, identity, sha256, at FROM film ORDER BY path") \
+  X(all_redos, MINOR, "SELECT board, base, last_submit FROM redo ORDER BY board, base") \
+  X(begin_copy, MONEY, BEGIN) \
+  X(copy_submit, MONEY, \
+    "INSERT INTO submit (id, session" COPIED_COLUMN ", " \
+    "account, service, sandbox, board, scene, identity, base, take, form, model, input, state, task_id, status, token, " \
+    "callback_task_id, estimate, credits, balance_before, balance_after, error, message, intended_at, answered_at, ended_at, " \
+    "created_at, completed_at, seconds, media, tag, idempotency_key" \
+    ") SELECT :id, 0" COPIED_VALUE ", " \
+    ":account, :service, :sandbox, :board, :scene, :identity, :base, :take, :form, :model, :input, :state, :task_id, :status, " \
+    ":token, :callback_task_id, :estimate, :credits, :balance_before, :balance_after, :error, :message, :intended_at, :answered_at, " \
+    ":ended_at, :created_at, :completed_at, :seconds, :media, :tag, :idempotency_key") \
+  X(copy_file, MONEY, \
+    "INSERT INTO file (submit, number, path, sha256, size, at) VALUES (:submit, :number, :path, :sha256, :size, :at)") \
+  X(copy_upload, MONEY, "INSERT INTO upload (account, sha256, url, at) VALUES (:account, :sha256, :url, :at)") \
+  X(copy_film, MONEY, "INSERT INTO film (path, identity, sha256, at) VALUES (:path, :identity, :sha256, :at)") \
+  X(copy_redo, MONEY, "INSERT INTO redo (board, base, last_submit) VALUES (:board, :base, :last_submit)") \
+  /* Makes numbers of new rows follow those that were copied. */ \
+  X(number_copies, MONEY, CONTINUE_NUMBERS) \
+  X(end_copy, MONEY, "COMMIT")

@@ -153,6 +153,10 @@ bool database_run(database *d, request *r) {
   bool is_outcome = ledger_verbs[r->verb].kind == OUTCOME;
   for (int run = 1;; run++) {
     bool temporary = false;
+    if (d->in_copy && !d->connection) { // the transaction has ended with its connection
+      database_fail(d, r, "can't be copied into: the connection was lost");
+      return true;
+    }
     if (!connection_open(d, r, &temporary)) {
       // A ledger that could be opened once waits until it can be again, since the outcome is recorded nowhere else.
       if (is_outcome && d->session) return false;
@@ -190,6 +194,7 @@ bool database_run(database *d, request *r) {
       return give_up(d, r);
     }
     if (number) d->last_committed = number;
+    if (r->verb == VERB_begin_copy || r->verb == VERB_end_copy) d->in_copy = r->verb == VERB_begin_copy;
     statement_take_rows(result, r);
     PQclear(result);
     if (r->rows.problem) database_fail(d, r, "can't be read: %s", r->rows.problem);
@@ -218,6 +223,7 @@ double database_idle_delay(const database *d) {
 void database_idle(database *d) {
   if (d->connection && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK) return;
   if (d->connection) connection_close(d, true);
+  if (d->in_copy) return;
   request r = {0};
   bool temporary;
   double lost_at = d->lost_at;
@@ -235,6 +241,7 @@ void database_close(database *d) {
   }
   connection_close(d, false);
   d->session = 0;
+  d->in_copy = false;
   d->last_verb = d->last_committed = 0;
   forget_doubt(d);
 }

@@ -19,6 +19,18 @@
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
+#define BEGIN "BEGIN"
+#define CONTINUE_NUMBERS "SELECT setval(pg_get_serial_sequence('submit', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM submit), false)"
+// SQLite doesn't store which row a submit has replaced: the last one of its scene that is live.
+#define COPIED_COLUMN ", instead_of"
+#define COPIED_VALUE ", (SELECT max(id) FROM submit WHERE " SAME(":service") " AND " LIVE ")"
+#define VERSION_OF_BACKEND "SELECT 'PostgreSQL ' || current_setting('server_version') AS backend"
+#define SESSIONS \
+  "SELECT number, host, process, since, " ALIVE("number") " AS open, number = :_session AS own FROM session ORDER BY since, number"
+#define LOCKS \
+  "SELECT count(*) FILTER (WHERE granted) AS held, count(*) FILTER (WHERE NOT granted) AS waiting FROM pg_locks WHERE locktype = 'advisory'" \
+  " AND classid BETWEEN 1869442608 AND 1869442612 AND objsubid = 2" \
+  " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 #define VERSION_OF_SCHEMA "SELECT version FROM ledger"
 
 #include "ledger/verbs.h"

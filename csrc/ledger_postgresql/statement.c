@@ -19,8 +19,9 @@ enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
 // A parameter has the type of the column with which it is compared, whichever verb it belongs to. All others are text.
 static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
-    "number", "size", "submit", "rehearsals", "_session", "_verb"};
-  static const char *const reals[] = {"estimate", "balance_before", "balance_after", "budget", "credits", "seconds", "since"};
+    "number", "size", "submit", "rehearsals", "last", "last_submit", "_session", "_verb"};
+  static const char *const reals[] = {"estimate", "balance_before", "balance_after", "budget", "credits", "seconds", "since", "at", "intended_at",
+    "answered_at", "ended_at"};
   for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
     if (strcmp(integers[i], name) == 0) return TYPE_INT8;
   for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)

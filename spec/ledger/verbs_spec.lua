@@ -119,7 +119,8 @@ describe("a verb", function()
     local text, count = env.read("csrc/ledger/verbs.h"):gsub("//[^\n]*", ""):gsub("/%*.-%*/", ""), 0
     assert.is_nil(text:find(";", 1, true))
     for verb in text:gmatch("\n  X%((%l[%l_]*), %u+,") do
-      local rows, failure = ask(handle, verb)
+      local rows, failure = {}, nil
+      if verb ~= "begin_copy" and verb ~= "end_copy" then rows, failure = ask(handle, verb) end -- copy_spec.lua tests a whole copy
       assert.truthy(rows or failure.message:lower():find("not.null constraint"), verb .. ": " .. (rows and "" or failure.message))
       count = count + 1
     end

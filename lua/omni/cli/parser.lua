@@ -5,8 +5,9 @@
 local parser = {}
 
 ---The commands, in the order of `omni help`.
-parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "listen", "submit", "query", "wait", "fetch", "estimate",
-  "credits", "models", "templates", "upload", "lua", "sandbox", "trigger", "doctor", "completion" }
+parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "ledger", "listen", "submit",
+  "query", "wait", "fetch", "estimate", "credits", "models", "templates", "upload", "lua", "sandbox", "trigger",
+  "doctor", "completion" }
 
 ---The commands that pass the words after their first argument to another program.
 parser.passes_on = { lua = true }

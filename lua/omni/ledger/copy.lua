@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+-- Reads a whole ledger, and copies it into an empty one: from a file into a database, or the reverse.
+
+local err = require "omni.error"
+
+local PAGE <const> = 200 -- verbs that run before the copy waits for their results
+
+local copy = {}
+
+-- The tables besides `submit` and `file`, and the verbs that read and write them.
+local small_tables <const> = {
+  { name = "upload", read = "all_uploads", write = "copy_upload" },
+  { name = "film", read = "all_films", write = "copy_film" },
+  { name = "redo", read = "all_redos", write = "copy_redo" },
+}
+
+-- Returns a verb's rows, or raises its error.
+local function ask(ledger, verb, params)
+  local rows, problem = ledger:ask(verb, params)
+  return rows or error(problem, 0)
+end
+
+---Calls a function for each row of a ledger, but for digests of local files, which each machine computes itself. A submit's files follow
+---the submits of its page. Raises an error of the ledger.
+---@param ledger omni.Ledger
+---@param each fun(table_name: string, row: table)
+function copy.read(ledger, each)
+  local after = 0
+  while true do
+    local submits = ask(ledger, "all_submits", { after = after })
+    if #submits == 0 then break end
+    for _, row in ipairs(submits) do each("submit", row) end
+    local last = submits[#submits].id
+    for _, row in ipairs(ask(ledger, "all_files", { after = after, last = last })) do each("file", row) end
+    after = last
+  end
+  for _, one in ipairs(small_tables) do
+    for _, row in ipairs(ask(ledger, one.read)) do each(one.name, row) end
+  end
+end
+
+-- Returns whether two rows have equal values.
+local function is_equal(a, b)
+  for name, value in pairs(a) do
+    if b[name] ~= value then return false end
+  end
+  for name in pairs(b) do
+    if a[name] == nil then return false end
+  end
+  return true
+end
+
+-- Returns whether a ledger has the same submits as another one. If it has none, returns nil.
+local function has_same(from, to)
+  local after = 0
+  while true do
+    local theirs, ours = ask(to, "all_submits", { after = after }), ask(from, "all_submits", { after = after })
+    if after == 0 and #theirs == 0 then return nil end
+    if #theirs ~= #ours then return false end
+    if #theirs == 0 then return true end
+    for i, row in ipairs(theirs) do
+      if not is_equal(row, ours[i]) then return false end
+    end
+    after = theirs[#theirs].id
+  end
+end
+
+-- Copies the rows, in one transaction.
+local function write_all(from, to)
+  local writes <const> = { submit = "copy_submit", file = "copy_file" }
+  for _, one in ipairs(small_tables) do writes[one.name] = one.write end
+  local counts, failure, noted = { submit = 0, file = 0 }, nil, 0
+  to.on_failure = function(problem) failure = failure or problem end
+  local function ask_target(verb)
+    local _, problem = to:ask(verb)
+    if failure or problem then error(failure or problem, 0) end -- after the first failure, every verb fails
+  end
+  ask_target "begin_copy"
+  copy.read(from, function(name, row)
+    counts[name] = (counts[name] or 0) + 1
+    to:note(writes[name], row)
+    noted = noted + 1
+    if noted % PAGE == 0 then ask_target "version" end -- so that no more than a page waits in memory
+  end)
+  ask_target "number_copies"
+  ask_target "end_copy"
+  return counts
+end
+
+---Copies all rows of a ledger into another one, completely or not at all. The other ledger must have no submits, or exactly these.
+---@param from omni.Ledger
+---@param to omni.Ledger  only for the copy; to be closed afterwards
+---@return { submit: integer, file: integer }|nil counts  what was copied; 0 if all was there already
+---@return omni.Error|nil err  code "ledger_failed"
+function copy.run(from, to)
+  local function refuse(text) error(err.new { code = "ledger_failed", message = text }, 0) end
+  local fine, result = pcall(function()
+    for _, row in ipairs(ask(from, "open")) do
+      if row.state == "intended" then refuse(("nothing was copied: a program is submitting with the ledger %s"):format(from.path)) end
+    end
+    local same = has_same(from, to)
+    if same then return { submit = 0, file = 0 } end
+    if same == false then refuse(("nothing was copied: the ledger %s has other submits already"):format(to.path)) end
+    return write_all(from, to)
+  end)
+  if fine then return result end
+  if err.is(result) then return nil, result end
+  error(result, 0)
+end
+
+return copy
