@@ -40,7 +40,7 @@ topics.environment = {
   { name = "CRUN_API_KEY", text = "the API key" },
   { name = "CRUN_API_KEYS", text = "several keys, separated by commas; `KEY=2` limits a key to two tasks in flight" },
   { name = "CRUN_BASE_URL", text = "the base URL of the service, without `--base-url`" },
-  { name = "OMNI_LEDGER", text = "the file of the ledger, without `--ledger`" },
+  { name = "OMNI_LEDGER", text = "the ledger, without `--ledger`: a file, or `postgresql://HOST/DATABASE`" },
   { name = "XDG_STATE_HOME", text = "the folder of the default ledger (`~/.local/state`)" },
   { name = "XDG_CACHE_HOME", text = "the folder of `omni/probes`, where omni notes the lengths of films (`~/.cache`)" },
   { name = "XDG_CONFIG_HOME", text = "the folder of the file of keys (`~/.config`)" },
