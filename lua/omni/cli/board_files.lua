@@ -23,8 +23,8 @@ function board_files.is_rehearsal(given)
   return keys ~= nil and #keys > 0 and credentials.is_sandbox_key(keys[1].key)
 end
 
----Returns the ledger's path or address: the value of `--ledger`; or else, for the rehearsal of a board, ledger.db in its output folder; or else the
----user's ledger.
+---Returns the ledger's path or address: the value of `--ledger`; or else, for the rehearsal of a board, ledger.db in its output folder;
+---or else the user's ledger.
 ---@param given { ledger?: string, board?: string, out?: string, sandbox?: boolean }
 ---@return string|nil path
 ---@return omni.Error|nil err  code "ledger_failed": no folder for the ledger is known

@@ -251,7 +251,8 @@ local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 ---@return omni.Error|nil problem  nil: the row is gone
 function Submit_methods:record_task(verb, params)
   local function try()
-    local rows, problem = self.ledger:ask(verb, params, function(late) -- called if the fiber was cancelled while the ledger couldn't be reached
+    -- the function is called if the fiber was cancelled while the ledger couldn't be reached
+    local rows, problem = self.ledger:ask(verb, params, function(late)
       if not (late and late[1]) then
         self.client:warn(("the task %s was accepted, but its id could not be recorded: keep it"):format(core.clean(params.task_id)))
       end
