@@ -220,6 +220,12 @@ describe("omni plan", function()
     end
   end)
 
+  it("wraps messages at words on a terminal, but no command", function()
+    local shown = program.on_terminal({ "plan", board }, { columns = 50 }).out:gsub("\r", "")
+    assert.matches("\n  set the environment variable CRUN_API_KEY, or\n  write CRUN_API_KEY=ak_", shown)
+    assert.is_truthy(shown:find("\n  to rehearse without a key: omni run " .. board .. " --sandbox\n", 1, true), shown)
+  end)
+
   it("gives hints with the options of the command line", function()
     local without_key = program.run({ "plan", board }, { directory = files.path })
     assert.equal(2, without_key.code)

@@ -197,7 +197,7 @@ function board_options.open(given, create_ledger)
   message.exit(code, problem)
   if problem.code == "no_key" then
     local rehearsal = require("omni.storyboard.next_command").run { board = given.board, out = given.out, sandbox = true }
-    io.stderr:write("  to rehearse without a key: ", rehearsal, "\n")
+    message.add("to rehearse without a key: " .. rehearsal)
   end
   return nil, code
 end

@@ -141,7 +141,7 @@ local function open(given)
   if not client then
     message.print_error(problem)
     if problem.code == "no_key" then
-      io.stderr:write "  to try it without a key: give the command omni sandbox in another terminal, and here the commands that it prints\n"
+      message.add "to try it without a key: give the command omni sandbox in another terminal, and here the commands that it prints"
     end
     return nil
   end

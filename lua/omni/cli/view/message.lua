@@ -9,13 +9,25 @@ local function clean(text)
   return (text:gsub("[^\n]+", function(line) return found and core.clean(line) or line:gsub("%c", "?") end))
 end
 
+-- Writes a line to stderr. On a terminal, wraps it at words, except a command, which a person can copy then.
+local function write(label, line)
+  local found = pcall(require, "omni.core")
+  local columns = found and not line:find "\n" and not line:find ": +omni %l" and require("omni.cli.view.terminal").columns(2)
+  local parts = columns and require("omni.cli.view.text").wrap(line, math.max(20, columns - 1 - #label)) or { line }
+  for index, part in ipairs(parts) do io.stderr:write(index == 1 and label or "  ", part, "\n") end
+end
+
 ---Writes lines to stderr, the first after "omni: ".
 ---@param text string  of any bytes
 ---@param ... string|nil  further lines
 function message.print(text, ...)
-  io.stderr:write("omni: ", clean(text), "\n")
-  for _, line in ipairs { ... } do io.stderr:write("  ", clean(line), "\n") end
+  write("omni: ", clean(text))
+  for _, line in ipairs { ... } do write("  ", clean(line)) end
 end
+
+---Writes a further line of the last message.
+---@param text string
+function message.add(text) write("  ", clean(text)) end
 
 ---Writes an error value and its hint, or all errors of a board.
 ---@param bad omni.Error
