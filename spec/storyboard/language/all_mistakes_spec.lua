@@ -13,8 +13,8 @@ describe("a board with many mistakes", function()
   after_each(function() directory:close() end)
 
   -- Returns the errors of a board as lines "3: message", with the hint behind " | ".
-  local function mistakes(text)
-    local board, bad = load_board(env.write(path, text))
+  local function mistakes(text, trusted)
+    local board, bad = load_board(env.write(path, text), { trusted = trusted })
     assert.is_nil(board)
     if bad.problems then assert.equal(bad, bad.problems[1]) end
     local found = {}
@@ -92,16 +92,7 @@ return storyboard {
   end)
 
   it("reports the wrong words of the board besides its other mistakes, and nothing that only follows from them", function()
-    assert.same({
-      '2: file: the path must be a string, not an empty string',
-      '3: a scene\'s name must be a string, not a table | write scene "name" { prompt = "..." }',
-      '4: scene "b": its fields must be a table, not a string | write scene "b" { prompt = "..." }',
-      "5: url: must be a public http(s) URL",
-      "6: last_frame: the scene's name must be a string, not a number",
-      '7: windows: expected a file, got a string | write windows(file "long.mp4", 8)',
-      '8: scene "d": duration: must be 4, 6, 8 or 10, not 5',
-      "10: file: the path must be a string, not nothing",
-    }, mistakes [[
+    local text = [[
 return storyboard {
   references = { keeper = file "" },
   scene { prompt = "x" },
@@ -112,7 +103,21 @@ return storyboard {
   scene "d" { prompt = "x", duration = 5, continues = "long 1", first_frame = last_frame "b" },
   cut = { "b", "c", "long 1",
     audio = file() },
-}]])
+}]]
+    local all = {
+      '2: file: the path must be a string, not an empty string',
+      '3: a scene\'s name must be a string, not a table | write scene "name" { prompt = "..." }',
+      '4: scene "b": its fields must be a table, not a string | write scene "b" { prompt = "..." }',
+      "5: url: must be a public http(s) URL",
+      "6: last_frame: the scene's name must be a string, not a number",
+      '7: windows: expected a file, got a string | write windows(file "long.mp4", 8)',
+      '8: scene "d": duration: must be 4, 6, 8 or 10, not 5',
+      "10: file: the path must be a string, not nothing",
+    }
+    assert.same(all, mistakes(text))
+    assert.same(all, mistakes(text, true))
+    assert.same({ '2: scene "a": duration: must be 4, 6, 8 or 10, not 5' },
+      mistakes('return storyboard {\n scene("a", { prompt = "x", duration = 5 }) }', true))
   end)
 
   it("reports files that are missing or of no use besides its other mistakes, each file once", function()

@@ -4,7 +4,6 @@
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
-local err = require "omni.error"
 local environment = require "omni.storyboard.language.environment"
 local errors = require "omni.storyboard.language.errors"
 local process = require "omni.process"
@@ -56,33 +55,15 @@ local function text_or_nil(value, most)
   return type(value) == "string" and core.clean(value, most) or nil
 end
 
--- Carries out one recorded call. If the board uses the function wrongly, adds the error to the errors found so far, and returns a
--- substitute value. This way, omni finds the board's other errors as well.
-local function try(found, stand_in, where, make_it)
-  local fine, made = pcall(make_it)
-  if fine then return made end
-  if type(made) == "string" then made = errors.problem(where, nil, made) end
-  if not err.is(made) or made.code == "cancelled" then error(made, 0) end
-  found.problems[#found.problems + 1] = made
-  return stand_in
-end
-
 local make -- forward
 
 local makers = {}
 
 function makers.scene(call, found)
-  local where, fields = text_or_nil(call.where, 1000), make(call.fields, found)
-  local declared = try(found, false, where, function() return scenes.declare(call.name, where) end)
-  if not declared then
-    found.incomplete = true
-    return false
-  end
-  local broken = scenes.new(call.name, where, {})
-  broken.broken = true
-  return try(found, broken, where, function()
-    local scene, count = declared(fields), 0
-    for _ in pairs(scene.fields) do count = count + 1 end
+  local where = text_or_nil(call.where, 1000)
+  return errors.try(found, false, where, function()
+    local scene, count = scenes.declare(call.name, where, found)(make(call.fields, found)), 0
+    for _ in pairs(scene and scene.fields or {}) do count = count + 1 end
     if count > MAX_FIELDS then
       error(errors.problem(where, errors.quoted(call.name), ("has more than %d fields"):format(MAX_FIELDS)), 0)
     end
@@ -90,17 +71,12 @@ function makers.scene(call, found)
   end)
 end
 
-function makers.unfinished(call, found)
-  local where = text_or_nil(call.where, 1000)
-  local declared = try(found, false, where, function() return scenes.declare(call.name, where) end)
-  found.incomplete = found.incomplete or not declared
-  return declared
-end
+function makers.unfinished(call, found) return scenes.declare(call.name, text_or_nil(call.where, 1000), found) end
 
 function makers.windows(call, found)
   local where, source, seconds = text_or_nil(call.where, 1000), make(call.source, found), make(call.seconds, found)
   local fields = make(call.fields, found)
-  local made = try(found, false, where, function()
+  local made = errors.try(found, false, where, function()
     if source == errors.stand_in then return false end
     local windows = windows_word.declare(source, seconds, where)
     if not fields then return windows end
@@ -116,14 +92,16 @@ function makers.windows(call, found)
 end
 
 function makers.file(call, found)
-  return try(found, errors.stand_in, text_or_nil(call.where, 1000), function()
+  return errors.try(found, errors.stand_in, text_or_nil(call.where, 1000), function()
     return placeholder.file_in(found.folder)(make(call.value, found))
   end)
 end
 
 for _, name in ipairs { "url", "last_frame", "clip" } do
   makers[name] = function(call, found)
-    return try(found, errors.stand_in, text_or_nil(call.where, 1000), function() return placeholder[name](make(call.value, found)) end)
+    return errors.try(found, errors.stand_in, text_or_nil(call.where, 1000), function()
+      return placeholder[name](make(call.value, found))
+    end)
   end
 end
 

@@ -91,4 +91,24 @@ end
 -- Replaces the value of a call that was wrong and whose error is already known. A URL causes no further errors.
 local stand_in <const> = "https://omni.invalid/"
 
-return { a = a, missing = missing, place = place, problem = problem, quoted = quoted, sort = sort, stand_in = stand_in }
+---Carries out one call of a function of the board language. If the board uses the function wrongly, adds the error to the errors found so
+---far, and returns a substitute value. This way, omni finds the board's other errors as well.
+---@param found { problems: omni.Error[] }
+---@param substitute any
+---@param where string|nil
+---@param fn function
+---@param ... any  its arguments
+---@return any
+local function try(found, substitute, where, fn, ...)
+  local fine, made = pcall(fn, ...)
+  if fine then return made end
+  if type(made) == "string" then made = problem(where, nil, made) end
+  if not err.is(made) or made.code == "cancelled" then error(made, 0) end
+  found.problems[#found.problems + 1] = made
+  return substitute
+end
+
+return {
+  a = a, missing = missing, place = place, problem = problem, quoted = quoted, sort = sort, stand_in = stand_in,
+  try = try,
+}

@@ -62,7 +62,9 @@ local function flatten(list, found, fail, place, depth, most)
     if scene_word.is_scene(value) then
       found[#found + 1] = value
     elseif scene_word.is_unfinished(value) then
-      fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name), place .. index)
+      if not value.wrong then
+        fail(quoted(value.name) .. " has no fields", nil, ('write scene "%s" { prompt = "..." }'):format(value.name), place .. index)
+      end
     elseif windows_word.is_windows(value) then
       flatten(windows_word.scenes(value), found, fail, place .. index .. ".", depth + 1, most)
     elseif type(value) == "table" and getmetatable(value) == nil then

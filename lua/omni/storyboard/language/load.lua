@@ -15,6 +15,7 @@ local errors = require "omni.storyboard.language.errors"
 local scenes = require "omni.storyboard.language.scene"
 local storyboard = require "omni.storyboard.language"
 local upload = require "omni.client.upload"
+local windows_word = require "omni.storyboard.language.windows"
 
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
 local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits of a board's own process: seconds of processor time, bytes
@@ -88,11 +89,36 @@ local function hooked_coroutines()
   }, { __index = coroutine })
 end
 
+-- Returns the functions of the board language for a trusted board. They add the board's errors to the errors found so far.
+local function trusted_words(folder, found)
+  local words = {}
+  function words.scene(name, fields)
+    local unfinished = scenes.declare(name, errors.place(), found)
+    if fields ~= nil then return (unfinished(fields)) end
+    return unfinished
+  end
+  function words.windows(source, seconds)
+    if source == errors.stand_in then return scenes.declare(false, nil, { problems = {} }) end
+    local made = errors.try(found, nil, nil, windows_word.declare, source, seconds, errors.place())
+    if made then return made end
+    found.incomplete = true
+    return scenes.declare(false, nil, { problems = {} }) -- a substitute that can be called, and is no scene
+  end
+  for name, fn in pairs { file = placeholder.file_in(folder), url = placeholder.url, last_frame = placeholder.last_frame,
+    clip = placeholder.clip } do
+    words[name] = function(value)
+      local where = errors.place()
+      return (errors.try(found, errors.stand_in, where, function() return fn(value) end))
+    end
+  end
+  return words
+end
+
 -- Returns the globals of a trusted board. With these globals, `require`, `dofile` and `loadfile` find files beside the board.
-local function trusted_environment(path, folder, set)
+local function trusted_environment(path, folder, set, found)
+  local words = trusted_words(folder, found)
   local environment = {
-    scene = storyboard.scene, windows = storyboard.windows,
-    file = placeholder.file_in(folder), url = placeholder.url, last_frame = placeholder.last_frame, clip = placeholder.clip,
+    scene = words.scene, windows = words.windows, file = words.file, url = words.url, last_frame = words.last_frame, clip = words.clip,
     coroutine = hooked_coroutines(),
     os = setmetatable({ getenv = function(name) return set[name] or os.getenv(name) end }, { __index = os }),
   }
@@ -173,8 +199,9 @@ local function load_in_fiber(path, opts)
 
   -- Loads the file of a trusted board. Like `confined`, returns a function that returns the file's result, or nil and an error.
   local function trusted()
-    local environment = trusted_environment(path, folder, set)
-    environment.storyboard = function(fields) return build(fields) end
+    local found = { problems = {} }
+    local environment = trusted_environment(path, folder, set, found)
+    environment.storyboard = function(fields) return build(fields, nil, found) end
     local code = text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")
     local chunk, syntax = load(code, "@" .. path, "t", environment)
     return chunk, not chunk and errors.problem(nil, nil, with_place(path, syntax), nil, hint_for(syntax)) or nil

@@ -37,24 +37,37 @@ end
 
 local Unfinished_mt = { __name = "omni.scene.unfinished" }
 
-function Unfinished_mt:__call(fields)
-  if type(fields) ~= "table" then
-    error(problem(self.where, quoted(self.name), "its fields must be a table, not " .. a(fields), nil,
-      ('write scene "%s" { prompt = "..." }'):format(self.name)), 0)
-  end
-  return new(self.name, self.where, fields)
+-- Adds an error to those found so far, or raises it.
+local function report(found, bad)
+  if not found then error(bad, 0) end
+  found.problems[#found.problems + 1] = bad
 end
 
--- Returns a scene that has no fields yet; the board then calls it with the scene's fields. Raises an error for an invalid name.
-local function declare(name, where)
+function Unfinished_mt:__call(fields)
+  if self.wrong then return false end
+  if type(fields) == "table" then return new(self.name, self.where, fields) end
+  report(self.found, problem(self.where, quoted(self.name), "its fields must be a table, not " .. a(fields), nil,
+    ('write scene "%s" { prompt = "..." }'):format(self.name), self.name))
+  local scene = new(self.name, self.where, {})
+  scene.broken = true
+  return scene
+end
+
+---Returns a scene without fields; the board calls it with the scene's fields.
+---@param name any
+---@param where string|nil
+---@param found? { problems: omni.Error[], incomplete?: boolean }  collects the errors; without it, an error is raised
+---@return table
+local function declare(name, where, found)
   local wrong = wrong_name(name, "a scene's name")
   if wrong then
     local given = type(name) == "table" and rawget(name, "name")
     local hint = type(name) == "table"
       and ('write scene "%s" { prompt = "..." }'):format(type(given) == "string" and core.clean(given, 100) or "name") or nil
-    error(problem(where, nil, wrong, "name", hint), 0)
+    report(found, problem(where, nil, wrong, "name", hint))
+    found.incomplete = true
   end
-  return setmetatable({ name = name, where = where }, Unfinished_mt)
+  return setmetatable({ name = name, where = where, found = found, wrong = wrong ~= nil }, Unfinished_mt)
 end
 
 ---Declares a scene: `scene "name" { prompt = ..., duration = ..., ... }` (docs/storyboards.md). Raises an `invalid_board` error for an
