@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Explains why a model refuses an input from the command line: in terms of the options that were given, not of the input's fields. If the
--- model has another name for what --image or --video gives, finds that name in the model's schema.
+-- Explains why a model refuses an input from the command line, in terms of the given options rather than the input's fields. If the model
+-- has another field for the file that --image or --video gives, finds that field in the model's schema.
 
 local quote = require("omni.storyboard.next_command").quote
 
@@ -9,7 +9,7 @@ local options <const> = {
   video_list = "video",
 }
 
--- The options whose field another model may call otherwise.
+-- The options whose field may have another name in other models.
 local media <const> = {
   { field = "img_urls", option = "image", word = "image", noun = "image" },
   { field = "video_list", option = "video", word = "video", noun = "video" },
@@ -29,7 +29,7 @@ local function takes_url(property)
   return is_string, property.type == "array"
 end
 
--- Returns the names of the model's fields for such media, the shortest first.
+-- Returns the names of the model's fields for media of this kind, the shortest name first.
 local function fields_for(properties, word)
   local names = {}
   for name, property in pairs(properties) do
@@ -51,7 +51,7 @@ local function set_option(name, property, value)
   return "--set " .. quote(("%s=%s"):format(name, is_list and "[" .. text .. "]" or text))
 end
 
--- Explains that the model has another name for the media of an option. Returns whether that is so.
+-- If the model has another field for an option's media, changes the error to explain that. Returns whether it did.
 local function explain_media(called, model, problem)
   local schema
   for _, kind in ipairs(media) do
@@ -75,7 +75,7 @@ local function explain_media(called, model, problem)
   return false
 end
 
----Names the options in an error about an input, and the model.
+---Changes an error about an input so that it names the options and the model.
 ---@param called omni.cli.Call
 ---@param model string
 ---@param problem omni.Error  code "invalid_input"

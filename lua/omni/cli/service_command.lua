@@ -113,7 +113,7 @@ end
 
 -- --- opening
 
--- Returns the waits of a command: drawn on a terminal, printed on stderr elsewhere, or events with --json.
+-- Returns a command's waits: drawn on a terminal, printed to stderr elsewhere, or written as events with --json.
 local function waits_of(called)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now, slow = called:draws() and 0 or nil,
@@ -152,10 +152,10 @@ local function open(given)
   return called
 end
 
----Opens the client and runs `body` in the loop.
+---Opens the client, and runs `body` in the event loop.
 ---@param given table
 ---@param body fun(called: omni.cli.Call, on_interrupt: fun(act: fun(leave: fun()))): integer  returns the exit code
----@param on_left? fun(called: omni.cli.Call): integer  called when a signal has ended the loop; returns the exit code
+---@param on_left? fun(called: omni.cli.Call): integer  called when a signal has ended the event loop; returns the exit code
 ---@return integer exit code  2 when the client can't be opened
 function service_command.run(given, body, on_left)
   local called = open(given)

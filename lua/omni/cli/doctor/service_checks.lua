@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains those checks of `omni doctor` that concern the keys, the network and the service (local_checks.lua lists all checks). If you
--- have no key, the checks call the service with a sandbox key, which the service refuses.
+-- Contains the checks of `omni doctor` that concern the API keys, the network and the service (local_checks.lua lists all checks). If you
+-- have no API key, the checks call the service with a sandbox key, which the service refuses.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
@@ -9,7 +9,7 @@ local service = {}
 
 local function milliseconds(seconds) return core.format("%.0f ms", seconds * 1000) end
 
----Checks the keys, and whether other users can read their files.
+---Checks the API keys, and whether other users can read the files that contain them.
 ---@param shared table  data that the checks share, such as the options
 ---@param report omni.cli.Report
 function service.keys(shared, report)
@@ -89,7 +89,7 @@ local function certificates_of(network)
   return #parts > 0 and table.concat(parts, " and ") or "the system's"
 end
 
--- Opens a client for the base URL, with the sandbox key, which no service accepts.
+-- Opens a client for the base URL, with a sandbox key, which the real service doesn't accept.
 local function open_client(shared, warn)
   return require("omni").client {
     base_url = shared.given.base_url, api_key = require("omni.client.credentials").sandbox_key(1), ledger = false,

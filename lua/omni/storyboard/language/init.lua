@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The word `storyboard` of the board language: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name"
--- {...}, ... }` (docs/storyboards.md). The result, a board, is a plain value that runs don't change.
+-- Defines the board language's `storyboard`: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name"
+-- {...}, ... }` (docs/storyboards.md). The result, a board, is a plain value. Runs don't change it.
 
 local core = require "omni.core"
 local placeholder = require "omni.client.placeholder"
@@ -18,7 +18,7 @@ local windows_word = require "omni.storyboard.language.windows"
 
 local a, problem, quoted = errors.a, errors.problem, errors.quoted
 
--- What is no error, but what you should know before you pay.
+-- Something that isn't an error, but that you should know before you pay.
 ---@class omni.Notice
 ---@field message string
 ---@field where? string  "board.lua:12"
@@ -42,8 +42,8 @@ local Board_mt = { __name = "omni.storyboard" }
 -- The board's fields → their types.
 local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
 
--- Appends the scenes of an array and of its nested arrays to `found`. Skips holes and `false`. Stops after `most` scenes. `place` is the
--- place of the array on the board: "" or "3.2.".
+-- Appends the scenes in an array and its nested arrays to `found`. Skips holes and `false`. Stops after `most` scenes. `place` is the
+-- array's place on the board: "" or "3.2.".
 local function flatten(list, found, fail, place, depth, most)
   if depth > 16 then return fail("scenes are nested too deeply") end
   local indexes = {}
@@ -114,7 +114,7 @@ local function check_fields(fields, fail)
   return defaults
 end
 
--- Returns the declared scenes by name. Adds an error for each name that is used twice; for the windows of one film, adds one error.
+-- Returns the declared scenes by name. Adds an error for each name that is used twice, but only one error for the windows of one film.
 local function by_name(declared, add)
   local first, told = {}, {}
   for _, scene in ipairs(declared) do
@@ -129,8 +129,8 @@ local function by_name(declared, add)
   return first
 end
 
--- Returns a table of what each scene makes, by the scene's name. The table computes an entry when it is first read, since a board can name
--- many models.
+-- Returns a table with the kind of media that each scene makes, by the scene's name. It computes an entry when it is first read: a board
+-- can name many models.
 local function yields_of(names, defaults, modality_of)
   return setmetatable({}, { __index = function(yields, name)
     local declared = names[name]
@@ -150,7 +150,7 @@ local function size_of(value)
   return sum
 end
 
--- Returns the approximate minimum size of each scene in bytes, from the inherited fields: a scene can replace their values but keeps the
+-- Returns the approximate minimum size of each scene in bytes, from the inherited fields. A scene can replace their values, but keeps the
 -- fields.
 local function least_size(defaults)
   local sum = 0
@@ -160,7 +160,7 @@ local function least_size(defaults)
   return sum
 end
 
--- Reports each file of the board that can't be used, at its first use. Without other errors, the plan reports these files.
+-- Reports each of the board's files that can't be used, at its first use. If there are no other errors, the plan reports these files.
 local function check_files(fields, declared, trouble, fail, add)
   local seen = {}
   local function check(value, report)
@@ -210,9 +210,9 @@ end
 ---@field line_of? fun(field: string): integer|nil  the line of a board's field
 ---@field file_trouble? fun(path: string): omni.Error|nil  why a file can't be uploaded
 ---@field problems? omni.Error[]  errors that were found before
----@field incomplete? boolean     some scene has no name because of such an error, so names that seem to be unknown are no errors
+---@field incomplete? boolean     some scene has no name because of such an error, so names that seem to be unknown aren't errors
 
----Builds a board from the fields of the word `storyboard`.
+---Builds a board from the fields that are passed to `storyboard`.
 ---@param fields table
 ---@param given omni.BuildOptions
 ---@return omni.Storyboard|nil board, omni.Error|nil  its field `problems` has every error found
@@ -275,8 +275,8 @@ local function build(fields, given)
   return result(board)
 end
 
----Makes a storyboard. Raises an `invalid_board` error that names the scene, its file and its line. The error's field `problems` lists all
----errors of the board.
+---Makes a storyboard. If the board isn't valid, raises an `invalid_board` error that names the scene, its file and its line. The error's
+---`problems` field lists all of the board's errors.
 ---
 ---A scene inherits each field of `defaults` that it doesn't set itself. The text of `style` is appended to every prompt, after an empty
 ---line. A scene's own `style` replaces it, and `style = false` in a scene disables it.

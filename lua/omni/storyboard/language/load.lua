@@ -20,7 +20,7 @@ local windows_word = require "omni.storyboard.language.windows"
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
 local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits of a board's own process: seconds of processor time, bytes
 local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- limits of a board's storyboard in this process
-local HOOK_COUNT <const> = 10000 -- Lua instructions between two calls to `interrupted`
+local HOOK_COUNT <const> = 10000 -- number of Lua instructions between two calls to `interrupted`
 local TRUST_HINT <const> = "--trust (in a program: trusted = true) runs a board without these limits"
 
 local HINT = 'end the file with: return storyboard { scene "name" { prompt = "..." } }'
@@ -29,7 +29,7 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Completes the place in an error message of Lua: replaces a shortened path with the whole path of the board or of a file beside it. Adds
+-- Completes the place in a Lua error message: replaces a shortened path with the full path of the board or of a file beside the board. Adds
 -- the board's path to a message without a place.
 local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
@@ -42,7 +42,7 @@ local function with_place(path, message)
   return path .. ": " .. message
 end
 
--- Returns a hint for an error of Lua, if it is one of those that boards often have.
+-- Returns a hint for a Lua error, if boards often have such an error.
 local function hint_for(message)
   local near = message:match "'[}%)]' expected.* near (%S+)$"
   return near and ("a comma may be missing before %s"):format(near) or nil
@@ -57,8 +57,8 @@ local function read_text(path)
   return text or ""
 end
 
--- Calls fn(...) as pcall does. Once `interrupted()` returns true, each further instruction raises an error. The repeated error also ends
--- endless loops, and functions that catch errors.
+-- Calls fn(...) as pcall does. When `interrupted()` has returned true, every instruction in fn raises an error. The repeated errors also
+-- end endless loops, and functions that catch errors.
 local function pcall_interruptible(interrupted, fn, ...)
   if not interrupted then return pcall(fn, ...) end
   local hook, mask, count = debug.gethook()
@@ -242,9 +242,9 @@ local function load_in_fiber(path, opts)
   return fail(("the file returned %s instead of a storyboard"):format(errors.a(board)), HINT)
 end
 
----Loads a board from a Lua file. Waits. The board runs in a process of its own, with time and memory limits, and without access to
----programs, the environment, or files outside its folder (docs/storyboards.md, "What a board can do"). A trusted board runs in this
----process, without limits.
+---Loads a board from a Lua file, and waits until it is loaded. The board runs in a separate process, with time and memory limits, and
+---without access to programs, the environment, or files outside its folder (docs/storyboards.md, "What a board can do"). A trusted board
+---runs in this process, without limits.
 ---@param path string
 ---@param opts? omni.LoadOptions
 ---@return omni.Storyboard|nil

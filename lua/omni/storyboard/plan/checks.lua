@@ -8,10 +8,10 @@ local film_check = require "omni.storyboard.plan.film_check"
 local listed = require("omni.storyboard.language.defaults_check").listed
 local media_check = require "omni.storyboard.plan.media_check"
 
--- Errors of a scene's identity that are about its files.
+-- The error codes of a scene's identity that concern the scene's files.
 local of_files <const> = { io = true, invalid_input = true }
 
--- Adds a notice, or the scene to an equal notice.
+-- Adds a notice. If there is a notice with the same text, adds only the scene to it.
 local function add_notice(notices, found, scene)
   for _, other in ipairs(notices) do
     if scene and other.text == found.message then
@@ -53,7 +53,7 @@ local function check_scenes(plan, probes, sandbox)
   end
 end
 
----Checks the film that a run would cut. Sets `problems` of the plan.
+---Checks the film that a run would cut. Sets the plan's `problems`.
 ---@param plan omni.Plan   whose scenes are selected and counted
 ---@param probes omni.ProbeCache
 ---@param sandbox boolean  the run costs nothing
@@ -74,7 +74,7 @@ local function check_film(plan, probes, sandbox)
   errors.sort(plan.notices)
 end
 
----Returns why a run of a plan would be refused because of the board: one error whose field `problems` lists all, or nil.
+---Returns the error with which a run would be refused because of the board, or nil. The error's `problems` field lists all problems.
 ---@param plan omni.Plan
 ---@return omni.Error|nil
 local function refusal(plan)

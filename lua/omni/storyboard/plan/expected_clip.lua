@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Derives from a scene's input how long its clip will be, and how large.
+-- Derives the length and the size of a scene's future clip from the scene's input.
 
 local input_rules = require "omni.models.input_rules"
 
@@ -7,7 +7,7 @@ local DEFAULT_SECONDS <const>, DEFAULT_SHAPE <const>, DEFAULT_RESOLUTION <const>
 
 local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
 
----Returns the length of a scene's clip in seconds; nil if the model decides it.
+---Returns the length that a scene's clip will have, in seconds, or nil if the model decides it.
 ---@param scene omni.ResolvedScene
 ---@return number|nil
 local function seconds(scene)
@@ -17,7 +17,7 @@ local function seconds(scene)
   return input.duration == nil and scene.model == input_rules.default_model and DEFAULT_SECONDS or nil
 end
 
----Returns the size of a scene's clip; nil if the model decides it.
+---Returns the size that a scene's clip will have, or nil if the model decides it.
 ---@param scene omni.ResolvedScene
 ---@return { width: integer, height: integer }|nil
 local function size(scene)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Checks the film of a plan before anything is paid: whether ffmpeg is installed, whether the audio track is a sound, and whether the
+-- Checks a plan's film before anything is paid: whether ffmpeg is installed, whether the audio track contains sound, and whether the
 -- clips fit together.
 
 local core = require "omni.core"
@@ -9,9 +9,9 @@ local media_check = require "omni.storyboard.plan.media_check"
 
 local seconds = media_check.seconds
 
-local SLACK <const> = 0.5 -- seconds by which the music may be shorter than the film
+local SLACK <const> = 0.5 -- number of seconds by which the audio track may be shorter than the film
 
--- Returns whether a run of the plan has all clips of the film in the end, if nothing fails.
+-- Returns whether a run of the plan will have all of the film's clips in the end if nothing fails.
 local function is_whole(plan)
   for _, name in ipairs(plan.board.cut.scenes) do
     local planned = plan.by_name[name]
@@ -31,7 +31,7 @@ local function check_programs(report)
   end
 end
 
--- Checks the audio track. Returns its length in seconds, if that is known.
+-- Checks the audio track. Returns the track's length in seconds, if it is known.
 local function check_audio(audio, probes, report)
   local kind, wrong = probes:kind(audio.path)
   local name = core.clean(audio.path:match "[^/]*$", 100)
@@ -48,7 +48,7 @@ local function check_audio(audio, probes, report)
   return seen.sound
 end
 
--- Returns the lengths of the film's clips in seconds; false for those that only their models know.
+-- Returns the lengths of the film's clips in seconds. A length that only the model knows is false.
 local function lengths_of(plan)
   local cut, lengths = plan.board.cut, {}
   for index, name in ipairs(cut.scenes) do
@@ -58,8 +58,8 @@ local function lengths_of(plan)
   return lengths
 end
 
--- Checks that the transition fits between the clips: it takes at most half of the shorter one (lua/omni/film/transitions.lua). Returns
--- the seconds that all transitions take together.
+-- Checks that the transition fits between the clips: it takes up at most half of the shorter clip (lua/omni/film/transitions.lua). Returns
+-- the total length of all transitions in seconds.
 local function check_transition(cut, lengths, notice)
   if not cut.transition then return 0 end
   local wanted, sum, short, shortest, where = cut.transition.seconds, 0, 0, math.huge, nil
@@ -90,7 +90,7 @@ local function check_music(audio, length, lengths, taken, notice)
   end
 end
 
--- Checks whether all clips have one shape.
+-- Checks whether all clips have the same shape.
 local function check_shapes(plan, lengths, notice)
   local cut, shapes = plan.board.cut, {}
   if cut.size then return end
@@ -117,7 +117,7 @@ local function check_shapes(plan, lengths, notice)
     table.concat(parts, ", "), most.text), ('to choose: cut = { size = "%dx%d" }'):format(most.size.width, most.size.height))
 end
 
----Checks the film that a run of the plan would cut. Checks nothing if the run can't have all clips of the film.
+---Checks the film that a run of the plan would cut. Checks nothing if the run can't have all of the film's clips.
 ---@param plan omni.Plan
 ---@param probes omni.ProbeCache
 ---@param report fun(field: string, message: string, hint?: string, code: string)  called for each problem

@@ -1,23 +1,23 @@
 -- SPDX-License-Identifier: MIT
--- Checks the files of scenes against the words that use them, before anything is paid: by their first bytes, and the length of films by
--- ffprobe. The service would refuse a wrong file only after the upload, or accept it and charge for a useless clip.
+-- Checks, before anything is paid, that each file of a scene suits the field that names it. Reads the files' first bytes, and gets the
+-- lengths of films from ffprobe. The service would refuse a wrong file only after the upload, or accept it and charge for a useless clip.
 
 local core = require "omni.core"
 local expected = require "omni.storyboard.plan.expected_clip"
 local input_rules = require "omni.models.input_rules"
 
-local SLACK <const> = 0.1 -- seconds by which a window may exceed a file, since files round their lengths
-local CLIP_SLACK <const> = 0.5 -- the same for a clip that isn't made yet
+local SLACK <const> = 0.1 -- number of seconds by which a window may exceed a file, since the lengths in files are rounded
+local CLIP_SLACK <const> = 0.5 -- the same for a clip that doesn't exist yet
 
 local nouns <const> = { image = "a picture", video = "a film", audio = "sound" }
 
--- Returns the kind of media that the place of a file in the input needs; nil: unknown.
+-- Returns the kind of media that a file's place in the input requires, or nil if that isn't known.
 local function kind_for(reference)
   if reference.role == "first_frame" or reference.role == "reference" or reference.place:find "^img_urls%[" then return "image" end
   if reference.role == "video" or reference.place:find "^video_list%[%d+%]%.url$" then return "video" end
 end
 
--- Returns the word on the board that names a file.
+-- Returns the field on the board that names a file.
 local function word_of(reference)
   if reference.role == "reference" then return "references" end
   return reference.role == "input" and reference.place:match "^[^%.%[]+" or reference.role
@@ -27,7 +27,7 @@ local function name_of(path) return ('"%s"'):format(core.clean(path:match "[^/]*
 
 local function seconds(value) return core.format("%.14g s", math.floor(value * 100 + 0.5) / 100) end
 
--- What to write instead, by the needed and the found kind of media.
+-- What the user should write instead, by the required kind of media and the file's kind.
 local function hint_for(want, have, path)
   local file = ('file "%s"'):format(core.clean(path:match "[^/]*$", 100))
   if have == "audio" then return ("the music of the film: cut = { audio = %s }"):format(file) end
@@ -37,11 +37,11 @@ end
 
 ---@class omni.MediaProblem
 ---@field message string
----@field field string   the word of the board
+---@field field string   the field on the board
 ---@field code string
 ---@field hint? string
 
--- Checks a file by its first bytes. Returns a problem and the needed kind.
+-- Checks a file by its first bytes. Returns a problem and the required kind of media.
 local function check_kind(reference, probes)
   local kind, wrong = probes:kind(reference.path)
   if not kind then return { code = wrong.code, message = wrong.message, hint = wrong.hint and "convert it" } end
@@ -53,7 +53,7 @@ local function check_kind(reference, probes)
   return nil, want
 end
 
--- Checks a window against the length of its film. Returns a problem; or nil and a notice.
+-- Checks that a window lies within its film. Returns a problem, or nil and a notice.
 local function check_window(reference, length, what, slack)
   local from, to = reference.from or 0, reference.to
   local shown = ("%s lasts %s"):format(what, seconds(length))
@@ -64,10 +64,10 @@ local function check_window(reference, length, what, slack)
   end
 end
 
--- Checks a film. Returns a problem; or nil and a notice.
+-- Checks a film. Returns a problem, or nil and a notice.
 local function check_film(reference, model, probes)
   local seen, problem = probes:get(reference.path)
-  if not seen and problem.code == "process_failed" then return nil end -- `probes.missing` says so once for all files
+  if not seen and problem.code == "process_failed" then return nil end -- `probes.missing` reports that once for all files
   if not seen then return { code = problem.code, message = problem.message, hint = problem.hint } end
   if not seen.picture then return { code = "invalid_input", message = name_of(reference.path) .. " has no picture" } end
   local longest = input_rules.longest_window
@@ -80,7 +80,7 @@ local function check_film(reference, model, probes)
   return check_window(reference, seen.picture, name_of(reference.path), SLACK)
 end
 
--- Checks the window of another scene's clip. Returns a problem; or nil and a notice.
+-- Checks a window in another scene's clip. Returns a problem, or nil and a notice.
 local function check_clip(reference, lengths)
   if not reference.from and not reference.to then return nil end
   local length, stated = lengths(reference.scene, math.max(reference.to or 0, reference.from or 0))
@@ -101,7 +101,7 @@ end
 
 local INSTALL <const> = "install ffmpeg (it includes ffprobe)"
 
----Checks the files and the windows of a scene.
+---Checks a scene's files and windows.
 ---@param scene omni.ResolvedScene
 ---@param probes omni.ProbeCache
 ---@param lengths fun(scene: string, needed: number): number|nil, boolean  returns the length of a scene's clip, and whether the clip isn't
@@ -146,8 +146,8 @@ local function films(scenes)
   return list
 end
 
----Returns a function for `check` that knows the lengths of a plan's clips. Probes a clip only if the length that its scene asks for isn't
----enough to decide.
+---Returns the function `lengths` for `check`, which returns the lengths of a plan's clips. Probes a clip only if the length that its scene
+---asks for isn't long enough.
 ---@param plan omni.Plan
 ---@param probes omni.ProbeCache
 ---@return fun(scene: string, needed: number): number|nil, boolean

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Remembers what ffprobe reported about files that haven't changed since, also between two runs of omni: one ffprobe takes about 75 ms of
+-- Caches what ffprobe reported about files that haven't changed since, also for later runs of omni: one run of ffprobe takes about 75 ms of
 -- processor time, and a board can use hundreds of films.
 
 local core = require "omni.core"
@@ -10,7 +10,7 @@ local pool = require "omni.loop.pool"
 local upload = require "omni.client.upload"
 
 local at_once <const> = 4
-local MAX_BYTES <const> = 4096 -- of a remembered report
+local MAX_BYTES <const> = 4096 -- maximum size of a cached report
 local VERSION <const> = 1
 
 ---@class omni.Seen  what ffprobe reported about a file
@@ -23,7 +23,7 @@ local VERSION <const> = 1
 local Cache_methods = {}
 local Cache_mt = { __index = Cache_methods }
 
--- Returns the folder of the remembered reports, or nil if the user has no home.
+-- Returns the folder for cached reports, or nil if the user has no home folder.
 local function folder()
   local cache, home = os.getenv "XDG_CACHE_HOME", os.getenv "HOME"
   if cache and cache:find "^/" then return cache .. "/omni/probes" end
@@ -38,7 +38,7 @@ local function remembered(path, stamp)
   return { seconds = report.seconds, picture = number(report.picture), sound = number(report.sound) }
 end
 
--- Writes a report. Without it, the next run probes the file again, so a failure doesn't matter.
+-- Writes a report to the cache. A failure doesn't matter: the next run then probes the file again.
 local function remember(path, stamp, seen)
   if not paths.make_directories(path:match "^(.*)/", 448) then return end -- 0700
   local part = ("%s.%s"):format(path, core.token(4))
@@ -83,7 +83,7 @@ function Cache_methods:get(path)
   return known[1], known[2]
 end
 
----Checks whether a file can be uploaded, and returns its kind by its first bytes.
+---Checks whether a file can be uploaded. Returns its media type, by its first bytes.
 ---@param path string
 ---@return omni.MediaType|nil
 ---@return omni.Error|nil
@@ -97,7 +97,7 @@ function Cache_methods:kind(path)
   return nil, known[2]
 end
 
----Probes several files side by side, so that `get` returns at once.
+---Probes several files concurrently, so that `get` then returns at once.
 ---@param list string[]  paths
 function Cache_methods:prepare(list)
   pool.each(#list, at_once, function(i)

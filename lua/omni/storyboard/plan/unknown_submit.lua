@@ -4,11 +4,12 @@
 
 local core = require "omni.core"
 
-local AROUND <const> = 10 -- seconds: omni reads the two balances at most this long before the submit and after its end
+local AROUND <const> = 10 -- omni reads the balance at most this number of seconds before the submit and after its end
 
----Counts the account's other submits between the two readings of the balance, and stores their number in the row's field `others`. Waits.
+---Counts the account's other submits between the two readings of the balance, and stores their number in the row's `others` field. Waits
+---for the ledger.
 ---@param ledger omni.Ledger
----@param row table  of the ledger
+---@param row table  the submit's ledger row
 ---@return table row
 local function count_others(ledger, row)
   if not (row.balance_before and row.balance_after) then return row end
