@@ -3,6 +3,7 @@ local clips = require "helper.clips"
 local env = require "helper.env"
 local film = require "omni.film"
 local shape = require "omni.film.common_format"
+local tool = require "omni.film.ffmpeg"
 
 local frame <const> = 1 / 24
 local directory, output
@@ -120,10 +121,33 @@ describe("clips with the same format", function()
     local made = cut { mute, mute }
     assert.is_true(made.copied)
     for _, value in ipairs(clips.loudness(output, 0.1)) do assert.is_true(value < 0.0001) end
+    assert.same({ "aac,48000,2" }, clips.entries(output, "stream=codec_name,sample_rate,channels", "a"))
+    assert_sound()
     made = cut { clips.make { also = { "-preset", "veryfast" } }, clips.make { tone = false, also = { "-preset", "veryfast" } } }
     assert.is_true(made.copied)
     local loudness = clips.loudness(output, 0.1)
     assert.is_true(loudness[3] > 0.02 and loudness[8] < 0.001)
+  end)
+
+  it("aren't probed if the caller knows their properties", function()
+    local run, started = tool.run, {}
+    local back <close> = setmetatable({}, { __close = function() tool.run = run end }) -- luacheck: ignore 211
+    for _, kind in ipairs { clips.make { seconds = 0.25 }, clips.make { seconds = 0.25, tone = false } } do
+      local list, probe = {}, assert(film.probe(kind))
+      for i = 1, 20 do list[i] = { path = kind, probe = probe } end
+      tool.run = function(program, ...)
+        started[program] = (started[program] or 0) + 1
+        return run(program, ...)
+      end
+      local made = assert(film.cut { clips = list, output = output })
+      tool.run = run
+      assert.is_true(made.copied)
+      assert.same(probe, made.probes[20])
+      assert.near(5, made.seconds, 0.001)
+      assert_sound()
+    end
+    -- For the clips with a sound: two runs of ffmpeg that decode it. For each film: one that joins the clips, and one check.
+    assert.same({ ffmpeg = 4, ffprobe = 2 }, started)
   end)
 
   it("may be a hundred", function()

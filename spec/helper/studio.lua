@@ -108,7 +108,7 @@ local stand_ins <const> = {
   cut = function(given)
     env.write(given.output, env.read(given.clips[1].path))
     if given.on_progress then given.on_progress(1) end
-    return { path = given.output, seconds = #given.clips, copied = true }
+    return { path = given.output, seconds = #given.clips, copied = true, probes = {} }
   end,
   poster = function(_, path) return env.write(path, "poster"), {} end,
 }

@@ -83,6 +83,28 @@ function Work_methods:list(name, files, seconds)
   return path
 end
 
+-- A packet of AAC (1,024 samples of stereo at 48 kHz) that contains silence, with its ADTS header.
+local silent_packet <const> = "\xFF\xF1\x4C\x80\x02\x1F\xFC" .. "\x21\x00\x49\x90\x02\x19\x00\x23\x80"
+local packets_at_once <const> = 65536
+
+---Writes a sound of silence, which is at most a packet shorter than `seconds`.
+---@param seconds number
+---@return string|nil path
+---@return string|nil message
+function Work_methods:silence(seconds)
+  local path, left = self.path .. "/sound", math.max(1, math.floor(seconds * 48000 / 1024))
+  local file <close>, message = core.open(path, "x")
+  if not file then return nil, message end
+  local fine, why = true, nil
+  while fine and left > 0 do
+    local count = math.min(left, packets_at_once)
+    fine, why = file:write(silent_packet:rep(count))
+    left = left - count
+  end
+  if fine then fine, why = file:close() end
+  return fine and path or nil, why
+end
+
 function Work_mt:__close()
   self:clear()
   os.remove(self.path .. "/lock")

@@ -69,7 +69,7 @@ local function probe_clips(job)
   local seen = {} -- results by path, since a scene can appear several times
   return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
-    local found, failure = seen[clip.path], nil
+    local found, failure = seen[clip.path] or clip.probe, nil
     if not found then found, failure = probe(clip.path) end
     if found and not found.video then found, failure = nil, tool.unreadable(clip.path, "it has no picture") end
     if not found then return nil, about_scene(clip, failure) end
@@ -115,22 +115,28 @@ local function lists(job)
   for i in ipairs(plan.groups) do sounds[i] = job.work:piece(i) end
   local picture, problem = job.work:list("picture", pictures, plan.lengths)
   if not picture then return nil, problem end
-  if plan.sound ~= "group" then return tool.list(picture, plan.offset) end
+  if plan.sound == "copy" or plan.sound == "piece" then return tool.list(picture, plan.offset) end
   local sound
+  if plan.sound == "silence" then
+    sound, problem = job.work:silence(plan.seconds)
+    return sound and tool.words(tool.list(picture, plan.offset), tool.aac(sound)), problem
+  end
   sound, problem = job.work:list("sound", sounds)
   if not sound then return nil, problem end
   return tool.words(tool.list(picture, plan.offset), tool.list(sound))
 end
 
-local function join_cost(plan) return plan.seconds * (plan.sound == "copy" and sound_weight or join_weight) end
+local function is_sound_copied(plan) return plan.sound == "copy" or plan.sound == "silence" end
+
+local function join_cost(plan) return plan.seconds * (is_sound_copied(plan) and sound_weight or join_weight) end
 
 local function join(job)
   local plan, track = job.plan, job.track
   local inputs, problem = lists(job)
   if not inputs then return nil, cut_failed(job.output, core.clean(problem, 300)) end
   local first = job.found[1]
-  local sound = { "-map", "0:" .. (first.audio and first.audio.index or 0), "-c:a", "copy" }
-  if plan.sound ~= "copy" then
+  local sound = { "-map", plan.sound == "silence" and "1:0" or "0:" .. (first.audio and first.audio.index or 0), "-c:a", "copy" }
+  if not is_sound_copied(plan) then
     local from = plan.sound == "group" and 1 or 0
     local heard = track and track.found.audio
     local under = track and { stream = ("%d:%d"):format(from + 1, heard.index), audio = heard, volume = track.volume, clips = track.clips }
@@ -216,6 +222,7 @@ local function make(given)
   local plan = job.plan
   return {
     path = given.output, seconds = film.seconds, copied = plan.copied, transition_seconds = given.transition and seconds_of(plan) or nil,
+    probes = job.found,
   }
 end
 
@@ -251,15 +258,17 @@ end
 ---@field seconds number
 ---@field copied boolean                 whether the pictures were joined without re-encoding
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
+---@field probes omni.film.Probe[]       of the clips
 
 ---Cuts one film from the clips, in the given order. The film is an MP4 file with one video and one audio stream (silence if the clips have
 ---no sound). If all clips have the same format, joins them without re-encoding their pictures. Otherwise scales and pads every clip to the
 ---most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file
 ---`output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
----@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
+---@param given { clips: { name?: string, path: string, probe?: omni.film.Probe }[], transition?: { name: string, seconds?: number },
 ---audio?: { path: string, volume?: number, clips?: number }, size?: string, fps?: string, output: string,
 ---on_progress?: fun(fraction: number),
 ---place?: fun(part: string, path: string): true|nil, string|nil }
+---   probe: the clip's properties, if the caller knows them; omni then doesn't probe the clip
 ---   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
 ---   size, fps: the film's, such as "1280x720" and "24/1" (by default, those that apply to the most seconds of the clips)
 ---   place: a function that renames the finished film (by default, the film replaces the file at `output`)

@@ -9,7 +9,8 @@ local sounds_at_once <const> = 16 -- number of clips whose sounds one run of ffm
 
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
----@field sound "copy"|"group"|"piece"  join the sounds without encoding; encode them from groups of clips; or from the encoded pieces
+---@field sound "copy"|"silence"|"group"|"piece"  join the sounds without encoding; use silence, since no clip has a sound; encode the
+---  sounds from groups of clips; or from the encoded pieces
 ---@field shape omni.film.Shape
 ---@field fades integer[]             number of frames in the transition between clips i and i + 1
 ---@field pieces omni.film.Piece[]    pieces to encode, one for each clip
@@ -57,6 +58,13 @@ local function copy(plan, found)
   end
 end
 
+local function have_sound(found)
+  for _, clip in ipairs(found) do
+    if clip.audio then return true end
+  end
+  return false
+end
+
 ---@param found omni.film.Probe[]  each with a picture
 ---@param transition? number       seconds
 ---@param track boolean            the film has an audio track
@@ -77,7 +85,7 @@ local function plan_of(found, transition, track, encoded, size, fps)
   else
     copy(plan, found)
     plan.offset = -found[1].video.start
-    plan.sound = not track and shape.sounds_agree(found) and "copy" or "group"
+    plan.sound = not track and (shape.sounds_agree(found) and "copy" or not have_sound(found) and "silence") or "group"
   end
   return plan
 end

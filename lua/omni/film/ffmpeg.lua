@@ -51,6 +51,11 @@ function tool.list(path, offset)
     "-auto_convert", "0", "-protocol_whitelist", "file", "-format_whitelist", formats .. ",concat", "-i", "file:" .. path }
 end
 
+---Returns the arguments with which ffmpeg opens packets of AAC.
+---@param path string
+---@return string[]
+function tool.aac(path) return { "-protocol_whitelist", "file", "-f", "aac", "-i", "file:" .. path } end
+
 ---Combines words and lists of words into one list of arguments.
 ---@param ... string|string[]
 ---@return string[]

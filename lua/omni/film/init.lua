@@ -10,5 +10,5 @@ return {
   still = require "omni.film.still",
   cut = require "omni.film.cut",
   transitions = require("omni.film.transitions").names, ---@type table<string, true>  names
-  recipe = 2, -- part of a film's identity; increment it when the same clips would result in a different film
+  recipe = 3, -- part of a film's identity; increment it when the same clips would result in a different film
 }

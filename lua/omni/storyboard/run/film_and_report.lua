@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Completes a run: cuts the film from the scenes' clips if a clip or a setting has changed, and writes the report.
 
+local clip_probes = require "omni.storyboard.run.clip_probes"
 local core = require "omni.core"
 local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
@@ -78,7 +79,11 @@ local function existing_film(run, path, identity)
   local known = run.ledger:row("film", { path = path })
   if not known or known.identity ~= identity or not core.stat(path) then return nil end
   if run.ledger:digest(path) ~= known.sha256 then return nil end
-  local probed = film.probe(path)
+  local probed = clip_probes.known(run, path)
+  if not probed then
+    probed = film.probe(path)
+    if probed then clip_probes.remember(run, path, probed) end
+  end
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
@@ -96,6 +101,7 @@ local function try_cut(run)
     if there then return there end
   end
   send_event(run, { event = "cutting", file = path, fraction = 0 })
+  for _, clip in ipairs(clips) do clip.probe = clip_probes.known(run, clip.path) end
   local made
   made, problem = film.cut {
     clips = clips, transition = cut.transition, audio = cut.audio, size = cut.size, fps = cut.fps, output = path,
@@ -103,6 +109,9 @@ local function try_cut(run)
     on_progress = function(fraction) send_event(run, { event = "cutting", file = path, fraction = fraction }) end,
   }
   if not made then return nil, problem end
+  for index, clip in ipairs(clips) do
+    if not clip.probe and made.probes[index] then clip_probes.remember(run, clip.path, made.probes[index]) end
+  end
   return { path = path, seconds = made.seconds, made = true }
 end
 
@@ -125,13 +134,13 @@ end
 ---@param run omni.Run
 ---@param summary omni.RunSummary
 local function finish(run, summary)
+  run.thumbnails:join() -- they probe the clips
   if run.plan.board.cut then summary.film, summary.film_error = cut_film(run) end
   if summary.film then
     send_event(run, { event = "film", file = summary.film.path, seconds = summary.film.seconds, made = summary.film.made })
   end
   local wait <close> = waits.begin(run.on_event, "report", {})
   run.film_poster = summary.film and thumbnails.of_film(run, summary.film.path)
-  run.thumbnails:join()
   for index, record in ipairs(run.records) do summary.scenes[index].warnings = record.warnings end
   local path = run.directory.path .. "/report.html"
   local written, problem = require("omni.report").write(path, report_data.data(run, summary), files.placer(run, "report"))

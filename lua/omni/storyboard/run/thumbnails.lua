@@ -2,6 +2,7 @@
 -- Makes the report's pictures, one for each clip, in the clip's folder. Draws a picture as soon as the clip has been fetched (at most two
 -- at a time), and compares the clip with its scene's input.
 
+local clip_probes = require "omni.storyboard.run.clip_probes"
 local core = require "omni.core"
 local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
@@ -27,7 +28,10 @@ local function draw(run, record)
   local function poster() return film.poster(record.file, record.poster, nil, files.placer(run, "poster")) end
   local drawn, found = poster()
   if not drawn and found.damaged and run:fetch_again(record) then drawn, found = poster() end
-  if drawn and found then warn(run, record, found) end
+  if drawn and found then
+    clip_probes.remember(run, record.file, found)
+    warn(run, record, found)
+  end
   if not drawn then record.poster = nil end
 end
 

@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: MIT
+-- Remembers the properties of clips in the ledger, by the digest of a clip's bytes. So omni starts ffprobe once for each clip, and not for
+-- each cut.
+
+local core = require "omni.core"
+local json = require "omni.json"
+
+-- The ledger keeps a clip's properties like the identity of a film, under a name that no file has: paths in the ledger are absolute.
+-- Increment the number when probes get other fields.
+local function name_of(sha256) return "probe 1 " .. sha256 end
+
+-- Restores the whole numbers of a decoded probe, since JSON doesn't distinguish them.
+local function restore(value)
+  if type(value) ~= "table" then return math.tointeger(value) or value end
+  local copy = {}
+  for key, part in pairs(value) do copy[key] = type(part) == "string" and part or restore(part) end
+  return copy
+end
+
+---Stores a clip's properties in the ledger.
+---@param run omni.Run
+---@param path string
+---@param found omni.film.Probe
+local function remember(run, path, found)
+  local sha256 = run.ledger:digest(path)
+  if sha256 then run.ledger:note("remember_film", { path = name_of(sha256), identity = json.canonical(found), sha256 = "" }) end
+end
+
+---Returns a clip's properties from the ledger.
+---@param run omni.Run
+---@param path string
+---@return omni.film.Probe|nil
+local function known(run, path)
+  local sha256 = run.ledger:digest(path)
+  local row = sha256 and run.ledger:row("film", { path = name_of(sha256) })
+  local found = row and core.decode(row.identity)
+  return type(found) == "table" and restore(found) or nil
+end
+
+return { known = known, remember = remember }
