@@ -3,6 +3,7 @@
 
 local film = require "omni.film"
 local studio = require "helper.studio"
+local tool = require "omni.film.ffmpeg"
 
 -- Runs a board, and returns the clips that the run has given to film.cut.
 local function clips_of_run(s, board)
@@ -40,6 +41,18 @@ describe("the properties of a run's clips", function()
         end
         assert(os.remove(s.directory .. "/film.mp4")) -- so that the next run cuts it again
       end
+    end)
+  end)
+
+  it("let a run that changes nothing start neither ffmpeg nor ffprobe", function()
+    studio.open({ films = true }, function(s)
+      assert(s:run(studio.board("dusk", "dawn")))
+      local run = tool.run
+      local back <close> = setmetatable({}, { __close = function() tool.run = run end }) -- luacheck: ignore 211
+      tool.run = function(program) error(program .. " was started") end
+      local summary = assert(s:run(studio.board("dusk", "dawn")))
+      assert.is_false(summary.film.made)
+      assert.equal(2, summary.film.seconds)
     end)
   end)
 end)

@@ -34,7 +34,7 @@ local function known(run, path)
   local sha256 = run.ledger:digest(path)
   local row = sha256 and run.ledger:row("film", { path = name_of(sha256) })
   local found = row and core.decode(row.identity)
-  return type(found) == "table" and restore(found) or nil
+  return type(found) == "table" and found.seconds and restore(found) or nil
 end
 
 return { known = known, remember = remember }

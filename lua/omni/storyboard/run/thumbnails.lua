@@ -56,7 +56,9 @@ end
 local function of_film(run, path)
   local picture = ("%s/%s.jpg"):format(run.directory.media, paths.name(path):gsub("%.%w+$", ""))
   if not is_due(picture, path) then return picture end
-  return (film.poster(path, picture, FILM_SIZE, files.placer(run, "poster")))
+  local drawn, found = film.poster(path, picture, FILM_SIZE, files.placer(run, "poster"))
+  if drawn and found then clip_probes.remember(run, path, found) end
+  return drawn
 end
 
 ---@return omni.Pool
