@@ -142,6 +142,14 @@ describe("pictures", function()
     for _, path in ipairs { files:file "none.jpg", files.path, "/dev/zero" } do assert.is_nil(poster(path)) end
   end)
 
+  it("of references are left out above 200 KiB, since many scenes can have the same one", function()
+    env.write(files:file "wide.jpg", "\xFF\xD8\xFF" .. ("x"):rep(200 * 1024 - 2))
+    local page = render { scene_of { poster = files:file "wide.jpg", files = { "a.mp4" },
+      references = { { label = "keeper", poster = files:file "wide.jpg" } } } }
+    has(page, ' poster="data:image/jpeg')
+    has_not(page, "<img")
+  end)
+
   it("are left out if all of them together are too large", function()
     local picture = embed.embedder(2 * #jpeg + 1)
     local found = {}

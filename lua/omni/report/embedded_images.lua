@@ -44,21 +44,22 @@ local function base64(bytes)
   return table.concat(out)
 end
 
-local function read(path)
+local function read(path, most)
   local found = core.stat(path)
-  if not found or found.size > max_bytes then return nil end
+  if not found or found.size > most then return nil end
   local file <close> = core.open(path)
-  local bytes = file and file:read(max_bytes + 1)
-  return bytes and #bytes <= max_bytes and bytes or nil
+  local bytes = file and file:read(most + 1)
+  return bytes and #bytes <= most and bytes or nil
 end
 
 ---Returns a function that embeds pictures up to a total size.
 ---@param limit? integer  total bytes (32 MiB)
----@return fun(path: string|nil): string|nil  a data: URL; nil without a path or a picture, or over the limit
+---@return fun(path: string|nil, most?: integer): string|nil  returns a data: URL; nil without a path or a picture, over the limit, or if
+---  the picture has more than `most` bytes (512 KiB)
 local function embedder(limit)
   local left = limit or max_total_bytes
-  return function(path)
-    local bytes = path and read(path)
+  return function(path, most)
+    local bytes = path and read(path, most or max_bytes)
     if not bytes or #bytes > left then return nil end
     for _, kind in ipairs(kinds) do
       if bytes:find(kind[1]) then

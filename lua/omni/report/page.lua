@@ -150,7 +150,7 @@ end
 
 ---Returns the page as HTML.
 ---@param data table        checked (omni.report.render)
----@param embed fun(path?: string): string|nil
+---@param embed fun(path?: string, most?: integer): string|nil
 ---@param hash fun(text: string): string  returns the SHA-256 of a text, in base64
 ---@return string
 local function page(data, embed, hash)

@@ -8,6 +8,7 @@ local wording = require "omni.report.wording"
 local h, time = html.tag, times_of.time
 
 local eager_players <const> = 6  -- number of players that load the start of their clip at once; others load it when somebody starts them
+local max_reference <const> = 200 * 1024 -- bytes of an embedded reference, since many scenes can have the same one
 local long_prompt <const> = 1200 -- bytes; a longer prompt is collapsed
 
 -- The HTML element for each kind of media file, by the file's extension.
@@ -20,7 +21,7 @@ end
 
 ---@class omni.report.Context  data for all scenes
 ---@field data table                             of report.render
----@field embed fun(path?: string): string|nil   returns a picture as a data: URL
+---@field embed fun(path?: string, most?: integer): string|nil  returns a picture as a data: URL
 ---@field numbers table<string, integer>         scene name → number
 ---@field players integer                        number of players so far
 
@@ -92,7 +93,7 @@ local function to_scene(context, name, shown)
 end
 
 local function reference(context, given)
-  local picture = context.embed(given.poster)
+  local picture = context.embed(given.poster, max_reference)
   local address = given.path and html.relative(given.path) or given.url and html.web(given.url)
   local label = h.span { dir = "auto", given.label }
   local name = (given.path or ""):match("[^/]*$") -- the report doesn't show the folders of this machine
