@@ -118,6 +118,12 @@ describe("a wait", function()
     assert.matches("^omni: no response from the service for 0:0%d\n", result.err)
   end)
 
+  it("for the service's response to omni doctor is shown on a terminal", function()
+    serve("--fault", "slow:on=balance,delay=3,first=1")
+    local shown = program.on_terminal({ "doctor" }, { environment = service.environment })
+    assert.matches("asking http://127.0.0.1:%d+ %.%.%. 0:0[123]", shown.out)
+  end)
+
   it("for a callback names the scene whose submit has an unknown outcome", function()
     serve("--fault", "drop-after:on=submit", "--fault", "callback-never")
     local child = program.start(words("--yes", "--listen", "0"), { environment = service.environment })

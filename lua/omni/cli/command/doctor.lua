@@ -15,7 +15,7 @@ end
 local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
 -- Returns a function that prints a finding immediately, because the next check may have to wait for the network.
-local function printer()
+local function printer(status_line)
   local terminal, text = require "omni.cli.view.terminal", require "omni.cli.view.text"
   local paint, columns = text.painter(terminal.colour()), terminal.columns()
   local function write(lead, words)
@@ -25,15 +25,16 @@ local function printer()
     io.stdout:flush()
   end
   return function(finding)
+    status_line:erase()
     write(paint(colours[finding.state], finding.state) .. (" "):rep(9 - #finding.state), finding.text)
     if finding.hint then write((" "):rep(9), "> " .. finding.hint) end
   end
 end
 
 -- Runs the checks. Returns the findings and the number of problems.
-local function examine(given, on_finding)
+local function examine(given, line, on_finding)
   local core = require "omni.core"
-  local findings, problems, shared = {}, 0, { given = given }
+  local findings, problems, shared = {}, 0, { given = given, line = line }
   for _, row in ipairs(require("omni.cli.doctor.local_checks").all) do
     local name, check = row[1], row[2]
     check(shared, function(state, text, hint)
@@ -50,7 +51,12 @@ end
 ---@return integer exit code
 function command.run(given)
   return require("omni.cli.signals").run(function()
-    local findings, problems = examine(given, not given.json and printer() or nil)
+    local line <close> = require("omni.cli.view.status_line").open(io.stderr, function()
+      return not given.json and require("omni.cli.view.terminal").columns(2) or nil
+    end)
+    local drawing <close> = line:start() -- luacheck: ignore 211
+    local findings, problems = examine(given, line, not given.json and printer(line) or nil)
+    line:clear()
     local code = problems > 0 and 1 or 0
     if given.json then
       require("omni.cli.view.json_events").write("doctor", "doctor",

@@ -133,7 +133,13 @@ function service.answer(shared, report)
   local ask = require("omni.cli.doctor.probe").ask
   local answered
   for _, key in ipairs(shared.keys or { { secret = require("omni.client.credentials").sandbox_key(1) } }) do
+    local begun = core.now()
+    local live = shared.line:live(function()
+      local seconds = core.now() - begun
+      return seconds >= 1 and ("asking %s ... %s"):format(base_url, text.elapsed(seconds)) or nil
+    end)
     local probe = ask(base_url, key.secret)
+    if live then live:close() end
     local failure = probe.failure
     if failure and not failure.status then
       return report("problem", ("%s doesn't answer: %s"):format(base_url, text.problem(failure)), no_answer_hint(probe))

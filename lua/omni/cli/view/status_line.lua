@@ -10,7 +10,7 @@ local interval <const> = 0.2 -- seconds between two drawings
 local MOST_WAITS <const> = 3 -- lines for waits
 
 ---@class omni.cli.Line
----@field status? string|fun(columns: integer): string  what to draw; nil: only the waits
+---@field status? string|fun(columns: integer): string|nil  what to draw; nil: only the waits
 ---@field waits? table  from omni.cli.view.waits
 ---@field shown? string what is drawn now; nil: nothing
 local Line_methods = {}
@@ -50,7 +50,8 @@ function Line_methods:refresh()
   local columns = self.columns()
   if not columns then return end
   local width = math.max(1, columns - 1) -- a line as wide as the terminal would leave the cursor between two rows
-  local status = type(self.status) == "function" and self.status(columns) or self.status
+  local status = self.status
+  if type(status) == "function" then status = status(columns) end
   local lines = self.waits and self.waits:lines(width, math.max(0, math.min(MOST_WAITS, self.rows() - 2))) or {}
   if status then table.insert(lines, 1, text.cut(status, width)) end
   local shown = lines[1] and table.concat(lines, "\n") or nil
@@ -88,10 +89,16 @@ function Line_methods:start()
   end) }, Fiber_mt)
 end
 
-local Live_mt = { __close = function(live) live.line:clear() end }
+local Live_methods = {}
+local Live_mt = { __index = Live_methods }
+
+---Erases the line.
+function Live_methods:close() self.line:clear() end
+
+Live_mt.__close = Live_methods.close
 
 ---Draws the result of `words` at each redrawing, until the returned object is closed.
----@param words fun(columns: integer): string
+---@param words fun(columns: integer): string|nil
 ---@return table|nil live  to be closed; nil: there is no terminal
 function Line_methods:live(words)
   if not self:draws() then return nil end
