@@ -18,7 +18,7 @@ local core = require "omni.core"
 ---@field package unknown? boolean  for `invalid_input`: the model has no field with this name
 ---@field where? string        for an error in a board: its file and line, "board.lua:12"
 ---@field scene? string        for an error in a board: the name of the scene
----@field problems? omni.Error[]  for a board or a plan with several errors: all of them, including this one
+---@field problems? omni.Error[]  for a board or a plan with errors: all of them, including this one
 ---@field changes? string[]    for `plan_changed`: what has changed since the plan was made
 ---@field hint? string         what you can do about it
 ---@field cause? any           the error value that caused this one

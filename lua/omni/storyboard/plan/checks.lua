@@ -100,7 +100,7 @@ local function refusal(plan)
       scene = item.names and item.names[1], message = (item.where and item.where .. ": " or "") .. what .. problem.message }
   end
   found[1].message = "nothing was submitted: " .. found[1].message
-  found[1].problems = #found > 1 and found or nil
+  found[1].problems = found
   return found[1]
 end
 
