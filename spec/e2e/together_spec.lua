@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Two runs at once, budgets, and full disks: nothing is paid twice, or without a row in the ledger.
 
+local asked = require "helper.ledger"
 local core = require "omni.core"
 local env = require "helper.env"
 local omni = require "omni"
@@ -51,7 +52,7 @@ describe("omni run", function()
 
   it("twice at once in two folders with one ledger: each scene is charged once, and both folders get it", function()
     open("--seconds", "0.3", "--fault", "slow:on=submit,delay=0.2")
-    local board, one = env.write(folder:file "board.lua", board_text { "a", "b", "c" }), folder:file "ledger.db"
+    local board, one = env.write(folder:file "board.lua", board_text { "a", "b", "c" }), asked.new(folder:file "ledger.db")
     local results = together({ board, "--yes", "--ledger", one, "--out", folder:file "x" },
       { board, "--yes", "--ledger", one, "--out", folder:file "y" })
     assert.same({ 0, 0 }, { results[1].exit, results[2].exit }, results[1].stdout .. results[2].stdout)
@@ -65,11 +66,11 @@ describe("omni run", function()
         "--fault", "fail:chance=0.2", "--fault", "slow:on=submit,chance=0.5,delay=0.03", "--seed", jobs)
       local names = {}
       for i = 1, 8 do names[i] = "s" .. i end
-      local board, out = env.write(folder:file "board.lua", board_text(names)), folder:file "out"
-      run(board, "--budget", "320", "--out", out, "--jobs", jobs)
+      local board, out, one = env.write(folder:file "board.lua", board_text(names)), folder:file "out", asked.new(folder:file "l.db")
+      run(board, "--budget", "320", "--out", out, "--jobs", jobs, "--ledger", one)
       assert.is_true(ledger().charged <= 320)
       local before = ledger().charged
-      run(board, "--budget", "40", "--out", out, "--jobs", jobs)
+      run(board, "--budget", "40", "--out", out, "--jobs", jobs, "--ledger", one)
       assert.is_true(ledger().charged <= before + 40)
     end)
   end

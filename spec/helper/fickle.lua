@@ -5,6 +5,7 @@
 
 local answers = require "helper.answers"
 local core = require "omni.core"
+local test_ledger = require "helper.ledger"
 local env = require "helper.env"
 local omni = require "omni"
 
@@ -107,7 +108,7 @@ end
 
 ---The result of one SQL statement on the ledger.
 function Fickle_methods:sql(text)
-  return (env.output(("sqlite3 -cmd %s %s %s"):format("'.timeout 5000'", env.quote(self.ledger), env.quote(text))):gsub("\n$", ""))
+  return test_ledger.backend.sql(self.ledger, text)
 end
 
 local opened = 0
@@ -121,7 +122,7 @@ function fickle.open(given, body)
   omni.run(function()
     local self = setmetatable({
       name = ("task-%d"):format(opened), tasks = {}, submits = {}, last = 0, media = 200, balance = given.balance or 1e6,
-      now = os.time(), ledger = folder.path .. "/ledger.db", directory = folder.path .. "/out",
+      now = os.time(), ledger = test_ledger.new(folder.path .. "/ledger.db"), directory = folder.path .. "/out",
     }, Fickle_mt)
     local server <close> = assert(omni.serve({ host = given.host }, function(request) return answer(self, request) end))
     self.url = server.url

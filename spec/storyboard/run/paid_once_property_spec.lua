@@ -12,6 +12,7 @@ local film = require "omni.film"
 local omni = require "omni"
 local random = require "omni.sandbox.random"
 local records = require "omni.ledger"
+local test_ledger = require "helper.ledger"
 
 local sequences = math.tointeger(tonumber(os.getenv "SEQUENCES" or env.is_slow and 50 or 400))
 local first_seed = math.tointeger(tonumber(os.getenv "SEED" or 1))
@@ -192,7 +193,7 @@ end
 local function history(service, seed, folder)
   local next_number = random.stream(seed, "history")
   local self = setmetatable({
-    draw = function() return next_number() >> 1 end, service = service, ledger = ("%s/%d.db"):format(folder, seed),
+    draw = function() return next_number() >> 1 end, service = service, ledger = test_ledger.new(("%s/%d.db"):format(folder, seed)),
     directory = ("%s/%d"):format(folder, seed), allowed = {}, forgotten = {}, seen = {}, scenes = {},
   }, History_mt)
   service.submits, service.tasks = {}, {}
