@@ -51,6 +51,15 @@ describe("the audio track", function()
     end)
   end)
 
+  it("doesn't matter to a run that leaves clips of the film out", function()
+    with_media(function(plan, s)
+      local _, path = plan 'return storyboard { scene "a" { prompt = "x" }, scene "b" { prompt = "y" }, cut = { audio = file "none.mp3" } }'
+      local summary = assert(s:run(path, { yes = true, only = { "a" } }))
+      assert.equal("fetched", summary.scenes[1].status)
+      assert.equal("film_incomplete", summary.film_error.code)
+    end)
+  end)
+
   it("that is shorter than the film is a notice", function()
     with_media(function(plan)
       local board = 'return storyboard { scene "a" { prompt = "x", duration = %d }, scene "b" { prompt = "y", duration = 4%s },\n'
