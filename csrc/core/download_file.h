@@ -20,7 +20,7 @@ download *download_open(const char *path, int64_t offset, const char *stamp);
 const char *download_part(const download *file);
 // Writes the stamp of PATH.part, which stays the same until another program changes the file. Writes "" when the stamp can't be determined.
 void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]);
-// Copies at most `size` of the file's first bytes. Returns the number of copied bytes, or -1 and errno.
+// Copies at most `size` of the file's first bytes. Returns the number of copied bytes, or -1 with errno set.
 ssize_t download_head(const download *file, void *bytes, size_t size);
 // Returns the offset at which the next byte will be written.
 int64_t download_offset(const download *file);

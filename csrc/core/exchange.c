@@ -45,7 +45,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
 }
 
 // libcurl calls on_send each time before it sends the request. When a connection dies without a response, libcurl would send a POST a
-// second time by itself. on_send prevents that for submit requests (docs/internals/at-most-once.md) and for every other call that may cost
+// second time on its own. on_send prevents that for submit requests (docs/internals/at-most-once.md) and for every other call that may cost
 // credits.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((transfer *)argument)->exchange;
@@ -152,7 +152,7 @@ static size_t on_read(char *to, size_t one, size_t room, void *argument) {
   return CURL_READFUNC_ABORT;
 }
 
-// libcurl may send an upload again by itself, from the file's beginning.
+// libcurl may restart an upload on its own, from the beginning of the file.
 static int on_seek(void *argument, curl_off_t offset, int origin) {
   exchange *x = ((transfer *)argument)->exchange;
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;

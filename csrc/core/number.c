@@ -73,8 +73,8 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
   return end;
 }
 
-// Returns the position after a JSON string whose opening quote is at `at`. Returns the position of the final NUL when the string has no
-// end.
+// Returns the position after a JSON string whose opening quote is at `at`. Returns the position of the final NUL if the string is
+// unterminated.
 static const char *skip_string(const char *at) {
   for (at++; *at && *at != '"'; at++)
     if (*at == '\\' && at[1]) at++;

@@ -15,8 +15,8 @@ upload *upload_open(const char *path);
 // upload_size returns the file's size in bytes; upload_offset returns how many bytes were read.
 int64_t upload_size(const upload *file);
 int64_t upload_offset(const upload *file);
-// Reads the next bytes. Returns the number of bytes, 0 at the end, or -1 and errno. ESTALE means that the file has changed since it was
-// opened. upload_read detects every change before it returns the last byte.
+// Reads the next bytes. Returns the number of bytes, 0 at the end, or -1 with errno set. ESTALE means that the file has changed since it
+// was opened. upload_read detects every change before it returns the last byte.
 ssize_t upload_read(upload *file, void *to, size_t room);
 // Continues at this offset. Returns false when the file is shorter than the offset.
 bool upload_seek(upload *file, int64_t offset);

@@ -140,7 +140,7 @@
     " :model, :input, 'accepted', " SESSION ", :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE service " IS " :service AND task_id = :task_id AND state <> 'refused')" \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) " UNLESS_LIVE " RETURNING id") \
-  /* Marks a success whose media has expired at the service, and a task that ended with its sandbox. */ \
+  /* Marks a successful task whose media have expired at the service, or a task that ended with its sandbox. */ \
   X(expire, MONEY, \
     "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id") \
   X(expire_other_sandboxes, MINOR, \

@@ -218,7 +218,7 @@ static bool take_session(database *d, request *r) {
 
 bool database_open(database *d, request *r) {
   if (!create_or_check(d, r)) return false;
-  // Retries for BUSY_TIMEOUT seconds: when two programs create a database at the same time, SQLite doesn't always wait by itself.
+  // Retries for BUSY_TIMEOUT seconds: when two programs create a database at the same time, SQLite doesn't always wait on its own.
   for (double until = clock_now() + BUSY_TIMEOUT;;) {
     int code = SQLITE_OK;
     if (try_open(d, r, &code)) break;

@@ -18,7 +18,7 @@ int file_open(const char *path, int flags, mode_t mode, struct stat *info);
 const char *file_problem(int error);
 // Writes all bytes. Returns how many bytes were written. After an error, this number is less than `length`, and errno is set.
 size_t file_write(int fd, const void *bytes, size_t length);
-// Reads `length` bytes from this offset, or fewer at the file's end. Returns the number of bytes, or -1 and errno.
+// Reads `length` bytes from this offset, or fewer at the file's end. Returns the number of bytes, or -1 with errno set.
 ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
 // Renames a file within a file system, and never replaces another file. Returns false and errno on failure: EEXIST if the new name is
 // taken.

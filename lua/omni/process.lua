@@ -27,7 +27,8 @@ end
 
 ---@class omni.process.Result
 ---@field exit? integer    the program's exit code
----@field signal? integer  the signal that ended it; exit and signal are nil if your process ignores SIGCHLD or reaps children elsewhere
+---@field signal? integer  the signal that ended it; exit and signal are nil if your process ignores SIGCHLD, or if other code in it reaps
+--the child
 ---@field stdout string    "" unless stdout is "pipe"
 ---@field stderr string
 
@@ -59,8 +60,8 @@ local function run(argv, given)
   return loop.drive(await, process, given.on_output)
 end
 
----Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD or reaps every child elsewhere.
----In that case, a program has succeeded if it wrote nothing to stderr and its output exists.
+---Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD, or if other code in it reaps
+---every child. In that case, a program has succeeded if it wrote nothing to stderr and its output exists.
 ---@param result omni.process.Result  of a run with stderr = "pipe"
 ---@param proof any  whether the program's output exists
 ---@return boolean

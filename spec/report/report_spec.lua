@@ -131,7 +131,7 @@ describe("a problem", function()
 
   it("has advice even if the error has no hint", function()
     local text = seen(render { scene_of { status = "unknown" }, scene_of { name = "b", status = "interrupted" } })
-    has(text, "It may have been charged, and omni doesn't submit it again by itself. Check your account.")
+    has(text, "It may have been charged, and omni doesn't submit it again on its own. Check your account.")
     has(text, "omni run night.lua continues from here, and submits nothing twice.")
   end)
 

@@ -136,7 +136,7 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
--- Returns the waits of a command. Its progress shows them; without a progress they are drawn on a terminal, and printed elsewhere.
+-- Returns a command's waits. The command's progress view shows them; without one, they are drawn on a terminal, or else printed to stderr.
 local function waits_of(opened)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now,

@@ -113,7 +113,7 @@ end
 
 -- --- opening
 
--- Returns a command's waits: drawn on a terminal, printed to stderr elsewhere, or written as events with --json.
+-- Returns a command's waits: drawn on a terminal, otherwise printed to stderr, or written as events with --json.
 local function waits_of(called)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now, slow = called:draws() and 0 or nil,

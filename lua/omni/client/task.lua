@@ -57,8 +57,8 @@ function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
 
----Returns whether the task is over: its status is "failed", or it is "success" and the media are known. The service may report a success
----before the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
+---Returns whether the task is over: its status is "failed", or it is "success" and the media are known. The service may report success
+---before it lists the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
 ---"broken_result").
 ---@return boolean
 function Task_methods:done()

@@ -20,7 +20,7 @@ local states = {
   invalid = { word = "Invalid", tone = "bad", icon = "bang", charged = "no", advice = "Correct the board. " .. next_plan },
   refused = { word = "Not submitted", tone = "warn", icon = "bar", charged = "no", advice = next_plan },
   unknown = { word = "Outcome unknown", tone = "warn", icon = "question", charged = "maybe",
-    advice = "It may have been charged, and omni doesn't submit it again by itself. Check your account." },
+    advice = "It may have been charged, and omni doesn't submit it again on its own. Check your account." },
   interrupted = { word = "Interrupted", tone = "busy", icon = "pause", charged = "yes",
     advice = "The task continues at the service. {run} continues from here, and submits nothing twice." },
   blocked = { word = "Blocked", tone = "warn", icon = "bar", charged = "no" },

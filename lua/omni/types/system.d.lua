@@ -46,7 +46,7 @@ function core.clean(text, max_bytes) end
 ---@return string|nil message
 function core.stat(path) end
 
----Creates one directory. Succeeds if the directory already exists.
+---Creates one directory. Also succeeds if the directory already exists.
 ---@param path string
 ---@param mode? integer  permissions of the new directory before the umask applies (default 0777)
 ---@return true|nil

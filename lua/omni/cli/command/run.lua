@@ -38,7 +38,7 @@ local function adopt(opened)
   end
 end
 
--- Opens the callback receiver for --listen, and assigns the tasks given with --adopt. Returns an error value, or nil.
+-- Opens the callback receiver for --listen, and assigns each task given with --adopt to its scene. Returns an error value, or nil.
 local function prepare(opened)
   local problem = opened.given.listen and select(2, receiver_options.open(opened.given, opened.client)) or adopt(opened)
   if not problem then opened:announce_prices() end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Shows a run's progress: redrawn in place on a terminal, as plain lines elsewhere, or as JSON events.
+-- Shows a run's progress: redrawn in place on a terminal, as plain lines in a pipe or file, or as JSON events.
 
 local json_events = require "omni.cli.view.json_events"
 local live = require "omni.cli.view.live_progress"
@@ -73,7 +73,7 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@field waits? table                    from omni.cli.view.waits
 ---@field typical? table<string, omni.cli.TypicalTime>  usual duration of a scene, by the scene's name
 
----Opens the view: JSON with `json`, a drawing on a terminal, plain lines elsewhere.
+---Opens the view: JSON with `json`, a drawing on a terminal, or plain lines in a pipe or file.
 ---@param options omni.cli.ProgressOptions
 ---@return { event: fun(self, event: table), wait: fun(self, words: string, fields: table), wait_over: fun(self, fields: table),
 ---  close: fun(self), draws?: boolean, tick?: fun(self) }  draws: call `tick`

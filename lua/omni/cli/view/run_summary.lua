@@ -75,7 +75,7 @@ end
 function writers.unknown(scene, entry, options)
   local lines = { "unknown  " .. text.problem(scene.error) }
   lines[#lines + 1] = known_of(entry, options.sandbox)
-  lines[#lines + 1] = "it may have been accepted and charged; omni never submits it again by itself"
+  lines[#lines + 1] = "it may have been accepted and charged; omni never submits it again on its own"
   if options.given then
     local ways = next_command.ways_out(options.given, scene.scene, entry.row and entry.row.id, options.ledger)
     for _, line in ipairs(next_command.lines(ways)) do lines[#lines + 1] = line end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Waits for tasks and shows the progress: one line on a terminal, a line for each change of state elsewhere, or JSON events.
+-- Waits for tasks and shows their progress: as one line on a terminal, as a line for each change of state in a pipe or file, or as JSON
+-- events.
 
 local core = require "omni.core"
 local loop = require "omni.loop"

@@ -17,7 +17,7 @@ local function trouble(path)
   if not info then return why end
   local kind = info.kind == "directory" and "a folder" or (info.kind ~= "file" or is_descriptor(path)) and "a pipe or a device" or nil
   if not kind then return nil end
-  return ("%s is %s; a board must be a file with its own name, since the ledger identifies it by its path")
+  return ("%s is %s; a board must be a file with its own name, since the ledger identifies a board by its path")
     :format(path, kind)
 end
 

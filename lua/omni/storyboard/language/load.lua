@@ -57,8 +57,8 @@ local function read_text(path)
   return text or ""
 end
 
--- Calls fn(...) as pcall does. When `interrupted()` has returned true, every instruction in fn raises an error. The repeated errors also
--- end endless loops, and functions that catch errors.
+-- Calls fn(...) as pcall does. Once `interrupted()` has returned true, every further instruction in fn raises an error. The repeated errors
+-- also end endless loops, and functions that catch errors.
 local function pcall_interruptible(interrupted, fn, ...)
   if not interrupted then return pcall(fn, ...) end
   local hook, mask, count = debug.gethook()

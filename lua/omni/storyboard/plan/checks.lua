@@ -27,7 +27,7 @@ local function add_notice(notices, found, scene)
   }
 end
 
----Checks the files of the scenes that a run would submit. Sets `problems` of invalid scenes.
+---Checks the files of the scenes that a run would submit. Sets `problems` on each invalid scene.
 ---@param plan omni.Plan  whose scenes have an action
 ---@param probes omni.ProbeCache
 ---@param sandbox boolean  the run costs nothing, so a missing ffmpeg is a notice
