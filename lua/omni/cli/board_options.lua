@@ -140,6 +140,7 @@ end
 local function waits_of(opened)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now,
+    patience = function() return require("omni.cli.view.terminal").patience(opened.given.json, opened.runs and 1 or 2) end,
     has_keys = function() return opened.client and #opened.client.all_keys or 1 end,
     find_users = function() return require "omni.cli.slot_users"(opened.client) end,
     on_begin = function(wait)

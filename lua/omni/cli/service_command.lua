@@ -117,6 +117,7 @@ end
 local function waits_of(called)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now, slow = called:draws() and 0 or nil,
+    patience = function() return terminal.patience(called.given.json, 2) end,
     has_keys = function() return called.client and #called.client.all_keys or 1 end,
     find_users = function() return require "omni.cli.slot_users"(called.client) end,
     on_begin = function(wait)

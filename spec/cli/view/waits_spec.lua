@@ -104,6 +104,16 @@ describe("the waits of a command", function()
     assert.same({ {}, 1 }, { shown(), #begun })
   end)
 
+  it("show what is slow later where nobody watches, so that pipes and scripts get few lines", function()
+    open { patience = function() return 10 end }
+    event("request_begun", { request = 1, kind = "query" })
+    event("request_begun", { request = 2, kind = "download", file = "a.mp4" })
+    at(9)
+    assert.same({}, shown())
+    at(11)
+    assert.equal(3, #begun)
+  end)
+
   it("show a slow download, and say so if it stalls", function()
     event("request_begun", { request = 1, kind = "download", file = "out/media/storm-1a2b3c4d.mp4" })
     event("download", { request = 1, bytes = 0, total = 4000000 })

@@ -12,6 +12,14 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
+---Returns how long a command waits before it says why: briefly on a terminal, whose lines vanish again; longer elsewhere.
+---@param json? boolean
+---@param fd? 1|2
+---@return number seconds
+function terminal.patience(json, fd)
+  return not json and terminal.columns(fd) and 3 or 10
+end
+
 ---Returns whether omni may colour its output (NO_COLOR forbids it).
 ---@param fd? 1|2
 ---@return boolean

@@ -9,7 +9,7 @@ local text = require "omni.cli.view.text"
 local transfer = require "omni.cli.view.transfer"
 
 local SLOW <const> = 3     -- seconds after which a request without a response, or a transfer, counts as a wait
-local STALLED <const> = 5  -- seconds without a byte after which a transfer counts as stalled
+local STALLED <const> = 5  -- seconds without a byte after which a transfer counts as stalled; at least `patience`
 local BRIEF <const> = 1    -- seconds after which a wait for a slot is shown
 local GRACE <const> = 1    -- seconds after the time of a retry during which the next failure continues the same wait
 local WORDY <const> = 70   -- with at least this many columns, the text for a transfer has a verb
@@ -259,10 +259,10 @@ end
 local function look_at_transfers(self)
   local now = self.now()
   for _, moving in pairs(self.transfers) do
-    if not moving.wait and now - moving.since >= self.slow then
+    if not moving.wait and now - moving.since >= (self.slow or self.patience()) then
       moving.wait = self:begin(moving.kind, { file = moving.file, meter = moving.meter, since = moving.since })
     end
-    if moving.wait and not moving.stalled and now - moving.moved >= STALLED then
+    if moving.wait and not moving.stalled and now - moving.moved >= math.max(STALLED, self.patience()) then
       moving.wait.hidden = true
       moving.stalled = self:begin("stalled", { file = moving.file, meter = moving.meter, since = moving.moved, transfer = moving.kind })
     end
@@ -275,7 +275,7 @@ local function look_at_requests(self)
   for _, since in pairs(self.requests) do
     if not oldest or since < oldest then oldest = since end
   end
-  local wait, is_late = find(self, "response"), oldest and self.now() - oldest >= SLOW
+  local wait, is_late = find(self, "response"), oldest and self.now() - oldest >= self.patience()
   if wait and is_late then
     wait.since = oldest
   elseif is_late then
@@ -292,7 +292,7 @@ function Waits_methods:tick()
     if wait.ends and now >= wait.ends + (wait.kind == "retry" and GRACE or 0) then self:over(wait) end
   end
   for wait in pairs(self.brief) do
-    if now - wait.since >= SLOW then
+    if now - wait.since >= self.patience() then
       self.brief[wait] = nil
       show(self, wait)
     end
@@ -318,14 +318,16 @@ end
 ---@field on_over? fun(wait: omni.cli.Wait, seconds: number)
 ---@field find_users? fun(): string|nil                         returns who uses the slots; may wait
 ---@field has_keys? fun(): integer                              how many API keys there are
----@field slow? number                                          seconds after which a transfer counts as a wait (3)
+---@field patience? fun(): number                               seconds after which slow things count as waits (3)
+---@field slow? number                                          the same for transfers
 
 ---@param options omni.cli.WaitsOptions
 ---@return table waits
 local function new(options)
   return setmetatable({
     now = options.now, on_begin = options.on_begin, on_over = options.on_over, find_users = options.find_users or function() return nil end,
-    has_keys = options.has_keys or function() return 1 end, slow = options.slow or SLOW, verbose = not options.slow,
+    has_keys = options.has_keys or function() return 1 end, slow = options.slow,
+    patience = options.patience or function() return SLOW end, verbose = not options.slow,
     current = {}, brief = {}, transfers = {}, requests = {}, last = 0,
   }, Waits_mt)
 end
