@@ -27,8 +27,7 @@ end
 
 ---@class omni.process.Result
 ---@field exit? integer    the program's exit code
----@field signal? integer  the signal that ended it; exit and signal are nil if your process ignores SIGCHLD, or if other code in it reaps
---the child
+---@field signal? integer  the signal that ended it; exit and signal are nil if your process ignores SIGCHLD or other code reaps the child
 ---@field stdout string    "" unless stdout is "pipe"
 ---@field stderr string
 
