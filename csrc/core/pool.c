@@ -15,7 +15,7 @@
 #include "shared/descriptor.h"
 
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
-#define UNWATCHED_DELAY 0.01 // seconds between two looks at a socket that isn't in the poll set
+#define LOOK_DELAY 0.01 // seconds between two looks at sockets that may not be in the poll set
 
 // One of libcurl's sockets. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer;
 // on_close removes it. A socket that libcurl opened leaves the set as soon as libcurl stops polling it.
@@ -82,6 +82,10 @@ static int on_close(void *argument, curl_socket_t fd) {
   return close(fd); // closing a socket also removes it from the poll set
 }
 
+static void look_later(pool *p) {
+  p->look_at = clock_now() + LOOK_DELAY;
+}
+
 // Never fails: after a failure, libcurl would do nothing more for any transfer.
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *socket_data) {
   pool *p = argument;
@@ -101,7 +105,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, voi
     w->registered = 0;
   } else if (w->wanted != w->registered) {
     if (poll_set_add(p->poll_set, fd, w->wanted, w->registered != 0)) w->registered = w->wanted;
-    else p->unwatched = true;
+    else look_later(p);
   }
   return 0;
 }
@@ -191,17 +195,27 @@ static void collect_finished_files(pool *p) {
   }
 }
 
-// Adds the sockets that couldn't be added earlier, and makes libcurl look at them.
+// Looks at all sockets, after memory ran out in libcurl or a socket couldn't be added to the poll set: libcurl then forgets to report a
+// socket. Only this deprecated function makes libcurl report all of them again.
 static void watch_again(pool *p) {
   int running;
-  p->unwatched = false;
+  p->look_at = 0;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  if (curl_multi_socket_all(p->multi, &running) != CURLM_OK) look_later(p);
+#pragma GCC diagnostic pop
   for (int fd = 0; fd < p->watched_capacity; fd++) {
     watched_fd *w = &p->watched[fd];
     if (w->wanted == 0 || w->wanted == w->registered) continue;
     if (poll_set_add(p->poll_set, fd, w->wanted, w->registered != 0)) w->registered = w->wanted;
-    else p->unwatched = true;
-    curl_multi_socket_action(p->multi, fd, 0, &running);
+    else look_later(p);
   }
+}
+
+// Lets libcurl do what a socket's events or the time ask for.
+static void act(pool *p, curl_socket_t fd, int events) {
+  int running;
+  if (curl_multi_socket_action(p->multi, fd, events, &running) != CURLM_OK) look_later(p);
 }
 
 // Ends the exchanges for whose sockets memory ran out.
@@ -214,8 +228,8 @@ static void end_without_memory(pool *p) {
 
 static void step(pool *p) {
   ready_fd ready[MAX_EVENTS];
-  int running, count = poll_set_wait(p->poll_set, ready, MAX_EVENTS, 0);
-  if (p->unwatched) watch_again(p);
+  int count = poll_set_wait(p->poll_set, ready, MAX_EVENTS, 0);
+  if (p->look_at > 0 && p->look_at <= clock_now()) watch_again(p);
   for (int i = 0; i < count; i++) {
     int fd = ready[i].fd, what = ready[i].what;
     if (fd == p->wake) {
@@ -229,14 +243,12 @@ static void step(pool *p) {
       w->registered = 0;
       continue;
     }
-    curl_multi_socket_action(p->multi, fd,
-                             (what & READ_READY ? CURL_CSELECT_IN : 0) | (what & WRITE_READY ? CURL_CSELECT_OUT : 0) |
-                                 (what & BROKEN ? CURL_CSELECT_ERR : 0),
-                             &running);
+    act(p, fd, (what & READ_READY ? CURL_CSELECT_IN : 0) | (what & WRITE_READY ? CURL_CSELECT_OUT : 0) |
+                   (what & BROKEN ? CURL_CSELECT_ERR : 0));
   }
   if (p->due >= 0 && p->due <= clock_now()) {
     p->due = -1;
-    curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    act(p, CURL_SOCKET_TIMEOUT, 0);
   }
   int left;
   for (CURLMsg *message; (message = curl_multi_info_read(p->multi, &left));) {
@@ -317,9 +329,11 @@ void pool_close(pool *p) {
 
 double pool_timeout(const pool *p) {
   if (p->lists[DONE].first) return 0;
-  double left = p->due <= 0 ? p->due : p->due - clock_now();
-  if (p->due > 0 && left < 0) left = 0;
-  return p->unwatched && (left < 0 || left > UNWATCHED_DELAY) ? UNWATCHED_DELAY : left;
+  double at = p->due;
+  if (p->look_at > 0 && (at < 0 || p->look_at < at)) at = p->look_at;
+  if (at <= 0) return at;
+  double left = at - clock_now();
+  return left > 0 ? left : 0;
 }
 
 exchange *pool_first_done(const pool *p) {

@@ -17,8 +17,8 @@ typedef struct {
   int poll_set, wake; // the loop polls poll_set; `wake` is an eventfd that the threads of finished downloads write to
   struct watched_fd *watched;
   int watched_capacity, running;
-  bool unwatched; // a socket couldn't be added to the poll set, so pool_step looks at it now and then
   double due; // when libcurl must be called next, in seconds of clock_now; negative: never
+  double look_at; // when to look at all sockets, since some may not be in the poll set; 0: never
   transfer *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;
