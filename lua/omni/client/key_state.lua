@@ -80,8 +80,8 @@ end
 local function note_started(self, id)
   release_old(self)
   local started = self.started
+  started[started.last + 1] = { id = id, at = core.now() }
   started.last = started.last + 1
-  started[started.last] = { id = id, at = core.now() }
   if started.last - started.first < 2 * self.used + 64 then return end
   local kept = { first = 1, last = 0 }
   for i = started.first, started.last do

@@ -161,8 +161,9 @@ function Submit_methods:try_once(key, timeout)
   turn:use()
   stop.row = self.row
   key:own_row(self.ledger, self.row, true)
-  self.owns_row, self.answered, self.recorded = true, false, false
-  local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end, request)
+  self.owns_row, self.begun, self.answered, self.recorded, self.id, self.failure = true, false, false, false, nil, nil
+  local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end, request, self)
+  self.id, self.failure = id, failure
   self.answered = true
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
@@ -244,7 +245,7 @@ end
 -- Seconds before each new attempt to record a task id: the disk may be full, or memory short, for a moment only.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
----Records a task id. If the ledger fails, tries again a few times.
+---Records a task id. If the ledger fails or memory runs out, tries again a few times.
 ---@param verb string
 ---@param params table
 ---@return table|nil row
@@ -259,15 +260,14 @@ function Submit_methods:record_task(verb, params)
     end)
     return rows and rows[1], problem
   end
-  local row, problem = try()
-  for _, seconds in ipairs(RECORD_AGAIN) do
-    if not problem or not self.key.transport.http then break end
-    self.unrecorded = { verb = verb, params = params }
-    loop.sleep(seconds)
-    self.unrecorded = nil
-    row, problem = try()
+  local tries = 0
+  while true do
+    local fine, row, problem = pcall(try)
+    if not fine then row, problem = nil, err.new { code = "ledger_failed", message = tostring(row) } end
+    tries = tries + 1
+    if not problem or not RECORD_AGAIN[tries] or not self.key.transport.http then return row, problem end
+    loop.sleep(RECORD_AGAIN[tries])
   end
-  return row, problem
 end
 
 ---Writes the outcome into the row.
@@ -339,14 +339,18 @@ function Submit_methods:replace_unknown(verb)
   self.ledger:note("replace", { instead_of = params.instead_of, identity = params.identity, service = params.service })
 end
 
--- Ends a submit. Runs when a submit request ends. If the submit still owns its row, the fiber was cancelled or failed before the POST
--- began.
+-- Ends a submit. Runs when a submit request ends. If the submit still owns its row, the fiber was cancelled, or memory ran out: before the
+-- POST began, or before the outcome was recorded.
 function Submit_mt:__close()
-  if self.unrecorded then self.ledger:note(self.unrecorded.verb, self.unrecorded.params) end
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
-  if self.answered or self.recorded then return end
-  self.ledger:note("refuse", { id = self.row, error = "cancelled", message = "given up before it was sent" })
+  if self.recorded then return end
+  if self.answered or self.begun then
+    self:record_abandoned(self.id, self.failure)
+    if self.answered then self:note_outcome(self.id, self.failure) end
+  else
+    self.ledger:note("refuse", { id = self.row, error = "cancelled", message = "given up before it was sent" })
+  end
 end
 
 -- --- the start of a submit

@@ -108,8 +108,8 @@ local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 -- Returns whether the exchange is done; if so, takes its result.
 function Submit_methods:is_done()
   if not self.done and self.exchange:done() then
-    self.done = true
     self.value, self.failure = self.exchange:result()
+    self.done = true -- not earlier: if memory runs out above, the result is taken later
   end
   return self.done
 end
@@ -129,31 +129,35 @@ end
 ---@param body string
 ---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  gets the outcome if the fiber can't; must not wait
 ---@param request? table  from `observe`
+---@param sending? table  gets `begun` = true when, from now on, `on_abandoned` gets the outcome; before that, nothing was sent
 ---@return string|nil task_id
 ---@return table|nil failure
-function Transport_methods:submit(body, on_abandoned, request)
+function Transport_methods:submit(body, on_abandoned, request, sending)
   local http = self.http
   if not http then return closed "no" end
   local limiter <close> = self.limiter
   local pauses = limiter.pauses
   local exchange <close> = http:submit(loop.current(), body)
   local submit <close> = setmetatable({ transport = self, exchange = exchange, on_abandoned = on_abandoned, done = false }, Submit_mt)
+  if sending then sending.begun = true end
   self.submits[submit] = true
   self.driver:start()
   repeat loop.park() until not self.http or submit:is_done() -- another event may have woken the fiber
-  submit.received = true
+  local value, failure = submit.value, submit.failure
   if submit.done then
-    local pause = limiter:learn(submit.failure, pauses)
-    if request then request:note(exchange, submit.failure, pause) end
-    return submit.value, submit.failure
+    local pause = limiter:learn(failure, pauses)
+    if request then request:note(exchange, failure, pause) end
   elseif exchange:sends() == 0 then
-    return closed "no"
+    value, failure = closed "no"
+  else
+    failure = {
+      code = "submit_unknown", sent = "maybe", retry = false,
+      message = "the outcome of this submit is unknown: the client was closed before the response arrived",
+      hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
+    }
   end
-  return nil, {
-    code = "submit_unknown", sent = "maybe", retry = false,
-    message = "the outcome of this submit is unknown: the client was closed before the response arrived",
-    hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
-  }
+  submit.received = true -- not earlier: if memory runs out above, `on_abandoned` gets the outcome
+  return value, failure
 end
 
 -- --- opening and closing
