@@ -209,12 +209,25 @@ local function advance(self)
   end
 end
 
+local run
+
+-- Starts another `run` if one has ended early, because memory ran out again and again.
+local Run_mt = {
+  __close = function(running)
+    local self = running.poller
+    self.runner = nil
+    if self.size == 0 and self.new == 0 then return end
+    local fine, fiber = pcall(loop.background, run, self)
+    self.runner = fine and fiber or nil
+  end,
+}
+
 -- Runs in one fiber while any task is awaited. If memory runs out, tries again.
-local function run(self)
+function run(self)
+  local ending <close> = self.running -- luacheck: ignore
   while self.size > 0 or self.new > 0 or self.working > 0 do
     if not pcall(advance, self) then loop.park(self.client.retry_min) end
   end
-  self.runner = nil
 end
 
 ---Parks the fiber until the task's status has changed, or until the task can't be queried.
@@ -230,7 +243,7 @@ function Poller_methods:wait(task, deadline)
     self.new = self.new + 1
   end
   join(task)
-  if not self.runner then
+  if not self.runner or self.runner:done() then
     self.runner = loop.background(run, self)
   elseif self.new == 1 then
     loop.wake(self.runner)
@@ -278,7 +291,7 @@ local function new(key, most)
     -- for tasks whose last query failed: how many queries failed in a row, and the last failure
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }),
   }, Poller_mt)
-  self.work = setmetatable({ poller = self }, Work_mt)
+  self.work, self.running = setmetatable({ poller = self }, Work_mt), setmetatable({ poller = self }, Run_mt)
   return self
 end
 
