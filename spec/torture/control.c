@@ -223,9 +223,10 @@ static int wait_child(lua_State *L) {
   lua_rawgeti(L, 1, found + 1);
   lua_rawgeti(L, -1, 1);
   pid_t pid = (pid_t)lua_tointeger(L, -1);
-  if (hangs) kill(pid, SIGKILL);
+  if (hangs) kill(pid, SIGABRT); // the child reports its stack
+  if (hangs && poll(polled, 1, 5000) == 0) kill(pid, SIGKILL);
   size_t length = 0;
-  for (ssize_t got = 1; !hangs && got > 0 && length < sizeof bytes; length += got > 0 ? (size_t)got : 0)
+  for (ssize_t got = 1; got > 0 && length < sizeof bytes; length += got > 0 ? (size_t)got : 0)
     got = read(polled[found].fd, bytes + length, sizeof bytes - length);
   close(polled[found].fd);
   int status = 0;

@@ -56,6 +56,7 @@ end, act = function(s) return s.client:balance() end })
 
 local function submit(s, opts, prompt) return s.client:submit({ prompt = s:prompt(prompt), duration = 4 }, opts) end
 local function submit_after(s)
+  if not s.client or s.client.closed then s.client = s:new_client() end
   local task = assert(s.client:submit({ prompt = s:prompt "after", duration = 4 }))
   assert(task:refresh())
 end
