@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Measures the cut of clips that have the same format, against one `ffmpeg -f concat -c copy` of the same clips, in turn.
+-- Compares a cut of clips that have the same format with one `ffmpeg -f concat -c copy` of the same clips, taking turns.
 --   lua5.4 bench/film.lua [CLIPS [ROUNDS]]
--- The clips have 4 s of 720p. They have the same pictures, but different bytes. On a busy machine, compare the CPU seconds.
+-- Each clip is 4 s of 720p video. All clips show the same pictures, but their bytes differ. On a busy machine, compare the CPU seconds.
 
 local core = require "omni.core"
 local film = require "omni.film"
@@ -18,7 +18,7 @@ local function write(path, bytes)
   assert(file:write(bytes))
 end
 
--- Makes the clips and a list of them for ffmpeg's concat demuxer. An MP4 box of the type "free" makes their bytes different.
+-- Makes the clips and a list of them for ffmpeg's concat demuxer. An MP4 box of type "free" makes each clip's bytes unique.
 local function make(kind, sound)
   local source = at(kind .. ".mp4")
   run(("ffmpeg -v error -y -f lavfi -i testsrc2=s=1280x720:r=24:d=4 %s -pix_fmt yuv420p '%s'"):format(sound, source))

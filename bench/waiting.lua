@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Measures the cost of waiting. waiting.lua BASE_URL COUNT SECONDS → bytes of resident memory a waiting task, and CPU seconds that
+-- Measures the cost of waiting. waiting.lua BASE_URL COUNT SECONDS → bytes of resident memory per waiting task, and CPU seconds that
 -- COUNT waiting tasks with nothing due take in SECONDS. Each task has had one query.
 
 local omni = require "omni"

@@ -4,7 +4,7 @@
 --   omni run examples/lighthouse.lua --sandbox        in the sandbox: no key, no network, no cost
 --   omni run examples/lighthouse.lua --budget 500     with the real service, for at most 500 credits
 --
--- omni writes the film to examples/lighthouse.omni; a sandbox run writes it to the folder sandbox in there.
+-- omni writes the film to examples/lighthouse.omni; a sandbox run writes it to the folder "sandbox" inside that folder.
 
 return storyboard {
   title = "The Keeper's Night",

@@ -15,8 +15,8 @@ typedef struct {
   int kind; // MINOR, MONEY or OUTCOME
 } ledger_verb;
 
-// MINOR: a commit that is lost costs nothing. MONEY: the commit waits until its data is on disk. OUTCOME: as MONEY; the verb also
-// records what has happened already, so it waits for a database that can't be reached, where other verbs fail.
+// MINOR: losing the commit costs nothing. MONEY: the commit waits until its data is on disk. OUTCOME: like MONEY, but the verb records
+// something that has already happened. So it waits until the database can be reached, whereas other verbs fail.
 enum { MINOR, MONEY, OUTCOME };
 
 extern const ledger_verb ledger_verbs[];
@@ -24,7 +24,7 @@ extern const int ledger_verb_count;
 
 // The names of the module, of the class of its handles, and of the class of its requests.
 extern const char ledger_module[], ledger_request_class[];
-// Raises if the backend's library can't be used.
+// Raises an error if the backend's library can't be used.
 void ledger_check_library(lua_State *L);
 
 typedef struct database database;
@@ -32,11 +32,11 @@ typedef struct database database;
 // Returns a database for a name, a path or an address, without touching it. Returns NULL and sets errno on failure.
 database *database_new(const char *name);
 // Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure. Returns false if the
-// database can't be reached at present and the verb is an OUTCOME: then its failure says why, and the caller runs it again later.
+// database can't be reached at present and the verb is an OUTCOME. The failure then says why, and the caller must run the verb again later.
 bool database_run(database *d, request *r);
-// Returns after how many seconds without a request the caller should call database_idle; negative: it needn't.
+// Returns the number of seconds without a request after which the caller should call database_idle. A negative number means never.
 double database_idle_delay(const database *d);
-// Does what is better done while nobody waits.
+// Does maintenance work. Called while no request is waiting.
 void database_idle(database *d);
 // Closes the database. Idempotent; a later verb opens it again.
 void database_close(database *d);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the module of a backend calls when Lua loads it.
+// The function that a backend's module calls when Lua loads it.
 #ifndef OMNI_LEDGER_LEDGER_H
 #define OMNI_LEDGER_LEDGER_H
 

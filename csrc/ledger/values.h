@@ -34,7 +34,7 @@ void values_add_real(values *v, double number);
 void values_add_text(values *v, const char *bytes, size_t length);
 
 size_t values_count(const values *v);
-// Returns the value at `index`, from 0. The pointer is valid until the list grows.
+// Returns the value at `index`, counting from 0. The pointer is valid until the list grows.
 const value *values_get(const values *v, size_t index);
 // Returns the bytes of a VALUE_TEXT, followed by a NUL. The pointer is valid until the list grows.
 const char *values_text(const values *v, const value *text);

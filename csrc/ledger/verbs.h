@@ -66,7 +66,7 @@
   " intended_at, answered_at, ended_at, created_at, completed_at, seconds, media, token, callback_task_id, service, tag, idempotency_key" \
   " FROM submit"
 
-// All that a copy needs.
+// Selects all columns that a copy of a ledger needs.
 #define SUBMIT_OF_COPY \
   "SELECT id, " \
     "account, service, sandbox, board, scene, identity, base, take, form, model, input, " \

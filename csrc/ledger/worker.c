@@ -14,7 +14,7 @@
 #include "shared/descriptor.h"
 #include "shared/thread.h"
 
-static const double RETRY_DELAY = 0.5; // seconds between two tries of verbs that wait for the database
+static const double RETRY_DELAY = 0.5; // seconds between two attempts to run the verbs that wait for the database
 
 static void put(queue *q, request *r) {
   r->next = NULL;
@@ -30,7 +30,8 @@ static request *get(queue *q) {
   return r;
 }
 
-// Waits for a request, at most `delay` seconds unless that is negative; the caller holds the lock. Returns false if the time has passed.
+// Waits for a request, for at most `delay` seconds, or without a limit if `delay` is negative. The caller must hold the lock. Returns false
+// after a timeout.
 static bool wait_for_request(worker *w, double delay) {
   if (delay < 0) return pthread_cond_wait(&w->added, &w->lock) == 0;
   struct timespec until;
@@ -51,7 +52,7 @@ static void finish(worker *w, request *r) {
   eventfd_write(w->wake, 1);
 }
 
-// Stores why verbs wait; NULL: none waits any longer.
+// Stores why verbs are waiting, or NULL if no verb is waiting any longer.
 static void set_trouble(worker *w, const char *why) {
   char *copy = why ? strdup(why) : NULL;
   pthread_mutex_lock(&w->lock);
@@ -63,7 +64,8 @@ static void set_trouble(worker *w, const char *why) {
   if (changed) eventfd_write(w->wake, 1);
 }
 
-// Runs the verbs that wait, the oldest first, until the database can't be reached again. The last time, a verb that can't be run fails.
+// Runs the waiting verbs, oldest first. Stops if the database still can't be reached, or with `last_time`, lets each verb that can't be run
+// fail.
 static void run_waiting(worker *w, bool last_time) {
   while (w->waiting.first) {
     request *r = w->waiting.first;
@@ -74,7 +76,8 @@ static void run_waiting(worker *w, bool last_time) {
   set_trouble(w, w->waiting.first ? w->waiting.first->failure : NULL);
 }
 
-// Runs a request. No verb overtakes one that waits: while the database can't be reached, an outcome waits, too, and any other verb fails.
+// Runs a request. No verb overtakes a waiting one. While the database can't be reached, another outcome waits as well, and any other verb
+// fails.
 static void run(worker *w, request *r) {
   if (w->waiting.first) run_waiting(w, false);
   request *before = w->waiting.first;

@@ -14,19 +14,19 @@ typedef struct {
 
 typedef struct {
   database *database; // only the ledger's thread uses it
-  queue waiting;      // the same: verbs that wait for a database that can't be reached
+  queue waiting;      // used only by the ledger's thread: verbs that wait for an unreachable database
   pthread_t thread;
   pthread_mutex_t lock; // protects the following fields
   pthread_cond_t added;
   queue queued, done;
   bool ending;
-  char *trouble; // why verbs wait; NULL: none waits
+  char *trouble; // why verbs are waiting; NULL: none is waiting
   bool running; // used only by the Lua thread: the ledger's thread was started and hasn't been joined yet
   int wake;     // an eventfd, readable when a request is done or `trouble` has changed; -1: closed
 } worker;
 
 // Starts the thread for the database with this name. If there is a problem with the database, every request fails with it. Returns false
-// and errno when the thread can't be started. Call worker_release also after a failure.
+// with errno set if the thread can't be started. Call worker_release even after a failure.
 bool worker_start(worker *w, const char *name);
 // Queues a request. The worker owns the request until worker_take returns it.
 void worker_add(worker *w, request *r);
@@ -34,7 +34,7 @@ void worker_add(worker *w, request *r);
 request *worker_take(worker *w);
 // Returns whether worker_take would return a request.
 bool worker_has_done(worker *w);
-// Copies the reason why verbs wait for the database into `text`. Returns false if none waits.
+// Copies the reason why verbs are waiting for the database into `text`. Returns false if no verb is waiting.
 bool worker_trouble(worker *w, char *text, size_t size);
 // Runs the requests that are still waiting, ends the thread and closes the database. worker_take still returns the finished requests.
 // Idempotent.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Connects to PostgreSQL: checks the database, migrates it, and takes a session.
 //
-// A session is an advisory lock on a random number. Other programs regard it as open while the lock is held. After a lost connection the
-// ledger takes the same number again. Once it has the number, its former connection has ended, and nothing of it can be committed any
-// longer: so the table `session` tells truly whether the last verb was committed.
+// A session is an advisory lock on a random number. Other programs regard it as open while the lock is held. After losing its connection,
+// the ledger locks the same number again. Once it holds that lock, the former connection has ended and can't commit anything more. From
+// then on, the table `session` shows reliably whether the last verb was committed.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +20,11 @@
 #endif
 #include LEDGER_POSTGRESQL_SCHEMA
 
-// Seconds for which the ledger tries to reach a database that could be reached so far, and one that it hasn't reached yet.
+// Seconds for which the ledger tries to reach a database: one that it has reached before, and one that it has never reached.
 static const double PATIENCE = 10, FIRST_PATIENCE = 3;
-#define CONNECT_TIMEOUT "5"        // seconds, for each server of the address
+#define CONNECT_TIMEOUT "5"        // seconds for each server in the address
 
-enum { OLDEST_SERVER = 140000 }; // it has pipelines' counterpart in the server, and the settings below
+enum { OLDEST_SERVER = 140000 }; // the oldest version that has all the settings below
 
 static const char *const steps[] = {
 #define STEP(sql) sql,
@@ -33,8 +33,8 @@ static const char *const steps[] = {
 };
 enum { VERSION = sizeof steps / sizeof *steps };
 
-// Waiting for locks ends before the verb's own time limit. The keepalives let the server notice a machine that has vanished. A commit waits
-// for the disk even if the server's settings say otherwise; a stricter setting stays.
+// The lock timeout is shorter than the time limit for the verb itself. The keepalives let the server notice that a client's machine has
+// vanished. Commits wait for the disk even if the server's settings say otherwise; stricter settings are kept.
 static const char SETTINGS[] =
     "SET search_path = omni, pg_temp; SET lock_timeout = '10s'; SET statement_timeout = '20s'; SET jit = off;"
     "SET client_min_messages = error; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
@@ -68,7 +68,7 @@ static bool execute(database *d, request *r, PGresult **result, const char *sql)
 
 // --- connecting
 
-// Copies the first line of a message of libpq. Such messages name servers and users, but contain no passwords.
+// Copies the first line of a message from libpq. Such messages name servers and users, but contain no passwords.
 static void first_line(const char *message, char *line, size_t size) {
   size_t length = 0;
   for (; message[length] && message[length] != '\n' && length + 1 < size; length++)
@@ -77,7 +77,7 @@ static void first_line(const char *message, char *line, size_t size) {
 }
 
 static bool connect_to(database *d, request *r, bool *temporary) {
-  // What precedes the address is a default that the address may override; what follows it overrides the address.
+  // Settings before the address (dbname) are defaults, which the address can override. Settings after it override the address.
   static const char *const names[] = {"connect_timeout", "fallback_application_name", "tcp_user_timeout", "keepalives_idle", "dbname",
     "client_encoding", NULL};
   const char *const settings[] = {CONNECT_TIMEOUT, "omni", "15000", "30", d->address, "UTF8", NULL};
@@ -114,7 +114,7 @@ static bool read_version(database *d, request *r, long long *version) {
 static bool migrate(database *d, request *r) {
   PGresult *result = NULL;
   long long version = 0;
-  // The lock is one of those of `lock_limits` (database.c), for a class of its own.
+  // This advisory lock is of the same kind as those in LOCKS_OF_LIMITS (database.c), but has its own class number.
   if (!execute(d, r, &result, "BEGIN; SELECT pg_advisory_xact_lock(1869442612, 0); SELECT to_regclass('omni.ledger') IS NOT NULL,"
                               " EXISTS (SELECT FROM pg_namespace WHERE nspname = 'omni')"))
     return false;
@@ -130,12 +130,13 @@ static bool migrate(database *d, request *r) {
   return execute(d, r, NULL, sql);
 }
 
-// Applies the settings and checks what is at the other end.
+// Applies the settings, and checks the server and the database.
 static bool check_database(database *d, request *r) {
   PGresult *result = NULL;
   if (PQserverVersion(d->connection) < OLDEST_SERVER) return cannot_open(d, r, "the server is older than PostgreSQL 14");
   if (!execute(d, r, &result, SETTINGS)) return false;
-  // A pooler reports a number of its own. It may give every transaction another connection, but a session needs a single one.
+  // A pooler reports its own process number. It may run each transaction on a different connection, but a session needs a single
+  // connection.
   bool is_direct = atoi(PQgetvalue(result, 0, 0)) == PQbackendPID(d->connection);
   bool is_utf8 = strcmp(PQgetvalue(result, 0, 1), "UTF8") == 0;
   bool has_ledger = *PQgetvalue(result, 0, 2) == 't', is_empty = strcmp(PQgetvalue(result, 0, 3), "0") == 0;
@@ -150,12 +151,12 @@ static bool check_database(database *d, request *r) {
 
 // --- the session
 
-// Formats the condition that a row of pg_locks is the lock of this session.
+// A format for the condition that a row of pg_locks is this session's lock.
 #define LOCK_OF_SESSION \
   "locktype = 'advisory' AND objsubid = 1 AND granted AND classid::bigint << 32 | objid::bigint = %lld" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
-// Tries once to lock the session's number. *taken: whether it succeeded.
+// Tries once to lock the session's number. Sets *taken to whether that succeeded.
 static bool try_lock(database *d, request *r, bool *taken) {
   char sql[64];
   PGresult *result = NULL;
@@ -166,7 +167,7 @@ static bool try_lock(database *d, request *r, bool *taken) {
   return true;
 }
 
-// Ends this ledger's former connection, which the server may not know to be lost.
+// Ends this ledger's former connection, since the server may not have noticed that it was lost.
 static bool end_former(database *d, request *r) {
   char sql[512];
   snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE pid <> pg_backend_pid() AND " LOCK_OF_SESSION,
@@ -192,7 +193,7 @@ static bool lock_session(database *d, request *r, bool is_new) {
   return true;
 }
 
-// Adds or finds the session's row. Forgets the rows of sessions that have ended long ago.
+// Adds or finds the session's row. Deletes the rows of sessions that started over 30 days ago and have ended.
 static PGresult *session_row(database *d, request *r) {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
@@ -213,7 +214,7 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Takes a session, or takes the former one again, and finds out what has become of the verb in doubt.
+// Takes a new session, or takes the former one again. Then finds out whether the verb in doubt was committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

@@ -8,8 +8,8 @@
 
 #include "shared/clock.h"
 
-enum { MOST_RUNS = 6 }; // of one verb, if it loses its connection or a deadlock each time
-static const double CHECK_DELAY = 5; // seconds without a verb until the ledger checks whether its connection still lives
+enum { MOST_RUNS = 6 }; // maximum number of runs of one verb, if each run loses its connection or a deadlock
+static const double CHECK_DELAY = 5; // seconds without a verb after which the ledger checks its connection
 
 const ledger_verb ledger_verbs[] = {
 #define ROW(name, kind, sql) {#name, sql, kind},
@@ -20,9 +20,10 @@ const int ledger_verb_count = VERBS;
 
 // --- statements
 
-// A transaction takes its locks in this order, so that no two wait for each other. The statement of the verb begins when it has them, and
-// sees all that their former holders have committed. The first lock keeps real submits and those of sandboxes apart; the others make the
-// sum of a board, the tasks of a key, and the row of a task stay as they were counted.
+// Every transaction takes its locks in this order, so that no two transactions wait for each other. The verb's statement begins once the
+// transaction holds the locks, so it sees everything that their former holders have committed. The first lock keeps real submits and
+// sandbox submits apart. The other locks prevent changes to what the verb has checked: the tasks of a key, the cost of a board, and the row
+// of a task.
 #define LOCKS_OF_LIMITS \
   "SELECT CASE WHEN :sandbox = 1 THEN pg_advisory_xact_lock(1869442608, 0) ELSE pg_advisory_xact_lock_shared(1869442608, 0) END," \
   " CASE WHEN :in_flight IS NOT NULL THEN pg_advisory_xact_lock(1869442609, hashtext(:account)) END," \
@@ -40,13 +41,13 @@ static const char *sql_of(int which) {
          " WHERE id = :id AND state = 'intended'";
 }
 
-// Returns whether the ledger counts the verb, so that it can find out later whether the verb was committed. Any other verb may run twice:
-// it reads, or has the same effect again.
+// Returns whether the ledger counts the verb, so that it can find out later whether the verb was committed. Any other verb may run twice,
+// since it only reads, or has the same effect the second time.
 static bool is_counted(int verb) {
   return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
 }
 
-// Makes a statement if it isn't made yet. Returns false when memory runs out.
+// Makes a statement unless it was made before. Returns false when memory runs out.
 static bool make(database *d, int which) {
   statement *s = &d->statements[which];
   if (s->sql) return true;
@@ -79,7 +80,7 @@ static void forget_doubt(database *d) {
   memset(&d->doubt, 0, sizeof d->doubt);
 }
 
-// Adds the ids of a committed verb's rows to the request: "{1,2}".
+// Adds the row ids of a committed verb to the request's rows. `list` has the form "{1,2}".
 static void take_ids(const char *list, request *r) {
   for (const char *at = strpbrk(list, "0123456789"); at; at = strpbrk(at, "0123456789")) {
     char *end;
@@ -91,8 +92,8 @@ static void take_ids(const char *list, request *r) {
   }
 }
 
-// Undoes an intent that was committed although its caller was told that it failed: nothing was sent. Returns false if the connection was
-// lost meanwhile.
+// Undoes an intent that was committed although its caller got an error, and so sent nothing. Returns false if the connection is lost in the
+// meantime.
 static bool withdraw(database *d) {
   request r = {0};
   request *intent = &r, ids = {0};
@@ -112,7 +113,7 @@ static bool withdraw(database *d) {
   return fine;
 }
 
-// Settles the doubt after a new connection. Returns whether the request itself is settled by that.
+// Settles the doubt after reconnecting. Returns whether this also completes the request itself.
 static bool settle(database *d, request *r) {
   if (!d->doubt.verb) return false;
   bool is_mine = r && d->doubt.of == r, settled = false;
@@ -143,7 +144,7 @@ static void fail_result(database *d, request *r, const char *problem, const PGre
   database_fail(d, r, "can't be %s: %s", reads ? "read" : "written", problem ? problem : why);
 }
 
-// The verb has failed for its caller. If it may have been committed nevertheless, the next connection settles that.
+// Lets the verb fail for its caller. If the verb may have been committed nevertheless, the next connection settles the doubt.
 static bool give_up(database *d, const request *r) {
   if (d->doubt.of == r) d->doubt.of = NULL;
   return true;
@@ -158,7 +159,7 @@ bool database_run(database *d, request *r) {
       return true;
     }
     if (!connection_open(d, r, &temporary)) {
-      // A ledger that could be opened once waits until it can be again, since the outcome is recorded nowhere else.
+      // If the ledger has been open before, the outcome waits until the ledger can be opened again, since it is recorded nowhere else.
       if (is_outcome && d->session) return false;
       return give_up(d, r);
     }
@@ -186,7 +187,7 @@ bool database_run(database *d, request *r) {
     }
     if (end == EXCHANGE_FAILED) {
       bool again = !problem && exchange_has_state(result, "40") && run < MOST_RUNS; // a deadlock
-      // An index forbids what the verb's statement would have forbidden, had the other program been faster.
+      // Another program was first: a unique index refuses what the verb's own statement would have refused a moment later.
       bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
       if (!again && !is_forbidden) fail_result(d, r, problem, result);
       PQclear(result);
@@ -227,7 +228,7 @@ void database_idle(database *d) {
   request r = {0};
   bool temporary;
   double lost_at = d->lost_at;
-  d->lost_at = 1; // a single try
+  d->lost_at = 1; // try only once
   if (connection_open(d, &r, &temporary)) settle(d, NULL);
   else d->lost_at = lost_at;
   request_reset(&r);

@@ -3,25 +3,26 @@
 #ifndef OMNI_LEDGER_POSTGRESQL_DIALECT_H
 #define OMNI_LEDGER_POSTGRESQL_DIALECT_H
 
-// The database's clock counts, since the clocks of several machines differ. A statement that waited for a lock begins after the wait.
+// The ledger uses the database server's clock, since the clocks of several machines differ. A statement that follows a wait for a lock
+// begins after that wait.
 #define NOW "extract(epoch FROM statement_timestamp())::float8"
 #define IS "IS NOT DISTINCT FROM"
-#define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores a NULL, and max() of SQLite returns it: no verb depends on that
+#define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns it; no verb depends on this
 #define SESSION ":_session"
-// A session is open while a connection holds the advisory lock with its number. PostgreSQL reads the list of locks once a statement, and
-// only if a row needs it.
+// A session is open while a connection holds the advisory lock with its number. PostgreSQL reads the list of locks at most once per
+// statement, and only if a row needs it.
 #define ALIVE(session) \
   "(" session " IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
 #define PATH "md5(path)" // an index has no room for the longest paths
-// The rows of one scene that are live at the same time differ in `instead_of`: an index holds them to that (schema.h).
+// The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this.
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
 #define BEGIN "BEGIN"
 #define CONTINUE_NUMBERS "SELECT setval(pg_get_serial_sequence('submit', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM submit), false)"
-// SQLite doesn't store which row a submit has replaced: the last one of its scene that is live.
+// SQLite doesn't store which row a submit has replaced. It was the scene's last live row.
 #define COPIED_COLUMN ", instead_of"
 #define COPIED_VALUE ", (SELECT max(id) FROM submit WHERE " SAME(":service") " AND " LIVE ")"
 #define VERSION_OF_BACKEND "SELECT 'PostgreSQL ' || current_setting('server_version') AS backend"

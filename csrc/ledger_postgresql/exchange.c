@@ -10,10 +10,11 @@
 #include "ledger_postgresql/database.h"
 #include "shared/clock.h"
 
-// Seconds to wait for an answer. A verb itself waits for locks at most 10 (connection.c).
+// Seconds to wait for a response. A verb itself waits for locks for at most 10 seconds (connection.c).
 static const double ANSWER_TIMEOUT = 30, FAREWELL_TIMEOUT = 2;
 
-// Waits for the next result. Returns false if the connection was lost or the time is over. *result is NULL at the end of a statement.
+// Waits for the next result. Returns false if the connection was lost or the deadline has passed. *result is NULL at the end of a
+// statement.
 static bool next_result(database *d, double deadline, PGresult **result) {
   for (;;) {
     int unsent = PQflush(d->connection);
@@ -31,7 +32,7 @@ static bool next_result(database *d, double deadline, PGresult **result) {
   }
 }
 
-// Returns whether the server ended the connection, and explained it with this result.
+// Returns whether the server has ended the connection and this result contains the reason.
 static bool is_fatal(const PGresult *result) {
   const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
@@ -82,7 +83,7 @@ static bool send(database *d, int which, const bindings *b) {
   return PQsendQueryPrepared(d->connection, name, s->count, b->values, b->lengths, b->formats, 1);
 }
 
-// Collects the results of the statements up to the end of the transaction. All of them are known to be committed only at the end.
+// Collects the results of the statements up to the end of the transaction. Only then is it certain that they were committed.
 static outcome collect(database *d, const int *which, int count, PGresult **result) {
   double deadline = clock_now() + ANSWER_TIMEOUT;
   bool failed = false, is_preparing = count > 0 && !d->statements[which[0]].prepared;
@@ -92,13 +93,13 @@ static outcome collect(database *d, const int *which, int count, PGresult **resu
       PQclear(next);
       return failed ? EXCHANGE_FAILED : at == count ? EXCHANGE_DONE : EXCHANGE_LOST;
     }
-    if (!next && at < count) { // the next command is another statement, or the same one that was prepared
+    if (!next && at < count) { // the next result is for the next statement, or for running the statement just prepared
       if (is_preparing) is_preparing = false;
       else if (++at < count) is_preparing = !d->statements[which[at]].prepared;
       continue;
     }
     if (!next) continue;
-    if (failed) { // PostgreSQL skips what follows an error
+    if (failed) { // PostgreSQL skips all statements after an error
       PQclear(next);
       continue;
     }
@@ -135,19 +136,19 @@ bool exchange_has_state(const PGresult *result, const char *state) {
 
 void exchange_reason(const PGresult *result, char *text, size_t size) {
   static const struct {
-    const char *state, *words; // a state of two characters is a whole class
+    const char *state, *words; // a state of two characters stands for a whole class
   } reasons[] = {
       {"53100", "the disk is full"},
       {"53200", "not enough memory"},
       {"55P03", "another program holds it"},
       {"25006", "it is read-only"},
-      {"22", "a value has the wrong form"}, // PostgreSQL's message has the value
+      {"22", "a value has the wrong form"}, // PostgreSQL's own message contains the value
       {"XX001", "it is damaged"},
       {"XX002", "it is damaged"},
   };
   const char *words = NULL;
   for (size_t i = 0; !words && i < sizeof reasons / sizeof *reasons; i++)
     if (exchange_has_state(result, reasons[i].state)) words = reasons[i].words;
-  if (!words) words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY); // has names of the schema, but no values
+  if (!words) words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY); // contains names from the schema, but no values
   snprintf(text, size, "%s", words ? words : "PostgreSQL gave no reason");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The schema of a ledger in PostgreSQL in steps, as csrc/ledger_sqlite/schema.h has it for SQLite: row N brings version N-1 to version N.
-// Never change a row that was released; append another one. The columns are those of SQLite, and have the same meaning. What is long or
-// comes from outside has an index of hashes, since PostgreSQL's ordinary index refuses a value of more than 2,700 bytes.
+// The steps that create a ledger's schema in PostgreSQL (csrc/ledger_sqlite/schema.h has those for SQLite). Row N upgrades version N-1 to
+// version N. Never change a released row; append another one. The columns are the same as in SQLite, and have the same meaning. Columns for
+// values that can be long or come from outside have a hash index, since PostgreSQL's ordinary index refuses values of more than 2,700
+// bytes.
 #define LIVE_IN_INDEX \
   "WHERE identity IS NOT NULL AND (state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 #define TEXT "text COLLATE \"C\""

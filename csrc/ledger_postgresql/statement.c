@@ -9,14 +9,14 @@
 
 #include "ledger_postgresql/text.h"
 
-// Numbers of PostgreSQL's types (pg_type.dat).
+// The object ids of PostgreSQL's types (pg_type.dat).
 enum { TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT4 = 23, TYPE_TEXT = 25, TYPE_FLOAT8 = 701 };
 
 enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
 
 // --- the SQL
 
-// A parameter has the type of the column with which it is compared, whichever verb it belongs to. All others are text.
+// Returns a parameter's type: that of the column with which the parameter is compared, the same in every verb. The default is text.
 static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
     "number", "size", "submit", "rehearsals", "last", "last_submit", "_session", "_verb"};
@@ -33,7 +33,7 @@ static bool is_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// Returns a parameter's number, counting from 1; adds the parameter if it is new. Returns 0 if there are too many.
+// Returns a parameter's number, counting from 1. Adds the parameter if it is new. Returns 0 if there are too many.
 static int number_of(statement *s, const char *name, size_t length) {
   for (int i = 0; i < s->count; i++)
     if (strlen(s->names[i]) == length && memcmp(s->names[i], name, length) == 0) return i + 1;
@@ -87,7 +87,7 @@ static bool add_real(buffer *b, double number) {
   return buffer_append(b, &bits, sizeof bits);
 }
 
-// Appends a number as text, as SQLite writes it into a column of text.
+// Appends a number as text, in the form in which SQLite writes it into a text column.
 static bool add_number_as_text(buffer *b, const value *v) {
   char text[40];
   int length = v->kind == VALUE_INTEGER ? snprintf(text, sizeof text, "%lld", (long long)v->as.integer)
@@ -129,7 +129,7 @@ const char *statement_bind(const statement *s, const request *r, const own_param
     b->lengths[i] = (int)(b->bytes.length - starts[i]);
     b->formats[i] = 1;
   }
-  if (!problem && !buffer_append(&b->bytes, "", 1)) problem = "not enough memory"; // now the bytes have an address, even if there are none
+  if (!problem && !buffer_append(&b->bytes, "", 1)) problem = "not enough memory"; // gives the bytes an address, even if there are none
   for (int i = 0; !problem && i < s->count; i++) b->values[i] = given[i] ? b->bytes.data + starts[i] : NULL;
   return problem;
 }

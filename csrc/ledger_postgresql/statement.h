@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// SQL with named parameters, as verbs.h has it, made into PostgreSQL's: the parameters get numbers, types and values.
+// Converts SQL with named parameters (verbs.h) to PostgreSQL's form, in which parameters have numbers, types and values.
 #ifndef OMNI_LEDGER_POSTGRESQL_STATEMENT_H
 #define OMNI_LEDGER_POSTGRESQL_STATEMENT_H
 
@@ -14,13 +14,13 @@ enum { MOST_PARAMETERS = 32, LONGEST_NAME = 23 };
 
 typedef struct {
   char *sql; // NULL until statement_make
-  int count; // of its parameters
+  int count; // number of its parameters
   char names[MOST_PARAMETERS][LONGEST_NAME + 1];
   Oid types[MOST_PARAMETERS];
-  bool prepared; // on the present connection
+  bool prepared; // whether it is prepared on the current connection
 } statement;
 
-// The values of a statement's parameters, as libpq takes them. A zeroed struct is empty.
+// The values of a statement's parameters, in the form that libpq takes. A zeroed struct is empty.
 typedef struct {
   buffer bytes;
   const char *values[MOST_PARAMETERS];
@@ -35,7 +35,8 @@ typedef struct {
 // Fills in a statement. Returns false when memory runs out.
 bool statement_make(statement *s, const char *sql);
 void statement_free(statement *s);
-// Fills in the values of the parameters; a missing one is NULL. Returns NULL, or what is wrong with a value, in words without the value.
+// Fills in the values of the parameters; a missing one is NULL. Returns NULL, or a text that says what is wrong with a value, without the
+// value itself.
 const char *statement_bind(const statement *s, const request *r, const own_parameters *own, bindings *b);
 void bindings_free(bindings *b);
 // Appends the names of a result's columns and all its values to the request's rows.

@@ -14,7 +14,7 @@ static size_t character(const unsigned char *at, size_t left) {
   return is_overlong || is_surrogate || is_too_large ? 0 : length;
 }
 
-// Returns whether the character of four bytes is one of U+10FF80 to U+10FFFF.
+// Returns whether this four-byte character is in the range U+10FF80 to U+10FFFF.
 static bool is_private(const unsigned char *at) {
   return at[0] == 0xF4 && at[1] == 0x8F && (at[2] == 0xBE || at[2] == 0xBF);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text in PostgreSQL is UTF-8, but a path or an input may have any bytes.
+// Text in PostgreSQL is UTF-8, but a path or an input can contain any bytes.
 #ifndef OMNI_LEDGER_POSTGRESQL_TEXT_H
 #define OMNI_LEDGER_POSTGRESQL_TEXT_H
 
@@ -8,8 +8,8 @@
 
 #include "shared/buffer.h"
 
-// Appends `bytes` as UTF-8: a byte B that is not part of a valid character becomes the private character U+10FF00 + B, as do the bytes of
-// these private characters themselves. So different bytes always stay different. Returns false when memory runs out.
+// Appends `bytes` as UTF-8. Each byte B that isn't part of a valid character becomes the private character U+10FF00 + B, and so does each
+// byte of such a private character itself. So different texts always stay different. Returns false when memory runs out.
 bool text_encode(buffer *b, const char *bytes, size_t length);
 // Appends the bytes that `text_encode` has encoded. Returns false when memory runs out.
 bool text_decode(buffer *b, const char *text, size_t length);

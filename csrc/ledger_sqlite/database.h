@@ -27,7 +27,7 @@ struct database {
   session session;
 };
 
-// Opens the database file; creates and migrates it if needed. On a problem sets the request's failure and returns false; the caller may try
+// Opens the database file; creates and migrates it if needed. On failure, sets the request's failure and returns false; the caller may try
 // again.
 bool database_open(database *d, request *r);
 

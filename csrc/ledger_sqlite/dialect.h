@@ -12,13 +12,13 @@
 #define PATH "path"
 #define ALSO ""
 #define ALSO_VALUE ""
-#define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself has found every equal submit
+#define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself finds every equal submit
 #define BEGIN "BEGIN IMMEDIATE"
-#define CONTINUE_NUMBERS "SELECT 1" // AUTOINCREMENT does it
+#define CONTINUE_NUMBERS "SELECT 1" // AUTOINCREMENT continues the numbers
 #define COPIED_COLUMN ""
 #define COPIED_VALUE ""
 #define VERSION_OF_BACKEND "SELECT 'SQLite ' || sqlite_version() AS backend"
-#define SESSIONS "SELECT NULL AS number WHERE 0" // the operating system has them
+#define SESSIONS "SELECT NULL AS number WHERE 0" // only the operating system knows the sessions
 #define LOCKS "SELECT NULL AS held, NULL AS waiting WHERE 0"
 #define VERSION_OF_SCHEMA "SELECT user_version AS version FROM pragma_user_version"
 

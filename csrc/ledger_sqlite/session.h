@@ -13,8 +13,8 @@ typedef struct {
   int64_t number;
 } session;
 
-// Starts a session in this file, and creates the file if needed. Returns false and errno on failure. errno is EACCES also if other users
-// may open the file.
+// Starts a session in this file, and creates the file if needed. Returns false with errno set on failure. If other users may open the file,
+// errno is EACCES.
 bool session_take(session *s, const char *file);
 // Registers the SQL functions session() → this session's number, and alive(number) → 1 if that session is open, else 0. `s` must not move
 // until the connection is closed.
