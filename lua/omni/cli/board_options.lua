@@ -56,7 +56,7 @@ end
 ---@field directory string
 ---@field given table         the options, from argparse
 ---@field sandbox? omni.Sandbox
----@field warnings string[]   the client's, to be printed when nothing is drawn
+---@field warnings string[]   the client's warnings, to be printed once nothing is being drawn
 ---@field waits table         from omni.cli.view.waits
 ---@field usual? table        from omni.cli.typical_time: how long the scenes usually take
 ---@field progress? table     from omni.cli.view.run_progress; gets the waits
@@ -72,7 +72,7 @@ function Opened_methods:announce_prices()
 end
 
 ---Returns the options of `omni.plan_storyboard` and `omni.run_storyboard` that the command line has set.
----@param more? table  further ones
+---@param more? table  further options
 ---@return table
 function Opened_methods:plan_options(more)
   local given, all = self.given, more or {}
@@ -177,8 +177,8 @@ end
 
 ---Opens everything that the options name, or prints an error.
 ---@param given table
----@param create_ledger boolean  false: uses a temporary ledger where there is none, since the command only plans
----@return omni.cli.Opened|nil  to be closed
+---@param create_ledger boolean  false: if there is no ledger, uses a temporary one, since the command only plans
+---@return omni.cli.Opened|nil  the caller must close it
 ---@return integer|nil exit code
 function board_options.open(given, create_ledger)
   local misuse = sandbox_options.misuse(given)

@@ -19,7 +19,7 @@ function service_command.define(parser, no_ledger)
   parser:flag("--json", "Print JSON objects to stdout, one per line.")
 end
 
--- --- one call of a command
+-- --- one invocation of a command
 
 ---@class omni.cli.Call
 ---@field given table            the options, from argparse
@@ -96,7 +96,7 @@ function Call_methods:price(model, input)
   return price, problem
 end
 
----Uploads a file, and shows the result. The progress is a wait.
+---Uploads a file, and shows the result. Meanwhile, the progress is shown as a wait.
 ---@param path string
 ---@param content_type? string
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil

@@ -11,7 +11,7 @@ local copied_pictures = {
 -- Codec tags of Dolby Vision, and of streams whose decoder settings change in the middle.
 local odd_tags = { avc2 = true, avc3 = true, avc4 = true, dvav = true, dva1 = true, dvhe = true, dvh1 = true, dav1 = true }
 local interlaced = { tt = true, bb = true, tb = true, bt = true }
-local copied_sounds = { aac = 1024, mp3 = 1152 } -- samples in a packet
+local copied_sounds = { aac = 1024, mp3 = 1152 } -- samples per packet
 
 local picture_words = { "index", "codec", "profile", "level", "tag", "width", "height", "rotation", "sar", "pix_fmt", "rate",
   "time_base", "b_frames", "field_order", "color", "header" }
@@ -77,7 +77,7 @@ function shape.sounds_agree(found)
   return true
 end
 
--- Returns the value that applies to the most seconds of all clips. If two values apply to equally many seconds, returns the earlier value.
+-- Returns the most common value, weighted by the clips' lengths. On a tie, returns the earlier value.
 local function most(found, value_of)
   local sums, best = {}, nil
   for _, clip in ipairs(found) do
@@ -126,7 +126,7 @@ local function size_of(video)
   return ("%dx%d"):format(even(width), even(height))
 end
 
----Returns the shape that applies to the most seconds of all clips. The caller can choose the size or the frame rate instead.
+---Returns the most common shape, weighted by the clips' lengths. The caller can set the size or the frame rate instead.
 ---@param found omni.film.Probe[]
 ---@param size? string  "1280x720"
 ---@param fps? string   "24/1"
@@ -156,8 +156,8 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
----Returns whether each frame of a clip becomes exactly one frame of the film. This is so if the clip has the film's frame rate, apart from
----small errors in its timestamps.
+---Returns whether each frame of a clip becomes exactly one frame of the film. This is the case if the clip has the film's frame rate, apart
+---from small timestamp errors.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Manages the folder FILM.part beside the film, in which omni cuts the film. It contains encoded pieces, lists of files, and the unfinished
--- film.
+-- Manages the folder FILM.part next to the film, in which omni cuts the film. It contains encoded pieces, lists of files, and the
+-- unfinished film.
 
 local core = require "omni.core"
 local paths = require "omni.file.path"
@@ -87,7 +87,7 @@ end
 local silent_packet <const> = "\xFF\xF1\x4C\x80\x02\x1F\xFC" .. "\x21\x00\x49\x90\x02\x19\x00\x23\x80"
 local packets_at_once <const> = 65536
 
----Writes a sound of silence, which is at most a packet shorter than `seconds`.
+---Writes a silent sound file, which is shorter than `seconds` by at most one packet.
 ---@param seconds number
 ---@return string|nil path
 ---@return string|nil message

@@ -270,7 +270,7 @@ end
 ---place?: fun(part: string, path: string): true|nil, string|nil }
 ---   probe: the clip's properties, if the caller knows them; omni then doesn't probe the clip
 ---   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
----   size, fps: the film's, such as "1280x720" and "24/1" (by default, those that apply to the most seconds of the clips)
+---   size, fps: the film's, such as "1280x720" and "24/1" (default: the most common ones, weighted by the clips' lengths)
 ---   place: a function that renames the finished film (by default, the film replaces the file at `output`)
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg

@@ -69,8 +69,8 @@ end
 ---@param transition? number       seconds
 ---@param track boolean            the film has an audio track
 ---@param encoded? boolean         encode the pictures even if they have the same format
----@param size? string             of the film, "1280x720" (default: that of most seconds)
----@param fps? string              of the film, "24/1" (default: that of most seconds)
+---@param size? string             the film's size, "1280x720" (default: the most common one)
+---@param fps? string              the film's frame rate, "24/1" (default: the most common one)
 ---@return omni.film.Plan
 local function plan_of(found, transition, track, encoded, size, fps)
   local into = shape.common(found, size, fps)

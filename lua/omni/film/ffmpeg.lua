@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs ffmpeg and ffprobe safely: they never take a file name for an option or a URL, and can't use the network. Cleans their messages.
+-- Runs ffmpeg and ffprobe safely: they never take a file name for an option or a URL, and can't use the network. Cleans up their messages.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -5,7 +5,7 @@ local colour = require "omni.film.colour"
 local core = require "omni.core"
 local shape = require "omni.film.common_format"
 
-local rate <const> = 48000 -- samples a second in every film
+local rate <const> = 48000 -- samples per second in every film
 
 local graph = { rate = rate }
 

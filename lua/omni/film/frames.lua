@@ -85,7 +85,7 @@ local function last_frame(clip, path, place)
   return loop.drive(draw, clip, path, { words = last.words, starts = last.starts, place = place })
 end
 
----Writes a small JPEG of a frame: the one after a third of the clip's length.
+---Writes a small JPEG of the frame at one third of the clip's length.
 ---@param clip string
 ---@param path string    keeps its old content until the picture is whole
 ---@param size? integer  of the longer side, in pixels (640); a smaller clip keeps its size

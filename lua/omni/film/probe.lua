@@ -114,8 +114,8 @@ end
 -- --- counting
 
 -- Reads the number of frames and the length from the container, and returns whether they are reliable. In a video stream, the number of
--- frames, the length and the frame rate must be consistent. They may not be: in a fragmented file, the length is rounded up to that of the
--- sound, and edit lists hide frames.
+-- frames, the length and the frame rate must be consistent. Sometimes they aren't: in a fragmented file, the length is rounded up to that
+-- of the sound, and edit lists hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)

@@ -61,7 +61,7 @@ end
 ---@param advance fun(fraction: number)
 ---@return { frames: integer }|nil  pictures written
 ---@return omni.Error|nil  "process_failed" if it can't be started
----@return string|nil message  ffmpeg's own words, if it failed
+---@return string|nil message  ffmpeg's error message, if it failed
 local function ffmpeg(words, seconds, advance)
   local seen = { frames = 0 }
   local result, failure = tool.run("ffmpeg", tool.words("-progress", "pipe:1", words), { on_output = follow(advance, seconds, seen) })

@@ -8,7 +8,7 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
-local RATE <const> = 24 -- frames a second
+local RATE <const> = 24 -- frames per second
 local filters <const> = ("loop=loop=-1:size=1:start=0,setpts=N/(%d*TB),scale=w='max(2,2*trunc(iw/2))':h='max(2,2*trunc(ih/2))',"
   .. "setsar=1,format=yuv420p"):format(RATE)
 
@@ -30,7 +30,7 @@ end
 
 ---Makes a clip that shows a picture for the given number of seconds. The clip has the picture's size, and no sound.
 ---@param picture string
----@param path string     keeps its old content until the clip is whole
+---@param path string     keeps its old content until the clip is complete
 ---@param seconds number
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the clip, instead of replacing the file at `path`
 ---@return string|nil path

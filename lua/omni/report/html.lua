@@ -9,7 +9,7 @@ local core = require "omni.core"
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 local void = { br = true, meta = true, img = true, link = true }
 
----Cleans a text that people read: returns valid UTF-8 without control characters and bidi overrides. Keeps line breaks ("\n") and tabs.
+---Cleans a text for display: returns valid UTF-8 without control characters and bidi overrides. Keeps line breaks ("\n") and tabs.
 ---@param text string
 ---@return string
 local function clean(text)

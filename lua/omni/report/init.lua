@@ -81,7 +81,7 @@ end
 
 local function render(data) return page.page(data, embedded_images.embedder(), hash) end
 
----Returns the report as HTML. The result is always the same for the same data and pictures. Omits the picture if its file can't be read,
+---Returns the report as HTML. The result is always the same for the same data and pictures. Omits a picture if its file can't be read,
 ---isn't a picture, or is larger than 512 KiB.
 ---@param data omni.report.Data
 ---@return string

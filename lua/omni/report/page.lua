@@ -15,7 +15,7 @@ local h = html.tag
 
 local max_problems <const> = 20 -- maximum length of the list near the top; each problem is also shown with its scene
 
--- The Content-Security-Policy allows files beside the page, embedded pictures, and the page's own style sheet and script. It forbids the
+-- The Content-Security-Policy allows files next to the page, embedded pictures, and the page's own style sheet and script. It forbids the
 -- network.
 local policy = "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; style-src 'sha256-%s'; script-src 'sha256-%s'; "
   .. "base-uri 'none'; form-action 'none'"

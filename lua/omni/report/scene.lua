@@ -7,8 +7,8 @@ local wording = require "omni.report.wording"
 
 local h, time = html.tag, times_of.time
 
-local eager_players <const> = 6  -- number of players that load the start of their clip at once; others load it when somebody starts them
-local max_reference <const> = 200 * 1024 -- bytes of an embedded reference, since many scenes can have the same one
+local eager_players <const> = 6  -- number of players that load the start of their clip immediately; the others load it when played
+local max_reference <const> = 200 * 1024 -- maximum bytes of an embedded reference; many scenes can have the same one
 local long_prompt <const> = 1200 -- bytes; a longer prompt is collapsed
 
 -- The HTML element for each kind of media file, by the file's extension.

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Shows a scene's name where there is little space. A long name is shortened in the middle. Its end stays visible, since names often differ
--- there.
+-- only there.
 
 local core = require "omni.core"
 local html = require "omni.report.html"

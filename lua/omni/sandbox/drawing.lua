@@ -60,7 +60,7 @@ local function abilities()
   return looking:join()
 end
 
----Returns whether clips are drawn by ffmpeg, or copied from the built-in files. Looks for ffmpeg only at the first call.
+---Returns whether clips are drawn by ffmpeg, or copied from the built-in files. Looks for ffmpeg only on the first call.
 ---@return "ffmpeg"|"builtin"
 local function available()
   return abilities().ffmpeg and "ffmpeg" or "builtin"

@@ -114,7 +114,7 @@ local function task_id_of(route, name, query)
   return route.kind == "query" and parameter(query, "task_id") or nil
 end
 
--- Returns an error response if the request's API key isn't valid, or if too many requests have come with this key.
+-- Returns an error response if the request's API key isn't valid, or if too many requests have used this key.
 local function objection(self, request)
   local account = request.account
   if not account or account.revoked then

@@ -4,7 +4,7 @@
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
 
-local rate = 24 -- frames a second
+local rate = 24 -- frames per second
 local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }
 
 -- Widths of the characters of DejaVu Sans, from space to tilde, rounded up: a = 1/20 of the font size, b = 2/20, ...

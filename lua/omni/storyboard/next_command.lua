@@ -34,7 +34,7 @@ local function board_words(command, given)
   return words
 end
 
----Returns the command that runs this board in this output folder, without options that are meant for one run (--redo, --resubmit, --adopt).
+---Returns the command that runs this board in this output folder, without options that apply to only one run (--redo, --resubmit, --adopt).
 ---@param given omni.CommandLine  the options of `omni run`, `omni plan` or `omni fetch`
 ---@param ... string              further words
 ---@return string
@@ -57,7 +57,7 @@ function next_command.continue(given)
   return given.fetches and table.concat(board_words("fetch", given), " ") or next_command.run(given)
 end
 
----Returns the command that waits for tasks or fetches their files, at the same service and with the same ledger.
+---Returns the command that waits for tasks or fetches their files, with the same service and ledger.
 ---@param command "wait"|"fetch"
 ---@param ids string[]
 ---@param options { out?: string, ledger?: string, base_url?: string }  from the command line

@@ -29,8 +29,8 @@ local function sha256(path)
   return found and found.sha256
 end
 
--- Returns the first path of STEM.mp4, STEM (2).mp4, ... at which there is no file, or a file with this digest. Also returns whether there
--- is one.
+-- Returns the first path of STEM.mp4, STEM (2).mp4, ... at which there is no file, or a file with this digest. Also returns whether such a
+-- file exists.
 local function free_path(stem, extension, digest)
   local core = require "omni.core"
   local n, path = 1, stem .. extension
@@ -58,7 +58,7 @@ end
 
 -- --- one file
 
--- Downloads a file to a new path. The view of waits shows the progress.
+-- Downloads a file to a new path. The list of current waits shows the progress.
 local function download(called, task, index, path)
   local saved, problem = task:save(path, { index = index, any = called.given.any, aside = true })
   return saved, not saved and problem or nil

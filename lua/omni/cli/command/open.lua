@@ -28,7 +28,7 @@ local function choose(given)
   return nil, nil, given.film and (film or "film: the board has cut = false") or report
 end
 
--- Starts the program with which the desktop opens a file. Returns whether it could.
+-- Starts the program with which the desktop opens a file. Returns whether that succeeded.
 local function open_with_desktop(path)
   local paths = require "omni.file.path"
   local result = require("omni").process({ "xdg-open", paths.absolute(path) }, { stderr = "pipe" })

@@ -9,7 +9,7 @@ local MOST_WAITS <const> = 3 -- lines for waits
 local FEW <const> = 3     -- up to this number, each reused scene has its own line
 local WIDE <const> = 72   -- with at least this many columns, times are written in full
 local BAR <const> = 20    -- columns of the cut's progress bar, if there is room
-local SOON <const> = 0.05 -- for this many seconds after a drawing, events wait for the next tick
+local SOON <const> = 0.05 -- for this many seconds after a redraw, events wait for the next tick
 
 local in_flight = { submitting = true, pending = true, running = true, fetching = true }
 local troubles = { "failed", "refused", "blocked", "unknown", "interrupted" }

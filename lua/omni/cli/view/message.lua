@@ -9,7 +9,7 @@ local function clean(text)
   return (text:gsub("[^\n]+", function(line) return found and core.clean(line) or line:gsub("%c", "?") end))
 end
 
--- Writes a line to stderr. On a terminal, wraps it at words, except a command, which a person can copy then.
+-- Writes a line to stderr. On a terminal, wraps the line between words. Never wraps a command, so that a person can copy it.
 local function write(label, line)
   local found = pcall(require, "omni.core")
   local columns = found and not line:find "\n" and not line:find ": +omni %l" and require("omni.cli.view.terminal").columns(2)

@@ -8,7 +8,7 @@ local core = require "omni.core"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
-local FEW <const> = 3 -- at most this many reused scenes have a line each; so many scenes with the same reason share a line
+local FEW <const> = 3 -- more reused scenes than this share a line, as do at least this many scenes with the same reason
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }

@@ -16,7 +16,7 @@ local MOST_WAITS <const> = 3 -- lines for waits
 local Line_methods = {}
 local Line_mt = { __name = "omni.cli.line", __index = Line_methods }
 
----Returns whether the output is a terminal that lines can be redrawn on.
+---Returns whether the output is a terminal on which lines can be redrawn.
 ---@return boolean
 function Line_methods:draws()
   return self.columns() ~= nil

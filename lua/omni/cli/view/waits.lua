@@ -39,7 +39,7 @@ local WORDY <const> = 70   -- with at least this many columns, the text for a tr
 ---@field scene? string
 ---@field file? string            the local path
 ---@field directory? string
----@field slots? integer          how many there are
+---@field slots? integer          number of slots
 ---@field users? string           who uses the slots
 
 local Waits_methods = {}
@@ -104,7 +104,7 @@ local kinds <const> = {
 
 ---Returns the text of a wait, which may contain a countdown or the time since the wait began.
 ---@param wait omni.cli.Wait
----@param columns? integer  the text may be wider, and must be cut then
+---@param columns? integer  the text may be wider; the caller must then truncate it
 ---@return string
 function Waits_methods:words(wait, columns)
   return kinds[wait.kind].words(self, wait, columns or 200)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Opens a board's file. The ledger identifies a board by its file's path, and the output folder is beside that file. So a board can't be a
+-- Opens a board's file. The ledger identifies a board by its file's path, and the output folder is next to that file. So a board can't be a
 -- pipe, because a pipe doesn't have its own path.
 
 local core = require "omni.core"

@@ -28,7 +28,7 @@ local known = { transition = true, audio = true, size = true, fps = true, output
 ---@field scenes string[]                                 names in the film's order; a name can appear several times
 ---@field seconds? (number|false)[]                        in the same order: how long the film shows a scene's picture; false for a clip
 ---@field transition? { name: string, seconds: number }    the transition between two clips
----@field audio? { path: string, volume: number, clips: number }  the whole film's track, its volume, and that of the clips' own sound
+---@field audio? { path: string, volume: number, clips: number }  the film's audio track, its volume, and the volume of the clips' own sound
 ---@field size? string                                    the film's size: "1920x1080"
 ---@field fps? string                                     the film's frame rate: "24/1"
 ---@field output string                                    the film's file name

@@ -5,7 +5,7 @@ local core = require "omni.core"
 local err = require "omni.error"
 local options = require "omni.options"
 
-local MAX_LISTED = 12 -- names in one message
+local MAX_LISTED = 12 -- maximum number of names in one message
 local MAX_COMPARED = 1000 -- maximum number of known names to compare with an unknown one
 local MAX_MESSAGE = 2000 -- maximum length of a message in bytes, since a board's names and values can be long
 
@@ -88,11 +88,11 @@ local function sort(problems)
   end)
 end
 
--- Replaces the value of a call that was wrong and whose error is already known. A URL causes no further errors.
+-- Replaces the value of a wrong call whose error is already known. A URL causes no further errors.
 local stand_in <const> = "https://omni.invalid/"
 
----Carries out one call of a function of the board language. If the board uses the function wrongly, adds the error to the errors found so
----far, and returns a substitute value. This way, omni finds the board's other errors as well.
+---Carries out one call of a function of the board language. If the board misuses the function, adds the error to those found so far, and
+---returns a substitute value. In this way, omni also finds the board's other errors.
 ---@param found { problems: omni.Error[] }
 ---@param substitute any
 ---@param where string|nil

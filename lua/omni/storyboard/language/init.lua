@@ -129,8 +129,8 @@ local function by_name(declared, add)
   return first
 end
 
--- Returns a table with the kind of media that each scene makes, by the scene's name. It computes an entry when it is first read: a board
--- can name many models.
+-- Returns a table with the kind of media that each scene makes, by the scene's name. Each entry is computed when it is first read, since a
+-- board can name many models.
 local function yields_of(names, defaults, modality_of)
   return setmetatable({}, { __index = function(yields, name)
     local declared = names[name]
@@ -210,7 +210,7 @@ end
 ---@field line_of? fun(field: string): integer|nil  the line of a board's field
 ---@field file_trouble? fun(path: string): omni.Error|nil  why a file can't be uploaded
 ---@field problems? omni.Error[]  errors that were found before
----@field incomplete? boolean     some scene has no name because of such an error, so names that seem to be unknown aren't errors
+---@field incomplete? boolean     a scene has no name because of such an error, so unknown names aren't reported
 
 ---Builds a board from the fields that are passed to `storyboard`.
 ---@param fields table

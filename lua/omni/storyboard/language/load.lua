@@ -29,8 +29,8 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Completes the place in a Lua error message: replaces a shortened path with the full path of the board or of a file beside the board. Adds
--- the board's path to a message without a place.
+-- Completes the place in a Lua error message: replaces a shortened path with the full path of the board or of a file next to the board.
+-- Adds the board's path to a message without a place.
 local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
   local folder = path:match("^.*/") or ""
@@ -102,7 +102,7 @@ local function trusted_words(folder, found)
     local made = errors.try(found, nil, nil, windows_word.declare, source, seconds, errors.place())
     if made then return made end
     found.incomplete = true
-    return scenes.declare(false, nil, { problems = {} }) -- a substitute that can be called, and is no scene
+    return scenes.declare(false, nil, { problems = {} }) -- a substitute, which can be called but isn't a scene
   end
   for name, fn in pairs { file = placeholder.file_in(folder), url = placeholder.url, last_frame = placeholder.last_frame,
     clip = placeholder.clip } do
@@ -114,7 +114,7 @@ local function trusted_words(folder, found)
   return words
 end
 
--- Returns the globals of a trusted board. With these globals, `require`, `dofile` and `loadfile` find files beside the board.
+-- Returns the globals of a trusted board. With these globals, `require`, `dofile` and `loadfile` find files next to the board.
 local function trusted_environment(path, folder, set, found)
   local words = trusted_words(folder, found)
   local environment = {

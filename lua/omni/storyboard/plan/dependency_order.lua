@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Sorts scenes so that each scene comes after the scenes that it builds on. Otherwise keeps the order in which they were declared.
 
--- Returns the names of the scenes in a circle: 'dawn → storm → dawn'.
+-- Returns the names of the scenes in a dependency cycle: 'dawn → storm → dawn'.
 local function circle_of(scenes, path, index)
   local names, inside = {}, false
   for _, step in ipairs(path) do

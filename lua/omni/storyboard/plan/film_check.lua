@@ -11,7 +11,7 @@ local seconds = media_check.seconds
 
 local SLACK <const> = 0.5 -- number of seconds by which the audio track may be shorter than the film
 
--- Returns whether a run of the plan will have all of the film's clips in the end if nothing fails.
+-- Returns whether all of the film's clips will exist after a run of the plan in which nothing fails.
 local function is_whole(plan)
   for _, name in ipairs(plan.board.cut.scenes) do
     local planned = plan.by_name[name]
@@ -48,7 +48,7 @@ local function check_audio(audio, probes, report)
   return seen.sound
 end
 
--- Returns the lengths of the film's clips in seconds. A length that only the model knows is false.
+-- Returns the lengths of the film's clips in seconds. If only the model knows a length, it is false.
 local function lengths_of(plan)
   local cut, lengths = plan.board.cut, {}
   for index, name in ipairs(cut.scenes) do
@@ -80,7 +80,7 @@ local function check_transition(cut, lengths, notice)
   return sum
 end
 
--- Checks that the audio track, which lasts `length` seconds, is as long as the film.
+-- Adds a notice if the audio track, which lasts `length` seconds, is shorter than the film.
 local function check_music(audio, length, lengths, taken, notice)
   local sum, whole = -taken, true
   for _, value in ipairs(lengths) do sum, whole = sum + (value or 0), whole and value ~= false end

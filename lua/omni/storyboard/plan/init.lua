@@ -55,7 +55,7 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@field credits? number      the service's estimate
 ---@field price_error? omni.Error
 ---@field error? omni.Error
----@field package problems? omni.Error[]  all errors of its files, if it is invalid
+---@field package problems? omni.Error[]  all errors in its files, if it is invalid
 
 ---@class omni.Plan
 ---@field board omni.Storyboard
@@ -69,15 +69,15 @@ local media_days <const> = 14 -- approximate number of days until media URLs exp
 ---@field package choice { only?: string[], redo?: string[], resubmit?: string[] }  the options with which the plan was made
 ---@field scenes omni.PlanScene[]
 ---@field by_name table<string, omni.PlanScene>
----@field sandbox boolean           it is a rehearsal's: its credits are no money
+---@field sandbox boolean           it is a rehearsal, whose credits aren't money
 ---@field credits number            sum of the known prices
 ---@field complete boolean          whether every price is known
 ---@field balance? number           the account's balance, queried only if the plan costs something
 ---@field spent omni.Spent          what the board has cost so far
----@field notices omni.Notice[]     what you should know before you pay, although it is no error
----@field package problems omni.Error[]  errors of the film, because of which omni would refuse a run
----@field error? omni.Error         the error because of which the first unknown price isn't known
----@field unavailable? omni.Error   the error because of which the service can't be used now
+---@field notices omni.Notice[]     what you should know before you pay, although it isn't an error
+---@field package problems omni.Error[]  errors in the film, because of which omni would refuse a run
+---@field error? omni.Error         why the first unknown price is unknown
+---@field unavailable? omni.Error   why the service can't be used now
 ---@field submits integer           number of scenes that this run would submit; more than 0 needs consent
 ---@field counts table<omni.Action, integer>  the number of scenes with each action
 local Plan_mt = { __name = "omni.plan" }

@@ -146,8 +146,8 @@ local function films(scenes)
   return list
 end
 
----Returns the function `lengths` for `check`, which returns the lengths of a plan's clips. Probes a clip only if the length that its scene
----asks for isn't long enough.
+---Returns the function `lengths` for `check`, which returns the lengths of a plan's clips. Probes a clip only if the length requested by
+---its scene is too short.
 ---@param plan omni.Plan
 ---@param probes omni.ProbeCache
 ---@return fun(scene: string, needed: number): number|nil, boolean

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Caches what ffprobe reported about files that haven't changed since, also for later runs of omni: one run of ffprobe takes about 75 ms of
--- processor time, and a board can use hundreds of films.
+-- Caches what ffprobe reports about files, for this run and for later ones, as long as the files don't change. One run of ffprobe takes
+-- about 75 ms of processor time, and a board can use hundreds of films.
 
 local core = require "omni.core"
 local film = require "omni.film"
@@ -15,8 +15,8 @@ local VERSION <const> = 1
 
 ---@class omni.Seen  what ffprobe reported about a file
 ---@field seconds number     length of the file
----@field picture? number    length of the picture in seconds; nil: there is none
----@field sound? number      length of the sound in seconds; nil: there is none
+---@field picture? number    length of the video stream in seconds; nil: there is none
+---@field sound? number      length of the audio stream in seconds; nil: there is none
 
 ---@class omni.ProbeCache
 ---@field missing? omni.Error  there is no ffprobe
@@ -97,7 +97,7 @@ function Cache_methods:kind(path)
   return nil, known[2]
 end
 
----Probes several files concurrently, so that `get` then returns at once.
+---Probes several files concurrently, so that later calls to `get` return immediately.
 ---@param list string[]  paths
 function Cache_methods:prepare(list)
   pool.each(#list, at_once, function(i)

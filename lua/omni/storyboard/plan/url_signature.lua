@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Removes the signatures of storage services from URLs, since a file's URL gets a new signature each time.
+-- Removes the signatures of storage services from URLs, since a service signs a file's URL anew each time it returns the URL.
 
 -- Describes how storage services sign URLs; all names are in lower case. If a URL's query has the parameter `mark`, omni removes the query
 -- parameters in `names` and those that begin with `prefix`.

@@ -28,7 +28,7 @@ end
 ---@return omni.Error|nil
 local function check(run)
   if not run.halted then return nil end
-  local cause = run.halted.error -- its message and hint are at its scene
+  local cause = run.halted.error -- the failed scene shows the error's message and hint
   return err.new { code = cause.code, cause = cause,
     message = ('not submitted, because scene "%s" failed'):format(run.halted.scene) }
 end

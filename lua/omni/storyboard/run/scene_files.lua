@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Puts a scene's files into the run's folder: fetches them from the service, copies them from another folder, and fetches them again if
--- they can't be decoded. If a file with the same name wasn't made by a run, it is renamed, and never replaced.
+-- they can't be decoded. A file with the same name that wasn't made by a run is renamed, never replaced.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
