@@ -1,7 +1,8 @@
 -- A job server: takes orders over HTTP and makes a clip for each. It charges each order once and delivers it, even if the order is sent
--- several times or this program is killed (docs/applications.md). omni lua examples/order_server.lua FOLDER [PORT] [ADDRESS:PORT for
--- callbacks [their public URL]] curl -d '{"prompt":"A lighthouse at dusk.","duration":4}' http://127.0.0.1:8080/orders/17 curl
--- http://127.0.0.1:8080/orders/17
+-- several times or this program is killed (docs/applications.md).
+--   omni lua examples/order_server.lua FOLDER [PORT] [ADDRESS:PORT for callbacks [their public URL]]
+--   curl -d '{"prompt":"A lighthouse at dusk.","duration":4}' http://127.0.0.1:8080/orders/17
+--   curl http://127.0.0.1:8080/orders/17
 local cjson = require "cjson"
 local omni = require "omni"
 

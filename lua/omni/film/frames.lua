@@ -75,7 +75,7 @@ local last = {
 
 ---Writes the last frame of a clip as a PNG, in the clip's size.
 ---@param clip string
----@param path string  keeps its old content until the picture is whole
+---@param path string  keeps its old content until the picture is complete
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
 ---@return string|nil path
 ---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
@@ -87,7 +87,7 @@ end
 
 ---Writes a small JPEG of the frame at one third of the clip's length.
 ---@param clip string
----@param path string    keeps its old content until the picture is whole
+---@param path string    keeps its old content until the picture is complete
 ---@param size? integer  of the longer side, in pixels (640); a smaller clip keeps its size
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
 ---@return string|nil path

@@ -48,7 +48,7 @@ local function find(opened, plan)
   end
   local function add(row, why, paid)
     local info = not used.paths[row.path] and not seen[row.path] and core.stat(row.path)
-    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- it has changed since
+    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- changed since a run wrote it
     seen[row.path] = true
     found[#found + 1] = { path = row.path, size = info.size, why = why, paid = paid }
   end

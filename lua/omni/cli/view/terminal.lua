@@ -12,7 +12,7 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
----Returns how long a command waits before it says why: briefly on a terminal, whose lines vanish again; longer elsewhere.
+---Returns how long a command waits before it says why: shorter on a terminal, since lines there are erased again.
 ---@param json? boolean
 ---@param fd? 1|2
 ---@return number seconds

@@ -14,7 +14,7 @@ end
 
 ---@param scenes omni.ResolvedScene[]  including every scene that one of them builds on
 ---@return integer[] order                            indexes into `scenes`
----@return { index: integer, names: string }[] circles  for each circle, one of its scenes and the names of all of them, in order
+---@return { index: integer, names: string }[] circles  for each cycle: one of its scenes, and the names of all its scenes in order
 local function order(scenes)
   local indexes = {}
   for index, scene in ipairs(scenes) do indexes[scene.name] = index end

@@ -19,7 +19,7 @@ local VERSION <const> = 1
 ---@field sound? number      length of the audio stream in seconds; nil: there is none
 
 ---@class omni.ProbeCache
----@field missing? omni.Error  there is no ffprobe
+---@field missing? omni.Error  set if ffprobe isn't installed
 local Cache_methods = {}
 local Cache_mt = { __index = Cache_methods }
 
