@@ -105,7 +105,7 @@ describe("a wait", function()
     first:wait_for "pending"
     local other = env.write(files:file "other.lua", (BOARD:gsub("dusk", "dawn")))
     local second = program.start({ "run", other, "--yes", "--ledger", ledger }, { environment = environment })
-    second:wait_for "^waiting for a free slot: the only one is in use by night.lua: dusk, 0:0%d$"
+    second:wait_for "^no free slot for 0:%d%d: used by night.lua: dusk$"
     service.advance(1000)
     second:wait_for "pending"
     service.advance(1000)
@@ -127,7 +127,7 @@ describe("a wait", function()
   it("for a callback names the scene whose submit has an unknown outcome", function()
     serve("--fault", "drop-after:on=submit", "--fault", "callback-never")
     local child = program.start(words("--yes", "--listen", "0"), { environment = service.environment })
-    child:wait_for '^waiting for a callback that names the task of scene "dusk"$'
+    child:wait_for '^waiting for a callback for scene "dusk"$'
     child:signal "INT"
     child:finish()
   end)

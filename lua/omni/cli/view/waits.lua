@@ -64,17 +64,18 @@ end
 
 -- The text for each kind of wait. The most important kinds have the lowest rank.
 local kinds <const> = {
-  lock = { rank = 1, words = function(waits, wait)
-    return ("another omni run uses %s; waiting for it%s"):format(text.path(wait.directory), lasting(waits, wait))
+  lock = { rank = 1, words = function(waits, wait, columns)
+    local rest = "; waiting for it" .. lasting(waits, wait)
+    local room = math.max(12, columns - #"another omni run uses " - #rest)
+    return "another omni run uses " .. text.shorten(text.path(wait.directory), room) .. rest
   end },
   pause = { rank = 2, words = function(waits, wait)
     local why = wait.reason == "maintenance" and "the service is under maintenance" or "the service asks to wait"
     return ("%s, %s left%s"):format(why, left(waits, wait), wait.of_one_key and (" (key %s)"):format(wait.key) or "")
   end },
   slots = { rank = 3, words = function(waits, wait)
-    return ("waiting for a free slot: %s in use%s%s"):format(
-      wait.slots == 1 and "the only one is" or ("all %d are"):format(wait.slots),
-      wait.users and " by " .. wait.users or "", lasting(waits, wait))
+    return ("no free slot%s for %s%s"):format(wait.slots > 1 and (" of %d"):format(wait.slots) or "",
+      text.elapsed(waits.now() - wait.since), wait.users and ": used by " .. wait.users or "")
   end },
   retry = { rank = 4, words = function(waits, wait)
     return ("trying again in %s: %s"):format(left(waits, wait), text.problem(wait.error))
@@ -86,7 +87,7 @@ local kinds <const> = {
     return ('another run is submitting scene "%s"; waiting for it%s'):format(text.clean(wait.scene), lasting(waits, wait))
   end },
   callback = { rank = 7, words = function(waits, wait)
-    return ('waiting for a callback that names the task of scene "%s"%s'):format(text.clean(wait.scene), lasting(waits, wait))
+    return ('waiting for a callback for scene "%s"%s'):format(text.clean(wait.scene), lasting(waits, wait))
   end },
   film = { rank = 10, slow = true, words = function(waits, wait) return "checking the clips and the film" .. lasting(waits, wait) end },
   report = { rank = 10, slow = true, words = function(waits, wait)
@@ -107,7 +108,7 @@ local kinds <const> = {
 ---@param columns? integer  the text may be wider; the caller must then truncate it
 ---@return string
 function Waits_methods:words(wait, columns)
-  return kinds[wait.kind].words(self, wait, columns or 200)
+  return kinds[wait.kind].words(self, wait, columns or math.maxinteger)
 end
 
 ---Returns the texts of the current waits, the most important first, each in at most `columns` columns.
