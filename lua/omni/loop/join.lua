@@ -27,7 +27,7 @@ local Join_mt = { __name = "omni.join", __index = Join_methods }
 local function begin(fibers, name, fail_fast)
   local join = setmetatable(fibers, Join_mt)
   local waiter = in_fiber(name) and current()
-  local left, failed = 0, false
+  join.fiber, join.left, join.failed, join.fail_fast = waiter, 0, false, fail_fast -- first, since memory may run out below
   for i = 1, join.n do
     local fiber = join[i]
     if fiber == waiter then
@@ -40,10 +40,11 @@ local function begin(fibers, name, fail_fast)
       joins = {}
       fiber.joins = joins
     end
-    if fiber.ended then failed = failed or fiber.failure ~= nil elseif not joins[join] then left = left + 1 end
-    joins[join] = true
+    if not joins[join] then
+      joins[join] = true
+      if fiber.ended then join.failed = join.failed or fiber.failure ~= nil else join.left = join.left + 1 end
+    end
   end
-  join.fiber, join.left, join.failed, join.fail_fast = waiter, left, failed, fail_fast
   return join
 end
 
