@@ -226,9 +226,11 @@ add("digest", { before = picture, act = function(s) return s.client:ledger():dig
 local function ask(handle, verb, params)
   handle:start(verb, verb, params)
   while true do
-    for owner, rows, failure in handle.finished, handle do
-      if owner == verb then return rows, failure end
+    local found
+    for owner, rows, failure in handle.finished, handle do -- to its end: otherwise the last result comes again
+      if owner == verb then found = { rows, failure } end
     end
+    if found then return found[1], found[2] end
     socket.sleep(0.0005)
   end
 end
