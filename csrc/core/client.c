@@ -129,7 +129,7 @@ void client_unanchor(lua_State *L, exchange *x) {
 }
 
 // finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once. finished(client, before) is the
-// same as the iterator of a `for` loop: if the loop's body raises an error, for example because memory runs out, the next `for` loop
+// same, as the iterator of a `for` loop. If the loop's body raises an error, for example because memory runs out, the next `for` loop
 // starts with the same exchange.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);

@@ -155,7 +155,7 @@ bool download_finished(download *file, int *error) {
   if (atomic_load(&file->state) != FINISHED) return false;
   *error = file->error;
   if (file->emptied) file->offset = 0;
-  if (file->error) atomic_store(&file->state, IDLE); // the caller may try again
+  if (file->error) atomic_store(&file->state, IDLE); // so the caller may try again
   return true;
 }
 

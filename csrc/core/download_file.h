@@ -12,9 +12,9 @@
 
 typedef struct download download;
 
-// Opens and locks PATH.part. Resumes at `offset` when PATH.part still has this stamp (download_stamp), else empties it. Returns NULL and
-// errno (file_problem) on failure: EWOULDBLOCK when another download writes to it, EMLINK when PATH.part has other hard links, EEXIST when
-// PATH isn't a regular file.
+// Opens and locks PATH.part. Resumes at `offset` if PATH.part still has this stamp (download_stamp), else empties the file. On failure,
+// returns NULL with errno set (see file_problem): EWOULDBLOCK when another download writes to it, EMLINK when PATH.part has other hard
+// links, EEXIST when PATH isn't a regular file.
 download *download_open(const char *path, int64_t offset, const char *stamp);
 // Returns PATH.part. The string is valid until the file is closed.
 const char *download_part(const download *file);

@@ -17,7 +17,7 @@
 enum {
   MAX_DEPTH = 100,    // maximum nesting depth of arrays and objects; real responses have about 5 levels
   MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps of a message from the service
-  MAX_ERRORS = 10,    // maximum number of entries of a refusal's `errors` in a message
+  MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that a message shows
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
@@ -105,7 +105,7 @@ static void push_credits(lua_State *L, double credits) {
 }
 
 // Pops the text at the top of the stack and appends it to the message below, unless the message already contains the text. Separates the
-// first reason from the message by ": ", and each further reason by "; ".
+// first reason from the message by ": ", and every later reason by "; ".
 static void append_text(lua_State *L, bool *first) {
   const char *message = lua_tostring(L, -2), *text = lua_tostring(L, -1);
   if (*text == '\0' || strstr(message, text)) {
@@ -199,8 +199,8 @@ static void push_bare_status(lua_State *L, long http_status, const char *why) {
     bad_answer_push(L, http_status, why);
 }
 
-// Returns whether the value at the top is a task object that has failed. The service may send a failed task in an envelope with the code
-// 501.
+// Returns whether the value at the top of the stack is the task object of a failed task. The service may send a failed task in an envelope
+// with the code 501.
 static bool is_final_task(lua_State *L) {
   if (!field_push(L, -1, "status", LUA_TSTRING)) return false;
   bool final = ascii_is(lua_tostring(L, -1), "failed");

@@ -18,8 +18,8 @@
 
 enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // maximum size in bytes of a response's header lines, and of an error's body
 
-// FINISHING: all bytes arrived and a thread writes the file to disk. REPORTED: the client has returned the exchange's owner to Lua.
-// CLOSED: the client has released the exchange.
+// FINISHING: all bytes have arrived, and a thread is writing the file to disk. REPORTED: the client has returned the exchange's owner to
+// Lua. CLOSED: the client has released the exchange.
 typedef enum { RUNNING, FINISHING, DONE, REPORTED, CLOSED } exchange_state;
 
 typedef struct exchange exchange;

@@ -89,8 +89,8 @@ static void set_status(lua_State *L, const exchange *x) {
 
 // --- the results of calls to the service
 
-// Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores a key of fewer
-// than 8 characters: a key that short is no secret, and overwriting it would damage the response.
+// Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores keys with
+// fewer than 8 characters: such a short key is no secret, and overwriting it would damage the response.
 static void redact_key(exchange *x) {
   const buffer *body = &x->transfer->body;
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);

@@ -59,7 +59,8 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      long long given = strtoll(sign, NULL, 10); // strtoll's limits are far beyond a double's exponent: the number is then 0 or infinite
+      // strtoll's limits are far beyond the exponents of a double, so a number with such an exponent is 0 or infinite
+      long long given = strtoll(sign, NULL, 10);
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;
       end = after;

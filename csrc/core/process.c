@@ -33,7 +33,7 @@
 #define CHECK_INTERVAL 0.02 // seconds between two calls to `step` without a pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
-enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // number of bytes that omni keeps of a pipe's output
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of a pipe's output omni keeps
 
 typedef struct {
   pid_t pid; // 0: the program wasn't started, or its end was reaped

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 // Turns the task object at index `data` into fields of the table at index `into` and returns true; or pushes a failure and returns false.
-// `expected` is the task id that was queried, or NULL.
+// `expected` is the id of the task that was queried, or NULL.
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length);
 
 // Pushes the task id in the data of a response to a submit request and returns true; or pushes nothing and returns false when there is no

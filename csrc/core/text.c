@@ -88,7 +88,7 @@ static int clean(lua_State *L) {
   return 1;
 }
 
-// Name of the class of the locale object whose wcwidth supports Unicode. The locale is created at its first use and lives as long as the
+// The class name of the locale object whose wcwidth supports Unicode. The locale is created at its first use and lives as long as the
 // Lua state.
 #define WIDTHS "omni.widths"
 

@@ -54,7 +54,7 @@ static char *encode(char *out, const char *text, size_t length) {
 // Sets *host to the URL's host in ASCII and lower case. libidn2 reads UTF-8 only in a UTF-8 locale, so ascii_host sets such a locale for
 // this thread during the call. Neither depends on nor changes the program's locale.
 static const char *ascii_host(CURLU *parts, char **host) {
-  // a "%" is still left, although libcurl has already decoded valid escapes
+  // if a "%" is left, it's invalid, since libcurl has already decoded valid escapes
   CURLUcode outcome = curl_url_get(parts, CURLUPART_HOST, host, 0);
   if (outcome != CURLUE_OK || strchr(*host, '%')) return why_bad(outcome);
   bool ascii = true;

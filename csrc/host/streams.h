@@ -5,9 +5,10 @@
 
 #include <stdbool.h>
 
-// Replaces stdin, stdout and stderr by streams that wait even if another program, which shares the descriptor, has made it non-blocking. At
-// exit, if a write to stdout failed, reports it on stderr and changes the exit code 0 to 1. If the reader of the pipe has gone, exits
-// silently with 141. Calls `on_broken_pipe` when it first notices that the reader has gone. Returns false when memory runs out.
+// Replaces stdin, stdout and stderr with streams that wait even if another program, which shares the descriptor, has made it non-blocking.
+// If a write to stdout has failed, the program reports this on stderr when it exits, and changes the exit code 0 to 1. If the pipe's reader
+// has gone, the program exits silently with 141. Calls `on_broken_pipe` when it first notices that the reader has gone. Returns false when
+// memory runs out.
 bool streams_open(void (*on_broken_pipe)(void));
 
 // Flushes stdout, and returns whether any write to stdout has failed.

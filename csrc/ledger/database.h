@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a backend of the ledger implements: a database that executes verbs. The folders csrc/ledger_sqlite and csrc/ledger_postgresql are the
-// backends. All functions that get a database run in the ledger's own thread, since they wait for the disk, the network or other programs.
+// The interface that each backend of the ledger implements: a database that executes verbs. The backends are in csrc/ledger_sqlite and
+// csrc/ledger_postgresql. All functions with a `database` argument run in the ledger's own thread, since they wait for the disk, the
+// network or other programs.
 #ifndef OMNI_LEDGER_DATABASE_H
 #define OMNI_LEDGER_DATABASE_H
 
@@ -9,7 +10,7 @@
 
 #include "ledger/request.h"
 
-// A verb, as verbs.h has it.
+// One row of verbs.h.
 typedef struct {
   const char *name, *sql;
   int kind; // MINOR, MONEY or OUTCOME
@@ -29,7 +30,7 @@ void ledger_check_library(lua_State *L);
 
 typedef struct database database;
 
-// Returns a database for a name, a path or an address, without touching it. Returns NULL and sets errno on failure.
+// Returns a database object for a path or an address, without opening the database. Returns NULL and sets errno on failure.
 database *database_new(const char *name);
 // Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure. Returns false if the
 // database can't be reached at present and the verb is an OUTCOME. The failure then says why, and the caller must run the verb again later.
@@ -38,7 +39,7 @@ bool database_run(database *d, request *r);
 double database_idle_delay(const database *d);
 // Does maintenance work. Called while no request is waiting.
 void database_idle(database *d);
-// Closes the database. Idempotent; a later verb opens it again.
+// Closes the database, and does nothing if it is closed already. A later verb opens it again.
 void database_close(database *d);
 // Closes the database and frees everything. Accepts NULL.
 void database_free(database *d);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A ledger, as Lua sees it: it records every submit request. Lua starts a verb and takes the verb's result later, so Lua never waits. Each
-// backend of the ledger is a module that contains this file.
+// The ledger's handle in Lua, which records every submit request. Lua starts a verb and takes the verb's result later, so Lua never waits.
+// Each backend of the ledger is a module that contains this file.
 #include "ledger/ledger.h"
 
 #include <errno.h>

@@ -25,7 +25,7 @@ typedef struct {
   int wake;     // an eventfd, readable when a request is done or `trouble` has changed; -1: closed
 } worker;
 
-// Starts the thread for the database with this name. If there is a problem with the database, every request fails with it. Returns false
+// Starts the thread for the database with this name. If the database can't be used, every request fails. Returns false
 // with errno set if the thread can't be started. Call worker_release even after a failure.
 bool worker_start(worker *w, const char *name);
 // Queues a request. The worker owns the request until worker_take returns it.

@@ -48,7 +48,7 @@ static bool cannot_open(const database *d, request *r, const char *why) {
   return database_fail(d, r, "can't be opened: %s", why);
 }
 
-// Sets the failure for an exchange that didn't succeed. Frees the result. Returns false.
+// Sets the request's failure after an unsuccessful exchange. Frees the result. Returns false.
 static bool fail_exchange(database *d, request *r, outcome end, PGresult *result) {
   char why[512] = "the connection was lost";
   if (end == EXCHANGE_FAILED && result) exchange_reason(result, why, sizeof why);
@@ -56,7 +56,7 @@ static bool fail_exchange(database *d, request *r, outcome end, PGresult *result
   return cannot_open(d, r, why);
 }
 
-// Runs simple SQL. Sets the failure if it doesn't succeed. `result` may be NULL.
+// Runs simple SQL. Sets the request's failure if the SQL fails. `result` may be NULL.
 static bool execute(database *d, request *r, PGresult **result, const char *sql) {
   PGresult *own = NULL;
   outcome end = exchange_simple(d, sql, &own);
@@ -85,7 +85,7 @@ static bool connect_to(database *d, request *r, bool *temporary) {
   if (!d->connection) return cannot_open(d, r, "not enough memory");
   if (PQstatus(d->connection) == CONNECTION_OK) return PQsetnonblocking(d->connection, 1) == 0 || cannot_open(d, r, "not enough memory");
   const char *message = PQerrorMessage(d->connection);
-  // A server that refuses the user, the password or the database would refuse them again.
+  // A retry doesn't help if the server refuses the user, the password or the database.
   *temporary = !strstr(message, "FATAL") || strstr(message, "the database system is") || strstr(message, "too many") ||
                strstr(message, "terminating connection");
   char line[512];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Executes a verb in PostgreSQL: one transaction and one round trip. A verb whose connection is lost runs again, unless it was committed.
+// Executes a verb in PostgreSQL: one transaction and one round trip. If the connection is lost during a verb, the verb runs again, unless
+// it was committed.
 #include "ledger_postgresql/database.h"
 
 #include <stdio.h>
@@ -29,7 +30,7 @@ const int ledger_verb_count = VERBS;
   " CASE WHEN :in_flight IS NOT NULL THEN pg_advisory_xact_lock(1869442609, hashtext(:account)) END," \
   " CASE WHEN :budget IS NOT NULL THEN pg_advisory_xact_lock(1869442610, hashtext(:board)) END," \
   " CASE WHEN :task_id IS NOT NULL THEN pg_advisory_xact_lock(1869442611, hashtext(:task_id)) END"
-// Until the transaction ends, no other program records an outcome in a row that is to be replaced.
+// Until the transaction ends, no other program can record an outcome in a row that this submit replaces.
 #define LOCKS_OF_REPLACED "SELECT id FROM submit WHERE identity = :identity AND id <= :instead_of ORDER BY id FOR UPDATE"
 
 static const char *sql_of(int which) {
@@ -220,7 +221,7 @@ double database_idle_delay(const database *d) {
   return d->session ? CHECK_DELAY : -1;
 }
 
-// Notices a connection that has ended, and connects again, so that other programs regard the session as open.
+// Connects again if the connection has ended, so that other programs see the session as open.
 void database_idle(database *d) {
   if (d->connection && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK) return;
   if (d->connection) connection_close(d, true);

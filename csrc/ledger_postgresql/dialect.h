@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The verbs in PostgreSQL's SQL.
+// PostgreSQL's definitions of the macros in the verbs' SQL (csrc/ledger/verbs.h).
 #ifndef OMNI_LEDGER_POSTGRESQL_DIALECT_H
 #define OMNI_LEDGER_POSTGRESQL_DIALECT_H
 
@@ -15,7 +15,7 @@
   "(" session " IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
-#define PATH "md5(path)" // an index has no room for the longest paths
+#define PATH "md5(path)" // the longest paths don't fit into an index
 // The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this.
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"

@@ -74,7 +74,7 @@ void exchange_farewell(database *d, const char *sql) {
   PQclear(result);
 }
 
-// Queues a statement: prepares it if this connection doesn't have it yet. Returns false if that fails.
+// Queues a statement, and prepares it first if this connection hasn't prepared it yet. Returns false on failure.
 static bool send(database *d, int which, const bindings *b) {
   statement *s = &d->statements[which];
   char name[8];

@@ -95,7 +95,7 @@ static bool add_number_as_text(buffer *b, const value *v) {
   return buffer_append(b, text, (size_t)length);
 }
 
-// Appends one value. Returns what is wrong with it, or NULL.
+// Appends one value. Returns NULL, or the reason why the value can't be used.
 static const char *add(buffer *b, Oid type, const value *v, const values *all) {
   bool fine = true;
   if (type == TYPE_TEXT) {

@@ -11,7 +11,7 @@
 // Appends `bytes` as UTF-8. Each byte B that isn't part of a valid character becomes the private character U+10FF00 + B, and so does each
 // byte of such a private character itself. So different texts always stay different. Returns false when memory runs out.
 bool text_encode(buffer *b, const char *bytes, size_t length);
-// Appends the bytes that `text_encode` has encoded. Returns false when memory runs out.
+// Appends the original bytes of a text that `text_encode` has encoded. Returns false when memory runs out.
 bool text_decode(buffer *b, const char *text, size_t length);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The verbs in SQLite's SQL. The file session.h declares the SQL functions session() and alive(session).
+// SQLite's definitions of the macros in the verbs' SQL (csrc/ledger/verbs.h). The file session.h declares the SQL functions session() and
+// alive(session).
 #ifndef OMNI_LEDGER_SQLITE_DIALECT_H
 #define OMNI_LEDGER_SQLITE_DIALECT_H
 

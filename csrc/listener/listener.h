@@ -71,7 +71,7 @@ typedef enum {
   REQUEST_DROPPED,   // the connection runs again, to be closed
 } request_state;
 
-// How a connection ends after the request: as HTTP requires, by an early close, or by a TCP reset (RST). The last two are for fault
+// How a connection ends after a request: as HTTP requires, with an early close, or with a TCP reset (RST). The last two are for fault
 // injection.
 typedef enum { END_NORMALLY, END_CUT, END_RESET } request_end;
 
@@ -111,8 +111,8 @@ typedef struct {
   const char *body_directory;           // or NULL
 } listener_options;
 
-// Reads the options from the only argument, a table or nil. Raises an error for an invalid option. The strings in the result stay on the
-// stack.
+// Reads the options from the only argument, which is a table or nil. Raises an error for an invalid option. The strings in the result stay
+// on the stack.
 listener_options listener_check_options(lua_State *L);
 
 // --- connections
@@ -141,7 +141,7 @@ int connection_socket(const connection *c);
 // Reads a certificate (with its chain) and its key, both in PEM. Returns the credentials with one reference, or NULL and a message.
 credentials *tls_load(const char *certificate, const char *key, char *message, size_t size);
 
-// tls_use adds a reference. tls_release drops one; the last one frees the credentials. Both accept NULL.
+// tls_use adds a reference. tls_release drops one, and frees the credentials with the last one. Both accept NULL.
 credentials *tls_use(credentials *c);
 void tls_release(credentials *c);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads a listener's options. One row for each of the listener's options: its name, its default, its limits.
+// Reads a listener's options. One row for each of the listener's options, with the option's name, default and limits.
 #include <lauxlib.h>
 #include <limits.h>
 #include <string.h>

@@ -17,7 +17,7 @@
 
 #define REQUEST "omni.request"
 
-enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; more headers might not fit in the connection's memory beside the request's headers
+enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; larger headers might not fit into the connection's memory with the request's headers
 
 // --- the life of a request
 

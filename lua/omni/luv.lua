@@ -31,8 +31,8 @@ function Host_methods:start(callback, fn, ...)
   self.driver:begin("host:start", callback, fn, ...)
 end
 
----Calls `fn(...)` in a fiber and returns the results. The calling coroutine yields until then. If the coroutine fails after it has been
----resumed, the error goes to `omni.on_error`.
+---Calls `fn(...)` in a fiber and returns the results. The calling coroutine yields until `fn` has returned. If the coroutine fails after it
+---has been resumed, the error goes to `omni.on_error`.
 ---@param fn function
 ---@return any ...
 function Host_methods:call(fn, ...)

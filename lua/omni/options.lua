@@ -68,7 +68,7 @@ local function no_path(value)
   return value == "" and "an empty string" or "a string with a NUL"
 end
 
----Returns whether a value is a short text for people to read, such as a tag.
+---Returns whether a value is a short text that is meant for people, such as a tag.
 ---@param value any
 ---@return boolean
 local function is_label(value)

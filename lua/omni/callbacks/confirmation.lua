@@ -84,7 +84,7 @@ local function work_on(self, entry)
   if entry.due then confirm(self, entry) end
 end
 
--- Starts another worker, unless a worker is just starting or there are enough workers.
+-- Starts another worker, unless one is already starting or there are enough workers.
 local function start_worker(self)
   local queue = self.confirming
   if queue.starting or queue.working >= self.client.connections then return end

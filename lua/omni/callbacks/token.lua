@@ -7,7 +7,7 @@ local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
 local KEPT <const> = 10000        -- tokens of finished tasks that stay in memory, for repeated callbacks
-local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a response leaves memory; the ledger still has it
+local ANSWERED_BY <const> = 1800  -- seconds after which the receiver drops a submit without a response from memory; the ledger still has it
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token

@@ -37,7 +37,7 @@ local function from_env_file(path)
   local content, problem = private_file(path)
   if not content then return nil, problem end
   local key
-  for line in text.lines(content) do key = value_of(line) or key end -- the last assignment wins, as in a shell
+  for line in text.lines(content) do key = value_of(line) or key end -- as in a shell, the last assignment wins
   return key and key ~= "" and { { key = key, from = path } } or nil
 end
 

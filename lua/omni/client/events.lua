@@ -30,7 +30,7 @@ local function raise(problem) error(problem, 0) end
 
 local function call(self, event)
   local co = self.co
-  self.co = nil -- an event that the hook itself causes needs another coroutine
+  self.co = nil -- an event that the hook itself causes needs a coroutine of its own
   if not co then co = coroutine.create(run) end
   local fine, result = coroutine.resume(co, self.hook, event)
   if fine and result == DONE then

@@ -23,7 +23,7 @@ local function shown(value)
   return core.clean(text, SHOWN)
 end
 
--- Returns both values as text for an error message. The text of a long string starts shortly before the first difference.
+-- Returns both values as text, for an error message. The text of a long string starts shortly before the first difference.
 local function apart(one, other)
   if type(one) ~= "string" or type(other) ~= "string" or #one <= SHOWN and #other <= SHOWN then return shown(one), shown(other) end
   local at = 1

@@ -73,8 +73,8 @@ local function with_row(client, task, ledger, row)
   return task
 end
 
----Writes the task id into a row, if the task exists, has the submitted model and the whole submitted input, and isn't in another row. The
----task's input may also contain the service's defaults.
+---Writes the task id into a row if the task exists, has the submitted model and the whole submitted input, and doesn't belong to another
+---row. The task's input may also contain the service's defaults.
 ---@param client omni.Client
 ---@param ledger omni.Ledger  the ledger that has the row
 ---@param row table  the row of a submit to this client's service with an unknown outcome

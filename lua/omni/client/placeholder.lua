@@ -62,7 +62,7 @@ local function file_in(folder)
   end
 end
 
----Returns the reason why a value isn't a URL that the service can fetch, or nil if it is.
+---Returns the reason why a value isn't a URL that the service can fetch, or nil for such a URL.
 ---@param value any
 ---@return string|nil why
 local function wrong_url(value)

@@ -11,7 +11,7 @@ local jitter <const> = 0.05    -- each wait varies randomly by up to this fracti
 local aim <const> = 1.3        -- the target for the mean delay, as a multiple of the minimum wait
 local sparing <const> = 4.1    -- the average interval between two queries is at least this many times the minimum wait ...
 local fewest <const> = 2       -- ... but a task can always be queried this many times
-local stuck <const> = 0.005    -- the assumed fraction of tasks that never end; widens the waits for old tasks
+local stuck <const> = 0.005    -- the assumed fraction of tasks that never end; it makes the waits for old tasks longer
 local quarter <const> = 4      -- a schedule lists the task's age at each quarter of the interval between two queries
 local planned <const> = 1000   -- the number of queries in a schedule
 
@@ -20,8 +20,8 @@ local planned <const> = 1000   -- the number of queries in a schedule
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
 local usual <const> = 2        -- seconds: `sparing` applies to the prior if the minimum wait is at least this long
 local shortest <const> = 0.001 -- seconds: the shortest allowed minimum wait
--- For few observed tasks, the estimate of the spread starts at `spread`, which counts as much as `weight` tasks. From `robust` tasks on,
--- outliers don't widen the estimate.
+-- If few tasks were observed, the estimate of the spread starts at `spread`, which counts as much as `weight` tasks. With `robust` or more
+-- tasks, outliers don't widen the estimate.
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
 local rounding <const> = 0.4   -- the uncertainty of a duration in seconds, since the service reports whole seconds
 local quickest <const> = 0.3   -- a reported duration of 0 counts as this many seconds

@@ -16,7 +16,8 @@ local Poller_methods = {}
 local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
 -- --- the schedule: a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. The task's field
--- `waiter` is nil if it has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of fibers.
+-- `waiter` is nil if the task has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of
+-- fibers.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
@@ -58,14 +59,14 @@ local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes the fibers that await a task, and removes them from the list. If the task isn't over, the fiber awaits the task again. In
--- between, the fiber may park for another reason, and must not be woken because of this task.
+-- Wakes the fibers that await a task, and removes them from the list. If the task isn't over, each fiber awaits the task again. Until then,
+-- a fiber may park for another reason, and must not be woken because of this task.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
   if #waiter == 0 then loop.wake(waiter, own(value)) end
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
-  task.waiter = false -- not earlier: if memory runs out above, the fibers must be woken later
+  task.waiter = false -- must come last: if memory runs out above, the fibers must be woken later
 end
 
 -- Returns whether any fiber that wasn't cancelled still awaits the task.
@@ -203,7 +204,7 @@ local function advance(self)
   elseif self.working < self.most then
     loop.background(work, self)
     self.working = self.working + 1
-    loop.park(0) -- until `work` has taken its task
+    loop.park(0) -- waits until `work` has taken its task
   else
     loop.park()
   end

@@ -43,8 +43,8 @@ end
 local FINAL <const> = { success = true, failed = true }
 local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
 
--- Restores the fields of a finished task from an earlier response. Takes from the new response only the media URLs, whose signatures the
--- service renews, and credits if they are higher.
+-- Restores the fields of a finished task from an earlier response. From the new response, takes only the media URLs, whose signatures the
+-- service renews, and the credits if they are higher.
 local function keep_final(task, known)
   local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
   for _, name in ipairs(LASTING) do task[name] = known[name] or task[name] end

@@ -10,7 +10,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field since number    monotonic seconds of the first attempt
 ---@field failed integer  how many attempts have failed
 
----Lets the owner of a call end the call early: between two attempts, but never during an attempt, so that no task is lost. For omni's own
+---Lets the owner of a call end the call early, but only between two attempts, so that no task is lost. For omni's own
 ---modules.
 ---@class omni.Stop
 ---@field requested? boolean  set by the owner: no further attempt begins

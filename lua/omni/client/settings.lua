@@ -75,7 +75,7 @@ local function base_url_of(opts)
   return nil, err.new { code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong }
 end
 
--- Returns the two ends of a range. If only one end is given, moves the other end's default if needed.
+-- Returns the two ends of a range. If only one end is given, adjusts the default of the other end if needed.
 local function range(least, most, usual_least, usual_most)
   return least or math.min(usual_least, most or usual_least), most or math.max(usual_most, least or usual_most)
 end

@@ -238,7 +238,7 @@ function Submit_methods:why_forbidden()
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
     end
   end
-  -- The reason no longer exists: for example, another program's task has ended in the meantime. So omni retries the submit.
+  -- omni retries the submit, since the reason no longer exists: for example, another program's task has ended in the meantime.
   return { code = "rate_limited", no_slot = true, message = "the reason for not submitting no longer exists" }
 end
 
@@ -331,7 +331,7 @@ function verb_for(self, id, failure)
   return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
 end
 
----If this submit repeats a submit with an unknown outcome, gives up the older one once the new one has been sent.
+---If this submit replaces one with an unknown outcome, gives up the older one once the new one has been sent.
 ---@param verb string
 function Submit_methods:replace_unknown(verb)
   local params = self.params

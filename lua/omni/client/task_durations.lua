@@ -32,7 +32,7 @@ local function remember(kind, took)
     seconds[kind.last] = took
   end
   kind.news = kind.news + 1
-  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not after every task, since a plan takes about a millisecond
+  if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not after every task, since a new plan takes about a millisecond
 end
 
 -- Reads a kind's durations from the ledger. Runs in a fiber of its own, so that no submit waits for it.

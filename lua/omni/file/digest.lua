@@ -8,7 +8,7 @@ local options = require "omni.options"
 local pollable = require "omni.loop.pollable"
 local wait_queue = require "omni.loop.wait_queue"
 
-local MAX_READERS <const> = 4 -- how many files omni reads at a time; reading more would only cause disk seeks
+local MAX_READERS <const> = 4 -- how many files omni reads at a time; reading more at once would only cause disk seeks
 
 local readers, queue = 0, wait_queue.new()
 

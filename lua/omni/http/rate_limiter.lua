@@ -10,7 +10,7 @@ local wait_queue = require "omni.loop.wait_queue"
 -- Failures that pause all of a key's requests. The number multiplies the usual length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
-local REPORTED <const> = 1 -- seconds: a pause that is prolonged by less isn't reported again
+local REPORTED <const> = 1 -- seconds; if a pause is prolonged by less than this, the limiter doesn't report it again
 
 ---Returns whether a failure pauses all of the key's requests.
 ---@param failure table

@@ -31,7 +31,7 @@ end
 
 -- --- one request
 
----Reports to the client's hook that a request begins. Closing the returned value reports the end of the request.
+---Reports to the client's hook that a request begins. Close the returned object to report the end of the request.
 ---@param verb string  a method of the C client
 ---@param ... any      its arguments after the owner
 ---@return table|nil request  nil without a hook

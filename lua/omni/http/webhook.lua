@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Sends single POSTs to any URL, without an account or key: the sandbox's callbacks and `omni trigger`.
+-- Sends single POSTs to any URL, without an account or key, for the sandbox's callbacks and `omni trigger`.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -20,7 +20,7 @@ local function decoded(encoded)
   return (encoded:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
 end
 
----Checks a ledger's name. A path is always fine.
+---Checks a ledger's name. Accepts every path.
 ---@param name string
 ---@return string|nil problem  such as "must not contain a password"; never contains a part of the address
 function address.problem(name)
@@ -34,7 +34,7 @@ function address.problem(name)
     local key = decoded(pair:match "^[^=]*")
     if key == "password" or key == "sslpassword" then return PASSWORD end
   end
-  -- A password with a "/" looks like a port: libpq would print a part of it.
+  -- A "/" in a password makes libpq mistake part of the password for a port, which libpq would print.
   for host in (hosts .. ","):gmatch "([^,]*)," do
     local port = host:gsub("^%[[^%]]*%]", ""):match ":(.*)$"
     if port and not port:find "^%d*$" or host:find "@" then return FORM end
@@ -43,7 +43,7 @@ function address.problem(name)
   return nil
 end
 
----Returns whether there may be a ledger: a file that exists, or an address, which only a connection can test.
+---Returns whether a ledger may exist: true for an existing file, and for every address, since only a connection can test an address.
 ---@param name string
 ---@return boolean
 function address.exists(name)

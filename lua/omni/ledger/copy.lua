@@ -20,8 +20,8 @@ local function ask(ledger, verb, params)
   return rows or error(problem, 0)
 end
 
----Calls a function for each row of a ledger, but for digests of local files, which each machine computes itself. A submit's files follow
----the submits of its page. Raises an error of the ledger.
+---Calls a function for each row of a ledger, except for digests of local files, which each machine computes for itself. Reads the submits
+---page by page; the files of a page's submits follow the page. Raises the ledger's error if a verb fails.
 ---@param ledger omni.Ledger
 ---@param each fun(table_name: string, row: table)
 function copy.read(ledger, each)
@@ -50,7 +50,7 @@ local function is_equal(a, b)
   return true
 end
 
--- Returns whether a ledger has the same submits as another one. If it has none, returns nil.
+-- Returns whether the ledger `to` has the same submits as the ledger `from`, or nil if `to` has no submits.
 local function has_same(from, to)
   local after = 0
   while true do
@@ -80,16 +80,17 @@ local function write_all(from, to)
     counts[name] = (counts[name] or 0) + 1
     to:note(writes[name], row)
     noted = noted + 1
-    if noted % PAGE == 0 then ask_target "version" end -- so that no more than a page waits in memory
+    if noted % PAGE == 0 then ask_target "version" end -- so that at most one page of rows waits in memory
   end)
   ask_target "number_copies"
   ask_target "end_copy"
   return counts
 end
 
----Copies all rows of a ledger into another one, completely or not at all. The other ledger must have no submits, or exactly these.
+---Copies all rows of a ledger into another one, completely or not at all. The other ledger must have either no submits or exactly the same
+---ones.
 ---@param from omni.Ledger
----@param to omni.Ledger  only for the copy; to be closed afterwards
+---@param to omni.Ledger  only for the copy; close it afterwards
 ---@return { submit: integer, file: integer }|nil counts  what was copied; 0 if all was there already
 ---@return omni.Error|nil err  code "ledger_failed"
 function copy.run(from, to)

@@ -33,7 +33,7 @@ local function deliver(self, handle)
   end
 end
 
--- Reports once that verbs wait for a database that can't be reached.
+-- Warns, once, that verbs are waiting for a database that can't be reached.
 local function report_trouble(self, handle)
   local trouble = handle:trouble()
   if trouble and not self.in_trouble and self.on_failure then
@@ -157,13 +157,13 @@ local function default_path()
     hint = "set OMNI_LEDGER, or give --ledger PATH" }
 end
 
--- Returns what precedes paths in a ledger that several machines share.
+-- Returns the prefix of this machine's paths in a ledger that several machines share.
 local function machine_prefix()
   local file <close> = io.open "/proc/sys/kernel/hostname"
   return (file and file:read "l" or "") .. ":"
 end
 
--- Returns the handle of a ledger in PostgreSQL. libpq is loaded only here.
+-- Returns a handle for a ledger in PostgreSQL, and loads libpq.
 local function open_address(address)
   local wrong = addresses.problem(address)
   if wrong then return nil, err.new { code = "ledger_failed", message = "the ledger's address " .. wrong } end
@@ -174,7 +174,7 @@ local function open_address(address)
     hint = "install libpq5 (Debian), or build omni where libpq-dev is installed" }
 end
 
--- Returns the handle of a ledger in a file. Creates the file's folder.
+-- Returns a handle for a ledger in a file. Creates the file's folder.
 local function open_file(path)
   local parent = path:match("^(.*[^/])/+[^/]+$")
   local fine, why = true, nil

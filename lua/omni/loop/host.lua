@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The code that omni.cqueues and omni.luv share. Another event loop, the host, drives omni's loop; the host's code calls functions, which
--- run in fibers.
+-- Contains the code that omni.cqueues and omni.luv share: another event loop, the host, drives omni's loop, and the host's code calls
+-- functions, which run in fibers.
 
 local caller = require "omni.loop.caller"
 local err = require "omni.error"

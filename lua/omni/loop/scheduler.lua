@@ -37,7 +37,7 @@ local batch, batch_at, batch_count = {}, 0, 0
 local places, live = 0, 0
 local failed, failed_count = {}, 0      -- fibers that failed in this turn
 local current                           -- the running fiber, if any
-local interrupted                       -- a fiber whose turn ended with an error in the scheduler, because memory ran out
+local interrupted                       -- a fiber whose turn ended with an error in the scheduler itself, because memory ran out
 local stepping = false                  -- the coroutine that runs a step, if any
 local step                              -- defined below
 local on_change                         -- called when something changes outside of a step
@@ -74,7 +74,7 @@ local function end_step()
   interrupted, current, stepping = current, nil, false
 end
 
--- Returns whether a step is really running. If memory runs out repeatedly, a step may end without a call to `end_step`.
+-- Returns whether a step is really running: if memory runs out repeatedly, a step may end without a call to `end_step`.
 local function is_on_stack()
   local level = 0
   while true do

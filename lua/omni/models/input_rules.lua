@@ -49,7 +49,7 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    -- not a standard format: it keeps the check from accepting a placeholder here
+    -- not a standard format; it stops the check from accepting a placeholder here
     prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" },
     img_urls = { type = "array", items = a_url },
     video_list = {

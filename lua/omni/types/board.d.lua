@@ -1,6 +1,7 @@
 ---@meta omni.board
 -- SPDX-License-Identifier: MIT
--- Declares the words of the storyboard language as globals of a board file, for editors (`omni init --editor`) and for docs/reference.md.
+-- Declares the words of the storyboard language, which are globals in a board file, for editors (`omni init --editor`) and for
+-- docs/reference.md.
 
 ---@class omni.BoardFields
 ---@field title? string         the film's title

@@ -65,7 +65,7 @@ function Exchange:discard() end
 ---Returns the stamp of PATH.part (see Http:download).
 ---@return string|nil stamp
 function Exchange:stamp() end
----Returns how often libcurl was about to send a request with a body. omni stops every attempt after the first.
+---Returns how many times libcurl was about to send a request with a body. omni stops every attempt after the first.
 ---@return integer
 function Exchange:sends() end
 ---Aborts the exchange if it is still running, and frees it. Idempotent. A `<close>` variable also closes an exchange.

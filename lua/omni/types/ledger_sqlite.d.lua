@@ -10,14 +10,14 @@
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
----The failure of a ledger verb. A failed verb leaves the file intact, and a later verb may succeed, for example when a full disk has space
+---The failure of a ledger verb. A failed verb leaves the file intact, and a later verb may succeed, for example once a full disk has space
 ---again.
 ---@class omni.LedgerFailure
 ---@field code "ledger_failed"
 ---@field message string  names the file and the problem
 
----Starts one of the verbs in csrc/ledger/verbs.h. Raises an error for an unknown verb or parameter, and for a value that can't be stored: a
----string with a NUL, NaN, a table.
+---Starts one of the verbs that csrc/ledger/verbs.h defines. Raises an error for an unknown verb or parameter, and for a value that can't be
+---stored: a string with a NUL, NaN, a table.
 ---@param owner any  `finished` returns it; not nil. The handle keeps it until then
 ---@param verb string
 ---@param parameters? table<string, string|integer|number|boolean>  by name; a missing parameter is NULL, a boolean becomes 0 or 1

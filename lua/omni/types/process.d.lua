@@ -25,8 +25,8 @@ local Process = {}
 ---@return string|nil message  why it couldn't be started
 function core.process(argv, options) end
 
----Runs Lua code in a process and a Lua state of its own, which share nothing with this one. The result's `stdout` is the string that the
----code returned. The exit code is 0 on success, 3 when memory ran out, 4 when time ran out, and 1 for any other failure.
+---Runs Lua code in a separate process with its own Lua state, which shares nothing with this one. The result's `stdout` is the string that
+---the code returned. The exit code is 0 on success, 3 when memory ran out, 4 when time ran out, and 1 for any other failure.
 ---@param code string      compiled (string.dump); receives a function that opens files, and the argument
 ---@param argument string
 ---@param limits { folder: string, cpu_seconds: number, max_memory: integer, max_output: integer }  folder: a real path
@@ -46,7 +46,7 @@ function Process:read() end
 ---@return omni.process.Result|nil
 function Process:result() end
 
----Kills the program and its process group; `step` then reports the end.
+---Kills the program and its process group; a later `step` notices its end.
 function Process:kill() end
 
 ---Kills the program if it still runs, reaps it and frees everything. Idempotent.

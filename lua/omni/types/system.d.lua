@@ -21,7 +21,7 @@ function core.now() end
 ---@return integer|nil
 function core.terminal(fd) end
 
----Returns how many terminal columns a UTF-8 text takes. An invalid byte takes one column, a control character none.
+---Returns how many terminal columns a UTF-8 text takes. An invalid byte takes one column; a control character takes none.
 ---@param text string
 ---@return integer
 function core.columns(text) end

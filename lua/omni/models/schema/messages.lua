@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Composes the messages about invalid inputs, which show what the schema expects and what was given. A schema comes from the network, so
--- its texts are shortened and their control characters are removed.
+-- Composes the messages about invalid inputs. A message shows what the schema expects and what was given. A schema comes from the network,
+-- so its texts are shortened and their control characters are removed.
 
 local core = require "omni.core"
 local json = require "omni.json"

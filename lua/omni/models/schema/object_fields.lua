@@ -18,8 +18,8 @@ local function simplify(name)
   return (name:lower():gsub("[_%-%s]", ""))
 end
 
--- Returns the known field whose name is probably misspelt as `name`, or nil. The input must not have that field already. The two names may
--- differ only in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
+-- Returns the known field that was probably meant by the misspelt `name`, or nil. The input must not have that field already. The two names
+-- may differ only in case or separators, or in one letter. Names of eight letters or more may differ in two letters.
 local function misspelt(name, known, given)
   if #name > 64 then return nil end
   local simple = simplify(name)
