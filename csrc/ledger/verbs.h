@@ -22,6 +22,11 @@
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service " IS " " service ")"
 
+// Whether the ledger has submits of the other kind, real ones or a sandbox's. The index gives the smallest and the largest value at once.
+#define HAS_OTHER_KIND \
+  "(coalesce((SELECT min(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0)" \
+  " OR coalesce((SELECT max(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0))"
+
 // While a row of a scene is live, the ledger refuses an equal submit. A success stays live even after its media has expired ('gone'), until
 // a person gives up the submit. Expired successes in a sandbox's ledger aren't live, since their media are lost when the sandbox ends.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
@@ -82,7 +87,7 @@
     " balance_before, token, tag, idempotency_key, intended_at" ALSO ") SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene," \
     " :identity, :base, :take, :form, :model, :input, 'intended', " SESSION ", :estimate, :balance_before, :token, :tag, :idempotency_key," \
     " " NOW ALSO_VALUE " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) " UNLESS_LIVE " RETURNING id") \
+    " AND NOT " HAS_OTHER_KIND " " UNLESS_LIVE " RETURNING id") \
   /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks the same conditions as `intend`. */ \
   X(retry, MONEY, \
     "UPDATE submit SET state = 'intended', account = :account, session = " SESSION ", balance_before = :balance_before, error = NULL," \
@@ -139,7 +144,7 @@
     " task_id, intended_at, answered_at) SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene, :identity, :base, :take, :form," \
     " :model, :input, 'accepted', " SESSION ", :estimate, :task_id, " NOW ", " NOW " WHERE " NOT_LIVE \
     " AND NOT EXISTS (SELECT 1 FROM submit WHERE service " IS " :service AND task_id = :task_id AND state <> 'refused')" \
-    " AND NOT EXISTS (SELECT 1 FROM submit WHERE sandbox <> coalesce(:sandbox, 0)) " UNLESS_LIVE " RETURNING id") \
+    " AND NOT " HAS_OTHER_KIND " " UNLESS_LIVE " RETURNING id") \
   /* Marks a successful task whose media have expired at the service, or a task that ended with its sandbox. */ \
   X(expire, MONEY, \
     "UPDATE submit SET state = 'gone' WHERE id = :id AND (state = 'success' OR state = 'accepted' AND sandbox = 1) RETURNING id") \
@@ -149,7 +154,7 @@
     " OR state = 'intended' AND NOT " ALIVE("session") ")") \
   /* Returns a row if the ledger has submits of the other kind: real ones in a sandbox's ledger, or the reverse. */ \
   X(other_kind, MINOR, \
-    "SELECT id FROM submit WHERE sandbox <> :sandbox LIMIT 1") \
+    "SELECT id FROM submit WHERE " HAS_OTHER_KIND " AND sandbox <> coalesce(:sandbox, 0) LIMIT 1") \
   X(by_token, MINOR, SUBMIT " WHERE token = :token") \
   X(record_callback, MONEY, "UPDATE submit SET callback_task_id = :task_id WHERE token = :token AND state IN ('intended', 'unknown') RETURNING id") \
   X(unconfirmed_callbacks, MINOR, SUBMIT " WHERE callback_task_id IS NOT NULL AND state IN ('intended', 'unknown') ORDER BY id") \

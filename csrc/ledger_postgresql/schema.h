@@ -65,4 +65,8 @@
     "CREATE TABLE session (" /* who has the ledger open, and the last verb of each whose outcome must never be guessed (connection.c) */ \
     "  number bigint PRIMARY KEY, host " TEXT " NOT NULL, process bigint NOT NULL, since float8 NOT NULL," \
     "  verb bigint NOT NULL DEFAULT 0, rows bigint[] NOT NULL DEFAULT '{}'" \
-    ");")
+    ");") \
+  /* for the verbs that look for tasks in flight, and for the usual durations of a model */ \
+  X("CREATE INDEX submit_open ON submit (id) WHERE state IN ('intended', 'unknown', 'accepted');" \
+    "CREATE INDEX submit_in_flight ON submit (account) WHERE state IN ('intended', 'unknown', 'accepted');" \
+    "CREATE INDEX submit_model ON submit (model, id) WHERE state = 'success';")
