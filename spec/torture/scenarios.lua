@@ -298,7 +298,7 @@ end })
 -- Instead of ffmpeg, which takes most of a board's time.
 film.cut = function(given)
   env.write(given.output, env.read(given.clips[1].path))
-  return { path = given.output, seconds = #given.clips, copied = true }
+  return { path = given.output, seconds = #given.clips, copied = true, probes = {} }
 end
 film.poster = function(_, path) return env.write(path, "poster"), {} end
 
