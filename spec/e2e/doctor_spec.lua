@@ -47,7 +47,7 @@ describe("omni doctor", function()
   it("prints a line for each successful check, and exits with 0", function()
     local result = program.run({ "doctor" }, { environment = service.environment })
     assert.same({ 0, "" }, { result.code, result.err })
-    assert.equal("omni has all that it needs", result.lines[#result.lines])
+    assert.equal("omni has everything that it needs", result.lines[#result.lines])
     for i = 1, #result.lines - 1 do assert.matches("^ok       %S", result.lines[i]) end
     assert.matches("omni " .. require("omni.version"):gsub("%p", "%%%0") .. ", Lua 5.4, libcurl [%d.]+ %(.*argparse [%d.]+", result.out)
     assert.matches("key " .. credentials.fingerprint(service.key) .. ", from CRUN_API_KEY\n", result.out, 1, true)
@@ -287,7 +287,7 @@ describe("omni doctor", function()
     it("says that ffmpeg is missing, and what doesn't work without it", function()
       local probe = "echo ffprobe version 4.4 Copyright"
       assert.matches("^warning: there is no ffmpeg: omni can't cut films.* > install ffmpeg", found {})
-      assert.matches("^warning: there is no ffprobe beside ffmpeg", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
+      assert.matches("^warning: ffprobe isn't installed", found { ffmpeg = "echo ffmpeg version 5.1 Copyright" })
       assert.matches("^warning: ffmpeg 5.1%-x has no libx264", found { ffmpeg = "echo ffmpeg version 5.1-x Copyright", ffprobe = probe })
       local old = 'case "$*" in *"-h full"*) printf "\\nlibx264 AVOptions:\\n" ;; *) echo ffmpeg version %s Copyright ;; esac'
       assert.matches("^warning: ffmpeg 4.4.2 is older than 5.1", found { ffmpeg = old:format "4.4.2", ffprobe = probe })

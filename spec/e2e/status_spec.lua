@@ -155,7 +155,7 @@ describe("omni status", function()
     assert.equal(0, omni({ "run", "film.lua", "--yes" }, own).code)
     assert.equal("ledger film.omni/ledger.db", omni({ "status", "film.lua" }, own).lines[1])
     service.stop()
-    assert.matches("ok +the key is a sandbox's: each board has its ledger", omni({ "doctor" }, own).out)
+    assert.matches("ok +the key belongs to a sandbox: each board has its own ledger", omni({ "doctor" }, own).out)
     assert.is_nil(env.read(files:file "other.db"))
   end)
 

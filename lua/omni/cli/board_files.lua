@@ -3,7 +3,7 @@
 
 local board_files = {}
 
----Returns a board's output folder: the value of `--out`, or else BOARD.omni beside the board. A rehearsal with `--sandbox` uses the folder
+---Returns a board's output folder: the value of `--out`, or else BOARD.omni next to the board. A rehearsal with `--sandbox` uses the folder
 ---`sandbox` inside BOARD.omni, so that it never touches results that were paid for.
 ---@param given { board: string, out?: string, sandbox?: boolean }  the options, from argparse
 ---@return string

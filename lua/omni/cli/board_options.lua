@@ -15,7 +15,7 @@ local board_options = {}
 function board_options.define(parser)
   parser:argument("board", "A Lua file that returns a storyboard (docs/storyboards.md)."):argname("BOARD")
   parser:flag("--sandbox", "Use a sandbox: no key, no network, no cost.")
-  options.path(parser:option("--out", "The output folder (default: BOARD.omni beside the board; its folder sandbox with --sandbox).")
+  options.path(parser:option("--out", "The output folder (default: BOARD.omni next to the board; its folder sandbox with --sandbox).")
     :argname("DIR"))
   options.add_ledger(parser)
   local function scenes(name, text) parser:option(name, text .. " Repeatable."):argname("SCENE"):count("*") end

@@ -49,7 +49,7 @@ local function refusal_of_one(price, problem, budget, sandbox)
   if problem and unavailable[problem.code] then return refuse(problem.code, problem.message, problem.hint) end
   if budget and not price then
     return refuse("price_unknown", ("there is a budget, but the price is unknown (%s)"):format(problem.message),
-      "to go on all the same, submit it without a budget")
+      "to submit it anyway, leave out the budget")
   elseif budget and price.credits > budget + 1e-9 then
     return refuse("over_budget", core.format("it costs about %s, the budget is %.14g", text.credits(price.credits, sandbox), budget),
       "raise the budget, or make it cheaper (shorter, a lower resolution)")

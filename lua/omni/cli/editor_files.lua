@@ -37,7 +37,7 @@ local function write_all(folder)
   local written, problem, exists = create(folder .. SETTINGS, settings)
   if exists then
     return {
-      ("wrote %s; kept %s, which exists. Add this setting to it:"):format(TYPES, SETTINGS), '  "workspace.library": [".omni"]',
+      ("wrote %s; kept %s, which already exists. Add this setting to it:"):format(TYPES, SETTINGS), '  "workspace.library": [".omni"]',
     }
   end
   if not written then return nil, problem end

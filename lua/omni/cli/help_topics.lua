@@ -41,9 +41,9 @@ topics.environment = {
   { name = "CRUN_API_KEYS", text = "several keys, separated by commas; `KEY=2` limits a key to two tasks in flight" },
   { name = "CRUN_BASE_URL", text = "the base URL of the service, without `--base-url`" },
   { name = "OMNI_LEDGER", text = "the ledger, without `--ledger`: a file, or `postgresql://HOST/DATABASE`" },
-  { name = "XDG_STATE_HOME", text = "the folder of the default ledger (`~/.local/state`)" },
-  { name = "XDG_CACHE_HOME", text = "the folder of `omni/probes`, where omni notes the lengths of films (`~/.cache`)" },
-  { name = "XDG_CONFIG_HOME", text = "the folder of the file of keys (`~/.config`)" },
+  { name = "XDG_STATE_HOME", text = "the folder that contains `omni/ledger.db`, the default ledger (`~/.local/state`)" },
+  { name = "XDG_CACHE_HOME", text = "the folder that contains `omni/probes`, where omni caches the lengths of films (`~/.cache`)" },
+  { name = "XDG_CONFIG_HOME", text = "the folder that contains `omni/keys` (`~/.config`)" },
   { name = "HOME", text = "your home folder, `~` in this list" },
   { name = "https_proxy",
     text = "a proxy for `https://` URLs; also `http_proxy`, `all_proxy`, and `no_proxy` for hosts without a proxy (docs/network.md)" },
@@ -53,8 +53,8 @@ topics.environment = {
     text = "`1` allows downloads from private networks when the service isn't in one (docs/network.md)" },
   { name = "NO_COLOR", text = "any value switches colours off" },
   { name = "TERM", text = "`dumb` switches colours and redrawing off" },
-  { name = "TMPDIR", text = "the folder of temporary files (`/tmp`)" },
-  { name = "PATH", text = "the folders of ffmpeg and ffprobe" },
+  { name = "TMPDIR", text = "the folder for temporary files (`/tmp`)" },
+  { name = "PATH", text = "the folders that contain ffmpeg and ffprobe" },
 }
 
 topics.files = {
@@ -62,7 +62,7 @@ topics.files = {
     text = "API keys, one a line: `KEY`, or `KEY=N` with a limit of N tasks in flight; `#` starts a comment; mode 600" },
   { name = "~/.crun/.env", text = "a line `CRUN_API_KEY=ak_...`, as the service's own client writes it; mode 600" },
   { name = "~/.local/state/omni/ledger.db",
-    text = "the ledger: every submit, its cost and its files; with `-wal`, `-shm` and `-alive` beside it" },
+    text = "the ledger: every submit, its cost and its files; with `-wal`, `-shm` and `-alive` next to it" },
   { name = "BOARD.omni",
     text = "the output of a board: `media`, the film, `report.html`; its folder `sandbox` has the results of rehearsals" },
 }

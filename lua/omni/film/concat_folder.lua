@@ -27,7 +27,7 @@ end
 local function open(output, count, most)
   local path = output .. ".part"
   if core.stat(path) and not core.stat(path .. "/lock") and not core.remove(path) then
-    return nil, ("%s isn't a work folder of omni"):format(path)
+    return nil, ("%s isn't one of omni's work folders"):format(path)
   end
   local made, message = core.make_directory(path)
   if not made then return nil, message end

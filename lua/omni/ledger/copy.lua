@@ -3,11 +3,11 @@
 
 local err = require "omni.error"
 
-local PAGE <const> = 200 -- verbs that run before the copy waits for their results
+local PAGE <const> = 200 -- number of verbs that are started before the copy waits for their results
 
 local copy = {}
 
--- The tables besides `submit` and `file`, and the verbs that read and write them.
+-- The tables other than `submit` and `file`, and the verbs that read and write them.
 local small_tables <const> = {
   { name = "upload", read = "all_uploads", write = "copy_upload" },
   { name = "film", read = "all_films", write = "copy_film" },

@@ -13,8 +13,8 @@ local pollable = require "omni.loop.pollable"
 local SETTLED <const> = 2 -- seconds: a file changed more recently may change again within the same tick of the file system's clock
 
 ---@class omni.Ledger
----@field path string  of the file, or the address of the database
----@field private machine string  precedes the paths in a ledger that several machines share
+---@field path string  path of the file, or address of the database
+---@field private machine string  prefix for paths in a ledger that several machines share
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
@@ -185,7 +185,7 @@ end
 
 ---Opens a ledger. Creates a missing file and its folder, so that only their owner can read them. If the file or the database can't be used,
 ---each verb returns the error.
----@param path string  or an address (postgresql://...)
+---@param path string  a path, or an address (postgresql://...)
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil err  code "ledger_failed"
 local function open(path)

@@ -122,7 +122,7 @@ local function open(given)
   if o.clips and o.clips ~= "ffmpeg" and o.clips ~= "builtin" then
     error("omni.sandbox: option 'clips' must be 'ffmpeg' or 'builtin'", 2)
   elseif o.clips == "ffmpeg" and drawing.available() ~= "ffmpeg" then
-    return nil, err.new { code = "process_failed", message = "the sandbox can't draw clips: there is no ffmpeg with libx264",
+    return nil, err.new { code = "process_failed", message = "the sandbox can't draw clips: no ffmpeg with libx264 is installed",
       hint = "install ffmpeg, or use the built-in clip: clips = \"builtin\"" }
   end
   local injected, failure = faults.open(o.faults, seed)

@@ -62,7 +62,7 @@ function command.run(given)
       require("omni.cli.view.json_events").write("doctor", "doctor",
         { version = require "omni.version", exit = code, checks = findings })
     else
-      print(problems == 0 and "omni has all that it needs" or require("omni.cli.view.text").count(problems, "problem"))
+      print(problems == 0 and "omni has everything that it needs" or require("omni.cli.view.text").count(problems, "problem"))
     end
     return code
   end) or 130

@@ -78,7 +78,7 @@ end
 function checks.ledger(shared, report)
   local ledgers, board_files = require "omni.ledger", require "omni.cli.board_files"
   if not shared.given.ledger and board_files.is_rehearsal {} then
-    return report("ok", "the key is a sandbox's: each board has its ledger, ledger.db in its output folder")
+    return report("ok", "the key belongs to a sandbox: each board has its own ledger, ledger.db in its output folder")
   end
   local path, problem = board_files.ledger(shared.given)
   if not path then return report("problem", text.problem(problem), problem.hint) end
@@ -122,7 +122,7 @@ function checks.ffmpeg(_, report)
   if not version then
     return report("warning", "there is no ffmpeg: omni can't cut films, and a sandbox has only one small built-in clip", install)
   end
-  if not version_of "ffprobe" then return report("warning", "there is no ffprobe beside ffmpeg: omni can't cut films", install) end
+  if not version_of "ffprobe" then return report("warning", "ffprobe isn't installed: omni can't cut films", install) end
   if require("omni.sandbox.drawing").available() ~= "ffmpeg" then
     return report("warning", ("ffmpeg %s has no libx264: omni can't cut films from clips of different formats"):format(version), install)
   end

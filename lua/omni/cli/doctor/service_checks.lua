@@ -22,7 +22,7 @@ function service.keys(shared, report)
       report("ok", keys.describe(key))
     else
       report("warning", keys.describe(key) .. ": it doesn't look like a key of the service (ak_ and 32 characters)",
-        "is it complete? omni uses it all the same")
+        "is it complete? omni uses it anyway")
     end
   end
   for _, path in ipairs(require("omni.client.credentials").files()) do
@@ -53,7 +53,7 @@ local function no_answer_hint(probe)
       :format(os.date "!%Y-%m-%d %H:%M UTC")
   end
   if network.proxy_used then
-    return ("requests go through a proxy (%s): is it right, and does it admit you?"):format(network.proxy_from)
+    return ("requests go through a proxy (%s): is it right, and does it let you through?"):format(network.proxy_from)
   end
   return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
 end

@@ -152,7 +152,7 @@ local function of_model(fields, fail)
     if type(name) ~= "string" then
       fail { field = "input", message = "field 'input': a value without a field's name" }
     elseif found[name] ~= nil then
-      fail { field = name, message = ("field '%s' is also in 'input'; it can be given once"):format(name) }
+      fail { field = name, message = ("field '%s' is also in 'input'; it can be given only once"):format(name) }
     else
       found[name] = value
     end

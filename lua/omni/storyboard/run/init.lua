@@ -280,7 +280,7 @@ local function outdated(shown, now)
   local changes = plan_changes(shown, now)
   if #changes == 0 then return nil end
   return err.new { code = "plan_changed", changes = changes, hint = "make a new plan, and ask again",
-    message = "nothing was submitted, since the plan doesn't hold any more: " .. table.concat(changes, "; ") }
+    message = "nothing was submitted, since the plan is no longer valid: " .. table.concat(changes, "; ") }
 end
 
 -- Shows the plan to the caller. Returns why the plan may not run, or nil. If the caller passed a plan, that counts as consent to its
