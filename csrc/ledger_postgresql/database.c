@@ -138,9 +138,9 @@ static bool settle(database *d, request *r) {
 
 static void fail_result(database *d, request *r, const char *problem, const PGresult *result) {
   bool reads = strncmp(ledger_verbs[r->verb].sql, "SELECT", 6) == 0;
-  char why[512];
+  char why[512] = "";
   if (!problem) exchange_reason(result, why, sizeof why);
-  for (char *at = why; !problem && *at; at++)
+  for (char *at = why; *at; at++)
     if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
   database_fail(d, r, "can't be %s: %s", reads ? "read" : "written", problem ? problem : why);
 }

@@ -10,6 +10,8 @@
 #include "ledger_postgresql/text.h"
 
 // The object ids of PostgreSQL's types (pg_type.dat).
+static const double TWO_TO_63 = 9223372036854775808.0;
+
 enum { TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT4 = 23, TYPE_TEXT = 25, TYPE_FLOAT8 = 701 };
 
 enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
@@ -92,6 +94,8 @@ static bool add_number_as_text(buffer *b, const value *v) {
   char text[40];
   int length = v->kind == VALUE_INTEGER ? snprintf(text, sizeof text, "%lld", (long long)v->as.integer)
                                         : snprintf(text, sizeof text, "%.14g", v->as.real);
+  char *comma = strchr(text, ','); // the decimal point of the program's locale
+  if (comma) *comma = '.';
   return buffer_append(b, text, (size_t)length);
 }
 
@@ -109,15 +113,16 @@ static const char *add(buffer *b, Oid type, const value *v, const values *all) {
   } else if (v->kind == VALUE_INTEGER) {
     fine = add_integer(b, v->as.integer);
   } else {
-    if (!(v->as.real >= -0x1p63 && v->as.real < 0x1p63) || floor(v->as.real) != v->as.real) return "cannot store REAL value in INTEGER column";
+    double whole = floor(v->as.real);
+    if (whole != v->as.real || whole < -TWO_TO_63 || whole >= TWO_TO_63) return "cannot store REAL value in INTEGER column";
     fine = add_integer(b, (int64_t)v->as.real);
   }
   return fine ? NULL : "not enough memory";
 }
 
 const char *statement_bind(const statement *s, const request *r, const own_parameters *own, bindings *b) {
-  size_t starts[MOST_PARAMETERS];
-  bool given[MOST_PARAMETERS];
+  size_t starts[MOST_PARAMETERS] = {0};
+  bool given[MOST_PARAMETERS] = {false};
   const char *problem = NULL;
   for (int i = 0; !problem && i < s->count; i++) {
     const char *name = s->names[i];
