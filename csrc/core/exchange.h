@@ -54,7 +54,7 @@ struct exchange {
   const exchange_kind *kind;
   exchange_state state;
   bool no_memory;          // memory ran out for one of the exchange's sockets
-  bool given;              // DONE, and the loop over `finished` is at this exchange
+  bool given;              // DONE, and the caller's `for` loop over `finished` is at this exchange
   int anchor;              // the client's reference to the exchange's userdata
   client_options *options; // NULL once the client is closed
   transfer *transfer;      // set from the start of the exchange until it is closed
@@ -85,7 +85,7 @@ struct exchange {
 };
 
 // Prepares the transfer's easy handle for the exchange. Calls `after_reset` when it has reset the handle's options.
-// Returns false when libcurl has no memory.
+// Returns false when libcurl runs out of memory.
 bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
 // Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so they must not
 // reach private networks.

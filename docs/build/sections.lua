@@ -17,7 +17,7 @@ Conventions:
   raises an error at your line.
 * Times are seconds, sizes are bytes, prices are credits.
 * A function that waits lets other coroutines run. Outside of `omni.run` it blocks until it is done.
-* Objects with a `close` method can stand in a `<close>` variable.]],
+* You can use `<close>` variables for objects that have a `close` method.]],
 
   { title = "Client", text = "A client submits tasks with one or several API keys.",
     { fn = "client" },

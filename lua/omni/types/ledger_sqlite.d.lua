@@ -32,8 +32,8 @@ function LedgerHandle:start(owner, verb, parameters) end
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:finished(before) end
 
----Returns why started verbs wait for a database that can't be reached, or nothing. Only verbs that record what has happened wait; all others
----fail after a short time.
+---Returns why started verbs wait for a database that can't be reached, or nothing. Only verbs that record what has already happened wait;
+---all others fail soon.
 ---@return omni.LedgerFailure|nil
 function LedgerHandle:trouble() end
 
