@@ -24,9 +24,9 @@ void download_stamp(const download *file, char stamp[FILE_STAMP_SIZE]);
 ssize_t download_head(const download *file, void *bytes, size_t size);
 // Returns the offset at which the next byte will be written.
 int64_t download_offset(const download *file);
-// Empties the file, so that the download starts again. Returns false and errno on failure.
+// Empties the file, so that the download starts again. Returns false with errno set on failure.
 bool download_restart(download *file);
-// Appends bytes. Returns false and errno on failure.
+// Appends bytes. Returns false with errno set on failure.
 bool download_write(download *file, const void *bytes, size_t length);
 // Starts a thread that syncs the file, renames it to PATH, syncs its directory and then writes to `wake`, an eventfd. Returns false and
 // errno when the thread can't be started.

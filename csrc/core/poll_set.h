@@ -12,10 +12,10 @@ typedef struct {
   int what; // READ_READY | WRITE_READY | BROKEN
 } ready_fd;
 
-// Returns a new pollable descriptor, which the caller closes with close(); -1 and errno on failure.
+// Returns a new pollable descriptor, which the caller closes with close(); or -1 with errno set on failure.
 int poll_set_new(void);
 // Adds fd to the set, and reports it when `what` happens. With `known`, fd is already in the set, and `what` replaces its earlier value.
-// Returns false and errno on failure.
+// Returns false with errno set on failure.
 bool poll_set_add(int poll_set, int fd, int what, bool known);
 // Removes fd from the set. Does nothing if fd is closed or isn't in the set.
 void poll_set_remove(int poll_set, int fd);

@@ -23,7 +23,7 @@ typedef struct {
   exchange_list lists[CLOSED]; // by state
 } pool;
 
-// Initialises a pool in zeroed memory. Returns false and errno on failure. Call pool_close also after a failure.
+// Initialises a pool in zeroed memory. Returns false with errno set on failure. Call pool_close even after a failure.
 bool pool_open(pool *p, int max_connections); // `max_connections` limits the idle connections that stay open
 // Drops every exchange and frees what the pool owns. Idempotent.
 void pool_close(pool *p);

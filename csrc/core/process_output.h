@@ -17,7 +17,7 @@ typedef struct {
   size_t unread; // how many of the last bytes `read` hasn't returned to Lua yet
 } process_output;
 
-// Makes the pipe and adds it to the poll set. Sets *child to the pipe's other end, which the caller closes. Returns false and errno on
+// Makes the pipe and adds it to the poll set. Sets *child to the pipe's other end, which the caller closes. Returns false with errno set on
 // failure.
 bool process_output_open(process_output *o, int poll_set, int *child);
 // Reads at most `limit` of the available bytes. Returns false when memory runs out.

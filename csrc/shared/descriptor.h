@@ -4,8 +4,8 @@
 #ifndef OMNI_DESCRIPTOR_H
 #define OMNI_DESCRIPTOR_H
 
-// Moves a new descriptor to a number above 2; the result is close-on-exec. Returns the number. On failure closes the descriptor and returns
-// -1 and errno. Given -1, returns -1 and leaves errno unchanged.
+// Moves a new descriptor to a number above 2; the result is close-on-exec. Returns the number. On failure, closes the descriptor and
+// returns -1 with errno set. Given -1, returns -1 and leaves errno unchanged.
 int descriptor_raise(int fd);
 // Closes a descriptor without changing errno. Returns -1.
 int descriptor_close(int fd);

@@ -11,8 +11,8 @@
 
 // Opens a regular file. The descriptor is close-on-exec and never becomes the controlling terminal; opening a FIFO, a device or a socket
 // fails without waiting for its other end. `flags` and `mode` are those of open(2). Fills *info with the file's status.
-// Returns -1 and errno on failure: EISDIR for a directory, EINVAL for any other file that isn't regular, ELOOP for a symbolic link with
-// O_NOFOLLOW.
+// Returns -1 with errno set on failure: EISDIR for a directory, EINVAL for any other file that isn't regular, ELOOP for a symbolic link
+// with O_NOFOLLOW.
 int file_open(const char *path, int flags, mode_t mode, struct stat *info);
 // Returns the reason why file_open failed, as text. `error` is the errno that file_open has set.
 const char *file_problem(int error);
@@ -20,7 +20,7 @@ const char *file_problem(int error);
 size_t file_write(int fd, const void *bytes, size_t length);
 // Reads `length` bytes from this offset, or fewer at the file's end. Returns the number of bytes, or -1 with errno set.
 ssize_t file_read_at(int fd, void *bytes, size_t length, int64_t offset);
-// Renames a file within a file system, and never replaces another file. Returns false and errno on failure: EEXIST if the new name is
+// Renames a file within a file system, and never replaces another file. Returns false with errno set on failure: EEXIST if the new name is
 // taken.
 bool file_rename_new(const char *from, const char *to);
 

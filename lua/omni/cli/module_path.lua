@@ -12,7 +12,7 @@ local function templates(folder, ...)
   return table.concat(list)
 end
 
----Lets `require` find the modules that plain Lua finds (including those in LUA_PATH and LUA_CPATH), and then the modules beside a file.
+---Lets `require` find the modules that plain Lua finds (including those in LUA_PATH and LUA_CPATH), and then the modules next to a file.
 ---@param path? string  the user's script or board; nil if it comes from stdin
 local function allow(path)
   local folder = path and (path:match "^(.*/)[^/]*$" or "./")

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes the SHA-256 digests of files. Other fibers continue meanwhile.
+-- Computes the SHA-256 digests of files. Other fibers continue in the meantime.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -33,7 +33,7 @@ end
 ---Records a downloaded file with its SHA-256, and waits until the record is on disk.
 ---@param client omni.Client
 ---@param task omni.Task
----@param number integer  the index of the file among the task's media, from 1
+---@param number integer  the index of the file among the task's media, counting from 1
 ---@param path string
 ---@return true|nil
 ---@return omni.Error|nil

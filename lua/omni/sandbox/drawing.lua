@@ -21,7 +21,7 @@ local fonts = {
 ---@field prompt string
 ---@field seconds? number                    length of a clip
 ---@field image? "png"|"jpeg"               make an image of this format instead of a clip
----@field index? integer                    number of the image, from 1
+---@field index? integer                    number of the image, counting from 1
 ---@field aspect_ratio? string              "9:16"; default "16:9"
 ---@field resolution? "480p"|"540p"|"720p"|"1080p"|"4k"    default "720p"
 ---@field seed? integer                      default 0

@@ -28,7 +28,7 @@ local function check(board, given, known, what, required)
   return given
 end
 
----Returns a board. If `board` is a path, loads the board from that file; the calling fiber waits meanwhile.
+---Returns a board. If `board` is a path, loads the board from that file; the calling fiber waits until it is loaded.
 ---@param board omni.Storyboard|string
 ---@param client omni.Client
 ---@return omni.Storyboard|nil

@@ -30,7 +30,7 @@ end
 
 ---Returns the stem for the file with this number: NAME, NAME-2, NAME-3, ...
 ---@param stem string
----@param index integer  the file's number, from 1
+---@param index integer  the file's number, counting from 1
 ---@return string
 local function numbered(stem, index)
   return index == 1 and stem or ("%s-%d"):format(stem, index)

@@ -249,7 +249,7 @@ local function wait_for_others(run, record)
 end
 
 ---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. Reports the event "fetching", but doesn't change the
----scene's status, since the run's summary may be made meanwhile.
+---scene's status, since the run's summary may be made at the same time.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@return true|nil
