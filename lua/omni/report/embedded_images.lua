@@ -27,7 +27,7 @@ end
 ---@param bytes string
 ---@return string
 local function base64(bytes)
-  if not pairs_of[0] then prepare() end
+  if not pairs_of[4095] then prepare() end -- the last one: memory may have run out in the middle
   local out, n = {}, 0
   local whole = #bytes - #bytes % 3
   for at = 1, whole, 3 do
