@@ -22,7 +22,7 @@ local function record_state(client, task)
   if not ledger then return end
   params.account, params.status = task.key.account, task.status
   if not final then return ledger:note("status", params) end
-  local problem = task.status == "failed" and task.error
+  local problem = task.status == "failed" and task.error or nil
   params.state, params.media = task.status, task.media and #task.media or 0
   params.credits, params.created_at, params.completed_at, params.seconds =
     task.credits, task.created_at, task.completed_at, task.duration
