@@ -195,8 +195,8 @@ static void collect_finished_files(pool *p) {
   }
 }
 
-// Looks at all sockets, after memory ran out in libcurl or a socket couldn't be added to the poll set: libcurl then forgets to report a
-// socket. Only this deprecated function makes libcurl report all of them again.
+// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. In both cases libcurl doesn't report
+// the missed socket again. Only this deprecated function makes libcurl report all of them again.
 static void watch_again(pool *p) {
   int running;
   p->look_at = 0;

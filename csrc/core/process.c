@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts programs without a shell. A process is pollable until the program has ended and all its output was read.
+// Starts programs without a shell. A process is pollable until the program has ended and all its output has been read.
 //
 // A pidfd reports the program's end. (The end of a pipe doesn't show it, since the program's own children may hold the pipe open.) Without
 // pidfd, as on Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without a pidfd, `step` calls
@@ -76,7 +76,7 @@ static void kill_group(process *p) {
 static void release(process *p) {
   if (!has_ended(p, WNOHANG)) {
     kill_group(p);
-    // A killed program ends at once. A program of another user can't be killed, so release doesn't wait for its end.
+    // A program that can be killed exits promptly, so this wait is short. A program of another user can't be killed, so release doesn't wait for its end.
     has_ended(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
   }
   process_output_release(&p->out, p->poll_set);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Opens files whose path another program may control: only regular files, and without ever waiting.
+// Opens files whose path another program may control: only regular files, and never blocks.
 #ifndef OMNI_FILE_H
 #define OMNI_FILE_H
 

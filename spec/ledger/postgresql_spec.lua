@@ -147,17 +147,18 @@ describe("what concerns money", function()
     local handle <close> = ledger.open(address)
     ask(handle, "version")
     local psql <close> = postgresql.session(address)
-    local function unwritten() return tonumber(psql:sql "SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()") end
+    -- A change and its commit take more than 100 bytes of the log. The server itself may add a page's header or a short record.
+    local function has_unwritten() return tonumber(psql:sql "SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()") > 100 end
     psql:sql "ALTER SYSTEM SET wal_writer_delay = '10s'; ALTER SYSTEM SET autovacuum = off"
     psql:sql "SELECT pg_reload_conf()"
     local lazy = 0
     for i = 1, 20 do
       local id = intend(handle)
-      assert.equal(0, unwritten())
+      assert.is_false(has_unwritten())
       ask(handle, "accept", { id = id, task_id = "t" })
-      assert.equal(0, unwritten())
+      assert.is_false(has_unwritten())
       ask(handle, "remember_digest", { path = "p", stamp = tostring(i), sha256 = "d", size = 1 })
-      if unwritten() > 0 then lazy = lazy + 1 end
+      if has_unwritten() then lazy = lazy + 1 end
     end
     assert.is_true(lazy > 10, lazy)
   end)

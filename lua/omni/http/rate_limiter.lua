@@ -153,8 +153,8 @@ Limiter_mt.__close = Limiter_methods.leave -- a `<close>` variable calls `leave`
 local Turn_methods = {}
 local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
----Waits like `enter`, for a request that must still be prepared. The request keeps its turn until it starts, or until the caller closes
----the turn.
+---Waits like `enter`, for a request that must still be prepared. The request keeps its turn until it starts, or
+---until the caller gives the turn up by calling `close` on it.
 ---@param max_pause? number
 ---@return table|nil turn
 function Limiter_methods:reserve(max_pause)

@@ -47,7 +47,8 @@ local function check_function(fn, name)
 end
 
 ---Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
----which waits for it. If the fiber fails while nobody is waiting to join it, its error goes to that scope, or to `omni.on_error`.
+---and that call waits for the fiber. If the fiber fails while nobody is waiting to join it, its error goes to that scope, or to
+---`omni.on_error`.
 ---@param fn function
 ---@return omni.Fiber
 local function spawn(fn, ...)

@@ -40,7 +40,7 @@ local kinds = {
   { kind = "file", path = "^/files/([^/]+)$", find = find_upload },
 }
 
--- Returns whether a URL belongs to this sandbox, but no file exists at that URL. The sandbox accepts all URLs on other hosts.
+-- Returns true if a URL belongs to this sandbox but no file exists there. The sandbox accepts all URLs on other hosts.
 local function is_lost(service, url)
   if type(url) ~= "string" or url:find "%s" or url:sub(1, #service.url) ~= service.url then return false end
   local path = url:sub(#service.url + 1):match "^/[^?#]*"

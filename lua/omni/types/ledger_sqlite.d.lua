@@ -50,7 +50,7 @@ function LedgerHandle:close() end
 
 local ledger = {}
 
----Returns a handle for a ledger's file. The first verb creates a missing file with mode 0600; its folder must exist. If the file can't be
+---Returns a handle for a ledger's file. The first operation creates the file with mode 0600 if it doesn't exist; its folder must exist. If the file can't be
 ---used, every verb fails, for example because other users can read the file, or because it is damaged or belongs to another program or a
 ---newer omni.
 ---@param path string
