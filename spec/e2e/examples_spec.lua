@@ -42,7 +42,7 @@ describe("the README", function()
   end)
 
   it("names only files that exist", function()
-    for path in readme:gmatch("%]%(([^)]+)%)") do assert.truthy(env.read(path), path) end
+    for path in readme:gmatch("%]%(([^)#]+)[^)]*%)") do assert.truthy(env.read(path), path) end
     for path in readme:gmatch("examples/[%w_]+%.lua") do assert.truthy(env.read(path), path) end
   end)
 

@@ -78,7 +78,7 @@ describe("omni run", function()
     service.stop()
     assert.equal(0, result.code)
     for _, line in ipairs(result.lines) do assert.is_truthy(utf8.len(line), line) end
-    assert.matches("\na%-%x+.mp4\n$", env.output("ls " .. env.quote(folder:file "bad\xff/media")))
+    assert.matches("\na%-%x+.mp4\nfilm.jpg\n$", env.output("ls " .. env.quote(folder:file "bad\xff/media")))
   end)
 
   it("says at once that the service can't be reached, and that it continues to try", function()
