@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Runs a board in a process and a Lua state of its own, with limits on processor time and memory. The board can't access this process's
+// Runs a board in its own process and Lua state, with limits on processor time and memory. The board can't access this process's
 // data; the child writes the board's result to a pipe.
 //
 // lua/omni/storyboard/language/environment.lua decides what a board can call. This file holds only what must be C: the state, the limits,

@@ -120,7 +120,7 @@ static void *finish(void *argument) {
   int error = 0;
   if (fsync(file->fd) != 0) {
     error = errno;
-    // Downloads the file anew: Linux forgets the bytes that it couldn't write, so a later fsync may succeed without them.
+    // The whole file must be downloaded again: Linux drops the bytes that it couldn't write, so a later fsync may succeed without them.
     file->emptied = ftruncate(file->fd, 0) == 0 || unlink(file->part) == 0;
   } else if (!is_at_part(file)) error = ESTALE;
   else if (file->replace ? rename(file->part, file->path) != 0 : !file_rename_new(file->part, file->path)) error = errno;

@@ -148,7 +148,7 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 // --- signals
 
 static volatile sig_atomic_t caught; // the number of the first signal, or 0
-static bool nobody_reads;            // nobody reads stdout's pipe any more; `omni.host` reports this to Lua as the signal SIGPIPE
+static bool nobody_reads;            // the reader of stdout's pipe has gone; `omni.host` reports this to Lua as the signal SIGPIPE
 static int wake[2] = {-1, -1};       // a pipe to this process itself: readable after a signal
 
 static void wake_up(void) {

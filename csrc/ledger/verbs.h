@@ -94,9 +94,10 @@
     " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'" \
     " AND " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " RETURNING id") \
   /* The verbs that change a submit's state return its id, or no row when its state doesn't allow the change. */ \
+  /* May be repeated with the same task id, since a caller can't know whether an attempt that ended with an error was committed. */ \
   X(accept, OUTCOME, \
     "UPDATE submit SET state = 'accepted', task_id = :task_id, answered_at = " NOW " WHERE id = :id" \
-    " AND state IN ('intended', 'unknown') RETURNING id") \
+    " AND (state IN ('intended', 'unknown') OR state = 'accepted' AND task_id = :task_id) RETURNING id") \
   X(refuse, OUTCOME, \
     "UPDATE submit SET state = 'refused', error = :error, message = :message, answered_at = " NOW " WHERE id = :id" \
     " AND state = 'intended' RETURNING id") \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Each ledger has a thread of its own, since a commit waits for the disk, and another program may lock the database for seconds.
+// Each ledger has its own thread, because a commit waits for the disk, and another program may lock the database for seconds.
 #include "ledger/worker.h"
 
 #include <errno.h>

@@ -136,7 +136,7 @@ bool exchange_has_state(const PGresult *result, const char *state) {
 
 void exchange_reason(const PGresult *result, char *text, size_t size) {
   static const struct {
-    const char *state, *words; // a state of two characters stands for a whole class
+    const char *state, *words; // a SQLSTATE code; two characters match all codes of that class
   } reasons[] = {
       {"53100", "the disk is full"},
       {"53200", "not enough memory"},
