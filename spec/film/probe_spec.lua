@@ -2,7 +2,6 @@
 local clips = require "helper.clips"
 local env = require "helper.env"
 local film = require "omni.film"
-local loop = require "omni.loop"
 local process = require "omni.process"
 
 describe("film.probe", function()
@@ -109,19 +108,26 @@ describe("film.probe", function()
     assert.is_nil(seen:find "CRUN_API_KEY")
   end)
 
-  it("lets other fibers run, and raises for an invalid path", function()
-    local clip = clips.make { colour = "lime" } -- not one that was probed before, which needs no program
-    loop.run(function()
-      local order = {}
-      local fiber = loop.spawn(function()
-        film.probe(clip)
-        order[#order + 1] = "probed"
+  it("lets other fibers run while ffprobe does", function()
+    local directory <close> = env.directory()
+    env.write(directory:file "ffprobe", '#!/bin/sh\nuntil [ -e "$0.may-end" ]; do sleep 0.01; done\nexit 1\n')
+    env.output("chmod +x " .. env.quote(directory:file "ffprobe"))
+    local lua = env.output("command -v " .. env.lua):gsub("\n", "")
+    local result = assert(process.run({ lua, "-e", [[
+      local omni, film = require "omni", require "omni.film"
+      omni.run(function()
+        local fiber = omni.spawn(function() return film.probe(os.getenv "CLIP") end)
+        omni.sleep(0)
+        assert(io.open(os.getenv "MAY_END", "w")):close() -- ffprobe waits for this file
+        local found, failure = fiber:join()
+        print(found, failure.code)
       end)
-      loop.sleep(0)
-      order[#order + 1] = "meanwhile"
-      fiber:join()
-      assert.same({ "meanwhile", "probed" }, order)
-    end)
+    ]] }, { stdout = "pipe", environment = { PATH = directory.path .. ":" .. os.getenv "PATH", CLIP = clips.make(),
+      MAY_END = directory:file "ffprobe.may-end" } }))
+    assert.equal("nil\tunreadable_clip\n", result.stdout)
+  end)
+
+  it("raises for an invalid path", function()
     assert.has_error(function() film.probe(nil) end, "film.probe: expected a path, got nil")
   end)
 end)
