@@ -145,7 +145,7 @@ end
 -- Makes a call and decodes its response exactly, with integers for whole numbers, and empty tables marked as arrays or objects.
 local function call(self, method, path, body)
   local into = {}
-  local data, problem = retry.call(self, method, path, body, method == "GET", { into = into })
+  local data, problem = retry.call(self, method, path, body, method == "GET", into)
   if problem then return nil, problem end
   local exact = json.decode(into.answer) -- nil if the response isn't valid UTF-8
   return exact and exact.data or data
@@ -237,7 +237,7 @@ local function estimate(self, input, opts)
   local request, problem = submit_body.make(self, input, opts, { no_upload = true })
   if not request then return nil, problem end
   local function ask(path)
-    return retry.call(self, "POST", path, request.body, true, opts)
+    return retry.call(self, "POST", path, request.body, true)
   end
   local data, failure = ask("/api/v1/client/job/EstimateTask")
   if failure and failure.code == "not_found" then data, failure = ask("/api/v1/client/job/estimate-credits") end -- an older endpoint
@@ -256,7 +256,7 @@ end
 ---@return omni.Error|nil
 function Client_methods:estimate(input, opts)
   options.argument(input, "table", "client:estimate")
-  opts = options.check(opts, { model = "string", on_retry = "function", timeout = "timeout" }, "client:estimate")
+  opts = options.check(opts, { model = "string", timeout = "timeout" }, "client:estimate")
   if self.closed then return nil, closed_error "client:estimate" end
   return timeout.call(opts.timeout, "client:estimate", estimate, self, input, opts)
 end

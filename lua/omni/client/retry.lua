@@ -31,10 +31,9 @@ end
 ---@param client omni.Client
 ---@param tries omni.Tries
 ---@param failure table
----@param how? { stop?: omni.Stop, on_retry?: fun(err: omni.Error, seconds: number) }
+---@param stop? omni.Stop
 ---@return boolean
-local function may_retry(client, tries, failure, how)
-  local stop = how and how.stop
+local function may_retry(client, tries, failure, stop)
   tries.failed = tries.failed + 1
   if stop and stop.requested then
     stop.prevented = failure.retry
@@ -46,7 +45,6 @@ local function may_retry(client, tries, failure, how)
   if is_pause then wait, left = client.all_keys:paused(), client.pause_for end
   if core.now() + wait > tries.since + left then return false end
   client:report_retry(failure, tries.failed, wait)
-  if how and how.on_retry then how.on_retry(err.public(failure), wait) end
   if is_pause then return true end -- the rate limiter delays the next attempt
   loop.sleep(wait)
   if stop and stop.requested then
@@ -60,15 +58,14 @@ end
 ---@generic T
 ---@param client omni.Client
 ---@param try fun(): T|nil, table|nil  returns a value, or nil and a failure
----@param how? { stop?: omni.Stop, on_retry?: fun(err: omni.Error, seconds: number) }
 ---@return T|nil
 ---@return omni.Error|nil
-local function persist(client, try, how)
+local function persist(client, try)
   local tries = begin()
   while true do
     local value, failure = try()
     if not failure then return value end
-    if not may_retry(client, tries, failure, how) then return nil, err.public(failure) end
+    if not may_retry(client, tries, failure) then return nil, err.public(failure) end
   end
 end
 
@@ -78,11 +75,10 @@ end
 ---@param path string
 ---@param body? string        JSON
 ---@param repeatable boolean  whether omni may retry the call although it may have been sent
----@param how? { on_retry?: fun(err: omni.Error, seconds: number), into?: table }  into: gets the response's text as `answer`
+---@param into? table        gets the response's text as `answer`
 ---@return any data
 ---@return omni.Error|nil
-local function call(client, method, path, body, repeatable, how)
-  local into = how and how.into
+local function call(client, method, path, body, repeatable, into)
   return persist(client, function()
     while true do
       local key, none = client.all_keys:any()
@@ -95,7 +91,7 @@ local function call(client, method, path, body, repeatable, how)
       end
       key:disable(failure)
     end
-  end, how)
+  end)
 end
 
 return { begin = begin, call = call, may_retry = may_retry, persist = persist }

@@ -110,7 +110,7 @@ function Submit_methods:try_until_settled()
       loop.sleep(1)
     elseif #client.all_keys > 1 and slot.key.is_unusable(failure) then
       slot.key:disable(failure)
-    elseif not retry.may_retry(client, tries, failure, { stop = stop }) then
+    elseif not retry.may_retry(client, tries, failure, stop) then
       return nil, failure
     end
   end

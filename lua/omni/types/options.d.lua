@@ -80,7 +80,6 @@
 
 ---@class omni.EstimateOptions
 ---@field model? string         (default "google/gemini-omni")
----@field on_retry? fun(err: omni.Error, seconds: number)  called before each retry of this call
 ---@field timeout? number       seconds for the whole call (default: no limit beyond `retry_for`)
 
 ---@class omni.Estimate
@@ -185,7 +184,6 @@
 ---@field redo? string[]        scenes that get a new take
 ---@field resubmit? string[]    scenes with an unknown outcome that may be submitted again
 ---@field prices? boolean       whether to ask the service for prices (default true)
----@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 
 ---@class omni.CommandLine  The settings that a shell command needs to work on the same board again.
 ---@field board string      the board's path
@@ -210,7 +208,6 @@
 ---@field on_event? fun(event: omni.RunEvent)
 ---@field interrupted? fun(): boolean  called now and then; once it returns true, the run ends as with `run:interrupt`
 ---@field before_plan? fun(): omni.Error|nil  called once this run has locked the directory, before it plans; an error ends the run
----@field on_retry? fun(err: omni.Error, seconds: number)  called before omni asks for a price again
 ---@field on_plan? fun(plan: omni.Plan, problem: omni.Error|nil): boolean|nil, omni.Error|nil  called with the plan.
 ---  If omni refuses to carry out the plan, `problem` is the reason. Return true to consent, false (and an error) to submit nothing, or
 ---  nil to leave the decision to `budget` and `yes`

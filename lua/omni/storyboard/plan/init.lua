@@ -229,7 +229,7 @@ local function wait_for(self, plan, planned)
 end
 
 local known = {
-  client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", on_retry = "function", prices = "boolean",
+  client = "any", directory = "path", only = "table", redo = "table", resubmit = "table", prices = "boolean",
 }
 
 -- Returns the SHA-256 digest of a file that can be uploaded, and stores it for the run.
@@ -333,7 +333,7 @@ local function plan_board(board, given)
     error(plan, 0)
   end
   if given.prices ~= false then
-    prices.price(plan, given.client, given.on_retry)
+    prices.price(plan, given.client)
   else
     plan.complete = plan.submits == 0
   end

@@ -12,8 +12,7 @@ local unavailable = { unauthorized = true, key_disabled = true, network = true, 
 ---prices), `complete`, `balance`, `error` (of the first unknown price) and `unavailable` (if the service can't be used).
 ---@param plan omni.Plan
 ---@param client omni.Client
----@param on_retry? fun(err: omni.Error, seconds: number)  called before each retry
-local function price(plan, client, on_retry)
+local function price(plan, client)
   local paid = {}
   for _, scene in ipairs(plan.scenes) do
     if scene.pays then paid[#paid + 1] = scene end
@@ -21,7 +20,7 @@ local function price(plan, client, on_retry)
   pool.each(#paid, at_once, function(i)
     local scene = paid[i]
     local declared = plan.board.scenes[scene.index]
-    local estimate, problem = client:estimate(declared.input, { model = declared.model, on_retry = on_retry })
+    local estimate, problem = client:estimate(declared.input, { model = declared.model })
     scene.credits, scene.price_error = estimate and estimate.credits, problem
     if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- otherwise it is one key's
     if problem and unavailable[problem.code] then plan.unavailable = problem end

@@ -235,8 +235,7 @@ end
 local known = {
   client = "any", directory = "path", plan = "table", jobs = "count", budget = "number", yes = "boolean", only = "table", redo = "table",
   resubmit = "table", fail_fast = "boolean", on_event = "function", interrupted = "function",
-  before_plan = "function", on_retry = "function", on_plan = "function", on_start = "function",
-  command_line = "table",
+  before_plan = "function", on_plan = "function", on_start = "function", command_line = "table",
 }
 
 ---Returns why a plan may not run, or nil.
@@ -326,7 +325,6 @@ local function run_in_fiber(board, given)
   local choice, plan = given.plan and given.plan.choice or given
   plan, problem = plans.plan(board, {
     client = given.client, directory = given.directory, only = choice.only, redo = choice.redo, resubmit = choice.resubmit,
-    on_retry = given.on_retry,
   })
   problem = problem or consent(plan, given)
   if problem then return nil, problem end
