@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds a board's output folder and its ledger. All commands find them by the rules in this module.
+-- Finds a board's output folder and its ledger, by the same rules for every command.
 
 local board_files = {}
 
@@ -13,7 +13,7 @@ function board_files.folder(given)
   return given.sandbox and folder .. "/sandbox" or folder
 end
 
----Returns whether a command spends only a sandbox's credits: `--sandbox` was given, or the user's API keys are sandbox keys.
+---Returns whether a command spends only sandbox credits, because `--sandbox` was given or the user's API keys are sandbox keys.
 ---@param given { sandbox?: boolean }
 ---@return boolean
 function board_files.is_rehearsal(given)
@@ -23,8 +23,8 @@ function board_files.is_rehearsal(given)
   return keys ~= nil and #keys > 0 and credentials.is_sandbox_key(keys[1].key)
 end
 
----Returns the ledger's path or address: the value of `--ledger`; or else, for the rehearsal of a board, ledger.db in its output folder;
----or else the user's ledger.
+---Returns the ledger's path or address. `--ledger` has priority; without it, a rehearsal uses `ledger.db` in the board's output folder, and
+---every other command uses the user's ledger.
 ---@param given { ledger?: string, board?: string, out?: string, sandbox?: boolean }
 ---@return string|nil path
 ---@return omni.Error|nil err  code "ledger_failed": no folder for the ledger is known

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Contains what `omni plan` and `omni run` have in common: their options, and how they open the board, the client, the sandbox and the
+-- Contains the code that `omni plan` and `omni run` share: it defines their options, and opens the board, the client, the sandbox and the
 -- output folder.
 
 local board_files = require "omni.cli.board_files"
@@ -33,8 +33,8 @@ function board_options.define(parser)
   sandbox_options.define(parser)
 end
 
--- Returns the path or the address of the ledger. A plan doesn't create a ledger: if the file doesn't exist, it uses an empty ledger in a
--- temporary folder. The second result is a function that removes this folder.
+-- Returns the ledger's path or address. `omni plan` doesn't create a ledger; if there is none, it uses an empty ledger in a temporary
+-- folder. The second result is a function that removes the temporary folder.
 local function ledger_path(given, create)
   local core = require "omni.core"
   local path = board_files.ledger(given)
@@ -66,12 +66,12 @@ end
 local Opened_methods = {}
 local Opened_mt = { __index = Opened_methods }
 
----Shows on a terminal that omni is asking for prices, until `self.line:clear()` is called.
+---On a terminal, shows that omni is querying prices, until `self.line:clear()` is called.
 function Opened_methods:announce_prices()
   self.line:draw("asking what it costs ...")
 end
 
----Returns the options of `omni.plan_storyboard` and `omni.run_storyboard` that the command line has set.
+---Returns the options for `omni.plan_storyboard` and `omni.run_storyboard` that are set on the command line.
 ---@param more? table  further options
 ---@return table
 function Opened_methods:plan_options(more)
@@ -81,7 +81,7 @@ function Opened_methods:plan_options(more)
   return all
 end
 
----Looks up how long the scenes of a plan usually take, for the views. Waits.
+---Looks up how long a plan's scenes usually take, so that the views can show it. Waits.
 ---@param plan omni.Plan
 function Opened_methods:look_up_times(plan) self.usual = require("omni.cli.typical_time").of_plan(plan) end
 
@@ -97,7 +97,7 @@ function Opened_methods:view_options(fd)
   }
 end
 
----Prints the client's warnings, each once.
+---Prints each of the client's warnings once.
 function Opened_methods:print_warnings()
   for _, warning in ipairs(self.warnings) do message.print(warning) end
   self.warnings = {}
@@ -119,7 +119,7 @@ function board_options.refuse(problem)
   return message.exit(2, problem)
 end
 
--- Loads the board. Returns nothing if Ctrl-C interrupts the loading.
+-- Loads the board. Returns nothing if interrupted by Ctrl-C.
 local function load_board(given, client)
   local set = {}
   for _, pair in ipairs(given.set) do
@@ -136,7 +136,8 @@ local function load_board(given, client)
   if code and not (problem and problem.code == "cancelled") then return board, problem end
 end
 
--- Returns a command's waits. The command's progress view shows them; without one, they are drawn on a terminal, or else printed to stderr.
+-- Returns an object that shows a command's waits. The command's progress view shows the waits; without a progress view, they are drawn on a
+-- terminal or else printed to stderr.
 local function waits_of(opened)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now,
@@ -157,7 +158,7 @@ local function waits_of(opened)
   }
 end
 
--- Fills in the sandbox, the client and the board. If something can't be opened, returns the exit code and an error.
+-- Opens the sandbox, the client and the board, and stores them in `opened`. On failure, returns the exit code and an error.
 local function open_all(opened, create_ledger)
   local given, no_client, ledger = opened.given
   local sandbox, problem = sandbox_options.open_if_given(given)
@@ -169,7 +170,7 @@ local function open_all(opened, create_ledger)
     on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end, opened.waits),
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end
-  opened.board, problem = load_board(given, opened.client) -- an error of the board has priority over an error of the client
+  opened.board, problem = load_board(given, opened.client) -- a board error takes priority over a client error
   if not (opened.board or problem) then return 130, "interrupted: nothing was submitted" end
   problem = problem or no_client
   if problem then return 2, problem end

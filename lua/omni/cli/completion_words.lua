@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- `omni __complete WORD...`: prints the completions of the last word, for the scripts in command/completion.lua. Prints each completion on
--- a line, with a description after a tab. The single line ":files" or ":directories" tells the shell to complete paths.
+-- its own line, followed by a tab and a description. If it prints only ":files" or ":directories", the shell completes paths.
 
 local parser = require "omni.cli.parser"
 
--- The names that the help uses for option values that are paths.
+-- The placeholder names in the help texts that stand for paths.
 local paths <const> = {
   { "DIR", ":directories" }, { "FILE", ":files" }, { "PATH", ":files" }, { "BOARD", ":files" }, { "SCRIPT", ":files" },
 }
@@ -23,7 +23,7 @@ local function faults()
   return names
 end
 
--- Returns the lines for those words that begin with `text`, each with the prefix in front.
+-- Returns a line for each word that begins with `text`, and puts `prefix` in front of each.
 local function matches(words, prefix, text, descriptions)
   local lines = {}
   for i, word in ipairs(words) do
@@ -53,7 +53,7 @@ local function value_lines(value, option_name, prefix, text, first)
   return {}
 end
 
--- Returns a text's first sentence, without its full stop.
+-- Returns a text's first sentence without the full stop.
 local function first_sentence(text)
   return ((text:match("^(.-)%.%s") or text):gsub("[.,]+$", ""))
 end
@@ -107,7 +107,7 @@ local function read(words, commands)
   return command, arguments, only_arguments, needed[1], option
 end
 
----Returns the lines to print.
+---Returns the completion lines to print.
 ---@param words string[]  the words after "omni"; the shell wants to complete the last one
 ---@return string[]
 local function complete(words)

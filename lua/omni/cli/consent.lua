@@ -20,8 +20,8 @@ local function ask(question, cost)
   if not yes then return refuse("no_consent", "you didn't say yes") end
 end
 
----Returns whether a person must consent to this plan. That is necessary if the plan submits anything, whatever the price, unless an option
----gives consent or sets a budget.
+---Returns whether a person must consent to this plan. Consent is necessary if the plan submits anything, whatever the price, unless an
+---option gives consent or sets a budget.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return boolean
@@ -29,7 +29,7 @@ local function is_needed(plan, options)
   return plan.submits > 0 and not (options.sandbox or options.budget or options.yes or plan.board.budget)
 end
 
----Asks a person for consent to a plan, if that is needed.
+---Asks a person for consent to a plan, if consent is needed.
 ---@param plan omni.Plan
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean }
 ---@return omni.Error|nil refusal  nil: go on
@@ -40,7 +40,7 @@ local function decide(plan, options)
   return ask(("%s, %s. Submit?"):format(text.count(plan.submits, "scene"), cost), "the plan costs " .. cost)
 end
 
--- The error codes of a failed estimate that a submit would also get.
+-- The codes of estimate errors that a submit would also get.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true,
   invalid_input = true, invalid_request = true, insufficient_credits = true }
 
@@ -60,7 +60,7 @@ local function refusal_of_one(price, problem, budget, sandbox)
   end
 end
 
----Checks the price of one submit against the budget and the balance, and asks a person for consent if that is needed.
+---Checks the price of one submit against the budget and the balance, and asks a person for consent if necessary.
 ---@param price? { credits: number, balance?: number, affordable?: boolean }
 ---@param problem? omni.Error  why there is no price
 ---@param options { budget?: number, yes?: boolean, sandbox?: boolean, show: fun() }  show: prints the price

@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: MIT
--- Lets option values begin with a dash. argparse takes every word that begins with a dash for an option, even after an option that needs a
--- value. So this module joins such a value to its option before argparse reads the words. If that is impossible, it returns a hint.
+-- Lets option values begin with a dash. The module argparse treats every word that begins with a dash as an option, even after an option
+-- that needs a value. So this module joins such a value to its option before argparse parses the words. If that is impossible, it returns a
+-- hint for the user.
 
 local dash_values = {}
 
--- Returns whether a word can be an option. "-x", "--prompt" and "--prompt=..." can be options; "-5 degrees", "- a boat" and "-1" can't.
+-- Returns whether a word could be an option. "-x", "--prompt" and "--prompt=..." could be options; "-5 degrees", "- a boat" and "-1"
+-- couldn't.
 local function may_be_option(word)
   return word:find "^%-%-?%a[%w-]*$" ~= nil or word:find "^%-%-%a[%w-]*=" ~= nil or word == "--"
 end
 
----Splits the arguments of `omni lua` into omni's own arguments, up to the script's path, and the script's arguments, which may look like
----options.
+---Splits the arguments to `omni lua` into two lists: omni's own arguments up to the script's path, and the script's arguments, which can
+---look like options.
 ---@param given string[]
 ---@param values table<string, integer>  how many values each option needs (parser.values)
 ---@return string[] own
@@ -26,7 +28,7 @@ function dash_values.split(given, values)
   return table.move(given, 1, index, 1, {}), table.move(given, index + 1, #given, 1, {})
 end
 
----Joins each value that begins with a dash to its option, unless the value may be an option itself: `--prompt "-5 degrees"` becomes
+---Joins each value that begins with a dash to its option, unless the value could be an option itself: `--prompt "-5 degrees"` becomes
 ---`--prompt=-5 degrees`.
 ---@param given string[]
 ---@param values table<string, integer>

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes the files that an editor with the Lua language server (LuaLS) needs to complete and check a board: the settings, and the types of
--- the board language's functions.
+-- Writes the files that an editor with the Lua language server (LuaLS) needs to complete and check a board: settings, and type definitions
+-- of the board language's functions.
 
 local TYPES <const> = ".omni/board.d.lua"
 local SETTINGS <const> = ".luarc.json"
@@ -14,7 +14,7 @@ local settings <const> = [[
 
 local EEXIST <const> = 17
 
--- Creates a file. On failure, returns nil, the reason, and whether the file already exists.
+-- Creates a file. On failure, returns nil, the reason, and whether the reason is that the file already exists.
 local function create(path, content)
   local file <close>, why, number = require("omni.core").open(path, "x")
   if not file then return nil, why, number == EEXIST end
@@ -23,7 +23,7 @@ local function create(path, content)
   return true
 end
 
----Writes the settings and the types into a folder. Replaces an older file with types, but never existing settings.
+---Writes the settings and the types into a folder. Replaces older type definitions, but never existing settings.
 ---@param folder string  "", or a path that ends in a slash
 ---@return string[]|nil lines  for the user: what was written
 ---@return string|nil why      why a file can't be written

@@ -14,7 +14,7 @@ topics.description = {
     .. "would cost, `omni run FILE` makes the film. The next run pays only for what has changed.",
 }
 
--- The exit codes. `short` appears in `omni help`, `text` in docs/cli.md and the man page.
+-- The exit codes. `omni help` contains `short`; docs/cli.md and the man page contain `text`.
 topics.exit_codes = {
   { code = 0, short = "success",
     text = "success: every selected scene and the film are complete; `omni sandbox` or `omni listen` was stopped" },

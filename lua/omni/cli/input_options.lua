@@ -2,8 +2,8 @@
 -- Reads a model's input from the command line: from options, from a JSON file, or both. Files in the input become placeholders
 -- (lua/omni/client/placeholder.lua).
 --
--- In JSON, {"$file": "keeper.png"} stands for the URL that the file gets when it is uploaded. The path is relative to the JSON file's
--- folder.
+-- In a JSON file, {"$file": "keeper.png"} stands for the URL that the file gets when omni uploads it. That path is relative to the JSON
+-- file's folder.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -30,7 +30,7 @@ function input_options.define(parser)
     :argname("FILE")
 end
 
--- If the options are used wrongly, raises an object with a message, which `read` prints.
+-- The metatable of the errors that incorrect options raise; `read` prints their messages.
 local Misuse_mt = {}
 local function misuse(text, ...)
   error(setmetatable({ message = text:format(...) }, Misuse_mt), 0)
@@ -107,7 +107,7 @@ end
 
 -- --- options
 
--- Sets NAME=VALUE in the input. A dot in the name leads into a nested object.
+-- Sets a field of the input from the option value NAME=VALUE. A dot in NAME separates the names of nested fields.
 local function set(tree, word)
   local name, text = word:match "^([^=]+)=(.*)$"
   if not name then misuse("--set: expected NAME=VALUE, got %s", quoted(word)) end
@@ -148,7 +148,7 @@ local function read(given)
   return tree
 end
 
----Returns the input that the options describe, or prints why the options are wrong.
+---Returns the input that the options describe, or prints what is wrong with the options.
 ---@param given table  the options, from argparse
 ---@return table|nil input
 ---@return string|nil model

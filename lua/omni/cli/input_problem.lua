@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Explains why a model refuses an input from the command line, in terms of the given options rather than the input's fields. If the model
--- has another field for the file that --image or --video gives, finds that field in the model's schema.
+-- Explains why a model refuses an input from the command line, in terms of the options rather than the input's fields. If the model takes
+-- the file from --image or --video in a field with another name, finds that field in the model's schema.
 
 local quote = require("omni.storyboard.next_command").quote
 
@@ -9,7 +9,7 @@ local options <const> = {
   video_list = "video",
 }
 
--- The options whose field may have another name in other models.
+-- The options that set a field whose name differs between models.
 local media <const> = {
   { field = "img_urls", option = "image", word = "image", noun = "image" },
   { field = "video_list", option = "video", word = "video", noun = "video" },
@@ -22,7 +22,7 @@ local function value_of(given, option)
   return value
 end
 
--- Returns whether a property of a schema accepts a URL, and whether it is a list.
+-- Returns whether a schema property accepts URLs, and whether the property is a list.
 local function takes_url(property)
   local item = property.type == "array" and property.items or property
   local is_string = type(item) == "table" and (item.type == "string" or item.format == "uri" or item.anyOf ~= nil or item.nullable == true)
@@ -42,7 +42,7 @@ local function fields_for(properties, word)
   return names
 end
 
--- Returns a --set option that gives this file or URL to a field.
+-- Returns a --set option that sets a field to this file or URL.
 local function set_option(name, property, value)
   local is_url = value:find "^%a[%w+.-]*://" ~= nil
   local json = require("omni.json").text(value)
@@ -51,7 +51,7 @@ local function set_option(name, property, value)
   return "--set " .. quote(("%s=%s"):format(name, is_list and "[" .. text .. "]" or text))
 end
 
--- If the model has another field for an option's media, changes the error to explain that. Returns whether it did.
+-- If the model takes an option's file in a field with another name, makes the error say so. Returns whether it did.
 local function explain_media(called, model, problem)
   local schema
   for _, kind in ipairs(media) do
@@ -75,7 +75,7 @@ local function explain_media(called, model, problem)
   return false
 end
 
----Changes an error about an input so that it names the options and the model.
+---Rewrites an error about an input in terms of the command's options and the model.
 ---@param called omni.cli.Call
 ---@param model string
 ---@param problem omni.Error  code "invalid_input"

@@ -8,7 +8,7 @@ local parser = require "omni.cli.parser"
 local known = { help = true }
 for _, name in ipairs(parser.commands) do known[name] = true end
 
--- Returns whether omni's core, and the libraries that it needs, can be loaded. Otherwise prints what to install.
+-- Returns whether omni's core and the libraries that it needs can be loaded. If not, prints what to install.
 local function can_start()
   local found, why = pcall(require, "omni.core")
   if found then return true end
@@ -44,7 +44,7 @@ return function(words)
     return message.exit(1, "the command line needs the Lua module argparse; install lua-argparse (Debian) or the rock argparse")
   end
   if first == "__complete" then return complete(table.move(words, 2, #words, 1, {})) end
-  -- Loading all commands takes time, so the parser usually knows only the command that was called.
+  -- Loading all commands takes time, so the parser is usually created with only the command that was called.
   local made = parser.new(first and first ~= "help" and known[first] and { first } or nil)
   if not first then
     io.stderr:write(made:get_help(), "\n")

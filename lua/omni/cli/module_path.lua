@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Sets the module path for the user's Lua files. The modules that the program itself needs come from the binary and from the system's
--- folders (csrc/host/main.c), and are loaded already.
+-- Sets the module path for the user's Lua files. The modules that omni itself needs come from the binary and from system folders
+-- (csrc/host/main.c), and have already been loaded.
 
 local host = require "omni.host"
 
--- Returns the path templates for a folder, or none if the folder's name contains a character that is special in templates.
+-- Returns the path templates for a folder, or none if the folder's name contains a character that has a special meaning in templates.
 local function templates(folder, ...)
   if folder:find "[;?]" then return "" end
   local list = {}
@@ -12,7 +12,7 @@ local function templates(folder, ...)
   return table.concat(list)
 end
 
----Lets `require` find the modules that plain Lua finds (including those in LUA_PATH and LUA_CPATH), and then the modules next to a file.
+---Makes `require` search the same places as in plain Lua (including LUA_PATH and LUA_CPATH), and then the folder that contains a file.
 ---@param path? string  the user's script or board; nil if it comes from stdin
 local function allow(path)
   local folder = path and (path:match "^(.*/)[^/]*$" or "./")

@@ -72,7 +72,7 @@ function options.add_base_url(command)
   command:option("--base-url", "The service's base URL (default: CRUN_BASE_URL, else the service's public URL)."):argname("URL")
 end
 
----Normalises an option whose value is a URL.
+---Normalises the URL that is an option's value.
 ---@param given table
 ---@param name string  "callback_url"
 ---@return string|nil misuse  what is wrong with the URL

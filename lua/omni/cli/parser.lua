@@ -1,10 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Lists the commands, and creates the argparse parser for them. Also returns the parser's contents as plain data, for completions and
--- the man page.
+-- Lists omni's commands, and creates the argparse parser for them. Also converts a parser to plain data, for completions and the man page.
 
 local parser = {}
 
----The commands, in the order of `omni help`.
+---The commands, in the order in which `omni help` lists them.
 parser.commands = { "init", "plan", "run", "open", "clean", "status", "forget", "ledger", "listen", "submit",
   "query", "wait", "fetch", "estimate", "credits", "models", "templates", "upload", "lua", "sandbox", "trigger",
   "doctor", "completion" }
@@ -61,7 +60,7 @@ end
 ---@field arguments omni.cli.Argument[]
 ---@field passes_on boolean
 
--- Reads private fields of argparse's objects, since argparse has no functions for that.
+-- Reads private fields of argparse objects, since argparse has no functions that return them.
 local function value_name(element, index)
   local given = element._argname
   if type(given) == "table" then return given[index] end
@@ -89,7 +88,7 @@ local function visible(elements, read)
   return list
 end
 
----Returns the contents of a parser.
+---Returns a parser's commands, options and arguments as plain data.
 ---@param made table  argparse's
 ---@return omni.cli.Option[] options    the options of the program itself
 ---@return omni.cli.Command[] commands

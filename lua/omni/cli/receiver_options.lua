@@ -5,7 +5,7 @@ local options = require "omni.cli.options"
 
 local receiver_options = {}
 
----Adds the options to a command.
+---Adds the receiver options to a command.
 ---@param command table  argparse's
 ---@param default string  the default in the help text for `--listen`
 function receiver_options.define(command, default)
@@ -24,7 +24,7 @@ function receiver_options.define(command, default)
   options.path(command:option("--tls-key", "The certificate's private key, in a file that only you can read."):argname("FILE"))
 end
 
----Returns why the given receiver options can't be combined, or nil.
+---Returns why the given receiver options can't be combined, or nil if they can.
 ---@param given table
 ---@return string|nil
 function receiver_options.misuse(given)

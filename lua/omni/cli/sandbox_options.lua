@@ -5,7 +5,7 @@ local options = require "omni.cli.options"
 
 local sandbox_options = {}
 
----Adds the options to a command.
+---Adds the sandbox options to a command.
 ---@param command table  argparse's
 function sandbox_options.define(command)
   options.amount(command:option("--seconds", "Sandbox tasks take about S seconds (default: 3)."):argname("S"))
@@ -17,7 +17,7 @@ function sandbox_options.define(command)
     :argname("SPEC"):count("*")
 end
 
----Returns why the given sandbox options can't be combined, or nil.
+---Returns why the given sandbox options can't be combined, or nil if they can.
 ---@param given table
 ---@return string|nil
 function sandbox_options.misuse(given)

@@ -9,7 +9,7 @@ local tasks, count, sweep_at = {}, 0, 64      -- task id → task, even if the s
 local stopped, waiter = false, nil
 local lost = 0                                -- number of submits that were abandoned while their outcome was unknown
 
--- Adds a task to the list, and occasionally removes finished tasks.
+-- Adds a task to `tasks`, from which it occasionally removes finished tasks.
 local function keep(task)
   tasks[task.id], count = task, count + 1
   if count < sweep_at then return end
@@ -20,7 +20,7 @@ local function keep(task)
   sweep_at = math.max(64, 2 * count)
 end
 
--- Represents a submit in progress. It is closed even if the submit's fiber fails or is cancelled.
+-- Represents a submit in progress. The object is closed even if the submit's fiber fails or is cancelled.
 local Running_mt = {
   __close = function(entry)
     running[entry.stop] = nil
@@ -29,7 +29,7 @@ local Running_mt = {
   end,
 }
 
--- Runs one of the script's submits. After `settle`, no submit begins, and no submit returns to the script.
+-- Runs one of the script's submits. Once `settle` has been called, no submit starts, and no submit returns to the script.
 local function around(stop, run)
   if stopped then loop.park() end -- never resumed
   local task, problem

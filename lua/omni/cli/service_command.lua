@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Contains what all commands that call the service have in common: options, the client, output as text or JSON, and exit codes.
+-- Contains the code that all commands that call the service share: options, the client, output as text or JSON, and exit codes.
 --
--- These commands show why they wait (view/waits.lua). Otherwise they would be silent for two minutes if the service can't be reached.
+-- These commands show why they are waiting (view/waits.lua). Otherwise they would be silent for two minutes if the service couldn't be
+-- reached.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -47,7 +48,7 @@ function Call_methods:print(lines)
   self.printed = true
 end
 
----Without --json, writes a block of lines to stdout. An empty line separates it from earlier lines.
+---Without --json, writes a block of lines to stdout. An empty line separates the block from earlier lines.
 ---@param lines string[]
 function Call_methods:print_block(lines)
   if self.printed then table.insert(lines, 1, "") end
@@ -89,14 +90,14 @@ end
 function Call_methods:price(model, input)
   self.line:draw("asking what it costs ...")
   local price, problem = self.client:estimate(input, { model = model })
-  if price and not price.balance then price.balance = self.client:balance() end -- an older version of the service returns no balance here
+  if price and not price.balance then price.balance = self.client:balance() end -- older services return no balance here
   if price and price.affordable == nil and price.balance then price.affordable = price.credits <= price.balance end
   self.line:clear()
   if problem and problem.code == "invalid_input" then require "omni.cli.input_problem"(self, model, problem) end
   return price, problem
 end
 
----Uploads a file, and shows the result. Meanwhile, the progress is shown as a wait.
+---Uploads a file, and shows the result. Meanwhile, shows the progress as a wait.
 ---@param path string
 ---@param content_type? string
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil
@@ -113,7 +114,7 @@ end
 
 -- --- opening
 
--- Returns a command's waits: drawn on a terminal, otherwise printed to stderr, or written as events with --json.
+-- Returns an object that shows a command's waits: as events with --json, otherwise drawn on a terminal or printed to stderr.
 local function waits_of(called)
   return require("omni.cli.view.waits").new {
     now = require("omni.core").now, slow = called:draws() and 0 or nil,
@@ -128,7 +129,7 @@ local function waits_of(called)
   }
 end
 
--- Opens the client, or prints why that is impossible.
+-- Opens the client, or prints why it can't be opened.
 local function open(given)
   local called = setmetatable({ given = given }, Call_mt)
   local function columns() return not given.json and terminal.columns(2) or nil end

@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Runs a command in the event loop, which handles the first Ctrl-C (or SIGTERM or SIGHUP) as an event. A second signal ends the program at
--- once (csrc/host/main.c).
+-- Runs a command in the event loop, which handles the first Ctrl-C (or SIGTERM or SIGHUP) as an event. A second signal ends the program
+-- immediately (csrc/host/main.c).
 
 local LEFT = "omni: left because of a signal"
 
--- Returns a pollable that calls `act(leave)` once, in the event loop's first turn after a signal. `leave()` ends the event loop at its next
--- turn.
+-- Returns a pollable that calls `act(leave)` once, in the event loop's first iteration after a signal. `leave()` ends the event loop at its
+-- next iteration.
 local function new_watch(host, act)
   local called, left = false, false
   return {
     pollfd = host.wakefd,
     events = function() return "r" end,
-    timeout = function() return (left or not called and host.interrupted()) and 0 or nil end, -- it may have arrived earlier
+    timeout = function() return (left or not called and host.interrupted()) and 0 or nil end, -- the signal may have arrived already
     step = function()
       host.drain()
       if left then error(LEFT, 0) end
@@ -22,9 +22,9 @@ local function new_watch(host, act)
   }
 end
 
----Runs `body(on_interrupt)` in the event loop. At the first signal, calls the function that was last passed to `on_interrupt`; its argument
----is a function that leaves the event loop. If `on_interrupt` was never called, leaves the event loop. Raises the error that the body
----raises. If a fiber that nobody joins fails, prints the error, and the exit code is 1.
+---Runs `body(on_interrupt)` in the event loop. At the first signal, calls the function that was last passed to `on_interrupt`, with a
+---function that leaves the event loop as its argument. If `on_interrupt` was never called, leaves the event loop. Raises any error that the
+---body raises. If a fiber that nobody joins fails, prints the error and uses exit code 1.
 ---@param body fun(on_interrupt: fun(act: fun(leave: fun()))): integer|nil  returns the exit code
 ---@return integer|nil code  nil if a signal ended the event loop
 local function run(body)

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Finds out from the ledger who is using the API keys' slots, to show while a command waits for a free slot (view/waits.lua).
+-- Looks up in the ledger who is using the API keys' slots. A command shows this while it waits for a free slot (view/waits.lua).
 
-local FEW <const> = 3 -- maximum number of users to name
+local FEW <const> = 3 -- maximum number of slot users to name
 
--- Returns "film.lua: dusk", the tag of a program's submit, or "another program".
+-- Returns a board and scene ("film.lua: dusk"), a submit's tag, or "another program".
 local function name_of(row)
   local board = row.board and require("omni.file.path").name(row.board)
   return require("omni.cli.view.text").shorten(require("omni.core").clean(board and board .. ": " .. row.scene or row.tag

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Finds out from the ledger how long tasks usually take. Views show this next to the elapsed time, and say how many tasks it is based on.
+-- Looks up in the ledger how long tasks usually take. Views show this time next to the elapsed time, together with the number of tasks that
+-- it is based on.
 
-local FEWEST <const> = 3 -- minimum number of tasks for a usual time
+local FEWEST <const> = 3 -- minimum number of finished tasks from which to derive a usual time
 
 local typical_time = {}
 
@@ -24,7 +25,7 @@ function typical_time.of(ledger, model, input)
   return #rows >= FEWEST and { seconds = rows[(#rows + 1) // 2].took, tasks = #rows } or nil
 end
 
----Returns the usual duration of each scene that a run of this plan waits for. Asks the ledger once for each kind of scene. Waits.
+---Returns the usual duration of each scene that a run of this plan waits for. Queries the ledger once for each kind of scene. Waits.
 ---@param plan omni.Plan
 ---@return table<string, omni.cli.TypicalTime|false>  by the scene's name; false: not known
 function typical_time.of_plan(plan)

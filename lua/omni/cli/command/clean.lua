@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni clean BOARD`: removes files from earlier runs that the board no longer uses. The ledger lists those files. The command removes only
--- files that haven't changed since a run wrote them.
+-- `omni clean BOARD`: removes files from earlier runs that the board no longer uses. The ledger lists the files that runs have written. The
+-- command removes only files that haven't changed since a run wrote them.
 
 local board_options = require "omni.cli.board_options"
 local message = require "omni.cli.view.message"
@@ -48,7 +48,7 @@ local function find(opened, plan)
   end
   local function add(row, why, paid)
     local info = not used.paths[row.path] and not seen[row.path] and core.stat(row.path)
-    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- changed since a run wrote it
+    if not info or info.kind ~= "file" or plan.ledger:digest(row.path) ~= row.sha256 then return end -- changed since a run wrote the file
     seen[row.path] = true
     found[#found + 1] = { path = row.path, size = info.size, why = why, paid = paid }
   end
@@ -64,7 +64,7 @@ local function find(opened, plan)
   return found
 end
 
--- Prints the files with their sizes. Returns the files to remove.
+-- Prints the unused files with their sizes. Returns the files to remove.
 local function show(found, all)
   local text, chosen, kept = require "omni.cli.view.text", {}, 0
   local size, size_kept = 0, 0

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni completion SHELL`: prints a script with which a shell completes omni's command line. The script gets the completions from
+-- `omni completion SHELL`: prints a script with which a shell completes omni's command line. The generated script gets its completions from
 -- `omni __complete` (cli/completion_words.lua).
 
 local command = { summary = "Print the completion script for a shell: bash, zsh or fish." }

@@ -11,7 +11,7 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
 
--- The colours of the findings, named after the scene status that has the same colour.
+-- The colour for each kind of finding, named after the scene status that has the same colour.
 local colours <const> = { ok = "fetched", warning = "refused", problem = "failed" }
 
 -- Returns a function that prints a finding immediately, because the next check may have to wait for the network.

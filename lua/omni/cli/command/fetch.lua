@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- `omni fetch ID --out DIR`: waits until a task has ended, and downloads its files. A file gets its final name only when it is complete. A
 -- file that already exists isn't downloaded again. `omni submit --out` also uses this module. `omni fetch BOARD`, which fetches the files
--- of a board's scenes, is in command/run.lua.
+-- of a board's scenes, is implemented in command/run.lua.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -29,8 +29,8 @@ local function sha256(path)
   return found and found.sha256
 end
 
--- Returns the first path of STEM.mp4, STEM (2).mp4, ... at which there is no file, or a file with this digest. Also returns whether such a
--- file exists.
+-- Returns the first path among STEM.mp4, STEM (2).mp4, ... at which there is either no file or a file with this digest. Also returns
+-- whether a file exists at this path.
 local function free_path(stem, extension, digest)
   local core = require "omni.core"
   local n, path = 1, stem .. extension
@@ -42,13 +42,13 @@ local function free_path(stem, extension, digest)
   return path, false
 end
 
--- Returns the extension in a URL, such as ".mp4", or nil if the URL doesn't have a media file's extension.
+-- Returns a URL's file extension, such as ".mp4", or nil if it isn't a media file's extension.
 local function extension_of_url(url)
   local own = (url:match "^[^?#]*"):match "%.(%w+)$"
   return own and require("omni.storyboard.run.file_names").extension(url) == own:lower() and "." .. own:lower() or nil
 end
 
--- Returns the extension that matches a file's content.
+-- Returns the file extension that matches a file's content.
 local function extension_of_file(path)
   local media_type = require "omni.file.media_type"
   local file <close> = require("omni.core").open(path)
@@ -58,14 +58,15 @@ end
 
 -- --- one file
 
--- Downloads a file to a new path. The list of current waits shows the progress.
+-- Downloads a file to a new path, and shows the progress among the current waits.
 local function download(called, task, index, path)
   local saved, problem = task:save(path, { index = index, any = called.given.any, aside = true })
   return saved, not saved and problem or nil
 end
 
 -- Downloads a file to a temporary path and then gives it its name. Used if the name is taken, or if the extension depends on the content.
--- If a file with this name and the same content exists, keeps only that file. If its content differs, the new file's name gets a number.
+-- If a file with this name and the same content exists, discards the download. If a file with this name has different content, adds a
+-- number to the new file's name.
 local function download_and_name(called, task, index, stem, extension, row)
   local core = require "omni.core"
   local temporary = free_path(stem, ".new")
@@ -73,7 +74,7 @@ local function download_and_name(called, task, index, stem, extension, row)
   if not saved then return nil, problem end
   extension = extension or extension_of_file(temporary)
   local path, exists, done, why, number
-  repeat -- repeats if another program has taken the name in the meantime
+  repeat -- tries the next name if another program has taken this name in the meantime
     path, exists = free_path(stem, extension, sha256(temporary))
     if exists then done, why = core.remove(temporary) else done, why, number = core.rename_new(temporary, path) end
   until done or number ~= EEXIST
@@ -82,7 +83,8 @@ local function download_and_name(called, task, index, stem, extension, row)
   return path, nil, not exists
 end
 
--- Fetches one file. Returns the file's path, nil, and whether the file was downloaded now; or nil and an error.
+-- Fetches one file. On success, returns the file's path, nil, and whether the file was downloaded now. On failure, returns nil and an
+-- error.
 local function fetch_one(called, task, index, stem, known, row)
   local core = require "omni.core"
   local exists = known and core.stat(known.path)
@@ -98,7 +100,7 @@ end
 
 -- --- all files of a task
 
--- Returns what the ledger records about a task's files, by the files' numbers. Also returns the number of the task's ledger row.
+-- Returns a table from file number to what the ledger records about that file of the task. Also returns the id of the task's ledger row.
 local function known_files(client, task)
   local ledger, known = client:existing_ledger(), {}
   local row = ledger and ledger:row("by_task", { service = client.service, task_id = task.id })
@@ -140,7 +142,7 @@ end
 
 -- --- the command
 
--- Returns the task, or nil and the error because of which nothing can be fetched.
+-- Returns the task, or nil and an error that says why nothing can be fetched.
 local function find(called)
   local given = called.given
   local task, problem = called.client:query(given.id)

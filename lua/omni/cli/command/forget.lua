@@ -17,7 +17,8 @@ local ended <const> = {
   refused = "was refused and cost nothing", failed = "has failed already", forgotten = "was given up before",
 }
 
--- Returns the row with this number, or else the row with this task id. If no such row can be given up, returns nil and the reason.
+-- Returns the ledger row with this number, or else the row with this task id. If there is no such row, or if its submit can't be abandoned,
+-- returns nil and the reason.
 local function find(ledger, name)
   local rows, problem = ledger:ask("find", { id = name:find "^%d+$" and math.tointeger(tonumber(name)) or nil, task_id = name })
   if problem then error(problem, 0) end
@@ -30,7 +31,8 @@ local function find(ledger, name)
   return found
 end
 
--- Returns the rows for the arguments, each only once. If a submit can't be given up, returns nil, its argument and the reason.
+-- Returns the ledger rows that the arguments name, without duplicates. If an argument's submit can't be abandoned, returns nil, the
+-- argument and the reason.
 local function choose(ledger, wanted)
   local chosen, seen = {}, {}
   for _, name in ipairs(wanted) do
@@ -42,7 +44,7 @@ local function choose(ledger, wanted)
   return chosen
 end
 
--- Returns a line that describes the consequences of giving up a submit.
+-- Returns a line that describes the consequences of abandoning a submit.
 local function describe(row)
   local text, paths = require "omni.cli.view.text", require "omni.file.path"
   local name = row.scene and ('scene "%s" of %s'):format(text.clean(row.scene), text.clean(row.board and paths.name(row.board) or "?"))

@@ -43,7 +43,8 @@ return storyboard {
 
 local EEXIST <const> = 17
 
--- Creates a file with its complete content, or not at all. On failure, returns nil, the reason, and whether the file already exists.
+-- Creates a file atomically: either with its complete content or not at all. On failure, returns nil, the reason, and whether the file
+-- already exists.
 local function write_new(path, content)
   local core = require "omni.core"
   local part = ("%s.%s.part"):format(path, core.token(4))
@@ -67,7 +68,7 @@ local ways_to_give_a_key <const> = {
   "  a line ak_... in ~/.config/omni/keys (chmod 600), or several keys, one per line",
 }
 
--- Returns lines of text that list the API keys, or that explain why there is no key and what to do.
+-- Returns lines of text that list the API keys or, if there are none, explain why and what to do.
 local function describe_keys()
   local keys, text = require "omni.cli.view.keys", require "omni.cli.view.text"
   local found, problem = keys.find()

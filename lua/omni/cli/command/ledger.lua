@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni ledger status`, `copy` and `export`: describes a ledger, copies it into another file or database, and writes all its rows as JSON.
+-- `omni ledger status`, `copy` and `export`: these commands describe a ledger, copy it into another file or database, and write all its
+-- rows as JSON.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -16,7 +17,7 @@ end
 
 -- --- status
 
--- Returns the number of handles that lock a byte of a ledger's session file. Only the operating system knows them.
+-- Returns how many open ledger handles hold a lock in a ledger's session file, which only the operating system can tell.
 local function sessions_of_file(path)
   local core = require "omni.core"
   local info = core.stat(path .. "-alive")

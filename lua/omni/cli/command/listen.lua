@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can still reveal that
--- submit's task.
+-- `omni listen`: receives the service's callbacks until Ctrl-C. If the response to a submit was lost, a callback can still identify the
+-- task that the submit created.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -18,7 +18,7 @@ function command.define(parser)
   parser:flag("--json", "Print JSON events, one per line.")
 end
 
--- The texts for events. All other events mean that a callback was refused.
+-- The texts for the receiver's events. An event that isn't listed means that a callback was refused.
 local event_texts <const> = {
   accepted = "accepted", confirmed = "confirmed", settled = "found the task of a lost submit", forwarded = "forwarded",
 }

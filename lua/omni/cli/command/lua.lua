@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- `omni lua SCRIPT [ARGS...]`: runs a Lua program in omni's event loop. The program finds omni in the global variable `omni`.
+-- `omni lua SCRIPT [ARGS...]`: runs a Lua program in omni's event loop. The global variable `omni` contains the library.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -23,7 +23,7 @@ local function set_globals(given, arguments)
   _G.arg = table.move(arguments, 1, #arguments, 1, { [0] = given.script }) -- luacheck: ignore 122
 end
 
--- Sets environment variables, for omni's library and for programs that the script starts.
+-- Sets environment variables for the omni library and for programs that the script starts.
 local function set_environment(given, sandbox)
   local setenv = require("omni.host").setenv
   if sandbox then
@@ -35,9 +35,9 @@ local function set_environment(given, sandbox)
   end
 end
 
--- Reports how the script ended, and its tasks in flight. Returns the exit code.
+-- Reports how the script ended and which of its tasks are still in flight. Returns the exit code.
 local function finish(script_tasks, code, failure)
-  local unseen = require("omni.host").output_failed() -- if stdout failed, nobody has seen the task ids that the script printed
+  local unseen = require("omni.host").output_failed() -- if writing to stdout failed, nobody has seen the task ids that the script printed
   if code and not unseen then return code end
   local ids = script_tasks.task_ids()
   local in_flight = "in flight, and charged, at the service:"

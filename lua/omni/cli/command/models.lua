@@ -14,7 +14,7 @@ function command.define(parser)
   service_command.define(parser, true)
 end
 
--- Returns why the options can't be combined, or nil.
+-- Returns why the given options can't be combined, or nil if they can.
 local function misuse(given)
   if given.schema and given.json then return "--schema and --json exclude each other" end
   if given.schema and not given.name then return "--schema needs the NAME of a model" end
@@ -37,7 +37,7 @@ end
 local arrays = { required = true, enum = true, examples = true, allOf = true, anyOf = true, oneOf = true, prefixItems = true }
 local values = { default = true, const = true }
 
--- Marks each empty table in a schema as [] or {}, depending on its keyword.
+-- Marks each empty table in a JSON Schema as an array ([]) or an object ({}), depending on the schema keyword that contains it.
 local function mark_empty(node)
   local json = require "omni.json"
   for keyword, value in pairs(type(node) == "table" and node or {}) do
@@ -74,7 +74,7 @@ local columns = {
   { title = "allowed values, and meaning", wrap = true },
 }
 
--- Prints one model, and a table of its input fields.
+-- Prints a description of one model and a table of its input fields.
 local function show_one(called)
   local model, problem = called.client:model(called.given.name)
   if not model then return called:fail(problem) end

@@ -17,7 +17,7 @@ function command.define(parser)
   parser:flag("--trust", "Let the board do all that a Lua program can (docs/storyboards.md).")
 end
 
--- Returns the path to open. Otherwise returns nil and an error, or nil and the path of the missing file.
+-- Returns the path to open. On failure, returns nil and an error, or nil and the path of the missing file.
 local function choose(given)
   local core, folder = require "omni.core", board_files.folder(given)
   local board, problem = require("omni").load_storyboard(given.board, { trusted = given.trust or false })
@@ -28,7 +28,7 @@ local function choose(given)
   return nil, nil, given.film and (film or "film: the board has cut = false") or report
 end
 
--- Starts the program with which the desktop opens a file. Returns whether that succeeded.
+-- Opens a file with the desktop's default program. Returns whether that succeeded.
 local function open_with_desktop(path)
   local paths = require "omni.file.path"
   local result = require("omni").process({ "xdg-open", paths.absolute(path) }, { stderr = "pipe" })

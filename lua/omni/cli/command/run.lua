@@ -28,7 +28,7 @@ local function write_event(...) require("omni.cli.view.json_events").write("run"
 
 -- --- before the first submit
 
--- Assigns the tasks given with --adopt to their scenes. Returns an error value, or nil.
+-- Assigns each task given with --adopt to its scene. On failure, returns an error value.
 local function adopt(opened)
   for _, pair in ipairs(opened.given.adopt) do
     local _, problem = require("omni").adopt_task(opened.board, {
@@ -38,7 +38,7 @@ local function adopt(opened)
   end
 end
 
--- Opens the callback receiver for --listen, and assigns each task given with --adopt to its scene. Returns an error value, or nil.
+-- Opens the callback receiver for --listen, and assigns each task given with --adopt to its scene. On failure, returns an error value.
 local function prepare(opened)
   local problem = opened.given.listen and select(2, receiver_options.open(opened.given, opened.client)) or adopt(opened)
   if not problem then opened:announce_prices() end
@@ -53,7 +53,7 @@ local function warn_of_needless_resubmits(opened, plan)
   end
 end
 
--- Prints the plan, to stderr if a question follows, or else to stdout.
+-- Prints the plan: to stderr if a question follows, otherwise to stdout.
 local function show_plan(opened, plan)
   local given, view = opened.given, require "omni.cli.view.plan"
   local asks = require("omni.cli.consent").is_needed(plan, given) and require("omni.cli.view.terminal").can_ask()
@@ -64,7 +64,7 @@ local function show_plan(opened, plan)
   view.write(asks and io.stderr or io.stdout, plan, view_options)
 end
 
--- Prints the plan, and asks a person for consent if that is needed. Returns the results for the hook `on_plan`.
+-- Prints the plan, and asks for consent if necessary. Returns the values that the `on_plan` hook returns.
 local function review(opened, plan, problem)
   opened.line:clear()
   warn_of_needless_resubmits(opened, plan)
@@ -93,7 +93,7 @@ local function open_progress(opened, plan)
   return progress, clock
 end
 
--- Handles an event of the run. Waits that the run itself reports, rather than the client, are events, too.
+-- Handles a run's event. Some waits are reported by the run instead of the client; they arrive here as events, too.
 local function take(opened, event)
   local waits, own = opened.waits, opened.own_waits
   if event.event == "wait" then
@@ -164,8 +164,8 @@ end
 
 -- --- omni fetch BOARD
 
--- Returns a plan that submits nothing. It contains the scenes in flight, and the paid scenes whose files haven't been fetched. Returns nil
--- if there are no such scenes.
+-- Returns a plan that submits nothing. The plan contains the scenes in flight, and the paid scenes whose files haven't been fetched.
+-- Returns nil if the board has no such scenes.
 local function plan_to_fetch(opened)
   local plan, problem = require("omni").plan_storyboard(opened.board, opened:plan_options { prices = false })
   if not plan then return nil, problem end

@@ -7,7 +7,7 @@ local sandbox_options = require "omni.cli.sandbox_options"
 
 local command = { summary = "Run the sandbox, a local stand-in for the service, until Ctrl-C." }
 
--- Parses a list such as "1,2,5": for each key, the limit on tasks in flight.
+-- Parses a list such as "1,2,5", which contains each key's limit on tasks in flight.
 local function limits(given)
   local all = {}
   for text in (given .. ","):gmatch "([^,]*)," do
@@ -29,7 +29,7 @@ function command.define(parser)
   sandbox_options.define(parser)
 end
 
--- Returns the shell commands that set the environment variables for a client.
+-- Returns shell commands that set the environment variables with which a client uses this sandbox.
 local function exports_of(sandbox, given)
   local lines = { "export CRUN_BASE_URL=" .. sandbox.url }
   if given.keys then

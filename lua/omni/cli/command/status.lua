@@ -25,7 +25,7 @@ end
 
 local function no_sum() return { credits = 0, estimated = 0, given_up = 0, submits = 0 } end
 
--- Adds up the rows that the ledger's verb `spent` returns. Returns the sum for all accounts, and the sums by account.
+-- Adds up the rows that the ledger's `spent` verb returns. Returns the total over all accounts, and a table with each account's sum.
 local function sums(rows)
   local all, by_account = no_sum(), {}
   for _, row in ipairs(rows) do
@@ -53,8 +53,8 @@ local function empty_event(path, board)
   }
 end
 
--- Reads the ledger, and fills in the fields of an event. If that fails, raises an error value. `rehearsals` is true for a ledger that
--- contains rehearsals, whose sandboxes and tasks have ended with their processes.
+-- Reads the ledger, and fills in the fields of an event. On failure, raises an error value. If `rehearsals` is true, the ledger contains
+-- only rehearsals, whose sandboxes and tasks ended with their processes.
 local function read(ledger, event, rehearsals)
   local function ask(verb, params)
     local rows, problem = ledger:ask(verb, params)

@@ -26,7 +26,7 @@ end
 
 -- --- before the submit
 
--- Prints the price to stderr, since stdout is for the result.
+-- Prints the price to stderr, since stdout is reserved for the result.
 local function show_price(called, model, price, problem)
   local text, sandbox = require "omni.cli.view.text", called.client.is_sandbox
   local cost = price and "about " .. text.credits(price.credits, sandbox) or "an unknown price: " .. text.problem(problem)
@@ -35,7 +35,7 @@ local function show_price(called, model, price, problem)
 end
 
 -- Uploads the input's files before the submit, so that the user sees the progress and can press Ctrl-C. The submit then uses these uploads.
--- It repeats an upload that the service no longer has.
+-- If the service no longer has one of them, the submit uploads that file again.
 local function upload_files(called, input)
   local seen = {}
   for file in require("omni.client.placeholder").each(input) do
@@ -49,7 +49,7 @@ end
 
 -- --- the submit
 
--- Reports why there is no task, and whether anything was charged. Returns the exit code.
+-- Reports why no task was created, and whether anything was charged. Returns the exit code.
 local function fail(called, problem)
   if problem.code == "submit_unknown" then
     problem.hint = called.client.ledger_path
@@ -66,7 +66,7 @@ local function fail(called, problem)
   return problem.code == "invalid_input" and 2 or 3
 end
 
--- Submits, and prints the task id before anything else. After an interruption, waits for the response if the submit was sent.
+-- Submits the input, and prints the task id before anything else. If interrupted after the request was sent, still waits for the response.
 local function submit(called, model, input, estimate, on_interrupt)
   local stop = {}
   on_interrupt(function(leave)
@@ -87,8 +87,8 @@ local function submit(called, model, input, estimate, on_interrupt)
   return task, problem, stop.requested
 end
 
--- Does everything until the service has accepted the submit. Returns the task, or nil and the exit code. Returns only nil if an
--- interruption had no consequences.
+-- Performs all steps up to the moment when the service accepts the submit. Returns the task, or nil and the exit code. Returns a single nil
+-- if the command was interrupted before it sent the submit.
 local function make_task(called, model, input, on_interrupt)
   local given = called.given
   if (given.tag or given.idempotency_key) and not called.client.ledger_path then
@@ -104,7 +104,7 @@ local function make_task(called, model, input, on_interrupt)
     budget = given.budget, yes = given.yes, sandbox = called.client.is_sandbox,
     show = function() show_price(called, model, price, problem) end,
   })
-  if signals.interrupted() then return nil end -- interrupted while the question was open
+  if signals.interrupted() then return nil end -- interrupted while the question was unanswered
   if refused then return nil, fail(called, refused) end
   problem = upload_files(called, input)
   if problem then return nil, fail(called, problem) end

@@ -16,7 +16,7 @@ function command.define(parser)
   service_command.define(parser, true)
 end
 
--- Returns the first templates, at most `limit`, and whether there are more. With --json, writes an event for each template.
+-- Returns at most `limit` templates, and whether the service has more. With --json, writes an event for each template.
 local function list_of(called, limit)
   local given, list = called.given, {}
   for template in called.client:templates {
@@ -34,7 +34,7 @@ local function shown(value)
   return type(value) == "string" and value or nil
 end
 
--- Returns the table row for a template. The name of the field with a template's id depends on the platform.
+-- Returns the table row for a template. The platform determines the name of the field that contains a template's id.
 local function row_of(template)
   if type(template) ~= "table" then return { shown(template) } end
   return {

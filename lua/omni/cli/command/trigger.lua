@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- `omni trigger KIND --to URL`: sends a callback to your endpoint, either one that the service could send or one that it never sends. There
--- is no task for the callback. The command neither reads nor sends an API key.
+-- `omni trigger KIND --to URL`: sends a callback to your endpoint, either one that the service could send or one that it never sends. No
+-- task exists for this callback. The command neither reads nor sends an API key.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
 
 local command = { summary = "Send a callback to your own endpoint, as the service would." }
 
-local too_large <const> = 1024 * 1024 + 1 -- size of a body, in bytes, that is too large for omni's receiver, which accepts 1 MiB
+local too_large <const> = 1024 * 1024 + 1 -- size in bytes of a body that omni's receiver refuses, since it accepts at most 1 MiB
 
 -- The kinds of callbacks, and the options that each kind accepts.
 local plain <const>, with_media <const> = { task_id = true, wrapped = true }, { task_id = true, media = true, wrapped = true }
@@ -37,7 +37,7 @@ function command.define(parser)
   parser:flag("--json", "Print one line of JSON for each POST.")
 end
 
--- Returns why the options can't be combined, or nil.
+-- Returns why the given options can't be combined, or nil if they can.
 local function misuse(given)
   for _, name in ipairs { "task_id", "media", "wrapped" } do
     if given[name] and not kinds[given.kind].takes[name] then
@@ -52,7 +52,7 @@ end
 
 local function random_integer() return math.tointeger(tonumber("0x" .. require("omni.core").token(8))) end
 
--- Returns the callback's body, and the id of the task in it, if it contains one.
+-- Returns the callback's body, and the task id that the body contains, if any.
 local function body_of(given)
   local kind, payload = kinds[given.kind], require "omni.sandbox.task_payload"
   if kind.body then return kind.body() end

@@ -45,7 +45,7 @@ local function existing_folder(path)
   return core.stat(folder) and folder or existing_folder(folder)
 end
 
--- Returns whether a folder is writable, by creating a temporary folder inside it.
+-- Creates a temporary folder inside a folder to find out whether it is writable.
 local function can_write(folder)
   local trial = ("%s/.omni-doctor-%s"):format(folder, core.token(4))
   local fine, why = core.make_directory(trial, 448) -- 0700
@@ -55,7 +55,7 @@ end
 
 local function read_ledger(ledger, path, report)
   local rows, problem = ledger:ask "open"
-  -- Runs a statement that changes no row, to find out whether the file is writable.
+  -- Runs a statement that changes no rows, to find out whether the ledger's file is writable.
   if rows then problem = select(2, ledger:ask("end_redo", { board = "" })) end
   if problem then return report("problem", text.problem(problem), problem.hint) end
   local unknown = 0
@@ -103,8 +103,8 @@ end
 
 local oldest <const> = { 5, 1 } -- the oldest supported version of ffmpeg
 
--- Returns a program's version, from "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and the version's first two numbers. Returns no numbers
--- for a development build.
+-- Returns the version that a program prints in a line such as "ffmpeg version 5.1.6-0+deb12u1 Copyright ...", and the version's first two
+-- numbers. A development build has no such numbers.
 local function version_of(program)
   local output = output_of(program, "-version")
   if not output then return nil end
@@ -113,7 +113,7 @@ local function version_of(program)
   return version, tonumber(major), tonumber(minor)
 end
 
----Checks ffmpeg and ffprobe, which cut the film.
+---Checks ffmpeg and ffprobe, which omni needs to cut a film.
 ---@param _ table
 ---@param report omni.cli.Report
 function checks.ffmpeg(_, report)
@@ -140,7 +140,7 @@ function checks.terminal(_, report)
   if not columns then return report("ok", "stdout isn't a terminal: omni prints a line for each change") end
   local terminal = require "omni.cli.view.terminal"
   local charset = ""
-  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last variable that is set has priority
+  for _, name in ipairs { "LANG", "LC_CTYPE", "LC_ALL" } do -- the last of these variables that is set takes priority
     local value = os.getenv(name)
     if value and value ~= "" then charset = value end
   end
@@ -174,7 +174,7 @@ function checks.disk(shared, report)
   end
 end
 
----The checks of `omni doctor`, in the order in which they run.
+---All checks that `omni doctor` performs, in order.
 ---@type { [1]: string, [2]: fun(shared: table, report: omni.cli.Report) }[]
 checks.all = {
   { "program", checks.program }, { "keys", service.keys }, { "network", service.network },

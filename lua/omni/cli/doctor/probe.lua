@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Calls the service once with one API key and traces the exchange, for `omni doctor`. The probe uses the C client directly, since
+-- Makes a single request with one API key and traces the exchange, for `omni doctor`. The probe uses the C client directly, since
 -- omni.Client returns no trace.
 
 local core = require "omni.core"
@@ -15,7 +15,7 @@ local path <const> = "/api/v1/client/account/balance"
 ---@field network table        the proxy and certificates in use, from http:network
 ---@field ahead? integer       seconds by which the service's clock is ahead of this machine's
 
--- Waits until this C client's only exchange is done.
+-- Waits for the only exchange of the C client `http`.
 local function wait(http)
   local fiber = loop.current()
   local driver <close> = pollable.driver(http, function()
@@ -26,7 +26,7 @@ local function wait(http)
   loop.park()
 end
 
----Requests the balance from the service once, and waits for the response. This costs nothing.
+---Requests the balance from the service without retries, and waits for the response. This costs nothing.
 ---@param base_url string
 ---@param key string
 ---@return omni.cli.Probe

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Contains the checks of `omni doctor` that concern the API keys, the network and the service (local_checks.lua lists all checks). If you
--- have no API key, the checks call the service with a sandbox key, which the service refuses.
+-- have no API key, the checks send a sandbox key, which the service refuses.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
@@ -35,7 +35,7 @@ function service.keys(shared, report)
   end
 end
 
--- Describes the steps of an exchange, with the time from the start until each step was done.
+-- Describes an exchange's steps, each with the time from the start of the exchange to the end of the step.
 local function steps_of(trace)
   local parts = { trace.address and "at " .. trace.address }
   for _, step in ipairs { { "lookup", "name" }, { "connect", "connection" }, { "tls", "TLS" } } do
@@ -58,7 +58,7 @@ local function no_answer_hint(probe)
   return "is there a network? Is the base URL right? In mainland China: CRUN_BASE_URL=https://api.crunai.com"
 end
 
--- Reports the service's response for this key. The service should refuse the sandbox key, which is used if you have none.
+-- Reports how the service responded to this key. If you have no API key, the checks send a sandbox key, which the service should refuse.
 local function judge(key, probe, report)
   local failure, own = probe.failure, key.fingerprint ~= nil
   local refused = failure and require("omni.error").rejects_key(failure)
@@ -102,7 +102,7 @@ end
 ---@param report omni.cli.Report
 function service.network(shared, report)
   local client <close> = open_client(shared)
-  if not client then return end -- the next check reports the error
+  if not client then return end -- `service.answer`, which runs next, reports this error
   local network = client.all_keys[1].transport.http:network()
   local proxy = "no proxy"
   if network.proxy_used then

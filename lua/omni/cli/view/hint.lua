@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Words error hints for a person at a shell. The library's hints name functions and options; these hints name commands.
+-- Rewords error hints for a person at a shell. The library's hints name functions and options; the reworded hints name commands.
 
 local words <const> = {
   ["client:models() lists the models"] = "omni models lists the models",

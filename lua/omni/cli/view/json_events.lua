@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Writes the events that --json prints, each as a JSON object on its own line on stdout. `fields` lists every event with its fields.
--- docs/cli.md explains the fields, and spec/cli/view/json_events_spec.lua compares the two.
+-- docs/cli.md explains the fields; spec/cli/view/json_events_spec.lua compares that page with this list.
 
 local json = require "omni.json"
 local text = require "omni.cli.view.text"
@@ -35,7 +35,7 @@ local failure <const> = { "scene", "index", "task_id?", "estimate?", "credits?",
 local waiting <const> = { "wait", "kind", "message", "seconds?", "key?", "scene?", "file?", "error?:error" }
 local callback <const> = { "url?", "task_id?", "scene?", "state?", "status?", "error?:error" }
 
----The fields of each event, after `event` and `time`, by the command that prints it.
+---For each command, its events and their fields, without the fields `event` and `time` that every event has.
 ---@type table<string, table<string, string[]>>
 local fields <const> = {
   run = { -- and plan
@@ -92,7 +92,7 @@ local fields <const> = {
 
 local parsed = {} -- list of fields → { shape, { name, kind, many }... }
 
--- Parses a specification of fields.
+-- Parses a field specification.
 local function parse(list)
   if parsed[list] then return parsed[list] end
   local names, result = {}, {}
@@ -105,7 +105,7 @@ local function parse(list)
   return result
 end
 
--- Returns a copy of an object with only these fields, in a form that can be written as JSON.
+-- Returns a copy of an object that contains only the listed fields and can be written as JSON.
 local function copy(object, list)
   local kinds, copied = parse(list), {}
   for _, field in ipairs(kinds) do

@@ -8,7 +8,7 @@ local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
--- Returns a name such as "film.lua: dusk". Leaves out the board if there is only one.
+-- Returns a name such as "film.lua: dusk". Omits the board's name if all submits belong to one board.
 local function name_of(submit, board)
   local scene = submit.scene and text.clean(submit.scene) or submit.tag and "a submit, " .. text.clean(submit.tag) or "a submit"
   return submit.board and not board and text.clean(paths.name(submit.board)) .. ": " .. scene or scene

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Draws the progress of a run on a terminal: a line for each scene, one for the cut, and one for the whole run, redrawn in place. The
+-- Draws a run's progress on a terminal: a line for each scene, a line for the cut, and a line for the whole run, all redrawn in place. The
 -- cursor stays visible below the lines, so that a crash leaves the terminal usable.
 
 local text = require "omni.cli.view.text"
 
-local STATE <const> = 11  -- columns of the longest state, "interrupted"
+local STATE <const> = 11  -- width of the longest state, "interrupted", in columns
 local MOST_WAITS <const> = 3 -- lines for waits
-local FEW <const> = 3     -- up to this number, each reused scene has its own line
+local FEW <const> = 3     -- if there are at most this many reused scenes, each has its own line
 local WIDE <const> = 72   -- with at least this many columns, times are written in full
-local BAR <const> = 20    -- columns of the cut's progress bar, if there is room
+local BAR <const> = 20    -- width of the cut's progress bar in columns, if there is room
 local SOON <const> = 0.05 -- for this many seconds after a redraw, events wait for the next tick
 
 local in_flight = { submitting = true, pending = true, running = true, fetching = true }
@@ -43,11 +43,11 @@ local function scene_line(live, scene, layout, width)
   local left = "  " .. text.fit(scene.name, layout.name) .. "  "
   local state = text.fit(scene.status, STATE)
   local time = time_of(live, scene, width)
-  -- Shows the task id, if there is room, until the task ends. A person needs the id if the program is killed before that.
+  -- If there is room, shows the task id until the task ends. If the program is killed before then, a person needs the id.
   local room = width - text.columns(left) - STATE - layout.time - 2
   local id = scene.task_id and #scene.task_id <= room and scene.task_id
   local cost = scene.credits and text.credits(scene.credits, live.sandbox)
-  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- the line for the whole run has the unit
+  if cost and text.columns(cost) > room then cost = cost:match "^%S+" end -- drops the unit, which the line for the whole run shows
   local last = cost or id or ""
   local line = ("%s%s%s%s  %s"):format(left, state, (" "):rep(layout.time - #time), time, last):gsub("%s+$", "")
   line = text.cut(line, width)
@@ -66,7 +66,7 @@ local function cut_line(live, width)
   return text.cut(line, width)
 end
 
--- Returns the line for the whole run, or several lines in a narrow terminal.
+-- Returns the line for the whole run; in a narrow terminal, returns several lines.
 local function total_lines(live, width)
   local counts, sum, promised = {}, 0, 0
   for _, scene in ipairs(live.scenes) do
@@ -87,7 +87,7 @@ local function total_lines(live, width)
   return lines
 end
 
--- Returns the number of rows that the last drawing takes up. If the terminal has become narrower, it has wrapped the drawn lines.
+-- Returns how many terminal rows the last drawing takes up. If the terminal has become narrower, it has wrapped the drawn lines.
 local function rows_taken(live, columns)
   local rows = 0
   for _, width in ipairs(live.drawn) do rows = rows + math.max(1, (width + columns - 1) // columns) end
@@ -108,7 +108,7 @@ local function draw(live, lines, columns)
   live.out:flush()
 end
 
--- Returns the scenes that have their own line, and the number of reused scenes that share a line.
+-- Returns the scenes that get their own lines, and the number of reused scenes that share one line.
 local function fold(scenes)
   local others, reused = {}, 0
   for _, scene in ipairs(scenes) do
@@ -118,7 +118,7 @@ local function fold(scenes)
   return others, reused
 end
 
--- Returns the widths of the columns for names and times.
+-- Returns the widths of the name and time columns.
 local function layout_of(live, scenes, width)
   local name, typical = 0, false
   for _, scene in ipairs(scenes) do
@@ -154,8 +154,7 @@ local function draw_all(self)
   if self.cut then lines[#lines + 1] = cut_line(self, width) end
   for _, wait in ipairs(waits) do lines[#lines + 1] = self.paint("waits", text.cut("  " .. wait, width)) end
   table.move(totals, 1, #totals, #lines + 1, lines)
-  -- A drawing taller than the terminal would leave a copy in the scrollback each time. So this keeps only the last lines, which matter
-  -- most.
+  -- A drawing taller than the terminal would leave a copy in the scrollback each time. So only the last lines, which matter most, are kept.
   local extra = #lines - math.max(1, (self.rows() or 24) - 1)
   if extra > 0 then lines = table.move(lines, extra + 1, #lines, 1, {}) end
   draw(self, lines, columns)
@@ -183,7 +182,7 @@ function Live_methods:event(event)
     scene.began = scene.began or in_flight[event.event] and self.now() - scene.age or nil
     if not in_flight[event.event] then scene.ended = self.now() end
   else
-    self.cut = nil -- the film is done; the report comes next
+    self.cut = nil -- the film is finished; the report comes next
   end
   self.dirty = true
   if self.now() - self.drawn_at >= SOON then draw_all(self) end
@@ -194,7 +193,7 @@ function Live_methods:close()
   draw(self, {}, math.max(1, self.columns() or 80))
 end
 
--- Returns a scene's initial state. For a scene in flight, the state contains the age and the estimated price of its submit.
+-- Returns a scene's initial state. For a scene in flight, the state contains its submit's age and estimated price.
 local function scene_of(entry, options)
   local row = entry.action == "resume" and entry.row or {}
   return {
@@ -215,7 +214,7 @@ local function open(options)
   for _, entry in ipairs(options.plan.scenes) do
     local scene = scene_of(entry, options)
     live.by_name[entry.scene] = scene
-    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch the other scenes
+    if entry.selected or entry.action == "reuse" then live.scenes[#live.scenes + 1] = scene end -- the run doesn't touch any other scenes
   end
   return live
 end

@@ -3,7 +3,7 @@
 
 local message = {}
 
--- Replaces control characters, except line breaks. Doesn't need omni.core, which can't be loaded if a library is missing.
+-- Replaces control characters, except line breaks. Doesn't use omni.core, which can't be loaded if a library is missing.
 local function clean(text)
   local found, core = pcall(require, "omni.core")
   return (text:gsub("[^\n]+", function(line) return found and core.clean(line) or line:gsub("%c", "?") end))
@@ -17,7 +17,7 @@ local function write(label, line)
   for index, part in ipairs(parts) do io.stderr:write(index == 1 and label or "  ", part, "\n") end
 end
 
----Writes lines to stderr, the first after "omni: ".
+---Writes lines to stderr, and puts "omni: " in front of the first line.
 ---@param text string  of any bytes
 ---@param ... string|nil  further lines
 function message.print(text, ...)
@@ -25,18 +25,18 @@ function message.print(text, ...)
   for _, line in ipairs { ... } do write("  ", clean(line)) end
 end
 
----Writes a further line of the last message.
+---Adds a line to the last message.
 ---@param text string
 function message.add(text) write("  ", clean(text)) end
 
----Writes an error value and its hint, or all errors of a board.
+---Writes an error value and its hint, or all of a board's errors.
 ---@param bad omni.Error
 function message.print_error(bad)
   local describe, hint = require("omni.cli.view.text").problem, require("omni.cli.view.hint").of
   for _, problem in ipairs(bad.problems or { bad }) do message.print(describe(problem), hint(problem)) end
 end
 
----Writes lines or an error value to stderr, and returns the exit code.
+---Writes lines or an error value to stderr, and returns `code` as the exit code.
 ---@param code integer
 ---@param problem string|omni.Error
 ---@param ... string|nil
@@ -46,7 +46,7 @@ function message.exit(code, problem, ...)
   return code
 end
 
----Returns the hook `on_event` of a client.
+---Returns a function for a client's `on_event` hook.
 ---@param warn fun(text: string)  called with each warning
 ---@param waits? table            from omni.cli.view.waits; gets every event
 ---@return fun(event: omni.ClientEvent)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Lists the fields of a model's input, from the model's JSON Schema, as table rows: name, type, whether the field is required,
--- default, allowed values and meaning. A schema comes from the network, so parts that are too deep, too large or recursive are omitted.
+-- Reads a model's input fields from its JSON Schema, and lists them as table rows: name, type, whether the field is required, default,
+-- allowed values and meaning. A schema comes from the network, so parts that are too deep, too large or recursive are omitted.
 
 local walking = require "omni.models.schema.traversal"
 local words = require "omni.models.schema.messages"
@@ -20,7 +20,8 @@ local function list(value) return type(value) == "table" and value or {} end
 local Reader_methods = {}
 local Reader_mt = { __index = Reader_methods }
 
--- Collects all schemas that describe one value: the node, its reference, and its parts. `certain` is false for alternatives.
+-- Collects all schemas that describe one value: the node itself, the schema that it refers to, and the schemas that it combines. `certain`
+-- is false for alternatives (`anyOf`, `oneOf`).
 function Reader_methods:parts(node, certain, found, seen)
   if type(node) ~= "table" or seen[node] or self.left <= 0 then return found end
   seen[node], self.left = true, self.left - 1
@@ -61,7 +62,7 @@ end
 
 local function number(value) return type(value) == "number" and value or nil end
 
--- Adds the allowed values of one schema to `texts`.
+-- Adds the values that one schema allows to `texts`.
 local function allowed_by(node, texts)
   local choices = type(node.enum) == "table" and node.enum or node.const ~= nil and { node.const } or {}
   if #choices > 0 then
@@ -115,7 +116,7 @@ end
 
 -- --- all fields
 
--- Returns the fields of an object: their names (required ones first), their schemas, and the set of required names.
+-- Returns an object's fields: their names (required fields first), their schemas, and the set of required names.
 function Reader_methods:fields(node, more_required)
   local names, nodes, required = {}, {}, {}
   local function require_all(given)

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Formats a plan as text and as the event `plan`. The text has a line for each scene with its action, price and reason, and then the sum.
+-- Formats a plan as text and as a `plan` event. The text has a line for each scene with its action, price and reason, followed by the
+-- total.
 
 local next_command = require "omni.storyboard.next_command"
 local paths = require "omni.file.path"
 local text = require "omni.cli.view.text"
 local typical_time = require "omni.cli.typical_time"
 
-local ACTION <const> = 7  -- columns of the longest word for an action
-local FEW <const> = 3     -- up to this number, each reused scene has its own line in a run's plan
+local ACTION <const> = 7  -- width of the longest word for an action, in columns
+local FEW <const> = 3     -- if there are at most this many reused scenes, each has its own line in a run's plan
 
 local symbols = {
   reuse = "=", resume = "~", fetch = "~", expired = "!", submit = "+", wait = ">", unknown = "?", invalid = "!", left = "-",
@@ -75,7 +76,7 @@ local function is_left(entry) return not entry.selected and entry.action ~= "reu
 ---@return string
 local function why_left(given) return given.fetches and "not submitted" or "not among --only" end
 
--- Returns the rows of the table: { action, name, price, why, ways }. With `fold`, many reused scenes share a row.
+-- Returns the rows of the table: { action, name, price, why, ways }. With `fold`, reused scenes share a row if there are many.
 local function rows_of(plan, options)
   local rows, reused, left = {}, 0, 0
   local fold = options.fold and (plan.counts.reuse or 0) > FEW
@@ -88,7 +89,7 @@ local function rows_of(plan, options)
       local row = { action = entry.action, name = text.clean(entry.scene), price = price(entry, options.sandbox) }
       row.why = reason_of(plan, entry)
       if entry.action == "expired" then row.ways = next_command.after_loss(options.given, entry.scene, entry.row.id, options.ledger) end
-      if entry.action == "unknown" and not options.fold then -- the summary of a run lists these ways
+      if entry.action == "unknown" and not options.fold then -- a run's summary lists these ways instead
         row.ways = next_command.ways_out(options.given, entry.scene, entry.row.id, options.ledger)
       end
       rows[#rows + 1] = row
@@ -105,7 +106,7 @@ local function widest(rows, field, most)
   return math.min(width, most)
 end
 
--- Returns the lines for a row. A reason that doesn't fit into the line is put below it.
+-- Returns the lines for a row. A reason that doesn't fit into the row's line is written below it.
 local function lines_of(row, layout, paint, columns)
   local head = ("  %s %s"):format(symbols[row.action], text.fit(row.action, ACTION))
   local middle = ("  %s  %s"):format(text.fit(row.name, layout.name), (" "):rep(layout.price - text.columns(row.price)) .. row.price)
@@ -148,7 +149,7 @@ local function sum_lines(plan, options)
   return { first, table.concat(second, "; "), options.usual and typical_time.describe(options.usual) }
 end
 
--- Writes the notices: they aren't errors, but a person should know them before the run.
+-- Writes the plan's notices, which aren't errors but which a person should know before the run.
 local function write_notices(out, plan, columns)
   for _, notice in ipairs(plan.notices or {}) do
     local place = notice.where and notice.where .. ": " or ""
@@ -180,7 +181,7 @@ local function write(out, plan, options)
   out:flush()
 end
 
----Returns the fields of the event `plan` (json_events.lua).
+---Returns the fields of a `plan` event (json_events.lua).
 ---@param plan omni.Plan
 ---@param options { directory: string, sandbox?: boolean, budget?: number }
 ---@return table event

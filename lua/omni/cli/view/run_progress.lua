@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Shows a run's progress: redrawn in place on a terminal, as plain lines in a pipe or file, or as JSON events.
+-- Shows a run's progress: as a drawing on a terminal, as plain lines in a pipe or file, or as JSON events.
 
 local json_events = require "omni.cli.view.json_events"
 local live = require "omni.cli.view.live_progress"
@@ -19,7 +19,7 @@ local Plain_methods = {}
 local Plain_mt = { __name = "omni.cli.plain", __index = Plain_methods }
 
 -- The lines to print for events other than a scene's new state. Reused scenes get no line, because the plan and the summary show them. The
--- cut gets one line, when it starts.
+-- cut gets a single line, when it starts.
 local special = {
   reused = function() return nil end,
   cutting = function(event) return event.fraction == 0 and "film: cutting" or nil end,
@@ -28,7 +28,7 @@ local special = {
   report = function(event) return "report: " .. text.path(event.file) end,
 }
 
--- Returns the line for a scene's state. The plan has shown the reason of a scene that was unknown or blocked before the run.
+-- Returns the line for a scene's state. Omits the reason if the scene was unknown or blocked before the run, because the plan has shown it.
 local function scene_line(event, sandbox, plan)
   local line = ("%s: %s"):format(text.clean(event.scene), event.event)
   local entry = plan.by_name[event.scene]
@@ -51,7 +51,7 @@ function Plain_methods:event(event)
   self.out:flush()
 end
 
--- Prints the beginning of a wait.
+-- Prints that a wait has begun.
 function Plain_methods:wait(words)
   self.out:write(words, "\n")
   self.out:flush()

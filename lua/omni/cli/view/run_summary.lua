@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Formats a run's summary: each scene's cost and file, or what to do about a scene without a file; then the film, the report, and the
--- board's cost. Also makes the event `done`.
+-- Formats a run's summary: each scene's cost and file, or what to do about a scene that has no file; then the film, the report, and the
+-- board's cost. Also creates the `done` event.
 
 local hint = require "omni.cli.view.hint"
 local next_command = require "omni.storyboard.next_command"
@@ -8,7 +8,7 @@ local core = require "omni.core"
 local text = require "omni.cli.view.text"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 
-local FEW <const> = 3 -- more reused scenes than this share a line, as do at least this many scenes with the same reason
+local FEW <const> = 3 -- more than this many reused scenes share a line, as do at least this many scenes with the same reason
 
 -- The exit codes (docs/cli.md).
 local exit_codes = { done = 0, failed = 1, misuse = 2, refused = 3, unknown = 4, interrupted = 130 }
@@ -21,7 +21,7 @@ local function count(summary, status)
   return n
 end
 
----Returns a run's exit code. Results that require a person have priority. A blocked scene counts like the scene that blocks it.
+---Returns a run's exit code. Results that need a person's attention take priority. A blocked scene counts as the scene that blocks it.
 ---@param summary omni.RunSummary
 ---@return integer
 local function exit_code(summary)
@@ -30,7 +30,7 @@ local function exit_code(summary)
     if count(summary, status) > 0 then return exit_codes[status] end
   end
   if count(summary, "blocked") > 0 then return exit_codes.failed end
-  -- If the film wasn't cut because of --only, that isn't a failure.
+  -- It isn't a failure if the film wasn't cut because of --only.
   local film = summary.film_error
   if film and film.code ~= "film_incomplete" or summary.report_error then return exit_codes.failed end
   return exit_codes.done
@@ -97,7 +97,7 @@ local function with_reason(scene, _, options)
   return lines
 end
 
--- Returns the lines for several scenes that have the same reason.
+-- Returns the lines for several scenes that weren't submitted for the same reason.
 local function with_same_reason(scenes, options)
   local names = {}
   for index, scene in ipairs(scenes) do names[index] = '"' .. text.clean(scene.scene) .. '"' end
@@ -111,7 +111,7 @@ local function write_scene(out, scene, same, entry, options, name_width, paint)
   local name = text.fit(same and text.count(#same, "scene") or text.clean(scene.scene), name_width)
   local indent = (" "):rep(name_width + 4)
   if options.columns and text.columns(lines[1]) + #indent > options.columns then
-    local first, rest = lines[1]:match("^(.-)  (.*)$") -- puts the path or the reason on its own line
+    local first, rest = lines[1]:match("^(.-)  (.*)$") -- moves the path or the reason to its own line
     if first then
       lines[1] = first
       table.insert(lines, 2, rest)
@@ -120,7 +120,7 @@ local function write_scene(out, scene, same, entry, options, name_width, paint)
   end
   local shown = {}
   for _, line in ipairs(lines) do
-    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- never breaks a command or a path, so that it can be copied
+    local is_whole = line:find(":  omni ", 1, true) or not line:find " " -- never wraps a command or a path, so that it can be copied
     local parts = is_whole and { line } or text.wrap(line, options.columns and math.max(20, options.columns - 1 - #indent))
     table.move(parts, 1, #parts, #shown + 1, shown)
   end
@@ -130,7 +130,7 @@ end
 
 -- --- the whole
 
--- Writes a sentence, wrapped between words. The other lines are indented like the text after `label` in the first line.
+-- Writes a sentence, wrapped between words. Further lines are aligned with the text after `label` in the first line.
 local function write_words(out, label, words, columns)
   for index, line in ipairs(text.wrap(words, columns and math.max(20, columns - 1 - #label))) do
     out:write(index == 1 and label or (" "):rep(#label), line, "\n")
@@ -161,7 +161,8 @@ local function write_interrupted(out, summary, options)
   out:write("  ", next_command.continue(options.given), "\n")
 end
 
--- Returns the scenes that weren't submitted and have the same reason as more than two others, by the first of them; false for the others.
+-- Groups the scenes that weren't submitted for the same reason, if there are at least three. Returns a table from a group's first scene to
+-- the group's scenes, and from each of the other scenes in the group to false.
 local function group(summary)
   local by_reason, groups = {}, {}
   for _, scene in ipairs(summary.scenes) do
@@ -216,7 +217,7 @@ local function write(out, plan, summary, options)
   out:flush()
 end
 
----Returns the fields of the event `done` (json_events.lua).
+---Returns the fields of a `done` event (json_events.lua).
 ---@param board omni.Storyboard
 ---@param plan? omni.Plan
 ---@param summary? omni.RunSummary   nil: refused

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Draws a status on a terminal, followed by a line for each current wait, and redraws them in place. Erases them before other output. Draws
--- nothing if the output isn't a terminal.
+-- Draws a status on a terminal, followed by a line for each current wait, and redraws these lines in place. Erases the lines before other
+-- output. Draws nothing if the output isn't a terminal.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -29,7 +29,7 @@ local function erasure(line, columns)
   return (rows > 1 and ("\27[%dA"):format(rows - 1) or "") .. "\r\27[J"
 end
 
----Erases the drawing, until the next one.
+---Erases the drawing until it is next redrawn.
 function Line_methods:erase()
   if not self.shown then return end
   self.out:write(erasure(self, self.columns() or 80))
@@ -61,14 +61,14 @@ function Line_methods:refresh()
   self.shown = shown
 end
 
----Replaces the last status with a text.
+---Replaces the status with a new text.
 ---@param words string  cleaned
 function Line_methods:draw(words)
   self.status = words
   self:refresh()
 end
 
--- Cancels a fiber, and erases the line that it draws.
+-- When closed, cancels a fiber and erases the line that the fiber draws.
 local Fiber_mt = {
   __close = function(self)
     self.fiber:cancel()
@@ -76,7 +76,7 @@ local Fiber_mt = {
   end,
 }
 
----Redraws the status several times a second, and lets the waits check the time, until the returned object is closed. Call `start` while the
+---Until the returned object is closed, redraws the status several times a second and calls the waits' `tick`. Call `start` while the
 ---event loop runs.
 ---@return table  to be closed
 function Line_methods:start()
@@ -97,7 +97,7 @@ function Live_methods:close() self.line:clear() end
 
 Live_mt.__close = Live_methods.close
 
----Draws the result of `words` at each redrawing, until the returned object is closed.
+---Until the returned object is closed, each redraw shows the text that `words` returns.
 ---@param words fun(columns: integer): string|nil
 ---@return table|nil live  to be closed; nil: there is no terminal
 function Line_methods:live(words)

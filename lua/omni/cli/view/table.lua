@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Formats tables and lists of fields as aligned lines. If there is a terminal, the lines fit its width. Removes control characters from
--- all texts.
+-- Formats tables and lists of fields as aligned lines. On a terminal, makes the lines fit its width. Removes control characters from all
+-- texts.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
 
 local GAP <const> = 2       -- columns between two columns
 local INDENT <const> = 4
-local NARROWEST <const> = 6 -- the minimum width of a column that shrinks
-local READABLE <const> = 24 -- with at least this many columns, text is wrapped beside the other cells; otherwise, below them
+local NARROWEST <const> = 6 -- minimum width of a column that is shrunk
+local READABLE <const> = 24 -- if there are at least this many columns, text is wrapped beside the other cells, otherwise below them
 
 ---@class omni.cli.Column
 ---@field title string
@@ -30,7 +30,7 @@ local function wrap_all(texts, width)
   return all
 end
 
--- Returns the widths of the columns; if possible, their sum is at most `width`. The widest columns shrink first.
+-- Returns the column widths, whose sum is at most `width` if possible. Shrinks the widest columns first.
 local function widths_of(columns, cells, width)
   local widths, sum = {}, GAP * (#columns - 1)
   for i = 1, #columns do
@@ -49,7 +49,7 @@ local function widths_of(columns, cells, width)
   return widths
 end
 
--- Joins the first cells of a row, without trailing spaces.
+-- Joins a row's first cells, without trailing spaces.
 local function joined(widths, cells, last)
   local parts = {}
   for i = 1, last do parts[i] = text.fit(cells[i], widths[i]) end
@@ -72,7 +72,7 @@ local function wrapped(columns, widths, cells, width, before)
   return lines
 end
 
--- Returns the cleaned texts of a row: one for each column, and the list of texts in the last cell.
+-- Returns a row's texts without control characters: one for each column, and the list of texts in the last cell.
 local function cells_of(columns, row)
   local cells, last = { texts = {} }, row[#columns]
   for i = 1, #columns - 1 do cells[i] = words_of(row[i]) end
@@ -110,7 +110,7 @@ local function lines(columns, rows, options)
   return result
 end
 
----Returns the lines of a list of fields: a name, and beside it a value, or several values below each other. A value without spaces (a URL,
+---Formats a list of fields as lines: each name, and beside it one value or several values below each other. A value without spaces (a URL,
 ---a path) is never broken, so that it can be copied.
 ---@param fields { [1]: string, [2]: string|number|boolean|string[]|nil, [3]: string|nil }[]  the third item: a state
 ---@param options? { columns?: integer, paint?: fun(name: string, text: string): string }  as for `lines`

@@ -1,17 +1,17 @@
 -- SPDX-License-Identifier: MIT
--- Formats a task as text and as the event `task`.
+-- Formats a task as text and as a `task` event.
 
 local table_of = require "omni.cli.view.table"
 local text = require "omni.cli.view.text"
 
----Returns how many seconds a task took, as the service reports it.
+---Returns how many seconds a task took according to the service.
 ---@param task omni.Task
 ---@return number|nil
 local function took(task)
   return task.duration or task.completed_at and task.created_at and task.completed_at - task.created_at or nil
 end
 
----Returns the fields of a task as lines.
+---Returns a task's fields as lines.
 ---@param task omni.Task
 ---@param options { columns?: integer, paint?: function, sandbox?: boolean }  as for omni.cli.table
 ---@return string[]
@@ -31,7 +31,7 @@ local function lines(task, options)
   }, options)
 end
 
----Returns a task as one line: "d696...  success in 0:42, 40 credits".
+---Describes a task in one line: "d696...  success in 0:42, 40 credits".
 ---@param task omni.Task
 ---@param options { sandbox?: boolean }
 ---@return string
@@ -41,7 +41,7 @@ local function line(task, options)
     task.credits and ", " .. text.credits(task.credits, options.sandbox) or "")
 end
 
----Returns the fields of the event `task` (json_events.lua).
+---Returns the fields of a `task` event (json_events.lua).
 ---@param task omni.Task
 ---@return table
 local function event(task)

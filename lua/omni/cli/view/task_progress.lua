@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Waits for tasks and shows their progress: as one line on a terminal, as a line for each change of state in a pipe or file, or as JSON
+-- Waits for tasks and shows their progress: as a single line on a terminal, as a line for each state change in a pipe or file, or as JSON
 -- events.
 
 local core = require "omni.core"
@@ -11,7 +11,7 @@ local typical_time = require "omni.cli.typical_time"
 
 local default_timeout <const> = 1800 -- seconds
 
--- Sets `typical`: how long tasks of this kind usually take, and how many tasks that is based on.
+-- Sets `typical` to the usual duration of tasks of this kind and the number of tasks that it is based on.
 local function look_up_typical_time(client, one)
   local ledger, raw = client:existing_ledger(), one.task.raw
   local input = type(raw) == "table" and type(raw.param) == "table" and raw.param.input
@@ -23,7 +23,7 @@ end
 local function words(watched, columns)
   if #watched == 1 then
     local one = watched[1]
-    -- uses the service's time, for a task that was created before this program started
+    -- uses the service's creation time, since the task may have been created before this program started
     local since = one.task.created_at and os.time() - one.task.created_at or 0
     local time = text.elapsed(math.max(core.now() - one.began, since))
     local usual = one.typical
@@ -54,7 +54,7 @@ local function open_ids(tasks)
   return ids
 end
 
--- Returns the command that continues with these tasks.
+-- Returns the command that resumes waiting for these tasks.
 local function resume(called, ids)
   local given = called.given
   return next_command.tasks(given.out and "fetch" or "wait", ids, { out = given.out, ledger = given.ledger, base_url = given.base_url })
@@ -70,18 +70,18 @@ local function report(called, one)
     return called:fail(problem)
   end
   called:event("task", task_view.event(task))
-  if called.given.out then return called:note(task_view.line(task, called.format)) end -- a line about the task's files follows
+  if called.given.out then return called:note(task_view.line(task, called.format)) end -- the names of the task's files are printed next
   called:print_block(task_view.lines(task, called.format))
 end
 
 -- Waits for one task, in its own fiber.
 local function follow(called, one, timeout)
   local shown
-  if not one.task.status then one.task:refresh() end -- the task may have ended already; `await` reports an error of this query
+  if not one.task.status then one.task:refresh() end -- the task may have already ended; if this query fails, `await` reports the error
   local _, problem = one.task:await {
     timeout = timeout or default_timeout,
     on_status = function(task)
-      if task.status == shown or task:done() then return end -- the end of the task is reported below
+      if task.status == shown or task:done() then return end -- the task's end is reported below
       shown = task.status
       called:event("task", task_view.event(task))
       if called.line:draws() then
@@ -112,7 +112,7 @@ local function wait(called, tasks, timeout)
   return true
 end
 
----Reports that the wait was interrupted, and which tasks continue at the service.
+---Reports that the wait was interrupted, and which tasks keep running at the service.
 ---@param called omni.cli.Call
 ---@param tasks omni.Task[]
 ---@return integer exit code

@@ -1,10 +1,9 @@
 -- SPDX-License-Identifier: MIT
--- Finds out what the terminal can do, and asks questions on it.
+-- Finds out what the terminal can do, and asks the user questions on it.
 
 local terminal = {}
 
----Returns the terminal's number of columns if omni may redraw and colour lines on it. Returns nil if the output isn't a terminal, or
----if TERM is "dumb".
+---Returns the terminal's width in columns. Returns nil if lines can't be redrawn, because the output isn't a terminal or TERM is "dumb".
 ---@param fd? 1|2  1: stdout (the default), 2: stderr
 ---@return integer|nil
 function terminal.columns(fd)
@@ -12,7 +11,8 @@ function terminal.columns(fd)
   return require("omni.core").terminal(fd or 1)
 end
 
----Returns how long a command waits before it says why: shorter on a terminal, since lines there are erased again.
+---Returns how long a command waits before it shows why it is waiting. On a terminal this time is shorter, since lines on a terminal are
+---erased again.
 ---@param json? boolean
 ---@param fd? 1|2
 ---@return number seconds
@@ -20,7 +20,7 @@ function terminal.patience(json, fd)
   return not json and terminal.columns(fd) and 3 or 10
 end
 
----Returns whether omni may colour its output (NO_COLOR forbids it).
+---Returns whether omni may colour its output (the variable NO_COLOR forbids it).
 ---@param fd? 1|2
 ---@return boolean
 function terminal.colour(fd)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Prepares text for a terminal: removes control characters, cuts it to a width, and colours it on request.
+-- Prepares text for a terminal: removes control characters, truncates or wraps the text, and colours it on request.
 
 local core = require "omni.core"
 local next_command = require "omni.storyboard.next_command"
 
 local ELLIPSIS = "…"
 
--- Truncates a text to at most `columns` columns. An ellipsis marks the place.
+-- Truncates a text to at most `columns` columns, and ends it with an ellipsis if it was too long.
 local function cut(text, columns)
   if core.columns(text) <= columns then return text end
   if columns < 1 then return "" end
@@ -37,7 +37,7 @@ local function shorten(name, columns)
   return head .. table.concat(characters, "", last)
 end
 
----Returns how many columns the names of scenes may take in a table. Without a terminal, names are never shortened.
+---Returns how many columns scene names may take up in a table. If the output isn't a terminal, names are never shortened.
 ---@param columns? integer  of the terminal
 ---@return integer
 local function name_columns(columns)
@@ -116,7 +116,7 @@ local function elapsed(seconds)
   return ("%d:%02d"):format(minutes, seconds % 60)
 end
 
--- Returns a path to show: a relative path if it is inside the working directory.
+-- Returns a path to show to the user: a relative path if the file is inside the working directory.
 local function path(absolute)
   local here = (core.real_path(".") or "") .. "/"
   return core.clean(absolute:sub(1, #here) == here and absolute:sub(#here + 1) or absolute)
@@ -147,7 +147,7 @@ local codes = {
   reuse = "32", resume = "34", submit = "36", wait = "36", invalid = "31", left = "2", -- actions of a plan
 }
 
----Returns a function that colours a text by the name of a state, or leaves the text unchanged if colours are off.
+---Returns a function that colours a text according to a state's name, or leaves the text unchanged if colours are off.
 ---@param wanted boolean
 ---@return fun(name: string, text: string): string
 local function painter(wanted)
@@ -157,7 +157,7 @@ local function painter(wanted)
   end
 end
 
--- Describes an error value in one line: message, status, task.
+-- Describes an error value in one line, with its message, HTTP status and task.
 local function problem(bad)
   local about = {}
   if bad.status then about[#about + 1] = "status " .. bad.status end

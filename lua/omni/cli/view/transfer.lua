@@ -14,7 +14,7 @@ local shortest <const> = 0.5 -- number of seconds that must pass before a rate i
 local Meter_methods = {}
 local Meter_mt = { __name = "omni.cli.meter", __index = Meter_methods }
 
----Records the progress. If the transfer has started again (there are fewer bytes than before), starts measuring the rate again.
+---Records the progress. If there are fewer bytes than before, the transfer has restarted, so restarts the measurement of the rate.
 ---@param bytes integer
 ---@param total? integer
 function Meter_methods:progress(bytes, total)
@@ -32,7 +32,7 @@ function Meter_methods:rate()
   return (self.bytes - first.bytes) / (now - first.at)
 end
 
----Describes the progress in at most `columns` columns; a long name is shortened first.
+---Describes the progress in at most `columns` columns. If the text is too long, shortens the name first.
 ---@param columns integer
 ---@return string  "keeper.png   45%  1.22 of 2.71 MB  840 kB/s  0:02 left"
 function Meter_methods:words(columns)

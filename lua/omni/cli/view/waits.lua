@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Keeps track of what a command is waiting for, so that a person sees why nothing happens. Examples are a pause that the service requested,
--- a retry, an API key without a free slot, a lock, a response or a callback that hasn't arrived, and a slow transfer. Most waits follow
--- from the client's events (docs/reference.md, "Fields of a client event"). The command itself begins and ends the others.
+-- a retry, an API key without a free slot, a lock, a response or a callback that hasn't arrived, and a slow transfer. Client events
+-- (docs/reference.md, "Fields of a client event") begin and end most waits. The command itself begins and ends all other waits.
 
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
@@ -9,10 +9,10 @@ local text = require "omni.cli.view.text"
 local transfer = require "omni.cli.view.transfer"
 
 local SLOW <const> = 3     -- seconds after which a request without a response, or a transfer, counts as a wait
-local STALLED <const> = 5  -- seconds without a byte after which a transfer counts as stalled; at least `patience`
+local STALLED <const> = 5  -- a transfer has stalled after this many seconds without a byte, or after `patience` seconds if longer
 local BRIEF <const> = 1    -- seconds after which a wait for a slot is shown
-local GRACE <const> = 1    -- seconds after the time of a retry during which the next failure continues the same wait
-local WORDY <const> = 70   -- with at least this many columns, the text for a transfer has a verb
+local GRACE <const> = 1    -- if a retry fails within this many seconds, the same wait continues
+local WORDY <const> = 70   -- if there are at least this many columns, the text for a transfer contains a verb
 
 ---@alias omni.cli.WaitKind
 ---| "lock"      another run uses the output folder
@@ -49,7 +49,7 @@ local Waits_mt = { __name = "omni.cli.waits", __index = Waits_methods }
 
 local function left(waits, wait) return text.elapsed(math.max(0, math.ceil((wait.ends or 0) - waits.now()))) end
 
--- Returns ", 0:35", or "" at the beginning of a wait.
+-- Returns how long a wait has lasted, such as ", 0:35", or "" if the wait has just begun.
 local function lasting(waits, wait)
   local seconds = waits.now() - wait.since
   return seconds >= 1 and ", " .. text.elapsed(seconds) or ""
@@ -62,7 +62,7 @@ local function transfer_words(waits, wait, columns)
   return verb .. wait.meter:words(columns - #verb)
 end
 
--- The text for each kind of wait. The most important kinds have the lowest rank.
+-- The text and the rank for each kind of wait. The most important kinds have the lowest ranks.
 local kinds <const> = {
   lock = { rank = 1, words = function(waits, wait, columns)
     local rest = "; waiting for it" .. lasting(waits, wait)
@@ -103,7 +103,7 @@ local kinds <const> = {
   upload = { rank = 9, words = transfer_words },
 }
 
----Returns the text of a wait, which may contain a countdown or the time since the wait began.
+---Returns the text for a wait. The text can contain a countdown or the time since the wait began.
 ---@param wait omni.cli.Wait
 ---@param columns? integer  the text may be wider; the caller must then truncate it
 ---@return string
@@ -111,7 +111,7 @@ function Waits_methods:words(wait, columns)
   return kinds[wait.kind].words(self, wait, columns or math.maxinteger)
 end
 
----Returns the texts of the current waits, the most important first, each in at most `columns` columns.
+---Returns the texts for the current waits, most important first, each in at most `columns` columns.
 ---@param columns integer
 ---@param most integer  how many; if there are more waits, the last text says how many more
 ---@return string[]
@@ -149,7 +149,7 @@ function Waits_methods:begin(kind, wait)
   return wait
 end
 
----Ends a wait. Does nothing if the wait has already ended, or if there is none.
+---Ends a wait. Does nothing if `wait` is nil or has already ended.
 ---@param wait? omni.cli.Wait
 function Waits_methods:over(wait)
   if wait then self.brief[wait] = nil end
@@ -162,12 +162,12 @@ function Waits_methods:over(wait)
   end
 end
 
----Forgets all waits, since the command ends. `on_over` isn't called.
+---Discards all waits, since the command is ending. `on_over` isn't called.
 function Waits_methods:close()
   self.current, self.brief, self.transfers, self.requests, self.on_begin, self.on_over = {}, {}, {}, {}, nil, nil
 end
 
--- Returns the current wait of a kind for which `fits` returns true.
+-- Returns a current wait of this kind for which `fits` returns true.
 local function find(self, kind, fits)
   for _, wait in ipairs(self.current) do
     if wait.kind == kind and (not fits or fits(wait)) then return wait end
@@ -190,7 +190,7 @@ end
 
 local is_pause <const> = { rate_limited = true, maintenance = true }
 
--- If a call is retried after the same error, the existing wait continues. A pause is shown as a pause instead.
+-- If a call is retried after the same error, the existing wait continues. If the retry is due to a pause, the pause is shown instead.
 function on.retry(self, event)
   if is_pause[event.reason] then return end
   local wait = find(self, "retry", function(one) return one.error.message == event.error.message end)
@@ -199,7 +199,7 @@ function on.retry(self, event)
   wait.ends = wait.ends > self.now() and math.min(wait.ends, ends) or ends
 end
 
--- In a separate fiber, waits for a moment, since a slot often becomes free soon, and then finds out who uses the slots.
+-- Starts a fiber that waits for a moment, since a slot often becomes free soon, and then looks up who is using the slots.
 function on.slots_full(self, event)
   self.full = event
   local since = self.now()
@@ -270,7 +270,7 @@ local function look_at_transfers(self)
   end
 end
 
--- Begins or ends the wait for a response. There is one wait for all requests; it begins with the oldest request.
+-- Begins or ends the wait for a response. All requests share one wait, which begins with the oldest request.
 local function look_at_requests(self)
   local oldest
   for _, since in pairs(self.requests) do
@@ -286,7 +286,7 @@ local function look_at_requests(self)
   end
 end
 
----Begins and ends the waits that depend on the time. The caller must call `tick` several times a second.
+---Begins and ends waits that depend on the time. The caller must call `tick` several times a second.
 function Waits_methods:tick()
   local now = self.now()
   for _, wait in ipairs(table.move(self.current, 1, #self.current, 1, {})) do
@@ -302,7 +302,7 @@ function Waits_methods:tick()
   look_at_requests(self)
 end
 
----Returns the fields of the events `wait` and `wait_over` (json_events.lua).
+---Returns the fields of a `wait` or `wait_over` event (json_events.lua).
 ---@param wait omni.cli.Wait
 ---@param took? number  seconds, of a wait that is over
 ---@return table
