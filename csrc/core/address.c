@@ -13,13 +13,13 @@ typedef struct {
   address_class class;
 } network;
 
-// The first row that contains an address determines its class. The rows of cloud metadata services come first, since their addresses also
-// lie within the networks of later rows.
+// The first row whose network contains an address determines the address's class. The rows for cloud metadata services come first, since
+// the networks in later rows also contain those services' addresses.
 static const network four[] = {
     {{169, 254, 169, 254}, 32, ADDRESS_RESERVED}, // most clouds
     {{100, 100, 100, 200}, 32, ADDRESS_RESERVED}, // Alibaba Cloud
     {{168, 63, 129, 16}, 32, ADDRESS_RESERVED},   // Azure
-    {{0}, 8, ADDRESS_RESERVED},                   // Linux connects to loopback for 0.0.0.0
+    {{0}, 8, ADDRESS_RESERVED},                   // on Linux, a connection to 0.0.0.0 reaches the loopback interface
     {{10}, 8, ADDRESS_PRIVATE},
     {{100, 64}, 10, ADDRESS_SHARED},
     {{127}, 8, ADDRESS_LOOPBACK},
@@ -43,7 +43,7 @@ static const network six[] = {
     {{0xfe, 0xc0}, 10, ADDRESS_PRIVATE},
     {{0xfe, 0x80}, 10, ADDRESS_LINK_LOCAL},
     {{0x20, 0x01, 0, 2}, 48, ADDRESS_BENCHMARK},
-    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // addresses reserved for protocols, such as Teredo
+    {{0x20, 0x01}, 23, ADDRESS_RESERVED}, // IETF protocol assignments, such as Teredo
     {{0x20, 0x01, 0x0d, 0xb8}, 32, ADDRESS_RESERVED},
     {{0x3f, 0xff}, 20, ADDRESS_RESERVED},
     {{0x20}, 3, ADDRESS_PUBLIC}, // global unicast

@@ -2,8 +2,8 @@
 // Runs a board in its own process and Lua state, with limits on processor time and memory. The board can't access this process's
 // data; the child writes the board's result to a pipe.
 //
-// lua/omni/storyboard/language/environment.lua decides what a board can call. This file holds only what must be C: the state, the limits,
-// and the function that opens files for the board.
+// lua/omni/storyboard/language/environment.lua decides what a board can call. This file contains only the parts that must be written in C:
+// creating the Lua state, setting the limits, and opening files for the board.
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -49,7 +49,7 @@ static void set_limits(double seconds) {
   struct sigaction action = {.sa_handler = on_time_limit};
   sigemptyset(&action.sa_mask);
   sigaction(SIGPROF, &action, NULL);
-  if (seconds < 0.001) seconds = 0.001; // a time of 0 would mean "no limit" to setitimer
+  if (seconds < 0.001) seconds = 0.001; // setitimer would take 0 for "no limit"
   if (seconds > 1e6) seconds = 1e6;
   struct itimerval timer = {.it_value = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)}};
   setitimer(ITIMER_PROF, &timer, NULL); // counts processor time
@@ -63,7 +63,7 @@ static void set_limits(double seconds) {
 // The allocator of the board's Lua state. `budget` points to the number of bytes that the board may still allocate.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
-  if (!block) before = 0; // for a new block, Lua passes the kind of the object as `before`
+  if (!block) before = 0; // for a new block, Lua passes the new object's type as `before`
   if (size == 0) {
     free(block);
     *left += before;
@@ -118,7 +118,7 @@ static int open_board_file(lua_State *L) {
 
 // --- the child
 
-// Runs in protected mode. Calls the board's code with `open` and the argument, and writes the bytes that the code returns to the pipe.
+// Runs in protected mode. Calls the board's code with `open` and the argument, and writes the returned bytes to the pipe.
 static int run(lua_State *L) {
   static const luaL_Reg libraries[] = {
     {LUA_GNAME, luaopen_base},         {LUA_COLIBNAME, luaopen_coroutine}, {LUA_TABLIBNAME, luaopen_table},

@@ -129,8 +129,8 @@ void client_unanchor(lua_State *L, exchange *x) {
 }
 
 // finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once. finished(client, before) is the
-// same, as the iterator of a `for` loop. If the loop's body raises an error, for example because memory runs out, the next `for` loop
-// starts with the same exchange.
+// same, as the iterator of a `for` loop. If the body of the `for` loop raises an error, for example because memory runs out, the next `for`
+// loop starts with the same exchange.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   bool iterates = lua_gettop(L) > 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Declarations that the files of the HTTP client share.
+// Declarations shared by the HTTP client's source files.
 #ifndef OMNI_CLIENT_H
 #define OMNI_CLIENT_H
 
@@ -19,16 +19,18 @@ typedef struct {
   unsigned locks; // the number of running functions that called client_lock
 } client;
 
-// Returns the client at index 1. Raises an error when index 1 holds no client or a closed one.
+// Returns the client at index 1. Raises an error if the value at index 1 isn't a client, or if the client is closed.
 client *client_check(lua_State *L);
 
-// Keeps the client and its exchanges open until the running C function returns or raises an error: until then, an attempt to close them
-// raises an error. Call it in a function that allocates Lua values while it reads the client: each allocation may run a finalizer, and the
-// finalizer may close the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to `arguments` + 1.
+// Keeps the client and its exchanges open until the running C function returns or raises an error. In the meantime, any attempt to close
+// the client or an exchange raises an error. Call client_lock in a function that allocates Lua values while it reads the client, since each
+// allocation may run a finalizer that closes the client. The client, or one of its exchanges, must be at index 1. Sets the stack's top to
+// `arguments` + 1.
 void client_lock(lua_State *L, int arguments);
 
 // Removes the client's reference that keeps an exchange alive. The client must be at the top of the stack. The client keeps each exchange
-// alive until the exchange is closed, so exchanges need no finalizer. A finalizer would cost more than the rest of the exchange.
+// alive until the exchange is closed, so exchanges need no finalizer. A finalizer for each exchange would take more time than the rest of
+// the exchange.
 void client_unanchor(lua_State *L, exchange *x);
 
 // The client's methods that start an exchange.

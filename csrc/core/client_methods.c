@@ -17,8 +17,8 @@
 
 // --- exchanges
 
-// Pushes a new exchange, which the client keeps alive. Until the exchange is started or abandoned, the caller must allocate nothing in Lua:
-// an error would leak the exchange's memory.
+// Pushes a new exchange, which the client keeps alive. Until the exchange is started or abandoned, the caller must not allocate Lua values,
+// since a Lua error would leak the exchange's memory.
 static exchange *new_exchange(lua_State *L, client *c, const exchange_kind *kind) {
   exchange *x = lua_newuserdatauv(L, sizeof *x, 2);
   memset(x, 0, sizeof *x);
@@ -63,7 +63,7 @@ static void set_url(lua_State *L, exchange *x, const char *base, const char *pat
   memcpy(x->url + base_length, path, path_length + 1);
 }
 
-// Copies the string at `index` as the request's body. The caller has checked that the value is a string.
+// Copies the string at `index` as the request's body. The caller must have checked that the value is a string.
 static void set_body(lua_State *L, exchange *x, int index) {
   const char *body = lua_tolstring(L, index, &x->body_length);
   if (!(x->body = malloc(x->body_length + 1))) no_memory(L, x);
@@ -89,7 +89,7 @@ static int client_submit(lua_State *L) {
   return start(c, x);
 }
 
-// Writes the percent-encoded text to `out`: at most three bytes for each byte of `text`, and a NUL.
+// Writes the percent-encoded text to `out`, which must have room for three bytes per byte of `text`, plus a NUL.
 static void percent_encode(char *out, const char *text, size_t length) {
   static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   for (size_t i = 0; i < length; i++) {
@@ -154,8 +154,8 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
-// Pushes nil and a failure when the URL contains an address that omni refuses. Behind a proxy, omni can check only URLs that contain an
-// IP address, since the proxy looks up host names itself.
+// Pushes nil and a failure if the URL contains an address that omni refuses to connect to. Behind a proxy, omni can check only URLs that
+// contain an IP address, since the proxy looks up host names itself.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
   if (network_allows_url(&c->options.network, url, &refused)) return false;
@@ -164,8 +164,8 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   return true;
 }
 
-// Replaces the message at the top of the stack with a failure. The caller has pushed nil below the message. Returns the number of results
-// for Lua.
+// Replaces the message at the top of the stack with a failure. The caller must have pushed nil below the message. Returns the number of
+// results for Lua.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
@@ -235,7 +235,7 @@ static int client_upload(lua_State *L) {
 }
 
 // post(client, owner, url, body, content_type) → exchange, whose result is { status, text } for any status; `text` is the beginning of
-// the response's body. Sends the request at most once, without the key, and follows no redirect.
+// the response's body. Sends the request at most once and without the API key, and doesn't follow redirects.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);

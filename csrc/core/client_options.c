@@ -59,7 +59,7 @@ bool header_add(struct curl_slist **list, const char *line) {
   return longer != NULL;
 }
 
-// Copies the key into the header lines and nowhere else. Returns the reason why the key can't be used, or NULL if it can.
+// Copies the API key into the header lines and nowhere else. Returns the reason why the key can't be used, or NULL if it was copied.
 static const char *copy_key(client_options *o, lua_State *L) {
   size_t length;
   lua_getfield(L, 1, "api_key");
@@ -78,13 +78,13 @@ static const char *copy_key(client_options *o, lua_State *L) {
   return fine ? NULL : "not enough memory";
 }
 
-// Adds header lines to omni's own list. libcurl has options for these headers, but would then format each line twice.
+// Adds these headers to omni's own lists of header lines, since libcurl formats each line twice if its options set the headers.
 static bool add_common_headers(lua_State *L, client_options *o) {
   const char *agent = lua_pushfstring(L, "User-Agent: %s", o->user_agent);
   bool fine = header_add(&o->key_headers, agent) && header_add(&o->post_headers, agent) &&
               header_add(&o->key_headers, "Accept-Encoding: gzip") && header_add(&o->post_headers, "Accept-Encoding: gzip") &&
               header_add(&o->post_headers, "Content-Type: application/json") &&
-              // without this line libcurl sends "Expect: 100-continue", and sends the request again after a 417
+              // without this line libcurl sends "Expect: 100-continue", and sends the request again after a 417 response
               header_add(&o->post_headers, "Expect:");
   lua_pop(L, 1);
   return fine;
@@ -104,7 +104,7 @@ static long version_option(lua_State *L) {
   return luaL_error(L, "option 'http_version' must be 'auto', '1.1' or '2-prior-knowledge'");
 }
 
-// Reads base_url and api_key, unless both are missing.
+// Reads the options base_url and api_key, unless both are missing.
 static void read_account(lua_State *L, client_options *o) {
   int top = lua_gettop(L);
   bool none = lua_getfield(L, 1, "base_url") == LUA_TNIL && lua_getfield(L, 1, "api_key") == LUA_TNIL;

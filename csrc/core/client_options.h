@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The options of a client.
+// An HTTP client's options.
 #ifndef OMNI_CLIENT_OPTIONS_H
 #define OMNI_CLIENT_OPTIONS_H
 
@@ -13,9 +13,9 @@
 
 // The options belong to the client; all its exchanges share them.
 typedef struct {
-  char *base_url; // ends without a slash; NULL for a client without an account, which has no key either
-  // The server part of base_url, parsed once, so that a query sets only the request target: libcurl takes longer to parse and format a
-  // whole URL than to send the request. NULL when a proxy needs the whole URL.
+  char *base_url; // has no trailing slash; NULL if the client has no account, and therefore no key
+  // The server part of base_url, parsed once, so that a query sets only the request target, since libcurl takes longer to parse and format
+  // a whole URL than to send the request. NULL when a proxy needs the whole URL.
   CURLU *server;
   const char *base_path; // the path within base_url
   char *user_agent;
@@ -30,13 +30,13 @@ typedef struct {
 } client_options;
 
 // Fills a zeroed struct from the options at index 1. Without base_url and api_key the client has no account. Raises an error for an
-// invalid option; the message never shows the key. Call client_options_free also after an error.
+// invalid option; the message never shows the key. Call client_options_free even after an error.
 void client_options_read(lua_State *L, client_options *o);
-// Wipes the key and frees everything. Idempotent.
+// Wipes the API key and frees the options' memory. Idempotent.
 void client_options_free(client_options *o);
 
-// Returns a copy of a string option of the table at index 1, or NULL when it is missing. Raises an error when the option isn't a string or
-// contains a control character.
+// Returns a copy of a string option from the table at index 1, or NULL if the option is missing. Raises an error when the option isn't a
+// string or contains a control character.
 char *client_options_string(lua_State *L, const char *name);
 
 // Appends a header line. Returns false when memory runs out.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The parts of omni.core. Each function adds its part to the table at the top of the stack, and raises an error only when memory runs out.
+// The parts of omni.core. Each function adds one part of omni.core to the table at the top of the stack, and raises an error only if memory
+// runs out.
 #ifndef OMNI_CORE_PARTS_H
 #define OMNI_CORE_PARTS_H
 

@@ -59,9 +59,9 @@ typedef struct {
   pthread_t thread;
   bool running;     // the thread was started and hasn't been joined yet
   atomic_int state; // READING: the thread reads; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
-  struct stat info; // the file's status when it was opened
+  struct stat info; // the result of fstat when the file was opened
   const char *problem;
-  int error; // why there is no digest: an errno, or 0 when `problem` says why
+  int error; // why there is no digest: an errno value, or 0 if `problem` contains the reason
   sum bytes;
 } job;
 
@@ -85,7 +85,7 @@ static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
     }
     if (got == 0) break;
     size += got;
-    if (size > j->info.st_size) break; // another program appends to the file, perhaps as fast as this loop reads
+    if (size > j->info.st_size) break; // another program is appending to the file, perhaps as fast as this loop reads it
     EVP_DigestUpdate(context, chunk, (size_t)got);
   }
   if (fstat(j->fd, &after) != 0) j->error = errno;

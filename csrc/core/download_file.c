@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file of a download. A thread syncs the file to disk, since syncing can take seconds on a slow disk.
+// The file that a download writes. A thread syncs the file to disk, since syncing can take seconds on a slow disk.
 #include "core/download_file.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static void release(download *file) {
   free(file);
 }
 
-// Returns whether PATH.part is still the file that omni has open. Another download may have renamed it, and another program may have
+// Returns whether PATH.part is still the file that omni has open. Another download may have renamed the file, or another program may have
 // removed it.
 static bool is_at_part(const download *file) {
   struct stat open, now;
@@ -62,13 +62,12 @@ download *download_open(const char *path, int64_t offset, const char *stamp) {
     char now[FILE_STAMP_SIZE];
     file_stamp(&info, now);
     if (info.st_nlink > 1) {
-      errno = EMLINK; // writing to PATH.part would also change the file under its other name
+      errno = EMLINK; // the file has a second name, so writing to PATH.part would change the file under both names
     } else if (!is_at_part(file)) {
       errno = EWOULDBLOCK; // another download finished and renamed the file after it was opened and before it was locked
     } else {
       file->offset = stamp && strcmp(stamp, now) == 0 && info.st_size >= offset ? offset : 0;
-      // Doesn't truncate a file that has the right length already, since truncating would change its stamp: omni opens it again to follow
-      // a redirect.
+      // Skips a needless ftruncate, which would change the file's stamp, for example when omni opens the file again to follow a redirect.
       bool cut = info.st_size == file->offset || ftruncate(file->fd, file->offset) == 0;
       if (cut && lseek(file->fd, file->offset, SEEK_SET) == file->offset) return file;
     }
@@ -120,7 +119,7 @@ static void *finish(void *argument) {
   int error = 0;
   if (fsync(file->fd) != 0) {
     error = errno;
-    // The whole file must be downloaded again: Linux drops the bytes that it couldn't write, so a later fsync may succeed without them.
+    // Forces a new download of the whole file, since Linux drops bytes that it couldn't write, and a later fsync may succeed without them.
     file->emptied = ftruncate(file->fd, 0) == 0 || unlink(file->part) == 0;
   } else if (!is_at_part(file)) error = ESTALE;
   else if (file->replace ? rename(file->part, file->path) != 0 : !file_rename_new(file->part, file->path)) error = errno;
@@ -155,7 +154,7 @@ bool download_finished(download *file, int *error) {
   if (atomic_load(&file->state) != FINISHED) return false;
   *error = file->error;
   if (file->emptied) file->offset = 0;
-  if (file->error) atomic_store(&file->state, IDLE); // so the caller may try again
+  if (file->error) atomic_store(&file->state, IDLE); // lets the caller try again
   return true;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Turns the bytes of a response, which may be hostile, into the envelope's data or a failure. Decodes JSON with an instance of lua-cjson
-// that belongs to omni (core.json), so no other module can change its settings.
+// Converts a response's untrusted bytes to the envelope's data or to a failure. Decodes JSON with an instance of lua-cjson that belongs to
+// omni (core.json), so no other module can change its settings.
 #include "core/envelope.h"
 
 #include <lauxlib.h>
@@ -16,15 +16,15 @@
 
 enum {
   MAX_DEPTH = 100,    // maximum nesting depth of arrays and objects; real responses have about 5 levels
-  MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps of a message from the service
-  MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that a message shows
+  MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps from a message that the service sent
+  MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that omni includes in its message
 };
 
 #define ROW(number, name, retry, refused, meaning, hint) {number, name, retry, refused, meaning, hint},
 static const api_code api_codes[] = {API_CODES(ROW)};
 #undef ROW
 
-static const char decoder; // its address is the registry key of the decode function
+static const char decoder; // this variable's address is the decode function's key in the registry
 
 const api_code *api_code_find(long number) {
   for (size_t i = 0; i < sizeof api_codes / sizeof *api_codes; i++)
@@ -81,7 +81,7 @@ bool json_push(lua_State *L, int text) {
     lua_pushliteral(L, "it is empty");
     return false;
   }
-  if (memchr(bytes, '\0', length)) { // lua-cjson would stop at the first NUL
+  if (memchr(bytes, '\0', length)) { // lua-cjson would stop reading at the first NUL
     lua_pushliteral(L, "it contains a NUL byte");
     return false;
   }
@@ -189,7 +189,7 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
   if (http_status) field_set_integer(L, "status", http_status);
 }
 
-// Pushes the failure of a response without a usable envelope. The HTTP status determines the failure's code.
+// Pushes the failure for a response without a usable envelope. The HTTP status determines the failure's code.
 static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
     push_refusal(L, http_status, 0);

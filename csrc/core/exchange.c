@@ -12,15 +12,16 @@
 #include "shared/ascii.h"
 
 enum {
-  MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps of the response to an upload or a post
+  MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
   MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes of an upload in the system's socket buffer
-  // bytes per read. A tenth faster than libcurl's 64 KiB; with larger pieces, a slow connection would show no progress for a long time
+  // bytes per read. uploads are a tenth faster than with libcurl's 64 KiB; with larger pieces, a slow upload would report no progress for a
+  // long time
   UPLOAD_PIECE = 96 * 1024,
 };
 
 // --- called by libcurl
 
-// Counts the decompressed bytes, so that the limit also holds for a response without Content-Length and for a compression bomb.
+// Counts the decompressed bytes, so that the limit also applies to a response without Content-Length and to a compression bomb.
 static size_t on_body(char *bytes, size_t one, size_t length, void *argument) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
@@ -44,9 +45,9 @@ static size_t on_header(char *line, size_t one, size_t length, void *argument) {
   return exchange_redirect(x) ? CURL_WRITEFUNC_ERROR : length;
 }
 
-// libcurl calls on_send each time before it sends the request. When a connection dies without a response, libcurl would send a POST a
-// second time on its own. on_send prevents that for submit requests (docs/internals/at-most-once.md) and for every other call that may cost
-// credits.
+// libcurl calls on_send every time that it is about to send the request. When a connection dies without a response, libcurl would send a
+// POST a second time on its own. on_send prevents that for submit requests (docs/internals/at-most-once.md) and for every other call that
+// may cost credits.
 static int on_send(void *argument, char *to, char *from, int to_port, int from_port) {
   exchange *x = ((transfer *)argument)->exchange;
   (void)to, (void)from, (void)to_port, (void)from_port;
@@ -63,7 +64,8 @@ const char *exchange_redirect(const exchange *x) {
   return redirect ? exchange_header(x, "Location") : NULL;
 }
 
-// Reads "bytes 5-9/10" as first = 5 and total = 10 (-1 for "*"). Returns false for any other text.
+// Parses a Content-Range header: for "bytes 5-9/10", sets *first to 5 and *total to 10 (or to -1 for "*"). Returns false for any other
+// text.
 static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   if (!text || !ascii_equal(text, "bytes ", 6)) return false;
   char *end;
@@ -87,15 +89,16 @@ const char *exchange_validator(const exchange *x) {
   return x->transfer && x->body_seen && !x->wrong_range ? validator(x) : NULL;
 }
 
-// Returns whether a 206 response continues the file whose beginning is on disk. A server may have ignored If-Range.
+// Returns whether a 206 response continues the file whose beginning is on disk. The check is necessary because a server may ignore
+// If-Range.
 static bool continues(exchange *x, int64_t first) {
   const char *now = validator(x);
   return first == x->asked_from && (!x->validator || !now || strcmp(x->validator, now) == 0) &&
          (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
 }
 
-// Called at the first byte of a download's body: decides at which offset of the file the body belongs. Returns false when the body isn't
-// part of the file.
+// Determines the file offset at which a download's body belongs, when the body's first byte arrives. Returns false when the body isn't part
+// of the file.
 static bool place_body(exchange *x) {
   CURL *easy = x->transfer->easy;
   curl_off_t length = -1;
@@ -123,7 +126,8 @@ static size_t on_file_body(char *bytes, size_t one, size_t length, void *argumen
   exchange *x = ((transfer *)argument)->exchange;
   (void)one;
   if (!x->body_seen && !place_body(x)) return CURL_WRITEFUNC_ERROR;
-  if (x->discarded) { // discards the body of an error or a redirect; libcurl reports a redirect only after its whole body
+  // discards the body of an error or a redirect; libcurl reports a redirect only after the response's whole body has arrived
+  if (x->discarded) {
     x->header_bytes += length;
     return x->header_bytes <= EXCHANGE_MAX_HEADERS ? length : CURL_WRITEFUNC_ERROR;
   }
@@ -158,12 +162,13 @@ static int on_seek(void *argument, curl_off_t offset, int origin) {
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-// Limits the socket's send buffer. A large buffer would accept many bytes at once, and the upload would then show no progress for a long
-// time.
+// Limits the socket's send buffer. A large buffer would accept many bytes immediately, and the upload would then report no progress for a
+// long time.
 static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
   int most = MAX_UNSENT;
   (void)argument, (void)purpose;
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most); // if this fails, only the reported progress is less exact
+  // if this call fails, the reported progress is merely less exact
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
   return CURL_SOCKOPT_OK;
 }
 
@@ -194,7 +199,8 @@ static bool set_upload(CURL *easy, const client_options *o) {
   return fine;
 }
 
-// Each post uses a new connection and closes it at the end: an idle connection would only occupy a connection of the receiving server.
+// Each post uses a new connection and closes it at the end, since an idle connection would only take up one of the receiving server's
+// connections.
 static bool set_post(CURL *easy, const client_options *o) {
   (void)o;
   return curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
@@ -213,11 +219,11 @@ const exchange_kind exchange_upload = {
 const exchange_kind exchange_post = {
     .timed = true, .varies = true, .on_body = on_excerpt, .set_options = set_post, .push_result = exchange_push_post};
 
-// Sets the options that all exchanges of a kind share.
+// Sets the libcurl options that all exchanges of the same kind share.
 static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options *o) {
   bool fine = true;
   SET(CURLOPT_NOSIGNAL, 1L);
-  SET(CURLOPT_QUICK_EXIT, 1L); // a name lookup that hangs must not delay the close of the client
+  SET(CURLOPT_QUICK_EXIT, 1L); // a name lookup that hangs must not delay closing the client
   SET(CURLOPT_PROTOCOLS_STR, "http,https");
   SET(CURLOPT_FOLLOWLOCATION, 0L);
   SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -229,14 +235,15 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress; the header line itself is in `key_headers` or `headers`
-    // libcurl allocates this buffer for each transfer, and responses are small. Ignores an error: libcurl refuses to change the size while
-    // the handle has a read buffer, as after a failed name lookup.
+    // libcurl allocates this buffer for each transfer, and responses are small. Ignores errors, since libcurl refuses to change the buffer
+    // size while the handle has a read buffer, for example after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     SET(CURLOPT_HTTPHEADER, o->post_headers);
   } else {
     SET(CURLOPT_USERAGENT, o->user_agent);
   }
-  // Uses each HTTP/2 connection without TLS only once, since libcurl 7.88.1 breaks it with the second request (curl issue 10634).
+  // Uses each HTTP/2 connection without TLS only once, since libcurl 7.88.1 breaks such a connection at the second request (curl issue
+  // 10634).
   if (o->http_version == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE) SET(CURLOPT_FORBID_REUSE, 1L);
   if (kind->set_options) fine = fine && kind->set_options(easy, o);
   return fine;

@@ -16,7 +16,7 @@
 
 #define EXCHANGE "omni.exchange"
 
-enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // maximum size in bytes of a response's header lines, and of an error's body
+enum { EXCHANGE_MAX_HEADERS = 256 * 1024 }; // maximum size in bytes of a response's header lines, and of an error response's body
 
 // FINISHING: all bytes have arrived, and a thread is writing the file to disk. REPORTED: the client has returned the exchange's owner to
 // Lua. CLOSED: the client has released the exchange.
@@ -26,9 +26,9 @@ typedef struct exchange exchange;
 
 // The properties that all exchanges of one kind share.
 typedef struct {
-  bool keyed;  // sends the account's key, and only to the service; the other kinds may go to any server
-  bool costs;  // may cost credits, so a failure says whether the request was sent
-  bool timed;  // `timeout` limits the whole exchange; for the other kinds, lua/omni/client/media_request.lua notices when no bytes move
+  bool keyed;  // these exchanges send the account's key, and only to the service; exchanges of other kinds may go to any server
+  bool costs;  // such an exchange may cost credits, so a failure reports whether the request was sent
+  bool timed;  // `timeout` limits the whole exchange; for other kinds, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
   bool (*set_options)(CURL *easy, const client_options *o); // sets the options of this kind only; returns false when memory runs out
@@ -54,7 +54,7 @@ struct exchange {
   const exchange_kind *kind;
   exchange_state state;
   bool no_memory;          // memory ran out for one of the exchange's sockets
-  bool given;              // DONE, and the caller's `for` loop over `finished` is at this exchange
+  bool given;              // the exchange is DONE, and is the current one in the caller's `for` loop over `finished`
   int anchor;              // the client's reference to the exchange's userdata
   client_options *options; // NULL once the client is closed
   transfer *transfer;      // set from the start of the exchange until it is closed
@@ -64,7 +64,7 @@ struct exchange {
   size_t body_length;
   char *task_id; // of a query
 
-  unsigned sends; // how often libcurl was about to send the request; 0: the request was certainly not sent
+  unsigned sends; // how many times libcurl was about to send the request; 0: the request was certainly not sent
   size_t header_bytes;
   bool too_large;
   CURLcode outcome;
@@ -72,7 +72,7 @@ struct exchange {
 
   download *file;                 // of a download
   upload *source;                 // of an upload
-  struct curl_slist *own_headers; // header lines of this exchange only: a resumed download, an upload or a post
+  struct curl_slist *own_headers; // header lines that only this exchange sends: for a resumed download, an upload or a post
   char *validator;                // ETag or Last-Modified of the bytes that the file already holds, or NULL
   int64_t expected_total;         // the file's size according to an earlier response; -1: unknown
   int64_t asked_from, total;      // total: -1 when unknown
@@ -84,22 +84,22 @@ struct exchange {
   refused_address refused; // the last address that omni refused to connect to; `text` is empty if there was none
 };
 
-// Prepares the transfer's easy handle for the exchange. Calls `after_reset` when it has reset the handle's options.
-// Returns false when libcurl runs out of memory.
+// Prepares the transfer's easy handle for the exchange. Calls `after_reset` after it has reset the handle's options. Returns false when
+// libcurl runs out of memory.
 bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
-// Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so they must not
-// reach private networks.
+// Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so these transfers must
+// not reach private networks.
 bool exchange_may_connect(exchange *x, const struct sockaddr *address);
 // Records the outcome of the transfer. Call exchange_finished once, before the transfer's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
-// Frees what the exchange owns, except the transfer. Idempotent.
+// Frees everything that the exchange owns, except the transfer. Idempotent.
 void exchange_release(exchange *x);
 
-// Pushes the result, or nil and a failure, of an exchange that is DONE or REPORTED. Returns the number of values.
+// Pushes the result, or nil and a failure, of an exchange that is DONE or REPORTED. Returns the number of pushed values.
 int exchange_push_result(lua_State *L, exchange *x);
-// Pushes the failure of a request to an address that omni refuses.
+// Pushes the failure for a request to an address that omni refuses to connect to.
 void exchange_push_refusal(lua_State *L, const refused_address *refused);
-// The `push_result` of each kind (exchange_result.c).
+// The `push_result` function of each exchange kind (exchange_result.c).
 bool exchange_push_submit(lua_State *L, exchange *x);
 bool exchange_push_query(lua_State *L, exchange *x);
 bool exchange_push_call(lua_State *L, exchange *x);
@@ -109,8 +109,8 @@ bool exchange_push_post(lua_State *L, exchange *x);
 
 // Returns the last value of a response header, or NULL. The result is valid until the exchange's transfer runs again.
 const char *exchange_header(const exchange *x, const char *name);
-// Returns the response's Location when the exchange may follow it, else NULL. A 303 redirects a download, but not an upload, since RFC 9110
-// allows only a GET after a 303.
+// Returns the response's Location header if the exchange may follow the redirect; otherwise returns NULL. A 303 redirects a download, but
+// not an upload, since RFC 9110 allows only a GET after a 303.
 const char *exchange_redirect(const exchange *x);
 // Returns the ETag or Last-Modified that identifies the downloaded file, or NULL.
 const char *exchange_validator(const exchange *x);

@@ -25,7 +25,7 @@ void exchange_push_refusal(lua_State *L, const refused_address *refused) {
                    "if the service may reach your networks: allow_private_networks = true, or OMNI_ALLOW_PRIVATE_NETWORKS=1 (docs/network.md)");
 }
 
-// Pushes the failure of a transfer that libcurl couldn't complete. Returns false.
+// Pushes the failure for a transfer that libcurl couldn't complete. Returns false.
 static bool push_network_failure(lua_State *L, exchange *x) {
   const char *message = x->transfer && x->transfer->error[0] ? x->transfer->error : curl_easy_strerror(x->outcome);
   bool permanent = x->outcome == CURLE_PEER_FAILED_VERIFICATION || x->outcome == CURLE_SSL_CACERT_BADFILE ||
@@ -47,7 +47,7 @@ static bool push_network_failure(lua_State *L, exchange *x) {
 }
 
 // Sets the field `sent` of a submit's failure, which must be at the top of the stack. If the submit request was sent and not refused, the
-// code becomes "submit_unknown": the service may have charged it, so omni must not send it again automatically.
+// code becomes "submit_unknown": the service may have charged for the request, so omni must not send it again automatically.
 static void set_sent(lua_State *L, const exchange *x) {
   bool refused = lua_getfield(L, -1, "refused") == LUA_TBOOLEAN && lua_toboolean(L, -1);
   lua_pop(L, 1);
@@ -90,7 +90,7 @@ static void set_status(lua_State *L, const exchange *x) {
 // --- the results of calls to the service
 
 // Overwrites the API key wherever the response repeats it, so that the key can't get into an error, a log or a file. Ignores keys with
-// fewer than 8 characters: such a short key is no secret, and overwriting it would damage the response.
+// fewer than 8 characters, since such a short key is no secret, and overwriting it would damage the response.
 static void redact_key(exchange *x) {
   const buffer *body = &x->transfer->body;
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
@@ -108,7 +108,7 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
   return true;
 }
 
-// If there is a table at index 2, stores the response's text in its field `answer`.
+// If there is a table at index 2, stores the response's text in that table's field `answer`.
 bool exchange_push_call(lua_State *L, exchange *x) {
   int body = lua_gettop(L) + 1, into = 2;
   if (!push_data(L, x, envelope_push)) return false;
@@ -126,7 +126,8 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
   return false;
 }
 
-// Fills the task table at index 2, or a new table. Stores the response's text in the field `answer`, from which `raw` is decoded.
+// Fills the task table at index 2, or a new table. Stores the response's text in the task's field `answer`, from which the field `raw` is
+// decoded later.
 bool exchange_push_query(lua_State *L, exchange *x) {
   int body = lua_gettop(L) + 1, into = 2;
   if (!push_data(L, x, envelope_push_without_input)) return false;
@@ -229,8 +230,8 @@ bool exchange_push_upload(lua_State *L, exchange *x) {
   return false;
 }
 
-// Pushes the status of any complete response, which the caller judges. Pushes an error status even when the rest of the response is
-// missing.
+// Pushes the HTTP status of any complete response, and leaves it to the caller to interpret the status. Pushes an HTTP error status even if
+// the rest of the response is missing.
 bool exchange_push_post(lua_State *L, exchange *x) {
   if (x->outcome != CURLE_OK && x->status < 300) return push_network_failure(L, x);
   lua_createtable(L, 0, 2);

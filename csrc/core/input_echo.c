@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Finds the task's input in a response to a query. The input is by far the longest part of the response, and omni doesn't need it while it
-// waits for a task. Skipping the input takes a fraction of the time that decoding it takes.
+// waits for a task. Skipping the input is much faster than decoding it.
 #include "core/input_echo.h"
 
 #include <string.h>

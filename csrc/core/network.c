@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Determines the proxy and the trusted certificates of requests, and which addresses they may reach. omni reads the environment's proxy
-// variables once, when a client is opened, and stops libcurl from reading them.
+// Determines the proxy and the trusted certificates that requests use, and the addresses that requests may reach. omni reads the
+// environment's proxy variables once, when a client is opened, and stops libcurl from reading them.
 #include "core/network.h"
 
 #include <arpa/inet.h>
@@ -37,7 +37,7 @@ static bool is_true(const char *text) {
 void network_options_read(lua_State *L, network_options *n) {
   if ((n->proxy = client_options_string(L, "proxy"))) {
     n->proxy_from = "the option proxy";
-  } else { // the variables that curl reads, except HTTP_PROXY: a web server sets HTTP_PROXY from a request's header
+  } else { // the variables that curl reads; HTTP_PROXY isn't among them, since a web server may set it from a request's header
     n->http_proxy = ENVIRONMENT(L, &n->http_proxy_from, "http_proxy", "all_proxy", "ALL_PROXY");
     n->https_proxy = ENVIRONMENT(L, &n->https_proxy_from, "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY");
     n->no_proxy = ENVIRONMENT(L, &n->no_proxy_from, "no_proxy", "NO_PROXY");
@@ -48,7 +48,7 @@ void network_options_read(lua_State *L, network_options *n) {
     n->ca_file = ENVIRONMENT(L, &n->ca_file_from, "SSL_CERT_FILE");
     n->ca_dir = ENVIRONMENT(L, &n->ca_dir_from, "SSL_CERT_DIR");
   }
-  // Refuses a pipe, since libcurl opens the file for each connection and would wait until another program writes to the pipe.
+  // Refuses a named pipe, since libcurl opens the file for each connection and would wait until another program writes to the pipe.
   struct stat info;
   if (n->ca_file && stat(n->ca_file, &info) == 0 && S_ISFIFO(info.st_mode))
     luaL_error(L, "the certificates of %s can't be used: %s is a pipe, not a file", n->ca_file_from, n->ca_file);
@@ -81,7 +81,7 @@ static bool same_address(const struct sockaddr_storage *a, const struct sockaddr
   return memcmp(x, y, (size_t)bits / 8) == 0 && (bits % 8 == 0 || (x[bits / 8] ^ y[bits / 8]) >> (8 - bits % 8) == 0);
 }
 
-// Returns whether one entry of no_proxy matches the host: a domain with its subdomains, an address, or a network ("10.0.0.0/8").
+// Returns whether a no_proxy entry (a domain with its subdomains, an address, or a network such as "10.0.0.0/8") matches the host.
 static bool entry_names(const char *entry, size_t length, const char *host) {
   char text[256];
   struct sockaddr_storage address, other;
@@ -111,7 +111,7 @@ static bool is_exempt(const char *no_proxy, const char *host) {
   return false;
 }
 
-// Returns the URL's host as libcurl reads it, or NULL for an invalid URL. The caller frees the result with curl_free.
+// Returns the URL's host as libcurl parses it, or NULL for an invalid URL. The caller frees the result with curl_free.
 static char *host_of(const char *url) {
   CURLU *parts = curl_url();
   char *host = NULL;

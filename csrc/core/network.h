@@ -11,13 +11,13 @@
 #include "core/address.h"
 
 typedef struct {
-  // `proxy` is the client's option, for every URL; without it, the others apply, which come from the environment
+  // `proxy` is the client's option and applies to every URL; if it is NULL, the other three, which come from the environment, apply
   char *proxy, *http_proxy, *https_proxy, *no_proxy;
   const char *proxy_from, *http_proxy_from, *https_proxy_from, *no_proxy_from;
   char *ca_file, *ca_dir; // NULL: the system's
   const char *ca_file_from, *ca_dir_from;
   bool allow_private;
-  unsigned service; // a bit, 1 << address_class, for each kind of network where the service was reached
+  unsigned service; // a bit, 1 << address_class, for each kind of network in which omni has reached the service
 } network_options;
 
 // An address that omni refuses to connect to.
@@ -27,19 +27,19 @@ typedef struct {
 } refused_address;
 
 // Fills a zeroed struct from the options at index 1 of the stack and from the environment. Raises an error for an invalid option. Call
-// network_options_free also after an error.
+// network_options_free even after an error.
 void network_options_read(lua_State *L, network_options *n);
 void network_options_free(network_options *n);
 
-// Returns the proxy for a URL, or "" for none. A URL on this machine never uses a proxy from the environment.
+// Returns the proxy for a URL, or "" for none. A proxy from the environment is never used for a URL on this machine.
 const char *network_proxy(const network_options *n, const char *url);
 // Makes a libcurl handle trust the certificates of these options.
 bool network_set_certificates(CURL *easy, const network_options *n);
 // Makes a libcurl handle use this proxy.
 bool network_set_proxy(CURL *easy, const char *proxy);
 
-// Returns whether omni may connect to an address that the service named: a public address, an address in the kind of network where the
-// service itself is, or, with allow_private, any address that isn't reserved. On refusal fills *refused.
+// Returns whether omni may connect to an address that came from the service. Allows public addresses, addresses in the same kind of network
+// as the service's own, and, with allow_private, all addresses that aren't reserved. On refusal fills *refused.
 bool network_allows(const network_options *n, const struct sockaddr *address, refused_address *refused);
 // Returns whether omni may connect to the address in a URL, or to "localhost". Returns true for any other host name.
 bool network_allows_url(const network_options *n, const char *url, refused_address *refused);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writes and reads numbers in the same way in every locale.
 //
-// A program that uses omni may set a locale with a decimal comma, at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
+// A program that uses omni may set a locale with a decimal comma at any time. C's printf and strtod, and therefore Lua and lua-cjson, then
 // write 0,5 instead of 0.5, and read [1,2] as one number. So omni sets the thread's locale to "C" while it calls Lua's number functions or
 // lua-cjson. In addition, lua-cjson remembers the decimal point of the locale in which its last instance was created, and expects that
 // character in numbers. So omni passes only numbers without a decimal point to lua-cjson.
@@ -36,7 +36,7 @@ static const char *skip_digits(const char *at) {
   return at;
 }
 
-// Writes the number at `at`, which starts with a digit, and returns its end. Reads up to the NUL at the end of the Lua string.
+// Writes the number that starts at `at` with a digit, and returns the position after the number. The text must end with a NUL.
 static const char *add_number(luaL_Buffer *out, const char *at) {
   const char *whole = at, *point = skip_digits(whole), *fraction = point + 1;
   bool plain = *point != '.' || !is_digit(*fraction) || (*whole == '0' && point > whole + 1);
@@ -59,7 +59,7 @@ static const char *add_number(luaL_Buffer *out, const char *at) {
       luaL_addlstring(out, end, (size_t)(after - end));
       end = after;
     } else if (after > digits) {
-      // strtoll's limits are far beyond the exponents of a double, so a number with such an exponent is 0 or infinite
+      // strtoll clamps an exponent that is too large, but even then the number is 0 or infinite as a double
       long long given = strtoll(sign, NULL, 10);
       if (given < 1LL << 62 && given > -(1LL << 62)) exponent += given;
       else exponent = given / 2;

@@ -36,7 +36,7 @@ void poll_set_remove(int poll_set, int fd) {
 
 int poll_set_wait(int poll_set, ready_fd *ready, int room, double seconds) {
   struct epoll_event events[AT_ONCE];
-  // Rounds the wait up to whole milliseconds: a poll that ends too early would turn the event loop into a busy loop.
+  // Rounds the wait up to whole milliseconds, since a poll that ends too early would turn the event loop into a busy loop.
   int milliseconds = seconds < 0 ? -1 : seconds > INT_MAX / 1000.0 ? INT_MAX : (int)ceil(seconds * 1000);
   int count = epoll_wait(poll_set, events, room < AT_ONCE ? room : AT_ONCE, milliseconds);
   for (int i = 0; i < count; i++) {

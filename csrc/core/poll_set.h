@@ -14,10 +14,10 @@ typedef struct {
 
 // Returns a new pollable descriptor, which the caller closes with close(); or -1 with errno set on failure.
 int poll_set_new(void);
-// Adds fd to the set, and reports it when `what` happens. With `known`, fd is already in the set, and `what` replaces its earlier value.
-// Returns false with errno set on failure.
+// Adds fd to the poll set, which then reports fd when an event in `what` occurs. If `known` is true, fd is already in the poll set, and
+// `what` replaces the earlier events. Returns false with errno set on failure.
 bool poll_set_add(int poll_set, int fd, int what, bool known);
-// Removes fd from the set. Does nothing if fd is closed or isn't in the set.
+// Removes fd from the poll set. Does nothing if fd is closed or isn't in the poll set.
 void poll_set_remove(int poll_set, int fd);
 // Waits at most `seconds` (negative: without limit) and fills in at most `room` ready descriptors. Returns the number of ready descriptors,
 // which is 0 also when a signal interrupts the wait.

@@ -15,10 +15,10 @@
 #include "shared/descriptor.h"
 
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
-#define LOOK_DELAY 0.01 // seconds between two looks at sockets that may not be in the poll set
+#define LOOK_DELAY 0.01 // seconds between two checks of sockets that may not be in the poll set
 
 // One of libcurl's sockets. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer;
-// on_close removes it. A socket that libcurl opened leaves the set as soon as libcurl stops polling it.
+// on_close removes it. A socket that libcurl opened is removed from the poll set as soon as libcurl stops polling it.
 typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;
@@ -86,7 +86,7 @@ static void look_later(pool *p) {
   p->look_at = clock_now() + LOOK_DELAY;
 }
 
-// Never fails: after a failure, libcurl would do nothing more for any transfer.
+// Never returns an error to libcurl, since libcurl would then stop all transfers.
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *socket_data) {
   pool *p = argument;
   (void)socket_data;
@@ -152,7 +152,7 @@ static bool set_socket_functions(transfer *t) {
   return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t) == CURLE_OK &&
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-         // the pool, not the transfer: a connection lives longer than its transfer
+         // passes the pool instead of the transfer, since a connection may outlive its transfer
          curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, t->pool) == CURLE_OK;
 }
 
@@ -196,7 +196,7 @@ static void collect_finished_files(pool *p) {
 }
 
 // Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. In both cases libcurl doesn't report
-// the missed socket again. Only this deprecated function makes libcurl report all of them again.
+// the missed socket again. Only the deprecated function curl_multi_socket_all makes libcurl report all sockets again.
 static void watch_again(pool *p) {
   int running;
   p->look_at = 0;
@@ -212,13 +212,13 @@ static void watch_again(pool *p) {
   }
 }
 
-// Lets libcurl do what a socket's events or the time ask for.
+// Lets libcurl handle a socket's events or an expired timer.
 static void act(pool *p, curl_socket_t fd, int events) {
   int running;
   if (curl_multi_socket_action(p->multi, fd, events, &running) != CURLM_OK) look_later(p);
 }
 
-// Ends the exchanges for whose sockets memory ran out.
+// Ends each exchange for which memory ran out when libcurl reported one of its sockets.
 static void end_without_memory(pool *p) {
   for (exchange *x = p->lists[RUNNING].first, *next; x; x = next) {
     next = x->next;
@@ -238,7 +238,7 @@ static void step(pool *p) {
       continue;
     }
     watched_fd *w = watched(p, fd);
-    if (w && w->wanted == 0) { // the server closed an idle connection; libcurl notices that at the next use
+    if (w && w->wanted == 0) { // the server closed an idle connection; libcurl notices that when it next uses the connection
       poll_set_remove(p->poll_set, fd);
       w->registered = 0;
       continue;
@@ -272,7 +272,7 @@ static void drop(pool *p, exchange *x) {
   if (x->state == RUNNING) {
     curl_multi_remove_handle(p->multi, x->transfer->easy);
     p->running--;
-    p->due = 0; // makes the loop call `step`, so that Lua notices that a connection is free
+    p->due = 0; // makes the event loop call `step`, so that Lua notices that a connection is free
   }
   put_back(p, x, x->state >= DONE);
   leave(p, x);

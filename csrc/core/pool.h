@@ -14,26 +14,27 @@ typedef struct {
 
 typedef struct {
   CURLM *multi;
-  int poll_set, wake; // the loop polls poll_set; `wake` is an eventfd that the threads of finished downloads write to
+  int poll_set, wake; // the event loop polls poll_set; `wake` is an eventfd that the threads of finished downloads write to
   struct watched_fd *watched;
   int watched_capacity, running;
-  double due; // when libcurl must be called next, in seconds of clock_now; negative: never
-  double look_at; // when to look at all sockets, since some may not be in the poll set; 0: never
+  double due; // the time at which libcurl must next be called, on clock_now's clock; negative: never
+  double look_at; // the time of the next check of all sockets, since some may not be in the poll set; 0: never
   transfer *idle;
   exchange_list lists[CLOSED]; // by state
 } pool;
 
 // Initialises a pool in zeroed memory. Returns false with errno set on failure. Call pool_close even after a failure.
 bool pool_open(pool *p, int max_connections); // `max_connections` limits the idle connections that stay open
-// Drops every exchange and frees what the pool owns. Idempotent.
+// Drops every exchange and frees everything that the pool owns. Idempotent.
 void pool_close(pool *p);
-// Starts a new exchange. If the transfer can't be started, the exchange is DONE at once.
+// Starts a new exchange. If the transfer can't be started, the exchange immediately becomes DONE.
 void pool_start(pool *p, exchange *x);
 // Starts a thread that gives a complete download its final name. The exchange becomes DONE again when the thread ends.
 void pool_keep(pool *p, exchange *x, bool replace);
 // Does all work that is possible without blocking.
 void pool_step(pool *p);
-// Returns the seconds until pool_step must be called; a negative number if there is nothing to do until the descriptor is readable.
+// Returns the number of seconds until pool_step must be called, or a negative number if there is nothing to do until the descriptor is
+// readable.
 double pool_timeout(const pool *p);
 // Returns the oldest DONE exchange, or NULL.
 exchange *pool_first_done(const pool *p);

@@ -2,7 +2,7 @@
 // Starts programs without a shell. A process is pollable until the program has ended and all its output has been read.
 //
 // A pidfd reports the program's end. (The end of a pipe doesn't show it, since the program's own children may hold the pipe open.) Without
-// pidfd, as on Linux before 5.3, `timeout` makes the loop call `step` many times per second. With or without a pidfd, `step` calls
+// pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With or without a pidfd, `step` calls
 // waitpid.
 #include <errno.h>
 #include <lauxlib.h>
@@ -33,14 +33,14 @@
 #define CHECK_INTERVAL 0.02 // seconds between two calls to `step` without a pidfd
 
 enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
-enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of a pipe's output omni keeps
+enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of output omni keeps from a pipe
 
 typedef struct {
-  pid_t pid; // 0: the program wasn't started, or its end was reaped
+  pid_t pid; // 0: the program wasn't started, or has been reaped
   int pidfd, poll_set;
-  double check_at; // without a pidfd: when `step` must be called again
+  double check_at; // without a pidfd: the time at which `step` must be called again
   bool closed, ended;
-  int exit, signal; // after the end, `exit` or `signal` is >= 0, unless other code in this process has reaped the child
+  int exit, signal; // after the program's end, `exit` or `signal` is >= 0, unless other code in this process has reaped the child
   process_output out, err;
 } process;
 
@@ -65,18 +65,19 @@ static bool has_ended(process *p, int options) {
   return true;
 }
 
-// Kills the process group, and the process itself in case it has left the group. Don't call kill_group after the program's end: the process
-// group's number may then belong to another program.
+// Kills the process group, and the process itself in case it has left the group. Don't call kill_group after the program's end, since the
+// process group's number may then belong to another program.
 static void kill_group(process *p) {
   kill(-p->pid, SIGKILL);
   kill(p->pid, SIGKILL);
 }
 
-// Kills and reaps the program if it still runs, and frees everything. Idempotent.
+// Kills and reaps the program if it is still running, and frees the process's resources. Idempotent.
 static void release(process *p) {
   if (!has_ended(p, WNOHANG)) {
     kill_group(p);
-    // A program that can be killed exits promptly, so this wait is short. A program of another user can't be killed, so release doesn't wait for its end.
+    // A program that can be killed exits promptly, so this wait is short. A program that runs as another user can't be killed, so `release`
+    // doesn't wait for its end.
     has_ended(p, kill(p->pid, 0) == 0 ? 0 : WNOHANG);
   }
   process_output_release(&p->out, p->poll_set);
@@ -130,7 +131,7 @@ static const char *check_directory(lua_State *L) {
   return directory; // stays on the stack
 }
 
-// Returns the value of an option that is a number of bytes.
+// Returns the value of an option that specifies a number of bytes.
 static size_t check_bytes(lua_State *L, const char *name, lua_Integer otherwise, lua_Integer most) {
   lua_Integer bytes = otherwise;
   int whole = 1;
@@ -230,7 +231,7 @@ static int timeout(lua_State *L) {
 static int step(lua_State *L) {
   process *p = check(L);
   if (!p->ended) {
-    // Checks for the program's end first and then reads the pipes, so that it misses no output from before the end.
+    // Checks whether the program has ended before it reads the pipes, so that it reads all output that precedes the program's end.
     bool end = has_ended(p, WNOHANG);
     bool read_out = end ? process_output_read_rest(&p->out, p->poll_set) : process_output_read(&p->out, p->poll_set, AT_ONCE);
     bool read_err = end ? process_output_read_rest(&p->err, p->poll_set) : process_output_read(&p->err, p->poll_set, AT_ONCE);

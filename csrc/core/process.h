@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs one of omni's C functions in a child process. In Lua, the child is an object like those of core.process.
+// Runs one of omni's C functions in a child process. In Lua, the child process is represented by an object like those that core.process
+// returns.
 #ifndef OMNI_PROCESS_H
 #define OMNI_PROCESS_H
 

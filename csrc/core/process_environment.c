@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The argument list and the environment of a child process. The environment contains none of omni's secrets.
+// A child process's argument list and environment. The environment contains none of omni's secrets.
 #include "core/process_environment.h"
 
 #include <lauxlib.h>
@@ -42,7 +42,7 @@ char **process_check_argv(lua_State *L, int given) {
   return argv;
 }
 
-// Returns whether the value contains a URL with a user name, and so perhaps a password (http_proxy, DATABASE_URL).
+// Returns whether the value contains a URL with a user name, and so perhaps a password, as http_proxy and DATABASE_URL may.
 static bool holds_login(const char *value) {
   const char *host = strstr(value, "://");
   return host && memchr(host + 3, '@', strcspn(host + 3, "/?#"));
@@ -71,7 +71,7 @@ char **process_check_environment(lua_State *L) {
   for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) total++;
   lua_newtable(L);
   char **all = lua_newuserdatauv(L, (total + 1) * sizeof *all, 0);
-  // Reads `environ` again in each round: an allocation may run a finalizer, and the finalizer may set a variable.
+  // Reads `environ` again in each iteration, since an allocation may run a finalizer that sets an environment variable.
   for (size_t i = 0; environ && environ[i] && count < total; i++) {
     lua_pushstring(L, environ[i]);
     const char *entry = lua_tostring(L, -1);

@@ -11,7 +11,7 @@
 #include "core/poll_set.h"
 #include "core/process_start.h"
 
-enum { CHUNK = 1 << 16 }; // bytes per read: the usual capacity of a pipe
+enum { CHUNK = 1 << 16 }; // bytes per read; this is a pipe's usual capacity
 
 bool process_output_open(process_output *o, int poll_set, int *child) {
   int ends[2];

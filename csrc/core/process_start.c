@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts a program without a shell, or runs a function in a child process. Uses fork and exec, since posix_spawn can't set the death
+// Starts a program without a shell, or runs a function in a child process. Uses fork and exec, since posix_spawn can't set the parent-death
 // signal and can't close unknown descriptors. The child reports failures on a close-on-exec pipe.
 #include "core/process_start.h"
 
@@ -28,8 +28,8 @@ static void die_with(pid_t parent) {
 #endif
 }
 
-// Closes the descriptors from 3 on, at exec or now. omni's own descriptors are close-on-exec, but those of Lua's io.open and of many
-// libraries are not.
+// Closes all descriptors from 3 up, either at exec or immediately. omni's own descriptors are close-on-exec, but those of Lua's io.open and
+// of many libraries are not.
 static void close_others(bool at_exec) {
 #ifdef SYS_close_range
   if (syscall(SYS_close_range, 3U, ~0U, at_exec ? 4U /* CLOSE_RANGE_CLOEXEC */ : 0U) == 0) return;
@@ -83,14 +83,14 @@ start_failure process_start(const start_request *what, pid_t *pid) {
   if (!process_pipe(report)) return (start_failure){.error = errno};
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); // no signal handler of the parent may run in the child
+  pthread_sigmask(SIG_SETMASK, &all, &before); // prevents the parent's signal handlers from running in the child
   pid_t parent = getpid(), child = fork();
   if (child == 0) become(what, report[1], parent);
   if (child < 0) failure.error = errno;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   close(report[1]);
   if (child > 0) {
-    // returns once exec has closed the child's end of the pipe, or the child has reported a failure
+    // read returns once exec has closed the child's end of the pipe, or the child has reported a failure
     while (read(report[0], &failure, sizeof failure) < 0 && errno == EINTR) {}
     if (failure.error == 0) *pid = child;
     else while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}

@@ -6,15 +6,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-// Values for the child's stdout and stderr that aren't descriptors.
+// Special values for the child's stdout and stderr, used in place of a descriptor.
 enum { TO_NULL = -1, INHERIT = -2 };
 
 typedef struct {
   char **argv, **environment; // both arrays end with NULL; argv[0] is looked up in the PATH of `environment`
   const char *directory;      // or NULL
   int out, err;               // stdin is /dev/null
-  // If `inside` is set, the child calls this function instead of a program; the function's result is the exit code. The child has this
-  // process's memory but only the thread that called `process_start`, so the function must take no lock except malloc's.
+  // If `inside` is set, the child calls this function instead of a program; the function's result is the exit code. The child has a copy of
+  // this process's memory, but only the thread that called `process_start`, so the function must take no lock except malloc's.
   int (*inside)(const void *argument);
   const void *argument;
   size_t max_memory;          // bytes of address space that the child may use; 0: omni sets no limit
@@ -25,8 +25,8 @@ typedef struct {
   bool in_directory; // true: the directory couldn't be entered; false: the program couldn't be started
 } start_failure;
 
-// Starts the program in a process group of its own, and returns when the program runs or has failed to start. On success sets *pid; the
-// caller reaps the child, and closes the descriptors that it passed. The child inherits no other descriptor, has default signal handlers
+// Starts the program in its own process group, and returns when the program is running or has failed to start. On success, sets *pid; the
+// caller must reap the child and close the descriptors that it passed. The child inherits no other descriptor, has default signal handlers
 // and an empty signal mask, and dies with this process.
 start_failure process_start(const start_request *what, pid_t *pid);
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-// Returns the value of `digits` hexadecimal digits, or -1.
+// Reads exactly `digits` hexadecimal digits and returns their value, or -1 if the text doesn't contain them.
 static int hex(const char *at, const char *end, int digits) {
   int value = 0;
   if (end - at < digits) return -1;

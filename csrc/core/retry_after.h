@@ -5,9 +5,9 @@
 
 #include "core/exchange.h"
 
-// Returns the seconds that the response's Retry-After asks for, or -1 when the header is missing or invalid. The header may contain a
-// number of seconds, which can have a fraction, or a date. If it is a date, counts the seconds from the response's own Date header, since
-// this machine's clock may be wrong.
+// Returns the number of seconds that the response's Retry-After header specifies, or -1 if the header is missing or invalid. The header may
+// contain a number of seconds, which can have a fraction, or a date. If it is a date, counts the seconds from the response's own Date
+// header, since this machine's clock may be wrong.
 double retry_after(const exchange *x);
 
 #endif

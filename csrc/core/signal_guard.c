@@ -16,7 +16,7 @@ void signal_guard_end(const signal_guard *guard) {
   sigset_t raised;
   sigemptyset(&raised);
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-    // keeps a signal that the program had already blocked, since the program may be waiting for it
+    // doesn't discard a signal that the program had already blocked, since the program may be waiting for that signal
     if (!sigismember(&guard->before, ours[i])) sigaddset(&raised, ours[i]);
   while (sigtimedwait(&raised, NULL, &at_once) > 0) {}
   pthread_sigmask(SIG_SETMASK, &guard->before, NULL);

@@ -14,7 +14,7 @@ typedef struct {
 // program's signal handlers stay unchanged.
 void signal_guard_begin(signal_guard *guard);
 
-// Discards a SIGPIPE or SIGXFSZ that came since signal_guard_begin, and restores the signal mask.
+// Discards a SIGPIPE or SIGXFSZ that has arrived since signal_guard_begin, and restores the signal mask.
 void signal_guard_end(const signal_guard *guard);
 
 #endif

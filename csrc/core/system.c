@@ -40,7 +40,7 @@ static int terminal(lua_State *L) {
 
 // --- files
 
-// Pushes nil, "PATH: why" and errno. Call push_file_problem directly after file_open has failed.
+// Pushes nil, a message of the form "PATH: reason", and errno. Call push_file_problem immediately after file_open has failed.
 static int push_file_problem(lua_State *L, const char *path) {
   int error = errno;
   lua_pushnil(L);
@@ -60,7 +60,7 @@ static int open_file(lua_State *L) {
   const char *path = argument_text(L, 1);
   bool reads = luaL_checkoption(L, 2, "r", modes) == 0;
   luaL_Stream *stream = lua_newuserdatauv(L, sizeof *stream, 0);
-  stream->closef = NULL; // closed until the file is open
+  stream->closef = NULL; // marks the stream as closed until the file is open
   luaL_getmetatable(L, LUA_FILEHANDLE);
   if (lua_isnil(L, -1)) return luaL_error(L, "the library io is not open");
   lua_setmetatable(L, -2);

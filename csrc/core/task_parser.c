@@ -17,7 +17,7 @@ enum {
   MAX_ID = 256,   // maximum length of a task id in bytes (docs/service.md, "Submit")
   MAX_WORD = 64,  // maximum length of a status in bytes
   MAX_MEDIA = 1000, // maximum number of a task's URLs
-  MAX_REASON = 1000, // maximum number of bytes that omni keeps of a failure's reason
+  MAX_REASON = 1000, // maximum number of bytes that omni keeps from a failure's reason
   MAX_VALUES = 10000, // the search for URLs visits at most this many values of a result
   MAX_NAMES = 200,   // the search for URLs visits at most this many names of one object
 };
@@ -76,7 +76,7 @@ static void push_sorted_names(lua_State *L, int object) {
   for (lua_pushnil(L); lua_next(L, object); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING || count >= MAX_NAMES) continue;
     lua_Integer at = ++count;
-    for (; at > 1; at--) { // insertion sort, since real objects have about a dozen names
+    for (; at > 1; at--) { // uses insertion sort, since real objects have about a dozen names
       lua_rawgeti(L, names, at - 1);
       if (strcmp(lua_tostring(L, -1), lua_tostring(L, -3)) <= 0) {
         lua_pop(L, 1);
@@ -89,8 +89,8 @@ static void push_sorted_names(lua_State *L, int object) {
   }
 }
 
-// Appends each valid URL in the value at index `value` once, in the order of arrays and of sorted names. Visits at most `*left` values. The
-// recursion is bounded, since the decoder limits the depth.
+// Appends each valid URL in the value at index `value` once: in array order, and in the order of objects' sorted names. Visits at most
+// `*left` values. The recursion is bounded, since the decoder limits the nesting depth.
 static void add_all_urls(lua_State *L, int value, int media, int *left) {
   if (--*left < 0) return;
   if (lua_type(L, value) == LUA_TSTRING) {
@@ -280,7 +280,7 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
   fill_number(L, data, "create_at", into, "created_at", true);
   fill_number(L, data, "complete_at", into, "completed_at", true);
   fill_number(L, data, "duration_s", into, "duration", false);
-  // The credits are the final cost once the task is over; until then they are only reserved.
+  // Once the task is over, the credits are its final cost; until then, they are only reserved.
   bool over = success || failed;
   fill_number(L, data, "credits", into, over ? "credits" : "reserved_credits", false);
   lua_pushnil(L);

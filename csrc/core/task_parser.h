@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checks the task object and turns it into Lua values.
+// Checks a task object and converts it to Lua values.
 #ifndef OMNI_TASK_PARSER_H
 #define OMNI_TASK_PARSER_H
 
@@ -11,8 +11,7 @@
 // `expected` is the id of the task that was queried, or NULL.
 bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length);
 
-// Pushes the task id in the data of a response to a submit request and returns true; or pushes nothing and returns false when there is no
-// valid id.
+// Pushes the task id from a submit response's data and returns true; or pushes nothing and returns false if the id is missing or invalid.
 bool task_id_push(lua_State *L, int data);
 
 // Returns whether a string can be a task id: 1 to 256 printable ASCII characters without spaces.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The file of an upload: opened once, read from start to end, and checked for changes.
+// The file that an upload sends; it is opened once, read from start to end, and checked for changes.
 #ifndef OMNI_UPLOAD_H
 #define OMNI_UPLOAD_H
 
@@ -10,17 +10,17 @@
 
 typedef struct upload upload;
 
-// Opens a regular file. Returns NULL and errno (file_problem) on failure.
+// Opens a regular file. Returns NULL with errno set on failure (see file_problem).
 upload *upload_open(const char *path);
 // upload_size returns the file's size in bytes; upload_offset returns how many bytes were read.
 int64_t upload_size(const upload *file);
 int64_t upload_offset(const upload *file);
-// Reads the next bytes. Returns the number of bytes, 0 at the end, or -1 with errno set. ESTALE means that the file has changed since it
-// was opened. upload_read detects every change before it returns the last byte.
+// Reads the next bytes. Returns the number of bytes that were read, 0 at the end of the file, or -1 with errno set. ESTALE means that the
+// file has changed since it was opened. upload_read detects every change before it returns the last byte.
 ssize_t upload_read(upload *file, void *to, size_t room);
 // Continues at this offset. Returns false when the file is shorter than the offset.
 bool upload_seek(upload *file, int64_t offset);
-// Closes the file and frees everything. Accepts NULL.
+// Closes the file and frees its memory. Accepts NULL.
 void upload_close(upload *file);
 
 #endif

@@ -34,8 +34,8 @@ static bool is_space(char byte) {
   return byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
-// Percent-encodes the part of a URL after its host; writes at most three bytes for each byte. Returns the end of the encoded text. Also
-// encodes a "%" that doesn't start a valid escape, and every "#" after the first.
+// Percent-encodes the part of a URL after its host, and writes at most three bytes for each byte of `text`. Returns the end of the encoded
+// text. Also encodes a "%" that doesn't start a valid escape, and every "#" after the first.
 static char *encode(char *out, const char *text, size_t length) {
   bool fragment = false;
   for (size_t i = 0; i < length; i++) {
@@ -81,7 +81,7 @@ static const char *ascii_host(CURLU *parts, char **host) {
 // Accepts a host name of letters, digits, "-" and "_" without empty labels. A name that ends in a number must be an IPv4 address, since
 // resolvers and browsers disagree about other such names.
 static bool host_is_sound(const char *host) {
-  if (*host == '[') return true; // an IPv6 address, which libcurl has checked
+  if (*host == '[') return true; // the host is an IPv6 address, which libcurl has checked
   struct in_addr address;
   const char *dot = strrchr(host, '.'), *last = dot ? dot + 1 : host;
   bool number = *last && (strspn(last, "0123456789") == strlen(last) ||
@@ -90,8 +90,8 @@ static bool host_is_sound(const char *host) {
   return !number || inet_pton(AF_INET, host, &address) == 1;
 }
 
-// Sets the URL's host to its normal form. Parses the URL twice: the ASCII form of an international host may be an IP address, and libcurl
-// normalises an IP address only when it parses a URL.
+// Replaces the URL's host with its normal form. Parses the URL twice, since the ASCII form of an international host may be an IP address,
+// which libcurl normalises only when it parses a URL.
 static const char *normalize_host(CURLU *parts, char **host) {
   const char *why = ascii_host(parts, host);
   if (why) return why;
@@ -183,7 +183,7 @@ char *url_resolve(const char *base, const char *location, size_t length, const c
   char *relative = malloc(length * 3 + 1);
   *why = no_memory;
   if (!parts || !relative) goto end;
-  if (length > 1 && location[0] == '/' && location[1] == '/') { // the location names another host, and keeps the scheme
+  if (length > 1 && location[0] == '/' && location[1] == '/') { // a location such as "//host/path" replaces the host but keeps the scheme
     size_t scheme = strcspn(base, ":") + 1;
     if (!(whole = malloc(scheme + length))) goto end;
     memcpy(whole, base, scheme);
@@ -246,8 +246,8 @@ bool url_is_loopback(const char *url) {
 
 // --- Lua functions
 
-// Pushes a URL from one of the functions above and frees it, or pushes nil and `why`. The buffer `room` has MAX_URL bytes; the caller
-// allocates it before it makes the URL, since a Lua error would leak the URL.
+// Pushes the URL that one of the functions above returned, and frees it; or pushes nil and `why`. The buffer `room` has MAX_URL bytes; the
+// caller allocates the buffer before it creates the URL, since a Lua error would leak the URL.
 static int push_url(lua_State *L, luaL_Buffer *room, char *url, const char *why) {
   if (!url) {
     lua_pushnil(L);

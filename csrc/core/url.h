@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Parses and normalises untrusted URLs. No other file in omni does this.
+// Parses and normalises untrusted URLs. No other file in omni parses untrusted URLs.
 #ifndef OMNI_URL_H
 #define OMNI_URL_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 // Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and dot
-// segments. Writes the scheme and host in lower case, an international host in its ASCII form, an IP address in its usual form, and
+// segments. Converts the scheme and host to lower case, an international host to ASCII and an IP address to its usual form, and
 // percent-encodes every byte that a URL can't contain. Idempotent. The caller frees it. For an invalid URL, returns NULL and sets *why to a
 // text such as "must be an http URL", which never repeats the URL.
 char *url_normalize(const char *text, size_t length, const char **why);
@@ -15,7 +15,7 @@ char *url_normalize(const char *text, size_t length, const char **why);
 // Returns the normal form of a response's Location, which may be relative to the request's URL `base`.
 char *url_resolve(const char *base, const char *location, size_t length, const char **why);
 
-// Returns the normal form of a base URL, which has no query, no fragment, and no slash at its end.
+// Returns the normal form of a base URL, which has no query, no fragment and no trailing slash.
 char *url_normalize_base(const char *text, size_t length, const char **why);
 
 // Returns whether a host is this machine: "localhost", 127.0.0.0/8 or ::1, as a name or an address, with or without brackets. Only whole
