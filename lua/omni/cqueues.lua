@@ -11,7 +11,7 @@ local loop = require "omni.loop"
 local Host_methods = {}
 local Host_mt = { __name = "omni.cqueues_host", __index = Host_methods }
 
--- Drives omni's event loop. Runs in a cqueues coroutine.
+-- Drives omni's event loop from within a cqueues coroutine.
 local function pump(driver, changed)
   while driver:is_attached() do
     cqueues.poll(loop, changed)
@@ -20,7 +20,7 @@ local function pump(driver, changed)
 end
 
 ---Calls `fn(...)` in a fiber, as `omni.run` does. The calling cqueues coroutine waits until `fn` returns, and other coroutines run
----meanwhile. Any number of coroutines can use this method at the same time.
+---meanwhile. Any number of coroutines can use `call` at the same time.
 ---@param fn function
 ---@return any ...  what `fn` returned; nil and the error if it raised one, or if the host was detached (code "cancelled")
 function Host_methods:call(fn, ...)
@@ -34,13 +34,14 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's event loop, so that the controller can become empty. Cancels running calls. A second `detach` does nothing.
+---Stops driving omni's event loop, so that the cqueues controller can become empty. Cancels running calls. Calling `detach` again does
+---nothing.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets a cqueues controller drive omni's event loop until you call `host:detach()`. Meanwhile the fibers that you spawn run even if nothing
----waits for them.
+---Lets a cqueues controller drive omni's event loop until you call `host:detach()`. While the controller drives the loop, the fibers that
+---you spawn run even if nothing waits for them.
 ---@param controller table  from `cqueues.new()`
 ---@param opts? omni.HostOptions
 ---@return omni.CqueuesHost

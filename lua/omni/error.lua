@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- omni's error values. For everything that can go wrong at run time, a function returns nil and an error value.
+-- omni's error values. If something goes wrong at run time, omni's functions return nil and an error value.
 
 local core = require "omni.core"
 
@@ -27,7 +27,7 @@ local core = require "omni.core"
 local Error_mt = { __name = "omni.error" }
 Error_mt.__index = Error_mt
 
--- Returns a text that is safe to print on a terminal. Keeps line breaks and tabs, because tracebacks contain them.
+-- Returns a copy of the text that is safe to print to a terminal. Keeps line breaks and tabs, because tracebacks contain them.
 local function cleaned(text)
   return (text:gsub("[^\n\t]+", function(part) return (core.clean(part)) end))
 end
@@ -48,7 +48,8 @@ function Error_mt:__tostring()
   return cleaned(text)
 end
 
--- Lets programs write `"it failed: " .. err`. The error is converted to the text that `print` shows for it.
+-- Lets programs concatenate an error with a string, as in `"it failed: " .. err`. The error is converted to the text that `print` shows for
+-- it.
 function Error_mt.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
@@ -100,7 +101,7 @@ local function rejects_key(problem)
   return problem.code == "unauthorized" or problem.code == "key_disabled"
 end
 
----Records in an error the name of the public function that returns it. Returns the function's results.
+---Stores the name of the public function that returns an error in the error's `call` field. Returns the function's results.
 ---@param call string  "client:submit"
 ---@param ... any      the function's results: values, or nil and an error
 ---@return any ...

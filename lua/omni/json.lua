@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Encodes Lua values as JSON, and decodes JSON. omni uses lua-cjson only for decoding, since different versions encode differently: for
--- example, version 2.1.0 writes at most 14 digits of a number, and writes every empty table as {}.
+-- Encodes Lua values as JSON, and decodes JSON. Only decoding uses lua-cjson, since lua-cjson's versions encode differently. For example,
+-- lua-cjson 2.1.0 writes at most 14 digits of a number, and writes every empty table as {}.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -13,13 +13,14 @@ local null = core.json.null
 local marks = { array = { __name = "omni.array" }, object = { __name = "omni.object" } }
 local kinds = { [marks.array] = "array", [marks.object] = "object" }
 
--- Marks a table, or a new table if the value is nil. For any other value, raises an error that names the line of the caller's caller.
+-- Marks a table as an array or an object; if the value is nil, marks a new table. For any other value, raises an error that names the line
+-- of the caller's caller.
 local function mark(value, kind)
   if value ~= nil and type(value) ~= "table" then error(("omni.%s: expected a table, got a %s"):format(kind, type(value)), 3) end
   return setmetatable(value or {}, marks[kind])
 end
 
----Marks a table as an array: `[]` when it is empty.
+---Marks a table as an array, which is written as `[]` when it is empty.
 ---@param value? table  a new one by default
 ---@return table value
 local function array(value)
@@ -27,7 +28,7 @@ local function array(value)
   return table
 end
 
----Marks a table as an object: `{}` when it is empty.
+---Marks a table as an object, which is written as `{}` when it is empty.
 ---@param value? table  a new one by default
 ---@return table value
 local function object(value)
@@ -35,7 +36,7 @@ local function object(value)
   return table
 end
 
----Returns the mark of a table.
+---Returns a table's mark, if it has one.
 ---@param value any
 ---@return "array"|"object"|nil
 local function mark_of(value)
@@ -51,8 +52,8 @@ local function mark_like(copy, original)
   return kind and setmetatable(copy, marks[kind]) or copy
 end
 
----Returns whether a table is an array or an object in JSON. Its mark decides, or else its keys. Returns nil and a reason if the table is
----neither an array nor an object.
+---Returns whether a table is an array or an object in JSON. If the table has no mark, its keys decide. Returns nil and a reason if the
+---table is neither an array nor an object.
 ---@param value table
 ---@return "array"|"object"|"empty"|nil kind  "empty": the table has neither a mark nor content
 ---@return string|nil why
@@ -205,7 +206,7 @@ local function write_string(value, out, options)
   out[#out + 1] = '"' .. value .. '"'
 end
 
--- Encodes any value. If the value can't be written as JSON, returns the problem and its place.
+-- Encodes any value. If the value can't be written as JSON, returns the problem and its location in the value.
 function write_value(value, out, depth, options)
   local kind = type(value)
   if kind == "table" then return write_table(value, out, depth, options) end
@@ -229,8 +230,7 @@ end
 ---@field printed? boolean  escape the characters that can mislead a terminal
 ---@field canonical? boolean  write the form that digests are computed from (`canonical`)
 
----Encodes a value as JSON. The fields of an object are sorted by the bytes of their names. An object with a shape keeps the shape's order
----instead.
+---Encodes a value as JSON. An object's fields are sorted bytewise by name. An object with a shape keeps the shape's order instead.
 ---@param value any
 ---@param options omni.json.Options
 ---@return string|nil json
@@ -244,7 +244,7 @@ end
 
 local for_service <const> = { empty = "object" }
 
----Encodes a value as JSON for the service. An empty table without a mark becomes an object.
+---Encodes a value as JSON for a request to the service. An empty table without a mark becomes an object.
 ---@param value any
 ---@param name string  the value's name in error messages
 ---@return string|nil json
@@ -279,14 +279,14 @@ local function printed(value) return write_or_raise(value, for_terminal) end
 local for_digests <const> = { canonical = true }
 
 ---Encodes a value as canonical JSON, from which digests are computed. Names are sorted, each number has only one form, only necessary
----escapes are used, and every empty table becomes {}. A scene's identity is a digest of this text. Any change to this form would therefore
----turn every scene of every board into a new scene.
+---escapes are used, and every empty table becomes {}. A scene's identity is a digest of its canonical JSON. Any change to the canonical
+---form would therefore turn every scene of every board into a new scene.
 ---@param value any  a value that `encode` accepts
 ---@return string
 local function canonical(value) return write_or_raise(value, for_digests) end
 
----Returns a function that gives a table a shape: `write` then writes these fields in this order. A field that is nil is written as null, or
----omitted if its name in `fields` ends in "?".
+---Returns a function that gives a table a shape, so that `write` writes the table's fields in the order of `fields`. A field that is nil is
+---written as null, or omitted if its name in `fields` ends in "?".
 ---@param fields string[]
 ---@return fun(object: table): table
 local function shape(fields)

@@ -7,10 +7,10 @@ local loop = require "omni.loop"
 local matching = require "omni.client.match_task"
 local poller = require "omni.client.poller"
 
-local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback may settle its outcome
-local QUERY_EVERY <const> = 1    -- seconds between two confirming queries for one token
-local MAX_QUERIES <const> = 10   -- maximum number of consecutive queries for one callback that the service doesn't confirm
-local LOOK_EVERY <const> = 2     -- seconds between two checks whether another program has determined the outcome
+local SETTLES_FOR <const> = 1800 -- how many seconds after a submit request a callback can still settle its outcome
+local QUERY_EVERY <const> = 1    -- minimum number of seconds between two queries for the same token
+local MAX_QUERIES <const> = 10   -- maximum number of consecutive queries that don't confirm a callback
+local LOOK_EVERY <const> = 2     -- seconds between checks for whether another program has determined a submit's outcome
 
 -- Wakes the fibers that wait until omni knows the outcome of a submit request.
 local function wake_waiting(entry, task)
@@ -21,8 +21,8 @@ local function report(self, event)
   if self.on_event then self.on_event(event) end
 end
 
--- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could decide this,
--- whatever the decision.
+-- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could determine this,
+-- even if the task doesn't belong to the submit.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
@@ -35,7 +35,7 @@ local function settle(self, entry)
     report(self, { event = "settled", task_id = task.id, state = task.status, scene = row.scene })
     return true
   elseif problem.code == "task_mismatch" then
-    entry.kept, entry.heard = nil, nil -- a callback that names the right task may still arrive
+    entry.kept, entry.heard = nil, nil -- another callback, which names the right task, may still arrive
     return true
   end
   return false
@@ -84,7 +84,7 @@ local function work_on(self, entry)
   if entry.due then confirm(self, entry) end
 end
 
--- Starts another worker, unless one is already starting or there are enough workers.
+-- Starts another worker, unless a worker is already starting or there are already enough workers.
 local function start_worker(self)
   local queue = self.confirming
   if queue.starting or queue.working >= self.client.connections then return end
@@ -118,7 +118,7 @@ local function enqueue(self, entry)
   start_worker(self)
 end
 
----Makes a worker query the task that a callback named, at most once a second for each token.
+---Has a worker query the task that a callback named, at most once a second for each token.
 ---@param self omni.Receiver
 ---@param entry omni.Token
 function confirm(self, entry)
@@ -135,7 +135,7 @@ function confirm(self, entry)
   end)
 end
 
----Stops all queries and wakes the waiting fibers.
+---Stops all queries, and wakes the fibers that wait for a submit's outcome.
 ---@param self omni.Receiver
 local function stop(self)
   local fibers = self.confirming.workers
@@ -186,7 +186,7 @@ local function await_settled(self, ledger, row)
   return task
 end
 
----Settles submits with an unknown outcome whose callback arrived while no running program could confirm it.
+---Settles submits with unknown outcomes whose callbacks arrived while no running program could confirm them.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@return integer count

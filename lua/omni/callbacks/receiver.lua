@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The callback receiver. Anyone can POST to the receiver, and the service doesn't sign its callbacks. So each submit has a secret token in
--- its callback URL, and a callback is only a hint: omni doesn't trust it until a query confirms it.
+-- The callback receiver. Anyone can POST to the receiver, and the service doesn't sign its callbacks. Each submit therefore has a secret
+-- token in its callback URL. A callback is only a hint, which omni doesn't trust until a query confirms it.
 
 local confirming = require "omni.callbacks.confirmation"
 local core = require "omni.core"
@@ -33,13 +33,13 @@ local RESPONSES <const> = {
 
 -- --- requests
 
--- Records the task that a callback named, if the submit has no response yet, or the response was lost. The record is on disk before the
--- receiver responds to the callback, since the service may not send the callback again.
+-- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The record is on disk before the receiver
+-- responds to the callback, since the service may not send the callback again.
 local function record_named_task(self, entry, task)
   entry.kept = task.id
   if entry.heard then return true end
   local ledgers, problem = self.client:ledgers()
-  for _, ledger in ipairs(ledgers) do -- one of the ledgers has the submit's row
+  for _, ledger in ipairs(ledgers) do -- only one of these ledgers contains the submit's row
     local _, failure = ledger:ask("record_callback", { token = entry.hash, task_id = task.id })
     problem = problem or failure
   end
@@ -65,7 +65,7 @@ local function accept(self, entry, task)
   return "accepted"
 end
 
--- Returns whether a body is compressed: its headers declare it, or it begins with gzip's magic bytes.
+-- Returns whether a body is compressed, according to its headers or because it begins with gzip's magic bytes.
 local function is_compressed(headers, body)
   for name, value in pairs(headers or {}) do
     if tostring(name):lower() == "content-encoding" and tostring(value):lower() ~= "identity" and value ~= "" then return true end
@@ -101,8 +101,8 @@ local function handle(self, method, path, headers, body)
   return response[1], response[3], response[2]
 end
 
----Handles a request, for applications with their own web server. The last part of the request's path is the token. `handle` may wait for
----the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
+---Handles a callback request that an application's own web server has received. The last part of the request's path is the token. `handle`
+---may wait for the disk, so call it in a fiber (omni.spawn). Outside of a fiber, `handle` runs the event loop while it waits.
 ---@param method string
 ---@param path string                  as requested; a query string is ignored
 ---@param headers table<string, string>|nil  only Content-Encoding matters: a compressed body gets 415
@@ -153,7 +153,7 @@ end
 
 Receiver_methods.await_settled = confirming.await_settled
 
----Stops accepting callbacks. From then on, omni queries awaited tasks as often as without a receiver.
+---Stops accepting callbacks. After `close`, omni queries awaited tasks as often as it does without a receiver.
 function Receiver_methods:close()
   if self.closed then return end
   self.closed = true
@@ -184,8 +184,8 @@ local function address_of(text)
   return host ~= "" and host or "127.0.0.1", port
 end
 
--- On the loopback interface, the receiver allows many connections from one address: behind a web server all callbacks come from one
--- address, and only programs on this machine can connect.
+-- On the loopback interface, the receiver allows many connections from one address, because a web server in front of it forwards all
+-- callbacks from one address. Only programs on this machine can connect to the loopback interface.
 local function serve(self, given)
   local host, port = address_of(given.listen or "127.0.0.1:8787")
   local problem
@@ -198,8 +198,8 @@ local function serve(self, given)
   return self.server, problem
 end
 
----Opens a receiver for a client. From then on, each submit without a callback URL of its own gets one with a secret token. `task:await`
----then waits for the callback, and queries the task only every `poll` seconds in case the callback is lost.
+---Opens a receiver for a client. Once the receiver is open, each submit without its own callback URL gets one that contains a secret token.
+---With a receiver, `task:await` waits for the callback, and queries the task only every `poll` seconds, in case the callback is lost.
 ---@param given omni.CallbacksOptions
 ---@return omni.Receiver|nil  close it when you no longer need it
 ---@return omni.Error|nil     codes: listen_failed, invalid_input

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- The tokens of a callback receiver (receiver.lua), which finds them by their digests. A token's entry is in memory or in the ledger. To
--- limit its memory, the receiver keeps only the tokens of the latest finished tasks in memory, and drops the entry of a task when the
--- application has dropped the task's handle.
+-- Stores the tokens of a callback receiver (receiver.lua), which looks tokens up by their digests. A token's entry is in memory or in the
+-- ledger. To save memory, the receiver keeps only the tokens of the most recently finished tasks in memory. It also drops a task's entry
+-- once the application has dropped the task's handle.
 
 local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
-local KEPT <const> = 10000        -- tokens of finished tasks that stay in memory, for repeated callbacks
-local ANSWERED_BY <const> = 1800  -- seconds after which the receiver drops a submit without a response from memory; the ledger still has it
+local KEPT <const> = 10000        -- how many tokens of finished tasks stay in memory, in case the service repeats a callback
+local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a response is dropped from memory; the ledger still has the submit
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token
@@ -36,7 +36,7 @@ local SWEEP_LEAST <const> = 1000
 local Tokens_methods = {}
 local Tokens_mt = { __name = "omni.tokens", __index = Tokens_methods }
 
--- Marks a token's task as over, and drops the token of the task that ended first if memory holds too many tokens of finished tasks.
+-- Marks a token's task as over. If memory then holds too many tokens of finished tasks, drops the oldest of these tokens.
 local function retire(self, entry)
   if entry.over then return end
   entry.over, entry.row, entry.unknown = true, nil, nil
@@ -46,9 +46,8 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Frees memory: tokens of tasks that ended without a callback, of tasks without a handle, and of submits that will get no response. The
--- ledger still has the tokens that leave memory. A sweep runs once the tokens added since the last sweep outnumber those that remained
--- after it.
+-- Removes tokens from memory if their task has ended without a callback or has no handle, or if their submit will get no response. The
+-- removed tokens remain in the ledger. A sweep starts when more tokens have been added since the last sweep than that sweep left in memory.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
@@ -68,7 +67,7 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
--- Lists all fields, so that the table gets its final size at once.
+-- Adds an entry for a token. Its constructor lists all fields, so that Lua never has to grow the table.
 local function add(self, hash, own)
   local entry = {
     hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil, tries = nil,
@@ -100,7 +99,7 @@ end
 
 local ended = { success = true, failed = true, gone = true }
 
--- Copies the ledger's row into a token's entry, since other programs may have changed the row.
+-- Copies a submit's ledger row into its token's entry, since other programs may have changed the row.
 local function learn(self, entry, ledger, row)
   entry.ledger, entry.row, entry.task_id, entry.unknown = ledger, row, row.task_id or entry.task_id, row.state == "unknown" or nil
   entry.foreign = not self.client:serves(row) or nil
@@ -114,7 +113,7 @@ function Tokens_methods:issued(hash)
   return self.entries[hash] or add(self, hash, true)
 end
 
----Finds the row of a submit with this token.
+---Finds the ledger row of the submit that has this token.
 ---@param hash string
 ---@return table|nil row
 ---@return omni.Ledger|nil  the ledger that has the row
@@ -146,7 +145,7 @@ function Tokens_methods:find(hash)
   return entry
 end
 
----Marks a token's task as over: further callbacks are accepted without a query.
+---Marks a token's task as over, so that the receiver accepts further callbacks with this token without a query.
 Tokens_methods.retire = retire
 
 ---@param hash string

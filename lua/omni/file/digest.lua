@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes the SHA-256 digests of files. Other fibers continue in the meantime.
+-- Computes the SHA-256 digests of files. Other fibers keep running while omni computes a digest.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -8,7 +8,7 @@ local options = require "omni.options"
 local pollable = require "omni.loop.pollable"
 local wait_queue = require "omni.loop.wait_queue"
 
-local MAX_READERS <const> = 4 -- how many files omni reads at a time; reading more at once would only cause disk seeks
+local MAX_READERS <const> = 4 -- maximum number of files that omni reads at the same time; more would only cause disk seeks
 
 local readers, queue = 0, wait_queue.new()
 
@@ -19,7 +19,7 @@ local Slot_mt = {
   end,
 }
 
--- Waits until fewer than MAX_READERS fibers are reading files. The caller closes the returned slot when it has read its file.
+-- Waits until fewer than MAX_READERS fibers are reading files. The caller must close the returned slot after reading its file.
 local function take_slot()
   if readers >= MAX_READERS or not queue:is_empty() then
     local place <close> = queue:join()
@@ -49,7 +49,7 @@ end
 ---@field size integer   bytes
 ---@field stamp string   the file's stamp (`core.stat`), which stayed the same while the file was read
 
----Returns the SHA-256 digest of a file's content. Follows symbolic links. Stops reading if the fiber is cancelled.
+---Returns the SHA-256 digest of a file's contents. Follows symbolic links. Stops reading if the fiber is cancelled.
 ---@param path string  a regular file
 ---@return omni.Digest|nil
 ---@return omni.Error|nil err  code "io": the file is missing or can't be read, or it changed while it was read

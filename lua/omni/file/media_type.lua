@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Recognises images, videos and sounds by their first bytes. A file's name matters only if files of several kinds begin with these bytes.
+-- Recognises image, video and audio files by their first bytes. A file's name matters only if several kinds of files begin with the same
+-- bytes.
 
 local core = require "omni.core"
 
@@ -8,7 +9,7 @@ local core = require "omni.core"
 ---@field type string       "image/png"
 ---@field endings string[]  in lower case, with the dot; the first one is the usual one
 
----The number of bytes from a file's beginning that this module's functions need.
+---The number of bytes that this module's functions need from the beginning of a file.
 local enough <const> = 4096
 
 -- --- tests of the first bytes
@@ -33,7 +34,7 @@ end
 
 local riff, ogg, matroska, family = begins "RIFF", begins "OggS", begins "\x1A\x45\xDF\xA3", begins("ftyp", 5)
 
--- Returns a function that tests whether an MPEG-4 file has one of these major brands. Also returns the set of the brands.
+-- Returns a function that tests whether an MPEG-4 file has one of these major brands. Also returns the set of these brands.
 local function brand(names)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
@@ -54,7 +55,7 @@ local function reads_as_film(bytes)
   return false
 end
 
--- An old QuickTime file has no brand. Its first box has one of these types.
+-- An old QuickTime file has no brand; the first box of such a file has one of these types.
 local old_boxes = { moov = true, mdat = true, wide = true, free = true, skip = true, pnot = true }
 local function old_film(bytes)
   local size = #bytes >= 8 and string.unpack(">I4", bytes)
@@ -77,7 +78,7 @@ local rows = {
   { name = "an HEIC or AVIF image",
     fits = brand { "heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis" } },
   { name = "MOV", type = "video/quicktime", endings = { ".mov", ".qt" }, fits = either(brand { "qt  " }, old_film) },
-  -- Some programs write sound files with a video's brand. The file name's extension decides between the two kinds.
+  -- Some programs write audio files with a brand that is meant for videos. The file name's extension then decides between audio and video.
   { name = "M4A", type = "audio/mp4", endings = { ".m4a" }, fits = brand { "M4A ", "M4B " }, within = "MP4" },
   { name = "MP4", type = "video/mp4", endings = { ".mp4", ".m4v" }, fits = either(named_film, reads_as_film) },
   { name = "WebM", type = "video/webm", endings = { ".webm" }, fits = both(matroska, holds("\x42\x82.webm", 128)) },
@@ -97,7 +98,7 @@ for _, row in ipairs(rows) do
   if row.type then names[#names + 1] = row.name end
 end
 
----The names of all kinds, for messages.
+---The names of all kinds of media, for error messages.
 local all <const> = table.concat(names, ", ")
 
 ---Returns a file name's extension in lower case, such as ".png", or nil if the name has no extension.
@@ -129,7 +130,7 @@ local function is_text(bytes)
     or not bytes:find "[\0-\8\11\14-\26\28-\31\127]"
 end
 
----Returns what kind of file this is, if it isn't an image, a video or a sound.
+---If the bytes don't belong to an image, a video or an audio file, returns the file's kind.
 ---@param bytes string  its first bytes (`enough` of them)
 ---@return string|nil what  "a page of HTML, SVG or XML", "JSON", ...; nil: it is media, or an unknown binary kind
 local function not_media(bytes)
@@ -143,7 +144,7 @@ local function not_media(bytes)
   return bytes:find "^[\xEF\xBB\xBF%s]*[{%[]" and "JSON" or "plain text"
 end
 
----Returns why a downloaded file can't be the expected media.
+---Returns the reason why a downloaded file can't be a media file, or nil if it can be one.
 ---@param bytes string          its first bytes (`enough` of them)
 ---@param encoding string|nil   the response's Content-Encoding
 ---@return string|nil what      'a page of HTML, SVG or XML: "<!DOCTYPE html>..."'; nil: it can be media

@@ -38,8 +38,8 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
----Creates a hard link to a file at another path, or copies the file if linking fails. The other path must not exist yet. A copy appears at
----that path only when it is complete.
+---Creates a hard link named `to` to the file `from`, or copies the file if linking fails. The path `to` must not exist yet. A copy appears
+---at the path `to` only once it is complete.
 ---@param from string
 ---@param to string
 ---@return true|nil
@@ -80,15 +80,15 @@ local function step_aside(path)
   end
 end
 
----Renames a file back after `step_aside`, unless its old name is taken.
+---Gives a file that `step_aside` renamed its old name back, unless that name is taken.
 ---@param older string
 ---@param path string
 local function put_back(older, path)
   core.rename_new(older, path)
 end
 
----Renames a complete file to its final path. If another file has that path, `place` replaces it if `is_ours` returns true. Otherwise
----`place` renames the other file with `step_aside`, and renames it back if the operation fails.
+---Renames a complete file to its final path. If a file already exists at the final path, `place` replaces that file if `is_ours` returns
+---true. If `is_ours` returns false, `place` renames the existing file with `step_aside`, and renames it back if the operation fails.
 ---@param part string
 ---@param path string  in the same file system
 ---@param is_ours fun(path: string): boolean  returns whether the file at that path may be replaced; may wait

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Exponential backoff with jitter.
 
----Returns the seconds to wait before the next attempt.
+---Returns the number of seconds to wait before the next attempt.
 ---@param attempt integer           how many attempts have failed, at least 1
 ---@param retry_after number|nil    the seconds that the server asked for; used if they are longer than the backoff
 ---@param least number              seconds: the first wait

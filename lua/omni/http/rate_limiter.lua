@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- The rate limiter for one API key: decides when each request may begin. Requests wait in one queue, first come, first served. A request
--- may begin when a connection is free, no pause is active (429, 455), and the key's own rate allows another request.
+-- An API key's rate limiter decides when each request may start. Requests wait in one queue, first come, first served. A request may start
+-- when a connection is free, no pause is active (after a 429 or 455 response), and the key's own rate allows another request.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
 local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
--- Failures that pause all of a key's requests. The number multiplies the usual length of the pause.
+-- Failures that pause all of a key's requests. Each failure's number is a factor for the length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
-local REPORTED <const> = 1 -- seconds; if a pause is prolonged by less than this, the limiter doesn't report it again
+local REPORTED <const> = 1 -- seconds; the limiter doesn't report extensions of a pause that are shorter than this
 
 ---Returns whether a failure pauses all of the key's requests.
 ---@param failure table
@@ -40,9 +40,9 @@ end
 local Limiter_methods = {}
 local Limiter_mt = { __name = "omni.rate_limiter", __index = Limiter_methods }
 
--- Ends a pause. The first round after a pause has 1.5 times as many requests as succeeded before the pause, so the service refuses at most
--- one request for every two that it accepts. If fewer requests started than the window allows, and most of them succeeded, their number
--- reveals nothing about the service's limit, so the window doesn't change.
+-- Ends a pause. After a pause, the limiter first lets 1.5 times as many requests start as succeeded before the pause. The service therefore
+-- refuses at most one request for every two that it accepts. If fewer requests started than the window allows, and most of them succeeded,
+-- their number reveals nothing about the service's limit, so the window doesn't change.
 local function end_pause(self)
   self.paused_until = nil
   if self.started >= self.window or self.started > 2 * self.succeeded then
@@ -52,7 +52,7 @@ local function end_pause(self)
   if self.events then loop.background(self.events.emit, self.events, { event = "resumed", key = self.key }) end
 end
 
--- Returns the seconds until the next request may start, or math.huge if another request must end first.
+-- Returns the number of seconds until the next request may start, or math.huge if another request must end first.
 local function time_until_turn(self)
   if self.paused_until then
     local left = self.paused_until - core.now()
@@ -77,7 +77,7 @@ local function turns_available(self)
   return math.max(1, math.min(self.connections - self.http:running() - self.reserved, self.allowance or math.huge))
 end
 
----Wakes the requests that may start now. Call `advance` whenever another request may be able to start.
+---Wakes the requests that may start now. Call `advance` whenever another request might be able to start.
 function Limiter_methods:advance()
   self.queue:wake_first(turns_available(self))
 end
@@ -88,7 +88,7 @@ function Limiter_methods:is_idle()
   return self.queue:is_empty()
 end
 
--- Returns the fiber's number, which is its place in the queue. A request that the service refuses keeps its number for the next attempt.
+-- Returns the fiber's number, which is its position in the queue. A request that the service refuses keeps its number for the next attempt.
 local function number_of(self)
   local fiber = loop.current()
   local number = self.numbers[fiber]
@@ -153,8 +153,8 @@ Limiter_mt.__close = Limiter_methods.leave -- a `<close>` variable calls `leave`
 local Turn_methods = {}
 local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 
----Waits like `enter`, for a request that must still be prepared. The request keeps its turn until it starts, or
----until the caller gives the turn up by calling `close` on it.
+---Waits for a turn like `enter`, but for a request that the caller still has to prepare. The request keeps its turn until it starts, or
+---until the caller closes the turn.
 ---@param max_pause? number
 ---@return table|nil turn
 function Limiter_methods:reserve(max_pause)
@@ -175,8 +175,8 @@ function Turn_mt:__close()
   self.limiter:leave()
 end
 
----Adapts the limiter to the outcome of a request. A refusal pauses the key's requests once, however many requests the service refused at
----that moment.
+---Adapts the limiter to the outcome of a request. If the service refuses several requests at the same time, the key's requests pause only
+---once.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
 ---@return number|nil seconds  the length of the pause, if one begins or is prolonged
@@ -189,7 +189,7 @@ function Limiter_methods:learn(failure, pauses)
     return
   end
   local retry_after = failure.retry_after
-  if pauses ~= self.pauses then -- the request started before the current pause, so it prolongs the pause only if the service says so
+  if pauses ~= self.pauses then -- a request that started before the current pause extends it only if the service asks for that
     local ends = self.paused_until and retry_after and core.now() + retry_after
     if not ends or ends <= self.paused_until then return end
     local more = ends - self.paused_until
@@ -202,7 +202,7 @@ function Limiter_methods:learn(failure, pauses)
   return seconds
 end
 
----Returns the seconds until the current pause ends; 0 if there is none.
+---Returns the number of seconds until the current pause ends, or 0 if there is no pause.
 ---@return number
 function Limiter_methods:paused()
   return self.paused_until and math.max(0, self.paused_until - core.now()) or 0

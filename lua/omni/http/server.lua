@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- An HTTP server on omni.listener. Calls a handler for each request, in a fiber of its own.
+-- An HTTP server on omni.listener. Calls a handler for each request, in a separate fiber.
 
 local err = require "omni.error"
 local listener = require "omni.listener"
@@ -21,9 +21,9 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@class omni.ServerOptions: omni.ListenerOptions
 ---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error that the handler raises
 
----A handler responds to one request. The handler runs in a fiber of its own, so the handler can wait. It returns the arguments of
----`request:answer`, or calls that method, now or later. If the garbage collector frees a request without a response, the listener closes
----the request's connection.
+---A handler responds to one request. Each call to the handler runs in its own fiber, so the handler can wait. The handler returns the
+---arguments for `request:answer`, or calls `request:answer`, now or later. If the garbage collector frees a request without a response, the
+---listener closes the request's connection.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
@@ -74,7 +74,7 @@ local function url_of(scheme, host, port)
   return ("%s://%s:%d"):format(scheme, host:find(":", 1, true) and "[" .. host .. "]" or host, port)
 end
 
----Reads the certificate and key files again, for new connections. Raises an error if the server has no certificate.
+---Reads the certificate and key files again, and uses them for new connections. Raises an error if the server has no certificate.
 ---@return true|nil
 ---@return omni.Error|nil  code `listen_failed`: the new certificate or key can't be used; the server keeps the old ones
 function Server_methods:reload()
@@ -100,8 +100,8 @@ end
 Server_mt.__close = Server_methods.close
 options.guard(Server_methods, Server_mt, "server")
 
----Opens an HTTP server, by default on the loopback address and any free port. `omni.run` doesn't wait until a server is closed. If the
----handler raises an error, the HTTP client gets 500 without the error's text; `on_error` and `server.failure` get the error.
+---Opens an HTTP server, by default on the loopback address and any free port. `omni.run` can return while a server is still open. If the
+---handler raises an error, the HTTP client gets status 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler
 ---@return omni.Server|nil

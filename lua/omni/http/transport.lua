@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- A transport sends requests with one C HTTP client, which the event loop drives, and through one rate limiter. Each API key has a
--- transport; another transport without a key sends requests for media files. A request parks its fiber until the response has arrived.
+-- A transport sends requests through a rate limiter and an HTTP client written in C, which the event loop drives. Each API key has its own
+-- transport; one more transport, which has no key, sends requests for media files. A request parks its fiber until the response has
+-- arrived.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -18,8 +19,8 @@ local rate_limiter = require "omni.http.rate_limiter"
 local Transport_methods = {}
 local Transport_mt = { __name = "omni.transport", __index = Transport_methods }
 
--- Steps the C client and wakes the fibers whose requests are done. The loop holds the client only while a request runs, so that an unused
--- transport can be collected.
+-- Steps the C client and wakes the fibers whose requests are done. The event loop references the C client only while a request runs, so
+-- that an unused transport can be garbage-collected.
 local function driver_of(http, limiter)
   return pollable.driver(http, function()
     http:step()
@@ -31,7 +32,7 @@ end
 
 -- --- one request
 
----Reports to the client's hook that a request begins. Close the returned object to report the end of the request.
+---Calls the client's `on_event` hook to report that a request begins. Close the returned object to report the end of the request.
 ---@param verb string  a method of the C client
 ---@param ... any      its arguments after the owner
 ---@return table|nil request  nil without a hook
@@ -39,7 +40,7 @@ function Transport_methods:observe(verb, ...)
   return self.events and self.events:request(self.key, verb, ...)
 end
 
----Returns nil and the failure for a request on a closed transport.
+---Returns nil and the failure that a request on a closed transport gets.
 ---@param sent? "no"|"maybe"
 ---@return nil
 ---@return table failure
@@ -100,16 +101,16 @@ end
 
 -- --- a submit
 
--- A submit request that may have been sent, and has no recorded outcome yet. `on_abandoned` receives the outcome if the submit's own
--- fiber can't: because the fiber was cancelled, perhaps just after the response arrived, or because the transport was closed.
+-- A submit request that may have been sent but has no recorded outcome yet. `on_abandoned` receives the outcome if the submit's own fiber
+-- can't receive it because the fiber was cancelled (perhaps just after the response arrived) or the transport was closed.
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.transport.submit", __index = Submit_methods }
 
--- Returns whether the exchange is done; if so, takes its result.
+-- Returns whether the exchange is done, and takes the exchange's result if it is.
 function Submit_methods:is_done()
   if not self.done and self.exchange:done() then
     self.value, self.failure = self.exchange:result()
-    self.done = true -- not earlier: if memory runs out above, the result is taken later
+    self.done = true -- set last, so that a later call takes the result if memory runs out above
   end
   return self.done
 end
@@ -125,7 +126,7 @@ function Submit_mt:__close()
   end
 end
 
----Sends a submit request whose turn has come, once, and waits for the response.
+---Sends a submit request whose turn has come, never more than once, and waits for the response.
 ---@param body string
 ---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  gets the outcome if the fiber can't; must not wait
 ---@param request? table  from `observe`
@@ -156,7 +157,7 @@ function Transport_methods:submit(body, on_abandoned, request, sending)
       hint = "it may have been accepted and charged; look at the account's balance before you submit it again",
     }
   end
-  submit.received = true -- not earlier: if memory runs out above, `on_abandoned` gets the outcome
+  submit.received = true -- set last, so that `on_abandoned` gets the outcome if memory runs out above
   return value, failure
 end
 
@@ -178,7 +179,7 @@ end
 
 ---@param http table  a C client, the transport then owns it
 ---@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number,
----  events?: omni.Events, key?: string }  connections, least, most, rate: settings of the rate limiter; the others: the fields above
+---  events?: omni.Events, key?: string } `connections`, `least`, `most` and `rate` are settings of the rate limiter
 ---@return omni.Transport
 local function new(http, settings)
   local limiter = rate_limiter.new(http, settings)

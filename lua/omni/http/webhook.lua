@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Sends single POSTs to any URL, without an account or key, for the sandbox's callbacks and `omni trigger`.
+-- Sends single POST requests to any URL, without an account or an API key, for the sandbox's callbacks and `omni trigger`.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -10,7 +10,7 @@ local transports = require "omni.http.transport"
 local Sender_methods = {}
 local Sender_mt = { __name = "omni.sender", __index = Sender_methods }
 
----Sends a POST once, and waits for the response. Doesn't follow a redirect.
+---Sends a POST request once, and waits for the response. Doesn't follow a redirect.
 ---@param url string           http(s), without user and password
 ---@param body string
 ---@param content_type string

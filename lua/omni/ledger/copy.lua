@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Reads a whole ledger, and copies it into an empty one: from a file into a database, or the reverse.
+-- Copies a whole ledger into an empty one, from a file into a database or vice versa.
 
 local err = require "omni.error"
 
@@ -14,14 +14,14 @@ local small_tables <const> = {
   { name = "redo", read = "all_redos", write = "copy_redo" },
 }
 
--- Returns a verb's rows, or raises its error.
+-- Runs a verb and returns its rows, or raises the verb's error.
 local function ask(ledger, verb, params)
   local rows, problem = ledger:ask(verb, params)
   return rows or error(problem, 0)
 end
 
 ---Calls a function for each row of a ledger, except for digests of local files, which each machine computes for itself. Reads the submits
----page by page; the files of a page's submits follow the page. Raises the ledger's error if a verb fails.
+---page by page; after each page, reads the files of its submits. Raises the ledger's error if a verb fails.
 ---@param ledger omni.Ledger
 ---@param each fun(table_name: string, row: table)
 function copy.read(ledger, each)
@@ -65,7 +65,7 @@ local function has_same(from, to)
   end
 end
 
--- Copies the rows, in one transaction.
+-- Copies all rows from one ledger to the other in a single transaction.
 local function write_all(from, to)
   local writes <const> = { submit = "copy_submit", file = "copy_file" }
   for _, one in ipairs(small_tables) do writes[one.name] = one.write end
@@ -73,22 +73,22 @@ local function write_all(from, to)
   to.on_failure = function(problem) failure = failure or problem end
   local function ask_target(verb)
     local _, problem = to:ask(verb)
-    if failure or problem then error(failure or problem, 0) end -- after the first failure, every verb fails
+    if failure or problem then error(failure or problem, 0) end -- once a verb has failed, every later verb fails too
   end
   ask_target "begin_copy"
   copy.read(from, function(name, row)
     counts[name] = (counts[name] or 0) + 1
     to:note(writes[name], row)
     noted = noted + 1
-    if noted % PAGE == 0 then ask_target "version" end -- so that at most one page of rows waits in memory
+    if noted % PAGE == 0 then ask_target "version" end -- waits, so that at most one page of rows is in memory
   end)
   ask_target "number_copies"
   ask_target "end_copy"
   return counts
 end
 
----Copies all rows of a ledger into another one, completely or not at all. The other ledger must have either no submits or exactly the same
----ones.
+---Copies all rows of a ledger into another ledger, completely or not at all. The target ledger must have either no submits or exactly the
+---same submits.
 ---@param from omni.Ledger
 ---@param to omni.Ledger  only for the copy; close it afterwards
 ---@return { submit: integer, file: integer }|nil counts  what was copied; 0 if all was there already

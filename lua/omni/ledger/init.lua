@@ -10,7 +10,7 @@ local loop = require "omni.loop"
 local paths = require "omni.file.path"
 local pollable = require "omni.loop.pollable"
 
-local SETTLED <const> = 2 -- seconds: a file changed more recently may change again within the same tick of the file system's clock
+local SETTLED <const> = 2 -- seconds; a file that changed more recently may change again within the same tick of the file system's clock
 
 ---@class omni.Ledger
 ---@field path string  path of the file, or address of the database
@@ -96,14 +96,15 @@ function Ledger_methods:row(verb, params)
   return rows and rows[1], problem
 end
 
----Starts a verb without waiting for its result. Verbs that are started later run after it. `on_failure` receives its failure.
+---Starts a verb without waiting for its result. Verbs run in the order in which they were started. If a verb fails, `on_failure` receives
+---the failure.
 function Ledger_methods:note(verb, params)
   if self.handle then start(self, verb, params) end
 end
 
 -- --- files
 
----Returns the SHA-256 of a file's bytes. Reads the file only if its stamp differs from the one in the ledger.
+---Returns the SHA-256 digest of a file's contents. Reads the file only if its stamp differs from the stamp in the ledger.
 ---@param path string
 ---@return string|nil sha256
 ---@return omni.Error|nil err  code "io"
@@ -139,7 +140,8 @@ end
 
 Ledger_mt.__close, Ledger_mt.__gc = Ledger_methods.close, Ledger_methods.close
 
----Returns the default path or address of the ledger: OMNI_LEDGER, else omni/ledger.db in XDG_STATE_HOME (by default ~/.local/state).
+---Returns the ledger's default path or address: the value of OMNI_LEDGER, or else omni/ledger.db in XDG_STATE_HOME (by default
+---~/.local/state).
 ---@return string|nil path
 ---@return omni.Error|nil err
 local function default_path()
@@ -183,8 +185,8 @@ local function open_file(path)
   return nil, err.new { code = "ledger_failed", message = ("the ledger's folder can't be created: %s"):format(why) }
 end
 
----Opens a ledger. Creates a missing file and its folder, so that only their owner can read them. If the file or the database can't be used,
----each verb returns the error.
+---Opens a ledger. If the ledger's file or its folder is missing, creates it so that only its owner can read it. If the file or the database
+---can't be used, each verb returns the error.
 ---@param path string  a path, or an address (postgresql://...)
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil err  code "ledger_failed"

@@ -11,8 +11,8 @@ local function row_of(client, task)
   return client:existing_ledger(), { service = client.service, task_id = task.id }
 end
 
----Records a task's state without waiting for the disk: if the record gets lost, omni queries the state again. If the state isn't final,
----records it only for tasks that this program submitted or took from the ledger.
+---Records a task's state without waiting for the disk, because omni queries the state again if the record is lost. If the state isn't
+---final, records it only for tasks that this program submitted or took from the ledger.
 ---@param client omni.Client
 ---@param task omni.Task
 local function record_state(client, task)

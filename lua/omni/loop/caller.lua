@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Explains why a function that waits can't wait where it was called, and names the line of the call.
 
--- The chunk names of omni's own files begin with this text: "@omni/" in the program.
+-- The chunk names of omni's own files begin with this text, which is "@omni/" in the `omni` program.
 local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") or "@omni/"
 
 local blocks_host -- nil, or a function that returns whether another event loop is running, which a waiting call would block

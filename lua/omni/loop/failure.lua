@@ -44,10 +44,10 @@ local function report(problem)
   print_error(failure)
 end
 
----Sets the function that receives the error of each fiber that fails while nobody is waiting to join it, at the end of the loop's turn in
----which it failed. Without such a function, omni prints the error and its traceback to stderr. The event loop calls the function, so the
----function can't wait, but it can call `omni.spawn`. If the function raises an error, omni prints both errors. omni doesn't report errors
----that a `join`, an `omni.scope` or an `omni.run` raises.
+---Sets the function that receives the error of each fiber that fails while nobody is waiting to join it. The event loop calls the function
+---at the end of the turn in which the fiber failed. The function can't wait, but it can call `omni.spawn`. Without such a function, omni
+---prints the error and its traceback to stderr. If the function raises an error, omni prints both errors. The function doesn't receive
+---errors that `join`, `omni.scope` or `omni.run` raises.
 ---@param fn? fun(problem: omni.Error)  gets the error: `cause` is the raised value, `traceback` shows where; nil: print errors
 ---@return (fun(problem: omni.Error))|nil before  the function that was set before
 local function set_on_error(fn)

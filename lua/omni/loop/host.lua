@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Contains the code that omni.cqueues and omni.luv share: another event loop, the host, drives omni's loop, and the host's code calls
--- functions, which run in fibers.
+-- Contains the code that omni.cqueues and omni.luv share. With either module, another event loop (the host) drives omni's event loop, and
+-- the host's code can call functions that run in fibers.
 
 local caller = require "omni.loop.caller"
 local err = require "omni.error"
@@ -62,7 +62,7 @@ function Driver_methods:begin(name, receive, fn, ...)
   call.fiber = loop.spawn(perform, self, call, fn, ...)
 end
 
----Runs one step of omni's loop, then passes the results of the calls that have ended to the host's code. Never raises an error.
+---Runs one step of omni's event loop, then passes the results of the calls that have ended to the host's code. Never raises an error.
 function Driver_methods:turn()
   loop:step()
   local finished = self.finished
@@ -93,7 +93,7 @@ end
 ---@return boolean
 function Driver_methods:is_attached() return self == attached end
 
----Lets a host drive omni's loop.
+---Lets a host event loop drive omni's event loop.
 ---@param name string  the public function, for messages
 ---@param opts omni.HostOptions|nil
 ---@param host { on_change: fun(), on_detach: fun(), is_running: fun(): boolean }  on_change: called when omni's loop has work

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one event loop, which is itself a
--- pollable.
+-- The event loop runs coroutines ("fibers"), timers on the monotonic clock, and pollables. Each Lua state has one event loop, which is
+-- itself a pollable.
 
 local core = require "omni.core"
 local failures = require "omni.loop.failure"
@@ -10,7 +10,7 @@ local scopes = require "omni.loop.scope"
 
 local in_fiber, now, park = scheduler.in_fiber, core.now, scheduler.park
 
----Waits while other fibers run.
+---Waits for a number of seconds, while other fibers run.
 ---@param seconds number  0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
@@ -36,7 +36,7 @@ function loop:pollfd() return scheduler.pollfd() end -- luacheck: ignore self
 
 function loop:events() return "r" end -- luacheck: ignore self
 
----Returns the seconds until `step` must be called even if the descriptor isn't readable, or nil.
+---Returns the number of seconds until `step` must be called even if the descriptor isn't readable, or nil if there is no limit.
 function loop:timeout() return scheduler.time_left() end -- luacheck: ignore self
 
 ---Does the work that is ready, without waiting. Errors go to `omni.on_error`, never to the caller.

@@ -8,8 +8,8 @@ local scheduler = require "omni.loop.scheduler"
 
 local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler.park
 
---- A caller that waits until fibers have ended. The object is an array of these fibers. Closing the object passes on the errors that the
---- caller hasn't taken.
+--- A caller that waits until fibers have ended. The object is an array of the fibers that the caller waits for. Closing the object passes
+--- the errors that the caller hasn't taken to the fibers' scopes.
 ---@class omni.Join
 ---@field n integer
 ---@field left integer            how many of the fibers haven't ended
@@ -19,7 +19,7 @@ local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
----Begins to wait for fibers. From now on, these fibers keep their errors for this caller.
+---Begins to wait for fibers. From then on, the fibers keep their errors for this caller.
 ---@param fibers omni.Fiber[]  with the field `n`; this table becomes the result
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean
@@ -27,7 +27,7 @@ local Join_mt = { __name = "omni.join", __index = Join_methods }
 local function begin(fibers, name, fail_fast)
   local join = setmetatable(fibers, Join_mt)
   local waiter = in_fiber(name) and current()
-  join.fiber, join.left, join.failed, join.fail_fast = waiter, 0, false, fail_fast -- first, since memory may run out below
+  join.fiber, join.left, join.failed, join.fail_fast = waiter, 0, false, fail_fast -- set before the loop, since memory may run out there
   for i = 1, join.n do
     local fiber = join[i]
     if fiber == waiter then
@@ -67,7 +67,7 @@ function Join_mt.__close(join)
   end
 end
 
--- Returns the error of a fiber, for `join` to raise. Each caller of `join` gets a copy of its own.
+-- Returns a fiber's error, for `join` to raise. Each caller of `join` gets its own copy.
 local function take_failure(fiber)
   local failure = fiber.failure
   if fiber.delivered then failure = err.copy(failure) end
@@ -91,8 +91,8 @@ end
 ---@class omni.Fiber
 local Fiber_methods = scheduler.Fiber_methods
 
----Waits until the fiber has ended. If the fiber failed, raises its error, with the traceback. If the timeout passes first, the fiber
----continues.
+---Waits until the fiber has ended. If the fiber failed, raises its error, with the traceback. If the timeout expires first, the fiber
+---continues to run.
 ---@param opts? omni.JoinOptions
 ---@return any ...  the results of the fiber's function; after a timeout, nil and an error with the code "timeout"
 function Fiber_methods:join(opts)
@@ -105,7 +105,7 @@ end
 
 local join_options <const> = { timeout = "timeout", fail_fast = "boolean" }
 
--- Returns the fibers and the options of `omni.join`: separate arguments, or a list and options.
+-- Returns the fibers and the options that were passed to `omni.join`, either as separate arguments or as a list followed by options.
 local function arguments_of(first, ...)
   if type(first) == "table" and getmetatable(first) == nil then
     return table.move(first, 1, #first, 1, { n = #first }), options.check(..., join_options, "omni.join", 3)
@@ -134,9 +134,9 @@ end
 ---Waits until all fibers have ended, then returns the first result of each, in order. If fibers failed, raises the error of the first
 ---failed fiber in the list; the error's field `others` contains the errors of the other failed fibers.
 ---
----`omni.join(fibers, opts)` takes a list and options. After `timeout` seconds, it returns nil and an error with the code "timeout". With
----`fail_fast = true`, it raises an error as soon as one fiber fails. In both cases, the other fibers continue; `omni.scope` would cancel
----them.
+---`omni.join(fibers, opts)` takes a list of fibers and a table of options. After `timeout` seconds, `omni.join` returns nil and an error
+---with the code "timeout". With `fail_fast = true`, `omni.join` raises an error as soon as one fiber fails. In both cases, the other fibers
+---continue to run; `omni.scope` would cancel them.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join_all(...)

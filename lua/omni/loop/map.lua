@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Calls a function for each value of a list, in coroutines, and limits how many calls run at a time.
+-- Calls a function for each value in a list, in coroutines, and limits how many calls run at the same time.
 
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"
@@ -48,7 +48,7 @@ local function run(batch, limit)
   return batch.results, batch.errors
 end
 
----Calls `fn(value, index)` for each value of a list, each in a coroutine of its own, and waits for all calls. A call fails if `fn`
+---Calls `fn(value, index)` for each value in a list, each in its own coroutine, and waits until all calls have ended. A call fails if `fn`
 ---returns nil and an error, or raises an error. Without `fail_fast`, the other calls continue after a failed call; `results[i]` is then
 ---nil, and `errors[i]` is the error.
 ---

@@ -17,14 +17,14 @@ function Driver_methods:step()
   if self.work(self.source) then self:stop() end
 end
 
----Adds the object to the loop, unless it is already in the loop.
+---Adds the object to the event loop, unless the loop already has it.
 function Driver_methods:start()
   if self.started then return end
   loop.add(self)
   self.started = true
 end
 
----Removes the object from the loop. Call `stop` before you close the object, since closing it closes its descriptor.
+---Removes the object from the event loop. Call `stop` before you close the object, since closing it closes its descriptor.
 function Driver_methods:stop()
   loop.remove(self)
   self.started = false
@@ -32,8 +32,8 @@ end
 
 Driver_mt.__close = Driver_methods.stop
 
----Returns a driver, which makes the loop step the object. The loop holds the object only from `start` to `stop`, so that an unused object
----can be collected.
+---Returns a driver, which makes the event loop step the object. The loop references the object only between `start` and `stop`, so that an
+---unused object can be garbage-collected.
 ---@param source omni.Source
 ---@param work fun(source: omni.Source): boolean|nil  steps the object; if it returns true, the driver stops until the next call to `start`
 ---@return omni.Driver
@@ -41,7 +41,7 @@ local function driver(source, work)
   return setmetatable({ source = source, work = work, started = false }, Driver_mt)
 end
 
----Waits in a fiber until a job has ended, while the loop steps the job. The caller closes the job.
+---Waits in a fiber until a job has ended, while the event loop steps the job. The caller must close the job.
 ---@param job omni.Source|table  its `step` returns whether the job has ended
 ---@param on_step? fun()  called each time the loop has stepped the job
 local function finish(job, on_step)

@@ -45,7 +45,7 @@ function Pool_methods:add(fn, ...)
   start_next(self)
 end
 
----Waits until every job has ended. Raises the error of a failed job at once; the next call to `join` waits for the other jobs.
+---Waits until every job has ended. Raises a failed job's error immediately; the next call to `join` waits for the other jobs.
 function Pool_methods:join()
   self.waiter = loop.current()
   while next(self.fibers) and not self.failures[1] do loop.park() end
@@ -80,8 +80,8 @@ local function new(limit, background)
   }, Pool_mt)
 end
 
----Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. After a call that returned nil and an error,
----starts no further calls. If the caller is cancelled, cancels the running calls.
+---Calls fn(1) to fn(count), at most `limit` at a time, and waits until all calls have ended. Starts no further calls once a call has
+---returned nil and an error. If the caller is cancelled, the running calls are cancelled too.
 ---@param count integer
 ---@param limit integer
 ---@param fn fun(i: integer): any, omni.Error|nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs fibers in turns: waits for descriptors and timers, then runs each fiber that is ready until it parks or ends. Each Lua state has one
--- scheduler. The public functions in join.lua and scope.lua build on the scheduler.
+-- Runs fibers in turns. In each turn, the scheduler waits for descriptors and timers, then runs each ready fiber until it parks or ends.
+-- Each Lua state has one scheduler. The public functions in join.lua and scope.lua build on the scheduler.
 
 local caller = require "omni.loop.caller"
 local core = require "omni.core"
@@ -74,7 +74,7 @@ local function end_step()
   interrupted, current, stepping = current, nil, false
 end
 
--- Returns whether a step is really running: if memory runs out repeatedly, a step may end without a call to `end_step`.
+-- Returns whether a step is really still running, since a step may end without a call to `end_step` if memory runs out repeatedly.
 local function is_on_stack()
   local level = 0
   while true do
@@ -84,9 +84,9 @@ local function is_on_stack()
   end
 end
 
----Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni
----if neither is possible: inside a C function that Lua can't suspend, in a coroutine that omni doesn't run, or in a finalizer. Every
----function that waits calls `in_fiber` first.
+---Returns whether the caller runs in a fiber and can park; outside of a fiber, use `drive`. Raises an error at the line that called omni if
+---the caller can neither park nor call `drive`: inside a C function that Lua can't suspend, in a coroutine that omni doesn't run, or in a
+---finalizer. Every function that waits calls `in_fiber` first.
 ---@param name? string  the function's name for the message, such as "client:submit"
 ---@return boolean
 local function in_fiber(name)
@@ -139,7 +139,7 @@ local function note_failure(fiber)
   if not stepping then pass_on_failures() end
 end
 
--- Only the first line allocates memory: if it raises an error, the fiber hasn't ended yet (`settle`).
+-- Only this function's first line allocates memory. If that line raises an error, the fiber hasn't ended yet (see `settle`).
 local function finish(fiber, failure, results)
   fiber.failure, fiber.results = failure, results
   fiber.co, fiber.ended, fiber.parked = nil, true, false
@@ -199,7 +199,7 @@ local function run_fiber(fiber)
   current = nil
 end
 
----Starts `fn(...)` in a new fiber, at the loop's next turn.
+---Starts `fn(...)` in a new fiber, in the event loop's next turn.
 ---@param scope omni.Scope|nil  nil: no `omni.run` waits for the fiber
 ---@param fn function
 ---@return omni.Fiber
@@ -295,7 +295,7 @@ function step(timeout)
   end
 end
 
----Returns the seconds until `step` has work even if no descriptor is ready, or nil.
+---Returns the number of seconds until `step` has work even if no descriptor is ready, or nil if there is no such time.
 ---@return number|nil
 local function time_left()
   if ready_count > 0 or batch_at < batch_count or interrupted then return 0 end
@@ -333,7 +333,7 @@ end
 
 -- --- pollables
 
----Adds a pollable. The loop steps the pollable until `remove`.
+---Adds a pollable. The event loop steps the pollable until `remove` is called.
 ---@param pollable omni.Pollable
 local function add(pollable)
   local fd = pollable:pollfd()
@@ -370,7 +370,7 @@ local function is_stepping()
 end
 
 ---Sets a function that the scheduler calls when something changes outside of a step: a fiber or a pollable was added, or the loop ran.
----Another event loop then asks for the timeout again.
+---A host event loop then reads the scheduler's timeout again.
 ---@param fn (fun())|nil
 local function set_on_change(fn) on_change = fn end
 

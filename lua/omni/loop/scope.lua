@@ -46,8 +46,8 @@ local function check_function(fn, name)
   if type(fn) ~= "function" then error(("%s: expected a function, got %s"):format(name, type(fn)), 3) end
 end
 
----Starts `fn(...)` in a new fiber, at the loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was spawned,
----and that call waits for the fiber. If the fiber fails while nobody is waiting to join it, its error goes to that scope, or to
+---Starts `fn(...)` in a new fiber, in the event loop's next turn. The fiber belongs to the `omni.run` or `omni.scope` in which it was
+---spawned, and that call waits for the fiber. If the fiber fails while nobody is waiting to join it, its error goes to that scope, or to
 ---`omni.on_error`.
 ---@param fn function
 ---@return omni.Fiber
@@ -90,7 +90,7 @@ local function run(fn, ...)
 end
 
 ---Like `omni.run`, but the first error of a fiber that nobody is waiting to join also ends the scope: `omni.scope` cancels all other fibers
----of the scope and raises that error. So either all fibers succeed, or none continues.
+---of the scope and raises that error. Either all fibers in the scope succeed, or none of them continues.
 ---@param fn function
 ---@return any ...  what fn returned
 local function scope(fn, ...)
@@ -98,7 +98,8 @@ local function scope(fn, ...)
   return enter("omni.scope", true, fn, ...)
 end
 
----Runs `fn(...)`. Inside a fiber, calls it directly; outside of a fiber, runs the event loop until it has ended. Raises the errors of `fn`.
+---Runs `fn(...)`. Inside a fiber, calls `fn` directly; outside of a fiber, runs the event loop until `fn` has returned. Raises the errors
+---of `fn`.
 ---@param fn function
 ---@return any ...  what fn returned
 local function drive(fn, ...)
@@ -107,7 +108,7 @@ local function drive(fn, ...)
   fiber.delivered = true -- the caller of `drive` gets the error
   wait_until(function() return fiber.ended end)
   local failure = fiber.failure
-  -- raises the original error value, since the caller doesn't know about fibers
+  -- raises the original error value, since the caller of `drive` doesn't know about fibers
   if failure and failure.code == "coroutine_failed" and failure.cause ~= nil then failure = failure.cause end
   if failure then error(failure, 0) end
   return results_of(fiber)
