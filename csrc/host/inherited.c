@@ -22,7 +22,7 @@ void inherited_reset(void) {
   struct sigaction action = {.sa_handler = SIG_DFL};
   sigemptyset(&action.sa_mask);
   sigaction(SIGCHLD, &action, NULL);
-  action.sa_handler = nothing; // not SIG_IGN: children would inherit it, and a script's children must die of SIGPIPE as usual
+  action.sa_handler = nothing; // isn't SIG_IGN, which a script's child processes would inherit; SIGPIPE must end them as usual
   action.sa_flags = SA_RESTART;
   sigaction(SIGPIPE, &action, NULL);
   sigaction(SIGXFSZ, &action, NULL);

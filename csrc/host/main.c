@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The program omni: one file that contains Lua, all of lua/omni as text, and the C modules as data (docs/internals/program.md).
-// lua/omni/cli does the work. This file holds only what must be C: loading the modules, signals, and the functions of `omni.host`.
+// lua/omni/cli does the work. This file contains only the parts that must be written in C: loading the modules, handling signals, and the
+// functions of `omni.host`.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -46,8 +47,8 @@ static int load_text(lua_State *L) {
   return 1;
 }
 
-// Loads a C module from memory. Returns NULL on a system that forbids loading code from memory. The descriptor stays open: the dynamic
-// linker identifies a module by its path, so it would mistake a second module with the same descriptor for this one.
+// Loads a C module from memory. Returns NULL on a system that forbids loading code from memory. Keeps the descriptor open, since the
+// dynamic linker identifies a module by its path and would mistake a second module with the same descriptor for this one.
 static void *open_in_memory(const struct embedded *module) {
   int fd = memfd_create(module->name, MFD_CLOEXEC | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create(module->name, MFD_CLOEXEC); // before Linux 6.3
@@ -129,7 +130,7 @@ static void add_absolute(luaL_Buffer *path, const char *templates) {
 }
 
 // Sets the search path for the modules that the program itself needs (lua-cjson, argparse): the system's directories, then those in
-// LUA_PATH, where the user may have installed a rock. Leaves out the working directory, which may contain anything.
+// LUA_PATH, where the user may have installed a rock. Omits the working directory, which may contain untrusted modules.
 static void keep_absolute(lua_State *L, const char *field, const char *system, const char *keep_as) {
   luaL_Buffer path;
   lua_getglobal(L, LUA_LOADLIBNAME);
@@ -147,9 +148,10 @@ static void keep_absolute(lua_State *L, const char *field, const char *system, c
 
 // --- signals
 
-static volatile sig_atomic_t caught; // the number of the first signal, or 0
-static bool nobody_reads;            // the reader of stdout's pipe has gone; `omni.host` reports this to Lua as the signal SIGPIPE
-static int wake[2] = {-1, -1};       // a pipe to this process itself: readable after a signal
+static volatile sig_atomic_t caught; // the number of the first signal that arrived, or 0
+// the program that reads stdout's pipe has closed it; `omni.host` reports this to Lua as the signal SIGPIPE
+static bool nobody_reads;
+static int wake[2] = {-1, -1};       // a pipe whose read end becomes readable when a signal arrives
 
 static void wake_up(void) {
   ssize_t ignored = write(wake[1], "", 1);
@@ -169,7 +171,7 @@ static void on_broken_pipe(void) {
   wake_up();
 }
 
-// Doesn't use SA_RESTART, so that a signal also interrupts a question on the terminal.
+// Doesn't use SA_RESTART, so that a signal also interrupts a wait for input from the terminal.
 static bool catch_signals(void) {
   struct sigaction action = {.sa_handler = on_signal}, before;
   sigemptyset(&action.sa_mask);
@@ -272,7 +274,7 @@ static int protected_main(lua_State *L) {
 int main(int argc, char **argv) {
   inherited_reset();
   bool streams = streams_open(on_broken_pipe);
-  if (streams && argc == 2 && strcmp(argv[1], "--version") == 0) { // handled before any slow work
+  if (streams && argc == 2 && strcmp(argv[1], "--version") == 0) { // `--version` is handled before any slow work
     puts("omni " OMNI_VERSION);
     return EXIT_SUCCESS;
   }

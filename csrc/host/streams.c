@@ -25,7 +25,7 @@ static bool wait_until(int fd, short what) {
   return poll(&one, 1, -1) >= 0;
 }
 
-// Also returns when a signal arrives, so that the user can interrupt a question.
+// Also returns when a signal arrives, so that the user can interrupt a wait for input.
 static ssize_t on_read(void *cookie, char *bytes, size_t size) {
   for (;;) {
     ssize_t got = read(descriptor(cookie), bytes, size);

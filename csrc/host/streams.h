@@ -6,9 +6,9 @@
 #include <stdbool.h>
 
 // Replaces stdin, stdout and stderr with streams that wait even if another program, which shares the descriptor, has made it non-blocking.
-// If a write to stdout has failed, the program reports this on stderr when it exits, and changes the exit code 0 to 1. If the pipe's reader
-// has gone, the program exits silently with 141. Calls `on_broken_pipe` when it first notices that the reader has gone. Returns false when
-// memory runs out.
+// If a write to stdout has failed, the program reports the error on stderr when it exits, and changes an exit code of 0 to 1. If stdout is
+// a pipe that its reader has closed, the program exits silently with code 141. Calls `on_broken_pipe` when a write first fails because the
+// reader has closed the pipe. Returns false when memory runs out.
 bool streams_open(void (*on_broken_pipe)(void));
 
 // Flushes stdout, and returns whether any write to stdout has failed.

@@ -16,14 +16,14 @@ typedef struct {
   int kind; // MINOR, MONEY or OUTCOME
 } ledger_verb;
 
-// MINOR: losing the commit costs nothing. MONEY: the commit waits until its data is on disk. OUTCOME: like MONEY, but the verb records
-// something that has already happened. So it waits until the database can be reached, whereas other verbs fail.
+// MINOR: losing the commit costs no money. MONEY: the commit waits until its data is on disk. OUTCOME: like MONEY, but the verb records
+// something that has already happened. An OUTCOME therefore waits until the database can be reached, whereas other verbs fail.
 enum { MINOR, MONEY, OUTCOME };
 
 extern const ledger_verb ledger_verbs[];
 extern const int ledger_verb_count;
 
-// The names of the module, of the class of its handles, and of the class of its requests.
+// The names of the backend's module, of its handle class, and of its request class.
 extern const char ledger_module[], ledger_request_class[];
 // Raises an error if the backend's library can't be used.
 void ledger_check_library(lua_State *L);
@@ -39,9 +39,9 @@ bool database_run(database *d, request *r);
 double database_idle_delay(const database *d);
 // Does maintenance work. Called while no request is waiting.
 void database_idle(database *d);
-// Closes the database, and does nothing if it is closed already. A later verb opens it again.
+// Closes the database, and does nothing if it is closed already. The next verb opens the database again.
 void database_close(database *d);
-// Closes the database and frees everything. Accepts NULL.
+// Closes the database and frees its memory. Accepts NULL.
 void database_free(database *d);
 
 #endif

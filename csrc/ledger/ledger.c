@@ -19,7 +19,7 @@
 typedef struct {
   worker worker;
   bool made;        // worker_release must be called
-  lua_Integer busy; // number of requests whose result Lua hasn't taken
+  lua_Integer busy; // number of requests whose result Lua hasn't taken yet
   request *given;   // the request whose result `finished` returned last, until the caller has handled that result
   bool pushing;     // `finished` pushes the result of `given`
 } ledger;
@@ -36,7 +36,7 @@ static ledger *check_open(lua_State *L) {
 
 // --- requests in Lua
 
-// Pushes a userdata that frees the request stored in it. So the code after push_box may raise an error, and may run finalizers that use
+// Pushes a userdata that frees the request stored in it. So the code after push_box can safely raise an error, or run finalizers that use
 // this ledger.
 static request **push_box(lua_State *L) {
   request **box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -212,8 +212,8 @@ static int push_given(lua_State *L) {
 }
 
 // ledger:finished() → owner, rows | owner, nil, failure | nothing. ledger.finished(ledger, before) is the same as the iterator of a `for`
-// loop: if the loop's body raises an error, the next `for` loop starts with the same result. If a finalizer calls `finished` in the
-// meantime, it gets nothing.
+// loop. If the body of the `for` loop raises an error, the next `for` loop starts with the same result. A finalizer that calls `finished`
+// in the meantime gets no result.
 static int finished(lua_State *L) {
   ledger *l = check(L);
   bool iterates = lua_gettop(L) > 1;

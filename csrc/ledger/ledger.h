@@ -5,7 +5,7 @@
 
 #include <lua.h>
 
-// Pushes the module's table, with the function `open`. Returns 1.
+// Pushes the module's table, which contains the function `open`. Returns 1.
 int ledger_push_module(lua_State *L);
 
 #endif

@@ -11,7 +11,7 @@
 typedef struct request {
   struct request *next;
   int verb;          // its index in ledger_verbs
-  values parameters; // pairs of a name and a value
+  values parameters; // names and values, alternating
   values rows;       // the names of the columns, then the values of each row
   size_t columns;    // number of columns; 0: the verb returns no rows
   bool failed;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ledger/values.h"
 
-enum { MAX_TEXT = 64 << 20, MAX_VALUES = 4 << 20 }; // limits for reading a file, which may be damaged or hostile
+enum { MAX_TEXT = 64 << 20, MAX_VALUES = 4 << 20 }; // limits for data from a database, which may be damaged or hostile
 
 // Makes room for `more` bytes. Returns false and sets the list's `problem` on failure.
 static bool reserve(values *v, buffer *b, size_t more, size_t max) {

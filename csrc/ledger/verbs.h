@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The verbs of the ledger. Each row has a name, a kind (database.h), and SQL. The SQL is one statement, which is a transaction of its own.
+// The ledger's verbs. Each row has a name, a kind (database.h), and SQL. The SQL is one statement, which runs as its own transaction.
 // `:name` is a parameter; a missing parameter is NULL.
 //
 // A backend defines the following macros in its dialect.h, then includes this file:
@@ -15,14 +15,15 @@
 //   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE   for the verbs that copy a ledger
 //   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS   statements that describe the ledger
 
-// The number of a task's row: the parameter `id`, or else the latest row with this service and task id. The account doesn't matter, since a
-// user may replace the key.
+// The number of a task's row: the parameter `id`, or else the latest row with this service and task id. Ignores the account, since the user
+// may have replaced the API key.
 #define ROW_OF_TASK "(coalesce(:id, (SELECT max(id) FROM submit WHERE service " IS " :service AND task_id = :task_id)))"
 
 // Two rows belong to the same scene when their identities and services are equal. All sandboxes count as one service.
 #define SAME(service) "identity = :identity AND (sandbox = 1 OR service " IS " " service ")"
 
-// Whether the ledger has submits of the other kind, real ones or a sandbox's. The index gives the smallest and the largest value at once.
+// Whether the ledger contains submits of the other kind (real or sandbox). The database finds the minimum and the maximum quickly, through
+// an index.
 #define HAS_OTHER_KIND \
   "(coalesce((SELECT min(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0)" \
   " OR coalesce((SELECT max(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0))"

@@ -52,7 +52,7 @@ static void finish(worker *w, request *r) {
   eventfd_write(w->wake, 1);
 }
 
-// Stores why verbs are waiting, or NULL if no verb is waiting any longer.
+// Stores the reason why verbs are waiting, or NULL if no verb is waiting any longer.
 static void set_trouble(worker *w, const char *why) {
   char *copy = why ? strdup(why) : NULL;
   pthread_mutex_lock(&w->lock);
@@ -64,8 +64,8 @@ static void set_trouble(worker *w, const char *why) {
   if (changed) eventfd_write(w->wake, 1);
 }
 
-// Runs the waiting verbs, oldest first. Stops if the database still can't be reached, or with `last_time`, lets each verb that can't be run
-// fail.
+// Runs the waiting verbs, oldest first. Stops if the database still can't be reached; if `last_time` is true, instead makes each verb that
+// can't be run fail.
 static void run_waiting(worker *w, bool last_time) {
   while (w->waiting.first) {
     request *r = w->waiting.first;
@@ -76,8 +76,8 @@ static void run_waiting(worker *w, bool last_time) {
   set_trouble(w, w->waiting.first ? w->waiting.first->failure : NULL);
 }
 
-// Runs a request. No verb overtakes a waiting one. While the database can't be reached, another outcome waits as well, and any other verb
-// fails.
+// Runs a request. Verbs never overtake verbs that are waiting. While the database can't be reached, each further OUTCOME waits, too, and
+// every other verb fails.
 static void run(worker *w, request *r) {
   if (w->waiting.first) run_waiting(w, false);
   request *before = w->waiting.first;

@@ -13,14 +13,14 @@ typedef struct {
 } queue;
 
 typedef struct {
-  database *database; // only the ledger's thread uses it
+  database *database; // used only by the ledger's thread
   queue waiting;      // used only by the ledger's thread: verbs that wait for an unreachable database
   pthread_t thread;
   pthread_mutex_t lock; // protects the following fields
   pthread_cond_t added;
   queue queued, done;
   bool ending;
-  char *trouble; // why verbs are waiting; NULL: none is waiting
+  char *trouble; // the reason why verbs are waiting; NULL: no verb is waiting
   bool running; // used only by the Lua thread: the ledger's thread was started and hasn't been joined yet
   int wake;     // an eventfd, readable when a request is done or `trouble` has changed; -1: closed
 } worker;
@@ -39,7 +39,7 @@ bool worker_trouble(worker *w, char *text, size_t size);
 // Runs the requests that are still waiting, ends the thread and closes the database. worker_take still returns the finished requests.
 // Idempotent.
 void worker_stop(worker *w);
-// Stops the worker and frees everything.
+// Stops the worker and frees its memory.
 void worker_release(worker *w);
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Connects to PostgreSQL: checks the database, migrates it, and takes a session.
 //
-// A session is an advisory lock on a random number. Other programs regard it as open while the lock is held. After losing its connection,
-// the ledger locks the same number again. Once it holds that lock, the former connection has ended and can't commit anything more. From
-// then on, the table `session` shows reliably whether the last verb was committed.
+// A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
+// connection, the ledger locks the same number again. Once the ledger holds that lock, its former connection has ended and can't commit
+// anything more. From then on, the table `session` shows reliably whether the last verb was committed.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +15,16 @@
 #include "ledger_postgresql/database.h"
 #include "shared/clock.h"
 
-#ifndef LEDGER_POSTGRESQL_SCHEMA // the specs set it to test migrations
+#ifndef LEDGER_POSTGRESQL_SCHEMA // the specs set this macro to test migrations
 #define LEDGER_POSTGRESQL_SCHEMA "ledger_postgresql/schema.h"
 #endif
 #include LEDGER_POSTGRESQL_SCHEMA
 
-// Seconds for which the ledger tries to reach a database: one that it has reached before, and one that it has never reached.
+// How many seconds the ledger keeps trying to reach a database that it has reached before (PATIENCE) or has never reached (FIRST_PATIENCE).
 static const double PATIENCE = 10, FIRST_PATIENCE = 3;
 #define CONNECT_TIMEOUT "5"        // seconds for each server in the address
 
-enum { OLDEST_SERVER = 140000 }; // the oldest version that has all the settings below
+enum { OLDEST_SERVER = 140000 }; // the oldest PostgreSQL version that supports all the settings below
 
 static const char *const steps[] = {
 #define STEP(sql) sql,
@@ -77,7 +77,7 @@ static void first_line(const char *message, char *line, size_t size) {
 }
 
 static bool connect_to(database *d, request *r, bool *temporary) {
-  // Settings before the address (dbname) are defaults, which the address can override. Settings after it override the address.
+  // Settings before the address (dbname) are defaults, which the address can override. Settings after the address override it.
   static const char *const names[] = {"connect_timeout", "fallback_application_name", "tcp_user_timeout", "keepalives_idle", "dbname",
     "client_encoding", NULL};
   const char *const settings[] = {CONNECT_TIMEOUT, "omni", "15000", "30", d->address, "UTF8", NULL};
@@ -110,7 +110,8 @@ static bool read_version(database *d, request *r, long long *version) {
   return true;
 }
 
-// Migrates the schema to the current version, completely or not at all. Does nothing if another program has migrated it in the meantime.
+// Migrates the schema to the current version, completely or not at all. Does nothing if another program has migrated the schema in the
+// meantime.
 static bool migrate(database *d, request *r) {
   PGresult *result = NULL;
   long long version = 0;
@@ -135,7 +136,7 @@ static bool check_database(database *d, request *r) {
   PGresult *result = NULL;
   if (PQserverVersion(d->connection) < OLDEST_SERVER) return cannot_open(d, r, "the server is older than PostgreSQL 14");
   if (!execute(d, r, &result, SETTINGS)) return false;
-  // A pooler reports its own process number. It may run each transaction on a different connection, but a session needs a single
+  // A pooler reports its own process number. A pooler may run each transaction on a different connection, but a session needs a single
   // connection.
   bool is_direct = atoi(PQgetvalue(result, 0, 0)) == PQbackendPID(d->connection);
   bool is_utf8 = strcmp(PQgetvalue(result, 0, 1), "UTF8") == 0;
@@ -151,12 +152,12 @@ static bool check_database(database *d, request *r) {
 
 // --- the session
 
-// A format for the condition that a row of pg_locks is this session's lock.
+// A format string for the SQL condition that a row of pg_locks is this session's lock.
 #define LOCK_OF_SESSION \
   "locktype = 'advisory' AND objsubid = 1 AND granted AND classid::bigint << 32 | objid::bigint = %lld" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
-// Tries once to lock the session's number. Sets *taken to whether that succeeded.
+// Tries once to lock the session's number. Sets *taken to whether the attempt succeeded.
 static bool try_lock(database *d, request *r, bool *taken) {
   char sql[64];
   PGresult *result = NULL;
@@ -214,7 +215,7 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Takes a new session, or takes the former one again. Then finds out whether the verb in doubt was committed.
+// Takes a new session, or takes the former one again. Then finds out whether the verb whose connection was lost has been committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

@@ -9,7 +9,7 @@
 
 #include "shared/clock.h"
 
-enum { MOST_RUNS = 6 }; // maximum number of runs of one verb, if each run loses its connection or a deadlock
+enum { MOST_RUNS = 6 }; // how many times one verb runs at most, if every run ends in a lost connection or a deadlock
 static const double CHECK_DELAY = 5; // seconds without a verb after which the ledger checks its connection
 
 const ledger_verb ledger_verbs[] = {
@@ -23,8 +23,8 @@ const int ledger_verb_count = VERBS;
 
 // Every transaction takes its locks in this order, so that no two transactions wait for each other. The verb's statement begins once the
 // transaction holds the locks, so it sees everything that their former holders have committed. The first lock keeps real submits and
-// sandbox submits apart. The other locks prevent changes to what the verb has checked: the tasks of a key, the cost of a board, and the row
-// of a task.
+// sandbox submits apart. The other locks prevent changes to the data that the verb has checked: a key's tasks, a board's cost, and a task's
+// row.
 #define LOCKS_OF_LIMITS \
   "SELECT CASE WHEN :sandbox = 1 THEN pg_advisory_xact_lock(1869442608, 0) ELSE pg_advisory_xact_lock_shared(1869442608, 0) END," \
   " CASE WHEN :in_flight IS NOT NULL THEN pg_advisory_xact_lock(1869442609, hashtext(:account)) END," \
@@ -48,7 +48,7 @@ static bool is_counted(int verb) {
   return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
 }
 
-// Makes a statement unless it was made before. Returns false when memory runs out.
+// Builds a statement unless it has been built already. Returns false when memory runs out.
 static bool make(database *d, int which) {
   statement *s = &d->statements[which];
   if (s->sql) return true;
@@ -61,7 +61,7 @@ static bool make(database *d, int which) {
   return made;
 }
 
-// Lists the statements of a verb's transaction. Returns their number; 0 when memory runs out.
+// Lists the statements of a verb's transaction. Returns the number of statements, or 0 if memory runs out.
 static int list(database *d, const request *r, int which[4]) {
   int count = 0, verb = r->verb;
   bool checks_limits = verb == VERB_intend || verb == VERB_retry || verb == VERB_adopt || verb == VERB_adopt_lost;
@@ -114,7 +114,7 @@ static bool withdraw(database *d) {
   return fine;
 }
 
-// Settles the doubt after reconnecting. Returns whether this also completes the request itself.
+// Deals with the verb whose fate has become known after reconnecting. Returns whether this completes the request `r`.
 static bool settle(database *d, request *r) {
   if (!d->doubt.verb) return false;
   bool is_mine = r && d->doubt.of == r, settled = false;
@@ -145,7 +145,7 @@ static void fail_result(database *d, request *r, const char *problem, const PGre
   database_fail(d, r, "can't be %s: %s", reads ? "read" : "written", problem ? problem : why);
 }
 
-// Lets the verb fail for its caller. If the verb may have been committed nevertheless, the next connection settles the doubt.
+// Makes the verb fail for its caller. If the verb may have been committed nevertheless, the ledger finds out when it next connects.
 static bool give_up(database *d, const request *r) {
   if (d->doubt.of == r) d->doubt.of = NULL;
   return true;
@@ -188,7 +188,7 @@ bool database_run(database *d, request *r) {
     }
     if (end == EXCHANGE_FAILED) {
       bool again = !problem && exchange_has_state(result, "40") && run < MOST_RUNS; // a deadlock
-      // Another program was first: a unique index refuses what the verb's own statement would have refused a moment later.
+      // Another program was faster: a unique index refuses a row that the verb's own statement would have refused a moment later.
       bool is_forbidden = !problem && r->verb == VERB_retry && exchange_has_state(result, "23505");
       if (!again && !is_forbidden) fail_result(d, r, problem, result);
       PQclear(result);

@@ -29,7 +29,7 @@ typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 
 struct database {
   char *address;
-  char *display_address; // without control characters, for messages
+  char *display_address; // the address without control characters, for messages
   PGconn *connection;    // NULL: not connected
   statement statements[STATEMENTS];
   int64_t session;   // 0: never connected
@@ -39,7 +39,7 @@ struct database {
   double lost_at;    // the time when the database was first found to be unreachable; 0: it is reachable
   struct {
     int64_t verb; // 0: none
-    const request *of; // NULL: its caller has got an error
+    const request *of; // NULL: the request's caller has already received an error
     bool is_intent;
     fate fate;
     PGresult *ids; // the ids of the rows that the verb changed, if it was committed
@@ -48,11 +48,11 @@ struct database {
 
 // --- connection.c
 
-// Connects, unless it is connected: checks the database, migrates it, and takes the session. Retries for a few seconds. Finds out the fate
-// of the verb in doubt. On failure, sets the request's failure, sets *temporary to whether a later attempt may succeed without a person's
-// help, and returns false.
+// If there is no connection, connects, checks the database, migrates it, and takes the session. Retries for a few seconds. Finds out the
+// fate of the verb during which the connection was lost. On failure, sets the request's failure, sets *temporary to whether a later attempt
+// may succeed without a person's help, and returns false.
 bool connection_open(database *d, request *r, bool *temporary);
-// Closes the connection. `lost`: from now on, the database counts as unreachable.
+// Closes the connection. If `lost` is true, the database counts as unreachable from now on.
 void connection_close(database *d, bool lost);
 
 // --- exchange.c

@@ -3,8 +3,8 @@
 #ifndef OMNI_LEDGER_POSTGRESQL_DIALECT_H
 #define OMNI_LEDGER_POSTGRESQL_DIALECT_H
 
-// The ledger uses the database server's clock, since the clocks of several machines differ. A statement that follows a wait for a lock
-// begins after that wait.
+// The ledger uses the database server's clock, since the clocks of several machines differ. If a transaction waits for locks first, this is
+// the time after the wait, since its next statement begins then.
 #define NOW "extract(epoch FROM statement_timestamp())::float8"
 #define IS "IS NOT DISTINCT FROM"
 #define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns it; no verb depends on this
@@ -15,14 +15,14 @@
   "(" session " IN (SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted" \
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
-#define PATH "md5(path)" // the longest paths don't fit into an index
+#define PATH "md5(path)" // uses a hash, since the longest paths don't fit into an index
 // The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this.
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"
 #define BEGIN "BEGIN"
 #define CONTINUE_NUMBERS "SELECT setval(pg_get_serial_sequence('submit', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM submit), false)"
-// SQLite doesn't store which row a submit has replaced. It was the scene's last live row.
+// SQLite doesn't store which row a submit has replaced. The replaced row was the scene's last live row.
 #define COPIED_COLUMN ", instead_of"
 #define COPIED_VALUE ", (SELECT max(id) FROM submit WHERE " SAME(":service") " AND " LIVE ")"
 #define VERSION_OF_BACKEND "SELECT 'PostgreSQL ' || current_setting('server_version') AS backend"

@@ -83,7 +83,7 @@ static bool send(database *d, int which, const bindings *b) {
   return PQsendQueryPrepared(d->connection, name, s->count, b->values, b->lengths, b->formats, 1);
 }
 
-// Collects the results of the statements up to the end of the transaction. Only then is it certain that they were committed.
+// Collects the statements' results until the transaction ends, since only its end proves that the statements were committed.
 static outcome collect(database *d, const int *which, int count, PGresult **result) {
   double deadline = clock_now() + ANSWER_TIMEOUT;
   bool failed = false, is_preparing = count > 0 && !d->statements[which[0]].prepared;
@@ -142,7 +142,7 @@ void exchange_reason(const PGresult *result, char *text, size_t size) {
       {"53200", "not enough memory"},
       {"55P03", "another program holds it"},
       {"25006", "it is read-only"},
-      {"22", "a value has the wrong form"}, // PostgreSQL's own message contains the value
+      {"22", "a value has the wrong form"}, // PostgreSQL's own message would contain the value
       {"XX001", "it is damaged"},
       {"XX002", "it is damaged"},
   };

@@ -18,7 +18,7 @@ enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
 
 // --- the SQL
 
-// Returns a parameter's type: that of the column with which the parameter is compared, the same in every verb. The default is text.
+// Returns a parameter's type, which is the type of the column that every verb compares the parameter with. The default is text.
 static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
     "number", "size", "submit", "rehearsals", "last", "last_submit", "_session", "_verb"};
@@ -35,7 +35,7 @@ static bool is_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// Returns a parameter's number, counting from 1. Adds the parameter if it is new. Returns 0 if there are too many.
+// Returns a parameter's number, counting from 1. Adds the parameter if it is new. Returns 0 if there are too many parameters.
 static int number_of(statement *s, const char *name, size_t length) {
   for (int i = 0; i < s->count; i++)
     if (strlen(s->names[i]) == length && memcmp(s->names[i], name, length) == 0) return i + 1;
@@ -94,7 +94,7 @@ static bool add_number_as_text(buffer *b, const value *v) {
   char text[40];
   int length = v->kind == VALUE_INTEGER ? snprintf(text, sizeof text, "%lld", (long long)v->as.integer)
                                         : snprintf(text, sizeof text, "%.14g", v->as.real);
-  char *comma = strchr(text, ','); // the decimal point of the program's locale
+  char *comma = strchr(text, ','); // the program's locale has a decimal comma
   if (comma) *comma = '.';
   return buffer_append(b, text, (size_t)length);
 }
@@ -134,7 +134,8 @@ const char *statement_bind(const statement *s, const request *r, const own_param
     b->lengths[i] = (int)(b->bytes.length - starts[i]);
     b->formats[i] = 1;
   }
-  if (!problem && !buffer_append(&b->bytes, "", 1)) problem = "not enough memory"; // gives the bytes an address, even if there are none
+  // makes sure that the bytes have an address, even if there are none
+  if (!problem && !buffer_append(&b->bytes, "", 1)) problem = "not enough memory";
   for (int i = 0; !problem && i < s->count; i++) b->values[i] = given[i] ? b->bytes.data + starts[i] : NULL;
   return problem;
 }

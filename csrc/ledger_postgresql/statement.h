@@ -17,10 +17,10 @@ typedef struct {
   int count; // number of its parameters
   char names[MOST_PARAMETERS][LONGEST_NAME + 1];
   Oid types[MOST_PARAMETERS];
-  bool prepared; // whether it is prepared on the current connection
+  bool prepared; // whether the statement is prepared on the current connection
 } statement;
 
-// The values of a statement's parameters, in the form that libpq takes. A zeroed struct is empty.
+// The values of a statement's parameters, in the form that libpq expects. A zeroed struct contains no values.
 typedef struct {
   buffer bytes;
   const char *values[MOST_PARAMETERS];
@@ -35,11 +35,11 @@ typedef struct {
 // Fills in a statement. Returns false when memory runs out.
 bool statement_make(statement *s, const char *sql);
 void statement_free(statement *s);
-// Fills in the values of the parameters; a missing one is NULL. Returns NULL, or a text that says what is wrong with a value, without the
+// Fills in the parameters' values; a missing parameter is NULL. Returns NULL, or a text that says what is wrong with a value, without the
 // value itself.
 const char *statement_bind(const statement *s, const request *r, const own_parameters *own, bindings *b);
 void bindings_free(bindings *b);
-// Appends the names of a result's columns and all its values to the request's rows.
+// Appends a result's column names and all its values to the request's rows.
 void statement_take_rows(const PGresult *result, request *r);
 
 #endif

@@ -94,7 +94,7 @@ static int query_number(database *d, const char *sql, long long *number) {
 // --- the file
 
 // Creates the database file with permissions for its owner only, or checks an existing file's type and permissions. Doesn't open an
-// existing file: closing a descriptor of the file would release the locks of this process's other connections to it.
+// existing file, since closing one of its descriptors would release the locks of this process's other connections to the file.
 static bool create_or_check(database *d, request *r) {
   struct stat info;
   bool found = stat(d->path, &info) == 0;
@@ -181,7 +181,7 @@ static int migrate(database *d, request *r, long long *version, int *verdict) {
   return end(d, r, code);
 }
 
-// Tries once to open the file. *code is SQLite's code. Returns false with r's failure on any problem.
+// Tries once to open the file. *code is SQLite's code. On any problem, sets the request's failure and returns false.
 static bool try_open(database *d, request *r, int *code) {
   int verdict = FINE;
   long long version = 0;
@@ -202,8 +202,8 @@ static bool try_open(database *d, request *r, int *code) {
   return true;
 }
 
-// Starts a session in a file next to the database. Resolves links first, so that all programs use the same session file, whatever path they
-// use.
+// Starts a session in a file next to the database. Resolves symbolic links first, so that all programs use the same session file even if
+// they open the database through different paths.
 static bool take_session(database *d, request *r) {
   char *file = NULL;
   if (asprintf(&file, "%s-alive", sqlite3_db_filename(d->db, "main")) < 0) return cannot_open(d, r, "not enough memory");
@@ -218,7 +218,7 @@ static bool take_session(database *d, request *r) {
 
 bool database_open(database *d, request *r) {
   if (!create_or_check(d, r)) return false;
-  // Retries for BUSY_TIMEOUT seconds: when two programs create a database at the same time, SQLite doesn't always wait on its own.
+  // Retries for BUSY_TIMEOUT seconds, since SQLite doesn't always wait on its own when two programs create a database at the same time.
   for (double until = clock_now() + BUSY_TIMEOUT;;) {
     int code = SQLITE_OK;
     if (try_open(d, r, &code)) break;

@@ -27,8 +27,8 @@ struct database {
   session session;
 };
 
-// Opens the database file; creates and migrates it if needed. On failure, sets the request's failure and returns false; the caller may try
-// again.
+// Opens the database file, and creates or migrates it if needed. On failure, sets the request's failure and returns false; the caller may
+// try again.
 bool database_open(database *d, request *r);
 
 #define database_fail(d, r, ...) request_fail(r, (d)->display_path, __VA_ARGS__)

@@ -19,7 +19,7 @@
 #define COPIED_COLUMN ""
 #define COPIED_VALUE ""
 #define VERSION_OF_BACKEND "SELECT 'SQLite ' || sqlite_version() AS backend"
-#define SESSIONS "SELECT NULL AS number WHERE 0" // only the operating system knows the sessions
+#define SESSIONS "SELECT NULL AS number WHERE 0" // returns no rows, since SQLite's sessions are file locks, which SQL can't list
 #define LOCKS "SELECT NULL AS held, NULL AS waiting WHERE 0"
 #define VERSION_OF_SCHEMA "SELECT user_version AS version FROM pragma_user_version"
 

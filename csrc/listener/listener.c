@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// omni.listener: a small HTTP server on libmicrohttpd that the caller's loop drives.
+// omni.listener: a small HTTP server on libmicrohttpd that the caller's event loop drives.
 //
 // libmicrohttpd runs only inside `step`. A complete request suspends its connection and joins a queue. `listener:next()` returns the
 // request to Lua. A response from Lua resumes the connection, and the next `step` sends the response. While a connection is suspended,
@@ -33,7 +33,7 @@ enum {
 // So after MAX_IDLE_STEPS steps without any event the listener waits for PAUSE seconds, or until new data arrives.
 static const double PAUSE = 0.05;
 
-// The seconds that a refused client has to finish sending.
+// The number of seconds that a refused client has to finish sending its request.
 static const double LEAVING = 5;
 
 // --- the socket; closing
@@ -109,7 +109,7 @@ static unsigned most_connections(lua_Integer wanted) {
   return half < (rlim_t)wanted ? (unsigned)half : (unsigned)wanted;
 }
 
-// Loads the certificate and key that the options name, if any. Returns false and a message on failure.
+// Loads the certificate and key that the options name, if any. On failure, writes a message and returns false.
 static bool load_tls(listener *l, const listener_options *o, char *message, size_t size) {
   if (!o->certificate) return true;
   snprintf(message, size, "this libmicrohttpd was built without TLS");

@@ -43,7 +43,7 @@ typedef struct {
   unsigned max_per_address;
   credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
-  char *body_directory;            // the folder for large bodies; NULL: all bodies stay in memory
+  char *body_directory;            // the directory for large bodies; NULL: all bodies stay in memory
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
   bool closing;                    // the listener only sends responses that it already has
   unsigned long calls;             // how often libmicrohttpd has called the listener's callbacks
@@ -67,15 +67,15 @@ typedef enum {
   REQUEST_REFUSED,   // the refusal was sent; the rest of the body is discarded
   REQUEST_QUEUED,    // complete and in the queue; its connection is suspended
   REQUEST_HELD,      // Lua has the request; its connection is suspended
-  REQUEST_ANSWERED,  // the connection runs again, to send `response`
-  REQUEST_DROPPED,   // the connection runs again, to be closed
+  REQUEST_ANSWERED,  // the connection was resumed, to send `response`
+  REQUEST_DROPPED,   // the connection was resumed, to be closed
 } request_state;
 
 // How a connection ends after a request: as HTTP requires, with an early close, or with a TCP reset (RST). The last two are for fault
 // injection.
 typedef enum { END_NORMALLY, END_CUT, END_RESET } request_end;
 
-// A request belongs to its connection and to its Lua userdata; the last of these two frees the request.
+// A request belongs to its connection and to its Lua userdata; whichever of them ends last frees the request.
 struct request {
   request *next, *previous; // neighbours in the list of requests with an open connection
   request *after;           // the next request in the queue
@@ -107,7 +107,7 @@ enum { IDLE, HEADER, BODY, ANSWER, TIMES };
 typedef struct {
   lua_Integer whole[WHOLES];
   double seconds[TIMES];
-  const char *host, *certificate, *key; // paths: both of `certificate` and `key`, or neither
+  const char *host, *certificate, *key; // paths; `certificate` and `key` are either both set or both NULL
   const char *body_directory;           // or NULL
 } listener_options;
 
@@ -138,7 +138,8 @@ int connection_socket(const connection *c);
 
 // --- TLS
 
-// Reads a certificate (with its chain) and its key, both in PEM. Returns the credentials with one reference, or NULL and a message.
+// Reads a certificate (with its chain) and its key, both in PEM. Returns the credentials with one reference; on failure, writes a message
+// and returns NULL.
 credentials *tls_load(const char *certificate, const char *key, char *message, size_t size);
 
 // tls_use adds a reference. tls_release drops one, and frees the credentials with the last one. Both accept NULL.

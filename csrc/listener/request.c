@@ -56,14 +56,15 @@ bool request_push(lua_State *L, listener *l) {
     if (!(r = l->queue)) return false;
     unsigned long taken = l->taken;
     lua_pushlstring(L, r->body.data ? r->body.data : "", r->body.data ? r->body.length : 0);
-    if (l->taken == taken) break; // unless a finalizer, which may run during any allocation, has taken the request or closed the listener
+    // otherwise a finalizer, which may run during any allocation, has taken the request or closed the listener
+    if (l->taken == taken) break;
     lua_pop(L, 1);
   }
   l->taken++;
   lua_setiuservalue(L, -2, 1);
   size_t length = r->body.length;
   buffer_free(&r->body);
-  r->body.length = length; // the method `size` returns this length; a body in a file needs it, too
+  r->body.length = length; // the method `size` returns this length; it is also the length of a body in a file
   l->queue = r->after;
   if (!l->queue) l->queue_end = &l->queue;
   r->after = NULL;
@@ -226,7 +227,7 @@ static void push_header(lua_State *L, const char *name, size_t length, int value
       luaL_error(L, "request: the header '%s' holds a control character", name);
 }
 
-// Checks the headers at `index` and pushes them as a list of strings: name, value, name, value, ...
+// Checks the headers in the table at `index` and pushes them as a list of strings: name, value, name, value, ...
 static void push_headers(lua_State *L, int index) {
   size_t all = 0, length, size;
   lua_Integer count = 0;
@@ -292,8 +293,8 @@ static int answer(lua_State *L) {
   lua_pushboolean(L, false);
   if (r->state != REQUEST_HELD) return 1;
 
-  // Until request_wake, this function allocates nothing in Lua, since a finalizer might close the listener. The request owns the new
-  // response at once, so an error below leaks nothing. Frees the response of an earlier call that raised an error.
+  // Until request_wake, this function allocates nothing in Lua, since a finalizer might close the listener. The request immediately owns
+  // the new response, so an error below leaks nothing. Frees the response of an earlier call that raised an error.
   if (r->response) MHD_destroy_response(r->response);
   if (file) {
     r->response = response_from_file(r->listener, file, offset, length, f.cut, &why);

@@ -18,7 +18,7 @@ bool request_head_is_token(const char *name, size_t length) {
   return length > 0 && strspn(name, letters) == length;
 }
 
-// Returns whether a string contains no control characters, and blanks only if `blanks` allows them: libmicrohttpd accepts both.
+// Returns whether a string contains no control characters and, unless `blanks` is true, no blanks, since libmicrohttpd accepts both.
 static bool is_clean(const char *text, bool blanks) {
   for (; *text; text++)
     if (((unsigned char)*text <= ' ' || *text == 127) && !(blanks && (*text == ' ' || *text == '\t'))) return false;
@@ -67,8 +67,8 @@ static enum MHD_Result take_header(void *of, enum MHD_ValueKind kind, const char
     value_length = 0;
   }
   line(c, name, name_length, value, value_length);
-  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding: two servers could interpret such a request
-  // differently.
+  // Refuses a blank before the colon, and a second Host, Content-Length or Transfer-Encoding header, since two servers could interpret such
+  // a request differently.
   if (!request_head_is_token(name, name_length) || !is_clean(value, true)) c->good = false;
   const char **once = NULL;
   if (ascii_is(name, "host")) once = &c->host;

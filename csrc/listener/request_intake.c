@@ -15,7 +15,7 @@
 #include "shared/file.h"
 
 enum {
-  MAX_IN_MEMORY = 65536,    // in bytes; a larger body goes to a file if there is a folder for bodies
+  MAX_IN_MEMORY = 65536,    // in bytes; a larger body is written to a file if there is a directory for bodies
   MAX_DISCARDED = 8 << 20 // maximum number of bytes of a refused body that the listener reads and discards
 };
 
@@ -118,7 +118,7 @@ static enum MHD_Result refuse(listener *l, request *r, unsigned status) {
 
 // Refuses a request before its body is complete. libmicrohttpd can't respond so early, so turn_away writes the response to the socket
 // directly. The socket's send buffer has room, since at most "100 Continue" was sent before. The listener discards the rest of the body for
-// a while: a client that still sends when its connection is closed would see a reset instead of the response.
+// a while, since a client that is still sending when its connection is closed would see a reset instead of the response.
 static void turn_away(listener *l, request *r, const char *status) {
   char text[128];
   int size = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status);
@@ -159,8 +159,8 @@ static enum MHD_Result take_head(listener *l, request *r, const char *path, cons
   return MHD_YES;
 }
 
-// Makes room for `more` bytes by refusing the oldest unfinished bodies, which come from the slowest clients. Returns false when only this
-// request is left.
+// Makes room for `more` bytes by refusing the oldest unfinished bodies, which come from the slowest clients. Returns false if no other
+// request has an unfinished body.
 static bool make_room(listener *l, const request *r, size_t more) {
   while (more > l->max_bodies - l->bodies) {
     const connection *c = l->first[PHASE_BODY];
@@ -170,7 +170,8 @@ static bool make_room(listener *l, const request *r, size_t more) {
   return true;
 }
 
-// Appends to the file that holds the body. The first call creates the file and moves the bytes in memory to it. Returns false on failure.
+// Appends bytes to the file that holds the body. The first call creates the file and moves the bytes in memory to it. Returns false on
+// failure.
 static bool write_body(listener *l, request *r, const char *data, size_t length) {
   if (!r->file) {
     if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;

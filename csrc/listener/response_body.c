@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The body of a response: a string, or a part of a file. For fault injection, the body can break off early.
+// The body of a response: a string, or a part of a file. For fault injection, the body can end early.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -34,7 +34,7 @@ static void body_source_free(void *of) {
   free(s);
 }
 
-// Reads the next bytes of the body. Fails at the byte where the body must end early, and when the file has become shorter; libmicrohttpd
+// Reads the next bytes of the body. Fails at the byte at which the body must end early, or if the file has become shorter; libmicrohttpd
 // then closes the connection.
 static ssize_t body_source_read(void *of, uint64_t position, char *to, size_t room) {
   const body_source *s = of;

@@ -23,11 +23,11 @@ struct credentials {
   unsigned uses;
 };
 
-// Allows only TLS 1.2 and newer, with forward secrecy and elliptic-curve key exchanges: with other key exchanges, a client could make the
-// server use much processor time.
+// Allows only TLS 1.2 and newer, with forward secrecy and elliptic-curve key exchanges, since with other key exchanges a client could make
+// the server use a lot of processor time.
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA"
 
-// Makes connections without credentials of their own fail; tls_attach sets the credentials of each connection.
+// Makes a TLS handshake fail if the connection has no credentials; tls_attach sets each connection's credentials.
 static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names, int count, const gnutls_pk_algorithm_t *kinds,
                           int kind_count, gnutls_pcert_st **certificate, unsigned *length, gnutls_privkey_t *key) {
   (void)session, (void)names, (void)count, (void)kinds, (void)kind_count, (void)certificate, (void)length, (void)key;

@@ -15,12 +15,12 @@ static inline const char *argument_text(lua_State *L, int argument) {
   return text;
 }
 
-// Returns a string argument like argument_text, or `otherwise` for nil and a missing argument.
+// Does the same as argument_text, but returns `otherwise` if the argument is nil or missing.
 static inline const char *argument_text_or(lua_State *L, int argument, const char *otherwise) {
   return lua_isnoneornil(L, argument) ? otherwise : argument_text(L, argument);
 }
 
-// Raises an error when the table at `index` has a key that isn't in the NULL-terminated array `known`. `what` names the table in the
+// Raises an error when the table at `index` has a key that isn't in the NULL-terminated array `known`. `what` names the table in the error
 // message.
 static inline void argument_check_keys(lua_State *L, int index, const char *const known[], const char *what) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {

@@ -21,5 +21,5 @@ int descriptor_close(int fd) {
 
 void descriptor_fill_standard(void) {
   for (int fd = 0; fd <= 2; fd++)
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR | O_CLOEXEC); // open uses the lowest free descriptor
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)open("/dev/null", O_RDWR | O_CLOEXEC); // open returns the lowest free descriptor
 }

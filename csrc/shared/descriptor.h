@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Keeps omni's descriptors off the numbers 0 to 2. A host program may have closed these descriptors; a socket or file that then gets one
-// of these numbers would become the program's stdin, stdout or stderr.
+// Keeps omni's descriptors off the numbers 0 to 2. A host program may have closed descriptors 0 to 2; a socket or file that then got one of
+// these numbers would become the program's stdin, stdout or stderr.
 #ifndef OMNI_DESCRIPTOR_H
 #define OMNI_DESCRIPTOR_H
 
@@ -9,7 +9,7 @@
 int descriptor_raise(int fd);
 // Closes a descriptor without changing errno. Returns -1.
 int descriptor_close(int fd);
-// Opens /dev/null for each of the descriptors 0 to 2 that is closed. Call it before a library opens descriptors itself.
+// Opens /dev/null for each of the descriptors 0 to 2 that is closed. Call this function before a library opens descriptors itself.
 void descriptor_fill_standard(void);
 
 #endif

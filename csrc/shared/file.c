@@ -17,8 +17,8 @@ static bool is_regular(const struct stat *info) {
 }
 
 int file_open(const char *path, int flags, mode_t mode, struct stat *info) {
-  // Checks the file's type before opening the file, since opening a device can have side effects, and again afterwards, since the file may
-  // have been replaced.
+  // Checks the file's type before opening the file, since opening a device can have side effects, and checks it again afterwards, since the
+  // file may have been replaced in between.
   bool there = (flags & O_NOFOLLOW ? lstat(path, info) : stat(path, info)) == 0;
   if (there && !is_regular(info)) return -1;
   int fd = descriptor_raise(open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, mode));
@@ -67,8 +67,8 @@ bool file_rename_new(const char *from, const char *to) {
   if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
   if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return false;
 #endif
-  // On a file system without RENAME_NOREPLACE, creates a hard link and removes the old name; without hard links, checks that the name is
-  // free and renames.
+  // On a file system without RENAME_NOREPLACE, creates a hard link and removes the old name. On a file system without hard links, checks
+  // that the new name is free, and then renames the file.
   if (link(from, to) == 0) return unlink(from) == 0;
   if (errno != EPERM && errno != ENOTSUP && errno != ENOSYS && errno != EMLINK) return false;
   struct stat info;

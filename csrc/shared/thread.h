@@ -5,8 +5,8 @@
 
 #include <pthread.h>
 
-// Starts a thread that receives no signals: only the thread that runs Lua handles them. The caller joins or detaches the thread. Returns 0
-// or an errno.
+// Starts a thread that receives no signals, since only the thread that runs Lua handles signals. The caller must join or detach the thread.
+// Returns 0 or an errno value.
 int thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
 
 #endif
