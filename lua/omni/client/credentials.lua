@@ -18,11 +18,11 @@ local function value_of(line)
   return text.value(((" " .. value):gsub("%s#.*", "")))
 end
 
--- Returns the text of a file, or nil if the file doesn't exist. Returns an error if other users can read the file.
+-- Reads a file, and returns its text, or nil if the file doesn't exist. Returns an error if other users have access to the file.
 local function private_file(path)
   local info = core.stat(path)
   if not info then return nil end
-  if info.mode & 0x3f ~= 0 then -- other users have a permission for the file
+  if info.mode & 0x3f ~= 0 then -- other users have some permission for the file
     return nil, err.new {
       code = "no_key", message = ("%s can be read by other users of this machine, so its key isn't used"):format(path),
       hint = ("run chmod 600 %s, and reset the key at %s, since others may know it"):format(path, core.pages.keys),
@@ -54,7 +54,7 @@ local function parse(word)
   return { key = key, in_flight = number(in_flight, "="), rate = number(rate, "@") }
 end
 
--- Returns the keys in a string, or nil if there are none. `pattern` is a Lua pattern for one key.
+-- Returns the keys in a string, or nil if the string contains none. `pattern` is a Lua pattern that matches one key.
 local function parse_all(words, pattern, from)
   local found = {}
   for word in words:gmatch(pattern) do
@@ -78,7 +78,8 @@ local function variable(name)
   return value ~= "" and value or nil
 end
 
----Returns the paths of the key files: omni/keys in XDG_CONFIG_HOME (default: ~/.config), and the .env file of the service's own client.
+---Returns the paths of the key files: omni/keys in XDG_CONFIG_HOME (default: ~/.config), and the .env file that the service's own client
+---uses.
 ---@return string[]
 local function files()
   local config, home = variable "XDG_CONFIG_HOME", variable "HOME"
@@ -88,7 +89,7 @@ local function files()
   return list
 end
 
----Finds the API keys in the first of these places that has any: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env.
+---Finds the API keys in the first of these places that contains any: CRUN_API_KEYS, CRUN_API_KEY, the keys file, ~/.crun/.env.
 ---@return { key: string, in_flight?: integer, rate?: number, from: string }[]|nil  from: the name of the variable or the file
 ---@return omni.Error|nil err  code "no_key"
 local function find_all()
@@ -105,7 +106,7 @@ local function find_all()
   return nil, err.new { code = "no_key", message = "there is no API key", hint = hint }
 end
 
----Returns the error for an invalid key, or nil for a valid one.
+---Returns an error if a key is invalid, or nil if it is valid.
 ---@param key any
 ---@return omni.Error|nil  code "no_key"; never contains the key
 local function trouble(key)
@@ -120,14 +121,15 @@ local function trouble(key)
   return why and err.new { code = "no_key", message = "the API key can't be used: it " .. why, field = "api_key", hint = hint }
 end
 
----Returns whether a key looks like the service's keys (ak_ and 32 characters). A key in another form may also work.
+---Returns whether a key has the usual form of the service's keys (ak_ and 32 characters). The service might also accept a key in another
+---form.
 ---@param key string
 ---@return boolean
 local function looks_right(key)
   return #key == 35 and key:find("^ak_%w+$") ~= nil
 end
 
--- A sandbox's default keys have 35 characters, like real keys. No other service accepts a sandbox's keys.
+-- A sandbox's default keys have 35 characters, as real keys do. Only the sandbox itself accepts its keys.
 local sandbox_stem <const> = "ak_sandboxsandbox"
 
 ---Returns the Nth key of the sandbox with this seed and port. The sandbox refuses keys for another seed or port.
@@ -146,7 +148,7 @@ local function is_sandbox_key(key)
   return #key == 35 and key:sub(1, #sandbox_stem) == sandbox_stem and not key:find("[^%x]", #sandbox_stem + 1)
 end
 
----Returns a key's fingerprint, the beginning of its SHA-256. The fingerprint doesn't reveal the key.
+---Returns a key's fingerprint, which is the beginning of its SHA-256 hash. The fingerprint doesn't reveal the key.
 ---@param key string
 ---@return string  12 hex digits
 local function fingerprint(key)
@@ -156,11 +158,12 @@ end
 local function number_trouble(name, value, least, whole)
   if value == nil then return nil end
   if type(value) == "number" and value >= least and value < math.huge and (not whole or math.tointeger(value)) then return nil end
-  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- never shows a string, since it may be a misplaced key
+  local shown = type(value) == "number" and core.format(", not %.14g", value) or "" -- never shows a string, which might be a misplaced key
   return ("%s must be %s%s"):format(name, whole and "a whole number, 1 or more" or "a number above 0", shown)
 end
 
----Checks keys and their options. Removes white space around a key, since a key that was read from a file often ends with a line break.
+---Checks API keys and their options. Removes white space around each key, since a key that was read from a file often ends with a line
+---break.
 ---@param given { key: string, in_flight?: integer, rate?: number }[]
 ---@return { key: string, in_flight?: integer, rate?: number }[]|nil
 ---@return omni.Error|nil  code "no_key"; never contains a key

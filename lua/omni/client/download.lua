@@ -10,16 +10,16 @@ local media_type = require "omni.file.media_type"
 local path_of = require "omni.file.path"
 local transports = require "omni.http.transport"
 
-local LOOK_EVERY <const> = 0.25 -- seconds between two checks whether the C client has renamed the file
+local LOOK_EVERY <const> = 0.25 -- seconds between checks whether the C client has renamed the file
 
--- Renames an older file at the download's path, at most once. If the download fails, gives that file its name back.
+-- Represents the older file at a download's path, which is renamed at most once. If the download fails, gives the older file its name back.
 local Way_mt = {}
 
 function Way_mt:__close()
   if self.older then path_of.put_back(self.older, self.path) end
 end
 
--- Renames the older file at the path. If both files have the same content, leaves the older file there and returns its size.
+-- Renames the older file at the download's path. If the new file has the same content, leaves the older file in place and returns its size.
 local function make_way(way, part)
   local new, old = digest.file(part), digest.file(way.path)
   if new and old and new.sha256 == old.sha256 then return new.size end
@@ -67,7 +67,7 @@ end
 ---@param path string
 ---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
 ---  accept?: fun(head: string, encoding: string|nil): table|nil }  accept: gets the first bytes and the response's Content-Encoding,
----  and returns a failure if the file isn't wanted; aside: renames a different file at PATH (step_aside) instead of replacing it
+---  and returns a failure to refuse the file; aside: renames a different file at PATH (step_aside) instead of replacing it
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, given)
@@ -80,7 +80,7 @@ local function download(client, url, path, given)
     local reached = failure.offset or offset
     if reached > offset then deadline, attempt = core.now() + client.retry_for, 0 end
     stamp, validator, total = failure.stamp, failure.validator or validator, failure.total or total
-    offset = validator and reached or 0 -- without a validator, the rest could come from another version of the file
+    offset = validator and reached or 0 -- without a validator, the remaining bytes could come from another version of the file
     attempt = attempt + 1
     local wait = client:wait_before_retry(failure, attempt)
     if not wait or core.now() + wait > deadline then return nil, err.public(failure) end

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Calls the client's `on_event` hook for each event. Without a hook, creates no events.
 --
--- The hook runs in a coroutine of its own and can't wait, so it can neither delay nor end a submit. omni reports an error in the hook
--- like an error in a coroutine that nobody is waiting to join.
+-- The hook runs in its own coroutine and can't wait, so it can neither delay nor end a submit. omni reports an error in the hook in the
+-- same way as an error in a coroutine that nobody joins.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -30,7 +30,7 @@ local function raise(problem) error(problem, 0) end
 
 local function call(self, event)
   local co = self.co
-  self.co = nil -- an event that the hook itself causes needs a coroutine of its own
+  self.co = nil -- an event that the hook itself causes needs another coroutine
   if not co then co = coroutine.create(run) end
   local fine, result = coroutine.resume(co, self.hook, event)
   if fine and result == DONE then
@@ -44,8 +44,8 @@ local function call(self, event)
   coroutine.close(co)
 end
 
----Calls the hook with an event: usually at once, but at the event loop's next step if the caller is inside a C function, a finalizer or a
----cancelled fiber.
+---Calls the hook with an event: usually immediately, but in the event loop's next iteration if the caller is inside a C function, a
+---finalizer or a cancelled fiber.
 ---@param event omni.ClientEvent
 function Events_methods:emit(event)
   local _, is_main = coroutine.running()
@@ -61,20 +61,20 @@ local function copy_of(about, event)
   return copy
 end
 
--- A running request. Closing this object reports the request's end.
+-- A running request. Represents a request. Closing the object reports the request's end.
 local Request_methods = {}
 local Request_mt = { __name = "omni.events.request", __index = Request_methods }
 
 local methods <const> = { submit = "POST", query = "GET", download = "GET", upload = "PUT" }
 local paths <const> = { submit = "/api/v1/client/job/CreateTask", query = "/api/v1/client/job/TaskInfo" }
 
----Sets the number of the attempt that the fiber's next request makes.
+---Sets the attempt number for the fiber's next request.
 ---@param number integer
 function Events_methods:attempt(number)
   self.attempts[loop.current()] = number
 end
 
----Reports that a request begins.
+---Reports that a request is starting.
 ---@param key string|nil  the API key's fingerprint; nil for a media file, which is transferred without a key
 ---@param verb "submit"|"query"|"call"|"download"|"upload"
 ---@param first? string  the task's id, the method, or the URL of a file
@@ -89,7 +89,7 @@ function Events_methods:request(key, verb, first, second)
   }
   self.attempts[fiber] = nil
   if verb == "query" then about.task_id = first end
-  if verb == "call" then about.path = second:match "^[^?]*" end -- removes the query part, which may contain private data
+  if verb == "call" then about.path = second:match "^[^?]*" end -- removes the query string, which may contain private data
   if not key then about.host, about.file = first:match "^%a+://([^/?#]*)", second end
   local request = setmetatable({ events = self, about = about, begun = core.now() }, Request_mt)
   self:emit(copy_of(about, "request_begun"))
@@ -104,7 +104,8 @@ function Request_methods:progress(bytes, total)
   self.events:emit { event = about.kind, request = about.request, file = about.file, bytes = bytes, total = total }
 end
 
----Stores the result of the request. Closing the request reports its end; a submit request is closed after its outcome was recorded.
+---Stores a request's result. The request's end is reported when the request is closed; a submit request is closed after its outcome has
+---been recorded.
 ---@param exchange omni.Exchange  a finished one
 ---@param failure table|nil
 ---@param pause number|nil  the length of the pause, if the failure has started a pause of the key

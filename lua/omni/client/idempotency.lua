@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Implements idempotency keys: a submit with a key that the ledger knows returns the outcome of the first submit with that key, and sends
--- nothing. The SQL statement that writes an intent decides whether a key is free (csrc/ledger/verbs.h, KEY_IS_FREE); this file only
--- reports the decision.
+-- Implements idempotency keys: if the ledger already contains a submit's key, the submit sends nothing and returns the outcome of the first
+-- submit with that key. The SQL statement that writes an intent decides whether a key is unused (csrc/ledger/verbs.h, KEY_IS_FREE); this
+-- module only reports the decision.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -12,8 +12,8 @@ local ledger_search = require "omni.client.ledger_search"
 local loop = require "omni.loop"
 local placeholder = require "omni.client.placeholder"
 
-local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between two checks of a submit that is still in progress
-local PATIENCE <const> = 60 -- seconds beyond a call's timeout for which omni waits for another submit with the same key
+local FIRST_WAIT <const>, LONGEST_WAIT <const> = 0.02, 1 -- seconds between checks of a submit that is still in progress
+local PATIENCE <const> = 60 -- omni waits for another submit with the same key for this many seconds longer than a call's timeout
 
 ---@class omni.IdempotentSubmit
 ---@field client omni.Client
@@ -23,7 +23,7 @@ local PATIENCE <const> = 60 -- seconds beyond a call's timeout for which omni wa
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.idempotent_submit", __index = Submit_methods }
 
--- Returns the error for a key that was used with another input.
+-- Returns the error for an idempotency key that was already used with another input.
 local function conflict(self, row)
   local first, this = json.decode(row.form or "{}"), json.decode(self.form)
   local found = input_difference.list(this, first, { one = "this submit", other = ("number %d"):format(row.id) })
@@ -35,7 +35,7 @@ local function conflict(self, row)
   }
 end
 
--- Returns the error for a key that was used at another service.
+-- Returns the error for an idempotency key that was already used with another service.
 local function elsewhere(self, row)
   return err.new {
     code = "already_submitted", row = row.id, task_id = row.task_id, sent = "no",
@@ -45,8 +45,8 @@ local function elsewhere(self, row)
   }
 end
 
----Returns the outcome of the submit with this key: its task, even a failed one, or an error. Waits for a submit that is still in progress
----in this or another program. Returns nothing if the key is free.
+---Returns the outcome of the earlier submit with this idempotency key: its task, even if the task has failed, or an error. If that submit
+---is still in progress in this or another program, waits for it. Returns nothing if the key is unused.
 ---@param stop omni.Stop|nil
 ---@return omni.Task|nil
 ---@return omni.Error|nil
@@ -77,7 +77,7 @@ end
 -- Returns a model and an input as canonical JSON.
 local function form_of(ledger, model, input)
   local plain, problem = placeholder.map(input, function(file, place)
-    -- the submit itself returns an error, since only a storyboard can resolve such a placeholder
+    -- the submit will return an error, since only a storyboard can resolve this kind of placeholder
     if file.kind ~= "file" then return tostring(file) end
     local sha256, why = ledger:digest(file.path)
     if not sha256 then

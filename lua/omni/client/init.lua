@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The client: submits tasks to the service, queries them, and makes other calls, with one API key or several.
+-- Implements the client, which submits tasks to the service, queries tasks, and makes other calls, with one or more API keys.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
@@ -38,7 +38,7 @@ end
 
 -- --- tasks
 
----Returns the seconds to wait before omni retries a failed call, or nil if omni must not retry it.
+---Returns how many seconds to wait before retrying a failed call, or nil if the call must not be retried.
 ---@param failure table
 ---@param attempt integer  how many attempts have failed
 ---@return number|nil
@@ -48,7 +48,7 @@ function Client_methods:wait_before_retry(failure, attempt)
   return backoff.wait_before_retry(attempt, failure.retry_after, self.retry_min, self.retry_max, math.random())
 end
 
----Reports that this fiber will retry a failed call.
+---Reports that the current fiber will retry a failed call.
 ---@param failure table
 ---@param attempt integer  how many attempts have failed
 ---@param seconds number   the seconds until the retry
@@ -67,7 +67,7 @@ local submit_options = {
   model = "string", callback_url = "string", timeout = "timeout", tag = "label", idempotency_key = "label", about = "table", stop = "table",
 }
 
--- If the client has no ledger, raises an error at the line that called the public function, which needs a ledger.
+-- If the client has no ledger, raises an error at the line that called a public function that needs one.
 local function check_ledger(self, what)
   if self.ledger_path or self.ledger_problem then return end
   error(("%s needs a ledger, and this client has none: %s"):format(what, self.is_sandbox
@@ -75,11 +75,11 @@ local function check_ledger(self, what)
 end
 
 ---Submits a task. This costs credits. omni first uploads the files in the input (`omni.file(path)`), and sends the submit at most once.
----omni retries a submit for `retry_for` seconds if it was certainly not sent, and for `pause_for` seconds if the service temporarily
----refuses it (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before `submit` returns. If
----omni can't write to the ledger, it sends nothing. With several keys, `submit` uses a key with a free slot, or waits for one. With an
----`idempotency_key` that the ledger knows, omni sends nothing: `submit` returns the task of the first submit with that key, or the error
----"submit_unknown".
+---omni retries for `retry_for` seconds if the submit was certainly not sent, and for `pause_for` seconds if the service temporarily refuses
+---the submit (429, 455). The client's ledger records the submit before its first byte is sent, and the task id before `submit` returns. If
+---omni can't write to the ledger, it sends nothing. If the client has several keys, `submit` uses a key with a free slot, or waits until a
+---key has one. If the ledger already contains a submit with the same `idempotency_key`, omni sends nothing: `submit` returns that submit's
+---task, or the error "submit_unknown".
 ---@param input table  the model's input (google/gemini-omni: prompt, img_urls, video_list, duration, aspect_ratio, resolution).
 ---@param opts? omni.SubmitOptions
 ---@return omni.Task|nil
@@ -136,13 +136,13 @@ function Client_methods:query(id, opts)
   return err.from("client:query", known:refresh(opts))
 end
 
--- Returns whether a path, however it is spelled, is the path that creates tasks.
+-- Returns whether a path, in any spelling, is the endpoint that creates tasks.
 local function is_submit(path)
   local plain = path:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
   return plain:lower():find("createtask", 1, true) ~= nil
 end
 
--- Makes a call and decodes its response exactly, with integers for whole numbers, and empty tables marked as arrays or objects.
+-- Makes a call and decodes the response exactly: whole numbers become integers, and empty tables are marked as arrays or objects.
 local function call(self, method, path, body)
   local into = {}
   local data, problem = retry.call(self, method, path, body, method == "GET", into)
@@ -153,7 +153,7 @@ end
 
 local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = true }
 
----Calls any other endpoint of the API. omni retries GET requests after a temporary failure, but never requests with other methods.
+---Calls any other endpoint of the API. After a temporary failure, omni retries GET requests, but never requests with other methods.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string       the percent-encoded path with its query, such as "/api/v1/client/account/balance"
 ---@param body? table       sent as JSON
@@ -185,7 +185,7 @@ local function number_in(data, name)
   return math.tointeger(value) or value
 end
 
--- Cancels a function's fibers when the function ends.
+-- Cancels the fibers that a function has started when the function ends.
 local Fibers_mt = {
   __close = function(fibers)
     for _, fiber in ipairs(fibers) do fiber:cancel() end
@@ -207,7 +207,7 @@ local function balances(self)
   return found
 end
 
----Returns the credits of each key's account.
+---Returns the credit balance of each key's account.
 ---@return omni.Balance[]|nil  in the order in which the keys were given
 ---@return omni.Error|nil      code "closed"
 function Client_methods:balances()
@@ -215,7 +215,8 @@ function Client_methods:balances()
   return timeout.call(nil, "client:balances", balances, self)
 end
 
----Returns the sum of the keys' credits. Leaves out keys whose balance can't be read, and fails only if no balance can be read.
+---Returns the total balance of the keys' accounts. Leaves out keys whose balance can't be queried, and fails only if no balance can be
+---queried.
 ---@param opts? omni.CallOptions
 ---@return number|nil
 ---@return omni.Error|nil
@@ -244,7 +245,7 @@ local function estimate(self, input, opts)
   if failure then return nil, failure end
   local credits = number_in(data, "estimated_credits") or number_in(data, "credits")
   if not credits or credits < 0 then return broken("estimate") end
-  if #self.all_keys > 1 then return { credits = credits } end -- the response has the balance of only one key
+  if #self.all_keys > 1 then return { credits = credits } end -- the response contains only one key's balance
   local affordable = data.affordable
   return { credits = credits, balance = number_in(data, "balance"), affordable = type(affordable) == "boolean" and affordable or nil }
 end
@@ -283,7 +284,7 @@ function Client_methods:model(name)
   return timeout.call(nil, "client:model", models.get, self, name)
 end
 
----Iterates over the effect templates of a platform, and requests each page from the service only when it is needed: `for template in
+---Iterates over a platform's effect templates, and requests each page from the service only when the iteration reaches it: `for template in
 ---client:templates { platform = "kling" } do … end`.
 ---@param opts omni.TemplatesOptions
 ---@return fun(): table|nil  raises an omni.Error when a request fails, as io.lines raises errors
@@ -294,7 +295,7 @@ end
 local upload_options = { on_progress = "function", content_type = "string", again = "boolean", timeout = "timeout" }
 
 ---Uploads a file so that the service can fetch it: the returned `url` goes into `img_urls` or `video_list`. This costs nothing. omni
----uploads the same content only once: for seven days, `upload` returns the first URL again.
+---uploads the same content only once: for seven days, further calls return the first upload's URL.
 ---@param path string  an image (PNG, JPEG, WebP, GIF), a video (MP4, MOV, WebM, Matroska, OGG) or an audio file (MP3, WAV, OGG, M4A)
 ---@param opts? omni.UploadOptions
 ---@return omni.Upload|nil
@@ -311,8 +312,8 @@ end
 
 local find_options = { tag = "label", idempotency_key = "label" }
 
----Returns the submits in the client's ledger with this tag or this idempotency key, the oldest first. This includes submits of earlier
----runs and of other programs that use the same ledger. Sends nothing.
+---Returns the submits in the client's ledger that have this tag or idempotency key, oldest first. The result includes submits from earlier
+---runs and from other programs that use the same ledger. Sends nothing.
 ---@param wanted omni.FindOptions
 ---@return omni.LedgerEntry[]|nil
 ---@return omni.Error|nil  code "ledger_failed"
@@ -324,9 +325,9 @@ function Client_methods:find(wanted)
   return timeout.call(nil, "client:find", ledger_search.find, self, wanted)
 end
 
---- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The list
---- contains the submits of all programs that use this ledger and service, except for those of storyboards. An application that wants to see
---- only its own submits should use a ledger of its own. Call `unfinished` after a restart. Sends nothing.
+--- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The iteration
+--- covers the submits of all programs that use this ledger and service, except for storyboard submits. An application that wants to see
+--- only its own submits should use its own ledger. Call `unfinished` after a restart. Sends nothing.
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines raises errors
 function Client_methods:unfinished()
   if self.closed then error(closed_error "client:unfinished", 2) end
@@ -334,8 +335,8 @@ function Client_methods:unfinished()
   return ledger_search.unfinished(self)
 end
 
----Returns the submits that a client without a ledger has given up, or whose responses it has lost. A submit with a `task_id` was
----accepted; the outcome of a submit without one is unknown. A client with a ledger records such submits there.
+---For a client without a ledger, returns the submits that were abandoned, or whose responses were lost. A submit with a `task_id` was
+---accepted; the outcome of a submit without a `task_id` is unknown. A client with a ledger records such submits in the ledger instead.
 ---@return omni.UnknownSubmit[]
 function Client_methods:unknown_submits()
   return table.move(self.unknown, 1, #self.unknown, 1, {})
@@ -343,7 +344,7 @@ end
 
 -- --- for omni's own modules
 
----Reports a "warning" event, at most once for each message.
+---Reports a "warning" event at most once for each message.
 ---@param text string
 ---@package
 function Client_methods:warn(text)
@@ -379,7 +380,7 @@ local function open_ledger(self, path)
   return ledger, problem
 end
 
----Returns the client's ledger, and opens it at the first call; returns nil if the client has no ledger.
+---Returns the client's ledger, which the first call opens. Returns nil if the client has no ledger.
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
 ---@package
@@ -394,7 +395,7 @@ function Client_methods:ledger()
   return self.own_ledger
 end
 
----Returns the client's ledger if its file exists, or if it is a database; doesn't create a file.
+---Returns the client's ledger if its file exists, or if it is a database. Never creates a file.
 ---@return omni.Ledger|nil
 ---@package
 function Client_methods:existing_ledger()
@@ -405,8 +406,8 @@ function Client_methods:existing_ledger()
   return self.own_ledger
 end
 
----Returns the ledger for a board: the client's own ledger, or, if the client has none (with a sandbox key), a ledger in the board's
----output folder.
+---Returns the ledger for a board: the client's own ledger or, if the client has none (with a sandbox key), a ledger in the board's output
+---folder.
 ---@param directory string
 ---@return omni.Ledger|nil
 ---@return omni.Error|nil
@@ -422,7 +423,7 @@ function Client_methods:board_ledger(directory)
   return self.board_ledgers[path]
 end
 
----Returns all ledgers that may have rows of this client: its own ledger, and those of the boards that it has run.
+---Returns all ledgers that may contain this client's rows: its own ledger, and the ledgers of the boards that it has run.
 ---@return omni.Ledger[]
 ---@return omni.Error|nil  why the client's own ledger can't be opened
 ---@package
@@ -433,7 +434,8 @@ function Client_methods:ledgers()
   return list, problem
 end
 
----Returns whether this client's service has the task of a ledger row. The row's account doesn't matter, since a user may replace the key.
+---Returns whether a ledger row's task was created at this client's service. Ignores the row's account, since the user may have replaced the
+---key.
 ---@param row table
 ---@return boolean
 ---@package
@@ -441,7 +443,8 @@ function Client_methods:serves(row)
   return row.service == self.service
 end
 
----Returns the transport for media files: it sends no API key, and pauses of keys don't delay it. Returns nil if the client is closed.
+---Returns the transport for media files, which sends no API key and isn't delayed when a key is paused. Returns nil if the client is
+---closed.
 ---@return omni.Transport|nil
 ---@package
 function Client_methods:media_transport()
@@ -471,8 +474,8 @@ function Client_methods:keys()
   return found
 end
 
----Closes the connections and the ledger, and wipes the keys from memory. Aborts running requests; tasks continue at the service.
----Afterwards, every call that needs the service or the ledger returns an error with the code "closed".
+---Closes the connections and the ledger, and wipes the keys from memory. Aborts requests in progress; tasks continue at the service. After
+---`close`, every call that needs the service or the ledger returns an error with the code "closed".
 function Client_methods:close()
   if self.closed then return end
   if self.receiver then self.receiver:close() end

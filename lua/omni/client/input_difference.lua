@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Describes how two inputs of a model differ, field by field.
+-- Describes, field by field, how two inputs for a model differ.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -23,7 +23,7 @@ local function shown(value)
   return core.clean(text, SHOWN)
 end
 
--- Returns both values as text, for an error message. The text of a long string starts shortly before the first difference.
+-- Returns both values as text for an error message. If a string is long, its text starts shortly before the first difference.
 local function apart(one, other)
   if type(one) ~= "string" or type(other) ~= "string" or #one <= SHOWN and #other <= SHOWN then return shown(one), shown(other) end
   local at = 1
@@ -34,7 +34,7 @@ local function apart(one, other)
   return before .. shown(one:sub(at)), before .. shown(other:sub(at))
 end
 
--- Appends a sentence for each difference to `found`.
+-- Appends a sentence to `found` for each difference.
 local function compare(place, one, other, found, how)
   if type(one) == "table" and type(other) == "table" then
     local names = {}
@@ -54,7 +54,7 @@ local function compare(place, one, other, found, how)
   end
 end
 
----Returns a sentence for each difference between two submits, at most six. Fields that are null or empty count as absent.
+---Returns up to six sentences, each of which describes one difference between two submits. Fields that are null or empty count as absent.
 ---@param one { model: string, input: table }
 ---@param other { model: string, input: table }
 ---@param how { one: string, other: string, ignored?: fun(name: any, value: any): boolean, as_floats?: boolean }  ignored: fields to skip

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Selects one of a client's API keys for a request: a key with a free slot for a submit, any working key for a call, the key that created
--- the task for a query. Submits wait in one queue until a key has a free slot.
+-- Selects one of a client's API keys for a request: for a submit, a key with a free slot; for a query, the key that created the task; for
+-- any other call, any working key. Submits wait in one queue until a key has a free slot.
 
 local err = require "omni.error"
 local loop = require "omni.loop"
@@ -14,14 +14,14 @@ local Selection_mt = { __name = "omni.key_selection", __index = Selection_method
 
 -- --- a slot for a submit
 
--- Orders keys: shorter pause first, then lower load.
+-- Returns whether key `a` should be preferred: the key with the shorter pause, then the key with the lower load.
 local function is_better(a, b)
   local pause, other = a.transport.limiter:paused(), b.transport.limiter:paused()
   if pause ~= other then return pause < other end
   return a:in_flight() / (a.limit or 64) < b:in_flight() / (b.limit or 64)
 end
 
--- Returns the best key with a free slot. Returns nil if there is none, with a failure if every key is disabled.
+-- Returns the best key with a free slot. If no key has a free slot, returns nil, and also a failure if every key is disabled.
 local function choose(self)
   local best, failure
   local enabled = 0
@@ -38,7 +38,7 @@ local function choose(self)
   return best
 end
 
----Lets the first waiting submit check whether a slot is free.
+---Wakes the first waiting submit, so that it checks whether a slot is free.
 function Selection_methods:advance()
   self.queue:wake_first(1)
 end
@@ -47,7 +47,7 @@ end
 local Slot_methods = {}
 local Slot_mt = { __name = "omni.slot", __index = Slot_methods }
 
----Passes the slot to the submit's task, which holds it from now on.
+---Passes the slot to the submit's task, which now holds it.
 ---@param task omni.Task
 function Slot_methods:keep(task)
   self.kept = true
@@ -66,7 +66,7 @@ function Slot_mt:__close()
   if not self.kept then self.key:release() end
 end
 
--- Reports to the client's hook that the first submit in the queue has begun or stopped waiting for a slot.
+-- Reports to the client's `on_event` hook that the first submit in the queue has begun or stopped waiting for a slot.
 local function report_full(self, full)
   local events = self.client.events
   if not events or full == self.full then return end
@@ -78,9 +78,9 @@ local function report_full(self, full)
   events:emit { event = full and "slots_full" or "slots_free", slots = slots }
 end
 
-local LOOK_EVERY <const> = 60 -- seconds between two checks whether a disabled key can be used again
+local LOOK_EVERY <const> = 60 -- seconds between checks whether a disabled key can be used again
 
----Waits until a key has a free slot, first come, first served.
+---Waits until a key has a free slot. Waiting submits are served in the order of their arrival.
 ---@param ledger omni.Ledger|nil  the submit's ledger, whose tasks in flight count
 ---@return table|nil slot       with a field `key`; close it to release the slot
 ---@return table|nil failure    why no key can be used
@@ -110,7 +110,7 @@ end
 
 -- --- all other calls
 
----Returns a key for a call that concerns no task; if possible, a key that isn't paused.
+---Returns a key for a call that doesn't concern a task. Prefers keys that aren't paused.
 ---@return omni.Key|nil
 ---@return table|nil failure  if every key is rejected
 function Selection_methods:any()
@@ -135,7 +135,7 @@ function Selection_methods:any_enabled()
   return false
 end
 
----Returns the seconds until at least one enabled key isn't paused.
+---Returns the number of seconds until at least one enabled key isn't paused.
 ---@return number
 function Selection_methods:paused()
   local least = math.huge
@@ -145,14 +145,14 @@ function Selection_methods:paused()
   return least
 end
 
----Returns the key of an account. `account` is the account's name in the ledger.
+---Returns the key for an account. `account` is the account's name in the ledger.
 ---@param account string
 ---@return omni.Key|nil
 function Selection_methods:of(account)
   return self.by_account[account]
 end
 
----Returns the key that created a task, if a ledger has the task and the client has the key.
+---Returns the key that created a task, if a ledger contains the task and the client has that key.
 ---@param task omni.Task
 ---@return omni.Key|nil
 ---@return string|nil account  the account that created the task, if the client doesn't have its key
@@ -169,7 +169,7 @@ function Selection_methods:owner(task)
   return nil, other
 end
 
----Returns the error for a task that none of the client's keys knows, because another key created it.
+---Returns the error for a task that none of the client's keys can query, because another account's key created it.
 ---@param id string
 ---@param account string
 ---@return omni.Error
@@ -181,7 +181,7 @@ function Selection_methods.missing(id, account)
   }
 end
 
----Closes all keys. Waiting submits fail with the code "closed".
+---Closes all keys. Makes all waiting submits fail with the code "closed".
 function Selection_methods:close()
   self.closed = true
   for _, key in ipairs(self) do key:close() end
@@ -200,7 +200,7 @@ end
 local function new(client, new_task)
   return setmetatable({
     client = client, new_task = new_task, by_account = {}, counted = setmetatable({}, { __mode = "k" }), queue = wait_queue.new(),
-    full = false, -- whether the hook was told that a submit is waiting for a slot
+    full = false, -- whether the `on_event` hook has been called because a submit is waiting for a slot
   }, Selection_mt)
 end
 

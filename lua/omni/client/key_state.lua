@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- One API key: an account at the service, with its own connections, its own rate limiter, and its own tasks in flight.
+-- Represents one API key: an account at the service, with its own connections, rate limiter and tasks in flight.
 
 local core = require "omni.core"
 local credentials = require "omni.client.credentials"
@@ -10,7 +10,7 @@ local transports = require "omni.http.transport"
 
 local TASK_LASTS <const> = 3600       -- seconds for which a submitted task counts as in flight (csrc/ledger/verbs.h, IN_FLIGHT)
 local UNKNOWN_LASTS <const> = 1800    -- seconds during which a submit with an unknown outcome counts as in flight
-local LOOK_EVERY <const> = 2          -- seconds between two reads of a ledger row
+local LOOK_EVERY <const> = 2          -- seconds between reads of a ledger row
 local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without credits again
 
 ---@class omni.Key
@@ -48,8 +48,9 @@ local function is_counted(self, task)
   return false
 end
 
--- With a limit, omni polls every task until it is over, even if no fiber awaits the task, because the next submit waits for its slot. A
--- task that can't be queried keeps its slot for as long as the ledger counts it, since the ledger refuses another submit until then.
+-- With a limit, omni polls every task until it is over, even if no fiber awaits the task, because the next submit is waiting for that
+-- task's slot. A task that can't be queried keeps its slot for as long as the ledger counts the task, since the ledger refuses another
+-- submit until then.
 local function poll_until_over(self, task)
   loop.background(function()
     local _, problem = task:await { timeout = TASK_LASTS }
@@ -62,8 +63,8 @@ local function poll_until_over(self, task)
   end)
 end
 
--- Releases the slots of old tasks. Without a limit, omni doesn't poll a task that no fiber awaits: such a task counts as in flight until a
--- query finds that it is over, but for an hour at most.
+-- Releases the slots of old tasks. If a key has no limit, omni doesn't poll a task that no fiber awaits. Such a task counts as in flight
+-- until a query finds that it is over, but for an hour at most.
 local function release_old(self)
   local started, time = self.started, core.now()
   while started.first <= started.last and time - started[started.first].at >= TASK_LASTS do
@@ -76,7 +77,7 @@ local function release_old(self)
   end
 end
 
--- Adds a task to the list of tasks by age. Occasionally removes finished tasks from this list.
+-- Appends a task to the list of tasks, which is ordered by age. Occasionally removes finished tasks from this list.
 local function note_started(self, id)
   release_old(self)
   local started = self.started
@@ -108,7 +109,7 @@ function Key_methods:in_flight()
   return self.used
 end
 
--- Keeps the slot of a submit without a task until the submit's ledger row has a task, has another final state, or is too old.
+-- Keeps the slot of a submit that has no task id, until the submit's ledger row has a task id or another final state, or is too old.
 local function watch_row(self, ledger, id)
   self:own_row(ledger, id, true)
   loop.background(function()
@@ -138,15 +139,15 @@ function Key_methods:hold_unknown(ledger, id)
   end)
 end
 
----Releases the slot of a task after a query has found that the task is over.
+---Releases a task's slot after a query has found that the task is over.
 ---@param task omni.Task
 function Key_methods:task_over(task)
-  if self.limit or not self.tasks[task.id] then return end -- a key with a limit releases the slot in `poll_until_over`
+  if self.limit or not self.tasks[task.id] then return end -- if the key has a limit, `poll_until_over` releases the slot
   self.tasks[task.id] = nil
   self:release()
 end
 
----Records that a ledger row belongs to a submit of this program, which already has a slot. If `own` is nil, removes this record.
+---Records that a ledger row belongs to one of this program's own submits, which already have slots. If `own` is nil, removes this record.
 ---@param ledger omni.Ledger
 ---@param id integer
 ---@param own true|nil
@@ -155,7 +156,7 @@ function Key_methods:own_row(ledger, id, own)
   self.own_rows[ledger], rows[id] = rows, own
 end
 
----Takes slots for the tasks and submits that the ledger lists as in flight: those of earlier runs and of other programs.
+---Takes slots for the tasks and submits from earlier runs and other programs that the ledger lists as in flight.
 ---@param ledger omni.Ledger|nil
 function Key_methods:count_rows(ledger)
   for _, row in ipairs(ledger and ledger:ask("in_flight", { account = self.account }) or {}) do
@@ -175,15 +176,15 @@ local REASONS <const> = {
   unauthorized = "is rejected by the service", key_disabled = "is disabled by the service", insufficient_credits = "is out of credits",
 }
 
----Returns whether a submit's failure means that the key can't be used.
+---Returns whether a failed submit shows that the key can't be used.
 ---@param failure table
 ---@return boolean
 function Key_methods.is_unusable(failure)
   return REASONS[failure.code] ~= nil
 end
 
----Stops using this key, and warns once. omni tries a key without credits again after ten minutes, since somebody may have added credits,
----and a refusal costs nothing.
+---Stops using this key, and warns once. If the key has no credits, omni tries it again after ten minutes, since somebody may have added
+---credits and a refusal costs nothing.
 ---@param failure table
 function Key_methods:disable(failure)
   local before = self:disabled()
@@ -205,7 +206,7 @@ end
 
 -- --- calls
 
----Queries the account's balance once.
+---Queries the account's balance without retries.
 ---@param timeout? number  seconds
 ---@return number|nil
 ---@return table|nil failure

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Finds submits in the ledger: by tag, by idempotency key, or all that haven't ended yet and belong to no board.
+-- Finds submits in the ledger: by tag, by idempotency key, or all submits that haven't ended yet and don't belong to a board.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -10,7 +10,7 @@ local function whole(number)
   return number and math.tointeger(number) or number
 end
 
----Returns a handle for the task of a ledger row. The handle gets its state and cost from the row. Sends nothing.
+---Returns a handle for a ledger row's task. The handle gets its state and cost from the row. Sends nothing.
 ---@param client omni.Client
 ---@param ledger omni.Ledger
 ---@param row table  a row with a task_id
@@ -64,7 +64,7 @@ local function entry_of(client, ledger, row)
   }
 end
 
--- Returns an iterator function, which returns the next entry, nil after the last entry, or nil and an error.
+-- Returns an iterator function. Each call returns the next entry, nil after the last entry, or nil and an error.
 local function pages(client, verb, params)
   local page, index, ledger, ended = {}, 0, nil, false
   params.after = 0
@@ -85,7 +85,7 @@ local function pages(client, verb, params)
   end
 end
 
----Returns the submits with a tag or an idempotency key, the oldest first.
+---Returns the submits that have a given tag or idempotency key, oldest first.
 ---@param client omni.Client
 ---@param wanted { tag?: string, idempotency_key?: string }  exactly one of these fields
 ---@return omni.LedgerEntry[]|nil
@@ -102,7 +102,7 @@ local function find(client, wanted)
   end
 end
 
----Iterates over the unfinished submits of programs, except for those of storyboards.
+---Iterates over all unfinished submits except storyboard submits.
 ---@param client omni.Client
 ---@return fun(): omni.LedgerEntry|nil  raises an omni.Error
 local function unfinished(client)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Matches a task at the service to a submit whose outcome is unknown, and writes the task id into the submit's row in the ledger. The
--- task id comes from a person (storyboard/run/adopt.lua) or from a callback with the submit's own token (callbacks/receiver.lua); omni
--- then compares the service's data with the submit. A person can also give the task id for a scene whose row was lost; the scene then
+-- task id comes from a person (storyboard/run/adopt.lua) or from a callback that contains the submit's own token (callbacks/receiver.lua);
+-- omni then compares the service's data with the submit. A person can also give the task id for a scene whose row was lost; the scene then
 -- gets a new row.
 
 local core = require "omni.core"
@@ -22,17 +22,17 @@ local function names_file(value)
   return false
 end
 
--- Returns whether a field that wasn't submitted may be a default that the service added. A default is never an array item, and never
--- contains a URL.
+-- Returns whether a field that wasn't submitted could be a default value that the service added. A default value is never an array item,
+-- and never contains a URL.
 local function may_be_added(name, value)
   return type(name) == "string" and not names_file(value)
 end
 
--- Returns the differences between the task's input, as the service returns it, and the submit's row. The task must have every field that
--- was sent.
+-- Returns the differences between a task's input, as the service returns it, and the input in the submit's ledger row. The task must have
+-- every field that was sent.
 local function differences(param, row)
   return input_difference.list(param, { model = row.model, input = json.decode(row.input) },
-    { one = "the task", other = "the scene", ignored = may_be_added, as_floats = true }) -- a service may store numbers as floats
+    { one = "the task", other = "the scene", ignored = may_be_added, as_floats = true }) -- the service might store numbers as floats
 end
 
 local function mismatch(id, row, message)
@@ -40,7 +40,7 @@ local function mismatch(id, row, message)
   return nil, err.new { code = "task_mismatch", task_id = id, message = ("this task can't be that of %s: %s"):format(what, message) }
 end
 
--- Returns an error if another row already has the task, unless that row's state is one of those in `free`.
+-- Returns an error if another ledger row already has the task id, unless that row's state is listed in `free`.
 local function taken(ledger, row, task_id, free)
   local known, problem = ledger:ask("by_task", { service = row.service, task_id = task_id })
   if not known then return problem end
@@ -66,15 +66,15 @@ local function query(client, row, key, task_id)
   return task, param
 end
 
--- Links a task to its row in the ledger and records its state there.
+-- Links a task to its ledger row, and records the task's state in that row.
 local function with_row(client, task, ledger, row)
   task.ledger, task.row = ledger, row
   task_rows.record_state(client, task)
   return task
 end
 
----Writes the task id into a row if the task exists, has the submitted model and the whole submitted input, and doesn't belong to another
----row. The task's input may also contain the service's defaults.
+---Writes the task id into a ledger row if the task exists, has the submitted model and the whole submitted input, and doesn't belong to
+---another row. The task's input may also contain default values that the service added.
 ---@param client omni.Client
 ---@param ledger omni.Ledger  the ledger that has the row
 ---@param row table  the row of a submit to this client's service with an unknown outcome
@@ -109,8 +109,9 @@ local function filled(value, of_task)
   return copy
 end
 
----Makes a row for a task whose row was lost. The task must exist and have the model and input with which the scene would be submitted,
----except for the URLs of uploaded files; the ledger must have neither the task nor another submit of the scene. Submits nothing.
+---Creates a ledger row for a task whose row was lost. The task must exist and have the model and input with which the scene would be
+---submitted, except for the URLs of uploaded files. The ledger must contain neither the task nor another submit of the scene. Submits
+---nothing.
 ---@param client omni.Client
 ---@param ledger omni.Ledger  the board's
 ---@param scene table  board, scene, identity, base, take, form, model, input (the scene's, with placeholders)
@@ -131,7 +132,7 @@ local function match_lost(client, ledger, scene, task_id)
   local found = differences(param, { model = scene.model, input = text })
   if #found > 0 then return mismatch(task_id, scene, table.concat(found, "; ")) end
 
-  local price = client:estimate(input, { model = scene.model }) -- only an estimate; a query of the finished task returns the cost
+  local price = client:estimate(input, { model = scene.model }) -- only an estimate; a query of the finished task returns the actual cost
   local made
   made, problem = ledger:row("adopt_lost", {
     account = task.key.account, service = client.service, sandbox = client.is_sandbox, board = scene.board, scene = scene.scene,

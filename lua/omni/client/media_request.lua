@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Sends one request for a media file, a download or an upload. Follows redirects, and checks that bytes are still moving. The request goes
--- through the client's media transport, which sends no API key and ignores the pauses of the keys.
+-- Downloads or uploads a media file with one request. Follows redirects, and aborts the request if no bytes move. The request goes
+-- through the client's media transport, which sends no API key and isn't delayed when a key is paused.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -9,7 +9,7 @@ local transports = require "omni.http.transport"
 local MAX_REDIRECTS <const> = 5
 local PROGRESS_EVERY <const> = 0.25 -- seconds
 
--- Runs one request for a file. Gives up the request if no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
+-- Runs one request for a file. Aborts the request if no bytes move for `timeout` seconds. `finish(exchange, transport)` turns the
 -- finished exchange into a number of bytes, or nil and a failure.
 local function run(transport, on_progress, finish, verb, ...)
   local request <close> = transport:observe(verb, ...)
@@ -44,8 +44,8 @@ local function run(transport, on_progress, finish, verb, ...)
   return size, failure
 end
 
--- Turns an http URL into an https URL, as browsers do on an https page. Returns nil for a URL with a port, since that port may belong to
--- another server than the https port.
+-- Turns an http URL into an https URL, as browsers do on an https page. Returns nil if the URL contains a port, since the server at that
+-- port might not be the server at the https port.
 local function to_https(url)
   local authority, rest = url:match "^http://([^/?#]+)(.*)$"
   if not authority then return url end
@@ -56,7 +56,7 @@ local function refused(why)
   return nil, { code = "url_refused", message = why, retry = false }
 end
 
----Sends a request for a file and follows its redirects. Refuses a URL with plain http if the service, or an earlier URL of the same
+---Sends a request for a file and follows its redirects. Refuses a plain http URL if the service's URL, or an earlier URL of the same
 ---request, uses https.
 ---@param client omni.Client
 ---@param on_progress? fun(bytes: integer, total: integer|nil)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Placeholders take the place of a URL that isn't known yet, anywhere in a model's input: the URL of a local file to be uploaded, of
--- another scene's clip, or of its last frame.
+-- Implements placeholders, which stand in a model's input for URLs that omni doesn't have yet: the URL of a local file to be uploaded, of
+-- another scene's clip, or of that clip's last frame.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -19,7 +19,7 @@ function Placeholder_mt:__tostring()
   return ('%s "%s"'):format(words[self.kind], core.clean(self.path or self.scene, 200))
 end
 
----Returns an invented URL for an estimate; the service doesn't fetch it.
+---Returns an invented URL for an estimate request. The service doesn't fetch this URL.
 ---@param placeholder omni.Placeholder
 ---@return string
 local function example_url(placeholder)
@@ -35,7 +35,7 @@ local function new(kind, field, value)
   return setmetatable({ kind = kind, [field] = value }, Placeholder_mt)
 end
 
----Returns a copy of a placeholder that shares no table with the original.
+---Returns a deep copy of a placeholder.
 ---@param placeholder omni.Placeholder
 ---@return omni.Placeholder
 local function copy(placeholder)
@@ -43,7 +43,7 @@ local function copy(placeholder)
     Placeholder_mt)
 end
 
--- Raises an error unless a value is a non-empty string. The error contains the line of the board that used the word.
+-- Raises an error unless a value is a non-empty string. The error contains the board line that called the function `word`.
 local function check_text(value, word, what)
   local wrong = type(value) ~= "string" and "a " .. type(value) or value == "" and "an empty string"
     or value:find("\0", 1, true) and "a string with a NUL"
@@ -51,7 +51,7 @@ local function check_text(value, word, what)
   if wrong then error(("%s: %s must be a string, not %s"):format(word, what, wrong), 3) end
 end
 
----Returns the board word `file`, for paths relative to a folder.
+---Returns a board's `file` function, which interprets paths relative to `folder`.
 ---@param folder? string  nil: the working directory
 ---@return fun(path: string): omni.Placeholder
 local function file_in(folder)
@@ -62,7 +62,7 @@ local function file_in(folder)
   end
 end
 
----Returns the reason why a value isn't a URL that the service can fetch, or nil for such a URL.
+---Returns the reason why the service can't fetch a value as a URL, or nil if it can.
 ---@param value any
 ---@return string|nil why
 local function wrong_url(value)
@@ -75,7 +75,7 @@ local function wrong_url(value)
   if not normal then return wrong end
 end
 
----The board word `url`: checks and normalises a URL. Raises an error for a URL that the service can't fetch.
+---A board's `url` function: checks and normalises a URL. Raises an error if the service can't fetch the URL.
 ---@param text string
 ---@return string
 local function url(text)
@@ -84,7 +84,7 @@ local function url(text)
   return (core.normalize_url(text))
 end
 
----The board word `last_frame`: a placeholder for the last frame of another scene's clip.
+---A board's `last_frame` function: returns a placeholder for the last frame of another scene's clip.
 ---@param scene string  its name
 ---@return omni.Placeholder
 local function last_frame(scene)
@@ -92,7 +92,7 @@ local function last_frame(scene)
   return new("frame", "scene", scene)
 end
 
----The board word `clip`: a placeholder for another scene's whole clip.
+---A board's `clip` function: returns a placeholder for another scene's whole clip.
 ---@param scene string  its name
 ---@return omni.Placeholder
 local function clip(scene)
@@ -100,7 +100,7 @@ local function clip(scene)
   return new("clip", "scene", scene)
 end
 
--- Orders an object's keys, with numbers before names.
+-- Orders an object's keys: numbers come before names.
 local function is_before(x, y)
   local kind, other = type(x), type(y)
   if kind == other and (kind == "string" or kind == "number") then return x < y end
@@ -116,7 +116,7 @@ local function sorted_keys(tree)
   return keys
 end
 
----Returns a text for the place of a value in an input, such as "img_urls[2]" or "video_list[1].url".
+---Describes a value's place in an input, such as "img_urls[2]" or "video_list[1].url".
 local function place_of(place, key)
   if math.type(key) == "integer" then return ("%s[%d]"):format(place, key) end
   local name = core.clean(tostring(key), 60)
@@ -139,7 +139,7 @@ local function map_part(value, fn, place, depth)
 end
 
 ---Copies a tree and replaces each placeholder in it with the result of `fn`. Calls `fn` in a fixed order; `fn` may wait. The copy keeps the
----marks for arrays and objects (omni.json).
+---marks that distinguish arrays from objects (omni.json).
 ---@param tree any
 ---@param fn fun(placeholder: omni.Placeholder, place: string): any, omni.Error|nil  place: "img_urls[2]", "video_list[1].url"
 ---@param place? string  the tree's own place ("")
@@ -149,7 +149,7 @@ local function map(tree, fn, place)
   return map_part(tree, fn, place or "", 0)
 end
 
----Iterates over a tree's placeholders in a fixed order, down to the nesting depth that JSON allows.
+---Iterates over a tree's placeholders in a fixed order, down to the maximum nesting depth that JSON allows.
 ---@param tree any
 ---@return fun(): omni.Placeholder|nil, string|nil  placeholder, place
 local function each(tree)

@@ -1,31 +1,31 @@
 -- SPDX-License-Identifier: MIT
--- The poll schedule: computes when to query a task next. All functions are pure and use no clock.
+-- Computes the poll schedule: when to query a task next. All functions are pure, and none reads a clock.
 --
--- The durations of similar tasks give a hazard h for each age: the chance that an unfinished task ends within the next second. A query
+-- The durations of similar tasks determine a hazard h for each age: the chance that an unfinished task ends within the next second. A query
 -- every sqrt(2 c / h) seconds needs the fewest queries for a given mean delay (Keller, "Optimum checking schedules for systems subject to
--- random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. The measurements behind the constants
--- are in docs/performance.md, "Polling".
+-- random failure", 1974). The cost c of a query, in seconds of delay, follows from the target delay. docs/performance.md, "Polling",
+-- describes the measurements behind the constants.
 
-local step <const> = 0.025     -- the distance between grid points in ln(seconds), since durations vary in proportion to their length
-local jitter <const> = 0.05    -- each wait varies randomly by up to this fraction in both directions
-local aim <const> = 1.3        -- the target for the mean delay, as a multiple of the minimum wait
-local sparing <const> = 4.1    -- the average interval between two queries is at least this many times the minimum wait ...
-local fewest <const> = 2       -- ... but a task can always be queried this many times
-local stuck <const> = 0.005    -- the assumed fraction of tasks that never end; it makes the waits for old tasks longer
-local quarter <const> = 4      -- a schedule lists the task's age at each quarter of the interval between two queries
-local planned <const> = 1000   -- the number of queries in a schedule
+local step <const> = 0.025     -- distance between grid points in ln(seconds); the grid is logarithmic because longer durations vary more
+local jitter <const> = 0.05    -- each wait is randomly lengthened or shortened by up to this fraction
+local aim <const> = 1.3        -- target for the mean delay, as a multiple of the minimum wait
+local sparing <const> = 4.1    -- the average interval between queries is at least this many times the minimum wait ...
+local fewest <const> = 2       -- ... but a task can always be queried at least this many times
+local stuck <const> = 0.005    -- assumed fraction of tasks that never end; this makes omni query old tasks less often
+local quarter <const> = 4      -- a schedule contains this many entries for each interval between queries
+local planned <const> = 1000   -- number of queries in a schedule
 
--- The assumption about tasks without observed durations: a log-normal distribution with this median (seconds) and spread (in ln). The
--- assumption counts as much as `weight` observed tasks.
+-- The assumed distribution if no durations have been observed: a log-normal distribution with this median (seconds) and spread (in ln).
+-- This assumption has the weight of `weight` observed tasks.
 local prior <const> = { median = 80, spread = 0.85, sparing = 5.0, weight = 1 }
-local usual <const> = 2        -- seconds: `sparing` applies to the prior if the minimum wait is at least this long
-local shortest <const> = 0.001 -- seconds: the shortest allowed minimum wait
--- If few tasks were observed, the estimate of the spread starts at `spread`, which counts as much as `weight` tasks. With `robust` or more
--- tasks, outliers don't widen the estimate.
+local usual <const> = 2        -- the prior's `sparing` applies if the minimum wait is at least this many seconds
+local shortest <const> = 0.001 -- shortest allowed minimum wait, in seconds
+-- If few tasks were observed, the estimated spread is drawn towards `spread`, which has the weight of `weight` tasks. With `robust` or more
+-- tasks, outliers don't increase the estimate.
 local few <const> = { spread = 0.3, weight = 3, robust = 8 }
-local rounding <const> = 0.4   -- the uncertainty of a duration in seconds, since the service reports whole seconds
+local rounding <const> = 0.4   -- uncertainty of a duration in seconds, since the service reports whole seconds
 local quickest <const> = 0.3   -- a reported duration of 0 counts as this many seconds
-local lasting <const> = 0.25   -- a task older than any in the schedule is queried each time its age has grown by this fraction
+local lasting <const> = 0.25   -- once a task is older than the schedule, omni queries it each time its age has grown by this fraction
 
 -- --- the density
 
@@ -41,7 +41,7 @@ local function add_bell(density, first, middle, width, weight)
   for i = from, to do density[i] = density[i] + weight * shares[i] / sum end
 end
 
--- Returns the width of the bell curve of each observed task in ln(seconds), by Silverman's rule.
+-- Returns the width in ln(seconds) of the bell curve for each observed task, according to Silverman's rule.
 local function bell_width(logs)
   local n, sum, squares = #logs, 0, 0
   for _, x in ipairs(logs) do sum = sum + x end
@@ -54,7 +54,7 @@ local function bell_width(logs)
   return 0.65 * spread * n ^ -0.2
 end
 
--- Returns the density of the durations on the grid, the grid's start in ln(seconds), and the prior's fraction of the density.
+-- Returns the probability density of the durations on the grid, the grid's start in ln(seconds), and the prior's share of the density.
 local function expectation(seconds, scale)
   local logs = {}
   for i, took in ipairs(seconds) do logs[i] = math.log(math.max(took, quickest)) end
@@ -75,8 +75,8 @@ end
 
 -- --- the schedule
 
--- Returns three lists with a value for each grid point: the age, the chance that a task lasts longer, and the best gap between queries for
--- 2 c = 1. Also returns the mean duration.
+-- Returns three lists with a value for each grid point: the age, the probability that a task lasts longer than this age, and the optimal
+-- gap between queries for 2 c = 1. Also returns the mean duration.
 local function hazards(density, first)
   local ages, left, gaps, beyond, mean = {}, {}, {}, stuck, 0
   for i = #density, 1, -1 do
@@ -88,8 +88,8 @@ local function hazards(density, first)
   return ages, left, gaps, mean
 end
 
--- Returns the factor sqrt(2 c) by which to multiply the gaps: the largest one that reaches the target delay, or a larger one if that
--- factor would need too many queries.
+-- Returns the factor sqrt(2 c) by which to multiply the gaps: the largest factor that meets the target delay, or a larger factor if that
+-- one would cause too many queries.
 local function factor_for(density, ages, left, gaps, aimed, few_enough, clip)
   local low, high = -8, 8 -- in ln
   for _ = 1, 20 do
@@ -110,7 +110,7 @@ end
 ---@field least number
 ---@field most number
 
----Computes the schedule for one kind of task.
+---Computes the poll schedule for one kind of task.
 ---@param seconds number[]  durations of such tasks, in any order; may be empty
 ---@param least number      seconds: the shortest gap between queries; below 2, tasks are assumed to be as short as in a sandbox
 ---@param most number       seconds: the longest gap; if it is less than `least`, it also replaces `least`
@@ -138,13 +138,13 @@ local function plan(seconds, least, most)
   return times
 end
 
----Returns the seconds until the next query of a task.
+---Returns the number of seconds until a task's next query.
 ---@param age number      seconds since the task was submitted
 ---@param times omni.PollSchedule
 ---@param random number   from 0 to 1, so that tasks that were submitted together aren't queried together
 ---@return number         between the schedule's `least` and `most`
 local function next_query(age, times, random)
-  local low, high = 0, #times -- binary search for the last time that has passed
+  local low, high = 0, #times -- binary search for the last scheduled time that has passed
   while low < high do
     local middle = (low + high + 1) // 2
     if times[middle] <= age then low = middle else high = middle - 1 end

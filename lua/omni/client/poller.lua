@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The poller of one API key: queries the tasks that fibers await. A task has at most one query at a time, however many fibers await it, and
--- a few fibers send all the queries. A fiber that awaits a task only parks, so a hundred thousand waiting tasks cost little memory.
+-- Implements the poller, which queries one API key's tasks while fibers await them. A task has at most one query in flight, however many
+-- fibers await it, and a few fibers send all queries. A fiber that awaits a task only parks, so a hundred thousand awaited tasks use little
+-- memory.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -15,14 +16,14 @@ local rate_limiter = require "omni.http.rate_limiter"
 local Poller_methods = {}
 local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
--- --- the schedule: a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. The task's field
--- `waiter` is nil if the task has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of
+-- --- the schedule: a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. A task's `waiter`
+-- field is nil if the task has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of
 -- fibers.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
   local slot = self.size + 1
-  times[slot], tasks[slot] = due, task -- may run out of memory; nothing below does
+  times[slot], tasks[slot] = due, task -- memory can run out on this line, but not on those below
   self.size = slot
   while slot > 1 and times[slot // 2] > due do
     times[slot], tasks[slot] = times[slot // 2], tasks[slot // 2]
@@ -54,19 +55,19 @@ end
 
 -- --- awaiting fibers
 
--- Returns a copy of a failure for each fiber, so that no fiber changes another fiber's error.
+-- Copies a failure, so that each fiber gets its own copy and can't change another fiber's error.
 local function own(value)
   return type(value) == "table" and err.copy(value) or value
 end
 
--- Wakes the fibers that await a task, and removes them from the list. If the task isn't over, each fiber awaits the task again. Until then,
--- a fiber may park for another reason, and must not be woken because of this task.
+-- Wakes the fibers that await a task, and removes them from `task.waiter`. If the task isn't over, each fiber starts awaiting it again.
+-- Before it does, the fiber may park for another reason, and then must not be woken because of this task.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
   if #waiter == 0 then loop.wake(waiter, own(value)) end
   for _, fiber in ipairs(waiter) do loop.wake(fiber, own(value)) end
-  task.waiter = false -- must come last: if memory runs out above, the fibers must be woken later
+  task.waiter = false -- must come last: if memory runs out above, `waiter` must still list the fibers to wake later
 end
 
 -- Returns whether any fiber that wasn't cancelled still awaits the task.
@@ -113,23 +114,22 @@ local function settle(task, value)
   task.waiter = nil
 end
 
--- Returns the age of an unfinished task in seconds. For a task that this program didn't submit, the age follows from the service's
--- `created_at`.
+-- Returns the age of an unfinished task in seconds. If another program submitted the task, derives the age from the service's `created_at`.
 local function age_of(task)
   local known = core.now() - task.since
   if task.submitted or not task.created_at then return known end
   return math.max(known, os.time() - task.created_at)
 end
 
--- Returns the seconds until the next query of a task of this age. If a callback is expected, queries are rare, in case the callback gets
--- lost.
+-- Returns the number of seconds until the next query of a task of this age. If a callback is expected, queries are rare, and only guard
+-- against a lost callback.
 local function time_until_query(task, age)
   local client = task.client
   if task.callback and client.receiver and task.status ~= "success" then return client.callback_poll * (0.9 + 0.2 * math.random()) end
   return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
--- Queries a task, and schedules its next query or wakes the fibers that await it.
+-- Queries a task. Then schedules its next query, or wakes the fibers that await it.
 local function poll(self, task)
   if not is_awaited(task.waiter) then
     task.waiter = nil
@@ -148,7 +148,7 @@ local function poll(self, task)
     local wait = client:wait_before_retry(failure, attempt)
     if not wait then return settle(task, failure) end
     self.failures[task] = failure
-    -- during a pause, the query waits in the rate limiter for up to `pause_for` seconds, so no longer wait is needed here
+    -- during a pause, the query waits in the rate limiter for up to `pause_for` seconds, so `schedule` needs no additional wait
     if rate_limiter.is_pause(failure) then
       local left = self.key.transport.limiter:paused()
       client:report_retry(failure, attempt, left)
@@ -160,7 +160,7 @@ local function poll(self, task)
   end
 end
 
--- Ends a fiber that queries tasks, however it ends.
+-- When closed, records that a fiber that queries tasks has ended, even if the fiber has failed.
 local Work_mt = {
   __close = function(work)
     local self = work.poller
@@ -169,7 +169,7 @@ local Work_mt = {
   end,
 }
 
--- Runs in a fiber: queries one task after another until no task needs a query now. If memory runs out, queries the task again later.
+-- Runs in a fiber: queries one task after another until no query is due. If memory runs out, queries the task again later.
 local function work(self)
   local ending <close> = self.work -- luacheck: ignore 211
   while self.size > 0 and self.times[1] <= core.now() do
@@ -182,13 +182,13 @@ local function work(self)
   end
 end
 
--- Returns the seconds until a task's first query. omni knows when a task started only if this program submitted it, and queries any other
--- task at once.
+-- Returns the number of seconds until a task's first query. omni knows when a task started only if this program submitted it, so it queries
+-- any other task immediately.
 local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
 
--- Schedules the tasks that fibers have begun to await, starts a fiber that runs `work` when the time for a query has come, or waits.
+-- Schedules the tasks that fibers have begun to await. Then starts a fiber that runs `work` if a query is due, or else waits.
 local function advance(self)
   for i = 1, self.new do
     local task = self.fresh[i]
@@ -204,7 +204,7 @@ local function advance(self)
   elseif self.working < self.most then
     loop.background(work, self)
     self.working = self.working + 1
-    loop.park(0) -- waits until `work` has taken its task
+    loop.park(0) -- lets `work` take its task from the schedule
   else
     loop.park()
   end
@@ -212,7 +212,7 @@ end
 
 local run
 
--- Starts another `run` if one has ended early, because memory ran out again and again.
+-- When closed, starts `run` again if it ended early because memory ran out repeatedly.
 local Run_mt = {
   __close = function(running)
     local self = running.poller
@@ -223,7 +223,7 @@ local Run_mt = {
   end,
 }
 
--- Runs in one fiber while any task is awaited. If memory runs out, tries again.
+-- Runs in one fiber for as long as any task is awaited. If memory runs out, tries again.
 function run(self)
   local ending <close> = self.running -- luacheck: ignore
   while self.size > 0 or self.new > 0 or self.working > 0 do
@@ -231,7 +231,7 @@ function run(self)
   end
 end
 
----Parks the fiber until the task's status has changed, or until the task can't be queried.
+---Parks the fiber until a task's status has changed, or until the task can't be queried any more.
 ---@param task omni.Task
 ---@param deadline number  monotonic seconds
 ---@return true|table|nil  true: the status has changed; a failure: the task can't be queried; nil: the deadline has passed
@@ -250,14 +250,14 @@ function Poller_methods:wait(task, deadline)
     loop.wake(self.runner)
   end
   local woken
-  repeat -- another event may wake the fiber, if a callback awaits this task while the fiber waits for something else
+  repeat -- another event can wake the fiber if an event loop callback inside it awaits this task
     woken = loop.park(deadline - core.now())
   until woken or deadline <= core.now()
   if not woken then leave(task) end
   return woken
 end
 
----Queries a task at once, because a callback named it, and wakes the awaiting fibers if its status has changed.
+---Queries a task immediately, because a callback named it. Wakes the awaiting fibers if its status has changed.
 ---@param task omni.Task
 ---@return boolean over
 local function confirm(task)
@@ -268,7 +268,7 @@ local function confirm(task)
   return task:done()
 end
 
----Returns the failure of the last query of a task, or nil if the query succeeded.
+---Returns why a task's last query failed, or nil if the query succeeded.
 ---@param task omni.Task
 ---@return table|nil failure
 function Poller_methods:last_failure(task)
@@ -289,7 +289,7 @@ end
 local function new(key, most)
   local self = setmetatable({
     key = key, client = key.client, most = most, working = 0, size = 0, times = {}, tasks = {}, new = 0, fresh = {},
-    -- for tasks whose last query failed: how many queries failed in a row, and the last failure
+    -- for each task whose last query failed: the number of consecutive failures, and the last failure
     attempts = setmetatable({}, { __mode = "k" }), failures = setmetatable({}, { __mode = "k" }),
   }, Poller_mt)
   self.work, self.running = setmetatable({ poller = self }, Work_mt), setmetatable({ poller = self }, Run_mt)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Queries a task's state once, with the key that created the task, or with each key until one knows the task. A query writes the service's
--- response into the task and into the ledger. A final state stays final, whatever later responses say.
+-- Queries a task's state once. Uses the key that created the task or, if it isn't known, tries each key until one has access to the task. A
+-- query writes the service's response into the task and into the ledger. A final state stays final, whatever later responses say.
 
 local core = require "omni.core"
 local err = require "omni.error"
 local task_rows = require "omni.ledger.task_rows"
 
-local MAY_BE_NEW <const> = 60 -- for this many seconds after a submit request, the service may respond with 404 for the new task
+local MAY_BE_NEW <const> = 60 -- for this many seconds after a submit, a query of the new task may get a 404 response
 
 -- --- the choice of the key
 
@@ -20,8 +20,8 @@ local function query_with(key, task)
   return nil, failure
 end
 
--- Tries each key until one knows the task: all keys of an account can query its tasks, and a new key can query the tasks of the key that
--- it replaces.
+-- Tries each key until one has access to the task: all keys of an account can query its tasks, and a new key can query the tasks of the key
+-- that it replaces.
 local function query_with_each(task)
   local all_keys = task.client.all_keys
   local key, account = all_keys:owner(task)
@@ -43,8 +43,8 @@ end
 local FINAL <const> = { success = true, failed = true }
 local LASTING <const> = { "credits", "created_at", "completed_at", "duration", "media" }
 
--- Restores the fields of a finished task from an earlier response. From the new response, takes only the media URLs, whose signatures the
--- service renews, and the credits if they are higher.
+-- Restores a finished task's fields from an earlier response. Takes only two fields from the new response: the media URLs, whose signatures
+-- the service renews, and the credits if they are higher.
 local function keep_final(task, known)
   local media, credits, no_media = task.media, task.credits, task.status == "success" and task.error or known.error
   for _, name in ipairs(LASTING) do task[name] = known[name] or task[name] end
@@ -57,7 +57,7 @@ local function keep_final(task, known)
   if credits and known.credits then task.credits = math.max(credits, known.credits) end
 end
 
--- Treats a successful task without media as an error only if the client's `media_wait` seconds have passed.
+-- Treats a successful task without media as an error only after the client's `media_wait` seconds have passed.
 local function wait_for_media(task)
   local patience = task.client.media_wait
   if not task.media_by then

@@ -10,7 +10,7 @@ local rate_limiter = require "omni.http.rate_limiter"
 ---@field since number    monotonic seconds of the first attempt
 ---@field failed integer  how many attempts have failed
 
----Lets the owner of a call end the call early, but only between two attempts, so that no task is lost. For omni's own
+---Lets a call's owner end the call early, but only between attempts, so that no task is lost. For omni's own
 ---modules.
 ---@class omni.Stop
 ---@field requested? boolean  set by the owner: no further attempt begins
@@ -25,7 +25,7 @@ local function begin()
   return { since = core.now(), failed = 0 }
 end
 
----Waits after a failed attempt and returns true, or returns false if there must not be another attempt. Allows further attempts for the
+---Waits after a failed attempt and returns true, or returns false if the call must not be tried again. Allows further attempts for the
 ---client's `retry_for` seconds. If the service asked for a pause (429, 455), allows further attempts for `pause_for` seconds; the rate
 ---limiter then delays the next attempt.
 ---@param client omni.Client
@@ -69,7 +69,7 @@ local function persist(client, try)
   end
 end
 
----Makes a call to the API with any key that works. Runs in a fiber.
+---Calls the API with any working key. Runs in a fiber.
 ---@param client omni.Client
 ---@param method string
 ---@param path string

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- The options of `omni.client`: checks them, and chooses the API keys, the base URL, the ledger and the defaults.
+-- Checks the options for `omni.client`, and chooses the API keys, the base URL, the ledger and default values.
 
 local client_events = require "omni.client.events"
 local core = require "omni.core"
@@ -24,8 +24,8 @@ local transport_options = {
   "allow_private_networks",
 }
 
--- Raises an error at the line that called `omni.client` if the options are invalid in every environment.
-local level <const> = 4 -- the level argument of `error`, in the functions that `choose` calls
+-- Raises an error at the line that called `omni.client` if the options would be invalid in any environment.
+local level <const> = 4 -- the `level` argument to `error` in functions that `choose` calls
 local function check(opts)
   opts = options.check(opts, client_options, "omni.client", level)
   if opts.ledger then
@@ -57,7 +57,7 @@ local function check(opts)
   return opts
 end
 
--- Returns the checked API keys: those in the options, else those in the environment or the key files.
+-- Returns the checked API keys: the keys in the options or, if there are none, the keys in the environment or the key files.
 local function keys_of(opts)
   if opts.keys then return credentials.check_all(opts.keys) end
   if opts.api_key ~= nil then return credentials.check_all { { key = opts.api_key } } end
@@ -68,14 +68,14 @@ end
 
 local function base_url_of(opts)
   local from_environment = os.getenv "CRUN_BASE_URL"
-  -- only if the option isn't set, since an empty option must not silently lead to the real service
+  -- An empty variable counts as unset, but an empty option doesn't, since it must not silently lead to the real service.
   if from_environment == "" then from_environment = nil end
   local base_url, wrong = service_address.base_url(opts.base_url or from_environment or service_address.default_base_url)
   if base_url then return base_url end
   return nil, err.new { code = "invalid_input", field = "base_url", message = "omni.client: option 'base_url' can't be used: it " .. wrong }
 end
 
--- Returns the two ends of a range. If only one end is given, adjusts the default of the other end if needed.
+-- Returns a range's two limits. If only one limit is given, adjusts the other limit's default value if necessary.
 local function range(least, most, usual_least, usual_most)
   return least or math.min(usual_least, most or usual_least), most or math.max(usual_most, least or usual_most)
 end
@@ -93,7 +93,7 @@ local function warnings_of(keys, base_url)
   return warnings
 end
 
----Checks the options of `omni.client`. Raises an error at the line that called `omni.client` for options that are invalid in every
+---Checks the options for `omni.client`. Raises an error at the line that called `omni.client` if the options would be invalid in any
 ---environment.
 ---@param opts? omni.ClientOptions
 ---@return { fields: table, keys: omni.KeyOptions[], warnings: string[] }|nil  fields: the client's fields
@@ -126,7 +126,7 @@ local function choose(opts)
   return { fields = fields, keys = keys, warnings = warnings_of(keys, base_url) }
 end
 
----Opens the C client for one key.
+---Opens the C client for one API key.
 ---@param client omni.Client
 ---@param key string
 ---@return userdata|nil

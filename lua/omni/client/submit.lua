@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Submits a task: all steps from the input to the task id. Submitting costs money, so omni sends each submit request at most once;
--- the rules are in docs/internals/at-most-once.md. Read this file from top to bottom: each function calls the next one.
+-- docs/internals/at-most-once.md describes the rules. Read this file from top to bottom: each function calls the next one.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -11,7 +11,7 @@ local submit_body = require "omni.client.submit_body"
 local tasks = require "omni.client.task"
 local upload = require "omni.client.upload"
 
-local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not needed
+local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is useful but not necessary
 
 ---@class omni.Submit
 ---@field client omni.Client
@@ -27,8 +27,8 @@ local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
 local new_callback_token, open, verb_for, abandoned -- defined below
 
 ---Submits a task: checks the input, uploads its files, and sends the submit. Runs in a fiber. If the service refuses an input with files
----that were uploaded earlier, those uploads may have expired. The refusal costs nothing, so omni uploads the files again and sends the
----submit once more.
+---that were uploaded earlier, those uploads may have expired. A refusal costs nothing, so omni uploads the files again and repeats the
+---submit once.
 ---@param client omni.Client
 ---@param input table
 ---@param opts { model?: string, callback_url?: string, tag?: string, idempotency_key?: string, about?: table, stop?: omni.Stop }
@@ -56,7 +56,7 @@ local function submit_task(client, input, opts)
     end
     token:settle(task, problem)
     local may_be_gone = request and request.reused and problem and problem.code == "invalid_request"
-    local key_taken = keyed and problem and problem.code == "already_submitted" -- another fiber or program took the key in the meantime
+    local key_taken = keyed and problem and problem.code == "already_submitted" -- another submit used the key in the meantime
     if task or not key_taken and (upload_again or not may_be_gone) then return task, problem end
     if not key_taken then
       upload_again = true
@@ -80,7 +80,7 @@ function Submit_methods:send(request)
   return task
 end
 
----Each attempt takes one of a key's slots. omni retries a submit that was certainly not sent for `retry_for` seconds, and a submit that the
+---Each attempt uses one of a key's slots. omni retries a submit that was certainly not sent for `retry_for` seconds, and a submit that the
 ---service temporarily refused (429, 455) for `pause_for` seconds. After a refusal that disables a key, omni tries another key. Any other
 ---outcome is final.
 ---@return string|nil task_id
@@ -94,10 +94,10 @@ function Submit_methods:try_until_settled()
     if not slot then return nil, last or none end
     local id, failure
     do
-      local reserved <close> = slot -- releases the slot at the end of the block, unless `kept` is set
+      local reserved <close> = slot -- at the end of the block, releases the slot unless `kept` is set
       id, failure = self:try_once(reserved.key, tries.since + client.pause_for - core.now())
       if id then
-        reserved.kept = true -- keeps the slot until `send` has the task
+        reserved.kept = true -- `send` will pass the slot to the task
         return id, nil, reserved
       end
       if failure.code == "submit_unknown" then reserved:keep_unknown(self.ledger, self.row) end
@@ -121,14 +121,14 @@ local function not_sent(code, message, stopped)
   return nil, { code = code, message = message, retry = false, sent = "no", stopped = stopped }
 end
 
----Makes one attempt: waits for the key's rate limiter, records the intent, sends the POST, records the outcome.
+---Makes one attempt: waits for the key's rate limiter, records the intent, sends the POST request, and records the outcome.
 ---@param key omni.Key
 ---@param timeout number  seconds to wait during a pause of the key
 ---@return string|nil task_id
 ---@return table|nil failure  `stopped`: the owner didn't want another attempt; `no_slot`: according to the ledger, the key has no free slot
 function Submit_methods:try_once(key, timeout)
   local stop, params = self.stop, self.params
-  if key ~= self.key then params.balance_before = nil end -- it is the balance of another key
+  if key ~= self.key then params.balance_before = nil end -- the known balance is another key's balance
   self.key = key
   if self.ledger and params.identity and not params.balance_before then params.balance_before = key:balance(BALANCE_TIMEOUT) end
 
@@ -168,23 +168,23 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on, the task counts
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on, the task is counted instead
   return id, failure
 end
 
----Stores the outcome in the owner's `stop` at once, since the owner's fiber may be cancelled while the outcome is being recorded.
+---Stores the outcome in the owner's `stop` immediately, since the owner's fiber may be cancelled while the outcome is being recorded.
 ---@param id string|nil
 ---@param failure table|nil
 function Submit_methods:note_outcome(id, failure)
   self.stop.task_id, self.stop.unknown = id, failure ~= nil and failure.code == "submit_unknown" or nil
 end
 
--- The parameters that the ledger checks and writes again in each attempt.
+-- The parameters that the ledger checks and rewrites in each attempt.
 local CHECKED <const> = {
   "account", "service", "in_flight", "balance_before", "identity", "board", "budget", "estimate", "instead_of", "idempotency_key",
 }
 
----Writes the row, unless the ledger forbids this submit request: one statement checks the identity, the idempotency key, the board's budget
+---Writes the ledger row, unless the ledger forbids this submit. One statement checks the identity, the idempotency key, the board's budget
 ---and the API key's slots.
 ---@return true|nil
 ---@return table|nil failure
@@ -194,7 +194,7 @@ function Submit_methods:record_intent()
     verb, params = "retry", { id = self.row }
     for _, name in ipairs(CHECKED) do params[name] = self.params[name] end
   end
-  local rows, problem = self.ledger:ask(verb, params, function(late) -- called if the fiber was cancelled before it received the row
+  local rows, problem = self.ledger:ask(verb, params, function(late) -- called if the fiber is cancelled before it receives the row
     if late and late[1] then
       self.ledger:note("refuse", { id = late[1].id, error = "cancelled", message = "given up before it was sent" })
     end
@@ -205,7 +205,7 @@ function Submit_methods:record_intent()
   return true
 end
 
----Determines why the ledger wrote no row, and returns the failure.
+---Finds out why the ledger wrote no row, and returns that failure.
 ---@return table failure
 function Submit_methods:why_forbidden()
   local ledger, params = self.ledger, self.params
@@ -238,21 +238,21 @@ function Submit_methods:why_forbidden()
         message = core.format("not submitted: it would exceed the board's budget of %.14g credits", params.budget) }
     end
   end
-  -- omni retries the submit, since the reason no longer exists: for example, another program's task has ended in the meantime.
+  -- The reason no longer exists (for example, another program's task has ended in the meantime), so omni retries the submit.
   return { code = "rate_limited", no_slot = true, message = "the reason for not submitting no longer exists" }
 end
 
--- Seconds before each new attempt to record a task id: the disk may be full, or memory short, for a moment only.
+-- Seconds before each new attempt to record a task id, because the disk may be full, or memory short, only for a moment.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
----Records a task id. If the ledger fails or memory runs out, tries again a few times.
+---Records a task id. If the ledger fails or memory runs out, retries a few times.
 ---@param verb string
 ---@param params table
 ---@return table|nil row
 ---@return omni.Error|nil problem  nil: the row is gone
 function Submit_methods:record_task(verb, params)
   local function try()
-    -- the function is called if the fiber was cancelled while the ledger couldn't be reached
+    -- this function is called if the fiber is cancelled while the ledger can't be reached
     local rows, problem = self.ledger:ask(verb, params, function(late)
       if not (late and late[1]) then
         self.client:warn(("the task %s was accepted, but its id could not be recorded: keep it"):format(core.clean(params.task_id)))
@@ -270,7 +270,7 @@ function Submit_methods:record_task(verb, params)
   end
 end
 
----Writes the outcome into the row.
+---Writes a submit's outcome into its ledger row.
 ---@param id string|nil
 ---@param failure table|nil
 ---@return string|nil task_id
@@ -307,7 +307,7 @@ function Submit_methods:record_abandoned(id, failure)
   if not id and not failure then params.error = "cancelled" end
   self:replace_unknown(verb)
   self.ledger:note(verb, params)
-  if self.key.limit and self.key.transport.http then -- from now on, the row counts as if another program had written it
+  if self.key.limit and self.key.transport.http then -- from now on, the row counts as another program's row
     loop.background(self.key.count_rows, self.key, self.ledger)
   end
 end
@@ -331,7 +331,7 @@ function verb_for(self, id, failure)
   return verb, { id = self.row, error = failure.code, message = core.clean(failure.message or "", 500) }
 end
 
----If this submit replaces one with an unknown outcome, gives up the older one once the new one has been sent.
+---If this submit replaces an older submit with an unknown outcome, abandons the older submit once the new one has been sent.
 ---@param verb string
 function Submit_methods:replace_unknown(verb)
   local params = self.params
@@ -339,8 +339,8 @@ function Submit_methods:replace_unknown(verb)
   self.ledger:note("replace", { instead_of = params.instead_of, identity = params.identity, service = params.service })
 end
 
--- Ends a submit. Runs when a submit request ends. If the submit still owns its row, the fiber was cancelled, or memory ran out: before the
--- POST began, or before the outcome was recorded.
+-- Ends a submit. Runs when a submit request ends. If the submit still owns its row, then the fiber was cancelled or memory ran out, either
+-- before the POST request began or before the outcome was recorded.
 function Submit_mt:__close()
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
@@ -357,7 +357,7 @@ end
 
 local ABOUT <const> = { "board", "scene", "identity", "base", "take", "form", "estimate", "budget", "instead_of" }
 
--- Creates the object for one submit request. Writes nothing to the ledger yet.
+-- Creates the object for one submit request. Doesn't write to the ledger.
 function open(client, request, opts, token_hash, form)
   local about = opts.about or {}
   local ledger, problem = about.ledger, nil
@@ -374,8 +374,8 @@ function open(client, request, opts, token_hash, form)
   }, Submit_mt)
 end
 
--- The token in the submit's callback URL, if the client has a receiver. If the fiber is cancelled, the receiver learns the outcome from the
--- ledger.
+-- Represents the token in a submit's callback URL, if the client has a receiver. If the fiber is cancelled, the receiver reads the outcome
+-- from the ledger.
 local Token_methods = {}
 local Token_mt = { __index = Token_methods }
 
@@ -395,7 +395,7 @@ function Token_mt:__close()
   if self.receiver then self.receiver.tokens:forget(self.hash) end
 end
 
----Returns the error of a submit request that omni cancelled at its deadline. The error contains what is known about the outcome.
+---Returns the error for a submit request that omni cancelled at its deadline. The error states whatever omni knows about the outcome.
 ---@param stop omni.Stop         the submit's `stop`
 ---@param problem omni.Error     the timeout error
 ---@return omni.Error
@@ -421,8 +421,8 @@ end
 
 local around
 
----Sets a hook around every submit in this Lua state: `hook(stop, run)` calls `run()` and returns its results. `omni lua` uses the hook to
----stop a script's submits without losing a task id.
+---Sets a hook that wraps every submit in this Lua state: `hook(stop, run)` calls `run()` and returns its results. `omni lua` uses the hook
+---to stop a script's submits without losing a task id.
 ---@param hook fun(stop: omni.Stop, run: fun(): omni.Task|nil, omni.Error|nil): omni.Task|nil, omni.Error|nil
 local function set_around(hook)
   around = hook

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Makes the body of a submit or an estimate request: checks the input against the model's rules, uploads its local files, and encodes it as
--- JSON.
+-- Creates the body of a submit or estimate request: checks the input against the model's rules, uploads the local files in it, and encodes
+-- it as JSON.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -9,7 +9,7 @@ local input_rules = require "omni.models.input_rules"
 local json = require "omni.json"
 local models = require "omni.models"
 
-local FRESH <const> = 60 -- seconds after an upload during which the uploaded file certainly exists
+local FRESH <const> = 60 -- for this many seconds after an upload, the uploaded file certainly exists
 
 ---@class omni.SubmitBody
 ---@field model string
@@ -34,7 +34,7 @@ local function url_of(client, file, place, how)
   return sent.url
 end
 
----Makes the body of a request from an input. Uploads the input's local files first, which costs nothing.
+---Creates a request body from an input. First uploads the input's local files, which costs nothing.
 ---@param client omni.Client
 ---@param given table  the input
 ---@param opts { model?: string, callback_url?: string }

@@ -36,18 +36,18 @@ local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute t
 local Task_methods = {}
 local Task_mt = { __name = "omni.task" }
 
--- Decodes `raw` only when a program reads it, so that waiting tasks hold strings, which need less memory than tables.
+-- Decodes `raw` only when a program reads it, so that waiting tasks hold strings, which take up less memory than tables.
 function Task_mt.__index(self, name)
   local method = Task_methods[name]
   if method then return method end
-  if name == "client" then -- a field of the task itself only until the task's key is known
+  if name == "client" then -- the task itself has this field only until its key is known
     local key = rawget(self, "key")
     return key and key.client
   end
   if name ~= "raw" then return nil end
   local answer = rawget(self, "answer")
   if not answer then return nil end
-  local whole = json.decode(answer) or core.decode(answer) -- the service may send bytes that aren't UTF-8
+  local whole = json.decode(answer) or core.decode(answer) -- the service might send bytes that aren't valid UTF-8
   rawset(self, "raw", whole and whole.data)
   return rawget(self, "raw")
 end
@@ -57,8 +57,8 @@ function Task_mt:__tostring()
   return ("task %s (%s)"):format(self.id, self.status or "not queried yet")
 end
 
----Returns whether the task is over: its status is "failed", or it is "success" and the media are known. The service may report success
----before it lists the media. The task is then over when the media are known, or when the client's `media_wait` seconds have passed (error
+---Returns whether the task is over: its status is "failed", or it is "success" and the media URLs are known. If the service reports success
+---before it lists the media, the task is over when their URLs are known, or when the client's `media_wait` seconds have passed (error
 ---"broken_result").
 ---@return boolean
 function Task_methods:done()
@@ -107,7 +107,7 @@ local function deadline_error(self, timeout, failure)
   }
 end
 
--- Queries a task that another program created, until one of the keys knows it.
+-- Queries a task that another program created, until one of the client's keys has access to it.
 local function find_key(self, finding)
   local client, attempt = self.client, 0
   repeat
@@ -129,7 +129,7 @@ local function find_key(self, finding)
   until client.closed
 end
 
--- Runs find_key until a deadline. Returns true once the key is known, else the results for `await`.
+-- Runs `find_key` until a deadline. Returns true once the task's key is known, or else the results that `await` should return.
 local function await_key(self, deadline, timeout)
   local finding = {}
   local fiber <close> = loop.background(find_key, self, finding)
@@ -162,10 +162,10 @@ function Task_methods:await(opts)
       on_status(self)
     end
     if self:done() then return self end
-    if not self.key.transport.http then return closed(self) end -- doesn't use `self.client`, which would need more stack
+    if not self.key.transport.http then return closed(self) end -- doesn't use `self.client`, which would need more stack space
     local woken = self.key.poller:wait(self, deadline)
     if not woken and not self:done() then
-      -- a callback that was sent after the last query may have been lost
+      -- a callback that was sent after the last query might have been lost
       local over = self.callback and poller.confirm(self)
       if not over then return deadline_error(self, timeout, self.key.poller:last_failure(self)) end
     end
@@ -239,8 +239,8 @@ local function save(self, path, opts)
   return nil, problem
 end
 
----Downloads a file of the task's result. The file gets its name only when it is complete and on disk, and only if its first bytes look
----like a picture, a video or sound. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an error.
+---Downloads a file of the task's result. The file gets its name only once it is complete and on disk, and only if its first bytes look like
+---a picture, a video or an audio file. For an HTML page, XML, JSON, plain text, an archive or an empty file, `save` returns an error.
 ---@param path string
 ---@param opts? omni.SaveOptions
 ---@return string|nil path
@@ -270,7 +270,7 @@ options.guard(Task_methods, Task_mt, "task")
 local function new(client, id, key, kind, ledger, row)
   local self = setmetatable({
     id = id, key = key, since = core.now(), submitted = kind, ledger = ledger, row = row,
-    -- Lists these fields so that Lua allocates the table in its final size.
+    -- Lists all fields so that Lua allocates the table at its final size.
     status = kind and "pending", model = kind and kind.model, created_at = nil, answer = nil,
   }, Task_mt)
   if not key then rawset(self, "client", client) end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Stores the durations of tasks for the poll schedule. Tasks of the same kind have the same model, clip length and resolution.
+-- Stores task durations for the poll schedule. Tasks of the same kind have the same model, clip length and resolution.
 -- omni reads the durations of a kind from the ledger at the first submit of that kind, and adds the durations of tasks that end while this
 -- program runs.
 
@@ -7,10 +7,10 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 local poll_schedule = require "omni.client.poll_schedule"
 
-local REMEMBERED <const> = 100 -- the number of durations that omni keeps for each kind; csrc/ledger/verbs.h, `typical`, returns as many
-local ONE_DAY <const> = 86400  -- in seconds; omni ignores longer durations
+local REMEMBERED <const> = 100 -- durations that omni keeps for each kind; the `typical` verb (csrc/ledger/verbs.h) returns as many
+local ONE_DAY <const> = 86400  -- one day in seconds; omni ignores longer durations
 
----A kind of task. All tasks of a kind share one such table, in their field `submitted`.
+---A kind of task. All tasks of a kind share one table of this type in their `submitted` field.
 ---@class omni.TaskKind
 ---@field model string
 ---@field duration? number|string
@@ -35,10 +35,10 @@ local function remember(kind, took)
   if kind.news >= #seconds / 8 then kind.plan, kind.news = nil, 0 end -- not after every task, since a new plan takes about a millisecond
 end
 
--- Reads a kind's durations from the ledger. Runs in a fiber of its own, so that no submit waits for it.
+-- Reads the durations of one kind of task from the ledger. Runs in its own fiber, so that no submit has to wait.
 local function read_ledger(kind, ledger)
   local rows = ledger:ask("durations", { model = kind.model, duration = kind.duration, resolution = kind.resolution })
-  if not rows then return end -- if the ledger can't be read, the submit itself reports the error
+  if not rows then return end -- if the ledger can't be read, the submit reports the error
   table.sort(rows, function(a, b) return a.id < b.id end)
   for _, row in ipairs(rows) do remember(kind, row.took) end
   kind.plan, kind.news = nil, 0
@@ -48,7 +48,7 @@ local function simple(value)
   return (type(value) == "number" or type(value) == "string") and value or nil
 end
 
----Returns the kind of a task with this input. For a new kind, starts reading its durations from the ledger.
+---Returns the kind of a task with this input. If the kind is new, starts reading its durations from the ledger.
 ---@param model string
 ---@param input table  a checked input
 ---@return omni.TaskKind
@@ -64,7 +64,7 @@ function Durations_methods:kind(model, input)
   return kind
 end
 
----Returns the poll schedule for a task. A task whose handle was made from an id has no kind, since omni knows too little about it.
+---Returns the poll schedule for a task. A handle that was created from a task id has no kind, since omni knows too little about the task.
 ---@param task omni.Task
 ---@return omni.PollSchedule
 function Durations_methods:plan(task)
@@ -73,7 +73,7 @@ function Durations_methods:plan(task)
   return kind.plan
 end
 
----Adds the duration of a successful task that this program submitted.
+---Records the duration of a successful task that this program submitted.
 ---@param task omni.Task
 function Durations_methods:learn(task) -- luacheck: ignore self
   local kind = task.submitted

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Uploads a local file so that the service can fetch it: the service returns a presigned URL, and omni PUTs the file there, without the
--- API key. Uploads cost no credits, and omni may repeat them.
+-- Uploads a local file so that the service can fetch it: the service returns a presigned URL, to which omni uploads the file with a PUT
+-- request without the API key. Uploads cost no credits, and omni may repeat them.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -10,9 +10,9 @@ local media_request = require "omni.client.media_request"
 local media_type = require "omni.file.media_type"
 local percent = require "omni.http.percent_encoding"
 
-local LASTS <const> = 7 * 86400 -- seconds after an upload for which omni assumes that the file exists; the service documents no time
+local LASTS <const> = 7 * 86400 -- omni assumes that the service keeps a file for this many seconds; the service documents no time
 local PLACE_PATH <const> = "/api/v1/client/files/upload-url?content_type=%s&ext=%s" -- docs/service.md, "Other endpoints"
-local MAX_REFUSED <const> = 3 -- maximum number of consecutive presigned URLs that may refuse the file
+local MAX_REFUSED <const> = 3 -- omni gives up after this many consecutive presigned URLs have refused the file
 
 local function shown(path)
   return (core.clean(path, 200))
@@ -22,7 +22,7 @@ local function wrong(code, path, message, hint)
   return nil, err.new { code = code, field = "path", message = shown(path) .. ": " .. message, hint = hint }
 end
 
--- Returns the system's error message without the path at its beginning.
+-- Returns the system's error message without the leading path.
 local function reason(path, why)
   return (core.clean(why:sub(1, #path + 2) == path .. ": " and why:sub(#path + 3) or why, 200))
 end
@@ -37,7 +37,7 @@ local function first_bytes(path)
   return bytes, why
 end
 
--- Returns the file name extension that omni reports to the service: the file's own extension if it fits the type of the file's content.
+-- Returns the file name extension that omni sends to the service: the file's own extension if it matches the content's media type.
 local function ending_for(path, kind)
   local own = media_type.ending(path)
   if not kind then return own and #own <= 10 and own or ".bin" end
@@ -47,7 +47,7 @@ local function ending_for(path, kind)
   return kind.endings[1]
 end
 
----Checks whether a file can be uploaded: it must be a regular file, must not be empty, and its first bytes must be those of a media type.
+---Checks whether a file can be uploaded: it must be a regular file that isn't empty and that begins like a media file.
 ---Sends nothing.
 ---@param path string
 ---@param content_type? string  the media type, if the user has given one; the first bytes then don't matter
@@ -87,8 +87,8 @@ local function look(path, content_type)
   }
 end
 
--- Returns whether the file is unchanged since `look` examined it. A file's stamp also changes with its permissions and links, so if the
--- stamp differs, compares the digests.
+-- Returns whether the file is unchanged since `look` examined it. If the file's stamp differs, compares the digests, since a change of
+-- permissions or links also changes the stamp.
 local function is_same(file)
   local now = core.stat(file.path)
   if now and now.stamp == file.stamp then return true end
@@ -124,7 +124,8 @@ end
 
 local function result_of(exchange) return exchange:result() end
 
--- Tries to upload the file once. Uses a new presigned URL, since the last one may have expired, or a failed attempt may have used it up.
+-- Tries to upload the file once. Requests a new presigned URL, since an earlier URL may have expired, or a failed attempt may have used it
+-- up.
 local function try(client, file, on_progress)
   local place, failure = ask_place(client, file)
   if not place then return nil, failure end
@@ -176,7 +177,7 @@ local function alone(client, file)
   return busy
 end
 
--- Retries like any other call, except that only the seconds in which no byte was sent count against `retry_for`.
+-- Uploads a file, and retries as with any other call, except that only the seconds in which no byte was sent count against `retry_for`.
 local function upload_with_retries(client, file, on_progress)
   local attempt, refused, idle = 0, 0, 0
   while true do
@@ -201,7 +202,7 @@ local function upload_with_retries(client, file, on_progress)
   end
 end
 
----Uploads a file, unless its content was uploaded before. Runs in a fiber.
+---Uploads a file unless its content was uploaded before. Runs in a fiber.
 ---@param client omni.Client
 ---@param path string
 ---@param opts { content_type?: string, on_progress?: fun(bytes: integer, total: integer), again?: boolean }  as for client:upload
@@ -223,7 +224,7 @@ local function send(client, path, opts)
   return sent(url)
 end
 
----The warning before omni uploads the files of a refused submit request again and repeats the request once. %s is the service's message.
+---The warning that omni gives before it uploads a refused submit's files again and repeats the submit once. %s is the service's message.
 local GONE <const> = "the service refused a submit with files that were uploaded earlier (%s); nothing was charged; omni uploads the files"
   .. " again and repeats the submit once"
 
