@@ -13,7 +13,7 @@ local LONGEST <const> = 1e9 -- milliseconds
 local Host_methods = {}
 local Host_mt = { __name = "omni.luv_host", __index = Host_methods }
 
--- Sets the timer for the next turn of omni's event loop. The handles keep uv.run from returning only while a fiber runs.
+-- Sets the timer for the next turn of omni's event loop. The handles keep uv.run from returning while a fiber runs, but not otherwise.
 local function prepare(self)
   local seconds, change = loop:timeout(), loop:empty() and uv.unref or uv.ref
   self.timer:stop()
@@ -22,8 +22,8 @@ local function prepare(self)
   change(self.poll)
 end
 
----Calls `fn(...)` in a fiber, as `omni.run` does, and then calls `callback` with the results. Passes nil and an error instead if `fn`
----raised an error or the host was detached (code "cancelled"). Returns at once, without waiting.
+---Calls `fn(...)` in a fiber, as `omni.run` does, and then calls `callback` with the results. Passes nil and an error to `callback` if `fn`
+---raised an error or the host was detached (code "cancelled"). Returns immediately, without waiting.
 ---@param callback fun(...)  an error that it raises goes to `omni.on_error`
 ---@param fn function
 function Host_methods:start(callback, fn, ...)
@@ -50,13 +50,13 @@ function Host_methods:call(fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
----Stops driving omni's event loop and closes the handles. Cancels running calls. A second `detach` does nothing.
+---Stops driving omni's event loop and closes the host's libuv handles. Cancels running calls. Calling `detach` again does nothing.
 function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets libuv's event loop drive omni's event loop until you call `host:detach()`. Meanwhile the fibers that you spawn run even if nothing
----waits for them, and they keep `uv.run` from returning.
+---Lets libuv's event loop drive omni's event loop until you call `host:detach()`. While libuv drives the loop, the fibers that you spawn
+---run even if nothing waits for them, and they keep `uv.run` from returning.
 ---@param opts? omni.HostOptions
 ---@return omni.LuvHost
 local function attach(opts)
@@ -67,8 +67,8 @@ local function attach(opts)
       prepare(self)
     end,
     on_detach = function()
-      -- Outside of uv.run, only stops the handles; Lua's garbage collector closes them. luv crashes at the program's end if a handle was
-      -- closed and uv.run hasn't run since.
+      -- Outside of uv.run, only stops the handles, which Lua's garbage collector closes later. If this code closed a handle and uv.run
+      -- didn't run again, luv would crash at the program's end.
       for _, handle in ipairs { self.poll, self.timer } do
         if not handle:is_closing() then handle[uv.loop_mode() and "close" or "stop"](handle) end
       end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Checks tables of options. The error for an unknown option suggests the most similar known one.
+-- Checks tables of options. The error for an unknown option suggests the most similar known option.
 
 ---Returns the edit distance between two words. An edit inserts, deletes or replaces a letter, or swaps two adjacent letters.
 ---@param a string
@@ -57,7 +57,8 @@ local function unknown(name, known)
   return "known are: " .. table.concat(sorted_names(known), ", ")
 end
 
--- Returns whether a value can be a path. A path must not contain a NUL: the system would end the path there, and open another file.
+-- Returns whether a value can be a path. A path must not contain a NUL, because the system would end the path at the NUL and open another
+-- file.
 local function is_path(value)
   return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
 end
@@ -107,7 +108,8 @@ local function wanted(kind)
   return descriptions[kind] or "a " .. kind
 end
 
--- Describes a value of the wrong kind. Doesn't show a string, since it may be an API key that was put in the wrong place.
+-- Describes a value of the wrong kind. Doesn't show a string's contents, since the string may be an API key that was passed as the wrong
+-- argument.
 local function got(value, kind)
   if kind == "path" then return no_path(value) end
   if kind == "label" and type(value) == "string" then return "this one" end

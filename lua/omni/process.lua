@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Runs a program without a shell. Other fibers continue while the program runs.
+-- Runs a program without a shell. Other fibers keep running while the program runs.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -59,8 +59,8 @@ local function run(argv, given)
   return loop.drive(await, process, given.on_output)
 end
 
----Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD, or if other code in it reaps
----every child. In that case, a program has succeeded if it wrote nothing to stderr and its output exists.
+---Returns whether a program succeeded. The program's exit code is unknown if this process ignores SIGCHLD, or if other code in this process
+---reaps every child. If the exit code is unknown, a program has succeeded if it wrote nothing to stderr and its output exists.
 ---@param result omni.process.Result  of a run with stderr = "pipe"
 ---@param proof any  whether the program's output exists
 ---@return boolean

@@ -30,7 +30,7 @@ local function sink(fiber, at, slot)
   place(fiber, at, slot)
 end
 
----Adds a timer for a fiber that has none yet. If memory runs out, raises an error and adds nothing.
+---Adds a timer for a fiber that doesn't have one yet. If memory runs out, raises an error and adds no timer.
 ---@param fiber omni.Fiber
 ---@param at number  monotonic seconds
 local function set(fiber, at)
@@ -55,5 +55,6 @@ local function clear(fiber)
   end
 end
 
--- `fibers[1]` is the fiber that wakes first, and `times[1]` is its time. Other modules only read these arrays.
+-- `fibers[1]` is the fiber that wakes first, and `times[1]` is its wake time. Other modules must not change the arrays `fibers` and
+-- `times`.
 return { clear = clear, fibers = fibers, set = set, times = times }

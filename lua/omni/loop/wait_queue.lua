@@ -18,14 +18,14 @@ local Place_mt = {
   end,
 }
 
----Adds the running fiber to the queue. A fiber with a number goes before all fibers with a higher number; a fiber without one goes to the
----end.
+---Adds the running fiber to the queue. A fiber with a number goes before all fibers with higher numbers; a fiber without a number goes to
+---the end of the queue.
 ---@param number? integer
 ---@return table place  close it when the fiber no longer waits
 function Queue_methods:join(number)
   local place = setmetatable({ fiber = loop.current(), queue = self, number = number }, Place_mt)
   local at = self.last + 1
-  self[at] = place -- may run out of memory; nothing below does
+  self[at] = place -- raises an error if memory runs out; the lines below allocate no memory
   self.last = at
   while number and at > self.first and (self[at - 1].number or 0) > number do
     self[at] = self[at - 1]
@@ -35,7 +35,7 @@ function Queue_methods:join(number)
   return place
 end
 
--- Removes places at the front whose fibers have left the queue.
+-- Removes places from the front of the queue if their fibers have left it.
 local function trim(self)
   while self.first <= self.last and not self[self.first].fiber do
     self[self.first] = nil
@@ -56,7 +56,7 @@ function Queue_methods:is_empty()
   return self.first > self.last
 end
 
----Wakes up to `count` fibers at the front, so that each checks whether it may continue.
+---Wakes up to `count` fibers at the front of the queue, so that each of them checks whether it may continue.
 ---@param count number
 function Queue_methods:wake_first(count)
   trim(self)

@@ -13,9 +13,9 @@ local placeholder = require "omni.client.placeholder"
 
 local PATH <const> = "/api/v1/client/job/Models" -- docs/service.md, "Other endpoints"
 local MAX_NAME_BYTES <const> = 200
-local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema; without one, omni's own rules apply
+local SCHEMA_TIMEOUT <const> = 10 -- seconds to wait for a schema; without a schema, only omni's own rules apply
 local FRESH_FOR <const> = 3600    -- seconds for which a model's description is cached
-local RETRY_AFTER <const> = 60    -- seconds after a failure until omni asks the service again
+local RETRY_AFTER <const> = 60    -- seconds after a failed request until omni requests the description again
 
 -- --- reading answers
 
@@ -46,7 +46,7 @@ local function texts(value)
   return found
 end
 
--- Returns a model's description, in which the fields that omni reads have the expected types. Returns nil for other data.
+-- Returns the data of a model's description if the fields that omni reads have the expected types. Returns nil for any other data.
 local function read_model(data, name)
   if type(data) ~= "table" then return nil end
   local model = {}
@@ -158,8 +158,8 @@ local function schema_of(model)
   return copy
 end
 
--- Requests a model's description from the service. The result's `schema` is the model's schema, if there is one. If the service has no
--- model with this name, the result's `instead` lists all models.
+-- Requests a model's description from the service. The result's `schema` field is the model's schema, if there is one. If the service has
+-- no model with this name, the result's `instead` field lists all models.
 local function learn(client, name)
   local data, failure = ask(client, path_of(name))
   local model = not failure and read_model(data, name)
@@ -174,7 +174,7 @@ local function learn(client, name)
   return known
 end
 
--- Returns the result of `learn`, from the cache if it is recent enough. Simultaneous callers share one request.
+-- Returns the result of `learn`, from the cache if the cached result is recent enough. Simultaneous callers share one request.
 local function known_of(client, name)
   client.known_models = client.known_models or {}
   local cache = client.known_models
@@ -201,9 +201,9 @@ local function modality(client, name)
   return known and kinds[known.modality] or modalities.of(name)
 end
 
----Checks an input before it is sent, against the schema that the service publishes and against omni's own rules. omni requests a schema at
----most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. If omni has no rules for the
----model either, any input is accepted. With the client option `schemas = false`, omni doesn't request schemas.
+---Before an input is sent, checks it against the schema that the service publishes and against omni's own rules. Each schema is requested
+---at most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. Without a schema and without
+---own rules for the model, omni accepts any input. With the client option `schemas = false`, omni doesn't request schemas.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

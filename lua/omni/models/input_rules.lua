@@ -49,7 +49,7 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    -- not a standard format; it stops the check from accepting a placeholder here
+    -- this nonstandard format prevents a placeholder as the prompt
     prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" },
     img_urls = { type = "array", items = a_url },
     video_list = {
@@ -84,7 +84,7 @@ local relations <const> = {
     local has_video = (array_length(input.video_list) or 0) > 0
     local published = type(properties.img_urls) == "table" and properties.img_urls.maxItems
     local most = has_video and MAX_IMAGES_WITH_VIDEO or MAX_IMAGES
-    -- If the service publishes a limit that differs from omni's, its limit for inputs with a video may have changed, too.
+    -- If the service's published limit differs from omni's, the service's limit for inputs with a video may have changed, too.
     if count <= most or next(properties) and published ~= MAX_IMAGES then return nil end
     return invalid("img_urls", ("takes at most %d images%s, not %d"):format(most, has_video and " when a video is given" or "", count))
   end,
@@ -163,7 +163,7 @@ local function check(model, input, with_placeholders)
   return input
 end
 
----Returns the fields that a model accepts, both as a list and by name. Returns nil for a model without rules.
+---Returns the fields that a model accepts, both as a list and as a table indexed by name. Returns nil for a model without rules.
 ---@param model string
 ---@return table<string|integer, { name: string }>|nil
 local function fields(model)

@@ -57,7 +57,7 @@ function next_command.continue(given)
   return given.fetches and table.concat(board_words("fetch", given), " ") or next_command.run(given)
 end
 
----Returns the command that waits for tasks or fetches their files, with the same service and ledger.
+---Returns the command that waits for tasks or fetches their files, using the same service and ledger.
 ---@param command "wait"|"fetch"
 ---@param ids string[]
 ---@param options { out?: string, ledger?: string, base_url?: string }  from the command line
@@ -76,7 +76,7 @@ function next_command.tasks(command, ids, options)
   return ("omni %s %s"):format(command, table.concat(words, " "))
 end
 
----Returns the command that gives up a submit.
+---Returns the `omni forget` command for a submit.
 ---@param number integer  the number of the submit's ledger row
 ---@param ledger string   the ledger's path
 ---@return string
@@ -88,8 +88,8 @@ end
 ---@field what string     what the command does
 ---@field command string
 
----Returns what a person can do about a submit with an unknown outcome. In a rehearsal, the sandbox ends with the command, so tasks can't be
----adopted.
+---Returns the ways in which a person can resolve a submit with an unknown outcome. In a rehearsal, the sandbox ends with the command, so
+---tasks can't be adopted.
 ---@param given omni.CommandLine  at least the board
 ---@param scene string
 ---@param number? integer         the number of the submit's ledger row
@@ -107,7 +107,7 @@ function next_command.ways_out(given, scene, number, ledger)
   return ways
 end
 
----Returns what a person can do about a scene that was paid for and whose clip is lost.
+---Returns the ways in which a person can proceed after losing a scene's clip that was paid for.
 ---@param given omni.CommandLine  at least the board
 ---@param scene string
 ---@param number integer          the number of the submit's ledger row
@@ -120,7 +120,7 @@ function next_command.after_loss(given, scene, number, ledger)
   }
 end
 
----Returns a line of text for each thing that a person can do. The line ends with the command.
+---Returns one line of text for each thing that a person can do. Each line ends with the command to run.
 ---@param ways omni.NextCommand[]
 ---@return string[]
 function next_command.lines(ways)

@@ -27,8 +27,8 @@ local function joined(problems, kind)
   return all
 end
 
--- Functions that join several problems of one kind into one. Each takes the problems and the value. It returns the message, the joined
--- list, and the choice that is most similar to the value.
+-- Functions that join several problems of one kind into a single problem. Each function takes the problems and the value. Each function
+-- returns the message, the joined list, and the choice that is most similar to the value.
 local join <const> = {
   kind = function(problems) -- may include choices
     local all, choices = joined(problems, "kind"), joined(problems, "choice")
@@ -40,7 +40,7 @@ local join <const> = {
     local text, near = messages.choices(all, value)
     return "must be " .. text, all, near
   end,
-  required = function(problems) -- the problem's place names the first field
+  required = function(problems) -- the problem's location already names the first field
     local all = joined(problems, "required")
     local others = {}
     for i = 2, #all do others[i - 1] = messages.word(all[i]) end
@@ -48,7 +48,7 @@ local join <const> = {
   end,
 }
 
--- Returns the kind that all problems share if they concern the same place, and nil otherwise.
+-- If all problems concern the same location in the value and share one kind, returns that kind; otherwise returns nil.
 local function common_kind(problems)
   local first, common = problems[1], problems[1].kind
   for _, problem in ipairs(problems) do
@@ -60,8 +60,8 @@ local function common_kind(problems)
   return common
 end
 
--- Ranks a problem by how much of the value matched the alternative that reports the problem. An alternative that requires another type or
--- another choice is probably not the one that the user meant.
+-- Ranks a problem by how much of the value matched the alternative that reports the problem. If an alternative requires a different type or
+-- a different choice, the user probably didn't mean that alternative.
 local function progress(problem, place)
   if problem.at == place and problem.kind == "kind" then return 0 end
   return problem.kind == "choice" and 1 or 2

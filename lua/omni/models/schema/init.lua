@@ -3,8 +3,8 @@
 --
 -- Supported keywords: type, enum, const, nullable; minLength, maxLength, format (uri, url); minimum, maximum, exclusiveMinimum,
 -- exclusiveMaximum, multipleOf; items, prefixItems, additionalItems, minItems, maxItems, uniqueItems; properties, required,
--- additionalProperties, minProperties, maxProperties; $ref within the schema; allOf, anyOf, oneOf. The check ignores all other keywords,
--- such as pattern, not and if, and keywords with an invalid value. If an input violates an ignored keyword, the service refuses the input
+-- additionalProperties, minProperties, maxProperties; $ref within the schema; allOf, anyOf, oneOf. The check ignores unsupported keywords
+-- (such as pattern, not and if) and keywords with invalid values. If an input violates an ignored keyword, the service refuses the input
 -- with HTTP status 422, at no cost.
 
 local core = require "omni.core"
@@ -94,11 +94,11 @@ end
 
 ---Checks an input against an untrusted schema. The time that the check takes is limited, whatever the schema's size, depth and references.
 ---
----If there are several problems, the check always reports the same one. It looks first for a field with a wrong value (the required fields
----in the schema's order, then the other fields by name), then for an unknown field, then for a missing one. If a schema doesn't say whether
----other fields are allowed (additionalProperties), the check accepts an unknown field, unless its name is a misspelling of a known field
----that isn't given. A misspelling differs only in case or separators, or in one letter. Names of eight letters or more may differ in two
----letters.
+---If there are several problems, the check always reports the same one. The check looks first for a field with a wrong value (the required
+---fields in the schema's order, then the other fields by name), then for an unknown field, and then for a missing field. If a schema
+---doesn't specify whether additional fields are allowed (additionalProperties), the check accepts an unknown field, unless its name is a
+---misspelling of a known field that the input lacks. A misspelling differs from the known name only in case or separators, or in one
+---letter. A misspelling of a name with eight or more letters may differ in two letters.
 ---@param schema table|boolean
 ---@param input table                  with the field names that the service uses; omni.null stands for null
 ---@param opts? { placeholders?: boolean }  whether placeholders may replace strings, except those with a format other than "uri" or "url"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Composes the messages about invalid inputs. A message shows what the schema expects and what was given. A schema comes from the network,
--- so its texts are shortened and their control characters are removed.
+-- Composes the messages about invalid inputs. Each message states what the schema expects and what the input contains. A schema comes from
+-- the network, so its texts are shortened and their control characters are removed.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -36,7 +36,7 @@ local function word(value)
   return (core.clean(json.write(value, { empty = "array", repair = true }) or "a table", MAX_SHOWN_BYTES))
 end
 
----Joins a list of words as a sentence does: "a", "a or b", or "a, b or c".
+---Joins a list of words as in a sentence: "a", "a or b", or "a, b or c".
 ---@param list string[]
 ---@param last? string  "or" by default
 ---@return string
@@ -45,7 +45,7 @@ local function listed(list, last)
   return ("%s %s %s"):format(table.concat(list, ", ", 1, #list - 1), last or "or", list[#list])
 end
 
----Returns the most similar name. Compares only a limited number of names, since they come from the network.
+---Returns the known name that is most similar to `name`. Compares only a limited number of names, since the names come from the network.
 ---@param name any
 ---@param names string[]
 ---@return table<string, true> known  the names that were compared
@@ -69,7 +69,7 @@ local function unknown_field(name, names)
   return ("unknown field; %d others are known"):format(#names)
 end
 
----Returns the choices as text. If there are too many choices to list, also returns the one that is most similar to the value.
+---Returns the allowed choices as text. If there are too many choices to list, also returns the one that is most similar to the value.
 ---@param list any[]
 ---@param value any
 ---@return string text

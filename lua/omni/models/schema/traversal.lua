@@ -39,7 +39,7 @@ local checks <const> = {
 local Traversal_methods = {}
 local Traversal_mt = { __index = Traversal_methods }
 
----Adds to the number of steps that the check has taken. Raises `given_up` when the check exceeds its limit.
+---Adds `steps` to the number of steps that the check has taken. Raises `given_up` when the check exceeds its limit.
 ---@param steps integer
 function Traversal_methods:spend(steps)
   self.left = self.left - steps
@@ -67,7 +67,8 @@ function Traversal_methods:apply(node, value, place, inner)
   return problem
 end
 
----Works like `apply` with `inner`. If the value doesn't match, discards what this schema decided about the kinds of empty tables.
+---Works like `apply` with `inner` set to true. If the value doesn't match, discards the schema's decisions about which empty tables are
+---arrays and which are objects.
 ---@return omni.schema.Problem|nil
 function Traversal_methods:try(node, value, place)
   local count, problem = #self.decided, self:apply(node, value, place, true)
@@ -92,7 +93,8 @@ local function has_any(node, names)
   return false
 end
 
--- Returns whether an empty table is an array or an object, by the schema's type or else by its keywords. Returns nil if it can be either.
+-- Returns whether an empty table is an array or an object, according to the schema's type, or else to its keywords. Returns nil if the
+-- table can be either.
 local function kind_of_empty(node)
   local may = {}
   for _, kind in ipairs(type(node.type) == "table" and node.type or { node.type }) do may[kind] = true end
@@ -102,7 +104,7 @@ local function kind_of_empty(node)
   return array ~= object and (array and "array" or "object") or nil
 end
 
----Returns the kind of a value: a JSON type or "placeholder". This schema decides the kind of an empty table.
+---Returns the kind of a value: a JSON type or "placeholder". The schema determines the kind of an empty table.
 ---@param value any
 ---@param node table  the schema
 ---@return string|nil

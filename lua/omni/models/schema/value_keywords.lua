@@ -46,7 +46,7 @@ local tests <const> = {
   null = function(kind) return kind == "null" end,
   number = function(kind) return kind == "number" end,
   object = function(kind) return kind == "object" end,
-  -- A placeholder becomes a URL, so it can stand for any string for which the schema requires no other format.
+  -- A placeholder later becomes a URL, so it is valid wherever the schema allows a string and requires no format other than a URL.
   string = function(kind, _, node)
     return kind == "string" or kind == "placeholder" and (node.format == nil or messages.is_url(node))
   end,
@@ -126,7 +126,7 @@ end
 local function find_duplicate(traversal, value, place)
   local seen = {}
   for i, item in ipairs(value) do
-    local text = json.write(item, { empty = "array" }) or "" -- write fails for a placeholder, which is also a table
+    local text = json.write(item, { empty = "array" }) or "" -- `json.write` fails for a placeholder, since a placeholder is also a table
     traversal:spend(1 + #text // 8)
     if seen[text] then
       local first = placeholder.place_of(place, seen[text])

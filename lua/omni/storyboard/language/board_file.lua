@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Opens a board's file. The ledger identifies a board by its file's path, and the output folder is next to that file. So a board can't be a
--- pipe, because a pipe doesn't have its own path.
+-- Opens a board's file. The ledger identifies a board by its file's path, and the board's output folder is next to that file. A board
+-- therefore can't be a pipe, because a pipe has no path that could identify the board.
 
 local core = require "omni.core"
 
@@ -9,7 +9,7 @@ local function is_descriptor(path)
   return path:find "^/dev/std%l+$" or path:find "^/dev/fd/" or path:find "^/proc/[^/]+/fd/" or path:find "^/proc/[^/]+/task/[^/]+/fd/"
 end
 
----Returns why a path can't be a board's path, or nil if it can. Never blocks.
+---Returns the reason why a path can't be a board's path, or nil if it can be one. Never blocks.
 ---@param path string
 ---@return string|nil why  "dusk.lua is a folder, ..."
 local function trouble(path)

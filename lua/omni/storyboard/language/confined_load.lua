@@ -105,13 +105,13 @@ for _, name in ipairs { "url", "last_frame", "clip" } do
   end
 end
 
--- Converts a value from the board to omni's own objects: carries out the recorded calls in it, at any depth.
+-- Converts a value from the board to omni's own objects by carrying out the recorded calls in the value, at any depth.
 function make(value, found)
   if type(value) ~= "table" then return value end
   if getmetatable(value) == Call_mt then
     local maker = makers[value.word]
     if maker then return maker(value.fields, found) end
-    return setmetatable({}, Call_mt) -- a storyboard within a storyboard: refused later, because it isn't a scene
+    return setmetatable({}, Call_mt) -- a storyboard within a storyboard is refused later, because it isn't a scene
   end
   local made = {}
   for key, item in pairs(value) do made[type(key) == "table" and {} or key] = make(item, found) end
@@ -142,7 +142,7 @@ local function describe_end(ended, limits)
   return "its process ended before it returned the board" .. (ended.signal and (" (signal %d)"):format(ended.signal) or "")
 end
 
----Runs a board in a separate process, and waits until the process ends. Must be called in a fiber.
+---Runs a board in a separate process, and waits until the process ends. `run` must be called in a fiber.
 ---@param board { path: string, text: string, folder: string, set: table<string, string>, cpu_seconds: number, max_memory: integer }
 ---@return { result: any, failed?: string, raised?: string }|nil  result: the recorded calls, for `fields_of`
 ---@return string|nil message, string|nil hint  why there is no result

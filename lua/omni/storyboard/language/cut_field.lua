@@ -84,7 +84,7 @@ local function audio(value, fail)
     clips = number(given.clips, 1, "audio.clips", 0, MAX_VOLUME, fail) }
 end
 
--- Returns the film's size in the form "1920x1080". Both numbers must be even, since encoders require that.
+-- Returns the film's size in the form "1920x1080". The width and the height must be even, since encoders require even numbers.
 local function size_of(value, fail)
   if value == nil or value == false then return nil end
   local width, height = tostring(value):match "^%s*(%d%d?%d?%d?)%s*[xX]%s*(%d%d?%d?%d?)%s*$"
@@ -101,7 +101,7 @@ local function size_of(value, fail)
   end
 end
 
--- Returns a frame rate as a fraction. Television rates such as 29.97 are a whole number times 1000/1001.
+-- Returns a frame rate as a fraction. A television rate such as 29.97 is a whole number times 1000/1001.
 local function fps_of(value, fail)
   if value == nil or value == false then return nil end
   if type(value) ~= "number" or not (value >= 1 and value <= MAX_FPS) then
@@ -115,8 +115,8 @@ local function fps_of(value, fail)
   return ("%d/1000"):format(math.floor(value * 1000 + 0.5))
 end
 
--- Returns the number of seconds for which the film shows a scene's picture, or false for a scene that makes a clip. Here and below, `place`
--- is the place of the scene's name on the board: "cut.2".
+-- Returns the number of seconds for which the film shows a scene's picture, or false for a scene that makes a clip. `place` is the location
+-- of the scene's name on the board, such as "cut.2".
 local function still_seconds(name, seconds, yields, place, fail)
   if yields == "audio" then
     fail(('cut: scene "%s" makes sound, which has no picture'):format(name), "cut", nil, place)
@@ -143,7 +143,7 @@ local function add(result, name, seconds)
   if result.seconds then result.seconds[index] = seconds end
 end
 
--- Returns why a value can't be the film's file name, or nil if it can.
+-- Returns the reason why a value can't be the film's file name, or nil if it can be.
 local function wrong_output(name)
   if type(name) ~= "string" then return "must be a file's name, not " .. a(name) end
   if name:find("[/\\]") then return "must be a file's name, not a path" end
@@ -189,7 +189,7 @@ local function cut(value, scenes, names, yields, fail)
       add(result, name, still_seconds(name, seconds, yields[name], place, fail))
     end
   end
-  if last == 0 then -- by default all clips; a picture or a sound is part of the cut only if `cut` names its scene
+  if last == 0 then -- by default, the cut contains all clips, but no pictures or sounds
     for _, scene in ipairs(scenes) do
       if yields[scene.name] == "video" then add(result, scene.name, false) end
     end

@@ -49,7 +49,7 @@ function Check_methods:ignored(scene, model, field)
   entry.names[#entry.names + 1] = scene.name
 end
 
--- Returns the fields without those that the scene's model doesn't have. Records each field that was left out.
+-- Returns the fields, except for those that the scene's model doesn't have. Records each omitted field.
 local function without_unknown(self, fields, known, scene, model)
   local unknown, rest = self.unknown[model], {}
   for name, value in pairs(fields) do
@@ -57,7 +57,7 @@ local function without_unknown(self, fields, known, scene, model)
     if is_unknown and not scenes.words[name] and scenes.is_setting(name, value) then
       if scenes.inherited_as(name, self.defaults, scene.fields) then self:ignored(scene, model, name) end
     else
-      if known and known[name] then self.taken[name] = true end -- the default is valid, even if each such scene overrides it
+      if known and known[name] then self.taken[name] = true end -- the default is valid, even if every scene with this model overrides it
       rest[name] = value
     end
   end
@@ -71,7 +71,7 @@ end
 function Check_methods:of_scene(scene, model)
   local rest = without_unknown(self, self.defaults, input.fields(model), scene, model)
   if type(rest.input) == "table" and not placeholder.is(rest.input) then
-    rest.input = without_unknown(self, rest.input, nil, scene, model) -- the service may know more fields than omni
+    rest.input = without_unknown(self, rest.input, nil, scene, model) -- the service may accept more fields than omni knows
   end
   return rest
 end
@@ -90,7 +90,8 @@ function Check_methods:wrong(scene, model, source, bad)
   entry.names[#entry.names + 1] = scene.name
 end
 
--- Reports a default whose value isn't valid for some scenes. The error's place is the default, or the scene if it has another model.
+-- Reports a default whose value isn't valid for some of the scenes. The error's location is the default, or the scene if the scene has
+-- another model.
 local function report_wrong(self, entry, fail, add)
   local bad, source = entry.bad, entry.source
   local what = #entry.names == 1 and errors.quoted(entry.names[1]) or listed(entry.names)
@@ -102,7 +103,7 @@ local function report_wrong(self, entry, fail, add)
     bad.hint or ("write %s = ... in the scene, or %s = false"):format(source, source)))
 end
 
----Reports the errors, and returns the notices. A default that no scene's model has is an error.
+---Reports the errors, and returns the notices. It is an error if no scene's model has the field that a default sets.
 ---@param fail fun(message: string, field: string, hint?: string, place: string)  called for each error whose place is a default
 ---@param add fun(problem: omni.Error)                                            called for each error whose place is a scene
 ---@return { message: string, field: string }[] notices

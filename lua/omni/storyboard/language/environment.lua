@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- Builds the environment of an untrusted board: the functions of the board language, Lua's libraries without functions that reach outside
--- the board, and access to the files in the board's folder.
+-- Builds the environment of an untrusted board: the board language's functions, the parts of Lua's libraries that can't reach outside the
+-- board, and access to the files in the board's folder.
 --
 -- The function `inside` runs the board, in a separate process with its own Lua state (csrc/core/board_process.c limits its time and
--- memory). So `inside` can't use the rest of this file. It returns the board's result as bytes. The loader (confined_load.lua) doesn't
--- trust these bytes, so a board can damage only itself.
+-- memory). `inside` therefore can't use the rest of this file. `inside` returns the board's result as bytes. The loader (confined_load.lua)
+-- doesn't trust the returned bytes, so a board can damage only itself.
 
 local MAX_BYTES <const> = 8 * 1024 * 1024 -- maximum size of a board's file, and of the board's result
 
--- `open` opens a file in the board's folder for reading. `argument` is a packed string. It contains the board's path as given, the board's
--- text, the maximum size of its result in bytes, and the names and values given with --set.
+-- `open` opens a file in the board's folder for reading. `argument` is a packed string that contains the board's path as given, the board's
+-- text, the maximum size of the board's result in bytes, and the names and values given with --set.
 local function inside(open, argument)
   local MAX_DEPTH <const>, MAX_PRINTED <const> = 150, 65536
   local G, debug, io, os, string = _G, debug, io, os, string
@@ -124,7 +124,7 @@ local function inside(open, argument)
     local code = file_methods.read(file, "a")
     file_methods.close(file)
     local chunk, syntax = load(without_first_line(code), "@" .. (match(name, "^/") and "" or folder) .. name, "t", ...)
-    return chunk, syntax, 0 -- the syntax error's message contains its place
+    return chunk, syntax, 0 -- the syntax error's message already contains its location
   end
 
   function G.loadfile(name, _, ...)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes the errors of the board language, and describes places, values and similar names in their messages.
+-- Creates the board language's errors, and describes locations, values and similar names for error messages.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -88,10 +88,10 @@ local function sort(problems)
   end)
 end
 
--- Replaces the value of a wrong call whose error is already known. A URL causes no further errors.
+-- Replaces the result of an invalid call whose error is already recorded. A URL as the replacement causes no further errors.
 local stand_in <const> = "https://omni.invalid/"
 
----Carries out one call of a function of the board language. If the board misuses the function, adds the error to those found so far, and
+---Carries out one call to a function of the board language. If the board misuses the function, adds the error to those found so far, and
 ---returns a substitute value. In this way, omni also finds the board's other errors.
 ---@param found { problems: omni.Error[] }
 ---@param substitute any

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Finds the line of each field in a board file's call to `storyboard`. Lua doesn't know these lines at run time, since
--- `return storyboard {...}` is a tail call.
+-- Finds the line of each field in a board file's call to `storyboard`. Lua doesn't know the fields' lines at run time, since `return
+-- storyboard {...}` is a tail call.
 
-local MAX_BYTES <const> = 1024 * 1024 -- omni doesn't look for lines in larger files
+local MAX_BYTES <const> = 1024 * 1024 -- omni doesn't look for the fields' lines in larger files
 local MAX_DEPTH <const> = 100
 
 -- Returns the position after a quoted string that begins at `at`.
@@ -98,7 +98,8 @@ local function find_board(text)
 end
 
 ---Returns a function that finds the line of a board's field, such as "cut", "cut.transition", "defaults.style" or "references.keeper". A
----number stands for an item, as in "cut.2". If there is no such field, the function returns the line of the table around it.
+---number in the name stands for an item, as in "cut.2". If the board has no such field, the function returns the line of the enclosing
+---table.
 ---@param text string  the content of the board's file
 ---@return fun(field?: string): integer|nil
 local function of(text)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Defines the board language's `storyboard`: `storyboard { title = ..., style = ..., defaults = {...}, references = {...}, scene "name"
--- {...}, ... }` (docs/storyboards.md). The result, a board, is a plain value. Runs don't change it.
+-- {...}, ... }` (docs/storyboards.md). The result of `storyboard`, a board, is a plain Lua value. Runs don't change it.
 
 local core = require "omni.core"
 local placeholder = require "omni.client.placeholder"
@@ -43,7 +43,7 @@ local Board_mt = { __name = "omni.storyboard" }
 local known = { title = "string", style = "string", defaults = "table", references = "table", budget = "number", cut = "table" }
 
 -- Appends the scenes in an array and its nested arrays to `found`. Skips holes and `false`. Stops after `most` scenes. `place` is the
--- array's place on the board: "" or "3.2.".
+-- array's location on the board, such as "" or "3.2.".
 local function flatten(list, found, fail, place, depth, most)
   if depth > 16 then return fail("scenes are nested too deeply") end
   local indexes = {}
@@ -86,7 +86,7 @@ local function check_fields(fields, fail)
       fail("a field's name can't be " .. a(name))
     end
   end
-  for _, name in ipairs { "title", "style", "defaults" } do -- other files check `references` and `cut`
+  for _, name in ipairs { "title", "style", "defaults" } do -- other source files check `references` and `cut`
     local value = fields[name]
     if value ~= nil and type(value) ~= known[name] and not (name == "style" and value == false) then
       fail(("field '%s' must be a %s, not %s"):format(name, known[name], a(value)), name)
@@ -141,7 +141,7 @@ local function yields_of(names, defaults, modality_of)
   end })
 end
 
--- Returns approximately how many bytes a value takes in memory.
+-- Returns the approximate number of bytes that a value takes up in memory.
 local function size_of(value)
   if type(value) == "string" then return #value + 40 end
   if type(value) ~= "table" then return 16 end
@@ -150,8 +150,8 @@ local function size_of(value)
   return sum
 end
 
--- Returns the approximate minimum size of each scene in bytes, from the inherited fields. A scene can replace their values, but keeps the
--- fields.
+-- Returns the approximate minimum size of each scene in bytes, based on the inherited fields. A scene can replace an inherited field's
+-- value, but can't remove the field itself.
 local function least_size(defaults)
   local sum = 0
   for _, fields in ipairs { defaults, type(defaults.input) == "table" and defaults.input or nil } do
@@ -160,7 +160,8 @@ local function least_size(defaults)
   return sum
 end
 
--- Reports each of the board's files that can't be used, at its first use. If there are no other errors, the plan reports these files.
+-- Reports each of the board's files that can't be used, at its first use. If there are no other errors, the plan reports the unusable
+-- files.
 local function check_files(fields, declared, trouble, fail, add)
   local seen = {}
   local function check(value, report)
@@ -279,7 +280,7 @@ end
 ---`problems` field lists all of the board's errors.
 ---
 ---A scene inherits each field of `defaults` that it doesn't set itself. The text of `style` is appended to every prompt, after an empty
----line. A scene's own `style` replaces it, and `style = false` in a scene disables it.
+---line. A scene's own `style` replaces the board's `style`, and `style = false` in a scene disables it.
 ---@param fields omni.BoardFields
 ---@return omni.Storyboard
 local function storyboard(fields)

@@ -18,8 +18,8 @@ local upload = require "omni.client.upload"
 local windows_word = require "omni.storyboard.language.windows"
 
 local MAX_BYTES <const> = require("omni.storyboard.language.environment").MAX_BYTES
-local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits of a board's own process: seconds of processor time, bytes
-local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- limits of a board's storyboard in this process
+local CPU_SECONDS <const>, MAX_MEMORY <const> = 10, 256 * 1024 * 1024 -- limits for a board's process: CPU seconds, memory in bytes
+local LIMITS <const> = { scenes = 10000, bytes = 64 * 1024 * 1024, problems = 100 } -- limits for a board's storyboard in this process
 local HOOK_COUNT <const> = 10000 -- number of Lua instructions between two calls to `interrupted`
 local TRUST_HINT <const> = "--trust (in a program: trusted = true) runs a board without these limits"
 
@@ -29,8 +29,8 @@ local function cancelled()
   return err.new { code = "cancelled", message = "loading the board was interrupted" }
 end
 
--- Completes the place in a Lua error message: replaces a shortened path with the full path of the board or of a file next to the board.
--- Adds the board's path to a message without a place.
+-- Completes the location in a Lua error message by replacing a shortened path with the full path of the board or of a file next to the
+-- board. Adds the board's path to a message without a location.
 local function with_place(path, message)
   local shortened, rest = message:match("^%.%.%.([^\n]-)(:%d+: .*)$")
   local folder = path:match("^.*/") or ""
@@ -42,7 +42,7 @@ local function with_place(path, message)
   return path .. ": " .. message
 end
 
--- Returns a hint for a Lua error, if boards often have such an error.
+-- Returns a hint for a Lua error that is common in boards.
 local function hint_for(message)
   local near = message:match "'[}%)]' expected.* near (%S+)$"
   return near and ("a comma may be missing before %s"):format(near) or nil
@@ -89,7 +89,7 @@ local function hooked_coroutines()
   }, { __index = coroutine })
 end
 
--- Returns the functions of the board language for a trusted board. They add the board's errors to the errors found so far.
+-- Returns the functions of the board language for a trusted board. The functions add the board's errors to the errors found so far.
 local function trusted_words(folder, found)
   local words = {}
   function words.scene(name, fields)

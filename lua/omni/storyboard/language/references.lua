@@ -26,7 +26,7 @@ local function described(value)
   return (value.kind == "frame" and 'the last frame of "%s"' or 'the clip of "%s"'):format(value.scene)
 end
 
--- How error messages describe what a scene makes, by the kind of media.
+-- Words with which error messages describe the result of a scene, by the kind of media.
 local made <const> = { video = "a film", image = "a picture", audio = "sound" }
 
 -- Returns an error message and a hint if a scene's clip or frame isn't of the required kind (image or video), and nil otherwise.

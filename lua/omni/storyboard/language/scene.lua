@@ -17,7 +17,8 @@ local MAX_NAME = 100 -- characters
 ---@class omni.Scene  a declared scene, with unchecked fields
 local Scene_mt = { __name = "omni.scene" }
 
--- Returns why a value can't be a name, or nil if it can. `what` describes the name in the message, such as "a scene's name".
+-- Returns the reason why a value can't be a name, or nil if it can be one. `what` describes the name in the message, such as "a scene's
+-- name".
 local function wrong_name(name, what)
   if type(name) ~= "string" then return what .. " must be a string, not " .. a(name) end
   local length = utf8.len(name)
@@ -37,7 +38,7 @@ end
 
 local Unfinished_mt = { __name = "omni.scene.unfinished" }
 
--- Adds an error to those found so far, or raises it.
+-- Adds an error to the errors found so far, or raises the error.
 local function report(found, bad)
   if not found then error(bad, 0) end
   found.problems[#found.problems + 1] = bad
@@ -53,7 +54,7 @@ function Unfinished_mt:__call(fields)
   return scene
 end
 
----Returns a scene without fields; the board calls it with the scene's fields.
+---Returns a scene without fields; the board then calls this scene with its fields.
 ---@param name any
 ---@param where string|nil
 ---@param found? { problems: omni.Error[], incomplete?: boolean }  collects the errors; without it, an error is raised
@@ -84,8 +85,8 @@ end
 
 -- --- fields
 
--- The scene's fields that belong to the board language. Every other field belongs to the model. If a model has a field with one of these
--- names, the scene sets the model's field in its `input`.
+-- The fields of a scene that belong to the board language. Every other field of a scene belongs to the scene's model. If a model has a
+-- field with one of these names, the scene sets the model's field in its `input`.
 local words = {
   model = true, style = true, take = true, input = true,
   references = true, first_frame = true, video = true, continues = true,
@@ -162,7 +163,7 @@ end
 
 -- Returns a copy of a value, including its placeholders. Returns nil and an error if the value can't be sent as JSON.
 local function sendable(value, name)
-  -- fast path, since a board may have a million of these values
+  -- a fast path for booleans and integers, since a board may contain a million of them
   if type(value) == "boolean" or math.type(value) == "integer" then return value end
   local copy, sent = value, value
   if type(value) == "table" then
@@ -176,13 +177,13 @@ local function sendable(value, name)
   return copy
 end
 
--- Returns whether the value of a video field specifies a video. `false` and an empty array don't.
+-- Returns whether the value of a video field specifies a video. `false` and an empty array don't specify a video.
 local function is_given(value)
   return value ~= nil and value ~= false and (type(value) ~= "table" or next(value) ~= nil)
 end
 
--- Returns whether `false` in a scene disables a field. Otherwise `false` is the field's value, since a model can have boolean fields. If
--- omni doesn't know the model's fields, a field counts as boolean if its default is a boolean.
+-- Returns whether `false` in a scene disables a field. In a model's boolean field, `false` is an ordinary value. If omni doesn't know the
+-- model's fields, a field counts as boolean if its default is a boolean.
 local function is_disabled(name, value, default, model)
   if value ~= false then return false end
   return name == "video_list" or input.fields(model) ~= nil and not words[name] or default ~= nil and type(default) ~= "boolean"
@@ -195,7 +196,7 @@ end
 ---@param fail fun(bad: { message: string, field: string })  called for each error
 ---@return { words: table, input: table }  words: the board language's fields as given; input: copies of the model's fields
 local function merge(defaults, own, model, fail)
-  local base = of_model(defaults, function() end) -- the board reports the errors of its defaults
+  local base = of_model(defaults, function() end) -- the board itself reports the errors in its defaults
   local given = of_model(own, fail)
 
   local merged = { words = {}, input = {} }
@@ -237,7 +238,7 @@ local function merge(defaults, own, model, fail)
   return merged
 end
 
----Returns a scene's model, unchecked. `model = false` in a scene disables the default.
+---Returns a scene's model without checking it. `model = false` in a scene disables the default model.
 ---@param own table
 ---@param defaults table
 ---@return any
@@ -253,7 +254,7 @@ end
 local function sources_of(name) return sources[name] or { name } end
 
 ---Returns whether a field of the model's input is a setting, such as a duration. Images and videos aren't settings, since a scene without
----them shows something else.
+---its images or video would show something different.
 ---@param name string
 ---@param value any
 ---@return boolean

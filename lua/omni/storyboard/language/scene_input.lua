@@ -20,7 +20,7 @@ local a, problem = problems.a, problems.problem
 ---@field prompt_style? string  the style appended to its prompt
 ---@field references omni.Reference[]  its images and videos, to show to people
 
--- Returns the prompt with the style appended, and the style.
+-- Returns the prompt with the style appended, and also the style on its own.
 local function styled(prompt, style)
   if not style or style == "" or type(prompt) ~= "string" or prompt == "" then return prompt, nil end
   return prompt .. "\n\n" .. style, style
@@ -59,7 +59,7 @@ end
 -- Returns the top-level field to which a place in an input belongs: "img_urls" for "img_urls[2]".
 local function field_at(place) return place:match "^[^%.%[]+" end
 
--- Returns what to write instead of a text that looks like the path of a file where a URL must be, or nil.
+-- If a text looks like a file's path where the model expects a URL, returns a hint that shows what to write instead.
 local function file_hint(given, place)
   local value = given
   for key in place:gmatch "[^%.%[%]]+" do
@@ -69,7 +69,7 @@ local function file_hint(given, place)
   return ('for a file write file "%s"'):format(core.clean(value, 200))
 end
 
--- Changes an error about the end of a film's window to the words of the board: `from` and `to` instead of the model's `start` and `ends`.
+-- Rephrases an error about the end of a film's window in the board's terms: `from` and `to` instead of the model's `start` and `ends`.
 local function in_words(bad, items)
   local item = bad.field == "video_list[1].ends" and items["video_list[1].url"]
   if not item then return bad end
@@ -79,8 +79,9 @@ local function in_words(bad, items)
   return bad
 end
 
--- Checks a scene's input. Removes each wrong field and checks again, to find the next error. A setting from the defaults that the
--- model doesn't have isn't an error here; `board.defaults_check` collects these. Returns a checked copy, or nil if there was an error.
+-- Checks a scene's input. Removes each wrong field and checks again, to find the next error. If the model doesn't have a setting that comes
+-- from the defaults, that isn't an error here; `board.defaults_check` collects such settings. Returns a checked copy, or nil if there was
+-- an error.
 local function check(declared, model, given, items, board, fail)
   local own, sound = declared.fields, true
   while true do

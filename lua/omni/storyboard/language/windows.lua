@@ -11,7 +11,7 @@ local scenes = require "omni.storyboard.language.scene"
 local a, place, problem = problems.a, problems.place, problems.problem
 
 local MAX_WINDOWS <const> = 10000
--- Lengths in seconds. If the last window would be shorter than SHORTEST, it is joined to the window before it. If the joined window would
+-- Lengths in seconds. If the last window would be shorter than SHORTEST, it is merged with the window before it. If the merged window would
 -- be longer than LONGEST, the last window begins earlier instead, so that its length is SHORTEST.
 local SHORTEST <const> = 1
 local LONGEST <const> = require("omni.models.input_rules").longest_window
@@ -66,7 +66,7 @@ local function expand(windows, fields)
       if key ~= "name" then own[key] = value end
     end
     found[index] = scenes.new(numbered, windows.where, own)
-    found[index].windows = windows -- identifies the scenes that were made by one call
+    found[index].windows = windows -- identifies the scenes that the same call made
   end
   return found
 end
@@ -87,7 +87,7 @@ function Windows_mt:__call(fields)
   return expand(self, fields)
 end
 
----Returns the windows together with the fields that their scenes share. The function `scenes` makes the scenes.
+---Returns the windows together with the fields that their scenes share. The function `scenes` later makes the scenes.
 ---@param windows omni.Windows
 ---@param fields table
 ---@return omni.Windows
@@ -98,7 +98,7 @@ local function with_fields(windows, fields)
   }, Windows_mt)
 end
 
----Returns the hint for windows whose scenes need other names.
+---Returns the hint for windows whose scenes need different names.
 ---@param windows omni.Windows
 ---@return string
 local function naming_hint(windows)
@@ -106,7 +106,7 @@ local function naming_hint(windows)
     windows.seconds)
 end
 
--- Reads the film's length, and divides it into windows. `where` is the place in the board, for errors.
+-- Reads the film's length, and divides it into windows. `where` is the location on the board, for error messages.
 local function declare(source, seconds, where)
   if not placeholder.is(source) or source.kind ~= "file" then
     fail(where, "expected a file, got " .. (placeholder.is(source) and tostring(source) or a(source)), nil,
@@ -120,7 +120,7 @@ local function declare(source, seconds, where)
   local found, bad = require("omni.film").probe(source.path)
   if not found then fail(where, bad.message, nil, bad.hint) end
   if not found.video then fail(where, tostring(source) .. " has no picture") end
-  local length = found.video.seconds or found.seconds -- the sound may last longer than the picture
+  local length = found.video.seconds or found.seconds -- the audio may last longer than the video
   if not (length and length >= 0.001) then fail(where, tostring(source) .. " has no length") end
   if length / seconds > MAX_WINDOWS then
     fail(where, ("%s would make more than %d scenes"):format(tostring(source), MAX_WINDOWS))
@@ -129,8 +129,8 @@ local function declare(source, seconds, where)
 end
 
 ---Makes one scene for each window of a film. Waits while ffprobe reads the film's length. Put the result among the board's scenes, or call
----it with the fields that the scenes share: `name = "street"` names the scenes "street 1", "street 2", ... (default: the file's name).
----Raises an `invalid_board` error if an argument is wrong or the film can't be read.
+---the result with the fields that the scenes share. For example, `name = "street"` names the scenes "street 1", "street 2", ... (default:
+---the file's name). Raises an `invalid_board` error if an argument is wrong or the film can't be read.
 ---@param source omni.Placeholder  a file
 ---@param seconds number     length of each window, 1 or more; the last window ends with the file
 ---@return omni.Windows

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Checks a plan before anything is paid: the files of the scenes that a run would submit (media_check.lua), and the film that it would
--- cut (film_check.lua). A scene whose files are wrong becomes invalid.
+-- Checks a plan before anything is paid for: the files of the scenes that a run would submit (media_check.lua), and the film that the run
+-- would cut (film_check.lua). A scene with unusable files becomes invalid.
 
 local err = require "omni.error"
 local errors = require "omni.storyboard.language.errors"
