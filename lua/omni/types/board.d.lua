@@ -1,7 +1,7 @@
 ---@meta omni.board
 -- SPDX-License-Identifier: MIT
--- Declares the words of the storyboard language, which are globals in a board file, for editors (`omni init --editor`) and for
--- docs/reference.md.
+-- Declares the functions of the storyboard language, which are globals in a board file. Editors (`omni init --editor`) and
+-- docs/reference.md use these declarations.
 
 ---@class omni.BoardFields
 ---@field title? string         the film's title
@@ -48,13 +48,14 @@ function storyboard(fields) end
 ---@return fun(fields: omni.SceneFields): omni.Scene
 function scene(name) end
 
----Returns one scene for each section of a long film. Call the result with the fields that the scenes share; one of them can be `name`.
+---Returns one scene for each section of a long film. Call the result with the fields that the scenes share; one of these fields can be
+---`name`.
 ---@param source omni.Placeholder  made by `file`
 ---@param seconds number     the length of a section, 1 or more
 ---@return omni.Windows
 function windows(source, seconds) end
 
----Returns a placeholder for a local file. A run uploads the file when it submits a scene that needs it.
+---Returns a placeholder for a local file. A run uploads the file when the run submits a scene that needs the file.
 ---@param path string  relative to the board's folder; in a program, to the working directory
 ---@return omni.Placeholder
 function file(path) end
@@ -64,7 +65,7 @@ function file(path) end
 ---@return string
 function url(text) end
 
----Returns a placeholder for the last picture of another scene's clip.
+---Returns a placeholder for the last frame of another scene's clip.
 ---@param scene string  its name
 ---@return omni.Placeholder
 function last_frame(scene) end

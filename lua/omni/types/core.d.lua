@@ -1,6 +1,7 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Types of csrc/core: the HTTP client, tasks, URLs, digests and the poll set. The rest of omni.core is in system.d.lua and process.d.lua.
+-- Declares the types of csrc/core: the HTTP client, tasks, URLs, digests and the poll set. The files system.d.lua and process.d.lua declare
+-- the other types of omni.core.
 
 ---@class omni.core
 ---@field json table   omni's own instance of lua-cjson: encode, decode, null
@@ -14,13 +15,13 @@ local Source = {}
 ---Returns a descriptor that is readable when `step` has work.
 ---@return integer
 function Source:pollfd() end
----Returns the seconds until `step` must be called even if the descriptor isn't readable; nil means never.
+---Returns the number of seconds until `step` must be called even if the descriptor isn't readable, or nil if there is no limit.
 ---@return number|nil
 function Source:timeout() end
 ---Does all work that is possible without blocking.
 function Source:step() end
 
----The failure of an exchange.
+---The reason why an exchange failed.
 ---@class omni.Failure
 ---@field code string
 ---@field message string
@@ -41,13 +42,13 @@ local Exchange = {}
 ---Returns whether the exchange has finished.
 ---@return boolean
 function Exchange:done() end
----Returns the result of a finished exchange: for a submit, the task id; for a query, the task table; for a call, the response's `data`;
----for a download or an upload, the file size; for a POST, { status, text }.
+---Returns the result of a finished exchange: the task id for a submit, the task table for a query, the response's `data` for a call, the
+---file size for a download or an upload, and { status, text } for a POST.
 ---@param into? table  for a query: the table to fill
 ---@return any value
 ---@return omni.Failure|nil
 function Exchange:result(into) end
----Returns how many bytes of the file were received or sent.
+---Returns how many bytes of the file have been received or sent.
 ---@return integer bytes, integer|nil total, string|nil validator
 function Exchange:progress() end
 ---Returns the beginning of a complete download that doesn't have its final name yet.
@@ -56,8 +57,8 @@ function Exchange:progress() end
 ---@return string|nil encoding  the response's Content-Encoding; without `head`: why the file can't be read
 ---@return string|nil part      PATH.part
 function Exchange:head(most) end
----Syncs a complete download to disk and gives it its final name, in a thread. When the thread ends, the exchange finishes a second time,
----and its result shows whether the file has its final name.
+---Syncs a complete download to disk and gives it its final name, in a separate thread. When the thread ends, the exchange finishes a second
+---time, and its result shows whether the file now has its final name.
 ---@param replace boolean  whether to replace a file at PATH
 function Exchange:keep(replace) end
 ---Empties a complete download, so that no file remains when the exchange is closed.
@@ -83,14 +84,14 @@ function Http:submit(owner, body) end
 ---@param task_id string
 ---@return omni.Exchange
 function Http:query(owner, task_id) end
----Calls any other endpoint of the service. Sends any request except a GET at most once.
+---Sends a request to any other endpoint of the service. Never sends a request more than once, unless it is a GET request.
 ---@param owner any
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
 ---@param path string
 ---@param body? string
 ---@return omni.Exchange
 function Http:call(owner, method, path, body) end
----Downloads a file to PATH.part, without the key. Exchange:keep renames it to PATH.
+---Downloads a file to PATH.part, without sending the API key. `Exchange:keep` renames PATH.part to PATH.
 ---@param owner any
 ---@param url string
 ---@param path string        PATH
@@ -101,7 +102,8 @@ function Http:call(owner, method, path, body) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil  "io": the file can't be written; "url_refused"
 function Http:download(owner, url, path, offset, stamp, validator, total) end
----Uploads a file by PUT, without the key. Doesn't follow a redirect, but returns its target in `failure.redirect`.
+---Uploads a file with a PUT request, without sending the API key. Doesn't follow a redirect, but returns the redirect's target in
+---`failure.redirect`.
 ---@param owner any
 ---@param url string
 ---@param path string          a regular file; omni sends its current size
@@ -109,8 +111,8 @@ function Http:download(owner, url, path, offset, stamp, validator, total) end
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil    "io": the file can't be read; "url_refused"
 function Http:upload(owner, url, path, content_type) end
----POSTs to any server, without the key, at most once. Doesn't follow a redirect. A response with any status is a result: its `status`, and
----the first KiB of its body as `text`, unchanged.
+---Sends a POST request to any server, without the API key, at most once. Doesn't follow a redirect. A response with any status counts as a
+---result, which contains the `status` and the unchanged first KiB of the body as `text`.
 ---@param owner any
 ---@param url string
 ---@param body string
@@ -126,32 +128,33 @@ function Http:trust(other) end
 ---@return { proxy?: string, proxy_from?: string, proxy_used?: boolean, no_proxy_from?: string, ca_file?: string, ca_file_from?: string,
 ---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
 function Http:network(url) end
----Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner once. Also an iterator: `for
----owner in http.finished, http do`. If the loop's body raises an error, the next such loop starts with the same exchange.
+---Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner only once. Can be used as an
+---iterator: `for owner in http.finished, http do`. If the body of such a `for` loop raises an error, the next such `for` loop starts with
+---the same exchange.
 ---@param before? any  the `for` loop's variable
 ---@return any owner
 function Http:finished(before) end
----Returns how many exchanges hold a connection.
+---Returns how many exchanges are using a connection.
 ---@return integer
 function Http:running() end
 ---Returns whether any exchange is running, or has finished but wasn't returned by `finished`.
 ---@return boolean
 function Http:busy() end
----Returns the owners of all exchanges that `finished` hasn't returned.
+---Returns all owners of exchanges that `finished` hasn't returned yet.
 ---@return any[]
 function Http:owners() end
 ---Closes all exchanges and connections. Closing again does nothing. A `<close>` variable and the garbage collector also close the client.
 function Http:close() end
 
 ---Opens an HTTP client. Raises an error for an invalid option; the error doesn't contain the option's value. A client without `base_url`
----and `api_key` has no account, and can't submit, query or call.
+---and `api_key` has no account, so it can't submit, query or call the service.
 ---@param options table
 ---@return omni.Http
 function core.client(options) end
 
 ---@class omni.PollSet
 local PollSet = {}
----Adds a descriptor; `wait` then also waits until it is readable.
+---Adds a descriptor to the set, so that `wait` also returns when this descriptor is readable.
 ---@param fd integer
 function PollSet:add(fd) end
 ---@param fd integer
@@ -170,7 +173,8 @@ function PollSet:close() end
 ---@return omni.PollSet
 function core.poll_set() end
 
----Decodes a callback's body: the task object, bare or wrapped in the envelope. Anybody can send a callback, so confirm it with a query.
+---Decodes a callback's body, which contains a task object, either bare or in the service's envelope. Anybody can send a callback, so
+---confirm its content with a query.
 ---@param body string
 ---@return omni.Task|nil task  the fields of a task, without methods
 ---@return omni.Failure|nil
@@ -189,27 +193,28 @@ function core.is_task_id(value) end
 
 ---Returns an http or https URL in its normal form, as curl and browsers send it. Removes surrounding white space, the default port and dot
 ---segments. Writes the scheme and host in lower case, an international host in ASCII, an IP address in its usual form, and
----percent-encodes spaces, quotes, brackets and non-ASCII letters. Idempotent. Refuses a user name, a password or a control character.
+---percent-encodes spaces, quotes, brackets and non-ASCII letters. Idempotent. Refuses a URL that contains a user name, a password or a
+---control character.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why  for example "must be an http or https URL"; never repeats the text
 function core.normalize_url(text) end
 
----Normalises a response's Location, which may be relative to the request's URL.
+---Normalises a response's `Location` header, which may be relative to the request's URL.
 ---@param base string
 ---@param location string
 ---@return string|nil url
 ---@return string|nil why
 function core.resolve_url(base, location) end
 
----Normalises a base URL: removes slashes at its end, and refuses a query or a fragment.
+---Normalises a base URL. Removes slashes at its end, and refuses a base URL with a query or a fragment.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why
 function core.normalize_base_url(text) end
 
----Returns whether a host, or a URL's host, is this machine: "localhost", 127.0.0.0/8 or ::1. Only whole names and addresses count:
----localhost.example.com is another machine.
+---Returns whether a host, or a URL's host, is this machine: "localhost", 127.0.0.0/8 or ::1. Compares whole names and addresses, so
+---localhost.example.com counts as another machine.
 ---@param host_or_url string
 ---@return boolean
 function core.is_loopback(host_or_url) end
@@ -218,10 +223,10 @@ function core.is_loopback(host_or_url) end
 ---@return { curl: string, tls?: string }  "7.88.1", "OpenSSL/3.0.15"
 function core.libraries() end
 
----Returns a trace of a finished exchange, which contains only the known fields. `address` is the address of the server or the proxy, `date`
----is the Date header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the response's body and the
----request's body in bytes. The other fields are the seconds from the start until the end of the name lookup, the connection, the TLS
----handshake and the response.
+---Returns a trace of a finished exchange. A trace contains only the fields whose values are known. `address` is the address of the server
+---or the proxy, `date` is the Date header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the
+---response's body and the request's body in bytes. The other fields are the seconds from the start until the end of the name lookup, the
+---connection, the TLS handshake and the response.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }
@@ -237,7 +242,7 @@ function core.sha256(text) end
 ---@return string
 function core.token(bytes) end
 
----A thread that computes the SHA-256 of a file. The module omni.file.digest waits for it.
+---A thread that computes the SHA-256 of a file. The module omni.file.digest waits for this thread.
 ---@class omni.DigestJob: omni.Source
 local DigestJob = {}
 ---@return boolean done

@@ -1,31 +1,31 @@
 ---@meta omni.ledger_sqlite
 -- SPDX-License-Identifier: MIT
 
----Stores submits in an SQLite file. A handle has a thread of its own. The thread opens the file at the first verb and executes the verbs
----in order, each as one transaction. Only the thread waits for the disk and for other programs; Lua never does. Call `step` when the
----descriptor is readable or the timeout has passed, then `finished` until it returns nothing, as the module omni.ledger does.
+---Stores submits in an SQLite file. Each handle has its own thread. The thread opens the file at the first verb and executes the verbs in
+---order, each as one transaction. Only this thread waits for the disk and for other programs; Lua code never does. Call `step` when the
+---descriptor is readable or the timeout has passed. Then call `finished` until it returns nothing, as the module omni.ledger does.
 ---
----Each open handle locks one byte of the file FILE-alive. In this way, other programs can tell that the ledger is open, until the handle
+---Each open handle locks one byte of the file FILE-alive. From that lock, other programs can tell that the ledger is open, until the handle
 ---is closed or its process ends.
 ---@class omni.LedgerHandle: omni.Source
 local LedgerHandle = {}
 
----The failure of a ledger verb. A failed verb leaves the file intact, and a later verb may succeed, for example once a full disk has space
----again.
+---The reason why a ledger verb failed. A failed verb leaves the file intact, and a later verb may succeed, for example once a full disk has
+---space again.
 ---@class omni.LedgerFailure
 ---@field code "ledger_failed"
 ---@field message string  names the file and the problem
 
 ---Starts one of the verbs that csrc/ledger/verbs.h defines. Raises an error for an unknown verb or parameter, and for a value that can't be
----stored: a string with a NUL, NaN, a table.
+---stored: a string that contains a NUL, NaN, or a table.
 ---@param owner any  `finished` returns it; not nil. The handle keeps it until then
 ---@param verb string
 ---@param parameters? table<string, string|integer|number|boolean>  by name; a missing parameter is NULL, a boolean becomes 0 or 1
 function LedgerHandle:start(owner, verb, parameters) end
 
----Returns the oldest result that it hasn't returned yet, or nothing if there is none. Also works after `close`. Also an iterator: `for
----owner, rows, failure in handle.finished, handle do`. If the loop's body raises an error, or memory runs out while `finished` returns a
----result, the next such loop starts with the same result.
+---Returns the oldest result that `finished` hasn't returned yet, or nothing if there is none. `finished` also works after `close`. Can be
+---used as an iterator: `for owner, rows, failure in handle.finished, handle do`. If the body of such a `for` loop raises an error, or
+---memory runs out while `finished` returns a result, the next such `for` loop starts with the same result.
 ---@param before? any  the `for` loop's variable
 ---@return any owner
 ---@return table<string, string|integer|number>[]|nil rows  values by column name, without NULLs; empty for a verb without rows
@@ -50,9 +50,9 @@ function LedgerHandle:close() end
 
 local ledger = {}
 
----Returns a handle for a ledger's file. The first operation creates the file with mode 0600 if it doesn't exist; its folder must exist. If the file can't be
----used, every verb fails, for example because other users can read the file, or because it is damaged or belongs to another program or a
----newer omni.
+---Returns a handle for a ledger's file. The first verb creates the file with mode 0600 if it doesn't exist; the file's folder must exist.
+---If the file can't be used, every verb fails, for example because other users can read the file, or because it is damaged or belongs to
+---another program or a newer omni.
 ---@param path string
 ---@return omni.LedgerHandle
 function ledger.open(path) end

@@ -17,7 +17,7 @@
 ---@field body_timeout? number    seconds for the whole body, from the end of the headers (default 60)
 ---@field answer_timeout? number  seconds in which the client must receive the whole response (default 600)
 
----A small HTTP server. Call `step` when the descriptor is readable or the timeout has passed, then `next` until it returns nil.
+---A small HTTP server. Call `step` when the descriptor is readable or the timeout has passed. Then call `next` until it returns nil.
 ---@class omni.Listener: omni.Source
 local Listener = {}
 
@@ -27,15 +27,15 @@ function Listener:port() end
 ---@return string address  in the system's spelling
 function Listener:host() end
 
----Receives and sends all bytes that it can without waiting.
+---Receives and sends as many bytes as possible without waiting.
 ---@return boolean waiting  whether `next` has a request
 function Listener:step() end
 
----Returns the oldest complete request that it hasn't returned yet. Returns nil if no request is waiting, and after `close`.
+---Returns the oldest complete request that `next` hasn't returned yet. Returns nil if no request is waiting or the listener is closed.
 ---@return omni.Request|nil
 function Listener:next() end
 
----Reads the certificate and the key again, for new connections. Raises an error if the listener has no certificate.
+---Reads the certificate and the key again, and uses them for new connections. Raises an error if the listener has no certificate.
 ---@return true|nil
 ---@return string|nil message  why the new certificate or key can't be used; the listener keeps the old ones
 function Listener:reload() end
@@ -52,24 +52,24 @@ function Listener:close() end
 ---@field cut? integer    close the connection after this many bytes of the body, although Content-Length is the length of the whole body
 ---@field reset? boolean  end the connection with a TCP reset (RST), after the response or at `cut`; the client may then miss the last bytes
 
----A complete request. The methods of a request also work after the response, and after the connection and the listener are closed. If a
----request is closed or collected without a response, its connection is closed.
+---A complete request. A request's methods also work after the response has been sent, and after the connection or the listener has been
+---closed. If a request is closed or garbage-collected without a response, its connection is closed.
 ---@class omni.Request
 local Request = {}
 
----Returns the request's method, as sent.
+---Returns the request's method, as the client sent it.
 ---@return string
 function Request:method() end
 
----Returns the path, as sent (percent-encoded), without the query.
+---Returns the path without the query, as the client sent it (percent-encoded).
 ---@return string
 function Request:path() end
 
----Returns the query, as sent: the text after the first "?".
+---Returns the query (the text after the first "?"), as the client sent it.
 ---@return string|nil
 function Request:query() end
 
----Returns the headers by name in lower case. The values of repeated headers are joined by ", ".
+---Returns a table of the headers, indexed by the headers' names in lower case. The values of repeated headers are joined by ", ".
 ---@return table<string, string>
 function Request:headers() end
 
@@ -82,7 +82,7 @@ function Request:body() end
 function Request:size() end
 
 ---Returns the file that holds a large body, if the option `body_directory` is set. You can move the file; otherwise, the listener removes
----it together with the request.
+---the file together with the request.
 ---@return string|nil path
 function Request:body_file() end
 
@@ -91,7 +91,7 @@ function Request:body_file() end
 function Request:address() end
 
 ---Sends the response to the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises an error for a status
----outside of 200 to 999, a malformed header, a header with a control character, and more than 8192 bytes of headers.
+---outside the range from 200 to 999, a malformed header, a header with a control character, and more than 8192 bytes of headers.
 ---@param status integer
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody

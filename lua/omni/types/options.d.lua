@@ -1,6 +1,6 @@
 ---@meta omni.options
 -- SPDX-License-Identifier: MIT
--- The options, results and events of the public functions; docs/reference.md shows them.
+-- Declares the options, results and events of the public functions for docs/reference.md.
 
 ---@class omni.ClientOptions
 ---@field api_key? string            the API key
@@ -28,17 +28,18 @@
 ---@field user_agent? string         the value of the `User-Agent` header (default `omni/VERSION`)
 ---@field schemas? boolean           whether omni also checks inputs against the service's schemas (default true)
 ---@field on_event? fun(event: omni.ClientEvent)  called for each request, retry, pause, task event and warning.
----  The hook can't wait, but it can start a fiber that waits, with `omni.spawn`. omni reports an error in the hook like an error in a
----  coroutine that nobody joins
+---  The hook can't wait, but it can start a fiber that waits, with `omni.spawn`. Errors in the hook are reported in the same way as errors
+---  in a coroutine that nobody joins
 
 ---The argument of the client's `on_event` hook. An event never contains an API key, an input or a body. Later versions may add events and
 ---fields, so ignore what you don't know.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
----  The events mean, in this order: a request begins; a request has ended (a submit's outcome is then in the ledger); a failed call will
----  be retried; a 429 or 455 pauses a key, or prolongs its pause; a key's pause is over (reported when the next request waits); a submit
----  waits, since every slot of the keys is in use; that wait has ended; omni stops using a key; a task has a new state; a download or an
----  upload has moved bytes; the ledger can't be read or written; something is unusual, but not an error (reported once)
+---  `request_begun`: a request begins; `request_ended`: a request has ended (a submit's outcome is then in the ledger); `retry`: a failed
+---  call will be retried; `paused`: a 429 or 455 response pauses a key, or extends its pause; `resumed`: a key's pause is over (reported
+---  when the next request waits); `slots_full`: a submit waits because all of the keys' slots are in use; `slots_free`: that wait has
+---  ended; `key_disabled`: omni stops using a key; `task`: a task has a new state; `download` and `upload`: a file's bytes have moved;
+---  `ledger_failed`: the ledger can't be read or written; `warning`: something is unusual, but not an error (reported once)
 ---@field request? integer      for requests, downloads and uploads: the number of the request
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"  for a request: its kind
 ---@field method? string        for a request: the HTTP method
@@ -70,7 +71,7 @@
 ---@field callback_url? string  where the service reports the end of the task (default: the client's receiver, or none)
 ---@field tag? string           your name for the submit, such as "order 17"; stored in the ledger, see `client:find`
 ---@field idempotency_key? string  your key for what you buy, such as "order-17"; see [errors.md](errors.md#never-twice).
----  A submit with a key that is already in the ledger sends nothing, even after a restart or from another program
+---  If the ledger already contains the key, the submit sends nothing, even after a restart or from another program
 ---@field package about? table   for a board's scene: the other values in its ledger row
 ---@field package stop? omni.Stop  lets a run stop the submit
 ---@field timeout? number       seconds for the whole call; then the error is "timeout", or "submit_unknown" if it may have been sent
@@ -155,8 +156,8 @@
 
 ---@class omni.CallbackEvent
 ---@field event string          for a request: `accepted`, `wrong_token`, `wrong_method`, `too_large`, `wrong_encoding`, `not_a_task`,
----  `wrong_task` or `unavailable`. After an accepted callback: `confirmed`, or `settled` if the callback named the task of a submit with an
----  unknown outcome
+---  `wrong_task` or `unavailable`. An accepted callback is followed by the event `confirmed`, or by `settled` if the callback named the
+---  task of a submit with an unknown outcome
 ---@field status? integer       the HTTP status that the receiver returned
 ---@field task_id? string
 ---@field state? string         the task's status: for a request, as the callback claims; for other events, as a query confirms
@@ -227,7 +228,7 @@
 ---| "refused"      it wasn't submitted, because it can't be made or the budget doesn't allow it
 ---| "blocked"      it wasn't submitted, since a scene that it builds on has no files
 ---| "unknown"      the outcome of its submit is unknown
----| "interrupted"  its task goes on at the service
+---| "interrupted"  its task continues at the service
 
 ---@class omni.RunEvent  The argument of a run's `on_event` hook. The other fields of a run event depend on `event`.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.

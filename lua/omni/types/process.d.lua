@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Types of csrc/core/process.c and csrc/core/board_process.c.
+-- Declares the types of csrc/core/process.c and csrc/core/board_process.c.
 
 ---@class omni.core
 local core = {}
@@ -25,8 +25,8 @@ local Process = {}
 ---@return string|nil message  why it couldn't be started
 function core.process(argv, options) end
 
----Runs Lua code in a separate process with its own Lua state, which shares nothing with this one. The result's `stdout` is the string that
----the code returned. The exit code is 0 on success, 3 when memory ran out, 4 when time ran out, and 1 for any other failure.
+---Runs Lua code in a separate process with its own Lua state, which shares nothing with this process. The result's `stdout` is the string
+---that the code returned. The exit code is 0 on success, 3 when memory ran out, 4 when time ran out, and 1 for any other failure.
 ---@param code string      compiled (string.dump); receives a function that opens files, and the argument
 ---@param argument string
 ---@param limits { folder: string, cpu_seconds: number, max_memory: integer, max_output: integer }  folder: a real path
@@ -38,7 +38,7 @@ function core.board_process(code, argument, limits) end
 ---@return boolean ended  the program has ended and all its output was read
 function Process:step() end
 
----Returns the program's output on stdout since the last call, but at most the last `max_output` bytes.
+---Returns what the program has written to stdout since the last call, but at most the last `max_output` bytes.
 ---@return string
 function Process:read() end
 
@@ -49,5 +49,5 @@ function Process:result() end
 ---Kills the program and its process group; a later `step` notices its end.
 function Process:kill() end
 
----Kills the program if it still runs, reaps it and frees everything. Idempotent.
+---Kills the program if it is still running, reaps it and frees all resources. Idempotent.
 function Process:close() end

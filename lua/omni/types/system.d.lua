@@ -1,6 +1,6 @@
 ---@meta omni.core
 -- SPDX-License-Identifier: MIT
--- Types of csrc/core/system.c, csrc/core/text.c and csrc/core/number.c.
+-- Declares the types of csrc/core/system.c, csrc/core/text.c and csrc/core/number.c.
 
 ---@class omni.core
 local core = {}
@@ -12,7 +12,7 @@ local core = {}
 ---@return string
 function core.format(format, ...) end
 
----Returns the time of a clock that never jumps, in seconds. Only differences between two times are meaningful.
+---Returns the time of a monotonic clock, in seconds. Only differences between two times are meaningful.
 ---@return number
 function core.now() end
 
@@ -21,7 +21,7 @@ function core.now() end
 ---@return integer|nil
 function core.terminal(fd) end
 
----Returns how many terminal columns a UTF-8 text takes. An invalid byte takes one column; a control character takes none.
+---Returns how many terminal columns a UTF-8 text takes up. An invalid byte takes up one column; a control character takes up none.
 ---@param text string
 ---@return integer
 function core.columns(text) end
@@ -53,7 +53,7 @@ function core.stat(path) end
 ---@return string|nil message
 function core.make_directory(path, mode) end
 
----Returns the absolute path of an existing file, without links.
+---Returns the absolute path of an existing file, with all symbolic links resolved.
 ---@param path string
 ---@return string|nil path
 ---@return string|nil message
@@ -97,10 +97,10 @@ function core.remove(path) end
 ---@class omni.core.Lock
 local Lock = {}
 
----Releases the lock. A `<close>` variable and the garbage collector also release it.
+---Releases the lock. A `<close>` variable and the garbage collector also release the lock.
 function Lock:close() end
 
----Locks a file against all other programs, and creates it if it is missing. The file stays. On a file system without locks, `lock` always
+---Creates a file if it is missing, and locks it against all other programs. The file stays. On a file system without locks, `lock` always
 ---succeeds.
 ---@param path string
 ---@return omni.core.Lock|nil

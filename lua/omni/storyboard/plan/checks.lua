@@ -11,7 +11,7 @@ local media_check = require "omni.storyboard.plan.media_check"
 -- The error codes of a scene's identity that concern the scene's files.
 local of_files <const> = { io = true, invalid_input = true }
 
--- Adds a notice. If there is a notice with the same text, adds only the scene to it.
+-- Adds a notice. If a notice with the same text exists, only adds the scene to that notice.
 local function add_notice(notices, found, scene)
   for _, other in ipairs(notices) do
     if scene and other.text == found.message then
@@ -74,7 +74,8 @@ local function check_film(plan, probes, sandbox)
   errors.sort(plan.notices)
 end
 
----Returns the error with which a run would be refused because of the board, or nil. The error's `problems` field lists all problems.
+---If the board's problems prevent a run, returns the error with which the run is refused; otherwise returns nil. The error's `problems`
+---field lists all of these problems.
 ---@param plan omni.Plan
 ---@return omni.Error|nil
 local function refusal(plan)

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Sorts scenes so that each scene comes after the scenes that it builds on. Otherwise keeps the order in which they were declared.
+-- Sorts scenes so that each scene comes after the scenes that it builds on. Apart from that, keeps the order in which the scenes were
+-- declared.
 
 -- Returns the names of the scenes in a dependency cycle: 'dawn → storm → dawn'.
 local function circle_of(scenes, path, index)

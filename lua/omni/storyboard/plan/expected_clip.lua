@@ -7,7 +7,7 @@ local DEFAULT_SECONDS <const>, DEFAULT_SHAPE <const>, DEFAULT_RESOLUTION <const>
 
 local short_sides <const> = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["2k"] = 1440, ["4k"] = 2160 }
 
----Returns the length that a scene's clip will have, in seconds, or nil if the model decides it.
+---Returns the length that a scene's clip will have, in seconds, or nil if the model chooses the length.
 ---@param scene omni.ResolvedScene
 ---@return number|nil
 local function seconds(scene)
@@ -17,7 +17,7 @@ local function seconds(scene)
   return input.duration == nil and scene.model == input_rules.default_model and DEFAULT_SECONDS or nil
 end
 
----Returns the size that a scene's clip will have, or nil if the model decides it.
+---Returns the size that a scene's clip will have, or nil if the model chooses the size.
 ---@param scene omni.ResolvedScene
 ---@return { width: integer, height: integer }|nil
 local function size(scene)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Checks a plan's film before anything is paid: whether ffmpeg is installed, whether the audio track contains sound, and whether the
+-- Checks a plan's film before anything is paid for: whether ffmpeg is installed, whether the audio track contains sound, and whether the
 -- clips fit together.
 
 local core = require "omni.core"
@@ -31,7 +31,7 @@ local function check_programs(report)
   end
 end
 
--- Checks the audio track. Returns the track's length in seconds, if it is known.
+-- Checks the audio track. Returns the audio track's length in seconds, if it is known.
 local function check_audio(audio, probes, report)
   local kind, wrong = probes:kind(audio.path)
   local name = core.clean(audio.path:match "[^/]*$", 100)
@@ -48,7 +48,7 @@ local function check_audio(audio, probes, report)
   return seen.sound
 end
 
--- Returns the lengths of the film's clips in seconds. If only the model knows a length, it is false.
+-- Returns the lengths of the film's clips in seconds. If the model chooses a clip's length, `false` takes the place of the length.
 local function lengths_of(plan)
   local cut, lengths = plan.board.cut, {}
   for index, name in ipairs(cut.scenes) do
@@ -58,8 +58,8 @@ local function lengths_of(plan)
   return lengths
 end
 
--- Checks that the transition fits between the clips: it takes up at most half of the shorter clip (lua/omni/film/transitions.lua). Returns
--- the total length of all transitions in seconds.
+-- Checks that each transition takes up at most half of the shorter of its two clips (lua/omni/film/transitions.lua). Returns the total
+-- length of all transitions in seconds.
 local function check_transition(cut, lengths, notice)
   if not cut.transition then return 0 end
   local wanted, sum, short, shortest, where = cut.transition.seconds, 0, 0, math.huge, nil
@@ -117,7 +117,7 @@ local function check_shapes(plan, lengths, notice)
     table.concat(parts, ", "), most.text), ('to choose: cut = { size = "%dx%d" }'):format(most.size.width, most.size.height))
 end
 
----Checks the film that a run of the plan would cut. Checks nothing if the run can't have all of the film's clips.
+---Checks the film that a run of the plan would cut. Checks nothing if the run can't produce all of the film's clips.
 ---@param plan omni.Plan
 ---@param probes omni.ProbeCache
 ---@param report fun(field: string, message: string, hint?: string, code: string)  called for each problem

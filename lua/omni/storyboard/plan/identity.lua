@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Computes a scene's identity: a digest of its model, its input, the content of its files, the identities of the scenes that it builds on,
--- and its take. A scene keeps its identity when its name or its place on the board changes, or a file's path, or a URL's signature.
+-- Computes a scene's identity: a digest of its model, its input, the contents of its files, the identities of the scenes that it builds on,
+-- and its take. A scene keeps its identity when its name, its position on the board, a file's path or a URL's signature changes.
 
 local placeholder = require "omni.client.placeholder"
 local core = require "omni.core"
@@ -8,7 +8,7 @@ local err = require "omni.error"
 local json = require "omni.json"
 local unsigned = require "omni.storyboard.plan.url_signature"
 
-local VERSION <const> = 1 -- version of the identity's form; with a new version, every scene counts as new
+local VERSION <const> = 1 -- version of the scene form below; with a new version, every scene counts as new
 
 ---@class omni.Identity
 ---@field form? string       canonical JSON
@@ -17,7 +17,7 @@ local VERSION <const> = 1 -- version of the identity's form; with a new version,
 ---@field identity? string   digest of the base and the take
 ---@field error? omni.Error  why the identity is unknown: an error of `digest` or `take`, or the code "builds_on_invalid"
 
--- Returns a copy of a value in which URLs have no signatures.
+-- Returns a copy of a value with the signatures removed from its URLs.
 local function without_signatures(value)
   if type(value) == "string" then return unsigned(value) end
   if type(value) ~= "table" then return value end
@@ -53,7 +53,7 @@ local function form_of(scene, known, digest)
   return json.canonical { version = VERSION, model = scene.model, input = without_signatures(input) }
 end
 
----Returns the identity of each of a board's scenes. Reads each file only once.
+---Returns the identities of a board's scenes. Reads each file only once.
 ---@param board omni.Storyboard
 ---@param given { digest: fun(path: string): (string|nil, omni.Error|nil),
 ---  take: fun(scene: omni.ResolvedScene, base: string): (integer|nil, omni.Error|nil) }

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Plans a run: the action for each scene, and the price. Submits nothing and changes no ledger row.
+-- Plans a run by choosing an action for each scene and requesting the price. Submits nothing and changes no ledger row.
 
 local arguments = require "omni.storyboard.arguments"
 local checks = require "omni.storyboard.plan.checks"
@@ -103,7 +103,7 @@ local function ask(self, verb, params)
   return rows
 end
 
--- Returns why a scene is submitted.
+-- Returns the reason why a run submits a scene.
 function Planner_methods:reason(planned, old)
   if old and old.state == "failed" then return "failed before: " .. core.clean(old.message or old.error or "?", 120) end
   if old and (old.state == "gone" or old.sandbox == 1 and not self.client:serves(old)) then return "its sandbox is closed" end
@@ -203,7 +203,7 @@ local function is_stuck(self, planned)
     or planned.action == "unknown" and not self:may_settle(planned)
 end
 
--- Looks for an identical scene earlier on the board. Both scenes then share one clip.
+-- Looks for an identical scene earlier on the board. The two identical scenes then share one clip.
 local function find_duplicate(self, plan, planned)
   local original = plan.by_identity[planned.identity]
   plan.by_identity[planned.identity] = original or planned
@@ -213,7 +213,7 @@ local function find_duplicate(self, plan, planned)
   planned.why = ('equal to scene "%s"; take = 2 makes a different clip'):format(original.scene)
 end
 
--- Collects the scenes that a scene builds on and that have no files yet.
+-- Collects those scenes that a scene builds on and that don't have their files yet.
 local function wait_for(self, plan, planned)
   local scene = plan.board.scenes[planned.index]
   if planned.action ~= "submit" then return end
@@ -241,14 +241,14 @@ function Planner_methods:digest(path)
   return sha256, problem
 end
 
--- Returns the take for a scene that doesn't set one: the latest take or, with `redo`, the next one.
+-- Returns the take for a scene that doesn't set one: the latest take or, with `redo`, the next take.
 function Planner_methods:take(base, redo)
   local latest = ask(self, "latest_take", { base = base, service = self.client.service })[1].take
   if not redo or not latest then return latest or 1 end
-  -- Continues a take that an earlier run with the same `redo` had begun before that run was interrupted.
+  -- Continues the take that an earlier run with the same `redo` began before it was interrupted.
   local begun = ask(self, "take_since_redo", { board = self.board_key, base = base, service = self.client.service })[1].take
   if begun then return begun end
-  -- If the latest take is in flight, it is the requested one: repeating a command continues the take instead of paying again.
+  -- If the latest take is in flight, it counts as the requested take, so that repeating a command doesn't pay again.
   local row = self:look_up { identity = identity.with_take(base, latest) }
   return row and row.state ~= "success" and row.state ~= "gone" and latest or latest + 1
 end

@@ -1,23 +1,24 @@
 -- SPDX-License-Identifier: MIT
--- Checks, before anything is paid, that each file of a scene suits the field that names it. Reads the files' first bytes, and gets the
--- lengths of films from ffprobe. The service would refuse a wrong file only after the upload, or accept it and charge for a useless clip.
+-- Before anything is paid for, checks that each of a scene's files suits the field that names the file. Reads the files' first bytes, and
+-- gets the lengths of films from ffprobe. The service would refuse an unsuitable file only after the upload, or would accept it and charge
+-- for a useless clip.
 
 local core = require "omni.core"
 local expected = require "omni.storyboard.plan.expected_clip"
 local input_rules = require "omni.models.input_rules"
 
-local SLACK <const> = 0.1 -- number of seconds by which a window may exceed a file, since the lengths in files are rounded
-local CLIP_SLACK <const> = 0.5 -- the same for a clip that doesn't exist yet
+local SLACK <const> = 0.1 -- number of seconds by which a window may extend past a file's end, since lengths in files are rounded
+local CLIP_SLACK <const> = 0.5 -- number of seconds by which a window may extend past the end of a clip that doesn't exist yet
 
 local nouns <const> = { image = "a picture", video = "a film", audio = "sound" }
 
--- Returns the kind of media that a file's place in the input requires, or nil if that isn't known.
+-- Returns the kind of media that a file must contain at its location in the input, or nil if the kind isn't known.
 local function kind_for(reference)
   if reference.role == "first_frame" or reference.role == "reference" or reference.place:find "^img_urls%[" then return "image" end
   if reference.role == "video" or reference.place:find "^video_list%[%d+%]%.url$" then return "video" end
 end
 
--- Returns the field on the board that names a file.
+-- Returns the name of the board's field that refers to a file.
 local function word_of(reference)
   if reference.role == "reference" then return "references" end
   return reference.role == "input" and reference.place:match "^[^%.%[]+" or reference.role
@@ -27,7 +28,7 @@ local function name_of(path) return ('"%s"'):format(core.clean(path:match "[^/]*
 
 local function seconds(value) return core.format("%.14g s", math.floor(value * 100 + 0.5) / 100) end
 
--- What the user should write instead, by the required kind of media and the file's kind.
+-- Returns a hint that shows what to write instead, depending on the required kind of media and the file's kind.
 local function hint_for(want, have, path)
   local file = ('file "%s"'):format(core.clean(path:match "[^/]*$", 100))
   if have == "audio" then return ("the music of the film: cut = { audio = %s }"):format(file) end
@@ -67,7 +68,7 @@ end
 -- Checks a film. Returns a problem, or nil and a notice.
 local function check_film(reference, model, probes)
   local seen, problem = probes:get(reference.path)
-  if not seen and problem.code == "process_failed" then return nil end -- `probes.missing` reports that once for all files
+  if not seen and problem.code == "process_failed" then return nil end -- `probes.missing` reports this failure once for all files
   if not seen then return { code = problem.code, message = problem.message, hint = problem.hint } end
   if not seen.picture then return { code = "invalid_input", message = name_of(reference.path) .. " has no picture" } end
   local longest = input_rules.longest_window
@@ -88,7 +89,7 @@ local function check_clip(reference, lengths)
   return check_window(reference, length, ('scene "%s"'):format(reference.scene), stated and CLIP_SLACK or SLACK)
 end
 
----Returns whether a program is installed, in one of the folders of PATH.
+---Returns whether a program is installed in one of the folders that PATH lists.
 ---@param program string
 ---@return boolean
 local function is_installed(program)
@@ -104,8 +105,7 @@ local INSTALL <const> = "install ffmpeg (it includes ffprobe)"
 ---Checks a scene's files and windows.
 ---@param scene omni.ResolvedScene
 ---@param probes omni.ProbeCache
----@param lengths fun(scene: string, needed: number): number|nil, boolean  returns the length of a scene's clip, and whether the clip isn't
----  made yet
+---@param lengths fun(scene: string, needed: number): number|nil, boolean  returns a clip's length, and whether the clip doesn't exist yet
 ---@return omni.MediaProblem[] problems
 ---@return { message: string, field: string }[] notices
 local function check(scene, probes, lengths)
@@ -146,8 +146,8 @@ local function films(scenes)
   return list
 end
 
----Returns the function `lengths` for `check`, which returns the lengths of a plan's clips. Probes a clip only if the length requested by
----its scene is too short.
+---Returns the function `lengths` for `check`, which returns the lengths of a plan's clips. Probes a clip only if the length that its scene
+---requests is too short.
 ---@param plan omni.Plan
 ---@param probes omni.ProbeCache
 ---@return fun(scene: string, needed: number): number|nil, boolean

@@ -6,7 +6,8 @@ local digest = require "omni.file.digest"
 local json = require "omni.json"
 local scene_changes = require "omni.storyboard.plan.scene_changes"
 
--- Returns how the board's file has changed since the first plan was made, or nil. A board that a program has made has no file.
+-- Returns how the board's file has changed since the first plan was made, or nil if it hasn't changed. A board that a program has built has
+-- no file.
 local function file_change(shown, now)
   local path, read = shown.board.path, shown.board.sha256
   if now.board.path ~= path then return "the plan is of another board" end
@@ -16,12 +17,12 @@ local function file_change(shown, now)
   if found.sha256 ~= read or now.board.sha256 ~= read then return ("the board's file %s was changed"):format(core.clean(path)) end
 end
 
--- Returns the film's settings as a text that can be compared.
+-- Returns the film's settings as text that can be compared.
 local function cut_form(plan)
   return json.canonical { cut = plan.board.cut or false, audio = plan.audio_sha256 or false }
 end
 
--- Returns the differences between two plans for the same scene. Each can follow "scene NAME: " in a message.
+-- Returns the differences between two plans for the same scene. Each difference is a text that can follow "scene NAME: " in a message.
 local function of_scene(before, after, scene)
   if before.identity ~= after.identity then
     local found = {}

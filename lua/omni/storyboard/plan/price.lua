@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Requests the price of each scene in a plan from the service. This costs nothing and submits nothing.
+-- Requests the price of each scene in a plan from the service. Requesting prices costs nothing and submits nothing.
 
 local pool = require "omni.loop.pool"
 
 local at_once <const> = 8
 
--- Errors that every other request would also get.
+-- Errors that every further request would get as well.
 local unavailable = { unauthorized = true, key_disabled = true, network = true, rate_limited = true, maintenance = true, closed = true }
 
 ---Sets the `credits` or the `price_error` of each scene that this run would pay for. Also sets the plan's `credits` (the sum of the known
@@ -22,7 +22,7 @@ local function price(plan, client)
     local declared = plan.board.scenes[scene.index]
     local estimate, problem = client:estimate(declared.input, { model = declared.model })
     scene.credits, scene.price_error = estimate and estimate.credits, problem
-    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- otherwise it is one key's
+    if estimate and estimate.balance and #client.all_keys == 1 then plan.balance = estimate.balance end -- not if it is one of several keys'
     if problem and unavailable[problem.code] then plan.unavailable = problem end
     return not plan.unavailable, problem
   end)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Caches what ffprobe reports about files, for this run and for later ones, as long as the files don't change. One run of ffprobe takes
+-- Caches what ffprobe reports about files, for this run and for later runs, as long as the files don't change. One run of ffprobe takes
 -- about 75 ms of processor time, and a board can use hundreds of films.
 
 local core = require "omni.core"
@@ -38,7 +38,7 @@ local function remembered(path, stamp)
   return { seconds = report.seconds, picture = number(report.picture), sound = number(report.sound) }
 end
 
--- Writes a report to the cache. A failure doesn't matter: the next run then probes the file again.
+-- Writes a report to the cache. If writing fails, the next run probes the file again.
 local function remember(path, stamp, seen)
   if not paths.make_directories(path:match "^(.*)/", 448) then return end -- 0700
   local part = ("%s.%s"):format(path, core.token(4))
@@ -83,7 +83,7 @@ function Cache_methods:get(path)
   return known[1], known[2]
 end
 
----Checks whether a file can be uploaded. Returns its media type, by its first bytes.
+---Checks whether a file can be uploaded. Returns the file's media type, based on the file's first bytes.
 ---@param path string
 ---@return omni.MediaType|nil
 ---@return omni.Error|nil

@@ -26,7 +26,7 @@ end
 
 local kinds = { file = "file", clip = "clip", frame = "last_frame" }
 
--- Returns the kind of the placeholder that a part of a form represents, or nil if it represents none.
+-- Returns the kind of the placeholder that a part of a form represents, or nil if that part doesn't represent a placeholder.
 local function kind_of(value)
   local kind = type(value) == "table" and next(value)
   return kinds[kind] and type(value[kind]) == "string" and #value[kind] == 64 and next(value, kind) == nil and kind or nil
@@ -43,7 +43,7 @@ local function shown(value)
   return value == core.json.null and "null" or core.format("%s", value)
 end
 
--- Returns the keys that occur in either of two tables, sorted.
+-- Returns a sorted list of the keys that occur in at least one of two tables.
 local function keys_of(old, new)
   local keys, seen = {}, {}
   for _, side in ipairs { old, new } do
@@ -61,7 +61,7 @@ local function keys_of(old, new)
   return keys
 end
 
--- Calls report(place, old, new, kind) for each single value that differs.
+-- Calls report(place, old, new, kind) for each individual value that differs.
 local function compare(old, new, place, report)
   local both = type(old) == "table" and type(new) == "table" and not kind_of(old) and not kind_of(new)
   if both then

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
--- Describes what is known about a submit with an unknown outcome: what it may have cost, and the balance before and after it. Plans,
--- summaries and the command line all use this description.
+-- Describes a submit with an unknown outcome: what the submit may have cost, and the balance before and after the submit. Plans, summaries
+-- and the command line all use this description.
 
 local core = require "omni.core"
 
-local AROUND <const> = 10 -- omni reads the balance at most this number of seconds before the submit and after its end
+local AROUND <const> = 10 -- maximum number of seconds between a balance reading and the beginning or end of the submit
 
 ---Counts the account's other submits between the two readings of the balance, and stores their number in the row's `others` field. Waits
 ---for the ledger.

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Removes the signatures of storage services from URLs, since a service signs a file's URL anew each time it returns the URL.
+-- Removes the signatures of storage services from URLs, since a service creates a new signature each time that it returns a file's URL.
 
 -- Describes how storage services sign URLs; all names are in lower case. If a URL's query has the parameter `mark`, omni removes the query
 -- parameters in `names` and those that begin with `prefix`.
@@ -8,7 +8,7 @@ local kinds = {
   { mark = "x-goog-signature", prefix = "x-goog-" }, -- Google Cloud Storage
   { mark = "x-oss-signature", prefix = "x-oss-" }, -- Alibaba Cloud OSS
   { mark = "q-signature", prefix = "q-" }, -- Tencent Cloud COS
-  -- older forms of S3, Google and OSS; CloudFront
+  -- older signatures of S3, Google and OSS; signatures of CloudFront
   { mark = "signature", names = "signature expires awsaccesskeyid googleaccessid ossaccesskeyid security-token x-amz-security-token "
     .. "key-pair-id policy" },
   -- Azure Blob Storage

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Assigns a task to a scene whose submit has an unknown outcome, or whose ledger row was lost. A person specifies the task. The service's
--- data about the task must agree with the submit.
+-- data about the task must match the submit.
 
 local arguments = require "omni.storyboard.arguments"
 local matching = require "omni.client.match_task"
@@ -22,7 +22,7 @@ local function submitted_already(scene, row)
     "omni plan BOARD and omni status list the submits with an unknown outcome")
 end
 
--- Finds the row of the submit with an unknown outcome, or creates the lost row. Writes the task id into the row.
+-- Finds the ledger row of the submit with an unknown outcome, or recreates the lost row. Writes the task id into the row.
 local function adopt(board, given)
   local plan, problem = plans.plan(board, { client = given.client, directory = given.directory, prices = false })
   if not plan then return nil, problem end
@@ -56,9 +56,9 @@ end
 local known_options = { client = "any", directory = "path", scene = "string", task_id = "string" }
 
 ---Assigns a task to a scene whose submit has an unknown outcome. The next run waits for the task and fetches its files. The task must
----exist, its model and each field of its input must be those of the submit, and no other ledger row may have the task. If the ledger has no
----row for the scene, because the row was lost, the scene gets a new row. In that case, omni can't compare the URLs of uploaded files.
----Changes nothing if the scene already has that task. Submits nothing.
+---exist, its model and its input must match the submit, and no other ledger row may contain the task. If the ledger has no row for the
+---scene, because the row was lost, the scene gets a new row. Without the lost row, omni can't compare the URLs of uploaded files. Changes
+---nothing if the scene already has that task. Submits nothing.
 ---@param board omni.Storyboard|string  a board, or the path of its file
 ---@param given omni.AdoptOptions
 ---@return boolean|nil done   true

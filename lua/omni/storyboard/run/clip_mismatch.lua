@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Compares a clip with what its scene asked for: length, aspect ratio and resolution. The clip is paid for, so it is kept; a person decides
--- what to do about a difference.
+-- Compares a clip with what its scene asked for: length, aspect ratio and resolution. A clip that differs is kept, because it is paid for;
+-- a person decides what to do about the difference.
 
 local shape = require "omni.film.common_format"
 local short_sides = require("omni.storyboard.plan.expected_clip").short_sides
 
-local seconds_off <const> = 0.5 -- number of seconds by which a clip's length may differ, since services round to whole frames
-local share_off <const> = 0.03  -- fraction by which a clip's width and height may differ
+local seconds_off <const> = 0.5 -- seconds by which a clip may differ from the requested length, since services round to whole frames
+local share_off <const> = 0.03  -- fraction by which a clip's width and height may differ from the requested size
 
 local function is_near(value, expected)
   return math.abs(value - expected) <= share_off * expected

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: MIT
--- Remembers the properties of clips in the ledger, by the digest of a clip's bytes. So omni starts ffprobe once for each clip, and not for
--- each cut.
+-- Stores clips' properties in the ledger, indexed by the digest of each clip's bytes. As a result, ffprobe runs once for each clip, not
+-- again for each cut.
 
 local core = require "omni.core"
 local json = require "omni.json"
 
--- The ledger keeps a clip's properties like the identity of a film, under a name that no file has: paths in the ledger are absolute.
--- Increment the number when probes get other fields.
+-- The ledger stores a clip's properties in the same way as a film's identity, but under a name that isn't an absolute path and therefore no
+-- file's path. Increment the number in the name when the fields of probes change.
 local function name_of(sha256) return "probe 1 " .. sha256 end
 
--- Restores the whole numbers of a decoded probe, since JSON doesn't distinguish them.
+-- Turns the whole numbers in a decoded probe back into integers, since JSON doesn't distinguish integers from floats.
 local function restore(value)
   if type(value) ~= "table" then return math.tointeger(value) or value end
   local copy = {}

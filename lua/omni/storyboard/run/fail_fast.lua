@@ -1,19 +1,19 @@
 -- SPDX-License-Identifier: MIT
--- Stops a run early: after a failure that would happen to every other scene, too, or with `fail_fast` after any failure.
+-- Stops a run early after a failure that would also affect every other scene, or, with `fail_fast`, after any failure.
 
 local err = require "omni.error"
 
--- The codes of failures that would happen to every other scene, too.
+-- The codes of failures that would also affect every other scene.
 local ends_the_run = {
   unauthorized = true, key_disabled = true, insufficient_credits = true, feature_disabled = true, ledger_failed = true,
 }
 
--- Returns whether a failure concerns only one task: the service rejects the API key of that task, and there are other keys.
+-- Returns whether a failure concerns only one task, because the service rejects that task's API key and there are other keys.
 local function is_of_its_key(run, record, problem)
   return err.rejects_key(problem) and record.task_id ~= nil and #run.client.all_keys > 1
 end
 
----Stops the run after a failure that would happen to every other scene, too, or with `fail_fast` after any failure.
+---Stops the run after a failure that would also affect every other scene, or, with `fail_fast`, after any failure.
 ---@param run omni.Run
 ---@param record omni.RunRecord
 ---@param problem omni.Error
@@ -28,7 +28,7 @@ end
 ---@return omni.Error|nil
 local function check(run)
   if not run.halted then return nil end
-  local cause = run.halted.error -- the failed scene shows the error's message and hint
+  local cause = run.halted.error -- the failed scene already shows this error's message and hint
   return err.new { code = cause.code, cause = cause,
     message = ('not submitted, because scene "%s" failed'):format(run.halted.scene) }
 end

@@ -14,8 +14,8 @@ local function safe(name)
   return text ~= "" and text or "scene"
 end
 
----Returns the stem of each scene's file names: the scene's name and the beginning of its identity. So a changed scene gets files with new
----names, and the old scene's files, which were paid for, are kept.
+---Returns the stem of each scene's file names: the scene's name and the beginning of its identity. As a result, a changed scene gets files
+---with new names, and the old files, which were paid for, are kept.
 ---@param scenes { name: string }[]
 ---@param planned { identity?: string }[]  in the same order
 ---@return string[] stems
@@ -43,7 +43,7 @@ end
 
 local usual <const> = { video = "mp4", image = "png", audio = "mp3" }
 
----Returns the extension in a media file's URL. If the URL has no known extension, returns the usual one for the kind of media.
+---Returns the extension in a media file's URL. If the URL has no known extension, returns the usual extension for the kind of media.
 ---@param url string
 ---@param yields? omni.Modality  what the scene makes (default: a video)
 ---@return string

@@ -17,7 +17,7 @@ local identity_shape = json.shape {
 
 -- --- the film
 
--- Returns a clip that shows a scene's picture. Makes the clip unless an earlier run has made it.
+-- Returns a clip that shows a scene's picture. Makes the clip unless an earlier run has already made it.
 local function still_of(run, record, seconds)
   local sha256, problem = run.ledger:digest(record.file)
   if not sha256 then return nil, problem end
@@ -87,7 +87,7 @@ local function existing_film(run, path, identity)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
--- Tries to cut the film. If a clip can't be decoded, the error's `damaged` is the clip's path.
+-- Tries to cut the film. If a clip can't be decoded, the error's `damaged` field contains the clip's path.
 local function try_cut(run)
   local path, cut = run.directory.path .. "/" .. run.plan.board.cut.output, run.plan.board.cut
   local clips, problem, identity

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs a plan: runs the scenes concurrently, with at most `jobs` in flight and within the budget. Then makes the film and the report.
--- Prints nothing.
+-- Carries out a plan by running its scenes concurrently, with at most `jobs` scenes in flight and within the budget. After the scenes have
+-- ended, makes the film and the report. Prints nothing.
 
 local arguments = require "omni.storyboard.arguments"
 local callbacks = require "omni.callbacks.receiver"
@@ -49,7 +49,7 @@ local Run_mt = { __name = "omni.run", __index = Run_methods }
 local Slot_methods = {}
 local Slot_mt = { __index = Slot_methods }
 
----Releases the slot. A second `close` does nothing.
+---Releases the slot. Calling `close` again does nothing.
 function Slot_methods:close()
   local run = self.run
   self.run = nil
@@ -99,8 +99,8 @@ function Run_methods:interrupt()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
 end
 
----Fetches a scene's clip again, because the clip can't be decoded. If several callers ask for the same clip, fetches it only once. Submits
----nothing.
+---Fetches a scene's clip again, because the clip can't be decoded. If several callers request the same clip, fetches the clip only once.
+---Submits nothing.
 ---@param record omni.RunRecord
 ---@return true|nil
 ---@return omni.Error|nil err
@@ -153,7 +153,7 @@ local function summarize(run)
   return summary
 end
 
--- Makes the film and the report in a separate fiber, so that `interrupt` can cancel it.
+-- Makes the film and the report in a separate fiber, so that `interrupt` can cancel that fiber.
 local function complete(run, summary)
   run.finishing = loop.spawn(film_and_report.finish, run, summary)
   local fine, problem = pcall(run.finishing.join, run.finishing)
@@ -177,7 +177,7 @@ Run_mt.__close = function(run) run:interrupt() end
 
 local usual_jobs <const> = 4
 
--- Returns the sum of all keys' limits if each key has a limit, and the usual number otherwise.
+-- Returns the sum of all keys' limits if each key has a limit, and `usual_jobs` otherwise.
 local function jobs_of(client)
   local sum = 0
   for _, key in ipairs(client.all_keys) do
@@ -221,7 +221,7 @@ local function start(plan, given)
     run.records[index], run.by_name[planned.scene] = record, record
     record.selected = planned.selected or planned.action == "reuse"
   end
-  for _, order in ipairs { "paid", "any" } do -- starts the scenes that are paid for first, then the others
+  for _, order in ipairs { "paid", "any" } do -- first starts the scenes that are already paid for, then all other scenes
     for _, index in ipairs(plan.board.order) do
       local record = run.records[index]
       if record.selected and not record.fiber and (order == "any" or scenes.is_paid(record.planned)) then
@@ -238,7 +238,7 @@ local known = {
   before_plan = "function", on_plan = "function", on_start = "function", command_line = "table",
 }
 
----Returns why a plan may not run, or nil.
+---Returns the reason why a plan may not run, or nil if it may run.
 ---@param plan omni.Plan
 ---@param budget? number  credits
 ---@return omni.Error|nil
@@ -282,8 +282,8 @@ local function outdated(shown, now)
     message = "nothing was submitted, since the plan is no longer valid: " .. table.concat(changes, "; ") }
 end
 
--- Shows the plan to the caller. Returns why the plan may not run, or nil. If the caller passed a plan, that counts as consent to its
--- prices.
+-- Shows the plan to the caller. Returns the reason why the plan may not run, or nil if it may run. Passing a plan counts as consent to the
+-- plan's prices.
 local function consent(plan, given)
   local problem = given.plan and outdated(given.plan, plan) or refusal(plan, given.budget)
   local yes, reason
@@ -337,10 +337,10 @@ local function run_in_fiber(board, given)
 end
 
 ---Makes a board's film: plans a run, and carries out the plan. Spends credits only with consent, which is a `plan` whose prices are known,
----a `budget` (or the board's own), `yes`, or an `on_plan` that returns true. With a `plan`, the run does exactly what that plan says. If
----the board's file, another file, the ledger or a price has changed since the plan was made, the run submits nothing and returns the error
----`plan_changed`, whose `changes` field lists the changes. A failed scene stops only the scenes that build on it, unless `fail_fast` is
----set.
+---a `budget` (or the board's own budget), `yes`, or an `on_plan` that returns true. With a `plan`, the run carries out exactly that plan.
+---If the board's file, another file, the ledger or a price has changed since the plan was made, the run submits nothing and returns the
+---error `plan_changed`, whose `changes` field lists the changes. A failed scene stops only the scenes that build on it, unless `fail_fast`
+---is set.
 ---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.RunOptions
 ---@return omni.RunSummary|nil summary

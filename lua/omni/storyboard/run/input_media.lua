@@ -9,7 +9,7 @@ local film = require "omni.film"
 local loop = require "omni.loop"
 local uploads = require "omni.client.upload"
 
-local media_days <const> = 12  -- days for which omni uses a clip's URL; it expires after about 14 (docs/service.md)
+local media_days <const> = 12  -- days for which omni uses a clip's URL, which expires after about 14 days (docs/service.md)
 local day <const> = 86400
 
 -- Makes a URL only once for all scenes that need it. While one fiber makes the URL, other fibers wait for the result.
@@ -81,7 +81,7 @@ local makers = {
   frame = function(run, value) return once(run, "frame " .. value.scene, frame, run, run.by_name[value.scene]) end,
 }
 
----Returns a scene's input with URLs instead of placeholders. The scenes that it builds on must have their files.
+---Returns a scene's input with URLs instead of placeholders. The scenes that this scene builds on must already have their files.
 ---@param run omni.Run
 ---@param scene omni.ResolvedScene
 ---@return table|nil input
@@ -97,7 +97,7 @@ local function prepare(run, scene)
   return input, problem, cached
 end
 
----From now on, makes the run upload every file again instead of using uploads from earlier runs.
+---Makes the run upload every file again from now on, instead of using uploads from earlier runs.
 ---@param run omni.Run
 ---@param problem omni.Error  the error with which the service refused a submit that used such an upload
 local function ignore_cache(run, problem)

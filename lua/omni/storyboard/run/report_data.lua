@@ -13,13 +13,13 @@ local function relative(run, path)
   return path:sub(1, #folder) == folder and path:sub(#folder + 1) or path
 end
 
--- The report's descriptions of placeholders, by kind. A description doesn't show the folders of this machine.
+-- The report's descriptions of placeholders, by kind. The descriptions don't reveal this machine's folders.
 local kinds = { file = "%s", frame = "last frame of %s", clip = "clip of %s" }
 local function shown_placeholder(value)
   return kinds[value.kind]:format(value.path and paths.name(value.path) or value.scene)
 end
 
--- Returns the fields of a scene's input as texts, except for the prompt.
+-- Returns the fields of a scene's input, except for the prompt, as text.
 local function input_fields(scene)
   local names, fields = {}, {}
   for name in pairs(scene.input) do
@@ -46,7 +46,7 @@ local function references(scene)
   return list
 end
 
--- Returns the options for the commands that the report shows. Without a command line, doesn't show the board's folder.
+-- Returns the options for the commands that the report shows. If the run has no command line, the options don't reveal the board's folder.
 local function command_line_of(run)
   local path = run.plan.board.path
   return run.command_line or { board = path and paths.name(path) or "BOARD", sandbox = run.client.is_sandbox }
@@ -76,7 +76,7 @@ end
 
 local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which the report can omit
 
--- Returns the sum of all keys' credits. Asks the service for each key's balance once.
+-- Returns the sum of all keys' credits. Requests each key's balance from the service once.
 local function balance_of(client)
   local sum
   for _, key in ipairs(client.all_keys) do

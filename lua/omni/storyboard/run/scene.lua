@@ -42,8 +42,8 @@ end
 
 -- --- a task that is at the service
 
--- Adds a hint to the error of a task that the service doesn't know. Marks a task of a closed sandbox as lost in the ledger, since it cost
--- nothing.
+-- Adds a hint to the error of a task that the service doesn't know. In the ledger, marks a task of a closed sandbox as lost, since the task
+-- cost nothing.
 local function explain_lost(run, row, problem)
   if problem.code ~= "not_found" then return problem end
   if run.client.is_sandbox then
@@ -89,7 +89,7 @@ local function await_task(run, record, task)
     return set_status(run, record, "failed", keep_paid(run, record, problem))
   end
   if not ended then return set_status(run, record, "failed", row and explain_lost(run, row, problem) or problem) end
-  record.slot:close() -- so that the next scene can be submitted while this scene's files are fetched
+  record.slot:close() -- lets the next scene be submitted while this scene's files are fetched
   if record.planned.action ~= "fetch" then record.credits = task.credits end -- otherwise an earlier run has paid for the scene
   if task.status == "failed" and not (row and row.state == "success") then return set_status(run, record, "failed", task.error) end
   if task.error then return set_status(run, record, "failed", keep_paid(run, record, task.error)) end
@@ -169,8 +169,8 @@ local function submit_scene(run, record, input)
   return run.client:submit(input, { model = planned.model, about = about(run, record), stop = record.stop })
 end
 
--- Prepares the input, checks the budget and submits. Returns the task. Returns nothing if the run was stopped, or nil, an error, and
--- whether the budget forbids the submit.
+-- Prepares a scene's input, checks the budget, submits the scene and returns the task. Returns nothing if the run was stopped. After a
+-- failure, returns nil, an error, and whether the budget forbids the submit.
 local function make_task(run, record, again)
   local input, problem, cached = input_media.prepare(run, run.plan.board.scenes[record.index])
   if not input then return nil, problem end
@@ -235,7 +235,7 @@ local function share(run, record)
       :format(original.scene, original.status == "waiting" and "not there" or original.status) })
 end
 
--- Waits until the scenes that a scene builds on have their files. Returns false and an error if one of these scenes fails.
+-- Waits until the scenes that a scene builds on have their files. Returns false and an error if a scene that it waits for fails.
 local function wait_for_others(run, record)
   for _, name in ipairs(run.plan.board.scenes[record.index].builds_on) do
     local other = run.by_name[name]

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Puts a scene's files into the run's folder: fetches them from the service, copies them from another folder, and fetches them again if
--- they can't be decoded. A file with the same name that wasn't made by a run is renamed, never replaced.
+-- they can't be decoded. If a file with the same name exists and no run has made it, the file is renamed, never replaced.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -9,7 +9,7 @@ local media_type = require "omni.file.media_type"
 local names = require "omni.storyboard.run.file_names"
 local paths = require "omni.file.path"
 
--- Fetches one of a task's files, unless the run's folder already contains the file with the right content.
+-- Fetches one of a task's files, unless the run's folder already contains that file with the right contents.
 local function fetch_one(run, task, index, path, known)
   if known and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
   return task:save(path, { index = index, aside = true })
@@ -34,7 +34,7 @@ local function fetch(run, record, task)
   return files
 end
 
--- Copies a file from another folder to the run's folder. If the copy fails, restores the file that had this name before.
+-- Copies a file from another folder to the run's folder. If copying fails, restores the file that had the same name before.
 local function copy_file(run, path, here)
   local older, problem
   if core.stat(here) then
@@ -48,7 +48,8 @@ local function copy_file(run, path, here)
   return fine, problem
 end
 
----Copies a scene's files to the run's folder, from the folder of another board with the same scene or from the board's earlier folder.
+---Copies a scene's files to the run's folder, either from the folder of another board with the same scene, or from an earlier folder of
+---this board.
 ---@param run omni.Run
 ---@param record omni.RunRecord  `record.planned.files` lists the files
 ---@return string[]|nil files
@@ -67,8 +68,8 @@ local function bring(run, record)
   return files
 end
 
----Returns a function that renames a finished file to its final path. If a file exists there, the function replaces it only if a run has
----made it; otherwise, the function renames the existing file first.
+---Returns a function that renames a finished file to its final path. If a file already exists at that path, the function replaces it only
+---if a run has made it; otherwise, the function renames the existing file first.
 ---@param run omni.Run
 ---@param identity string  the file's identity, for the ledger
 ---@return fun(part: string, path: string): true|nil, string|nil
@@ -88,7 +89,7 @@ end
 
 -- --- a clip that can't be decoded
 
--- Returns whether a file may be a video: it isn't known to be a picture or a sound.
+-- Returns whether a file could be a video, because it isn't known to be an image or an audio file.
 local function may_be_video(path)
   local file <close> = core.open(path)
   local kind = file and media_type.of(file:read(media_type.enough) or "", path)
@@ -106,7 +107,7 @@ local function task_of(run, record)
 end
 
 ---Fetches a scene's clip again, because the clip can't be decoded. Submits nothing. First deletes the ledger's digest of the clip, so that
----the next run fetches the clip if this run can't. Keeps the old clip under another name.
+---the next run fetches the clip if this run fails to fetch it. Keeps the old clip under another name.
 ---@param run omni.Run
 ---@param record omni.RunRecord  its file must exist
 ---@return true|nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Makes the report's pictures, one for each clip, in the clip's folder. Draws a picture as soon as the clip has been fetched (at most two
--- at a time), and compares the clip with its scene's input.
+-- Makes the report's pictures, one for each clip, in the clip's folder. Draws each picture as soon as its clip has been fetched (at most
+-- two at the same time), and compares the clip with its scene's input.
 
 local clip_probes = require "omni.storyboard.run.clip_probes"
 local core = require "omni.core"
@@ -10,7 +10,7 @@ local mismatch = require "omni.storyboard.run.clip_mismatch"
 local paths = require "omni.file.path"
 local pool = require "omni.loop.pool"
 
-local FILM_SIZE <const> = 1104 -- pixels: the width at which the report shows the film
+local FILM_SIZE <const> = 1104 -- width in pixels at which the report shows the film
 
 -- Warns if a clip differs from its scene's input. Doesn't compare a sandbox's clips, which are only substitutes.
 local function warn(run, record, probe)

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Reports to a run's `on_event` hook when the run begins and stops waiting for something other than its tasks.
+-- Calls a run's `on_event` hook when the run starts or stops waiting for something other than its tasks.
 
-local last = 0 -- number of the last wait in this process
+local last = 0 -- number of the most recent wait in this process
 
 local function none() end
 
 local Wait_methods = {}
 local Wait_mt = { __index = Wait_methods }
 
----Reports that the wait is over. A second `close` does nothing.
+---Reports that the wait is over. Calling `close` again does nothing.
 function Wait_methods:close()
   if self.is_over then return end
   self.is_over = true
@@ -19,8 +19,7 @@ Wait_mt.__close = Wait_methods.close
 
 ---Reports that a wait begins. Closing the returned object reports that the wait is over.
 ---@param on_event? fun(event: omni.RunEvent)
----@param kind "lock"|"submit"|"callback"|"film"|"report"  another run uses the folder; another run submits the scene; a callback may
----  name the task; the clips and the film are being checked; the report and its pictures are being made
+---@param kind "lock"|"submit"|"callback"|"film"|"report"  the reason for the wait (omni.RunEvent)
 ---@param about { scene?: string, index?: integer, directory?: string }
 ---@return table  the caller must close it
 local function begin(on_event, kind, about)
