@@ -12,7 +12,7 @@ local WHITE <const> = 203 -- cd/m² of HDR reference white (ITU-R BT.2408), whic
 
 local colour = {}
 
--- Splits a probe's `color` into range, matrix, transfer and primaries.
+-- Splits the `color` field of a probed video into range, matrix, transfer and primaries.
 local function names(video)
   return video.color:match "^([^/]*)/([^/]*)/([^/]*)/([^/]*)$"
 end
@@ -32,13 +32,13 @@ function colour.is_hdr(video)
   return hdr[transfer] == true
 end
 
--- Returns a picture's matrix. If an HD picture names no matrix, returns BT.709, which players assume but ffmpeg doesn't.
+-- Returns a picture's matrix. If an HD picture doesn't specify a matrix, returns BT.709, which players assume in that case, unlike ffmpeg.
 local function named_matrix(video)
   local _, matrix = names(video)
   return (matrix == "" or matrix == "unknown") and math.min(video.width, video.height) >= 720 and "bt709" or "auto"
 end
 
--- Names a picture's colours for zscale, which doesn't convert unnamed colours.
+-- Returns a filter that tells zscale a picture's colour properties, since zscale doesn't convert unspecified colours.
 local function named(video)
   local range, matrix, transfer, primaries = names(video)
   return ("setparams=range=%s:colorspace=%s:color_trc=%s:color_primaries=%s"):format(range == "pc" and "pc" or "tv",
@@ -61,7 +61,7 @@ function colour.to_sdr(video)
   return ""
 end
 
----Returns the matrix that the scale filter must assume after the filters of `to_sdr`.
+---Returns the matrix that the scale filter must assume when it follows the filters from `to_sdr`.
 ---@param video omni.film.Video
 ---@return "bt709"|"auto"
 function colour.matrix(video) return colour.to_sdr(video) == "" and named_matrix(video) or "auto" end

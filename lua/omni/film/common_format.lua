@@ -8,7 +8,7 @@ local copied_pictures = {
   h264 = { tag = "avc1", layouts = plain }, hevc = { tag = "hvc1", layouts = deep }, av1 = { tag = "av01", layouts = deep },
   vp9 = { tag = "vp09", layouts = deep, headless = true },
 }
--- Codec tags of Dolby Vision, and of streams whose decoder settings change in the middle.
+-- The codec tags of Dolby Vision streams, and of streams whose decoder settings can change midway.
 local odd_tags = { avc2 = true, avc3 = true, avc4 = true, dvav = true, dva1 = true, dvhe = true, dvh1 = true, dav1 = true }
 local interlaced = { tt = true, bb = true, tb = true, bt = true }
 local copied_sounds = { aac = 1024, mp3 = 1152 } -- samples per packet
@@ -60,8 +60,8 @@ end
 ---@return string
 function shape.tag(video) return copied_pictures[video.codec].tag end
 
----Returns whether the clips' sound can be joined without re-encoding and stays in sync. Most encoders add about 30 ms of silence, and only
----the clip's own file says that players must skip it. After 300 clips, the sound would therefore be 9 s late.
+---Returns whether the clips' sound can be joined without re-encoding and stays in sync. Most encoders add about 30 ms of silence, and the
+---information that players must skip it is lost when clips are joined. After 300 clips, the sound would therefore be 9 s late.
 ---@param found omni.film.Probe[]
 ---@return boolean
 function shape.sounds_agree(found)
@@ -120,13 +120,13 @@ end
 ---@field num integer  frames in `den` seconds
 ---@field den integer
 
--- Returns the size of a picture as text: "1280x720".
+-- Returns a picture's size as text, such as "1280x720".
 local function size_of(video)
   local width, height = seen(video)
   return ("%dx%d"):format(even(width), even(height))
 end
 
----Returns the most common shape, weighted by the clips' lengths. The caller can set the size or the frame rate instead.
+---Returns the most common shape, weighted by the clips' lengths. The caller can override the size and the frame rate.
 ---@param found omni.film.Probe[]
 ---@param size? string  "1280x720"
 ---@param fps? string   "24/1"
@@ -137,7 +137,7 @@ function shape.common(found, size, fps)
   return { width = math.tointeger(width), height = math.tointeger(height), num = num, den = den }
 end
 
----Returns whether all clips already have the given shape. The first clip represents the others.
+---Returns whether a clip already has the given shape.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean
@@ -146,7 +146,7 @@ function shape.is_in(video, into)
   return size_of(video) == ("%dx%d"):format(into.width, into.height) and num * into.den == into.num * den
 end
 
----Returns the size that a clip's picture gets within a shape: as large as possible without stretching.
+---Returns the largest size at which a clip's picture fits into a shape without being stretched.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return integer width, integer height

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Manages the folder FILM.part next to the film, in which omni cuts the film. It contains encoded pieces, lists of files, and the
--- unfinished film.
+-- Manages the folder FILM.part next to the film, in which omni cuts the film. The folder contains encoded pieces, file lists for ffmpeg,
+-- and the unfinished film.
 
 local core = require "omni.core"
 local paths = require "omni.file.path"
@@ -10,7 +10,7 @@ local TAKEN <const> = 11 -- EWOULDBLOCK: another program has locked the folder
 local Work_methods = {}
 local Work_mt = { __name = "omni.film.work", __index = Work_methods }
 
--- Removes a cut's files from the folder, since a cut that was killed leaves its files there.
+-- Removes files from the folder, since a cut that is killed leaves its files behind.
 local function clear(path, count)
   for _, name in ipairs { "film", "picture", "sound" } do os.remove(path .. "/" .. name) end
   for i = 1, count do
@@ -37,7 +37,7 @@ local function open(output, count, most)
   return setmetatable({ path = path, lock = lock, count = count, film = path .. "/film" }, Work_mt)
 end
 
----Removes the files, so that the cut can start again.
+---Removes the cut's files from the folder, so that the cut can start again.
 function Work_methods:clear() clear(self.path, self.count) end
 
 function Work_methods:piece(i) return ("%s/%d.mov"):format(self.path, i) end
@@ -83,7 +83,7 @@ function Work_methods:list(name, files, seconds)
   return path
 end
 
--- A packet of AAC (1,024 samples of stereo at 48 kHz) that contains silence, with its ADTS header.
+-- A silent AAC packet (1,024 stereo samples at 48 kHz), with its ADTS header.
 local silent_packet <const> = "\xFF\xF1\x4C\x80\x02\x1F\xFC" .. "\x21\x00\x49\x90\x02\x19\x00\x23\x80"
 local packets_at_once <const> = 65536
 

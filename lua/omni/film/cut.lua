@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Cuts one film from many clips. Encodes each clip as one piece, so that memory and open files don't grow with the number of clips, and
--- joins the pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the sound as PCM and encodes it
--- once.
+-- Cuts one film from many clips. Encodes each clip as one piece, so that memory use and the number of open files don't depend on the number
+-- of clips. Then joins the pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the sound as PCM
+-- and encodes it once.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -38,7 +38,7 @@ end
 
 -- --- finding the clip that caused a failure
 
--- Reads a clip's packets. With `decode`, also decodes them. Returns nil and an error if the clip can't be read.
+-- Reads a clip's packets. If `decode` is true, also decodes the packets. Returns nil and an error if the clip can't be read.
 local function fault(path, decode)
   local result, failure = tool.run("ffmpeg", tool.words(tool.input(path), "-map", "0:v", "-map", "0:a?", decode and {} or { "-c", "copy" },
     "-f", "null", "-"))
@@ -49,7 +49,8 @@ local function fault(path, decode)
   return true
 end
 
--- Returns the error for a failed run of ffmpeg: that of the first clip from `first` to `last` that can't be read, or else ffmpeg's message.
+-- Returns the error for a failed ffmpeg run. If any of the clips from `first` to `last` can't be read, the error is about that clip;
+-- otherwise it contains ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
@@ -66,7 +67,7 @@ end
 -- --- the steps
 
 local function probe_clips(job)
-  local seen = {} -- results by path, since a scene can appear several times
+  local seen = {} -- results by path, since the same clip can appear several times
   return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
     local found, failure = seen[clip.path] or clip.probe, nil
@@ -179,7 +180,7 @@ local function seconds_of(plan)
   return all
 end
 
--- Makes the film in its part folder from probed clips.
+-- Makes the film from probed clips, in the folder FILM.part.
 local function produce(job, encoded)
   local transition = job.transition
   local plan = plan_of(job.found, transition and (transition.seconds or 0.5), job.track ~= nil, encoded, job.size, job.fps)
@@ -211,7 +212,7 @@ local function make(given)
   if failure then return nil, failure end
   local film
   film, failure = produce(job)
-  -- Sometimes clips seem to have the same format, but the joined film is incomplete. In that case, encodes the pictures.
+  -- Encodes the pictures if joining has failed, since clips that seem to have the same format can still result in an incomplete film.
   if not film and job.plan.copied and failure.code == "cut_failed" and not failure.hint then
     work:clear()
     film, failure = produce(job, true)

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT
--- Plans a cut: decides whether to copy or encode, which pieces to encode, and how long the film is.
+-- Plans a cut: decides whether to copy or encode the streams, which pieces to encode, and how long the film is.
 
 local graph = require "omni.film.filter_graph"
 local shape = require "omni.film.common_format"
 local transitions = require "omni.film.transitions"
 
-local sounds_at_once <const> = 16 -- number of clips whose sounds one run of ffmpeg decodes
+local sounds_at_once <const> = 16 -- number of clips whose sound a single ffmpeg run decodes
 
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Runs ffmpeg and ffprobe safely: they never take a file name for an option or a URL, and can't use the network. Cleans up their messages.
+-- Runs ffmpeg and ffprobe safely: neither program takes a file name for an option or a URL, and neither can use the network. Cleans up
+-- their messages.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -7,7 +8,7 @@ local process = require "omni.process"
 
 local environment = { AV_LOG_FORCE_NOCOLOR = "1" }
 
--- The formats that a file may have. Formats that refer to other files, such as playlists, concat scripts and numbered pictures, aren't
+-- The file formats that clips may have. Formats that refer to other files, such as playlists, concat scripts and image sequences, aren't
 -- allowed.
 local formats = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mp3,wav,w64,flac,aac,ac3,aiff,caf"
 
@@ -15,11 +16,11 @@ local picture_formats = "png_pipe,jpeg_pipe,webp_pipe,gif_pipe,gif"
 
 local special = { ffmpeg = { "-nostdin", "-y" }, ffprobe = {} }
 
--- The maximum number of pixels in a picture. No video standard allows more (level 6.2 of HEVC and AV1). The limit matters because a decoder
--- allocates memory for the size that the stream states.
+-- The maximum number of pixels in a picture. No video standard allows more pixels (level 6.2 of HEVC and AV1). The limit matters because a
+-- decoder allocates memory for whatever size the stream states.
 local max_pixels <const> = 8192 * 4352
 
--- The memory limit, in bytes, for a program that decodes one clip with one thread. A decoder keeps up to 16 pictures.
+-- The memory limit, in bytes, for a program that decodes one clip with one thread. A decoder keeps up to 16 pictures in memory.
 local max_memory <const> = 3 << 30
 
 local tool = { max_pixels = max_pixels, max_memory = max_memory }
@@ -51,12 +52,12 @@ function tool.list(path, offset)
     "-auto_convert", "0", "-protocol_whitelist", "file", "-format_whitelist", formats .. ",concat", "-i", "file:" .. path }
 end
 
----Returns the arguments with which ffmpeg opens packets of AAC.
+---Returns the arguments with which ffmpeg opens a file of AAC packets.
 ---@param path string
 ---@return string[]
 function tool.aac(path) return { "-protocol_whitelist", "file", "-f", "aac", "-i", "file:" .. path } end
 
----Combines words and lists of words into one list of arguments.
+---Combines arguments and lists of arguments into one list of arguments.
 ---@param ... string|string[]
 ---@return string[]
 function tool.words(...)
@@ -67,7 +68,7 @@ function tool.words(...)
   return all
 end
 
----Returns a program's error output as one short line. Leaves out memory addresses, and the file's name, which omni's own message already
+---Returns a program's error output as one short line. Omits memory addresses, and the file's name, which omni's own message already
 ---contains.
 ---@param text string
 ---@param path? string
@@ -99,7 +100,7 @@ function tool.how(result)
   return result.signal and "signal " .. result.signal or "unknown exit status, because this program ignores SIGCHLD"
 end
 
----Runs ffmpeg or ffprobe. A nonzero exit code is a result and not an error.
+---Runs ffmpeg or ffprobe. Returns a result, not an error, for a nonzero exit code.
 ---@param program "ffmpeg"|"ffprobe"
 ---@param words string[]
 ---@param options? omni.process.RunOptions
@@ -136,7 +137,8 @@ function tool.too_large(width, height)
   return ("its picture of %dx%d has more pixels than any video standard allows (%d)"):format(width, height, max_pixels)
 end
 
----Returns whether a program failed because of its input, rather than because of a signal or a lack of memory, disk space or a filter.
+---Returns whether a program failed because of its input, rather than because of a signal, a missing filter, or a lack of memory or disk
+---space.
 ---@param result omni.process.Result
 ---@return boolean
 function tool.is_damage(result)
@@ -154,7 +156,7 @@ function tool.publish(part, path, place)
   local there = core.stat(path)
   if there and there.kind ~= "file" then return nil, core.clean(path, 300) .. " isn't a regular file" end
   local synced = process.run({ "sync", part:find "^%-" and "./" .. part or part }, { environment = environment, max_output = 4096 })
-  -- If the program `sync` is missing, the system writes the file to disk later.
+  -- If the program `sync` isn't installed, the operating system writes the file to disk later.
   if synced and not process.succeeded(synced, true) then return nil, tool.said(synced.stderr) end
   local renamed, message = (place or os.rename)(part, path)
   if not renamed then return nil, core.clean(message, 300) end

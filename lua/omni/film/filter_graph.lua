@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Builds ffmpeg's filter graphs for pictures and sounds. A graph contains only numbers and names from omni's own tables.
+-- Builds the filter graphs with which ffmpeg processes pictures and sounds. A graph contains only numbers and names from omni's own tables.
 
 local colour = require "omni.film.colour"
 local core = require "omni.core"
@@ -17,8 +17,8 @@ function graph.sample(frame, into)
   return (frame * rate * into.den + into.num // 2) // into.num
 end
 
--- Returns the filters that convert a clip's frames from `first` up to `stop` to the film's shape. If the picture ends too early, by at most
--- half a second, the filters repeat the last frame.
+-- Returns the filters that convert a clip's frames from `first` up to `stop` to the film's shape. If the picture ends up to half a second
+-- too early, the filters repeat the last frame.
 local function picture(stream, video, into, first, stop)
   local width, height = shape.fit(video, into)
   local steady, sdr = shape.is_steady(video, into), colour.to_sdr(video)
@@ -35,8 +35,8 @@ local function picture(stream, video, into, first, stop)
   }, ",")
 end
 
--- Returns the filters for `count` samples of a sound, beginning with sample `first`, or for silence. `start` is an expression for asetpts.
--- The filters copy mono sound to both channels themselves, since ffmpeg would make it 3 dB quieter than players do.
+-- Returns the filters for `count` samples of a sound, beginning with sample `first`, or for silence. `start` is an expression for ffmpeg's
+-- asetpts filter. The filters copy mono sound to both channels, since ffmpeg's own conversion would make it 3 dB quieter than players do.
 local function sound(stream, audio, start, first, count)
   if not audio then return ("anullsrc=r=%d:cl=stereo,aformat=sample_fmts=fltp,atrim=end_sample=%d,asetpts=N/SR/TB"):format(rate, count) end
   return ("[%s]asetpts=PTS-%s,%saresample=%d:async=1:first_pts=0,aformat=sample_fmts=fltp:channel_layouts=stereo,apad,"
@@ -57,8 +57,8 @@ local function stream_of(input, stream) return stream and ("%d:%d"):format(input
 ---@field fade integer              number of frames in the transition at its end; 0 if there is none
 ---@field next? omni.film.Probe     the second clip of that transition
 
----Returns the filter graph for one piece: a clip in the film's shape, up to the end of its transition. The graph's inputs are 0 and 1; its
----outputs are v and a.
+---Returns the filter graph for one piece: a clip in the film's shape, up to the end of its transition. The graph's inputs are ffmpeg's
+---inputs 0 and 1; its outputs are named v and a.
 ---@param piece omni.film.Piece
 ---@param into omni.film.Shape
 ---@param transition string
@@ -83,8 +83,8 @@ function graph.piece(piece, into, transition)
   }
 end
 
----Returns the filter graph that joins the clips' sounds, each as long as its clip's picture. The inputs are the clips that have sound, in
----order; the output is a.
+---Returns the filter graph that joins the clips' sounds; each sound is made as long as its clip's picture. The graph's inputs are the clips
+---that have sound, in order; its output is named a.
 ---@param clips omni.film.Probe[]
 ---@param samples integer[]  of each clip
 ---@return string

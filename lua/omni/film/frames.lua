@@ -11,7 +11,8 @@ local probe = require "omni.film.probe"
 local shape = require "omni.film.common_format"
 local tool = require "omni.film.ffmpeg"
 
--- Represents an unfinished picture with a unique name. Closing it removes the file, unless the file was renamed to its final path.
+-- Represents an unfinished picture with a unique name. Closing the object removes the picture's file, unless the file has been renamed to
+-- its final path.
 local Part_mt = { __close = function(part) os.remove(part.path) end }
 
 local function part_of(path)
@@ -69,11 +70,12 @@ end
 
 local last = {
   words = { "-c:v", "png", "-pix_fmt", "rgb24" },
-  -- Writes every frame after a start time to the same file, so that the last one remains. A start near the clip's end is quicker.
+  -- Writes every frame after a start time to the same file, so that the last one remains. Starts near the clip's end first, since that is
+  -- faster.
   starts = function(seconds) return { math.max(0, seconds - 0.25), math.max(0, seconds - 4), 0 } end,
 }
 
----Writes the last frame of a clip as a PNG, in the clip's size.
+---Writes a clip's last frame as a PNG file of the clip's size.
 ---@param clip string
 ---@param path string  keeps its old content until the picture is complete
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
@@ -85,7 +87,7 @@ local function last_frame(clip, path, place)
   return loop.drive(draw, clip, path, { words = last.words, starts = last.starts, place = place })
 end
 
----Writes a small JPEG of the frame at one third of the clip's length.
+---Writes a small JPEG file of the frame at one third of the clip's length.
 ---@param clip string
 ---@param path string    keeps its old content until the picture is complete
 ---@param size? integer  of the longer side, in pixels (640); a smaller clip keeps its size

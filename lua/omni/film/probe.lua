@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Reads the properties of a media file, its picture and its sound with ffprobe. If the container states no number of frames, or a wrong
--- one, omni counts the packets.
+-- Reads the properties of a media file and of its video and audio streams with ffprobe. If the container states no number of frames, or an
+-- incorrect one, counts the packets.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -8,7 +8,8 @@ local options = require "omni.options"
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
 
--- The properties that ffprobe reports. They decide whether two clips can be joined without re-encoding, and otherwise how to convert them.
+-- The properties that ffprobe reports. These properties determine whether clips can be joined without re-encoding, and how to convert them
+-- if not.
 local entries = "format=duration,start_time:stream=index,codec_type,codec_name,codec_tag_string,profile,level,width,height,"
   .. "sample_aspect_ratio,pix_fmt,avg_frame_rate,r_frame_rate,time_base,has_b_frames,field_order,"
   .. "color_range,color_space,color_transfer,color_primaries,sample_rate,channels,channel_layout,start_time,duration,nb_frames,"
@@ -64,7 +65,7 @@ local function rate_of(text)
   if num and tonumber(num) > 0 and tonumber(den) > 0 then return tonumber(num) / tonumber(den) end
 end
 
--- Returns the properties that video and audio streams have in common.
+-- Returns the properties that both video and audio streams have.
 local function stream_of(stream, report)
   return {
     index = whole(stream.index), codec = stream.codec_name, profile = stream.profile or "", tag = stream.codec_tag_string or "",
@@ -114,8 +115,8 @@ end
 -- --- counting
 
 -- Reads the number of frames and the length from the container, and returns whether they are reliable. In a video stream, the number of
--- frames, the length and the frame rate must be consistent. Sometimes they aren't: in a fragmented file, the length is rounded up to that
--- of the sound, and edit lists hide frames.
+-- frames, the length and the frame rate must be consistent. These values aren't always consistent: in a fragmented file, the video's length
+-- is rounded up to the length of the sound, and edit lists hide frames.
 local function trust(stream)
   stream.frames, stream.seconds = math.tointeger(tonumber(stream.nb_frames)), tonumber(stream.duration)
   stream.start = tonumber(stream.start_time)
@@ -170,7 +171,7 @@ local function count_packets(path, streams)
   return true
 end
 
--- Returns the picture's width with square pixels. A file can state any aspect ratio, even an absurd one.
+-- Returns the picture's width with square pixels. Limits the width, since a file can state an absurd pixel aspect ratio.
 local function shown_width_of(stream)
   local across, down = (stream.sample_aspect_ratio or ""):match "^(%d+):(%d+)$"
   local width = whole(stream.width)
@@ -215,7 +216,7 @@ local function look(path)
   return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
--- The cached results by path, which are used while the file is unchanged: starting ffprobe takes longer than the probe itself.
+-- Caches results by path while a file is unchanged, since starting ffprobe takes longer than the probe itself.
 local KEPT <const> = 200
 local results, kept = {}, 0
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Computes the progress of a cut from the progress of its ffmpeg runs.
+-- Computes a cut's progress from the progress of its ffmpeg runs.
 
 local process = require "omni.process"
 local tool = require "omni.film.ffmpeg"
@@ -26,7 +26,7 @@ local function meter(total, on_progress)
   return function(weight)
     local run = {}
     return function(fraction)
-      -- Adds whole weights, because a sum of many small steps would end just below 1.
+      -- Adds whole weights, because a sum of many small steps would end just below the total.
       if fraction < 1 then
         under_way[run] = fraction * weight
       elseif not run.ended then
@@ -39,7 +39,7 @@ local function meter(total, on_progress)
   end
 end
 
--- Returns a function that reads the lines that ffmpeg writes for -progress.
+-- Returns a function that parses the lines that ffmpeg writes because of its -progress option.
 local function follow(advance, seconds, seen)
   local rest = ""
   return function(text)

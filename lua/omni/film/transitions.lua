@@ -12,8 +12,8 @@ local listed = [[
 local names = {}
 for name in listed:gmatch "%l+" do names[name] = true end
 
----Returns the length of each transition. A transition takes up at most half of the shorter of its two clips, so that transitions never
----overlap.
+---Returns the length of each transition in frames. A transition takes up at most half of the shorter of its two clips, so that transitions
+---never overlap.
 ---@param counts integer[]  frames of each clip
 ---@param wanted integer    frames of a transition
 ---@return integer[] frames  of the transition between clip i and i + 1

@@ -4,9 +4,9 @@
 local core = require "omni.core"
 
 local max_bytes <const> = 512 * 1024              -- for one picture
-local max_total_bytes <const> = 32 * 1024 * 1024  -- maximum number of bytes of all pictures in a report: about 800 posters
+local max_total_bytes <const> = 32 * 1024 * 1024  -- maximum total size in bytes of a report's pictures; enough for about 800 posters
 
--- The picture formats that the report embeds, with the first bytes of such files. The report embeds no other files, whatever their names.
+-- The picture formats that the report embeds, with the first bytes of each format. The report embeds no other files, whatever their names.
 local kinds = {
   { "^\xFF\xD8\xFF", "image/jpeg" },
   { "^\x89PNG\r\n\x1A\n", "image/png" },
@@ -27,7 +27,7 @@ end
 ---@param bytes string
 ---@return string
 local function base64(bytes)
-  if not pairs_of[4095] then prepare() end -- the last one: memory may have run out in the middle
+  if not pairs_of[4095] then prepare() end -- checks the last pair, since memory may have run out before the table was complete
   local out, n = {}, 0
   local whole = #bytes - #bytes % 3
   for at = 1, whole, 3 do
@@ -52,7 +52,7 @@ local function read(path, most)
   return bytes and #bytes <= most and bytes or nil
 end
 
----Returns a function that embeds pictures up to a total size.
+---Returns a function that embeds pictures until their total size reaches a limit.
 ---@param limit? integer  total bytes (32 MiB)
 ---@return fun(path: string|nil, most?: integer): string|nil  returns a data: URL; nil without a path or a picture, over the limit, or if
 ---  the picture has more than `most` bytes (512 KiB)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Writes HTML from a tree of tables. Escapes every string in the tree: a string becomes text or an attribute's value, never markup. A list
--- of children can have holes; nil and false are skipped.
+-- Writes HTML from a tree of tables. Escapes every string in the tree, so a string becomes text or an attribute's value, but never markup.
+-- A list of child nodes can have holes, since nil and false are skipped.
 --
 --   html.render { h.p { class = "x", "1 < 2, ", h.a { href = "#a", "more" } } }
 
@@ -9,7 +9,7 @@ local core = require "omni.core"
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 local void = { br = true, meta = true, img = true, link = true }
 
----Cleans a text for display: returns valid UTF-8 without control characters and bidi overrides. Keeps line breaks ("\n") and tabs.
+---Cleans a text for display: returns valid UTF-8 without control characters or bidi overrides. Keeps line breaks ("\n") and tabs.
 ---@param text string
 ---@return string
 local function clean(text)
@@ -17,7 +17,7 @@ local function clean(text)
   return (text:gsub("\r\n?", "\n"):gsub("[^\n\t]+", core.clean))
 end
 
--- Escapes a value for text and for attributes in double quotes, in HTML and SVG.
+-- Escapes a value for use as text or in a double-quoted attribute, in HTML and SVG.
 local function escape(value)
   if type(value) == "number" then return core.format("%.14g", value) end
   if type(value) ~= "string" then error("html: expected a string or a number, got a " .. type(value)) end
@@ -28,7 +28,7 @@ local Element_mt = { __name = "omni.report.element" }
 local Raw_mt = { __name = "omni.report.raw" }
 
 ---Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. An attribute's value is a string, a number, or true for an
----attribute without a value. A "_" in its name becomes "-", as in aria_label.
+---attribute without a value. A "_" in an attribute's name becomes "-"; for example, aria_label becomes aria-label.
 ---@type table<string, fun(content: table): table>
 local tag = setmetatable({}, {
   __index = function(tags, name)
@@ -41,7 +41,7 @@ local tag = setmetatable({}, {
   end,
 })
 
----Marks a text as omni's own markup, which isn't escaped. Never use `raw` for text from outside.
+---Marks a text as omni's own markup, which isn't escaped. Never use `raw` for text from an external source.
 ---@param markup string
 local function raw(markup)
   return setmetatable({ markup }, Raw_mt)
@@ -49,7 +49,7 @@ end
 
 local write
 
--- Writes an element's attributes in alphabetic order, so that the output is always the same for the same data. Returns the number of the
+-- Writes an element's attributes in alphabetic order, so that the same data always results in the same output. Returns the number of the
 -- element's children.
 local function write_attributes(out, element)
   local names, last = {}, 0
@@ -106,7 +106,7 @@ end
 
 local function percent(character) return ("%%%02X"):format(character:byte()) end
 
----Turns a relative path into a URL. Returns nil for an absolute path.
+---Converts a relative path to a URL. Returns nil for an absolute path.
 ---@param path string
 ---@param inside? boolean  also returns nil for a path that leaves the report's folder
 ---@return string|nil

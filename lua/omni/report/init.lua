@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Writes report.html: the results of a run in one file, which works offline. In a browser without scripts, it shows times in UTC.
+-- Writes report.html: a run's results in a single file, which works offline. In a browser without scripts, the report shows times in UTC.
 
 local core = require "omni.core"
 local embedded_images = require "omni.report.embedded_images"
@@ -60,7 +60,7 @@ local known_scene = {
   warnings = "table", ways = "table",
 }
 
--- Raises an error for wrong data. The error names the line of the caller's caller.
+-- Raises an error for invalid data. The error message names the line of the caller's caller.
 local function check(data, what)
   options.check(data, known, what, 3)
   if not data or not data.scenes then error(what .. ": 'scenes' is missing", 3) end
@@ -81,8 +81,8 @@ end
 
 local function render(data) return page.page(data, embedded_images.embedder(), hash) end
 
----Returns the report as HTML. The result is always the same for the same data and pictures. Omits a picture if its file can't be read,
----isn't a picture, or is larger than 512 KiB.
+---Returns the report as HTML. The same data and pictures always result in the same HTML. Omits a picture if its file can't be read, isn't a
+---picture, or is larger than 512 KiB.
 ---@param data omni.report.Data
 ---@return string
 local function checked_render(data)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Builds the report's page: the head, the film, the figures, the problems, and the sections that the other files build.
+-- Builds the report's page: the head, the film, the figures, the problems, and the sections that other modules build.
 
 local html = require "omni.report.html"
 local scene_name = require "omni.report.scene_name"
@@ -13,7 +13,7 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
-local max_problems <const> = 20 -- maximum length of the list near the top; each problem is also shown with its scene
+local max_problems <const> = 20 -- maximum number of problems listed near the top; each problem is also shown with its scene
 
 -- The Content-Security-Policy allows files next to the page, embedded pictures, and the page's own style sheet and script. It forbids the
 -- network.
@@ -68,7 +68,7 @@ local function count(data, wanted)
   return n
 end
 
--- Returns the run's duration: the time from the first submit to the last file in the latest session.
+-- Returns the run's duration: the time from the first submit to the last fetched file in the latest session.
 local function run_time(data)
   local made = {}
   for _, scene in ipairs(data.scenes) do
@@ -139,7 +139,7 @@ end
 
 -- --- the page
 
--- Returns the symbols for all states. Other parts of the page refer to them by name.
+-- Returns the symbols for all states. Other parts of the page refer to these symbols by name.
 local function signs()
   local symbols = {}
   for index, sign in ipairs(style.signs) do

@@ -7,9 +7,10 @@ local wording = require "omni.report.wording"
 
 local h, time = html.tag, times_of.time
 
-local eager_players <const> = 6  -- number of players that load the start of their clip immediately; the others load it when played
-local max_reference <const> = 200 * 1024 -- maximum bytes of an embedded reference; many scenes can have the same one
-local long_prompt <const> = 1200 -- bytes; a longer prompt is collapsed
+-- number of players that load their clip's metadata immediately; later players load it when the user starts them
+local eager_players <const> = 6
+local max_reference <const> = 200 * 1024 -- maximum size of an embedded reference in bytes; many scenes can use the same reference
+local long_prompt <const> = 1200 -- in bytes; the report collapses longer prompts
 
 -- The HTML element for each kind of media file, by the file's extension.
 local elements = {}
@@ -34,7 +35,7 @@ local function chip(state)
   return h.span { class = "chip " .. state.tone, icon(state), state.word }
 end
 
----Returns a video player. The player has the clip's aspect ratio before the clip is loaded.
+---Returns a video player. The player has the clip's aspect ratio even before the clip is loaded.
 ---@param context omni.report.Context
 ---@param source string  URL
 ---@param label string  for screen readers
@@ -86,7 +87,7 @@ local function prompt(text)
   return h.details { class = "fold", h.summary { ("Prompt, %d characters"):format(utf8.len(text) or #text) }, shown }
 end
 
--- Returns a link to a scene. For an unknown scene, returns only its name.
+-- Returns a link to a scene, or only the scene's name if the scene is unknown.
 local function to_scene(context, name, shown)
   local number = context.numbers[name]
   return number and h.a { href = "#scene-" .. number, dir = "auto", shown } or h.span { dir = "auto", shown }
@@ -96,7 +97,7 @@ local function reference(context, given)
   local picture = context.embed(given.poster, max_reference)
   local address = given.path and html.relative(given.path) or given.url and html.web(given.url)
   local label = h.span { dir = "auto", given.label }
-  local name = (given.path or ""):match("[^/]*$") -- the report doesn't show the folders of this machine
+  local name = (given.path or ""):match("[^/]*$") -- the report doesn't reveal this machine's folders
   return h.li {
     picture and h.img { src = picture, alt = "", width = 56, height = 56 },
     given.scene and to_scene(context, given.scene, given.label)
@@ -137,7 +138,7 @@ local function with_commands(advice, data)
   return parts
 end
 
--- Returns a list of shell commands, each with a description of what it does.
+-- Returns a list of shell commands, each with a description of its effect.
 local function ways(scene)
   local items = {}
   for index, way in ipairs(scene.ways or {}) do items[index] = h.li { way.what, ": ", command(way.command) } end
@@ -157,7 +158,7 @@ local function trouble(scene, data)
   }
 end
 
--- Returns a list of the differences between a scene's clip and what the scene asked for.
+-- Returns a list of the differences between a scene's clip and the clip that the scene requested.
 local function warnings(scene)
   local items = {}
   for index, warning in ipairs(scene.warnings or {}) do items[index] = h.p { dir = "auto", warning } end
@@ -172,7 +173,7 @@ local function builds_on(context, scene)
   return #links > 0 and links or nil
 end
 
--- Returns the scene's input fields, except the prompt. Short fields are side by side.
+-- Returns the scene's input fields, except the prompt. The page shows short fields side by side.
 local function fields(scene)
   local items = {}
   for index, field in ipairs(scene.input or {}) do

@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT
--- Shows a scene's name where there is little space. A long name is shortened in the middle. Its end stays visible, since names often differ
--- only there.
+-- Shows a scene's name where there is little space. A long name is shortened in the middle. The name's end stays visible, since names often
+-- differ only at the end.
 
 local core = require "omni.core"
 local html = require "omni.report.html"
 
 local h = html.tag
 
-local short <const> = 20 -- columns; a shorter name isn't divided
-local tail <const> = 12  -- columns of the end that is always shown
+local short <const> = 20 -- in columns; a name that isn't longer is shown whole
+local tail <const> = 12  -- number of columns at a name's end that are always shown
 
--- Returns the position at which the end of a text begins. Never separates a letter from its accents or joiners.
+-- Returns the position at which a name's always visible end begins. Never separates a letter from its accents or joiners.
 local function end_of(text)
   local total, used, at = core.columns(text), 0, 1
   local joined = false
@@ -25,7 +25,7 @@ local function end_of(text)
   return at
 end
 
----Returns an element that contains the whole name. The class "name" (style.lua) shortens what is visible to the available width.
+---Returns an element that contains the whole name. The CSS class "name" (style.lua) shortens the visible text to the available width.
 ---@param name string
 ---@return table
 local function shortened(name)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Computes the data for the timeline: the phases of each scene, and the board's sessions. Work on a board can take days, so a session ends
--- when no scene has run for half an hour.
+-- Computes the timeline's data: each scene's phases, and the board's sessions. Work on a board can take days, so a session ends when no
+-- scene has run for half an hour.
 
 local wording = require "omni.report.wording"
 
@@ -17,7 +17,7 @@ local pause <const> = 1800 -- a session ends after this number of seconds withou
 ---@field times { intended?: number, accepted?: number, completed?: number, fetched?: number }  in order
 
 -- Returns a scene's valid times in order. The time `completed` is from the service's clock; all others are from this machine's clock. If
--- they contradict each other, this machine's clock counts.
+-- times contradict each other, this machine's clock takes precedence.
 local function ordered(given)
   local times, last = {}, nil
   for _, name in ipairs { "intended", "accepted", "fetched" } do

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Builds the report's timeline: a table for each session, in which each scene has a row with bars and times. The positions of the bars are
--- SVG attributes in percent. So they scale with the page, and need no inline styles, which the page's Content-Security-Policy forbids.
+-- SVG attributes in percent. The bars therefore scale with the page, and need no inline styles, which the page's Content-Security-Policy
+-- forbids.
 
 local core = require "omni.core"
 local html = require "omni.report.html"
@@ -11,7 +12,7 @@ local wording = require "omni.report.wording"
 
 local h = html.tag
 
--- The height of each phase's bar, in a row that is 20 pixels high. The phases also differ in shape, not only in colour.
+-- The height of each phase's bar, in a row that is 20 pixels high. Phases differ not only in colour, but also in shape.
 local shapes = {
   sent = { height = 4, label = "submitted, pending" },
   run = { height = 14, label = "being generated" },
@@ -21,7 +22,7 @@ local shapes = {
 local order = { "sent", "run", "open", "ready" }
 
 local steps = { 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
-local max_ticks <const>, max_day_ticks <const> = 6, 3 -- if a scale covers several days, its labels are longer
+local max_ticks <const>, max_day_ticks <const> = 6, 3 -- max_day_ticks applies to a scale that covers several days, whose labels are longer
 
 -- Returns a function that converts a time to a percentage of the width, with space for marks at both ends. Also returns the scale's ticks.
 local function scale(session)
@@ -60,14 +61,14 @@ local function bar(along, phase, session)
     width = percent(math.max(along.place(phase.to) - left, 0.3)), rx = 2 }
 end
 
--- Returns the time of day, with the date if the day isn't the session's first one.
+-- Returns the time of day, with the date unless it is the session's first day.
 local function clock(at, session)
   return times_of.time(at, "second", session.from) or "–"
 end
 
 local function row(scene, shown, session, along, grid)
   local times, state = shown.track.times, wording.states[scene.status]
-  local bars = {} -- has a hole for each phase that belongs to another session
+  local bars = {} -- this list has a hole for each phase that belongs to another session
   for index, phase in ipairs(shown.track.phases) do bars[index] = bar(along, phase, session) end
   local mark = shown.track.at >= session.from and shown.track.at <= session.to and h.svg {
     class = "mark " .. state.tone, x = percent(along.place(shown.track.at)), y = 3, width = 14, height = 14, overflow = "visible",
@@ -120,7 +121,7 @@ local function legend()
   return h.ul { class = "legend", items }
 end
 
----Returns the page's section with the timeline, or nil if no scene has times.
+---Returns the page's timeline section, or nil if no scene has times.
 ---@param data table  of report.render
 ---@return table|nil
 local function section(data)

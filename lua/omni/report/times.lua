@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Shows points in time. The page contains them in UTC. A small script converts them to the reader's time zone. The page's
+-- Shows points in time. The page contains all times in UTC. A small script converts the times to the reader's time zone. The page's
 -- Content-Security-Policy contains the script's hash, and allows no other script.
 
 local html = require "omni.report.html"
@@ -8,7 +8,7 @@ local wording = require "omni.report.wording"
 local h = html.tag
 
 -- Replaces the text of each element that has the attribute data-part, which contains two positions in a text such as "2026-11-23 14:05:00".
--- Leaves out the date if it is the date in data-since.
+-- Omits the date if it is the same as the date in the attribute data-since.
 local script = [[
 "use strict";
 const offset = (at) => -new Date(at).getTimezoneOffset();
@@ -39,7 +39,7 @@ local function stamp(at) return wording.date("%FT%TZ", at) end
 
 local function utc(at) return wording.date("%F %T UTC", at) end
 
--- Returns the attributes that the script reads, and the text to show in a browser without scripts.
+-- Returns the attributes that the page's script reads, and the text that a browser without scripts shows.
 local function attributes(at, part, since)
   local from, to = parts[part][1], parts[part][2]
   if since and wording.date("%F", at) == wording.date("%F", since) then from = 11 end

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes the report's texts about states, credits, durations and times.
+-- Writes the report's texts about states, credits, durations and times.
 
 local core = require "omni.core"
 
@@ -27,7 +27,7 @@ local states = {
   waiting = { word = "Not yet submitted", tone = "idle", icon = "dots", charged = "no" },
 }
 
--- Returns the value if it is a finite number, else nil.
+-- Returns the value if it is a finite number; otherwise nil.
 local function finite(value)
   return type(value) == "number" and value == value and math.abs(value) < 1e15 and value or nil
 end
@@ -59,7 +59,7 @@ local function cost(scene, sandbox)
   return about and ("cost unknown, about %s"):format(about) or "cost unknown"
 end
 
----Returns the value if it is a possible duration in seconds, else nil.
+---Returns the value if it is a possible duration in seconds; otherwise nil.
 ---@param value any
 ---@return number|nil
 local function seconds_of(value)
@@ -67,7 +67,7 @@ local function seconds_of(value)
   return value and value >= 0 and value or nil
 end
 
----Returns "42 s", "7 min 12 s" or "1 h 05 min 09 s"; nil if the value isn't a duration. A duration below 10 s has a decimal.
+---Returns "42 s", "7 min 12 s" or "1 h 05 min 09 s"; nil if the value isn't a duration. A duration below 10 s has one decimal place.
 ---@param seconds any
 ---@return string|nil
 local function duration(seconds)
@@ -93,7 +93,7 @@ local function exact_duration(seconds)
   return (duration(whole):gsub(" s$", fraction .. " s"))
 end
 
----Returns the value, in seconds, if it is a time in the years 1970 to 9999, else nil.
+---Returns the value if it is a time in seconds in the years 1970 to 9999; otherwise nil.
 ---@param value any
 ---@return number|nil
 local function moment(value)
@@ -101,7 +101,7 @@ local function moment(value)
   return value and value > 0 and value < 253402300800 and value or nil
 end
 
----Formats a time in UTC with a format of os.date.
+---Formats a time in UTC with a format string for os.date.
 ---@param format string
 ---@param seconds number
 ---@return string

@@ -27,7 +27,7 @@ local fields = { key = true, in_flight = true, credits = true, rate = true }
 local function is_amount(value) return type(value) == "number" and value >= 0 and value < math.huge end
 local function is_limit(value) return math.type(value) == "integer" and value >= 1 end
 
--- Returns an error message if an account's settings are wrong.
+-- Returns an error message if any of an account's settings is invalid.
 local function wrong_in(wanted, name)
   local key = wanted.key
   if key ~= nil and (type(key) ~= "string" or key == "" or key:find "[%c ]") then return name("key") .. " must have no spaces" end
@@ -36,7 +36,7 @@ local function wrong_in(wanted, name)
   if wanted.rate and not (is_amount(wanted.rate) and wanted.rate > 0) then return name("rate") .. " must be more than 0" end
 end
 
--- Reads one item of the `keys` option. The item is a limit on tasks in flight, or a table.
+-- Reads one item of the `keys` option. The item is a maximum number of tasks in flight, or a table.
 local function one_of(item, number, usual)
   if math.type(item) == "integer" then item = { in_flight = item } end
   if type(item) ~= "table" then
@@ -106,7 +106,7 @@ function Accounts_methods:leaks(text)
   return false
 end
 
----Counts a request against the account's rate limit. A burst can have as many requests as the limit allows in one second.
+---Counts a request against the account's rate limit. A burst can contain as many requests as the limit allows in one second.
 ---@param account omni.sandbox.Account
 ---@return number|nil wait  seconds until a request would be allowed; nil if this one is allowed
 function Accounts_methods:wait(account)
@@ -141,8 +141,8 @@ function Accounts_methods:charge(account, task) -- luacheck: ignore self
   account.running[#account.running + 1] = task
 end
 
--- Returns the largest number of tasks that were in flight at the same time, from the times when they began and ended. Counting at each
--- submit instead would be slow with thousands of tasks in flight.
+-- Returns the largest number of tasks that were in flight at the same time, computed from the tasks' start and end times. Counting the
+-- tasks at each submit would be slow with thousands of tasks in flight.
 local function peak_of(spans)
   table.sort(spans.began)
   table.sort(spans.over)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Sends the sandbox's callbacks. For each task with a callback_url, a fiber waits for the task's end and then sends a POST request to that
--- URL, without an API key. A failed callback isn't repeated, since the service documents no retries.
+-- Sends the sandbox's callbacks. For each task with a callback_url, a fiber waits until the task ends, and then sends a POST request
+-- without an API key to that URL. A failed callback isn't repeated, since the service documents no retries.
 
 local core = require "omni.core"
 local json = require "omni.json"
@@ -14,7 +14,7 @@ local at_once <const> = 16 -- maximum number of connections, since receivers lim
 
 local callback_object = json.shape { "task_id", "url", "at", "status", "error", "fault" }
 
----A callback that was sent.
+---Describes a callback that the sandbox has sent.
 ---@class omni.sandbox.Callback
 ---@field task_id string      the task with this callback_url
 ---@field url string
@@ -24,7 +24,7 @@ local callback_object = json.shape { "task_id", "url", "at", "status", "error", 
 ---@field error string|nil    why there is no response; both are nil until the exchange ends
 ---@field fault string|nil    names of its faults, joined by "+"
 
----Describes the callbacks of one task. Faults change the plan (faults.lua).
+---Describes the callbacks of one task. Simulated faults change this plan (faults.lua).
 ---@class omni.sandbox.CallbackPlan
 ---@field task omni.sandbox.Task
 ---@field tasks table         all tasks of the sandbox
@@ -57,7 +57,7 @@ local function stale_body(plan)
   return text_of(plan, plan.tasks:pretend(plan.task, "running"))
 end
 
--- Returns the id of the newest task except the plan's own. If there is no other task, returns an id that no task has.
+-- Returns the id of the newest task that isn't the plan's own task. If there is no other task, returns an id that no task has.
 local function another_id(self, plan)
   local all = plan.tasks.in_order
   for i = #all, 1, -1 do
@@ -125,7 +125,7 @@ local function send_all(self, plan)
   end
 end
 
----Returns a plan without faults: one callback, at the task's end.
+---Returns a plan without faults: a single callback when the task ends.
 ---@param about { task: omni.sandbox.Task, tasks: table, media_urls: string[], forged_url: string }
 ---@return omni.sandbox.CallbackPlan
 function Callbacks_methods:plan(about) -- luacheck: ignore self
@@ -133,7 +133,7 @@ function Callbacks_methods:plan(about) -- luacheck: ignore self
   return about
 end
 
----Schedules the callbacks of a plan. Returns without waiting for them.
+---Schedules the callbacks of a plan. Returns without waiting for the callbacks.
 ---@param plan omni.sandbox.CallbackPlan
 ---@return fun()|nil wait  for an early plan: waits until all callbacks have got a response
 function Callbacks_methods:schedule(plan)

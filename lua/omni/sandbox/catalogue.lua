@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Lists the sandbox's models, with the input that each model accepts and the output that it makes.
+-- Lists the sandbox's models, with each model's accepted input and its output.
 
 local inputs = require "omni.models.input_rules"
 local options = require "omni.options"
@@ -13,7 +13,7 @@ local schema = require "omni.models.schema"
 ---@field input_schema table
 ---@field makes omni.sandbox.Makes
 
----A model's output and its price (price.lua).
+---Describes a model's output and prices (price.lua).
 ---@class omni.sandbox.Makes
 ---@field image? boolean     makes images instead of a video
 ---@field seconds? integer   default length of a video
@@ -64,7 +64,7 @@ local function does(row, operation)
   return false
 end
 
----Returns the models with this modality and operation; nil matches every value.
+---Returns the models with the given modality and operation; nil matches any value.
 ---@param modality? string
 ---@param operation? string
 ---@return omni.sandbox.Model[]

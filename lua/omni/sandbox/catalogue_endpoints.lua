@@ -38,7 +38,7 @@ function endpoints.model(_, request)
   })
 end
 
--- Returns the number in a query parameter, or nil and an error message.
+-- Returns a query parameter's value as a number, or nil and an error message.
 local function number(request, name, usual, most)
   local text = response.parameter(request.query, name)
   if not text then return usual end

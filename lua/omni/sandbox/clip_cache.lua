@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Caches the sandbox's clips: draws each clip once, two at a time, and keeps the files in one directory.
+-- Caches the sandbox's clips: draws each clip only once, draws two clips at a time, and keeps the files in one directory.
 
 local core = require "omni.core"
 local json = require "omni.json"

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- The sandbox's clock follows the monotonic clock. Instead of waiting, a test can move the sandbox's clock ahead. All events between the
--- old and the new time then happen in chronological order.
+-- old time and the new time then happen in chronological order.
 
 local core = require "omni.core"
 local loop = require "omni.loop"
@@ -15,21 +15,21 @@ local loop = require "omni.loop"
 local Clock_methods = {}
 local Clock_mt = { __name = "omni.sandbox.clock", __index = Clock_methods }
 
----Returns the time in seconds.
+---Returns the sandbox's time in seconds.
 ---@return number
 function Clock_methods:now() return core.now() + self.ahead end
 
 -- --- waiting
 
--- Wakes the fibers that wait in `wait_until`.
+-- Wakes the fibers that are waiting in `wait_until`.
 local function notice(self)
   for fiber in pairs(self.watching) do loop.wake(fiber) end
 end
 
----Makes `wait_until` check its condition again.
+---Makes every waiting `wait_until` check its condition again.
 Clock_methods.notice = notice
 
----Waits until a condition holds, or the clock is closed. `notice` must be called when the condition may have become true.
+---Waits until a condition is true or the clock is closed. Call `notice` whenever the condition may have become true.
 ---@param condition fun(): boolean
 function Clock_methods:wait_until(condition)
   local fiber = loop.current()
@@ -68,7 +68,8 @@ local function wake(self, fiber)
   loop.wake(fiber)
 end
 
----Parks the current fiber until the given time, until a step of the clock ends, or until `wake`. The caller must check the time again.
+---Parks the current fiber until the given time, until a step of the clock ends, or until `wake` is called for the fiber. The caller must
+---then check the time again.
 ---@param at? number  a time on this clock; nil: no limit
 function Clock_methods:park(at)
   local fiber = loop.current()
@@ -116,7 +117,7 @@ end
 
 local function set_ahead(self, time) self.ahead = math.max(self.ahead, time - core.now()) end
 
--- Moves the clock to `self.target`, from one entry of the agenda to the next.
+-- Moves the clock to `self.target` in steps, from one agenda entry to the next.
 local function step(self)
   local ending <close> = setmetatable({}, { __close = function() -- luacheck: ignore 211
     self.agenda = nil
@@ -137,10 +138,10 @@ local function step(self)
     end
   end
   set_ahead(self, self.target)
-  for fiber in pairs(self.parked) do loop.wake(fiber) end -- so that the fibers shorten their timers
+  for fiber in pairs(self.parked) do loop.wake(fiber) end -- wakes the parked fibers, so that they shorten their timers
 end
 
----Moves the clock ahead. Returns when all events up to the new time have happened, in chronological order.
+---Moves the clock ahead. Returns once all events up to the new time have happened in chronological order.
 ---@param seconds number
 function Clock_methods:advance(seconds)
   local target = math.max(self.agenda and self.target or 0, self:now()) + seconds

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Draws the sandbox's clips and images with ffmpeg. Without ffmpeg, writes small built-in files instead.
+-- Draws the sandbox's clips and images with ffmpeg. If ffmpeg isn't installed, writes small built-in files instead.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -40,8 +40,8 @@ end
 
 local MAX_HELP <const> = 8 * 1024 * 1024 -- maximum number of bytes of ffmpeg's help that omni reads; ffmpeg 5.1 prints one MiB
 
--- Finds out which filters and encoders ffmpeg has. Reads them from ffmpeg's full help, so that ffmpeg has to start only once: starting it
--- takes longer than drawing a clip.
+-- Finds out which filters and encoders ffmpeg has. Reads their names from ffmpeg's full help, so that ffmpeg starts only once, since
+-- starting ffmpeg takes longer than drawing a clip.
 local function read_help()
   local result = process.run({ "ffmpeg", "-hide_banner", "-h", "full" }, { stdout = "pipe", max_output = MAX_HELP })
   local help = result and result.stdout or ""
@@ -53,14 +53,14 @@ local function read_help()
   }
 end
 
-local looking -- the fiber that runs read_help; there is at most one
+local looking -- the only fiber that runs read_help, or nil
 
 local function abilities()
   looking = looking or loop.background(read_help)
   return looking:join()
 end
 
----Returns whether clips are drawn by ffmpeg, or copied from the built-in files. Looks for ffmpeg only on the first call.
+---Returns "ffmpeg" if ffmpeg draws the clips, or "builtin" if the sandbox copies built-in files. Looks for ffmpeg only on the first call.
 ---@return "ffmpeg"|"builtin"
 local function available()
   return abilities().ffmpeg and "ffmpeg" or "builtin"
@@ -82,7 +82,8 @@ local function file_failed(message)
   return nil, err.new { code = "io", message = "a clip can't be written: " .. core.clean(message, 400) }
 end
 
--- Holds a temporary directory for the texts, and the path of the unfinished clip. Closing the object removes both.
+-- Holds a temporary directory for the texts, and the path of the unfinished clip. Closing the object removes the directory and the
+-- unfinished clip.
 local Scratch_mt = {}
 
 function Scratch_mt:__close()
@@ -158,7 +159,8 @@ local function draw(spec, path)
 end
 
 ---Makes an image, or a clip of exactly the requested duration, aspect ratio and resolution (H.264, 24 frames per second, with a quiet
----stereo tone). Clips with the same spec are identical. Without ffmpeg, the clip is one second long and 160 x 90; the image is 64 x 64.
+---stereo tone). Clips with the same spec are identical. If ffmpeg isn't installed, a clip has 160 x 90 pixels and is one second long, and
+---an image has 64 x 64 pixels.
 ---@param spec omni.sandbox.ClipSpec
 ---@param path string  the file appears there only when it is complete
 ---@return string|nil path

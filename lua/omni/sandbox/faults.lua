@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Parses fault specs of the form "NAME[:key=value,...]" (docs/sandbox.md), and decides when a fault strikes. The faults themselves are
+-- Parses fault specs of the form "NAME[:key=value,...]" (docs/sandbox.md), and decides when a fault occurs. The faults themselves are
 -- defined in fault_table.lua.
 
 local err = require "omni.error"
@@ -7,7 +7,7 @@ local options = require "omni.options"
 local random = require "omni.sandbox.random"
 local rows = require "omni.sandbox.fault_table"
 
--- The kinds of requests that a fault's spec can name: API calls, downloads of a clip or an uploaded file, and uploads.
+-- The request kinds that a fault spec can name: API calls, downloads of clips and of uploaded files, and uploads.
 local api = {
   submit = true, query = true, estimate = true, older_estimate = true, balance = true, models = true, templates = true,
   upload_url = true,
@@ -86,7 +86,7 @@ local function refuse(spec, message)
     hint = "a fault is NAME or NAME:key=value,key=value; see docs/sandbox.md" }
 end
 
--- Parses the spec of one fault. A value in double quotes may contain commas.
+-- Parses a single fault spec. A value in double quotes may contain commas.
 local function parse(spec)
   if type(spec) ~= "string" then return refuse(tostring(spec), "expected a string, got " .. type(spec)) end
   local name, rest = spec:match "^%s*([^:%s]*)%s*:?(.*)$"
@@ -111,7 +111,8 @@ local function parse(spec)
   return fault
 end
 
--- Returns whether a fault applies to this request. Counts every matching request, then applies skip, every, chance and first in this order.
+-- Returns whether a fault applies to this request. Counts every matching request, then applies the fault's `skip`, `every`, `chance` and
+-- `first`, in this order.
 local function strikes(fault, kind, context)
   if not fault.on[kind] then return false end
   if fault.row.only and not fault.row.only(context) then return false end
@@ -129,8 +130,8 @@ end
 local Faults_methods = {}
 local Faults_mt = { __name = "omni.sandbox.faults", __index = Faults_methods }
 
----Returns the faults that apply now, in the order of their specs. The sandbox calls `strike` once for each request, once for each task,
----and once for the callbacks of each task.
+---Returns the faults that apply to the current event, in the order of their specs. The sandbox calls `strike` once for each request, once
+---for each task, and once for the callbacks of each task.
 ---@param kind string  the kind of a request (`kinds`), "task" or "callback"
 ---@param context { prompt?: string, method?: string, range?: string, key?: integer }  key: the number of the key, counting from 1
 ---@return table[]
@@ -142,7 +143,7 @@ function Faults_methods:strike(kind, context)
   return struck
 end
 
----Applies those of the `struck` faults that have the given `when`. The subject is what they change, such as a response.
+---Applies those of the `struck` faults whose `when` has the given value. The faults change the subject, for example a response.
 ---@param struck table[]
 ---@param when "task"|"callback"|"before"|"after"
 ---@param subject table
@@ -158,7 +159,7 @@ local function apply(struck, when, subject)
   return changed
 end
 
----Parses the specs of the sandbox's faults.
+---Parses the fault specs in the sandbox's options.
 ---@param specs? string[]
 ---@param seed? integer  seed for the faults' `chance` (default 1)
 ---@return table|nil faults  `faults:strike(kind, context)`

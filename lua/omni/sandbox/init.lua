@@ -17,7 +17,8 @@ local service = require "omni.sandbox.service"
 local uploads = require "omni.sandbox.uploads"
 
 local most_upload <const> = 64 * 1024 * 1024    -- maximum size of an uploaded file, in bytes
-local most_uploads <const> = 1024 * 1024 * 1024 -- maximum total size of simultaneous uploads, in bytes; large uploads are on disk
+-- maximum total size of simultaneous uploads, in bytes; the sandbox keeps large uploads on disk
+local most_uploads <const> = 1024 * 1024 * 1024
 
 local known = {
   host = "string", port = "integer", seconds = "seconds", seed = "integer",
@@ -33,13 +34,14 @@ local known = {
 local Sandbox_methods = {}
 local Sandbox_mt = { __name = "omni.sandbox", __index = Sandbox_methods }
 
----Returns the accepted tasks and the charges as a table, like `GET /sandbox/ledger`, with nil instead of null.
+---Returns the accepted tasks and the charges as a table with the fields of `GET /sandbox/ledger`, but with nil instead of null.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Sandbox_methods:ledger()
   return self.service:ledger()
 end
 
----Returns the callbacks that were sent, in order, as a table, like `GET /sandbox/callbacks`, with nil instead of null.
+---Returns a list of the callbacks that were sent, in order. Each entry has the fields that `GET /sandbox/callbacks` returns, but with nil
+---instead of null.
 ---@return omni.sandbox.Callback[]
 function Sandbox_methods:callbacks()
   return self.service:sent()
@@ -49,7 +51,7 @@ local function account_of(self, key, what)
   return self.service.accounts:find(key) or error(("sandbox:%s: the sandbox has no such key"):format(what), 3)
 end
 
----Revokes a key: from now on, every request with this key gets HTTP status 401.
+---Revokes an API key: from now on, the sandbox responds to every request with this key with HTTP status 401.
 ---@param key string  one of `keys`
 function Sandbox_methods:revoke(key)
   account_of(self, key, "revoke").revoked = true
@@ -66,8 +68,8 @@ function Sandbox_methods:set_credits(key, credits)
 end
 
 ---Moves the sandbox's clock ahead, and waits until all events up to the new time have happened in chronological order: tasks have ended,
----late responses have been sent, callbacks have been sent and have got a response, and URLs have expired. `POST /sandbox/advance?seconds=`
----does the same.
+---late responses have been sent, callbacks have been sent and have received a response, and URLs have expired. `POST
+---/sandbox/advance?seconds=` does the same.
 ---@param seconds number  0 or more
 function Sandbox_methods:advance(seconds)
   local fits = type(seconds) == "number" and seconds >= 0 and seconds < math.huge
@@ -90,7 +92,7 @@ end
 Sandbox_mt.__close = Sandbox_methods.close
 options.guard(Sandbox_methods, Sandbox_mt, "sandbox")
 
--- Waits for as long as the response requires. Returns what a handler of the HTTP server must return.
+-- Waits for as long as the response requires. Returns the values that an HTTP server's handler must return.
 local function outcome(time, request, response)
   if response.wait then response.wait() end
   if response.delay then time:sleep_until(time:now() + response.delay) end

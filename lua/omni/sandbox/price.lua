@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Computes a task's output and price. The prices in model/*.lua are invented; like real prices, they increase with duration and resolution.
 
--- For an input with a video, returns the clip's length in seconds: the length of the window in the video, within the model's limits.
+-- For an input that contains a video, returns the clip's length in seconds. This is the length of the chosen part of the video, within the
+-- model's limits.
 local function window(input, longest)
   local video = (input.video_list or {})[1]
   local from, to = video and video.start or 0, video and video.ends

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Generates random numbers from a seed. Each purpose has its own stream, so drawing numbers from one stream doesn't affect another.
+-- Generates random numbers from a seed. Each purpose has its own stream, so drawing numbers from one stream doesn't affect the other
+-- streams.
 
 local function mix(z)
   z = (z ~ (z >> 30)) * 0xbf58476d1ce4e5b9
@@ -29,14 +30,14 @@ local function stream(seed, purpose)
   end
 end
 
----Returns the next number of a stream as a fraction, 0 <= f < 1.
+---Returns the next number from a stream as a fraction `f`, with 0 <= f < 1.
 ---@param next_integer fun(): integer
 ---@return number
 local function fraction(next_integer)
   return (next_integer() >> 11) * 2.0 ^ -53
 end
 
----Returns the next two numbers of a stream as a UUID (version 4).
+---Returns a version 4 UUID made from the next two numbers of a stream.
 ---@param next_integer fun(): integer
 ---@return string
 local function uuid(next_integer)

@@ -3,7 +3,7 @@
 
 local response = {}
 
----Returns an error response. For an invalid request (422), the reason is in `errors`, as in the service's responses.
+---Returns an error response. For an invalid request (422), the response contains the reason in `errors`, as the service's responses do.
 ---@param code integer
 ---@param message string
 ---@param headers? table<string, string>
@@ -25,7 +25,7 @@ function response.decoded(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
----Returns a query parameter. If several parameters have this name, returns the first one.
+---Returns a query parameter. If several parameters have this name, returns the first parameter's value.
 ---@param query_string string|nil
 ---@param name string
 ---@return string|nil

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Serves the sandbox's files: the clips of its tasks, and uploaded files. Finds a file by its URL's path, and serves the whole file or the
--- requested part (RFC 9110: Range, If-Range, ETag, Last-Modified).
+-- Serves the sandbox's files: its tasks' clips, and uploaded files. Finds a file by its URL's path, and serves either the whole file or the
+-- requested range (RFC 9110: Range, If-Range, ETag, Last-Modified).
 
 local http_date = require("omni.sandbox.response").http_date
 local messages = require "omni.models.schema.messages"
@@ -16,7 +16,7 @@ end
 
 local media_types = { mp4 = "video/mp4", png = "image/png", jpg = "image/jpeg" }
 
--- Finds the file of a task by its name, such as "ID.mp4" or "ID.png"; "ID.2.png" is the second image of a task.
+-- Finds a task's file by its name, such as "ID.mp4" or "ID.png"; "ID.2.png" is a task's second image.
 local function find_media(service, name)
   local id, ending = name:match "^([%x-]+)%.([%w.]+)$"
   local task = id and service.tasks:find(id)
@@ -40,7 +40,7 @@ local kinds = {
   { kind = "file", path = "^/files/([^/]+)$", find = find_upload },
 }
 
--- Returns true if a URL belongs to this sandbox but no file exists there. The sandbox accepts all URLs on other hosts.
+-- Returns true if a URL belongs to this sandbox but no file exists at the URL. The sandbox accepts all URLs on other hosts.
 local function is_lost(service, url)
   if type(url) ~= "string" or url:find "%s" or url:sub(1, #service.url) ~= service.url then return false end
   local path = url:sub(#service.url + 1):match "^/[^?#]*"
@@ -68,7 +68,7 @@ local function find_lost(service, value, place)
   end
 end
 
----Returns an error message that names the field if an input refers to a file of this sandbox that doesn't exist.
+---If an input refers to a file on this sandbox that doesn't exist, returns an error message that names the input field.
 ---@param service table
 ---@param input table
 ---@return string|nil
@@ -87,7 +87,7 @@ local function media_urls(service, task)
   return urls
 end
 
----Returns a URL of this sandbox at which there is no file.
+---Returns a URL on this sandbox at which no file exists.
 ---@param service table
 ---@return string
 local function forged_url(service)
@@ -96,10 +96,10 @@ end
 
 -- --- serving
 
--- Returns the offset and the length of the part that a Range header requests. Returns nil if the whole file must be served, and false if
--- the part lies outside the file.
+-- Returns the offset and the length of the range that a Range header requests. Returns nil if the whole file must be served, and false if
+-- the range lies outside the file.
 local function part(range, size)
-  local first, last = range:match "^bytes=(%d*)%-(%d*)$" -- for several parts, HTTP allows a response with the whole file
+  local first, last = range:match "^bytes=(%d*)%-(%d*)$" -- for several ranges, HTTP allows the server to respond with the whole file
   if not first or first == "" and last == "" then return nil end
   if first == "" then
     local length = math.min(tonumber(last), size) -- the last bytes

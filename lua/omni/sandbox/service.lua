@@ -12,7 +12,7 @@ local task_endpoints = require "omni.sandbox.task_endpoints"
 local tasks = require "omni.sandbox.tasks"
 local uploads = require "omni.sandbox.uploads"
 
-local most_body <const> = 1024 * 1024 -- maximum size of a request's body in bytes, except for uploads
+local most_body <const> = 1024 * 1024 -- maximum size in bytes of a request's body, except in uploads
 
 local balance_object = json.shape { "balance" }
 local place_object = json.shape { "presigned_url", "file_url" }
@@ -70,7 +70,7 @@ end
 
 local job <const> = "/api/v1/client/job/"
 
--- `kind` is the name by which faults select the endpoint; `key` is true if the endpoint requires an API key.
+-- `kind` is the name by which fault specs select the endpoint; `key` is true if the endpoint requires an API key.
 local routes = {
   [job .. "CreateTask"] = { kind = "submit", method = "POST", key = true, run = task_endpoints.submit },
   [job .. "EstimateTask"] = { kind = "estimate", method = "POST", key = true, run = task_endpoints.estimate },
@@ -84,7 +84,7 @@ local routes = {
   ["/sandbox/callbacks"] = { kind = "callbacks", method = "GET", run = callbacks },
 }
 
--- Endpoints whose path contains a name.
+-- Endpoints whose path contains a variable name, such as the name of a file or of a model.
 local named_routes = {
   { path = "^/upload/([^/]+)$", kind = "upload", method = "PUT", run = upload },
   { path = "^" .. job .. "Models/(.+)$", kind = "models", method = "GET", key = true, run = catalogue_endpoints.model },
@@ -124,7 +124,7 @@ local function objection(self, request)
   if wait then return refuse(429, "rate limited", { ["Retry-After"] = ("%d"):format(math.max(1, math.ceil(wait))) }) end
 end
 
--- Completes a response with the parts that neither the endpoint nor a fault has set.
+-- Fills in the parts of a response that neither the endpoint nor a fault has set.
 local function finish(response)
   response.headers = response.headers or {}
   local envelope = response.errors and payload.invalid or payload.envelope
@@ -178,7 +178,7 @@ end
 
 -- --- for programs
 
----Returns the data of `GET /sandbox/ledger`, with the inputs as tables.
+---Returns the data that `GET /sandbox/ledger` returns, with each input as a table.
 ---@return { submits: integer, charged: number, tasks: table[], accounts: table[] }
 function Service_methods:ledger()
   return self.tasks:ledger(true)

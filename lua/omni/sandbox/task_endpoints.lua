@@ -19,7 +19,8 @@ local endpoints = {}
 
 -- --- the body of a submit or an estimate
 
----Reads a request's body as JSON. If that fails, the result's `wrong` is the error message, for endpoints that need the body.
+---Reads a request's body as JSON. If the body isn't valid JSON, the result's field `wrong` contains the error message, for endpoints that
+---need the body.
 ---@param text string
 ---@return { fields: table, texts?: table<string, string>, wrong?: string }  texts: each field's JSON text, unchanged
 function endpoints.read_body(text)
@@ -62,7 +63,7 @@ end
 
 -- --- the endpoints
 
--- Schedules the task's callbacks. If the response to the submit must wait for them, returns a function that waits.
+-- Schedules the task's callbacks. If the response to the submit must wait for the callbacks, returns a function that waits for them.
 local function announce(service, task)
   if not task.callback_url or not service.callbacks then return nil end
   local plan = service.callbacks:plan {
@@ -79,7 +80,7 @@ local function objection(service, account, wanted)
       json.text(wanted.credits), json.text(account.balance)), nil, balance_object { balance = account.balance })
   end
   if account.in_flight and service.accounts:count(account, service.tasks) >= account.in_flight then
-    return response.refuse(500, "Internal Error") -- the real service returns no other message here
+    return response.refuse(500, "Internal Error") -- the real service's message isn't more specific, either
   end
 end
 

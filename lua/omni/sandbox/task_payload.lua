@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes task objects. A task object is the data in a query's response, and the body of a callback.
+-- Makes task objects. A task object is the data in the response to a query, and also the body of a callback.
 
 local json = require "omni.json"
 
@@ -11,7 +11,7 @@ local result_object = json.shape { "code", "message", "media_urls", "media_info"
 local media_object = json.shape { "type", "format", "duration?", "aspect_ratio", "resolution?" }
 local usage_object = json.shape { "credits" }
 local envelope = json.shape { "code", "message", "data" }
-local invalid = json.shape { "code", "message", "errors" } -- the response to an invalid request has no `data`
+local invalid = json.shape { "code", "message", "errors" } -- the response to an invalid request has no field `data`
 
 ---@class omni.sandbox.TaskValues  the values of a task object
 ---@field id string
@@ -45,7 +45,7 @@ function results.failed(values)
   return result_object { code = 501, message = values.reason, media_urls = {} }
 end
 
----Returns a task object, ready for json.text.
+---Returns a task object that json.text can convert to JSON.
 ---@param values omni.sandbox.TaskValues
 ---@return table
 local function task(values)
@@ -64,7 +64,7 @@ local function task(values)
   }
 end
 
--- A page that a proxy sends with HTTP 200 when the service behind it is down.
+-- A page like one that a proxy sends with HTTP status 200 when the service behind the proxy is down.
 local garbage <const> = "<!DOCTYPE html>\n<html><body><h1>We'll be back soon</h1></body></html>\n"
 
 return { envelope = envelope, garbage = garbage, invalid = invalid, task = task }

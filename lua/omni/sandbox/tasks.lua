@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Keeps the sandbox's tasks and its charge ledger. A task's status is computed from the time whenever it is read, so only a task with a
--- callback_url needs a fiber (callbacks.lua).
+-- Keeps the sandbox's tasks and its charge ledger. A task's status is computed from the current time whenever the status is read, so only a
+-- task with a callback_url needs a fiber (callbacks.lua).
 
 local json = require "omni.json"
 local payload = require "omni.sandbox.task_payload"
@@ -35,7 +35,7 @@ local Tasks_mt = { __name = "omni.sandbox.tasks", __index = Tasks_methods }
 
 local extensions = { png = "png", jpeg = "jpg" }
 
--- Returns the specs of a task's files (one clip, or images), and the extensions of their URLs.
+-- Returns the specs of a task's files (a single clip, or images), and the extensions of the files' URLs.
 local function drawings(clip)
   local specs, endings = {}, {}
   for i = 1, clip.count or 1 do
@@ -92,7 +92,7 @@ function Tasks_methods:find(id)
   return self.by_id[id]
 end
 
----Updates a task's status to the current time.
+---Updates a task's status for the current time.
 ---@param task omni.sandbox.Task
 ---@return string status
 function Tasks_methods:settle(task)
@@ -129,7 +129,7 @@ function Tasks_methods:describe(task, media_urls)
   return payload_of(task, task.id, status, task.completed, task.took, task.fate.no_media and {} or media_urls)
 end
 
----Returns a forged task object, for a fault. Its status isn't the task's real status.
+---Returns a forged task object for a fault. The forged status differs from the task's real status.
 ---@param task omni.sandbox.Task
 ---@param status "running"|"success"
 ---@param media_url? string  of a success

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Designs the picture of the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg and its texts.
+-- Designs the picture of the sandbox's clips: a title card that shows the prompt. Returns a filter graph for ffmpeg, and the graph's texts.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -7,9 +7,9 @@ local random = require "omni.sandbox.random"
 local rate = 24 -- frames per second
 local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }
 
--- Widths of the characters of DejaVu Sans, from space to tilde, rounded up: a = 1/20 of the font size, b = 2/20, ...
+-- The widths of DejaVu Sans characters from space to tilde, rounded up: "a" stands for 1/20 of the font size, "b" for 2/20, ...
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
-local other = 0.72 -- width of a column in any other script, as a multiple of the font size
+local other = 0.72 -- width of one text column in any other script, as a fraction of the font size
 
 -- --- line breaks
 
@@ -25,7 +25,7 @@ local function width(text)
   return sum
 end
 
--- Returns the length in bytes of the longest prefix of a text that isn't wider than `room`. The prefix has at least one code point.
+-- Returns the length in bytes of a text's longest prefix that isn't wider than `room`. The prefix contains at least one code point.
 local function fitting(text, room)
   local sum, bytes = 0, 0
   for at, code in utf8.codes(text) do
@@ -43,7 +43,7 @@ local function shorten(text, room)
   return text:sub(1, fitting(text, room - 1)) .. "…"
 end
 
--- Breaks a text into lines that are at most `room` wide (in font sizes). Also breaks words that are longer than a line.
+-- Breaks a text into lines that are at most `room` wide, measured in font sizes. Also breaks words that are longer than a line.
 local function wrap(text, room, max_lines)
   local lines, line, length = {}, "", 0
   local function flush()
@@ -65,8 +65,8 @@ local function wrap(text, room, max_lines)
   return lines
 end
 
--- Returns the prompt's lines and the largest font size at which they fit into the box (in pixels). If the prompt doesn't fit even at the
--- smallest size, truncates it.
+-- Returns the prompt's lines, and the largest font size in pixels at which the lines fit into the box. If the prompt doesn't fit even at
+-- the smallest font size, truncates the prompt.
 local function fit(text, box_width, box_height, unit)
   local lines, size
   for _, points in ipairs { 62, 54, 47, 41, 36, 32, 28 } do
@@ -92,16 +92,16 @@ local function colour(hue, saturation, lightness)
   return ("0x%02x%02x%02x"):format(channel(0), channel(8), channel(4))
 end
 
-local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- differences from the background's hue; opposite hues would mix to grey
+local glow_hues = { -0.16, -0.11, -0.07, 0.07, 0.11, 0.16 } -- offsets from the background's hue; opposite hues would mix to grey
 
 -- Returns the filter for a slowly turning gradient between two points, each with its colour. The gradient is drawn small and scaled up
--- later, since a light has no sharp edges. The points must lie inside the picture: ffmpeg replaces other points with random ones.
+-- later, since a light has no sharp edges. The points must lie inside the picture, since ffmpeg replaces any other point with a random one.
 local function gradient(name, seconds, small, colours, points, more)
   return core.format("gradients=s=%dx%d:r=%d:d=%.6f:n=2:c0=%s:c1=%s:x0=%d:y0=%d:x1=%d:y1=%d:%s,format=gbrp[%s];",
     small.w, small.h, rate, seconds, colours[1], colours[2], points[1], points[2], points[3], points[4], more, name)
 end
 
--- Returns the filters for a dark background with a moving light, and an accent colour similar to the light's.
+-- Returns the filters for a dark background with a moving light, and an accent colour similar to the light's colour.
 local function background(draw, seconds, w, h)
   local small = w > h and { w = 256, h = 144 } or { w = 144, h = 256 }
   local function between(least, most) return math.floor(least + (most - least) * draw()) end
@@ -118,7 +118,7 @@ end
 
 -- --- the graph
 
--- Escapes a value twice: for the filter's option, and for the filter graph.
+-- Escapes a value twice: once for the filter's option, and once for the filter graph.
 local function quote(value)
   return (value:gsub("[\\':]", "\\%0"):gsub("[\\'%[%],;]", "\\%0"))
 end
@@ -127,7 +127,7 @@ local function counted(count, one)
   return count == 1 and "1 " .. one or ("%d %ss"):format(count, one)
 end
 
--- Returns a line with data about the clip: as many items as fit, the most important first.
+-- Returns a line of text with facts about the clip. The line contains as many facts as fit, the most important ones first.
 local function facts(spec, seconds, w, h, room)
   local images = type(spec.images) == "table" and #spec.images or spec.images or 0
   local parts = { ("%d × %d"):format(w, h) }
@@ -144,7 +144,7 @@ local function facts(spec, seconds, w, h, room)
   return text
 end
 
--- Returns the filters that write on the picture, and the texts, which they read from files in `directory`.
+-- Returns the filters that draw texts on the picture, and these texts, which the filters read from files in `directory`.
 local function writing(spec, directory, font, accent, seconds, w, h)
   local unit = math.min(w, h) / 720
   local side, top, small = math.floor((w > h and 84 or 64) * unit), math.floor(78 * unit), math.floor(24 * unit)
@@ -178,7 +178,7 @@ local function tone(pitch, seconds)
     pitch, pitch * 1.5, seconds) .. core.format(",afade=d=0.2,afade=t=out:d=0.2:st=%.6f", math.max(0, seconds - 0.2))
 end
 
--- Returns the width and the height in pixels. Both are even.
+-- Returns a picture's width and height in pixels. Both are even.
 local function size_of(spec)
   local across, down = (spec.aspect_ratio or "16:9"):match "^(%d+):(%d+)$"
   local ratio, short = across / down, shorter_sides[spec.resolution or "720p"]
@@ -193,7 +193,8 @@ end
 ---@field seconds number             the exact duration of the frames
 ---@field texts table<string, string>  file name → text; empty without a font
 
----Returns the filter graph that draws a clip or an image, and its texts. The texts must be in `directory` when ffmpeg runs.
+---Returns the filter graph that draws a clip or an image, and its texts. The caller must write the texts to files in `directory` before
+---ffmpeg runs.
 ---@param spec omni.sandbox.ClipSpec
 ---@param directory string
 ---@param can { font: string|nil, gradients: boolean }

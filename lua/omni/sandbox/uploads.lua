@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Handles uploads. The sandbox returns a presigned URL with a limited lifetime, and stores the file that a client uploads to this URL.
+-- Handles uploads. The sandbox returns a presigned URL, which is valid for a limited time, and stores the file that a client uploads to
+-- this URL.
 
 local core = require "omni.core"
 local random = require "omni.sandbox.random"
@@ -15,7 +16,7 @@ local random = require "omni.sandbox.random"
 local Uploads_methods = {}
 local Uploads_mt = { __name = "omni.sandbox.uploads", __index = Uploads_methods }
 
----Creates a place to which a client can upload a file.
+---Creates a presigned URL to which a client can upload a file.
 ---@param content_type string
 ---@param ending string  a dot, letters and digits
 ---@return omni.sandbox.Place
@@ -35,7 +36,7 @@ function Uploads_methods:find(name)
   return self.by_name[name]
 end
 
--- Returns an HTTP status and an error message if a request may not upload its body to this URL.
+-- If a request isn't allowed to upload its body to this URL, returns an HTTP status and an error message.
 local function objection(self, place, request, signature, leaks)
   local headers = request.headers
   for name, value in pairs(headers) do
@@ -92,7 +93,7 @@ local function write(path, bytes)
   return fine and closed, message or trouble
 end
 
----Stores a request's body. A client that is still reading an older file with this name gets the older content.
+---Stores a request's body. A client that is still downloading an older file with this name receives the older content.
 ---@param name string
 ---@param request { body: string|nil, file: string|nil }  file: is moved, not copied
 ---@return string|nil path
@@ -112,7 +113,7 @@ function Store_methods:keep(name, request)
   return path
 end
 
----Removes all files and the folder.
+---Removes all uploaded files and their directory.
 function Store_methods:remove()
   for path in pairs(self.paths) do core.remove(path) end
   core.remove(self.directory)
