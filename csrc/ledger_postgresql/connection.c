@@ -21,8 +21,9 @@
 #include LEDGER_POSTGRESQL_SCHEMA
 
 // How many seconds the ledger keeps trying to reach a database that it has reached before (PATIENCE) or has never reached (FIRST_PATIENCE).
+// The address's connect_timeout, if it has one, replaces both.
 static const double PATIENCE = 10, FIRST_PATIENCE = 3;
-#define CONNECT_TIMEOUT "5"        // seconds for each server in the address
+#define CONNECT_TIMEOUT "5"        // seconds for each attempt to connect to a server in the address, by default
 
 enum { OLDEST_SERVER = 140000 }; // the oldest PostgreSQL version that supports all the settings below
 
@@ -67,6 +68,24 @@ static bool execute(database *d, request *r, PGresult **result, const char *sql)
 }
 
 // --- connecting
+
+// Returns the number of seconds for which the ledger tries to reach the database.
+static double patience(const database *d, bool is_first) {
+  return d->connect_timeout > 0 ? d->connect_timeout : is_first ? FIRST_PATIENCE : PATIENCE;
+}
+
+double connection_check_delay(const database *d) {
+  return patience(d, false) / 2;
+}
+
+int connection_timeout_of(const char *address) {
+  PQconninfoOption *options = PQconninfoParse(address, NULL); // connecting reports what is wrong with an address
+  int seconds = 0;
+  for (const PQconninfoOption *option = options; option && option->keyword; option++)
+    if (strcmp(option->keyword, "connect_timeout") == 0 && option->val) seconds = atoi(option->val);
+  PQconninfoFree(options);
+  return seconds;
+}
 
 // Copies the first line of a message from libpq. Such messages name servers and users, but contain no passwords.
 static void first_line(const char *message, char *line, size_t size) {
@@ -178,7 +197,7 @@ static bool end_former(database *d, request *r) {
 
 static bool lock_session(database *d, request *r, bool is_new) {
   bool taken = false;
-  for (double until = clock_now() + PATIENCE; !taken;) {
+  for (double until = clock_now() + patience(d, false); !taken;) {
     if (is_new) {
       uint64_t random;
       while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
@@ -256,7 +275,7 @@ static bool try_open(database *d, request *r, bool *temporary) {
 
 bool connection_open(database *d, request *r, bool *temporary) {
   if (d->connection) return true;
-  double until = (d->lost_at > 0 ? d->lost_at : clock_now()) + (d->session ? PATIENCE : FIRST_PATIENCE);
+  double until = (d->lost_at > 0 ? d->lost_at : clock_now()) + patience(d, d->session == 0);
   for (;;) {
     if (try_open(d, r, temporary)) {
       d->lost_at = 0;

@@ -10,7 +10,6 @@
 #include "shared/clock.h"
 
 enum { MOST_RUNS = 6 }; // how many times one verb runs at most, if every run ends in a lost connection or a deadlock
-static const double CHECK_DELAY = 5; // seconds without a verb after which the ledger checks its connection
 
 const ledger_verb ledger_verbs[] = {
 #define ROW(name, kind, sql) {#name, sql, kind},
@@ -209,6 +208,7 @@ bool database_run(database *d, request *r) {
 database *database_new(const char *address) {
   database *d = calloc(1, sizeof *d);
   if (d && (d->address = strdup(address)) && (d->display_address = strdup(address))) {
+    d->connect_timeout = connection_timeout_of(address);
     for (char *at = d->display_address; *at; at++)
       if ((unsigned char)*at < 0x20 || *at == 0x7F) *at = '?';
     return d;
@@ -218,12 +218,17 @@ database *database_new(const char *address) {
 }
 
 double database_idle_delay(const database *d) {
-  return d->session ? CHECK_DELAY : -1;
+  return d->session ? connection_check_delay(d) : -1;
+}
+
+// Returns whether the connection still stands. libpq notices its end only once it has read everything that the server sent before.
+static bool is_connected(const database *d) {
+  return d->connection && PQconsumeInput(d->connection) && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK;
 }
 
 // Connects again if the connection has ended, so that other programs see the session as open.
 void database_idle(database *d) {
-  if (d->connection && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK) return;
+  if (is_connected(d)) return;
   if (d->connection) connection_close(d, true);
   if (d->in_copy) return;
   request r = {0};

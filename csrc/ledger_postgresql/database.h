@@ -30,6 +30,7 @@ typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 struct database {
   char *address;
   char *display_address; // the address without control characters, for messages
+  int connect_timeout;   // seconds, from the address; not positive if the address has none
   PGconn *connection;    // NULL: not connected
   statement statements[STATEMENTS];
   int64_t session;   // 0: never connected
@@ -52,6 +53,10 @@ struct database {
 // fate of the verb during which the connection was lost. On failure, sets the request's failure, sets *temporary to whether a later attempt
 // may succeed without a person's help, and returns false.
 bool connection_open(database *d, request *r, bool *temporary);
+// Returns the number of seconds without a verb after which the ledger checks its connection.
+double connection_check_delay(const database *d);
+// Returns the connect_timeout of an address, or 0 if the address has none.
+int connection_timeout_of(const char *address);
 // Closes the connection. If `lost` is true, the database counts as unreachable from now on.
 void connection_close(database *d, bool lost);
 

@@ -140,8 +140,10 @@ function Proxy_methods:finished(handle) -- luacheck: ignore self
 end
 
 ---The address of a database, by way of the proxy.
-function Proxy_methods:address(direct) -- luacheck: ignore self
-  return direct .. "&port=" .. PORT
+---@param direct string
+---@param patience? integer  seconds for which the ledger tries to reach the database
+function Proxy_methods:address(direct, patience) -- luacheck: ignore self
+  return ("%s&port=%d%s"):format(direct, PORT, patience and "&connect_timeout=" .. patience or "")
 end
 
 ---The newest connection.

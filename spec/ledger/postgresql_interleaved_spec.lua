@@ -41,6 +41,9 @@ local function attempt(more)
   return params
 end
 
+-- Empties the ledger's tables. Deleting a few rows is much quicker than TRUNCATE, which makes new files.
+local EMPTY <const> = "DELETE FROM omni.file; DELETE FROM omni.submit; DELETE FROM omni.redo; SELECT setval('omni.submit_id_seq', 1, false)"
+
 local function count(rows) return rows and #rows or 0 end
 
 -- A verb of each program, what is in the ledger before, and a condition that must hold afterwards. `rows`: how many rows both may return.
@@ -93,7 +96,7 @@ describe("two programs that want", function()
       local two <close> = handles[2] -- luacheck: ignore
       local last <close> = proxy -- luacheck: ignore
       local function try(order)
-        psql:sql("TRUNCATE omni.submit, omni.file, omni.redo RESTART IDENTITY")
+        psql:sql(EMPTY)
         for _, verb in ipairs(case.before or {}) do assert(asked.ask(observer, verb[1], verb[2])) end
         for i = 1, 2 do
           connections[i].credit, connections[i].steps, connections[i].answered = 0, 0, 0
@@ -109,7 +112,7 @@ describe("two programs that want", function()
           proxy:wait(function()
             turn = turn + 1
             return connection.answered >= connection.steps
-              or turn > 3 and psql:sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = " .. connection.pid) == "Lock"
+              or turn > 1 and psql:sql("SELECT wait_event_type FROM pg_stat_activity WHERE pid = " .. connection.pid) == "Lock"
           end)
         end
         local results = {}
@@ -134,7 +137,7 @@ describe("two programs that want", function()
 end)
 
 describe("a verb whose connection is lost", function()
-  -- Runs a submit's verbs one after the other; before the connection of one of them is cut, `steps` of its steps pass.
+  -- A submit's verbs. Each takes so many `steps`, after any of which its connection may be lost.
   local story <const> = {
     { "intend", submit { identity = "x", budget = 10, board = "b", in_flight = 2, estimate = 1 }, steps = 3 },
     { "refuse", { id = 1, error = "e" }, steps = 2 },
@@ -155,8 +158,9 @@ describe("a verb whose connection is lost", function()
       SELECT number, sha256 FROM omni.file; SELECT board FROM omni.redo]]
   end
 
-  local function tell(direct, psql, cut, at, how)
-    psql:sql "TRUNCATE omni.submit, omni.file, omni.redo RESTART IDENTITY"
+  -- Runs the verbs one after the other. Every second one, beginning with the verb number `first`, loses its connection after `at` steps.
+  local function tell(direct, psql, first, at, how)
+    psql:sql(EMPTY)
     local proxy = proxies.open()
     local handle <close> = ledger.open(proxy:address(direct))
     local last <close> = proxy -- luacheck: ignore
@@ -166,7 +170,7 @@ describe("a verb whose connection is lost", function()
       local params = {}
       for name, value in pairs(verb[2]) do params[name] = name == "id" and id or value end
       local connection = proxy:latest()
-      if i == cut then
+      if first and i % 2 == first % 2 and at <= verb.steps then
         connection.credit, connection.deaf = at, true -- what PostgreSQL answers is lost
         connection.answered = 0
         handle:start("me", verb[1], params)
@@ -197,11 +201,8 @@ describe("a verb whose connection is lost", function()
       local psql <close> = postgresql.session(direct)
       local expected = tell(direct, psql)
       assert.matches("\nforgotten|t|", expected, 1, true)
-      for cut, verb in ipairs(story) do
-        for at = 0, verb.steps do
-          local found = tell(direct, psql, cut, at, how)
-          assert.equal(expected, found, ("%s, after %d steps"):format(verb[1], at))
-        end
+      for at = 0, 3 do
+        for first = 1, 2 do assert.equal(expected, tell(direct, psql, first, at, how), ("after %d steps"):format(at)) end
       end
     end)
   end
@@ -210,7 +211,7 @@ describe("a verb whose connection is lost", function()
     for _, at in ipairs { 0, 3 } do -- before anything was sent, and after the commit
       local direct = postgresql.database()
       local proxy = proxies.open()
-      local handle <close> = ledger.open(proxy:address(direct))
+      local handle <close> = ledger.open(proxy:address(direct, 1))
       assert(proxy:ask(handle, "version"))
       local connection = proxy:latest()
       connection.credit, connection.answered, connection.deaf = at, 0, true
@@ -231,7 +232,7 @@ describe("a verb whose connection is lost", function()
   it("waits for the ledger if it records what has happened; other verbs fail meanwhile, and none overtakes it", function()
     local direct = postgresql.database()
     local proxy = proxies.open()
-    local handle <close> = ledger.open(proxy:address(direct))
+    local handle <close> = ledger.open(proxy:address(direct, 1))
     assert.equal(1, proxy:ask(handle, "intend", submit { identity = "x" })[1].id)
     proxy:close()
     handle:start("answer", "accept", { id = 1, task_id = "t" })
@@ -260,7 +261,7 @@ describe("a verb whose connection is lost", function()
   it("that waits fails at last when the ledger is closed", function()
     local direct = postgresql.database()
     local proxy = proxies.open()
-    local handle = ledger.open(proxy:address(direct))
+    local handle = ledger.open(proxy:address(direct, 1))
     assert.equal(1, proxy:ask(handle, "intend", submit { identity = "x" })[1].id)
     proxy:close()
     handle:start("answer", "accept", { id = 1, task_id = "t" })
@@ -275,7 +276,7 @@ describe("a program whose connection was lost", function()
   it("counts as open again soon, without running a verb", function()
     local direct = postgresql.database()
     local observer <close> = ledger.open(direct)
-    local handle <close> = ledger.open(direct)
+    local handle <close> = ledger.open(direct .. "&connect_timeout=1")
     assert.equal(1, asked.intend(handle, "x"))
     postgresql.sql(direct, [[SELECT pg_terminate_backend(pid) FROM pg_locks
       JOIN omni.session ON classid::bigint << 32 | objid::bigint = number
