@@ -124,9 +124,9 @@ $(B)/omni: $(HOST:%=$(B)/obj/%.o) $(B)/obj/embedded.o csrc/host/exports
 GIVEN_LUA_PATH := $(or $(LUA_PATH),;;)
 export LUA_PATH  := lua/?.lua;lua/?/init.lua;spec/?.lua;;
 export LUA_CPATH := $(abspath $(B))/lib/?.so;;
-export OMNI      := $(CURDIR)/$(B)/omni
-export XDG_STATE_HOME := $(CURDIR)/$(B)/state# no test writes into the user's ledger
-export XDG_CACHE_HOME := $(CURDIR)/$(B)/cache
+export OMNI      := $(abspath $(B))/omni
+export XDG_STATE_HOME := $(abspath $(B))/state# no test writes into the user's ledger
+export XDG_CACHE_HOME := $(abspath $(B))/cache
 export OMNI_LEDGER :=
 SPECS ?= spec
 RUN_SPECS = CC="$(CC)" LUA="$(LUA)" spec/helper/run
