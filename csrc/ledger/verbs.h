@@ -105,6 +105,10 @@
   X(mark_unknown, OUTCOME, \
     "UPDATE submit SET state = 'unknown', error = :error, message = :message, balance_after = :balance_after, answered_at = " NOW \
     " WHERE id = :id AND state IN ('intended', 'unknown') RETURNING id") \
+  /* Marks a submit of this session as unknown. For a submit on which nothing works any longer, although no outcome was recorded. */ \
+  X(abandon, MONEY, \
+    "UPDATE submit SET state = 'unknown', error = 'cancelled', message = :message, answered_at = " NOW \
+    " WHERE id = :id AND state = 'intended' AND session = " SESSION " RETURNING id") \
   /* Records the end of a task. Whatever a later query says, the first final state stays, the credits never decrease, and no known value \
      is lost. Sets the account to that of the key with which the service returned the task. */ \
   X(finish, OUTCOME, \

@@ -6,7 +6,9 @@ local asked = require "helper.ledger"
 local core = require "omni.core"
 local env = require "helper.env"
 local hostile = require "helper.hostile"
+local loop = require "omni.loop"
 local omni = require "omni"
+local omni_error = require "omni.error"
 
 local KEY = "ak_" .. ("0123456789abcdef"):rep(2)
 
@@ -45,6 +47,37 @@ describe("a client's ledger", function()
     local files = asked.once(path, "files", { submit = 1 })
     assert.equal(core.real_path(file), files[1].path)
     assert.equal(core.sha256(env.read(file)), files[1].sha256)
+  end)
+
+  it("records a task id later if the ledger failed; meanwhile nobody takes the submit for one that was given up", function()
+    local sandbox <close> = assert(omni.sandbox { key = KEY, seconds = 0.1, clips = "builtin" })
+    local client <close> = client_of(sandbox.url)
+    local ledger, sleep, failures = assert(client:ledger()), loop.sleep, 5
+    local ask = ledger.ask
+    loop.sleep = function() sleep(0) end
+    ledger.ask = function(self, verb, ...)
+      if verb ~= "accept" or failures == 0 then return ask(self, verb, ...) end
+      failures = failures - 1
+      if failures == 0 then assert.equal("intended", self:settle_abandoned(assert(self:row("row", { id = 1 }))).state) end
+      return nil, omni_error.new { code = "ledger_failed", message = "the disk is full" }
+    end
+    local task, problem = client:submit { prompt = "x", duration = 4 }
+    assert.is_nil(task)
+    assert.equal("ledger_failed", problem.code)
+    local row
+    repeat
+      omni.sleep(0.005)
+      row = ledger:row("row", { id = 1 })
+    until row.state ~= "intended"
+    loop.sleep = sleep
+    assert.same({ "accepted", problem.task_id }, { row.state, row.task_id })
+  end)
+
+  it("takes an intent whose submit has ended without an outcome for an unknown outcome", function()
+    local client <close> = client_of "http://127.0.0.1:1"
+    local ledger = assert(client:ledger())
+    local id = assert(ledger:ask("intend", { account = "a", model = "m", input = "{}", identity = "i" }))[1].id
+    assert.equal("unknown", ledger:settle_abandoned(assert(ledger:row("row", { id = id }))).state)
   end)
 
   it("records refusals and unknown outcomes, with the balance afterwards", function()

@@ -55,7 +55,8 @@ function Submit_methods:earlier(stop)
   while true do
     local row, problem = self.ledger:row("live_with_key", { idempotency_key = self.key })
     if problem then return nil, problem end
-    if not row then return nil end
+    if row then row, problem = self.ledger:settle_abandoned(row) end
+    if not row then return nil, problem end
     if row.form ~= self.form then return nil, conflict(self, row) end
     if row.service ~= self.client.service then return nil, elsewhere(self, row) end
     if row.state == "unknown" then return nil, ledger_search.unknown_error(row) end

@@ -21,6 +21,7 @@ local BALANCE_TIMEOUT <const> = 10 -- seconds to wait for the balance, which is 
 ---@field params table             the parameters of the row (csrc/ledger/verbs.h, `intend`)
 ---@field stop omni.Stop           lets the owner prevent further attempts
 ---@field key omni.Key|nil         the key of the current attempt
+---@field recording boolean|nil    a background fiber tries to record the outcome
 local Submit_methods = {}
 local Submit_mt = { __name = "omni.submit", __index = Submit_methods }
 
@@ -104,6 +105,7 @@ function Submit_methods:try_until_settled()
     end
     stop.sending = false
     if failure.stopped then return nil, last or failure end
+    if failure.unrecorded then return nil, failure end
     last = failure
     if failure.no_slot then -- other programs' tasks occupy all of the key's slots
       slot.key:count_rows(self.ledger)
@@ -202,6 +204,7 @@ function Submit_methods:record_intent()
   if not rows then return nil, problem end
   if not rows[1] then return nil, self:why_forbidden() end
   self.row = rows[1].id
+  self.ledger.sending[self.row] = self
   return true
 end
 
@@ -245,16 +248,43 @@ end
 -- Seconds before each new attempt to record a task id, because the disk may be full, or memory short, only for a moment.
 local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
----Records a task id. If the ledger fails or memory runs out, retries a few times.
+local RECORD_LATER <const>, LATEST <const> = 4, 60 -- seconds before the first, and between two later attempts in the background
+
+---Tries to record the last outcome again in the background, until that succeeds or the client is closed.
+---@param verb string
+---@param params table
+function Submit_methods:record_later(verb, params)
+  local ledger <const>, delay = self.ledger, RECORD_LATER
+  self.recording, ledger.sending[self.row] = true, self
+  loop.background(function()
+    repeat
+      loop.sleep(delay)
+      local fine, rows = pcall(ledger.ask, ledger, verb, params)
+      delay = math.min(2 * delay, LATEST)
+    until fine and rows or not ledger.handle or not self.key.transport.http
+    ledger.sending[self.row] = nil
+  end)
+end
+
+---Starts to record an outcome without waiting. If that fails, tries again in the background.
+---@param verb string
+---@param params table
+function Submit_methods:note_verb(verb, params)
+  self.ledger:note(verb, params, function(rows)
+    if not rows and self.key.transport.http then self:record_later(verb, params) end
+  end)
+end
+
+---Records an outcome. If the ledger fails or memory runs out, tries again a few times, then in the background.
 ---@param verb string
 ---@param params table
 ---@return table|nil row
 ---@return omni.Error|nil problem  nil: the row is gone
-function Submit_methods:record_task(verb, params)
+function Submit_methods:record(verb, params)
   local function try()
     -- this function is called if the fiber is cancelled while the ledger can't be reached
     local rows, problem = self.ledger:ask(verb, params, function(late)
-      if not (late and late[1]) then
+      if params.task_id and not (late and late[1]) then
         self.client:warn(("the task %s was accepted, but its id could not be recorded: keep it"):format(core.clean(params.task_id)))
       end
     end)
@@ -265,7 +295,11 @@ function Submit_methods:record_task(verb, params)
     local fine, row, problem = pcall(try)
     if not fine then row, problem = nil, err.new { code = "ledger_failed", message = tostring(row) } end
     tries = tries + 1
-    if not problem or not RECORD_AGAIN[tries] or not self.key.transport.http then return row, problem end
+    if not problem or not self.key.transport.http then return row, problem end
+    if not RECORD_AGAIN[tries] then
+      self:record_later(verb, params)
+      return nil, problem
+    end
     loop.sleep(RECORD_AGAIN[tries])
   end
 end
@@ -274,24 +308,26 @@ end
 ---@param id string|nil
 ---@param failure table|nil
 ---@return string|nil task_id
----@return table|nil failure
+---@return table|nil failure  `unrecorded`: the row doesn't allow another attempt, since the ledger failed
 function Submit_methods:record_outcome(id, failure)
-  local ledger = self.ledger
   if self.recorded then return id, failure end -- the client was closed, and record_abandoned has recorded the outcome
   local verb, params = verb_for(self, id, failure)
   self:replace_unknown(verb)
+  local row, problem = self:record(verb, params)
+  if id and row then return id end
   if id then
-    local row, problem = self:record_task(verb, params)
-    if row then return id end
     return nil, { code = "ledger_failed", task_id = id, sent = "answered",
       message = "the task was accepted, but its id could not be recorded: " .. (problem and problem.message or "its row is gone"),
-      hint = "keep the task id: it is recorded nowhere else; assign it to a scene with omni run BOARD --adopt SCENE TASK_ID" }
+      hint = "keep the task id: omni tries to record it only until this program ends; assign it to a scene with"
+        .. " omni run BOARD --adopt SCENE TASK_ID" }
   end
-  if verb == "mark_unknown" then failure.row = self.row end
-  local _, problem = ledger:ask(verb, params)
-  if verb == "mark_unknown" and not problem then
-    params.balance_after = self.key:balance(BALANCE_TIMEOUT)
-    ledger:note(verb, params)
+  failure.unrecorded = problem ~= nil or nil
+  if verb == "mark_unknown" then
+    failure.row = self.row
+    if not problem then
+      params.balance_after = self.key:balance(BALANCE_TIMEOUT)
+      self.ledger:note(verb, params)
+    end
   end
   return nil, failure
 end
@@ -306,7 +342,7 @@ function Submit_methods:record_abandoned(id, failure)
   local verb, params = verb_for(self, id, failure or not id and abandoned or nil)
   if not id and not failure then params.error = "cancelled" end
   self:replace_unknown(verb)
-  self.ledger:note(verb, params)
+  self:note_verb(verb, params)
   if self.key.limit and self.key.transport.http then -- from now on, the row counts as another program's row
     loop.background(self.key.count_rows, self.key, self.ledger)
   end
@@ -342,6 +378,7 @@ end
 -- Ends a submit. Runs when a submit request ends. If the submit still owns its row, then the fiber was cancelled or memory ran out, either
 -- before the POST request began or before the outcome was recorded.
 function Submit_mt:__close()
+  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- what is noted below comes before `settle_abandoned`
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
   if self.recorded then return end
@@ -349,7 +386,7 @@ function Submit_mt:__close()
     self:record_abandoned(self.id, self.failure)
     if self.answered then self:note_outcome(self.id, self.failure) end
   else
-    self.ledger:note("refuse", { id = self.row, error = "cancelled", message = "given up before it was sent" })
+    self:note_verb("refuse", { id = self.row, error = "cancelled", message = "given up before it was sent" })
   end
 end
 

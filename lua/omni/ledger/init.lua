@@ -15,6 +15,8 @@ local SETTLED <const> = 2 -- seconds; a file that changed more recently may chan
 ---@class omni.Ledger
 ---@field path string  path of the file, or address of the database
 ---@field private machine string  prefix for paths in a ledger that several machines share
+---@field sending table<integer, table>  the rows whose submits this handle's program is sending or recording, with their owners. Weak,
+---  since an owner that memory ran out for may not remove its row
 ---@field on_failure? fun(err: omni.Error, returned: boolean)  called when a verb fails; returned: the caller also gets the error
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
@@ -25,10 +27,9 @@ local function deliver(self, handle)
     box.rows, box.failure, box.done = rows, failure, true
     if box.fiber then
       loop.wake(box.fiber)
-    elseif box.late then
-      box.late(rows)
-    elseif failure and self.on_failure then
-      self.on_failure(err.new(failure), false)
+    else
+      if box.late then box.late(rows) end
+      if failure and self.on_failure then self.on_failure(err.new(failure), false) end
     end
   end
 end
@@ -98,8 +99,24 @@ end
 
 ---Starts a verb without waiting for its result. Verbs run in the order in which they were started. If a verb fails, `on_failure` receives
 ---the failure.
-function Ledger_methods:note(verb, params)
-  if self.handle then start(self, verb, params) end
+---@param verb string
+---@param params? table<string, string|number|boolean>
+---@param late? fun(rows: table[]|nil)  gets the result; must not wait
+function Ledger_methods:note(verb, params, late)
+  if self.handle then start(self, verb, params).late = late end
+end
+
+---Returns a row that nothing will change any longer as `unknown`, and any other row as it is: if memory runs out, a submit of this program
+---can end without a recorded outcome.
+---@param row table  a row of a submit
+---@return table|nil row
+---@return omni.Error|nil err
+function Ledger_methods:settle_abandoned(row)
+  if row.state ~= "intended" or self.sending[row.id] then return row end
+  local rows, problem = self:ask("abandon", { id = row.id, message = "its outcome couldn't be recorded" })
+  if not rows then return nil, problem end
+  if not rows[1] then return row end
+  return self:row("row", { id = row.id })
 end
 
 -- --- files
@@ -194,7 +211,9 @@ local function open(path)
   local is_shared = addresses.is_address(path)
   local handle, problem = (is_shared and open_address or open_file)(path)
   if not handle then return nil, problem end
-  local self = setmetatable({ path = path, digests = {}, machine = is_shared and machine_prefix() or "" }, Ledger_mt)
+  local self = setmetatable({
+    path = path, digests = {}, sending = setmetatable({}, { __mode = "v" }), machine = is_shared and machine_prefix() or "",
+  }, Ledger_mt)
   self.handle = handle
   self.driver = driver_of(self)
   return self

@@ -115,15 +115,16 @@ end
 
 -- Waits until another run's submit has an outcome. Returns the submit's ledger row.
 local function await_other_run(run, record, row)
-  if row.state ~= "intended" then return row end
+  local problem
+  row, problem = run.ledger:settle_abandoned(row)
+  if not row or row.state ~= "intended" then return row, problem end
   local wait <close> = waits.begin(run.on_event, "submit", record) -- luacheck: ignore 211
   repeat
     loop.sleep(poll_seconds)
-    local problem
     row, problem = run.ledger:row("row", { id = row.id })
-    if problem then return nil, problem end
-  until row.state ~= "intended"
-  return row
+    if row then row, problem = run.ledger:settle_abandoned(row) end
+  until not row or row.state ~= "intended"
+  return row, problem
 end
 
 -- Continues a submit that is already in the ledger.
