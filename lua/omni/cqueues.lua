@@ -40,8 +40,8 @@ function Host_methods:detach() self.driver:close() end
 
 Host_mt.__close = Host_methods.detach
 
----Lets a cqueues controller drive omni's event loop until you call `host:detach()`. While the controller drives the loop, the fibers that
----you spawn run even if nothing waits for them.
+---Lets a cqueues controller drive omni's event loop until you call `host:detach()`. While the controller drives omni's event loop, the
+---fibers that you spawn run even if nothing waits for them.
 ---@param controller table  from `cqueues.new()`
 ---@param opts? omni.HostOptions
 ---@return omni.CqueuesHost

@@ -94,7 +94,7 @@ local function public(failure, task_id)
   return new(fields)
 end
 
----Returns whether an error says that the service rejects the API key because the key is missing, invalid or disabled.
+---Returns whether an error means that the service rejects the API key because the key is missing, invalid or disabled.
 ---@param problem table
 ---@return boolean
 local function rejects_key(problem)

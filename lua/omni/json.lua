@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Encodes Lua values as JSON, and decodes JSON. Only decoding uses lua-cjson, since lua-cjson's versions encode differently. For example,
--- lua-cjson 2.1.0 writes at most 14 digits of a number, and writes every empty table as {}.
+-- Encodes Lua values as JSON, and decodes JSON. Uses lua-cjson only for decoding, since different versions of lua-cjson encode differently.
+-- For example, lua-cjson 2.1.0 writes at most 14 digits of a number, and writes every empty table as {}.
 
 local core = require "omni.core"
 local err = require "omni.error"

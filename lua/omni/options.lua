@@ -76,7 +76,7 @@ local function is_label(value)
   return type(value) == "string" and #value > 0 and #value <= 256 and utf8.len(value) ~= nil and not value:find "%c"
 end
 
--- The kinds of values that aren't Lua types. Each function returns whether a value is of that kind.
+-- The kinds of values that aren't Lua types. Each function returns whether a value is of the kind that the function's key names.
 local rules = {
   client = function(value)
     local mt = getmetatable(value)
@@ -163,8 +163,8 @@ local function path(value, what, level)
   return argument(value, "path", what, level) -- a tail call, so that the caller's caller stays the same
 end
 
----Makes a class's methods raise an error, at the line of their caller, if the first argument isn't an object of the class. This happens
----when somebody writes a dot instead of a colon.
+---Makes a class's methods raise an error, at the line of their caller, if the first argument isn't an object of the class. A method called
+---with a dot instead of a colon gets such an argument.
 ---@param methods table<string, function>
 ---@param mt table  the class's metatable
 ---@param name string  what messages call an object: "client"

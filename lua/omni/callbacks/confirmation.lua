@@ -7,12 +7,12 @@ local loop = require "omni.loop"
 local matching = require "omni.client.match_task"
 local poller = require "omni.client.poller"
 
-local SETTLES_FOR <const> = 1800 -- how many seconds after a submit request a callback can still settle its outcome
+local SETTLES_FOR <const> = 1800 -- seconds after a submit request during which a callback can settle the request's outcome
 local QUERY_EVERY <const> = 1    -- minimum number of seconds between two queries for the same token
 local MAX_QUERIES <const> = 10   -- maximum number of consecutive queries that don't confirm a callback
-local LOOK_EVERY <const> = 2     -- seconds between checks for whether another program has determined a submit's outcome
+local LOOK_EVERY <const> = 2     -- seconds between two checks for an outcome that another program has determined
 
--- Wakes the fibers that wait until omni knows the outcome of a submit request.
+-- Wakes the fibers that are waiting for the outcome of a submit request.
 local function wake_waiting(entry, task)
   for fiber in pairs(entry.waiting or {}) do loop.wake(fiber, task) end
 end
@@ -21,8 +21,8 @@ local function report(self, event)
   if self.on_event then self.on_event(event) end
 end
 
--- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could determine this,
--- even if the task doesn't belong to the submit.
+-- Checks whether the task that a callback named belongs to a submit with an unknown outcome. Returns true if omni could determine whether
+-- the task belongs to the submit.
 local function settle(self, entry)
   local row = entry.row
   local task, problem = matching.match(self.client, entry.ledger, row, entry.kept)
@@ -41,8 +41,8 @@ local function settle(self, entry)
   return false
 end
 
--- Queries the task that a callback named. Returns whether the callback needs no further query. A callback that reported a finished task
--- needs another query while the service says that the task is still running.
+-- Queries the task that a callback named. Returns whether the callback needs no further query. If a callback reported a finished task, it
+-- needs another query as long as the service reports that the task is still running.
 local function check(self, entry)
   if entry.unknown then return settle(self, entry) end
   local task, over = self.tokens.tasks[entry.hash]
@@ -135,7 +135,7 @@ function confirm(self, entry)
   end)
 end
 
----Stops all queries, and wakes the fibers that wait for a submit's outcome.
+---Stops all queries, and wakes the fibers that are waiting for a submit's outcome.
 ---@param self omni.Receiver
 local function stop(self)
   local fibers = self.confirming.workers

@@ -34,7 +34,7 @@ local RESPONSES <const> = {
 -- --- requests
 
 -- Records the task that a callback named if the submit's response hasn't arrived yet or was lost. The record is on disk before the receiver
--- responds to the callback, since the service may not send the callback again.
+-- responds to the callback, since the service might not send the callback again.
 local function record_named_task(self, entry, task)
   entry.kept = task.id
   if entry.heard then return true end
@@ -172,7 +172,7 @@ local known = {
   tls_key = "path",
 }
 
--- Splits the option `listen`, such as "127.0.0.1:8787", "[::1]:8787" or "8787", into an address and a port.
+-- Splits a value of the option `listen`, such as "127.0.0.1:8787", "[::1]:8787" or "8787", into an address and a port.
 local function address_of(text)
   local host, port = text:match("^%[([%x:.]+)%]:(%d+)$")
   if not host then host, port = text:match("^([^:%s%c]*):(%d+)$") end
@@ -184,8 +184,8 @@ local function address_of(text)
   return host ~= "" and host or "127.0.0.1", port
 end
 
--- On the loopback interface, the receiver allows many connections from one address, because a web server in front of it forwards all
--- callbacks from one address. Only programs on this machine can connect to the loopback interface.
+-- On the loopback interface, the receiver allows many connections from one address, because a web server in front of the receiver forwards
+-- all callbacks from a single address. Only programs on this machine can connect to the loopback interface.
 local function serve(self, given)
   local host, port = address_of(given.listen or "127.0.0.1:8787")
   local problem

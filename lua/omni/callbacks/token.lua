@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Stores the tokens of a callback receiver (receiver.lua), which looks tokens up by their digests. A token's entry is in memory or in the
--- ledger. To save memory, the receiver keeps only the tokens of the most recently finished tasks in memory. It also drops a task's entry
--- once the application has dropped the task's handle.
+-- ledger. To save memory, the receiver keeps only the tokens of the most recently finished tasks in memory. The receiver also drops a
+-- task's entry once the application has dropped the task's handle.
 
 local core = require "omni.core"
 
 local BYTES <const> = 16        -- 128 bits
 local KEPT <const> = 10000        -- how many tokens of finished tasks stay in memory, in case the service repeats a callback
-local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a response is dropped from memory; the ledger still has the submit
+local ANSWERED_BY <const> = 1800  -- seconds after which a submit without a response is dropped from memory; the ledger still contains it
 local SWEEP_LEAST <const> = 1000
 
 ---@class omni.Token
@@ -46,8 +46,8 @@ local function retire(self, entry)
   self.ended[slot], self.ended_last = entry.hash, slot
 end
 
--- Removes tokens from memory if their task has ended without a callback or has no handle, or if their submit will get no response. The
--- removed tokens remain in the ledger. A sweep starts when more tokens have been added since the last sweep than that sweep left in memory.
+-- Removes a token from memory if its task has ended without a callback or has no handle, or if its submit will get no response. The removed
+-- tokens remain in the ledger. A sweep starts when more tokens have been added since the last sweep than that sweep left in memory.
 local function sweep(self)
   local now, live, ledger = core.now(), 0, self.client:ledgers()[1]
   for hash, entry in pairs(self.entries) do
@@ -67,7 +67,7 @@ local function sweep(self)
   self.fresh, self.next_sweep = 0, math.max(SWEEP_LEAST, live)
 end
 
--- Adds an entry for a token. Its constructor lists all fields, so that Lua never has to grow the table.
+-- Adds an entry for a token. The table constructor lists all fields of the entry, so that Lua never has to grow the table.
 local function add(self, hash, own)
   local entry = {
     hash = hash, at = core.now(), own = own, task_id = nil, final = nil, over = nil, due = nil, queued = nil, next_at = nil, tries = nil,
@@ -88,7 +88,7 @@ function Tokens_methods:issue()
   return token, hash
 end
 
----Returns the digest of the token in a path, or nil if there is none.
+---Returns the digest of the token in a path, or nil if the path contains no token.
 ---@param path string
 ---@return string|nil hash
 function Tokens_methods:hash(path) -- luacheck: ignore self

@@ -19,7 +19,7 @@ local function begins(with, at)
   return function(bytes) return bytes:sub(at, at + #with - 1) == with end
 end
 
--- Returns a function that tests whether the first `most` bytes contain a Lua pattern.
+-- Returns a function that tests whether the first `most` bytes contain a match for a Lua pattern.
 local function holds(pattern, most)
   return function(bytes) return bytes:sub(1, most):find(pattern) ~= nil end
 end

@@ -80,7 +80,7 @@ local function step_aside(path)
   end
 end
 
----Gives a file that `step_aside` renamed its old name back, unless that name is taken.
+---Restores the old name of a file that `step_aside` renamed, unless that name is taken.
 ---@param older string
 ---@param path string
 local function put_back(older, path)
@@ -88,7 +88,7 @@ local function put_back(older, path)
 end
 
 ---Renames a complete file to its final path. If a file already exists at the final path, `place` replaces that file if `is_ours` returns
----true. If `is_ours` returns false, `place` renames the existing file with `step_aside`, and renames it back if the operation fails.
+---true. If `is_ours` returns false, `place` renames the existing file with `step_aside`, and renames it back if placing the new file fails.
 ---@param part string
 ---@param path string  in the same file system
 ---@param is_ours fun(path: string): boolean  returns whether the file at that path may be replaced; may wait

@@ -7,7 +7,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 local wait_queue = require "omni.loop.wait_queue"
 
--- Failures that pause all of a key's requests. Each failure's number is a factor for the length of the pause.
+-- Failures that pause all of a key's requests. The number is the factor by which a failure multiplies the length of the pause.
 local PAUSES <const> = { rate_limited = 1, maintenance = 10 }
 
 local REPORTED <const> = 1 -- seconds; the limiter doesn't report extensions of a pause that are shorter than this
@@ -163,7 +163,7 @@ function Limiter_methods:reserve(max_pause)
   return setmetatable({ limiter = self }, Turn_mt)
 end
 
----Reports that the request of this turn starts now.
+---Reports that this turn's request is starting now.
 function Turn_methods:use()
   self.used = true
   self.limiter.reserved = self.limiter.reserved - 1
@@ -215,8 +215,8 @@ function Limiter_methods:close()
 end
 
 ---@param http table  the C client
----@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string }  least, most:
----  the lengths of the first and of the longest pause, in seconds (1, 60); rate: requests per second; events, key: the fields above
+---@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string }
+---  `least` and `most` are the lengths of the first and the longest pause in seconds (1, 60); `rate` is in requests per second
 ---@return omni.RateLimiter
 local function new(http, settings)
   return setmetatable({

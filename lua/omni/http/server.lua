@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- An HTTP server on omni.listener. Calls a handler for each request, in a separate fiber.
+-- An HTTP server that is based on omni.listener. Calls a handler for each request, in a separate fiber.
 
 local err = require "omni.error"
 local listener = require "omni.listener"
@@ -14,7 +14,7 @@ local known = {
   on_error = "function",
 }
 
--- The headers of the response to a request whose handler raised an error.
+-- Response headers for a request whose handler raised an error.
 local FAILED_HEADERS <const> = { ["Content-Type"] = "application/json" }
 local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}'
 
@@ -22,8 +22,8 @@ local FAILED_BODY <const> = '{"code":500,"message":"internal error","data":null}
 ---@field on_error? fun(failure: omni.Error, request: omni.Request)  called for each error that the handler raises
 
 ---A handler responds to one request. Each call to the handler runs in its own fiber, so the handler can wait. The handler returns the
----arguments for `request:answer`, or calls `request:answer`, now or later. If the garbage collector frees a request without a response, the
----listener closes the request's connection.
+---arguments for `request:answer`, or calls `request:answer`, immediately or later. If the garbage collector frees a request without a
+---response, the listener closes the request's connection.
 ---@alias omni.Handler fun(request: omni.Request): integer|nil, table|nil, omni.RequestBody|nil, omni.RequestFault|nil
 
 ---@class omni.Server
@@ -100,7 +100,7 @@ end
 Server_mt.__close = Server_methods.close
 options.guard(Server_methods, Server_mt, "server")
 
----Opens an HTTP server, by default on the loopback address and any free port. `omni.run` can return while a server is still open. If the
+---Opens an HTTP server, by default on the loopback address and on any free port. `omni.run` can return while a server is still open. If the
 ---handler raises an error, the HTTP client gets status 500 without the error's text; `on_error` and `server.failure` get the error.
 ---@param given? omni.ServerOptions
 ---@param handler omni.Handler

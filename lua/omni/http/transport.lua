@@ -163,7 +163,7 @@ end
 
 -- --- opening and closing
 
----Gives up all requests. Fibers that wait for a response receive the failure "closed". Idempotent.
+---Gives up all requests. Fibers that are waiting for a response receive the failure "closed". Idempotent.
 function Transport_methods:close()
   local http = self.http
   if not http then return end
@@ -179,7 +179,7 @@ end
 
 ---@param http table  a C client, the transport then owns it
 ---@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number,
----  events?: omni.Events, key?: string } `connections`, `least`, `most` and `rate` are settings of the rate limiter
+---  events?: omni.Events, key?: string }
 ---@return omni.Transport
 local function new(http, settings)
   local limiter = rate_limiter.new(http, settings)

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether a ledger's name is the path of a file or the address of a PostgreSQL database, and checks addresses.
+-- Determines whether a ledger's name is the path of a file or the address of a PostgreSQL database, and checks addresses.
 
 local core = require "omni.core"
 
@@ -43,7 +43,7 @@ function address.problem(name)
   return nil
 end
 
----Returns whether a ledger may exist: true for an existing file, and for every address, since only a connection can test an address.
+---Returns whether a ledger might exist: true for an existing file, and for every address, since only a connection can test an address.
 ---@param name string
 ---@return boolean
 function address.exists(name)

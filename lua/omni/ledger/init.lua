@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- The ledger's interface for fibers: each verb parks its fiber until the result is on disk. Besides submits, the ledger stores results
--- that would take time to compute again: file digests, uploads, films.
+-- The ledger's interface for fibers: each verb parks the calling fiber until the result is on disk. Besides submits, the ledger stores
+-- results that would take time to compute again: file digests, uploads and films.
 
 local addresses = require "omni.ledger.address"
 local core = require "omni.core"
@@ -21,7 +21,7 @@ local SETTLED <const> = 2 -- seconds; a file that changed more recently may chan
 local Ledger_methods = {}
 local Ledger_mt = { __name = "omni.ledger", __index = Ledger_methods }
 
--- Delivers the results of finished verbs to the fibers that wait for them.
+-- Delivers the results of finished verbs to the fibers that are waiting for them.
 local function deliver(self, handle)
   for box, rows, failure in handle.finished, handle do
     box.rows, box.failure, box.done = rows, failure, true
@@ -34,7 +34,7 @@ local function deliver(self, handle)
   end
 end
 
--- Warns, once, that verbs are waiting for a database that can't be reached.
+-- Warns once that verbs are waiting for a database that can't be reached.
 local function report_trouble(self, handle)
   local trouble = handle:trouble()
   if trouble and not self.in_trouble and self.on_failure then
@@ -54,7 +54,8 @@ local function driver_of(self)
   end)
 end
 
--- Holds a verb's result for the fiber that waits for it. If the fiber is cancelled after it was woken, `late` receives the result instead.
+-- Holds a verb's result for the fiber that is waiting for it. If the fiber is cancelled after it was woken, `late` receives the result
+-- instead.
 local Box_mt = {
   __close = function(box)
     box.fiber = nil

@@ -6,7 +6,7 @@ local own_chunks = debug.getinfo(1, "S").source:match("^(.*)loop/caller%.lua$") 
 
 local blocks_host -- nil, or a function that returns whether another event loop is running, which a waiting call would block
 
--- Returns "file:line: " of the innermost function on the stack that isn't part of omni.
+-- Returns the location ("file:line: ") of the innermost function on the stack that isn't part of omni.
 local function place_of_caller()
   local level = 3
   while true do
@@ -52,7 +52,7 @@ local function check(fiber, stepping, name)
   if why then error(("%s%s can't wait here: %s"):format(place_of_caller(), name or "omni", why), 0) end
 end
 
----Makes a waiting call outside of fibers raise an error while another event loop runs.
+---Makes waiting calls outside of fibers raise an error while another event loop is running.
 ---@param is_running (fun(): boolean)|nil  returns whether that loop is running; nil: such calls are allowed, and block that loop
 local function refuse_to_block(is_running) blocks_host = is_running end
 

@@ -10,7 +10,7 @@ local scopes = require "omni.loop.scope"
 
 local in_fiber, now, park = scheduler.in_fiber, core.now, scheduler.park
 
----Waits for a number of seconds, while other fibers run.
+---Waits for the given number of seconds while other fibers run.
 ---@param seconds number  0 or more
 local function sleep(seconds)
   if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then

@@ -19,7 +19,7 @@ local current, in_fiber, park = scheduler.current, scheduler.in_fiber, scheduler
 local Join_methods = {}
 local Join_mt = { __name = "omni.join", __index = Join_methods }
 
----Begins to wait for fibers. From then on, the fibers keep their errors for this caller.
+---Begins to wait for fibers. The fibers then keep their errors for this caller.
 ---@param fibers omni.Fiber[]  with the field `n`; this table becomes the result
 ---@param name string          the public function, for messages
 ---@param fail_fast? boolean
@@ -27,7 +27,7 @@ local Join_mt = { __name = "omni.join", __index = Join_methods }
 local function begin(fibers, name, fail_fast)
   local join = setmetatable(fibers, Join_mt)
   local waiter = in_fiber(name) and current()
-  join.fiber, join.left, join.failed, join.fail_fast = waiter, 0, false, fail_fast -- set before the loop, since memory may run out there
+  join.fiber, join.left, join.failed, join.fail_fast = waiter, 0, false, fail_fast -- set first, since memory may run out in the loop below
   for i = 1, join.n do
     local fiber = join[i]
     if fiber == waiter then
@@ -48,7 +48,7 @@ local function begin(fibers, name, fail_fast)
   return join
 end
 
----Waits until all fibers have ended, or with `fail_fast` until one has failed.
+---Waits until all fibers have ended or, with `fail_fast`, until one of them has failed.
 ---@param timeout? number  seconds
 ---@return boolean         false: the time is up
 function Join_methods:wait(timeout)
@@ -67,7 +67,7 @@ function Join_mt.__close(join)
   end
 end
 
--- Returns a fiber's error, for `join` to raise. Each caller of `join` gets its own copy.
+-- Returns a fiber's error, for `join` to raise. Each caller of `join` gets its own copy of the error.
 local function take_failure(fiber)
   local failure = fiber.failure
   if fiber.delivered then failure = err.copy(failure) end
@@ -113,7 +113,7 @@ local function arguments_of(first, ...)
   return table.pack(first, ...), {}
 end
 
--- Raises the error of the first failed fiber in the list. The error's field `others` contains the errors of the other failed fibers.
+-- Raises the error of the first failed fiber in the list. The error's `others` field contains the errors of the other failed fibers.
 local function raise_failures(join)
   local first, others
   for i = 1, join.n do
@@ -131,12 +131,12 @@ local function raise_failures(join)
   error(first, 0)
 end
 
----Waits until all fibers have ended, then returns the first result of each, in order. If fibers failed, raises the error of the first
----failed fiber in the list; the error's field `others` contains the errors of the other failed fibers.
+---Waits until all fibers have ended, then returns the first result of each fiber, in order. If any fiber failed, raises the error of the
+---first failed fiber in the list. The error's `others` field contains the errors of the other failed fibers.
 ---
 ---`omni.join(fibers, opts)` takes a list of fibers and a table of options. After `timeout` seconds, `omni.join` returns nil and an error
----with the code "timeout". With `fail_fast = true`, `omni.join` raises an error as soon as one fiber fails. In both cases, the other fibers
----continue to run; `omni.scope` would cancel them.
+---with the code "timeout". With `fail_fast = true`, `omni.join` raises an error as soon as one fiber fails. After a timeout or with
+---`fail_fast`, the other fibers continue to run; `omni.scope` would cancel them.
 ---@param ... omni.Fiber
 ---@return any ...
 local function join_all(...)

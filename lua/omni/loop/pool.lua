@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- A worker pool: runs at most a given number of jobs at a time, first come first served.
+-- A worker pool: runs at most a given number of jobs at a time, first come, first served.
 
 local failures = require "omni.loop.failure"
 local loop = require "omni.loop"

@@ -218,8 +218,8 @@ local function start(scope, fn, ...)
   return fiber
 end
 
----Ends the fiber at the point where it waits. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the fiber
----then raises an error with the code "cancelled". Does nothing if the fiber has ended.
+---Ends the fiber at the point where it is waiting. Closes the fiber's to-be-closed variables, which cancels its requests. `join` on the
+---fiber then raises an error with the code "cancelled". Does nothing if the fiber has ended.
 function Fiber_methods:cancel()
   if self.ended then return end
   if self == current or status(self.co) ~= "suspended" then error("a fiber can't cancel itself", 2) end
@@ -308,7 +308,7 @@ local function time_left()
   return least
 end
 
----Parks the running fiber, or runs the loop, until `done()` is true.
+---Parks the running fiber, or runs the loop, until `done()` returns true.
 ---@param done fun(): boolean
 ---@param deadline? number  monotonic seconds
 ---@return boolean          false: the deadline has passed
@@ -358,7 +358,7 @@ local function remove(pollable)
   pollable_count = pollable_count - 1
 end
 
----Returns the running fiber, or nil.
+---Returns the running fiber, or nil if no fiber is running.
 ---@return omni.Fiber|nil
 local function get_current() return current end
 

@@ -57,8 +57,8 @@ local function spawn(fn, ...)
   return start(fiber and fiber.scope or outermost, fn, ...)
 end
 
----Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. A background fiber runs whenever the loop runs.
----For example, a server handles each request in a background fiber.
+---Like `omni.spawn`, but no `omni.run` or `omni.scope` waits for the fiber or cancels it. A background fiber runs whenever the event loop
+---runs. For example, a server handles each request in a background fiber.
 ---@param fn function
 ---@return omni.Fiber
 local function background(fn, ...)
@@ -80,8 +80,8 @@ local function enter(name, fail_fast, fn, ...)
 end
 
 ---Runs `fn(...)` in a fiber, and waits until that fiber and all fibers that were spawned in it have ended. Outside of a fiber, runs the
----event loop while it waits. If `fn` raises an error, cancels the other fibers and raises that error. The error of another fiber that
----nobody is waiting to join goes to `omni.on_error`, and the other fibers continue.
+---event loop while it waits. If `fn` raises an error, cancels the other fibers and raises that error. If another fiber fails while nobody
+---is waiting to join it, its error goes to `omni.on_error`, and the other fibers continue.
 ---@param fn function
 ---@return any ...  what fn returned
 local function run(fn, ...)
@@ -89,8 +89,8 @@ local function run(fn, ...)
   return enter("omni.run", false, fn, ...)
 end
 
----Like `omni.run`, but the first error of a fiber that nobody is waiting to join also ends the scope: `omni.scope` cancels all other fibers
----of the scope and raises that error. Either all fibers in the scope succeed, or none of them continues.
+---Works like `omni.run`, but if any fiber fails while nobody is waiting to join it, `omni.scope` cancels all other fibers in the scope and
+---raises that fiber's error. Either all fibers in the scope succeed, or none of them continues.
 ---@param fn function
 ---@return any ...  what fn returned
 local function scope(fn, ...)

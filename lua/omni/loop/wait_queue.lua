@@ -43,7 +43,7 @@ local function trim(self)
   end
 end
 
----Returns whether a place is the first in the queue.
+---Returns whether a place is first in the queue.
 ---@param place table
 ---@return boolean
 function Queue_methods:is_first(place)

@@ -46,7 +46,8 @@ local function texts(value)
   return found
 end
 
--- Returns the data of a model's description if the fields that omni reads have the expected types. Returns nil for any other data.
+-- Returns the data if it is a model's description in which the fields that omni reads have the expected types. Returns nil for any other
+-- data.
 local function read_model(data, name)
   if type(data) ~= "table" then return nil end
   local model = {}
@@ -202,8 +203,8 @@ local function modality(client, name)
 end
 
 ---Before an input is sent, checks it against the schema that the service publishes and against omni's own rules. Each schema is requested
----at most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. Without a schema and without
----own rules for the model, omni accepts any input. With the client option `schemas = false`, omni doesn't request schemas.
+---at most once an hour. If the service publishes no schema or can't be reached, only omni's own rules apply. If there is neither a schema
+---nor any rule of omni's own for the model, omni accepts any input. With the client option `schemas = false`, omni doesn't request schemas.
 ---@param client omni.Client
 ---@param name? string   the model's name (default: "google/gemini-omni")
 ---@param input table

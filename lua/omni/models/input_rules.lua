@@ -49,7 +49,7 @@ local seconds <const> = { type = "number", minimum = 0 }
 local gemini_omni <const> = {
   type = "object", additionalProperties = false, required = { "prompt" },
   properties = {
-    -- this nonstandard format prevents a placeholder as the prompt
+    -- this nonstandard format keeps placeholders out of the prompt
     prompt = { type = "string", minLength = 1, maxLength = 20000, format = "text" },
     img_urls = { type = "array", items = a_url },
     video_list = {
@@ -68,8 +68,8 @@ local gemini_omni <const> = {
 local MAX_IMAGES <const>, MAX_IMAGES_WITH_VIDEO <const> = 7, 5
 local LONGEST_WINDOW <const> = 10 -- seconds of a video
 
--- Rules that concern several fields. Each function takes the input and the `properties` of the service's schema. If the input breaks the
--- rule, the function returns nil and an error. The functions must accept fields of any type.
+-- Rules that each concern several fields. Each function takes the input and the `properties` of the service's schema. If the input breaks
+-- the rule, the function returns nil and an error. The functions must accept fields of any type.
 local relations <const> = {
   function(input)
     for i = 1, array_length(input.img_urls) or 0 do

@@ -88,8 +88,8 @@ end
 ---@field what string     what the command does
 ---@field command string
 
----Returns the ways in which a person can resolve a submit with an unknown outcome. In a rehearsal, the sandbox ends with the command, so
----tasks can't be adopted.
+---Returns the possible next steps after a submit with an unknown outcome. In a rehearsal, the sandbox ends with the command, so tasks can't
+---be adopted.
 ---@param given omni.CommandLine  at least the board
 ---@param scene string
 ---@param number? integer         the number of the submit's ledger row
@@ -107,7 +107,7 @@ function next_command.ways_out(given, scene, number, ledger)
   return ways
 end
 
----Returns the ways in which a person can proceed after losing a scene's clip that was paid for.
+---Returns the possible next steps after the loss of a clip that was paid for.
 ---@param given omni.CommandLine  at least the board
 ---@param scene string
 ---@param number integer          the number of the submit's ledger row
@@ -120,7 +120,7 @@ function next_command.after_loss(given, scene, number, ledger)
   }
 end
 
----Returns one line of text for each thing that a person can do. Each line ends with the command to run.
+---Returns one line of text for each possible next step. Each line ends with the command to run.
 ---@param ways omni.NextCommand[]
 ---@return string[]
 function next_command.lines(ways)

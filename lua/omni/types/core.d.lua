@@ -74,7 +74,7 @@ function Exchange:close() end
 
 ---@class omni.Http : omni.Source
 local Http = {}
----Submits a task. Sends the request at most once.
+---Submits a task. Sends the submit request at most once.
 ---@param owner any  `finished` returns it when the exchange is done
 ---@param body string
 ---@return omni.Exchange
@@ -137,7 +137,7 @@ function Http:finished(before) end
 ---Returns how many exchanges are using a connection.
 ---@return integer
 function Http:running() end
----Returns whether any exchange is running, or has finished but wasn't returned by `finished`.
+---Returns whether any exchange is running, or has finished but hasn't been returned by `finished` yet.
 ---@return boolean
 function Http:busy() end
 ---Returns all owners of exchanges that `finished` hasn't returned yet.
@@ -207,7 +207,7 @@ function core.normalize_url(text) end
 ---@return string|nil why
 function core.resolve_url(base, location) end
 
----Normalises a base URL. Removes slashes at its end, and refuses a base URL with a query or a fragment.
+---Normalises a base URL. Removes trailing slashes, and refuses a base URL with a query or a fragment.
 ---@param text any
 ---@return string|nil url
 ---@return string|nil why
@@ -225,8 +225,8 @@ function core.libraries() end
 
 ---Returns a trace of a finished exchange. A trace contains only the fields whose values are known. `address` is the address of the server
 ---or the proxy, `date` is the Date header in Unix seconds, `status` is the HTTP status, and `received` and `sent` are the sizes of the
----response's body and the request's body in bytes. The other fields are the seconds from the start until the end of the name lookup, the
----connection, the TLS handshake and the response.
+---response's body and the request's body in bytes. The other fields are the numbers of seconds from the start of the exchange to the end of
+---the name lookup, the connection, the TLS handshake and the response.
 ---@param exchange omni.Exchange
 ---@return { address?: string, date?: integer, status?: integer, received?: integer, sent?: integer, lookup?: number, connect?: number,
 ---  tls?: number, total?: number }

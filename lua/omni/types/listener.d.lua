@@ -91,7 +91,7 @@ function Request:body_file() end
 function Request:address() end
 
 ---Sends the response to the request. The listener sets Content-Length, and sends no body to a HEAD request. Raises an error for a status
----outside the range from 200 to 999, a malformed header, a header with a control character, and more than 8192 bytes of headers.
+---outside the range 200 to 999, a malformed header, a header with a control character, or more than 8192 bytes of headers.
 ---@param status integer
 ---@param headers? table<string, string|number>
 ---@param body? omni.RequestBody
@@ -100,7 +100,7 @@ function Request:address() end
 ---@return string|nil message    why the file can't be sent
 function Request:answer(status, headers, body, fault) end
 
----Closes the connection without a response.
+---Closes the connection without sending a response.
 ---@param fault? { reset?: boolean }
 ---@return boolean dropped  false: the request was already answered or dropped
 function Request:drop(fault) end

@@ -35,11 +35,12 @@
 ---fields, so ignore what you don't know.
 ---@class omni.ClientEvent
 ---@field event "request_begun"|"request_ended"|"retry"|"paused"|"resumed"|"slots_full"|"slots_free"|"key_disabled"|"task"|"download"|"upload"|"ledger_failed"|"warning"
----  `request_begun`: a request begins; `request_ended`: a request has ended (a submit's outcome is then in the ledger); `retry`: a failed
----  call will be retried; `paused`: a 429 or 455 response pauses a key, or extends its pause; `resumed`: a key's pause is over (reported
----  when the next request waits); `slots_full`: a submit waits because all of the keys' slots are in use; `slots_free`: that wait has
----  ended; `key_disabled`: omni stops using a key; `task`: a task has a new state; `download` and `upload`: a file's bytes have moved;
----  `ledger_failed`: the ledger can't be read or written; `warning`: something is unusual, but not an error (reported once)
+---  `request_begun`: a request begins. `request_ended`: a request has ended (a submit's outcome is then in the ledger). `retry`: a failed
+---  call will be retried. `paused`: a 429 or 455 response pauses a key, or extends its pause. `resumed`: a key's pause is over (reported
+---  when the next request waits). `slots_full`: a submit waits because all of the keys' slots are in use. `slots_free`: a submit no longer
+---  waits for a slot. `key_disabled`: omni stops using a key. `task`: a task has a new state. `download` and `upload`: bytes of a file have
+---  been transferred. `ledger_failed`: the ledger can't be read or written. `warning`: something is unusual, but not an error (reported
+---  once)
 ---@field request? integer      for requests, downloads and uploads: the number of the request
 ---@field kind? "submit"|"query"|"call"|"download"|"upload"  for a request: its kind
 ---@field method? string        for a request: the HTTP method
@@ -232,12 +233,12 @@
 
 ---@class omni.RunEvent  The argument of a run's `on_event` hook. The other fields of a run event depend on `event`.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
----  The other events are: `wait`: the run waits for something other than its tasks; `wait_over`: that wait has ended; `warning`: a clip
----  differs from what its scene asked for; `cutting`: omni is cutting the film; `film` and `report`: that file is complete
+---  `wait`: the run waits for something other than its tasks. `wait_over`: that wait has ended. `warning`: a clip differs from what its
+---  scene asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.
 ---@field wait? integer         for `wait` and `wait_over`: the number of the wait
 ---@field kind? "lock"|"submit"|"callback"|"film"|"report"  for `wait` and `wait_over`: the reason for the wait.
----  `lock`: another run is using the directory; `submit`: another run is submitting the scene; `callback`: the outcome of the scene's
----  submit is unknown, and a callback may name its task; `film`: omni checks the clips and the film; `report`: omni makes the report and
+---  `lock`: another run is using the directory. `submit`: another run is submitting the scene. `callback`: the outcome of the scene's
+---  submit is unknown, and a callback may name its task. `film`: omni checks the clips and the film. `report`: omni makes the report and
 ---  its pictures
 ---@field directory? string     for a wait of kind `lock`
 ---@field scene? string         for a scene's status and for `warning`: the scene's name

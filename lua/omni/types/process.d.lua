@@ -13,7 +13,7 @@ local core = {}
 ---@field max_memory? integer                     bytes of address space; an allocation beyond it fails (default: no limit)
 ---@field environment? table<string, string>      added to omni's environment, which is passed on without its secrets
 
----A running program. Closing or collecting a process kills the program with its process group, and reaps it.
+---A running program. Closing or garbage-collecting a process kills the program and its process group, and reaps the program.
 ---@class omni.Process: omni.Source
 local Process = {}
 

@@ -16,7 +16,7 @@ function core.format(format, ...) end
 ---@return number
 function core.now() end
 
----Returns the number of columns of the terminal, or nil if the descriptor isn't a terminal.
+---Returns the terminal's width in columns, or nil if the descriptor isn't a terminal.
 ---@param fd 0|1|2
 ---@return integer|nil
 function core.terminal(fd) end

@@ -13,7 +13,7 @@ end
 
 -- --- one problem out of the problems of alternatives
 
--- Returns the items of all problems of one kind, without duplicates.
+-- Returns the items that all problems of one kind list, without duplicates.
 local function joined(problems, kind)
   local all, seen = {}, {}
   for _, problem in ipairs(problems) do
@@ -48,7 +48,7 @@ local join <const> = {
   end,
 }
 
--- If all problems concern the same location in the value and share one kind, returns that kind; otherwise returns nil.
+-- If all problems concern the same location in the value and are of the same kind, returns that kind; otherwise returns nil.
 local function common_kind(problems)
   local first, common = problems[1], problems[1].kind
   for _, problem in ipairs(problems) do

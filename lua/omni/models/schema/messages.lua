@@ -123,7 +123,8 @@ local function sorted_names(map)
   return names
 end
 
--- Returns the names of an object's fields, with the required ones first. Returns "" if there are no fields, or too many to list.
+-- Returns the names of an object's fields, with the required ones first. Returns "" if there are no fields, or if there are too many fields
+-- to list.
 local function fields(node)
   local names, seen = {}, {}
   local properties = type(node.properties) == "table" and node.properties or {}

@@ -66,7 +66,7 @@ local function missing(traversal, node, value, place)
   end
 end
 
--- Returns the names of the value's fields: first the required fields in the schema's order, then the other fields in alphabetic order.
+-- Returns the names of the value's fields: first the required fields in the schema's order, then the other fields in alphabetical order.
 local function in_order(node, value)
   local names, seen = {}, {}
   for _, name in ipairs(array(node.required) or {}) do

@@ -170,8 +170,8 @@ end
 
 ---Returns the fields of the board's storyboard. If the board returned anything else, returns nil and that value.
 ---@param result any
----@param found { folder: string, problems: omni.Error[], incomplete?: boolean }  folder: for relative paths; problems: errors in calls are
----  added here; incomplete: set to true if a scene's name is missing because of such an error
+---@param found { folder: string, problems: omni.Error[], incomplete?: boolean }
+---  `problems` receives the errors in calls, and `incomplete` becomes true if a scene's name is missing because of such an error
 ---@return table|any fields
 ---@return any other
 local function fields_of(result, found)

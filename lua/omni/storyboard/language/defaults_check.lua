@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Collects how a board's scenes use the board's defaults. If scenes have different models, a default may be valid for only some of them.
+-- Records how a board's scenes use the board's defaults. If scenes have different models, a default may be valid for only some of them.
 
 local placeholder = require "omni.client.placeholder"
 local options = require "omni.options"

@@ -6,7 +6,7 @@ local err = require "omni.error"
 local options = require "omni.options"
 
 local MAX_LISTED = 12 -- maximum number of names in one message
-local MAX_COMPARED = 1000 -- maximum number of known names to compare with an unknown one
+local MAX_COMPARED = 1000 -- maximum number of known names to compare with an unknown name
 local MAX_MESSAGE = 2000 -- maximum length of a message in bytes, since a board's names and values can be long
 
 ---Returns an error about a board.
@@ -33,13 +33,13 @@ local function place()
   return (caller.source:match("^@(.*)") or caller.short_src) .. ":" .. caller.currentline
 end
 
--- Describes a value for a message: "a number", "nothing".
+-- Describes a value for a message, for example as "a number" or "nothing".
 local function a(value)
   local kind = type(value)
   return kind == "nil" and "nothing" or "a " .. kind
 end
 
--- Returns a scene's name for a message: 'scene "dawn"'.
+-- Returns a scene's name for a message, such as 'scene "dawn"'.
 local function quoted(name)
   return 'scene "' .. name .. '"'
 end
@@ -91,8 +91,8 @@ end
 -- Replaces the result of an invalid call whose error is already recorded. A URL as the replacement causes no further errors.
 local stand_in <const> = "https://omni.invalid/"
 
----Carries out one call to a function of the board language. If the board misuses the function, adds the error to those found so far, and
----returns a substitute value. In this way, omni also finds the board's other errors.
+---Carries out one call to a function of the board language. If the board misuses the function, adds the error to the errors found so far,
+---and returns a substitute value. In this way, omni also finds the board's other errors.
 ---@param found { problems: omni.Error[] }
 ---@param substitute any
 ---@param where string|nil

@@ -63,7 +63,7 @@ local function read(open, token, line, before)
     node.items = node.items - 1
     node.fields[node.name] = node.fields[node.name] or { line = node.start, fields = {}, items = 0 }
     node.value = node.fields[node.name]
-  elseif node.begins and token ~= "," and token ~= ";" then -- a field or an item
+  elseif node.begins and token ~= "," and token ~= ";" then -- the token begins a field or an item
     node.items = node.items + 1
     node.name, node.start = token, line
     node.value = { line = line, fields = {}, items = 0 }

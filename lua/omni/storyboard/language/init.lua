@@ -18,7 +18,7 @@ local windows_word = require "omni.storyboard.language.windows"
 
 local a, problem, quoted = errors.a, errors.problem, errors.quoted
 
--- Something that isn't an error, but that you should know before you pay.
+-- A notice is something that isn't an error, but that you should know before you pay.
 ---@class omni.Notice
 ---@field message string
 ---@field where? string  "board.lua:12"

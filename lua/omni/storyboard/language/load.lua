@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Loads a board: a Lua file that returns a storyboard. A board may be anybody's code, so it runs confined (environment.lua), unless the
--- caller trusts it.
+-- Loads a board: a Lua file that returns a storyboard. A board may contain anybody's code, so it runs confined (environment.lua), unless
+-- the caller trusts it.
 
 local placeholder = require "omni.client.placeholder"
 local board_file = require "omni.storyboard.language.board_file"

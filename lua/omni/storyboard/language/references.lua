@@ -96,7 +96,7 @@ local function list(value, field, board, fail)
   return items
 end
 
----Checks the board's own `references` field, a table of files, URLs, and scenes' frames and clips by name.
+---Checks the board's own `references` field, a table that maps names to files, URLs, and scenes' frames and clips.
 ---@param value any
 ---@param fail fun(message: string, field: string, hint?: string)
 ---@return table<string, omni.Placeholder|string> named  copies of the references

@@ -56,7 +56,7 @@ local function style_of(value, of_board)
   return nil, { message = "field 'style' must be a string, or false for none, not " .. a(value), field = "style" }
 end
 
--- Returns the top-level field to which a place in an input belongs: "img_urls" for "img_urls[2]".
+-- Returns the top-level field to which a location in an input belongs, such as "img_urls" for "img_urls[2]".
 local function field_at(place) return place:match "^[^%.%[]+" end
 
 -- If a text looks like a file's path where the model expects a URL, returns a hint that shows what to write instead.
@@ -79,9 +79,9 @@ local function in_words(bad, items)
   return bad
 end
 
--- Checks a scene's input. Removes each wrong field and checks again, to find the next error. If the model doesn't have a setting that comes
--- from the defaults, that isn't an error here; `board.defaults_check` collects such settings. Returns a checked copy, or nil if there was
--- an error.
+-- Checks a scene's input. After an error, removes the wrong field and checks the input again, to find the next error. If the model doesn't
+-- have a setting that comes from the defaults, that isn't an error here; `board.defaults_check` collects such settings. Returns a checked
+-- copy, or nil if there was an error.
 local function check(declared, model, given, items, board, fail)
   local own, sound = declared.fields, true
   while true do

@@ -8,7 +8,7 @@ local film_check = require "omni.storyboard.plan.film_check"
 local listed = require("omni.storyboard.language.defaults_check").listed
 local media_check = require "omni.storyboard.plan.media_check"
 
--- The error codes of a scene's identity that concern the scene's files.
+-- Error codes which mean that a scene's identity can't be computed because of the scene's files.
 local of_files <const> = { io = true, invalid_input = true }
 
 -- Adds a notice. If a notice with the same text exists, only adds the scene to that notice.

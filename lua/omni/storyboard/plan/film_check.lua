@@ -48,7 +48,7 @@ local function check_audio(audio, probes, report)
   return seen.sound
 end
 
--- Returns the lengths of the film's clips in seconds. If the model chooses a clip's length, `false` takes the place of the length.
+-- Returns the lengths of the film's clips in seconds. If the model chooses a clip's length, the returned length is false.
 local function lengths_of(plan)
   local cut, lengths = plan.board.cut, {}
   for index, name in ipairs(cut.scenes) do

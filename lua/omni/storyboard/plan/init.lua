@@ -340,7 +340,7 @@ local function plan_board(board, given)
   return plan
 end
 
----Plans a run from the ledger and the files, and requests prices from the service. Submits nothing. You can pass the plan to
+---Plans a run based on the ledger and the files, and requests prices from the service. Submits nothing. You can pass the plan to
 ---`omni.run_storyboard`, which then carries out exactly this plan.
 ---@param board omni.Storyboard|string  a board, or the path of its file, which omni loads as `omni.load_storyboard` does
 ---@param given omni.PlanOptions

@@ -42,7 +42,7 @@ end
 ---@field code string
 ---@field hint? string
 
--- Checks a file by its first bytes. Returns a problem and the required kind of media.
+-- Checks a file based on its first bytes. Returns a problem and the required kind of media.
 local function check_kind(reference, probes)
   local kind, wrong = probes:kind(reference.path)
   if not kind then return { code = wrong.code, message = wrong.message, hint = wrong.hint and "convert it" } end
@@ -146,8 +146,8 @@ local function films(scenes)
   return list
 end
 
----Returns the function `lengths` for `check`, which returns the lengths of a plan's clips. Probes a clip only if the length that its scene
----requests is too short.
+---Returns a function that returns the lengths of a plan's clips, for the parameter `lengths` of `check`. Probes a clip only if the length
+---that its scene requests is too short.
 ---@param plan omni.Plan
 ---@param probes omni.ProbeCache
 ---@return fun(scene: string, needed: number): number|nil, boolean

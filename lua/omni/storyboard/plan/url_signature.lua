@@ -8,7 +8,7 @@ local kinds = {
   { mark = "x-goog-signature", prefix = "x-goog-" }, -- Google Cloud Storage
   { mark = "x-oss-signature", prefix = "x-oss-" }, -- Alibaba Cloud OSS
   { mark = "q-signature", prefix = "q-" }, -- Tencent Cloud COS
-  -- older signatures of S3, Google and OSS; signatures of CloudFront
+  -- older S3, Google and OSS signatures; CloudFront signatures
   { mark = "signature", names = "signature expires awsaccesskeyid googleaccessid ossaccesskeyid security-token x-amz-security-token "
     .. "key-pair-id policy" },
   -- Azure Blob Storage

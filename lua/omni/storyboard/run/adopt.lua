@@ -14,7 +14,7 @@ local function unfit(field, message, hint)
   return nil, err.new { code = "invalid_input", field = field, message = "adopt: " .. message, hint = hint }
 end
 
--- Returns the error for a scene that has already been submitted, with a known outcome.
+-- Returns the error for a scene that has already been submitted with a known outcome.
 local function submitted_already(scene, row)
   local task = row and row.task_id and (" (task %s)"):format(core.clean(row.task_id, 100)) or ""
   return unfit("scene", ('scene "%s" has no submit with an unknown outcome: it is %s%s')

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Compares a clip with what its scene asked for: length, aspect ratio and resolution. A clip that differs is kept, because it is paid for;
--- a person decides what to do about the difference.
+-- Compares a clip with what its scene asked for: length, aspect ratio and resolution. A clip that differs is kept, because it is paid for.
+-- A person decides what to do about the difference.
 
 local shape = require "omni.film.common_format"
 local short_sides = require("omni.storyboard.plan.expected_clip").short_sides
@@ -12,7 +12,7 @@ local function is_near(value, expected)
   return math.abs(value - expected) <= share_off * expected
 end
 
--- Formats a number with at most one decimal. Doesn't use string.format, which would use the locale's decimal point.
+-- Formats a number with at most one decimal place. Doesn't use string.format, which would use the locale's decimal point.
 local function tenths(value)
   local rounded = math.floor(value * 10 + 0.5)
   return rounded % 10 == 0 and tostring(rounded // 10) or ("%d.%d"):format(rounded // 10, rounded % 10)

@@ -5,8 +5,8 @@
 local core = require "omni.core"
 local json = require "omni.json"
 
--- The ledger stores a clip's properties in the same way as a film's identity, but under a name that isn't an absolute path and therefore no
--- file's path. Increment the number in the name when the fields of probes change.
+-- The ledger stores a clip's properties in the same way as a film's identity, but under a name that can't be a file's path, because it
+-- isn't absolute. Increment the number in the name when the fields of probes change.
 local function name_of(sha256) return "probe 1 " .. sha256 end
 
 -- Turns the whole numbers in a decoded probe back into integers, since JSON doesn't distinguish integers from floats.

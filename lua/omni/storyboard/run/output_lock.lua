@@ -27,7 +27,7 @@ local function refuse(why)
   return nil, err.new { code = "io", message = "can't write to " .. why }
 end
 
----Creates the output folder, checks that files can be written there, and locks it. Waits while another run holds the lock.
+---Creates the output folder, checks that it is writable, and locks it. Waits while another run holds the lock.
 ---@param path string
 ---@param on_event? fun(event: omni.RunEvent)  gets the events `wait` and `wait_over` if the caller has to wait
 ---@return omni.Directory|nil  the caller must close it

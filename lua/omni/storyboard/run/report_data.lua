@@ -34,8 +34,8 @@ local function input_fields(scene)
   return fields
 end
 
--- Returns a scene's references for the report. The report's page embeds a small picture of each file, because the page loads
--- nothing outside its folder.
+-- Returns a scene's references for the report. The report's page embeds a small picture of each file, because the page loads nothing from
+-- outside its folder.
 local function references(scene)
   local list = {}
   for index, reference in ipairs(scene.references or {}) do

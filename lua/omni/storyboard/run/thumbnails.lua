@@ -10,7 +10,7 @@ local mismatch = require "omni.storyboard.run.clip_mismatch"
 local paths = require "omni.file.path"
 local pool = require "omni.loop.pool"
 
-local FILM_SIZE <const> = 1104 -- width in pixels at which the report shows the film
+local FILM_SIZE <const> = 1104 -- width, in pixels, at which the report shows the film
 
 -- Warns if a clip differs from its scene's input. Doesn't compare a sandbox's clips, which are only substitutes.
 local function warn(run, record, probe)
