@@ -156,7 +156,7 @@ FUZZ_SANITIZE := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undef
 FUZZ_CC   = clang -g -O1 -std=c11 -D_GNU_SOURCE $(FUZZ_SANITIZE) $(CPPFLAGS)
 FUZZ_LIBS = $(LUA_LIBDIR)/liblua5.4-cjson.a $(LUA_STATIC) -lcurl -lm -ldl
 FUZZ_RUN  = -max_total_time=$$(( ($(FUZZ_SECONDS) + 1) / 2 )) -timeout=5 -print_final_stats=1 -artifact_prefix=build/fuzz/
-PARSER   := csrc/core/url.c csrc/core/task_parser.c csrc/core/envelope.c csrc/core/input_echo.c csrc/core/number.c csrc/core/text.c
+PARSER   := csrc/core/url.c csrc/core/task_parser.c csrc/core/envelope.c csrc/core/json_reader.c csrc/core/number.c csrc/core/text.c
 fuzz:
 	@$(MAKE) --no-print-directory deps FOR="build fuzz"
 	@mkdir -p build/fuzz/corpus build/fuzz/listener_corpus
@@ -165,11 +165,12 @@ fuzz:
 	build/fuzz/task $(FUZZ_RUN) -max_len=4096 build/fuzz/corpus spec/fuzz/seeds
 	build/fuzz/listener $(FUZZ_RUN) -max_len=16384 -dict=spec/fuzz/listener.dict build/fuzz/listener_corpus spec/fuzz/listener_seeds
 
-## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); a million random
-## histories (SEQUENCES, SEED), which take about a day
+## make prove: a program with 15,000 tasks (TASKS); the program killed at 500 random moments (KILL_ROUNDS, KILL_SEED); 100 million mutated
+## responses (DIFFERENCES, SEED), read by omni and by lua-cjson; a million random histories (SEQUENCES, SEED), which take about a day
 TASKS       ?= 15000
 KILL_ROUNDS ?= 500
 KILL_SEED   ?= 1
+DIFFERENCES ?= 100000000
 SEQUENCES   ?= 1000000
 SEED        ?= 1
 prove:
@@ -177,6 +178,7 @@ prove:
 	@$(MAKE) --no-print-directory build
 	@TASKS=$(TASKS) $(LUA) spec/helper/busted.lua spec/applications/many_tasks_spec.lua -o spec/helper/summary.lua
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
+	@DIFFERENCES=$(DIFFERENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/core/json_reader_spec.lua -o spec/helper/summary.lua
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make torture: short uses of omni, each with memory failing at every allocation in turn, which takes hours; TORTURE_STRIDE=50: minutes

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Converts a response's untrusted bytes to the envelope's data or to a failure. Decodes JSON with an instance of lua-cjson that belongs to
-// omni (core.json), so no other module can change its settings.
+// Converts a response's untrusted bytes to the envelope's data or to a failure. Reads the envelope in place, and decodes only the data that
+// Lua asks for. Decodes with an instance of lua-cjson that belongs to omni (core.json), so no other module can change its settings.
 #include "core/envelope.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "core/api_codes.h"
 #include "core/core_parts.h"
-#include "core/input_echo.h"
 #include "core/number.h"
 #include "core/text.h"
 #include "shared/ascii.h"
 #include "shared/field.h"
 
 enum {
-  MAX_DEPTH = 100,    // maximum nesting depth of arrays and objects; real responses have about 5 levels
   MAX_MESSAGE = 2000, // maximum number of bytes that omni keeps from a message that the service sent
   MAX_ERRORS = 10,    // maximum number of a refusal's `errors` that omni includes in its message
 };
@@ -44,23 +43,6 @@ void clean_push(lua_State *L, int index, size_t max_bytes) {
   luaL_buffinit(L, &buffer);
   text_clean(&buffer, text, length, max_bytes);
   luaL_pushresult(&buffer);
-}
-
-bool field_push(lua_State *L, int object, const char *name, int type) {
-  if (lua_type(L, object) != LUA_TTABLE) return false;
-  lua_pushstring(L, name);
-  lua_rawget(L, object < 0 ? object - 1 : object);
-  if (lua_type(L, -1) == type) return true;
-  lua_pop(L, 1);
-  return false;
-}
-
-bool field_whole(lua_State *L, int object, const char *name, lua_Integer *value) {
-  if (!field_push(L, object, name, LUA_TNUMBER)) return false;
-  int whole = 0;
-  *value = lua_tointegerx(L, -1, &whole);
-  lua_pop(L, 1);
-  return whole;
 }
 
 void failure_push(lua_State *L, const char *code, const char *message, bool retry) {
@@ -93,6 +75,17 @@ bool json_push(lua_State *L, int text) {
   return outcome == LUA_OK;
 }
 
+bool json_push_value(lua_State *L, const json_document *d, uint32_t value) {
+  if (d->values[value].type == JSON_STRING) {
+    json_push_string(L, d, value);
+    return true;
+  }
+  json_push_text(L, d, value);
+  bool fine = json_push(L, lua_gettop(L));
+  lua_remove(L, -2);
+  return fine;
+}
+
 // --- the envelope
 
 // Pushes a number of credits as text, with up to two decimal places. Doesn't use printf, whose decimal point depends on the locale.
@@ -118,65 +111,58 @@ static void append_text(lua_State *L, bool *first) {
   *first = false;
 }
 
+// Pushes a string of the response, cleaned, or "".
+static void push_clean(lua_State *L, const json_document *d, uint32_t text, size_t max_bytes) {
+  if (text != JSON_NONE)
+    json_push_string(L, d, text);
+  else
+    lua_pushliteral(L, "");
+  clean_push(L, -1, max_bytes);
+  lua_remove(L, -2);
+}
+
 // Appends the envelope's `message` and each of its `errors` to the message at the top of the stack. Each error is a string, or an object
 // with a `msg` or a `message`.
-static void add_reasons(lua_State *L, int envelope) {
+static void add_reasons(lua_State *L, const json_document *d) {
   bool first = true;
-  if (field_push(L, envelope, "message", LUA_TSTRING)) {
-    clean_push(L, -1, MAX_MESSAGE / 2);
-    lua_remove(L, -2);
+  push_clean(L, d, json_member_of(d, 0, "message", JSON_STRING), MAX_MESSAGE / 2);
+  append_text(L, &first);
+  uint32_t errors = json_member(d, 0, "errors"), at = json_first(d, errors);
+  first = true;
+  for (int i = 0; at != JSON_NONE && i < MAX_ERRORS; i++, at = json_next(d, errors, at)) {
+    uint32_t text = json_member_of(d, at, "msg", JSON_STRING);
+    if (text == JSON_NONE) text = json_is(d, at, JSON_STRING) ? at : json_member_of(d, at, "message", JSON_STRING);
+    push_clean(L, d, text, MAX_MESSAGE / 2);
     append_text(L, &first);
   }
-  if (!field_push(L, envelope, "errors", LUA_TTABLE)) return;
-  int errors = lua_gettop(L);
-  lua_pushvalue(L, errors - 1); // the message
-  first = true;
-  for (int i = 1; i <= MAX_ERRORS; i++) {
-    int item = lua_gettop(L) + 1, type = lua_rawgeti(L, errors, i);
-    if (type == LUA_TTABLE && (field_push(L, item, "msg", LUA_TSTRING) || field_push(L, item, "message", LUA_TSTRING)))
-      lua_replace(L, item);
-    if (lua_type(L, item) == LUA_TSTRING) {
-      clean_push(L, item, MAX_MESSAGE / 2);
-      lua_remove(L, item);
-      append_text(L, &first);
-    } else {
-      lua_settop(L, item - 1);
-    }
-    if (type == LUA_TNIL) break;
-  }
-  lua_replace(L, errors - 1);
-  lua_pop(L, 1);
 }
 
 // Adds two fields to the failure for missing credits: the account's `balance`, if the service reports it, and a hint that contains the
 // balance.
-static void add_balance(lua_State *L, int envelope) {
-  int failure = lua_gettop(L);
-  if (field_push(L, envelope, "data", LUA_TTABLE) && field_push(L, -1, "balance", LUA_TNUMBER)) {
-    double balance = lua_tonumber(L, -1);
-    if (balance >= 0 && balance < 1e15) {
-      lua_setfield(L, failure, "balance");
-      push_credits(L, balance);
-      lua_pushfstring(L, "the account has %s credits; %s", lua_tostring(L, -1), api_code_find(402)->hint);
-      lua_setfield(L, failure, "hint");
-    }
-  }
-  lua_settop(L, failure);
+static void add_balance(lua_State *L, const json_document *d) {
+  uint32_t found = json_member_of(d, json_member(d, 0, "data"), "balance", JSON_NUMBER);
+  double balance = found != JSON_NONE ? json_number(d, found) : -1;
+  if (!(balance >= 0 && balance < 1e15)) return;
+  field_set_number(L, "balance", balance);
+  push_credits(L, balance);
+  lua_pushfstring(L, "the account has %s credits; %s", lua_tostring(L, -1), api_code_find(402)->hint);
+  lua_setfield(L, -3, "hint");
+  lua_pop(L, 1);
 }
 
-// `envelope` is the stack index of the response's envelope, or 0 if there is none.
-static void push_refusal(lua_State *L, long number, int envelope) {
+// `d` is the response with the envelope, or NULL if there is none.
+static void push_refusal(lua_State *L, long number, const json_document *d) {
   const api_code *row = api_code_find(number);
   const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service responded with an undocumented code";
   const char *code = row ? row->name : number >= 500 ? "server_error" : "unexpected_code";
   lua_pushstring(L, meaning);
-  if (envelope) add_reasons(L, envelope);
+  if (d) add_reasons(L, d);
   failure_push(L, code, lua_tostring(L, -1), row ? row->retry : number >= 500);
   lua_remove(L, -2);
   field_set_integer(L, "status", number);
   field_set_boolean(L, "refused", row && row->refused);
   if (row && row->hint) field_set_string(L, "hint", row->hint);
-  if (number == 402 && envelope) add_balance(L, envelope);
+  if (number == 402 && d) add_balance(L, d);
 }
 
 void bad_answer_push(lua_State *L, long http_status, const char *why) {
@@ -192,66 +178,53 @@ void bad_answer_push(lua_State *L, long http_status, const char *why) {
 // Pushes the failure for a response without a usable envelope. The HTTP status determines the failure's code.
 static void push_bare_status(lua_State *L, long http_status, const char *why) {
   if (api_code_find(http_status) || http_status >= 500)
-    push_refusal(L, http_status, 0);
+    push_refusal(L, http_status, NULL);
   else if (http_status >= 300 && http_status < 400)
     bad_answer_push(L, http_status, "it is a redirect, which omni doesn't follow here");
   else
     bad_answer_push(L, http_status, why);
 }
 
-// Returns whether the value at the top of the stack is the task object of a failed task. The service may send a failed task in an envelope
-// with the code 501.
-static bool is_final_task(lua_State *L) {
-  if (!field_push(L, -1, "status", LUA_TSTRING)) return false;
+// Returns whether the value is the task object of a failed task. The service may send a failed task in an envelope with the code 501.
+static bool is_final_task(lua_State *L, const json_document *d, uint32_t value) {
+  uint32_t status = json_member_of(d, value, "status", JSON_STRING);
+  if (status == JSON_NONE) return false;
+  json_push_string(L, d, status);
   bool final = ascii_is(lua_tostring(L, -1), "failed");
   lua_pop(L, 1);
   return final;
 }
 
-bool envelope_push(lua_State *L, long http_status, int body) {
-  int top = lua_gettop(L);
+bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole) {
+  double number = json_number(d, value);
+  bool fits = number >= -0x1p63 && number < 0x1p63 && number == floor(number);
+  if (fits) *whole = (lua_Integer)number;
+  return fits;
+}
+
+bool envelope_read(lua_State *L, long http_status, int body, json_document *d, uint32_t *data) {
   bool fine = http_status >= 200 && http_status < 300;
   lua_Integer code = 0;
-  if (!json_push(L, body)) {
+  uint32_t found;
+  if (!json_read(L, body, d)) {
+    lua_pushfstring(L, "it isn't JSON: %s at byte %I", d->why, (lua_Integer)d->at + 1);
     push_bare_status(L, http_status, lua_tostring(L, -1));
-  } else if (!field_whole(L, -1, "code", &code)) {
+    lua_remove(L, -2);
+  } else if ((found = json_member_of(d, 0, "code", JSON_NUMBER)) == JSON_NONE || !json_whole(d, found, &code)) {
     push_bare_status(L, http_status, "it isn't the service's envelope");
   } else if (code == 200 && fine) {
-    lua_getfield(L, -1, "data");
-    lua_replace(L, top + 1);
+    *data = json_member(d, 0, "data");
     return true;
   } else if (code == 200) { // the HTTP status reports an error, but the envelope's code is success
     push_bare_status(L, http_status, "its code reports success, but its HTTP status doesn't");
     field_set_boolean(L, "refused", 0);
   } else {
-    if (code == 501 && field_push(L, -1, "data", LUA_TTABLE)) {
-      if (is_final_task(L)) {
-        lua_replace(L, top + 1);
-        return true;
-      }
-      lua_pop(L, 1);
-    }
+    *data = json_member(d, 0, "data");
+    if (code == 501 && is_final_task(L, d, *data)) return true;
     if (code < 100 || code > 999) code = 0;
-    push_refusal(L, (long)code, lua_gettop(L));
+    push_refusal(L, (long)code, d);
   }
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
   return false;
-}
-
-bool envelope_push_without_input(lua_State *L, long http_status, int body) {
-  size_t length, start, end;
-  const char *text = lua_tolstring(L, body, &length);
-  if (!input_echo_find(text, length, &start, &end) || end - start < 32) return envelope_push(L, http_status, body);
-  luaL_Buffer shorter;
-  luaL_buffinitsize(L, &shorter, length);
-  luaL_addlstring(&shorter, text, start);
-  luaL_addlstring(&shorter, "null", 4);
-  luaL_addlstring(&shorter, text + end, length - end);
-  luaL_pushresult(&shorter);
-  bool fine = envelope_push(L, http_status, lua_gettop(L));
-  lua_remove(L, -2);
-  return fine;
 }
 
 // --- for Lua
@@ -283,8 +256,8 @@ void envelope_open(lua_State *L) {
   lua_remove(L, -2);
   set_option(L, "decode_invalid_numbers", 0, true);
   set_option(L, "encode_invalid_numbers", 0, true);
-  set_option(L, "decode_max_depth", MAX_DEPTH, false);
-  set_option(L, "encode_max_depth", MAX_DEPTH, false);
+  set_option(L, "decode_max_depth", JSON_MAX_DEPTH, false);
+  set_option(L, "encode_max_depth", JSON_MAX_DEPTH, false);
   set_option(L, "encode_number_precision", 14, false);
   lua_getfield(L, -1, "decode");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &decoder);

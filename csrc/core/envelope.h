@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Decodes and checks the service's responses, and provides functions that read fields of these responses.
+// Reads and checks the service's responses.
 #ifndef OMNI_ENVELOPE_H
 #define OMNI_ENVELOPE_H
 
 #include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "core/json_reader.h"
 
 typedef struct {
   int number;
@@ -22,18 +24,17 @@ void failure_push(lua_State *L, const char *code, const char *message, bool retr
 // Pushes the failure "bad_answer". `http_status` is 0 for text that isn't an HTTP response.
 void bad_answer_push(lua_State *L, long http_status, const char *why);
 
-// Decodes the envelope in the string at index `body`. Pushes the envelope's `data` and returns true; or pushes a failure (code, message,
-// status, retry, hint, refused) and returns false.
-bool envelope_push(lua_State *L, long http_status, int body);
-// Decodes the response to a query as envelope_push does, but skips the task's input: data.param.input is null.
-bool envelope_push_without_input(lua_State *L, long http_status, int body);
+// Reads the response in the string at the stack index `body`. Returns true if the envelope reports success, and sets `data` to its data, which
+// may be JSON_NONE. Otherwise pushes a failure (code, message, status, retry, hint, refused) and returns false. In both cases, first pushes
+// the value that json_read pushes.
+bool envelope_read(lua_State *L, long http_status, int body, json_document *d, uint32_t *data);
 
 // Decodes the string at index `text` and pushes the value; or pushes a message and returns false when the text isn't JSON.
 bool json_push(lua_State *L, int text);
-// If the field `name` of the table at index `object` has this Lua type, pushes the field and returns true; otherwise pushes nothing.
-bool field_push(lua_State *L, int object, const char *name, int type);
-// Reads a field that contains a whole number, either as an integer or as a float from lua-cjson. Returns false for any other value.
-bool field_whole(lua_State *L, int object, const char *name, lua_Integer *value);
+// Pushes a value of a response, decoded by lua-cjson, and returns true; or pushes a message and returns false.
+bool json_push_value(lua_State *L, const json_document *d, uint32_t value);
+// Reads a number that is whole and fits into an integer. Returns false for any other number.
+bool json_whole(const json_document *d, uint32_t value, lua_Integer *whole);
 // Cleans the string at `index` with text_clean, shortens it to at most max_bytes, and pushes the result.
 void clean_push(lua_State *L, int index, size_t max_bytes);
 

@@ -96,12 +96,12 @@ static void redact_key(exchange *x) {
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
 }
 
-// Pushes the response's text, then the envelope's data or a failure; `push` decodes the envelope.
-static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long, int)) {
+// Pushes the response's text and reads it. Returns true if its envelope reports success, or pushes a failure and returns false.
+static bool read_data(lua_State *L, exchange *x, json_document *d, uint32_t *data) {
   if (x->outcome != CURLE_OK) return push_network_failure(L, x);
   redact_key(x);
   push_body(L, x);
-  if (!push(L, x->status, lua_gettop(L))) return false;
+  if (!envelope_read(L, x->status, lua_gettop(L), d, data)) return false;
   char *address = NULL;
   if (!x->proxied && curl_easy_getinfo(x->transfer->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK)
     network_learn(&x->options->network, address); // only the service sends an envelope, so this is the service's address
@@ -110,8 +110,16 @@ static bool push_data(lua_State *L, exchange *x, bool (*push)(lua_State *, long,
 
 // If there is a table at index 2, stores the response's text in that table's field `answer`.
 bool exchange_push_call(lua_State *L, exchange *x) {
+  json_document d;
+  uint32_t data;
   int body = lua_gettop(L) + 1, into = 2;
-  if (!push_data(L, x, envelope_push)) return false;
+  if (!read_data(L, x, &d, &data)) return false;
+  if (data == JSON_NONE) {
+    lua_pushnil(L);
+  } else if (!json_push_value(L, &d, data)) {
+    bad_answer_push(L, x->status, lua_tostring(L, -1));
+    return false;
+  }
   if (lua_istable(L, into)) {
     lua_pushvalue(L, body);
     lua_setfield(L, into, "answer");
@@ -120,8 +128,10 @@ bool exchange_push_call(lua_State *L, exchange *x) {
 }
 
 bool exchange_push_submit(lua_State *L, exchange *x) {
-  if (!push_data(L, x, envelope_push)) return false;
-  if (task_id_push(L, -1)) return true;
+  json_document d;
+  uint32_t data;
+  if (!read_data(L, x, &d, &data)) return false;
+  if (task_id_push(L, &d, data)) return true;
   failure_push(L, "bad_answer", "the service reported success without a valid task id", false);
   return false;
 }
@@ -129,14 +139,15 @@ bool exchange_push_submit(lua_State *L, exchange *x) {
 // Fills the task table at index 2, or a new table. Stores the response's text in the task's field `answer`, from which the field `raw` is
 // decoded later.
 bool exchange_push_query(lua_State *L, exchange *x) {
+  json_document d;
+  uint32_t data;
   int body = lua_gettop(L) + 1, into = 2;
-  if (!push_data(L, x, envelope_push_without_input)) return false;
+  if (!read_data(L, x, &d, &data)) return false;
   if (!lua_istable(L, into)) {
     lua_createtable(L, 0, 8);
     into = lua_gettop(L);
-    lua_insert(L, -2);
   }
-  if (!task_fill(L, -1, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
+  if (!task_fill(L, &d, data, into, x->task_id, strlen(x->task_id))) return set_status(L, x), false;
   lua_pushvalue(L, body);
   lua_setfield(L, into, "answer"); // runs no metamethod, since a task handle has no __newindex
   lua_pushvalue(L, into);

@@ -56,16 +56,14 @@ static void add_url(lua_State *L, int media, bool once) {
 }
 
 // Appends the valid URLs of `object.media_urls`: an array of strings, or of objects with a `url`.
-static void add_media_urls(lua_State *L, int object, int media) {
-  if (!field_push(L, object, "media_urls", LUA_TTABLE)) return;
-  int urls = lua_gettop(L);
-  for (int i = 1; i <= MAX_MEDIA; i++) {
-    int type = lua_rawgeti(L, urls, i);
-    if (type == LUA_TNIL) break;
-    if (type == LUA_TTABLE && field_push(L, -1, "url", LUA_TSTRING)) lua_remove(L, -2);
+static void add_media_urls(lua_State *L, const json_document *d, uint32_t object, int media) {
+  uint32_t urls = json_member(d, object, "media_urls"), at = json_first(d, urls);
+  for (int i = 0; at != JSON_NONE && i < MAX_MEDIA; i++, at = json_next(d, urls, at)) {
+    uint32_t url = json_is(d, at, JSON_STRING) ? at : json_member_of(d, at, "url", JSON_STRING);
+    if (url == JSON_NONE) continue;
+    json_push_string(L, d, url);
     add_url(L, media, false);
   }
-  lua_settop(L, urls - 1);
 }
 
 // Pushes a sorted array of the string keys of the table at index `object`.
@@ -115,23 +113,26 @@ static void add_all_urls(lua_State *L, int value, int media, int *left) {
   }
 }
 
+static void search_urls(lua_State *L, const json_document *d, uint32_t value, int media, int *left) {
+  if (!json_is(d, value, JSON_ARRAY) && !json_is(d, value, JSON_OBJECT)) return;
+  if (json_push_value(L, d, value)) add_all_urls(L, lua_gettop(L), media, left);
+  lua_pop(L, 1);
+}
+
 // Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Takes the URLs
 // from `media_urls` in the result and in the task. If a successful task has no URLs in these places, searches the whole result,
 // `media_info` and `suno_data`.
-static bool push_media(lua_State *L, int data, int result, bool success) {
+static bool push_media(lua_State *L, const json_document *d, uint32_t data, uint32_t result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
   lua_newtable(L);
   int media = lua_gettop(L);
-  add_media_urls(L, result, media);
-  if (lua_rawlen(L, media) == 0) add_media_urls(L, data, media);
+  add_media_urls(L, d, result, media);
+  if (lua_rawlen(L, media) == 0) add_media_urls(L, d, data, media);
   if (success && lua_rawlen(L, media) == 0) {
     int left = MAX_VALUES;
-    add_all_urls(L, result, media, &left);
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-      if (lua_rawlen(L, media) > 0 || !field_push(L, data, others[i], LUA_TTABLE)) continue;
-      add_all_urls(L, lua_gettop(L), media, &left);
-      lua_pop(L, 1);
-    }
+    search_urls(L, d, result, media, &left);
+    for (size_t i = 0; i < sizeof others / sizeof *others && lua_rawlen(L, media) == 0; i++)
+      search_urls(L, d, json_member(d, data, others[i]), media, &left);
   }
   if (lua_rawlen(L, media) > 0) return true;
   lua_pop(L, 1);
@@ -145,21 +146,18 @@ static void set(lua_State *L, int into, const char *name) {
   lua_rawset(L, into);
 }
 
-static void fill_number(lua_State *L, int object, const char *name, int into, const char *as, bool whole) {
-  if (!field_push(L, object, name, LUA_TNUMBER)) {
+static void fill_number(lua_State *L, const json_document *d, uint32_t object, const char *name, int into, const char *as, bool whole) {
+  uint32_t found = json_member_of(d, object, name, JSON_NUMBER);
+  double number = found != JSON_NONE ? json_number(d, found) : -1;
+  lua_Integer integer;
+  if (!isfinite(number) || number < 0)
     lua_pushnil(L);
-  } else {
-    int is_whole = 0;
-    double number = lua_tonumber(L, -1);
-    lua_Integer integer = lua_tointegerx(L, -1, &is_whole);
-    lua_pop(L, 1);
-    if (!isfinite(number) || number < 0 || (whole && !is_whole))
-      lua_pushnil(L);
-    else if (is_whole)
-      lua_pushinteger(L, integer);
-    else
-      lua_pushnumber(L, number);
-  }
+  else if (json_whole(d, found, &integer))
+    lua_pushinteger(L, integer);
+  else if (whole)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, number);
   set(L, into, as);
 }
 
@@ -174,9 +172,9 @@ static bool is_moderation(const char *text) {
 
 // Pushes the reason why a task ended: the result's `message`, else the task's `message`, else `reason`, else "". Skips a reason that only
 // repeats the status. Returns whether any of these reasons mentions the service's moderation.
-static bool push_reason(lua_State *L, int data, int result) {
+static bool push_reason(lua_State *L, const json_document *d, uint32_t data, uint32_t result) {
   const struct {
-    int object;
+    uint32_t object;
     const char *name;
   } places[] = {{result, "message"}, {data, "message"}, {data, "reason"}, {result, "reason"}};
   static const char *const empty[] = {"", "success", "failed", "failure", "ok", "error"};
@@ -185,7 +183,9 @@ static bool push_reason(lua_State *L, int data, int result) {
   lua_pushliteral(L, "");
   int top = lua_gettop(L);
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-    if (!field_push(L, places[i].object, places[i].name, LUA_TSTRING)) continue;
+    uint32_t found = json_member_of(d, places[i].object, places[i].name, JSON_STRING);
+    if (found == JSON_NONE) continue;
+    json_push_string(L, d, found);
     clean_push(L, -1, MAX_REASON);
     bool says = true;
     for (size_t k = 0; k < sizeof empty / sizeof *empty; k++) says = says && !ascii_is(lua_tostring(L, -1), empty[k]);
@@ -199,9 +199,9 @@ static bool push_reason(lua_State *L, int data, int result) {
   return moderation;
 }
 
-static void push_task_error(lua_State *L, bool failed, int data, int result) {
+static void push_task_error(lua_State *L, bool failed, const json_document *d, uint32_t data, uint32_t result) {
   const api_code *row = api_code_find(501);
-  bool moderation = push_reason(L, data, result) && failed;
+  bool moderation = push_reason(L, d, data, result) && failed;
   const char *reason = lua_tostring(L, -1);
   const char *meaning = moderation ? "the service's moderation refused it"
                         : failed   ? row->meaning
@@ -215,8 +215,10 @@ static void push_task_error(lua_State *L, bool failed, int data, int result) {
   }
 }
 
-bool task_id_push(lua_State *L, int data) {
-  if (!field_push(L, data, "task_id", LUA_TSTRING)) return false;
+bool task_id_push(lua_State *L, const json_document *d, uint32_t data) {
+  uint32_t found = json_member_of(d, data, "task_id", JSON_STRING);
+  if (found == JSON_NONE) return false;
+  json_push_string(L, d, found);
   size_t length;
   const char *id = lua_tolstring(L, -1, &length);
   if (task_id_valid(id, length)) return true;
@@ -243,10 +245,10 @@ static void push_status(lua_State *L) {
   lua_remove(L, -2);
 }
 
-bool task_fill(lua_State *L, int data, int into, const char *expected, size_t expected_length) {
-  data = lua_absindex(L, data), into = lua_absindex(L, into);
+bool task_fill(lua_State *L, const json_document *d, uint32_t data, int into, const char *expected, size_t expected_length) {
+  into = lua_absindex(L, into);
   int top = lua_gettop(L);
-  if (!task_id_push(L, data)) {
+  if (!task_id_push(L, d, data)) {
     bad_answer_push(L, 0, "there is no valid task id in it");
     return false;
   }
@@ -257,11 +259,13 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
     bad_answer_push(L, 0, "it is about another task");
     return false;
   }
-  if (!field_push(L, data, "status", LUA_TSTRING) || lua_rawlen(L, -1) == 0) {
+  uint32_t word = json_member_of(d, data, "status", JSON_STRING);
+  if (word == JSON_NONE || d->values[word].start == d->values[word].end) {
     lua_settop(L, top);
     bad_answer_push(L, 0, "there is no status in it");
     return false;
   }
+  json_push_string(L, d, word);
   push_status(L);
   lua_remove(L, -2);
   const char *status = lua_tostring(L, -1);
@@ -269,30 +273,27 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
   set(L, into, "status");
   set(L, into, "id");
 
-  if (field_push(L, data, "param", LUA_TTABLE)) {
-    if (field_push(L, -1, "model", LUA_TSTRING)) {
-      clean_push(L, -1, MAX_ID);
-      set(L, into, "model");
-      lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
+  uint32_t model = json_member_of(d, json_member(d, data, "param"), "model", JSON_STRING);
+  if (model != JSON_NONE) {
+    json_push_string(L, d, model);
+    clean_push(L, -1, MAX_ID);
+    set(L, into, "model");
   }
-  fill_number(L, data, "create_at", into, "created_at", true);
-  fill_number(L, data, "complete_at", into, "completed_at", true);
-  fill_number(L, data, "duration_s", into, "duration", false);
+  fill_number(L, d, data, "create_at", into, "created_at", true);
+  fill_number(L, d, data, "complete_at", into, "completed_at", true);
+  fill_number(L, d, data, "duration_s", into, "duration", false);
   // Once the task is over, the credits are its final cost; until then, they are only reserved.
   bool over = success || failed;
-  fill_number(L, data, "credits", into, over ? "credits" : "reserved_credits", false);
+  fill_number(L, d, data, "credits", into, over ? "credits" : "reserved_credits", false);
   lua_pushnil(L);
   set(L, into, over ? "reserved_credits" : "credits");
 
-  if (!field_push(L, data, "result", LUA_TTABLE)) lua_pushnil(L);
-  int result = lua_gettop(L);
-  bool media = push_media(L, data, result, success);
+  uint32_t result = json_member(d, data, "result");
+  bool media = push_media(L, d, data, result, success);
   if (!media) lua_pushnil(L);
   set(L, into, "media");
   if (failed || (success && !media))
-    push_task_error(L, failed, data, result);
+    push_task_error(L, failed, d, data, result);
   else
     lua_pushnil(L);
   set(L, into, "error");
@@ -302,19 +303,19 @@ bool task_fill(lua_State *L, int data, int into, const char *expected, size_t ex
 
 // --- Lua functions
 
-// parse_callback(body) → task table with `raw` | nil, failure. Accepts the task object alone or in the envelope.
+// parse_callback(body) → task table | nil, failure. Accepts the task object alone or in the envelope.
 static int parse_callback(lua_State *L) {
+  json_document d;
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
-  if (!json_push(L, 1)) {
+  if (!json_read(L, 1, &d)) {
+    lua_pushfstring(L, "it isn't JSON: %s at byte %I", d.why, (lua_Integer)d.at + 1);
     bad_answer_push(L, 0, lua_tostring(L, -1));
   } else {
-    if (!field_push(L, 2, "task_id", LUA_TSTRING) && field_push(L, 2, "data", LUA_TTABLE)) lua_replace(L, 2);
-    lua_settop(L, 2);
+    bool bare = json_member_of(&d, 0, "task_id", JSON_STRING) != JSON_NONE;
+    uint32_t data = bare ? 0 : json_member(&d, 0, "data");
     lua_newtable(L);
-    if (task_fill(L, 2, 3, NULL, 0)) {
-      lua_pushvalue(L, 2);
-      lua_setfield(L, 3, "raw");
+    if (task_fill(L, &d, data, 3, NULL, 0)) {
       lua_settop(L, 3);
       return 1;
     }

@@ -50,7 +50,7 @@ local function parse_callback(body)
     failure.retry, failure.call = nil, "omni.parse_callback"
     return nil, err.new(failure)
   end
-  local whole = json.decode(body)
+  local whole = json.decode(body) or core.decode(body) -- the service may send bytes that aren't UTF-8
   if whole then task.raw = type(whole.task_id) == "string" and whole or whole.data end
   if task.error then
     task.error.task_id, task.error.retry = task.id, nil

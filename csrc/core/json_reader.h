@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Reads JSON text in place: checks the whole text, and lists its values without creating Lua values. Accepts exactly the texts that
+// lua-cjson 2.1.0 accepts with omni's settings (envelope.c).
+#ifndef OMNI_JSON_READER_H
+#define OMNI_JSON_READER_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  JSON_MAX_DEPTH = 100, // maximum nesting depth of arrays and objects; real responses have about 5 levels
+  JSON_INLINE = 96,     // number of values that a document holds without an allocation; a response to a query has about 50
+};
+
+typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type;
+
+// One value of the text, or one name of an object.
+typedef struct {
+  uint32_t start, end; // the value's bytes; for a string, without its quotes
+  uint32_t next;       // the index of the value after this one and after all values inside it
+  uint8_t type;        // json_type
+  bool escaped;        // the string contains a backslash
+} json_value;
+
+#define JSON_NONE UINT32_MAX // instead of the index of a value: there is no such value
+
+// The values of a text, in the text's order. The value 0 is the whole; an object's names and values alternate.
+typedef struct {
+  const char *text;
+  json_value *values;
+  uint32_t count, capacity;
+  const char *why; // why the text isn't JSON
+  uint32_t at;     // the offset of the byte at which reading stopped
+  int slot;        // the stack index of the memory for more than JSON_INLINE values
+  json_value first[JSON_INLINE];
+} json_document;
+
+// Reads the string at the stack index `text`. Returns false if it isn't JSON (`why`, `at`). Pushes one value, which must stay on the stack,
+// as the string must, as long as the document is used. Raises an error only when memory runs out.
+bool json_read(lua_State *L, int text, json_document *d);
+
+// Returns the value of an object's member, or JSON_NONE if the value isn't an object or has no such member. If several members have this
+// name, the last one counts.
+uint32_t json_member(const json_document *d, uint32_t object, const char *name);
+// Returns the same for members of one type.
+uint32_t json_member_of(const json_document *d, uint32_t object, const char *name, json_type type);
+
+// Returns the first value of an array, or JSON_NONE if the value isn't an array or is empty.
+uint32_t json_first(const json_document *d, uint32_t array);
+// Returns the value after one of an array's values, or JSON_NONE.
+uint32_t json_next(const json_document *d, uint32_t array, uint32_t value);
+
+bool json_is(const json_document *d, uint32_t value, json_type type);
+
+// Pushes a string or a name, decoded.
+void json_push_string(lua_State *L, const json_document *d, uint32_t value);
+// Pushes the text of a value; for a string, without its quotes and with its escapes.
+void json_push_text(lua_State *L, const json_document *d, uint32_t value);
+// Returns a number, as strtod reads it in the locale "C".
+double json_number(const json_document *d, uint32_t value);
+
+#endif
