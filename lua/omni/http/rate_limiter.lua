@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- An API key's rate limiter decides when each request may start. Requests wait in one queue, first come, first served. A request may start
--- when a connection is free, no pause is active (after a 429 or 455 response), and the key's own rate allows another request.
+-- An API key's rate limiter decides when each request may start. Requests wait in a single queue, first come, first served. A request may
+-- start when a connection is free, no pause is active (after a 429 or 455 response), and the key's own rate allows another request.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"

@@ -109,7 +109,7 @@ end
 
 -- --- the end of a fiber
 
--- Passes the failure of a fiber that nobody is waiting to join to the fiber's scope, or reports the failure.
+-- If nobody is waiting to join a fiber that failed, passes its failure to the fiber's scope, or reports the failure.
 local function pass_on(fiber)
   local scope = fiber.scope
   fiber.delivered = true
@@ -161,7 +161,7 @@ end
 
 local function after_resume(fiber, fine, ...)
   if ... == PARKED then return end
-  if fiber.slot then timers.clear(fiber) end -- memory ran out while the fiber parked
+  if fiber.slot then timers.clear(fiber) end -- memory ran out while the fiber was parking
   if fine and status(fiber.co) == "suspended" then
     coroutine.close(fiber.co)
     finish(fiber, err.new { code = "coroutine_failed", message = "coroutine.yield was called in a fiber; use omni.sleep or omni.join" })
@@ -272,7 +272,8 @@ local Turn <const> = setmetatable({}, {
   end,
 })
 
----Waits at most `timeout` seconds (nil: no limit) for work, then runs one turn. If a pollable raises an error, raises that error.
+---Waits at most `timeout` seconds (nil: no limit) for work, then runs one turn. If a pollable raises an error, `step` raises the same
+---error.
 ---@param timeout number|nil
 function step(timeout)
   local ending <close> = Turn -- luacheck: ignore 211

@@ -129,8 +129,8 @@ function Http:trust(other) end
 ---  ca_dir?: string, ca_dir_from?: string, allow_private_networks: boolean }
 function Http:network(url) end
 ---Returns the owner of the next finished exchange, or nil if there is none. Returns each exchange's owner only once. Can be used as an
----iterator: `for owner in http.finished, http do`. If the body of such a `for` loop raises an error, the next such `for` loop starts with
----the same exchange.
+---iterator: `for owner in http.finished, http do`. If the body of a `for` loop over `finished` raises an error, the next `for` loop over
+---`finished` starts with the same exchange.
 ---@param before? any  the `for` loop's variable
 ---@return any owner
 function Http:finished(before) end

@@ -24,8 +24,8 @@ local LedgerHandle = {}
 function LedgerHandle:start(owner, verb, parameters) end
 
 ---Returns the oldest result that `finished` hasn't returned yet, or nothing if there is none. `finished` also works after `close`. Can be
----used as an iterator: `for owner, rows, failure in handle.finished, handle do`. If the body of such a `for` loop raises an error, or
----memory runs out while `finished` returns a result, the next such `for` loop starts with the same result.
+---used as an iterator: `for owner, rows, failure in handle.finished, handle do`. If the body of a `for` loop over `finished` raises an
+---error, or memory runs out while `finished` returns a result, the next `for` loop over `finished` starts with the same result.
 ---@param before? any  the `for` loop's variable
 ---@return any owner
 ---@return table<string, string|integer|number>[]|nil rows  values by column name, without NULLs; empty for a verb without rows

@@ -233,8 +233,8 @@
 
 ---@class omni.RunEvent  The argument of a run's `on_event` hook. The other fields of a run event depend on `event`.
 ---@field event omni.SceneStatus|"wait"|"wait_over"|"warning"|"cutting"|"film"|"report"  a scene's new status, or another event.
----  `wait`: the run waits for something other than its tasks. `wait_over`: that wait has ended. `warning`: a clip differs from what its
----  scene asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.
+---  `wait`: the run waits for something other than its tasks. `wait_over`: a wait has ended. `warning`: a clip differs from what its scene
+---  asked for. `cutting`: omni is cutting the film. `film` and `report`: the film or the report is complete.
 ---@field wait? integer         for `wait` and `wait_over`: the number of the wait
 ---@field kind? "lock"|"submit"|"callback"|"film"|"report"  for `wait` and `wait_over`: the reason for the wait.
 ---  `lock`: another run is using the directory. `submit`: another run is submitting the scene. `callback`: the outcome of the scene's

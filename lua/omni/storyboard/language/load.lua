@@ -73,7 +73,7 @@ local function pcall_interruptible(interrupted, fn, ...)
   return table.unpack(results, 1, results.n)
 end
 
--- Returns the coroutine library for a trusted board, in which new coroutines inherit the debug hook.
+-- Returns a coroutine library for trusted boards. Coroutines that this library creates inherit the debug hook.
 local function hooked_coroutines()
   local function hooked(fn)
     local hook, mask, count = debug.gethook()
