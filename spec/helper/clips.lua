@@ -85,14 +85,14 @@ function clips.frames(path)
 end
 
 ---Runs a piece of Lua with stand-ins for ffmpeg or ffprobe before them in PATH; returns what it printed. A stand-in is a shell script;
----the real program is `$REAL/NAME` to it. `variables` are the environment of both.
+---the real program is `$REAL/NAME` to it. `variables` are the environment of both. No probe is cached before.
 function clips.stand_in(scripts, lua, variables)
   local programs <close> = env.directory()
   local real = env.output("dirname $(command -v ffmpeg)"):gsub("\n", "")
   for name, script in pairs(scripts) do
     env.output("chmod +x " .. env.quote(env.write(programs:file(name), "#!/bin/sh\n" .. script)))
   end
-  local environment = { PATH = programs.path .. ":" .. os.getenv "PATH", REAL = real }
+  local environment = { PATH = programs.path .. ":" .. os.getenv "PATH", REAL = real, XDG_CACHE_HOME = programs.path }
   for name, value in pairs(variables or {}) do environment[name] = value end
   local interpreter = env.output("command -v " .. env.lua):gsub("\n", "")
   local result = assert(process.run({ interpreter, "-e", lua }, { stdout = "pipe", environment = environment }))

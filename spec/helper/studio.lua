@@ -108,9 +108,9 @@ local stand_ins <const> = {
   cut = function(given)
     env.write(given.output, env.read(given.clips[1].path))
     if given.on_progress then given.on_progress(1) end
-    return { path = given.output, seconds = #given.clips, copied = true, probes = {} }
+    return { path = given.output, seconds = #given.clips, copied = true }
   end,
-  poster = function(_, path) return env.write(path, "poster"), {} end,
+  poster = function(_, path) return env.write(path, "poster") end,
 }
 
 -- Puts functions into omni.film until it is closed.

@@ -298,9 +298,9 @@ end })
 -- Instead of ffmpeg, which takes most of a board's time.
 film.cut = function(given)
   env.write(given.output, env.read(given.clips[1].path))
-  return { path = given.output, seconds = #given.clips, copied = true, probes = {} }
+  return { path = given.output, seconds = #given.clips, copied = true }
 end
-film.poster = function(_, path) return env.write(path, "poster"), {} end
+film.poster = function(_, path) return env.write(path, "poster") end
 
 local function board(s)
   open(s)

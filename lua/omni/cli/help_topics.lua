@@ -42,7 +42,7 @@ topics.environment = {
   { name = "CRUN_BASE_URL", text = "the base URL of the service, without `--base-url`" },
   { name = "OMNI_LEDGER", text = "the ledger, without `--ledger`: a file, or `postgresql://HOST/DATABASE`" },
   { name = "XDG_STATE_HOME", text = "the folder that contains `omni/ledger.db`, the default ledger (`~/.local/state`)" },
-  { name = "XDG_CACHE_HOME", text = "the folder that contains `omni/probes`, where omni caches the lengths of films (`~/.cache`)" },
+  { name = "XDG_CACHE_HOME", text = "the folder that contains `omni/probes`, where omni caches what ffprobe reports (`~/.cache`)" },
   { name = "XDG_CONFIG_HOME", text = "the folder that contains `omni/keys` (`~/.config`)" },
   { name = "HOME", text = "your home folder, `~` in this list" },
   { name = "https_proxy",

@@ -70,7 +70,7 @@ local function probe_clips(job)
   local seen = {} -- results by path, since the same clip can appear several times
   return pool.each(#job.clips, probes_at_once, function(i)
     local clip = job.clips[i]
-    local found, failure = seen[clip.path] or clip.probe, nil
+    local found, failure = seen[clip.path], nil
     if not found then found, failure = probe(clip.path) end
     if found and not found.video then found, failure = nil, tool.unreadable(clip.path, "it has no picture") end
     if not found then return nil, about_scene(clip, failure) end
@@ -223,7 +223,6 @@ local function make(given)
   local plan = job.plan
   return {
     path = given.output, seconds = film.seconds, copied = plan.copied, transition_seconds = given.transition and seconds_of(plan) or nil,
-    probes = job.found,
   }
 end
 
@@ -259,17 +258,15 @@ end
 ---@field seconds number
 ---@field copied boolean                 whether the pictures were joined without re-encoding
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
----@field probes omni.film.Probe[]       of the clips
 
 ---Cuts one film from the clips, in the given order. The film is an MP4 file with one video and one audio stream (silence if the clips have
 ---no sound). If all clips have the same format, joins them without re-encoding their pictures. Otherwise scales and pads every clip to the
 ---most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file
 ---`output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
----@param given { clips: { name?: string, path: string, probe?: omni.film.Probe }[], transition?: { name: string, seconds?: number },
+---@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
 ---audio?: { path: string, volume?: number, clips?: number }, size?: string, fps?: string, output: string,
 ---on_progress?: fun(fraction: number),
 ---place?: fun(part: string, path: string): true|nil, string|nil }
----   probe: the clip's properties, if the caller knows them; omni then doesn't probe the clip
 ---   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
 ---   size, fps: the film's, such as "1280x720" and "24/1" (default: the most common ones, weighted by the clips' lengths)
 ---   place: a function that renames the finished film (by default, the film replaces the file at `output`)

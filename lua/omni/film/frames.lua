@@ -54,7 +54,7 @@ local function draw(clip, path, plan)
     if process.succeeded(result, true) and (core.stat(part.path) or { size = 0 }).size > 0 then
       local published, message = tool.publish(part.path, path, plan.place)
       if not published then return not_written(message) end
-      return path, found
+      return path
     end
   end
   if process.succeeded(result, true) then return nil, tool.unreadable(clip, "no frame of it can be decoded", true) end
@@ -93,7 +93,7 @@ end
 ---@param size? integer  of the longer side, in pixels (640); a smaller clip keeps its size
 ---@param place? fun(part: string, path: string): true|nil, string|nil  renames the picture, instead of replacing the file at `path`
 ---@return string|nil path
----@return omni.film.Probe|omni.Error  of the clip; without a path an error: "unreadable_clip", "process_failed", "io"
+---@return omni.Error|nil  "unreadable_clip", "process_failed", "io"
 local function poster(clip, path, size, place)
   check("film.poster", clip, path)
   size = size or 640

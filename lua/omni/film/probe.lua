@@ -2,6 +2,7 @@
 -- Reads the properties of a media file and of its video and audio streams with ffprobe. If the container states no number of frames, or an
 -- incorrect one, counts the packets.
 
+local cache = require "omni.film.probe_cache"
 local core = require "omni.core"
 local loop = require "omni.loop"
 local options = require "omni.options"
@@ -216,33 +217,19 @@ local function look(path)
   return { seconds = seconds, video = video and video_of(video, report), audio = audio and audio_of(audio, report) }
 end
 
--- Caches results by path while a file is unchanged, since starting ffprobe takes longer than the probe itself.
-local KEPT <const> = 200
-local results, kept = {}, 0
-
-local function copy(value)
-  if type(value) ~= "table" then return value end
-  local own = {}
-  for key, part in pairs(value) do own[key] = copy(part) end
-  return own
-end
-
 local function look_once(path)
   local before = core.stat(path)
-  local known = before and results[path]
-  if known and known.stamp == before.stamp then return copy(known.probe) end
+  local known = before and cache.known(path, before.stamp)
+  if known then return known end
   local found, problem = look(path)
   if not found then return nil, problem end
   local after = core.stat(path)
-  if after and before and after.stamp == before.stamp then
-    if kept >= KEPT then results, kept = {}, 0 end
-    if not results[path] then kept = kept + 1 end
-    results[path] = { stamp = before.stamp, probe = copy(found) }
-  end
+  if before and after and after.stamp == before.stamp then cache.remember(path, before.stamp, found) end
   return found
 end
 
----Returns the properties of a media file. Never reads another file, whatever the file refers to.
+---Returns the properties of a media file. Never reads another file, whatever the file refers to. Caches the result in the user's cache
+---folder while the file is unchanged.
 ---@param path string
 ---@return omni.film.Probe|nil
 ---@return omni.Error|nil  "unreadable_clip" names the file and the reason; "process_failed" if there is no ffprobe

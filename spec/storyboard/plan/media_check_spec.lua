@@ -4,6 +4,7 @@ local clips = require "helper.clips"
 local env = require "helper.env"
 local film = require "omni.film"
 local studio = require "helper.studio"
+local tool = require "omni.film.ffmpeg"
 
 -- Calls body(board, studio): `board(text)` writes a board beside real media and returns its path.
 local function with_media(body)
@@ -159,10 +160,10 @@ end)
 describe("ffprobe", function()
   it("looks once at each film that a scene to be submitted needs, and at no other file", function()
     with_media(function(board, s)
-      local probe, probed = film.probe, {}
-      film.probe = function(path)
-        probed[#probed + 1] = path:match "[^/]*$"
-        return probe(path)
+      local run, probed = tool.run, {}
+      tool.run = function(program, words, ...)
+        if program == "ffprobe" then probed[#probed + 1] = words[#words]:match "[^/]*$" end
+        return run(program, words, ...)
       end
       local text = 'return storyboard { cut = false, defaults = { prompt = "x" }, scene "a" { references = file "door.png" }'
       for i = 0, 9 do
@@ -179,7 +180,7 @@ describe("ffprobe", function()
         assert(s:plan(path))
         assert.same({ "long.mp4" }, probed)
       end)
-      film.probe = probe
+      tool.run = run
       assert(fine, problem)
     end)
   end)

@@ -29,18 +29,18 @@ end
 
 ---Checks the files of the scenes that a run would submit. Sets `problems` on each invalid scene.
 ---@param plan omni.Plan  whose scenes have an action
----@param probes omni.ProbeCache
+---@param files omni.MediaFiles
 ---@param sandbox boolean  the run costs nothing, so a missing ffmpeg is a notice
-local function check_scenes(plan, probes, sandbox)
+local function check_scenes(plan, files, sandbox)
   local board, checked = plan.board, {}
   for index, planned in ipairs(plan.scenes) do
     if planned.action == "submit" or planned.error and of_files[planned.error.code] then checked[#checked + 1] = board.scenes[index] end
   end
-  probes:prepare(media_check.films(checked))
-  local lengths = media_check.lengths_of(plan, probes)
+  files:prepare(media_check.films(checked))
+  local lengths = media_check.lengths_of(plan, files)
   for _, scene in ipairs(checked) do
     local planned = plan.by_name[scene.name]
-    local problems, notices = media_check.check(scene, probes, lengths)
+    local problems, notices = media_check.check(scene, files, lengths)
     for i = #problems, 1, -1 do
       local problem = err.new(problems[i])
       problems[i] = problem
@@ -55,19 +55,19 @@ end
 
 ---Checks the film that a run would cut. Sets the plan's `problems`.
 ---@param plan omni.Plan   whose scenes are selected and counted
----@param probes omni.ProbeCache
+---@param files omni.MediaFiles
 ---@param sandbox boolean  the run costs nothing
-local function check_film(plan, probes, sandbox)
+local function check_film(plan, files, sandbox)
   local function place_of(field) return plan.board.place_of and plan.board.place_of(field) end
   local function notice(field, message, hint)
     add_notice(plan.notices, { field = field, message = ("%s: %s"):format(field, message), hint = hint, where = place_of(field) })
   end
-  film_check.check(plan, probes, function(field, message, hint, code)
+  film_check.check(plan, files, function(field, message, hint, code)
     if plan.submits == 0 or sandbox and code == "process_failed" then return notice(field, message, hint) end
     table.insert(plan.problems, err.new { code = code, field = field, message = ("%s: %s"):format(field, message), hint = hint,
       where = place_of(field) })
   end, notice)
-  if probes.missing then
+  if files.no_ffprobe then
     add_notice(plan.notices, { hint = media_check.INSTALL,
       message = "there is no ffprobe, so omni didn't check the length of films and sounds" })
   end

@@ -32,14 +32,14 @@ local function check_programs(report)
 end
 
 -- Checks the audio track. Returns the audio track's length in seconds, if it is known.
-local function check_audio(audio, probes, report)
-  local kind, wrong = probes:kind(audio.path)
+local function check_audio(audio, files, report)
+  local kind, wrong = files:kind(audio.path)
   local name = core.clean(audio.path:match "[^/]*$", 100)
   if not kind and wrong.code == "io" then return report("cut.audio", wrong.message, wrong.hint, wrong.code) end
   if kind and kind.type:find "^image/" then
     return report("cut.audio", ('"%s" is a picture (%s), not sound'):format(name, kind.name), nil, "invalid_input")
   end
-  local seen, problem = probes:get(audio.path)
+  local seen, problem = files:lengths(audio.path)
   if not seen then
     if problem.code == "process_failed" then return nil end
     return report("cut.audio", problem.message:gsub("^can't read the clip ", "can't read the audio track "), problem.hint, problem.code)
@@ -119,14 +119,14 @@ end
 
 ---Checks the film that a run of the plan would cut. Checks nothing if the run can't produce all of the film's clips.
 ---@param plan omni.Plan
----@param probes omni.ProbeCache
+---@param files omni.MediaFiles
 ---@param report fun(field: string, message: string, hint?: string, code: string)  called for each problem
 ---@param notice fun(field: string, message: string, hint?: string)              called for each notice
-local function check(plan, probes, report, notice)
+local function check(plan, files, report, notice)
   local cut = plan.board.cut
   if not cut or not is_whole(plan) then return end
   check_programs(report)
-  local length = cut.audio and check_audio(cut.audio, probes, report)
+  local length = cut.audio and check_audio(cut.audio, files, report)
   local lengths = lengths_of(plan)
   check_music(cut.audio, length, lengths, check_transition(cut, lengths, notice), notice)
   check_shapes(plan, lengths, notice)

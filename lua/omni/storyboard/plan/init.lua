@@ -8,7 +8,7 @@ local err = require "omni.error"
 local identity = require "omni.storyboard.plan.identity"
 local loop = require "omni.loop"
 local paths = require "omni.file.path"
-local probe_cache = require "omni.storyboard.plan.probe_cache"
+local media_files = require "omni.storyboard.plan.media_files"
 local prices = require "omni.storyboard.plan.price"
 local unknown_submit = require "omni.storyboard.plan.unknown_submit"
 local spent = require "omni.storyboard.plan.spent"
@@ -291,8 +291,8 @@ local function build(self, board, given)
       self:decide(planned)
     end
   end
-  local probes = probe_cache.new()
-  checks.check_scenes(plan, probes, self.client.is_sandbox)
+  local files = media_files.new()
+  checks.check_scenes(plan, files, self.client.is_sandbox)
   for _, index in ipairs(board.order) do
     local planned = plan.scenes[index]
     if planned.action ~= "invalid" then
@@ -307,7 +307,7 @@ local function build(self, board, given)
     if planned.pays then plan.submits = plan.submits + 1 end
     plan.counts[planned.action] = (plan.counts[planned.action] or 0) + 1
   end
-  checks.check_film(plan, probes, self.client.is_sandbox)
+  checks.check_film(plan, files, self.client.is_sandbox)
   local problem
   plan.spent, problem = spent.of_board(self.ledger, self.board_key, self.client)
   if problem then error(problem, 0) end

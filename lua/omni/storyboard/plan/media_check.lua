@@ -43,8 +43,8 @@ end
 ---@field hint? string
 
 -- Checks a file based on its first bytes. Returns a problem and the required kind of media.
-local function check_kind(reference, probes)
-  local kind, wrong = probes:kind(reference.path)
+local function check_kind(reference, files)
+  local kind, wrong = files:kind(reference.path)
   if not kind then return { code = wrong.code, message = wrong.message, hint = wrong.hint and "convert it" } end
   local want, have = kind_for(reference), kind.type:match "^%a+"
   if want and have ~= want then
@@ -66,9 +66,9 @@ local function check_window(reference, length, what, slack)
 end
 
 -- Checks a film. Returns a problem, or nil and a notice.
-local function check_film(reference, model, probes)
-  local seen, problem = probes:get(reference.path)
-  if not seen and problem.code == "process_failed" then return nil end -- `probes.missing` reports this failure once for all files
+local function check_film(reference, model, files)
+  local seen, problem = files:lengths(reference.path)
+  if not seen and problem.code == "process_failed" then return nil end -- `no_ffprobe` reports this failure once for all files
   if not seen then return { code = problem.code, message = problem.message, hint = problem.hint } end
   if not seen.picture then return { code = "invalid_input", message = name_of(reference.path) .. " has no picture" } end
   local longest = input_rules.longest_window
@@ -104,17 +104,18 @@ local INSTALL <const> = "install ffmpeg (it includes ffprobe)"
 
 ---Checks a scene's files and windows.
 ---@param scene omni.ResolvedScene
----@param probes omni.ProbeCache
----@param lengths fun(scene: string, needed: number): number|nil, boolean  returns a clip's length, and whether the clip doesn't exist yet
+---@param files omni.MediaFiles
+---@param lengths fun(scene: string, needed: number): number|nil, boolean  returns the length of a scene's clip, and whether the clip isn't
+---  made yet
 ---@return omni.MediaProblem[] problems
 ---@return { message: string, field: string }[] notices
-local function check(scene, probes, lengths)
+local function check(scene, files, lengths)
   local problems, notices = {}, {}
   for _, reference in ipairs(scene.references) do
     local problem, notice, want
     if reference.kind == "file" then
-      problem, want = check_kind(reference, probes)
-      if want == "video" then problem, notice = check_film(reference, scene.model, probes) end
+      problem, want = check_kind(reference, files)
+      if want == "video" then problem, notice = check_film(reference, scene.model, files) end
     elseif reference.kind == "clip" then
       problem, notice = check_clip(reference, lengths)
     elseif reference.kind == "frame" and not is_installed "ffmpeg" then
@@ -149,14 +150,14 @@ end
 ---Returns a function that returns the lengths of a plan's clips, for the parameter `lengths` of `check`. Probes a clip only if the length
 ---that its scene requests is too short.
 ---@param plan omni.Plan
----@param probes omni.ProbeCache
+---@param files omni.MediaFiles
 ---@return fun(scene: string, needed: number): number|nil, boolean
-local function lengths_of(plan, probes)
+local function lengths_of(plan, files)
   return function(name, needed)
     local planned = plan.by_name[name]
     local stated = expected.seconds(plan.board.scenes[planned.index])
     if stated and needed <= stated then return stated, true end
-    local seen = planned.files and probes:get(planned.files[1])
+    local seen = planned.files and files:lengths(planned.files[1])
     if seen and seen.picture then return seen.picture, false end
     return stated, true
   end

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- Completes a run: cuts the film from the scenes' clips if a clip or a setting has changed, and writes the report.
 
-local clip_probes = require "omni.storyboard.run.clip_probes"
 local core = require "omni.core"
 local err = require "omni.error"
 local files = require "omni.storyboard.run.scene_files"
@@ -79,11 +78,7 @@ local function existing_film(run, path, identity)
   local known = run.ledger:row("film", { path = path })
   if not known or known.identity ~= identity or not core.stat(path) then return nil end
   if run.ledger:digest(path) ~= known.sha256 then return nil end
-  local probed = clip_probes.known(run, path)
-  if not probed then
-    probed = film.probe(path)
-    if probed then clip_probes.remember(run, path, probed) end
-  end
+  local probed = film.probe(path)
   return probed and { path = path, seconds = probed.seconds, made = false }
 end
 
@@ -101,7 +96,6 @@ local function try_cut(run)
     if there then return there end
   end
   send_event(run, { event = "cutting", file = path, fraction = 0 })
-  for _, clip in ipairs(clips) do clip.probe = clip_probes.known(run, clip.path) end
   local made
   made, problem = film.cut {
     clips = clips, transition = cut.transition, audio = cut.audio, size = cut.size, fps = cut.fps, output = path,
@@ -109,9 +103,6 @@ local function try_cut(run)
     on_progress = function(fraction) send_event(run, { event = "cutting", file = path, fraction = fraction }) end,
   }
   if not made then return nil, problem end
-  for index, clip in ipairs(clips) do
-    if not clip.probe and made.probes[index] then clip_probes.remember(run, clip.path, made.probes[index]) end
-  end
   return { path = path, seconds = made.seconds, made = true }
 end
 

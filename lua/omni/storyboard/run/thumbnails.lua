@@ -2,7 +2,6 @@
 -- Makes the report's pictures, one for each clip, in the clip's folder. Draws each picture as soon as its clip has been fetched (at most
 -- two at the same time), and compares the clip with its scene's input.
 
-local clip_probes = require "omni.storyboard.run.clip_probes"
 local core = require "omni.core"
 local files = require "omni.storyboard.run.scene_files"
 local film = require "omni.film"
@@ -13,9 +12,10 @@ local pool = require "omni.loop.pool"
 local FILM_SIZE <const> = 1104 -- width, in pixels, at which the report shows the film
 
 -- Warns if a clip differs from its scene's input. Doesn't compare a sandbox's clips, which are only substitutes.
-local function warn(run, record, probe)
+local function warn(run, record)
   if run.client.is_sandbox or run.plan.board.scenes[record.index].yields ~= "video" then return end
-  local found = mismatch.differences(run.plan.board.scenes[record.index].input, probe)
+  local probe = film.probe(record.file) -- from the cache: `film.poster` has probed the clip
+  local found = probe and mismatch.differences(run.plan.board.scenes[record.index].input, probe) or {}
   record.warnings = #found > 0 and found or nil
   for _, message in ipairs(run.on_event and found or {}) do
     run.on_event {
@@ -26,13 +26,9 @@ end
 
 local function draw(run, record)
   local function poster() return film.poster(record.file, record.poster, nil, files.placer(run, "poster")) end
-  local drawn, found = poster()
-  if not drawn and found.damaged and run:fetch_again(record) then drawn, found = poster() end
-  if drawn and found then
-    clip_probes.remember(run, record.file, found)
-    warn(run, record, found)
-  end
-  if not drawn then record.poster = nil end
+  local drawn, problem = poster()
+  if not drawn and problem.damaged and run:fetch_again(record) then drawn = poster() end
+  if drawn then warn(run, record) else record.poster = nil end
 end
 
 -- Returns whether a picture is missing, or older than its film or clip.
@@ -56,9 +52,7 @@ end
 local function of_film(run, path)
   local picture = ("%s/%s.jpg"):format(run.directory.media, paths.name(path):gsub("%.%w+$", ""))
   if not is_due(picture, path) then return picture end
-  local drawn, found = film.poster(path, picture, FILM_SIZE, files.placer(run, "poster"))
-  if drawn and found then clip_probes.remember(run, path, found) end
-  return drawn
+  return (film.poster(path, picture, FILM_SIZE, files.placer(run, "poster")))
 end
 
 ---@return omni.Pool
