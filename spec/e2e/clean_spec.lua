@@ -25,6 +25,7 @@ describe("omni clean", function()
 
   local function omni(command, ...)
     local words = { command, "board.lua", ... }
+    if command == "run" then table.move({ "--listen", "0" }, 1, 2, #words + 1, words) end -- a callback ends the wait for a task at once
     return program.run(words, { environment = service.environment, directory = files.path })
   end
   local function there()
@@ -88,10 +89,12 @@ describe("omni clean", function()
   end)
 
   it("cleans the folder of rehearsals, clips included", function()
-    assert.equal(0, program.run({ "run", "board.lua", "--sandbox", "--seconds", "0.05" },
-      { environment = service.environment, directory = files.path }).code)
+    -- Without ffmpeg, which would take most of the time, the sandbox has its own small clips, and there are no posters and no film.
+    env.write(files:file "board.lua", (text:gsub("cut = %b{}", "cut = false")))
+    assert.equal(0, program.run({ "run", "board.lua", "--sandbox", "--seconds", "0.05" }, { directory = files.path }).code)
+    assert.same({ "sandbox/media/dawn.mp4", "sandbox/media/dusk.mp4" }, there())
     local result = omni("clean", "--sandbox", "--yes", table.unpack(changed))
     assert.matches('a clip of scene "dusk"', result.out)
-    assert.same({ "sandbox/media/dawn.jpg", "sandbox/media/dawn.mp4" }, there())
+    assert.same({ "sandbox/media/dawn.mp4" }, there())
   end)
 end)

@@ -22,15 +22,18 @@ local ledger = asked.ledger
 ---@field sql fun(name: string, sql: string): string  columns separated by "|"
 ---@field schema string  the file with the steps of its schema
 ---@field schema_macro string
+---@field includes_schema string  the C file that includes it
 ---@field missing? string  why its specs can't run
 
 ---@type spec.Backend[]
 asked.backends = {
   { name = "SQLite", module = "ledger_sqlite", schema = "csrc/ledger_sqlite/schema.h", schema_macro = "LEDGER_SCHEMA",
+    includes_schema = "ledger_sqlite/database",
     new = function(directory) return directory:file "l.db" end,
     sql = function(name, sql) return asked.sqlite3(name, sql) end },
   { name = "PostgreSQL", missing = not postgresql.is_there and "PostgreSQL isn't installed" or nil,
     module = "ledger_postgresql", schema = "csrc/ledger_postgresql/schema.h", schema_macro = "LEDGER_POSTGRESQL_SCHEMA",
+    includes_schema = "ledger_postgresql/connection",
     new = function() return postgresql.database() end,
     sql = function(name, sql) return postgresql.sql(name, "SET search_path = omni; " .. sql) end },
 }

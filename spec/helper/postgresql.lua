@@ -1,13 +1,15 @@
 -- SPDX-License-Identifier: MIT
 -- A PostgreSQL server for specs, in a temporary folder, reached by a Unix socket. The first database of a spec file starts it.
 
+local lfs = require "lfs"
+
 local core = require "omni.core"
 local env = require "helper.env"
 
 local postgresql = {}
 
 -- PostgreSQL refuses to run as root. Root gives its files to the user nobody, in a folder outside of TMPDIR, which nobody can't enter.
-local is_root = env.output "id -u" == "0\n"
+local is_root = (env.read "/proc/self/status" or ""):find "\nUid:%s+0%s" ~= nil
 local as_user = is_root and "setpriv --reuid=65534 --regid=65534 --clear-groups " or ""
 
 local function first_line(command)
@@ -17,7 +19,17 @@ local function first_line(command)
   return line
 end
 
-local programs = first_line "ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1"
+-- Returns the folder of the newest PostgreSQL's programs, or nil. Starts no program: every child process of a spec loads this file.
+local function find_programs()
+  local base, newest = "/usr/lib/postgresql/", 0
+  if not lfs.attributes(base) then return nil end
+  for version in lfs.dir(base) do
+    if lfs.attributes(base .. version .. "/bin/postgres") then newest = math.max(newest, math.tointeger(version) or 0) end
+  end
+  return newest > 0 and base .. newest .. "/bin" or nil
+end
+
+local programs = find_programs()
 
 ---Whether there is a PostgreSQL server, and the module for it was built.
 postgresql.is_there = programs ~= nil and package.searchpath("omni.ledger_postgresql", package.cpath) ~= nil
