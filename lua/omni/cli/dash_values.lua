@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Lets option values begin with a dash. The module argparse treats every word that begins with a dash as an option, even after an option
--- that needs a value. So this module joins such a value to its option before argparse parses the words. If that is impossible, it returns a
--- hint for the user.
+-- that needs a value. So this module joins such a value to its option before argparse parses the words. If joining is impossible, the
+-- module returns a hint for the user.
 
 local dash_values = {}
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Contains the code that all commands that call the service share: options, the client, output as text or JSON, and exit codes.
 --
--- These commands show why they are waiting (view/waits.lua). Otherwise they would be silent for two minutes if the service couldn't be
--- reached.
+-- These commands show why they are waiting (view/waits.lua). Otherwise, the commands would be silent for two minutes if the service
+-- couldn't be reached.
 
 local message = require "omni.cli.view.message"
 local options = require "omni.cli.options"
@@ -97,7 +97,7 @@ function Call_methods:price(model, input)
   return price, problem
 end
 
----Uploads a file, and shows the result. Meanwhile, shows the progress as a wait.
+---Uploads a file, and shows the result. During the upload, shows the progress as a wait.
 ---@param path string
 ---@param content_type? string
 ---@return { url: string, bytes: integer, content_type: string, sha256: string, reused: boolean }|nil

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Looks up in the ledger who is using the API keys' slots. A command shows this while it waits for a free slot (view/waits.lua).
+-- Looks up in the ledger who is using the API keys' slots. A command shows the slots' users while it waits for a free slot
+-- (view/waits.lua).
 
 local FEW <const> = 3 -- maximum number of slot users to name
 

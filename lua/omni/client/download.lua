@@ -66,8 +66,9 @@ end
 ---@param url string
 ---@param path string
 ---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
----  accept?: fun(head: string, encoding: string|nil): table|nil }  accept: gets the first bytes and the response's Content-Encoding,
----  and returns a failure to refuse the file; aside: renames a different file at PATH (step_aside) instead of replacing it
+---  accept?: fun(head: string, encoding: string|nil): table|nil }
+---  `accept` gets the first bytes and the response's Content-Encoding, and returns a failure to refuse the file.
+---  `aside` renames a different file at PATH (`step_aside`) instead of replacing it
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, given)

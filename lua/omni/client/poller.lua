@@ -16,9 +16,10 @@ local rate_limiter = require "omni.http.rate_limiter"
 local Poller_methods = {}
 local Poller_mt = { __name = "omni.poller", __index = Poller_methods }
 
--- --- the schedule: a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. A task's `waiter`
--- field is nil if the task has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of
--- fibers.
+-- --- the schedule
+
+-- The schedule is a binary heap in two arrays, ordered by the time of the next query. A task has at most one entry. A task's `waiter` field
+-- is nil if the task has no entry, false if no fiber awaits the task any more, and otherwise the awaiting fiber or an array of fibers.
 
 local function push(self, due, task)
   local times, tasks = self.times, self.tasks
@@ -61,7 +62,7 @@ local function own(value)
 end
 
 -- Wakes the fibers that await a task, and removes them from `task.waiter`. If the task isn't over, each fiber starts awaiting it again.
--- Before it does, the fiber may park for another reason, and then must not be woken because of this task.
+-- Before a fiber awaits the task again, it may park for another reason, and must then not be woken because of this task.
 local function wake_all(task, value)
   local waiter = task.waiter
   if not waiter then return end
@@ -129,7 +130,7 @@ local function time_until_query(task, age)
   return poll_schedule.next_query(age, client.durations:plan(task), math.random())
 end
 
--- Queries a task. Then schedules its next query, or wakes the fibers that await it.
+-- Queries a task. Then schedules the task's next query, or wakes the fibers that await the task.
 local function poll(self, task)
   if not is_awaited(task.waiter) then
     task.waiter = nil
@@ -188,7 +189,7 @@ local function first_wait(task)
   return task.submitted and math.max(0, time_until_query(task, 0) - (core.now() - task.since)) or 0
 end
 
--- Schedules the tasks that fibers have begun to await. Then starts a fiber that runs `work` if a query is due, or else waits.
+-- Schedules the tasks that fibers have begun to await. Then starts a fiber that runs `work` if a query is due, or waits if no query is due.
 local function advance(self)
   for i = 1, self.new do
     local task = self.fresh[i]
@@ -257,7 +258,7 @@ function Poller_methods:wait(task, deadline)
   return woken
 end
 
----Queries a task immediately, because a callback named it. Wakes the awaiting fibers if its status has changed.
+---Queries a task immediately, because a callback named it. Wakes the awaiting fibers if the task's status has changed.
 ---@param task omni.Task
 ---@return boolean over
 local function confirm(task)

@@ -170,7 +170,7 @@ function Submit_methods:try_once(key, timeout)
   self:note_outcome(id, failure)
   id, failure = self:record_outcome(id, failure)
   self.owns_row = false
-  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- from now on, the task is counted instead
+  if id or failure.code ~= "submit_unknown" then key:own_row(self.ledger, self.row, nil) end -- the task now counts instead of the row
   return id, failure
 end
 
@@ -250,7 +250,7 @@ local RECORD_AGAIN <const> = { 0.05, 0.2, 1, 2 }
 
 local RECORD_LATER <const>, LATEST <const> = 4, 60 -- seconds before the first, and between two later attempts in the background
 
----Tries to record the last outcome again in the background, until that succeeds or the client is closed.
+---Tries to record the last outcome again in the background, until recording succeeds or the client is closed.
 ---@param verb string
 ---@param params table
 function Submit_methods:record_later(verb, params)
@@ -266,7 +266,7 @@ function Submit_methods:record_later(verb, params)
   end)
 end
 
----Starts to record an outcome without waiting. If that fails, tries again in the background.
+---Starts to record an outcome without waiting. If recording fails, tries again in the background.
 ---@param verb string
 ---@param params table
 function Submit_methods:note_verb(verb, params)
@@ -332,8 +332,8 @@ function Submit_methods:record_outcome(id, failure)
   return nil, failure
 end
 
----Records the outcome without waiting. Called when the submit's own fiber can't record it, because the fiber was cancelled or the client
----is being closed.
+---Records the outcome without waiting. `record_abandoned` is called when the submit's own fiber can't record the outcome, because the fiber
+---was cancelled or the client is being closed.
 ---@param id string|nil
 ---@param failure table|nil  if both are nil, the outcome is unknown
 function Submit_methods:record_abandoned(id, failure)
@@ -378,7 +378,7 @@ end
 -- Ends a submit. Runs when a submit request ends. If the submit still owns its row, then the fiber was cancelled or memory ran out, either
 -- before the POST request began or before the outcome was recorded.
 function Submit_mt:__close()
-  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- what is noted below comes before `settle_abandoned`
+  if self.row and not self.recording then self.ledger.sending[self.row] = nil end -- verbs noted below run before `settle_abandoned`
   if not self.owns_row then return end
   self.key:own_row(self.ledger, self.row, nil)
   if self.recorded then return end

@@ -64,9 +64,9 @@ local function download(called, task, index, path)
   return saved, not saved and problem or nil
 end
 
--- Downloads a file to a temporary path and then gives it its name. Used if the name is taken, or if the extension depends on the content.
--- If a file with this name and the same content exists, discards the download. If a file with this name has different content, adds a
--- number to the new file's name.
+-- Downloads a file to a temporary path and then gives it its name. This function is used if the name is taken, or if the extension depends
+-- on the content. If a file with this name and the same content exists, discards the download. If a file with this name has different
+-- content, adds a number to the new file's name.
 local function download_and_name(called, task, index, stem, extension, row)
   local core = require "omni.core"
   local temporary = free_path(stem, ".new")

@@ -163,7 +163,7 @@ end
 ---@param out file*
 ---@param plan omni.Plan
 ---@param options { given: table, ledger: string, sandbox?: boolean, budget?: number, colour?: boolean, columns?: integer, fold?: boolean,
----  usual?: table<string, omni.cli.TypicalTime|false> }  usual: from omni.cli.typical_time
+---  usual?: table<string, omni.cli.TypicalTime|false> }
 local function write(out, plan, options)
   local paint, columns = text.painter(options.colour), options.columns
   local rows = rows_of(plan, options)
