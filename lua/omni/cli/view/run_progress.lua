@@ -77,7 +77,7 @@ function Plain_methods:close() end -- luacheck: ignore self
 ---@param options omni.cli.ProgressOptions
 ---@return { event: fun(self, event: table), wait: fun(self, words: string, fields: table), wait_over: fun(self, fields: table),
 ---  close: fun(self), draws?: boolean, tick?: fun(self) }
----  if `draws` is true, the caller must call `tick` several times a second
+---  `draws` means that the caller must call `tick` several times a second
 local function open(options)
   if options.json then return setmetatable({ out = options.out }, Json_mt) end
   if options.columns() then return live.open(options) end
