@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Decides whether clips can be joined without re-encoding. If not, chooses the shape (size and frame rate) to which all clips are
+-- Decides whether clips can be joined without re-encoding. If they can't, chooses the shape (size and frame rate) to which all clips are
 -- converted.
 
 -- The codecs and pixel formats that common players accept in an MP4 file, with each codec's tag. Apple's players need the tag hvc1.

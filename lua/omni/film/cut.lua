@@ -49,8 +49,8 @@ local function fault(path, decode)
   return true
 end
 
--- Returns the error for a failed ffmpeg run. If any of the clips from `first` to `last` can't be read, the error is about that clip;
--- otherwise it contains ffmpeg's message.
+-- Returns the error for a failed ffmpeg run. If any of the clips from `first` to `last` can't be read, the error is about that clip.
+-- Otherwise, the error contains ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
   local lacking, name = said:match "this ffmpeg lacks the filter [%w_]+", job.clips[first].name
@@ -267,9 +267,9 @@ end
 ---audio?: { path: string, volume?: number, clips?: number }, size?: string, fps?: string, output: string,
 ---on_progress?: fun(fraction: number),
 ---place?: fun(part: string, path: string): true|nil, string|nil }
----   transition: `seconds` is 0.5 by default; audio: a track for the whole film, with its own volume and that of the clips (1 by default)
----   size, fps: the film's, such as "1280x720" and "24/1" (default: the most common ones, weighted by the clips' lengths)
----   place: a function that renames the finished film (by default, the film replaces the file at `output`)
+---   `transition.seconds` is 0.5 by default. `audio` is a track for the whole film, with volumes for itself and the clips (1 by default).
+---   `size` and `fps` are the film's, such as "1280x720" and "24/1" (default: the most common ones, weighted by the clips' lengths).
+---   `place` renames the finished film (by default, the film replaces the file at `output`)
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg
 local function cut(given)

@@ -9,8 +9,8 @@ local sounds_at_once <const> = 16 -- number of clips whose sound a single ffmpeg
 
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
----@field sound "copy"|"silence"|"group"|"piece"  join the sounds without encoding; use silence, since no clip has a sound; encode the
----  sounds from groups of clips; or from the encoded pieces
+---@field sound "copy"|"silence"|"group"|"piece"
+---  How the film gets its sound: joined without encoding, silence, encoded from groups of clips, or from the encoded pieces
 ---@field shape omni.film.Shape
 ---@field fades integer[]             number of frames in the transition between clips i and i + 1
 ---@field pieces omni.film.Piece[]    pieces to encode, one for each clip

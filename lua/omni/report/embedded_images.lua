@@ -54,8 +54,8 @@ end
 
 ---Returns a function that embeds pictures until their total size reaches a limit.
 ---@param limit? integer  total bytes (32 MiB)
----@return fun(path: string|nil, most?: integer): string|nil  returns a data: URL; nil without a path or a picture, over the limit, or if
----  the picture has more than `most` bytes (512 KiB)
+---@return fun(path: string|nil, most?: integer): string|nil
+---  The function returns a data: URL, or nil without a path or a picture, over the limit, or for more than `most` bytes (512 KiB)
 local function embedder(limit)
   local left = limit or max_total_bytes
   return function(path, most)

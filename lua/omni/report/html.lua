@@ -49,7 +49,7 @@ end
 
 local write
 
--- Writes an element's attributes in alphabetic order, so that the same data always results in the same output. Returns the number of the
+-- Writes an element's attributes in alphabetical order, so that the same data always results in the same output. Returns the number of the
 -- element's children.
 local function write_attributes(out, element)
   local names, last = {}, 0

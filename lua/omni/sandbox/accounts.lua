@@ -54,8 +54,8 @@ local function one_of(item, number, usual)
 end
 
 ---Reads the options for accounts.
----@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }  keys: a number, or an array
----  of limits and { key=, in_flight=, credits=, rate= }; the other options are the defaults for its items
+---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }
+---  `keys` is a number, or an array of limits and { key=, in_flight=, credits=, rate= }. The other options are the defaults for the items
 ---@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil if the sandbox makes the key
 ---@return string|nil message
 local function read(options)

@@ -78,7 +78,7 @@ function Sandbox_methods:advance(seconds)
   loop.drive(self.step, seconds)
 end
 
----Stops the server and the callbacks, and removes the temporary directory. A second `close` does nothing.
+---Stops the server and the callbacks, and removes the temporary directory. Calling `close` again does nothing.
 function Sandbox_methods:close()
   if self.closed then return end
   self.closed = true

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Formats tables and lists of fields as aligned lines. On a terminal, makes the lines fit its width. Removes control characters from all
--- texts.
+-- Formats tables and lists of fields as aligned lines. On a terminal, makes the lines fit the terminal's width. Removes control characters
+-- from all texts.
 
 local core = require "omni.core"
 local text = require "omni.cli.view.text"
