@@ -14,7 +14,7 @@ local function paced(settings)
   -- Makes one request in the running fiber: starts when the limiter allows it, and fails after a turn of the loop with the failure that
   -- `answer` returns.
   function self.ask(name, answer, on_begin)
-    assert(self.limiter:enter())
+    local number = assert(self.limiter:enter())
     local turn <close> = self.limiter -- luacheck: ignore 211
     local pauses = self.limiter.pauses
     self.begun[#self.begun + 1] = name
@@ -23,7 +23,7 @@ local function paced(settings)
     loop.sleep(0)
     http.count = http.count - 1
     local failure = answer and answer() or nil
-    local reported = self.limiter:learn(failure, pauses)
+    local reported = self.limiter:learn(failure, pauses, number)
     if reported then self.reported[#self.reported + 1] = reported end
     return failure
   end

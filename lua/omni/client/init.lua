@@ -101,12 +101,16 @@ function Client_methods:submit(input, opts)
   return err.from("client:submit", nil, submits.timeout_error(limited.stop, problem))
 end
 
-local function checked_id(id)
-  if core.is_task_id(id) then return id end
-  return nil, err.new {
-    code = "invalid_input", field = "task_id",
-    message = "task_id: must be a string of 1 to 256 printable ASCII characters without spaces",
-  }
+-- Returns a handle for a task. `name` is the public function, for messages.
+local function task_of(self, id, name)
+  if self.closed then return nil, closed_error(name) end
+  if not core.is_task_id(id) then
+    return nil, err.new {
+      code = "invalid_input", field = "task_id", call = name,
+      message = "task_id: must be a string of 1 to 256 printable ASCII characters without spaces",
+    }
+  end
+  return tasks.new(self, id, #self.all_keys == 1 and self.all_keys[1] or nil)
 end
 
 ---Returns a handle for the task with this id. Sends nothing.
@@ -115,11 +119,10 @@ end
 ---@return omni.Error|nil  code "invalid_input"
 function Client_methods:task(id)
   options.argument(id, "string", "client:task")
-  if self.closed then return nil, closed_error "client:task" end
-  local checked, problem = checked_id(id)
-  if not checked then return err.from("client:task", nil, problem) end
-  return tasks.new(self, checked, #self.all_keys == 1 and self.all_keys[1] or nil)
+  return task_of(self, id, "client:task")
 end
+
+local query_options = { timeout = "timeout" }
 
 ---Queries a task's state.
 ---@param id string
@@ -128,12 +131,10 @@ end
 ---@return omni.Error|nil  codes: not_found, bad_answer, network, timeout, ...
 function Client_methods:query(id, opts)
   options.argument(id, "string", "client:query")
-  opts = options.check(opts, { timeout = "timeout" }, "client:query")
-  if self.closed then return nil, closed_error "client:query" end
-  loop.in_fiber "client:query"
-  local known, problem = self:task(id)
-  if not known then return err.from("client:query", nil, problem) end
-  return err.from("client:query", known:refresh(opts))
+  local seconds = opts and options.check(opts, query_options, "client:query").timeout
+  local task, problem = task_of(self, id, "client:query")
+  if not task then return nil, problem end
+  return tasks.refresh(task, seconds, "client:query")
 end
 
 -- Returns whether a path, in any spelling, is the endpoint that creates tasks.

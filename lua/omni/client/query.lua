@@ -83,15 +83,19 @@ local function query(task)
   end
   task.raw = nil
   local found, failure
-  if task.key then found, failure = query_with(task.key, task) else found, failure = query_with_each(task) end
+  local key = task.key
+  if key then found, failure = query_with(key, task) else found, failure = query_with_each(task) end
   if not found then return nil, failure end
   if known then keep_final(task, known) end
-  if task.status == "success" and not task.media then wait_for_media(task) end
-  if task.error then task.error = err.public(task.error, task.id) end
-  if task.status ~= before or known then task_rows.record_state(client, task) end
-  if task.status ~= before then
+  local status = task.status
+  if FINAL[status] then
+    if status == "success" and not task.media then wait_for_media(task) end
+    if task.error then task.error = err.public(task.error, task.id) end
+  end
+  if status ~= before or known then task_rows.record_state(client, task) end
+  if status ~= before then
     client.durations:learn(task)
-    if FINAL[task.status] then task.key:task_over(task) end
+    if FINAL[status] then task.key:task_over(task) end
     client:report_task(task)
   end
   return true

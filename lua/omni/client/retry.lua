@@ -57,14 +57,16 @@ end
 ---Retries until success, a permanent failure, or the client's time limit.
 ---@generic T
 ---@param client omni.Client
----@param try fun(): T|nil, table|nil  returns a value, or nil and a failure
+---@param try fun(...): T|nil, table|nil  returns a value, or nil and a failure
+---@param ... any  the arguments of `try`
 ---@return T|nil
 ---@return omni.Error|nil
-local function persist(client, try)
-  local tries = begin()
+local function persist(client, try, ...)
+  local since, tries = core.now(), nil
   while true do
-    local value, failure = try()
+    local value, failure = try(...)
     if not failure then return value end
+    tries = tries or { since = since, failed = 0 }
     if not may_retry(client, tries, failure) then return nil, err.public(failure) end
   end
 end

@@ -148,7 +148,7 @@ function Submit_methods:try_once(key, timeout)
   if not self.ledger then
     local request <close> = key.transport:observe "submit"
     turn:use()
-    local id, failure = key.transport:submit(self.body, function(...) self:remember_abandoned(...) end, request)
+    local id, failure = key.transport:submit(self.body, turn.number, function(...) self:remember_abandoned(...) end, request)
     self:note_outcome(id, failure)
     if failure and failure.code == "submit_unknown" then self:remember_abandoned() end
     return id, failure
@@ -164,7 +164,7 @@ function Submit_methods:try_once(key, timeout)
   stop.row = self.row
   key:own_row(self.ledger, self.row, true)
   self.owns_row, self.begun, self.answered, self.recorded, self.id, self.failure = true, false, false, false, nil, nil
-  local id, failure = key.transport:submit(self.body, function(...) self:record_abandoned(...) end, request, self)
+  local id, failure = key.transport:submit(self.body, turn.number, function(...) self:record_abandoned(...) end, request, self)
   self.id, self.failure = id, failure
   self.answered = true
   self:note_outcome(id, failure)

@@ -15,6 +15,7 @@ local retry = require "omni.client.retry"
 local task_rows = require "omni.ledger.task_rows"
 local timeouts = require "omni.loop.timeout"
 
+local refresh_options = { timeout = "timeout" }
 local await_options = { timeout = "seconds", on_status = "function" }
 local DEFAULT_TIMEOUT <const> = 1800 -- seconds; tasks take from half a minute to many minutes
 
@@ -78,18 +79,21 @@ local function fail(self, failure)
   return err.from("task:await", nil, err.public(failure, self.id))
 end
 
+-- Queries a task now. `name` is the public function, for messages.
+local function refresh(self, seconds, name)
+  local answered, failure = timeouts.call(seconds, name, retry.persist, self.client, queries.query, self)
+  if answered then return with_warning(self) end
+  failure.task_id = self.id
+  return nil, failure
+end
+
 ---Queries the task now. After a temporary failure, `refresh` retries the query for the client's `retry_for` seconds.
 ---@param opts? omni.CallOptions
 ---@return omni.Task|nil self
 ---@return omni.Error|nil
 function Task_methods:refresh(opts)
-  opts = options.check(opts, { timeout = "timeout" }, "task:refresh")
-  local answered, failure = timeouts.call(opts.timeout, "task:refresh", retry.persist, self.client, function()
-    return queries.query(self)
-  end)
-  if answered then return with_warning(self) end
-  failure.task_id = self.id
-  return nil, failure
+  local seconds = opts and options.check(opts, refresh_options, "task:refresh").timeout
+  return refresh(self, seconds, "task:refresh")
 end
 
 local function closed(self)
@@ -277,4 +281,4 @@ local function new(client, id, key, kind, ledger, row)
   return self
 end
 
-return { new = new }
+return { new = new, refresh = refresh }

@@ -88,27 +88,27 @@ function Limiter_methods:is_idle()
   return self.queue:is_empty()
 end
 
--- Returns the fiber's number, which is its position in the queue. A request that the service refuses keeps its number for the next attempt.
+-- Returns the request's number, which is its position in the queue. If the service refused the fiber's last request, returns that request's
+-- number.
 local function number_of(self)
-  local fiber = loop.current()
-  local number = self.numbers[fiber]
+  local number = self.numbers[loop.current()]
   if not number then
     number = self.last_number + 1
-    self.last_number, self.numbers[fiber] = number, number
+    self.last_number = number
   end
   return number
 end
 
----Waits until the fiber's request may start. If `enter` returns true, the caller must start the request or call `leave`.
+---Waits until the fiber's request may start. If `enter` returns a number, the caller must start the request or call `leave`.
 ---@param timeout? number    maximum total wait, in seconds
 ---@param max_pause? number  maximum wait during pauses, in seconds; other waits don't count
----@return boolean           false: a limit was reached, or the key was closed
+---@return integer|false number  for `learn`; false: a limit was reached, or the key was closed
 function Limiter_methods:enter(timeout, max_pause)
   if not self.http then return false end
   local number = number_of(self)
   if self:is_idle() and time_until_turn(self) == 0 then
     take_turn(self)
-    return true
+    return number
   end
   local deadline, pause_deadline = timeout and core.now() + timeout, max_pause and core.now() + max_pause
   local place <close> = self.queue:join(number)
@@ -132,7 +132,7 @@ function Limiter_methods:enter(timeout, max_pause)
     if not self.http then return false end
   end
   take_turn(self)
-  return true
+  return number
 end
 
 ---Reports that a request has ended or will not start.
@@ -158,9 +158,10 @@ local Turn_mt = { __name = "omni.rate_limiter.turn", __index = Turn_methods }
 ---@param max_pause? number
 ---@return table|nil turn
 function Limiter_methods:reserve(max_pause)
-  if not self:enter(nil, max_pause) then return nil end
+  local number = self:enter(nil, max_pause)
+  if not number then return nil end
   self.reserved = self.reserved + 1
-  return setmetatable({ limiter = self }, Turn_mt)
+  return setmetatable({ limiter = self, number = number }, Turn_mt)
 end
 
 ---Reports that this turn's request is starting now.
@@ -179,11 +180,12 @@ end
 ---once.
 ---@param failure table|nil
 ---@param pauses integer  `self.pauses` when the request started
+---@param number integer  what `enter` returned for the request
 ---@return number|nil seconds  the length of the pause, if one begins or is prolonged
-function Limiter_methods:learn(failure, pauses)
+function Limiter_methods:learn(failure, pauses, number)
   local factor = failure and PAUSES[failure.code]
+  self.numbers[loop.current()] = factor and number or nil
   if not factor then
-    self.numbers[loop.current()] = nil
     if failure then return end
     self.succeeded, self.strikes = self.succeeded + 1, 0
     return
@@ -224,7 +226,7 @@ local function new(http, settings)
     interval = settings.rate and 1 / settings.rate or nil, next_at = 0, reserved = 0, pauses = 0, paused_until = nil, strikes = 0,
     allowance = nil, window = settings.connections, started = 0, succeeded = 0, ended = 0, queue = wait_queue.new(),
     events = settings.events, key = settings.key,
-    last_number = 0, numbers = setmetatable({}, { __mode = "k" }), -- fiber → number
+    last_number = 0, numbers = setmetatable({}, { __mode = "k" }), -- fiber → the number of its refused request
   }, Limiter_mt)
 end
 

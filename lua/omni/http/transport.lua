@@ -60,8 +60,8 @@ local function paused_too_long(seconds)
 end
 
 -- Runs a request whose turn has come. If the fiber is cancelled, the request is aborted.
-local function run(self, into, timeout, verb, ...)
-  local request <close> = self:observe(verb, ...)
+local function run(self, number, into, timeout, verb, ...)
+  local request <close> = self.events and self:observe(verb, ...)
   local http = self.http
   if not http then return closed() end
   local limiter <close> = self.limiter -- reports the request's end
@@ -76,7 +76,7 @@ local function run(self, into, timeout, verb, ...)
     if not self.http then return closed() end
   until exchange:done()
   local value, failure = exchange:result(into)
-  local pause = limiter:learn(failure, pauses)
+  local pause = limiter:learn(failure, pauses, number)
   if request then request:note(exchange, failure, pause) end
   return value, failure
 end
@@ -91,12 +91,13 @@ end
 function Transport_methods:perform(into, timeout, verb, ...)
   local deadline = timeout and core.now() + timeout
   if not self.http then return closed() end
-  if not self.limiter:enter(timeout, self.max_pause) then
+  local number = self.limiter:enter(timeout, self.max_pause)
+  if not number then
     if not self.http then return closed() end
     if deadline and core.now() >= deadline then return timed_out() end
     return paused_too_long(self.max_pause)
   end
-  return run(self, into, deadline and deadline - core.now(), verb, ...)
+  return run(self, number, into, deadline and deadline - core.now(), verb, ...)
 end
 
 -- --- a submit
@@ -128,12 +129,13 @@ end
 
 ---Sends a submit request whose turn has come, never more than once, and waits for the response.
 ---@param body string
+---@param number integer  the number of the request, from the rate limiter
 ---@param on_abandoned? fun(task_id: string|nil, failure: table|nil)  gets the outcome if the fiber can't; must not wait
 ---@param request? table  from `observe`
 ---@param sending? table  gets `begun` = true when, from now on, `on_abandoned` gets the outcome; before that, nothing was sent
 ---@return string|nil task_id
 ---@return table|nil failure
-function Transport_methods:submit(body, on_abandoned, request, sending)
+function Transport_methods:submit(body, number, on_abandoned, request, sending)
   local http = self.http
   if not http then return closed "no" end
   local limiter <close> = self.limiter
@@ -146,7 +148,7 @@ function Transport_methods:submit(body, on_abandoned, request, sending)
   repeat loop.park() until not self.http or submit:is_done() -- another event may have woken the fiber
   local value, failure = submit.value, submit.failure
   if submit.done then
-    local pause = limiter:learn(failure, pauses)
+    local pause = limiter:learn(failure, pauses, number)
     if request then request:note(exchange, failure, pause) end
   elseif exchange:sends() == 0 then
     value, failure = closed "no"

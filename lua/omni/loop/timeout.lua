@@ -39,8 +39,9 @@ end
 ---@param fn function
 ---@return any ...
 local function call(seconds, name, fn, ...)
-  loop.in_fiber(name)
+  local in_fiber = loop.in_fiber(name)
   if seconds then return err.from(name, loop.drive(run, seconds, fn, ...)) end
+  if in_fiber then return err.from(name, fn(...)) end
   return err.from(name, loop.drive(fn, ...))
 end
 
