@@ -8,7 +8,8 @@ local parser = require "omni.cli.parser"
 local known = { help = true }
 for _, name in ipairs(parser.commands) do known[name] = true end
 
--- Returns whether omni's core and the libraries that it needs can be loaded. If they can't be loaded, prints what to install.
+-- Returns whether omni's core and the libraries that it needs can be loaded. If omni's core or a library can't be loaded, prints what to
+-- install.
 local function can_start()
   local found, why = pcall(require, "omni.core")
   if found then return true end

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Looks at a plan's media files, at each of them only once: its type by its first bytes, and the lengths of its picture and its sound.
+-- Examines each of a plan's media files only once: determines the file's type from its first bytes, and the lengths of its video and its
+-- audio.
 
 local film = require "omni.film"
 local pool = require "omni.loop.pool"
@@ -30,7 +31,7 @@ local function lengths_of(self, path)
   }
 end
 
--- Returns the results of look(self, path), which it calls once for each path.
+-- Returns the results of look(self, path), and calls `look` only once for each path.
 local function once(self, results, look, path)
   local known = results[path]
   if not known then
@@ -54,7 +55,7 @@ local function kind_of(_, path)
   return nil, found
 end
 
----Checks whether a file can be uploaded. Returns its media type, by its first bytes.
+---Checks whether a file can be uploaded. Returns the file's media type, based on the file's first bytes.
 ---@param path string
 ---@return omni.MediaType|nil
 ---@return omni.Error|nil
