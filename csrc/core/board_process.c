@@ -60,7 +60,7 @@ static void set_limits(double seconds) {
 #endif
 }
 
-// The allocator of the board's Lua state. `budget` points to the number of bytes that the board may still allocate.
+// The memory allocator for the board's Lua state. `budget` points to the number of bytes that the board may still allocate.
 static void *allocate(void *budget, void *block, size_t before, size_t size) {
   size_t *left = budget;
   if (!block) before = 0; // for a new block, Lua passes the new object's type as `before`
@@ -82,7 +82,7 @@ static int close_file(lua_State *L) {
   return luaL_fileresult(L, fclose(file->f) == 0, NULL);
 }
 
-// Returns the reason why a board may not open the file at this real path, or NULL if it may.
+// Returns the reason why a board isn't allowed to open the file at the resolved path `real`, or NULL if it is allowed.
 static const char *refusal(const char *real, const char *folder) {
   size_t length = strlen(folder);
   if (strncmp(real, folder, length) != 0 || real[length] != '/')

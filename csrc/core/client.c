@@ -128,9 +128,9 @@ void client_unanchor(lua_State *L, exchange *x) {
   lua_pop(L, 1);
 }
 
-// finished(client) → the owner of the next finished exchange, or nil; returns each exchange's owner once. finished(client, before) is the
-// same, as the iterator of a `for` loop. If the body of the `for` loop raises an error, for example because memory runs out, the next `for`
-// loop starts with the same exchange.
+// finished(client) → the owner of the next finished exchange, or nil
+// Returns each exchange's owner only once. With a second argument, `finished` is the iterator of a `for` loop. If the body of the `for`
+// loop raises an error, for example because memory runs out, the next `for` loop starts with the same exchange.
 static int client_finished(lua_State *L) {
   client *c = client_check(L);
   bool iterates = lua_gettop(L) > 1;
@@ -218,7 +218,8 @@ static int exchange_stamp(lua_State *L) {
   return 1;
 }
 
-// Returns the exchange at index 1 if it is a complete download whose file has no final name yet; raises an error for any other exchange.
+// Returns the exchange at index 1 if it is a complete download whose file doesn't have its final name yet; raises an error for any other
+// exchange.
 static exchange *check_whole(lua_State *L) {
   exchange *x = luaL_checkudata(L, 1, EXCHANGE);
   if ((x->state != DONE && x->state != REPORTED) || !x->file || x->kept) luaL_error(L, "expected a complete download");

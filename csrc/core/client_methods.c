@@ -165,16 +165,16 @@ static bool push_if_refused(lua_State *L, const client *c, const char *url) {
 }
 
 // Replaces the message at the top of the stack with a failure. The caller must have pushed nil below the message. Returns the number of
-// results for Lua.
+// pushed values.
 static int push_io_failure(lua_State *L) {
   failure_push(L, "io", lua_tostring(L, -1), false);
   lua_remove(L, -2);
   return 2;
 }
 
-// download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, whose result is the file's size; or nil and
-// a failure at once. The arguments `offset` and `stamp` describe PATH.part after the previous attempt; `validator` and `total` come from
-// the server's response to that attempt.
+// download(client, owner, url, path, offset, stamp|nil, validator|nil, total|nil) → exchange, or nil and a failure
+// The exchange's result is the file's size. The arguments `offset` and `stamp` describe PATH.part after the previous attempt; `validator`
+// and `total` come from the server's response to that attempt.
 static int client_download(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4);
@@ -212,8 +212,8 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// upload(client, owner, url, path, content_type) → exchange, whose result is the file's size; or nil and a failure at once. PUTs the file
-// without the key. A caller can safely repeat an upload.
+// upload(client, owner, url, path, content_type) → exchange, or nil and a failure
+// The exchange's result is the file's size. Sends the file in a PUT request without the API key. A caller can safely repeat an upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);
@@ -234,8 +234,9 @@ static int client_upload(lua_State *L) {
   return push_io_failure(L);
 }
 
-// post(client, owner, url, body, content_type) → exchange, whose result is { status, text } for any status; `text` is the beginning of
-// the response's body. Sends the request at most once and without the API key, and doesn't follow redirects.
+// post(client, owner, url, body, content_type) → exchange
+// For any HTTP status, the exchange's result is { status, text }, where `text` is the beginning of the response's body. Sends the request
+// at most once and without the API key, and doesn't follow redirects.
 static int client_post(lua_State *L) {
   client *c = client_check(L);
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);

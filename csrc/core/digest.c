@@ -72,7 +72,7 @@ static bool same_stamp(const struct stat *a, const struct stat *b) {
   return strcmp(one, other) == 0;
 }
 
-// Computes the digest, or sets `error` or `problem`.
+// Computes the file's digest; on failure, sets `error` or `problem`.
 static void read_all(job *j, EVP_MD_CTX *context, char *chunk) {
   struct stat after;
   off_t size = 0;

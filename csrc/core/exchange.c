@@ -13,7 +13,7 @@
 
 enum {
   MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
-  MAX_UNSENT = 64 * 1024,   // maximum number of unsent bytes of an upload in the system's socket buffer
+  MAX_UNSENT = 64 * 1024,   // maximum number of an upload's unsent bytes in the system's socket buffer
   // bytes per read. uploads are a tenth faster than with libcurl's 64 KiB; with larger pieces, a slow upload would report no progress for a
   // long time
   UPLOAD_PIECE = 96 * 1024,
@@ -162,8 +162,8 @@ static int on_seek(void *argument, curl_off_t offset, int origin) {
   return origin == SEEK_SET && upload_seek(x->source, offset) ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
-// Limits the socket's send buffer. A large buffer would accept many bytes immediately, and the upload would then report no progress for a
-// long time.
+// Limits the size of the socket's send buffer. A large buffer would accept many bytes immediately, and the upload would then report no
+// progress for a long time.
 static int on_socket(void *argument, curl_socket_t fd, curlsocktype purpose) {
   int most = MAX_UNSENT;
   (void)argument, (void)purpose;
@@ -235,8 +235,8 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress; the header line itself is in `key_headers` or `headers`
-    // libcurl allocates this buffer for each transfer, and responses are small. Ignores errors, since libcurl refuses to change the buffer
-    // size while the handle has a read buffer, for example after a failed name lookup.
+    // Makes the buffer small, since libcurl allocates one for each transfer, and responses are small. Ignores errors, since libcurl refuses
+    // to change the buffer size while the handle has a read buffer, for example after a failed name lookup.
     (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
     SET(CURLOPT_HTTPHEADER, o->post_headers);
   } else {

@@ -37,8 +37,8 @@ typedef struct {
 
 extern const exchange_kind exchange_submit, exchange_query, exchange_call, exchange_download, exchange_upload, exchange_post;
 
-// An easy handle with the response's body. A transfer belongs to one running exchange at a time, and is then reused by the next exchange of
-// the same kind.
+// A libcurl easy handle, together with the response's body. A transfer belongs to one running exchange at a time, and is then reused by the
+// next exchange of the same kind.
 typedef struct transfer {
   struct transfer *next;
   CURL *easy;
@@ -95,7 +95,8 @@ void exchange_finished(exchange *x, CURLcode outcome);
 // Frees everything that the exchange owns, except the transfer. Idempotent.
 void exchange_release(exchange *x);
 
-// Pushes the result, or nil and a failure, of an exchange that is DONE or REPORTED. Returns the number of pushed values.
+// Pushes the result of an exchange that is DONE or REPORTED; if the exchange has failed, pushes nil and a failure. Returns the number of
+// pushed values.
 int exchange_push_result(lua_State *L, exchange *x);
 // Pushes the failure for a request to an address that omni refuses to connect to.
 void exchange_push_refusal(lua_State *L, const refused_address *refused);
@@ -107,7 +108,8 @@ bool exchange_push_download(lua_State *L, exchange *x);
 bool exchange_push_upload(lua_State *L, exchange *x);
 bool exchange_push_post(lua_State *L, exchange *x);
 
-// Returns the last value of a response header, or NULL. The result is valid until the exchange's transfer runs again.
+// Returns a response header's value (the last one if the header is repeated), or NULL if there is no such header. The result is valid until
+// the exchange's transfer runs again.
 const char *exchange_header(const exchange *x, const char *name);
 // Returns the response's Location header if the exchange may follow the redirect; otherwise returns NULL. A 303 redirects a download, but
 // not an upload, since RFC 9110 allows only a GET after a 303.

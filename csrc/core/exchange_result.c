@@ -68,7 +68,7 @@ static void complete_failure(lua_State *L, exchange *x) {
   if (x->kind->costs) set_sent(L, x);
   lua_pushnil(L);
   lua_setfield(L, -2, "refused");
-  double wait = retry_after(x); // read for every HTTP status, since a response with status 200 may have the code 429 in its envelope
+  double wait = retry_after(x); // reads the header for every HTTP status, since a response with HTTP status 200 may contain the code 429
   if (wait >= 0) {
     if (wait == floor(wait))
       field_set_integer(L, "retry_after", (lua_Integer)wait);
@@ -170,7 +170,7 @@ static void set_redirect(lua_State *L, const exchange *x) {
   field_set_string(L, "redirect", location);
 }
 
-// Adds to a failure the fields that a later download needs to resume: offset, stamp, validator, total.
+// Adds the fields offset, stamp, validator and total to a failure, so that a later download can resume.
 static void set_progress(lua_State *L, exchange *x, bool whole) {
   char stamp[FILE_STAMP_SIZE];
   bool useless = x->wrong_range || x->status == 416 || x->file_error == ESTALE;

@@ -33,7 +33,7 @@ void network_options_free(network_options *n);
 
 // Returns the proxy for a URL, or "" for none. A proxy from the environment is never used for a URL on this machine.
 const char *network_proxy(const network_options *n, const char *url);
-// Makes a libcurl handle trust the certificates of these options.
+// Makes a libcurl handle trust the certificates that these options specify.
 bool network_set_certificates(CURL *easy, const network_options *n);
 // Makes a libcurl handle use this proxy.
 bool network_set_proxy(CURL *easy, const char *proxy);

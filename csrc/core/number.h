@@ -5,12 +5,12 @@
 
 #include <lua.h>
 
-// Calls lua_pcall with one result and no message handler, with the thread's locale set to "C". Use it to call a Lua function that writes or
-// reads numbers with printf or strtod. Other threads keep the locale that the program has set.
+// Calls lua_pcall with one result and no message handler, with the thread's locale set to "C". Use number_pcall to call a Lua function that
+// writes or reads numbers with printf or strtod. Other threads keep the locale that the program has set.
 int number_pcall(lua_State *L, int arguments);
 
-// Pushes the JSON text at index `text`, from byte `skip` on, with fractions rewritten without a decimal point: 12.5 becomes 125e-1, the
-// same number. Pushes the original text when it contains no fraction. Invalid JSON stays invalid.
+// Pushes the JSON text at index `text` without its first `skip` bytes, and rewrites all fractions without a decimal point; for example,
+// 12.5 becomes 125e-1, which is the same number. Pushes the original text when it contains no fraction. Invalid JSON stays invalid.
 void number_neutral(lua_State *L, int text, size_t skip);
 
 #endif

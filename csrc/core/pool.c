@@ -17,8 +17,9 @@
 enum { MAX_EVENTS = 64, MAX_KEPT_BODY = 64 * 1024 };
 #define LOOK_DELAY 0.01 // seconds between two checks of sockets that may not be in the poll set
 
-// One of libcurl's sockets. A socket that omni opened stays in the poll set while it is idle, which saves a system call per transfer;
-// on_close removes it. A socket that libcurl opened is removed from the poll set as soon as libcurl stops polling it.
+// One of libcurl's sockets. A socket that omni opened stays in the poll set even while it is idle, which saves a system call per transfer.
+// The function on_close removes such a socket. A socket that libcurl opened is removed from the poll set as soon as libcurl stops polling
+// it.
 typedef struct watched_fd {
   unsigned char registered, wanted;
   bool ours;

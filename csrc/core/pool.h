@@ -24,7 +24,7 @@ typedef struct {
 } pool;
 
 // Initialises a pool in zeroed memory. Returns false with errno set on failure. Call pool_close even after a failure.
-bool pool_open(pool *p, int max_connections); // `max_connections` limits the idle connections that stay open
+bool pool_open(pool *p, int max_connections); // `max_connections` limits the number of idle connections that stay open
 // Drops every exchange and frees everything that the pool owns. Idempotent.
 void pool_close(pool *p);
 // Starts a new exchange. If the transfer can't be started, the exchange immediately becomes DONE.

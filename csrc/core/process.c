@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Starts programs without a shell. A process is pollable until the program has ended and all its output has been read.
+// Starts programs without a shell. A process object can be polled until the program has ended and all its output has been read.
 //
 // A pidfd reports the program's end. (The end of a pipe doesn't show it, since the program's own children may hold the pipe open.) Without
 // pidfd, as on Linux before 5.3, `timeout` makes the event loop call `step` many times per second. With or without a pidfd, `step` calls
@@ -32,7 +32,7 @@
 #define PROCESS "omni.process"
 #define CHECK_INTERVAL 0.02 // seconds between two calls to `step` without a pidfd
 
-enum { AT_ONCE = 1 << 20 };                                  // bytes to read from a pipe in one step
+enum { AT_ONCE = 1 << 20 };                                  // maximum number of bytes that one step reads from a pipe
 enum { DEFAULT_OUTPUT = 1 << 20, LARGEST_OUTPUT = 1 << 30 }; // how many bytes of output omni keeps from a pipe
 
 typedef struct {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Starts a program without a shell, or runs a function in a child process. Uses fork and exec, since posix_spawn can't set the parent-death
-// signal and can't close unknown descriptors. The child reports failures on a close-on-exec pipe.
+// signal and can't close unknown descriptors. The child reports failures through a close-on-exec pipe.
 #include "core/process_start.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-// Makes the kernel kill this child process when the parent's thread that started it ends.
+// Makes the kernel kill this child process when the parent thread that started it ends.
 static void die_with(pid_t parent) {
 #ifdef PR_SET_PDEATHSIG
   prctl(PR_SET_PDEATHSIG, SIGKILL);

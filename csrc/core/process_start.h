@@ -30,8 +30,8 @@ typedef struct {
 // and an empty signal mask, and dies with this process.
 start_failure process_start(const start_request *what, pid_t *pid);
 
-// Makes a close-on-exec pipe. Neither end is descriptor 0, 1 or 2, since the child replaces descriptors 0 to 2. Returns false with errno
-// set on failure.
+// Makes a close-on-exec pipe. Neither end of the pipe is descriptor 0, 1 or 2, since the child replaces those descriptors. Returns false
+// with errno set on failure.
 bool process_pipe(int ends[2]);
 
 #endif

@@ -8,7 +8,7 @@
 static const double LONGEST_PAUSE = 1e9; // seconds
 
 double retry_after(const exchange *x) {
-  const char *text = exchange_header(x, "Retry-After"); // valid until the next call to exchange_header
+  const char *text = exchange_header(x, "Retry-After"); // this text is valid until the next call to exchange_header
   if (!text) return -1;
   double seconds = 0, digit = 1;
   size_t whole = strspn(text, "0123456789");

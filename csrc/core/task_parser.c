@@ -39,8 +39,8 @@ static bool holds(lua_State *L, int array, int value) {
   return false;
 }
 
-// Pops the URL at the top of the stack and appends it, normalised, to the array at index `media`. Skips a URL that is invalid or, with
-// `once`, already in the array.
+// Pops the URL at the top of the stack and appends it, normalised, to the array at index `media`. Skips a URL that is invalid or, if `once`
+// is true, already in the array.
 static void add_url(lua_State *L, int media, bool once) {
   size_t length = 0, count = lua_rawlen(L, media);
   const char *why, *url = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
@@ -120,7 +120,7 @@ static void search_urls(lua_State *L, const json_document *d, uint32_t value, in
 }
 
 // Pushes the array of a task's valid media URLs and returns true; or pushes nothing and returns false when there are none. Takes the URLs
-// from `media_urls` in the result and in the task. If a successful task has no URLs in these places, searches the whole result,
+// from `media_urls` in the result and in the task. If a successful task has no URLs in `media_urls`, searches the whole result,
 // `media_info` and `suno_data`.
 static bool push_media(lua_State *L, const json_document *d, uint32_t data, uint32_t result, bool success) {
   static const char *const others[] = {"media_info", "suno_data"};
@@ -139,7 +139,7 @@ static bool push_media(lua_State *L, const json_document *d, uint32_t data, uint
   return false;
 }
 
-// Pops the value at the top of the stack into a field of the table at index `into`, without metamethods.
+// Pops the value at the top of the stack into a field of the table at index `into`, without calling metamethods.
 static void set(lua_State *L, int into, const char *name) {
   lua_pushstring(L, name);
   lua_insert(L, -2);
@@ -171,7 +171,7 @@ static bool is_moderation(const char *text) {
 }
 
 // Pushes the reason why a task ended: the result's `message`, else the task's `message`, else `reason`, else "". Skips a reason that only
-// repeats the status. Returns whether any of these reasons mentions the service's moderation.
+// repeats the status. Returns whether any of the reasons mentions moderation by the service.
 static bool push_reason(lua_State *L, const json_document *d, uint32_t data, uint32_t result) {
   const struct {
     uint32_t object;
@@ -226,7 +226,7 @@ bool task_id_push(lua_State *L, const json_document *d, uint32_t data) {
   return false;
 }
 
-// Pushes the status at the top of the stack in lower case.
+// Pushes a lower-case copy of the status at the top of the stack.
 static void push_status(lua_State *L) {
   static const char *const known[] = {"pending", "running", "success", "failed"};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

@@ -106,8 +106,8 @@ static locale_t widths_locale(locale_t *widths) {
   return *widths;
 }
 
-// columns(text) → how many terminal columns the text takes: 0 for a control character, 1 for a character that the locale doesn't know.
-// Upvalue: the locale.
+// columns(text) → how many terminal columns the text takes
+// Counts 0 for a control character, and 1 for a character that the locale doesn't support. Upvalue: the locale.
 static int columns(lua_State *L) {
   size_t length, sum = 0;
   const unsigned char *text = (const unsigned char *)luaL_checklstring(L, 1, &length);

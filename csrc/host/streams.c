@@ -55,7 +55,7 @@ bool streams_failed(void) {
   return stdout_error != 0;
 }
 
-// Runs when the process exits, also after a script has called os.exit.
+// Runs when the process exits, even after a script has called os.exit.
 static void report(int code, void *unused) {
   (void)unused;
   if (!streams_failed()) return;

@@ -33,11 +33,13 @@ typedef struct database database;
 // Returns a database object for a path or an address, without opening the database. Returns NULL and sets errno on failure.
 database *database_new(const char *name);
 // Executes a verb, after opening the database if needed. Sets the request's `rows` and `columns`, or its failure. Returns false if the
-// database can't be reached at present and the verb is an OUTCOME. The failure then says why, and the caller must run the verb again later.
+// database can't be reached at present and the verb is an OUTCOME. In that case, the request's failure contains the reason, and the caller
+// must run the verb again later.
 bool database_run(database *d, request *r);
-// Returns the number of seconds without a request after which the caller should call database_idle. A negative number means never.
+// Returns the number of seconds without a request after which the caller should call database_idle. Returns a negative number if such a
+// call is never needed.
 double database_idle_delay(const database *d);
-// Does maintenance work. Called while no request is waiting.
+// Does maintenance work. Does the backend's background work; the ledger's thread calls it while no request is waiting.
 void database_idle(database *d);
 // Closes the database, and does nothing if it is closed already. The next verb opens the database again.
 void database_close(database *d);

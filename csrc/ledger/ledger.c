@@ -21,7 +21,7 @@ typedef struct {
   bool made;        // worker_release must be called
   lua_Integer busy; // number of requests whose result Lua hasn't taken yet
   request *given;   // the request whose result `finished` returned last, until the caller has handled that result
-  bool pushing;     // `finished` pushes the result of `given`
+  bool pushing;     // `finished` is currently pushing the result of `given`
 } ledger;
 
 static ledger *check(lua_State *L) {
@@ -211,9 +211,9 @@ static int push_given(lua_State *L) {
   return 3;
 }
 
-// ledger:finished() → owner, rows | owner, nil, failure | nothing. ledger.finished(ledger, before) is the same as the iterator of a `for`
-// loop. If the body of the `for` loop raises an error, the next `for` loop starts with the same result. A finalizer that calls `finished`
-// in the meantime gets no result.
+// ledger:finished() → owner, rows | owner, nil, failure | nothing
+// With a second argument, `finished` is the iterator of a `for` loop. If the body of the `for` loop raises an error, the next `for` loop
+// starts with the same result. A finalizer that calls `finished` in the meantime gets no result.
 static int finished(lua_State *L) {
   ledger *l = check(L);
   bool iterates = lua_gettop(L) > 1;

@@ -12,7 +12,7 @@ typedef struct request {
   struct request *next;
   int verb;          // its index in ledger_verbs
   values parameters; // names and values, alternating
-  values rows;       // the names of the columns, then the values of each row
+  values rows;       // the column names, followed by the values of each row
   size_t columns;    // number of columns; 0: the verb returns no rows
   bool failed;
   char *failure; // the error message, for people; NULL if the request failed and there was no memory for the message

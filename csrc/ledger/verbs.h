@@ -3,17 +3,17 @@
 // `:name` is a parameter; a missing parameter is NULL.
 //
 // A backend defines the following macros in its dialect.h, then includes this file:
-//   NOW                 the time, in seconds since 1970
-//   IS                  equality that holds for two NULLs, too
-//   LARGER(a, b)        the larger of two values, if neither is NULL
-//   SESSION             the number of this ledger's session
-//   ALIVE(session)      whether the session with this number is open
-//   INPUT_FIELD(name)   a field of the column `input`, of a row whose model is :model
-//   PATH                what a unique index on `path` indexes
-//   ALSO, ALSO_VALUE     further columns of an intent, and their values
-//   UNLESS_LIVE         ends an insert: nothing is inserted if another program has just inserted an equal submit
-//   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE   for the verbs that copy a ledger
-//   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS   statements that describe the ledger
+//   NOW                → the time, in seconds since 1970
+//   IS                 → equality that holds for two NULLs, too
+//   LARGER(a, b)       → the larger of two values, if neither is NULL
+//   SESSION            → the number of this ledger's session
+//   ALIVE(session)     → whether the session with this number is open
+//   INPUT_FIELD(name)  → a field of the column `input`, of a row whose model is :model
+//   PATH               → what a unique index on `path` indexes
+//   ALSO, ALSO_VALUE   → further columns of an intent, and their values
+//   UNLESS_LIVE        → ends an insert: nothing is inserted if another program has just inserted an equal submit
+//   BEGIN, CONTINUE_NUMBERS, COPIED_COLUMN, COPIED_VALUE → for the verbs that copy a ledger
+//   VERSION_OF_SCHEMA, VERSION_OF_BACKEND, SESSIONS, LOCKS → statements that describe the ledger
 
 // The number of a task's row: the parameter `id`, or else the latest row with this service and task id. Ignores the account, since the user
 // may have replaced the API key.
@@ -28,8 +28,9 @@
   "(coalesce((SELECT min(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0)" \
   " OR coalesce((SELECT max(sandbox) FROM submit), coalesce(:sandbox, 0)) <> coalesce(:sandbox, 0))"
 
-// While a row of a scene is live, the ledger refuses an equal submit. A success stays live even after its media has expired ('gone'), until
-// a person gives up the submit. Expired successes in a sandbox's ledger aren't live, since their media are lost when the sandbox ends.
+// While a row of a scene is live, the ledger refuses any other submit for the same scene. A success stays live even after its media has
+// expired ('gone'), until a person gives up the submit. Expired successes in a sandbox's ledger aren't live, since their media are lost
+// when the sandbox ends.
 #define LIVE "(state IN ('intended', 'unknown', 'accepted', 'success') OR state = 'gone' AND sandbox = 0)"
 
 // Only a refused submit costs nothing. A submit that a person gave up ('forgotten') still counts as charged.
@@ -56,8 +57,8 @@
   " AND " MAY_COST ")"
 #define IN_BUDGET "(:budget IS NULL OR :budget + 1e-9 >= coalesce(:estimate, 0) + " COST_OF_BOARD(":board") ")"
 
-// A key's known tasks and submits in flight: a task counts for one hour, a submit without a response for half an hour. HAS_FREE_SLOT is
-// true if the key can take another task.
+// The condition for rows that take up one of a key's slots: a task does so for one hour, and a submit without a response for half an hour.
+// HAS_FREE_SLOT is true if the key can take another task.
 #define IN_FLIGHT \
   "account = :account AND (state = 'accepted' AND intended_at > " NOW " - 3600" \
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"

@@ -21,7 +21,7 @@ const int ledger_verb_count = VERBS;
 // --- statements
 
 // Every transaction takes its locks in this order, so that no two transactions wait for each other. The verb's statement begins once the
-// transaction holds the locks, so it sees everything that their former holders have committed. The first lock keeps real submits and
+// transaction holds the locks, so it sees everything that the locks' former holders have committed. The first lock keeps real submits and
 // sandbox submits apart. The other locks prevent changes to the data that the verb has checked: a key's tasks, a board's cost, and a task's
 // row.
 #define LOCKS_OF_LIMITS \
@@ -41,8 +41,8 @@ static const char *sql_of(int which) {
          " WHERE id = :id AND state = 'intended'";
 }
 
-// Returns whether the ledger counts the verb, so that it can find out later whether the verb was committed. Any other verb may run twice,
-// since it only reads, or has the same effect the second time.
+// Returns whether the ledger counts the verb, so that it can find out later whether the verb was committed. It is safe to run any other
+// verb twice, since such a verb only reads, or has the same effect the second time.
 static bool is_counted(int verb) {
   return verb < VERBS && ledger_verbs[verb].kind != MINOR && strstr(ledger_verbs[verb].sql, "RETURNING id");
 }
@@ -92,8 +92,8 @@ static void take_ids(const char *list, request *r) {
   }
 }
 
-// Undoes an intent that was committed although its caller got an error, and so sent nothing. Returns false if the connection is lost in the
-// meantime.
+// Undoes an intent that was committed although its caller received an error and therefore sent nothing. Returns false if the connection is
+// lost in the meantime.
 static bool withdraw(database *d) {
   request r = {0};
   request *intent = &r, ids = {0};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A ledger in a PostgreSQL database, in its schema `omni`.
+// A ledger in the schema `omni` of a PostgreSQL database.
 #ifndef OMNI_LEDGER_POSTGRESQL_DATABASE_H
 #define OMNI_LEDGER_POSTGRESQL_DATABASE_H
 

@@ -7,7 +7,7 @@
 // the time after the wait, since its next statement begins then.
 #define NOW "extract(epoch FROM statement_timestamp())::float8"
 #define IS "IS NOT DISTINCT FROM"
-#define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns it; no verb depends on this
+#define LARGER(a, b) "greatest(" a ", " b ")" // greatest() ignores NULL, but SQLite's max() returns NULL; no verb depends on that
 #define SESSION ":_session"
 // A session is open while a connection holds the advisory lock with its number. PostgreSQL reads the list of locks at most once per
 // statement, and only if a row needs it.
@@ -16,7 +16,7 @@
   " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))"
 #define INPUT_FIELD(name) "CASE WHEN model = :model THEN input::json ->> '" name "' END "
 #define PATH "md5(path)" // uses a hash, since the longest paths don't fit into an index
-// The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this.
+// The rows of a scene that are live at the same time must differ in `instead_of`. A unique index (schema.h) enforces this rule.
 #define ALSO ", instead_of"
 #define ALSO_VALUE ", :instead_of"
 #define UNLESS_LIVE "ON CONFLICT DO NOTHING"

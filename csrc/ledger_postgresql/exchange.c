@@ -149,6 +149,6 @@ void exchange_reason(const PGresult *result, char *text, size_t size) {
   const char *words = NULL;
   for (size_t i = 0; !words && i < sizeof reasons / sizeof *reasons; i++)
     if (exchange_has_state(result, reasons[i].state)) words = reasons[i].words;
-  if (!words) words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY); // contains names from the schema, but no values
+  if (!words) words = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY); // this message contains names from the schema, but no values
   snprintf(text, size, "%s", words ? words : "PostgreSQL gave no reason");
 }

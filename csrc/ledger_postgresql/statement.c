@@ -9,9 +9,9 @@
 
 #include "ledger_postgresql/text.h"
 
-// The object ids of PostgreSQL's types (pg_type.dat).
 static const double TWO_TO_63 = 9223372036854775808.0;
 
+// The object ids of PostgreSQL's types (pg_type.dat).
 enum { TYPE_BOOL = 16, TYPE_INT8 = 20, TYPE_INT4 = 23, TYPE_TEXT = 25, TYPE_FLOAT8 = 701 };
 
 enum { LONGEST_TEXT = 16 << 20 }; // as in SQLite's ledgers
@@ -99,7 +99,7 @@ static bool add_number_as_text(buffer *b, const value *v) {
   return buffer_append(b, text, (size_t)length);
 }
 
-// Appends one value. Returns NULL, or the reason why the value can't be used.
+// Appends one value. Returns NULL on success, or the reason why the value can't be used.
 static const char *add(buffer *b, Oid type, const value *v, const values *all) {
   bool fine = true;
   if (type == TYPE_TEXT) {

@@ -35,8 +35,8 @@ typedef struct {
 // Fills in a statement. Returns false when memory runs out.
 bool statement_make(statement *s, const char *sql);
 void statement_free(statement *s);
-// Fills in the parameters' values; a missing parameter is NULL. Returns NULL, or a text that says what is wrong with a value, without the
-// value itself.
+// Fills in the parameters' values; a missing parameter is NULL. Returns NULL on success, or a text that explains what is wrong with a value
+// but doesn't contain the value.
 const char *statement_bind(const statement *s, const request *r, const own_parameters *own, bindings *b);
 void bindings_free(bindings *b);
 // Appends a result's column names and all its values to the request's rows.

@@ -13,7 +13,7 @@
 #define PATH "path"
 #define ALSO ""
 #define ALSO_VALUE ""
-#define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself finds every equal submit
+#define UNLESS_LIVE "" // SQLite runs one writer at a time, so the statement itself finds every identical submit
 #define BEGIN "BEGIN IMMEDIATE"
 #define CONTINUE_NUMBERS "SELECT 1" // AUTOINCREMENT continues the numbers
 #define COPIED_COLUMN ""

@@ -16,8 +16,8 @@ typedef struct {
 // Starts a session in this file, and creates the file if needed. Returns false with errno set on failure. If other users may open the file,
 // errno is EACCES.
 bool session_take(session *s, const char *file);
-// Registers the SQL functions session() → this session's number, and alive(number) → 1 if that session is open, else 0. The struct at `s`
-// must not move until the database connection is closed.
+// Registers two SQL functions: session() returns this session's number, and alive(number) returns 1 if that session is open, and otherwise
+// 0. The struct at `s` must not move until the database connection is closed.
 int session_register(session *s, sqlite3 *db);
 // Idempotent.
 void session_release(session *s);

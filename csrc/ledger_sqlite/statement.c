@@ -26,7 +26,8 @@ static int set_durability(database *d, bool full) {
   return code;
 }
 
-// Binds the parameters. A missing parameter stays NULL. SQLite doesn't copy the values: the request owns them while the statement runs.
+// Binds the parameters. A missing parameter stays NULL. SQLite doesn't copy the values, since the request owns them while the statement
+// runs.
 static int bind(sqlite3_stmt *statement, const request *r) {
   int code = SQLITE_OK;
   for (int at = sqlite3_bind_parameter_count(statement); code == SQLITE_OK && at > 0; at--) {

@@ -25,7 +25,7 @@
 
 enum {
   POOL_EXTRA = 16384,  // bytes per connection for libmicrohttpd's own data and a response's headers, in addition to the request's headers
-  CLOSING_ROUNDS = 64, // how many more times a closing listener runs, to send the responses that it already has
+  CLOSING_ROUNDS = 64, // how many more times a closing listener runs in order to send the responses that it already has
   MAX_IDLE_STEPS = 16,         // steps
 };
 

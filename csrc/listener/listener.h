@@ -33,28 +33,28 @@ typedef struct {
   char host[INET6_ADDRSTRLEN];
   int port;
   size_t max_body, max_bodies, max_header;
-  size_t bodies;               // the total bytes of the bodies of all `requests`
+  size_t bodies;               // the total size in bytes of all requests' bodies
   request *requests;           // the requests whose connection is open
   request *queue, **queue_end; // complete requests that `next` hasn't returned, oldest first
   unsigned long taken;         // changes when a request leaves the queue and when the listener closes
   double allowed[PHASES];      // seconds
   connection *first[PHASES], *last[PHASES]; // the connections in each phase; the one with the earliest deadline is first
-  void *addresses;                     // a tree (tsearch) of client_address, by address
+  void *addresses;                     // a tree (tsearch) of client_address structs, ordered by address
   unsigned max_per_address;
   credentials *credentials;        // the certificate and key for new connections; NULL: without TLS
   char *certificate, *key;         // paths; NULL: no TLS
   char *body_directory;            // the directory for large bodies; NULL: all bodies stay in memory
   bool run_again;                      // `step` has work to do although the descriptor isn't readable
   bool closing;                    // the listener only sends responses that it already has
-  unsigned long calls;             // how often libmicrohttpd has called the listener's callbacks
-  unsigned idle_steps;                 // the number of consecutive steps without a call that `calls` counts
+  unsigned long calls;             // how many times libmicrohttpd has called the listener's callbacks
+  unsigned idle_steps;                 // the number of consecutive steps during which `calls` hasn't changed
 } listener;
 
 // A connection. libmicrohttpd stores a pointer to it (the socket context) from the connection's start to its end.
 struct connection {
   connection *next, *previous; // neighbours in the list of the connections in the same phase
   phase phase;
-  double due; // the deadline of the phase, in seconds of clock_now
+  double due; // the phase's deadline, in seconds on clock_now's clock
   struct MHD_Connection *mhd;
   request *request;         // the current request, or NULL
   client_address *address;         // the client address that counts this connection
@@ -71,8 +71,8 @@ typedef enum {
   REQUEST_DROPPED,   // the connection was resumed, to be closed
 } request_state;
 
-// How a connection ends after a request: as HTTP requires, with an early close, or with a TCP reset (RST). The last two are for fault
-// injection.
+// How a connection ends after a request: as HTTP requires, with an early close, or with a TCP reset (RST). END_CUT and END_RESET are for
+// fault injection.
 typedef enum { END_NORMALLY, END_CUT, END_RESET } request_end;
 
 // A request belongs to its connection and to its Lua userdata; whichever of them ends last frees the request.
@@ -100,7 +100,7 @@ struct request {
 
 // --- options
 
-// Indexes of the options that are whole numbers and of those that are seconds.
+// The indexes of options that are whole numbers, and of options in seconds.
 enum { PORT, MAX_BODY, MAX_BODIES, MAX_HEADER, MAX_CONNECTIONS, MAX_PER_ADDRESS, WHOLES };
 enum { IDLE, HEADER, BODY, ANSWER, TIMES };
 
@@ -127,7 +127,7 @@ void connection_enter(listener *l, connection *c, phase next);
 // Shuts down the sockets of connections whose deadline has passed; the next MHD_run closes the connections.
 void connection_expire(listener *l);
 
-// Returns the seconds until the next deadline of a connection: 0 or more, or INFINITY if there is none.
+// Returns the number of seconds until any connection's next deadline: 0 or more, or INFINITY if there is no deadline.
 double connection_wait(const listener *l);
 
 // Shuts down the connection's socket; the next MHD_run closes it. The connection must not be suspended.
@@ -142,7 +142,7 @@ int connection_socket(const connection *c);
 // and returns NULL.
 credentials *tls_load(const char *certificate, const char *key, char *message, size_t size);
 
-// tls_use adds a reference. tls_release drops one, and frees the credentials with the last one. Both accept NULL.
+// tls_use adds a reference. tls_release drops a reference, and frees the credentials together with the last reference. Both accept NULL.
 credentials *tls_use(credentials *c);
 void tls_release(credentials *c);
 
@@ -174,7 +174,7 @@ bool request_head_is_token(const char *name, size_t length);
 
 // --- requests in Lua
 
-// Registers the class of requests in Lua.
+// Registers the Lua class of request objects.
 void request_open(lua_State *L);
 
 // Takes the oldest request off the queue and pushes a userdata for it. Returns false if the queue is empty. When memory runs out, raises

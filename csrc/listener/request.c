@@ -17,7 +17,8 @@
 
 #define REQUEST "omni.request"
 
-enum { MAX_RESPONSE_HEADERS = 8192 }; // bytes; larger headers might not fit into the connection's memory with the request's headers
+// in bytes; larger response headers might not fit into the connection's memory along with the request's headers
+enum { MAX_RESPONSE_HEADERS = 8192 };
 
 // --- the life of a request
 
@@ -180,7 +181,7 @@ static int body_file(lua_State *L) {
 // --- the response
 
 typedef struct {
-  lua_Integer cut; // bytes after which the body breaks off; -1: never
+  lua_Integer cut; // number of bytes after which the body ends early; -1: never
   request_end end;
 } fault;
 

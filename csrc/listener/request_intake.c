@@ -21,7 +21,7 @@ enum {
 
 // --- the start and the end of a request
 
-// Called when the request line has arrived. Copies the target as the client sent it, since libmicrohttpd decodes it in place later. Returns
+// Called when the request line has arrived. Copies the target as the client sent it, since libmicrohttpd later decodes it in place. Returns
 // NULL when memory runs out; the connection is closed later.
 void *request_intake_begin(void *of, const char *target, struct MHD_Connection *mhd) {
   listener *l = of;
@@ -73,7 +73,8 @@ void request_intake_end(listener *l, request *r) {
   if (!r->held) request_free(r);
 }
 
-// libmicrohttpd calls request_intake_finish when a request or its connection ends; *context is what request_intake_begin returned.
+// libmicrohttpd calls request_intake_finish when a request or its connection ends; *context is the pointer that request_intake_begin
+// returned.
 void request_intake_finish(void *of, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode why) {
   listener *l = of;
   (void)mhd;
@@ -170,8 +171,8 @@ static bool make_room(listener *l, const request *r, size_t more) {
   return true;
 }
 
-// Appends bytes to the file that holds the body. The first call creates the file and moves the bytes in memory to it. Returns false on
-// failure.
+// Appends bytes to the file that holds the body. The first call creates the file and moves the body's bytes from memory to the file.
+// Returns false on failure.
 static bool write_body(listener *l, request *r, const char *data, size_t length) {
   if (!r->file) {
     if (asprintf(&r->file, "%s/body-XXXXXX", l->body_directory) < 0) r->file = NULL;

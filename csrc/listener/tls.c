@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Loads a listener's certificate and key with GnuTLS, which libmicrohttpd uses, too. Each connection keeps the certificate that it started
+// Loads a listener's certificate and key with GnuTLS, which libmicrohttpd also uses. Each connection keeps the certificate that it started
 // with, so a renewed certificate can replace the old one while connections are open.
 #include <errno.h>
 #include <fcntl.h>

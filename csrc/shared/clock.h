@@ -3,7 +3,7 @@
 #ifndef OMNI_CLOCK_H
 #define OMNI_CLOCK_H
 
-// Returns the time of a clock that never jumps, in seconds. Only differences between two times are meaningful.
+// Returns the time in seconds on a clock that never jumps. Only differences between two times are meaningful.
 double clock_now(void);
 
 #endif

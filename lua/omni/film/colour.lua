@@ -8,7 +8,7 @@ local transfers = { bt709 = true, smpte170m = true, ["iec61966-2-1"] = true, ["b
   smpte2084 = true, ["arib-std-b67"] = true }
 local transparent = { "^yuva", "^gbrap", "^rgba", "^bgra", "^argb", "^abgr", "^ya%d", "^pal8" }
 
-local WHITE <const> = 203 -- cd/m² of HDR reference white (ITU-R BT.2408), which becomes a little less than SDR white
+local WHITE <const> = 203 -- luminance of HDR reference white in cd/m² (ITU-R BT.2408); it becomes a little less than SDR white
 
 local colour = {}
 

@@ -156,8 +156,8 @@ function shape.fit(video, into)
   return math.min(into.width, even(width * scale)), math.min(into.height, even(height * scale))
 end
 
----Returns whether each frame of a clip becomes exactly one frame of the film. This is the case if the clip has the film's frame rate, apart
----from small timestamp errors.
+---Returns whether each frame of a clip becomes exactly one frame of the film. A clip is steady if it has the film's frame rate, apart from
+---small timestamp errors.
 ---@param video omni.film.Video
 ---@param into omni.film.Shape
 ---@return boolean

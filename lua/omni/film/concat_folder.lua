@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Manages the folder FILM.part next to the film, in which omni cuts the film. The folder contains encoded pieces, file lists for ffmpeg,
--- and the unfinished film.
+-- Manages the working folder FILM.part, which is next to the film. The folder contains encoded pieces, file lists for ffmpeg, and the
+-- unfinished film.
 
 local core = require "omni.core"
 local paths = require "omni.file.path"
@@ -43,7 +43,7 @@ function Work_methods:clear() clear(self.path, self.count) end
 function Work_methods:piece(i) return ("%s/%d.mov"):format(self.path, i) end
 
 -- Returns a file's name, quoted for the concat demuxer's list. A name in the list can't contain a line break, so a file with a line break
--- in its name gets a second name in the part folder.
+-- in its name gets a second name in the folder FILM.part.
 function Work_methods:listed(file, i)
   if file:find "[\r\n]" then
     if file:sub(1, #self.path + 1) == self.path .. "/" then return "'" .. file:sub(#self.path + 2) .. "'" end

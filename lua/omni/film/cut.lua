@@ -49,7 +49,7 @@ local function fault(path, decode)
   return true
 end
 
--- Returns the error for a failed ffmpeg run. If any of the clips from `first` to `last` can't be read, the error is about that clip.
+-- Returns the error for a failed ffmpeg run. If one of the clips from `first` to `last` can't be read, the error is about that clip.
 -- Otherwise, the error contains ffmpeg's message.
 local function blame(job, first, last, said, decode)
   if said:find("No space left", 1, true) then return cut_failed(job.output, said, "free disk space and run again; the clips are kept") end
@@ -253,6 +253,20 @@ local function check(given)
   return given
 end
 
+---@class omni.film.ClipToCut
+---@field name? string                   the scene's name, for error messages
+---@field path string
+
+---@class omni.film.CutOptions
+---@field clips omni.film.ClipToCut[]
+---@field transition? { name: string, seconds?: number }  `seconds` is 0.5 by default
+---@field audio? { path: string, volume?: number, clips?: number }  track for the whole film, with both volumes (1 by default)
+---@field size? string                   the film's size, such as "1280x720" (default: the most common one, weighted by the clips' lengths)
+---@field fps? string                    the film's frame rate, such as "24/1" (default: as for `size`)
+---@field output string                  the film's path
+---@field on_progress? fun(fraction: number)
+---@field place? fun(part: string, path: string): true|nil, string|nil  renames the film, instead of replacing the file at `output`
+
 ---@class omni.film.Cut
 ---@field path string
 ---@field seconds number
@@ -263,13 +277,7 @@ end
 ---no sound). If all clips have the same format, joins them without re-encoding their pictures. Otherwise scales and pads every clip to the
 ---most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file
 ---`output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
----@param given { clips: { name?: string, path: string }[], transition?: { name: string, seconds?: number },
----audio?: { path: string, volume?: number, clips?: number }, size?: string, fps?: string, output: string,
----on_progress?: fun(fraction: number),
----place?: fun(part: string, path: string): true|nil, string|nil }
----   `transition.seconds` is 0.5 by default. `audio` is a track for the whole film, with volumes for itself and the clips (1 by default).
----   `size` and `fps` are the film's, such as "1280x720" and "24/1" (default: the most common ones, weighted by the clips' lengths).
----   `place` renames the finished film (by default, the film replaces the file at `output`)
+---@param given omni.film.CutOptions
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg
 local function cut(given)

@@ -7,10 +7,11 @@ local transitions = require "omni.film.transitions"
 
 local sounds_at_once <const> = 16 -- number of clips whose sound a single ffmpeg run decodes
 
+---The field `sound` specifies how to make the film's sound. "copy" joins the clips' sounds without encoding. "silence" means that no clip
+---has sound. "group" decodes the sounds of several clips in each ffmpeg run. "piece" uses the sounds of the encoded pieces.
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
 ---@field sound "copy"|"silence"|"group"|"piece"
----  How the film gets its sound: joined without encoding, silence, encoded from groups of clips, or from the encoded pieces
 ---@field shape omni.film.Shape
 ---@field fades integer[]             number of frames in the transition between clips i and i + 1
 ---@field pieces omni.film.Piece[]    pieces to encode, one for each clip

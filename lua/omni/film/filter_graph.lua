@@ -9,7 +9,8 @@ local rate <const> = 48000 -- samples per second in every film
 
 local graph = { rate = rate }
 
----Returns the sample at which a frame begins. A sound's length is the difference between two such samples, so lengths add up exactly.
+---Returns the number of the sound sample at which a frame begins. A sound's length is the difference between two such numbers, so lengths
+---add up exactly.
 ---@param frame integer
 ---@param into omni.film.Shape
 ---@return integer

@@ -18,7 +18,7 @@ local Part_mt = { __close = function(part) os.remove(part.path) end }
 local function part_of(path)
   local directory, message = core.make_temporary_directory "omni-frame-"
   if not directory then return nil, message end
-  core.remove(directory) -- only the unique name of the directory is needed
+  core.remove(directory) -- only the directory's unique name is needed
   return setmetatable({ path = ("%s.%s.part"):format(path, directory:match "[^-]*$") }, Part_mt)
 end
 
@@ -26,7 +26,7 @@ local function not_written(message)
   return nil, err.new { code = "io", message = "can't write a picture: " .. message }
 end
 
--- Returns the filters that make a progressive SDR picture with square pixels. No side is longer than `size` pixels.
+-- Returns the filters that make a progressive SDR picture with square pixels. No side of the picture is longer than `size` pixels.
 local function upright(video, size)
   local width, height = "'trunc(iw*sar+0.5)'", "ih"
   if size then

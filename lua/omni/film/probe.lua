@@ -100,7 +100,7 @@ local function audio_of(stream, report)
   return audio
 end
 
--- Returns the first stream of a kind that can be decoded. Prefers the stream that players choose by default.
+-- Returns the first stream of the given kind that ffmpeg can decode. Prefers the stream that players choose by default.
 local function find(streams, kind)
   local other
   for _, stream in ipairs(streams) do
@@ -228,8 +228,8 @@ local function look_once(path)
   return found
 end
 
----Returns the properties of a media file. Never reads another file, whatever the file refers to. Caches the result in the user's cache
----folder while the file is unchanged.
+---Returns the properties of a media file. Never opens any other file, even if the media file refers to one. Caches the result in the user's
+---cache folder until the file changes.
 ---@param path string
 ---@return omni.film.Probe|nil
 ---@return omni.Error|nil  "unreadable_clip" names the file and the reason; "process_failed" if there is no ffprobe

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Makes a clip that shows one picture, so that a film can contain it.
+-- Makes a clip that shows one picture, so that a film can contain the picture.
 
 local core = require "omni.core"
 local err = require "omni.error"

@@ -52,10 +52,10 @@ local function read(path, most)
   return bytes and #bytes <= most and bytes or nil
 end
 
----Returns a function that embeds pictures until their total size reaches a limit.
+---Returns a function that embeds pictures until their total size reaches a limit. The function returns a data: URL. It returns nil if there
+---is no picture, if the limit is reached, or if the picture has more than `most` bytes (512 KiB by default).
 ---@param limit? integer  total bytes (32 MiB)
 ---@return fun(path: string|nil, most?: integer): string|nil
----  The function returns a data: URL, or nil without a path or a picture, over the limit, or for more than `most` bytes (512 KiB)
 local function embedder(limit)
   local left = limit or max_total_bytes
   return function(path, most)

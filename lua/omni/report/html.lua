@@ -27,8 +27,8 @@ end
 local Element_mt = { __name = "omni.report.element" }
 local Raw_mt = { __name = "omni.report.raw" }
 
----Makes elements by name: `h.p { class = "x", "text", h.em { "more" } }`. An attribute's value is a string, a number, or true for an
----attribute without a value. A "_" in an attribute's name becomes "-"; for example, aria_label becomes aria-label.
+---Creates HTML elements by name, for example `h.p { class = "x", "text", h.em { "more" } }`. An attribute's value is a string, a number, or
+---true for an attribute without a value. A "_" in an attribute's name becomes "-"; for example, aria_label becomes aria-label.
 ---@type table<string, fun(content: table): table>
 local tag = setmetatable({}, {
   __index = function(tags, name)

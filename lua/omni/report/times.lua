@@ -47,7 +47,7 @@ local function attributes(at, part, since)
     wording.date("%F %T", at):sub(from + 1, to)
 end
 
----Returns an element for a point in time, or nil if the value isn't one.
+---Returns an element for a point in time, or nil if the value isn't a valid time.
 ---@param at any                Unix seconds
 ---@param part? "second"|"minute"|"second_of_day"  what it shows; nil: to the second, with the word UTC until the script runs
 ---@param since? number         leaves out the date if it is the date of this time

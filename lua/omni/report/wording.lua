@@ -43,7 +43,7 @@ local function credits(amount, sandbox)
   return ("%s %scredit%s"):format(number, sandbox and "sandbox " or "", number == "1" and "" or "s")
 end
 
----Returns a text about the cost of a scene.
+---Returns a text about a scene's cost.
 ---@param scene table
 ---@param sandbox? boolean
 ---@return string

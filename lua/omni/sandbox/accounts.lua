@@ -53,9 +53,9 @@ local function one_of(item, number, usual)
   }
 end
 
----Reads the options for accounts.
+---Reads the options for accounts. `keys` is a number of keys, or an array. An array's items are limits on tasks in flight, or tables with
+---the fields key, in_flight, credits and rate. The other options are the defaults for these items.
 ---@param options { key?: string, keys?: integer|table, in_flight?: integer, credits?: number, rate?: number }
----  `keys` is a number, or an array of limits and { key=, in_flight=, credits=, rate= }. The other options are the defaults for the items
 ---@return { key?: string, in_flight?: integer, credits: number, rate?: number }[]|nil  key: nil if the sandbox makes the key
 ---@return string|nil message
 local function read(options)
@@ -154,7 +154,7 @@ local function peak_of(spans)
   return peak
 end
 
----Returns the accounts as the charge ledger lists them.
+---Returns the accounts in the form in which the charge ledger lists them.
 ---@param all omni.sandbox.Task[]  settled
 ---@return table[]
 function Accounts_methods:rows(all)

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- Contains a small clip and two small images, in base64, for machines without ffmpeg.
---
--- The clip: 160 x 90, one second, H.264 with silent AAC, made by
---   ffmpeg -f lavfi -i "gradients=s=160x90:r=12:d=1:n=2:c0=0x101a33:c1=0x3a6fa0:x0=0:y0=0:x1=160:y1=90:speed=0.05,\
---     format=yuv420p" -f lavfi -i anullsrc=r=24000:cl=stereo:d=1 -c:v libx264 -preset veryslow -crf 34 -bf 0 \
---     -bsf:v filter_units=remove_types=6 -c:a aac -b:a 32k -map_metadata -1 -fflags +bitexact -flags +bitexact \
---     -movflags +faststart clip.mp4
--- The images: 64 x 64, a square within a square, made by
---   ffmpeg -f lavfi -i "color=c=0x1d3557:s=64x64:d=1,drawbox=x=16:y=16:w=32:h=32:color=0xf4a261:t=fill" -frames:v 1 -bitexact \
---     -c:v png -pix_fmt rgb24 -f image2 a.png       and      -c:v mjpeg -q:v 8 -f image2 a.jpg
+-- Contains a small clip and two small images, in base64, for machines without ffmpeg. The clip has 160 x 90 pixels and is one second long
+-- (H.264 with silent AAC). Each image has 64 x 64 pixels and shows a square within a square. The following commands made the files.
+--[[
+  ffmpeg -f lavfi -i "gradients=s=160x90:r=12:d=1:n=2:c0=0x101a33:c1=0x3a6fa0:x0=0:y0=0:x1=160:y1=90:speed=0.05,\
+    format=yuv420p" -f lavfi -i anullsrc=r=24000:cl=stereo:d=1 -c:v libx264 -preset veryslow -crf 34 -bf 0 \
+    -bsf:v filter_units=remove_types=6 -c:a aac -b:a 32k -map_metadata -1 -fflags +bitexact -flags +bitexact \
+    -movflags +faststart clip.mp4
+  ffmpeg -f lavfi -i "color=c=0x1d3557:s=64x64:d=1,drawbox=x=16:y=16:w=32:h=32:color=0xf4a261:t=fill" -frames:v 1 -bitexact \
+    -c:v png -pix_fmt rgb24 -f image2 a.png       and      -c:v mjpeg -q:v 8 -f image2 a.jpg
+]]
 
 local media = {}
 

@@ -96,7 +96,7 @@ function Clock_methods:sleep_until(at)
   while self:now() < at do self:park(at) end
 end
 
----Runs `fn(...)` in a background fiber. While the fiber isn't parked on this clock, a step of the clock waits for it.
+---Runs `fn(...)` in a background fiber. Whenever the fiber isn't parked on this clock, a step of the clock waits for the fiber.
 ---@param fn function
 ---@return omni.Fiber
 function Clock_methods:spawn(fn, ...)

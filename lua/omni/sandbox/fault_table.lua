@@ -4,7 +4,8 @@
 local http_date = require("omni.sandbox.response").http_date
 local payload = require "omni.sandbox.task_payload"
 
--- Returns an effect that replaces the response with an error that has this code. `status` is the HTTP status: the same code, or 200.
+-- Returns an effect that replaces the response with an error response that has the given code. `status` is the HTTP status, which is either
+-- the same as the code or 200.
 local function answering(status, code, message)
   return function(response, fault)
     local wait = fault.retry_after
@@ -34,8 +35,7 @@ end
 ---@class omni.sandbox.FaultRow
 ---@field name string
 ---@field about string
----@field when "task"|"callback"|"before"|"after"  what it changes: a task's outcome, its callbacks, or a request before or after the
----  endpoint runs
+---@field when "task"|"callback"|"before"|"after"  changes a task, its callbacks, or a request before or after the endpoint runs
 ---@field on? table<string, boolean>    the kinds of requests, if they are fixed; the fault then has no `on` key
 ---@field keys? string[]                keys in addition to those of every fault
 ---@field only? fun(context: table): boolean

@@ -160,7 +160,7 @@ local function open(given)
   end
   served = service.open {
     accounts = wanted, seconds = o.seconds or 3, seed = seed, port = web.port, url = web.url, faults = injected, callbacks = sent,
-    -- Without a seed, each sandbox makes different task ids, since a ledger may contain tasks from an earlier sandbox.
+    -- Without a seed option, each sandbox creates different task ids, since a ledger may contain tasks from an earlier sandbox.
     ids_seed = o.seed or random.hash(core.token(16)),
     upload_seconds = o.upload_seconds, media_seconds = o.media_seconds,
     keep = function(name, request) return kept:keep(name, request) end,

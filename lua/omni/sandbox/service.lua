@@ -142,11 +142,28 @@ end
 local Service_methods = {}
 local Service_mt = { __name = "omni.sandbox.service", __index = Service_methods }
 
+---@class omni.sandbox.Request
+---@field method string
+---@field path string
+---@field query? string
+---@field headers table<string, string>
+---@field body? string
+---@field size? integer   size of the body in bytes
+---@field file? string    path of the file that holds a large body
+
+---@class omni.sandbox.Response
+---@field status integer
+---@field headers table<string, string>
+---@field body string|table
+---@field wait? fun()      called before the response is sent
+---@field delay? number    seconds to wait before the response is sent
+---@field drop? boolean    close the connection instead of responding
+---@field reset? boolean   close the connection with a TCP reset
+---@field cut? integer     number of bytes after which the body ends early
+
 ---Returns the response to one request.
----@param request { method: string, path: string, query: string|nil, headers: table<string, string>, body: string|nil,
----  size: integer|nil, file: string|nil }
----@return { status: integer, headers: table, body: string|table, wait?: fun(), delay?: number, drop?: boolean, reset?: boolean,
----  cut?: integer }
+---@param request omni.sandbox.Request
+---@return omni.sandbox.Response
 function Service_methods:handle(request)
   local route, name = route_of(request.path)
   if not route then return finish(refuse(404, "no such endpoint")) end

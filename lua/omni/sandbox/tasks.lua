@@ -63,9 +63,18 @@ local function draw(self, task, specs)
   end
 end
 
+---@class omni.sandbox.WantedTask
+---@field account omni.sandbox.Account
+---@field model string
+---@field input string           JSON
+---@field prompt? string
+---@field callback_url? string
+---@field credits number         the task's price
+---@field clip table             the spec of the task's output (price.lua)
+---@field fate table             the task's outcome, which faults can change
+
 ---Accepts a task: charges it, gives it an id, and draws its clip.
----@param wanted { account: omni.sandbox.Account, model: string, input: string, prompt: string|nil, callback_url: string|nil,
----  credits: number, clip: table, fate: table }
+---@param wanted omni.sandbox.WantedTask
 ---@return omni.sandbox.Task
 function Tasks_methods:accept(wanted)
   local id = random.uuid(self.ids)
