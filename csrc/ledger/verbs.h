@@ -64,6 +64,11 @@
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
+// An account's row says what all programs that share the ledger must know about an API key: how long its requests pause after a 429. A
+// pause that begins in the future doesn't count, since a clock may have jumped backwards.
+#define PAUSE_LEFT "CASE WHEN account.paused_at <= " NOW " THEN account.paused_at + account.pause - " NOW " END"
+#define IS_PAUSED "EXISTS (SELECT 1 FROM account WHERE account.account = :account AND " PAUSE_LEFT " > 0)"
+
 // Selects the columns of a submit. The state is 'unknown' if the process died after it had written the intent and before it recorded the
 // response.
 #define SUBMIT \
@@ -83,18 +88,18 @@
 
 #define LEDGER_VERBS(X) \
   /* Writes the intent of a submit. Returns no row when an equal submit or one with the same idempotency key is live, the board's \
-     budget is too small, or the API key has no free slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
+     budget is too small, or the API key is paused or has no free slot. `instead_of`: the row with an unknown outcome that a person wants to submit again. */ \
   X(intend, MONEY, \
     "INSERT INTO submit (account, service, sandbox, board, scene, identity, base, take, form, model, input, state, session, estimate," \
     " balance_before, token, tag, idempotency_key, intended_at" ALSO ") SELECT :account, :service, coalesce(:sandbox, 0), :board, :scene," \
     " :identity, :base, :take, :form, :model, :input, 'intended', " SESSION ", :estimate, :balance_before, :token, :tag, :idempotency_key," \
-    " " NOW ALSO_VALUE " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT \
+    " " NOW ALSO_VALUE " WHERE " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " AND NOT " IS_PAUSED \
     " AND NOT " HAS_OTHER_KIND " " UNLESS_LIVE " RETURNING id") \
   /* Writes the intent of another attempt, after one that was refused or certainly not sent. Checks the same conditions as `intend`. */ \
   X(retry, MONEY, \
     "UPDATE submit SET state = 'intended', account = :account, session = " SESSION ", balance_before = :balance_before, error = NULL," \
     " message = NULL, answered_at = NULL, intended_at = " NOW " WHERE id = :id AND state = 'refused'" \
-    " AND " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " RETURNING id") \
+    " AND " NOT_LIVE " AND " KEY_IS_FREE " AND " IN_BUDGET " AND " HAS_FREE_SLOT " AND NOT " IS_PAUSED " RETURNING id") \
   /* The verbs that change a submit's state return its id, or no row when its state doesn't allow the change. */ \
   /* May be repeated with the same task id, since a caller can't know whether an attempt that ended with an error was committed. */ \
   X(accept, OUTCOME, \
@@ -184,6 +189,21 @@
     SUBMIT " WHERE state = 'success' AND board IS NOT NULL AND (:board IS NULL OR board = :board)" \
     " AND (SELECT count(*) FROM file WHERE file.submit = submit.id) < " LARGER("coalesce(media, 1)", "1") " ORDER BY id") \
   X(in_flight, MINOR, "SELECT id, task_id FROM submit WHERE " IN_FLIGHT) \
+  /* Reserves the next start of a request with an API key, and returns the seconds until that start. All programs that share the ledger \
+     together start at most one request each `interval` seconds. A time that is far in the future doesn't count: a clock has jumped. */ \
+  X(reserve_start, MINOR, \
+    "INSERT INTO account (account, next_at) VALUES (:account, " NOW " + :interval) ON CONFLICT (account) DO UPDATE SET next_at =" \
+    " CASE WHEN account.next_at BETWEEN " NOW " AND " NOW " + 100 * :interval THEN account.next_at ELSE " NOW " END + :interval" \
+    " RETURNING next_at - :interval - " NOW " AS wait") \
+  /* Begins or prolongs a pause of all requests with an API key. Returns how many seconds are left. */ \
+  X(pause_account, MINOR, \
+    "INSERT INTO account (account, paused_at, pause) VALUES (:account, " NOW ", :seconds) ON CONFLICT (account) DO UPDATE SET" \
+    " pause = " LARGER("excluded.pause", "coalesce(" PAUSE_LEFT ", 0)") ", paused_at = excluded.paused_at RETURNING pause") \
+  X(disable_account, MINOR, \
+    "INSERT INTO account (account, disabled_at, disabled, message) VALUES (:account, " NOW ", :error, :message)" \
+    " ON CONFLICT (account) DO UPDATE SET disabled_at = excluded.disabled_at, disabled = excluded.disabled, message = excluded.message") \
+  X(account, MINOR, \
+    "SELECT " PAUSE_LEFT " AS pause, disabled, message, " NOW " - disabled_at AS disabled_for FROM account WHERE account = :account") \
   /* Returns, by account, the reported credits, the estimates of all other submits, and `given_up`: the part of both that a person has \
      given up. All sandboxes are one account. account_prefix: that of the open sandbox; the tasks of other sandboxes have ended. \
      rehearsals: set it for a ledger whose sandboxes end with their processes. */ \

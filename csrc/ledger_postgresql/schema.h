@@ -69,4 +69,8 @@
   /* for the verbs that look for tasks in flight, and for the usual durations of a model */ \
   X("CREATE INDEX submit_open ON submit (id) WHERE state IN ('intended', 'unknown', 'accepted');" \
     "CREATE INDEX submit_in_flight ON submit (account) WHERE state IN ('intended', 'unknown', 'accepted');" \
-    "CREATE INDEX submit_model ON submit (model, id) WHERE state = 'success';")
+    "CREATE INDEX submit_model ON submit (model, id) WHERE state = 'success';") \
+  X("CREATE TABLE account (" \
+    "  account " TEXT " PRIMARY KEY, next_at float8, paused_at float8, pause float8, disabled_at float8, disabled " TEXT "," \
+    "  message " TEXT \
+    ");")

@@ -23,7 +23,7 @@ static Oid type_of(const char *name) {
   static const char *const integers[] = {"id", "sandbox", "take", "in_flight", "instead_of", "after", "created_at", "completed_at", "media",
     "number", "size", "submit", "rehearsals", "last", "last_submit", "_session", "_verb"};
   static const char *const reals[] = {"estimate", "balance_before", "balance_after", "budget", "credits", "seconds", "since", "at", "intended_at",
-    "answered_at", "ended_at"};
+    "answered_at", "ended_at", "interval"};
   for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
     if (strcmp(integers[i], name) == 0) return TYPE_INT8;
   for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)

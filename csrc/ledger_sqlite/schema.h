@@ -53,4 +53,10 @@
     "ALTER TABLE submit ADD COLUMN idempotency_key TEXT;" /* unique among submits that weren't refused or forgotten */ \
     "CREATE INDEX submit_tag ON submit (tag) WHERE tag IS NOT NULL;" \
     "CREATE UNIQUE INDEX submit_idempotency_key ON submit (idempotency_key)" \
-    "  WHERE idempotency_key IS NOT NULL AND state NOT IN ('refused', 'forgotten');")
+    "  WHERE idempotency_key IS NOT NULL AND state NOT IN ('refused', 'forgotten');") \
+  X("CREATE TABLE account (" /* what the programs that use an API key tell each other about it */ \
+    "  account TEXT PRIMARY KEY NOT NULL," \
+    "  next_at REAL," /* when the next request may start, if the key has a rate */ \
+    "  paused_at REAL, pause REAL," /* the last pause and its length */ \
+    "  disabled_at REAL, disabled TEXT, message TEXT" /* when and why the service last refused the key */ \
+    ") STRICT;")

@@ -27,7 +27,7 @@ describe("a database", function()
     postgresql.sql(address, "CREATE TABLE public.submit (x int); INSERT INTO public.submit VALUES (7)")
     assert.is_number(once(address)[1].version)
     assert.equal("7", postgresql.sql(address, "SELECT x FROM public.submit"))
-    assert.equal("8", postgresql.sql(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'omni'"))
+    assert.equal("9", postgresql.sql(address, "SELECT count(*) FROM pg_tables WHERE schemaname = 'omni'"))
   end)
 
   it("isn't used when another program or a newer omni made the schema", function()
@@ -193,6 +193,8 @@ describe("a user who doesn't own the ledger", function()
       { "remember_film", { path = "p", identity = "i", sha256 = "s" } },
       { "remember_upload", { account = "a", sha256 = "s", url = "u" } }, { "begin_redo", { board = "b", base = "c" } },
       { "end_redo", { board = "b" } }, { "spent" }, { "forget", { id = 1 } }, { "open" },
+      { "reserve_start", { account = "a", interval = 1 } }, { "pause_account", { account = "a", seconds = 1 } },
+      { "disable_account", { account = "a", error = "e" } }, { "account", { account = "a" } },
     } do
       local rows, failure = ask(handle, step[1], step[2])
       assert.truthy(rows, failure and failure.message)

@@ -264,6 +264,59 @@ describe("closing a ledger", function()
   end)
 end)
 
+describe("an account's row", function()
+  it("forbids intents while the key is paused, and joins a later end of the pause, never an earlier one", function()
+    local directory <close> = env.directory()
+    local handle <close>, name = open(directory)
+    local id = intend(handle)
+    ask(handle, "refuse", { id = id, error = "rate_limited" })
+    assert.is_true(ask(handle, "pause_account", { account = "a", seconds = 100 })[1].pause == 100)
+    assert.is_true(ask(handle, "pause_account", { account = "a", seconds = 10 })[1].pause > 90)
+    assert.is_nil(intend(handle))
+    assert.same({}, ask(handle, "retry", { id = id, account = "a" }))
+    assert.is_number(intend(handle, nil, { account = "b" }))
+    assert.is_true(ask(handle, "account", { account = "a" })[1].pause > 90)
+    backend.sql(name, "UPDATE account SET paused_at = paused_at - 100") -- the pause has ended
+    assert.is_number(intend(handle))
+    assert.is_true(ask(handle, "account", { account = "a" })[1].pause <= 0)
+  end)
+
+  it("reserves the starts of requests one after the other, for all programs", function()
+    local directory <close> = env.directory()
+    local handle <close>, name = open(directory)
+    local other <close> = ledger.open(name)
+    local last = 0
+    for i = 1, 10 do
+      local wait = ask(i % 2 == 0 and handle or other, "reserve_start", { account = "a", interval = 50 })[1].wait
+      assert.is_true(i == 1 and wait == 0 or wait > last)
+      assert.is_true(wait > 50 * (i - 1) - env.seconds(5) and wait <= 50 * (i - 1) + 0.01)
+      last = wait
+    end
+    assert.equal(0, ask(handle, "reserve_start", { account = "b", interval = 50 })[1].wait)
+  end)
+
+  it("is ignored where it is from the future, because a clock has jumped", function()
+    local directory <close> = env.directory()
+    local handle <close>, name = open(directory)
+    ask(handle, "pause_account", { account = "a", seconds = 100 })
+    ask(handle, "reserve_start", { account = "a", interval = 0.1 })
+    backend.sql(name, "UPDATE account SET paused_at = paused_at + 5000, next_at = next_at + 5000")
+    assert.is_number(intend(handle))
+    assert.equal(0, ask(handle, "reserve_start", { account = "a", interval = 0.1 })[1].wait)
+    assert.equal(1, ask(handle, "pause_account", { account = "a", seconds = 1 })[1].pause)
+  end)
+
+  it("tells why and since when the service refuses the key", function()
+    local directory <close> = env.directory()
+    local handle <close> = open(directory)
+    ask(handle, "disable_account", { account = "a", error = "unauthorized", message = "no" })
+    local row = ask(handle, "account", { account = "a" })[1]
+    assert.same({ "unauthorized", "no" }, { row.disabled, row.message })
+    assert.is_true(row.disabled_for >= 0 and row.disabled_for < env.seconds(5))
+    assert.is_number(intend(handle)) -- a refusal costs nothing, so each program decides for itself
+  end)
+end)
+
 end) end
 
 describe("what concerns money, in SQLite,", function()

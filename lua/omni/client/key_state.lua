@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Represents one API key: an account at the service, with its own connections, rate limiter and tasks in flight.
 
+local account_row = require "omni.client.account_row"
 local core = require "omni.core"
 local credentials = require "omni.client.credentials"
 local err = require "omni.error"
@@ -19,6 +20,7 @@ local NO_CREDITS_LASTS <const> = 600  -- seconds until omni tries a key without 
 ---@field account string          the account's name in the ledger: the service and the fingerprint
 ---@field limit integer|nil       maximum number of tasks in flight
 ---@field used integer            slots in use: the tasks and submits that this client knows to be in flight
+---@field row omni.AccountRow    what programs that share a ledger tell each other about the key
 ---@field transport omni.Transport
 ---@field poller omni.Poller
 local Key_methods = {}
@@ -184,12 +186,15 @@ function Key_methods.is_unusable(failure)
 end
 
 ---Stops using this key, and warns once. If the key has no credits, omni tries it again after ten minutes, since somebody may have added
----credits and a refusal costs nothing.
+---credits and a refusal costs nothing. All running programs that share a ledger stop using the key.
 ---@param failure table
-function Key_methods:disable(failure)
+---@param ago? number  for a failure of another program: seconds since that program disabled the key
+function Key_methods:disable(failure, ago)
   local before = self:disabled()
+  if ago and (before or failure.code == "insufficient_credits" and ago >= NO_CREDITS_LASTS) then return end
   self.failure = err.copy(failure)
-  self.disabled_until = failure.code == "insufficient_credits" and core.now() + NO_CREDITS_LASTS or nil
+  self.disabled_until = failure.code == "insufficient_credits" and core.now() + NO_CREDITS_LASTS - (ago or 0) or nil
+  if not ago then self.row:disable(failure) end
   if before and before.code == failure.code then return end
   local events = self.client.events
   if events then events:emit { event = "key_disabled", key = self.name, reason = failure.code, error = err.public(failure) } end
@@ -234,12 +239,13 @@ local function new(client, given, http, connections)
     client = client, name = credentials.fingerprint(given.key), limit = given.in_flight, used = 0, tasks = {},
     own_rows = setmetatable({}, { __mode = "k" }),
     started = { first = 1, last = 0 },
-    transport = transports.new(http, {
-      connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate, timeout = client.timeout,
-      max_pause = client.pause_for, events = client.events, key = credentials.fingerprint(given.key),
-    }),
   }, Key_mt)
   self.account = client.service .. " " .. self.name
+  self.row = account_row.new(self)
+  self.transport = transports.new(http, {
+    connections = connections, least = client.retry_min, most = client.retry_max, rate = given.rate, timeout = client.timeout,
+    max_pause = client.pause_for, events = client.events, key = self.name, shared = self.row,
+  })
   self.poller = poller.new(self, connections)
   return self
 end

@@ -156,7 +156,7 @@ function Submit_methods:try_once(key, timeout)
   params.account, params.in_flight = key.account, key.limit
   local intended, problem = self:record_intent()
   if not intended then
-    problem.retry, problem.sent = false, "no"
+    problem.retry, problem.sent = problem.retry == true, "no" -- may retry if only a pause forbids the attempt
     return nil, problem
   end
   local request <close> = key.transport:observe "submit" -- stays open until the outcome is on disk; closing it reports the request's end
@@ -218,6 +218,10 @@ function Submit_methods:why_forbidden()
     return { code = "ledger_failed", hint = "choose another ledger",
       message = ("the ledger %s holds %s submits, and this is a %s one; the two are never mixed"):format(
         ledger.path, params.sandbox and "real" or "sandbox", params.sandbox and "sandbox" or "real") }
+  end
+  self.key.row:read(ledger)
+  if self.key.transport.limiter:paused() > 0 then
+    return { code = "rate_limited", retry = true, message = "the service has asked another program with this key for a pause" }
   end
   if params.in_flight and #(ledger:ask("in_flight", { account = params.account }) or {}) >= params.in_flight then
     return { code = "rate_limited", no_slot = true, message = "another program has used the key's slots" }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- An API key's rate limiter decides when each request may start. Requests wait in a single queue, first come, first served. A request may
 -- start when a connection is free, no pause is active (after a 429 or 455 response), and the key's own rate allows another request.
+-- Programs that share a ledger also share the pause and the rate.
 
 local backoff = require "omni.http.backoff"
 local core = require "omni.core"
@@ -34,6 +35,8 @@ end
 ---@field ended integer         how many requests of this round have ended
 ---@field started integer       how many requests have started since the last pause ended
 ---@field succeeded integer     how many of these requests got a response
+---@field next_at number|nil    monotonic seconds: the next request may start then; nil: the start must be reserved first
+---@field shared omni.AccountRow|nil  what programs that use the same key tell each other; nil: nothing
 ---@field queue omni.WaitQueue
 ---@field events omni.Events|nil  the client's events, if the client has a hook
 ---@field key string|nil        the API key's fingerprint
@@ -52,6 +55,26 @@ local function end_pause(self)
   if self.events then loop.background(self.events.emit, self.events, { event = "resumed", key = self.key }) end
 end
 
+-- Sets the time of the next start, also if the fiber that reserves the start fails.
+local Reservation_mt = {
+  __close = function(reservation)
+    local self = reservation.limiter
+    self.next_at = reservation.at or self.own_next_at
+    self:advance()
+  end,
+}
+
+-- Reserves the next start among all programs that share the key's rate. No request starts until then. If the ledger fails, this program's
+-- own requests alone keep the rate.
+local function reserve_start(self)
+  self.next_at = math.huge
+  loop.background(function()
+    local reservation <close> = setmetatable({ limiter = self }, Reservation_mt)
+    local wait = self.shared:reserve_start(self.interval)
+    reservation.at = wait and core.now() + wait
+  end)
+end
+
 -- Returns the number of seconds until the next request may start, or math.huge if another request must end first.
 local function time_until_turn(self)
   if self.paused_until then
@@ -60,14 +83,17 @@ local function time_until_turn(self)
     end_pause(self)
   end
   if self.http:running() + self.reserved >= self.connections or self.allowance and self.allowance <= 0 then return math.huge end
-  if self.interval then return math.max(0, self.next_at - core.now()) end
-  return 0
+  if not self.interval then return 0 end
+  if not self.next_at then reserve_start(self) end
+  return math.max(0, self.next_at - core.now())
 end
 
 local function take_turn(self)
   self.started = self.started + 1
   if self.allowance then self.allowance = self.allowance - 1 end
-  if self.interval then self.next_at = math.max(self.next_at, core.now()) + self.interval end
+  if not self.interval then return end
+  self.own_next_at = math.max(self.own_next_at, core.now()) + self.interval
+  if self.shared and self.shared:is_shared() then self.next_at = nil else self.next_at = self.own_next_at end
 end
 
 -- Returns how many waiting requests to wake. The result is at least one, since the first request in the queue waits for the next start
@@ -105,6 +131,7 @@ end
 ---@return integer|false number  for `learn`; false: a limit was reached, or the key was closed
 function Limiter_methods:enter(timeout, max_pause)
   if not self.http then return false end
+  if self.shared then self.shared:look() end
   local number = number_of(self)
   if self:is_idle() and time_until_turn(self) == 0 then
     take_turn(self)
@@ -196,12 +223,27 @@ function Limiter_methods:learn(failure, pauses, number)
     if not ends or ends <= self.paused_until then return end
     local more = ends - self.paused_until
     self.paused_until = ends
+    if self.shared then self.shared:pause(ends - core.now()) end
     return more >= REPORTED and retry_after or nil
   end
   self.strikes, self.pauses, self.allowance = self.strikes + 1, self.pauses + 1, nil
   local seconds = backoff.wait_before_retry(self.strikes, retry_after, self.least * factor, self.most * factor, math.random())
   self.paused_until = core.now() + seconds
+  if self.shared then self.shared:pause(seconds) end
   return seconds
+end
+
+---Pauses the key's requests because another program that shares the key's limits was refused. Never shortens a pause.
+---@param seconds number
+function Limiter_methods:join_pause(seconds)
+  local now = core.now()
+  local more = seconds - self:paused()
+  if more <= 0 then return end
+  if self:paused() == 0 then self.pauses, self.allowance = self.pauses + 1, nil end
+  self.paused_until = now + seconds
+  if more >= REPORTED and self.events then
+    self.events:emit { event = "paused", key = self.key, seconds = seconds, reason = "rate_limited" }
+  end
 end
 
 ---Returns the number of seconds until the current pause ends, or 0 if there is no pause.
@@ -217,13 +259,15 @@ function Limiter_methods:close()
 end
 
 ---@param http table  the C client
----@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string }
+---@param settings { connections: integer, least?: number, most?: number, rate?: number, events?: omni.Events, key?: string,
+---  shared?: omni.AccountRow }
 ---  `least` and `most` are the lengths of the first and the longest pause in seconds (1, 60); `rate` is in requests per second
 ---@return omni.RateLimiter
 local function new(http, settings)
   return setmetatable({
     http = http, connections = settings.connections, least = settings.least or 1, most = settings.most or 60,
-    interval = settings.rate and 1 / settings.rate or nil, next_at = 0, reserved = 0, pauses = 0, paused_until = nil, strikes = 0,
+    interval = settings.rate and 1 / settings.rate or nil, own_next_at = 0, shared = settings.shared,
+    next_at = not settings.shared and 0 or nil, reserved = 0, pauses = 0, paused_until = nil, strikes = 0,
     allowance = nil, window = settings.connections, started = 0, succeeded = 0, ended = 0, queue = wait_queue.new(),
     events = settings.events, key = settings.key,
     last_number = 0, numbers = setmetatable({}, { __mode = "k" }), -- fiber → the number of its refused request

@@ -181,7 +181,7 @@ end
 
 ---@param http table  a C client, the transport then owns it
 ---@param settings { connections: integer, least?: number, most?: number, rate?: number, timeout?: number, max_pause?: number,
----  events?: omni.Events, key?: string }
+---  events?: omni.Events, key?: string, shared?: omni.AccountRow }
 ---@return omni.Transport
 local function new(http, settings)
   local limiter = rate_limiter.new(http, settings)

@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: MIT
+-- A key's row in the client's ledger, through which all programs that share the ledger share the key's rate, its pauses, and whether the
+-- service refuses the key. If the ledger fails, each program keeps to what it knows itself.
+
+local core = require "omni.core"
+local loop = require "omni.loop"
+
+local LOOK_EVERY <const> = 1 -- seconds between two reads of the row, while the key's requests start
+local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger has failed
+
+---@class omni.AccountRow
+---@field key omni.Key
+---@field since number      monotonic seconds: when this program began to use the key
+---@field look_at number    monotonic seconds: when `look` reads the row again
+---@field failed_until number  monotonic seconds: until then, the ledger isn't used
+local Row_methods = {}
+local Row_mt = { __name = "omni.account_row", __index = Row_methods }
+
+-- Runs a verb on the key's row. Returns its row, or nil if there is none or the ledger fails.
+local function ask(self, ledger, verb, params)
+  params.account = self.key.account
+  local row, problem = ledger:row(verb, params)
+  if problem then self.failed_until = core.now() + TRY_AGAIN end
+  return row
+end
+
+-- Returns the client's ledger if it is open and works.
+local function open_ledger(self)
+  return core.now() >= self.failed_until and self.key.client.own_ledger or nil
+end
+
+-- Runs a function in a fiber that nobody waits for. Does nothing if memory runs out, since the row is read again later.
+local function later(...)
+  pcall(loop.background, ...)
+end
+
+---Returns whether programs share the key's rate.
+---@return boolean
+function Row_methods:is_shared()
+  return core.now() >= self.failed_until and self.key.client:existing_ledger() ~= nil
+end
+
+---Reads the row, and joins the pauses of other programs. Stops using the key if another program has found that it can't be used, unless
+---that was before this program began, since a person may have corrected it since then.
+---@param ledger omni.Ledger
+function Row_methods:read(ledger)
+  local key = self.key
+  local row = ask(self, ledger, "account", {})
+  if not row then return end
+  if row.pause and row.pause > 0 then key.transport.limiter:join_pause(row.pause) end
+  if row.disabled and row.disabled_for >= 0 and row.disabled_for < core.now() - self.since and #key.client.all_keys > 1 then
+    key:disable({ code = row.disabled, message = row.message, retry = false, sent = "no" }, row.disabled_for)
+  end
+end
+
+---Reads the row in the background, at most once a second.
+function Row_methods:look()
+  local now = core.now()
+  if now < self.look_at then return end
+  local ledger = open_ledger(self)
+  if not ledger then return end
+  self.look_at = now + LOOK_EVERY
+  later(self.read, self, ledger)
+end
+
+---Reports a pause of this key to the other programs. Their clocks and the ledger's may differ, so this program's pause ends with the
+---ledger's.
+---@param seconds number
+function Row_methods:pause(seconds)
+  local ledger = open_ledger(self)
+  if not ledger then return end
+  later(function()
+    local row = ask(self, ledger, "pause_account", { seconds = seconds })
+    if row then self.key.transport.limiter:join_pause(row.pause) end
+  end)
+end
+
+---Reports to the other programs that the service refuses this key.
+---@param failure table
+function Row_methods:disable(failure)
+  local ledger = open_ledger(self)
+  if ledger then
+    ledger:note("disable_account", { account = self.key.account, error = failure.code, message = core.clean(failure.message or "", 500) })
+  end
+end
+
+---Reserves the start of a request. Waits for the ledger.
+---@param interval number  seconds between two starts
+---@return number|nil wait  seconds until the start; nil: the ledger failed, or there is none
+function Row_methods:reserve_start(interval)
+  local ledger = self:is_shared() and self.key.client:existing_ledger()
+  local row = ledger and ask(self, ledger, "reserve_start", { interval = interval })
+  return row and row.wait or nil
+end
+
+---@param key omni.Key
+---@return omni.AccountRow
+local function new(key)
+  return setmetatable({ key = key, since = core.now(), look_at = 0, failed_until = 0 }, Row_mt)
+end
+
+return { new = new }
