@@ -6,6 +6,7 @@ local core = require "omni.core"
 local loop = require "omni.loop"
 
 local LOOK_EVERY <const> = 1 -- seconds between two reads of the row, while the key's requests start
+local LONGEST <const> = 600  -- seconds: after a longer pause than this, each program asks the service itself
 local TRY_AGAIN <const> = 30 -- seconds until the next attempt after the ledger has failed
 
 ---@class omni.AccountRow
@@ -70,7 +71,7 @@ function Row_methods:pause(seconds)
   local ledger = open_ledger(self)
   if not ledger then return end
   later(function()
-    local row = ask(self, ledger, "pause_account", { seconds = seconds })
+    local row = ask(self, ledger, "pause_account", { seconds = math.min(seconds, LONGEST) })
     if row then self.key.transport.limiter:join_pause(row.pause) end
   end)
 end
