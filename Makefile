@@ -54,7 +54,7 @@ SHELLS   := bash zsh fish
 LUA_FILES := $(sort $(filter-out %.d.lua,$(shell find lua/omni -name "*.lua")))
 EMBEDDED_TYPES := lua/omni/types/board.d.lua # `omni init --editor` writes it
 
-.PHONY: all deps test prove torture asan memcheck fuzz lint check demo bench reference docs install install-rock clean help
+.PHONY: all deps test prove torture asan memcheck coverage fuzz lint check demo bench reference docs install install-rock clean help
 all:
 	@$(MAKE) --no-print-directory deps FOR="build"
 	@$(MAKE) --no-print-directory build
@@ -149,6 +149,20 @@ memcheck:
 	@$(MAKE) --no-print-directory deps FOR="build test memcheck"
 	@$(MAKE) --no-print-directory build
 	@$(RUN_SPECS) memcheck $(B) $(SPECS)
+
+## make coverage: runs the tests, and prints which part of each C and Lua file they have run
+$(B)/lib/coverage.so: spec/helper/coverage.c spec/helper/coverage.h
+	@mkdir -p $(@D)
+	@$(call say,cc,$@)
+	$(Q)$(CC) -O2 -fPIC -shared -fvisibility=hidden $(WARN) -I$(LUA_INCDIR) $< -o $@
+
+coverage:
+	@$(MAKE) --no-print-directory deps FOR="build test"
+	@$(MAKE) --no-print-directory build build/coverage/lib/coverage.so B=build/coverage CPPFLAGS="-include spec/helper/coverage.h" \
+	  SANITIZE="--coverage -fprofile-update=atomic"
+	@rm -rf build/coverage/record && mkdir -p build/coverage/record && find build/coverage -name "*.gcda" -delete
+	@$(RUN_SPECS) coverage build/coverage $(SPECS); status=$$?; \
+	  $(LUA) spec/helper/coverage_report.lua build/coverage/obj build/coverage/record build/coverage/missed $(LUA_FILES); exit $$status
 
 ## make fuzz: fuzzes the parser and the listener for a minute each (FUZZ_SECONDS)
 FUZZ_SECONDS ?= 60

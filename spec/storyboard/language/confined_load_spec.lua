@@ -455,4 +455,18 @@ describe("a board", function()
       assert.is_nil((debug.gethook()))
     end
   end)
+
+  it("that is trusted loads in a program whose debug hook a C library has set, and leaves that hook", function()
+    local gethook, sethook, set = debug.gethook, debug.sethook, 0
+    local function put(get, replace)
+      rawset(debug, "gethook", get)
+      rawset(debug, "sethook", replace)
+    end
+    local back <close> = setmetatable({}, { __close = function() put(gethook, sethook) end }) -- luacheck: ignore 211
+    put(function() return "external hook", "l", 0 end, function() set = set + 1 end) -- as Lua describes such a hook
+    local board = assert(load_board(env.write(directory:file "films/board.lua",
+      'coroutine.wrap(function() end)() return storyboard { scene "a" { prompt = "x" } }'),
+      { trusted = true, interrupted = function() return false end }))
+    assert.same({ 1, 0 }, { #board.scenes, set })
+  end)
 end)

@@ -58,10 +58,11 @@ local function read_text(path)
 end
 
 -- Calls fn(...) as pcall does. Once `interrupted()` has returned true, every further instruction in fn raises an error. The repeated errors
--- also end endless loops, and functions that catch errors.
+-- also end endless loops, and functions that catch errors. If a C library has set a debug hook, such as a profiler, leaves that hook in
+-- place, since Lua code couldn't restore it, and doesn't interrupt fn.
 local function pcall_interruptible(interrupted, fn, ...)
-  if not interrupted then return pcall(fn, ...) end
   local hook, mask, count = debug.gethook()
+  if not interrupted or hook and type(hook) ~= "function" then return pcall(fn, ...) end
   local function stop()
     if debug.getinfo(2, "f").func == pcall_interruptible or not interrupted() then return end
     debug.sethook(stop, "", 1)
@@ -77,7 +78,7 @@ end
 local function hooked_coroutines()
   local function hooked(fn)
     local hook, mask, count = debug.gethook()
-    if not hook or type(fn) ~= "function" then return fn end
+    if type(hook) ~= "function" or type(fn) ~= "function" then return fn end
     return function(...)
       debug.sethook(hook, mask, count)
       return fn(...)
