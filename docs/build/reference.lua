@@ -118,9 +118,9 @@ local function put_function(name, block)
     end
   end
   local facts = {}
-  if #results > 0 then facts[1] = "**Returns** " .. table.concat(results, "; ") end
-  if failure then facts[#facts + 1] = "**Error**" .. (failure.text ~= "" and ": " .. failure.text or "") end
-  if #facts > 0 then put("%s", table.concat(facts, "  \n")) end
+  if #results > 0 then facts[1] = "* **Returns** " .. table.concat(results, "; ") end
+  if failure then facts[#facts + 1] = "* **Error**" .. (failure.text ~= "" and ": " .. failure.text or "") end
+  if #facts > 0 then put("%s", table.concat(facts, "\n")) end
   put_example(name)
 end
 

@@ -156,8 +156,8 @@ local methods = { GET = true, POST = true, PUT = true, DELETE = true, PATCH = tr
 
 ---Calls any other endpoint of the API. After a temporary failure, omni retries GET requests, but never requests with other methods.
 ---@param method "GET"|"POST"|"PUT"|"DELETE"|"PATCH"
----@param path string       the percent-encoded path with its query, such as "/api/v1/client/account/balance"
----@param body? table       sent as JSON
+---@param path string       the percent-encoded path with its query string, such as "/api/v1/client/account/balance"
+---@param body? table       the request body, which omni sends as JSON
 ---@return any data         the response's `data` (json null: omni.null)
 ---@return omni.Error|nil
 function Client_methods:call(method, path, body)
@@ -252,7 +252,7 @@ local function estimate(self, input, opts)
 end
 
 ---Returns what a submit would cost. Costs nothing and uploads nothing.
----@param input table  as for `submit`, but it may also contain a scene's clip or frame
+---@param input table  the same input as for `submit`; it may also contain placeholders for a scene's clip or frame
 ---@param opts? omni.EstimateOptions
 ---@return omni.Estimate|nil
 ---@return omni.Error|nil
@@ -267,7 +267,7 @@ end
 
 ---Lists the service's models.
 ---@param opts? omni.ModelsOptions  return only models with these properties
----@return table[]|nil models  each with the service's own fields: { model, modality?, operations, ... }
+---@return table[]|nil models  a table for each model, with the service's own fields: { model, modality?, operations, ... }
 ---@return omni.Error|nil
 function Client_methods:models(opts)
   opts = options.check(opts, { modality = "string", operation = "string" }, "client:models")
@@ -288,7 +288,7 @@ end
 ---Iterates over a platform's effect templates, and requests each page from the service only when the iteration reaches it: `for template in
 ---client:templates { platform = "kling" } do … end`.
 ---@param opts omni.TemplatesOptions
----@return fun(): table|nil  raises an omni.Error when a request fails, as io.lines raises errors
+---@return fun(): table|nil  an iterator; like io.lines, it raises an error (an omni.Error) if a request fails
 function Client_methods:templates(opts)
   return effect_templates.each(self, opts)
 end
@@ -329,7 +329,7 @@ end
 --- Iterates over the submits in the client's ledger that haven't ended: those with a task in flight or an unknown outcome. The iteration
 --- covers the submits of all programs that use this ledger and service, except for storyboard submits. An application that wants to see
 --- only its own submits should use its own ledger. Call `unfinished` after a restart. Sends nothing.
----@return fun(): omni.LedgerEntry|nil  raises an omni.Error when the ledger can't be read, as io.lines raises errors
+---@return fun(): omni.LedgerEntry|nil  an iterator; like io.lines, it raises an error (an omni.Error) if the ledger can't be read
 function Client_methods:unfinished()
   if self.closed then error(closed_error "client:unfinished", 2) end
   check_ledger(self, "client:unfinished")

@@ -180,7 +180,7 @@ end
 ---Waits until the task is over, like `await`, and returns the error of a failed generation like any other error.
 ---@param opts? omni.AwaitOptions
 ---@return omni.Task|nil self  the successful task, with its media
----@return omni.Error|nil      codes: those of `task:await`; generation_failed, moderation_refused, broken_result
+---@return omni.Error|nil      codes: the same as for `task:await`; also generation_failed, moderation_refused, broken_result
 function Task_methods:result(opts)
   if opts then options.check(opts, await_options, "task:result") end
   local over, problem = self:await(opts)
