@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Converts a response's untrusted bytes to the envelope's data or to a failure. Reads the envelope in place, and decodes only the data that
-// Lua asks for. Decodes with an instance of lua-cjson that belongs to omni (core.json), so no other module can change its settings.
+// Lua asks for. Decodes the data with an instance of lua-cjson that belongs to omni (core.json), so no other module can change its
+// settings.
 #include "core/envelope.h"
 
 #include <lauxlib.h>
@@ -111,7 +112,7 @@ static void append_text(lua_State *L, bool *first) {
   *first = false;
 }
 
-// Pushes a string of the response, cleaned, or "".
+// Cleans a string from the response and pushes it; pushes "" if there is no string.
 static void push_clean(lua_State *L, const json_document *d, uint32_t text, size_t max_bytes) {
   if (text != JSON_NONE)
     json_push_string(L, d, text);
@@ -150,7 +151,7 @@ static void add_balance(lua_State *L, const json_document *d) {
   lua_pop(L, 1);
 }
 
-// `d` is the response with the envelope, or NULL if there is none.
+// `d` is the response that contains the envelope, or NULL if there is no envelope.
 static void push_refusal(lua_State *L, long number, const json_document *d) {
   const api_code *row = api_code_find(number);
   const char *meaning = row ? row->meaning : number >= 500 ? "the service failed" : "the service responded with an undocumented code";

@@ -96,7 +96,8 @@ static void redact_key(exchange *x) {
   if (body->length > 0 && strlen(x->options->key) >= 8) redact(body->data, body->length, x->options->key);
 }
 
-// Pushes the response's text and reads it. Returns true if its envelope reports success, or pushes a failure and returns false.
+// Pushes the response's text and reads the envelope in it. Returns true if the envelope reports success; otherwise pushes a failure and
+// returns false.
 static bool read_data(lua_State *L, exchange *x, json_document *d, uint32_t *data) {
   if (x->outcome != CURLE_OK) return push_network_failure(L, x);
   redact_key(x);

@@ -8,7 +8,7 @@
 
 // --- the list of values
 
-// Doubles the memory for values. The memory is a Lua userdata in the document's stack slot, so an error leaks nothing.
+// Doubles the memory for a document's values. The memory is a Lua userdata in the document's stack slot, so an error leaks nothing.
 static void grow(lua_State *L, json_document *d) {
   json_value *more = lua_newuserdatauv(L, (size_t)d->capacity * 2 * sizeof *more, 0);
   memcpy(more, d->values, d->count * sizeof *more);
@@ -24,7 +24,7 @@ static uint32_t add(lua_State *L, json_document *d, json_type type, const char *
   return index;
 }
 
-// Sets the end of the value that was added last, or of the array or object whose values were added since.
+// Sets the end of a value: either of the value that was added last, or of an array or object whose last element was added last.
 static void end(json_document *d, uint32_t value, const char *at) {
   d->values[value].end = (uint32_t)(at - d->text);
   d->values[value].next = d->count;
@@ -51,7 +51,7 @@ static int hex_digit(char c) {
   return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-// Returns the value of four hexadecimal digits, or -1.
+// Returns the value of four hexadecimal digits, or -1 if there aren't four digits.
 static int hex4(const char *at) {
   int value = 0;
   for (int i = 0; i < 4; i++) {
@@ -62,7 +62,8 @@ static int hex4(const char *at) {
   return value;
 }
 
-// Reads the escape at `at`, which starts with a backslash, as a code point. Returns the number of bytes read, or 0 for an invalid escape.
+// Reads the escape sequence at `at`, which starts with a backslash, as a code point. Returns the number of bytes that were read, or 0 for
+// an invalid escape sequence.
 static size_t read_escape(const char *at, uint32_t *code) {
   static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
   if (at[1] != 'u') {
@@ -101,7 +102,8 @@ static const char *read_string(lua_State *L, json_document *d, const char *at, c
   return quote + 1;
 }
 
-// Reads what strtod reads, except a plus sign, leading zeros, hexadecimal numbers, infinity and NaN. So "1." and "-.5" are numbers.
+// Accepts every number that strtod accepts, except a plus sign, leading zeros, hexadecimal numbers, infinity and NaN. For example, "1." and
+// "-.5" are numbers.
 static const char *read_number(lua_State *L, json_document *d, const char *at) {
   const char *start = at;
   if (*at == '-') at++;
@@ -137,7 +139,7 @@ static const char *read_name(lua_State *L, json_document *d, const char *at, con
   return *at == ':' ? skip_blanks(at + 1) : fail(d, "expected a colon", at);
 }
 
-// Reads an array or an object. The recursion is bounded by JSON_MAX_DEPTH.
+// Reads an array or an object. JSON_MAX_DEPTH limits the depth of the recursion.
 static const char *read_compound(lua_State *L, json_document *d, const char *at, const char *text_end, int depth) {
   bool object = *at == '{';
   char close = object ? '}' : ']';
@@ -195,7 +197,8 @@ bool json_is(const json_document *d, uint32_t value, json_type type) {
   return value != JSON_NONE && d->values[value].type == type;
 }
 
-// Writes a string with escapes to `out`, decoded. Returns its length, which is at most the string's length in the text.
+// Decodes a string that contains escape sequences, and writes the result to `out`. Returns the result's length, which is at most the
+// string's length in the text.
 static size_t unescape(const json_document *d, uint32_t value, char *out) {
   char *start = out;
   const char *at = d->text + d->values[value].start, *stop = d->text + d->values[value].end;
@@ -217,7 +220,8 @@ static size_t unescape(const json_document *d, uint32_t value, char *out) {
   return (size_t)(out - start);
 }
 
-enum { MAX_NAME = 128 }; // bytes of a member's name in the text: omni asks for names of at most 20 characters, which take 120 as escapes
+// maximum size of a member's name in bytes; omni looks up names of at most 20 characters, which take up to 120 bytes as escape sequences
+enum { MAX_NAME = 128 };
 
 static bool is_named(const json_document *d, uint32_t value, const char *name, size_t name_length) {
   const json_value *v = &d->values[value];
@@ -268,13 +272,13 @@ void json_push_string(lua_State *L, const json_document *d, uint32_t value) {
 
 double json_number(const json_document *d, uint32_t value) {
   const char *at = d->text + d->values[value].start, *stop = d->text + d->values[value].end;
-  if (stop - at <= 15) { // so many digits fit into a double exactly
+  if (stop - at <= 15) { // a double can represent every number of up to 15 digits exactly
     double number = 0;
     const char *digit = at + (*at == '-');
     while (digit < stop && is_digit(*digit)) number = number * 10 + (*digit++ - '0');
     if (digit == stop) return *at == '-' ? -number : number;
   }
-  // In every locale, "C" is a constant of the C library, which must not be freed. Its strtod reads a decimal point.
+  // In every locale, "C" is a constant of the C library, which must not be freed. In the locale "C", strtod expects a decimal point.
   locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   return plain ? strtod_l(at, NULL, plain) : strtod(at, NULL);
 }

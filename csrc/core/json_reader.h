@@ -16,49 +16,51 @@ enum {
 
 typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type;
 
-// One value of the text, or one name of an object.
+// One value in a JSON text, or the name of an object's member.
 typedef struct {
-  uint32_t start, end; // the value's bytes; for a string, without its quotes
-  uint32_t next;       // the index of the value after this one and after all values inside it
+  uint32_t start, end; // the offsets of the value's start and end in the text; a string's quotes aren't included
+  uint32_t next;       // the index of the first value after this value and after all values inside it
   uint8_t type;        // json_type
   bool escaped;        // the string contains a backslash
 } json_value;
 
-#define JSON_NONE UINT32_MAX // instead of the index of a value: there is no such value
+#define JSON_NONE UINT32_MAX // used in place of a value's index; means that there is no such value
 
-// The values of a text, in the text's order. The value 0 is the whole; an object's names and values alternate.
+// The values of a JSON text, in the order of the text. Value 0 is the outermost value. The names and values of an object's members
+// alternate.
 typedef struct {
   const char *text;
   json_value *values;
   uint32_t count, capacity;
-  const char *why; // why the text isn't JSON
+  const char *why; // the reason why the text isn't valid JSON
   uint32_t at;     // the offset of the byte at which reading stopped
   int slot;        // the stack index of the memory for more than JSON_INLINE values
   json_value first[JSON_INLINE];
 } json_document;
 
-// Reads the string at the stack index `text`. Returns false if it isn't JSON (`why`, `at`). Pushes one value, which must stay on the stack,
-// as the string must, as long as the document is used. Raises an error only when memory runs out.
+// Reads the string at the stack index `text`. Returns false if the string isn't valid JSON; the document's `why` and `at` then describe the
+// error. Pushes one value. This value and the string must stay on the stack for as long as the document is used. Raises an error only when
+// memory runs out.
 bool json_read(lua_State *L, int text, json_document *d);
 
 // Returns the value of an object's member, or JSON_NONE if the value isn't an object or has no such member. If several members have this
 // name, the last one counts.
 uint32_t json_member(const json_document *d, uint32_t object, const char *name);
-// Returns the same for members of one type.
+// Does the same as json_member, but returns JSON_NONE if the member's value doesn't have this type.
 uint32_t json_member_of(const json_document *d, uint32_t object, const char *name, json_type type);
 
 // Returns the first value of an array, or JSON_NONE if the value isn't an array or is empty.
 uint32_t json_first(const json_document *d, uint32_t array);
-// Returns the value after one of an array's values, or JSON_NONE.
+// Returns the array element after `value`, or JSON_NONE if there is none.
 uint32_t json_next(const json_document *d, uint32_t array, uint32_t value);
 
 bool json_is(const json_document *d, uint32_t value, json_type type);
 
-// Pushes a string or a name, decoded.
+// Decodes a string or a name, and pushes it.
 void json_push_string(lua_State *L, const json_document *d, uint32_t value);
-// Pushes the text of a value; for a string, without its quotes and with its escapes.
+// Pushes a value as it is in the JSON text. A string keeps its escape sequences, but loses its quotes.
 void json_push_text(lua_State *L, const json_document *d, uint32_t value);
-// Returns a number, as strtod reads it in the locale "C".
+// Returns the number that strtod would return in the locale "C".
 double json_number(const json_document *d, uint32_t value);
 
 #endif

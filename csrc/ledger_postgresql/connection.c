@@ -21,9 +21,9 @@
 #include LEDGER_POSTGRESQL_SCHEMA
 
 // How many seconds the ledger keeps trying to reach a database that it has reached before (PATIENCE) or has never reached (FIRST_PATIENCE).
-// The address's connect_timeout, if it has one, replaces both.
+// If the address contains a connect_timeout, it replaces both limits.
 static const double PATIENCE = 10, FIRST_PATIENCE = 3;
-#define CONNECT_TIMEOUT "5"        // seconds for each attempt to connect to a server in the address, by default
+#define CONNECT_TIMEOUT "5"        // default number of seconds for each attempt to connect to one of the address's servers
 
 enum { OLDEST_SERVER = 140000 }; // the oldest PostgreSQL version that supports all the settings below
 
@@ -79,7 +79,7 @@ double connection_check_delay(const database *d) {
 }
 
 int connection_timeout_of(const char *address) {
-  PQconninfoOption *options = PQconninfoParse(address, NULL); // connecting reports what is wrong with an address
+  PQconninfoOption *options = PQconninfoParse(address, NULL); // an invalid address is reported later, when the ledger connects
   int seconds = 0;
   for (const PQconninfoOption *option = options; option && option->keyword; option++)
     if (strcmp(option->keyword, "connect_timeout") == 0 && option->val) seconds = atoi(option->val);

@@ -221,7 +221,8 @@ double database_idle_delay(const database *d) {
   return d->session ? connection_check_delay(d) : -1;
 }
 
-// Returns whether the connection still stands. libpq notices its end only once it has read everything that the server sent before.
+// Returns whether the connection is still open. libpq notices that it has ended only after reading everything that the server sent before
+// the end.
 static bool is_connected(const database *d) {
   return d->connection && PQconsumeInput(d->connection) && PQconsumeInput(d->connection) && PQstatus(d->connection) == CONNECTION_OK;
 }

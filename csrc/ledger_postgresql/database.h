@@ -30,7 +30,7 @@ typedef enum { FATE_NONE, FATE_COMMITTED, FATE_UNDONE, FATE_UNKNOWN } fate;
 struct database {
   char *address;
   char *display_address; // the address without control characters, for messages
-  int connect_timeout;   // seconds, from the address; not positive if the address has none
+  int connect_timeout;   // in seconds, from the address; 0 or less if the address doesn't contain a timeout
   PGconn *connection;    // NULL: not connected
   statement statements[STATEMENTS];
   int64_t session;   // 0: never connected

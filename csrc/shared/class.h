@@ -6,8 +6,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-// Adds functions to the class `name`; creates the class if it doesn't exist. A function whose name begins with "__" becomes a metamethod;
-// any other function becomes a method. Raises an error only when memory runs out.
+// Adds functions to the class `name`; creates the class if it doesn't exist. A function whose name begins with "__" becomes a metamethod,
+// and any other function becomes a method. Raises an error only when memory runs out.
 void class_add(lua_State *L, const char *name, const luaL_Reg *functions);
 
 #endif

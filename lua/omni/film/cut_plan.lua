@@ -7,8 +7,9 @@ local transitions = require "omni.film.transitions"
 
 local sounds_at_once <const> = 16 -- number of clips whose sound a single ffmpeg run decodes
 
----The field `sound` specifies how to make the film's sound. "copy" joins the clips' sounds without encoding. "silence" means that no clip
----has sound. "group" decodes the sounds of several clips in each ffmpeg run. "piece" uses the sounds of the encoded pieces.
+---The field `sound` specifies how to make the film's sound. The value "copy" joins the clips' sounds without encoding. The value "silence"
+---means that no clip has sound. The value "group" decodes the sounds of several clips in each ffmpeg run. The value "piece" uses the sounds
+---of the encoded pieces.
 ---@class omni.film.Plan
 ---@field copied boolean              join the pictures without encoding
 ---@field sound "copy"|"silence"|"group"|"piece"

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
--- Stores what ffprobe reports about media files in the user's cache folder, for this process and for later ones. One run of ffprobe takes
+-- Caches the properties of media files in the user's cache folder, so that later processes can use them, too. A single run of ffprobe takes
 -- about 75 ms of processor time, and a board can have hundreds of clips.
 
 local core = require "omni.core"
 local json = require "omni.json"
 local paths = require "omni.file.path"
 
-local MAX_BYTES <const> = 16384 -- maximum size of a stored probe
-local VERSION <const> = 2 -- increment it when `omni.film.Probe` changes
+local MAX_BYTES <const> = 16384 -- maximum size of a cache file
+local VERSION <const> = 2 -- increment this number when `omni.film.Probe` changes
 
 -- Returns the cache folder, or nil if the user has no home folder.
 local function folder()
@@ -16,13 +16,13 @@ local function folder()
   return home and home:find "^/" and home .. "/.cache/omni/probes" or nil
 end
 
--- Returns the path of the cache file for a media file.
+-- Returns the path of a media file's cache file.
 local function place_of(path)
   local directory = folder()
   return directory and ("%s/%s"):format(directory, core.sha256(paths.absolute(path)))
 end
 
----Returns the stored probe of a media file, or nil if there is none or the file has changed.
+---Returns the cached properties of a media file, or nil if they aren't cached or the file has changed.
 ---@param path string
 ---@param stamp string  of the file, as `core.stat` returns it
 ---@return omni.film.Probe|nil
@@ -34,7 +34,7 @@ local function known(path, stamp)
   return type(stored.probe) == "table" and type(stored.probe.seconds) == "number" and stored.probe or nil
 end
 
----Stores a media file's probe. If storing fails, omni will probe the file again.
+---Stores a media file's properties in the cache. If this fails, omni will probe the file again.
 ---@param path string
 ---@param stamp string
 ---@param probe omni.film.Probe

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Contains a small clip and two small images, in base64, for machines without ffmpeg. The clip has 160 x 90 pixels and is one second long
 -- (H.264 with silent AAC). Each image has 64 x 64 pixels and shows a square within a square. The following commands made the files.
+
 --[[
   ffmpeg -f lavfi -i "gradients=s=160x90:r=12:d=1:n=2:c0=0x101a33:c1=0x3a6fa0:x0=0:y0=0:x1=160:y1=90:speed=0.05,\
     format=yuv420p" -f lavfi -i anullsrc=r=24000:cl=stereo:d=1 -c:v libx264 -preset veryslow -crf 34 -bf 0 \
