@@ -193,6 +193,8 @@ prove:
 	@TASKS=$(TASKS) $(LUA) spec/helper/busted.lua spec/applications/many_tasks_spec.lua -o spec/helper/summary.lua
 	@OMNI_KILL_ROUNDS=$(KILL_ROUNDS) OMNI_KILL_SEED=$(KILL_SEED) $(LUA) spec/helper/busted.lua spec/e2e/kill_spec.lua -o spec/helper/summary.lua
 	@DIFFERENCES=$(DIFFERENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/core/json_reader_spec.lua -o spec/helper/summary.lua
+	@OMNI_MACHINES_ROUNDS=$(MACHINES_ROUNDS) OMNI_MACHINES_SEED=$(MACHINES_SEED) OMNI_MACHINES_SCENES=60 $(LUA) spec/helper/busted.lua \
+	  spec/e2e/machines_spec.lua -o spec/helper/summary.lua
 	@SEQUENCES=$(SEQUENCES) SEED=$(SEED) $(LUA) spec/helper/busted.lua spec/storyboard/run/paid_once_property_spec.lua -o spec/helper/summary.lua
 
 ## make torture: short uses of omni, each with memory failing at every allocation in turn, which takes hours; TORTURE_STRIDE=50: minutes

@@ -5,7 +5,9 @@
 local env = require "helper.env"
 local film = require "omni.film"
 local omni = require "omni"
+local person = require "helper.person"
 local program = require "helper.program"
+local random = require "omni.sandbox.random"
 
 local rounds = tonumber(os.getenv "OMNI_KILL_ROUNDS") or env.is_slow and 2 or 25
 local seed = tonumber(os.getenv "OMNI_KILL_SEED") or 20261123
@@ -24,17 +26,6 @@ return storyboard {
 ]]
 local scenes = { "a", "b", "c", "d" }
 
--- Splitmix64: the same numbers on every machine.
-local function random(state)
-  return function()
-    state = state + 0x9E3779B97F4A7C15
-    local z = state
-    z = (z ~ z >> 30) * 0xBF58476D1CE4E5B9
-    z = (z ~ z >> 27) * 0x94D049BB133111EB
-    return ((z ~ z >> 31) >> 11) / 2 ^ 53
-  end
-end
-
 describe("omni run, killed at a random moment", function()
   local service, folder
 
@@ -51,13 +42,8 @@ describe("omni run, killed at a random moment", function()
     return service.ledger().tasks
   end
 
-  -- Returns the tasks that the sandbox has charged for a scene.
   local function charged(round, scene)
-    local found = {}
-    for _, task in ipairs(ledger()) do
-      if task.input.prompt == ("%d %s"):format(round, scene) then found[#found + 1] = task.task_id end
-    end
-    return found
+    return person.charged(ledger(), ("%d %s"):format(round, scene))
   end
 
   local function command(place, ...)
@@ -75,30 +61,18 @@ describe("omni run, killed at a random moment", function()
     fiber:cancel()
   end
 
-  -- Does what a person does about unknown outcomes: looks into the account, and adopts the accepted tasks.
   local function settle_unknown(round, place)
-    local words, seen = {}, 0
     local client <close> = assert(omni.client { base_url = service.url, api_key = service.key, ledger = place.out .. "/ledger.db" })
-    local plan = assert(omni.plan_storyboard(assert(omni.load_storyboard(place.board)), { client = client, directory = place.out }))
-    for _, scene in ipairs(plan.scenes) do
-      if scene.action == "unknown" then
-        seen = seen + 1
-        local tasks = charged(round, scene.scene)
-        assert.is_true(#tasks <= 1, "an unknown submit was sent twice")
-        if tasks[1] then
-          table.move({ "--adopt", scene.scene, tasks[1] }, 1, 3, #words + 1, words)
-        else
-          table.move({ "--resubmit", scene.scene }, 1, 2, #words + 1, words)
-        end
-      end
-    end
+    local words, seen = person.settle(place.board, { client = client, directory = place.out },
+      function(scene) return charged(round, scene) end)
     assert.is_true(seen > 0, "exit code 4 without an unknown scene")
     return words, seen
   end
 
   -- Returns the number of submits with an unknown outcome.
   local function play(round)
-    local next_number = random(seed + round)
+    local next_integer = random.stream(seed + round, "kill")
+    local function next_number() return random.fraction(next_integer) end
     local place = { board = folder:file(round .. ".lua"), out = folder:file(round .. ".omni") }
     place.environment = { HOME = folder.path, CRUN_BASE_URL = service.url, CRUN_API_KEY = service.key }
     env.write(place.board, (BOARD:gsub("%%d", tostring(round))))
