@@ -154,10 +154,17 @@ static void add_range(lua_State *L, exchange *x) {
   if (!fine) no_memory(L, x);
 }
 
+// Raises an error when the client signs its requests and the URL is outside of its store: no other server may get a signature.
+static void check_covered(lua_State *L, const client *c, const char *url) {
+  if (!signing_covers(&c->options.signing, url)) luaL_error(L, "this client sends requests to its store only");
+}
+
 // Pushes nil and a failure if the URL contains an address that omni refuses to connect to. Behind a proxy, omni can check only URLs that
 // contain an IP address, since the proxy looks up host names itself.
 static bool push_if_refused(lua_State *L, const client *c, const char *url) {
   refused_address refused;
+  check_covered(L, c, url);
+  if (c->options.signing.url) return false;
   if (network_allows_url(&c->options.network, url, &refused)) return false;
   lua_pushnil(L);
   exchange_push_refusal(L, &refused);
@@ -190,6 +197,7 @@ static int client_download(lua_State *L) {
     x->expected_total = offset > 0 ? total : -1;
     if (offset > 0 && validator && !(x->validator = strdup(validator))) return no_memory(L, x);
     if (offset > 0) add_range(L, x);
+    if (!signing_add_headers(&c->options.signing, &x->own_headers, NULL)) return no_memory(L, x);
     return start(c, x);
   }
   int error = errno;
@@ -212,17 +220,27 @@ static bool is_media_type(const char *text) {
   return length > 0 && length < 256;
 }
 
-// upload(client, owner, url, path, content_type) → exchange, or nil and a failure
-// The exchange's result is the file's size. Sends the file in a PUT request without the API key. A caller can safely repeat an upload.
+// Returns the SHA-256 of a request's body at `index`, in hexadecimal digits, or NULL.
+static const char *check_sha256(lua_State *L, int index) {
+  const char *sha256 = argument_text_or(L, index, NULL);
+  luaL_argcheck(L, !sha256 || (strlen(sha256) == 64 && strspn(sha256, "0123456789abcdef") == 64), index, "not a SHA-256");
+  return sha256;
+}
+
+// upload(client, owner, url, path, content_type, sha256|nil) → exchange, or nil and a failure
+// The exchange's result is the file's size. Sends the file in a PUT request without the API key. A client that signs its requests needs the
+// file's digest. A caller can safely repeat an upload.
 static int client_upload(lua_State *L) {
   client *c = client_check(L);
-  const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5);
+  const char *url = argument_text(L, 3), *path = argument_text(L, 4), *type = argument_text(L, 5), *sha256 = check_sha256(L, 6);
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
   if (push_if_refused(L, c, url)) return 2;
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
   exchange *x = new_exchange(L, c, &exchange_upload);
   set_url(L, x, url, "");
-  if (!header_add(&x->own_headers, type_line) || !header_add(&x->own_headers, "Expect:")) return no_memory(L, x);
+  // libcurl would sign an empty "Expect:", although it doesn't send it
+  bool fine = header_add(&x->own_headers, type_line) && (c->options.signing.url || header_add(&x->own_headers, "Expect:"));
+  if (!fine || !signing_add_headers(&c->options.signing, &x->own_headers, sha256)) return no_memory(L, x);
   if ((x->source = upload_open(path))) {
     x->total = upload_size(x->source);
     return start(c, x);
@@ -242,6 +260,7 @@ static int client_post(lua_State *L) {
   const char *url = argument_text(L, 3), *type = argument_text(L, 5);
   luaL_checkstring(L, 4);
   luaL_argcheck(L, is_media_type(type), 5, "not a media type");
+  check_covered(L, c, url);
   const char *type_line = lua_pushfstring(L, "Content-Type: %s", type);
   exchange *x = new_exchange(L, c, &exchange_post);
   set_url(L, x, url, "");
@@ -250,7 +269,24 @@ static int client_post(lua_State *L) {
   return start(c, x);
 }
 
+// request(client, owner, method, url, body|nil, sha256|nil) → exchange, whose result is { status, text, length, etag } for any status.
+// `sha256` is the body's digest. Sends the request without the key; libcurl may send it twice. Follows no redirect.
+static int client_request(lua_State *L) {
+  client *c = client_check(L);
+  static const char *const methods[] = {"HEAD", "GET", "POST", "PUT", "DELETE", NULL};
+  const char *method = methods[luaL_checkoption(L, 3, NULL, methods)], *url = argument_text(L, 4), *sha256 = check_sha256(L, 6);
+  bool has_body = !lua_isnoneornil(L, 5);
+  if (has_body) luaL_checkstring(L, 5);
+  if (push_if_refused(L, c, url)) return 2;
+  exchange *x = new_exchange(L, c, &exchange_request);
+  x->method = method;
+  set_url(L, x, url, "");
+  if (has_body) set_body(L, x, 5);
+  if (!signing_add_headers(&c->options.signing, &x->own_headers, sha256)) return no_memory(L, x);
+  return start(c, x);
+}
 
 const luaL_Reg client_exchange_methods[] = {{"submit", client_submit},     {"query", client_query},   {"call", client_call},
                                  {"download", client_download}, {"upload", client_upload}, {"post", client_post},
+                                 {"request", client_request},
                                  {NULL, NULL}};

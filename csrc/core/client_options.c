@@ -130,6 +130,7 @@ void client_options_read(lua_State *L, client_options *o) {
   if (!o->user_agent && !(o->user_agent = strdup("omni/" OMNI_VERSION))) luaL_error(L, "not enough memory");
   if (!add_common_headers(L, o)) luaL_error(L, "not enough memory");
   network_options_read(L, &o->network);
+  signing_read(L, &o->signing);
   if (o->base_url) find_service(o);
   if (o->base_url && !split_base_url(o)) luaL_error(L, "not enough memory");
   o->connect_timeout_ms = (long)ceil(number_option(L, "connect_timeout", 10, 0.001, 86400) * 1000);
@@ -153,5 +154,6 @@ void client_options_free(client_options *o) {
   curl_url_cleanup(o->server);
   free(o->user_agent);
   network_options_free(&o->network);
+  signing_free(&o->signing);
   memset(o, 0, sizeof *o);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/network.h"
+#include "core/signing.h"
 
 // The options belong to the client; all its exchanges share them.
 typedef struct {
@@ -20,6 +21,7 @@ typedef struct {
   const char *base_path; // the path within base_url
   char *user_agent;
   network_options network;
+  signing_options signing;
   const char *proxy; // the proxy's URL for calls to the service, "" for no proxy; points into `network`
   const char *key; // points to the key in its header line
   struct curl_slist *key_headers; // these lines contain the key; client_options_free wipes them

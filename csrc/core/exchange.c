@@ -60,6 +60,7 @@ const char *exchange_header(const exchange *x, const char *name) {
 }
 
 const char *exchange_redirect(const exchange *x) {
+  if (!x->options || x->options->signing.url) return NULL; // no other server may get a signature
   bool redirect = x->status == 301 || x->status == 302 || x->status == 307 || x->status == 308 || (x->status == 303 && x->file);
   return redirect ? exchange_header(x, "Location") : NULL;
 }
@@ -212,6 +213,8 @@ const exchange_kind exchange_query = {
     .keyed = true, .timed = true, .on_body = on_body, .set_options = set_query, .push_result = exchange_push_query};
 const exchange_kind exchange_call = {
     .keyed = true, .timed = true, .varies = true, .on_body = on_body, .push_result = exchange_push_call};
+const exchange_kind exchange_request = {
+    .timed = true, .varies = true, .repeatable = true, .on_body = on_body, .push_result = exchange_push_request};
 const exchange_kind exchange_download = {
     .on_body = on_file_body, .set_options = set_download, .push_result = exchange_push_download};
 const exchange_kind exchange_upload = {
@@ -231,7 +234,7 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
   SET(CURLOPT_HTTP_VERSION, o->http_version);
   SET(CURLOPT_HEADERFUNCTION, on_header);
   SET(CURLOPT_WRITEFUNCTION, kind->on_body);
-  fine = fine && network_set_certificates(easy, &o->network);
+  fine = fine && network_set_certificates(easy, &o->network) && signing_set(easy, &o->signing);
   if (kind->timed) SET(CURLOPT_TIMEOUT_MS, o->timeout_ms);
   if (kind->keyed) {
     SET(CURLOPT_ACCEPT_ENCODING, "gzip"); // makes libcurl decompress; the header line itself is in `key_headers` or `headers`
@@ -252,7 +255,7 @@ static bool set_kind(CURL *easy, const exchange_kind *kind, const client_options
 // --- setting up
 
 bool exchange_may_connect(exchange *x, const struct sockaddr *address) {
-  bool url_from_service = x->file || x->source;
+  bool url_from_service = (x->file || x->source) && !x->options->signing.url;
   return !url_from_service || x->proxied || network_allows(&x->options->network, address, &x->refused);
 }
 
@@ -283,14 +286,15 @@ bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t)
     SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body_length);
     SET(CURLOPT_POSTFIELDS, x->body); // libcurl keeps only the pointer; the body lives as long as the exchange
   }
-  if (x->body || (x->method && strcmp(x->method, "GET") != 0)) { // libcurl must not send a request with a body a second time
+  if (!kind->repeatable && (x->body || (x->method && strcmp(x->method, "GET") != 0))) { // libcurl must not send a request with a body a second time
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_PREREQFUNCTION, on_send);
     SET(CURLOPT_PREREQDATA, t);
   }
   if (x->method) {
     if (!x->body) SET(CURLOPT_HTTPHEADER, o->key_headers);
-    if (strcmp(x->method, x->body ? "POST" : "GET") != 0) SET(CURLOPT_CUSTOMREQUEST, x->method);
+    if (strcmp(x->method, "HEAD") == 0) SET(CURLOPT_NOBODY, 1L);
+    else if (strcmp(x->method, x->body ? "POST" : "GET") != 0) SET(CURLOPT_CUSTOMREQUEST, x->method);
   }
   if (!kind->keyed) SET(CURLOPT_HTTPHEADER, x->own_headers);
   if (x->source) SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)upload_size(x->source));

@@ -30,12 +30,14 @@ typedef struct {
   bool costs;  // such an exchange may cost credits, so a failure reports whether the request was sent
   bool timed;  // `timeout` limits the whole exchange; for other kinds, lua/omni/client/media_request.lua detects stalled transfers
   bool varies; // libcurl's options must be set again for each exchange
+  bool repeatable; // a request with a body may be sent twice: libcurl may use an old connection, and send the request again
   size_t (*on_body)(char *bytes, size_t one, size_t length, void *transfer); // receives the response's body
   bool (*set_options)(CURL *easy, const client_options *o); // sets the options of this kind only; returns false when memory runs out
   bool (*push_result)(lua_State *L, exchange *x);           // pushes the result, or pushes a failure and returns false
 } exchange_kind;
 
-extern const exchange_kind exchange_submit, exchange_query, exchange_call, exchange_download, exchange_upload, exchange_post;
+extern const exchange_kind exchange_submit, exchange_query, exchange_call, exchange_download, exchange_upload, exchange_post,
+    exchange_request;
 
 // A libcurl easy handle, together with the response's body. A transfer belongs to one running exchange at a time, and is then reused by the
 // next exchange of the same kind.
@@ -60,7 +62,7 @@ struct exchange {
   transfer *transfer;      // set from the start of the exchange until it is closed
   char *url, *body;
   char *target;       // for a query: the request target on options->server, used instead of `url`
-  const char *method; // of a call
+  const char *method; // of a call or a request
   size_t body_length;
   char *task_id; // of a query
 
@@ -88,7 +90,7 @@ struct exchange {
 // libcurl runs out of memory.
 bool exchange_prepare(exchange *x, transfer *t, bool (*after_reset)(transfer *t));
 // Returns whether the exchange may connect to an address. The service chooses the URLs of downloads and uploads, so these transfers must
-// not reach private networks.
+// not reach private networks. The user chooses the URL of a client that signs its requests.
 bool exchange_may_connect(exchange *x, const struct sockaddr *address);
 // Records the outcome of the transfer. Call exchange_finished once, before the transfer's handle is used again.
 void exchange_finished(exchange *x, CURLcode outcome);
@@ -107,12 +109,13 @@ bool exchange_push_call(lua_State *L, exchange *x);
 bool exchange_push_download(lua_State *L, exchange *x);
 bool exchange_push_upload(lua_State *L, exchange *x);
 bool exchange_push_post(lua_State *L, exchange *x);
+bool exchange_push_request(lua_State *L, exchange *x);
 
 // Returns a response header's value (the last one if the header is repeated), or NULL if there is no such header. The result is valid until
 // the exchange's transfer runs again.
 const char *exchange_header(const exchange *x, const char *name);
-// Returns the response's Location header if the exchange may follow the redirect; otherwise returns NULL. A 303 redirects a download, but
-// not an upload, since RFC 9110 allows only a GET after a 303.
+// Returns the response's Location header if the exchange may follow the redirect; otherwise returns NULL. A client that signs
+// its requests follows no redirect. A 303 redirects a download, but not an upload, since RFC 9110 allows only a GET after a 303.
 const char *exchange_redirect(const exchange *x);
 // Returns the ETag or Last-Modified that identifies the downloaded file, or NULL.
 const char *exchange_validator(const exchange *x);

@@ -253,6 +253,21 @@ bool exchange_push_post(lua_State *L, exchange *x) {
   return true;
 }
 
+// Pushes any complete response: its status, its body, and the headers that describe an object.
+bool exchange_push_request(lua_State *L, exchange *x) {
+  if (x->outcome != CURLE_OK) return push_network_failure(L, x);
+  curl_off_t length = -1;
+  curl_easy_getinfo(x->transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  lua_createtable(L, 0, 4);
+  set_status(L, x);
+  push_body(L, x);
+  lua_setfield(L, -2, "text");
+  if (length >= 0) field_set_integer(L, "length", (lua_Integer)length);
+  const char *tag = exchange_header(x, "ETag");
+  if (tag) field_set_string(L, "etag", tag);
+  return true;
+}
+
 int exchange_push_result(lua_State *L, exchange *x) {
   if (x->transfer ? x->kind->push_result(L, x) : push_network_failure(L, x)) return 1;
   complete_failure(L, x);

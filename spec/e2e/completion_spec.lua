@@ -153,7 +153,8 @@ describe("omni completion", function()
 
   it("describes commands and options by their first sentence", function()
     local function first_line(...) return program.run({ "__complete", ... }).out:match "^[^\n]*" end
-    assert.equal("doctor\tCheck the program, the key, the service, the clock, the ledger and ffmpeg; say what to do", first_line "doc")
+    assert.equal("doctor\tCheck the program, the key, the service, the clock, the ledger, the store and ffmpeg; say what to do",
+      first_line "doc")
     assert.equal("--redo\tMake this scene again, or those that match a pattern: its next take", first_line("run", "--red"))
   end)
 

@@ -122,6 +122,9 @@ local function replace_films(others)
   end })
 end
 
+---Makes films without ffmpeg until the returned object is closed.
+function studio.without_ffmpeg() return replace_films(stand_ins) end
+
 ---Calls `body(studio)` in the loop; `given` goes to the sandbox, but for `films`: whether ffmpeg cuts films and draws posters.
 ---@param given table
 ---@param body fun(studio: spec.Studio)

@@ -18,6 +18,7 @@ function board_options.define(parser)
   options.path(parser:option("--out", "The output folder (default: BOARD.omni next to the board; its folder sandbox with --sandbox).")
     :argname("DIR"))
   options.add_ledger(parser)
+  options.add_store(parser)
   local function scenes(name, text) parser:option(name, text .. " Repeatable."):argname("SCENE"):count("*") end
   scenes("--only", "Only this scene, or those that match a pattern ('storm*'), and the scenes that they build on.")
   scenes("--redo", "Make this scene again, or those that match a pattern: its next take.")
@@ -167,6 +168,7 @@ local function open_all(opened, create_ledger)
   ledger, opened.remove_ledger = ledger_path(given, create_ledger)
   opened.client, no_client = require("omni").client {
     base_url = sandbox and sandbox.url or given.base_url, api_key = sandbox and sandbox.key, ledger = ledger,
+    store = given.store,
     on_event = message.client_hook(function(warning) table.insert(opened.warnings, warning) end, opened.waits),
   }
   if given.trust then require("omni.cli.module_path").allow(given.board) end

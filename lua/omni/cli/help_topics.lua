@@ -41,6 +41,10 @@ topics.environment = {
   { name = "CRUN_API_KEYS", text = "several keys, separated by commas; `KEY=2` limits a key to two tasks in flight" },
   { name = "CRUN_BASE_URL", text = "the base URL of the service, without `--base-url`" },
   { name = "OMNI_LEDGER", text = "the ledger, without `--ledger`: a file, or `postgresql://HOST/DATABASE`" },
+  { name = "OMNI_STORE", text = "the store, without `--store`: a folder, or `s3://BUCKET/PREFIX` (docs/machines.md)" },
+  { name = "AWS_ACCESS_KEY_ID",
+    text = "the access key for a store in S3, with `AWS_SECRET_ACCESS_KEY`; also `AWS_PROFILE`, `AWS_REGION`, "
+      .. "`AWS_ENDPOINT_URL`, ... (docs/machines.md)" },
   { name = "XDG_STATE_HOME", text = "the folder that contains `omni/ledger.db`, the default ledger (`~/.local/state`)" },
   { name = "XDG_CACHE_HOME", text = "the folder that contains `omni/probes`, where omni caches what ffprobe reports (`~/.cache`)" },
   { name = "XDG_CONFIG_HOME", text = "the folder that contains `omni/keys` (`~/.config`)" },

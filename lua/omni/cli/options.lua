@@ -66,6 +66,17 @@ function options.add_ledger(command, sandbox_ledger)
     .. "omni/ledger.db in ~/.local/state; %s)."):format(sandbox_ledger or "for a sandbox: ledger.db in the output folder")):argname("PATH"))
 end
 
+---Adds `--store`.
+---@param command table  argparse's
+function options.add_store(command)
+  command:option("--store", "Where machines share fetched files: a folder, or s3://BUCKET/PREFIX (default: OMNI_STORE; "
+    .. "for a sandbox: none)."):argname("PLACE"):convert(function(given)
+      local wrong = require("omni.store.address").problem(given)
+      if not wrong then return given end
+      return nil, "--store: the address " .. wrong
+    end)
+end
+
 ---Adds `--base-url`.
 ---@param command table  argparse's
 function options.add_base_url(command)

@@ -137,7 +137,7 @@ local function open(given)
   called.waits = waits_of(called)
   called.line = require("omni.cli.view.status_line").open(io.stderr, columns, called.waits, require("omni.host").rows)
   local client, problem = require("omni").client {
-    base_url = given.base_url, ledger = given.ledger,
+    base_url = given.base_url, ledger = given.ledger, store = given.store,
     on_event = message.client_hook(function(warning) called:message(warning) end, called.waits),
   }
   if not client then

@@ -34,11 +34,12 @@ local function keep(transport, exchange, path, given)
   if not bytes then return nil, failure end
   local head, encoding, part = exchange:head(media_type.enough)
   if not head then return nil, { code = "io", message = encoding, retry = false } end
-  local refusal = given.accept and given.accept(head, encoding)
+  local refusal = given.accept and given.accept(head, encoding, part)
   if refusal then
-    exchange:discard()
+    if transport.http then exchange:discard() end
     return nil, refusal
   end
+  if not transport.http then return transports.closed() end
   local way <close> = setmetatable({ path = path }, Way_mt)
   while true do
     exchange:keep(not given.aside)
@@ -66,9 +67,9 @@ end
 ---@param url string
 ---@param path string
 ---@param given { on_progress?: fun(bytes: integer, total: integer|nil), aside?: boolean,
----  accept?: fun(head: string, encoding: string|nil): table|nil }
----  `accept` gets the first bytes and the response's Content-Encoding, and returns a failure to refuse the file.
----  `aside` renames a different file at PATH (`step_aside`) instead of replacing it
+---  accept?: fun(head: string, encoding: string|nil, part: string): table|nil }
+---  `accept` gets the first bytes, the response's Content-Encoding and the path of the downloaded file, and returns a failure to refuse the
+---  file; it may wait. `aside` renames a different file at PATH (`step_aside`) instead of replacing it
 ---@return integer|nil bytes
 ---@return omni.Error|nil
 local function download(client, url, path, given)

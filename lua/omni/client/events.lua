@@ -76,9 +76,9 @@ end
 
 ---Reports that a request is starting.
 ---@param key string|nil  the API key's fingerprint; nil for a media file, which is transferred without a key
----@param verb "submit"|"query"|"call"|"download"|"upload"
+---@param verb "submit"|"query"|"call"|"download"|"upload"|"request"
 ---@param first? string  the task's id, the method, or the URL of a file
----@param second? string  the path of a call, or the path of the local file
+---@param second? string  the path of a call, the path of the local file, or the URL of a request
 ---@return table request  to be closed
 function Events_methods:request(key, verb, first, second)
   local fiber = loop.current()
@@ -90,6 +90,7 @@ function Events_methods:request(key, verb, first, second)
   self.attempts[fiber] = nil
   if verb == "query" then about.task_id = first end
   if verb == "call" then about.path = second:match "^[^?]*" end -- removes the query string, which may contain private data
+  if verb == "request" then first, second = second, nil end
   if not key then about.host, about.file = first:match "^%a+://([^/?#]*)", second end
   local request = setmetatable({ events = self, about = about, begun = core.now() }, Request_mt)
   self:emit(copy_of(about, "request_begun"))

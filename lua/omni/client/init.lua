@@ -16,6 +16,7 @@ local options = require "omni.options"
 local path_of = require "omni.file.path"
 local retry = require "omni.client.retry"
 local settings = require "omni.client.settings"
+local stores = require "omni.store"
 local submit_body = require "omni.client.submit_body"
 local submits = require "omni.client.submit"
 local task_durations = require "omni.client.task_durations"
@@ -29,6 +30,7 @@ local upload = require "omni.client.upload"
 ---@field service string   the service's name (service_address.lua); clients with the same `service` reach the same accounts
 ---@field package all_keys omni.KeySelection
 ---@field closed boolean
+---@field package store? omni.Store  keeps the files that the client fetches
 local Client_methods = {}
 local Client_mt = { __name = "omni.client", __index = Client_methods }
 
@@ -482,6 +484,7 @@ function Client_methods:close()
   if self.receiver then self.receiver:close() end
   self.closed = true
   if self.media then self.media:close() end
+  if self.store then self.store:close() end
   self.all_keys:close()
   if self.own_ledger then self.own_ledger:close() end
   for _, one in pairs(self.board_ledgers) do one:close() end
@@ -496,7 +499,7 @@ options.guard(Client_methods, Client_mt, "client")
 ---Opens a client.
 ---@param opts? omni.ClientOptions
 ---@return omni.Client|nil
----@return omni.Error|nil  code "no_key" or "invalid_input"
+---@return omni.Error|nil  codes: no_key, invalid_input, store_failed
 local function open(opts)
   local chosen, problem = settings.choose(opts)
   if not chosen then return nil, problem end
@@ -515,6 +518,13 @@ local function open(opts)
       return nil, problem
     end
     self.all_keys:add(keys.new(self, one, http, self.connections))
+  end
+  if self.store_address then
+    self.store, problem = stores.open(self.store_address, self)
+    if not self.store then
+      self:close()
+      return nil, problem
+    end
   end
   for _, warning in ipairs(chosen.warnings) do self:warn(warning) end
   return self

@@ -8,13 +8,14 @@ local err = require "omni.error"
 local ledgers = require "omni.ledger"
 local options = require "omni.options"
 local service_address = require "omni.client.service_address"
+local stores = require "omni.store"
 
 local client_options = {
   api_key = "string", keys = "table", base_url = "string", user_agent = "string", proxy = "string", ca_file = "string",
   connect_timeout = "timeout", timeout = "timeout", max_connections = "count", max_bytes = "count", max_download_bytes = "count",
   http_version = "string", retry_for = "seconds", retry_min = "seconds", retry_max = "seconds", pause_for = "seconds", rate = "number",
-  poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_event = "function", ledger = "any", schemas = "boolean",
-  allow_private_networks = "boolean",
+  poll_min = "seconds", poll_max = "seconds", media_wait = "seconds", on_event = "function", ledger = "any", store = "any",
+  schemas = "boolean",  allow_private_networks = "boolean",
 }
 local key_options = { key = "string", in_flight = "count", rate = "number" }
 
@@ -32,6 +33,11 @@ local function check(opts)
     options.path(opts.ledger, "omni.client: option 'ledger'", level)
     local wrong = ledgers.address_problem(opts.ledger)
     if wrong then error("omni.client: option 'ledger' " .. wrong, level) end
+  end
+  if opts.store then
+    options.path(opts.store, "omni.client: option 'store'", level)
+    local wrong = stores.address_problem(opts.store)
+    if wrong then error("omni.client: option 'store' " .. wrong, level) end
   end
   for _, name in ipairs { "poll", "retry" } do
     local least, most = opts[name .. "_min"], opts[name .. "_max"]
@@ -120,6 +126,7 @@ local function choose(opts)
   elseif opts.ledger == nil and not is_sandbox then
     fields.ledger_path, fields.ledger_problem = ledgers.default_path()
   end
+  fields.store_address = opts.store or opts.store == nil and not is_sandbox and stores.default_address() or nil
   for i, one in ipairs(keys) do
     keys[i] = { key = one.key, in_flight = one.in_flight, rate = one.rate or opts.rate }
   end

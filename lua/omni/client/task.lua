@@ -202,7 +202,9 @@ local function why_not_saved(self, index)
   end
 end
 
-local save_options = { timeout = "timeout", index = "count", on_progress = "function", any = "boolean", aside = "boolean" }
+local save_options = {
+  timeout = "timeout", index = "count", on_progress = "function", any = "boolean", aside = "boolean", store = "boolean",
+}
 
 -- Refuses a downloaded file that isn't media, such as a login page or an error message.
 local function accept_media(head, encoding)
@@ -217,14 +219,30 @@ local function accept_any(head)
   return head == "" and accept_media(head) or nil
 end
 
+-- Gets the file from the client's store, if the ledger knows its digest and the store has it. Returns its size, or nil.
+local function from_store(self, index, path, opts)
+  local store = self.client.store
+  local known = store and task_rows.known_file(self.client, self, index)
+  if not known then return nil end
+  local bytes, problem = store:get(known.sha256, known.size, path, opts)
+  if problem then self.client:warn(problem.message .. "; omni asks the service for the file") end
+  return bytes
+end
+
+local function put_into_store(self, path)
+  local _, problem = self.client.store:put(path)
+  if problem then self.client:warn("a file is not in the store: " .. problem.message) end
+end
+
 local function save(self, path, opts)
   local index = opts.index or 1
   local problem = why_not_saved(self, index)
   if problem then return nil, problem end
   local url = self.media[index]
   local given = { on_progress = opts.on_progress, aside = opts.aside, accept = opts.any and accept_any or accept_media }
-  local bytes
-  bytes, problem = downloads.download(self.client, url, path, given)
+  local bytes = from_store(self, index, path, opts)
+  local stored = bytes ~= nil
+  if not bytes then bytes, problem = downloads.download(self.client, url, path, given) end
   local stale = not bytes and (problem.code == "media_gone" or problem.code == "not_media")
   if stale and self:refresh() and self.media and self.media[index] ~= url then
     bytes, problem = downloads.download(self.client, self.media[index], path, given) -- the URL has a new signature
@@ -232,8 +250,9 @@ local function save(self, path, opts)
   if bytes then
     local recorded
     recorded, problem = task_rows.record_file(self.client, self, index, path)
-    if recorded then return path, bytes end
-    return nil, problem
+    if not recorded then return nil, problem end
+    if not stored and self.client.store and opts.store ~= false then put_into_store(self, path) end
+    return path, bytes
   end
   if problem.code == "media_gone" then problem.hint = "media URLs expire after about 14 days" end
   if problem.code == "closed" then

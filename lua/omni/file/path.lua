@@ -38,6 +38,22 @@ local function absolute(path)
   return (parent == "" and "" or absolute(parent)) .. "/" .. rest
 end
 
+---Copies a file, in another process, so that the loop doesn't wait for the disk.
+---@param from string
+---@param to string
+---@return true|nil
+---@return omni.Error|nil err  code "io"
+local function copy(from, to)
+  local result, problem = process.run({ "cp", "--reflink=auto", "--", absolute(from), absolute(to) })
+  local size, copied = core.stat(from), core.stat(to)
+  if result and not process.succeeded(result, size and copied and size.size == copied.size) then
+    problem = err.new { code = "io", message = ("can't copy %s to %s: %s"):format(from, to, core.clean(result.stderr, 200)) }
+  end
+  if not problem then return true end
+  core.remove(to)
+  return nil, problem
+end
+
 ---Creates a hard link named `to` to the file `from`, or copies the file if linking fails. The path `to` must not exist yet. A copy appears
 ---at the path `to` only once it is complete.
 ---@param from string
@@ -47,15 +63,8 @@ end
 local function duplicate(from, to)
   if core.link(from, to) then return true end
   local part = ("%s.%s.part"):format(to, core.token(4)) -- a random name
-  local result, problem = process.run({ "cp", "--reflink=auto", "--", absolute(from), absolute(part) })
-  local size, copied = core.stat(from), core.stat(part)
-  if result and not process.succeeded(result, size and copied and size.size == copied.size) then
-    problem = err.new { code = "io", message = ("can't copy %s to %s: %s"):format(from, to, core.clean(result.stderr, 200)) }
-  end
-  if problem then
-    core.remove(part)
-    return nil, problem
-  end
+  local copied, problem = copy(from, part)
+  if not copied then return nil, problem end
   local fine, why = core.rename_new(part, to)
   if fine then return true end
   core.remove(part)
@@ -115,5 +124,5 @@ local function place(part, path, is_ours)
   end
 end
 
-return { absolute = absolute, duplicate = duplicate, make_directories = make_directories, name = name, place = place,
+return { absolute = absolute, copy = copy, duplicate = duplicate, make_directories = make_directories, name = name, place = place,
   put_back = put_back, step_aside = step_aside }

@@ -50,4 +50,18 @@ local function record_file(client, task, number, path)
   return nil, problem
 end
 
-return { record_file = record_file, record_state = record_state }
+---Returns what the ledger knows about one of a task's files, if the file was fetched before.
+---@param client omni.Client
+---@param task omni.Task
+---@param number integer
+---@return { sha256: string, size: integer, path: string }|nil
+local function known_file(client, task, number)
+  local ledger, params = row_of(client, task)
+  local id = params.id
+  if ledger and not id then id = (ledger:row("by_task", params) or {}).id end
+  for _, file in ipairs(id and ledger:ask("files", { submit = id }) or {}) do
+    if file.number == number then return file end
+  end
+end
+
+return { known_file = known_file, record_file = record_file, record_state = record_state }

@@ -28,7 +28,7 @@ end
 local function board_words(command, given)
   local words = { ("omni %s %s"):format(command, next_command.quote(given.board)) }
   if given.sandbox then words[#words + 1] = "--sandbox" end
-  for _, name in ipairs { "out", "ledger", "base_url" } do
+  for _, name in ipairs { "out", "ledger", "store", "base_url" } do
     if given[name] then words[#words + 1] = with_value("--" .. name:gsub("_", "-"), given[name]) end
   end
   return words
@@ -60,7 +60,7 @@ end
 ---Returns the command that waits for tasks or fetches their files, using the same service and ledger.
 ---@param command "wait"|"fetch"
 ---@param ids string[]
----@param options { out?: string, ledger?: string, base_url?: string }  from the command line
+---@param options { out?: string, ledger?: string, store?: string, base_url?: string }  from the command line
 ---@return string
 function next_command.tasks(command, ids, options)
   local quoted, odd, words = {}, false, {}
@@ -68,7 +68,7 @@ function next_command.tasks(command, ids, options)
     quoted[index] = next_command.quote(id)
     odd = odd or id:find("^%-") ~= nil -- looks like an option
   end
-  for _, name in ipairs { "out", "ledger", "base_url" } do
+  for _, name in ipairs { "out", "ledger", "store", "base_url" } do
     if options[name] then words[#words + 1] = with_value("--" .. name:gsub("_", "-"), options[name]) end
   end
   local named = table.concat(quoted, " ")

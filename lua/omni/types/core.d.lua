@@ -108,9 +108,20 @@ function Http:download(owner, url, path, offset, stamp, validator, total) end
 ---@param url string
 ---@param path string          a regular file; omni sends its current size
 ---@param content_type string
+---@param sha256? string       the file's digest, which a client that signs its requests needs
 ---@return omni.Exchange|nil
 ---@return omni.Failure|nil    "io": the file can't be read; "url_refused"
-function Http:upload(owner, url, path, content_type) end
+function Http:upload(owner, url, path, content_type, sha256) end
+---Sends a request to any server, without the key. libcurl may send it twice. Doesn't follow a redirect. A response with any status is a
+---result: { status, text, length, etag }.
+---@param owner any
+---@param method "HEAD"|"GET"|"POST"|"PUT"|"DELETE"
+---@param url string
+---@param body? string
+---@param sha256? string  the body's digest, which a client that signs its requests needs
+---@return omni.Exchange|nil
+---@return omni.Failure|nil  "url_refused"
+function Http:request(owner, method, url, body, sha256) end
 ---Sends a POST request to any server, without the API key, at most once. Doesn't follow a redirect. A response with any status counts as a
 ---result, which contains the `status` and the unchanged first KiB of the body as `text`.
 ---@param owner any

@@ -8,6 +8,8 @@
 ---@field base_url? string           the service (default `CRUN_BASE_URL`, or `"https://api.crun.ai"`)
 ---@field ledger? string|false       path of the ledger, or postgresql://HOST/DATABASE; `false`: no ledger (default `OMNI_LEDGER`, or
 ---  `$XDG_STATE_HOME/omni/ledger.db`; none in a sandbox)
+---@field store? string|false        where machines share the files that omni fetches: a folder, or `s3://BUCKET/PREFIX`; `false`: nowhere
+---  (default `OMNI_STORE`; none in a sandbox); see [machines.md](machines.md)
 ---@field timeout? number            seconds for a whole API call (default 60)
 ---@field connect_timeout? number    seconds for opening a connection (default 10)
 ---@field retry_for? number          seconds for which omni retries a call that may be retried; 0: one attempt (default 120)
@@ -42,7 +44,7 @@
 ---  been transferred. `ledger_failed`: the ledger can't be read or written. `warning`: something is unusual, but not an error (reported
 ---  once)
 ---@field request? integer      for requests, downloads and uploads: the number of the request
----@field kind? "submit"|"query"|"call"|"download"|"upload"  for a request: its kind
+---@field kind? "submit"|"query"|"call"|"download"|"upload"|"request"  for a request: its kind; "request": to the store
 ---@field method? string        for a request: the HTTP method
 ---@field path? string          for a request to the API: the path, without the query
 ---@field host? string          for a download or upload: the server
@@ -113,6 +115,7 @@
 ---@field on_progress? fun(bytes: integer, total: integer|nil)
 ---@field any? boolean          accept files of any kind, not only pictures, films and sound (default false)
 ---@field aside? boolean        rename a different file with that name to "NAME (older 1)" instead of replacing it (default false)
+---@field store? boolean        whether to put the file into the client's store (default true)
 
 ---@class omni.FindOptions   Set exactly one of these fields.
 ---@field tag? string
@@ -192,6 +195,7 @@
 ---@field sandbox? boolean  use a sandbox (`--sandbox`)
 ---@field out? string       the output folder (`--out`)
 ---@field ledger? string    the path of the ledger (`--ledger`)
+---@field store? string     the address of the store (`--store`)
 ---@field base_url? string  the service's base URL (`--base-url`)
 ---@field only? string[]    scenes (`--only`)
 ---@field fetches? boolean  `omni fetch` instead of `omni run`

@@ -3,11 +3,12 @@
 
 local options = require "omni.cli.options"
 
-local command = { summary = "Check the program, the key, the service, the clock, the ledger and ffmpeg; say what to do." }
+local command = { summary = "Check the program, the key, the service, the clock, the ledger, the store and ffmpeg; say what to do." }
 
 function command.define(parser)
   options.add_base_url(parser)
   options.add_ledger(parser)
+  options.add_store(parser)
   parser:flag("--json", "Print one line of JSON on stdout.")
 end
 

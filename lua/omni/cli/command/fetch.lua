@@ -17,6 +17,7 @@ function command.define(parser)
     options.amount(parser:option("--timeout", "Wait at most S seconds for the task to end (default: 1800)."):argname("S")),
     parser:flag("--no-wait", "Fail if the task hasn't ended."))
   parser:flag("--any", "Accept files of any kind, including text and archives (default: only images, videos and sound).")
+  options.add_store(parser)
   service_command.define(parser)
 end
 

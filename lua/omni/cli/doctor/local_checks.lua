@@ -94,6 +94,22 @@ function checks.ledger(shared, report)
   report("problem", ("can't create the ledger %s: %s"):format(path, why), "set OMNI_LEDGER, or give --ledger PATH")
 end
 
+---Checks that the store can be written and read, if there is one.
+---@param shared table  data that the checks share, such as the options
+---@param report omni.cli.Report
+function checks.store(shared, report)
+  local address = shared.given.store
+  if not address and not require("omni.cli.board_files").is_rehearsal {} then address = require("omni.store").default_address() end
+  if not address then return end
+  local client <close>, problem = require("omni").client {
+    api_key = require("omni.client.credentials").sandbox_key(1), ledger = false, store = address, retry_for = 0,
+  }
+  local fine
+  if client then fine, problem = client.store:check() end
+  if not fine then return report("problem", text.problem(problem), problem.hint) end
+  report("ok", ("the store %s can be written and read"):format(address))
+end
+
 -- Returns the output of a program, or nil.
 local function output_of(...)
   local environment = { LC_ALL = "C" }
@@ -179,7 +195,8 @@ end
 checks.all = {
   { "program", checks.program }, { "keys", service.keys }, { "network", service.network },
   { "service", service.answer }, { "clock", service.clock },
-  { "ledger", checks.ledger }, { "ffmpeg", checks.ffmpeg }, { "terminal", checks.terminal }, { "disk", checks.disk },
+  { "ledger", checks.ledger }, { "store", checks.store },
+  { "ffmpeg", checks.ffmpeg }, { "terminal", checks.terminal }, { "disk", checks.disk },
 }
 
 return checks

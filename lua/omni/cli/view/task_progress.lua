@@ -57,7 +57,7 @@ end
 -- Returns the command that resumes waiting for these tasks.
 local function resume(called, ids)
   local given = called.given
-  return next_command.tasks(given.out and "fetch" or "wait", ids, { out = given.out, ledger = given.ledger, base_url = given.base_url })
+  return next_command.tasks(given.out and "fetch" or "wait", ids, given)
 end
 
 -- Reports the end of a task, or the error that ended the wait.

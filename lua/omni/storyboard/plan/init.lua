@@ -129,6 +129,17 @@ function Planner_methods:find_file(file)
   return nil, ("%s %s"):format(paths.name(file.path), why)
 end
 
+-- Returns whether the store has all files of a submit.
+function Planner_methods:is_in_store(row, files)
+  local store = self.client.store
+  if not store or #files < math.max(row.media or 1, 1) then return false end
+  for _, file in ipairs(files) do
+    local there, problem = store:has(file.sha256, file.size)
+    if not there then return false, problem end
+  end
+  return true
+end
+
 -- Chooses the action for a task that succeeded: reuse its files, fetch them, or neither.
 function Planner_methods:decide_success(planned, row)
   local files = ask(self, "files", { submit = row.id })
@@ -138,8 +149,14 @@ function Planner_methods:decide_success(planned, row)
     found[index], why = self:find_file(file)
     if why then break end
   end
+  local is_lost = row.state == "gone" or self.client.is_sandbox and not self.client:serves(row)
+  local is_stored, trouble
+  if why and is_lost then is_stored, trouble = self:is_in_store(row, files) end
+  if trouble then why = why .. "; " .. trouble.message end
   if not why then
     planned.action, planned.files = "reuse", found
+  elseif is_stored then
+    planned.action, planned.why = "fetch", why .. "; the store has it"
   elseif self.client.is_sandbox and not self.client:serves(row) then
     planned.action, planned.why, planned.retire = "submit", why .. ", and its sandbox is closed", row.id
   elseif row.state == "gone" then

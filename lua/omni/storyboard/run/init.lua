@@ -92,8 +92,10 @@ function Run_methods:interrupt()
       end
     end
   end
-  for _, fiber in pairs(self.making) do
-    if not fiber:done() then fiber:cancel() end
+  for _, fibers in ipairs { self.making, self.storing } do
+    for _, fiber in pairs(fibers) do
+      if not fiber:done() then fiber:cancel() end
+    end
   end
   self.thumbnails:close()
   if self.finishing and not self.finishing:done() then self.finishing:cancel() end
@@ -162,6 +164,14 @@ local function complete(run, summary)
   summary.interrupted = true
 end
 
+-- Waits until the scenes' files are in the store. An interrupt cancels these fibers.
+local function finish_storing(run)
+  for _, fiber in ipairs(run.storing) do
+    local fine, problem = pcall(fiber.join, fiber)
+    if not fine and not (err.is(problem) and problem.code == "cancelled") then error(problem, 0) end
+  end
+end
+
 ---Waits until the run has ended or has been interrupted.
 ---@return omni.RunSummary
 function Run_methods:join()
@@ -169,6 +179,7 @@ function Run_methods:join()
   if bug then error(bug, 0) end
   local summary = summarize(self)
   if not self.stopped then complete(self, summary) end
+  finish_storing(self)
   if not summary.interrupted then self.ledger:note("end_redo", { board = self.plan.board_key }) end
   return summary
 end
@@ -207,7 +218,7 @@ local function start(plan, given)
     plan = plan, client = given.client, records = {}, by_name = {}, directory = given.directory, budget = given.budget,
     fail_fast = given.fail_fast, on_event = given.on_event, interrupted = given.interrupted, free_slots = jobs,
     waiting = wait_queue.new(), making = {}, command_line = given.command_line,
-    cached_uploads = {}, thumbnails = thumbnails.new(),
+    cached_uploads = {}, storing = {}, thumbnails = thumbnails.new(),
   }, Run_mt)
   run.ledger = plan.ledger
   if given.client.is_sandbox then run.ledger:note("expire_other_sandboxes", { account_prefix = given.client.service .. " " }) end
@@ -326,6 +337,9 @@ local function run_in_fiber(board, given)
   plan, problem = plans.plan(board, {
     client = given.client, directory = given.directory, only = choice.only, redo = choice.redo, resubmit = choice.resubmit,
   })
+  if plan and plan.submits > 0 and not plan.unavailable and given.client.store then
+    plan.unavailable = select(2, given.client.store:check())
+  end
   problem = problem or consent(plan, given)
   if problem then return nil, problem end
   local run <close> = start(plan, {

@@ -34,9 +34,10 @@ local function is_stopped(run)
   return run.stopped
 end
 
--- Stores the paths of a scene's files, and draws the picture of its clip.
+-- Stores the paths of a scene's files, puts the files into the store, and draws the picture of the scene's clip.
 local function add_files(run, record, brought)
   record.file, record.files = brought[1], brought
+  if run.client.store then table.insert(run.storing, loop.spawn(files.put_into_store, run, brought)) end
   thumbnails.add(run, record)
 end
 
@@ -288,6 +289,14 @@ local function run_scene(run, record)
   if planned.blocked then
     return set_status(run, record, "blocked", err.new { code = "builds_on_missing",
       message = "not submitted: it builds on missing scenes: " .. table.concat(planned.waits_for, ", ") })
+  end
+  if planned.action == "fetch" and run.client.store then
+    set_status(run, record, "fetching")
+    local brought = files.from_store(run, record)
+    if brought then
+      add_files(run, record, brought)
+      return set_status(run, record, "fetched")
+    end
   end
   local resumed = is_paid(planned)
   if not resumed then

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Puts a scene's files into the run's folder: fetches them from the service, copies them from another folder, and fetches them again if
--- they can't be decoded. If a file with the same name exists and no run has made it, the file is renamed, never replaced.
+-- Puts a scene's files into the run's folder: gets them from the store or the service, copies them from another folder, and fetches them
+-- again if they can't be decoded. If a file with the same name exists and no run has made it, the file is renamed, never replaced.
 
 local core = require "omni.core"
 local digest = require "omni.file.digest"
@@ -12,7 +12,7 @@ local paths = require "omni.file.path"
 -- Fetches one of a task's files, unless the run's folder already contains that file with the right contents.
 local function fetch_one(run, task, index, path, known)
   if known and core.stat(path) and run.ledger:digest(path) == known.sha256 then return path end
-  return task:save(path, { index = index, aside = true })
+  return task:save(path, { index = index, aside = true, store = false })
 end
 
 ---Fetches all files of a finished task into the run's folder.
@@ -32,6 +32,40 @@ local function fetch(run, record, task)
     files[index] = saved
   end
   return files
+end
+
+---Gets all files of a scene from the store, without asking the service.
+---@param run omni.Run
+---@param record omni.RunRecord  its scene is paid for
+---@return string[]|nil files  nil: the store doesn't have them all
+local function from_store(run, record)
+  local store, row, files = run.client.store, record.planned.row, {}
+  local known = run.ledger:ask("files", { submit = row.id }) or {}
+  if #known < math.max(row.media or 1, 1) then return nil end
+  for index, file in ipairs(known) do
+    local path = run.directory.media .. "/" .. paths.name(file.path)
+    if not (core.stat(path) and run.ledger:digest(path) == file.sha256) then
+      local bytes, problem = store:get(file.sha256, file.size, path, { aside = true })
+      if problem then run.client:warn(problem.message .. "; omni asks the service for the file") end
+      if not bytes then return nil end
+      if path ~= file.path then run.ledger:note("move_file", { id = row.id, number = file.number, path = path }) end
+    end
+    files[index] = path
+  end
+  return files
+end
+
+---Puts a scene's files into the store, unless it has them. A failure is only a warning, since the next run tries again.
+---@param run omni.Run
+---@param files string[]
+local function put_into_store(run, files)
+  for _, path in ipairs(files) do
+    local sha256, problem = run.ledger:digest(path)
+    if sha256 then problem = select(2, run.client.store:put(path, sha256)) end
+    if problem then
+      run.client:warn(("some files are not in the store, and the next run puts them there: %s"):format(problem.message))
+    end
+  end
 end
 
 -- Copies a file from another folder to the run's folder. If copying fails, restores the file that had the same name before.
@@ -126,4 +160,5 @@ local function fetch_again(run, record)
   return nil, err.new { code = "unreadable_clip", task_id = task.id, message = "the service sent the same bytes again" }
 end
 
-return { bring = bring, fetch = fetch, fetch_again = fetch_again, placer = placer }
+return { bring = bring, fetch = fetch, fetch_again = fetch_again, from_store = from_store, placer = placer,
+  put_into_store = put_into_store }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Signs the requests of a client for an object store, with AWS Signature Version 4. libcurl computes the signatures.
+#ifndef OMNI_SIGNING_H
+#define OMNI_SIGNING_H
+
+#include <curl/curl.h>
+#include <lua.h>
+#include <stdbool.h>
+
+// A client with these options signs all its requests, and sends requests to `url` only.
+typedef struct {
+  char *url;   // the beginning of every URL that the client may use, "https://s3.eu-west-1.amazonaws.com/bucket/"; NULL: no signatures
+  char *scope; // CURLOPT_AWS_SIGV4's value, "aws:amz:eu-west-1:s3"
+  char *access_key, *secret_key;
+  char *token; // the header line of a session token, or NULL
+} signing_options;
+
+// Fills a zeroed struct from the options sign_url, sign_region, sign_access_key, sign_secret_key and sign_token of the table at index 1.
+// Raises an error for an invalid option; the message never shows a secret. Call signing_free also after an error.
+void signing_read(lua_State *L, signing_options *s);
+// Wipes the secrets and frees everything. Idempotent.
+void signing_free(signing_options *s);
+
+// Returns whether the client may send a request to this URL: false if the client signs its requests and the URL is elsewhere.
+bool signing_covers(const signing_options *s, const char *url);
+// Makes a handle sign its requests, if the client signs its requests. Returns false when memory runs out.
+bool signing_set(CURL *easy, const signing_options *s);
+// Appends the header lines that a signed request needs. `sha256` is the digest of the request's body; NULL means an empty body. Does
+// nothing if the client doesn't sign its requests. Returns false when memory runs out.
+bool signing_add_headers(const signing_options *s, struct curl_slist **headers, const char *sha256);
+
+#endif
