@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs a board in its own process and Lua state, with limits on processor time and memory. The board can't access this process's
-// data; the child writes the board's result to a pipe.
+// Runs a board in its own process and Lua state, with limits on processor time and memory. The board can't access this process's data, and
+// the child process writes the board's result to a pipe.
 //
 // lua/omni/storyboard/language/environment.lua decides what a board can call. This file contains only the parts that must be written in C:
 // creating the Lua state, setting the limits, and opening files for the board.

@@ -83,7 +83,7 @@ static int client_close(lua_State *L) {
   return 0;
 }
 
-// trust(client, other): lets this client fetch files from the networks in which the other client has reached the service
+// trust(client, other): lets this client fetch files from the kinds of networks in which the other client has reached the service
 static int client_trust(lua_State *L) {
   client *c = client_check(L);
   const client *other = luaL_checkudata(L, 2, CLIENT);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The client's methods that start an exchange. Each method pushes a new exchange; the client's next `step` starts to send the request. A
-// method's first argument is the owner: any Lua value, which `finished` returns when the exchange is done.
+// method's first argument is the exchange's owner, which can be any Lua value. `finished` returns the owner when the exchange is done.
 #include "core/client.h"
 
 #include <errno.h>

@@ -57,7 +57,7 @@ enum { READING, DONE, STOPPED };
 typedef struct {
   int fd, wake; // an eventfd that the thread writes to when it ends; -1 when the digest is closed
   pthread_t thread;
-  bool running;     // the thread was started and hasn't been joined yet
+  bool running;     // whether the thread has been started and not yet joined
   atomic_int state; // READING: the thread reads; STOPPED: Lua no longer wants the digest; DONE: the thread has written the following fields
   struct stat info; // the result of fstat when the file was opened
   const char *problem;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One HTTP exchange. The functions that libcurl calls are plain C: they fill buffers and never touch Lua.
+// One HTTP exchange. The functions that libcurl calls are plain C functions, which fill buffers and never use Lua.
 #include "core/exchange.h"
 
 #include <errno.h>
@@ -14,8 +14,8 @@
 enum {
   MAX_EXCERPT = 1024,       // maximum number of bytes that omni keeps from the response to an upload or a post
   MAX_UNSENT = 64 * 1024,   // maximum number of an upload's unsent bytes in the system's socket buffer
-  // bytes per read. uploads are a tenth faster than with libcurl's 64 KiB; with larger pieces, a slow upload would report no progress for a
-  // long time
+  // bytes per read. Uploads are a tenth faster than with libcurl's 64 KiB; with larger pieces, a slow upload would report no progress for a
+  // long time.
   UPLOAD_PIECE = 96 * 1024,
 };
 
@@ -80,7 +80,7 @@ static bool parse_range(const char *text, int64_t *first, int64_t *total) {
   return !errno && *end == '\0' && *total >= 0 && *first >= 0;
 }
 
-// Returns the response's strong ETag, else its Last-Modified, else NULL.
+// Returns the response's strong ETag or, if it has none, its Last-Modified, or NULL.
 static const char *validator(const exchange *x) {
   const char *tag = exchange_header(x, "ETag");
   return tag && strncmp(tag, "W/", 2) != 0 ? tag : exchange_header(x, "Last-Modified");
@@ -98,7 +98,7 @@ static bool continues(exchange *x, int64_t first) {
          (x->expected_total < 0 || x->total < 0 || x->expected_total == x->total);
 }
 
-// Determines the file offset at which a download's body belongs, when the body's first byte arrives. Returns false when the body isn't part
+// Determines the file offset at which a download's body belongs, when the body's first byte arrives. Returns false if the body isn't part
 // of the file.
 static bool place_body(exchange *x) {
   CURL *easy = x->transfer->easy;

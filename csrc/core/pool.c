@@ -196,8 +196,8 @@ static void collect_finished_files(pool *p) {
   }
 }
 
-// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. In both cases libcurl doesn't report
-// the missed socket again. Only the deprecated function curl_multi_socket_all makes libcurl report all sockets again.
+// Checks every socket again if libcurl ran out of memory or a socket couldn't be added to the poll set. After either failure, libcurl
+// doesn't report the missed socket again. Only the deprecated function curl_multi_socket_all makes libcurl report all sockets again.
 static void watch_again(pool *p) {
   int running;
   p->look_at = 0;

@@ -9,7 +9,7 @@
 
 #include "shared/buffer.h"
 
-// Keeps the last `max` bytes of a program's output, and temporarily some older bytes, so that it rarely has to move bytes.
+// Keeps the last `max` bytes of a program's output, and temporarily some older bytes, so that bytes rarely have to be moved.
 typedef struct {
   int fd; // -1: there is no pipe, or its end was reached
   buffer bytes;

@@ -23,8 +23,8 @@ static size_t backslashes(const char *at, const char *end) {
   return (size_t)(at - from);
 }
 
-// Returns how many bytes at `at` encode the character, or 0 if they don't encode it. An escape may have several backslashes, as
-// in JSON within a JSON string.
+// Returns how many bytes at `at` encode the character, or 0 if these bytes encode something else. An escape may have several backslashes,
+// as in JSON within a JSON string.
 static size_t stands_for(const char *at, const char *end, char character) {
   size_t run = backslashes(at, end);
   const char *next = at + run;

@@ -170,8 +170,8 @@ static bool is_moderation(const char *text) {
   return false;
 }
 
-// Pushes the reason why a task ended: the result's `message`, else the task's `message`, else `reason`, else "". Skips a reason that only
-// repeats the status. Returns whether any of the reasons mentions moderation by the service.
+// Pushes the reason why a task ended: the result's `message`, or else the task's `message`, or else a `reason`, or else "". Skips a reason
+// that only repeats the status. Returns whether any of the reasons mentions moderation by the service.
 static bool push_reason(lua_State *L, const json_document *d, uint32_t data, uint32_t result) {
   const struct {
     uint32_t object;

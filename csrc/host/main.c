@@ -109,7 +109,7 @@ static void preload_modules(lua_State *L) {
 #define USER_PATH "omni.path" // in the registry
 #define USER_CPATH "omni.cpath"
 
-// Returns whether the search path `path` contains this template. Each template in `path` ends with the separator.
+// Returns whether the search path `path` contains this template. Each template in `path` must end with the separator.
 static bool holds(luaL_Buffer *path, const char *template, size_t length) {
   const char *at = luaL_buffaddr(path), *end = at + luaL_bufflen(path);
   for (const char *next; at < end; at = next + 1) {

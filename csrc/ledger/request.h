@@ -15,7 +15,7 @@ typedef struct request {
   values rows;       // the column names, followed by the values of each row
   size_t columns;    // number of columns; 0: the verb returns no rows
   bool failed;
-  char *failure; // the error message, for people; NULL if the request failed and there was no memory for the message
+  char *failure; // the error message for users; NULL if the request failed and there was no memory for the message
 } request;
 
 request *request_new(int verb);

@@ -64,8 +64,8 @@
   " OR state IN ('intended', 'unknown') AND intended_at > " NOW " - 1800)"
 #define HAS_FREE_SLOT "(:in_flight IS NULL OR :in_flight > (SELECT count(*) FROM submit WHERE " IN_FLIGHT "))"
 
-// An account's row says what all programs that share the ledger must know about an API key: how long its requests pause after a 429. A
-// pause that begins in the future doesn't count, since a clock may have jumped backwards.
+// An account's row tells all programs that share the ledger how long an API key's requests must pause after a 429 response. A pause that
+// begins in the future doesn't count, since a clock may have jumped backwards.
 #define PAUSE_LEFT "CASE WHEN account.paused_at <= " NOW " THEN account.paused_at + account.pause - " NOW " END"
 #define IS_PAUSED "EXISTS (SELECT 1 FROM account WHERE account.account = :account AND " PAUSE_LEFT " > 0)"
 

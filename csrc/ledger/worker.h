@@ -21,7 +21,7 @@ typedef struct {
   queue queued, done;
   bool ending;
   char *trouble; // the reason why verbs are waiting; NULL: no verb is waiting
-  bool running; // used only by the Lua thread: the ledger's thread was started and hasn't been joined yet
+  bool running; // used only by the Lua thread: whether the ledger's thread has been started and not yet joined
   int wake;     // an eventfd, readable when a request is done or `trouble` has changed; -1: closed
 } worker;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Connects to PostgreSQL: checks the database, migrates it, and takes a session.
+// Connects to PostgreSQL: checks the database, migrates it, and opens a session.
 //
 // A session is an advisory lock on a random number. Other programs regard a session as open while its lock is held. After losing its
-// connection, the ledger locks the same number again. Once the ledger holds that lock, its former connection has ended and can't commit
-// anything more. From then on, the table `session` shows reliably whether the last verb was committed.
+// connection, the ledger locks the same session number again. Once the ledger holds that lock, its former connection has ended and can't
+// commit anything more. From then on, the table `session` shows reliably whether the last verb was committed.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,7 +202,7 @@ static bool lock_session(database *d, request *r, bool is_new) {
       uint64_t random;
       while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         if (errno != EINTR) return cannot_open(d, r, strerror(errno));
-      d->session = (int64_t)(random >> 24) + 1; // at most 2^40, as in SQLite's ledgers
+      d->session = (int64_t)(random >> 24) + 1; // a session number is at most 2^40, as in SQLite's ledgers
     }
     if (!try_lock(d, r, &taken)) return false;
     if (taken || is_new) continue;
@@ -234,7 +234,7 @@ static PGresult *session_row(database *d, request *r) {
   return result;
 }
 
-// Takes a new session, or takes the former one again. Then finds out whether the verb whose connection was lost has been committed.
+// Opens a new session, or opens the former session again. Then finds out whether the verb whose connection was lost has been committed.
 static bool take_session(database *d, request *r) {
   bool is_new = d->session == 0;
   if (!lock_session(d, r, is_new)) {

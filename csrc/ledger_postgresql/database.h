@@ -49,7 +49,7 @@ struct database {
 
 // --- connection.c
 
-// If there is no connection, connects, checks the database, migrates it, and takes the session. Retries for a few seconds. Finds out the
+// If there is no connection, connects, checks the database, migrates it, and opens the session. Retries for a few seconds. Finds out the
 // fate of the verb during which the connection was lost. On failure, sets the request's failure, sets *temporary to whether a later attempt
 // may succeed without a person's help, and returns false.
 bool connection_open(database *d, request *r, bool *temporary);
@@ -68,8 +68,9 @@ typedef enum { EXCHANGE_DONE, EXCHANGE_FAILED, EXCHANGE_LOST } outcome;
 outcome exchange_simple(database *d, const char *sql, PGresult **result);
 // Sends simple SQL before the connection is closed. Waits for at most two seconds, and ignores failures.
 void exchange_farewell(database *d, const char *sql);
-// Runs statements as one transaction, in one round trip. *result: the result of the last statement, or of the one that failed; NULL if the
-// connection was lost; the caller must free it. *problem: why nothing was sent, if EXCHANGE_FAILED is returned without a result.
+// Runs statements as one transaction, in one round trip. Sets *result to the result of the last statement, or of the statement that failed,
+// or to NULL if the connection was lost. The caller must free *result. If nothing was sent, returns EXCHANGE_FAILED and sets *problem to
+// the reason.
 outcome exchange_run(database *d, const request *r, const int *which, int count, int64_t verb, PGresult **result, const char **problem);
 
 // Writes the reason for a failed result into `text`, without values from rows.

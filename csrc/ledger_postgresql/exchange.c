@@ -93,7 +93,7 @@ static outcome collect(database *d, const int *which, int count, PGresult **resu
       PQclear(next);
       return failed ? EXCHANGE_FAILED : at == count ? EXCHANGE_DONE : EXCHANGE_LOST;
     }
-    if (!next && at < count) { // the next result is for the next statement, or for running the statement just prepared
+    if (!next && at < count) { // the next result is for the next statement, or for executing the statement that was just prepared
       if (is_preparing) is_preparing = false;
       else if (++at < count) is_preparing = !d->statements[which[at]].prepared;
       continue;

@@ -94,7 +94,7 @@ static bool add_number_as_text(buffer *b, const value *v) {
   char text[40];
   int length = v->kind == VALUE_INTEGER ? snprintf(text, sizeof text, "%lld", (long long)v->as.integer)
                                         : snprintf(text, sizeof text, "%.14g", v->as.real);
-  char *comma = strchr(text, ','); // the program's locale has a decimal comma
+  char *comma = strchr(text, ','); // NULL unless the program's locale uses a decimal comma
   if (comma) *comma = '.';
   return buffer_append(b, text, (size_t)length);
 }
@@ -134,7 +134,7 @@ const char *statement_bind(const statement *s, const request *r, const own_param
     b->lengths[i] = (int)(b->bytes.length - starts[i]);
     b->formats[i] = 1;
   }
-  // makes sure that the bytes have an address, even if there are none
+  // allocates memory even for zero bytes, so that `bytes` has an address
   if (!problem && !buffer_append(&b->bytes, "", 1)) problem = "not enough memory";
   for (int i = 0; !problem && i < s->count; i++) b->values[i] = given[i] ? b->bytes.data + starts[i] : NULL;
   return problem;

@@ -67,8 +67,8 @@ typedef enum {
   REQUEST_REFUSED,   // the refusal was sent; the rest of the body is discarded
   REQUEST_QUEUED,    // complete and in the queue; its connection is suspended
   REQUEST_HELD,      // Lua has the request; its connection is suspended
-  REQUEST_ANSWERED,  // the connection was resumed, to send `response`
-  REQUEST_DROPPED,   // the connection was resumed, to be closed
+  REQUEST_ANSWERED,  // the connection has been resumed in order to send `response`
+  REQUEST_DROPPED,   // the connection has been resumed in order to close it
 } request_state;
 
 // How a connection ends after a request: as HTTP requires, with an early close, or with a TCP reset (RST). END_CUT and END_RESET are for
@@ -91,7 +91,7 @@ struct request {
   const char *query;             // NULL: none
   buffer headers;                // name, NUL, value, NUL, ...
   buffer body;                   // moved into a Lua string when Lua takes the request
-  char *file;                    // path of the file that holds the body, deleted with the request; NULL: the body is in memory
+  char *file;                    // path of the file that contains the body; deleted with the request; NULL: the body is in memory
   int file_fd;                   // the descriptor of `file`, open until the body is complete
   size_t counted;                // bytes of this body that the listener counts in `bodies`
   size_t discarded;            // bytes of the body that were discarded since the request was refused
@@ -152,7 +152,7 @@ void tls_attach(struct MHD_Connection *mhd, const credentials *c);
 // The options that libmicrohttpd needs for TLS in addition to MHD_USE_TLS; pass them as MHD_OPTION_ARRAY.
 extern const struct MHD_OptionItem tls_options[];
 
-// Sends bytes on a TLS connection directly, without libmicrohttpd: as many as it can without waiting.
+// Sends bytes on a TLS connection directly, bypassing libmicrohttpd. Sends only as many bytes as it can without waiting.
 void tls_send(struct MHD_Connection *mhd, const char *data, size_t length);
 
 // --- incoming requests
@@ -191,7 +191,7 @@ struct MHD_Response *response_from_text(listener *l, const char *text, size_t le
 struct MHD_Response *response_from_file(listener *l, const char *file, lua_Integer offset, lua_Integer length, lua_Integer cut,
                                       const char **why);
 
-// Frees a request's body, and removes the file that holds it.
+// Frees a request's body, and removes the file that contains the body.
 void request_free_body(request *r);
 
 // Frees a request that has neither a connection nor a userdata.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checks a request's first line and headers: their size, and whether two servers could interpret them differently.
+// Checks the size of a request's first line and headers, and checks whether two servers could interpret them differently.
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +29,8 @@ static bool is_clean(const char *text, bool blanks) {
 
 // Detects lines that libmicrohttpd before 1.0 has dropped or changed: it silently cuts a line at a NUL, treats a folded line as a part of
 // the line before it, and accepts a bare LF at the end of a line. libmicrohttpd leaves each part of the head at its original place, with a
-// NUL after it. So a gap between two parts shows that something between them was dropped. libmicrohttpd 1.0 and later refuses such requests
-// itself in its strict mode (listener.c).
+// NUL after it. A gap between two parts therefore shows that libmicrohttpd has dropped something between them. libmicrohttpd 1.0 and later
+// refuses such requests itself in its strict mode (listener.c).
 
 #if MHD_VERSION < 0x01000000
 enum { LINE_END = 2 }; // bytes of CRLF
@@ -97,8 +97,9 @@ int request_head_take(request *r, const char *path, const char *method, const ch
   if (!is_clean(r->target, false) || (r->query && !is_clean(r->query, false))) c.good = false;
   if (!c.good || !request_head_is_token(method, strlen(method))) return 400;
   if (c.coding && !ascii_is(c.coding, "chunked")) return 501;
-  // Refuses all chunked bodies. Servers interpret chunk-size lines differently: libmicrohttpd 0.9 accepts a bare LF at their end, so a
-  // reverse proxy might see other requests than omni does. libmicrohttpd doesn't show these lines to its callers.
+  // Refuses all chunked bodies. Refuses chunked bodies, since servers interpret chunk-size lines differently: libmicrohttpd 0.9 accepts a
+  // bare LF at the end of such a line, so a reverse proxy might see different requests than omni does. libmicrohttpd doesn't show these
+  // lines to its callers.
   if (c.coding) return 411;
   unsigned long long length = c.length ? strtoull(c.length, NULL, 10) : 0; // libmicrohttpd accepts only a number of at most 64 bits
   return length > r->listener->max_body ? 413 : 0;

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Cuts one film from many clips. Encodes each clip as one piece, so that memory use and the number of open files don't depend on the number
--- of clips. Then joins the pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the sound as PCM
--- and encodes it once.
+-- of clips. After encoding, joins the pieces packet by packet. If all clips have the same format, joins them without encoding. Joins the
+-- sound as PCM and encodes it once.
 
 local core = require "omni.core"
 local err = require "omni.error"
@@ -274,9 +274,9 @@ end
 ---@field transition_seconds? number[]   length of each transition: at most half of the shorter of its two clips
 
 ---Cuts one film from the clips, in the given order. The film is an MP4 file with one video and one audio stream (silence if the clips have
----no sound). If all clips have the same format, joins them without re-encoding their pictures. Otherwise scales and pads every clip to the
----most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its frames. The file
----`output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
+---no sound). If all clips have the same format, joins them without re-encoding their pictures. If the formats differ, scales and pads every
+---clip to the most common shape, and encodes it in SDR (BT.709), 4:2:0, progressive. A clip with the film's frame rate keeps all its
+---frames. The file `output` keeps its old content until the new film is complete; unfinished files are in the folder OUTPUT.part.
 ---@param given omni.film.CutOptions
 ---@return omni.film.Cut|nil
 ---@return omni.Error|nil  "unreadable_clip" names the scene and the file; "cut_failed"; "process_failed" if there is no ffmpeg

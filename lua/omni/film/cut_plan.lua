@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Plans a cut: decides whether to copy or encode the streams, which pieces to encode, and how long the film is.
+-- Plans a cut: decides whether to copy or encode the streams and which pieces to encode, and computes the film's length.
 
 local graph = require "omni.film.filter_graph"
 local shape = require "omni.film.common_format"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- Computes a task's output and price. The prices in model/*.lua are invented; like real prices, they increase with duration and resolution.
 
--- For an input that contains a video, returns the clip's length in seconds. This is the length of the chosen part of the video, within the
+-- For an input that contains a video, returns the clip's length in seconds. The clip is as long as the chosen part of the video, within the
 -- model's limits.
 local function window(input, longest)
   local video = (input.video_list or {})[1]

@@ -7,7 +7,7 @@ local random = require "omni.sandbox.random"
 local rate = 24 -- frames per second
 local shorter_sides = { ["480p"] = 480, ["540p"] = 540, ["720p"] = 720, ["1080p"] = 1080, ["4k"] = 2160 }
 
--- The widths of DejaVu Sans characters from space to tilde, rounded up: "a" stands for 1/20 of the font size, "b" for 2/20, ...
+-- The widths of DejaVu Sans characters from space to tilde, rounded up: "a" stands for 1/20 of the font size, "b" for 2/20, and so on
 local advances = "gijqmtpfhhjqghggmmmmmmmmmmggqqqktnnnpmlppffnlropmpnmmontnmnhghqjjmmkmmhmmfflftmmmmikhmlqllkmgmq"
 local other = 0.72 -- width of one text column in any other script, as a fraction of the font size
 
